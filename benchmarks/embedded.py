@@ -1,0 +1,256 @@
+"""The store without HTTP, and SQLite without the store, on files of their own.
+
+Run as a program with names of cases it opens its databases in the current folder, checks an
+answer of each case, prints `ready`, and then measures: for each line `case seconds` that it reads
+it prints `[rate, p50, p99]`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from random import Random
+from typing import NamedTuple
+
+import apsw
+import dataset
+import uvloop
+from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_keyval.config import parse_config
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.storage.schema import migrate
+from buntime_plugin_keyval.store import Store
+
+PAGE = 100
+LOAD_CHUNK = 100
+
+Operation = Callable[[], Awaitable[None]]
+Check = Callable[[], Awaitable[bool]]
+
+_OPERATIONS = {"get": "get", "set": "set", "list": f"list {PAGE}", "sum": "atomic sum"}
+TITLES = {
+    "apsw-get": "SQLite: get",
+    "apsw-put": "SQLite: put, one commit each",
+    **{
+        f"kv-{name}-{tasks}": f"Kv: {title}, {tasks} {'task' if tasks == 1 else 'tasks'}"
+        for tasks in (1, 32)
+        for name, title in _OPERATIONS.items()
+    },
+}
+"""Titles of all cases by their names."""
+
+
+class Timed(NamedTuple):
+    """One case: what is repeated, by how many tasks, and whether it did what it should."""
+
+    operation: Operation
+    tasks: int
+    check: Check
+
+
+class Kvs:
+    """The operations of a `Kv` on 10,000 entries and 1,000 counters."""
+
+    def __init__(self, kv: Kv) -> None:
+        self._kv = kv
+        self._random = Random(1)
+        self._sums = 0
+
+    async def load(self) -> None:
+        """Store what the operations read."""
+        for start in range(0, dataset.SMALL, LOAD_CHUNK):
+            atomic = self._kv.atomic()
+            for number in range(start, start + LOAD_CHUNK):
+                atomic.set([*dataset.SMALL_PREFIX, number], dataset.value_of(number))
+            await atomic.commit()
+
+    def case(self, name: str, tasks: int) -> Timed:
+        """The case of one of the operations."""
+        operation: dict[str, tuple[Operation, Check]] = {
+            "get": (self._get, self._check_get),
+            "set": (self._set, self._check_set),
+            "list": (self._list, self._check_list),
+            "sum": (self._sum, self._check_sum),
+        }
+        return Timed(operation[name][0], tasks, operation[name][1])
+
+    def _number(self) -> int:
+        return int(self._random.random() * dataset.SMALL)
+
+    async def _get(self) -> None:
+        await self._kv.get([*dataset.SMALL_PREFIX, self._number()])
+
+    async def _check_get(self) -> bool:
+        entry = await self._kv.get([*dataset.SMALL_PREFIX, 17])
+        return entry.value == dataset.value_of(17) and entry.versionstamp is not None
+
+    async def _set(self) -> None:
+        number = self._number()
+        await self._kv.set([*dataset.WRITTEN_PREFIX, number], dataset.value_of(number))
+
+    async def _check_set(self) -> bool:
+        done = await self._kv.set([*dataset.WRITTEN_PREFIX, 17], dataset.value_of(17))
+        entry = await self._kv.get([*dataset.WRITTEN_PREFIX, 17])
+        return (entry.value, entry.versionstamp) == (dataset.value_of(17), done.versionstamp)
+
+    async def _list(self) -> None:
+        await self._list_from(int(self._random.random() * (dataset.SMALL - PAGE)))
+
+    async def _list_from(self, first: int) -> list[object]:
+        prefix = dataset.SMALL_PREFIX
+        found = self._kv.list(prefix, start=[*prefix, first], limit=PAGE)
+        return [entry.key[-1] async for entry in found]
+
+    async def _check_list(self) -> bool:
+        return await self._list_from(17) == list(range(17, 17 + PAGE))
+
+    async def _sum(self) -> None:
+        key = [*dataset.COUNTER_PREFIX, int(self._random.random() * dataset.COUNTERS)]
+        await self._kv.atomic().sum(key, 1).commit()
+        self._sums += 1
+
+    async def _check_sum(self) -> bool:
+        """Not one increment is lost."""
+        await self._sum()
+        total = 0
+        async for entry in self._kv.list(dataset.COUNTER_PREFIX):
+            total += entry.value or 0
+        return self._sums == total
+
+
+class Apsw:
+    """What SQLite itself can do: a table of keys and values, one connection, no thread."""
+
+    def __init__(self, path: str) -> None:
+        self._connection = apsw.Connection(path)
+        self._connection.pragma("journal_mode", "wal")
+        self._connection.pragma("synchronous", "full")
+        self._random = Random(1)
+        self._puts = 0
+
+    async def load(self) -> None:
+        """Make the table and fill it."""
+        self._connection.execute(
+            "CREATE TABLE entries (key BLOB PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
+        )
+        with self._connection:
+            for number in range(dataset.SMALL):
+                self._put_number(number)
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._connection.close()
+
+    def case(self, name: str) -> Timed:
+        """The case of one of the operations."""
+        return Timed(self._get if name == "get" else self._put, 1, self._check)
+
+    def _number(self) -> int:
+        return int(self._random.random() * dataset.SMALL)
+
+    async def _get(self) -> None:
+        self._get_number(self._number())
+
+    async def _put(self) -> None:
+        self._put_number(self._number())
+
+    def _get_number(self, number: int) -> object:
+        return self._connection.execute(
+            "SELECT value FROM entries WHERE key = ?", (b"small/%05d" % number,)
+        ).get
+
+    def _put_number(self, number: int) -> None:
+        self._connection.execute(
+            "INSERT INTO entries VALUES (?, ?) "
+            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            (b"small/%05d" % number, self._text(number)),
+        )
+
+    def _text(self, number: int) -> str:
+        """A value that was never there: SQLite skips the commit of one that is there already."""
+        self._puts += 1
+        return json.dumps({**dataset.value_of(number), "put": self._puts})
+
+    async def _check(self) -> bool:
+        self._put_number(17)
+        stored = json.loads(str(self._get_number(17)))
+        return bool(stored == {**dataset.value_of(17), "put": self._puts})
+
+
+async def measure(timed: Timed, seconds: float) -> tuple[float, float, float]:
+    """Rate, p50 and p99 in milliseconds of an operation that so many tasks repeat."""
+    clock = time.perf_counter_ns
+    begin = clock()
+    end = begin + int(seconds * 1e9)
+    taken: list[int] = []
+
+    async def repeat() -> None:
+        before = clock()
+        while before < end:
+            await timed.operation()
+            after = clock()
+            taken.append(after - before)
+            if timed.tasks > 1:
+                await asyncio.sleep(0)  # a read never waits, so the others would not get a turn
+            before = clock()
+
+    await asyncio.gather(*[repeat() for _ in range(timed.tasks)])
+    rate = len(taken) / (clock() - begin) * 1e9
+    taken.sort()
+    return rate, taken[len(taken) // 2] / 1e6, taken[len(taken) * 99 // 100] / 1e6
+
+
+@asynccontextmanager
+async def opened(path: str) -> AsyncIterator[Kv]:
+    """A store with default options, as the plugin makes it."""
+    adapter = SqliteAdapter(path)
+    try:
+        store = Store(adapter, logger=logging.getLogger("benchmark"))
+        await migrate(adapter, store.clock())
+        service = make_service(parse_config({}), store)
+        service.start()
+        try:
+            yield Kv(service)
+        finally:
+            await service.close()
+    finally:
+        await adapter.close()
+
+
+async def main(names: list[str]) -> None:
+    """Open and load what the cases need, check it, and measure on demand."""
+    async with opened("kv.db") as kv:
+        kvs, raw = Kvs(kv), Apsw("apsw.db")
+        try:
+            await kvs.load()
+            await raw.load()
+            cases: dict[str, Timed] = {}
+            for name in names:
+                kind, operation, *tasks = name.split("-")
+                case = kvs.case(operation, int(tasks[0])) if kind == "kv" else raw.case(operation)
+                cases[name] = case
+            await _check(cases)
+            print("ready", flush=True)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                name, seconds = line.split()
+                result = await measure(cases[name], float(seconds))
+                await _check({name: cases[name]})
+                print(json.dumps(result), flush=True)
+        finally:
+            raw.close()
+
+
+async def _check(cases: dict[str, Timed]) -> None:
+    for name, case in cases.items():
+        if not await case.check():
+            raise SystemExit(f"{name}: wrong answer")
+
+
+if __name__ == "__main__":
+    uvloop.run(main(sys.argv[1:]))

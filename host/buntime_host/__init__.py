@@ -1,0 +1,75 @@
+"""Buntime's plugin host: loads plugins in dependency order and serves them over HTTP.
+
+A plugin needs `hookimpl` and `PluginContext`; an application that embeds the host needs `Host`
+or `create_app`. Everything else is private.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from buntime_host.context import AppInfo, PluginContext, Runtime
+from buntime_host.errors import (
+    BadRequest,
+    BuntimeError,
+    ConfigError,
+    Forbidden,
+    HttpError,
+    MethodNotAllowed,
+    MissingService,
+    NotFound,
+    PayloadTooLarge,
+    PluginError,
+    ServiceUnavailable,
+    StartupError,
+    Unauthorized,
+)
+from buntime_host.hookspecs import hookimpl
+from buntime_host.version import __version__
+
+if TYPE_CHECKING:
+    from buntime_host.host import Host, create_app
+    from buntime_host.metrics import metrics_text
+    from buntime_host.problem import problem_response
+
+__all__ = [
+    "AppInfo",
+    "BadRequest",
+    "BuntimeError",
+    "ConfigError",
+    "Forbidden",
+    "Host",
+    "HttpError",
+    "MethodNotAllowed",
+    "MissingService",
+    "NotFound",
+    "PayloadTooLarge",
+    "PluginContext",
+    "PluginError",
+    "Runtime",
+    "ServiceUnavailable",
+    "StartupError",
+    "Unauthorized",
+    "__version__",
+    "create_app",
+    "hookimpl",
+    "metrics_text",
+    "problem_response",
+]
+
+
+def __getattr__(name: str) -> Any:
+    # A plugin, and `buntime --version`, should not pay for importing the whole host.
+    if name in ("Host", "create_app"):
+        from buntime_host import host
+
+        return getattr(host, name)
+    if name == "metrics_text":
+        from buntime_host.metrics import metrics_text
+
+        return metrics_text
+    if name == "problem_response":
+        from buntime_host import problem
+
+        return problem.problem_response
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

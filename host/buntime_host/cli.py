@@ -1,0 +1,189 @@
+"""The `buntime` command. Heavy imports are inside the commands: `--help` should be quick."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from buntime_host.version import __version__
+
+if TYPE_CHECKING:
+    from buntime_host.config import HostConfig
+    from buntime_host.plan import Plan
+
+CONFIG = click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar="BUNTIME_CONFIG",
+    help="Configuration file; default ./buntime.jsonc, which may be absent.",
+)
+
+
+def main() -> None:
+    """Entry point of the `buntime` command and of `python -m buntime_host`."""
+    cli(prog_name="buntime")
+
+
+@click.group()
+@click.version_option(__version__, prog_name="buntime")
+def cli() -> None:
+    """Buntime: a plugin host."""
+
+
+@cli.command()
+@CONFIG
+@click.option("--host", help="Address to listen on; default 127.0.0.1.")
+@click.option("--port", type=click.IntRange(0, 65535), help="Port; default 8000, 0 is any.")
+@click.option("--strict", is_flag=True, help="Refuse to start when any plugin does not load.")
+@click.option("--insecure", is_flag=True, help="Listen beyond this machine without a master key.")
+def serve(
+    config_path: Path | None, host: str | None, port: int | None, strict: bool, insecure: bool
+) -> None:
+    """Load the plugins and serve them."""
+    from buntime_host import server
+    from buntime_host.errors import StartupError
+    from buntime_host.host import Host
+    from buntime_host.logs import configure_logging
+
+    overrides: dict[str, Any] = {}
+    if host is not None:
+        overrides["host"] = host
+    if port is not None:
+        overrides["port"] = port
+    if strict:
+        overrides["strict"] = True
+    config = _load(config_path, overrides)
+    configure_logging(config.log_level, config.log_format)
+    try:
+        server.check_exposure(config, insecure=insecure)
+        code = server.serve(Host(config))
+    except StartupError as error:
+        raise _fatal(error) from error
+    raise SystemExit(code)
+
+
+@cli.command()
+@CONFIG
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def plugins(config_path: Path | None, as_json: bool) -> None:
+    """Show what is found, what is enabled, in which order, and why something is not loaded."""
+    import msgspec
+
+    config = _load(config_path)
+    plan = _plan(config)
+    rows = _rows(config, plan)
+    if as_json:
+        problems = {"warnings": plan.warnings, "errors": [str(error) for error in plan.errors]}
+        text = msgspec.json.format(msgspec.json.encode({"plugins": rows, **problems}))
+        click.echo(text)
+        return
+    _print_table(rows)
+    _print_remarks(plan)
+
+
+@cli.command()
+@CONFIG
+@click.option("--strict", is_flag=True, help="Also fail when any plugin would not load.")
+def check(config_path: Path | None, strict: bool) -> None:
+    """Check the configuration and the manifests without running any plugin."""
+    config = _load(config_path, {"strict": True} if strict else None)
+    plan = _plan(config)
+    rows = _rows(config, plan)
+    _print_remarks(plan)
+    failed = [row for row in rows if row["problem"]]
+    for row in failed:
+        click.echo(f"buntime: {row['name']}: {row['problem']}", err=True)
+    if plan.errors or failed:
+        raise SystemExit(1)
+    names = [plugin.manifest.name for plugin in plan.order]
+    click.echo(f"ok: {len(names)} plugins" + "".join(f"\n  {name}" for name in names))
+
+
+def _load(path: Path | None, overrides: dict[str, Any] | None = None) -> HostConfig:
+    from buntime_host.config import load_config
+    from buntime_host.errors import StartupError
+
+    try:
+        return load_config(path, overrides=overrides)
+    except StartupError as error:
+        raise _fatal(error) from error
+
+
+def _plan(config: HostConfig) -> Plan:
+    from buntime_host.plan import make_plan
+
+    return make_plan(config)
+
+
+def _fatal(error: Exception) -> SystemExit:
+    click.echo(f"buntime: error: {' '.join(str(error).split())}", err=True)
+    return SystemExit(1)
+
+
+def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
+    """One row per plugin: those to load in order, then what stays out, then what is not listed."""
+    from buntime_host.plan import statuses
+
+    problems = {plugin.manifest.name: plugin.problem for plugin in plan.selection.plugins}
+    rows: list[dict[str, Any]] = []
+    for index, status in enumerate(statuses(config, plan).values()):
+        loads = status.state == "loading"
+        problem = problems[status.name]
+        rows.append(
+            {
+                "order": index + 1 if loads else None,
+                "name": status.name,
+                "version": status.version,
+                "base": status.base,
+                "state": "enabled" if loads else status.state,
+                "source": status.source,
+                "path": status.path,
+                "reason": status.reason or problem,
+                "problem": problem or (status.reason if status.state == "excluded" else None),
+            }
+        )
+    for found in plan.selection.not_listed:
+        manifest = found.manifest
+        rows.append(
+            {
+                "order": None,
+                "name": manifest.name,
+                "version": manifest.version,
+                "base": manifest.base,
+                "state": "not listed",
+                "source": found.source,
+                "path": str(manifest.dir),
+                "reason": "not in plugins of the configuration",
+                "problem": None,
+            }
+        )
+    return rows
+
+
+def _print_table(rows: list[dict[str, Any]]) -> None:
+    from rich.console import Console
+    from rich.table import Table
+
+    if not rows:
+        click.echo("no plugins found")
+        return
+    console = Console()
+    columns = ("order", "name", "version", "base", "state", "source", "reason")
+    if not console.is_terminal:
+        for row in rows:
+            click.echo("\t".join("-" if row[name] is None else str(row[name]) for name in columns))
+        return
+    table = Table(*columns)
+    for row in rows:
+        table.add_row(*("" if row[name] is None else str(row[name]) for name in columns))
+    console.print(table)
+
+
+def _print_remarks(plan: Plan) -> None:
+    for warning in plan.warnings:
+        click.echo(f"buntime: warning: {warning}", err=True)
+    for error in plan.errors:
+        click.echo(f"buntime: error: {error}", err=True)

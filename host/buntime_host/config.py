@@ -1,0 +1,227 @@
+"""The host's settings: `buntime.jsonc`, the environment and the command line, checked and typed."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from buntime_host.errors import ConfigError, InvalidOptions, ManifestError
+from buntime_host.jsonc import JsoncError, expand, parse_jsonc
+from buntime_host.manifest import find_manifest, read_manifest
+from buntime_host.options import deepmerge, effective_options
+from buntime_host.schema import Schema, split_paths
+from buntime_host.units import parse_duration, parse_size
+
+FILE_NAME = "buntime.jsonc"
+IGNORED_KEYS = ("appsDir", "appsDirs", "workspaces", "poolSize", "shell")
+"""Keys of earlier Buntime versions that mean nothing here; one info line says so."""
+
+
+class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
+    """One element of `plugins`."""
+
+    index: int
+    name: str
+    options: Mapping[str, Any] = {}
+
+
+class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Every setting, with defaults applied. Times are seconds, sizes bytes."""
+
+    base_dir: Path
+    """Folder of buntime.jsonc: relative paths start here."""
+    path: Path | None
+    """The file that was read; None when there is none."""
+    plugins: tuple[PluginEntry, ...] | None
+    """Plugins to load; None loads everything that is found and not disabled."""
+    plugin_dirs: tuple[Path, ...]
+    plugin_dirs_explicit: bool
+    """Whether somebody chose the folders, or they are the default."""
+    host: str
+    port: int
+    environment: str
+    api_prefix: str
+    required: tuple[str, ...]
+    strict: bool
+    homepage: str
+    body_default: int
+    body_max: int
+    trusted_origins: tuple[str, ...]
+    master_key: str | None
+    log_level: str
+    log_format: str
+    init_timeout: float
+    drain_timeout: float
+    hook_timeout: float
+    shutdown_timeout: float
+    warnings: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+    """Sentences for the log, at warning and info level."""
+
+    @property
+    def api_path(self) -> str:
+        """Path of the host's own API."""
+        return f"{self.api_prefix}/api"
+
+
+def host_schema() -> Schema:
+    """The settings that the host's own manifest declares. Raises `ManifestError`."""
+    package = Path(__file__).resolve().parent
+    # A wheel carries the manifest inside the package; a checkout has it at its root.
+    for folder in (package, package.parents[1]):
+        path = find_manifest(folder)
+        if path is not None:
+            return read_manifest(path).schema
+    raise ManifestError(f"{package}: the host's manifest.yaml is missing from this installation")
+
+
+def load_config(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> HostConfig:
+    """Read `path`, by default `buntime.jsonc` in the working directory, which may be absent.
+
+    `overrides` are settings from the command line; they win over everything. Raises `ConfigError`.
+    """
+    file = (path or Path(FILE_NAME)).absolute()
+    if not file.exists() and path is None:
+        return parse_config({}, file.parent, environ=environ, overrides=overrides)
+    try:
+        text = file.read_text("utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"
+        raise ConfigError(f"[{file.name}] Cannot read {file}: {reason}") from None
+    try:
+        content = parse_jsonc(text)
+    except JsoncError as error:
+        raise ConfigError(f"[{file.name}] Failed to parse: {error}") from None
+    return parse_config(content, file.parent, path=file, environ=environ, overrides=overrides)
+
+
+def parse_config(
+    raw: object,
+    base_dir: Path,
+    *,
+    path: Path | None = None,
+    environ: Mapping[str, str] | None = None,
+    overrides: Mapping[str, Any] | None = None,
+) -> HostConfig:
+    """Check the content of a `buntime.jsonc` whose folder is `base_dir`. Raises `ConfigError`."""
+    environ = os.environ if environ is None else environ
+    label = f"[{path.name if path else FILE_NAME}]"
+    raw = {} if raw is None else raw
+    if not isinstance(raw, dict):
+        raise ConfigError(f"{label} the top level must be an object")
+    warnings: list[str] = []
+    content: dict[str, Any] = expand(raw, environ, lambda text: warnings.append(f"{label} {text}"))
+    schema = host_schema()
+    given = {key: value for key, value in content.items() if key in schema}
+    notes = _remarks(content, schema, label, warnings)
+    homepage = given.get("homepage")
+    if isinstance(homepage, dict):
+        given["homepage"] = homepage.get("app")  # `shell` belongs to the gateway plugin
+    given = deepmerge(given, overrides or {})
+    # The command line wins over the environment, so its variables must not be looked at.
+    visible = _without(environ, schema, overrides or {})
+    try:
+        values = effective_options(schema, {}, given, visible)
+    except InvalidOptions as error:
+        raise ConfigError(f"{label} {error}") from None
+    for name in ("pluginDirs", "required", "trustedOrigins"):
+        if not all(isinstance(item, str) for item in values[name]):
+            raise ConfigError(f"{label} {name}: must be an array of strings")
+    body_max = parse_size(values["bodySize"]["max"])
+    body_default = parse_size(values["bodySize"]["default"])
+    if body_default > body_max:
+        warnings.append(f"{label} bodySize.default is above bodySize.max and was lowered to it")
+    folders = split_paths(values["pluginDirs"])
+    return HostConfig(
+        base_dir=base_dir,
+        path=path,
+        plugins=_entries(content["plugins"], label) if "plugins" in content else None,
+        plugin_dirs=tuple(Path(os.path.normpath(base_dir / folder)) for folder in folders),
+        plugin_dirs_explicit="pluginDirs" in given
+        or any(environ.get(name, "").strip() for name in schema["pluginDirs"].env),
+        host=values["host"],
+        port=int(values["port"]),
+        environment=values["environment"],
+        api_prefix=_prefix(values["apiPrefix"], label),
+        required=tuple(values["required"]),
+        strict=values["strict"],
+        homepage=values["homepage"],
+        body_default=min(body_default, body_max),
+        body_max=body_max,
+        trusted_origins=tuple(values["trustedOrigins"]),
+        master_key=(values.get("masterKey") or "").strip() or None,
+        log_level=values["logLevel"],
+        log_format=values["logFormat"],
+        init_timeout=parse_duration(values["initTimeout"]),
+        drain_timeout=parse_duration(values["drainTimeout"]),
+        hook_timeout=parse_duration(values["hookTimeout"]),
+        shutdown_timeout=parse_duration(values["shutdownTimeout"]),
+        warnings=tuple(warnings),
+        notes=notes,
+    )
+
+
+def _remarks(
+    content: Mapping[str, Any], schema: Schema, label: str, warnings: list[str]
+) -> tuple[str, ...]:
+    ignored = [key for key in content if key in IGNORED_KEYS]
+    unknown = [
+        key
+        for key in content
+        if key not in schema and key not in (*IGNORED_KEYS, "plugins", "$schema")
+    ]
+    if unknown:
+        warnings.append(f"{label} unknown keys are ignored: {', '.join(unknown)}")
+    if not ignored:
+        return ()
+    return (f"{label} has no effect in this version: {', '.join(ignored)}",)
+
+
+def _without(
+    environ: Mapping[str, str], schema: Schema, overrides: Mapping[str, Any]
+) -> Mapping[str, str]:
+    hidden = {env for name in overrides if name in schema for env in schema[name].env}
+    return {name: value for name, value in environ.items() if name not in hidden}
+
+
+def _prefix(value: str, label: str) -> str:
+    prefix = value.strip().rstrip("/")
+    if prefix and not prefix.startswith("/"):
+        prefix = f"/{prefix}"
+    if prefix and not re.fullmatch(r"(/[a-zA-Z0-9_-]+)+", prefix):
+        raise ConfigError(f'{label} apiPrefix: must be a path such as "/_", not {value!r}')
+    return prefix
+
+
+def _entries(raw: object, label: str) -> tuple[PluginEntry, ...]:
+    if not isinstance(raw, list):
+        raise ConfigError(f"{label} plugins: must be an array")
+    return tuple(_entry(item, index, label) for index, item in enumerate(raw))
+
+
+def _entry(raw: object, index: int, label: str) -> PluginEntry:
+    where = f"{label} plugins[{index}]"
+    name: object = raw
+    options: object = {}
+    if isinstance(raw, list):
+        if len(raw) not in (1, 2):
+            raise ConfigError(f"{where}: an array must be [name] or [name, options]")
+        name = raw[0]
+        options = raw[1] if len(raw) == 2 else {}
+    elif not isinstance(raw, str):
+        raise ConfigError(f"{where}: must be a name, [name] or [name, options]")
+    if not isinstance(name, str) or not name.strip():
+        raise ConfigError(f"{where}: the name must be a non-empty string")
+    if not isinstance(options, dict):
+        raise ConfigError(f"{where}: the options of {name} must be an object")
+    return PluginEntry(index=index, name=name.strip(), options=options)

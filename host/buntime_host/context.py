@@ -1,0 +1,94 @@
+"""What a plugin sees of the host: the object given to `on_init`, and the values within it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from buntime_host.errors import MissingService
+
+if TYPE_CHECKING:
+    from starlette.requests import HTTPConnection
+
+
+@dataclass(frozen=True, slots=True)
+class Runtime:
+    """Facts about the running host, the same that `/.well-known/buntime` tells."""
+
+    api: str
+    """Path of the host's own API, `/api` unless a prefix is configured."""
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class GlobalConfig:
+    """Host settings that plugins may need."""
+
+    plugin_dirs: tuple[Path, ...]
+    environment: str
+    """`development`, `staging`, `production` or `test`."""
+
+
+@dataclass(frozen=True, slots=True)
+class AppInfo:
+    """The plugin that a request is for, as request hooks see it."""
+
+    name: str
+    """Base without its leading slash; `root` for `/`."""
+    plugin: str
+    """Name in the manifest."""
+    version: str
+    dir: Path
+    config: Mapping[str, Any]
+    public_routes: Any
+    """`publicRoutes` as configured: paths that an authentication plugin should let pass."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PluginContext:
+    """Given to `on_init`; a plugin may keep it for its whole life."""
+
+    name: str
+    """Name in the manifest."""
+    base: str | None
+    """Mount path such as `/keyval`; None when nothing is served."""
+    config: dict[str, Any]
+    """Effective options: environment over buntime.jsonc over manifest. What the factory got."""
+    global_config: GlobalConfig
+    logger: logging.Logger
+    """Named `plugin:<name>`."""
+    runtime: Runtime
+    base_dir: Path
+    """Folder of buntime.jsonc: relative paths in options start here."""
+    closing: asyncio.Event
+    """Set when shutdown is announced; long-lived streams must then end by themselves."""
+    lookup: Callable[[str], Any]
+    """Finds a service by name; use `get_plugin`."""
+    authorize: Callable[[HTTPConnection], None]
+    """Raises `Unauthorized` unless the request has the master key, or none is configured."""
+
+    def get_plugin(self, name: str) -> Any:
+        """Return the service of plugin `name`, or None: unknown, failed, not yet up, shut down.
+
+        `@buntime/keyval` and `@buntime/plugin-keyval` are the same name. Asking for a plugin that
+        the manifest does not declare as a dependency is logged once.
+        """
+        return self.lookup(name)
+
+    def getPlugin(self, name: str) -> Any:
+        """Same as `get_plugin`, spelled as in Buntime's documents."""
+        return self.lookup(name)
+
+    def require_plugin(self, name: str) -> Any:
+        """Same as `get_plugin`, but raises `MissingService` where that returns None."""
+        service = self.lookup(name)
+        if service is None:
+            raise MissingService(
+                f"{self.name} needs the service of {name}, which is not available: it is not"
+                " loaded, failed, provides nothing, or was shut down"
+            )
+        return service

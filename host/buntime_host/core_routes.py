@@ -1,0 +1,206 @@
+"""What the host serves itself: health, the list of plugins, `/`, `/.well-known/buntime`."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Protocol
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, RedirectResponse, Response
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from buntime_host.auth import MasterKey
+from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
+from buntime_host.hooks import Hook, run_hook
+from buntime_host.mounts import Mount, mount_at
+from buntime_host.status import PluginStatus
+from buntime_host.version import __version__
+
+HOOK_TIMEOUT_SECONDS = 5.0
+"""How long a plugin's `health()` or `metrics()` may take before it counts as failed."""
+
+logger = logging.getLogger("App")
+
+Handler = Callable[[Request], Response | Awaitable[Response]]
+
+
+class HostState(Protocol):
+    """What these routes need to know of the host."""
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has started and is not closing."""
+        ...
+
+    @property
+    def statuses(self) -> Mapping[str, PluginStatus]:
+        """Every plugin, those that run in load order."""
+        ...
+
+    @property
+    def health_hooks(self) -> Mapping[str, Hook]:
+        """`health()` of the plugins that have it."""
+        ...
+
+    @property
+    def metrics_hooks(self) -> Mapping[str, Hook]:
+        """`metrics()` of the plugins that have it."""
+        ...
+
+
+class CoreRoutes:
+    """The host's own application; it is mounted at several first segments."""
+
+    def __init__(self, state: HostState, *, api: str, homepage: str, key: MasterKey) -> None:
+        self._state = state
+        self._api = api
+        self._homepage = homepage
+        self._key = key
+        public: dict[str, Handler] = {
+            "/": self._home,
+            "/favicon.ico": lambda _: Response(status_code=204),
+            "/.well-known/buntime": lambda _: _json({"api": api, "version": __version__}),
+            f"{api}/plugins/loaded": self._loaded,
+        }
+        for prefix in ("/health", f"{api}/health"):
+            public[prefix] = lambda _: _health("healthy")
+            public[f"{prefix}/live"] = lambda _: _health("live")
+            public[f"{prefix}/ready"] = self._ready
+        self._public = public
+        self._private: dict[str, Handler] = {
+            f"{api}/plugins": self._plugins,
+            f"{api}/plugins/status": self._status,
+            "/metrics": self._metrics,
+        }
+
+    def mounts(self, limit: int) -> dict[str, Mount]:
+        """Where the dispatcher sends requests here: the first segments of all paths."""
+        bases = {"/" + path.split("/")[1] for path in (*self._public, *self._private)}
+        return {base: mount_at(base, self._app(base), limit) for base in bases}
+
+    def _app(self, base: str) -> ASGIApp:
+        prefix = "" if base == "/" else base
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            below = scope["path"][len(scope["root_path"]) :]
+            response = await self._respond(prefix + below, scope)
+            await response(scope, receive, send)
+
+        return app
+
+    async def _respond(self, path: str, scope: Scope) -> Response:
+        path = path.rstrip("/") or "/"
+        handler = self._public.get(path)
+        if scope["type"] != "http" or (handler is None and path not in self._private):
+            raise NotFound
+        request = Request(scope)
+        if handler is None:
+            self._key.authorize(request)
+            handler = self._private[path]
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+        response = handler(request)
+        return await response if inspect.isawaitable(response) else response
+
+    def _home(self, _: Request) -> Response:
+        if self._homepage:
+            target = self._homepage
+            if not target.startswith(("/", "http://", "https://")):
+                target = f"/{target}"
+            return RedirectResponse(target, status_code=302)
+        return PlainTextResponse(f"Buntime v{__version__}")
+
+    async def _ready(self, request: Request) -> Response:
+        # Everyone may know that something is wrong; what it is may tell of the inside.
+        explain = not self._key.configured or self._key.matches(request.scope["headers"])
+        plugins: dict[str, Any] = {}
+        ready = self._state.ready
+        for status in self._state.statuses.values():
+            if status.state == "disabled":
+                continue
+            entry: dict[str, Any] = {"state": status.state}
+            well = status.state == "loaded"
+            if explain and status.reason is not None:
+                entry["reason"] = status.reason
+            if well and status.name in self._state.health_hooks:
+                problem = await _ask(self._state.health_hooks[status.name])
+                if problem is not None:
+                    well = False
+                    if explain:
+                        entry["reason"] = problem
+            entry["ready"] = well
+            ready = ready and well
+            plugins[status.name] = entry
+        if not ready:
+            body = {
+                "error": "Not ready",
+                "code": "NOT_READY",
+                "success": False,
+                "message": "Not ready",
+                "ok": False,
+                "status": "unready",
+                "version": __version__,
+                "plugins": plugins,
+            }
+            return _json(body, 503)
+        return _json({"ok": True, "status": "ready", "version": __version__, "plugins": plugins})
+
+    async def _metrics(self, _: Request) -> Response:
+        from buntime_host.metrics import CONTENT_TYPE, gather_metrics  # only who asks pays for it
+
+        text = await gather_metrics(self._state.metrics_hooks, timeout=HOOK_TIMEOUT_SECONDS)
+        return Response(text, headers={"content-type": CONTENT_TYPE})
+
+    def _loaded(self, _: Request) -> Response:
+        return _json(
+            [
+                {
+                    "name": status.name,
+                    "base": status.base,
+                    "dependencies": status.dependencies,
+                    "optionalDependencies": status.optional_dependencies,
+                    "menus": status.menus,
+                }
+                for status in self._state.statuses.values()
+                if status.state == "loaded"
+            ]
+        )
+
+    def _plugins(self, _: Request) -> Response:
+        return _json(
+            [
+                {
+                    "name": status.name,
+                    "version": status.version,
+                    "path": status.path,
+                    "source": status.source,
+                    "state": status.state,
+                }
+                for status in self._state.statuses.values()
+            ]
+        )
+
+    def _status(self, _: Request) -> Response:
+        return _json(list(self._state.statuses.values()))
+
+
+async def _ask(hook: Hook) -> str | None:
+    """What is wrong according to a plugin's `health()`, or None."""
+    try:
+        answer = await run_hook(hook, what="health", timeout=HOOK_TIMEOUT_SECONDS)
+    except PluginError as error:
+        return str(error)
+    if answer is None or answer is True:
+        return None
+    return answer if isinstance(answer, str) else "unhealthy"
+
+
+def _health(status: str) -> Response:
+    return _json({"ok": True, "status": status, "version": __version__})
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(value), status_code=status, media_type="application/json")

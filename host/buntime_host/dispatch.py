@@ -1,0 +1,285 @@
+"""The way of every request: one look at its headers, one at its first path segment, then a plugin.
+
+This is the hot path: a few microseconds per request, and nothing that a request does not need.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from urllib.parse import unquote
+
+from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from uuid_utils import uuid4
+
+from buntime_host.auth import MasterKey
+from buntime_host.body_limit import BodyLimit
+from buntime_host.errors import Forbidden, NotFound, PayloadTooLarge
+from buntime_host.logs import REQUEST_ID
+from buntime_host.mounts import Mount
+from buntime_host.origin import OriginPolicy
+from buntime_host.problem import problem_of, refuse_websocket, send_problem
+from buntime_host.request_hooks import RequestHook, RequestHooks
+from buntime_host.websockets import OpenSockets, Socket, SocketGone
+
+SPOOFABLE = frozenset(
+    {b"x-identity", b"x-base", b"x-not-found", b"x-buntime-internal", b"x-vhost-tenant"}
+)
+"""Headers that plugins set for each other; from outside they are removed."""
+_LOOKED_AT = SPOOFABLE | {
+    b"content-length",
+    b"host",
+    b"origin",
+    b"transfer-encoding",
+    b"x-request-id",
+}
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
+REQUEST_ID_HEADER = b"x-request-id"
+_REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
+_MAX_LENGTH_DIGITS = 18
+INTERNAL_ERROR = 500
+WEBSOCKET_INTERNAL_ERROR = 1011
+
+logger = logging.getLogger("App")
+
+
+class Dispatcher:
+    """Routes requests and websockets to mounts; an ASGI application without lifespan."""
+
+    def __init__(
+        self,
+        mounts: Mapping[str, Mount],
+        *,
+        limit: int,
+        origins: OriginPolicy | None = None,
+        middleware: Sequence[Middleware] = (),
+        on_request: Sequence[RequestHook] = (),
+        on_response: Sequence[RequestHook] = (),
+        key: MasterKey | None = None,
+    ) -> None:
+        self._mounts = dict(mounts)
+        self._limit = limit
+        self._origins = origins or OriginPolicy()
+        self.sockets = OpenSockets()
+        # None when there is neither middleware nor hook: then a mount is called directly.
+        self._pipeline: ASGIApp | None = None
+        if on_request or on_response:
+            self._pipeline = RequestHooks(
+                on_request, on_response, self._find, self._serve, key or MasterKey(None), logger
+            )
+        if middleware:
+            pipeline = self._pipeline or self._serve
+            for cls, args, kwargs in reversed(middleware):
+                pipeline = cls(pipeline, *args, **kwargs)
+            self._pipeline = pipeline
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or websocket."""
+        origin = length = given_id = None
+        host = b""
+        chunked = dirty = False
+        for name, value in scope["headers"]:
+            if name in _LOOKED_AT:
+                if name == b"host":
+                    host = value
+                elif name == b"content-length":
+                    length = value
+                elif name == b"origin":
+                    origin = value
+                elif name == b"transfer-encoding":
+                    chunked = True
+                elif name == b"x-request-id" and given_id is None and _REQUEST_ID.fullmatch(value):
+                    given_id = value
+                else:
+                    dirty = True
+        if dirty:
+            scope["headers"] = _cleaned(scope["headers"], given_id)
+        if given_id is None:
+            request_id = str(uuid4())
+            given_id = request_id.encode()
+            headers = scope["headers"]
+            if type(headers) is list:
+                headers.append((REQUEST_ID_HEADER, given_id))
+            else:
+                scope["headers"] = [*headers, (REQUEST_ID_HEADER, given_id)]
+        else:
+            request_id = given_id.decode()
+        REQUEST_ID.set(request_id)
+        state = scope.get("state")
+        if state is None:
+            scope["state"] = {"request_id": request_id}
+        else:
+            state["request_id"] = request_id
+
+        if scope["type"] != "http":
+            allowed = origin is None or self._origins.allows(origin, host)
+            await self._websocket(scope, receive, send, allowed=allowed)
+            return
+
+        id_header = (REQUEST_ID_HEADER, given_id)
+        started = False
+
+        # Not `async`: the server's own coroutine is handed through, without a frame of ours.
+        def send_with_id(message: Message) -> Awaitable[None]:
+            nonlocal started
+            if message["type"] == "http.response.start":
+                started = True
+                headers = [h for h in message.get("headers", ()) if h[0] != REQUEST_ID_HEADER]
+                headers.append(id_header)
+                # A plugin may send the same message object every time, so it is not changed.
+                message = {**message, "headers": headers}
+            return send(message)
+
+        method = scope["method"]
+        if (
+            origin is not None
+            and method not in SAFE_METHODS
+            and not self._origins.allows(origin, host)
+        ):
+            await send_problem(send_with_id, problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED")))
+            return
+        mount = self._find(scope)
+        limit = self._limit if mount is None else mount.limit
+        if length is not None and not _fits(length, limit):
+            await send_problem(send_with_id, problem_of(PayloadTooLarge()))
+            return
+        reply: Send = send_with_id
+        if chunked or (length is None and method not in SAFE_METHODS):
+            body = BodyLimit(limit, receive, send_with_id)
+            receive, reply = body.receive, body.send
+        try:
+            if self._pipeline is not None:
+                await self._pipeline(scope, receive, reply)
+            elif mount is not None:
+                root = scope.get("root_path")
+                scope["root_path"] = root + mount.root_path if root else mount.root_path
+                await mount.app(scope, receive, reply)
+            else:
+                raise NotFound
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
+            await _failed(error, scope, send_with_id, started=started)
+
+    def _find(self, scope: Scope) -> Mount | None:
+        """The mount for the first path segment, or None."""
+        path: str = scope["path"]
+        if scope.get("root_path"):
+            return self._find_below_root(scope)
+        end = path.find("/", 1)
+        mount = self._mounts.get(path if end < 0 else path[:end])
+        if mount is None:
+            return None
+        raw = scope.get("raw_path")
+        if end < 0 or (raw is not None and not raw.startswith(mount.raw_prefix)):
+            return self._uncommon(scope, mount)
+        return mount
+
+    def _uncommon(self, scope: Scope, mount: Mount) -> Mount | None:
+        """The bare base, and a base with percent-encoded characters."""
+        raw: bytes | None = scope.get("raw_path")
+        if raw is not None:
+            end = raw.find(b"/", 1)
+            if _decoded(raw if end < 0 else raw[:end]) != mount.base:
+                return None  # an encoded slash: the segment is longer than it looks
+            # A plugin may cut its base off raw_path by length.
+            scope["raw_path"] = mount.base.encode() + (b"" if end < 0 else raw[end:])
+        if scope["path"] == mount.base != "/" and not mount.handles_bare_base:
+            scope["path"] += "/"
+            if raw is not None:
+                scope["raw_path"] += b"/"
+        return mount
+
+    def _find_below_root(self, scope: Scope) -> Mount | None:
+        """The same for a host that is itself served below a path."""
+        path, root = scope["path"], scope["root_path"]
+        rest = path.removeprefix(root) or "/"
+        end = rest.find("/", 1)
+        mount = self._mounts.get(rest if end < 0 else rest[:end])
+        if mount is None:
+            return None
+        raw: bytes | None = scope.get("raw_path")
+        if raw is not None:
+            rest_raw = raw.removeprefix(root.encode()) or b"/"
+            if _decoded(b"/" + rest_raw[1:].partition(b"/")[0]) != mount.base:
+                return None
+        if rest == mount.base != "/" and not mount.handles_bare_base:
+            scope["path"] = f"{root}{rest}/"
+        return mount
+
+    async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve what has come through middleware and hooks."""
+        mount = self._find(scope)
+        if mount is None:
+            raise NotFound
+        scope["root_path"] = scope.get("root_path", "") + mount.root_path
+        await mount.app(scope, receive, send)
+
+    async def _websocket(
+        self, scope: Scope, receive: Receive, send: Send, *, allowed: bool
+    ) -> None:
+        if not allowed:
+            problem = problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED"))
+            await refuse_websocket(scope, send, problem)
+            return
+        mount = self._find(scope)
+        socket = self.sockets.track(send)
+        try:
+            if self._pipeline is not None:
+                await self._pipeline(scope, receive, socket.send)
+            elif mount is not None:
+                scope["root_path"] = scope.get("root_path", "") + mount.root_path
+                await mount.app(scope, receive, socket.send)
+            else:
+                raise NotFound
+        except SocketGone:
+            pass  # we closed it, and the plugin has noticed
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
+            await self._websocket_failed(error, socket, scope, send)
+        finally:
+            socket.finished()
+
+    async def _websocket_failed(
+        self, error: Exception, socket: Socket, scope: Scope, send: Send
+    ) -> None:
+        problem = problem_of(error)
+        if problem.status == INTERNAL_ERROR:
+            logger.error("Unhandled exception at %s", scope["path"], exc_info=error)
+        if not socket.accepted:
+            await refuse_websocket(scope, send, problem)
+        elif not socket.closed:
+            await socket.send({"type": "websocket.close", "code": WEBSOCKET_INTERNAL_ERROR})
+
+
+async def _failed(error: Exception, scope: Scope, send: Send, *, started: bool) -> None:
+    """Answer an exception, if there is still something to answer."""
+    if isinstance(error, ClientDisconnect):
+        return  # nobody is left to be told
+    problem = problem_of(error)
+    if problem.status == INTERNAL_ERROR or started:
+        logger.error("Unhandled exception at %s %s", scope["method"], scope["path"], exc_info=error)
+    # Without the end of a response that has begun, the server closes the connection.
+    if not started:
+        await send_problem(send, problem)
+
+
+def _cleaned(
+    headers: Iterable[tuple[bytes, bytes]], request_id: bytes | None
+) -> list[tuple[bytes, bytes]]:
+    kept = [
+        (name, value)
+        for name, value in headers
+        if name not in SPOOFABLE and name != REQUEST_ID_HEADER
+    ]
+    if request_id is not None:
+        kept.append((REQUEST_ID_HEADER, request_id))
+    return kept
+
+
+def _fits(length: bytes, limit: int) -> bool:
+    return length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS and int(length) <= limit
+
+
+def _decoded(segment: bytes) -> str:
+    return unquote(segment.decode("latin-1"))

@@ -1,0 +1,94 @@
+"""The contract between the host and a plugin: every hook, its arguments, when it runs.
+
+All hooks are optional and may be sync or async. The host calls one plugin at a time, in dependency
+order (`on_shutdown` in reverse), and never relies on pluggy's own call order. An implementation
+may leave out arguments that it does not need.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+    from starlette.middleware import Middleware
+    from starlette.requests import HTTPConnection, Request
+    from starlette.responses import Response
+    from starlette.routing import BaseRoute
+    from starlette.types import ASGIApp
+
+    from buntime_host.context import AppInfo, PluginContext
+
+PROJECT = "buntime"
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+"""Marks a method of a plugin as the implementation of the hook of the same name."""
+
+
+@hookspec
+def on_init(ctx: PluginContext) -> Awaitable[None] | None:
+    """Open what the plugin needs. Runs once, after the hard dependencies; cancelled after 30 s."""
+
+
+@hookspec
+def provides() -> Any:
+    """Return the service that other plugins get from `ctx.get_plugin(name)`. After `on_init`."""
+
+
+@hookspec
+def routes() -> Sequence[BaseRoute] | ASGIApp | Awaitable[Sequence[BaseRoute] | ASGIApp | None]:
+    """Return Starlette routes or any ASGI application, to be served below the plugin's base."""
+    raise NotImplementedError
+
+
+@hookspec
+def middleware() -> Sequence[Middleware] | Awaitable[Sequence[Middleware]]:
+    """Return Starlette middleware around all plugins; that of the first plugin is outermost."""
+    raise NotImplementedError
+
+
+@hookspec
+def on_request(request: Request | HTTPConnection, app: AppInfo | None) -> Any:
+    """See every request that is not for the host itself, also websocket handshakes.
+
+    Return a `Response` to answer it, a `Request` to replace it, None to let it pass. An exception
+    answers 503, because letting the request pass would skip whatever this hook checks.
+    """
+
+
+@hookspec
+def on_response(response: Response, app: AppInfo, request: Request) -> Any:
+    """See the head of every plugin response: change status or headers in place, or return another.
+
+    The body streams afterwards and is not in `response`. An exception is logged and ignored.
+    """
+
+
+@hookspec
+def on_server_start(server: Any) -> Awaitable[None] | None:
+    """Run once the socket listens; `server` is the uvicorn server, or None under another one."""
+
+
+@hookspec
+def on_shutdown() -> Awaitable[None] | None:
+    """Release everything. Reverse order, 10 s each; also runs after a failed `on_init`."""
+
+
+@hookspec
+def menus() -> Sequence[Mapping[str, Any]] | Awaitable[Sequence[Mapping[str, Any]]]:
+    """Return menu items `{title, icon, path, items?}`; they replace those of the manifest."""
+    raise NotImplementedError
+
+
+@hookspec
+def metrics() -> Iterable[Metric] | Awaitable[Iterable[Metric]]:
+    """Return metric families of `prometheus_client`, measured now; `/metrics` gathers them."""
+    raise NotImplementedError
+
+
+@hookspec
+def health() -> Any:
+    """Return True or None when well; False or a text saying what is wrong makes it not ready."""

@@ -1,0 +1,197 @@
+"""The host: configuration in, a served set of plugins out."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.types import Receive, Scope, Send
+
+from buntime_host.auth import MasterKey
+from buntime_host.config import HostConfig, load_config
+from buntime_host.core_routes import CoreRoutes
+from buntime_host.dispatch import Dispatcher
+from buntime_host.errors import RequiredPluginFailed, ServiceUnavailable, StartupError
+from buntime_host.hooks import Hook
+from buntime_host.lifecycle import Lifecycle
+from buntime_host.loader import describe
+from buntime_host.mounts import mount_at
+from buntime_host.origin import OriginPolicy
+from buntime_host.plan import make_plan, statuses
+from buntime_host.problem import problem_of, refuse_websocket, send_problem
+from buntime_host.request_hooks import RequestHook
+from buntime_host.status import PluginStatus
+
+logger = logging.getLogger("App")
+
+
+class Host:
+    """One set of plugins. Start it, serve with it as an ASGI application, stop it.
+
+    `async with host:` does the first and the last; an ASGI server does so through lifespan. Several
+    hosts may live in one process: they share nothing.
+    """
+
+    def __init__(self, config: HostConfig, *, environ: Mapping[str, str] | None = None) -> None:
+        self.config = config
+        self.closing = asyncio.Event()
+        """Set when shutdown is announced; plugins have it as `ctx.closing`."""
+        self.statuses: Mapping[str, PluginStatus] = {}
+        self.dispatcher: Dispatcher | None = None
+        """Serves requests; None until the host has started."""
+        self.health_hooks: Mapping[str, Hook] = {}
+        self.metrics_hooks: Mapping[str, Hook] = {}
+        self._environ = environ
+        self._key = MasterKey(config.master_key)
+        self._lifecycle: Lifecycle | None = None
+        self._announced_at: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Whether it has started and is not closing."""
+        return self.dispatcher is not None and not self.closing.is_set()
+
+    async def start(self) -> None:
+        """Load all plugins. Raises `StartupError`, with everything released again."""
+        plan = make_plan(self.config, self._environ)
+        for note in self.config.notes:
+            logger.info("%s", note)
+        for warning in plan.warnings:
+            logger.warning("%s", warning)
+        if plan.errors:
+            raise _combined(plan.errors)
+        self.statuses = statuses(self.config, plan)
+        lifecycle = Lifecycle(self.config, self.statuses, self.closing, self._key)
+        self._lifecycle = lifecycle
+        try:
+            await lifecycle.start(plan)
+            self.health_hooks = lifecycle.hooks_named("health")
+            self.metrics_hooks = lifecycle.hooks_named("metrics")
+            self.dispatcher = self._dispatcher(lifecycle)
+        except BaseException:
+            await lifecycle.stop(budget=self.config.shutdown_timeout)
+            raise
+
+    def _dispatcher(self, lifecycle: Lifecycle) -> Dispatcher:
+        config = self.config
+        core = CoreRoutes(self, api=config.api_path, homepage=config.homepage, key=self._key)
+        mounts = core.mounts(config.body_default)
+        on_request: list[RequestHook] = []
+        on_response: list[RequestHook] = []
+        middleware: list[Middleware] = []
+        for plugin in lifecycle.running:
+            manifest = plugin.selected.manifest
+            if plugin.app is not None and manifest.base is not None:
+                limit = manifest.max_body_size
+                mounts[manifest.base] = mount_at(
+                    manifest.base,
+                    plugin.app,
+                    config.body_default if limit is None else limit,
+                    plugin.info,
+                )
+            middleware += plugin.middleware
+            if (hook := lifecycle.hooks.get(plugin.name, "on_request")) is not None:
+                on_request.append(RequestHook(plugin.name, hook, manifest.on_request_fail_open))
+            if (hook := lifecycle.hooks.get(plugin.name, "on_response")) is not None:
+                on_response.append(RequestHook(plugin.name, hook))
+        try:
+            return Dispatcher(
+                mounts,
+                limit=config.body_default,
+                origins=OriginPolicy(config.trusted_origins),
+                middleware=middleware,
+                on_request=on_request,
+                on_response=on_response,
+                key=self._key,
+            )
+        except Exception as error:
+            # Going on without it might leave a check out, so this is fatal.
+            raise RequiredPluginFailed(f"a plugin's middleware: {describe(error)}") from error
+
+    async def server_started(self, server: Any = None) -> None:
+        """Tell the plugins that the socket listens."""
+        if self._lifecycle is not None:
+            await self._lifecycle.server_started(server)
+
+    def announce_closing(self) -> None:
+        """Begin to shut down: readiness is 503 and `ctx.closing` is set. Safe to call again."""
+        if self._announced_at is None:
+            self._announced_at = time.monotonic()
+            self.closing.set()
+
+    async def close_websockets(self) -> None:
+        """Close every websocket with 1001."""
+        if self.dispatcher is not None:
+            await self.dispatcher.sockets.close_all()
+
+    async def stop(self) -> bool:
+        """Shut all plugins down, last loaded first.
+
+        Time since `announce_closing` counts against the overall cap. Returns whether it sufficed.
+        """
+        self.announce_closing()
+        await self.close_websockets()
+        if self._lifecycle is None:
+            return True
+        spent = time.monotonic() - (self._announced_at or 0)
+        return await self._lifecycle.stop(budget=self.config.shutdown_timeout - spent)
+
+    async def __aenter__(self) -> Host:
+        """Start."""
+        await self.start()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        """Stop."""
+        await self.stop()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application, with lifespan for servers other than `buntime serve`."""
+        if scope["type"] == "lifespan":
+            await self._lifespan(receive, send)
+        elif self.dispatcher is not None:
+            await self.dispatcher(scope, receive, send)
+        elif scope["type"] == "websocket":
+            await refuse_websocket(scope, send, problem_of(ServiceUnavailable()))
+        else:
+            await send_problem(send, problem_of(ServiceUnavailable()))
+
+    async def _lifespan(self, receive: Receive, send: Send) -> None:
+        await receive()
+        try:
+            await self.start()
+            await self.server_started()
+        except StartupError as error:
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await self.stop()
+        await send({"type": "lifespan.shutdown.complete"})
+
+
+def create_app(config: str | Path | HostConfig | None = None) -> Host:
+    """The host as an ASGI application: `uvicorn "buntime_host:create_app" --factory`.
+
+    `config` is the path of a `buntime.jsonc`, or a finished `HostConfig`; by default the variable
+    `BUNTIME_CONFIG` names the file, else it is `./buntime.jsonc`. Raises `ConfigError`.
+
+    A server other than `buntime serve` does not announce its shutdown before it drains: give it a
+    limit for open streams (uvicorn: `--timeout-graceful-shutdown`).
+    """
+    if isinstance(config, HostConfig):
+        return Host(config)
+    path = config or os.environ.get("BUNTIME_CONFIG") or None
+    return Host(load_config(Path(path) if path is not None else None))
+
+
+def _combined(errors: tuple[StartupError, ...]) -> StartupError:
+    if len(errors) == 1:
+        return errors[0]
+    return StartupError("; ".join(str(error) for error in errors))

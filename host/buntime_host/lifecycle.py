@@ -1,0 +1,259 @@
+"""Starting plugins in order and stopping them in reverse, one at a time, each within its time."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from starlette.middleware import Middleware
+from starlette.types import ASGIApp
+
+from buntime_host.auth import MasterKey
+from buntime_host.config import HostConfig
+from buntime_host.context import AppInfo, GlobalConfig, PluginContext, Runtime
+from buntime_host.errors import (
+    HookTimeout,
+    InvalidOptions,
+    InvalidPlugin,
+    PluginError,
+    RequiredPluginFailed,
+)
+from buntime_host.hooks import Hook, HookRegistry, run_hook
+from buntime_host.loader import make_plugin
+from buntime_host.manifest import menus_problem
+from buntime_host.mounts import application, route_paths
+from buntime_host.names import known_name
+from buntime_host.plan import Plan, is_required
+from buntime_host.selection import Selected
+from buntime_host.services import Services
+from buntime_host.static import page_of
+from buntime_host.status import PluginStatus
+from buntime_host.version import __version__
+
+logger = logging.getLogger("PluginLoader")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunningPlugin:
+    """A plugin that is up."""
+
+    name: str
+    selected: Selected
+    app: ASGIApp | None
+    middleware: tuple[Middleware, ...]
+    info: AppInfo
+
+
+class Lifecycle:
+    """The plugins of one host, from import to shutdown."""
+
+    def __init__(
+        self,
+        config: HostConfig,
+        statuses: Mapping[str, PluginStatus],
+        closing: asyncio.Event,
+        key: MasterKey,
+    ) -> None:
+        self._config = config
+        self._statuses = statuses
+        self._closing = closing
+        self._key = key
+        self.hooks = HookRegistry()
+        self.services = Services()
+        self.running: list[RunningPlugin] = []
+        """In load order."""
+
+    async def start(self, plan: Plan) -> None:
+        """Load and initialise the plugins of `plan`; the failure of one does not stop the others.
+
+        Raises `RequiredPluginFailed` if a required one fails or nothing could be loaded at all;
+        what is up by then is shut down again.
+        """
+        for selected in plan.order:
+            status = self._statuses[selected.manifest.name]
+            try:
+                self._check_dependencies(selected)
+                await self._load(selected, status)
+            except PluginError as error:
+                await self._failed(selected.manifest.name, status, error)
+        wanted = [s for s in self._statuses.values() if s.state != "disabled"]
+        if wanted and not self.running:
+            reasons = "; ".join(f"{status.name}: {status.reason}" for status in wanted)
+            raise RequiredPluginFailed(f"no plugin could be loaded: {reasons}")
+        for status in wanted:
+            if status.state != "loaded":
+                logger.error("Plugin %s %s: %s", status.name, status.state, status.reason)
+
+    def _check_dependencies(self, selected: Selected) -> None:
+        up = {plugin.name for plugin in self.running}
+        for name in selected.manifest.dependencies:
+            if known_name(name, up) is None:
+                known = known_name(name, self._statuses)
+                state = self._statuses[known].state if known is not None else "not loaded"
+                raise InvalidPlugin(f"requires {name}, which {state}")
+        if selected.problem is not None:
+            raise InvalidOptions(selected.problem)
+
+    async def _failed(self, name: str, status: PluginStatus, error: PluginError) -> None:
+        status.state, status.reason = "failed", str(error)
+        logger.debug("Traceback of %s", name, exc_info=error)
+        if is_required(self._config, name):
+            await self.stop(budget=self._config.shutdown_timeout)
+            raise RequiredPluginFailed(f"required plugin {name}: {error}") from error
+
+    async def _load(self, selected: Selected, status: PluginStatus) -> None:
+        manifest = selected.manifest
+        name = manifest.name
+        begun = time.perf_counter()
+        log = logging.getLogger(f"plugin:{name}")
+        late = f'Plugin "{name}" initialization'
+        plugin = await self._timed(
+            partial(make_plugin, selected, self.hooks.carries_hooks, log.warning),
+            what="factory",
+            late=late,
+        )
+        self.hooks.register(name, plugin)
+        status.hooks = self.hooks.names(name)
+        try:
+            context = self._context(selected, log)
+            await self._call(name, "on_init", late, ctx=context)
+            service = await self._call(name, "provides")
+            routes = await self._call(name, "routes")
+            app = application(routes, page_of(manifest))
+            if app is not None and manifest.base is None:
+                log.warning("has routes but no base, so they are not served")
+            middleware = _middleware(await self._call(name, "middleware"))
+            menus = _menus(await self._call(name, "menus"))
+        except BaseException:
+            # Half-opened resources would otherwise stay open for the life of the process.
+            await self._shut_down(name, self._config.hook_timeout)
+            raise
+        self.services.add(name, service)
+        self.running.append(
+            RunningPlugin(
+                name=name,
+                selected=selected,
+                app=app,
+                middleware=middleware,
+                info=_app_info(selected),
+            )
+        )
+        status.state = "loaded"
+        status.menus = status.menus if menus is None else menus
+        status.provides = type(service).__name__ if service is not None else None
+        status.served = app is not None and manifest.base is not None
+        status.routes = route_paths(routes)
+        status.init_ms = round((time.perf_counter() - begun) * 1000, 3)
+        logger.debug("Loaded: %s (%s)", name, manifest.dir)
+
+    def _context(self, selected: Selected, log: logging.Logger) -> PluginContext:
+        config, manifest = self._config, selected.manifest
+        declared = (manifest.name, *manifest.dependencies, *manifest.optional_dependencies)
+        return PluginContext(
+            name=manifest.name,
+            base=manifest.base,
+            config=dict(selected.options),
+            global_config=GlobalConfig(config.plugin_dirs, config.environment),
+            logger=log,
+            runtime=Runtime(config.api_path, __version__),
+            base_dir=config.base_dir,
+            closing=self._closing,
+            lookup=self.services.lookup_for(manifest.name, declared, log),
+            authorize=self._key.authorize,
+        )
+
+    async def _call(self, name: str, hook: str, late: str | None = None, **arguments: Any) -> Any:
+        """Call one hook of one plugin; None where it has none. Raises `PluginError`."""
+        found = self.hooks.get(name, hook)
+        if found is None:
+            return None
+        return await self._timed(partial(found, **arguments), what=hook, late=late)
+
+    async def _timed(
+        self, call: Callable[[], Any | Awaitable[Any]], *, what: str, late: str | None
+    ) -> Any:
+        timeout = self._config.init_timeout
+        return await run_hook(call, what=what, timeout=timeout, late=late)
+
+    async def server_started(self, server: Any) -> None:
+        """Run every `on_server_start`, in load order; failures are logged."""
+        for plugin in self.running:
+            try:
+                await self._call(plugin.name, "on_server_start", server=server)
+            except PluginError as error:
+                logger.error("Plugin %s: %s", plugin.name, error)  # noqa: TRY400 - one line is enough
+
+    async def stop(self, *, budget: float) -> bool:
+        """Shut all plugins down, last loaded first, within `budget` seconds in total.
+
+        Each has its own limit besides. Returns whether the budget was enough for all of them.
+        """
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + budget
+        in_time = True
+        while self.running:
+            plugin = self.running.pop()
+            left = deadline - loop.time()
+            if left <= 0:
+                in_time = False
+                logger.error("No time left to shut down plugin %s", plugin.name)
+                left = 0
+            ended = await self._shut_down(plugin.name, min(left, self._config.hook_timeout))
+            if not ended and left < self._config.hook_timeout:
+                in_time = False  # it was the budget that cut it off
+            self._statuses[plugin.name].state = "stopped"
+        return in_time
+
+    async def _shut_down(self, name: str, timeout: float) -> bool:
+        """Run the last hook of a plugin; whether it ended before the timeout."""
+        ended = True
+        # From here on nobody gets the service, not even while the plugin closes it.
+        self.services.remove(name)
+        hook = self.hooks.get(name, "on_shutdown")
+        if hook is not None and timeout > 0:
+            try:
+                await run_hook(hook, what="on_shutdown", timeout=timeout)
+            except PluginError as error:
+                logger.error("Plugin %s: %s", name, error)  # noqa: TRY400 - one line is enough
+                logger.debug("Traceback of %s", name, exc_info=error)
+                ended = not isinstance(error, HookTimeout)
+        self.hooks.unregister(name)
+        return ended
+
+    def hooks_named(self, hook: str) -> dict[str, Hook]:
+        """A hook of all running plugins that have it, by plugin."""
+        found = ((plugin.name, self.hooks.get(plugin.name, hook)) for plugin in self.running)
+        return {name: hook for name, hook in found if hook is not None}
+
+
+def _middleware(value: Any) -> tuple[Middleware, ...]:
+    if value is None:
+        return ()
+    if not isinstance(value, Sequence) or not all(isinstance(item, Middleware) for item in value):
+        raise InvalidPlugin("middleware() must return a sequence of starlette Middleware")
+    return tuple(value)
+
+
+def _menus(value: Any) -> tuple[dict[str, Any], ...] | None:
+    if value is None:
+        return None
+    if (problem := menus_problem(value)) is not None:
+        raise InvalidPlugin(f"menus() {problem}")
+    return tuple(dict(item) for item in value)
+
+
+def _app_info(selected: Selected) -> AppInfo:
+    manifest = selected.manifest
+    return AppInfo(
+        name=(manifest.base or "").removeprefix("/") or "root",
+        plugin=manifest.name,
+        version=manifest.version,
+        dir=manifest.dir,
+        config=selected.options,
+        public_routes=manifest.public_routes,
+    )

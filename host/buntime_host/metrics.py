@@ -1,0 +1,79 @@
+"""Metrics of the plugins in Prometheus' text format."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Iterable, Mapping
+
+from prometheus_client import generate_latest
+from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
+
+from buntime_host.errors import PluginError
+from buntime_host.hooks import Hook, run_hook
+from buntime_host.loader import describe
+
+_NAME = re.compile(r"^# TYPE (\S+)", re.MULTILINE)
+
+CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
+
+logger = logging.getLogger("App")
+
+
+class _Gathered:
+    """Families that were measured already, as a collector."""
+
+    def __init__(self, families: Iterable[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        return self._families
+
+
+def metrics_text(families: Iterable[Metric]) -> str:
+    """The families as text, of type `CONTENT_TYPE`; the registry lives for this call alone."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Gathered(families))
+    return generate_latest(registry).decode()
+
+
+async def gather_metrics(hooks: Mapping[str, Hook], *, timeout: float) -> str:
+    """What the `metrics()` hooks of the plugins return, as one text.
+
+    A plugin that fails, or whose families another one has already, is left out as a whole and
+    logged: one broken family would make Prometheus refuse everything.
+    """
+    texts = []
+    owners: dict[str, str] = {}
+    gathered = GaugeMetricFamily(
+        "buntime_plugin_metrics_gathered",
+        "Whether the metrics of a plugin are part of this answer",
+        labels=["plugin"],
+    )
+    for plugin, hook in hooks.items():
+        try:
+            text = metrics_text(await run_hook(hook, what="metrics", timeout=timeout))
+        except PluginError as error:
+            problem: str | None = str(error)
+        except Exception as error:  # noqa: BLE001 - a plugin may return anything
+            problem = f"metrics are not valid: {describe(error)}"
+        else:
+            problem = _claim(text, plugin, owners)
+        if problem is None:
+            texts.append(text)
+        else:
+            logger.warning("Plugin %s: %s", plugin, problem)
+        gathered.add_metric([plugin], problem is None)
+    return "".join([*texts, metrics_text([gathered])])
+
+
+def _claim(text: str, plugin: str, owners: dict[str, str]) -> str | None:
+    """Note whose the families of a text are; what is wrong with that."""
+    names = _NAME.findall(text)
+    for name in names:
+        if name in owners:
+            return f"{name} is a metric of {owners[name]} already"
+        if names.count(name) > 1:
+            return f"{name} is there twice"
+    owners.update(dict.fromkeys(names, plugin))
+    return None

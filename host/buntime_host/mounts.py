@@ -1,0 +1,137 @@
+"""Where a plugin is served: its base, its application, its limits."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from starlette.datastructures import State
+from starlette.responses import RedirectResponse
+from starlette.routing import BaseRoute, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from buntime_host.context import AppInfo
+from buntime_host.errors import InvalidPlugin, NotFound
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mount:
+    """One entry of the dispatcher's table."""
+
+    base: str
+    """`/keyval`; also `/`, which is this one path only."""
+    app: ASGIApp
+    limit: int
+    """Largest request body in bytes."""
+    root_path: str
+    """What the application sees as `root_path`: the base, or nothing for `/`."""
+    raw_prefix: bytes
+    """How `raw_path` starts for everything below the base."""
+    handles_bare_base: bool = False
+    """Whether the application wants to see `/keyval` itself; others see `/keyval/` instead."""
+    info: AppInfo | None = None
+    """The plugin; None for the host itself."""
+
+
+def mount_at(base: str, app: ASGIApp, limit: int, info: AppInfo | None = None) -> Mount:
+    """A mount at `base`."""
+    root = "" if base == "/" else base
+    return Mount(
+        base=base,
+        app=app,
+        limit=limit,
+        root_path=root,
+        raw_prefix=f"{root}/".encode(),
+        handles_bare_base=isinstance(app, RouteTable | PageBeside) and app.page is not None,
+        info=info,
+    )
+
+
+class RouteTable:
+    """The routes of one plugin as an application; what they miss goes to the page, or is a 404."""
+
+    def __init__(self, routes: Sequence[BaseRoute], page: ASGIApp | None) -> None:
+        self.state = State()
+        self.page = page
+        self._router = Router(routes=routes, redirect_slashes=False, default=self._miss)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        # With an "app", Starlette raises 404 and 405 instead of answering in plain text.
+        scope["app"] = self
+        if self.page is not None and await _redirected(scope, receive, send):
+            return
+        await self._router.app(scope, receive, send)
+
+    async def _miss(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] == "websocket":
+            raise NotFound
+        if self.page is None or _is_api(scope):
+            raise NotFound
+        await self.page(scope, receive, send)
+
+
+class PageBeside:
+    """An opaque application with a page beside it.
+
+    What an ASGI application serves cannot be known before asking it, and its 404 is final. So it
+    gets `api/` and everything that is not GET or HEAD; the page gets the rest.
+    """
+
+    def __init__(self, app: ASGIApp, page: ASGIApp) -> None:
+        self._app = app
+        self.page = page
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        if await _redirected(scope, receive, send):
+            return
+        if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not _is_api(scope):
+            await self.page(scope, receive, send)
+        else:
+            await self._app(scope, receive, send)
+
+
+async def _redirected(scope: Scope, receive: Receive, send: Send) -> bool:
+    """Send GET of the bare base to `base/`, where relative links work; others see `base/`."""
+    if scope["path"] != scope["root_path"]:
+        return False
+    if scope["type"] == "http" and scope["method"] in ("GET", "HEAD"):
+        query = scope.get("query_string", b"").decode("latin-1")
+        target = f"{scope['root_path']}/{f'?{query}' if query else ''}"
+        await RedirectResponse(target, status_code=308)(scope, receive, send)
+        return True
+    scope["path"] += "/"
+    return False
+
+
+def _is_api(scope: Scope) -> bool:
+    path: str = scope["path"][len(scope["root_path"]) :]
+    return path == "/api" or path.startswith("/api/")
+
+
+def application(routes: Any, page: ASGIApp | None) -> ASGIApp | None:
+    """One application from what `routes()` returned and the plugin's page; None for neither.
+
+    Raises `InvalidPlugin` for anything that is neither a sequence of routes nor an application.
+    """
+    if routes is None:
+        return RouteTable((), page) if page is not None else None
+    if isinstance(routes, Sequence) and not isinstance(routes, str | bytes):
+        wrong = next((route for route in routes if not isinstance(route, BaseRoute)), None)
+        if wrong is not None:
+            raise InvalidPlugin(f"routes() returned {wrong!r}, which is not a Starlette route")
+        return RouteTable(routes, page)
+    if callable(routes):
+        return PageBeside(routes, page) if page is not None else routes
+    raise InvalidPlugin(
+        f"routes() must return routes or an ASGI application, not {type(routes).__name__}"
+    )
+
+
+def route_paths(routes: Any) -> tuple[str, ...]:
+    """Paths of the routes, as far as they tell."""
+    if isinstance(routes, Sequence):
+        return tuple(path for route in routes if (path := getattr(route, "path", None)))
+    return ()

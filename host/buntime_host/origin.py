@@ -1,0 +1,57 @@
+"""Whether a page of some origin may write, or open a websocket."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from urllib.parse import urlsplit
+
+DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class OriginPolicy:
+    """Same host, or trusted by configuration. Ask only when there is an `Origin` header at all.
+
+    A client that is not a browser sends none, and a browser always sends one with the requests
+    that matter here.
+    """
+
+    def __init__(self, trusted: Iterable[str] = ()) -> None:
+        self._trusted = frozenset(origin.rstrip("/").lower().encode() for origin in trusted)
+
+    def allows(self, origin: bytes, host: bytes) -> bool:
+        """Whether `origin` has the authority of the `Host` header, or is trusted."""
+        origin, host = origin.lower(), host.lower()
+        if origin.removeprefix(b"http").removeprefix(b"s") == b"://" + host:
+            # The common case, without parsing: no userinfo, no path, not empty.
+            return host != b"" and b"@" not in host and b"/" not in host
+        if origin in self._trusted:
+            return True
+        parts = _authority(origin)
+        if parts is None or not host:
+            return False
+        scheme, name, port = parts
+        # Browsers leave out the default port in Origin; a Host header may still have it.
+        return _split_host(host, DEFAULT_PORTS[scheme]) == (name, port)
+
+
+def _authority(origin: bytes) -> tuple[str, str, int] | None:
+    """Scheme, host name and port of an origin; None for anything else, such as `null`."""
+    try:
+        parts = urlsplit(origin.decode("ascii"))
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in DEFAULT_PORTS or not parts.hostname or "@" in parts.netloc:
+        return None
+    if parts.path or parts.query or parts.fragment:
+        return None
+    return parts.scheme, parts.hostname, port or DEFAULT_PORTS[parts.scheme]
+
+
+def _split_host(host: bytes, default_port: int) -> tuple[str, int] | None:
+    try:
+        parts = urlsplit(f"//{host.decode('ascii')}")
+        port = parts.port
+    except ValueError:
+        return None
+    return parts.hostname or "", port or default_port

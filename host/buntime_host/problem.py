@@ -1,0 +1,84 @@
+"""One exception, one JSON response: the only place that knows the shape of an error body."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+
+import msgspec
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.types import Send
+
+from buntime_host.errors import HttpError
+
+
+class Problem(msgspec.Struct, frozen=True):
+    """An error as a client sees it."""
+
+    status: int
+    code: str
+    message: str
+    headers: tuple[tuple[str, str], ...] = ()
+
+    def body(self) -> bytes:
+        """The JSON text; it has both the old (`error`) and the new (`code`) way of reading it."""
+        return msgspec.json.encode(
+            {"error": self.message, "code": self.code, "success": False, "message": self.message}
+        )
+
+
+def problem_of(error: BaseException) -> Problem:
+    """Translate an exception. Unknown ones become a 500 that tells nothing about the inside."""
+    if isinstance(error, HttpError):
+        headers = tuple((error.headers or {}).items())
+        return Problem(error.status, error.error_code, error.message, headers)
+    if isinstance(error, HTTPException):
+        try:
+            status = HTTPStatus(error.status_code)
+            code, phrase = status.name, status.phrase
+        except ValueError:
+            code, phrase = f"HTTP_{error.status_code}", "Error"
+        headers = tuple((error.headers or {}).items())
+        return Problem(error.status_code, code, error.detail or phrase, headers)
+    return Problem(HttpError.status, HttpError.code, HttpError.default_message)
+
+
+def problem_response(error: BaseException) -> Response:
+    """The JSON response for `error`, for plugins that catch their own exceptions."""
+    problem = problem_of(error)
+    return Response(
+        problem.body(),
+        status_code=problem.status,
+        headers=dict(problem.headers),
+        media_type="application/json",
+    )
+
+
+async def send_problem(send: Send, problem: Problem, *extra: tuple[bytes, bytes]) -> None:
+    """Send a whole error response, with `extra` headers."""
+    body = problem.body()
+    headers: list[tuple[bytes, bytes]] = [
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        *(
+            (name.lower().encode("latin-1"), text.encode("latin-1"))
+            for name, text in problem.headers
+        ),
+        *extra,
+    ]
+    await send({"type": "http.response.start", "status": problem.status, "headers": headers})
+    await send({"type": "http.response.body", "body": body})
+
+
+async def refuse_websocket(scope: Any, send: Send, problem: Problem) -> None:
+    """Refuse a handshake with the problem's status, or with 403 where the server cannot."""
+    if "websocket.http.response" not in (scope.get("extensions") or {}):
+        await send({"type": "websocket.close", "code": 1008, "reason": problem.code})
+        return
+    body = problem.body()
+    headers = [(b"content-type", b"application/json"), (b"content-length", b"%d" % len(body))]
+    await send(
+        {"type": "websocket.http.response.start", "status": problem.status, "headers": headers}
+    )
+    await send({"type": "websocket.http.response.body", "body": body})

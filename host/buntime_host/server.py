@@ -1,0 +1,194 @@
+"""uvicorn, with our order of shutting down and our exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import ipaddress
+import logging
+import os
+import socket
+import threading
+from types import FrameType
+
+import uvicorn
+
+from buntime_host.config import HostConfig
+from buntime_host.errors import BindError, ConfigError, StartupError
+from buntime_host.host import Host
+from buntime_host.version import __version__
+
+DRAIN_POLL_SECONDS = 0.01
+CANCEL_GRACE_SECONDS = 1.0
+FORCE_EXIT_SLACK_SECONDS = 2.0
+"""Past the cap for shutdown: only code that blocks the process makes it this far."""
+
+logger = logging.getLogger("App")
+
+
+def check_exposure(config: HostConfig, *, insecure: bool) -> None:
+    """Raise `ConfigError` if an open API would be reachable from other machines."""
+    if config.master_key is None and not insecure and not _is_loopback(config.host):
+        raise ConfigError(
+            f"refusing to listen on {config.host} without a master key: set RUNTIME_MASTER_KEY,"
+            " or use --insecure"
+        )
+
+
+def _is_loopback(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A socket bound to the address, which does not listen yet. Raises `BindError`.
+
+    Bound before any plugin runs, so that a second host fails before it touches their files.
+    """
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except (OSError, UnicodeError) as error:
+        raise BindError(f"cannot listen on {host}: {error}") from None
+    sock = socket.socket(family, kind, protocol)
+    try:
+        if os.name == "posix":
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(address)
+        # Without this, two sockets with SO_REUSEADDR may both be bound until one listens.
+        sock.listen(1)
+    except OSError as error:
+        sock.close()
+        reason = error.strerror or str(error)
+        raise BindError(f"cannot listen on {host} port {port}: {reason}") from None
+    return sock
+
+
+class HostServer(uvicorn.Server):
+    """Serves a host: announce closing, drain, then shut the plugins down."""
+
+    def __init__(self, host: Host, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.host = host
+        self.in_time = True
+        """Whether shutdown stayed within its cap."""
+        self._force_exit_timer: threading.Timer | None = None
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the plugins, then listen, then tell the plugins. Raises `StartupError`."""
+        await self.host.start()
+        # Straight to the dispatcher: the host's own layer is only for lifespan.
+        self.config.loaded_app = self.host.dispatcher
+        await super().startup(sockets)
+        await self.host.server_started(self)
+        for listener in sockets or ():
+            _log_started(self.host, listener)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Shut down in order; uvicorn's own way would wait for open streams forever."""
+        self.host.announce_closing()
+        logger.info("Shutting down")
+        for server in self.servers:
+            server.close()
+        for sock in sockets or ():
+            sock.close()
+        await self.host.close_websockets()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        await self._drain(self.host.config.drain_timeout)
+        self.in_time = await self.host.stop()
+        if self.in_time:
+            logger.info("Bye")
+
+    async def _drain(self, timeout: float) -> None:
+        """Wait for requests to finish, then cancel those that did not."""
+        state = self.server_state
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + timeout
+        while (state.tasks or state.connections) and loop.time() < deadline:  # noqa: ASYNC110 - uvicorn has no event for this
+            await asyncio.sleep(DRAIN_POLL_SECONDS)
+        if state.tasks:
+            logger.warning("Cancelling %d requests that are still running", len(state.tasks))
+            tasks = list(state.tasks)
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks, timeout=CANCEL_GRACE_SECONDS)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """First signal: announce closing. Second: leave at once."""
+        if self.should_exit:
+            logging.shutdown()
+            os._exit(128 + sig)
+        super().handle_exit(sig, frame)
+        # uvicorn would raise the signal again at the end; we exit with a code of our own.
+        self._captured_signals.clear()
+        timer = threading.Timer(
+            self.host.config.shutdown_timeout + FORCE_EXIT_SLACK_SECONDS, _exit_now
+        )
+        timer.daemon = True
+        timer.start()
+        self._force_exit_timer = timer
+        with contextlib.suppress(RuntimeError):
+            asyncio.get_running_loop().call_soon_threadsafe(self.host.announce_closing)
+
+    def disarm(self) -> None:
+        """Everything is over: the process need not be forced to end."""
+        if self._force_exit_timer is not None:
+            self._force_exit_timer.cancel()
+
+
+def _exit_now() -> None:
+    logger.error("Shutdown takes too long, exiting")
+    os._exit(1)
+
+
+def _log_started(host: Host, listener: socket.socket) -> None:
+    address, port = listener.getsockname()[:2]
+    url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    logger.info("Buntime %s listening on %s", __version__, url)
+    for status in host.statuses.values():
+        if status.state == "loaded":
+            where = f"at {url}{status.base}" if status.served else "(serves nothing itself)"
+            logger.info("%s %s %s", status.name, status.version, where)
+    logger.info("API at %s%s, readiness at %s/health/ready", url, host.config.api_path, url)
+
+
+def _not_a_refused_handshake(record: logging.LogRecord) -> bool:
+    # uvicorn takes a handshake that was refused with a response for one that was forgotten.
+    return record.msg != "ASGI callable returned without completing handshake."
+
+
+def serve(host: Host) -> int:
+    """Serve until a signal; returns the exit code: 0, or 1 if shutdown exceeded its cap.
+
+    Raises `StartupError` with nothing left running.
+    """
+    config = host.config
+    listener = bind(config.host, config.port)
+    server = HostServer(
+        host,
+        uvicorn.Config(
+            host,
+            http="httptools",
+            lifespan="off",
+            interface="asgi3",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+        ),
+    )
+    logging.getLogger("uvicorn.error").addFilter(_not_a_refused_handshake)
+    try:
+        server.run(sockets=[listener])
+    except StartupError:
+        listener.close()
+        raise
+    finally:
+        server.disarm()
+    return 0 if server.in_time else 1

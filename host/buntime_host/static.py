@@ -1,0 +1,84 @@
+"""A plugin's page: the files beside its `entrypoint`, and the page itself for its own links."""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Mapping
+from pathlib import Path
+
+import anyio.to_thread
+import msgspec
+from starlette.datastructures import Headers
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from starlette.staticfiles import StaticFiles
+from starlette.types import Scope
+
+from buntime_host.errors import InvalidPlugin, MethodNotAllowed, NotFound
+from buntime_host.manifest import Manifest
+
+_HEAD = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
+_HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
+
+
+def page_of(manifest: Manifest) -> Page | None:
+    """The page that a manifest names, or None. Raises `InvalidPlugin` if it is not there."""
+    if manifest.entrypoint is None:
+        return None
+    if not manifest.entrypoint.lower().endswith((".html", ".htm")):
+        raise InvalidPlugin(
+            f"entrypoint {manifest.entrypoint} is not an .html file, and workers are not supported"
+        )
+    file = (manifest.dir / manifest.entrypoint).resolve()
+    if not file.is_relative_to(manifest.dir.resolve()) or not file.is_file():
+        raise InvalidPlugin(f"entrypoint {manifest.entrypoint} is not a file of the plugin")
+    exposed = {
+        name: value
+        for name, value in manifest.env.items()
+        if name.startswith(manifest.env_prefix) and manifest.env_prefix
+    }
+    return Page(file, env=exposed, inject_base=manifest.inject_base)
+
+
+class Page(StaticFiles):
+    """Files of one folder; unknown paths are the page, if the client asks for HTML."""
+
+    def __init__(self, file: Path, *, env: Mapping[str, str], inject_base: bool) -> None:
+        super().__init__(directory=file.parent)
+        self._file = file
+        self._env = dict(env)
+        self._inject_base = inject_base
+
+    async def get_response(self, path: str, scope: Scope) -> Response:
+        """The file at `path`, or the page. Raises `NotFound` and `MethodNotAllowed`."""
+        if scope["method"] not in ("GET", "HEAD"):
+            raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+        try:
+            response = await super().get_response(path, scope)
+        except HTTPException as error:
+            if "text/html" not in Headers(scope=scope).get("accept", "") and path != ".":
+                raise NotFound from error
+            response = await self._page(scope)
+        else:
+            if Path(path).name == self._file.name and (self._file.parent / path) == self._file:
+                response = await self._page(scope)
+        response.headers["X-Content-Type-Options"] = "nosniff"
+        if response.headers.get("content-type", "").startswith("text/html"):
+            response.headers["Cache-Control"] = "no-cache"
+        return response
+
+    async def _page(self, scope: Scope) -> Response:
+        if not self._inject_base and not self._env:
+            stat = await anyio.to_thread.run_sync(self._file.stat)
+            return self.file_response(self._file, stat, scope)
+        text = await anyio.to_thread.run_sync(self._file.read_text, "utf-8")
+        if self._inject_base:
+            tag = f'<base href="{html.escape(scope["root_path"])}/">'
+            text = _HEAD.sub(lambda match: match[0] + tag, text, count=1)
+        if self._env:
+            # "<" would end the script element wherever it stood in a value.
+            values = msgspec.json.encode(self._env).decode().replace("<", "\\u003c")
+            tag = f"<script>window.__env__={values}</script>"
+            text = _HEAD_END.sub(lambda match: tag + match[0], text, count=1)
+        return Response(text, media_type="text/html")

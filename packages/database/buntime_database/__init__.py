@@ -1,0 +1,66 @@
+"""The seam between Buntime's database plugin and whoever stores data through it.
+
+Everything here is a plain type: no driver, no I/O, no dependency. `plugin-database` implements
+`DatabaseService` and the adapters, other plugins use them through these protocols alone.
+"""
+
+from buntime_database._adapter import Adapter, DatabaseService, Transaction
+from buntime_database._errors import (
+    ConstraintViolation,
+    DatabaseBusy,
+    DatabaseClosed,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnavailable,
+    GuardFailed,
+    InvalidStatement,
+    LimitExceeded,
+    OutcomeUnknown,
+    ResultTooLarge,
+    SessionsNotSupported,
+    StatementTimeout,
+    TransactionMisuse,
+    TransactionTimeout,
+)
+from buntime_database._session import (
+    Column,
+    Description,
+    Session,
+    SessionCursor,
+    SessionLimits,
+    SessionResult,
+)
+from buntime_database._statements import Batch, Capabilities, Guard, ResultSet, Statement, Value
+
+__all__ = [
+    "Adapter",
+    "Batch",
+    "Capabilities",
+    "Column",
+    "ConstraintViolation",
+    "DatabaseBusy",
+    "DatabaseClosed",
+    "DatabaseError",
+    "DatabaseFull",
+    "DatabaseService",
+    "DatabaseUnavailable",
+    "Description",
+    "Guard",
+    "GuardFailed",
+    "InvalidStatement",
+    "LimitExceeded",
+    "OutcomeUnknown",
+    "ResultSet",
+    "ResultTooLarge",
+    "Session",
+    "SessionCursor",
+    "SessionLimits",
+    "SessionResult",
+    "SessionsNotSupported",
+    "Statement",
+    "StatementTimeout",
+    "Transaction",
+    "TransactionMisuse",
+    "TransactionTimeout",
+    "Value",
+]

@@ -1,0 +1,157 @@
+"""The protocols that an engine implements and that its users call."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Protocol, TypeVar
+
+from buntime_database._errors import DatabaseError
+from buntime_database._session import Session, SessionLimits
+from buntime_database._statements import Batch, Capabilities, Guard, ResultSet, Statement, Value
+
+T = TypeVar("T")
+
+
+class Transaction(Protocol):
+    """An open interactive transaction; valid until the function that got it returns."""
+
+    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
+        """Run one statement and return its rows as dictionaries."""
+        ...
+
+    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
+        """Run one statement and return its first row, or None."""
+        ...
+
+    async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
+        """Run one statement and return rows, column names and counts."""
+        ...
+
+
+class Adapter(Protocol):
+    """One database of one engine. All methods may be called concurrently.
+
+    Every method raises a `DatabaseError`, and only that, when the engine fails or refuses.
+    """
+
+    @property
+    def type(self) -> str:
+        """The configured engine: `sqlite`, `libsql`, …"""
+        ...
+
+    @property
+    def tenant(self) -> str | None:
+        """The tenant that this adapter belongs to; None for the root database."""
+        ...
+
+    @property
+    def capabilities(self) -> Capabilities: ...
+
+    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
+        """Run one statement of any kind and return its rows as dictionaries.
+
+        A statement that writes is committed when this returns.
+        """
+        ...
+
+    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
+        """Like `execute`, but only the first row, or None."""
+        ...
+
+    async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
+        """Like `execute`, with column names and counts."""
+        ...
+
+    async def query(
+        self,
+        sql: str,
+        args: Sequence[Value] = (),
+        *,
+        point: bool = False,
+        fresh: bool = False,
+    ) -> list[tuple[Value, ...]]:
+        """Run one reading statement and return bare rows: the fast path for reads.
+
+        A read sees every write of this adapter that was acknowledged before. `fresh` asks for
+        the writes of others as well, which a replica may not have yet: for reads that a decision
+        rests on.
+
+        `point` promises a bounded read (by key, or with a small limit), which an embedded engine
+        runs on the event loop; anything else runs in a thread. A statement that would write is
+        refused with `InvalidStatement`.
+        """
+        ...
+
+    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
+        """Run the steps as one transaction and return one result for each, guards included.
+
+        Raises `GuardFailed` when a guard does not hold. Whatever is raised, nothing was written.
+        """
+        ...
+
+    async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
+        """Run several batches in order, each all or nothing on its own.
+
+        An engine shares commits between them where it can. A batch that fails leaves its error
+        in its place and does not disturb the others; this method itself raises only
+        `DatabaseClosed` and `TransactionMisuse`.
+        """
+        ...
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Run `fn` inside an interactive transaction and return what it returns.
+
+        Commits when `fn` returns, rolls back when it raises or is cancelled. Only where
+        `capabilities.interactive_transactions`; `TransactionMisuse` when nested.
+        """
+        ...
+
+    async def open_session(self, limits: SessionLimits | None = None) -> Session:
+        """A dedicated connection, where the engine has such; close it after use.
+
+        Raises `DatabaseError` where it has not, as a database in memory.
+        """
+        ...
+
+    def statistics(self) -> dict[str, float]:
+        """Numbers that the engine keeps of itself, by name; which ones depends on the engine."""
+        ...
+
+    def get_raw_client(self) -> Any:
+        """The driver's own object, for what this seam does not cover."""
+        ...
+
+    async def close(self) -> None:
+        """Finish what is under way and release everything. Idempotent."""
+        ...
+
+
+class DatabaseService(Protocol):
+    """What `ctx.get_plugin("@buntime/plugin-database")` returns."""
+
+    def get_root_adapter(self, type: str | None = None) -> Adapter:
+        """The root database of an engine, or of the default engine.
+
+        Raises `DatabaseError` when no such engine is configured.
+        """
+        ...
+
+    async def get_adapter(
+        self,
+        type: str | None = None,
+        tenant: str | None = None,
+    ) -> Adapter:
+        """The database of a tenant; without a tenant the root database."""
+        ...
+
+    def get_default_type(self) -> str:
+        """The engine that is used when none is named."""
+        ...
+
+    def get_available_types(self) -> list[str]:
+        """The configured engines, in the order of the configuration."""
+        ...
+
+    async def close(self) -> None:
+        """Close every adapter. Errors are gathered, not stopped at."""
+        ...

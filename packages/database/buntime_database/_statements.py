@@ -1,0 +1,66 @@
+"""Statements, guards and results: the data that crosses the adapter seam."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, NamedTuple
+
+Value = None | int | float | str | bytes
+"""What SQL can bind and return. Booleans are bound as 1 and 0."""
+
+
+class Statement(NamedTuple):
+    """One SQL statement with its positional arguments (`?` placeholders)."""
+
+    sql: str
+    args: Sequence[Value] = ()
+
+
+class Guard(NamedTuple):
+    """A condition inside a batch. If it does not hold, the whole batch rolls back.
+
+    `condition` is one SQL expression, for example `(SELECT version FROM t WHERE id = ?) IS ?`.
+    A guard takes a place in the batch like a statement does and sees the statements before it.
+    """
+
+    condition: str
+    args: Sequence[Value] = ()
+
+
+class Batch(NamedTuple):
+    """Statements and guards that are written together or not at all.
+
+    `bounded` promises that the statements touch few rows (by key or with a small limit), so that
+    an embedded engine may run them on the event loop. Leave it False for anything that may scan.
+    """
+
+    steps: Sequence[Statement | Guard]
+    bounded: bool = False
+
+
+class ResultSet(NamedTuple):
+    """What one statement gave: its rows, and how many rows it changed."""
+
+    columns: tuple[str, ...]
+    rows: list[tuple[Value, ...]]
+    rowcount: int
+    """Rows inserted, updated or deleted; 0 for a query and for a guard."""
+    lastrowid: int | None = None
+    """Rowid of the last inserted row where the engine has such; of meaning after INSERT only."""
+
+    def as_dicts(self) -> list[dict[str, Value]]:
+        """Rows as dictionaries from column name to value; the last of equal names wins."""
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class Capabilities(NamedTuple):
+    """What differs between engines, declared and never guessed."""
+
+    dialect: Literal["sqlite", "postgres", "mysql"]
+    embedded: bool
+    """Reads by key cost microseconds, so `point=True` runs them on the event loop."""
+    interactive_transactions: bool
+    """`transaction(fn)` works; without it only guarded batches are atomic."""
+    full_text_search: Literal["fts5"] | None
+    casefold_function: bool
+    """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""

@@ -1,0 +1,146 @@
+"""Buntime KeyVal for Python: a client of the key-value store, blocking and for asyncio.
+
+    from buntime_keyval import Kv
+
+    with Kv("http://localhost:8000/keyval/api") as kv:
+        kv.set(("users", 123), {"name": "Alice"}, expires_in="1h")
+
+`AsyncKv` has the same methods to await. `buntime_keyval.wire` holds what a server and a client
+must agree on: keys and their order, the JSON forms of values, durations, limits.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+from buntime_keyval._calls.atomic import MutationKey
+from buntime_keyval._errors import (
+    AccessDenied,
+    ConnectionLost,
+    InvalidResponse,
+    InvalidValue,
+    KvError,
+    NoAnswer,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    RequestRejected,
+    ServerFailure,
+    ServerUnreachable,
+    ServiceUnavailable,
+    StaleLease,
+    StatusError,
+    TooLarge,
+    TransactionConflict,
+)
+from buntime_keyval._now import Now
+from buntime_keyval._results import (
+    CommitResult,
+    DeadLetter,
+    DeleteResult,
+    EnqueueResult,
+    KvEntry,
+    KvPage,
+    QueueMessage,
+    QueueStats,
+    SearchIndex,
+    TransactionResult,
+)
+from buntime_keyval._retries import Retries
+from buntime_keyval._where import Condition, Field, Where
+from buntime_keyval.wire import BigInt, InvalidInput, Key, KeyLike, KeyPart
+
+if TYPE_CHECKING:
+    from buntime_keyval._async_client import AsyncAtomic, AsyncKv
+    from buntime_keyval._client import Atomic, Kv
+    from buntime_keyval._listen_async import AsyncDelivery, AsyncQueueListener
+    from buntime_keyval._listen_sync import Delivery, QueueListener
+    from buntime_keyval._stores import AsyncStore, Store
+    from buntime_keyval._transaction import AsyncTransaction, Transaction
+    from buntime_keyval._watch_async import AsyncWatch
+    from buntime_keyval._watch_sync import Watch
+
+__all__ = [
+    "AccessDenied",
+    "AsyncAtomic",
+    "AsyncDelivery",
+    "AsyncKv",
+    "AsyncQueueListener",
+    "AsyncStore",
+    "AsyncTransaction",
+    "AsyncWatch",
+    "Atomic",
+    "BigInt",
+    "CommitResult",
+    "Condition",
+    "ConnectionLost",
+    "DeadLetter",
+    "DeleteResult",
+    "Delivery",
+    "EnqueueResult",
+    "Field",
+    "InvalidInput",
+    "InvalidResponse",
+    "InvalidValue",
+    "Key",
+    "KeyLike",
+    "KeyPart",
+    "Kv",
+    "KvEntry",
+    "KvError",
+    "KvPage",
+    "MutationKey",
+    "NoAnswer",
+    "NotFound",
+    "Now",
+    "OutcomeUnknown",
+    "QueueListener",
+    "QueueMessage",
+    "QueueStats",
+    "RateLimited",
+    "RequestRejected",
+    "Retries",
+    "SearchIndex",
+    "ServerFailure",
+    "ServerUnreachable",
+    "ServiceUnavailable",
+    "StaleLease",
+    "StatusError",
+    "Store",
+    "TooLarge",
+    "Transaction",
+    "TransactionConflict",
+    "TransactionResult",
+    "Watch",
+    "Where",
+]
+
+# A server needs the contract and the results alone: httpx2 is imported with the first client.
+_LATER = {
+    "AsyncAtomic": "buntime_keyval._async_client",
+    "AsyncDelivery": "buntime_keyval._listen_async",
+    "AsyncKv": "buntime_keyval._async_client",
+    "AsyncQueueListener": "buntime_keyval._listen_async",
+    "AsyncStore": "buntime_keyval._stores",
+    "AsyncTransaction": "buntime_keyval._transaction",
+    "AsyncWatch": "buntime_keyval._watch_async",
+    "Atomic": "buntime_keyval._client",
+    "Delivery": "buntime_keyval._listen_sync",
+    "Kv": "buntime_keyval._client",
+    "QueueListener": "buntime_keyval._listen_sync",
+    "Store": "buntime_keyval._stores",
+    "Transaction": "buntime_keyval._transaction",
+    "Watch": "buntime_keyval._watch_sync",
+}
+
+if not TYPE_CHECKING:  # else every misspelt name would be an `Any`
+
+    def __getattr__(name: str) -> Any:
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return getattr(importlib.import_module(_LATER[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

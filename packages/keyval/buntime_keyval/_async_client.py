@@ -1,0 +1,448 @@
+"""The asynchronous client."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from typing import Any, Literal, TypeVar, overload
+
+import httpx2
+
+from buntime_keyval._calls import keys as calls
+from buntime_keyval._calls import queue as queue_calls
+from buntime_keyval._calls import search as search_calls
+from buntime_keyval._calls.atomic import AtomicBuilder
+from buntime_keyval._calls.search import Tokenizer
+from buntime_keyval._entries import is_many
+from buntime_keyval._follow import ErrorHandler
+from buntime_keyval._http import Settings
+from buntime_keyval._letters import AsyncDeadLetters
+from buntime_keyval._listen_async import AsyncQueueListener, Handler
+from buntime_keyval._messages import checked_concurrency
+from buntime_keyval._now import Now
+from buntime_keyval._pages import Pager
+from buntime_keyval._results import (
+    CommitResult,
+    DeleteResult,
+    EnqueueResult,
+    KvEntry,
+    KvPage,
+    QueueMessage,
+    QueueStats,
+    SearchIndex,
+    TransactionResult,
+)
+from buntime_keyval._retries import Retries, seconds
+from buntime_keyval._session import AsyncSession
+from buntime_keyval._stores import AsyncStore, make_scope, sweep_async
+from buntime_keyval._sweep import Sweep
+from buntime_keyval._transaction import (
+    AsyncAttempt,
+    AsyncTransaction,
+    Pauses,
+    attempts_async,
+    run_async,
+)
+from buntime_keyval._typed import DELETE_BATCH
+from buntime_keyval._watch_async import AsyncWatch
+from buntime_keyval._watching import Buffer, Mode, Overflow, PollPlan, WatchPlan, make_target
+from buntime_keyval._where import Where
+from buntime_keyval.wire import UUIDV7, InvalidInput, KeyLike, Placeholder
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+
+T = TypeVar("T")
+Entries = list[KvEntry[Any]]
+Indexes = list[SearchIndex]
+
+
+class AsyncAtomic(AtomicBuilder):
+    """Checks and mutations of `AsyncKv`, committed together."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        super().__init__()
+        self._session = session
+
+    async def commit(self) -> CommitResult:
+        """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
+
+        Raises `RequestRejected` when a mutation meets a value that it cannot work on, and
+        `OutcomeUnknown` when the answer was lost.
+        """
+        return await self._session.send(self.call())
+
+
+class AsyncKv:
+    """A client of one KeyVal API, for asyncio.
+
+    Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its
+    input before anything is sent and raises `InvalidInput`; what else it raises is a `KvError`.
+    Durations are milliseconds or texts such as `"500ms"`, `"30s"`, `"1h"`, `"7d"`.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        token: str | None = None,
+        headers: Mapping[str, str] | None = None,
+        timeout: float | str | None = "10s",
+        connect_timeout: float | str | None = "5s",
+        idle_timeout: float | str | None = "95s",
+        retries: Retries | int = 4,
+        max_connections: int | None = 100,
+        transport: httpx2.AsyncBaseTransport | None = None,
+    ) -> None:
+        """`base_url` is absolute, such as `http://localhost:8000/keyval/api`.
+
+        `token` is sent as bearer token, `headers` with every request. `timeout` bounds each pause
+        of an answer, `connect_timeout` making or getting a connection, `idle_timeout` the silence
+        of an event stream (the server breaks it every 30 s); None means no bound. `retries` is how
+        often a request is sent again where that is safe. `max_connections` counts event streams
+        too. `transport` replaces the network in tests.
+        """
+        settings = Settings(
+            base_url,
+            headers=headers,
+            token=token,
+            timeout=timeout,
+            connect_timeout=connect_timeout,
+            idle_timeout=idle_timeout,
+            retries=retries,
+            max_connections=max_connections,
+        )
+        self._session = AsyncSession(settings, transport)
+        self._running: set[AsyncWatch | AsyncQueueListener] = set()
+        self.dlq = AsyncDeadLetters(self._session)
+        """Messages that were given up."""
+
+    async def aclose(self) -> None:
+        """Stop all watches and listeners and close all connections. Idempotent."""
+        while self._running:
+            await self._running.pop().stop()
+        await self._session.close()
+
+    async def __aenter__(self) -> AsyncKv:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
+
+    @overload
+    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+        self, key: KeyLike
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get(self, key: Sequence[KeyLike]) -> Entries: ...
+    async def get(self, key: Any) -> KvEntry[Any] | Entries:
+        """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
+
+        A key that does not exist gives an entry with value and versionstamp None.
+        """
+        if is_many(key):
+            if not key:
+                return []
+            return await self._session.send(calls.get_many(key))
+        return await self._session.send(calls.get(key))
+
+    async def set(
+        self, key: KeyLike, value: Any, *, expires_in: float | str | None = None
+    ) -> CommitResult:
+        """Store a value; without `expires_in` for ever."""
+        return await self._session.send(calls.set_value(key, value, expires_in))
+
+    async def delete(
+        self,
+        key: KeyLike | Sequence[KeyLike],
+        *,
+        exact: bool = False,
+        where: Where | None = None,
+        everything: bool = False,
+    ) -> DeleteResult:
+        """Delete a key with all that extend it, or only the key if `exact`; or several keys.
+
+        `where` restricts that to entries whose value matches. The empty prefix, which is the
+        whole store, has to be confirmed with `everything=True`, and is deleted in batches.
+        """
+        if key:
+            return await self._session.send(calls.delete(key, exact=exact, where=where))
+        if not everything:
+            raise InvalidInput("Key cannot be empty; to delete the whole store say everything=True")
+        sweep = Sweep((), where, DELETE_BATCH)
+        return await sweep_async(self._session, sweep, None, include_prefix=False)
+
+    async def list(
+        self,
+        prefix: KeyLike = (),
+        *,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        page_size: int = MAX_LIMIT,
+    ) -> AsyncIterator[KvEntry[Any]]:
+        """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
+
+        Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
+        is when it is fetched.
+        """
+        pager = Pager(
+            prefix,
+            start=start,
+            end=end,
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            page_size=page_size,
+        )
+        while (call := pager.next_call()) is not None:
+            for entry in pager.take(await self._session.send(call)):
+                yield entry
+
+    async def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
+        """Number of entries below a prefix."""
+        return await self._session.send(calls.count(prefix, where))
+
+    async def paginate(
+        self,
+        prefix: KeyLike = (),
+        *,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        reverse: bool = False,
+        where: Where | None = None,
+    ) -> KvPage[Any]:
+        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before."""
+        call = calls.paginate(prefix, cursor=cursor, limit=limit, reverse=reverse, where=where)
+        return await self._session.send(call)
+
+    def now(self) -> Now:
+        """The time at the server, for filters and values; `.add("1h")`, `.sub("1h")` shift it."""
+        return Now()
+
+    def uuidv7(self) -> Placeholder:
+        """A key part for atomic mutations that becomes the versionstamp of their commit."""
+        return UUIDV7
+
+    def atomic(self) -> AsyncAtomic:
+        """A builder of checks and mutations that are committed together."""
+        return AsyncAtomic(self._session)
+
+    async def transaction(
+        self,
+        fn: Callable[[AsyncTransaction], Awaitable[T]],
+        *,
+        max_retries: int = 0,
+        retry_delay: float | str = 10,
+    ) -> TransactionResult[T]:
+        """Run `fn` and commit what it wrote if nothing that it read has changed.
+
+        After a conflict `fn` runs again, up to `max_retries` times, each time after `retry_delay`
+        times two to the number of tries, and up to `retry_delay` more. An exception of `fn`
+        propagates, and nothing is written.
+        """
+        return await run_async(self._session, fn, Pauses(max_retries, retry_delay))
+
+    def begin(self) -> AsyncTransaction:
+        """A transaction, as `async with kv.begin() as tx`; may end in a `TransactionConflict`."""
+        return AsyncTransaction(self._session)
+
+    def attempts(
+        self, *, max_retries: int = 3, retry_delay: float | str = 10
+    ) -> AsyncIterator[AsyncAttempt]:
+        """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
+
+        The last one raises `TransactionConflict`.
+        """
+        return attempts_async(self._session, Pauses(max_retries, retry_delay))
+
+    @overload
+    def store(
+        self, prefix: KeyLike, type: type[T], *, expires_in: float | str | None = None
+    ) -> AsyncStore[T]: ...
+    @overload
+    def store(
+        self, prefix: KeyLike, *, expires_in: float | str | None = None
+    ) -> AsyncStore[Any]: ...
+    def store(
+        self,
+        prefix: KeyLike,
+        type: type[T] | None = None,
+        *,
+        expires_in: float | str | None = None,
+    ) -> AsyncStore[Any]:
+        """The entries below a prefix as a store of its own, with values of one type.
+
+        The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
+        validates. `expires_in` is the lifetime of what is set without one.
+        """
+        return AsyncStore(self._session, make_scope(prefix, type, expires_in))
+
+    async def create_index(
+        self, prefix: KeyLike, *, fields: Sequence[str], tokenize: Tokenizer = "unicode61"
+    ) -> None:
+        """Index these fields of all entries below a prefix, replacing an index that is there."""
+        await self._session.send(search_calls.create_index(prefix, fields, tokenize))
+
+    async def list_indexes(self) -> Indexes:
+        """All full-text indexes."""
+        return await self._session.send(search_calls.list_indexes())
+
+    async def remove_index(self, prefix: KeyLike) -> None:
+        """Remove an index, if it is there; the entries stay."""
+        await self._session.send(search_calls.remove_index(prefix))
+
+    async def search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+    ) -> AsyncIterator[KvEntry[Any]]:
+        """The entries that match a query, the most relevant first; all, or the first `limit`.
+
+        `prefix` is exactly that of an index; raises `NotFound` without one. Words have to occur
+        all, `OR` and `NOT` and parentheses join them otherwise; `"a phrase"`, `begin*` and
+        `field:word` narrow them.
+        """
+        pager = search_calls.SearchPager(
+            prefix, query, limit=limit, where=where, start=start, end=end, reverse=reverse
+        )
+        while (call := pager.next_call()) is not None:
+            for entry in pager.take(await self._session.send(call)):
+                yield entry
+
+    async def enqueue(
+        self,
+        value: Any,
+        *,
+        delay: float | str | None = None,
+        backoff_schedule: Sequence[float | str] | None = None,
+        keys_if_undelivered: Sequence[KeyLike] | None = None,
+    ) -> EnqueueResult:
+        """Send a message.
+
+        `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
+        also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
+        dead letter and its value is stored at each of `keys_if_undelivered`.
+        """
+        call = queue_calls.enqueue(value, delay, backoff_schedule, keys_if_undelivered)
+        return await self._session.send(call)
+
+    async def dequeue(self) -> QueueMessage[Any] | None:
+        """Take one message, or None; settle it with `ack_message` or `nack_message`."""
+        return await self._session.send(queue_calls.poll())
+
+    async def ack_message(self, message_id: str, *, lease: str | None = None) -> None:
+        """Remove a processed message; an unknown id is fine."""
+        await self._session.send(queue_calls.ack(message_id, lease))
+
+    async def nack_message(
+        self,
+        message_id: str,
+        error: str | None = None,
+        *,
+        delay: float | str | None = None,
+        lease: str | None = None,
+    ) -> None:
+        """Give a message back; after the last attempt it becomes a dead letter with `error`."""
+        await self._session.send(queue_calls.nack(message_id, lease, error, delay))
+
+    def listen_queue(
+        self,
+        handler: Handler | None = None,
+        *,
+        mode: Mode = "sse",
+        poll_interval: float | str = 1000,
+        auto_ack: bool = True,
+        concurrency: int = 1,
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncQueueListener:
+        """Consume the queue, with a handler or by iterating, until the listener is stopped.
+
+        Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
+        whose handler takes longer than the server's lock, or whose acknowledgement is lost, comes
+        again. `on_error` hears of failures of handlers and of connections, which are retried;
+        without it they are logged.
+        """
+        if auto_ack and handler is None and concurrency != 1:
+            raise InvalidInput("Iterating with concurrency needs auto_ack=False")
+        listener = AsyncQueueListener(
+            self._session,
+            handler=handler,
+            polling=_is_polling(mode),
+            poll_seconds=seconds(poll_interval),
+            auto_ack=auto_ack,
+            concurrency=checked_concurrency(concurrency),
+            on_error=on_error,
+        )
+        self._remember(listener)
+        return listener
+
+    async def queue_stats(self) -> QueueStats:
+        """How many messages there are in which state."""
+        return await self._session.send(queue_calls.stats())
+
+    def watch(
+        self,
+        key: KeyLike | Sequence[KeyLike],
+        callback: Callable[[Entries], Any] | None = None,
+        *,
+        exact: bool = False,
+        mode: Mode = "sse",
+        poll_interval: float | str = 1000,
+        emit_initial: bool = True,
+        limit: int | None = None,
+        buffer_size: int | None = None,
+        overflow_strategy: Overflow = "drop-oldest",
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncWatch:
+        """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
+
+        Batches of entries go to `callback`, or to who iterates over the watch; the first one tells
+        what is there (of a prefix `limit` entries, 100 by default) unless `emit_initial` is False.
+        A lost connection is made again and goes on where the old one ended. Of several changes
+        of one key in short order only the last may be told.
+
+        Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
+        many changed keys wait, each with its latest entry; `overflow_strategy` says which of them
+        goes when there are more. `on_error` hears of failures that are retried; without it they
+        are logged.
+        """
+        target = make_target(key, exact=exact, limit=limit)
+        make_plan = PollPlan if _is_polling(mode) else WatchPlan
+        watch = AsyncWatch(
+            self._session,
+            make_plan(target, emit_initial=emit_initial),
+            Buffer(buffer_size, overflow_strategy),
+            callback=callback,
+            on_error=on_error,
+            poll_seconds=seconds(poll_interval),
+        )
+        self._remember(watch)
+        return watch
+
+    @overload
+    async def metrics(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
+    @overload
+    async def metrics(self, format: Literal["prometheus"]) -> str: ...
+    async def metrics(self, format: str = "json") -> dict[str, Any] | str:
+        """The server's counters: as a dict, or as the text that Prometheus reads."""
+        if format == "prometheus":
+            return await self._session.send(search_calls.metrics_text())
+        if format != "json":
+            raise InvalidInput(f"format must be json or prometheus, received {format!r}")
+        return await self._session.send(search_calls.metrics_json())
+
+    def _remember(self, running: AsyncWatch | AsyncQueueListener) -> None:
+        self._running = {other for other in self._running if not other.closed}
+        self._running.add(running)
+
+
+def _is_polling(mode: object) -> bool:
+    if mode not in ("sse", "polling"):
+        raise InvalidInput(f"mode must be sse or polling, received {mode!r}")
+    return mode == "polling"

@@ -1,0 +1,248 @@
+"""Calls of the routes below `/keys`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlencode
+
+import msgspec
+
+from buntime_keyval._core import Call, json_body
+from buntime_keyval._entries import (
+    checked_key,
+    checked_keys,
+    checked_prefix,
+    is_many,
+    raw_key,
+    raw_keys,
+    raw_value,
+    read_entries,
+    read_entry,
+    value_json,
+)
+from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage
+from buntime_keyval._where import Where
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    format_key_path,
+    format_key_text,
+    parse_expires_in,
+)
+from buntime_keyval.wire.describe import describe
+
+Entry = KvEntry[Any]
+
+_MAX_PATH = 2000
+"""Longer paths go into a body: many servers and proxies refuse long URLs."""
+
+_TAKEN = {"count", "paginate", "list", "batch", "delete-batch"}
+"""Routes beside `/keys/<path>`, whose names a key of one part must not take."""
+
+
+class _Commit(msgspec.Struct):
+    ok: bool
+    versionstamp: str | None = None
+
+
+class _Deleted(msgspec.Struct, rename="camel"):
+    deleted_count: int
+
+
+class _Count(msgspec.Struct):
+    count: int
+
+
+class _Page(msgspec.Struct, rename="camel"):
+    entries: msgspec.Raw
+    has_more: bool
+    cursor: str | None = None
+
+
+_decode_commit = msgspec.json.Decoder(_Commit).decode
+_decode_deleted = msgspec.json.Decoder(_Deleted).decode
+_decode_count = msgspec.json.Decoder(_Count).decode
+_decode_page = msgspec.json.Decoder(_Page).decode
+
+
+def get(raw: Any) -> Call[Entry]:
+    """One entry, by its path if it has one, else as a batch of one."""
+    key = checked_key(raw)
+    missing = Entry(key, None, None)
+    path = _path(key)
+    if path is None:
+        return Call("POST", "/keys/batch", _first_entry, _keys_body([key]), repeatable=True)
+    return Call(
+        "GET", f"/keys/{path}", read_entry, repeatable=True, absent=("Key not found", missing)
+    )
+
+
+def get_many(raw: Any) -> Call[list[Entry]]:
+    """Entries in the order of their keys."""
+    keys = checked_keys(raw)
+
+    def parse(content: bytes) -> list[Entry]:
+        entries = read_entries(content)
+        if len(entries) != len(keys):
+            raise InvalidInput(f"{len(entries)} entries for {len(keys)} keys")
+        return entries
+
+    return Call("POST", "/keys/batch", parse, _keys_body(keys), repeatable=True)
+
+
+def set_value(raw: Any, value: Any, expires_in: float | str | None) -> Call[CommitResult]:
+    """Store a value."""
+    key = checked_key(raw)
+    milliseconds = parse_expires_in(expires_in)
+    path = _path(key)
+    if path is None:
+        mutation = {"type": "set", "key": raw_key(key), "value": raw_value(value)}
+        if milliseconds is not None:
+            mutation["expiresIn"] = msgspec.Raw(b"%d" % milliseconds)
+        return Call("POST", "/atomic", read_commit, json_body(mutations=[mutation]))
+    query = "" if milliseconds is None else f"?expiresIn={milliseconds}"
+    return Call("PUT", f"/keys/{path}{query}", read_commit, value_json(value))
+
+
+def delete(raw: Any, *, exact: bool, where: Where | None) -> Call[DeleteResult]:
+    """Delete a key, or several."""
+    keys = checked_keys(raw) if is_many(raw) else [checked_key(raw)]
+    return delete_keys(keys, exact=exact, where=where)
+
+
+def delete_keys(keys: Sequence[Key], *, exact: bool, where: Where | None) -> Call[DeleteResult]:
+    """Delete checked keys."""
+    options = {"exact": True if exact else None, "where": raw_where(where)}
+    path = _path(keys[0]) if len(keys) == 1 else None
+    if path is None:
+        body = json_body(keys=raw_keys(keys), **options)
+        return Call("POST", "/keys/delete-batch", _read_deleted, body)
+    has_options = any(option is not None for option in options.values())
+    body_or_none = json_body(**options) if has_options else None
+    return Call("DELETE", f"/keys/{path}", _read_deleted, body_or_none)
+
+
+def count(prefix: Any, where: Where | None) -> Call[int]:
+    """Number of entries below a prefix."""
+    key = checked_prefix(prefix)
+    text = format_key_text(key) if key else ""
+    if where is None and len(text) <= _MAX_PATH:
+        query = f"?{urlencode({'prefix': text})}" if key else ""
+        return Call("GET", f"/keys/count{query}", _read_count, repeatable=True)
+    body = json_body(prefix=raw_keys_or_prefix(key), where=raw_where(where))
+    return Call("POST", "/keys/count", _read_count, body, repeatable=True)
+
+
+def paginate(
+    prefix: Any, *, cursor: str | None, limit: int, reverse: bool, where: Where | None
+) -> Call[KvPage[Any]]:
+    """One page."""
+    key = checked_prefix(prefix)
+    limit = checked_limit(limit)
+    text = format_key_text(key) if key else ""
+    if where is None and len(text) <= _MAX_PATH:
+        query = {"prefix": text, "cursor": cursor, "limit": limit, "reverse": reverse or None}
+        target = f"/keys/paginate?{query_text(query)}"
+        return Call("GET", target, read_page, repeatable=True)
+    body = json_body(
+        prefix=raw_keys_or_prefix(key),
+        cursor=cursor,
+        limit=limit,
+        reverse=reverse or None,
+        where=raw_where(where),
+    )
+    return Call("POST", "/keys/paginate", read_page, body, repeatable=True)
+
+
+def list_range(
+    prefix: Key,
+    *,
+    start: Key | None,
+    end: Key | None,
+    limit: int,
+    reverse: bool,
+    where: msgspec.Raw | None,
+) -> Call[list[Entry]]:
+    """The first entries of a range; keys and filter are checked already."""
+    body = json_body(
+        prefix=raw_keys_or_prefix(prefix),
+        start=None if start is None else raw_key(start),
+        end=None if end is None else raw_key(end),
+        limit=limit,
+        reverse=reverse or None,
+        where=where,
+    )
+    return Call("POST", "/keys/list", read_entries, body, repeatable=True)
+
+
+def read_commit(content: bytes) -> CommitResult:
+    """The answer to a commit."""
+    commit = _decode_commit(content)
+    return CommitResult(commit.ok, commit.versionstamp)
+
+
+def checked_limit(limit: object) -> int:
+    """A positive integer. Raises `InvalidInput`."""
+    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
+        raise InvalidInput(f"limit must be a positive number, received {describe(limit)}")
+    return limit
+
+
+def raw_where(where: Where | None) -> msgspec.Raw | None:
+    """A filter as part of a body. Raises `InvalidInput`."""
+    if where is None:
+        return None
+    if not isinstance(where, dict):
+        raise InvalidInput(f"where must be a dict or a condition, received {describe(where)}")
+    return raw_value(where)
+
+
+def raw_keys_or_prefix(prefix: Key) -> msgspec.Raw | None:
+    """A prefix as part of a body, None for all keys."""
+    return raw_key(prefix) if prefix else None
+
+
+def query_text(members: dict[str, Any]) -> str:
+    """A query string of the members that are neither None nor empty."""
+    texts = {
+        name: ("true" if value is True else "false" if value is False else str(value))
+        for name, value in members.items()
+        if value is not None and value != ""
+    }
+    return urlencode(texts)
+
+
+def _path(key: Key) -> str | None:
+    """The path that says this key and survives clients and proxies on its way, or None."""
+    path = format_key_path(key)
+    if path is None or len(path) > _MAX_PATH or "%2F" in path or "%5C" in path:
+        return None
+    if any(part in (".", "..") for part in key) or (len(key) == 1 and key[0] in _TAKEN):
+        return None
+    return path
+
+
+def _keys_body(keys: Sequence[Key]) -> bytes:
+    return json_body(keys=raw_keys(keys))
+
+
+def _first_entry(content: bytes) -> Entry:
+    entries = read_entries(content)
+    if len(entries) != 1:
+        raise InvalidInput(f"{len(entries)} entries for one key")
+    return entries[0]
+
+
+def _read_deleted(content: bytes) -> DeleteResult:
+    return DeleteResult(_decode_deleted(content).deleted_count)
+
+
+def _read_count(content: bytes) -> int:
+    return _decode_count(content).count
+
+
+def read_page(content: bytes) -> KvPage[Any]:
+    """A page of entries."""
+    page = _decode_page(content)
+    return KvPage(read_entries(bytes(page.entries)), page.cursor, page.has_more)

@@ -1,0 +1,199 @@
+"""Calls of the routes below `/queue`."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import quote
+
+import msgspec
+
+from buntime_keyval._calls.keys import checked_limit
+from buntime_keyval._core import Call, json_body
+from buntime_keyval._entries import checked_keys, raw_keys, raw_value
+from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
+from buntime_keyval.wire import InvalidInput, KeyLike, parse_duration, untag
+from buntime_keyval.wire.describe import describe
+
+Message = QueueMessage[Any]
+Letter = DeadLetter[Any]
+
+
+class _Letter(msgspec.Struct, rename="camel"):
+    id: str
+    original_id: str
+    value: Any
+    error_message: str | None
+    attempts: int
+    original_created_at: int
+    failed_at: int
+
+
+class _Polled(msgspec.Struct):
+    message: Message | None
+
+
+class _Purged(msgspec.Struct, rename="camel"):
+    deleted_count: int
+
+
+_decode_enqueued = msgspec.json.Decoder(EnqueueResult).decode
+_decode_message = msgspec.json.Decoder(Message).decode
+_decode_polled = msgspec.json.Decoder(_Polled).decode
+_decode_stats = msgspec.json.Decoder(QueueStats).decode
+_decode_letter = msgspec.json.Decoder(_Letter).decode
+_decode_letters = msgspec.json.Decoder(list[_Letter]).decode
+_decode_purged = msgspec.json.Decoder(_Purged).decode
+
+
+def enqueue(
+    value: Any,
+    delay: float | str | None,
+    backoff_schedule: Sequence[float | str] | None,
+    keys_if_undelivered: Sequence[KeyLike] | None,
+) -> Call[EnqueueResult]:
+    """Send a message."""
+    options = message_options(delay, backoff_schedule, keys_if_undelivered)
+    body = json_body(value=raw_value(value), options=options or None)
+    return Call("POST", "/queue/enqueue", _decode_enqueued, body)
+
+
+def message_options(
+    delay: float | str | None,
+    backoff_schedule: Sequence[float | str] | None,
+    keys_if_undelivered: Sequence[KeyLike] | None,
+) -> dict[str, Any]:
+    """The options of a message as members of a body; without those that are not given."""
+    options: dict[str, Any] = {}
+    if delay is not None:
+        options["delay"] = milliseconds("delay", delay)
+    if backoff_schedule is not None:
+        if isinstance(backoff_schedule, str):
+            raise InvalidInput("backoff_schedule must be a list of durations")
+        options["backoffSchedule"] = [
+            milliseconds(f"backoff_schedule[{index}]", pause)
+            for index, pause in enumerate(backoff_schedule)
+        ]
+    if keys_if_undelivered:
+        options["keysIfUndelivered"] = raw_keys(checked_keys(keys_if_undelivered))
+    return options
+
+
+def milliseconds(name: str, duration: float | str) -> int:
+    """A duration that is not negative, rounded up. Raises `InvalidInput`."""
+    length = parse_duration(duration)
+    if length < 0:
+        raise InvalidInput(f"{name} must not be negative, received {describe(duration)}")
+    return math.ceil(length)
+
+
+def poll() -> Call[Message | None]:
+    """Take one message. Not repeatable: what a lost answer held is out of reach for a while."""
+    return Call("GET", "/queue/poll?lease=true", _read_polled)
+
+
+def ack(message_id: str, lease: str | None) -> Call[None]:
+    """Remove a message; once more does no harm."""
+    body = json_body(id=_checked_id(message_id), lease=lease)
+    return Call("POST", "/queue/ack", _read_nothing, body, repeatable=True)
+
+
+def nack(
+    message_id: str, lease: str | None, error: str | None, delay: float | str | None
+) -> Call[None]:
+    """Give a message back. Not repeatable: the next attempt may have begun by then."""
+    pause = None if delay is None else milliseconds("delay", delay)
+    body = json_body(id=_checked_id(message_id), lease=lease, error=error, delay=pause)
+    return Call("POST", "/queue/nack", _read_nothing, body)
+
+
+def stats() -> Call[QueueStats]:
+    """How many messages there are."""
+    return Call("GET", "/queue/stats", _decode_stats, repeatable=True)
+
+
+def list_dlq(limit: int, offset: int) -> Call[list[Letter]]:
+    """Dead letters, the newest failure first."""
+    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        raise InvalidInput(f"offset must not be negative, received {describe(offset)}")
+    target = f"/queue/dlq?limit={checked_limit(limit)}&offset={offset}"
+    return Call("GET", target, _read_letters, repeatable=True)
+
+
+def get_dlq(letter_id: str) -> Call[Letter | None]:
+    """One dead letter."""
+    return Call(
+        "GET",
+        _letter_target(letter_id),
+        _read_letter,
+        repeatable=True,
+        absent=("Message not found in DLQ", None),
+    )
+
+
+def requeue_dlq(letter_id: str) -> Call[EnqueueResult]:
+    """Send a dead letter again."""
+    return Call("POST", f"{_letter_target(letter_id)}/requeue", _decode_enqueued)
+
+
+def delete_dlq(letter_id: str) -> Call[None]:
+    """Delete a dead letter."""
+    return Call("DELETE", _letter_target(letter_id), _read_nothing, repeatable=True)
+
+
+def purge_dlq() -> Call[int]:
+    """Delete all dead letters."""
+    return Call("DELETE", "/queue/dlq", _read_purged)
+
+
+def read_message(content: bytes) -> Message:
+    """A message of its JSON."""
+    return _untagged(_decode_message(content))
+
+
+def _untagged(message: Message) -> Message:
+    return Message(message.id, untag(message.value), message.attempts, message.lease)
+
+
+def _read_polled(content: bytes) -> Message | None:
+    message = _decode_polled(content).message
+    return None if message is None else _untagged(message)
+
+
+def _read_letter(content: bytes) -> Letter:
+    return _letter(_decode_letter(content))
+
+
+def _read_letters(content: bytes) -> list[Letter]:
+    return [_letter(raw) for raw in _decode_letters(content)]
+
+
+def _letter(raw: _Letter) -> Letter:
+    return Letter(
+        raw.id,
+        raw.original_id,
+        untag(raw.value),
+        raw.error_message,
+        raw.attempts,
+        raw.original_created_at,
+        raw.failed_at,
+    )
+
+
+def _read_purged(content: bytes) -> int:
+    return _decode_purged(content).deleted_count
+
+
+def _read_nothing(content: bytes) -> None:
+    msgspec.json.decode(content)
+
+
+def _checked_id(message_id: object) -> str:
+    if not isinstance(message_id, str) or not message_id:
+        raise InvalidInput(f"id must be a non-empty string, received {describe(message_id)}")
+    return message_id
+
+
+def _letter_target(letter_id: str) -> str:
+    return f"/queue/dlq/{quote(_checked_id(letter_id), safe='')}"

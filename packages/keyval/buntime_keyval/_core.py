@@ -1,0 +1,116 @@
+"""Requests and answers as plain data: no I/O, so that every shell shares it.
+
+A `Call` says what to send and how to read the answer. `answer_of` is the one place where a reply
+becomes a result or an exception.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import msgspec
+
+from buntime_keyval._errors import InvalidResponse, KvError, status_error
+from buntime_keyval.wire import InvalidInput
+
+R = TypeVar("R")
+
+REQUEST_ID = "x-request-id"
+JSON_CONTENT = "application/json"
+EVENT_STREAM = "text/event-stream"
+_SHOWN = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[R]):
+    """One request of the contract, and what its answer means."""
+
+    method: str
+    target: str
+    """Path and query below the base URL, percent-encoded."""
+    parse: Callable[[bytes], R]
+    """Reads the body of a success; may raise `msgspec.MsgspecError` or `InvalidInput`."""
+    body: bytes | None = None
+    repeatable: bool = False
+    """Whether sending it twice does no more than sending it once."""
+    absent: tuple[str, R] | None = None
+    """The message of a 404 that is no error, and the result that it stands for."""
+
+
+class StreamCall(NamedTuple):
+    """A request for an event stream."""
+
+    target: str
+    last_event_id: str | None = None
+
+
+class Reply(NamedTuple):
+    """A complete answer."""
+
+    status: int
+    headers: Mapping[str, str]
+    content: bytes
+
+
+class _ErrorBody(msgspec.Struct):
+    error: str
+    code: str | None = None
+
+
+_decode_error = msgspec.json.Decoder(_ErrorBody).decode
+
+
+def answer_of(call: Call[R], reply: Reply) -> R:
+    """The result of a call. Raises `StatusError` or `InvalidResponse`."""
+    if reply.status == 200:
+        try:
+            return call.parse(reply.content)
+        except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError) as error:
+            raise invalid_response(reply, str(error)) from error
+    if reply.status == 404 and call.absent is not None:
+        message, result = call.absent
+        # A 404 of something else, such as a wrong base URL, must not look like a missing key.
+        if _error_body(reply.content).error == message:
+            return result
+    raise error_of(reply)
+
+
+def error_of(reply: Reply) -> KvError:
+    """The exception that a reply without success stands for."""
+    body = _error_body(reply.content)
+    return status_error(reply.status)(
+        body.error or f"The server answered {reply.status}",
+        status=reply.status,
+        code=body.code,
+        request_id=reply.headers.get(REQUEST_ID),
+        retry_after=_seconds(reply.headers.get("retry-after")),
+    )
+
+
+def invalid_response(reply: Reply, reason: str) -> InvalidResponse:
+    """The exception for an answer that cannot be read."""
+    shown = reply.content[:_SHOWN].decode("utf-8", "replace")
+    return InvalidResponse(
+        f"The answer is not one of a KeyVal server: {reason}: {shown!r}",
+        status=reply.status,
+        request_id=reply.headers.get(REQUEST_ID),
+    )
+
+
+def json_body(**members: Any) -> bytes:
+    """A JSON object of the members that are not None; `msgspec.Raw` ones are spliced in."""
+    return msgspec.json.encode({name: it for name, it in members.items() if it is not None})
+
+
+def _error_body(content: bytes) -> _ErrorBody:
+    try:
+        return _decode_error(content)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return _ErrorBody("")
+
+
+def _seconds(text: str | None) -> float | None:
+    """`Retry-After` as seconds; its other form, a date, is not understood."""
+    return float(text) if text is not None and text.isdecimal() else None

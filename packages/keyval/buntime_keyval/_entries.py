@@ -1,0 +1,137 @@
+"""Keys, values and entries between Python and JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeGuard
+
+import msgspec
+
+from buntime_keyval._results import KvEntry
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    KeyLike,
+    KeyPart,
+    Placeholder,
+    check_key,
+    check_keys,
+    encode_value,
+    key_to_json,
+    untag,
+)
+from buntime_keyval.wire.limits import MAX_SAFE_INTEGER
+from buntime_keyval.wire.numbers import BigInt
+
+_TAG = b'"__type"'
+
+
+class _WireEntry(msgspec.Struct):
+    key: tuple[Any, ...]
+    value: Any
+    versionstamp: str | None
+
+
+_decode_entry = msgspec.json.Decoder(_WireEntry).decode
+_decode_entries = msgspec.json.Decoder(list[_WireEntry]).decode
+_decode_any = msgspec.json.Decoder().decode
+
+
+def is_many(key: Any) -> TypeGuard[Sequence[KeyLike]]:
+    """Whether this is a list of keys and not a key."""
+    return isinstance(key, (list, tuple)) and (not key or isinstance(key[0], (list, tuple)))
+
+
+def checked_key(raw: object, *, placeholders: bool = False) -> Key:
+    """A valid key. Raises `InvalidInput`, also for an integer that no number part holds."""
+    _check_parts(raw)
+    return check_key(raw, placeholders=placeholders)
+
+
+def checked_keys(raw: object) -> list[Key]:
+    """1 to 1000 valid keys. Raises `InvalidInput`."""
+    if isinstance(raw, (list, tuple)):
+        for key in raw:
+            _check_parts(key)
+    return check_keys(raw)
+
+
+def checked_prefix(raw: object) -> Key:
+    """A valid key, or the empty prefix of all keys."""
+    return () if isinstance(raw, (list, tuple)) and not raw else checked_key(raw)
+
+
+def _check_parts(raw: object) -> None:
+    """Refuse texts that are none, and integers that a number part, a double, would change."""
+    if not isinstance(raw, (list, tuple)):
+        return
+    for part in raw:
+        if isinstance(part, str):
+            if not part.isascii():
+                encoded(part)
+        elif (
+            isinstance(part, int)
+            and not isinstance(part, BigInt)
+            and not -MAX_SAFE_INTEGER <= part <= MAX_SAFE_INTEGER
+            and not _is_double(part)
+        ):
+            raise InvalidInput(
+                f"Key part {part} is beyond ±(2^53 - 1) and would be rounded: use BigInt({part})"
+            )
+
+
+def _is_double(number: int) -> bool:
+    try:
+        return int(float(number)) == number
+    except OverflowError:
+        return False
+
+
+def raw_key(key: Sequence[KeyPart | Placeholder]) -> msgspec.Raw:
+    """A checked key as part of a body."""
+    return msgspec.Raw(encoded(key_to_json(key)))
+
+
+def raw_keys(keys: Sequence[Key]) -> msgspec.Raw:
+    """Checked keys as part of a body."""
+    return msgspec.Raw(encoded(f"[{','.join([key_to_json(key) for key in keys])}]"))
+
+
+def raw_value(value: Any) -> msgspec.Raw:
+    """A value as part of a body."""
+    return msgspec.Raw(value_json(value))
+
+
+def value_json(value: Any) -> bytes:
+    """A Python value as JSON, `$now` left for the server. Raises `InvalidInput`."""
+    return encode_value(value, None).encode()
+
+
+def encoded(text: str) -> bytes:
+    """UTF-8. Raises `InvalidInput` for lone surrogates."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
+
+
+def read_value(content: bytes) -> Any:
+    """The Python value of a JSON text."""
+    value = _decode_any(content)
+    return untag(value) if _TAG in content else value
+
+
+def read_entry(content: bytes) -> KvEntry[Any]:
+    """An entry of its JSON."""
+    raw = _decode_entry(content)
+    if _TAG in content:
+        return KvEntry(check_key(raw.key), untag(raw.value), raw.versionstamp)
+    return KvEntry(raw.key, raw.value, raw.versionstamp)
+
+
+def read_entries(content: bytes) -> list[KvEntry[Any]]:
+    """Entries of a JSON array."""
+    raw = _decode_entries(content)
+    if _TAG in content:
+        return [KvEntry(check_key(it.key), untag(it.value), it.versionstamp) for it in raw]
+    return [KvEntry(it.key, it.value, it.versionstamp) for it in raw]

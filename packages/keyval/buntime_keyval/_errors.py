@@ -1,0 +1,143 @@
+"""Everything that a client raises.
+
+InvalidInput (ValueError)        what the caller passed breaks the contract; nothing was sent
+KvError                          `status`, `code` and `request_id` where there was an answer
+├── NoAnswer                     the server gave no complete answer
+│   ├── ServerUnreachable        nothing was sent: refused, no route, no free connection
+│   ├── ConnectionLost           cut or too slow while reading; nothing was changed
+│   └── OutcomeUnknown           cut or too slow after a write was sent: applied, or not
+├── StatusError                  the server answered with an error
+│   ├── RequestRejected     400  also an `InvalidInput`, as the same call in process raises
+│   ├── AccessDenied        401  403
+│   ├── NotFound            404  405; most often a wrong base URL
+│   ├── StaleLease          409  the message was settled or delivered again meanwhile
+│   ├── TooLarge            413  414, 431
+│   ├── RateLimited         429
+│   └── ServerFailure       5xx
+│       └── ServiceUnavailable 503
+├── InvalidResponse              an answer that is not one of this contract
+├── InvalidValue                 also ValueError: a value is not of the type of its store
+└── TransactionConflict          what a transaction read was changed by others meanwhile
+"""
+
+from __future__ import annotations
+
+from buntime_keyval.wire import InvalidInput
+
+
+class KvError(Exception):
+    """Base of what a client raises, `InvalidInput` aside."""
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        status: int | None = None,
+        code: str | None = None,
+        request_id: str | None = None,
+        retry_after: float | None = None,
+    ) -> None:
+        super().__init__(message)
+        self.message = message
+        self.status = status
+        """HTTP status of the answer, if there was one."""
+        self.code = code
+        """Stable name of the error, where the server gives one, such as `KEYVAL_DB_DOWN`."""
+        self.request_id = request_id
+        """Under which the server logged the request."""
+        self.retry_after = retry_after
+        """Seconds that the server asks to wait."""
+
+    def __str__(self) -> str:
+        facts = [str(fact) for fact in (self.status, self.code) if fact is not None]
+        if self.request_id is not None:
+            facts.append(f"request {self.request_id}")
+        return f"{self.message} ({', '.join(facts)})" if facts else self.message
+
+
+class NoAnswer(KvError):
+    """The server gave no complete answer."""
+
+
+class ServerUnreachable(NoAnswer):
+    """No connection could be made, so nothing was sent."""
+
+
+class ConnectionLost(NoAnswer):
+    """The connection was cut, or the answer too slow. The request was one that changes nothing."""
+
+
+class OutcomeUnknown(NoAnswer):
+    """A write was sent and its answer never came: it may have been applied, or not.
+
+    The client never sends such a write again on its own. Read the state to find out, or guard
+    the write with a check and repeat it.
+    """
+
+
+class StatusError(KvError):
+    """The server answered with an error status."""
+
+
+class RequestRejected(StatusError, InvalidInput):
+    """400: the request breaks the contract, or does not fit the values that are stored."""
+
+
+class AccessDenied(StatusError):
+    """401 or 403: the token is missing, wrong, or not enough."""
+
+
+class NotFound(StatusError):
+    """404 or 405: no such route or dead letter. Missing keys are no errors."""
+
+
+class StaleLease(StatusError):
+    """409: the message was settled, or delivered again, meanwhile."""
+
+
+class TooLarge(StatusError):
+    """413, 414 or 431: more than the server, or a proxy before it, takes."""
+
+
+class RateLimited(StatusError):
+    """429: too many requests."""
+
+
+class ServerFailure(StatusError):
+    """5xx: the server, or a proxy before it, failed."""
+
+
+class ServiceUnavailable(ServerFailure):
+    """503: the server cannot serve now."""
+
+
+class InvalidResponse(KvError):
+    """The answer is not one of this contract, for instance the page of a proxy."""
+
+
+class InvalidValue(KvError, ValueError):
+    """A value does not have the type of its store; the message names the place in the value."""
+
+
+class TransactionConflict(KvError):
+    """Something that the transaction read was changed by others; nothing was written."""
+
+
+_BY_STATUS: dict[int, type[StatusError]] = {
+    400: RequestRejected,
+    401: AccessDenied,
+    403: AccessDenied,
+    404: NotFound,
+    405: NotFound,
+    409: StaleLease,
+    413: TooLarge,
+    414: TooLarge,
+    429: RateLimited,
+    431: TooLarge,
+    503: ServiceUnavailable,
+}
+
+
+def status_error(status: int) -> type[StatusError]:
+    """The exception for a status that is not 200."""
+    return _BY_STATUS.get(status, ServerFailure if status >= 500 else StatusError)

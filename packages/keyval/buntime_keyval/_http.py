@@ -1,0 +1,138 @@
+"""What both shells know about httpx2: settings, headers, and the mapping of its exceptions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import urlsplit
+from uuid import uuid4
+
+import httpx2
+
+from buntime_keyval._core import (
+    EVENT_STREAM,
+    JSON_CONTENT,
+    REQUEST_ID,
+    Call,
+    Reply,
+    StreamCall,
+    error_of,
+    invalid_response,
+)
+from buntime_keyval._errors import ConnectionLost, KvError, OutcomeUnknown, ServerUnreachable
+from buntime_keyval._retries import Retries, seconds
+from buntime_keyval.wire import InvalidInput
+
+# Servers commonly close idle connections after 5 seconds. A write on a connection that the server
+# is just closing has an unknown outcome, so the client lets go of them first.
+KEEPALIVE_SECONDS = 3.0
+
+# Nothing of the request left: whatever it is, it was not applied.
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.PoolTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+)
+
+
+class Settings:
+    """The checked options of a client."""
+
+    def __init__(
+        self,
+        base_url: str,
+        *,
+        headers: Mapping[str, str] | None,
+        token: str | None,
+        timeout: float | str | None,
+        connect_timeout: float | str | None,
+        idle_timeout: float | str | None,
+        retries: Retries | int,
+        max_connections: int | None,
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.netloc:
+            raise InvalidInput(
+                f"base_url must be absolute, such as http://localhost:8000/keyval/api, "
+                f"received {base_url!r}"
+            )
+        if parts.query or parts.fragment:
+            raise InvalidInput(f"base_url must have no query and no fragment: {base_url!r}")
+        self.base_url = base_url.rstrip("/")
+        self.headers = {"accept": JSON_CONTENT, **(headers or {})}
+        if token is not None:
+            self.headers["authorization"] = f"Bearer {token}"
+        connect = _seconds_or_none(connect_timeout)
+        self.timeout = httpx2.Timeout(_seconds_or_none(timeout), connect=connect, pool=connect)
+        self.stream_timeout = httpx2.Timeout(
+            _seconds_or_none(timeout), connect=connect, read=_seconds_or_none(idle_timeout)
+        )
+        self.retries = Retries(times=retries) if isinstance(retries, int) else retries
+        self.limits = httpx2.Limits(
+            max_connections=max_connections,
+            max_keepalive_connections=max_connections,
+            keepalive_expiry=KEEPALIVE_SECONDS,
+        )
+
+    def request(self, call: Call[Any]) -> tuple[str, str, dict[str, Any]]:
+        """Method, URL, and further arguments of a request."""
+        headers = {}
+        if call.body is not None:
+            headers["content-type"] = JSON_CONTENT
+        if not call.repeatable:
+            # If the answer is lost, the log of the server can be searched for this.
+            headers[REQUEST_ID] = str(uuid4())
+        return (
+            call.method,
+            self.base_url + call.target,
+            {"content": call.body, "headers": headers},
+        )
+
+    def stream_request(self, call: StreamCall) -> tuple[str, str, dict[str, Any]]:
+        """The same for an event stream."""
+        headers = {"accept": EVENT_STREAM, "accept-encoding": "identity"}
+        if call.last_event_id is not None:
+            headers["last-event-id"] = call.last_event_id
+        options = {"headers": headers, "timeout": self.stream_timeout}
+        return "GET", self.base_url + call.target, options
+
+
+def reply_of(response: httpx2.Response) -> Reply:
+    """A response that was read to its end."""
+    return Reply(response.status_code, response.headers, response.content)
+
+
+def refused_stream(response: httpx2.Response) -> KvError | None:
+    """Why a response is no event stream, or None if it is one; read it before, unless it is 200."""
+    if response.status_code != 200:
+        return error_of(reply_of(response))
+    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+    if kind != EVENT_STREAM:
+        reply = Reply(response.status_code, response.headers, b"")
+        return invalid_response(reply, f"content type {kind!r} is no event stream")
+    return None
+
+
+def no_answer(
+    error: httpx2.HTTPError | httpx2.InvalidURL | httpx2.StreamError,
+    call: Call[Any] | None,
+    request_id: str | None = None,
+) -> KvError:
+    """The exception for a request without a complete answer; `call` None stands for a stream."""
+    reason = str(error) or type(error).__name__
+    shown = "event stream" if call is None else f"{call.method} {call.target.partition('?')[0]}"
+    if isinstance(error, (*_NOT_SENT, httpx2.InvalidURL)):
+        return ServerUnreachable(f"{shown}: could not connect: {reason}")
+    if call is None or call.repeatable:
+        return ConnectionLost(f"{shown}: no complete answer: {reason}")
+    return OutcomeUnknown(
+        f"{shown}: no answer, so it may have been applied or not: {reason}",
+        request_id=request_id,
+    )
+
+
+def _seconds_or_none(duration: float | str | None) -> float | None:
+    return None if duration is None else seconds(duration)

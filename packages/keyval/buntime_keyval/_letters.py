@@ -1,0 +1,66 @@
+"""Dead letters of both clients: `kv.dlq`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from buntime_keyval._calls import queue as calls
+from buntime_keyval._results import DeadLetter, DeleteResult, EnqueueResult
+from buntime_keyval._session import AsyncSession, Session
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+
+Letters = list[DeadLetter[Any]]
+
+
+class AsyncDeadLetters:
+    """Messages that were given up after their last attempt."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> Letters:
+        """Dead letters, the newest failure first; at most 1000 at a time."""
+        return await self._session.send(calls.list_dlq(limit, offset))
+
+    async def get(self, letter_id: str) -> DeadLetter[Any] | None:
+        """One dead letter, or None."""
+        return await self._session.send(calls.get_dlq(letter_id))
+
+    async def requeue(self, letter_id: str) -> EnqueueResult:
+        """Send it again as a new message. Raises `NotFound`."""
+        return await self._session.send(calls.requeue_dlq(letter_id))
+
+    async def delete(self, letter_id: str) -> None:
+        """Delete it; an unknown id is fine."""
+        await self._session.send(calls.delete_dlq(letter_id))
+
+    async def purge(self) -> DeleteResult:
+        """Delete all of them."""
+        return DeleteResult(await self._session.send(calls.purge_dlq()))
+
+
+class DeadLetters:
+    """Messages that were given up after their last attempt."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+
+    def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> Letters:
+        """Dead letters, the newest failure first; at most 1000 at a time."""
+        return self._session.send(calls.list_dlq(limit, offset))
+
+    def get(self, letter_id: str) -> DeadLetter[Any] | None:
+        """One dead letter, or None."""
+        return self._session.send(calls.get_dlq(letter_id))
+
+    def requeue(self, letter_id: str) -> EnqueueResult:
+        """Send it again as a new message. Raises `NotFound`."""
+        return self._session.send(calls.requeue_dlq(letter_id))
+
+    def delete(self, letter_id: str) -> None:
+        """Delete it; an unknown id is fine."""
+        self._session.send(calls.delete_dlq(letter_id))
+
+    def purge(self) -> DeleteResult:
+        """Delete all of them."""
+        return DeleteResult(self._session.send(calls.purge_dlq()))

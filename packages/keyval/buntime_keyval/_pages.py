@@ -1,0 +1,83 @@
+"""Paging through a range: which page comes next. No I/O."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from buntime_keyval._calls.keys import Entry, checked_limit, list_range, raw_where
+from buntime_keyval._core import Call
+from buntime_keyval._entries import checked_prefix
+from buntime_keyval._where import Where
+from buntime_keyval.wire import Key, encode_key
+from buntime_keyval.wire.limits import MAX_LIMIT
+
+
+class Pager:
+    """All entries of a range, or the first `limit`, a page at a time.
+
+    Each page goes on behind the last key of the one before, so entries that come or go meanwhile
+    neither repeat nor hide others.
+    """
+
+    def __init__(
+        self,
+        prefix: Any,
+        *,
+        start: Any = None,
+        end: Any = None,
+        limit: int | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        page_size: int = MAX_LIMIT,
+    ) -> None:
+        self._prefix = checked_prefix(prefix)
+        self._start = _bound(start)
+        self._end = _bound(end)
+        self._left = None if limit is None else checked_limit(limit)
+        self._reverse = reverse
+        self._where = raw_where(where)
+        self._page_size = min(checked_limit(page_size), MAX_LIMIT)
+        self._last: Key | None = None
+        self._asked = 0
+        self._done = False
+
+    def next_call(self) -> Call[list[Entry]] | None:
+        """The request for the next page, None behind the last one."""
+        if self._done or self._left == 0:
+            return None
+        size = self._page_size if self._left is None else min(self._left, self._page_size)
+        if self._last is not None and not self._reverse:
+            # `start` is inclusive, so the page begins with the key that is known already.
+            size = min(size + 1, MAX_LIMIT)
+        self._asked = size
+        return list_range(
+            self._prefix,
+            start=self._start,
+            end=self._end,
+            limit=size,
+            reverse=self._reverse,
+            where=self._where,
+        )
+
+    def take(self, page: list[Entry]) -> list[Entry]:
+        """The entries of a page that are new."""
+        if len(page) < self._asked:
+            self._done = True
+        if not page:
+            return page
+        last = page[-1].key
+        if self._last is not None and encode_key(page[0].key) == encode_key(self._last):
+            page = page[1:]
+        self._last = last
+        if self._reverse:
+            self._end = last
+        else:
+            self._start = last
+        if self._left is not None:
+            page = page[: self._left]  # one too many, if the known key is gone meanwhile
+            self._left -= len(page)
+        return page
+
+
+def _bound(raw: Any) -> Key | None:
+    return None if raw is None else checked_prefix(raw) or None

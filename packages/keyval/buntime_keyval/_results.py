@@ -1,0 +1,118 @@
+"""What the store answers, the same in process and through a client."""
+
+from __future__ import annotations
+
+from typing import Generic, Literal, TypeVar
+
+import msgspec
+
+from buntime_keyval.wire import Key
+
+V = TypeVar("V")
+
+
+class KvEntry(msgspec.Struct, Generic[V], frozen=True):
+    """A key with its value; both value and versionstamp are None where the key does not exist."""
+
+    key: Key
+    value: V | None
+    versionstamp: str | None
+
+    @property
+    def exists(self) -> bool:
+        """Whether the key exists, with a value that may be None."""
+        return self.versionstamp is not None
+
+
+class KvPage(msgspec.Struct, Generic[V], frozen=True):
+    """One page of entries in key order."""
+
+    entries: list[KvEntry[V]]
+    cursor: str | None
+    """Where the next page starts; None on the last one."""
+    has_more: bool
+
+
+class CommitResult(msgspec.Struct, frozen=True):
+    """How a commit ended: `ok` False when a check did not hold, and nothing was written."""
+
+    ok: bool
+    versionstamp: str | None = None
+
+
+class DeleteResult(msgspec.Struct, frozen=True):
+    """How many live entries were deleted."""
+
+    deleted_count: int
+
+
+class TransactionResult(msgspec.Struct, Generic[V], frozen=True):
+    """How a transaction ended.
+
+    `error` is "conflict" when something that it read had changed at every attempt, "error" when
+    the function raised; `message` is then what it said and `exception` the exception itself. A
+    client lets exceptions of the function propagate, so there it is never "error".
+    """
+
+    ok: bool
+    value: V | None = None
+    versionstamp: str | None = None
+    error: Literal["conflict", "error"] | None = None
+    message: str | None = None
+    exception: Exception | None = None
+
+
+class EnqueueResult(msgspec.Struct, frozen=True):
+    """A message that was accepted."""
+
+    ok: bool
+    id: str
+
+
+class QueueMessage(msgspec.Struct, Generic[V], frozen=True):
+    """A delivered message, invisible to others until it is settled or its lock runs out."""
+
+    id: str
+    value: V
+    attempts: int
+    """Deliveries so far, this one included."""
+    lease: str | None = None
+    """The permission to settle this delivery, where the server hands one out."""
+
+
+class QueueStats(msgspec.Struct, frozen=True):
+    """How many messages there are in which state."""
+
+    pending: int
+    """Ready, delayed, or with a lock that ran out."""
+    processing: int
+    dlq: int
+    total: int
+
+
+class DeadLetter(msgspec.Struct, Generic[V], frozen=True):
+    """A message that was given up. Times are milliseconds since 1970."""
+
+    id: str
+    original_id: str
+    value: V
+    error_message: str | None
+    attempts: int
+    original_created_at: int
+    failed_at: int
+
+
+class SearchIndex(msgspec.Struct, frozen=True):
+    """A full-text index over the entries below a prefix."""
+
+    prefix: Key
+    fields: list[str]
+    tokenize: str
+    table_name: str = ""
+    """How the server calls it; of no use to callers."""
+    documents: int = 0
+    """Entries that are in it."""
+    entries: int = 0
+    """Entries that are to be in it."""
+    ready: bool = True
+    """Whether all entries are in it; searches wait for that."""

@@ -1,0 +1,112 @@
+"""When a request is sent again: bounded, spread out, and only where that is safe."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from buntime_keyval._core import Call
+from buntime_keyval._errors import (
+    ConnectionLost,
+    InvalidResponse,
+    KvError,
+    RateLimited,
+    ServerUnreachable,
+    StatusError,
+)
+from buntime_keyval.wire import InvalidInput, parse_duration
+
+# With these the server says that nothing of the request was done.
+_NOTHING_DONE = {"KEYVAL_UNAVAILABLE", "KEYVAL_DB_DOWN", "KEYVAL_TOO_MANY_STREAMS"}
+_PASSING = {408, 425, 429, 502, 503, 504}
+_LONGEST_WAIT_S = 30.0
+
+
+class Retries(msgspec.Struct, frozen=True, kw_only=True):
+    """How often, and how long, a client keeps trying.
+
+    Reads are repeated after every failure that may pass. A write is repeated only if it was
+    certainly not applied: no connection could be made, or the server said so.
+    """
+
+    times: int = 4
+    """Further attempts after the first; 0 for none."""
+    first_delay: float | str = "100ms"
+    """Pause before the second attempt; it doubles with each one and half of it is random."""
+    max_delay: float | str = "2s"
+    """Longest pause."""
+
+
+class Attempts:
+    """The attempts at one call."""
+
+    def __init__(
+        self, call: Call[Any], retries: Retries, uniform: Callable[[float, float], float]
+    ) -> None:
+        self._call = call
+        self._backoff = Backoff(
+            seconds(retries.first_delay), seconds(retries.max_delay), uniform=uniform
+        )
+        self._left = retries.times
+
+    def pause_after(self, error: KvError) -> float:
+        """Seconds to wait before the next attempt. Raises the error if there is to be none."""
+        wait = error.retry_after or 0.0
+        if self._left <= 0 or wait > _LONGEST_WAIT_S or not _may_repeat(self._call, error):
+            raise error
+        self._left -= 1
+        return max(self._backoff.next(), wait)
+
+
+class Backoff:
+    """Growing pauses, each between a half and the whole of twice the one before."""
+
+    def __init__(
+        self,
+        first: float,
+        most: float,
+        *,
+        uniform: Callable[[float, float], float] = random.uniform,
+    ) -> None:
+        self._first = first
+        self._most = most
+        self._uniform = uniform
+        self._failures = 0
+
+    def next(self) -> float:
+        """Seconds to wait now."""
+        pause = min(self._most, self._first * 2.0 ** min(self._failures, 32))
+        self._failures += 1
+        return self._uniform(pause / 2, pause)
+
+    def reset(self) -> None:
+        """Begin with short pauses again."""
+        self._failures = 0
+
+
+def is_passing(error: KvError) -> bool:
+    """Whether the same request may well succeed later."""
+    if isinstance(error, StatusError):
+        return error.status in _PASSING
+    return not isinstance(error, InvalidResponse)
+
+
+def _may_repeat(call: Call[Any], error: KvError) -> bool:
+    if isinstance(error, (ServerUnreachable, RateLimited)) or error.code in _NOTHING_DONE:
+        return True
+    if not call.repeatable:
+        return False
+    return isinstance(error, ConnectionLost) or (
+        isinstance(error, StatusError) and is_passing(error)
+    )
+
+
+def seconds(duration: float | str) -> float:
+    """A duration (milliseconds or text) in seconds. Raises `InvalidInput` for negative ones."""
+    milliseconds = parse_duration(duration)
+    if milliseconds < 0:
+        raise InvalidInput(f"A duration must not be negative, received {duration!r}")
+    return milliseconds / 1000

@@ -1,0 +1,110 @@
+"""Typed stores without I/O: keys below a prefix, and values of one type."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+from uuid import UUID
+
+import msgspec
+
+from buntime_keyval._calls.keys import Entry
+from buntime_keyval._entries import checked_key, checked_prefix
+from buntime_keyval._errors import InvalidValue
+from buntime_keyval._results import KvEntry
+from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyPart, encode_key, key_to_json
+
+T = TypeVar("T")
+
+StoreKey = KeyLike | KeyPart | UUID | datetime
+"""A key relative to its store; a single part may stand for itself."""
+
+Progress = Callable[[int], object]
+"""Told how many entries were deleted so far."""
+
+DELETE_BATCH = 500
+"""Entries that one request of `delete_all` deletes."""
+
+_BYTES_LIKE = (bytes, bytearray, memoryview)
+
+
+class Scope(Generic[T]):
+    """The prefix and the type of a store."""
+
+    def __init__(
+        self, prefix: KeyLike, type: type[T] | None, expires_in: float | str | None
+    ) -> None:
+        self.prefix = checked_prefix(prefix)
+        self.type = type
+        self.expires_in = expires_in
+        if type is not None:
+            try:
+                msgspec.convert(None, type | None)
+            except (TypeError, msgspec.MsgspecError) as error:
+                raise InvalidInput(f"{type!r} cannot be the type of a store: {error}") from None
+
+    def below(self, prefix: StoreKey, type: Any) -> Scope[Any]:
+        """The scope of a store inside this one."""
+        inner = self.absolute(prefix)
+        return Scope(inner, self.type if type is None else type, self.expires_in)
+
+    def absolute(self, key: StoreKey) -> Key:
+        """The key in the whole of the database."""
+        return checked_key((*self.prefix, *_parts(key)))
+
+    def absolute_prefix(self, prefix: StoreKey) -> Key:
+        """The same for a prefix, which may be empty."""
+        return checked_prefix((*self.prefix, *_parts(prefix)))
+
+    def check(self, value: T) -> Any:
+        """A value that may be stored, as data. Raises `InvalidValue`."""
+        if self.type is None:
+            return value
+        try:
+            plain = msgspec.to_builtins(
+                value, builtin_types=_BYTES_LIKE, str_keys=True, enc_hook=_integer
+            )
+            self._convert(plain)
+        except (TypeError, msgspec.ValidationError) as error:
+            raise InvalidValue(f"The value is no {self._name()}: {error}") from error
+        return plain
+
+    def typed(self, entry: Entry) -> KvEntry[T]:
+        """An entry with a relative key and a validated value. Raises `InvalidValue`."""
+        if entry.versionstamp is None:
+            return KvEntry(self.relative(entry.key), None, None)
+        try:
+            value = self._convert(entry.value)
+        except msgspec.ValidationError as error:
+            raise InvalidValue(
+                f"The value at {key_to_json(entry.key)} is no {self._name()}: {error}"
+            ) from error
+        return KvEntry(self.relative(entry.key), value, entry.versionstamp)
+
+    def relative(self, key: Key) -> Key:
+        """The key without the prefix of the store."""
+        size = len(self.prefix)
+        if encode_key(key[:size]) != encode_key(self.prefix):
+            raise InvalidInput(f"{key_to_json(key)} is not in this store")
+        return key[size:]
+
+    def _convert(self, value: Any) -> T:
+        if self.type is None:
+            return value  # type: ignore[no-any-return] # no type, no check
+        return msgspec.convert(value, self.type)
+
+    def _name(self) -> str:
+        return getattr(self.type, "__name__", repr(self.type))
+
+
+def _parts(key: StoreKey) -> Sequence[Any]:
+    if isinstance(key, (list, tuple)):
+        return key
+    return (key,)
+
+
+def _integer(value: object) -> Any:
+    if isinstance(value, int):  # BigInt, which msgspec does not know
+        return int(value)
+    raise TypeError(f"objects of type {type(value).__name__} are not supported")

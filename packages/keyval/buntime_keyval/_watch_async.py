@@ -1,0 +1,172 @@
+"""The handle of a watch for `AsyncKv`."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncIterator, Callable
+from typing import Any
+
+from buntime_keyval._calls.keys import Entry
+from buntime_keyval._errors import KvError
+from buntime_keyval._follow import ErrorHandler, Reconnects, follow, logger, report
+from buntime_keyval._retries import is_passing
+from buntime_keyval._session import AsyncSession
+from buntime_keyval._watching import Buffer, PollPlan, WatchPlan
+
+Batch = list[Entry]
+
+
+class AsyncWatch:
+    """A running watch: iterate over its batches, or give `watch` a callback.
+
+    A batch is a list of entries in the order of their commits; the entry of a key that was deleted
+    or has expired has value and versionstamp None. Ends with `stop`, or with the `async with`
+    block. Iterating, `wait` and the end of the block raise the error that ended it.
+    """
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        plan: WatchPlan | PollPlan,
+        buffer: Buffer,
+        *,
+        callback: Callable[[Batch], Any] | None,
+        on_error: ErrorHandler | None,
+        poll_seconds: float,
+    ) -> None:
+        self._session = session
+        self._plan = plan
+        self._buffer = buffer
+        self._changed = asyncio.Condition()
+        self._callback = callback
+        self._on_error = on_error
+        self._poll_seconds = poll_seconds
+        self._closed = False
+        self._error: Exception | None = None
+        self._reader = asyncio.create_task(self._read(), name="kv-watch")
+        self._caller = None
+        if callback is not None:
+            self._caller = asyncio.create_task(self._call(callback), name="kv-watch-callback")
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was stopped, or ended by an error."""
+        return self._closed
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended it, if not `stop`."""
+        return self._error
+
+    @property
+    def dropped(self) -> int:
+        """Entries that a full buffer dropped."""
+        return self._buffer.dropped
+
+    async def stop(self) -> None:
+        """End it, and wait until a running callback has returned. Idempotent."""
+        await self._close(drop=True)
+        for task in (self._reader, self._caller):
+            if task is None or task is asyncio.current_task():
+                continue
+            if task is self._reader:
+                task.cancel()
+            await asyncio.wait({task})
+
+    async def wait(self) -> None:
+        """Wait until it ends. Raises the error that ended it."""
+        await asyncio.wait({self._reader})
+        if self._caller is not None and self._caller is not asyncio.current_task():
+            await asyncio.wait({self._caller})
+        self._raise()
+
+    async def __aenter__(self) -> AsyncWatch:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        await self.stop()
+        if kind is None:
+            self._raise()
+
+    def __aiter__(self) -> AsyncIterator[Batch]:
+        if self._callback is not None:
+            raise RuntimeError("This watch has a callback: it cannot be iterated over too")
+        return self
+
+    async def __anext__(self) -> Batch:
+        batch = await self._take()
+        if batch is None:
+            self._raise()
+            raise StopAsyncIteration
+        return batch
+
+    async def _read(self) -> None:
+        try:
+            if isinstance(self._plan, WatchPlan):
+                await follow(self._session, self._plan, self._deliver, self._on_error)
+            else:
+                await self._poll(self._plan)
+        except Exception as error:  # noqa: BLE001 - whoever takes the batches gets it
+            self._error = error
+            if self._callback is not None:
+                logger.error("A watch ended: %s", error)
+                await report(error, self._on_error)
+        finally:
+            # Whatever ends the reader, whoever waits for batches must hear of it.
+            await self._close()
+
+    async def _poll(self, plan: PollPlan) -> None:
+        reconnects = Reconnects()
+        while True:
+            try:
+                entries, more = plan.take(await self._session.send(plan.call()))
+            except KvError as error:
+                if not is_passing(error):
+                    raise
+                await report(error, self._on_error)
+                await asyncio.sleep(reconnects.pause())
+                continue
+            reconnects.opened()
+            if entries:
+                await self._deliver(entries)
+            if not more:
+                await asyncio.sleep(self._poll_seconds)
+
+    async def _deliver(self, entries: Batch) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self._buffer.full or self._closed)
+            if not self._closed:
+                self._buffer.add(entries)
+                self._changed.notify_all()
+
+    async def _take(self) -> Batch | None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._buffer.filled or self._closed)
+            if not self._buffer.filled:
+                return None
+            batch = self._buffer.take()
+            self._changed.notify_all()
+            return batch
+
+    async def _call(self, callback: Callable[[Batch], Any]) -> None:
+        while (batch := await self._take()) is not None:
+            try:
+                outcome = callback(batch)
+                if inspect.isawaitable(outcome):
+                    await outcome
+            except Exception as error:  # noqa: BLE001 - the watch outlives its callback
+                logger.exception("The callback of a watch failed")
+                if self._on_error is not None:
+                    await report(error, self._on_error)
+
+    async def _close(self, *, drop: bool = False) -> None:
+        async with self._changed:
+            self._closed = True
+            if drop:
+                self._buffer.clear()
+            self._changed.notify_all()
+
+    def _raise(self) -> None:
+        if self._error is not None:
+            raise self._error

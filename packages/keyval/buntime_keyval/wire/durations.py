@@ -1,0 +1,69 @@
+"""Durations: milliseconds, or text in the grammar of npm's `ms` 2.1.3."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.errors import InvalidInput
+from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
+
+_SECOND = 1000.0
+_MINUTE = 60 * _SECOND
+_HOUR = 60 * _MINUTE
+_DAY = 24 * _HOUR
+_UNITS = {
+    1.0: ("", "ms", "msec", "msecs", "millisecond", "milliseconds"),
+    _SECOND: ("s", "sec", "secs", "second", "seconds"),
+    _MINUTE: ("m", "min", "mins", "minute", "minutes"),
+    _HOUR: ("h", "hr", "hrs", "hour", "hours"),
+    _DAY: ("d", "day", "days"),
+    7 * _DAY: ("w", "week", "weeks"),
+    365.25 * _DAY: ("y", "yr", "yrs", "year", "years"),
+}
+_MILLISECONDS = {name: factor for factor, names in _UNITS.items() for name in names}
+_DURATION = re.compile(r"(-?(?:\d+)?\.?\d+) *([a-z]*)", re.ASCII | re.IGNORECASE)
+_MAX_TEXT = 100
+_LONGEST = sys.float_info.max
+
+
+def parse_duration(value: object) -> float:
+    """Milliseconds of a number (of milliseconds) or a text such as `"500ms"` or `"1.5h"`.
+
+    Units in any case: ms, s, m, h, d, w, y (365.25 days) and their long forms; none means
+    milliseconds. The sign is kept: whether a negative duration makes sense is the caller's to say.
+
+    Raises `InvalidInput` for anything else, NaN and infinities included.
+    """
+    if isinstance(value, (int, float)) and not isinstance(value, bool):
+        if not -_LONGEST <= value <= _LONGEST:  # NaN is not either
+            raise InvalidInput(f"Invalid duration: {value!r:.50}")
+        return value
+    if isinstance(value, str) and len(value) <= _MAX_TEXT:
+        match = _DURATION.fullmatch(value)
+        factor = _MILLISECONDS.get(match[2].lower()) if match else None
+        if match and factor is not None:
+            return float(match[1]) * factor
+    shown = f'"{value}"' if isinstance(value, str) else str(value)
+    raise InvalidInput(f"Invalid duration format: {shown[:_MAX_TEXT]}")
+
+
+def parse_expires_in(value: object) -> int | None:
+    """Milliseconds that an entry lives, rounded up; None, or an absent option, means for ever.
+
+    Raises `InvalidInput` for anything but a positive number or duration text.
+    """
+    if value is None:
+        return None
+    try:
+        milliseconds = parse_duration(value)
+    except InvalidInput:
+        raise InvalidInput(
+            'expiresIn must be a number (milliseconds) or a duration such as "30s", '
+            f"received {describe(value)}"
+        ) from None
+    if milliseconds <= 0:
+        raise InvalidInput(f"expiresIn must be a positive number (milliseconds), received {value}")
+    return math.ceil(min(milliseconds, MAX_TIMESTAMP_MS))

@@ -1,0 +1,28 @@
+"""Limits that server and client both enforce."""
+
+MAX_KEY_PARTS = 20
+"""Parts of a key."""
+
+MAX_KEY_PART_LENGTH = 1024
+"""Length of a key part: UTF-16 code units of a string, bytes of anything binary."""
+
+MAX_KEYS_PER_BATCH = 1000
+"""Keys in one batch request."""
+
+DEFAULT_LIMIT = 100
+"""Entries that a list or page holds when the request does not say."""
+
+MAX_LIMIT = 1000
+"""Entries that a list or page holds at the most; a larger limit is lowered to this."""
+
+MAX_SAFE_INTEGER = 2**53 - 1
+"""Largest integer that every double-based client reads exactly; beyond it bigints are tagged."""
+
+MAX_VALUE_DEPTH = 256
+"""Nesting of arrays and objects in a value. SQLite's JSON functions stop at 1000."""
+
+MAX_VALUE_BYTES = 10 * 1024 * 1024
+"""Size of one value as canonical JSON."""
+
+MAX_TIMESTAMP_MS = MAX_SAFE_INTEGER
+"""Latest expiry that is stored; a longer life is as good as none."""

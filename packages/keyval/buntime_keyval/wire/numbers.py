@@ -1,0 +1,57 @@
+"""Integers of any size, and the JSON form that keeps them exact."""
+
+from __future__ import annotations
+
+import re
+from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
+from typing import Any
+
+from buntime_keyval.wire.errors import InvalidInput
+
+TYPE_MEMBER = "__type"
+BIGINT_TYPE = "bigint"
+
+_DECIMAL = re.compile(r"[+-]?[0-9]+")
+# Python refuses to convert very long decimal texts to int and back; decimal does not.
+_LONG_TEXT = 4000
+_EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+class BigInt(int):
+    """An integer that is a bigint on the wire: `5` and `BigInt(5)` are different keys."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return f"BigInt({format_integer(self)})"
+
+
+def parse_integer(text: object) -> int:
+    """The integer of a decimal text of any length. Raises `InvalidInput` for anything else."""
+    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
+        raise InvalidInput(f'bigint value must be a decimal string, received "{str(text)[:50]}"')
+    return int(text) if len(text) < _LONG_TEXT else int(Decimal(text))
+
+
+def format_integer(value: int) -> str:
+    """Decimal text of an integer of any size: no leading zeros, `-` for negative ones."""
+    if value.bit_length() < _LONG_TEXT * 3:
+        return str(int(value))
+    return format(_EXACT.create_decimal(value), "f")
+
+
+def tag_bigint(value: int) -> dict[str, Any]:
+    """The JSON form of a bigint."""
+    return {TYPE_MEMBER: BIGINT_TYPE, "value": format_integer(value)}
+
+
+def is_tagged_bigint(value: object) -> bool:
+    """Whether a decoded JSON value is the JSON form of a bigint."""
+    return isinstance(value, dict) and value.get(TYPE_MEMBER) == BIGINT_TYPE
+
+
+def plain_number(value: float) -> int | float:
+    """A double as JavaScript prints it: integral ones as integers, and no negative zero."""
+    if value.is_integer() and abs(value) < 1e21:
+        return int(value)
+    return value

@@ -1,0 +1,89 @@
+"""Key paths: keys as text in a URL path or a query parameter.
+
+A key path is a list of percent-encoded segments joined by `/`. It is split first and then each
+segment is decoded once, so a part may hold a slash (`%2F`). A decoded segment that is a decimal
+integer within ±(2^53 - 1) is a number, every other one a string; what a path cannot say is
+written as a JSON array instead.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from urllib.parse import quote, unquote_to_bytes
+
+from buntime_keyval.wire.errors import InvalidInput
+from buntime_keyval.wire.keys import Key, KeyPart, check_key, key_to_json
+from buntime_keyval.wire.limits import MAX_KEY_PART_LENGTH, MAX_KEY_PARTS, MAX_SAFE_INTEGER
+from buntime_keyval.wire.numbers import BigInt
+from buntime_keyval.wire.values import decode_json
+
+_INTEGER = re.compile(r"-?[0-9]+")
+_SAFE_INTEGER_DIGITS = 17  # more digits, leading zeros aside, are beyond 2^53
+
+
+def parse_key_path(path: str) -> Key:
+    """The key of a key path. Empty segments vanish.
+
+    Raises `InvalidInput` when no segment or more than 20 are left, when one is longer than 1024
+    UTF-16 code units, or when it is not UTF-8 once decoded.
+    """
+    segments = [segment for segment in path.split("/") if segment]
+    if not segments:
+        raise InvalidInput("Key path cannot be empty")
+    if len(segments) > MAX_KEY_PARTS:
+        raise InvalidInput(f"Key path too deep (max {MAX_KEY_PARTS} parts)")
+    return tuple([_parse_segment(segment) for segment in segments])
+
+
+def parse_key_text(text: str) -> Key:
+    """The key of a query parameter: a JSON array if it parses as one, else a key path."""
+    if text.startswith("["):
+        try:
+            raw = decode_json(text.encode())
+        except (InvalidInput, UnicodeEncodeError):
+            return parse_key_path(text)
+        return check_key(raw)
+    return parse_key_path(text)
+
+
+def _parse_segment(segment: str) -> KeyPart:
+    if "%" in segment:
+        # A % that starts no valid sequence stays as it is.
+        try:
+            segment = unquote_to_bytes(segment).decode()
+        except UnicodeDecodeError:
+            raise InvalidInput(f"Key part is not valid UTF-8: {segment[:50]}") from None
+    if (
+        len(segment) * 2 > MAX_KEY_PART_LENGTH
+        and len(segment.encode("utf-16-le", "surrogatepass")) // 2 > MAX_KEY_PART_LENGTH
+    ):
+        raise InvalidInput(f"Key part too long (max {MAX_KEY_PART_LENGTH} chars)")
+    if _INTEGER.fullmatch(segment) and len(segment.lstrip("-0")) <= _SAFE_INTEGER_DIGITS:
+        number = int(segment)
+        if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
+            return number
+    return segment
+
+
+def format_key_path(key: Sequence[KeyPart]) -> str | None:
+    """The key path that parses to exactly this key, or None when no path does.
+
+    No path says booleans, bigints, bytes, fractions, integers beyond ±(2^53 - 1), or strings that
+    look like integers.
+    """
+    segments = []
+    for part in key:
+        if isinstance(part, (bool, BigInt, float, bytes)) or part == "":
+            return None
+        segment = quote(str(part), safe="")
+        if _parse_segment(segment) != part:
+            return None
+        segments.append(segment)
+    return "/".join(segments)
+
+
+def format_key_text(key: Sequence[KeyPart]) -> str:
+    """A key as a query parameter: its path where there is one, else its JSON text."""
+    path = format_key_path(key)
+    return key_to_json(key) if path is None else path

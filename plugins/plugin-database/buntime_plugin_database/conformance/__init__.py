@@ -1,0 +1,44 @@
+"""What every adapter must do, as cases that run against the real engine.
+
+Nothing here depends on a test framework. Describe the engine with a `Target` and run each of
+`CASES` with `run_case`, or all of them with `run_all`. A case that needs something that the
+engine does not have is *not applicable*, which is told, not hidden.
+
+SQL is kept to what SQLite, PostgreSQL and MySQL all understand; see `dialect.py` for the rest.
+"""
+
+from buntime_plugin_database.conformance import (
+    cases_batch,
+    cases_batch_each,
+    cases_concurrency,
+    cases_errors,
+    cases_lifecycle,
+    cases_reads,
+    cases_statements,
+    cases_transactions,
+    cases_values,
+)
+from buntime_plugin_database.conformance.suite import (
+    Case,
+    Need,
+    OpenAdapter,
+    Outcome,
+    Target,
+    collect,
+    run_all,
+    run_case,
+)
+
+CASES: tuple[Case, ...] = collect(
+    cases_statements,
+    cases_values,
+    cases_errors,
+    cases_reads,
+    cases_batch,
+    cases_batch_each,
+    cases_transactions,
+    cases_concurrency,
+    cases_lifecycle,
+)
+
+__all__ = ["CASES", "Case", "Need", "OpenAdapter", "Outcome", "Target", "run_all", "run_case"]

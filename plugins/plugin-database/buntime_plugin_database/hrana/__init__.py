@@ -1,0 +1,1 @@
+"""Hrana, libSQL's protocol for SQL over a network: existing libSQL clients work against it."""

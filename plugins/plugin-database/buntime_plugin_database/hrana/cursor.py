@@ -1,0 +1,64 @@
+"""Cursors: a batch whose results leave the server row by row."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+from buntime_database import DatabaseError, SessionCursor
+
+from buntime_plugin_database.hrana.conditions import Outcome, holds
+from buntime_plugin_database.hrana.errors import error_object
+from buntime_plugin_database.hrana.messages import Batch, Stmt
+from buntime_plugin_database.hrana.requests import arguments, encode_columns
+from buntime_plugin_database.hrana.streams import StoredSql, Stream
+from buntime_plugin_database.hrana.values import encode_rows
+
+ROWS_AT_A_TIME = 200
+
+
+async def entries(
+    stream: Stream, batch: Batch, stored: StoredSql
+) -> AsyncGenerator[dict[str, Any], None]:
+    """The entries of the protocol: begin, rows and end of every step that runs, or its error."""
+    outcomes: list[Outcome] = []
+    for number, step in enumerate(batch.steps):
+        try:
+            if not holds(step.condition, outcomes, autocommit=stream.session.autocommit):
+                outcomes.append(Outcome.SKIPPED)
+                continue
+        except DatabaseError as error:
+            yield {"type": "error", "error": error_object(error)}
+            return
+        try:
+            async with opened(stream, step.stmt, stored) as cursor:
+                yield {"type": "step_begin", "step": number, "cols": encode_columns(cursor.columns)}
+                while rows := await cursor.fetch(ROWS_AT_A_TIME):
+                    if step.stmt.want_rows is False:
+                        continue
+                    for row in encode_rows(rows):
+                        yield {"type": "row", "row": row}
+                result = await cursor.finish()
+            yield {
+                "type": "step_end",
+                "affected_row_count": result.rowcount,
+                "last_insert_rowid": (None if result.lastrowid is None else str(result.lastrowid)),
+            }
+            outcomes.append(Outcome.OK)
+        except DatabaseError as error:
+            outcomes.append(Outcome.ERROR)
+            yield {"type": "step_error", "step": number, "error": error_object(error)}
+
+
+@asynccontextmanager
+async def opened(stream: Stream, stmt: Stmt, stored: StoredSql) -> AsyncIterator[SessionCursor]:
+    """A statement under way, which ends even if nobody wants its last rows."""
+    cursor = await stream.session.open_cursor(*arguments(stmt, stored))
+    try:
+        yield cursor
+    finally:
+        # Nothing to end if the whole session was closed meanwhile.
+        with contextlib.suppress(DatabaseError):
+            await cursor.finish()

@@ -1,0 +1,151 @@
+"""Hrana over HTTP: pipelines of versions 2 and 3, cursors, and the stateless calls of version 1."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator
+from typing import Any, TypeVar
+
+import msgspec
+from buntime_database import DatabaseError
+from buntime_host import HttpError, NotFound
+from starlette.requests import Request
+from starlette.responses import Response, StreamingResponse
+
+from buntime_plugin_database.hrana.cursor import entries
+from buntime_plugin_database.hrana.errors import InvalidMessage, RequestRefused, error_object
+from buntime_plugin_database.hrana.messages import (
+    BatchBody,
+    Close,
+    CloseSql,
+    CursorBody,
+    ExecuteBody,
+    HttpRequest,
+    Pipeline,
+    StoreSql,
+)
+from buntime_plugin_database.hrana.requests import run_batch, run_statement, serve
+from buntime_plugin_database.hrana.streams import Stream, Streams
+from buntime_plugin_database.http.bodies import json_response
+from buntime_plugin_database.http.targets import Targets
+
+T = TypeVar("T")
+_CHUNK_BYTES = 64 * 1024
+
+
+_PIPELINE = msgspec.json.Decoder(Pipeline)
+_CURSOR = msgspec.json.Decoder(CursorBody)
+_EXECUTE = msgspec.json.Decoder(ExecuteBody)
+_BATCH = msgspec.json.Decoder(BatchBody)
+
+
+async def version(_: Request) -> Response:
+    """`GET v2`, `GET v3`: the version is supported, in its JSON encoding."""
+    return Response(status_code=200)
+
+
+async def no_protobuf(_: Request) -> Response:
+    """`GET v3-protobuf`: clients then fall back to JSON."""
+    raise NotFound("Only the JSON encoding is supported")
+
+
+class HranaHttp:
+    """The endpoints of the standard."""
+
+    def __init__(self, streams: Streams, targets: Targets) -> None:
+        self._streams = streams
+        self._targets = targets
+
+    async def pipeline(self, request: Request) -> Response:
+        """`POST v2/pipeline`, `POST v3/pipeline`: all requests are tried, in order."""
+        body = decode(await request.body(), _PIPELINE)
+        stream = await self._stream(request, body.baton)
+        async with self._streams.using(stream):
+            results = [await self._result(stream, item) for item in body.requests]
+        return json_response(
+            {"baton": self._streams.baton(stream), "base_url": None, "results": results}
+        )
+
+    async def cursor(self, request: Request) -> Response:
+        """`POST v3/cursor`: the results of a batch, one JSON object to the line."""
+        body = decode(await request.body(), _CURSOR)
+        stream = await self._stream(request, body.baton)
+        return StreamingResponse(self._lines(stream, body), media_type="application/x-ndjson")
+
+    async def execute(self, request: Request) -> Response:
+        """`POST v1/execute`: one statement on a connection of its own."""
+        body = decode(await request.body(), _EXECUTE)
+        stream = await self._stream(request, None)
+        async with self._streams.only_once(stream):
+            return json_response({"result": await run_statement(stream, body.stmt, stream.stored)})
+
+    async def batch(self, request: Request) -> Response:
+        """`POST v1/batch`: one batch on a connection of its own."""
+        body = decode(await request.body(), _BATCH)
+        stream = await self._stream(request, None)
+        async with self._streams.only_once(stream):
+            return json_response({"result": await run_batch(stream, body.batch, stream.stored)})
+
+    async def _stream(self, request: Request, baton: str | None) -> Stream:
+        target = self._targets.of(request)
+        if baton is None:
+            return await self._streams.open(target)
+        return self._streams.resume(baton, target)
+
+    async def _result(self, stream: Stream, request: HttpRequest) -> dict[str, Any]:
+        try:
+            return {"type": "ok", "response": await self._response(stream, request)}
+        except DatabaseError as error:
+            return {"type": "error", "error": error_object(error)}
+
+    async def _response(self, stream: Stream, request: HttpRequest) -> dict[str, Any]:
+        if stream.closed:
+            raise RequestRefused("STREAM_EXPIRED", "an earlier request has closed the stream")
+        match request:
+            case StoreSql(sql_id=sql_id, sql=sql):
+                stream.stored.store(sql_id, sql)
+                return {"type": "store_sql"}
+            case CloseSql(sql_id=sql_id):
+                stream.stored.forget(sql_id)
+                return {"type": "close_sql"}
+            case Close():
+                await self._streams.close_stream(stream)
+                return {"type": "close"}
+            case _:
+                return await serve(stream, request, stream.stored)
+
+    async def _lines(self, stream: Stream, body: CursorBody) -> AsyncIterator[bytes]:
+        # The baton goes out before the work, and is good once the work is done.
+        chunk = bytearray(_line({"baton": self._streams.baton(stream), "base_url": None}))
+        stream.reserved = True
+        found = entries(stream, body.batch, stream.stored)
+        try:
+            while entry := await self._next(stream, found):
+                chunk += _line(entry)
+                if len(chunk) >= _CHUNK_BYTES:
+                    yield bytes(chunk)
+                    chunk.clear()
+        except HttpError as error:
+            chunk += _line({"type": "error", "error": error_object(error)})
+        finally:
+            await found.aclose()
+            stream.reserved = False
+        yield bytes(chunk)
+
+    async def _next(
+        self, stream: Stream, found: AsyncGenerator[dict[str, Any], None]
+    ) -> dict[str, Any] | None:
+        """The next entry; while the client takes its time to read, the stream's clock runs."""
+        async with self._streams.using(stream):
+            return await anext(found, None)
+
+
+def decode(body: bytes | str, decoder: msgspec.json.Decoder[T]) -> T:
+    """A message of the protocol. Raises `InvalidMessage`."""
+    try:
+        return decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidMessage(f"not a message of the protocol: {error}") from None
+
+
+def _line(entry: dict[str, Any]) -> bytes:
+    return msgspec.json.encode(entry) + b"\n"

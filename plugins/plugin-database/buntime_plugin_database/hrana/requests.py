@@ -1,0 +1,119 @@
+"""Serving the requests that all transports share, on a stream that is in use by nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from buntime_database import Column, DatabaseError, ResultTooLarge, SessionResult
+from buntime_database import Value as SqlValue
+
+from buntime_plugin_database.hrana.conditions import Outcome, holds
+from buntime_plugin_database.hrana.errors import RequestRefused, error_object
+from buntime_plugin_database.hrana.messages import (
+    Batch,
+    Describe,
+    Execute,
+    GetAutocommit,
+    RunBatch,
+    Sequence,
+    SqlRequest,
+    Stmt,
+)
+from buntime_plugin_database.hrana.streams import StoredSql, Stream
+from buntime_plugin_database.hrana.values import encode_rows, to_sql
+
+ROWS_INLINE = 500
+"""More rows than this are encoded in a thread, so that other requests are served meanwhile."""
+
+
+async def serve(stream: Stream, request: SqlRequest, stored: StoredSql) -> dict[str, Any]:
+    """The response to a request. Raises `DatabaseError` where the request fails as a whole."""
+    match request:
+        case Execute(stmt=stmt):
+            return {"type": "execute", "result": await run_statement(stream, stmt, stored)}
+        case RunBatch(batch=batch):
+            return {"type": "batch", "result": await run_batch(stream, batch, stored)}
+        case Sequence(sql=sql, sql_id=sql_id):
+            await stream.session.sequence(stored.resolve(sql, sql_id))
+            return {"type": "sequence"}
+        case Describe(sql=sql, sql_id=sql_id):
+            return {"type": "describe", "result": await describe(stream, sql, sql_id, stored)}
+        case GetAutocommit():
+            return {"type": "get_autocommit", "is_autocommit": stream.session.autocommit}
+
+
+async def run_statement(stream: Stream, stmt: Stmt, stored: StoredSql) -> dict[str, Any]:
+    """The result of one statement."""
+    sql, args, named = arguments(stmt, stored)
+    if stream.bytes_left <= 0:
+        raise ResultTooLarge("the results before this one are as large as an answer may be")
+    result = await stream.session.execute(sql, args, named, want_rows=stmt.want_rows is not False)
+    stream.bytes_left -= result.size
+    return await statement_result(result)
+
+
+async def run_batch(stream: Stream, batch: Batch, stored: StoredSql) -> dict[str, Any]:
+    """Results and errors of a batch, each at the place of its step."""
+    results: list[dict[str, Any] | None] = []
+    errors: list[dict[str, Any] | None] = []
+    outcomes: list[Outcome] = []
+    for step in batch.steps:
+        result = error = None
+        outcome = Outcome.SKIPPED
+        if holds(step.condition, outcomes, autocommit=stream.session.autocommit):
+            try:
+                result = await run_statement(stream, step.stmt, stored)
+                outcome = Outcome.OK
+            except DatabaseError as failure:
+                error = error_object(failure)
+                outcome = Outcome.ERROR
+        results.append(result)
+        errors.append(error)
+        outcomes.append(outcome)
+    return {"step_results": results, "step_errors": errors}
+
+
+async def describe(
+    stream: Stream, sql: str | None, sql_id: int | None, stored: StoredSql
+) -> dict[str, Any]:
+    """What a statement would do."""
+    found = await stream.session.describe(stored.resolve(sql, sql_id))
+    return {
+        "params": [{"name": name} for name in found.parameters],
+        "cols": encode_columns(found.columns),
+        "is_explain": found.is_explain,
+        "is_readonly": found.is_readonly,
+    }
+
+
+def arguments(stmt: Stmt, stored: StoredSql) -> tuple[str, list[SqlValue], dict[str, SqlValue]]:
+    """SQL text, positional and named arguments of a statement."""
+    named: dict[str, SqlValue] = {}
+    for arg in stmt.named_args or ():
+        if arg.name in named:
+            raise RequestRefused("ARGS_INVALID", f"argument {arg.name} is given twice")
+        named[arg.name] = to_sql(arg.value)
+    return stored.resolve(stmt.sql, stmt.sql_id), [to_sql(v) for v in stmt.args or ()], named
+
+
+async def statement_result(result: SessionResult) -> dict[str, Any]:
+    """The protocol's object for the result of a statement."""
+    if len(result.rows) > ROWS_INLINE:
+        rows = await asyncio.to_thread(encode_rows, result.rows)
+    else:
+        rows = encode_rows(result.rows)
+    return {
+        "cols": encode_columns(result.columns),
+        "rows": rows,
+        "affected_row_count": result.rowcount,
+        "last_insert_rowid": None if result.lastrowid is None else str(result.lastrowid),
+        "rows_read": len(result.rows),
+        "rows_written": result.rowcount,
+        "query_duration_ms": round(result.seconds * 1000, 3),
+    }
+
+
+def encode_columns(columns: tuple[Column, ...]) -> list[dict[str, str | None]]:
+    """Names and declared types."""
+    return [{"name": column.name, "decltype": column.decltype} for column in columns]

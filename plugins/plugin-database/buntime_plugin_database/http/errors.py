@@ -1,0 +1,51 @@
+"""Errors of the database as answers over HTTP."""
+
+from __future__ import annotations
+
+from buntime_database import (
+    ConstraintViolation,
+    DatabaseError,
+    DatabaseUnavailable,
+    InvalidStatement,
+    LimitExceeded,
+    SessionsNotSupported,
+)
+from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
+
+from buntime_plugin_database.tenants import InvalidTenant, TenantNotFound
+
+
+class Conflict(HttpError):
+    """The statement violates a constraint, or the thing exists already."""
+
+    status = 409
+    code = "CONFLICT"
+    default_message = "Conflict"
+
+
+class NotSupported(HttpError):
+    """The engine cannot do this."""
+
+    status = 501
+    code = "NOT_SUPPORTED"
+    default_message = "Not supported"
+
+
+def http_error(error: DatabaseError) -> HttpError:
+    """The answer for an error of the database; the engine's own code is kept where it has one."""
+    message = str(error)
+    match error:
+        case TenantNotFound():
+            return NotFound(message, code="TENANT_NOT_FOUND")
+        case InvalidTenant():
+            return BadRequest(message, code="INVALID_TENANT")
+        case ConstraintViolation():
+            return Conflict(message, code=error.code or "CONSTRAINT_VIOLATION")
+        case InvalidStatement() | LimitExceeded():
+            return BadRequest(message, code=error.code or "INVALID_STATEMENT")
+        case SessionsNotSupported():
+            return NotSupported(message, code=error.code)
+        case DatabaseUnavailable():
+            return ServiceUnavailable(message, code=error.code or "DATABASE_UNAVAILABLE")
+        case _:
+            return HttpError(message, code=error.code or "DATABASE_ERROR")

@@ -1,0 +1,151 @@
+"""`POST query`, `execute` and `batch`: SQL with bound arguments."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from buntime_database import DatabaseError, Session, SessionResult
+from buntime_host import BadRequest, HttpError
+from starlette.requests import Request
+from starlette.responses import Response
+
+from buntime_plugin_database.http.access import Access
+from buntime_plugin_database.http.bodies import decode_body, json_response
+from buntime_plugin_database.http.config import ApiConfig
+from buntime_plugin_database.http.errors import http_error
+from buntime_plugin_database.http.sessions import RequestSessions
+from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.http.values import column_objects, from_json, row_objects
+
+Args = list[Any] | dict[str, Any] | None
+
+
+class SqlBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """Body of `query` and `execute`."""
+
+    sql: Any = None
+    args: Args = None
+    type: str | None = None
+    tenant: str | None = None
+    readonly: bool | None = None
+    max_rows: int | None = None
+
+
+class BatchStatement(msgspec.Struct, frozen=True, kw_only=True):
+    """One statement of a batch."""
+
+    sql: Any = None
+    args: Args = None
+
+
+class BatchBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `batch`."""
+
+    statements: list[BatchStatement]
+    type: str | None = None
+    tenant: str | None = None
+
+
+class QueryRoutes:
+    """The endpoints that take SQL."""
+
+    def __init__(
+        self, sessions: RequestSessions, targets: Targets, access: Access, config: ApiConfig
+    ) -> None:
+        self._sessions = sessions
+        self._targets = targets
+        self._access = access
+        self._config = config
+
+    async def query(self, request: Request) -> Response:
+        """`POST query`: reads, unless the options or the body say otherwise and the client may."""
+        body = decode_body(await request.body(), SqlBody)
+        readonly = not self._config.write if body.readonly is None else body.readonly
+        if not readonly:
+            if body.readonly is False:
+                self._access.check(request, write=True)
+            elif not self._access.may_write(request):
+                readonly = True
+        return await self._run(request, body, readonly=readonly)
+
+    async def execute(self, request: Request) -> Response:
+        """`POST execute`: one statement of any kind, committed when the answer comes."""
+        return await self._run(request, decode_body(await request.body(), SqlBody), readonly=False)
+
+    async def batch(self, request: Request) -> Response:
+        """`POST batch`: statements that are written together or not at all."""
+        body = decode_body(await request.body(), BatchBody)
+        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        results: list[dict[str, Any]] = []
+        async with self._sessions.transaction(target) as session:
+            for index, statement in enumerate(body.statements):
+                results.append(await self._step(session, index, statement))
+        return json_response({"results": results})
+
+    async def _step(
+        self, session: Session, index: int, statement: BatchStatement
+    ) -> dict[str, Any]:
+        try:
+            sql = _sql(statement.sql)
+            args, named = _arguments(statement.args)
+            result = await session.execute(sql, args, named, max_rows=self._config.max_rows)
+        except DatabaseError as error:
+            raise _at(index, http_error(error)) from error
+        if session.autocommit:
+            raise BadRequest(
+                f"statement {index}: a batch is a transaction, and a statement has ended it",
+                code="TRANSACTION_ENDED",
+            )
+        return _result(result)
+
+    async def _run(self, request: Request, body: SqlBody, *, readonly: bool) -> Response:
+        sql = _sql(body.sql)
+        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        args, named = _arguments(body.args)
+        max_rows = self._config.max_rows
+        if body.max_rows is not None:
+            if body.max_rows < 0:
+                raise BadRequest("maxRows must not be negative")
+            max_rows = min(max_rows, body.max_rows)
+        async with self._sessions.open(target, readonly=readonly) as session:
+            result = await session.execute(sql, args, named, max_rows=max_rows)
+            if not session.autocommit:
+                raise BadRequest(
+                    "a transaction does not outlive its request: use batch, or Hrana",
+                    code="TRANSACTION_LEFT_OPEN",
+                )
+        blobs_as_text = request.query_params.get("blob") == "text"
+        return json_response(
+            {
+                "duration": round(result.seconds * 1000),
+                "rowCount": len(result.rows),
+                **_result(result, blobs_as_text=blobs_as_text),
+            }
+        )
+
+
+def _result(result: SessionResult, *, blobs_as_text: bool = False) -> dict[str, Any]:
+    return {
+        "rows": row_objects(result, blobs_as_text=blobs_as_text),
+        "columns": column_objects(result.columns),
+        "rowsAffected": result.rowcount,
+        "lastInsertRowid": None if result.lastrowid is None else str(result.lastrowid),
+        "truncated": result.truncated,
+    }
+
+
+def _sql(sql: Any) -> str:
+    if not isinstance(sql, str) or not sql.strip():
+        raise BadRequest("Missing or invalid SQL query", code="MISSING_SQL")
+    return sql
+
+
+def _arguments(args: Args) -> tuple[list[Any], dict[str, Any]]:
+    if isinstance(args, dict):
+        return [], {name: from_json(value) for name, value in args.items()}
+    return [from_json(value) for value in args or ()], {}
+
+
+def _at(index: int, error: HttpError) -> HttpError:
+    return type(error)(f"statement {index}: {error.message}", code=error.error_code)

@@ -1,0 +1,112 @@
+"""Writing rows of a table: each request is one transaction."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from buntime_database import Session, SessionResult
+from buntime_host import BadRequest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from buntime_plugin_database.http.bodies import decode_body, json_response
+from buntime_plugin_database.http.catalogue import TableColumn, find_table, list_columns, quoted
+from buntime_plugin_database.http.sessions import RequestSessions
+from buntime_plugin_database.http.statements import (
+    assignments,
+    delete_rows,
+    insert_row,
+    update_rows,
+    where,
+)
+from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.http.values import row_objects
+
+
+class InsertBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST rows`: one row, or several."""
+
+    row: dict[str, Any] | None = None
+    rows: list[dict[str, Any]] | None = None
+    type: str | None = None
+    tenant: str | None = None
+
+
+class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `PATCH rows`."""
+
+    where: dict[str, Any]
+    set: dict[str, Any]
+    type: str | None = None
+    tenant: str | None = None
+
+
+class DeleteBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `DELETE rows`."""
+
+    where: dict[str, Any]
+    type: str | None = None
+    tenant: str | None = None
+
+
+class RowRoutes:
+    """The endpoints that write rows."""
+
+    def __init__(self, sessions: RequestSessions, targets: Targets) -> None:
+        self._sessions = sessions
+        self._targets = targets
+
+    async def insert(self, request: Request) -> Response:
+        """`POST tables/{name}/rows`: the new rows as they are stored."""
+        body = decode_body(await request.body(), InsertBody)
+        rows = body.rows if body.rows is not None else [body.row] if body.row is not None else []
+        if not rows:
+            raise BadRequest("Give row, or rows with at least one row")
+        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        stored: list[dict[str, Any]] = []
+        async with self._sessions.transaction(target) as session:
+            table, columns = await _table(session, request)
+            for row in rows:
+                names, values = assignments(columns, row)
+                result = await session.execute(insert_row(table, names), values)
+                stored += row_objects(result)
+        return json_response({"ok": True, "rows": stored, "rowsAffected": len(stored)}, 201)
+
+    async def update(self, request: Request) -> Response:
+        """`PATCH tables/{name}/rows`: new values for the rows that match."""
+        body = decode_body(await request.body(), UpdateBody)
+        if not body.set:
+            raise BadRequest("Give at least one column to set")
+        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        async with self._sessions.transaction(target) as session:
+            table, columns = await _table(session, request)
+            condition, args = _where(columns, body.where)
+            names, values = assignments(columns, body.set)
+            result = await session.execute(update_rows(table, names, condition), [*values, *args])
+        return _affected(result)
+
+    async def delete(self, request: Request) -> Response:
+        """`DELETE tables/{name}/rows`: remove the rows that match."""
+        body = decode_body(await request.body(), DeleteBody)
+        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        async with self._sessions.transaction(target) as session:
+            table, columns = await _table(session, request)
+            condition, args = _where(columns, body.where)
+            result = await session.execute(delete_rows(table, condition), args)
+        return _affected(result)
+
+
+async def _table(session: Session, request: Request) -> tuple[str, list[TableColumn]]:
+    table = await find_table(session, request.path_params["name"])
+    return quoted(table.name), await list_columns(session, table)
+
+
+def _where(columns: list[TableColumn], wanted: dict[str, Any]) -> tuple[str, list[Any]]:
+    if not wanted:
+        raise BadRequest("where must name at least one column")
+    return where(columns, wanted)
+
+
+def _affected(result: SessionResult) -> Response:
+    return json_response({"ok": True, "rowsAffected": result.rowcount})

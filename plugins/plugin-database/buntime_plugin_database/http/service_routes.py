@@ -1,0 +1,98 @@
+"""`health`, `adapters` and `tenants`: the plugin's service over HTTP."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import msgspec
+from buntime_database import DatabaseError
+from buntime_host import BadRequest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from buntime_plugin_database.http.bodies import decode_body, json_response
+from buntime_plugin_database.service import DatabaseService
+from buntime_plugin_database.tenants import InvalidTenant
+
+HEALTH_SECONDS = 2.0
+
+
+class TenantBody(msgspec.Struct, frozen=True, kw_only=True):
+    """Body of `POST tenants`."""
+
+    id: Any = None
+    type: str | None = None
+
+
+class ServiceRoutes:
+    """The endpoints that show and change what the service has."""
+
+    def __init__(self, service: DatabaseService) -> None:
+        self._service = service
+
+    async def adapters(self, _: Request) -> Response:
+        """`GET adapters`: the configured engines."""
+        return json_response(
+            {
+                "adapters": self._service.get_available_types(),
+                "default": self._service.get_default_type(),
+            }
+        )
+
+    async def health(self, request: Request) -> Response:
+        """`GET health`: whether one engine, or each, answers a query in time."""
+        engine = request.query_params.get("type")
+        if engine:
+            self._service.get_root_adapter(engine)  # an unknown engine is a mistake, not unhealthy
+            problem = await self._problem(engine)
+            if problem is not None:
+                return json_response({"error": problem, "status": "unhealthy"}, 500)
+            return json_response({"status": "healthy", "type": engine})
+        engines = self._service.get_available_types()
+        problems = await asyncio.gather(*(self._problem(engine) for engine in engines))
+        return json_response(
+            {
+                "status": "degraded" if any(problems) else "healthy",
+                "adapters": {
+                    engine: problem or "healthy"
+                    for engine, problem in zip(engines, problems, strict=True)
+                },
+            }
+        )
+
+    async def list_tenants(self, request: Request) -> Response:
+        """`GET tenants`."""
+        engine = request.query_params.get("type") or self._service.get_default_type()
+        tenants = await self._service.list_tenants(engine)
+        return json_response({"tenants": tenants, "type": engine})
+
+    async def create_tenant(self, request: Request) -> Response:
+        """`POST tenants`: make a tenant's database; nothing happens if it exists."""
+        body = decode_body(await request.body(), TenantBody)
+        engine = body.type or self._service.get_default_type()
+        if not isinstance(body.id, str):
+            raise BadRequest("Missing or invalid tenant id", code="INVALID_TENANT")
+        try:
+            await self._service.create_tenant(body.id, engine)
+        except InvalidTenant as error:
+            raise BadRequest(
+                f"Missing or invalid tenant id. {error}", code="INVALID_TENANT"
+            ) from error
+        return json_response({"ok": True, "id": body.id, "type": engine}, 201)
+
+    async def delete_tenant(self, request: Request) -> Response:
+        """`DELETE tenants/{id}`: close and delete a tenant's database."""
+        engine = request.query_params.get("type") or None
+        deleted = await self._service.delete_tenant(request.path_params["id"], engine)
+        return json_response({"ok": True, "deleted": deleted})
+
+    async def _problem(self, engine: str) -> str | None:
+        try:
+            async with asyncio.timeout(HEALTH_SECONDS):
+                await self._service.get_root_adapter(engine).execute("SELECT 1")
+        except TimeoutError:
+            return f"no answer within {HEALTH_SECONDS:g} s"
+        except DatabaseError as error:
+            return str(error)
+        return None

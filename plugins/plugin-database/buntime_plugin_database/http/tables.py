@@ -1,0 +1,114 @@
+"""`GET tables` and everything below it that reads."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+from buntime_database import Value as SqlValue
+from buntime_host import BadRequest
+from starlette.requests import Request
+from starlette.responses import Response
+
+from buntime_plugin_database.http.bodies import json_response
+from buntime_plugin_database.http.catalogue import (
+    TableColumn,
+    describe_table,
+    find_column,
+    find_table,
+    list_columns,
+    list_tables,
+    quoted,
+)
+from buntime_plugin_database.http.sessions import RequestSessions
+from buntime_plugin_database.http.statements import count_rows, select_rows, where
+from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.http.values import column_objects, row_objects
+
+DEFAULT_LIMIT = 100
+MAX_LIMIT = 1000
+
+
+class TableRoutes:
+    """The endpoints that show tables."""
+
+    def __init__(self, sessions: RequestSessions, targets: Targets) -> None:
+        self._sessions = sessions
+        self._targets = targets
+
+    async def tables(self, request: Request) -> Response:
+        """`GET tables`: tables and views; `?counts=true` counts their rows."""
+        target = self._targets.of(request)
+        async with self._sessions.open(target, readonly=True) as session:
+            tables: list[dict[str, Any]] = []
+            for table in await list_tables(session):
+                entry: dict[str, Any] = {"name": table.name, "type": table.type}
+                if request.query_params.get("counts") == "true":
+                    counted = await session.execute(count_rows(quoted(table.name)))
+                    entry["rowCount"] = counted.rows[0][0]
+                tables.append(entry)
+        return json_response({"tables": tables, "type": self._sessions.engine(target)})
+
+    async def schema(self, request: Request) -> Response:
+        """`GET tables/{name}/schema`."""
+        target = self._targets.of(request)
+        async with self._sessions.open(target, readonly=True) as session:
+            table = await find_table(session, request.path_params["name"])
+            described = await describe_table(session, table)
+        return json_response(
+            {**described, "table": table.name, "type": self._sessions.engine(target)}
+        )
+
+    async def rows(self, request: Request) -> Response:
+        """`GET tables/{name}/rows`: a page, by `limit`, `offset`, `orderBy`, `dir`, `filter`."""
+        target = self._targets.of(request)
+        limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
+        offset = _number(request, "offset", 0)
+        async with self._sessions.open(target, readonly=True) as session:
+            table = await find_table(session, request.path_params["name"])
+            columns = await list_columns(session, table)
+            condition, args = _filter(request, columns)
+            name = quoted(table.name)
+            result = await session.execute(
+                select_rows(name, condition, _order(request, columns)), [*args, limit, offset]
+            )
+            counted = await session.execute(count_rows(name, condition), args)
+        blobs_as_text = request.query_params.get("blob") == "text"
+        return json_response(
+            {
+                "limit": limit,
+                "offset": offset,
+                "rows": row_objects(result, blobs_as_text=blobs_as_text),
+                "columns": column_objects(result.columns),
+                "table": table.name,
+                "total": counted.rows[0][0],
+            }
+        )
+
+
+def _number(request: Request, name: str, default: int) -> int:
+    text = request.query_params.get(name)
+    if text is None:
+        return default
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise BadRequest(f"{name} must be a number that is not negative")
+    return int(text)
+
+
+def _order(request: Request, columns: list[TableColumn]) -> str:
+    direction = request.query_params.get("dir", "asc").lower()
+    if direction not in ("asc", "desc"):
+        raise BadRequest("dir must be asc or desc")
+    by = request.query_params.get("orderBy")
+    return "" if by is None else f"{find_column(columns, by)} {direction.upper()}"
+
+
+def _filter(request: Request, columns: list[TableColumn]) -> tuple[str, list[SqlValue]]:
+    text = request.query_params.get("filter")
+    if not text:
+        return "", []
+    try:
+        wanted = msgspec.json.decode(text, type=dict[str, Any])
+    except msgspec.MsgspecError as error:
+        raise BadRequest(f"filter must be a JSON object: {error}") from None
+    return where(columns, wanted)

@@ -1,0 +1,38 @@
+"""Which database a request is for."""
+
+from __future__ import annotations
+
+from starlette.requests import HTTPConnection
+
+from buntime_plugin_database.config import TenancyConfig
+from buntime_plugin_database.hrana.streams import Target
+
+TYPE_HEADER = "x-database-adapter"
+TENANT_HEADER = "x-database-namespace"
+
+
+class Targets:
+    """Finds engine and tenant in a request.
+
+    What the client says for this very request comes first: path, body, query, Hrana headers.
+    Then, with tenancy enabled, the configured header and the default tenant.
+    """
+
+    def __init__(self, tenancy: TenancyConfig) -> None:
+        self._tenancy = tenancy
+
+    def of(
+        self, connection: HTTPConnection, *, type: str | None = None, tenant: str | None = None
+    ) -> Target:
+        """The target; `type` and `tenant` are those of the body, if it has them."""
+        query, headers = connection.query_params, connection.headers
+        engine = type or query.get("type") or headers.get(TYPE_HEADER) or None
+        tenant = (
+            connection.path_params.get("tenant")
+            or tenant
+            or query.get("tenant")
+            or headers.get(TENANT_HEADER)
+        )
+        if not tenant and self._tenancy.enabled:
+            tenant = headers.get(self._tenancy.header) or self._tenancy.default_tenant
+        return Target(engine, tenant or None)

@@ -1,0 +1,62 @@
+"""SQL values in the plain JSON of the API: what JSON has as it is, the rest as small objects.
+
+A blob is `{"$blob": base64}`. An integer that a double cannot hold is sent as decimal text; in
+arguments it may be a JSON number or `{"$int": "…"}`.
+"""
+
+from __future__ import annotations
+
+import base64
+import math
+from typing import Any
+
+from buntime_database import Column, SessionResult
+from buntime_database import Value as SqlValue
+
+from buntime_plugin_database.hrana.values import Blob, Integer, InvalidValue, to_sql
+
+MAX_SAFE_INTEGER = 2**53 - 1
+
+
+def to_json(value: SqlValue, *, blobs_as_text: bool = False) -> Any:
+    """A value from the database as JSON."""
+    if isinstance(value, int):
+        return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else str(value)
+    if isinstance(value, bytes):
+        if blobs_as_text:
+            return value.decode(errors="replace")
+        return {"$blob": base64.b64encode(value).decode()}
+    if isinstance(value, float) and not math.isfinite(value):
+        return str(value)
+    return value
+
+
+def from_json(value: Any) -> SqlValue:
+    """An argument from a request. Raises `InvalidValue`."""
+    match value:
+        case None | str() | float():
+            return value
+        case bool():
+            return int(value)
+        case int():
+            return to_sql(Integer(value))
+        case {"$blob": str(text)} if len(value) == 1:
+            return to_sql(Blob(text))
+        case {"$int": str(text)} if len(value) == 1:
+            return to_sql(Integer(text))
+        case _:
+            raise InvalidValue(f"not a value for SQL: {str(value)[:40]}")
+
+
+def row_objects(result: SessionResult, *, blobs_as_text: bool = False) -> list[dict[str, Any]]:
+    """Rows as objects; of columns with equal names the last wins."""
+    names = [column.name for column in result.columns]
+    return [
+        dict(zip(names, (to_json(v, blobs_as_text=blobs_as_text) for v in row), strict=True))
+        for row in result.rows
+    ]
+
+
+def column_objects(columns: tuple[Column, ...]) -> list[dict[str, str | None]]:
+    """Names and declared types of columns."""
+    return [{"name": column.name, "type": column.decltype} for column in columns]

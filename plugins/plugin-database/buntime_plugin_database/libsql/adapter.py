@@ -1,0 +1,131 @@
+"""A database on libSQL servers behind the adapter protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Literal, NoReturn, TypeVar
+
+from buntime_database import (
+    Batch,
+    Capabilities,
+    DatabaseError,
+    Guard,
+    InvalidStatement,
+    ResultSet,
+    Session,
+    SessionLimits,
+    SessionsNotSupported,
+    Statement,
+    Transaction,
+    TransactionMisuse,
+    Value,
+)
+
+from buntime_plugin_database.libsql.servers import LibsqlOptions, Servers
+from buntime_plugin_database.libsql.values import decode_result, encode_statement
+from buntime_plugin_database.libsql.writer import Writer
+from buntime_plugin_database.sqlite.statements import classify
+
+T = TypeVar("T")
+
+CAPABILITIES = Capabilities(
+    dialect="sqlite",
+    embedded=False,
+    interactive_transactions=False,
+    full_text_search="fts5",
+    casefold_function=False,
+)
+
+
+class LibsqlAdapter:
+    """One database, on a primary that writes and on replicas that help it to read.
+
+    Nothing is sent before the first call; every connection belongs to the loop of that call.
+    """
+
+    type: Literal["libsql"] = "libsql"
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self,
+        urls: Sequence[str],
+        *,
+        options: LibsqlOptions | None = None,
+        tenant: str | None = None,
+    ) -> None:
+        """The first URL is the primary's."""
+        options = options or LibsqlOptions()
+        self.tenant = tenant
+        self._servers = Servers(urls, options)
+        self._writer = Writer(self._servers.write, timeout_seconds=options.timeout_seconds)
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Wait until the primary answers. Raises `DatabaseUnavailable` if it does not in time."""
+        await self._servers.wait_until_ready(seconds)
+
+    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
+        return (await self.execute_result(sql, args)).as_dicts()
+
+    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
+        rows = await self.execute(sql, args)
+        return rows[0] if rows else None
+
+    async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
+        statement = encode_statement(sql, args)
+        if classify(sql) == "read":
+            return decode_result(await self._servers.read(statement, fresh=False))
+        (result,) = await self.batch([Statement(sql, args)])
+        return result
+
+    async def query(
+        self,
+        sql: str,
+        args: Sequence[Value] = (),
+        *,
+        point: bool = False,  # noqa: ARG002 - all reads cost a round trip
+        fresh: bool = False,
+    ) -> list[tuple[Value, ...]]:
+        statement = encode_statement(sql, args)
+        if classify(sql) != "read":
+            raise InvalidStatement("query() only reads: use execute() or batch() to write")
+        return decode_result(await self._servers.read(statement, fresh=fresh)).rows
+
+    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
+        (outcome,) = await self._writer.batch_each([Batch(steps)])
+        if isinstance(outcome, DatabaseError):
+            raise outcome
+        return outcome
+
+    async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
+        return await self._writer.batch_each(batches)
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> NoReturn:  # noqa: ARG002
+        """Refuse: `TransactionMisuse`, always."""
+        raise TransactionMisuse(
+            "a libSQL server offers no interactive transactions here: use batch() with guards"
+        )
+
+    async def open_session(self, limits: SessionLimits | None = None) -> Session:  # noqa: ARG002
+        """Refuse: `SessionsNotSupported`, always."""
+        raise SessionsNotSupported(
+            "a libSQL server has no sessions here: let clients connect to the server itself"
+        )
+
+    def statistics(self) -> dict[str, float]:
+        """`commits`, `batches`, `commit_seconds`, reads of each kind, `replicas_benched`."""
+        return {
+            "commits": self._writer.commits,
+            "batches": self._writer.batches,
+            "commit_seconds": self._writer.commit_seconds,
+            **self._servers.reads,
+            "replicas_benched": self._servers.benched(),
+        }
+
+    def get_raw_client(self) -> Any:
+        """The client of `libsql-client` for the primary."""
+        self._servers.refuse_closed()
+        return self._servers.primary.transport.client
+
+    async def close(self) -> None:
+        await self._writer.close()
+        await self._servers.close()

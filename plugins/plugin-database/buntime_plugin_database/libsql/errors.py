@@ -1,0 +1,97 @@
+"""Errors of the client library and of the server in the words of `buntime_database`."""
+
+from __future__ import annotations
+
+import re
+
+import aiohttp
+from buntime_database import (
+    ConstraintViolation,
+    DatabaseBusy,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnavailable,
+    InvalidStatement,
+    OutcomeUnknown,
+    ResultTooLarge,
+)
+from libsql_client import LibsqlError
+
+_BY_CODE: dict[str, type[DatabaseError]] = {
+    "ARGS_BOTH_POSITIONAL_AND_NAMED": InvalidStatement,
+    "ARGS_INVALID": InvalidStatement,
+    "RESPONSE_TOO_LARGE": ResultTooLarge,
+    "SQLITE_AUTH": InvalidStatement,
+    "SQLITE_BUSY": DatabaseBusy,
+    "SQLITE_CONSTRAINT": ConstraintViolation,
+    "SQLITE_ERROR": InvalidStatement,
+    "SQLITE_FULL": DatabaseFull,
+    "SQLITE_LOCKED": DatabaseBusy,
+    "SQLITE_MISMATCH": InvalidStatement,
+    "SQLITE_RANGE": InvalidStatement,
+    "SQLITE_TOOBIG": InvalidStatement,
+    "SQLITE_UNKNOWN": InvalidStatement,  # sqld's name of SQLITE_ERROR
+    "SQL_INPUT_ERROR": InvalidStatement,
+    "SQL_MANY_STATEMENTS": InvalidStatement,
+    "SQL_NO_STATEMENT": InvalidStatement,
+    "SQL_PARSE_ERROR": InvalidStatement,
+    "TRANSACTION_BUSY": DatabaseBusy,
+    "TRANSACTION_TIMEOUT": DatabaseBusy,
+}
+_CONSTRAINTS = {
+    "UNIQUE": "SQLITE_CONSTRAINT_UNIQUE",
+    "PRIMARY KEY": "SQLITE_CONSTRAINT_PRIMARYKEY",
+    "NOT NULL": "SQLITE_CONSTRAINT_NOTNULL",
+    "CHECK": "SQLITE_CONSTRAINT_CHECK",
+    "FOREIGN KEY": "SQLITE_CONSTRAINT_FOREIGNKEY",
+}
+_CONSTRAINT = re.compile(r"([A-Z]+(?: [A-Z]+)?) constraint failed")
+_STATUS = re.compile(r"HTTP status (\d{3})")
+_CONTENT_STATUSES = frozenset({400, 413, 422})
+"""The server refuses what it was sent, and has run nothing of it."""
+
+
+def translate_step(message: str, code: str | None) -> DatabaseError:
+    """The error of the seam for the error of one statement."""
+    code = code or "UNKNOWN"
+    base = "SQLITE_CONSTRAINT" if code.startswith("SQLITE_CONSTRAINT") else code
+    error = _BY_CODE.get(base, DatabaseUnavailable)(message.removeprefix("SQLite error: "))
+    # The server names constraints in its text only.
+    match = _CONSTRAINT.search(message) if code == "SQLITE_CONSTRAINT" else None
+    error.code = _CONSTRAINTS.get(match[1], code) if match else code
+    return error
+
+
+def translate(error: Exception, server: str, *, wrote: bool) -> DatabaseError:
+    """The error of the seam for a request that failed as a whole, chained to it.
+
+    `wrote` says that the request asked for a commit. Unless it is certain that the server did
+    nothing, such a request may have been carried out: that is an `OutcomeUnknown`.
+    """
+    ours = _translation(error, server, wrote=wrote)
+    ours.__cause__ = error
+    return ours
+
+
+def _translation(error: Exception, server: str, *, wrote: bool) -> DatabaseError:
+    if isinstance(error, DatabaseError):
+        return error
+    if isinstance(error, LibsqlError):
+        status = _STATUS.search(error.explanation) if error.code == "SERVER_ERROR" else None
+        if status is not None and int(status[1]) in _CONTENT_STATUSES:
+            return InvalidStatement(f"{server}: {error.explanation}")
+        if status is not None and int(status[1]) < 500:
+            return DatabaseUnavailable(f"{server}: {error.explanation}")
+        known = error.code in _BY_CODE and not (wrote and error.code == "RESPONSE_TOO_LARGE")
+        if known or error.code.startswith(("SQLITE_", "AUTH_")):
+            return translate_step(error.explanation, error.code)
+        text = f"{server}: {error.explanation} ({error.code})"
+    elif isinstance(error, (aiohttp.ClientConnectorError, aiohttp.WSServerHandshakeError)):
+        return DatabaseUnavailable(f"{server} cannot be reached: {error}")
+    elif isinstance(error, TimeoutError):
+        text = f"{server} did not answer in time"
+    else:
+        text = f"the connection to {server} broke: {type(error).__name__}: {error}"
+    if wrote:
+        return OutcomeUnknown(f"{text}; the write may have been carried out")
+    return DatabaseUnavailable(text)

@@ -1,0 +1,215 @@
+"""The primary and its replicas: which of them a request goes to, and what happens if it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from collections.abc import Sequence
+from time import monotonic
+from typing import NamedTuple
+from urllib.parse import urlsplit
+
+from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable, InvalidStatement
+
+from buntime_plugin_database.libsql.errors import translate
+from buntime_plugin_database.libsql.transport import (
+    TRANSPORT_ERRORS,
+    Json,
+    Transport,
+    open_transport,
+)
+from buntime_plugin_database.libsql.values import position_of
+
+BENCH_SECONDS = 30.0
+"""Time that a replica gets no reads after it failed."""
+REPLICA_SECONDS = 5.0
+"""Longest time that a replica may need, which includes catching up with our own writes."""
+PRIMARY_SECONDS = 1.0
+"""Time that reads go to the primary after a write whose position in its log is not known."""
+RETRY_SECONDS = 0.05
+
+_COMMENTS = r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*"
+_REPLICABLE = re.compile(
+    rf"{_COMMENTS}(?:(?:SELECT|VALUES|WITH|EXPLAIN)\b|PRAGMA\s+(?:\w+\.)?"
+    r"(?:table_info|table_xinfo|table_list|index_list|index_info|index_xinfo|foreign_key_list)\b)",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Reading statements that mean the same on a replica; any other goes to the primary."""
+
+
+class LibsqlOptions(NamedTuple):
+    """How a remote database is used."""
+
+    auth_token: str | None = None
+    timeout_seconds: float = 30.0
+    """Longest time from sending a request to its answer."""
+    read_your_writes: bool | float = True
+    """True: a replica answers only when it has all that this adapter wrote or saw. A number:
+    reads go to the primary for so many seconds after a write. False: replicas may be behind."""
+
+
+class Server:
+    """One server."""
+
+    def __init__(self, url: str, token: str | None, *, is_replica: bool = False) -> None:
+        self._url = url
+        self._token = token
+        self._is_replica = is_replica
+        self._transport: Transport | None = None
+        self.name = f"libSQL server {urlsplit(url).netloc.rpartition('@')[2]}"
+        self.benched_until = 0.0
+
+    @property
+    def transport(self) -> Transport:
+        """Opened at first use, since it belongs to the loop that runs then."""
+        if self._transport is None:
+            self._transport = open_transport(self._url, self._token, for_reads=self._is_replica)
+        return self._transport
+
+    async def close(self) -> None:
+        transport, self._transport = self._transport, None
+        if transport is not None:
+            await transport.close()
+
+
+class Servers:
+    """All servers of one database; the first URL is the primary's."""
+
+    def __init__(self, urls: Sequence[str], options: LibsqlOptions) -> None:
+        self._options = options
+        primary, *replicas = urls
+        self.primary = Server(primary, options.auth_token)
+        self._replicas = [Server(url, options.auth_token, is_replica=True) for url in replicas]
+        self._turn = 0
+        self._position: int | None = None
+        self._primary_until = 0.0
+        self._closed = False
+        self.reads = {"primary_reads": 0, "replica_reads": 0, "replica_failures": 0}
+
+    async def read(self, statement: Json, *, fresh: bool) -> Json:
+        """Run a reading statement on a replica or, if `fresh`, on the primary.
+
+        It may be sent twice: to the primary if a replica fails, and once more if the connection
+        broke. Raises `DatabaseError`.
+        """
+        replica = None if fresh else self._choose_replica(statement["sql"])
+        if replica is not None:
+            try:
+                answer = await self._read_replica(replica, statement)
+            except InvalidStatement:
+                pass  # perhaps it has not heard of a new table yet: the primary knows
+            except DatabaseUnavailable:
+                replica.benched_until = monotonic() + BENCH_SECONDS
+                self.reads["replica_failures"] += 1
+            else:
+                self.reads["replica_reads"] += 1
+                return answer
+        self.reads["primary_reads"] += 1
+        return await self._read_primary(statement)
+
+    async def write(self, steps: list[Json]) -> Json:
+        """Run a transaction on the primary, once. Raises `DatabaseError`."""
+        before = self._position
+        try:
+            answer = await self._ask(self.primary, steps)
+        except DatabaseError:
+            self._wrote(None, before)
+            raise
+        self._wrote(position_of(answer), before)
+        return answer
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Wait until the primary answers. Raises `DatabaseUnavailable` if it does not in time."""
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                await self._ask(self.primary, {"sql": "SELECT 1", "want_rows": True})
+            except DatabaseUnavailable:
+                if monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(4 * RETRY_SECONDS)
+            else:
+                return
+
+    def benched(self) -> int:
+        """Replicas that get no reads now."""
+        now = monotonic()
+        return sum(now < replica.benched_until for replica in self._replicas)
+
+    async def close(self) -> None:
+        """Close all connections; what is under way fails. Idempotent."""
+        self._closed = True
+        for server in (self.primary, *self._replicas):
+            await server.close()
+
+    def refuse_closed(self) -> None:
+        """Raise `DatabaseClosed` once it is closed."""
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+
+    def _choose_replica(self, sql: str) -> Server | None:
+        now = monotonic()
+        if not self._replicas or now < self._primary_until or not _REPLICABLE.match(sql):
+            return None
+        for _ in self._replicas:
+            self._turn = (self._turn + 1) % len(self._replicas)
+            if now >= self._replicas[self._turn].benched_until:
+                return self._replicas[self._turn]
+        return None
+
+    async def _read_replica(self, replica: Server, statement: Json) -> Json:
+        wanted = self._position if self._options.read_your_writes is True else None
+        if wanted is not None:
+            # The replica waits until it has come so far.
+            statement = {**statement, "replication_index": wanted}
+        answer = await self._ask(replica, statement, most_seconds=REPLICA_SECONDS)
+        position = position_of(answer)
+        if wanted is not None and (position is None or position < wanted):
+            raise DatabaseUnavailable(f"{replica.name} answered before it had caught up")
+        self._saw(position)
+        return answer
+
+    async def _read_primary(self, statement: Json) -> Json:
+        before = self._position
+        try:
+            answer = await self._ask(self.primary, statement)
+        except DatabaseUnavailable as error:
+            if self._closed or isinstance(error.__cause__, TimeoutError):
+                raise
+            await asyncio.sleep(RETRY_SECONDS)
+            answer = await self._ask(self.primary, statement)
+        self._is_at(position_of(answer), before)
+        return answer
+
+    async def _ask(
+        self, server: Server, request: Json | list[Json], *, most_seconds: float = float("inf")
+    ) -> Json:
+        self.refuse_closed()
+        wrote = isinstance(request, list)
+        try:
+            async with asyncio.timeout(min(self._options.timeout_seconds, most_seconds)):
+                if isinstance(request, list):
+                    return await server.transport.batch(request)
+                return await server.transport.execute(request)
+        except TRANSPORT_ERRORS as error:
+            raise translate(error, server.name, wrote=wrote) from error
+
+    def _wrote(self, position: int | None, before: int | None) -> None:
+        self._is_at(position, before)
+        wanted = self._options.read_your_writes
+        if wanted is not False and wanted is not True:
+            self._primary_until = monotonic() + wanted
+        elif wanted and position is None:
+            self._primary_until = monotonic() + PRIMARY_SECONDS
+
+    def _saw(self, position: int | None) -> None:
+        """Never read from a replica that is behind what was already read."""
+        if position is not None and (self._position is None or position > self._position):
+            self._position = position
+
+    def _is_at(self, position: int | None, before: int | None) -> None:
+        """The primary told its position; `before` is what was known when it was asked."""
+        if position is not None and before is not None and position < before:
+            self._position = position  # it was restored from an older copy, and is right
+        else:
+            self._saw(position)

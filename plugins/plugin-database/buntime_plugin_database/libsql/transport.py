@@ -1,0 +1,163 @@
+"""The one module that touches `libsql-client`: a request to one server, and its answer.
+
+Its two clients are used, but below their `execute` and `batch`. Those know neither conditions of
+single steps nor positions of replication, and give only the first error of a batch; the requests
+that they send are the same. What else is worked around is said where it is done.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from typing import Any, Protocol, TypeVar
+
+import aiohttp
+import msgspec
+from libsql_client import LibsqlError
+from libsql_client.config import _expand_config
+from libsql_client.hrana.client import HranaClient
+from libsql_client.hrana.conn import HranaConn
+from libsql_client.http import HttpClient
+
+T = TypeVar("T")
+Json = dict[str, Any]
+
+_HEARTBEAT_SECONDS = 20.0
+_LARGE_BYTES = 1024 * 1024
+
+TRANSPORT_ERRORS = (LibsqlError, aiohttp.ClientError, OSError, TimeoutError, ValueError)
+"""What a request raises when it fails. `ValueError` is for URLs that cannot be asked."""
+
+
+class Transport(Protocol):
+    """A way to one server. Raises only `TRANSPORT_ERRORS`."""
+
+    client: Any
+    """The library's own client."""
+
+    async def execute(self, statement: Json) -> Json:
+        """Run one statement; its `StmtResult`."""
+        ...
+
+    async def batch(self, steps: list[Json]) -> Json:
+        """Run the steps on one connection; their `BatchResult`."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+def check_url(url: str) -> str:
+    """The scheme that the URL leads to: `http`, `https`, `ws`, `wss`, or another that is not ours.
+
+    Raises `LibsqlError` for a URL that makes no sense.
+    """
+    return str(_expand_config(url, auth_token=None, tls=None).scheme)
+
+
+def open_transport(url: str, token: str | None, *, for_reads: bool = False) -> Transport:
+    """The way that the URL names; nothing is sent yet. Needs a running loop.
+
+    With `for_reads` always HTTP: sqld heeds `replication_index` only there, and serves it at the
+    same address as websockets.
+    """
+    scheme, authority, path, token, _ = _expand_config(url, auth_token=token, tls=None)
+    if for_reads:
+        scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
+    if scheme in ("http", "https"):
+        # Endpoints follow the path, wherever a proxy has put the server.
+        return _Http(f"{scheme}://{authority}{path.rstrip('/')}/", token)
+    return _WebSocket(f"{scheme}://{authority}{path}", token)
+
+
+class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typed
+    async def _send(self, method: str, path: str, request_body: Any) -> Any:
+        # As in the base class, whose way to send JSON warns about every body above 1 MiB, and
+        # takes several times as long for a large group.
+        body = msgspec.json.encode(request_body)
+        async with self._session.request(
+            method,
+            self._url + path,
+            data=body if len(body) <= _LARGE_BYTES else io.BytesIO(body),
+            headers={"content-type": "application/json"},
+        ) as response:
+            content = await response.read()
+        try:
+            answer = msgspec.json.decode(content)
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            if response.ok:
+                raise LibsqlError(f"the answer is no JSON: {error}", "HRANA_PROTO_ERROR") from error
+            answer = content.decode("utf-8", "replace")[:500]
+        if response.ok:
+            return answer
+        if isinstance(answer, dict) and "message" in answer:
+            raise LibsqlError(str(answer["message"]), str(answer.get("code") or "UNKNOWN"))
+        raise LibsqlError(
+            f"Server returned HTTP status {response.status} and error: {answer!r}", "SERVER_ERROR"
+        )
+
+
+class _Http:
+    def __init__(self, url: str, token: str | None) -> None:
+        self.client: Any = _HttpClient(url, auth_token=token)
+        if token is None:
+            del self.client._session.headers["authorization"]  # it is "Bearer None"
+
+    async def execute(self, statement: Json) -> Json:
+        return _member(await self.client._send("POST", "v1/execute", {"stmt": statement}))
+
+    async def batch(self, steps: list[Json]) -> Json:
+        return _member(await self.client._send("POST", "v1/batch", {"batch": {"steps": steps}}))
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+class _Connection(HranaConn):  # type: ignore[misc] # the library has no py.typed
+    async def _do_connect(
+        self, session: aiohttp.ClientSession, url: str
+    ) -> aiohttp.ClientWebSocketResponse:
+        # As in the base class, which takes no answer above 4 MiB and never notices that a
+        # server has gone without a word.
+        return await session.ws_connect(
+            url, protocols=["hrana2"], autoclose=False, max_msg_size=0, heartbeat=_HEARTBEAT_SECONDS
+        )
+
+
+class _Client(HranaClient):  # type: ignore[misc] # as above
+    def _open_conn(self) -> HranaConn:
+        return _Connection(self._session, self._url, self._auth_token)
+
+
+class _WebSocket:
+    def __init__(self, url: str, token: str | None) -> None:
+        self.client: Any = _Client(url, token)
+
+    async def execute(self, statement: Json) -> Json:
+        with self.client._open_stream() as stream:
+            return _checked(await _wait(stream.execute(statement)))
+
+    async def batch(self, steps: list[Json]) -> Json:
+        with self.client._open_stream() as stream:
+            return _checked(await _wait(stream.batch({"steps": steps})))
+
+    async def close(self) -> None:
+        await self.client.close()
+
+
+async def _wait(answer: asyncio.Future[T]) -> T:
+    """Await an answer without cancelling it: the client breaks when one comes that nobody wants."""
+    try:
+        return await asyncio.shield(answer)
+    except asyncio.CancelledError:
+        answer.add_done_callback(lambda late: late.cancelled() or late.exception())
+        raise
+
+
+def _member(answer: Any) -> Json:
+    return _checked(answer.get("result") if isinstance(answer, dict) else None)
+
+
+def _checked(result: Any) -> Json:
+    if not isinstance(result, dict):
+        raise LibsqlError("the server's answer holds no result", "HRANA_PROTO_ERROR")
+    return result

@@ -1,0 +1,94 @@
+"""Values, statements and results as the protocol writes them."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from buntime_database import DatabaseUnavailable, InvalidStatement, ResultSet, Value
+
+from buntime_plugin_database.libsql.transport import Json
+
+_INTEGERS = range(-(2**63), 2**63)
+_NULL: Json = {"type": "null"}
+
+
+def encode_statement(sql: str, args: Sequence[Value], *, want_rows: bool = True) -> Json:
+    """One statement. Raises `InvalidStatement` for what the protocol cannot carry."""
+    if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
+        raise InvalidStatement(f"the arguments of a statement are a sequence, not {args!r:.80}")
+    encoded = [_encode(value) for value in args]
+    return {"sql": _text(sql), "args": encoded, "want_rows": want_rows}
+
+
+def decode_result(result: Json) -> ResultSet:
+    """What one statement gave. Raises `DatabaseError` for an answer that makes no sense."""
+    try:
+        changed = int(result["affected_row_count"])
+        rowid = result.get("last_insert_rowid")
+        return ResultSet(
+            tuple(str(column["name"] or "") for column in result["cols"]),
+            [tuple(map(_decode, row)) for row in result["rows"]],
+            changed,
+            int(rowid) or None if changed and rowid is not None else None,
+        )
+    except (KeyError, TypeError, ValueError, AttributeError, binascii.Error) as error:
+        raise DatabaseUnavailable(f"the server's answer makes no sense: {error!r}") from error
+
+
+def position_of(result: Json) -> int | None:
+    """How far the server had come in the primary's log, if it says so."""
+    position = result.get("replication_index")
+    return int(position) if isinstance(position, (int, str)) else None
+
+
+def _encode(value: object) -> Json:
+    if value is None:
+        return _NULL
+    if isinstance(value, str):
+        return {"type": "text", "value": _text(value)}
+    if isinstance(value, int):
+        if value not in _INTEGERS:
+            raise InvalidStatement("an integer does not fit into 64 bits")
+        return {"type": "integer", "value": str(int(value))}
+    if isinstance(value, float):
+        if math.isnan(value):
+            return _NULL  # as SQLite itself does
+        if math.isinf(value):
+            raise InvalidStatement("infinity cannot be sent to a libSQL server")
+        return {"type": "float", "value": value}
+    if isinstance(value, (bytes, bytearray, memoryview)):
+        return {"type": "blob", "base64": base64.b64encode(value).decode("ascii")}
+    raise InvalidStatement(f"SQL cannot hold a {type(value).__name__}")
+
+
+def _text(text: object) -> str:
+    if not isinstance(text, str):
+        raise InvalidStatement(f"SQL is a text, not a {type(text).__name__}")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError as error:
+            raise InvalidStatement(f"a text is not Unicode: {error}") from error
+    return text
+
+
+def _decode(value: Any) -> Value:
+    kind = value["type"]
+    if kind == "text":
+        return str(value["value"])
+    if kind == "integer":
+        return int(value["value"])
+    if kind == "null":
+        return None
+    if kind == "float":
+        if value["value"] is None:  # what JSON makes of it
+            raise InvalidStatement("a libSQL server cannot send infinity")
+        return float(value["value"])
+    if kind == "blob":
+        text = value["base64"]
+        return base64.b64decode(text + "=" * (-len(text) % 4))
+    raise ValueError(f"unknown type of value {kind!r}")

@@ -1,0 +1,64 @@
+"""The hooks of plugin-database."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from buntime_host import PluginContext, hookimpl
+from starlette.routing import BaseRoute
+
+from buntime_plugin_database.config import parse_config
+from buntime_plugin_database.hrana.streams import Streams
+from buntime_plugin_database.http.access import Access
+from buntime_plugin_database.http.config import parse_http_config
+from buntime_plugin_database.http.routes import make_routes
+from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.service import DatabaseService, open_service
+
+
+class DatabasePlugin:
+    """Opens the configured databases and provides a `DatabaseService`."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self._service: DatabaseService | None = None
+        self._streams: Streams | None = None
+        self._routes: list[BaseRoute] = []
+
+    @hookimpl
+    async def on_init(self, ctx: PluginContext) -> None:
+        """Open the root databases. Raises `ConfigError` or `DatabaseUnavailable`."""
+        config = parse_config(self._options, os.environ)
+        for warning in config.warnings:
+            ctx.logger.warning("%s", warning)
+        http = parse_http_config(self._options)
+        self._service = await open_service(config, ctx.base_dir)
+        self._streams = Streams(self._service, http.api.stream_limits())
+        access = Access(http.tokens, write=http.api.write, authorize=ctx.authorize)
+        targets = Targets(config.tenancy)
+        self._routes = make_routes(self._service, self._streams, targets, access, http.api)
+        ctx.logger.info(
+            "Databases open: %s (default %s)",
+            ", ".join(self._service.get_available_types()),
+            config.default,
+        )
+
+    @hookimpl
+    def provides(self) -> DatabaseService | None:
+        """The service; None before `on_init` and after `on_shutdown`."""
+        return self._service
+
+    @hookimpl
+    def routes(self) -> list[BaseRoute]:
+        """The HTTP API and Hrana."""
+        return self._routes
+
+    @hookimpl
+    async def on_shutdown(self) -> None:
+        """Close all streams, then all databases. Nothing happens if `on_init` never ran."""
+        service, self._service = self._service, None
+        if self._streams is not None:
+            await self._streams.close()
+        if service is not None:
+            await service.close()

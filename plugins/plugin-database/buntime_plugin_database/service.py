@@ -1,0 +1,166 @@
+"""The database service: opens adapters once and hands them out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+from buntime_database import Adapter, DatabaseClosed, InvalidStatement
+
+from buntime_plugin_database import tenants
+from buntime_plugin_database.config import (
+    AdapterConfig,
+    ConfigError,
+    DatabaseConfig,
+    sqlite_root,
+)
+from buntime_plugin_database.libsql import LibsqlAdapter
+from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.tenant_adapters import TenantAdapters, TenantKey
+
+Root = SqliteAdapter | LibsqlAdapter
+
+START_SECONDS = 10.0
+"""Time that a server may take to come up when both are started at once."""
+
+
+async def open_service(config: DatabaseConfig, base_dir: Path) -> DatabaseService:
+    """Open every root database; relative paths start at `base_dir`.
+
+    Raises `ConfigError` for an engine that this version does not serve, and
+    `DatabaseUnavailable` when a database cannot be opened; what was open is closed again.
+    """
+    roots: dict[str, Root] = {}
+    try:
+        for entry in config.adapters:
+            root = roots[entry.type] = await asyncio.to_thread(_open_root, entry, base_dir)
+            if isinstance(root, LibsqlAdapter):
+                await root.wait_until_ready(START_SECONDS)
+    except BaseException as error:
+        for failure in await _close_all(roots.values()):
+            error.add_note(f"closing what was open failed as well: {failure}")
+        raise
+    return DatabaseService(config, base_dir, roots)
+
+
+class DatabaseService:
+    """Root databases, opened at once, and tenants' databases, opened when asked for.
+
+    Made by `open_service`. Implements `buntime_database.DatabaseService`.
+    """
+
+    def __init__(self, config: DatabaseConfig, base_dir: Path, roots: Mapping[str, Root]) -> None:
+        self._config = config
+        self._base_dir = base_dir
+        self._roots = roots
+        self._tenants = TenantAdapters(self._open_tenant, max_open=config.tenancy.max_tenants)
+        self._closed = False
+
+    def get_root_adapter(self, type: str | None = None) -> Adapter:
+        """The root database of an engine, or of the default engine."""
+        return self._roots[self._entry(type).type]
+
+    async def get_adapter(self, type: str | None = None, tenant: str | None = None) -> Adapter:
+        """The database of a tenant; without a tenant the root database.
+
+        Raises `InvalidTenant` for a bad id, `TenantNotFound` when it has no database and
+        `tenancy.autoCreate` is off.
+        """
+        entry = self._entry(type)
+        if not tenant:
+            return self._roots[entry.type]
+        self._tenant_file(entry, tenant)  # refuses a bad id
+        return await self._tenants.get(TenantKey(entry.type, tenant))
+
+    async def create_tenant(self, tenant: str, type: str | None = None) -> None:
+        """Make the tenant's database; nothing happens if it exists."""
+        entry = self._entry(type)
+        path = self._tenant_file(entry, tenant)
+        await asyncio.to_thread(tenants.create_tenant_file, path)
+
+    async def delete_tenant(self, tenant: str, type: str | None = None) -> bool:
+        """Close and delete the tenant's database; False if there was none."""
+        entry = self._entry(type)
+        path = self._tenant_file(entry, tenant)
+        async with self._tenants.removed(TenantKey(entry.type, tenant)):
+            return await asyncio.to_thread(tenants.delete_tenant_file, path)
+
+    async def list_tenants(self, type: str | None = None) -> list[str]:
+        """Ids of the tenants that have a database, sorted."""
+        entry = self._entry(type)
+        folder = self._tenant_folder(entry)
+        found = await asyncio.to_thread(tenants.list_tenant_files, folder)
+        return [tenant for tenant in found if not self._is_root(entry, folder / f"{tenant}.db")]
+
+    def get_default_type(self) -> str:
+        """The engine that is used when none is named."""
+        return self._config.default
+
+    def get_available_types(self) -> list[str]:
+        """The configured engines, in the order of the configuration."""
+        return list(self._roots)
+
+    async def close(self) -> None:
+        """Close every adapter; raises what failed once all were tried. Idempotent."""
+        self._closed = True
+        failures = await _close_all((*await self._tenants.close(), *self._roots.values()))
+        if failures:
+            raise ExceptionGroup("closing databases", failures)
+
+    def _entry(self, type: str | None) -> AdapterConfig:
+        self._refuse_closed()
+        wanted = type or self._config.default
+        for entry in self._config.adapters:
+            if entry.type == wanted:
+                return entry
+        raise InvalidStatement(
+            f'Adapter type "{wanted}" not configured. Available: {", ".join(self._roots)}'
+        )
+
+    def _tenant_folder(self, entry: AdapterConfig) -> Path:
+        if not entry.is_embedded:
+            raise InvalidStatement("The libsql adapter keeps no tenants: their files are not here")
+        if not entry.base_dir:
+            raise InvalidStatement(f"The {entry.type} adapter has no baseDir to keep tenants in")
+        return self._base_dir / entry.base_dir
+
+    def _tenant_file(self, entry: AdapterConfig, tenant: str) -> Path:
+        path = tenants.tenant_file(self._tenant_folder(entry), tenant)
+        if self._is_root(entry, path):
+            raise tenants.InvalidTenant(f"Invalid tenant id {tenant!r}: the root database's file")
+        return path
+
+    def _is_root(self, entry: AdapterConfig, path: Path) -> bool:
+        """Whether `url` puts the root database among the tenants' files, under that name."""
+        root = self._roots[entry.type]
+        return isinstance(root, SqliteAdapter) and path.resolve() == Path(root.path).resolve()
+
+    async def _open_tenant(self, key: TenantKey) -> SqliteAdapter:
+        entry = self._entry(key.type)
+        path = self._tenant_file(entry, key.tenant)
+        if not self._config.tenancy.auto_create and not path.exists():
+            raise tenants.TenantNotFound(f"Tenant not found: {key.tenant}")
+        return await asyncio.to_thread(
+            SqliteAdapter, str(path), options=entry.sqlite_options(), tenant=key.tenant
+        )
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise DatabaseClosed("the database plugin has shut down")
+
+
+def _open_root(entry: AdapterConfig, base_dir: Path) -> Root:
+    if entry.type == "libsql" and not entry.is_embedded:
+        return LibsqlAdapter(entry.urls, options=entry.libsql_options())
+    if not entry.is_embedded:
+        raise ConfigError(f"The {entry.type} adapter is not available in this version")
+    return SqliteAdapter(sqlite_root(entry, base_dir), options=entry.sqlite_options())
+
+
+async def _close_all(adapters: Iterable[Root]) -> list[Exception]:
+    """Close all, whatever happens, and return what went wrong."""
+    results = await asyncio.gather(
+        *(adapter.close() for adapter in adapters), return_exceptions=True
+    )
+    return [result for result in results if isinstance(result, Exception)]

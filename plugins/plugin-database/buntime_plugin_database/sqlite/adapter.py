@@ -1,0 +1,148 @@
+"""SQLite behind the adapter protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+from typing import Literal, TypeVar
+
+import apsw
+from buntime_database import (
+    Batch,
+    Capabilities,
+    DatabaseError,
+    Guard,
+    ResultSet,
+    SessionLimits,
+    SessionsNotSupported,
+    Statement,
+    Transaction,
+    Value,
+)
+
+from buntime_plugin_database.sqlite.connection import MEMORY, SqliteOptions, open_connection
+from buntime_plugin_database.sqlite.errors import translated
+from buntime_plugin_database.sqlite.readers import Readers, refusing_writes
+from buntime_plugin_database.sqlite.session import Sessions, SqliteSession
+from buntime_plugin_database.sqlite.statements import classify, run
+from buntime_plugin_database.sqlite.writer import Writer
+
+T = TypeVar("T")
+
+CAPABILITIES = Capabilities(
+    dialect="sqlite",
+    embedded=True,
+    interactive_transactions=True,
+    full_text_search="fts5",
+    casefold_function=True,
+)
+
+
+class SqliteAdapter:
+    """One database file, or one database in memory.
+
+    A file has one writing connection and several reading ones. A database in memory is one
+    connection, since every further one would be a new, empty database.
+    """
+
+    type: Literal["sqlite"] = "sqlite"
+    capabilities = CAPABILITIES
+
+    def __init__(
+        self, path: str, *, options: SqliteOptions | None = None, tenant: str | None = None
+    ) -> None:
+        """Open the database. Raises `DatabaseUnavailable` with the path when that fails."""
+        options = options or SqliteOptions()
+        in_memory = path == MEMORY
+        self.path = path
+        self.tenant = tenant
+        connection = open_connection(path, options, writes=True)
+        try:
+            self._readers = None if in_memory else Readers(path, options)
+        except BaseException:
+            connection.close()
+            raise
+        self._sessions = None if in_memory else Sessions(path, options)
+        self._writer = Writer(
+            connection, busy_timeout_ms=options.busy_timeout_ms, threaded=not in_memory
+        )
+
+    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
+        return (await self.execute_result(sql, args)).as_dicts()
+
+    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
+        rows = await self.execute(sql, args)
+        return rows[0] if rows else None
+
+    async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
+        with translated():
+            kind = classify(sql)
+        if kind == "read":
+            return await self._read(sql, args)
+        (result,) = await self.batch([Statement(sql, args)])
+        return result
+
+    async def query(
+        self,
+        sql: str,
+        args: Sequence[Value] = (),
+        *,
+        point: bool = False,
+        fresh: bool = False,  # noqa: ARG002 - every read of a file is
+    ) -> list[tuple[Value, ...]]:
+        if self._readers is not None:
+            return await self._readers.query(sql, args, point=point)
+        return (await self._read(sql, args)).rows
+
+    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
+        (outcome,) = await self._writer.batch_each([Batch(steps)])
+        if isinstance(outcome, DatabaseError):
+            raise outcome
+        return outcome
+
+    async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
+        return await self._writer.batch_each(batches)
+
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
+        return await self._writer.transaction(fn)
+
+    async def open_session(self, limits: SessionLimits | None = None) -> SqliteSession:
+        if self._sessions is None:
+            raise SessionsNotSupported("a database in memory has no sessions: give it a file")
+        return await self._sessions.open(limits or SessionLimits())
+
+    def statistics(self) -> dict[str, float]:
+        """`commits`, `batches`, `commit_seconds`, and for a file `file_bytes` and `wal_bytes`."""
+        numbers: dict[str, float] = {
+            "commits": self._writer.commits,
+            "batches": self._writer.batches,
+            "commit_seconds": self._writer.commit_seconds,
+        }
+        if self._readers is not None:
+            for name, path in (("file_bytes", self.path), ("wal_bytes", f"{self.path}-wal")):
+                try:
+                    numbers[name] = Path(path).stat().st_size
+                except FileNotFoundError:
+                    numbers[name] = 0
+        return numbers
+
+    def get_raw_client(self) -> apsw.Connection:
+        """The writing connection."""
+        return self._writer.connection
+
+    async def close(self) -> None:
+        self._writer.refuse_nesting()
+        try:
+            # First, since one of them may have the lock that the writer waits for.
+            if self._sessions is not None:
+                await self._sessions.close()
+            await self._writer.close()
+        finally:
+            if self._readers is not None:
+                await self._readers.close()
+
+    async def _read(self, sql: str, args: Sequence[Value]) -> ResultSet:
+        if self._readers is not None:
+            return await self._readers.result(sql, args)
+        with refusing_writes():
+            return await self._writer.reading(lambda: run(self._writer.connection, sql, args))

@@ -1,0 +1,99 @@
+"""Opening a database file with the settings that the engine relies on."""
+
+from __future__ import annotations
+
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import Literal, NamedTuple
+
+import apsw
+from buntime_database import DatabaseUnavailable
+
+from buntime_plugin_database.sqlite.errors import translate
+
+MEMORY = ":memory:"
+
+_APPLICATION_CACHE_STATEMENTS = 200
+_WAL_KEPT_BYTES = 64 * 1024 * 1024
+_WAL_RETRY_SECONDS = 0.005
+
+
+class SqliteOptions(NamedTuple):
+    """How an embedded database behaves.
+
+    `synchronous` is what an acknowledged write survives besides the death of the process: `full` a
+    power cut; after one, `normal` may lack the last writes, and `off` may leave a damaged file.
+    """
+
+    synchronous: Literal["off", "normal", "full", "extra"] = "full"
+    busy_timeout_ms: int = 5000
+    """How long a write waits for another process's lock before it fails with `DatabaseBusy`."""
+    cache_bytes: int = 64 * 1024 * 1024
+    """Page cache of each connection."""
+    readers: int = 2
+    """Threads that scan; reads by key need none."""
+
+
+def open_connection(path: str, options: SqliteOptions, *, writes: bool) -> apsw.Connection:
+    """Open one connection; the folder of the file is created if it is missing.
+
+    Raises `DatabaseUnavailable` with the path and the reason when that fails.
+    """
+    connection: apsw.Connection | None = None
+    try:
+        if path != MEMORY:
+            Path(path).parent.mkdir(parents=True, exist_ok=True)
+        connection = apsw.Connection(path, statementcachesize=_APPLICATION_CACHE_STATEMENTS)
+        connection.set_busy_timeout(options.busy_timeout_ms)
+        connection.pragma("foreign_keys", True)
+        connection.pragma("temp_store", "memory")
+        connection.pragma("cache_size", -(options.cache_bytes // 1024))
+        connection.create_scalar_function("casefold", _casefold, 1, deterministic=True)
+        if writes:
+            _prepare_writing(connection, path, options)
+        else:
+            connection.pragma("query_only", True)
+    except OSError as error:
+        raise DatabaseUnavailable(
+            f"cannot create the folder of database {path}: {error.strerror}"
+        ) from error
+    except apsw.Error as error:
+        if connection is not None:
+            connection.close()
+        raise DatabaseUnavailable(f"cannot open database {path}: {translate(error)}") from error
+    return connection
+
+
+def _prepare_writing(connection: apsw.Connection, path: str, options: SqliteOptions) -> None:
+    mode = _enter_wal(connection, options)
+    if path != MEMORY and mode != "wal":
+        raise apsw.CantOpenError(f"the file system allows no write-ahead log (got {mode})")
+    connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
+    connection.pragma("synchronous", options.synchronous)
+    # What is wrong with the file comes up now, with the path, not at the first write of a user.
+    connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+    connection.set_busy_timeout(0)  # from here on the writer does the waiting
+    with suppress(apsw.BusyError):  # someone else writes just now, so it can be written
+        connection.execute("BEGIN IMMEDIATE")
+        connection.execute("ROLLBACK")
+
+
+def _enter_wal(connection: apsw.Connection, options: SqliteOptions) -> object:
+    """The journal mode after asking for WAL.
+
+    Of two that open one new file at once SQLite refuses one, at once and whatever its timeout.
+    """
+    give_up = time.monotonic() + options.busy_timeout_ms / 1000
+    while True:
+        try:
+            return connection.pragma("journal_mode", "wal")
+        except apsw.BusyError:
+            if time.monotonic() >= give_up:
+                raise
+            time.sleep(_WAL_RETRY_SECONDS)
+
+
+def _casefold(*args: apsw.SQLiteValue) -> apsw.SQLiteValue:
+    (text,) = args
+    return text.casefold() if isinstance(text, str) else text

@@ -1,0 +1,54 @@
+"""Running batches inside one open transaction."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import apsw
+from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet
+
+from buntime_plugin_database.sqlite.errors import translate
+from buntime_plugin_database.sqlite.statements import guard_query, run
+
+Outcome = list[ResultSet] | DatabaseError
+
+_GUARD_HELD = ResultSet((), [], 0)
+
+
+def run_group(connection: apsw.Connection, batches: Sequence[Batch]) -> list[Outcome]:
+    """Run the batches, each undone alone if it fails.
+
+    Raises, as it comes, the error that ended the whole transaction, or that of a sole batch: that
+    one needs no savepoint, since the transaction is its own.
+    """
+    if len(batches) == 1:
+        return [_run_batch(connection, batches[0])]
+    return [_run_in_savepoint(connection, batch) for batch in batches]
+
+
+def _run_in_savepoint(connection: apsw.Connection, batch: Batch) -> Outcome:
+    execute = connection.execute
+    execute("SAVEPOINT batch")
+    try:
+        results = _run_batch(connection, batch)
+    except Exception as error:
+        if not connection.in_transaction:
+            raise
+        execute("ROLLBACK TO batch")
+        execute("RELEASE batch")
+        return translate(error)
+    execute("RELEASE batch")
+    return results
+
+
+def _run_batch(connection: apsw.Connection, batch: Batch) -> list[ResultSet]:
+    connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
+    results = []
+    for index, step in enumerate(batch.steps):
+        if isinstance(step, Guard):
+            if connection.execute(guard_query(step.condition), step.args).get != 1:
+                raise GuardFailed(index)
+            results.append(_GUARD_HELD)
+        else:
+            results.append(run(connection, step.sql, step.args))
+    return results

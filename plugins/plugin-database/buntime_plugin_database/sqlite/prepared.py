@@ -1,0 +1,128 @@
+"""Looking at one statement before it runs: its parameters, its columns, what it would do."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Mapping, Sequence
+
+import apsw
+from buntime_database import Column, Description, InvalidStatement, Value
+
+# The same tokens as SQLite's own, as far as needed to find parameters.
+_TOKEN = re.compile(
+    r"""\s+ | --[^\n]* | /\*.*?(?:\*/|\Z)
+      | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
+      | [^\W\d][\w$]* | (?P<name>[:@$][\w$]+ | \?\d*) | .""",
+    re.VERBOSE | re.DOTALL,
+)
+# Possessive, so that no text can make it try again and again.
+_NOTHING = re.compile(r"(?:\s|;|--[^\n]*+(?:\n|\Z)|/\*(?>.*?(?:\*/|\Z)))*+", re.DOTALL)
+
+NO_VALUES: apsw.Bindings = getattr(apsw, "_null_bindings")  # noqa: B009 - absent from its stubs
+"""Binds NULL to every parameter, for looking at a statement whose parameters are unknown."""
+
+
+class NoStatement(InvalidStatement):
+    """The text holds only blanks and comments."""
+
+    code = "SQL_NO_STATEMENT"
+
+
+class ManyStatements(InvalidStatement):
+    """The text holds more than the one statement that is allowed."""
+
+    code = "SQL_MANY_STATEMENTS"
+
+
+class InvalidArguments(InvalidStatement):
+    """The arguments do not fit the parameters of the statement."""
+
+    code = "ARGS_INVALID"
+
+
+def describe(connection: apsw.Connection, sql: str) -> Description:
+    """Prepare exactly one statement without running it.
+
+    Raises `NoStatement`, `ManyStatements` and apsw's errors.
+    """
+    cursor = connection.cursor()
+    found: list[Description] = []
+
+    def stop_before_running(cursor: apsw.Cursor, first: str, _: apsw.Bindings | None) -> bool:
+        if not cursor.has_vdbe:
+            raise NoStatement("the SQL text holds no statement")
+        if not _NOTHING.fullmatch(sql, len(first)):
+            raise ManyStatements("one statement at a time: there is more after the first ;")
+        found.append(
+            Description(
+                _full_names(first, cursor.bindings_names),
+                tuple(Column(*column) for column in cursor.get_description()),
+                cursor.is_explain != 0,
+                cursor.is_readonly,
+            )
+        )
+        return False
+
+    cursor.exec_trace = stop_before_running
+    with contextlib.suppress(apsw.ExecTraceAbort):
+        cursor.execute(sql, NO_VALUES)
+    return found[0]
+
+
+def bind(
+    parameters: Sequence[str | None], args: Sequence[Value], named: Mapping[str, Value]
+) -> tuple[Value, ...]:
+    """Arguments in the order of the parameters.
+
+    A name wins over a position and may leave out its prefix. Raises `InvalidArguments` unless
+    every parameter has an argument and every argument a parameter.
+    """
+    if not named:
+        if len(args) != len(parameters):
+            raise InvalidArguments(
+                f"the statement has {len(parameters)} parameters, and {len(args)} arguments came"
+            )
+        return tuple(args)
+    if len(args) > len(parameters):
+        raise InvalidArguments(
+            f"the statement has {len(parameters)} parameters, and {len(args)} arguments came"
+        )
+    values: list[Value] = []
+    used: set[str] = set()
+    for index, parameter in enumerate(parameters):
+        name = next((n for n in _spellings(parameter) if n in named), None)
+        if name is not None:
+            used.add(name)
+            values.append(named[name])
+        elif index < len(args):
+            values.append(args[index])
+        else:
+            raise InvalidArguments(f"no argument for parameter {parameter or index + 1}")
+    unknown = sorted(named.keys() - used)
+    if unknown:
+        raise InvalidArguments(f"the statement has no parameter {unknown[0]}")
+    return tuple(values)
+
+
+def _spellings(parameter: str | None) -> tuple[str, ...]:
+    return () if parameter is None else (parameter, parameter[1:])
+
+
+def _full_names(sql: str, bare: Sequence[str | None]) -> tuple[str | None, ...]:
+    """Names with the prefix that SQLite's driver has cut off."""
+    names: list[str | None] = [None] * len(bare)
+    seen: set[str] = set()
+    last = 0
+    for token in _TOKEN.finditer(sql):
+        name = token["name"]
+        if name is None or name in seen:
+            continue
+        # A number names its place; anything else takes the place after the highest so far.
+        place = int(name[1:]) if name[0] == "?" and len(name) > 1 else last + 1
+        last = max(last, place)
+        if name != "?":
+            seen.add(name)
+            if place <= len(names):
+                names[place - 1] = name
+    return tuple(names)

@@ -1,0 +1,118 @@
+"""Connections that only read: one for the event loop, a few for threads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from threading import Lock
+
+import apsw
+from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, ResultSet, Value
+
+from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
+from buntime_plugin_database.sqlite.errors import translate
+from buntime_plugin_database.sqlite.statements import classify, run
+
+_INLINE_BUSY_TIMEOUT_MS = 0
+
+
+class Readers:
+    """Reads of one database file, each seeing the newest commit when it starts."""
+
+    def __init__(self, path: str, options: SqliteOptions) -> None:
+        # A read by key costs about 4 µs, and any hop to a thread costs 60 or more.
+        self._connections = [open_connection(path, options, writes=False)]
+        try:
+            for _ in range(options.readers):
+                self._connections.append(open_connection(path, options, writes=False))
+        except BaseException:
+            self._close_connections()
+            raise
+        self._inline, *self._idle = self._connections
+        self._inline.set_busy_timeout(_INLINE_BUSY_TIMEOUT_MS)
+        self._threads = ThreadPoolExecutor(options.readers, thread_name_prefix="sqlite-reader")
+        self._closed = False
+
+    async def query(
+        self, sql: str, args: Sequence[Value], *, point: bool
+    ) -> list[tuple[Value, ...]]:
+        """Rows of one query, on the loop if `point`, else in a thread."""
+        if point:
+            try:
+                classify(sql)
+                return self._inline.execute(sql, args).fetchall()
+            except apsw.BusyError:
+                pass  # another process recovers the WAL: wait for it in a thread
+            except Exception as error:
+                raise _refusal(error) from error
+        return (await self.result(sql, args)).rows
+
+    async def result(self, sql: str, args: Sequence[Value]) -> ResultSet:
+        """Rows and columns of one query, run in a thread; interrupted if the task is cancelled."""
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+        scan = _Scan()
+        loop = asyncio.get_running_loop()
+        with refusing_writes():
+            try:
+                return await loop.run_in_executor(self._threads, self._run, scan, sql, args)
+            except asyncio.CancelledError:
+                scan.abandon()
+                raise
+
+    async def close(self) -> None:
+        """Wait for the reads under way and close all connections. Idempotent."""
+        self._closed = True
+        await asyncio.to_thread(self._threads.shutdown)
+        self._close_connections()
+
+    def _run(self, scan: _Scan, sql: str, args: Sequence[Value]) -> ResultSet:
+        connection = self._idle.pop()  # as many connections as threads, so one is always there
+        try:
+            with scan.on(connection):
+                return run(connection, sql, args)
+        finally:
+            self._idle.append(connection)
+
+    def _close_connections(self) -> None:
+        for connection in self._connections:
+            connection.close()
+
+
+class _Scan:
+    """One read in a thread, which the loop may give up."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._connection: apsw.Connection | None = None
+
+    @contextmanager
+    def on(self, connection: apsw.Connection) -> Iterator[None]:
+        self._connection = connection
+        try:
+            yield
+        finally:
+            with self._lock:  # once it is let go, the connection may serve another read
+                self._connection = None
+
+    def abandon(self) -> None:
+        with self._lock:
+            if self._connection is not None:
+                self._connection.interrupt()
+
+
+@contextmanager
+def refusing_writes() -> Iterator[None]:
+    """Translate errors of a reading connection, on which any write is the caller's mistake."""
+    try:
+        yield
+    except Exception as error:
+        raise _refusal(error) from error
+
+
+def _refusal(error: Exception) -> DatabaseError:
+    if isinstance(error, apsw.ReadOnlyError):
+        return InvalidStatement("query() only reads: use execute() or batch() to write")
+    return translate(error)

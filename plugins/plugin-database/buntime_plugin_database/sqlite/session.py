@@ -1,0 +1,355 @@
+"""A connection of one's own, for SQL that comes from outside.
+
+Each session runs in a thread, one statement at a time. A statement ends at its deadline; a
+transaction that keeps the write lock, for which everyone else waits, ends at its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+import apsw
+from buntime_database import (
+    Column,
+    DatabaseClosed,
+    DatabaseError,
+    Description,
+    InvalidStatement,
+    SessionLimits,
+    SessionResult,
+    StatementTimeout,
+    TransactionTimeout,
+    Value,
+)
+
+from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
+from buntime_plugin_database.sqlite.errors import translate
+from buntime_plugin_database.sqlite.permissions import Permissions, restrict
+from buntime_plugin_database.sqlite.prepared import NO_VALUES, bind, describe
+from buntime_plugin_database.sqlite.running import Running
+
+T = TypeVar("T")
+
+MAX_THREADS = 512
+"""Far above the number of sessions: a thread that waits for a lock must never keep another
+session, perhaps the one that has the lock, from running. Threads are made as they are needed."""
+CACHE_BYTES = 8 * 1024 * 1024
+MAX_VALUE_BYTES = 64 * 1024 * 1024
+_PROGRESS_STEPS = 20_000
+_VACUUM = re.compile(r"(?:\s|--[^\n]*+\n|/\*(?>.*?\*/))*+VACUUM\b", re.IGNORECASE | re.DOTALL)
+_ROLLBACK = re.compile(r"\s*ROLLBACK(?:\s+TRANSACTION)?[\s;]*", re.IGNORECASE)
+_WRITING = 2  # what SQLite calls SQLITE_TXN_WRITE
+
+
+class Sessions:
+    """The sessions of one database file, and the threads that they run in."""
+
+    def __init__(self, path: str, options: SqliteOptions) -> None:
+        self._path = path
+        self._options = options._replace(cache_bytes=CACHE_BYTES)
+        self._threads: ThreadPoolExecutor | None = None
+        self._open: set[SqliteSession] = set()
+        self._closed = False
+
+    async def open(self, limits: SessionLimits) -> SqliteSession:
+        """Open a session. Raises `DatabaseError`."""
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+        if self._threads is None:
+            self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="sqlite-session")
+        session = SqliteSession(self._threads, limits)
+        self._open.add(session)
+        session.when_closed(lambda: self._open.discard(session))
+        try:
+            await session.start(self._path, self._options)
+        except BaseException:
+            await session.close()
+            raise
+        return session
+
+    async def close(self) -> None:
+        """Close every session and end the threads. Idempotent."""
+        self._closed = True
+        await asyncio.gather(*(session.close() for session in list(self._open)))
+        if self._threads is not None:
+            self._threads.shutdown()
+
+
+class SqliteSession:
+    """Implements `buntime_database.Session`."""
+
+    def __init__(
+        self,
+        threads: ThreadPoolExecutor,
+        limits: SessionLimits,
+    ) -> None:
+        self._threads = threads
+        self._limits = limits
+        self._when_closed: list[Callable[[], object]] = []
+        self._turn = asyncio.Lock()
+        self._closed = False
+        # From here on only the thread that has the turn touches these.
+        self._connection: apsw.Connection
+        self._permissions: Permissions
+        self._deadline = float("inf")
+        self._interrupted = False
+        self._lost: Exception | None = None
+        self._rollback_at: float | None = None
+        self._autocommit = True
+
+    async def start(self, path: str, options: SqliteOptions) -> None:
+        """Open the connection."""
+        await self._call(self._open, path, options)
+
+    @property
+    def autocommit(self) -> bool:
+        """Whether no transaction is open."""
+        return self._autocommit
+
+    @property
+    def rollback_at(self) -> float | None:
+        """When the transaction will have kept the write lock for long enough."""
+        return self._rollback_at
+
+    async def execute(
+        self,
+        sql: str,
+        args: Sequence[Value] = (),
+        named: Mapping[str, Value] | None = None,
+        *,
+        want_rows: bool = True,
+        max_rows: int | None = None,
+    ) -> SessionResult:
+        """Run exactly one statement and gather its rows."""
+        return await self._call(self._execute, sql, args, named or {}, want_rows, max_rows)
+
+    async def open_cursor(
+        self, sql: str, args: Sequence[Value] = (), named: Mapping[str, Value] | None = None
+    ) -> SqliteCursor:
+        """Start exactly one statement whose rows are fetched piece by piece."""
+        running = await self._call(self._start, sql, args, named or {})
+        return SqliteCursor(self, running)
+
+    async def sequence(self, sql: str) -> None:
+        """Run all statements of a text, split by SQLite itself."""
+        await self._call(self._sequence, sql)
+
+    async def describe(self, sql: str) -> Description:
+        """Parse exactly one statement without running it."""
+        return await self._call(lambda: describe(self._connection, sql))
+
+    async def roll_back(self, reason: Exception) -> None:
+        """Undo the open transaction; statements fail with `reason` until a ROLLBACK."""
+        await self._call(self._lose, reason)
+
+    async def close(self) -> None:
+        """Interrupt what runs, roll back and release the connection. Idempotent."""
+        if self._closed:
+            return
+        self._closed = True
+        self._interrupted = True
+        try:
+            async with self._turn:
+                if hasattr(self, "_connection"):
+                    await _uncancelled(asyncio.wrap_future(self._threads.submit(self._end)))
+        finally:
+            for callback in self._when_closed:
+                callback()
+
+    def when_closed(self, callback: Callable[[], object]) -> None:
+        """Call back once the session is closed, by whomever."""
+        self._when_closed.append(callback)
+
+    async def call(self, work: Callable[..., T], *args: object) -> T:
+        """Run a piece of work of this session's cursor."""
+        return await self._call(work, *args)
+
+    async def _call(self, work: Callable[..., T], *args: object) -> T:
+        async with self._turn:
+            if self._closed:
+                raise DatabaseClosed("the session is closed")
+            self._interrupted = False
+            future = asyncio.wrap_future(self._threads.submit(self._guarded, work, *args))
+            try:
+                return await asyncio.shield(future)
+            except asyncio.CancelledError:
+                self._interrupted = True
+                await _uncancelled(future)
+                raise
+
+    # What follows runs in a thread.
+
+    def _open(self, path: str, options: SqliteOptions) -> None:
+        connection = open_connection(path, options, writes=False)
+        if not self._limits.readonly:
+            connection.pragma("synchronous", options.synchronous)
+            connection.pragma("query_only", False)
+        connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
+        self._permissions = restrict(connection, readonly=self._limits.readonly)
+        self._connection = connection
+
+    def _must_stop(self) -> bool:
+        return self._interrupted or time.monotonic() >= self._deadline
+
+    def _guarded(self, work: Callable[..., T], *args: object) -> T:
+        """Do the work before its deadline, translate its errors, see what became of the state."""
+        self._deadline = time.monotonic() + self._limits.statement_seconds
+        if self._rollback_at is not None:
+            self._deadline = min(self._deadline, self._rollback_at)
+        in_transaction = not self._autocommit
+        try:
+            return work(*args)
+        except apsw.InterruptError as error:
+            raise self._stopped(in_transaction) from error
+        except DatabaseError:
+            raise
+        except Exception as error:
+            raise translate(error) from error
+        finally:
+            if hasattr(self, "_connection"):
+                self._look()
+
+    def _stopped(self, in_transaction: bool) -> DatabaseError:
+        """The error of a statement that was interrupted, and what it means for the transaction."""
+        if self._interrupted:
+            return DatabaseClosed("the statement was interrupted")
+        error: DatabaseError
+        if self._rollback_at is not None and time.monotonic() >= self._rollback_at:
+            error = self._transaction_timeout()
+            self._undo()
+        else:
+            error = StatementTimeout(f"the statement ran for {self._limits.statement_seconds:g} s")
+        if in_transaction and not self._connection.in_transaction:
+            self._lost = error  # SQLite itself undoes it all when a write is interrupted
+        return error
+
+    def _transaction_timeout(self) -> TransactionTimeout:
+        return TransactionTimeout(
+            f"the transaction kept the write lock for {self._limits.transaction_seconds:g} s"
+            " and was rolled back"
+        )
+
+    def _look(self) -> None:
+        self._autocommit = not self._connection.in_transaction
+        if self._connection.txn_state("main") != _WRITING:
+            self._rollback_at = None
+        elif self._rollback_at is None and not self._autocommit:
+            self._rollback_at = time.monotonic() + self._limits.transaction_seconds
+
+    def _lose(self, reason: Exception) -> None:
+        if self._connection.in_transaction:
+            self._undo()
+            self._lost = reason
+
+    def _undo(self) -> None:
+        if self._connection.in_transaction:
+            self._deadline = float("inf")  # a rollback is not to be interrupted
+            self._connection.execute("ROLLBACK")
+
+    def _knows_loss(self, sql: str) -> bool:
+        """Whether this is the ROLLBACK of a client whose transaction is gone already."""
+        if self._lost is None:
+            return False
+        if not _ROLLBACK.fullmatch(sql):
+            raise self._lost
+        self._lost = None
+        return True
+
+    def _execute(
+        self,
+        sql: str,
+        args: Sequence[Value],
+        named: Mapping[str, Value],
+        want_rows: bool,
+        max_rows: int | None,
+    ) -> SessionResult:
+        running = self._start(sql, args, named)
+        try:
+            if not want_rows:
+                max_rows = 0
+            rows = running.fetch(max_rows, self._limits.max_bytes)
+            truncated = False
+            if max_rows is not None:
+                truncated = running.exhaust(all_of_them=not self._limits.readonly)
+        finally:
+            running.close()
+        return running.result(rows, truncated=truncated and want_rows)
+
+    def _start(self, sql: str, args: Sequence[Value], named: Mapping[str, Value]) -> Running:
+        if self._knows_loss(sql):
+            return Running(self._connection, "SELECT 1 WHERE 0", (), ())
+        self._permissions.vacuuming = False
+        description = describe(self._connection, sql)
+        self._permissions.vacuuming = _VACUUM.match(sql) is not None
+        return Running(
+            self._connection,
+            sql,
+            bind(description.parameters, args, named),
+            description.columns,
+        )
+
+    def _sequence(self, sql: str) -> None:
+        if self._knows_loss(sql):
+            return
+        self._permissions.vacuuming = False
+        cursor = self._connection.cursor()
+
+        def before_each(cursor: apsw.Cursor, statement: str, _: apsw.Bindings | None) -> bool:
+            if cursor.bindings_count:
+                raise InvalidStatement("a sequence of statements takes no arguments")
+            self._permissions.vacuuming = _VACUUM.match(statement) is not None
+            return True
+
+        cursor.exec_trace = before_each
+        for _ in cursor.execute(sql, NO_VALUES):
+            pass
+
+    def _end(self) -> None:
+        self._interrupted = False
+        self._undo()
+        self._connection.close(True)
+
+
+class SqliteCursor:
+    """Implements `buntime_database.SessionCursor`."""
+
+    def __init__(self, session: SqliteSession, running: Running) -> None:
+        self._session = session
+        self._running = running
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """The columns of the rows."""
+        return self._running.columns
+
+    async def fetch(self, max_rows: int) -> list[tuple[Value, ...]]:
+        """The next rows; fewer than asked for only at the end."""
+        return await self._session.call(self._running.fetch, max_rows, None)
+
+    async def finish(self) -> SessionResult:
+        """End the statement and return its counts."""
+
+        def finish() -> SessionResult:
+            self._running.close()
+            return self._running.result([])
+
+        return await self._session.call(finish)
+
+
+async def _uncancelled(future: asyncio.Future[T]) -> None:
+    """Wait for the end of what a thread does, however often this task is cancelled."""
+    cancelled = False
+    while not future.done():
+        try:
+            await asyncio.wait([future])
+        except asyncio.CancelledError:
+            cancelled = True
+    future.exception()
+    if cancelled:
+        raise asyncio.CancelledError

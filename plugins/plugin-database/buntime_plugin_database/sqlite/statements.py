@@ -1,0 +1,141 @@
+"""What kind of statement a text is, and running one."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Literal
+
+import apsw
+from buntime_database import InvalidStatement, ResultSet, Value
+
+Kind = Literal["read", "write", "silent"]
+"""`silent` writes and returns no rows, which spares asking for its columns."""
+
+# Comments, quoted names, texts and variables count as one token each, so that what they hold is
+# not read. As in SQLite, whatever has no end goes on to the end of the text, a byte order mark is
+# a blank, and `$a(';')` is one variable.
+_TOKEN = re.compile(
+    r"""(?P<blank>[\s\ufeff]+ | --[^\n]* | /\*.*?(?:\*/|\Z))
+      | (?P<word>[^\W\d][\w$]*) | (?P<end>;)
+      | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z) | `(?:[^`]|``)*(?:`|\Z) | \[[^\]]*\]?
+      | [$@:\#](?:[\w$]|::)+(?:\([^\s)]*\)?)? | .""",
+    re.VERBOSE | re.DOTALL,
+)
+_READS = frozenset({"SELECT", "VALUES", "EXPLAIN"})
+_WRITES = frozenset({"INSERT", "UPDATE", "DELETE", "REPLACE"})
+_BOUNDARIES = frozenset({"BEGIN", "COMMIT", "END", "ROLLBACK", "SAVEPOINT", "RELEASE"})
+_OUTSIDE = frozenset({"ATTACH", "DETACH", "VACUUM"})
+
+_PRAGMA_LOOKUPS = frozenset(
+    {
+        "FOREIGN_KEY_CHECK",
+        "FOREIGN_KEY_LIST",
+        "INDEX_INFO",
+        "INDEX_LIST",
+        "INDEX_XINFO",
+        "INTEGRITY_CHECK",
+        "QUICK_CHECK",
+        "TABLE_INFO",
+        "TABLE_LIST",
+        "TABLE_XINFO",
+    }
+)
+_PRAGMA_WRITES = frozenset({"APPLICATION_ID", "INCREMENTAL_VACUUM", "OPTIMIZE", "USER_VERSION"})
+
+
+@lru_cache(maxsize=1024)
+def classify(sql: str) -> Kind:
+    """Whether a statement reads or writes.
+
+    Raises `InvalidStatement` unless the text is exactly one statement, and for statements that
+    would end or escape the transaction that the engine keeps around it, or change a connection
+    that others share.
+    """
+    tokens = _tokens(sql)
+    first = tokens[0]
+    if first in _BOUNDARIES:
+        raise InvalidStatement(f"{first} is not allowed here: use batch() or transaction()")
+    if first in _OUTSIDE:
+        raise InvalidStatement(f"{first} is not allowed: it acts outside of a transaction")
+    if first == "PRAGMA":
+        return _classify_pragma(tokens[1:])
+    if first in _READS or (first == "WITH" and _WRITES.isdisjoint(tokens)):
+        return "read"
+    if first in _WRITES and "RETURNING" not in tokens:
+        return "silent"
+    return "write"
+
+
+@lru_cache(maxsize=1024)
+def guard_query(condition: str) -> str:
+    """The query that gives 1 if the condition of a guard holds, and 0 if it is false or NULL.
+
+    Raises `InvalidStatement` if the text is more than an expression.
+    """
+    sql = f"SELECT ({condition}\n) IS TRUE"
+    classify(sql)
+    return sql
+
+
+def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultSet:
+    """Run one classified statement and gather all that it gives. Raises apsw's errors."""
+    before = connection.total_changes()
+    columns: tuple[str, ...] = ()
+    rows: list[tuple[Value, ...]] = []
+    if classify(sql) == "silent":
+        connection.execute(sql, args)
+    else:
+        cursor = connection.cursor()
+
+        def describe(cursor: apsw.Cursor, *_: object) -> bool:
+            # Only here are the columns known even if no row follows.
+            nonlocal columns
+            if cursor.has_vdbe:  # a comment after the statement is traced as well
+                columns = tuple(name for name, *_ in cursor.get_description())
+            return True
+
+        cursor.exec_trace = describe
+        rows = cursor.execute(sql, args).fetchall()
+    if connection.total_changes() == before:
+        return ResultSet(columns, rows, 0)
+    return ResultSet(columns, rows, connection.changes(), connection.last_insert_rowid() or None)
+
+
+def _tokens(sql: str) -> list[str]:
+    """The tokens of the one statement in the text, words in capitals."""
+    tokens: list[str] = []
+    ended = False
+    for token in _TOKEN.finditer(sql):
+        if token["blank"]:
+            continue
+        if token["end"]:
+            ended = bool(tokens) and not _is_inside_trigger(tokens)
+            if not ended and tokens:
+                tokens.append(";")
+        elif ended:
+            raise InvalidStatement("one statement at a time: there is more after the first ;")
+        else:
+            tokens.append(token[0].upper() if token["word"] else token[0])
+    if not tokens:
+        raise InvalidStatement("the SQL text holds no statement")
+    return tokens
+
+
+def _is_inside_trigger(tokens: list[str]) -> bool:
+    """Whether a semicolon here belongs to the body of a trigger, which `; END` ends."""
+    return tokens[0] == "CREATE" and "TRIGGER" in tokens[1:3] and tokens[-2:] != [";", "END"]
+
+
+def _classify_pragma(tokens: list[str]) -> Kind:
+    if tokens[1:2] == ["."]:  # schema.name
+        tokens = tokens[2:]
+    name = tokens[0] if tokens else ""
+    if name in _PRAGMA_WRITES:
+        return "write" if len(tokens) > 1 or name in {"INCREMENTAL_VACUUM", "OPTIMIZE"} else "read"
+    if len(tokens) > 1 and name not in _PRAGMA_LOOKUPS:
+        raise InvalidStatement(
+            f"PRAGMA {name.lower()} cannot be given a value here: the connection is shared"
+        )
+    return "read"

@@ -1,0 +1,268 @@
+"""The one connection that writes, and group commit on it.
+
+Writes that arrive while a commit is in flight join the next one: one `BEGIN IMMEDIATE`, a
+savepoint for each batch (a failed one rolls back alone and fails alone), one `COMMIT`. A write is
+acknowledged only after its COMMIT has returned.
+
+Where the work runs follows from what it costs. Bounded batches take microseconds, less than a
+hop to a thread, so they run on the event loop and only COMMIT, which waits for the disk, goes to
+the writer thread. Anything that may scan runs in that thread up to its COMMIT.
+
+Whoever has the turn is alone on the connection: work in the thread is always waited for, also by
+a task that is cancelled meanwhile.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Awaitable, Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from contextvars import ContextVar
+from itertools import islice
+from time import perf_counter
+from typing import NamedTuple, TypeVar
+
+import apsw
+from buntime_database import Batch, DatabaseClosed, TransactionMisuse
+
+from buntime_plugin_database.sqlite.errors import translate, translated
+from buntime_plugin_database.sqlite.group import Outcome, run_group
+from buntime_plugin_database.sqlite.transaction import SqliteTransaction
+
+T = TypeVar("T")
+
+MAX_GROUP_BATCHES = 256
+"""Batches that share one commit, so that running them inline never holds the loop for long."""
+LOCK_POLL_SECONDS = (0.001, 0.005)
+"""First and longest pause between two attempts to get another process's lock.
+
+Short, because a process that writes without pause frees its lock for moments only.
+"""
+
+# A context variable and not the current task: a task that a transaction starts and waits for
+# would wait for the end of that very transaction.
+_inside: ContextVar[tuple[SqliteTransaction, ...]] = ContextVar("inside", default=())
+
+
+class _Job(NamedTuple):
+    batches: tuple[Batch, ...]
+    done: asyncio.Future[list[Outcome]]
+
+
+class Writer:
+    """Serialises everything that writes to one database."""
+
+    def __init__(
+        self, connection: apsw.Connection, *, busy_timeout_ms: int, threaded: bool
+    ) -> None:
+        self.connection = connection
+        """Touch it only with the turn, or while nothing writes."""
+        self._busy_timeout_seconds = busy_timeout_ms / 1000
+        # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
+        self._thread = (
+            ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
+            if threaded
+            else None
+        )
+        self._pending: list[_Job] = []
+        self._draining: asyncio.Task[None] | None = None
+        self._turn = asyncio.Lock()
+        self._closed = False
+        self.commits = 0
+        """Commits of groups so far."""
+        self.batches = 0
+        """Batches that these commits held."""
+        self.commit_seconds = 0.0
+        """Time from BEGIN to the end of COMMIT, summed over these commits."""
+
+    async def batch_each(self, batches: Sequence[Batch]) -> list[Outcome]:
+        """Commit each batch, together with whatever else waits; outcomes in the given order."""
+        self._refuse_closed()
+        self.refuse_nesting()
+        loop = asyncio.get_running_loop()
+        job = _Job(tuple(batches), loop.create_future())
+        self._pending.append(job)
+        if self._draining is None:
+            self._draining = loop.create_task(self._drain())
+        return await job.done
+
+    async def transaction(self, fn: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
+        """Run `fn` while no other write can happen; commit if it returns, else roll back."""
+        self._refuse_closed()
+        self.refuse_nesting()
+        async with self._turn:
+            with translated():
+                await self._begin()
+            transaction = SqliteTransaction(self)
+            outside = _inside.set((*_inside.get(), transaction))
+            try:
+                result = await fn(transaction)
+                transaction.open = False
+                with translated():
+                    await self.in_thread(self._commit)
+            except BaseException:
+                transaction.open = False
+                await self.in_thread(self._abandon)
+                raise
+            finally:
+                _inside.reset(outside)
+            return result
+
+    async def reading(self, read: Callable[[], T]) -> T:
+        """Run a read on this connection, outside any transaction that others have open."""
+        self._refuse_closed()
+        self.refuse_nesting()
+        async with self._turn:
+            self.connection.pragma("query_only", True)
+            try:
+                return read()
+            finally:
+                self.connection.pragma("query_only", False)
+
+    async def in_thread(self, work: Callable[..., T], *args: object, interrupt: bool = False) -> T:
+        """Run `work` in the writer thread, or inline where there is none.
+
+        Ends only when `work` has ended. If the task is cancelled meanwhile, `interrupt` makes
+        SQLite give up the statement that runs.
+        """
+        if self._thread is None:
+            return work(*args)
+        working = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        cancelled: asyncio.CancelledError | None = None
+        while not working.done():
+            try:
+                await asyncio.wait([working])
+            except asyncio.CancelledError as error:
+                cancelled = error
+                if interrupt:
+                    self.connection.interrupt()
+        if cancelled is not None:
+            working.exception()  # looked at, so that asyncio does not report it as lost
+            raise cancelled
+        return working.result()
+
+    def check_transaction(self) -> None:
+        """Raise `TransactionMisuse` if SQLite has ended the transaction by itself.
+
+        Some errors do that: a full disk, INSERT OR ROLLBACK, an interrupt. Whoever catches one
+        and goes on would write outside of any transaction.
+        """
+        if not self.connection.in_transaction:
+            raise TransactionMisuse("the transaction was rolled back when a statement failed")
+
+    def refuse_nesting(self) -> None:
+        """Raise `TransactionMisuse` inside a transaction, where waiting for the turn never ends."""
+        for transaction in _inside.get():
+            if transaction.open and transaction.writer is self:
+                raise TransactionMisuse(
+                    "a transaction is open here: use the transaction object, not the adapter"
+                )
+
+    async def close(self) -> None:
+        """Finish the writes that were accepted and close the connection. Idempotent."""
+        self.refuse_nesting()
+        self._closed = True
+        if self._draining is not None:
+            await asyncio.wait([self._draining])
+        async with self._turn:
+            await self.in_thread(self.connection.close)
+            if self._thread is not None:
+                self._thread.shutdown()
+                self._thread = None
+
+    def _refuse_closed(self) -> None:
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+
+    async def _drain(self) -> None:
+        jobs: list[_Job] = []
+        try:
+            while self._pending:
+                async with self._turn:
+                    jobs = self._take()
+                    batches = [batch for job in jobs for batch in job.batches]
+                    outcomes = iter(await self._commit_group(batches))
+                for job in jobs:
+                    own = list(islice(outcomes, len(job.batches)))
+                    if not job.done.done():  # the caller may have been cancelled meanwhile
+                        job.done.set_result(own)
+        finally:
+            self._draining = None
+            for job in (*jobs, *self._pending):
+                job.done.cancel()  # only if the event loop ends: nobody may wait for ever
+            self._pending.clear()
+
+    def _take(self) -> list[_Job]:
+        """The jobs of the next commit, in order of arrival."""
+        size = taken = 0
+        for job in self._pending:
+            size += len(job.batches)
+            if taken and size > MAX_GROUP_BATCHES:
+                break
+            taken += 1
+        jobs = self._pending[:taken]
+        del self._pending[:taken]
+        return jobs
+
+    async def _commit_group(self, batches: list[Batch]) -> list[Outcome]:
+        started = perf_counter()
+        try:
+            await self._begin()
+        except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
+            return [translate(error) for _ in batches]
+        try:
+            if all(batch.bounded for batch in batches):
+                outcomes = run_group(self.connection, batches)
+                await self.in_thread(self._commit)
+            else:
+                outcomes = await self.in_thread(self._run_and_commit, batches)
+        except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
+            self._abandon()
+            if len(batches) == 1:
+                return [translate(error)]
+        except BaseException:
+            self._abandon()
+            raise
+        else:
+            self.commits += 1
+            self.batches += len(batches)
+            self.commit_seconds += perf_counter() - started
+            return outcomes
+        # One of them ruined the group; alone, each gets what it deserves.
+        return [(await self._commit_group([batch]))[0] for batch in batches]
+
+    async def _begin(self) -> None:
+        """Take the write lock; while another process has it, ask again until the timeout."""
+        if self.connection.in_transaction:
+            self.connection.execute("ROLLBACK")  # see _abandon
+        give_up = time.monotonic() + self._busy_timeout_seconds
+        pause, longest = LOCK_POLL_SECONDS
+        while True:
+            try:
+                self.connection.execute("BEGIN IMMEDIATE")
+            except apsw.BusyError:
+                if time.monotonic() >= give_up:
+                    raise
+            else:
+                return
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    def _run_and_commit(self, batches: list[Batch]) -> list[Outcome]:
+        outcomes = run_group(self.connection, batches)
+        self._commit()
+        return outcomes
+
+    def _commit(self) -> None:
+        self.check_transaction()
+        self.connection.execute("COMMIT")
+
+    def _abandon(self) -> None:
+        """Roll back what is open. Should that fail, the next one to begin tries again and says so:
+        here it would hide the error that led to it.
+        """
+        with suppress(apsw.Error):
+            if self.connection.in_transaction:
+                self.connection.execute("ROLLBACK")

@@ -1,0 +1,1 @@
+"""The KeyVal plugin: a key-value store with queues, watches and search."""

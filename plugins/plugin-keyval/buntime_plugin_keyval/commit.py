@@ -1,0 +1,278 @@
+"""The one way to write: load what the write needs, decide in Python, commit one guarded batch.
+
+Writes that arrive while a commit is in flight are decided together against one view: the
+committed rows that any of them needs, overlaid with what the ones before it decided. Each then
+becomes a batch of its own, guarded by what it saw, so that
+
+* concurrent read-modify-writes of one key succeed together instead of failing each other,
+* a write that fails takes only those with it that built on it, and these decide again,
+* a writer in another process is noticed by the guards, and the decision is made again.
+
+The engine needs no interactive transaction for that, and a group costs it one commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from buntime_database import (
+    Adapter,
+    Batch,
+    DatabaseBusy,
+    DatabaseError,
+    Guard,
+    GuardFailed,
+    ResultSet,
+    Statement,
+)
+
+from buntime_plugin_keyval.changes import Change, Subscriber
+from buntime_plugin_keyval.clock import Clock, Stamps
+from buntime_plugin_keyval.decisions import Decision, View, Write
+from buntime_plugin_keyval.storage import reads
+from buntime_plugin_keyval.storage.changelog import read_changes
+from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, Put, Remove
+from buntime_plugin_keyval.storage.reads import Row
+
+T = TypeVar("T")
+
+MAX_GROUP = 128
+"""Writes that are decided and committed together."""
+
+MAX_ATTEMPTS = 100
+"""Times that a write is decided before it gives way to faster writers of other processes."""
+
+
+class _Job:
+    """A write on its way to its commit."""
+
+    __slots__ = (
+        "attempts",
+        "decision",
+        "done",
+        "error",
+        "first_steps",
+        "steps",
+        "versionstamp",
+        "write",
+    )
+
+    def __init__(self, write: Write[Any], done: asyncio.Future[Any]) -> None:
+        self.write = write
+        self.done = done
+        self.attempts = 0
+        self.decision: Decision[Any] | None = None
+        self.error: Exception | None = None
+        self.steps: list[Guard | Statement] = []
+        self.first_steps: list[int] = []
+        """Where in the steps each effect begins."""
+        self.versionstamp = ""
+
+    def start(self, versionstamp: str) -> None:
+        """Forget an earlier decision."""
+        self.versionstamp = versionstamp
+        self.decision, self.error = None, None
+        self.steps, self.first_steps = [], []
+
+    def fail(self, error: BaseException) -> None:
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def conclude(self, results: list[ResultSet]) -> None:
+        """Tell the caller; a caller that was cancelled meanwhile is not there any more."""
+        if self.done.done():
+            return
+        if self.decision is None:
+            self.done.set_exception(self.error or RuntimeError("the write was never decided"))
+        else:
+            self.done.set_result(self.decision.conclude(results))
+
+
+class Committer:
+    """Decides and commits writes in the order in which they came."""
+
+    def __init__(
+        self, adapter: Adapter, *, clock: Clock, stamps: Stamps, logger: logging.Logger
+    ) -> None:
+        self._adapter = adapter
+        self._clock = clock
+        self._stamps = stamps
+        self._logger = logger
+        self._pending: list[_Job] = []
+        self._draining: asyncio.Task[None] | None = None
+        self._subscribers: list[Subscriber] = []
+        self._settling: set[asyncio.Task[None]] = set()
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Call `subscriber` with the changes of every commit; returns what ends that."""
+        self._subscribers.append(subscriber)
+
+        def unsubscribe() -> None:
+            if subscriber in self._subscribers:
+                self._subscribers.remove(subscriber)
+
+        return unsubscribe
+
+    async def commit(self, write: Write[T]) -> T:
+        """Commit a write and return what it concluded; durable when this returns.
+
+        Raises what the decision raised, or a `DatabaseError`; nothing was written then.
+        """
+        loop = asyncio.get_running_loop()
+        job = _Job(write, loop.create_future())
+        self._pending.append(job)
+        if self._draining is None:
+            # As a task it starts in the next turn of the loop, with all that this turn brings.
+            self._draining = loop.create_task(self._drain())
+        return await job.done  # type: ignore[no-any-return] # what its own decision concluded
+
+    async def close(self) -> None:
+        """Wait until everything that was submitted is committed and its subscribers are done."""
+        while self._draining is not None:
+            await self._draining
+        while self._settling:
+            await asyncio.wait(self._settling)
+
+    async def _drain(self) -> None:
+        group: list[_Job] = []
+        try:
+            while self._pending:
+                group = self._take()
+                await self._commit_group(group)
+        except BaseException as error:
+            for job in (*group, *self._pending):
+                job.fail(error)
+            self._pending.clear()
+            raise
+        finally:
+            self._draining = None
+
+    def _take(self) -> list[_Job]:
+        """The next writes that can share a commit."""
+        size = 0
+        for job in self._pending[:MAX_GROUP]:
+            if job.write.whole_ranges:
+                size = size or 1
+                break
+            size += 1
+        group = self._pending[:size]
+        del self._pending[:size]
+        return [job for job in group if not job.done.done()]  # without those that were cancelled
+
+    async def _commit_group(self, group: list[_Job]) -> None:
+        now_ms = self._clock()
+        needed = {key for job in group for key in job.write.reads}
+        try:
+            rows = await reads.get_many(self._adapter, needed, now_ms, fresh=True) if needed else {}
+        except DatabaseError as error:
+            for job in group:
+                job.fail(error)
+            return
+        pending: set[bytes] = set()  # keys that a write of this group is about to change
+        for job in group:
+            self._decide(job, now_ms, rows, pending)
+        writing = [job for job in group if job.steps]
+        outcomes: list[list[ResultSet] | DatabaseError] = []
+        if writing:
+            batches = [Batch(job.steps, job.write.bounded) for job in writing]
+            try:
+                outcomes = await self._adapter.batch_each(batches)
+            except DatabaseError as error:  # the adapter was closed
+                outcomes = [error] * len(batches)
+        again: list[_Job] = []
+        for job, outcome in zip(writing, outcomes, strict=True):
+            if isinstance(outcome, GuardFailed) and outcome.index >= len(job.write.guards):
+                again.append(job)
+            elif isinstance(outcome, DatabaseError):
+                job.fail(outcome)
+            else:
+                await self._succeed(job, outcome, now_ms)
+        for job in group:
+            if not job.steps:
+                job.conclude([])
+        self._decide_again(again)
+
+    def _decide(self, job: _Job, now_ms: int, rows: dict[bytes, Row], pending: set[bytes]) -> None:
+        view = View(now_ms, self._stamps(), rows)
+        job.start(view.versionstamp)
+        try:
+            job.decision = job.write.decide(view)
+        except Exception as error:  # noqa: BLE001 - goes to the caller, whatever it is
+            job.error = error
+        effects = job.decision.effects if job.decision is not None else ()
+        if not effects and not view.saw(pending):
+            return  # nothing to write, and what it rests on is committed
+        job.steps.extend(job.write.guards)
+        job.steps.extend(view.guards())
+        for effect in effects:
+            job.first_steps.append(len(job.steps))
+            job.steps.extend(effect.statements(view.versionstamp, now_ms))
+            _apply(effect, view.versionstamp, rows, pending)
+
+    async def _succeed(self, job: _Job, outcome: list[ResultSet], now_ms: int) -> None:
+        results = [outcome[index] for index in job.first_steps]
+        waits: list[Awaitable[None]] = []
+        if self._subscribers:
+            changes = await self._changes(job, results, now_ms)
+            if changes:
+                for subscriber in tuple(self._subscribers):
+                    wait = subscriber(changes)
+                    if wait is not None:
+                        waits.append(wait)
+        if waits:
+            # Not awaited here: a subscriber may write, and its write needs this very loop.
+            task = asyncio.create_task(self._settle(job, results, waits))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+        else:
+            job.conclude(results)
+
+    async def _settle(
+        self, job: _Job, results: list[ResultSet], waits: list[Awaitable[None]]
+    ) -> None:
+        for outcome in await asyncio.gather(*waits, return_exceptions=True):
+            if isinstance(outcome, BaseException):
+                self._logger.error("A subscriber failed after a commit", exc_info=outcome)
+        job.conclude(results)
+
+    async def _changes(self, job: _Job, results: list[ResultSet], now_ms: int) -> list[Change]:
+        """What the commit changed; keys that only the database knows are read from its log."""
+        effects = job.decision.effects if job.decision is not None else ()
+        changes: list[Change] = []
+        for effect, log in zip(effects, results, strict=True):
+            if not isinstance(effect, EntryEffect) or not log.rowcount or not log.lastrowid:
+                continue
+            if isinstance(effect, Put):
+                change = Change(
+                    log.lastrowid, effect.key, "set", job.versionstamp, now_ms, effect.value
+                )
+                changes.append(change)
+            else:
+                before = log.lastrowid - log.rowcount
+                try:
+                    changes += await read_changes(self._adapter, before, limit=log.rowcount)
+                except DatabaseError:
+                    # The commit stands. Who follows the log finds them there.
+                    self._logger.exception("Committed changes could not be read back")
+        return changes
+
+    def _decide_again(self, jobs: list[_Job]) -> None:
+        for job in jobs:
+            job.attempts += 1
+        spent = [job for job in jobs if job.attempts >= MAX_ATTEMPTS]
+        for job in spent:
+            job.fail(DatabaseBusy(f"other writers were faster {MAX_ATTEMPTS} times"))
+        self._pending[:0] = [job for job in jobs if job.attempts < MAX_ATTEMPTS]
+
+
+def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: set[bytes]) -> None:
+    """Let the writes behind this one in the group see what it does."""
+    if isinstance(effect, Put):
+        pending.add(effect.key)
+        rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at)
+    elif isinstance(effect, Remove):
+        pending.add(effect.keys.start)  # one key: whole ranges commit alone
+        rows.pop(effect.keys.start, None)

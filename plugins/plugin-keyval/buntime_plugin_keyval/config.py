@@ -1,0 +1,132 @@
+"""The plugin's options."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from buntime_keyval.wire import InvalidInput, parse_duration
+
+from buntime_plugin_keyval.sweeper import Retention
+
+_MOVED = ("libsqlUrl", "libsqlReplicaUrl", "libsqlToken")
+
+
+class ConfigError(ValueError):
+    """The configuration of the plugin is wrong; the message says what would be right."""
+
+
+class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of the queue."""
+
+    lock_duration_ms: int = 30_000
+    """How long a delivered message stays invisible before it counts as not processed."""
+    cleanup_interval_ms: int = 60_000
+    """Longest pause between two looks for leases that ran out; 0 leaves that to dequeues."""
+    heartbeat_ms: int = 15_000
+    """Pause after which an idle listener gets a ping."""
+    max_listeners: int = 1000
+    """Listeners that may be open at a time."""
+
+
+class WatchConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of watching."""
+
+    max_watchers: int = 1000
+    """Watch streams that may be open at a time."""
+    heartbeat_ms: int = 30_000
+    """Pause after which an idle watcher gets a ping."""
+
+
+class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of the metrics."""
+
+    persistent: bool = False
+    """Whether they survive restarts."""
+    flush_interval_ms: int = 30_000
+    """Pause between two times that they are saved; a crash loses what came after the last."""
+
+
+class KeyValConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """The options, checked."""
+
+    database: str | None = None
+    """Type of the adapter that holds the store; None means the default one."""
+    cleanup_interval_ms: int = 60_000
+    """Longest pause between two sweeps of expired entries."""
+    retention: Retention = Retention()
+    """How much of the change log is kept."""
+    foreign_poll_ms: int = 50
+    """Pause between two looks for what other processes wrote, while anybody waits for it."""
+    queue: QueueConfig = QueueConfig()
+    watch: WatchConfig = WatchConfig()
+    metrics: MetricsConfig = MetricsConfig()
+
+
+def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
+    """Check the options. Raises `ConfigError` with the option and what it should be."""
+    moved = [name for name in _MOVED if options.get(name)]
+    if moved:
+        raise ConfigError(
+            f"{', '.join(moved)} moved to @buntime/plugin-database: configure an adapter there and "
+            "name its type in `database`"
+        )
+    database = options.get("database")
+    if database is not None and not isinstance(database, str):
+        raise ConfigError(f"database must be the type of an adapter, received {database!r}")
+    changes = _section(options, "changes")
+    queue = _section(options, "queue")
+    watch = _section(options, "watch")
+    metrics = _section(options, "metrics")
+    persistent = metrics.get("persistent", False)
+    if not isinstance(persistent, bool):
+        raise ConfigError(f"metrics.persistent must be true or false, received {persistent!r}")
+    return KeyValConfig(
+        database=database or None,
+        cleanup_interval_ms=_milliseconds(options, "cleanupInterval", 60_000),
+        foreign_poll_ms=_milliseconds(options, "foreignPoll", 50),
+        retention=Retention(
+            _count(changes, "maxCount", Retention().changes),
+            _milliseconds(changes, "maxAge", Retention().age_ms),
+        ),
+        queue=QueueConfig(
+            lock_duration_ms=_milliseconds(queue, "lockDuration", 30_000),
+            cleanup_interval_ms=_milliseconds(queue, "cleanupInterval", 60_000, least=0),
+            heartbeat_ms=_milliseconds(queue, "heartbeat", 15_000),
+            max_listeners=_count(queue, "maxListeners", 1000),
+        ),
+        watch=WatchConfig(
+            max_watchers=_count(watch, "maxWatchers", 1000),
+            heartbeat_ms=_milliseconds(watch, "heartbeat", 30_000),
+        ),
+        metrics=MetricsConfig(
+            persistent=persistent,
+            flush_interval_ms=_milliseconds(metrics, "flushInterval", 30_000),
+        ),
+    )
+
+
+def _section(options: Mapping[str, Any], name: str) -> Mapping[str, Any]:
+    section = options.get(name) or {}
+    if not isinstance(section, Mapping):
+        raise ConfigError(f"{name} must be an object, received {section!r}")
+    return section
+
+
+def _count(section: Mapping[str, Any], name: str, default: int) -> int:
+    value = section.get(name, default)
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"{name} must be a positive integer, received {value!r}")
+    return value
+
+
+def _milliseconds(section: Mapping[str, Any], name: str, default: int, *, least: int = 1) -> int:
+    value = section.get(name, default)
+    try:
+        milliseconds = int(parse_duration(value))
+    except InvalidInput as error:
+        raise ConfigError(f"{name}: {error}") from None
+    if milliseconds < least:
+        raise ConfigError(f"{name} must be at least {least} ms, received {value!r}")
+    return milliseconds

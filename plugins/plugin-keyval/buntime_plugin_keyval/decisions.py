@@ -1,0 +1,63 @@
+"""Writes as data: what a write needs to know, and what it decides from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence, Set
+from typing import Generic, NamedTuple, TypeVar
+
+from buntime_database import Guard, ResultSet
+
+from buntime_plugin_keyval.storage.effects import Effect, unchanged
+from buntime_plugin_keyval.storage.reads import Row
+
+T = TypeVar("T")
+
+
+class View:
+    """What a decision sees: the live rows as of the commit that it will be part of."""
+
+    def __init__(self, now_ms: int, versionstamp: str, rows: dict[bytes, Row]) -> None:
+        self.now_ms = now_ms
+        self.versionstamp = versionstamp
+        """The versionstamp of the write that is being decided."""
+        self._rows = rows
+        self._seen: dict[bytes, str | None] = {}
+
+    def get(self, key: bytes) -> Row | None:
+        """The live row of a key that the write named in `reads`."""
+        row = self._rows.get(key)
+        if row is not None and row.expires_at is not None and row.expires_at <= self.now_ms:
+            row = None
+        self._seen[key] = row.versionstamp if row is not None else None
+        return row
+
+    def saw(self, keys: Set[bytes]) -> bool:
+        """Whether any of these keys was looked at."""
+        return not keys.isdisjoint(self._seen)
+
+    def guards(self) -> list[Guard]:
+        """Conditions under which all that was seen is still so."""
+        return [unchanged(key, stamp, self.now_ms) for key, stamp in self._seen.items()]
+
+
+class Decision(NamedTuple, Generic[T]):
+    """What a write does, and what its caller is told."""
+
+    effects: Sequence[Effect]
+    conclude: Callable[[Sequence[ResultSet]], T]
+    """Gets the result of each effect: rows, and how many the effect concerned."""
+
+
+class Write(NamedTuple, Generic[T]):
+    """A write that is not decided yet."""
+
+    decide: Callable[[View], Decision[T]]
+    """Pure; may be called again. Raises what the caller shall get instead of a commit."""
+    reads: Sequence[bytes] = ()
+    """Keys that `decide` looks at."""
+    whole_ranges: bool = False
+    """Whether an effect concerns keys that the write cannot name. Such a write commits alone."""
+    bounded: bool = True
+    """Whether it touches few rows, so that an embedded engine may run it on the event loop."""
+    guards: Sequence[Guard] = ()
+    """Conditions of the caller: if one does not hold, `GuardFailed` is raised to it."""

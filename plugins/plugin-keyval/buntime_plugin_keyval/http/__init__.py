@@ -1,0 +1,1 @@
+"""The store over HTTP: decode the request, call the store, encode the answer."""

@@ -1,0 +1,97 @@
+"""The ASGI application below the plugin's base: one answer, one mapping of errors.
+
+There is nothing between it and an endpoint but the look-up of the path in `routes.py`.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from buntime_database import DatabaseUnavailable
+from buntime_host import HttpError
+from buntime_keyval.wire import InvalidInput
+from starlette.types import Receive, Scope, Send
+
+from buntime_plugin_keyval.errors import DatabaseDown, KeyValError, KeyValUnavailable
+from buntime_plugin_keyval.http.answers import Answer, Frames
+from buntime_plugin_keyval.http.request import ClientGone, Request
+from buntime_plugin_keyval.http.routes import find_methods
+from buntime_plugin_keyval.http.sse import send_events
+from buntime_plugin_keyval.service import KeyValService
+
+API_PATH = b"/api"
+
+
+class KeyValApp:
+    """Serves a key-value service below `/api`; answers 503 while there is none."""
+
+    def __init__(self) -> None:
+        self.service: KeyValService | None = None
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await send({"type": "websocket.close", "code": 1000})
+            return
+        try:
+            answer = await self._answer(scope, receive)
+        except ClientGone:
+            return
+        if not isinstance(answer, Answer):
+            await send_events(receive, send, answer)
+            return
+        body = answer.body.encode()
+        headers = [
+            (b"content-type", answer.content_type.encode()),
+            (b"content-length", b"%d" % len(body)),
+        ]
+        if answer.allow:
+            headers.append((b"allow", answer.allow.encode()))
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        await send({"type": "http.response.body", "body": body})
+
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | Frames:
+        # The raw path, since %2F in a key must not become a separator.
+        path = scope["raw_path"][len(scope["root_path"]) :]
+        if not path.startswith(API_PATH):
+            return Answer(404, error_json("Not found"))
+        path = path[len(API_PATH) :]
+        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        methods = find_methods(path, method)
+        endpoint = methods.get(method)
+        if endpoint is None:
+            if not methods:
+                return Answer(404, error_json("Not found"))
+            allow = ", ".join(sorted(methods))
+            body = error_json(f"Method {method} not allowed, use {allow}")
+            return Answer(405, body, allow=allow)
+        service = self.service
+        try:
+            if service is None:
+                raise KeyValUnavailable
+            content = await endpoint(service, Request(scope, receive, path))
+        except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
+            return _answer_error(error, service)
+        return Answer(200, content) if isinstance(content, str) else content
+
+
+def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
+    """The one mapping from exceptions to answers."""
+    if isinstance(error, InvalidInput):
+        return Answer(400, error_json(str(error)))
+    if isinstance(error, DatabaseUnavailable):
+        error = DatabaseDown(str(error))
+    if isinstance(error, KeyValError):
+        return Answer(error.status, error_json(str(error), error.code))
+    if isinstance(error, (ClientGone, HttpError)):
+        raise error  # nobody is left to be told, or the host answers: a body beyond its limit
+    if service is not None:
+        service.store.logger.error("KeyVal route error", exc_info=error)
+    return Answer(500, error_json("Internal server error"))
+
+
+def error_json(message: str, code: str | None = None) -> str:
+    """The body of an error. The contract fixes it, to the letter for those without a code."""
+    body = {"error": message} if code is None else {"error": message, "code": code}
+    # A message may quote what cannot be encoded, such as half of a surrogate pair.
+    return msgspec.json.encode(
+        {name: text.encode("utf-8", "replace").decode() for name, text in body.items()}
+    ).decode()

@@ -1,0 +1,1 @@
+"""Measuring the plugin: counters and latencies, gauges, their persistence and their formats."""

@@ -1,0 +1,165 @@
+"""The measurements of a running plugin, as JSON and as Prometheus metric families."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from itertools import accumulate
+from typing import Any
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+
+from buntime_plugin_keyval.metrics.recorder import BUCKETS_MS, Samples
+from buntime_plugin_keyval.queue.messages import QueueStats
+from buntime_plugin_keyval.service import KeyValService
+
+# What has expired and is not removed yet is no entry any more. It is found through its own index.
+_TOTALS = """
+SELECT
+  entries - (SELECT count(*) FROM kv_entries WHERE expires_at <= ?),
+  bytes - (
+    SELECT coalesce(sum(length(key) + octet_length(value)), 0)
+    FROM kv_entries WHERE expires_at <= ?)
+FROM kv_totals"""
+_INDEXES = "SELECT count(*), count(*) FILTER (WHERE NOT ready) FROM kv_indexes"
+
+
+@dataclass(frozen=True)
+class Report:
+    """Everything that is measured, at one moment."""
+
+    operations: Mapping[str, Samples]
+    queue: QueueStats
+    entries: int
+    size_bytes: int
+    changes: int
+    indexes: int
+    unfinished_indexes: int
+    watchers: int
+    listeners: int
+    engine: Mapping[str, float]
+
+
+async def make_report(service: KeyValService) -> Report:
+    """Measure now. Costs a few small reads, none of which grows with the store."""
+    store = service.store
+    now_ms = store.clock()
+    ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
+    ((indexes, unfinished),) = await store.adapter.query(_INDEXES, point=True)
+    oldest, newest = await store.change_bounds()
+    return Report(
+        operations=store.recorder.totals,
+        queue=await service.queue.stats(),
+        entries=int(entries or 0),
+        size_bytes=int(size_bytes or 0),
+        changes=newest - oldest + 1 if newest else 0,
+        indexes=int(indexes or 0),
+        unfinished_indexes=int(unfinished or 0),
+        watchers=service.watches.watcher_count,
+        listeners=service.dispatcher.listener_count,
+        engine=store.adapter.statistics(),
+    )
+
+
+def to_json(report: Report) -> dict[str, Any]:
+    """The JSON form: operations both below `operations.operations` and one level higher."""
+    operations = {
+        name: {
+            "avgLatencyMs": samples.latency_ms / samples.count if samples.count else 0,
+            "count": samples.count,
+            "errors": samples.errors,
+        }
+        for name, samples in report.operations.items()
+    }
+    totals = {
+        "errors": sum(samples.errors for samples in report.operations.values()),
+        "operations": sum(samples.count for samples in report.operations.values()),
+    }
+    return {
+        "operations": {**operations, "operations": operations, "totals": totals},
+        "queue": report.queue,
+        "storage": {"entries": report.entries, "sizeBytes": report.size_bytes},
+        "changes": {"entries": report.changes},
+        "indexes": {"total": report.indexes, "unfinished": report.unfinished_indexes},
+        "streams": {"listeners": report.listeners, "watchers": report.watchers},
+        "engine": dict(report.engine),
+    }
+
+
+def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
+    """The Prometheus form, for a registry to write out."""
+    return [
+        *_operations(report, prefix),
+        *(
+            GaugeMetricFamily(f"{prefix}_{name}", text, value=value)
+            for name, text, value in _gauges(report)
+        ),
+        *_engine(report.engine, prefix),
+    ]
+
+
+def _operations(report: Report, prefix: str) -> Iterable[Metric]:
+    total = CounterMetricFamily(
+        f"{prefix}_operations", "Total operations by type", labels=["operation"]
+    )
+    errors = CounterMetricFamily(
+        f"{prefix}_errors", "Total errors by operation type", labels=["operation"]
+    )
+    latency = HistogramMetricFamily(
+        f"{prefix}_operation_duration_ms", "Operation latency in milliseconds", labels=["operation"]
+    )
+    bounds = [*map(str, BUCKETS_MS), "+Inf"]
+    for name, samples in report.operations.items():
+        total.add_metric([name], samples.count)
+        if samples.errors:
+            errors.add_metric([name], samples.errors)
+        buckets = list(zip(bounds, accumulate(samples.buckets), strict=True))
+        latency.add_metric([name], buckets, samples.latency_ms)
+    return total, errors, latency
+
+
+def _gauges(report: Report) -> Iterable[tuple[str, str, float]]:
+    queue = report.queue
+    return (
+        ("queue_pending", "Pending messages in queue", queue.pending),
+        ("queue_processing", "Messages being processed", queue.processing),
+        ("queue_dlq", "Messages in dead letter queue", queue.dlq),
+        ("queue_total", "Total messages in queue", queue.total),
+        ("entries_total", "Total entries in store", report.entries),
+        ("storage_bytes", "Storage size in bytes", report.size_bytes),
+        ("changelog_entries", "Changes kept in the change log", report.changes),
+        ("indexes", "Full-text indexes", report.indexes),
+        ("indexes_unfinished", "Full-text indexes being built", report.unfinished_indexes),
+        ("watchers", "Open watch streams", report.watchers),
+        ("listeners", "Open queue listeners", report.listeners),
+    )
+
+
+def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[Metric]:
+    """What the database says of itself; another engine says other things."""
+    rest = dict(engine)
+    commits = rest.pop("commits", None)
+    for name, unit, text in (
+        ("commit_seconds", "commit_duration_seconds", "Time from the start of a commit to its end"),
+        ("batches", "commit_batches", "Writes that share a commit"),
+    ):
+        total = rest.pop(name, None)
+        if commits is not None and total is not None:
+            yield SummaryMetricFamily(
+                f"{prefix}_database_{unit}", text, count_value=int(commits), sum_value=total
+            )
+    for name, number in rest.items():
+        text = _ENGINE_HELP.get(name, "Number that the database engine keeps of itself")
+        yield GaugeMetricFamily(f"{prefix}_database_{name}", text, value=number)
+
+
+_ENGINE_HELP = {
+    "file_bytes": "Size of the database file",
+    "wal_bytes": "Size of the write-ahead log",
+}

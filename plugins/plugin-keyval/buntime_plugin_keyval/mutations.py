@@ -1,0 +1,254 @@
+"""The mutations of an atomic commit: parsing them, and what each makes of a value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import msgspec
+from buntime_keyval.wire import (
+    UUIDV7,
+    InvalidInput,
+    Key,
+    KeyPart,
+    Placeholder,
+    canonical_text,
+    check_key,
+    encode_key,
+    key_to_json,
+    parse_expires_in,
+    parse_integer,
+)
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import MAX_SAFE_INTEGER, MAX_VALUE_BYTES
+from buntime_keyval.wire.numbers import is_tagged_bigint, plain_number, tag_bigint
+
+from buntime_plugin_keyval.queue.messages import Options, new_id, parse_options
+
+MutationType = Literal["set", "delete", "sum", "max", "min", "append", "prepend"]
+TYPES: tuple[str, ...] = get_args(MutationType)
+NUMERIC = ("sum", "max", "min")
+LISTS = ("append", "prepend")
+
+
+MutationKey = tuple[KeyPart | Placeholder, ...]
+"""A key that may hold placeholders."""
+
+
+class Check(NamedTuple):
+    """Holds while the key has this versionstamp; None means that it does not exist."""
+
+    key: bytes
+    versionstamp: str | None
+
+
+class Mutation(NamedTuple):
+    """One change of one key.
+
+    `operand` is the decoded JSON value to set, an integer for the numeric types, a list for
+    append and prepend, and None for delete.
+    """
+
+    type: MutationType
+    key: MutationKey
+    operand: Any = None
+    expires_in: int | None = None
+
+    def has_placeholder(self) -> bool:
+        """Whether the key is known only once the commit has its versionstamp."""
+        return any(isinstance(part, Placeholder) for part in self.key)
+
+    def resolved_key(self, versionstamp: str) -> Key:
+        """The key with the versionstamp in the place of placeholders."""
+        return resolve_key(self.key, versionstamp)
+
+
+class NewMessage(NamedTuple):
+    """A message to add to the queue; `operand` is its decoded JSON value."""
+
+    id: str
+    operand: Any
+    options: Options
+
+
+def resolve_key(key: MutationKey, versionstamp: str) -> Key:
+    """The key with the versionstamp in the place of placeholders."""
+    return tuple([versionstamp if isinstance(part, Placeholder) else part for part in key])
+
+
+def parse_checks(raw: object) -> list[Check]:
+    """The checks of a decoded request; none if absent. Raises `InvalidInput`."""
+    checks = []
+    for index, item in enumerate(_list("checks", raw)):
+        if not isinstance(item, dict):
+            raise InvalidInput(f"Invalid check at index {index}: received {describe(item)}")
+        versionstamp = item.get("versionstamp")
+        if versionstamp is not None and not isinstance(versionstamp, str):
+            raise InvalidInput(
+                f"Invalid check at index {index}: versionstamp must be a string or null, "
+                f"received {describe(versionstamp)}"
+            )
+        checks.append(Check(encode_key(check_key(item.get("key"))), versionstamp))
+    return checks
+
+
+def parse_mutations(raw: object) -> list[Mutation | NewMessage]:
+    """The mutations of a decoded request; none if absent. Raises `InvalidInput`."""
+    mutations: list[Mutation | NewMessage] = []
+    for index, item in enumerate(_list("mutations", raw)):
+        if not isinstance(item, dict):
+            raise InvalidInput(f"Invalid mutation at index {index}: received {describe(item)}")
+        if item.get("type") == "enqueue":
+            mutations.append(_parse_message(item))
+            continue
+        expires_in = item.get("expiresIn", item.get("expireIn"))
+        mutations.append(
+            make_mutation(
+                item.get("type"), item.get("key"), item.get("value", msgspec.UNSET), expires_in
+            )
+        )
+    return mutations
+
+
+def make_mutation(type: object, key: object, value: object, expires_in: object = None) -> Mutation:
+    """A checked mutation. `value` is decoded JSON, `msgspec.UNSET` where there is none.
+
+    Raises `InvalidInput` for an unknown type, a bad key, or an operand that the type cannot take.
+    """
+    if type not in TYPES:
+        shown = type if isinstance(type, str) else describe(type)
+        known = ", ".join((*TYPES, "enqueue"))
+        raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
+    kind = cast(MutationType, type)
+    checked: MutationKey = check_key(key, placeholders=True)
+    encode_key(resolve_key(checked, ""))  # refuses lone surrogates before anything is decided
+    if kind == "delete":
+        if expires_in is not None:
+            raise InvalidInput("expiresIn is not allowed on a delete")
+        return Mutation(kind, checked)
+    operand: Any = None if value is msgspec.UNSET else value
+    if kind in NUMERIC:
+        operand = _integer(kind, value)
+    elif kind in LISTS and not isinstance(value, list):
+        raise InvalidInput(f"{kind} value must be an array")
+    return Mutation(kind, checked, operand, parse_expires_in(expires_in))
+
+
+def _parse_message(item: dict[str, Any]) -> NewMessage:
+    if "value" not in item:
+        raise InvalidInput("value is required: any JSON value, null included")
+    for name in ("key", "expiresIn", "expireIn"):
+        if item.get(name) is not None:
+            raise InvalidInput(f"{name} is not allowed on an enqueue")
+    return NewMessage(new_id(), item["value"], parse_options(item))
+
+
+def apply_mutation(mutation: Mutation, current: str | None, now_ms: int) -> str:
+    """The canonical value that a mutation leaves, given the one that is there (None: missing).
+
+    Raises `InvalidInput` when the mutation cannot take the current value.
+    """
+    if mutation.type in NUMERIC:
+        return _apply_numeric(mutation, current)
+    if mutation.type in LISTS:
+        return _apply_list(mutation, current, now_ms)
+    return canonical_text(mutation.operand, now_ms)
+
+
+def _apply_numeric(mutation: Mutation, current: str | None) -> str:
+    operand: int = mutation.operand
+    value: Any = None if current is None else msgspec.json.decode(current)
+    exact = is_tagged_bigint(value)
+    if exact:
+        value = parse_integer(value["value"])
+    elif value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
+        raise InvalidInput(
+            f"{mutation.type} requires a numeric value at key {_shown(mutation.key)}, "
+            f"found {describe(value)}"
+        )
+    result: int | float
+    if value is None:
+        result = operand
+    elif mutation.type == "sum":
+        try:
+            result = value + operand
+        except OverflowError:
+            result = math.inf
+    else:
+        result = max(value, operand) if mutation.type == "max" else min(value, operand)
+    if isinstance(result, float):
+        if not math.isfinite(result):
+            raise InvalidInput(
+                f"{mutation.type} at key {_shown(mutation.key)} exceeds the range of a number"
+            )
+        result = plain_number(result)
+    elif exact or not -MAX_SAFE_INTEGER <= result <= MAX_SAFE_INTEGER:
+        return msgspec.json.encode(tag_bigint(result)).decode()
+    return msgspec.json.encode(result).decode()
+
+
+def _apply_list(mutation: Mutation, current: str | None, now_ms: int) -> str:
+    added = canonical_text(mutation.operand, now_ms)
+    if current is None or current in ("null", "[]"):
+        return added
+    if not current.startswith("["):
+        raise InvalidInput(
+            f"{mutation.type} requires an array at key {_shown(mutation.key)}, "
+            f"found {describe(msgspec.json.decode(current))}"
+        )
+    if added == "[]":
+        return current
+    first, second = (current, added) if mutation.type == "append" else (added, current)
+    # Both are canonical arrays with members: the text in between is all that has to change.
+    joined = f"{first[:-1]},{second[1:]}"
+    if len(joined) > MAX_VALUE_BYTES:
+        raise InvalidInput(f"Value too large at key {_shown(mutation.key)} (max {MAX_VALUE_BYTES})")
+    return joined
+
+
+def _integer(kind: str, value: object) -> int:
+    """The operand of a numeric mutation, in all the forms that clients send."""
+    if isinstance(value, bool) or value is msgspec.UNSET:
+        pass
+    elif isinstance(value, int):
+        return int(value)
+    elif isinstance(value, float):
+        if math.isfinite(value):
+            return math.trunc(value)
+        raise InvalidInput(f"{kind} value must be a finite number, received {value}")
+    elif isinstance(value, str) or is_tagged_bigint(value):
+        text = value if isinstance(value, str) else cast("dict[str, Any]", value).get("value")
+        try:
+            return _integer_of_text(text)
+        except ValueError:
+            raise InvalidInput(
+                f'{kind} value is not a valid integer: "{str(text)[:50]}", '
+                'use decimal digits such as "42"'
+            ) from None
+    shown = "undefined" if value is msgspec.UNSET else describe(value)
+    raise InvalidInput(
+        f"{kind} value must be a number, bigint, or numeric string, received {shown}"
+    )
+
+
+def _integer_of_text(text: object) -> int:
+    """An integer as JavaScript's BigInt() reads it: blanks around it, 0x, 0o, 0b, empty is 0."""
+    stripped = text.strip() if isinstance(text, str) else text
+    if stripped == "":
+        return 0
+    if isinstance(stripped, str) and stripped[:2].lower() in ("0x", "0o", "0b"):
+        return int(stripped.replace("_", "?"), 0)
+    return parse_integer(stripped)
+
+
+def _list(name: str, raw: object) -> Sequence[object]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, list):
+        raise InvalidInput(f"{name} must be an array, received {describe(raw)}")
+    return raw
+
+
+def _shown(key: MutationKey) -> str:
+    return key_to_json(resolve_key(key, repr(UUIDV7)))

@@ -1,0 +1,81 @@
+"""The hooks of plugin-keyval."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable
+from typing import Any
+
+from buntime_database import DatabaseService
+from buntime_host import PluginContext, hookimpl
+from prometheus_client.core import Metric
+
+from buntime_plugin_keyval.config import parse_config
+from buntime_plugin_keyval.http.app import KeyValApp
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.metrics.report import make_report, to_families
+from buntime_plugin_keyval.service import KeyValService, make_service
+from buntime_plugin_keyval.storage.schema import migrate
+from buntime_plugin_keyval.store import Store
+
+DATABASE = "@buntime/plugin-database"
+
+
+class KeyValPlugin:
+    """Opens the store in a database of plugin-database, serves it and provides a `Kv`."""
+
+    def __init__(self, options: dict[str, Any]) -> None:
+        self._options = options
+        self._app = KeyValApp()
+        self._service: KeyValService | None = None
+        self._kv: Kv | None = None
+        self._closing: asyncio.Task[None] | None = None
+
+    @hookimpl
+    async def on_init(self, ctx: PluginContext) -> None:
+        """Bring the schema up to date and start. Raises `ConfigError` or `DatabaseError`."""
+        config = parse_config(self._options)
+        databases: DatabaseService | None = ctx.get_plugin(DATABASE)
+        if databases is None:
+            raise RuntimeError(f"plugin-keyval requires {DATABASE} to be loaded first")
+        adapter = databases.get_root_adapter(config.database)
+        store = Store(adapter, logger=ctx.logger)
+        await migrate(adapter, store.clock())
+        service = make_service(config, store)
+        service.start()
+        self._service = self._app.service = service
+        self._kv = Kv(service)
+        self._closing = asyncio.create_task(_end_streams(ctx.closing, service))
+        ctx.logger.info("KeyVal initialized (database: %s)", config.database or "default")
+
+    @hookimpl
+    def provides(self) -> Kv | None:
+        """The store for other plugins; None before `on_init`."""
+        return self._kv
+
+    @hookimpl
+    def routes(self) -> KeyValApp:
+        """Everything below `/api`."""
+        return self._app
+
+    @hookimpl
+    async def metrics(self) -> Iterable[Metric]:
+        """What the host's `/metrics` shows of the store."""
+        return () if self._service is None else to_families(await make_report(self._service))
+
+    @hookimpl
+    async def on_shutdown(self) -> None:
+        """Answer 503 from now on and finish what was accepted. Nothing if never initialised."""
+        self._app.service = None
+        if self._closing is not None:
+            self._closing.cancel()
+        if self._kv is not None:
+            await self._kv.close()  # first, so that handlers of messages can still write
+        if self._service is not None:
+            await self._service.close()
+
+
+async def _end_streams(closing: asyncio.Event, service: KeyValService) -> None:
+    """The host waits for open responses before it shuts plugins down: let the streams end."""
+    await closing.wait()
+    await service.end_streams()

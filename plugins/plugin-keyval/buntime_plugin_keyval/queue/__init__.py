@@ -1,0 +1,1 @@
+"""The queue: messages, leases, retries, dead letters, and delivery to listeners."""

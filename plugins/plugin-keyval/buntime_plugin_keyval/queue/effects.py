@@ -1,0 +1,135 @@
+"""What a commit does to the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from buntime_database import Guard, Statement
+from buntime_keyval.wire import key_to_json
+
+from buntime_plugin_keyval.queue import statements as sql
+from buntime_plugin_keyval.queue.messages import Options
+
+
+class Enqueue(NamedTuple):
+    """Add a message."""
+
+    id: str
+    value: str
+    options: Options
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        options = self.options
+        ready_at = now_ms + options.delay_ms
+        backoff = ",".join(map(str, options.backoff_ms))
+        keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
+        return (
+            Statement(
+                sql.ENQUEUE,
+                (
+                    self.id,
+                    self.value,
+                    ready_at,
+                    ready_at,
+                    options.max_attempts,
+                    f"[{backoff}]",
+                    f"[{keys}]",
+                    now_ms,
+                ),
+            ),
+        )
+
+
+class Lease(NamedTuple):
+    """Deliver at most `limit` messages; its rows are what `messages_of` reads."""
+
+    limit: int
+    duration_ms: int
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
+        return (Statement(sql.LEASE, args),)
+
+
+class Settle(NamedTuple):
+    """Remove a processed message; only under this lease, if one is given."""
+
+    id: str
+    lease: str | None
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.SETTLE, (self.id, self.lease, self.lease)),)
+
+
+class GiveBack(NamedTuple):
+    """End a lease at once: the message can be delivered again."""
+
+    id: str
+    lease: str
+    was_delivered: bool
+    """Whether anybody saw it; if not, the delivery does not count as an attempt."""
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        uncounted = 0 if self.was_delivered else 1
+        return (Statement(sql.GIVE_BACK, (uncounted, self.id, self.lease)),)
+
+
+class Retry(NamedTuple):
+    """Deliver a message again after a pause."""
+
+    id: str
+    pause_ms: int
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        ready_at = now_ms + self.pause_ms
+        return (Statement(sql.RETRY, (ready_at, ready_at, self.id)),)
+
+
+class Bury(NamedTuple):
+    """Move a message to the dead letters."""
+
+    id: str
+    letter_id: str
+    error_message: str
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (
+            Statement(sql.BURY, (self.letter_id, self.error_message, now_ms, self.id)),
+            Statement(sql.REMOVE, (self.id,)),
+        )
+
+
+class Requeue(NamedTuple):
+    """Make a dead letter a new message, with its old schedule and no attempts."""
+
+    letter_id: str
+    new_id: str
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.new_id, now_ms, now_ms, now_ms, self.letter_id)
+        return (Statement(sql.REQUEUE, args), Statement(sql.DELETE_DLQ, (self.letter_id,)))
+
+
+class Forget(NamedTuple):
+    """Delete one dead letter, or all of them."""
+
+    letter_id: str | None
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        if self.letter_id is None:
+            return (Statement(sql.PURGE_DLQ),)
+        return (Statement(sql.DELETE_DLQ, (self.letter_id,)),)
+
+
+def same_delivery(id: str, attempts: int, lease: str | None) -> Guard:
+    """Holds while this delivery of the message is its last one and has not been settled."""
+    return Guard(sql.SAME_DELIVERY, (id, f"{attempts} {lease or ''}"))

@@ -1,0 +1,134 @@
+"""One consumer of the queue: what it may take, and what it has taken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple, Protocol
+
+from buntime_plugin_keyval.queue.messages import Message
+
+READ_AHEAD = 16
+"""Messages that a listener without a prefetch limit may get at once."""
+
+
+class Ending(NamedTuple):
+    """What a listener leaves behind."""
+
+    unsent: list[Message]
+    unsettled: list[Message]
+
+
+class Owner(Protocol):
+    """Who hands messages to a listener."""
+
+    def wake(self) -> None:
+        """The listener can take messages."""
+
+    def released(self, message: Message) -> None:
+        """The listener does not care any more who settles this message."""
+
+    def ended(self, listener: Listener, left: Ending) -> None:
+        """The listener is closed; what it leaves has to go back to the queue."""
+
+
+class Listener:
+    """Has to be closed. Nothing is leased to it but while its owner waits in `next`."""
+
+    def __init__(self, owner: Owner, *, prefetch: int | None, returns_unsettled: bool) -> None:
+        self._owner = owner
+        self.prefetch = prefetch
+        """Messages that it may hold at a time, unsettled ones included; None for no limit."""
+        self._returns_unsettled = returns_unsettled
+        self._unsent: dict[str, Message] = {}
+        self._in_hand: Message | None = None
+        """Taken from `next`, and perhaps not sent yet."""
+        self._unsettled: dict[str, Message] = {}
+        """Sent; only with a prefetch limit, since nobody else asks."""
+        self._waiting = False
+        self._moved = True
+        self._arrived = asyncio.Event()
+        self.closed = False
+
+    @property
+    def capacity(self) -> int:
+        """Messages that it can take now."""
+        if not self._waiting or self.closed:
+            return 0
+        if self.prefetch is None:
+            return READ_AHEAD - len(self._unsent)
+        return self.prefetch - len(self._unsent) - len(self._unsettled)
+
+    async def next(self, timeout_s: float | None = None) -> Message | None:
+        """The next message; None after the timeout and once the listener is closed.
+
+        It counts as delivered once `sent` says so, or `next` is called again.
+        """
+        self.sent()
+        if not self._unsent and not self.closed:
+            self._waiting = True
+            self._owner.wake()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while not self._unsent and not self.closed:
+                        self._arrived.clear()
+                        await self._arrived.wait()
+            except TimeoutError:
+                if not self._unsent:
+                    return None
+            finally:
+                self._waiting = False
+        if self.closed:
+            return None
+        self._moved = True
+        self._in_hand = self._unsent.pop(next(iter(self._unsent)))
+        return self._in_hand
+
+    def sent(self) -> None:
+        """The message that `next` returned has reached the consumer."""
+        message, self._in_hand = self._in_hand, None
+        if message is not None:
+            if self.prefetch is None:
+                self._owner.released(message)
+            else:
+                self._unsettled[message.id] = message
+
+    def deliver(self, message: Message) -> None:
+        """Hand over a leased message."""
+        self._unsent[message.id] = message
+        self._arrived.set()
+
+    def forget(self, message_id: str) -> None:
+        """Drop a message that was settled, or whose lease is over."""
+        self._unsent.pop(message_id, None)
+        self._unsettled.pop(message_id, None)
+        if self._in_hand is not None and self._in_hand.id == message_id:
+            self._in_hand = None
+
+    def unsettled(self) -> list[Message]:
+        """The messages that were sent and not settled."""
+        return list(self._unsettled.values())
+
+    def reclaim(self) -> list[Message]:
+        """Give up the unsent messages if none was taken since the last call."""
+        if self._moved or self._waiting:
+            self._moved = False
+            return []
+        stuck, self._unsent = list(self._unsent.values()), {}
+        return stuck
+
+    def close(self) -> None:
+        """Take no more; what was not sent goes back, and what was not settled if so agreed."""
+        if self.closed:
+            return
+        self.closed = True
+        self._arrived.set()
+        unsent = list(self._unsent.values())
+        if self._in_hand is not None:
+            unsent.append(self._in_hand)
+        unsettled = self.unsettled()
+        self._unsent, self._in_hand, self._unsettled = {}, None, {}
+        if not self._returns_unsettled:
+            for message in unsettled:
+                self._owner.released(message)
+            unsettled = []
+        self._owner.ended(self, Ending(unsent, unsettled))

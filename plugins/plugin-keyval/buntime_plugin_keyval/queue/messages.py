@@ -1,0 +1,128 @@
+"""Messages and the options that they are sent with."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import msgspec
+import uuid_utils
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    check_key,
+    check_keys,
+    parse_duration,
+)
+from buntime_keyval.wire.describe import describe
+
+DEFAULT_BACKOFF_MS = (1000, 5000, 10000)
+"""Pauses before the second, third and fourth delivery."""
+
+MAX_BACKOFF_STEPS = 1000
+"""Retries that a schedule may name."""
+
+
+class Message(NamedTuple):
+    """A delivered message. Its lease is the permission to settle it."""
+
+    id: str
+    value: str
+    """Canonical JSON text."""
+    attempts: int
+    """Deliveries so far, this one included."""
+    lease: str
+
+
+class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
+    """A message that was given up."""
+
+    id: str
+    original_id: str
+    value: msgspec.Raw
+    error_message: str | None
+    attempts: int
+    original_created_at: int
+    failed_at: int
+
+
+class QueueStats(msgspec.Struct, frozen=True):
+    """How many messages there are in which state."""
+
+    dlq: int
+    pending: int
+    processing: int
+    total: int
+
+
+class Options(NamedTuple):
+    """How a message is to be delivered."""
+
+    delay_ms: int = 0
+    backoff_ms: tuple[int, ...] = DEFAULT_BACKOFF_MS
+    keys_if_undelivered: tuple[Key, ...] = ()
+
+    @property
+    def max_attempts(self) -> int:
+        """Deliveries before a message is given up: the first, and one for each pause."""
+        return len(self.backoff_ms) + 1
+
+
+def new_id() -> str:
+    """A random id for a message or a dead letter."""
+    return str(uuid_utils.uuid4())
+
+
+def parse_options(raw: object) -> Options:
+    """The options of an enqueue request. Raises `InvalidInput` with the option's name."""
+    if raw is None:
+        return Options()
+    if not isinstance(raw, dict):
+        raise InvalidInput(f"options must be an object, received {describe(raw)}")
+    return make_options(raw.get("delay"), raw.get("backoffSchedule"), raw.get("keysIfUndelivered"))
+
+
+def make_options(delay: object, backoff_schedule: object, keys_if_undelivered: object) -> Options:
+    """Checked options, None standing for the default. Raises `InvalidInput`."""
+    backoff: tuple[int, ...] = DEFAULT_BACKOFF_MS
+    if backoff_schedule is not None:
+        if not isinstance(backoff_schedule, (list, tuple)):
+            raise InvalidInput(
+                f"backoffSchedule must be an array of durations, received "
+                f"{describe(backoff_schedule)}"
+            )
+        if len(backoff_schedule) > MAX_BACKOFF_STEPS:
+            raise InvalidInput(
+                f"backoffSchedule too long: {len(backoff_schedule)} (max {MAX_BACKOFF_STEPS})"
+            )
+        backoff = tuple(
+            parse_pause(f"backoffSchedule[{index}]", pause)
+            for index, pause in enumerate(backoff_schedule)
+        )
+    keys: tuple[Key, ...] = ()
+    if keys_if_undelivered:
+        try:
+            keys = tuple(check_keys(keys_if_undelivered))
+        except InvalidInput as error:
+            raise InvalidInput(f"keysIfUndelivered: {error}") from None
+    return Options(0 if delay is None else parse_pause("delay", delay), backoff, keys)
+
+
+def parse_pause(name: str, value: object) -> int:
+    """A pause in milliseconds, rounded up. Raises `InvalidInput` for negative ones and junk."""
+    try:
+        milliseconds = parse_duration(value)
+    except InvalidInput:
+        milliseconds = -1
+    if milliseconds < 0:
+        raise InvalidInput(
+            f'{name} must be a number of milliseconds or a duration such as "5s", not negative, '
+            f"received {describe(value)}"
+        )
+    return math.ceil(min(milliseconds, 2**52))
+
+
+def stored_keys(text: str) -> list[Key]:
+    """The keys that a message names, from their stored JSON."""
+    raw: list[Any] = msgspec.json.decode(text)
+    return [check_key(key) for key in raw]

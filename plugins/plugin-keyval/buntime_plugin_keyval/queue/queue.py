@@ -1,0 +1,263 @@
+"""Operations of the queue, all through the store's one commit path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import GuardFailed, ResultSet, Value
+from buntime_keyval.wire import encode_key, key_to_json
+
+from buntime_plugin_keyval.decisions import Decision, Write
+from buntime_plugin_keyval.errors import LetterNotFound, StaleLease
+from buntime_plugin_keyval.metrics.recorder import Recorder, measured
+from buntime_plugin_keyval.queue import statements as sql
+from buntime_plugin_keyval.queue.effects import (
+    Bury,
+    Enqueue,
+    Forget,
+    GiveBack,
+    Lease,
+    Requeue,
+    Retry,
+    Settle,
+    same_delivery,
+)
+from buntime_plugin_keyval.queue.messages import (
+    DeadLetter,
+    Message,
+    Options,
+    QueueStats,
+    new_id,
+    stored_keys,
+)
+from buntime_plugin_keyval.storage.effects import Effect, Put
+from buntime_plugin_keyval.storage.selection import POINT_LIMIT
+from buntime_plugin_keyval.store import Store
+
+DEFAULT_ERROR = "Max attempts exceeded"
+LEASE_EXPIRED = "Lease expired after max attempts"
+PAUSE_WITHOUT_SCHEDULE_MS = 1000
+_BURY_BATCH = 50
+
+
+class _Delivery(NamedTuple):
+    """A row of the queue as far as giving it up or trying again needs it."""
+
+    id: str
+    lease: str | None
+    value: str
+    attempts: int
+    max_attempts: int
+    backoff_schedule: str
+    keys_if_undelivered: str
+
+
+class Queue:
+    """The store's queue: first in, first out among the messages that are ready."""
+
+    def __init__(self, store: Store, *, lease_ms: int) -> None:
+        self._store = store
+        self._lease_ms = lease_ms
+        self._on_ready: Callable[[], None] = lambda: None
+        self._on_settled: Callable[[str], None] = lambda _: None
+        store.on_enqueue(self.enqueued)
+
+    def observe(self, *, ready: Callable[[], None], settled: Callable[[str], None]) -> None:
+        """Tell one observer when messages may have become ready, and when one was settled."""
+        self._on_ready = ready
+        self._on_settled = settled
+
+    @measured("queue_enqueue")
+    async def enqueue(self, value: str, options: Options) -> str:
+        """Add a message with a canonical value; its id."""
+        message_id = new_id()
+        await self._commit(Enqueue(message_id, value, options))
+        self._on_ready()
+        return message_id
+
+    def enqueued(self) -> None:
+        """Say that a commit of another kind brought messages."""
+        self._on_ready()
+
+    @measured("queue_dequeue")
+    async def lease(self, limit: int) -> list[Message]:
+        """Deliver at most so many ready messages, in order.
+
+        If there are none, messages whose last lease ran out go to the dead letters.
+        """
+        (result,) = await self._commit(Lease(limit, self._lease_ms))
+        messages = [Message(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type]
+        if not messages:
+            await self.bury_exhausted()
+        return messages
+
+    @measured("queue_ack")
+    async def ack(self, message_id: str, lease: str | None = None) -> None:
+        """Remove a processed message; an unknown id is fine.
+
+        Raises `StaleLease` if a lease is given and is not the message's current one.
+        """
+        (result,) = await self._commit(Settle(message_id, lease))
+        if lease is not None and not result.rowcount:
+            raise StaleLease
+        self._on_settled(message_id)
+
+    @measured("queue_nack")
+    async def nack(
+        self,
+        message_id: str,
+        *,
+        error: str | None = None,
+        delay_ms: int | None = None,
+        lease: str | None = None,
+    ) -> None:
+        """Give a message back for another attempt, or up after the last; an unknown id is fine.
+
+        Raises `StaleLease` if a lease is given and is not the message's current one.
+        """
+        while True:
+            rows = await self._store.adapter.query(
+                sql.DELIVERY, (message_id,), point=True, fresh=True
+            )
+            delivery = _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # schema
+            if lease is not None and (delivery is None or delivery.lease != lease):
+                raise StaleLease
+            if delivery is None:
+                break
+            if delivery.attempts >= delivery.max_attempts:
+                effects = _give_up(delivery, error or DEFAULT_ERROR)
+            else:
+                pause = _pause(delivery) if delay_ms is None else delay_ms
+                effects = [Retry(message_id, pause)]
+            if await self._commit_if_current(delivery, effects):
+                self._on_ready()
+                break
+        self._on_settled(message_id)
+
+    async def give_back(self, unsent: Sequence[Message], unsettled: Sequence[Message] = ()) -> None:
+        """End the leases of messages that their listener will not settle.
+
+        The delivery of unsent ones does not count as an attempt.
+        """
+        await self._commit(
+            *(GiveBack(message.id, message.lease, was_delivered=False) for message in unsent),
+            *(GiveBack(message.id, message.lease, was_delivered=True) for message in unsettled),
+        )
+        self._on_ready()
+        if unsettled:
+            await self.bury_exhausted()
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where the operations are measured."""
+        return self._store.recorder
+
+    @property
+    def logger(self) -> logging.Logger:
+        """For what goes wrong in the background."""
+        return self._store.logger
+
+    async def bury_exhausted(self) -> None:
+        """Move messages that nobody holds and whose attempts are used up to the dead letters."""
+        while True:
+            args = (self._store.clock(), _BURY_BATCH)
+            rows = await self._store.adapter.query(sql.EXHAUSTED, args, point=True, fresh=True)
+            for row in rows:
+                delivery = _Delivery(*row)  # type: ignore[arg-type] # as the schema says
+                if await self._commit_if_current(delivery, _give_up(delivery, LEASE_EXPIRED)):
+                    self._on_settled(delivery.id)
+            if len(rows) < _BURY_BATCH:
+                return
+
+    async def next_event(self) -> tuple[int | None, int | None]:
+        """When the next message becomes visible, and when the next one is to be buried."""
+        visible = await self._store.adapter.query(sql.NEXT_VISIBLE, point=True)
+        ((exhausted,),) = await self._store.adapter.query(sql.NEXT_EXHAUSTED, point=True)
+        return (visible[0][0] if visible else None), exhausted  # type: ignore[return-value] # schema
+
+    async def no_longer_held(self, messages: Sequence[Message]) -> list[Message]:
+        """Those of the messages whose leases ended: settled, run out, or delivered again."""
+        ids = msgspec.json.encode([message.id for message in messages]).decode()
+        rows = await self._store.adapter.query(
+            sql.HELD,
+            (self._store.clock(), ids),
+            point=len(messages) <= POINT_LIMIT,
+            fresh=True,
+        )
+        held = set(rows)
+        return [message for message in messages if (message.id, message.lease) not in held]
+
+    async def stats(self) -> QueueStats:
+        """How many messages there are; delayed ones and ones whose lease ran out are pending."""
+        ((queued, leased, dead),) = await self._store.adapter.query(
+            sql.STATS, (self._store.clock(),)
+        )
+        queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
+        return QueueStats(dead, queued - leased, leased, queued + dead)
+
+    async def list_dlq(self, *, limit: int, offset: int = 0) -> list[DeadLetter]:
+        """Dead letters, the newest failure first."""
+        rows = await self._store.adapter.query(sql.LIST_DLQ, (limit, offset))
+        return [_letter(row) for row in rows]
+
+    async def get_dlq_message(self, letter_id: str) -> DeadLetter | None:
+        """One dead letter, or None."""
+        rows = await self._store.adapter.query(sql.GET_DLQ, (letter_id,), point=True)
+        return _letter(rows[0]) if rows else None
+
+    async def requeue_dlq(self, letter_id: str) -> str:
+        """Send a dead letter again as a new message; its new id. Raises `LetterNotFound`."""
+        message_id = new_id()
+        (result,) = await self._commit(Requeue(letter_id, message_id))
+        if not result.rowcount:
+            raise LetterNotFound
+        self._on_ready()
+        return message_id
+
+    async def delete_dlq(self, letter_id: str) -> bool:
+        """Delete a dead letter; whether it was there."""
+        (result,) = await self._commit(Forget(letter_id))
+        return result.rowcount > 0
+
+    async def purge_dlq(self) -> int:
+        """Delete all dead letters; how many there were."""
+        (result,) = await self._commit(Forget(None), bounded=False)
+        return result.rowcount
+
+    async def _commit(self, *effects: Effect, bounded: bool = True) -> Sequence[ResultSet]:
+        decision = Decision[Sequence[ResultSet]](effects, lambda results: results)
+        return await self._store.write(Write(lambda _: decision, bounded=bounded))
+
+    async def _commit_if_current(self, delivery: _Delivery, effects: Sequence[Effect]) -> bool:
+        """Commit unless the message was settled or delivered again since it was read."""
+        guard = same_delivery(delivery.id, delivery.attempts, delivery.lease)
+        decision = Decision[None](effects, lambda _: None)
+        try:
+            await self._store.write(Write(lambda _: decision, guards=(guard,)))
+        except GuardFailed:
+            return False
+        return True
+
+
+def _give_up(delivery: _Delivery, error_message: str) -> list[Effect]:
+    """To the dead letters, and its value to the keys that the sender named, in one commit."""
+    effects: list[Effect] = [Bury(delivery.id, new_id(), error_message)]
+    keys = stored_keys(delivery.keys_if_undelivered)
+    effects.extend(Put(encode_key(key), key_to_json(key), delivery.value) for key in keys)
+    return effects
+
+
+def _pause(delivery: _Delivery) -> int:
+    schedule: list[int] = msgspec.json.decode(delivery.backoff_schedule)
+    if not schedule:
+        return PAUSE_WITHOUT_SCHEDULE_MS  # it was nacked before anybody received it
+    return schedule[min(max(delivery.attempts - 1, 0), len(schedule) - 1)]
+
+
+def _letter(row: Sequence[Value]) -> DeadLetter:
+    letter_id, original_id, value, *rest = row
+    raw = msgspec.Raw(str(value).encode())
+    return DeadLetter(letter_id, original_id, raw, *rest)  # type: ignore[arg-type] # schema

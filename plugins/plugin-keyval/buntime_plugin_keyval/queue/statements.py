@@ -1,0 +1,80 @@
+"""Every SQL statement of the queue, on one screen."""
+
+from __future__ import annotations
+
+ENQUEUE = """
+INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
+                      backoff_schedule, keys_if_undelivered, created_at)
+VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)"""
+
+# Messages whose lease ran out keep their ready time, so they come before what became ready later.
+LEASE = """
+UPDATE kv_queue SET lease = ?1, visible_at = ?2, attempts = attempts + 1
+WHERE seq IN (
+  SELECT seq FROM (
+    SELECT * FROM (
+      SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
+      WHERE lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
+      ORDER BY visible_at, seq LIMIT ?4)
+    UNION ALL
+    SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
+    WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
+  ORDER BY ready_at, seq LIMIT ?4)
+RETURNING ready_at, seq, id, value, attempts, lease"""
+
+SETTLE = "DELETE FROM kv_queue WHERE id = ? AND (lease = ? OR ? IS NULL)"
+
+GIVE_BACK = """
+UPDATE kv_queue SET lease = NULL, visible_at = ready_at, attempts = attempts - ?
+WHERE id = ? AND lease = ?"""
+
+RETRY = "UPDATE kv_queue SET lease = NULL, ready_at = ?, visible_at = ? WHERE id = ?"
+
+_DELIVERY = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
+
+BURY = f"""
+INSERT INTO kv_dlq (id, original_id, error_message, failed_at, original_created_at, {_DELIVERY})
+SELECT ?, id, ?, ?, created_at, {_DELIVERY} FROM kv_queue WHERE id = ?"""
+
+REMOVE = "DELETE FROM kv_queue WHERE id = ?"
+
+# The conditions of guards: the delivery that a decision is about is still the current one.
+SAME_DELIVERY = "(SELECT attempts || ' ' || coalesce(lease, '') FROM kv_queue WHERE id = ?) IS ?"
+
+DELIVERY = f"SELECT id, lease, {_DELIVERY} FROM kv_queue WHERE id = ?"
+
+EXHAUSTED = f"""
+SELECT id, lease, {_DELIVERY} FROM kv_queue
+WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?"""
+
+NEXT_VISIBLE = """
+SELECT visible_at FROM kv_queue WHERE attempts < max_attempts ORDER BY visible_at LIMIT 1"""
+
+NEXT_EXHAUSTED = "SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts"
+
+# Of the messages in a JSON array of ids, those that somebody holds, with their leases.
+HELD = """
+SELECT id, lease FROM kv_queue
+WHERE lease IS NOT NULL AND visible_at > ? AND id IN (SELECT value FROM json_each(?))"""
+
+STATS = """
+SELECT (SELECT count(*) FROM kv_queue),
+       (SELECT count(*) FROM kv_queue WHERE lease IS NOT NULL AND visible_at > ?),
+       (SELECT count(*) FROM kv_dlq)"""
+
+_LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
+
+LIST_DLQ = f"""
+SELECT {_LETTER} FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT ? OFFSET ?"""
+
+GET_DLQ = f"SELECT {_LETTER} FROM kv_dlq WHERE id = ?"
+
+REQUEUE = """
+INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
+                      backoff_schedule, keys_if_undelivered, created_at)
+SELECT ?, value, ?, ?, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?
+FROM kv_dlq WHERE id = ?"""
+
+DELETE_DLQ = "DELETE FROM kv_dlq WHERE id = ?"
+
+PURGE_DLQ = "DELETE FROM kv_dlq"

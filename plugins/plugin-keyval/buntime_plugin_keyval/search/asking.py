@@ -1,0 +1,259 @@
+"""The SQL of a search, and what can be asked of one."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from buntime_database import Statement, Value
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.describe import describe
+
+from buntime_plugin_keyval.search.indexes import Index
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.selection import Condition
+from buntime_plugin_keyval.storage.statements import ENTRY_MEMBERS, LIVE
+from buntime_plugin_keyval.where import Where
+
+DEFAULT_MARKS = ("<mark>", "</mark>")
+DEFAULT_SNIPPET_WORDS = 16
+MAX_SNIPPET_WORDS = 64
+EVERYTHING = -1
+"""The limit that is none."""
+
+FEW = 64
+"""Matches below which a search is a small read."""
+
+# Without a filter a search need not look at the entries before it knows the best hits: what has
+# expired is little, since the sweeper removes it.
+_NOT_EXPIRED = "doc_key NOT IN (SELECT key FROM kv_entries WHERE expires_at <= ?)"
+
+
+class SearchOptions(NamedTuple):
+    """How to search, and what to give back."""
+
+    limit: int
+    offset: int = 0
+    reverse: bool = False
+    where: Where | None = None
+    start: bytes | None = None
+    end: bytes | None = None
+    weights: Mapping[str, float] = MappingProxyType({})
+    """How much a hit in a field counts; 1 for those that are not named."""
+    highlight: tuple[str, str] | None = None
+    """Texts around each hit in `highlight`, which then goes with each entry."""
+    snippet_words: int | None = None
+    """Length of the extracts in `snippet`, which then go with each entry."""
+
+
+class SearchPage(NamedTuple):
+    """What was found, up to the limit."""
+
+    entries: str
+    """The inside of a JSON array."""
+    has_more: bool
+
+
+def parse_weights(raw: object) -> dict[str, float]:
+    """Weights by field. Raises `InvalidInput`."""
+    if raw is None:
+        return {}
+    if not isinstance(raw, Mapping):
+        raise InvalidInput(f"weights must be an object, received {describe(raw)}")
+    weights = {}
+    for field, weight in raw.items():
+        number = math.nan
+        if isinstance(weight, (int, float)) and not isinstance(weight, bool):
+            try:
+                number = float(weight)
+            except OverflowError:
+                number = math.inf
+        if not 0 <= number < math.inf:
+            raise InvalidInput(
+                f"weights.{field} must be a number that is not negative, received "
+                f"{describe(weight)}"
+            )
+        weights[str(field)] = number
+    return weights
+
+
+def parse_marks(raw: object) -> tuple[str, str] | None:
+    """The texts around a hit: `true` for the usual ones, or a pair. Raises `InvalidInput`."""
+    if raw is None or raw is False:
+        return None
+    if raw is True:
+        return DEFAULT_MARKS
+    if isinstance(raw, (list, tuple)) and len(raw) == 2:
+        before, after = raw
+        if isinstance(before, str) and isinstance(after, str):
+            return before, after
+    raise InvalidInput(f"highlight must be true or a pair of texts, received {describe(raw)}")
+
+
+def parse_snippet(raw: object) -> int | None:
+    """The words of an extract: `true` for the usual number. Raises `InvalidInput`."""
+    if raw is None or raw is False:
+        return None
+    if raw is True:
+        return DEFAULT_SNIPPET_WORDS
+    if isinstance(raw, int) and 1 <= raw <= MAX_SNIPPET_WORDS:
+        return raw
+    raise InvalidInput(
+        f"snippet must be true or a number of words up to {MAX_SNIPPET_WORDS}, received "
+        f"{describe(raw)}"
+    )
+
+
+def page_statement(
+    index: Index, match: str, options: SearchOptions, condition: Condition, now_ms: int
+) -> Statement:
+    """One row: the entries that were found, as the inside of a JSON array, and whether more were.
+
+    One row, since a thread that reads many rows asks for the interpreter's lock as often.
+    Raises `InvalidInput` for the weight of an unknown field.
+    """
+    hits = _hits(index, options, condition)
+    found, found_args = _found(index, match, options, "entry")
+    sql = f"""
+{hits}
+SELECT coalesce(group_concat(entry, ','), ''), (SELECT count(*) FROM hits) > ?
+FROM ({found} LIMIT ?)"""
+    # One more than is wanted says whether there are more.
+    one_more = options._replace(limit=options.limit + 1)
+    args = _hits_args(index, match, one_more, condition, now_ms)
+    if options.limit == EVERYTHING:
+        args = _hits_args(index, match, options, condition, now_ms)
+        return Statement(sql, (*args, 1 << 62, *found_args, EVERYTHING))
+    return Statement(sql, (*args, options.limit, *found_args, options.limit))
+
+
+def count_statement(index: Index, match: str) -> Statement:
+    """How many entries match, as far as `FEW`: for one word a bounded read."""
+    table = index.table
+    sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?)"
+    return Statement(sql, (match, FEW))
+
+
+def few_statement(index: Index, match: str, options: SearchOptions, now_ms: int) -> Statement:
+    """A row for each entry, and for one more than the limit, where few match.
+
+    What takes the least for few is not what takes the least for many. Raises `InvalidInput` for
+    the weight of an unknown field.
+    """
+    entry, _ = _entry(index, options)
+    order = "DESC" if options.reverse else "ASC"
+    sql = f"""
+SELECT {entry} FROM {index.table}
+CROSS JOIN kv_docs ON doc = {index.table}.rowid CROSS JOIN kv_entries ON key = doc_key
+WHERE {index.table} MATCH ? AND doc_key >= ? AND doc_key < ? AND {LIVE}
+ORDER BY bm25({_score_args(index, options)}) {order}, doc_key {order} LIMIT ? OFFSET ?"""
+    one_more = options.limit if options.limit == EVERYTHING else options.limit + 1
+    args: list[Value] = [match, *_narrowed(index.keys, options), now_ms]
+    return Statement(sql, (*args, *_weights(index, options), one_more, options.offset))
+
+
+def rows_statement(
+    index: Index, match: str, options: SearchOptions, condition: Condition, now_ms: int
+) -> Statement:
+    """A row for each entry: its JSON text, and its value for a condition to be looked at again.
+
+    Raises `InvalidInput` for the weight of an unknown field.
+    """
+    found, found_args = _found(index, match, options, "entry, value")
+    args = _hits_args(index, match, options, condition, now_ms)
+    return Statement(f"{_hits(index, options, condition)} {found}", (*args, *found_args))
+
+
+def _hits(index: Index, options: SearchOptions, condition: Condition) -> str:
+    """The keys of the best hits. Everything that decides what is a hit comes before the limit."""
+    table = index.table
+    joined, alive = "", _NOT_EXPIRED
+    if options.where is not None:
+        joined, alive = "JOIN kv_entries ON key = doc_key", f"{LIVE} AND {condition.sql}"
+    return f"""
+WITH hits AS MATERIALIZED (
+  SELECT {table}.rowid AS hit, doc_key, bm25({_score_args(index, options)}) AS score
+  FROM {table} JOIN kv_docs ON doc = {table}.rowid {joined}
+  WHERE {table} MATCH ? AND doc_key >= ? AND doc_key < ? AND {alive}
+  ORDER BY {_order(options)} LIMIT ? OFFSET ?)"""
+
+
+def _hits_args(
+    index: Index, match: str, options: SearchOptions, condition: Condition, now_ms: int
+) -> tuple[Value, ...]:
+    return (
+        *_weights(index, options),
+        match,
+        *_narrowed(index.keys, options),
+        now_ms,
+        *condition.args,
+        options.limit,
+        options.offset,
+    )
+
+
+def _found(
+    index: Index, match: str, options: SearchOptions, columns: str
+) -> tuple[str, list[Value]]:
+    """What belongs to the hits, in their order. Only these entries are put together."""
+    entry, args = _entry(index, options)
+    again = ""
+    if options.highlight is not None or options.snippet_words is not None:
+        # What shows hits in their texts needs the query once more.
+        again = f"JOIN {index.table} ON {index.table}.rowid = hit AND {index.table} MATCH ?"
+        args.append(match)
+    # CROSS: in the order of the hits, however many the planner takes them for.
+    sql = f"""
+SELECT {columns.replace("entry", f"{entry} AS entry")}
+FROM hits CROSS JOIN kv_entries ON key = doc_key {again} ORDER BY {_order(options)}"""
+    return sql, args
+
+
+def _order(options: SearchOptions) -> str:
+    return "score DESC, doc_key DESC" if options.reverse else "score, doc_key"
+
+
+def _score_args(index: Index, options: SearchOptions) -> str:
+    weights = "?" * len(index.options.fields) if options.weights else ""
+    return ", ".join([index.table, *weights])
+
+
+def _narrowed(keys: KeyRange, options: SearchOptions) -> KeyRange:
+    if options.start is not None:
+        keys = keys.from_key(options.start)
+    if options.end is not None:
+        keys = keys.before(options.end)
+    return keys
+
+
+def _weights(index: Index, options: SearchOptions) -> list[float]:
+    fields = index.options.fields
+    if not options.weights:
+        return []
+    for field in options.weights:
+        if field not in fields:
+            raise InvalidInput(f"weights.{field}: the index has no such field")
+    return [options.weights.get(field, 1.0) for field in fields]
+
+
+def _entry(index: Index, options: SearchOptions) -> tuple[str, list[Value]]:
+    """SQL for a result, with its arguments: the entry and what was asked for beside it."""
+    members = [ENTRY_MEMBERS]
+    args: list[Value] = []
+    fields = list(enumerate(index.options.fields))
+    if options.highlight is not None:
+        pairs = ", ".join(f"?, highlight({index.table}, {number}, ?, ?)" for number, _ in fields)
+        members.append(f"""',"highlight":' || json_object({pairs})""")
+        args += [arg for _, field in fields for arg in (field, *options.highlight)]
+    if options.snippet_words is not None:
+        before, after = options.highlight or ("", "")
+        pairs = ", ".join(
+            f"?, snippet({index.table}, {number}, ?, ?, '…', ?)" for number, _ in fields
+        )
+        members.append(f"""',"snippet":' || json_object({pairs})""")
+        args += [
+            arg for _, field in fields for arg in (field, before, after, options.snippet_words)
+        ]
+    return " || ".join([*members, "'}'"]), args

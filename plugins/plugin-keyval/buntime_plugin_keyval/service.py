@@ -1,0 +1,92 @@
+"""Everything that the routes and the in-process API of one store share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from buntime_plugin_keyval.config import KeyValConfig
+from buntime_plugin_keyval.metrics.saving import MetricsSaver
+from buntime_plugin_keyval.queue.dispatcher import Dispatcher
+from buntime_plugin_keyval.queue.queue import Queue
+from buntime_plugin_keyval.search.search import Search
+from buntime_plugin_keyval.store import Store
+from buntime_plugin_keyval.sweeper import Sweeper
+from buntime_plugin_keyval.watch.hub import WatchHub
+
+
+@dataclass(frozen=True)
+class KeyValService:
+    """The parts of a running key-value plugin."""
+
+    config: KeyValConfig
+    store: Store
+    search: Search
+    queue: Queue
+    dispatcher: Dispatcher
+    watches: WatchHub
+    sweeper: Sweeper
+    metrics_saver: MetricsSaver | None
+    """Only where metrics are to survive restarts."""
+
+    def start(self) -> None:
+        """Start the background tasks."""
+        self.sweeper.start()
+        self.dispatcher.start()
+        self.search.start()
+        if self.metrics_saver is not None:
+            self.metrics_saver.start()
+
+    async def end_streams(self) -> None:
+        """Let every watcher and listener end, so that their connections do."""
+        await self.watches.close()
+        await self.dispatcher.close()
+
+    async def close(self) -> None:
+        """End the streams, stop the background tasks, finish what was accepted. Idempotent."""
+        await self.end_streams()
+        await self.sweeper.stop()
+        await self.search.stop()
+        if self.metrics_saver is not None:
+            await self.metrics_saver.stop()
+        await self.store.close()
+
+
+def make_service(config: KeyValConfig, store: Store) -> KeyValService:
+    """Put the parts together; nothing runs before `start`."""
+    queue = Queue(store, lease_ms=config.queue.lock_duration_ms)
+    saver = None
+    if config.metrics.persistent:
+        saver = MetricsSaver(
+            store.adapter,
+            store.recorder,
+            interval_ms=config.metrics.flush_interval_ms,
+            clock=store.clock,
+            logger=store.logger,
+        )
+    return KeyValService(
+        config=config,
+        store=store,
+        search=Search(store),
+        queue=queue,
+        dispatcher=Dispatcher(
+            queue,
+            clock=store.clock,
+            sweep_ms=config.queue.cleanup_interval_ms,
+            foreign_poll_ms=config.foreign_poll_ms,
+            max_listeners=config.queue.max_listeners,
+            logger=store.logger,
+        ),
+        watches=WatchHub(
+            store,
+            max_watchers=config.watch.max_watchers,
+            foreign_poll_ms=config.foreign_poll_ms,
+            logger=store.logger,
+        ),
+        metrics_saver=saver,
+        sweeper=Sweeper(
+            store,
+            interval_ms=config.cleanup_interval_ms,
+            retention=config.retention,
+            logger=store.logger,
+        ),
+    )

@@ -1,0 +1,32 @@
+"""Reading and trimming the change log."""
+
+from __future__ import annotations
+
+from buntime_database import Adapter, Statement
+
+from buntime_plugin_keyval.changes import Change
+from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.ranges import KeyRange
+
+
+async def read_changes(
+    adapter: Adapter, after: int, *, limit: int, keys: KeyRange | None = None
+) -> list[Change]:
+    """Changes with `seq > after`, oldest first, at most `limit`; values are not in the log."""
+    if keys is None:
+        rows = await adapter.query(sql.CHANGES, (after, limit))
+    else:
+        rows = await adapter.query(sql.CHANGES_OF_PREFIX, (after, *keys, limit))
+    return [Change(*row) for row in rows]  # type: ignore[arg-type] # columns as the schema says
+
+
+async def change_bounds(adapter: Adapter) -> tuple[int, int]:
+    """The oldest and the newest `seq` in the log; zeros while it is empty."""
+    ((oldest, newest),) = await adapter.query(sql.CHANGE_BOUNDS, point=True)
+    return oldest, newest  # type: ignore[return-value] # integers
+
+
+async def trim_changes(adapter: Adapter, *, keep: int, since_ms: int, limit: int) -> int:
+    """Remove changes beyond the newest `keep` and from before `since_ms`, `limit` at a time."""
+    (result,) = await adapter.batch([Statement(sql.TRIM_CHANGES, (limit, keep, since_ms))])
+    return result.rowcount

@@ -1,0 +1,153 @@
+"""Reading entries. Nothing here writes, and nothing returns what has expired."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Adapter, Value
+from buntime_keyval.wire import decode_key, key_to_json
+
+from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.entry_json import entry_json
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.rechecked import matching_rows
+from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition, Selection
+
+VARIABLE_LIMIT = 1024
+"""Keys that one statement takes as variables; engines stop somewhere above 32,000."""
+
+
+class Row(NamedTuple):
+    """A live entry: canonical JSON text, versionstamp, expiry in epoch milliseconds."""
+
+    value: str
+    versionstamp: str
+    expires_at: int | None
+
+
+class EntryPage(NamedTuple):
+    """Entries as the inside of a JSON array, the key of the last one, and whether more follow."""
+
+    entries: str
+    last: bytes | None
+    has_more: bool
+
+
+async def get(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str, str] | None:
+    """Value and versionstamp of a live key."""
+    rows = await adapter.query(sql.GET, (key, now_ms), point=True)
+    return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
+
+
+async def get_many(
+    adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
+) -> dict[bytes, Row]:
+    """The live ones of the keys; `fresh` for what a decision rests on."""
+    wanted = list(dict.fromkeys(keys))
+    if not wanted:
+        return {}
+    args: list[Value] = [*wanted]
+    if len(wanted) <= VARIABLE_LIMIT:
+        args += [wanted[-1]] * (_round_up(len(wanted)) - len(wanted))
+        placeholders = ",".join("?" * len(args))
+    else:
+        args = [msgspec.json.encode([key.hex() for key in wanted]).decode()]
+        placeholders = sql.KEYS_OF_JSON
+    rows = await adapter.query(
+        sql.GET_MANY % placeholders,
+        (*args, now_ms),
+        point=len(wanted) <= POINT_LIMIT,
+        fresh=fresh,
+    )
+    return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as the schema says
+
+
+async def list_rows(
+    adapter: Adapter, selection: Selection, now_ms: int, *, fresh: bool = False
+) -> list[tuple[bytes, str, str]]:
+    """Key, value and versionstamp of the selected entries; `fresh` for what a decision rests on."""
+    if selection.condition.recheck is not None:
+        return [row async for row in matching_rows(adapter, selection, now_ms, fresh=fresh)]
+    statement = sql.LIST.format(order=selection.order, where=selection.condition.sql)
+    args = selection.args(now_ms)
+    # Columns are what the schema says.
+    return await adapter.query(statement, args, point=selection.is_bounded(), fresh=fresh)  # type: ignore[return-value]
+
+
+async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
+    """The selected entries as the inside of a JSON array."""
+    if selection.condition.recheck is not None:
+        return _join(await list_rows(adapter, selection, now_ms))
+    statement = sql.LIST_JSON.format(
+        entry=sql.ENTRY_JSON, order=selection.order, where=selection.condition.sql
+    )
+    ((entries,),) = await adapter.query(
+        statement, selection.args(now_ms), point=selection.is_bounded()
+    )
+    return entries  # type: ignore[return-value] # group_concat of text
+
+
+async def page_json(adapter: Adapter, selection: Selection, now_ms: int) -> EntryPage:
+    """A page of the selected entries."""
+    if selection.condition.recheck is not None:
+        one_more = selection._replace(limit=selection.limit + 1)
+        rows = await list_rows(adapter, one_more, now_ms)
+        page = rows[: selection.limit]
+        has_more = len(rows) > selection.limit
+        return EntryPage(_join(page), page[-1][0] if has_more else None, has_more)
+    statement = sql.PAGE_JSON.format(
+        entry=sql.ENTRY_JSON,
+        order=selection.order,
+        where=selection.condition.sql,
+        last="min" if selection.reverse else "max",
+    )
+    point = selection.is_bounded()
+    ((entries, last, count),) = await adapter.query(statement, selection.args(now_ms), point=point)
+    if not isinstance(last, bytes) or count != selection.limit:
+        return EntryPage(entries, None, has_more=False)  # type: ignore[arg-type] # text
+    has_more = await _any(adapter, selection.behind(last), now_ms)
+    return EntryPage(entries, last, has_more)  # type: ignore[arg-type] # text
+
+
+async def count(adapter: Adapter, keys: KeyRange, condition: Condition, now_ms: int) -> int:
+    """Number of live entries in the range that meet the condition."""
+    if condition.recheck is not None:
+        selection = Selection(keys, sys.maxsize, condition=condition)
+        return len([1 async for _ in matching_rows(adapter, selection, now_ms)])
+    if condition is EVERYTHING:
+        ((number,),) = await adapter.query(sql.COUNT_ALL, (*keys, now_ms, *keys))
+    else:
+        statement = sql.COUNT.format(where=condition.sql)
+        ((number,),) = await adapter.query(statement, (*keys, now_ms, *condition.args))
+    return number  # type: ignore[return-value] # count(*)
+
+
+async def next_expiry(adapter: Adapter) -> int | None:
+    """When the first of all entries expires, in epoch milliseconds; it may be in the past."""
+    ((expires_at,),) = await adapter.query(sql.NEXT_EXPIRY, point=True)
+    return expires_at  # type: ignore[return-value] # an integer or NULL
+
+
+async def is_small(adapter: Adapter, keys: KeyRange) -> bool:
+    """Whether the range holds few rows, live or not."""
+    ((number,),) = await adapter.query(sql.COUNT_UP_TO, (*keys, POINT_LIMIT), point=True)
+    return isinstance(number, int) and number < POINT_LIMIT
+
+
+async def _any(adapter: Adapter, selection: Selection, now_ms: int) -> bool:
+    statement = sql.ANY_IN_RANGE.format(where=selection.condition.sql)
+    args = (*selection.keys, now_ms, *selection.condition.args)
+    ((found,),) = await adapter.query(statement, args, point=selection.is_bounded())
+    return bool(found)
+
+
+def _join(rows: Iterable[tuple[bytes, str, str]]) -> str:
+    return ",".join(entry_json(key_to_json(decode_key(key)), *rest) for key, *rest in rows)
+
+
+def _round_up(number: int) -> int:
+    """The next power of two: few distinct statements, so that they stay prepared."""
+    return 1 << (number - 1).bit_length()

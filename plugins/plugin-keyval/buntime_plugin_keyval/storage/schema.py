@@ -1,0 +1,81 @@
+"""Numbered migrations: forward only, each one transaction, safe when two processes start."""
+
+from __future__ import annotations
+
+from importlib import resources
+from typing import NamedTuple
+
+from buntime_database import Adapter, DatabaseError, Guard, GuardFailed, Statement
+
+_CREATE_LEDGER = """
+CREATE TABLE IF NOT EXISTS kv_migrations (
+  version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL
+)"""
+_APPLIED = "SELECT coalesce(max(version), 0) FROM kv_migrations"
+_RECORD = "INSERT INTO kv_migrations (version, name, applied_at) VALUES (?, ?, ?)"
+_NOT_YET = "(SELECT coalesce(max(version), 0) FROM kv_migrations) = ?"
+
+
+class SchemaTooNew(DatabaseError):
+    """A newer version of the plugin wrote this database."""
+
+
+class Migration(NamedTuple):
+    """One step of the schema: its number, its name, its statements."""
+
+    version: int
+    name: str
+    statements: tuple[str, ...]
+
+
+def load_migrations() -> list[Migration]:
+    """The migrations that ship with the plugin, in order."""
+    folder = resources.files(__package__) / "migrations"
+    migrations = []
+    for file in sorted(folder.iterdir(), key=lambda file: file.name):
+        if file.name.endswith(".sql"):
+            number, _, name = file.name.removesuffix(".sql").partition("_")
+            statements = tuple(
+                statement.strip()
+                for statement in file.read_text(encoding="utf-8").split("\n\n")
+                if statement.strip()
+            )
+            migrations.append(Migration(int(number), name, statements))
+    return migrations
+
+
+async def migrate(adapter: Adapter, now_ms: int) -> int:
+    """Bring the database to the newest schema and return its version.
+
+    Raises `SchemaTooNew` for a database from the future, `DatabaseError` when a step fails; a
+    failed step leaves nothing behind.
+    """
+    await adapter.batch([Statement(_CREATE_LEDGER)])
+    migrations = load_migrations()
+    newest = migrations[-1].version
+    applied = await _applied(adapter)
+    if applied > newest:
+        raise SchemaTooNew(
+            f"the database has schema version {applied}, this plugin knows only {newest}: "
+            "use a newer plugin"
+        )
+    for migration in migrations:
+        if migration.version <= applied:
+            continue
+        try:
+            await adapter.batch(
+                [
+                    Guard(_NOT_YET, (migration.version - 1,)),
+                    *(Statement(statement) for statement in migration.statements),
+                    Statement(_RECORD, (migration.version, migration.name, now_ms)),
+                ]
+            )
+        except GuardFailed:
+            if await _applied(adapter) < migration.version:  # else another process was faster
+                raise
+    return newest
+
+
+async def _applied(adapter: Adapter) -> int:
+    ((version,),) = await adapter.query(_APPLIED, fresh=True)
+    return version if isinstance(version, int) else 0

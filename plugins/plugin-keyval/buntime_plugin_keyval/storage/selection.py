@@ -1,0 +1,52 @@
+"""Which entries a statement is about."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Literal, NamedTuple
+
+from buntime_database import Value
+
+from buntime_plugin_keyval.storage.ranges import KeyRange
+
+POINT_LIMIT = 128
+"""Rows that a read may touch and still count as bounded, so run on the event loop."""
+
+
+class Condition(NamedTuple):
+    """A compiled filter: SQL with its arguments."""
+
+    sql: str = "TRUE"
+    args: Sequence[Value] = ()
+    recheck: Callable[[str], bool] | None = None
+    """Decides for a value that the SQL let through; None where the SQL decides alone."""
+
+
+EVERYTHING = Condition()
+
+
+class Selection(NamedTuple):
+    """Which entries to read, and in which order."""
+
+    keys: KeyRange
+    limit: int
+    reverse: bool = False
+    condition: Condition = EVERYTHING
+
+    @property
+    def order(self) -> Literal["ASC", "DESC"]:
+        """The order as SQL says it."""
+        return "DESC" if self.reverse else "ASC"
+
+    def is_bounded(self) -> bool:
+        """Whether few rows are touched, whatever the store holds."""
+        return self.limit <= POINT_LIMIT and self.condition is EVERYTHING
+
+    def args(self, now_ms: int) -> tuple[Value, ...]:
+        """Arguments of the statements that list."""
+        return (*self.keys, now_ms, *self.condition.args, self.limit)
+
+    def behind(self, key: bytes) -> Selection:
+        """What follows a key in this order."""
+        keys = self.keys.before(key) if self.reverse else self.keys.after(key)
+        return self._replace(keys=keys)

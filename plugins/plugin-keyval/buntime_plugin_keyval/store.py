@@ -1,0 +1,264 @@
+"""The store: every operation on encoded keys and canonical values, for HTTP and Python alike.
+
+`kv.py` puts Python values on top of it, `http/` JSON bodies. Both check their input; the store
+takes it as correct.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import sys
+from collections.abc import Callable, Sequence
+from time import perf_counter
+from typing import TypeVar
+
+import msgspec
+from buntime_database import Adapter, DatabaseError
+from buntime_keyval.wire import InvalidInput, decode_key
+
+from buntime_plugin_keyval import writes
+from buntime_plugin_keyval.changes import Change, Subscriber
+from buntime_plugin_keyval.clock import Clock, Stamps, new_versionstamp, system_clock
+from buntime_plugin_keyval.commit import Committer
+from buntime_plugin_keyval.decisions import Write
+from buntime_plugin_keyval.metrics.recorder import Recorder, measured
+from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
+from buntime_plugin_keyval.storage import changelog, reads
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
+from buntime_plugin_keyval.storage.reads import EntryPage, Row
+from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition, Selection
+from buntime_plugin_keyval.where import Where, compile_where, matches
+from buntime_plugin_keyval.writes import Committed
+
+T = TypeVar("T")
+
+
+class Store:
+    """One key-value store in one database."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        *,
+        logger: logging.Logger,
+        clock: Clock = system_clock,
+        stamps: Stamps = new_versionstamp,
+    ) -> None:
+        self.adapter = adapter
+        self.clock = clock
+        self.logger = logger
+        self.recorder = Recorder()
+        """What was measured of the operations below."""
+        self._committer = Committer(adapter, clock=clock, stamps=stamps, logger=logger)
+        self._expiring: Callable[[int], None] = lambda _: None
+        self._enqueued: Callable[[], None] = lambda: None
+
+    @measured("get")
+    async def get(self, key: bytes) -> tuple[str, str] | None:
+        """Value and versionstamp of a key, or None."""
+        return await reads.get(self.adapter, key, self.clock())
+
+    @measured("get")
+    async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
+        """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
+        return await reads.get_many(self.adapter, keys, self.clock(), fresh=fresh)
+
+    @measured("list")
+    async def list_rows(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, where: Where | None = None
+    ) -> list[tuple[bytes, str, str]]:
+        """Key, value and versionstamp of the entries in a range."""
+        now_ms = self.clock()
+        selection = Selection(keys, limit, reverse, self.condition(where, now_ms))
+        return await reads.list_rows(self.adapter, selection, now_ms)
+
+    @measured("list")
+    async def list_json(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, where: Where | None = None
+    ) -> str:
+        """The entries in a range as the inside of a JSON array."""
+        now_ms = self.clock()
+        selection = Selection(keys, limit, reverse, self.condition(where, now_ms))
+        return await reads.list_json(self.adapter, selection, now_ms)
+
+    @measured("paginate")
+    async def page_json(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+    ) -> EntryPage:
+        """The page of the entries in a range that starts at the cursor."""
+        now_ms = self.clock()
+        keys = continue_at(keys, cursor, reverse=reverse)
+        selection = Selection(keys, limit, reverse, self.condition(where, now_ms))
+        return await reads.page_json(self.adapter, selection, now_ms)
+
+    @measured("count")
+    async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
+        """Number of entries in a range."""
+        now_ms = self.clock()
+        return await reads.count(self.adapter, keys, self.condition(where, now_ms), now_ms)
+
+    @measured("set")
+    async def set(self, key: bytes, key_json: str, value: str, expires_in: int | None) -> str:
+        """Store a value; the new versionstamp."""
+        write = writes.set_value(key, key_json, value, expires_in)
+        versionstamp = await self._committer.commit(write)
+        if expires_in is not None:
+            self._expiring(self.clock() + expires_in)
+        return versionstamp
+
+    async def delete(
+        self, keys: Sequence[bytes], *, exact: bool, where: Where | None = None
+    ) -> int:
+        """Delete keys, with all that extend them unless `exact`; the number of entries deleted.
+
+        All of it is one commit, and an entry that several keys name counts once.
+        """
+        ranges = [single(key) if exact else subtree(key) for key in keys]
+        return await self.delete_ranges(ranges, where=where)
+
+    @measured("delete")
+    async def delete_ranges(self, ranges: Sequence[KeyRange], *, where: Where | None = None) -> int:
+        """Delete what is in the ranges; the number of entries deleted."""
+        now_ms = self.clock()
+        condition = self.condition(where, now_ms)
+        if condition.recheck is not None:
+            # What SQL cannot decide is read, and removed unless it changed in between.
+            selections = [Selection(keys, sys.maxsize, condition=condition) for keys in ranges]
+            found = {
+                key: versionstamp
+                for selection in selections
+                for key, _, versionstamp in await reads.list_rows(
+                    self.adapter, selection, now_ms, fresh=True
+                )
+            }
+            return await self._committer.commit(writes.remove_rows(list(found.items())))
+        bounded = len(ranges) == 1 and await reads.is_small(self.adapter, ranges[0])
+        return await self._committer.commit(
+            writes.remove(ranges, condition=condition, bounded=bounded)
+        )
+
+    @measured("atomic_commit")
+    async def commit(
+        self,
+        checks: Sequence[Check],
+        mutations: Sequence[Mutation | NewMessage],
+        also_read: Sequence[bytes] = (),
+    ) -> Committed | None:
+        """Apply the mutations if the checks hold; None if they do not.
+
+        The result holds the rows of `also_read` as they were just before.
+        """
+        committed = await self._committer.commit(writes.commit(checks, mutations, also_read))
+        if committed is not None:
+            changed = [m for m in mutations if isinstance(m, Mutation)]
+            if lives := [m.expires_in for m in changed if m.expires_in is not None]:
+                self._expiring(self.clock() + min(lives))
+            if len(changed) < len(mutations):
+                self._enqueued()
+        return committed
+
+    async def expire(self, limit: int) -> int:
+        """Remove at most `limit` expired entries; their number. Measured only if it fails."""
+        started = perf_counter()
+        try:
+            return await self._committer.commit(writes.expire(limit))
+        except DatabaseError:
+            self.recorder.record("cleanup", perf_counter() - started, failed=True)
+            raise
+
+    async def changes(
+        self, after: int, *, limit: int, keys: KeyRange | None = None
+    ) -> list[Change]:
+        """Changes behind a place in the log, oldest first."""
+        return await changelog.read_changes(self.adapter, after, limit=limit, keys=keys)
+
+    async def change_bounds(self) -> tuple[int, int]:
+        """The oldest and the newest place in the log; zeros while it is empty."""
+        return await changelog.change_bounds(self.adapter)
+
+    async def current(self, changes: Sequence[Change]) -> list[Change]:
+        """The changes with what their keys hold now instead of what they held then."""
+        rows = await self.get_many([change.key for change in changes])
+        current = []
+        for change in changes:
+            row = rows.get(change.key)
+            if row is None:
+                current.append(change._replace(operation="delete", value=None))
+            else:
+                current.append(
+                    change._replace(operation="set", value=row.value, versionstamp=row.versionstamp)
+                )
+        return current
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Hand every commit's changes to `subscriber`; returns what ends that."""
+        return self._committer.subscribe(subscriber)
+
+    def on_expiry(self, listener: Callable[[int], None]) -> None:
+        """Tell `listener` when an entry that was just written expires (epoch milliseconds)."""
+        self._expiring = listener
+
+    def on_enqueue(self, listener: Callable[[], None]) -> None:
+        """Tell `listener` when a commit of mutations brought messages."""
+        self._enqueued = listener
+
+    async def write(self, write: Write[T]) -> T:
+        """Commit a write of another kind, for parts of the plugin with decisions of their own."""
+        return await self._committer.commit(write)
+
+    async def close(self) -> None:
+        """Let every accepted write finish. The adapter stays open: it is not ours."""
+        await self._committer.close()
+
+    def condition(self, where: Where | None, now_ms: int) -> Condition:
+        """A filter as SQL for this store's database."""
+        if where is None:
+            return EVERYTHING
+        casefold = self.adapter.capabilities.casefold_function
+        compiled = compile_where(where, column="value", now_ms=now_ms, casefold=casefold)
+        if compiled.exact:
+            return Condition(compiled.sql, compiled.args)
+
+        def recheck(value: str) -> bool:
+            return matches(where, msgspec.json.decode(value), now_ms=now_ms)
+
+        return Condition(compiled.sql, compiled.args, recheck)
+
+
+def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None = None) -> KeyRange:
+    """Descendants of a prefix, from `start` inclusive to `end` exclusive."""
+    keys = descendants(prefix)
+    if start is not None:
+        keys = keys.from_key(start)
+    if end is not None:
+        keys = keys.before(end)
+    return keys
+
+
+def make_cursor(key: bytes) -> str:
+    """The cursor of the page behind a key."""
+    return base64.b64encode(key).decode("ascii")
+
+
+def continue_at(keys: KeyRange, cursor: str | None, *, reverse: bool) -> KeyRange:
+    """The part of a range that the cursor leaves to read. Raises `InvalidInput`.
+
+    Accepts what URLs make of base64: its URL-safe alphabet, missing padding, blanks for `+`.
+    """
+    if not cursor:
+        return keys
+    text = cursor.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+        decode_key(key)
+    except (binascii.Error, ValueError):
+        raise InvalidInput("Invalid cursor") from None
+    return keys.before(key) if reverse else keys.after(key)

@@ -1,0 +1,102 @@
+"""Removing what has expired, and what the change log need not keep.
+
+One task sleeps until the next entry expires. It is woken earlier only by a commit that brings an
+entry which expires before that, so an idle store costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from typing import NamedTuple
+
+from buntime_database import DatabaseError
+from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
+
+from buntime_plugin_keyval.storage import changelog, reads
+from buntime_plugin_keyval.store import Store
+
+BATCH = 500
+"""Rows that one commit removes, so that other writes find room between two of them."""
+
+RETRY_MS = 1000
+"""Pause after the database failed."""
+
+
+class Retention(NamedTuple):
+    """How much of the change log is kept; the newest change always is."""
+
+    changes: int = 100_000
+    age_ms: int = 24 * 60 * 60 * 1000
+
+
+class Sweeper:
+    """A background task; `start` and `stop` may each be called twice."""
+
+    def __init__(
+        self, store: Store, *, interval_ms: int, retention: Retention, logger: logging.Logger
+    ) -> None:
+        """`interval_ms` is the longest sleep: entries of other processes are found after it."""
+        self._store = store
+        self._interval_ms = interval_ms
+        self._retention = retention
+        self._logger = logger
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._sleeps_until_ms = 0
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        if self._task is None:
+            self._store.on_expiry(self._entry_expires_at)
+            self._task = asyncio.create_task(self._run(), name="keyval-sweeper")
+
+    async def stop(self) -> None:
+        """Stop sweeping. A commit that was submitted is finished by the store."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _entry_expires_at(self, expires_at_ms: int) -> None:
+        if expires_at_ms < self._sleeps_until_ms:
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            # What is written during the sweep may be missed by it, and asks for another one.
+            self._sleeps_until_ms = MAX_TIMESTAMP_MS
+            try:
+                pause_ms = await self._sweep()
+            except DatabaseError as error:
+                self._logger.warning("Expired entries could not be removed: %s", error)
+                pause_ms = RETRY_MS
+            self._sleeps_until_ms = self._store.clock() + pause_ms
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_ms / 1000):
+                    await self._wake.wait()
+
+    async def _sweep(self) -> int:
+        """Remove what has expired; milliseconds until there may be more to do."""
+        while await self._store.expire(BATCH) == BATCH:
+            pass
+        await self._trim()
+        expires_at = await reads.next_expiry(self._store.adapter)
+        if expires_at is None:
+            return self._interval_ms
+        # At least a millisecond: a clock that stands still must not make this spin.
+        return max(1, min(expires_at - self._store.clock(), self._interval_ms))
+
+    async def _trim(self) -> None:
+        removed = BATCH
+        while removed == BATCH:
+            removed = await changelog.trim_changes(
+                self._store.adapter,
+                keep=self._retention.changes,
+                since_ms=self._store.clock() - self._retention.age_ms,
+                limit=BATCH,
+            )

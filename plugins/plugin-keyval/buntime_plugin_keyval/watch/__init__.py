@@ -1,0 +1,1 @@
+"""Watching keys and prefixes: commits push changes to whoever waits for them."""

@@ -1,0 +1,75 @@
+"""What a parsed filter is made of. Every node is frozen, so one parsed filter serves many calls."""
+
+from __future__ import annotations
+
+from typing import TypeAlias
+
+import msgspec
+
+INT64_MIN = -(2**63)
+INT64_MAX = 2**63 - 1
+
+
+class InvalidWhere(ValueError):
+    """The filter cannot be understood or is too large; the message tells the client why."""
+
+
+class Now(msgspec.Struct, frozen=True):
+    """The server's time plus an offset in milliseconds, known only when the filter runs."""
+
+    offset: int | float = 0
+
+
+Number: TypeAlias = int | float
+"""An int is exact, whatever its size; a float is a fraction or lies outside 64 bits."""
+
+Scalar: TypeAlias = str | bool | int | float | Now | None
+
+Operand: TypeAlias = Scalar | tuple[Scalar, ...]
+
+Path: TypeAlias = tuple[str | int, ...]
+"""Steps from the root: a member's name, an index, or a negative index that counts from the end."""
+
+
+class Condition(msgspec.Struct, frozen=True):
+    """One operator on one field; `operand` is a tuple for `$in`, `$nin` and `$between`."""
+
+    path: Path
+    operator: str
+    operand: Operand
+
+
+class And(msgspec.Struct, frozen=True):
+    """All members hold. Without members it holds for every value, which is what `{}` means."""
+
+    members: tuple[Where, ...]
+
+
+class Or(msgspec.Struct, frozen=True):
+    """At least one member holds; the parser makes none without members."""
+
+    members: tuple[Where, ...]
+
+
+class Not(msgspec.Struct, frozen=True):
+    """The member is false. Where the member is unknown, so is this: no match."""
+
+    member: Where
+
+
+Where: TypeAlias = Condition | And | Or | Not
+
+
+def normal_number(number: Number) -> Number:
+    """Return an integral float as the equal int where that fits 64 bits.
+
+    JSON has one number type, and stored integral numbers are written without a fraction.
+    """
+    if isinstance(number, float) and number.is_integer() and INT64_MIN <= number <= INT64_MAX:
+        return int(number)
+    return number
+
+
+def resolve(scalar: Scalar, now_ms: int) -> str | bool | int | float | None:
+    """Return the scalar itself, or for `Now` the number that it stands for at `now_ms`."""
+    return normal_number(now_ms + scalar.offset) if isinstance(scalar, Now) else scalar

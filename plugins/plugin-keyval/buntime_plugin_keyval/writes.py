@@ -1,0 +1,129 @@
+"""The writes of the store, each as one decision for the commit path."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from buntime_database import ResultSet
+from buntime_keyval.wire import canonical_text, encode_key, key_to_json
+from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
+
+from buntime_plugin_keyval.decisions import Decision, View, Write
+from buntime_plugin_keyval.mutations import (
+    LISTS,
+    NUMERIC,
+    Check,
+    Mutation,
+    NewMessage,
+    apply_mutation,
+)
+from buntime_plugin_keyval.queue.effects import Enqueue
+from buntime_plugin_keyval.storage.effects import Effect, Expire, Put, Remove
+from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition
+
+
+def set_value(key: bytes, key_json: str, value: str, expires_in: int | None) -> Write[str]:
+    """Store a canonical value under a key; concludes with the versionstamp."""
+
+    def decide(view: View) -> Decision[str]:
+        versionstamp = view.versionstamp
+        expires_at = expiry(view.now_ms, expires_in)
+        return Decision((Put(key, key_json, value, expires_at),), lambda _: versionstamp)
+
+    return Write(decide)
+
+
+def remove(
+    ranges: Sequence[KeyRange], *, condition: Condition = EVERYTHING, bounded: bool
+) -> Write[int]:
+    """Remove what lives in the ranges; concludes with the number of removed entries.
+
+    `bounded` says that few rows are in them.
+    """
+    decision = Decision([Remove(keys, condition) for keys in ranges], _total)
+    return Write(lambda _: decision, whole_ranges=True, bounded=bounded)
+
+
+def remove_rows(rows: Sequence[tuple[bytes, str]]) -> Write[int]:
+    """Remove entries that still have these versionstamps; concludes with their number."""
+    effects = [Remove(single(key), Condition("versionstamp = ?", (stamp,))) for key, stamp in rows]
+    decision = Decision(effects, _total)
+    return Write(lambda _: decision, whole_ranges=True, bounded=len(rows) <= POINT_LIMIT)
+
+
+def expire(limit: int) -> Write[int]:
+    """Remove at most `limit` expired entries; concludes with their number."""
+    decision = Decision((Expire(limit),), _total)
+    return Write(lambda _: decision, whole_ranges=True)
+
+
+def _total(results: Sequence[ResultSet]) -> int:
+    return sum(result.rowcount for result in results)
+
+
+class Committed(NamedTuple):
+    """A commit whose checks held, with the rows that it was asked to read before it."""
+
+    versionstamp: str
+    rows: dict[bytes, Row]
+
+
+def commit(
+    checks: Sequence[Check],
+    mutations: Sequence[Mutation | NewMessage],
+    also_read: Sequence[bytes] = (),
+) -> Write[Committed | None]:
+    """All mutations, in order, if all checks hold; concludes with None if they do not."""
+    targets = [
+        (mutation, None if mutation.has_placeholder() else encode_key(mutation.resolved_key("")))
+        for mutation in mutations
+        if isinstance(mutation, Mutation)
+    ]
+    messages = [mutation for mutation in mutations if isinstance(mutation, NewMessage)]
+    reads = [*also_read, *(check.key for check in checks)]
+    reads += [key for mutation, key in targets if key and mutation.type in (*NUMERIC, *LISTS)]
+
+    def decide(view: View) -> Decision[Committed | None]:
+        rows = {key: row for key in also_read if (row := view.get(key))}
+        for check in checks:
+            row = view.get(check.key)
+            if (row.versionstamp if row else None) != check.versionstamp:
+                return Decision((), lambda _: None)
+        versionstamp = view.versionstamp
+        # What the mutations so far leave under each key: several of one key see each other.
+        effects: dict[bytes, Effect] = {}
+        for mutation, known in targets:
+            key = known or encode_key(mutation.resolved_key(versionstamp))
+            effects[key] = _mutate(mutation, key, effects.get(key), view)
+        committed = Committed(versionstamp, rows)
+        enqueued = [
+            Enqueue(message.id, canonical_text(message.operand, view.now_ms), message.options)
+            for message in messages
+        ]
+        return Decision((*effects.values(), *enqueued), lambda _: committed)
+
+    return Write(decide, reads=reads, bounded=len(mutations) <= POINT_LIMIT)
+
+
+def _mutate(mutation: Mutation, key: bytes, pending: Effect | None, view: View) -> Effect:
+    if mutation.type == "delete":
+        return Remove(single(key))
+    current: Row | Put | None = None
+    if mutation.type != "set":
+        if isinstance(pending, Put):
+            current = pending
+        elif pending is None:
+            current = view.get(key)
+    value = apply_mutation(mutation, current.value if current else None, view.now_ms)
+    expires_at = expiry(view.now_ms, mutation.expires_in)
+    if expires_at is None and current is not None:
+        expires_at = current.expires_at  # a counter keeps the life that it was given
+    return Put(key, key_to_json(mutation.resolved_key(view.versionstamp)), value, expires_at)
+
+
+def expiry(now_ms: int, expires_in: int | None) -> int | None:
+    """When an entry that lives for `expires_in` milliseconds from now expires."""
+    return None if expires_in is None else min(now_ms + expires_in, MAX_TIMESTAMP_MS)

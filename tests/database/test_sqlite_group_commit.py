@@ -1,0 +1,135 @@
+"""Writes share commits, and what runs where."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+
+from buntime_database import Batch, Statement
+from database.support import OpenSqlite, Trace, eventually
+
+INSERT = "INSERT INTO t VALUES (?)"
+
+
+def insert(number: int, *, bounded: bool = False) -> Batch:
+    return Batch([Statement(INSERT, (number,))], bounded)
+
+
+async def test_fifty_writes_at_once_share_one_commit(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    await asyncio.gather(*(adapter.execute(INSERT, (number,)) for number in range(50)))
+    assert trace.count("BEGIN IMMEDIATE") == trace.count("COMMIT") == 1
+    assert trace.count("SAVEPOINT batch") == trace.count("RELEASE batch") == 50
+    assert trace.count("ROLLBACK TO batch") == 0
+    assert trace.count(INSERT) == 50
+    assert await adapter.query("SELECT count(*) FROM t") == [(50,)]
+
+
+async def test_writes_that_arrive_during_a_commit_join_the_next(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    trace.hold["COMMIT"] = threading.Event()
+    first = asyncio.create_task(adapter.execute(INSERT, (0,)))
+    await eventually(lambda: trace.count("COMMIT") == 1, "the first commit")
+    others = [asyncio.create_task(adapter.execute(INSERT, (n,))) for n in range(1, 50)]
+    await asyncio.sleep(0)
+    assert not first.done()
+    assert await adapter.query("SELECT count(*) FROM t", point=True) == [(0,)]
+    trace.hold["COMMIT"].set()
+    await asyncio.gather(first, *others)
+    assert trace.count("COMMIT") == 2
+    assert trace.count("SAVEPOINT batch") == 49
+
+
+async def test_no_write_is_acknowledged_before_its_commit(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    for bounded in (False, True):
+        trace = Trace(adapter)
+        trace.hold["COMMIT"] = threading.Event()
+        writing = asyncio.create_task(adapter.batch_each([insert(1, bounded=bounded)] * 2))
+        await eventually(lambda: "COMMIT" in trace.statements, "the commit")  # noqa: B023
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not writing.done()
+        trace.hold["COMMIT"].set()
+        await writing
+
+
+async def test_a_failed_write_costs_the_others_nothing(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x UNIQUE)")
+    trace = Trace(adapter)
+    await adapter.batch_each([insert(1), insert(1), insert(2)])
+    assert trace.count("COMMIT") == 1
+    assert trace.count("ROLLBACK TO batch") == 1
+    assert await adapter.query("SELECT x FROM t") == [(1,), (2,)]
+
+
+async def test_a_group_is_limited_so_that_the_loop_is_not_held(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    await asyncio.gather(
+        *(adapter.batch_each([insert(n, bounded=True) for n in range(100)]) for _ in range(5))
+    )
+    assert trace.count("COMMIT") == 3
+    assert await adapter.query("SELECT count(*) FROM t") == [(500,)]
+
+
+async def test_bounded_batches_run_on_the_loop_and_commit_in_the_thread(
+    open_sqlite: OpenSqlite,
+) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    await adapter.batch_each([insert(1, bounded=True)])
+    here = threading.get_ident()
+    assert trace.threads["BEGIN IMMEDIATE"] == trace.threads[INSERT] == here
+    assert trace.threads["COMMIT"] != here
+
+
+async def test_other_batches_run_in_the_thread(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    await adapter.batch_each([insert(1), insert(2, bounded=True)])
+    assert threading.get_ident() not in (trace.threads[INSERT], trace.threads["COMMIT"])
+    assert trace.threads[INSERT] == trace.threads["COMMIT"]
+
+
+async def test_in_memory_there_is_no_thread(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite(":memory:")
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    before = threading.active_count()
+    await adapter.batch_each([insert(1), insert(2)])
+    assert set(trace.threads.values()) == {threading.get_ident()}
+    assert threading.active_count() == before
+
+
+async def test_a_point_read_runs_on_the_loop_and_a_scan_does_not(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    before = {thread.name for thread in threading.enumerate()}
+    await adapter.query("SELECT count(*) FROM t", point=True)
+    assert {thread.name for thread in threading.enumerate()} == before
+    await adapter.query("SELECT count(*) FROM t")
+    started = {thread.name for thread in threading.enumerate()} - before
+    assert any(name.startswith("sqlite-reader") for name in started)
+
+
+async def test_nobody_is_told_the_rowid_of_another_ones_insert(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x PRIMARY KEY)")
+    first, second, third = await asyncio.gather(
+        adapter.execute_result("INSERT INTO t VALUES (1)"),
+        adapter.execute_result("INSERT INTO t VALUES (1) ON CONFLICT (x) DO UPDATE SET x = 5"),
+        adapter.execute_result("UPDATE t SET x = 6"),
+    )
+    assert (first.rowcount, first.lastrowid) == (1, 1)
+    assert (second.rowcount, second.lastrowid) == (1, None)
+    assert (third.rowcount, third.lastrowid) == (1, None)

@@ -1,0 +1,85 @@
+"""Reads beside writes, and reads that nobody waits for any more."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import pytest
+from buntime_database import DatabaseClosed, Transaction
+from database.support import OpenSqlite
+
+COUNT = "SELECT count(*) FROM t"
+ENDLESS = (
+    "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c)"
+    " SELECT count(*) FROM c WHERE x < 0"
+)
+LONG = ENDLESS.replace("FROM c)", "FROM c WHERE x < 5000000)")
+
+
+async def test_reads_go_on_during_a_long_write(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    fill = (
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM c WHERE x < 100000)"
+        " INSERT INTO t SELECT x FROM c"
+    )
+    done = False
+
+    async def work(tx: Transaction) -> None:
+        nonlocal done
+        for _ in range(3):
+            await tx.execute(fill)
+        done = True
+
+    writing = asyncio.create_task(adapter.transaction(work))
+    reads = 0
+    while not done:
+        for point in (False, True):
+            assert await adapter.query(COUNT, point=point) == [(0,)]
+        reads += 1
+        await asyncio.sleep(0)
+    await writing
+    assert reads > 1
+    assert await adapter.query(COUNT) == [(300_000,)]
+
+
+async def test_a_cancelled_scan_is_interrupted(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite(readers=1)
+    await adapter.execute("CREATE TABLE t (x)")
+    for _ in range(3):
+        scan = asyncio.create_task(adapter.query(ENDLESS))
+        await asyncio.sleep(0.02)
+        scan.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await scan
+        # There is one thread: this would wait for ever behind the scan.
+        assert await asyncio.wait_for(adapter.query(COUNT), 5) == [(0,)]
+
+
+async def test_scans_run_beside_each_other(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite(readers=2)
+    await adapter.execute("CREATE TABLE t (x)")
+    endless = asyncio.create_task(adapter.query(ENDLESS))
+    await asyncio.sleep(0.02)
+    assert await asyncio.wait_for(adapter.query(COUNT), 5) == [(0,)]
+    endless.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await endless
+
+
+async def test_closing_waits_for_scans_without_holding_the_loop(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    scan = asyncio.create_task(adapter.query(LONG))
+    await asyncio.sleep(0.005)
+    assert not scan.done()
+    closing = asyncio.create_task(adapter.close())
+    longest = 0.0
+    while not closing.done():
+        before = time.monotonic()
+        await asyncio.sleep(0.001)
+        longest = max(longest, time.monotonic() - before)
+    assert await scan == [(0,)]
+    assert longest < 0.1
+    with pytest.raises(DatabaseClosed):
+        await adapter.query(COUNT)

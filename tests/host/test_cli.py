@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from buntime_host import __version__
+from buntime_host.cli import cli
+from click.testing import CliRunner, Result
+
+if TYPE_CHECKING:
+    from host.conftest import AddPlugin
+
+
+@pytest.fixture
+def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    monkeypatch.chdir(tmp_path)
+    for name in ("PORT", "HOST", "NODE_ENV", "BUNTIME_ENV", "BUNTIME_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+
+    def invoke(*arguments: str, config: Any = None) -> Result:
+        if config is not None:
+            Path("buntime.jsonc").write_text(json.dumps(config))
+        return CliRunner().invoke(cli, arguments)
+
+    return invoke
+
+
+def test_version(run: Any, tmp_path: Path, child_environ: dict[str, str]) -> None:
+    assert run("--version").output == f"buntime, version {__version__}\n"
+    completed = subprocess.run(
+        [sys.executable, "-m", "buntime_host", "--version"],
+        env=child_environ,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert completed.stdout == f"buntime, version {__version__}\n"
+
+
+def test_help_imports_nothing_heavy(child_environ: dict[str, str]) -> None:
+    code = (
+        "import sys\nfrom buntime_host.cli import cli\n"
+        "cli(['--help'], standalone_mode=False)\n"
+        "sys.exit(str({'uvicorn', 'starlette', 'rich', 'json5', 'yaml'} & set(sys.modules)))"
+    )
+    completed = subprocess.run(
+        [sys.executable, "-c", code], env=child_environ, capture_output=True, text=True
+    )
+    assert completed.stderr.strip() == "set()"
+
+
+def test_plugins(run: Any, add_plugin: AddPlugin) -> None:
+    add_plugin("a", "1/0", dependencies=["b"], base="/a")
+    add_plugin("b", "1/0", version="2.0.0")
+    add_plugin("c", "1/0", enabled=False)
+    add_plugin("d", "1/0", dependencies=["c"])
+    add_plugin("e", "1/0", config={"n": {"type": "number", "required": True}})
+    add_plugin("f", "1/0")
+    config = {"plugins": ["a", "b", "c", "d", "e"]}
+    result = run("plugins", "--json", config=config)
+    assert result.exit_code == 0
+    content = json.loads(result.stdout)
+    rows = {row["name"]: row for row in content["plugins"]}
+    installed = set(rows) - set("abcdef")
+    assert [n for n in rows if n not in installed] == ["b", "e", "a", "c", "d", "f"]
+    assert {name: rows[name]["order"] for name in "bea"} == {"b": 1, "e": 2, "a": 3}
+    states = {name: (rows[name]["state"], rows[name]["reason"]) for name in "acdef"}
+    assert states == {
+        "a": ("enabled", None),
+        "c": ("disabled", "enabled is false"),
+        "d": ("excluded", "requires c, which is disabled"),
+        "e": ("enabled", "n: is required"),
+        "f": ("not listed", "not in plugins of the configuration"),
+    }
+    assert content["errors"] == []
+    text = run("plugins").stdout.splitlines()
+    assert text[0] == "1\tb\t2.0.0\t-\tenabled\tdirectory\t-"
+
+
+def test_check(run: Any, add_plugin: AddPlugin) -> None:
+    add_plugin("a", "1/0")
+    good = run("check", config={"plugins": ["a"]})
+    assert (good.exit_code, good.stdout) == (0, "ok: 1 plugins\n  a\n")
+    bad = run("check", config={"plugins": ["a", "gone", "a"]})
+    assert bad.exit_code == 1
+    assert "buntime: error: plugins[1]: gone was not found" in bad.stderr
+    assert "buntime: error: plugins[0] and plugins[2] are both a" in bad.stderr
+    add_plugin("b", "1/0", dependencies=["gone"])
+    excluded = run("check", config={"plugins": ["b"]})
+    assert excluded.exit_code == 1
+    assert "buntime: b: requires gone, which is not installed" in excluded.stderr
+    broken = run("check", config=5)
+    assert broken.exit_code == 1
+    assert broken.stderr == "buntime: error: [buntime.jsonc] the top level must be an object\n"
+
+
+def test_a_named_configuration(run: Any, tmp_path: Path, add_plugin: AddPlugin) -> None:
+    add_plugin("a")
+    (tmp_path / "other.jsonc").write_text('{"plugins": ["a"]}')
+    assert "  a\n" in run("check", "--config", "other.jsonc").stdout
+    assert run("check", "--config", "gone.jsonc").exit_code == 1

@@ -1,0 +1,85 @@
+"""A third party's plugin, loaded from a folder and as an installed package."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import httpx2
+import pytest
+
+if TYPE_CHECKING:
+    from host.conftest import Serve
+
+EXAMPLE = Path(__file__).parent / "plugins" / "greeter"
+
+
+def greet(port: int) -> object:
+    return httpx2.get(f"http://127.0.0.1:{port}/greeter/api/greet/ann").json()
+
+
+def test_from_a_folder(serve: Serve, tmp_path: Path) -> None:
+    folders = [str(EXAMPLE.parent)]
+    content = {"pluginDirs": folders, "plugins": [["@example/greeter", {"greeting": "Hi"}]]}
+    process = serve(config=content)
+    assert greet(process.port) == {"text": "Hi, ann!"}
+    status = httpx2.get(f"http://127.0.0.1:{process.port}/api/plugins").json()
+    assert status[0]["source"] == "directory"
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """A folder into which the example was built and installed as a wheel."""
+    source, target = tmp_path / "source", tmp_path / "site"
+    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
+    options = ("--quiet", "--disable-pip-version-check", "--no-index")
+    build = ("--no-build-isolation", "--no-deps", "--target", str(target), str(source))
+    subprocess.run(
+        [sys.executable, "-m", "pip", "install", *options, *build],
+        check=True,
+        env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"},
+        stdin=subprocess.DEVNULL,
+    )
+    return target
+
+
+def test_from_an_installed_package(
+    serve: Serve, installed: Path, child_environ: dict[str, str]
+) -> None:
+    path = os.pathsep.join([child_environ["PYTHONPATH"], str(installed)])
+    process = serve(config={"plugins": ["@example/greeter"]}, PYTHONPATH=path)
+    assert greet(process.port) == {"text": "Hello, ann!"}
+    status = httpx2.get(f"http://127.0.0.1:{process.port}/api/plugins").json()
+    assert status[0]["source"] == "entry point"
+    process.signal()
+    assert process.wait() == 0
+    # A folder that was asked for wins over the package, with a warning that names both.
+    content = {"pluginDirs": [str(EXAMPLE.parent)], "plugins": ["@example/greeter"]}
+    process = serve(config=content, PYTHONPATH=path)
+    assert greet(process.port) == {"text": "Hello, ann!"}
+    lines = [json.loads(line)["message"] for line in process.out.splitlines()]
+    (warning,) = [line for line in lines if "exists twice" in line]
+    assert str(EXAMPLE) in warning
+    assert str(installed) in warning
+
+
+def test_the_host_imports_no_plugin() -> None:
+    code = (
+        "import sys, buntime_host.server\n"
+        "print([n for n in sys.modules if n.startswith(('buntime_plugin', 'buntime_database',"
+        " 'buntime_keyval'))])"
+    )
+    host = Path(__file__).resolve().parents[2] / "host"
+    completed = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": str(host)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert completed.stdout == "[]\n"

@@ -1,0 +1,105 @@
+"""While another process holds the database, writes answer 503 and leave nothing behind."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import apsw
+import pytest
+from support.api import Api, api_of
+from support.live import LiveServer, live_server
+
+CONFIG = {
+    "plugins": [
+        [
+            "@buntime/plugin-database",
+            {"adapters": [{"type": "sqlite", "baseDir": "data", "busyTimeout": 50}]},
+        ],
+        "@buntime/plugin-keyval",
+    ]
+}
+HOLD = """
+import sys, apsw
+database = apsw.Connection(sys.argv[1])
+database.set_busy_timeout(10_000)
+database.execute("BEGIN EXCLUSIVE")
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def impatient(tmp_path: Path) -> Iterator[LiveServer]:
+    """A server that waits no longer than 50 ms for the database."""
+    with live_server(tmp_path, CONFIG) as running:
+        yield running
+
+
+@contextmanager
+def held(path: Path) -> Iterator[None]:
+    """Another process has the write lock."""
+    command = [sys.executable, "-c", HOLD, os.fspath(path)]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "held\n"
+        yield
+        process.communicate()
+    assert process.returncode == 0
+
+
+def rows(path: Path) -> list[Any]:
+    """All that the tables hold."""
+    database = apsw.Connection(os.fspath(path))
+    try:
+        entries = database.execute("SELECT key_json, value FROM kv_entries ORDER BY key").fetchall()
+        return [*entries, *database.execute("SELECT seq, operation FROM kv_changes").fetchall()]
+    finally:
+        database.close()
+
+
+def test_a_locked_database_is_503_and_loses_nothing(impatient: LiveServer) -> None:
+    path = impatient.folder / "data" / "_default.db"
+    sets = [{"type": "set", "key": ["m", number], "value": number} for number in range(300)]
+    writes: list[tuple[str, str, Any]] = [
+        ("PUT", "/keys/a", 2),
+        ("PUT", "/keys/b", 2),
+        ("DELETE", "/keys/a", {}),
+        ("DELETE", "/keys?prefix=a", {}),
+        ("POST", "/keys/delete-batch", {"keys": [["a"], ["b"]]}),
+        ("POST", "/atomic", {"mutations": [{"type": "sum", "key": ["a"], "value": 1}]}),
+        ("POST", "/atomic", {"mutations": sets}),
+        ("POST", "/transaction", {"reads": [["a"]], "mutations": sets[:2]}),
+    ]
+    with api_of(impatient.api) as api:
+        stamp = api.put("a", 1)
+        before = rows(path)
+        with held(path):
+            for method, url, body in writes:
+                response = api.send(method, url, body)
+                assert response.status_code == 503, f"{method} {url}"
+                error = response.json()
+                assert set(error) == {"error", "code"}
+                assert error["code"] == "KEYVAL_DB_DOWN"
+                assert error["error"].startswith("KeyVal storage unavailable: ")
+            # What only reads goes on.
+            assert api.json("GET", "/keys/a") == {"key": ["a"], "value": 1, "versionstamp": stamp}
+            assert api.json("GET", "/keys/count") == {"count": 1}
+        assert rows(path) == before
+        _every_write_works_again(api)
+    assert "KeyVal route error" not in impatient.output
+
+
+def _every_write_works_again(api: Api) -> None:
+    api.put("a", 2)
+    assert api.mutate({"type": "sum", "key": ["a"], "value": 1})["ok"] is True
+    assert api.value("a") == 3
+    assert api.json("DELETE", "/keys/a") == {"deletedCount": 1}
+    assert api.keys() == []

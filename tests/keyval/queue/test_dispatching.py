@@ -1,0 +1,189 @@
+"""Who gets which message, and what happens to what a listener leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buntime_database import DatabaseBusy
+from buntime_plugin_keyval.errors import TooManyStreams
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.queue import dispatcher as module
+from buntime_plugin_keyval.queue.listener import Listener
+from buntime_plugin_keyval.queue.messages import Message
+from keyval.queue.test_queue_messages import LEASE_MS, states
+from keyval.service.world import FakeClock, World, open_world, until
+
+
+async def take(listener: Listener) -> Message:
+    async with asyncio.timeout(15):
+        message = await listener.next()
+    assert message is not None
+    return message
+
+
+async def test_waiting_listeners_share_what_comes(kv: Kv, world: World) -> None:
+    listeners = [world.service.dispatcher.attach(prefetch=5) for _ in range(4)]
+    waiting = [asyncio.create_task(take(listener)) for listener in listeners]
+    await asyncio.sleep(0)
+    await asyncio.gather(*(kv.queue.enqueue(number) for number in range(4)))
+    got = await asyncio.gather(*waiting)
+    assert sorted(message.value for message in got) == ["0", "1", "2", "3"]
+
+
+async def test_one_listener_gets_them_in_order(kv: Kv, world: World) -> None:
+    for number in range(100):
+        await kv.queue.enqueue(number)
+    listener = world.service.dispatcher.attach()
+    assert [int((await take(listener)).value) for _ in range(100)] == list(range(100))
+
+
+@pytest.mark.parametrize("prefetch", [1, 3])
+async def test_no_more_than_the_prefetch_is_out(kv: Kv, world: World, prefetch: int) -> None:
+    for number in range(10):
+        await kv.queue.enqueue(number)
+    listener = world.service.dispatcher.attach(prefetch=prefetch)
+    taken = [await take(listener) for _ in range(prefetch)]
+    assert await listener.next(0.2) is None
+    assert await states(kv) == (10 - prefetch, prefetch, 0)
+    await kv.queue.ack(taken[0].id)
+    taken.append(await take(listener))
+    await kv.queue.nack(taken[1].id)
+    taken.append(await take(listener))
+    assert len({message.id for message in taken}) == prefetch + 2
+
+
+async def test_nothing_is_leased_to_a_listener_that_does_not_wait(kv: Kv, world: World) -> None:
+    listener = world.service.dispatcher.attach(prefetch=10)
+    for number in range(5):
+        await kv.queue.enqueue(number)
+    other = world.service.dispatcher.attach(prefetch=10)
+    for _ in range(5):
+        await take(other)
+    assert listener.capacity == 0
+
+
+async def test_a_lease_that_ran_out_frees_the_listener(
+    kv: Kv, world: World, clock: FakeClock
+) -> None:
+    await kv.queue.enqueue("forgotten")
+    listener = world.service.dispatcher.attach(prefetch=1)
+    first = await take(listener)
+    listener.sent()
+    clock.advance(LEASE_MS)
+    second = await take(listener)
+    assert (second.id, second.attempts) == (first.id, 2)
+
+
+async def test_an_ack_of_a_redelivered_message_frees_the_one_who_has_it(
+    kv: Kv, world: World, clock: FakeClock
+) -> None:
+    await kv.queue.enqueue("x")
+    await kv.queue.enqueue("y")
+    slow = world.service.dispatcher.attach(prefetch=2)
+    await take(slow)
+    await take(slow)
+    slow.sent()
+    clock.advance(LEASE_MS)
+    quick = world.service.dispatcher.attach(prefetch=1)
+    message = await take(quick)
+    await kv.queue.ack(message.id)
+    assert (await take(quick)).id != message.id
+
+
+async def test_a_redelivered_message_is_no_more_with_the_one_who_had_it(
+    kv: Kv, world: World, clock: FakeClock
+) -> None:
+    await kv.queue.enqueue("x")
+    slow = world.service.dispatcher.attach(prefetch=1)
+    await take(slow)
+    slow.sent()
+    world.service.dispatcher._next_check = float("inf")  # nobody looks, so the lease itself tells
+    clock.advance(LEASE_MS)
+    quick = world.service.dispatcher.attach(prefetch=1)
+    message = await take(quick)
+    quick.sent()
+    assert slow.unsettled() == []
+    assert quick.unsettled() == [message]
+
+
+async def test_a_foreign_ack_is_seen_however_much_goes_on_here(
+    kv: Kv, world: World, tmp_path: Path
+) -> None:
+    await kv.queue.enqueue("x")
+    await kv.queue.enqueue("y")
+    listener = world.service.dispatcher.attach(prefetch=1)
+    message = await take(listener)
+    listener.sent()
+
+    async def keep_busy() -> None:
+        while True:
+            world.service.dispatcher.wake()
+            await asyncio.sleep(0)
+
+    busy = asyncio.create_task(keep_busy())
+    async with open_world(tmp_path / "kv.db", world.clock) as other:
+        await other.kv.queue.ack(message.id)
+    assert (await take(listener)).value == '"y"'
+    busy.cancel()
+
+
+async def test_a_delayed_message_wakes_a_listener(kv: Kv, world: World, clock: FakeClock) -> None:
+    listener = world.service.dispatcher.attach()
+    await kv.queue.enqueue("later", delay=1000)
+    assert await listener.next(0.1) is None
+    clock.advance(1000)
+    assert (await take(listener)).value == '"later"'
+
+
+async def test_there_is_a_limit_to_listeners(kv: Kv, world: World) -> None:
+    world.service.dispatcher._max_listeners = 2
+    first, _ = (world.service.dispatcher.attach() for _ in range(2))
+    with pytest.raises(TooManyStreams, match=r"queue\.maxListeners is 2"):
+        world.service.dispatcher.attach()
+    first.close()
+    world.service.dispatcher.attach()
+
+
+@pytest.mark.parametrize("method", ["next_event", "lease"])
+async def test_a_failing_database_does_not_end_delivery(
+    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    failures = 0
+
+    async def fail(*args: Any, **options: Any) -> Any:
+        nonlocal failures
+        failures += 1
+        raise DatabaseBusy("locked")
+
+    listener = world.service.dispatcher.attach(prefetch=1)
+    with monkeypatch.context() as patch:
+        patch.setattr(world.service.queue, method, fail)
+        await kv.queue.enqueue(1)
+        waiting = asyncio.create_task(take(listener))
+        await until(lambda: failures > 2)
+    assert (await waiting).value == "1"
+
+
+async def test_an_idle_listener_costs_no_writes(kv: Kv, world: World) -> None:
+    listener = world.service.dispatcher.attach()
+    await listener.next(0.05)
+    commits = 0
+    original = world.adapter.batch_each
+
+    async def count(batches: Any) -> Any:
+        nonlocal commits
+        commits += 1
+        return await original(batches)
+
+    world.adapter.batch_each = count  # type: ignore[method-assign]
+    started = time.monotonic()
+    assert await listener.next(0.4) is None
+    assert time.monotonic() - started >= 0.4
+    assert commits == 0
+    await kv.queue.enqueue(1)
+    assert commits >= 1  # it does count them

@@ -1,0 +1,142 @@
+"""What a listener leaves behind goes back to the queue, whenever it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.queue.listener import READ_AHEAD
+from buntime_plugin_keyval.queue.messages import Message
+from keyval.queue.test_dispatching import take
+from keyval.queue.test_queue_messages import drain, states
+from keyval.service.world import World, until
+
+
+async def all_returned(kv: Kv, pending: int) -> None:
+    async def returned() -> bool:
+        return (await states(kv))[:2] == (pending, 0)
+
+    await until(returned)
+
+
+async def test_without_a_prefetch_messages_come_without_acks(kv: Kv, world: World) -> None:
+    count = 3 * READ_AHEAD
+    for number in range(count):
+        await kv.queue.enqueue(number)
+    listener = world.service.dispatcher.attach()
+    for _ in range(count):
+        await take(listener)
+    listener.sent()
+    listener.close()
+    assert await listener.next() is None
+    assert await states(kv) == (0, count, 0)  # sent: they keep their leases
+
+
+async def test_what_was_not_sent_goes_back_without_counting(kv: Kv, world: World) -> None:
+    for number in range(3):
+        await kv.queue.enqueue(number, backoff_schedule=[])
+    listener = world.service.dispatcher.attach()
+    await take(listener)  # and it may have more, none of them sent
+    listener.close()
+    await all_returned(kv, 3)
+    message = await kv.queue.dequeue()
+    assert message is not None
+    assert (message.value, message.attempts) == (0, 1)
+    assert await drain(kv) == [1, 2]
+
+
+async def test_with_a_prefetch_what_was_not_settled_goes_back_and_counts(
+    kv: Kv, world: World
+) -> None:
+    for number in range(3):
+        await kv.queue.enqueue(number, backoff_schedule=[0])
+    listener = world.service.dispatcher.attach(prefetch=2)
+    first, second = await take(listener), await take(listener)
+    listener.sent()
+    await kv.queue.ack(first.id)
+    await until(lambda: bool(listener.prefetch) and len(listener.unsettled()) == 1)
+    listener.close()
+    await all_returned(kv, 2)
+    message = await kv.queue.dequeue()
+    assert message is not None
+    assert (message.id, message.attempts) == (second.id, 2)
+
+
+async def test_the_last_attempt_that_goes_back_is_a_dead_letter(kv: Kv, world: World) -> None:
+    await kv.queue.enqueue("x", backoff_schedule=[], keys_if_undelivered=[["lost"]])
+    listener = world.service.dispatcher.attach(prefetch=1)
+    await take(listener)
+    listener.sent()
+    listener.close()
+
+    async def dead() -> bool:
+        return await states(kv) == (0, 0, 1)
+
+    await until(dead)
+    assert (await kv.get(["lost"])).value == "x"
+
+
+async def test_a_listener_whose_client_does_not_read_keeps_nothing(kv: Kv, world: World) -> None:
+    for number in range(READ_AHEAD):
+        await kv.queue.enqueue(number)
+    stuck = world.service.dispatcher.attach()
+    first = await take(stuck)  # the others are in its hands, too
+    other = world.service.dispatcher.attach()
+    got = [await take(other) for _ in range(READ_AHEAD - 1)]
+    assert [message.attempts for message in got] == [1] * (READ_AHEAD - 1)
+    assert first.id not in {message.id for message in got}
+
+
+async def test_closing_while_a_lease_is_committed_loses_nothing(kv: Kv, world: World) -> None:
+    dispatcher = world.service.dispatcher
+    for number in range(50):
+        await kv.queue.enqueue(number)
+    for turns in range(12):  # the listener ends at each point of a delivery
+        listener = dispatcher.attach()
+        waiting = asyncio.create_task(listener.next())
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait({waiting})
+        listener.close()
+    await dispatcher.close()
+    assert await states(kv) == (50, 0, 0)
+    message = await kv.queue.dequeue()
+    assert message is not None
+    assert message.attempts == 1
+
+
+async def test_closing_the_dispatcher_while_it_leases_loses_nothing(kv: Kv, world: World) -> None:
+    for number in range(20):
+        await kv.queue.enqueue(number)
+    waiting = [asyncio.create_task(world.service.dispatcher.attach().next()) for _ in range(3)]
+    await asyncio.sleep(0)
+    await world.service.dispatcher.close()
+    held = sum(task.result() is not None for task in waiting)
+    assert await states(kv) == (20, 0, 0)
+    assert held == 0
+
+
+async def test_closing_waits_for_a_lease_that_was_committed(
+    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    committed, go_on = asyncio.Event(), asyncio.Event()
+    original = world.service.queue.lease
+
+    async def slow(limit: int) -> list[Message]:
+        messages = await original(limit)
+        committed.set()
+        await go_on.wait()
+        return messages
+
+    monkeypatch.setattr(world.service.queue, "lease", slow)
+    await kv.queue.enqueue(1)
+    waiting = asyncio.create_task(world.service.dispatcher.attach().next())
+    await committed.wait()
+    closing = asyncio.create_task(world.service.dispatcher.close())
+    await asyncio.sleep(0.01)
+    go_on.set()
+    await closing
+    assert await waiting is None
+    assert await states(kv) == (1, 0, 0)

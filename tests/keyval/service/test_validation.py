@@ -1,0 +1,99 @@
+"""What the in-process API refuses, HTTP refuses in the same words."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import httpx2
+import pytest
+from buntime_keyval import InvalidInput
+from buntime_plugin_keyval.http.app import KeyValApp
+from buntime_plugin_keyval.kv import Kv
+from keyval.service.world import World
+
+LONG = "x" * 1025
+DEEP = [0] * 21
+Call = Callable[[Kv], Awaitable[Any]]
+Request = tuple[str, str, Any]
+
+
+async def listed(kv: Kv, **options: Any) -> list[Any]:
+    return [entry async for entry in kv.list(**options)]
+
+
+def atomic(type: str, key: Any, *value: Any, **options: Any) -> Call:
+    async def call(kv: Kv) -> None:
+        await getattr(kv.atomic(), type)(key, *value, **options).commit()
+
+    return call
+
+
+def mutation(type: str, key: Any, **rest: Any) -> Request:
+    body = {"mutations": [{"type": type, "key": key, **rest}]}
+    return "POST", "/atomic", body
+
+
+# `Any` hides from the type checker what is wrong on purpose.
+CASES: list[tuple[Any, Request]] = [
+    (lambda kv: kv.get([[]]), ("POST", "/keys/batch", {"keys": [[]]})),
+    (lambda kv: kv.get([["a"], DEEP]), ("POST", "/keys/batch", {"keys": [["a"], DEEP]})),
+    (lambda kv: kv.get([["a"], "b"]), ("POST", "/keys/batch", {"keys": [["a"], "b"]})),
+    (lambda kv: kv.get([["a"], 5]), ("POST", "/keys/batch", {"keys": [["a"], 5]})),
+    (lambda kv: kv.get([[LONG]]), ("POST", "/keys/batch", {"keys": [[LONG]]})),
+    (lambda kv: kv.get([["a"]] * 1001), ("POST", "/keys/batch", {"keys": [["a"]] * 1001})),
+    (lambda kv: kv.delete([["a"]] * 1001),
+        ("POST", "/keys/delete-batch", {"keys": [["a"]] * 1001})),
+    (lambda kv: kv.delete([[None]]), ("POST", "/keys/delete-batch", {"keys": [[None]]})),
+    (lambda kv: kv.set(["a"], 1, expires_in=0), ("PUT", "/keys/a?expiresIn=0", 1)),
+    (lambda kv: kv.set(["a"], 1, expires_in="-5"), ("PUT", "/keys/a?expiresIn=-5", 1)),
+    (lambda kv: kv.set(["a"], 1, expires_in="1 x"), ("PUT", "/keys/a?expiresIn=1%20x", 1)),
+    (lambda kv: kv.count(DEEP), ("POST", "/keys/count", {"prefix": DEEP})),
+    (lambda kv: listed(kv, prefix=[[]]), ("POST", "/keys/list", {"prefix": [[]]})),
+    (lambda kv: listed(kv, start=[LONG]), ("POST", "/keys/list", {"start": [LONG]})),
+    (lambda kv: listed(kv, end=[None]), ("POST", "/keys/list", {"end": [None]})),
+    (lambda kv: listed(kv, limit=0), ("POST", "/keys/list", {"limit": 0})),
+    (lambda kv: listed(kv, limit=True), ("POST", "/keys/list", {"limit": True})),
+    (lambda kv: kv.paginate(limit=-1), ("POST", "/keys/paginate", {"limit": -1})),
+    (lambda kv: kv.paginate(cursor="?"), ("POST", "/keys/paginate", {"cursor": "?"})),
+    (lambda kv: kv.paginate(cursor="/w=="), ("POST", "/keys/paginate", {"cursor": "/w=="})),
+    (lambda kv: kv.count(where={"a": {"$x": 1}}),
+        ("POST", "/keys/count", {"where": {"a": {"$x": 1}}})),
+    (lambda kv: kv.count(where={"$or": []}), ("POST", "/keys/count", {"where": {"$or": []}})),
+    (lambda kv: listed(kv, where=[]), ("POST", "/keys/list", {"where": []})),
+    (atomic("set", [], 1), mutation("set", [], value=1)),
+    (atomic("set", ["a"], 1, expires_in=-1), mutation("set", ["a"], value=1, expiresIn=-1)),
+    (atomic("sum", ["a"], None), mutation("sum", ["a"], value=None)),
+    (atomic("sum", ["a"], True), mutation("sum", ["a"], value=True)),
+    (atomic("max", ["a"], "1.5"), mutation("max", ["a"], value="1.5")),
+    (atomic("min", ["a"], [1]), mutation("min", ["a"], value=[1])),
+    (atomic("append", ["a"], 5), mutation("append", ["a"], value=5)),
+    (atomic("prepend", ["a"], {"a": 1}), mutation("prepend", ["a"], value={"a": 1})),
+    (atomic("sum", ["text"], 5), mutation("sum", ["text"], value=5)),
+    (atomic("append", ["text"], [5]), mutation("append", ["text"], value=[5])),
+    (atomic("delete", [LONG]), mutation("delete", [LONG])),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("call", "request_"), CASES, ids=range(len(CASES)))
+async def test_the_same_words(world: World, call: Call, request_: Request) -> None:
+    await world.kv.set(("text",), "seven")
+    with pytest.raises(InvalidInput) as refusal:
+        await call(world.kv)
+    app = KeyValApp()
+    app.service = world.service
+    method, path, body = request_
+    transport = httpx2.ASGITransport(app=app)
+    async with httpx2.AsyncClient(transport=transport, base_url="http://test/api") as client:
+        answer = await client.request(method, path, json=body)
+    assert answer.status_code == 400
+    assert answer.json() == {"error": str(refusal.value)}
+    assert await world.stored() == 1
+
+
+@pytest.mark.parametrize("key", ["users", b"users", 5, None, {"a": 1}, {1}])
+async def test_a_key_is_a_list_or_tuple(world: World, key: Any) -> None:
+    kv = world.kv
+    for call in (kv.get, kv.delete, lambda raw: kv.set(raw, 1)):
+        with pytest.raises(InvalidInput, match=r"^Key"):
+            await call(key)

@@ -1,0 +1,103 @@
+"""A store on a real database file, with a clock that a test moves by hand."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from buntime_keyval import BigInt
+from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_keyval.config import parse_config
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.service import KeyValService, make_service
+from buntime_plugin_keyval.storage.schema import migrate
+from buntime_plugin_keyval.store import Store
+
+NOW_MS = 1_700_000_000_000
+DEADLINE_SECONDS = 15.0
+LOGGER = logging.getLogger("keyval-test")
+FAST = SqliteOptions(synchronous="off")
+"""For tests that cut no power."""
+
+
+class FakeClock:
+    """Stands still until it is moved."""
+
+    def __init__(self, now_ms: int = NOW_MS) -> None:
+        self.now_ms = now_ms
+
+    def __call__(self) -> int:
+        return self.now_ms
+
+    def advance(self, milliseconds: int) -> None:
+        self.now_ms += milliseconds
+
+
+class World(NamedTuple):
+    """Everything between a caller and the file."""
+
+    clock: FakeClock
+    adapter: SqliteAdapter
+    service: KeyValService
+    store: Store
+    kv: Kv
+
+    async def rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
+        """What is really in the tables, expired or not."""
+        return list(await self.adapter.query(sql, args))
+
+    async def stored(self) -> int:
+        """Rows in the table of entries, expired ones included."""
+        ((number,),) = await self.rows("SELECT count(*) FROM kv_entries")
+        return int(number)
+
+
+@asynccontextmanager
+async def open_world(
+    path: Path,
+    clock: FakeClock | None = None,
+    options: SqliteOptions = FAST,
+    adapter_type: type[SqliteAdapter] = SqliteAdapter,
+) -> AsyncIterator[World]:
+    """Open the store in a file, without its background tasks; all is closed at the end."""
+    clock = clock or FakeClock()
+    adapter = adapter_type(str(path), options=options)
+    try:
+        store = Store(adapter, logger=LOGGER, clock=clock)
+        await migrate(adapter, clock())
+        service = make_service(parse_config({}), store)
+        kv = Kv(service)
+        yield World(clock, adapter, service, store, kv)
+        await kv.close()
+    finally:
+        await adapter.close()
+
+
+async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
+    """Wait for a condition, for as long as any machine may need."""
+    deadline = time.monotonic() + DEADLINE_SECONDS
+    while time.monotonic() < deadline:
+        held = condition()
+        if held if isinstance(held, bool) else await held:
+            return
+        await asyncio.sleep(0.002)
+    raise AssertionError("the condition did not come true in time")
+
+
+async def values(kv: Kv, *prefix: Any) -> dict[tuple[Any, ...], Any]:
+    """Key and value of everything below a prefix."""
+    return {entry.key: entry.value async for entry in kv.list(prefix)}
+
+
+def exact(value: Any) -> Any:
+    """A value with the types that Python's equality blurs: 5, 5.0, True and BigInt(5)."""
+    if isinstance(value, (list, tuple)):
+        return [exact(item) for item in value]
+    if isinstance(value, dict):
+        return {name: exact(member) for name, member in value.items()}
+    return type(value).__name__, int(value) if isinstance(value, BigInt) else value

@@ -1,0 +1,55 @@
+"""The plugin's options: defaults, forms, refusals."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from buntime_plugin_keyval.config import ConfigError, parse_config
+
+MANIFEST = Path(__file__).parents[2] / "plugins" / "plugin-keyval" / "manifest.yaml"
+
+
+def defaults(schema: Mapping[str, Any]) -> dict[str, Any]:
+    """The options that a manifest's schema gives when the configuration says nothing."""
+    return {
+        name: defaults(field["properties"]) if "properties" in field else field["default"]
+        for name, field in schema.items()
+        if "properties" in field or "default" in field
+    }
+
+
+def test_the_manifest_says_the_defaults_of_the_code() -> None:
+    schema = yaml.safe_load(MANIFEST.read_text())["config"]
+    assert parse_config(defaults(schema)) == parse_config({})
+
+
+def test_durations_are_numbers_or_texts() -> None:
+    config = parse_config({"queue": {"lockDuration": "1m", "heartbeat": 500}})
+    assert (config.queue.lock_duration_ms, config.queue.heartbeat_ms) == (60_000, 500)
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"libsqlUrl": "http://127.0.0.1"}, "libsqlUrl moved to @buntime/plugin-database"),
+        ({"database": 5}, "database must be the type of an adapter"),
+        ({"changes": []}, None),
+        ({"changes": 5}, "changes must be an object"),
+        ({"changes": {"maxCount": 0}}, "maxCount must be a positive integer"),
+        ({"changes": {"maxAge": "soon"}}, "maxAge: Invalid duration format"),
+        ({"queue": {"lockDuration": 0}}, "lockDuration must be at least 1 ms"),
+        ({"queue": {"cleanupInterval": 0}}, None),
+        ({"watch": {"maxWatchers": True}}, "maxWatchers must be a positive integer"),
+        ({"metrics": {"persistent": "yes"}}, "metrics.persistent must be true or false"),
+    ],
+)
+def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str | None) -> None:
+    if message is None:
+        parse_config(options)
+        return
+    with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
+        parse_config(options)

@@ -1,0 +1,83 @@
+"""A client of `watch_events` that can leave and come back where it was."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator
+
+from buntime_plugin_keyval.watch.events import WatchEvent, watch_events
+from buntime_plugin_keyval.watch.watcher import WatchTarget
+from keyval.service.world import World
+
+EVERYTHING = WatchTarget(prefixes=(b"",))
+
+
+class Client:
+    """Keeps what it was told."""
+
+    def __init__(self, world: World, target: WatchTarget = EVERYTHING, limit: int = 100) -> None:
+        self.world = world
+        self.target = target
+        self.limit = limit
+        self.position: int | None = None
+        self.known: dict[bytes, str] = {}
+        """Versionstamps of what exists."""
+        self.told: list[tuple[bytes, str | None]] = []
+        self.sizes: list[int] = []
+        """Of the events."""
+        self.resets = 0
+        self._stream: AsyncGenerator[WatchEvent, None] | None = None
+
+    async def connect(self, *, initial: bool = True) -> None:
+        """Open a stream behind the last event, if there was one."""
+        service = self.world.service
+        self._stream = watch_events(
+            service.store,
+            service.watches,
+            await service.watches.watch(self.target),
+            initial=initial,
+            limit=self.limit,
+            heartbeat_s=0.05,
+            after=self.position,
+        )
+        await self.read()
+
+    async def read(self) -> bool:
+        """Take an event; False for one that says that nothing happened."""
+        assert self._stream is not None
+        async with asyncio.timeout(15):
+            event = await anext(self._stream)
+        assert len(event.states) <= self.limit + len(self.target.keys)
+        if self.position is not None and not self.resets:
+            assert event.position >= self.position, "a client never goes back"
+        if event.reset:
+            self.known.clear()
+            self.resets += 1
+        if not event.states:
+            return event.reset
+        self.sizes.append(len(event.states))
+        self.position = event.position
+        for state in event.states:
+            self.told.append((state.key, state.versionstamp))
+            if state.versionstamp is None:
+                self.known.pop(state.key, None)
+            else:
+                self.known[state.key] = state.versionstamp
+        return True
+
+    async def read_all(self) -> None:
+        """Take events until nothing happens for a while."""
+        quiet = 0
+        while quiet < 4:
+            quiet = 0 if await self.read() else quiet + 1
+
+    async def leave(self) -> None:
+        """Close the stream, as a lost connection would."""
+        assert self._stream is not None
+        await self._stream.aclose()
+
+
+async def stored(world: World) -> dict[bytes, str]:
+    """Key and versionstamp of everything in the store."""
+    rows = await world.rows("SELECT key, versionstamp FROM kv_entries")
+    return dict(rows)

@@ -1,0 +1,156 @@
+"""`Last-Event-ID`: a client that comes back hears what it missed, and nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from buntime_plugin_keyval.storage import changelog
+from buntime_plugin_keyval.watch import events
+from buntime_plugin_keyval.watch.watcher import WatchTarget
+from keyval.service.world import World
+from keyval.watch.following import Client, stored
+from support.api import Api
+from support.sse import Event, event_stream
+
+
+async def away(world: World, limit: int = 100) -> Client:
+    """A client that knows twenty entries and has left."""
+    for number in range(20):
+        await world.kv.set(("k", number), "old")
+    client = Client(world, limit=limit)
+    await client.connect()
+    await client.read_all()
+    assert client.known == await stored(world)
+    await client.leave()
+    client.told.clear()
+    return client
+
+
+async def test_only_what_changed_is_told(world: World) -> None:
+    client = await away(world)
+    for _ in range(3):
+        await world.kv.set(("k", 1), "new")
+    await world.kv.delete(("k", 2))
+    await client.connect()
+    await client.read_all()
+    assert client.known == await stored(world)
+    assert len(client.told) == 2
+
+
+async def test_nothing_is_told_if_nothing_changed(world: World) -> None:
+    client = await away(world)
+    await client.connect(initial=True)
+    assert not await client.read()
+    assert client.told == []
+
+
+@pytest.mark.parametrize("limit", [1, 7, 100])
+async def test_a_long_absence_comes_in_pieces_that_can_be_resumed(
+    world: World, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    monkeypatch.setattr(events, "LOG_PAGE", 16)
+    client = await away(world, limit=100)
+    client.limit = limit
+    for number in range(60):
+        await world.kv.set(("k", number % 30), number)
+        if number % 7 == 0:
+            await world.kv.delete(("k", number % 11))
+    wanted = await stored(world)
+    connections = 0
+    while client.known != wanted:
+        await client.connect()
+        await client.read()  # one event, and the connection is lost again
+        await client.leave()
+        connections += 1
+        assert connections < 200
+    assert connections > 1 or limit == 100
+
+
+async def test_beyond_the_log_everything_is_told_again(world: World) -> None:
+    client = await away(world, limit=10_000)
+    client.limit = 7
+    await world.kv.delete(("k", 3))
+    await world.kv.set(("k", 4), "new")
+    await changelog.trim_changes(world.adapter, keep=1, since_ms=2**60, limit=1000)
+    await client.connect()
+    await client.read()
+    await client.read()
+    await client.leave()  # in the middle of it
+    await client.connect()
+    await client.read_all()
+    assert client.known == await stored(world)
+    assert len(client.known) == 19
+    assert client.resets == 2
+
+
+async def test_exact_keys_are_complete_without_a_reset(world: World) -> None:
+    await world.kv.set(["a"], 1)
+    target = WatchTarget.of_keys([("a",), ("b",)])
+    client = Client(world, target)
+    await client.connect()
+    await client.leave()
+    await world.kv.delete(["a"])
+    await world.kv.set(["c"], 1)
+    await world.kv.set(["d"], 1)
+    await changelog.trim_changes(world.adapter, keep=1, since_ms=2**60, limit=1000)
+    await client.connect()
+    await client.read_all()
+    assert client.known == {}
+    assert client.resets == 0
+
+
+async def test_a_place_from_another_database_means_everything(world: World) -> None:
+    client = await away(world)
+    client.position = 10**9
+    await world.kv.set(("k", 99), "new")
+    await client.connect()
+    await client.read_all()
+    assert client.known == await stored(world)
+    assert client.resets == 1
+    assert client.position < 10**9
+    await world.kv.set(("k", 98), "newer")
+    await client.read_all()
+    assert client.known == await stored(world)
+
+
+def test_over_http(api: Api) -> None:
+    api.put("w/a", 1)
+    query = {"prefix": "w"}
+    with event_stream(api.base, "/watch/prefix", query=query) as stream:
+        first = stream.next()
+    assert first is not None
+    assert first.data == [{"key": ["w", "a"], "value": 1, "versionstamp": stamp_of(first)}]
+    assert first.id is not None
+    api.put("w/b", 2)
+    api.put("other", 3)
+    api.send("DELETE", "/keys/w/a")
+    headers = {"Last-Event-ID": first.id}
+    with event_stream(api.base, "/watch/prefix", query=query, headers=headers) as stream:
+        second = stream.next()
+        assert second is not None
+        assert [(e["key"], e["value"]) for e in second.data] == [
+            (["w", "b"], 2),
+            (["w", "a"], None),
+        ]
+        assert second.id is not None
+        assert int(second.id) >= int(first.id) + 3
+        api.put("w/c", 4)
+        third = stream.next()
+        assert third is not None
+        assert [entry["value"] for entry in third.data] == [4]
+
+
+@pytest.mark.parametrize("text", ["", "x", "-1", "1.5", "9" * 30, "9" * 5000, "١"])
+def test_what_is_no_place_is_ignored(api: Api, text: str) -> None:
+    api.put("w/a", 1)
+    headers = {"Last-Event-ID": text.encode().decode("latin-1")}
+    with event_stream(api.base, "/watch/prefix", query={"prefix": "w"}, headers=headers) as stream:
+        assert stream.status == 200
+        event = stream.next()
+    assert event is not None
+    assert [entry["value"] for entry in event.data] == [1]
+
+
+def stamp_of(event: Event) -> Any:
+    return event.data[0]["versionstamp"]

@@ -1,0 +1,1 @@
+"""What several test folders need: live servers, and little else."""

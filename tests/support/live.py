@@ -1,0 +1,111 @@
+"""A real `buntime serve` in a process of its own, on a free port of the loopback interface."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+_LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
+
+DEFAULT_PLUGINS: list[Any] = [
+    ["@buntime/plugin-database", {"adapters": [{"type": "sqlite", "baseDir": "data"}]}],
+    "@buntime/plugin-keyval",
+]
+
+
+class LiveServer:
+    """A running server. `url` is its origin, `api` the base of the KeyVal API."""
+
+    def __init__(self, process: subprocess.Popen[str], folder: Path) -> None:
+        self.process = process
+        self.folder = folder
+        self.lines: list[str] = []
+        self.url = ""
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+
+    @property
+    def api(self) -> str:
+        return f"{self.url}/keyval/api"
+
+    @property
+    def output(self) -> str:
+        return "".join(self.lines)
+
+    def wait_until_listening(self) -> None:
+        deadline = time.monotonic() + START_SECONDS
+        while time.monotonic() < deadline:
+            match = _LISTENING.search(self.output)
+            if match:
+                self.url = match[1]
+                return
+            if self.process.poll() is not None:
+                break
+            time.sleep(0.01)
+        self._reader.join(1)
+        raise AssertionError(f"the server did not start:\n{self.output}")
+
+    def kill(self) -> None:
+        """End it as a power cut would end the process."""
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait(STOP_SECONDS)
+
+    def stop(self) -> int:
+        """Ask it to end and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        try:
+            return self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise
+
+    def _read(self) -> None:
+        assert self.process.stdout is not None
+        for line in self.process.stdout:
+            self.lines.append(line)
+
+
+@contextmanager
+def live_server(
+    folder: Path,
+    config: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> Iterator[LiveServer]:
+    """Start a server whose configuration and data are in `folder`; it is stopped at the end.
+
+    Starting a second one on the same folder gives a second process on the same database.
+    """
+    path = folder / "buntime.jsonc"
+    if config is not None or not path.exists():
+        path.write_text(json.dumps(config or {"plugins": DEFAULT_PLUGINS}))
+    command = [sys.executable, "-m", "buntime_host", "serve", "--config", str(path), "--port", "0"]
+    process = subprocess.Popen(
+        command,
+        cwd=folder,
+        env={**os.environ, "RUNTIME_LOG_FORMAT": "json", **(environ or {})},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    server = LiveServer(process, folder)
+    try:
+        server.wait_until_listening()
+        yield server
+    finally:
+        if process.poll() is None:
+            server.stop()
+        if process.stdout is not None:
+            process.stdout.close()

