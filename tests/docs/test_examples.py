@@ -15,7 +15,9 @@ ROOT = Path(__file__).parents[2]
 # and `kv`, a store for the Python blocks.
 PAGES = [
     "docs/keyval.md",
+    "docs/metrics.md",
     "docs/queue.md",
+    "docs/search.md",
     "docs/watch.md",
     "packages/keyval/README.md",
     "plugins/plugin-keyval/README.md",

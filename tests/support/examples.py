@@ -81,6 +81,7 @@ async def run_python(example: Example, names: dict[str, Any]) -> None:
         "example",
         "exec",
         flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT,
+        dont_inherit=True,  # the future imports of this module
     )
     outcome = eval(code, names)
     if inspect.isawaitable(outcome):

@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from buntime_plugin_database.libsql import LibsqlOptions
 from buntime_plugin_database.libsql.configuration import (
     TOKEN_VARIABLE,
     check_servers,
@@ -16,6 +15,7 @@ from buntime_plugin_database.libsql.configuration import (
     is_file,
     servers_of_environment,
 )
+from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_database.sqlite import SqliteOptions
 from buntime_plugin_database.sqlite.connection import MEMORY
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 from buntime_database import Adapter, DatabaseClosed, InvalidStatement
 
@@ -15,11 +16,13 @@ from buntime_plugin_database.config import (
     DatabaseConfig,
     sqlite_root,
 )
-from buntime_plugin_database.libsql import LibsqlAdapter
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_database.tenant_adapters import TenantAdapters, TenantKey
 
-Root = SqliteAdapter | LibsqlAdapter
+if TYPE_CHECKING:
+    from buntime_plugin_database.libsql.adapter import LibsqlAdapter
+
+Root: TypeAlias = "SqliteAdapter | LibsqlAdapter"
 
 START_SECONDS = 10.0
 """Time that a server may take to come up when both are started at once."""
@@ -35,7 +38,7 @@ async def open_service(config: DatabaseConfig, base_dir: Path) -> DatabaseServic
     try:
         for entry in config.adapters:
             root = roots[entry.type] = await asyncio.to_thread(_open_root, entry, base_dir)
-            if isinstance(root, LibsqlAdapter):
+            if not isinstance(root, SqliteAdapter):
                 await root.wait_until_ready(START_SECONDS)
     except BaseException as error:
         for failure in await _close_all(roots.values()):
@@ -152,6 +155,8 @@ class DatabaseService:
 
 def _open_root(entry: AdapterConfig, base_dir: Path) -> Root:
     if entry.type == "libsql" and not entry.is_embedded:
+        from buntime_plugin_database.libsql.adapter import LibsqlAdapter  # needs its library
+
         return LibsqlAdapter(entry.urls, options=entry.libsql_options())
     if not entry.is_embedded:
         raise ConfigError(f"The {entry.type} adapter is not available in this version")

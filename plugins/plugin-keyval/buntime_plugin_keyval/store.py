@@ -67,12 +67,18 @@ class Store:
 
     @measured("list")
     async def list_rows(
-        self, keys: KeyRange, *, limit: int, reverse: bool = False, where: Where | None = None
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        fresh: bool = False,
     ) -> list[tuple[bytes, str, str]]:
-        """Key, value and versionstamp of the entries in a range."""
+        """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
         now_ms = self.clock()
         selection = Selection(keys, limit, reverse, self.condition(where, now_ms))
-        return await reads.list_rows(self.adapter, selection, now_ms)
+        return await reads.list_rows(self.adapter, selection, now_ms, fresh=fresh)
 
     @measured("list")
     async def list_json(
@@ -175,18 +181,20 @@ class Store:
             raise
 
     async def changes(
-        self, after: int, *, limit: int, keys: KeyRange | None = None
+        self, after: int, *, limit: int, keys: KeyRange | None = None, fresh: bool = False
     ) -> list[Change]:
-        """Changes behind a place in the log, oldest first."""
-        return await changelog.read_changes(self.adapter, after, limit=limit, keys=keys)
+        """Changes behind a place in the log, oldest first; `fresh` for all that were committed."""
+        return await changelog.read_changes(
+            self.adapter, after, limit=limit, keys=keys, fresh=fresh
+        )
 
-    async def change_bounds(self) -> tuple[int, int]:
+    async def change_bounds(self, *, fresh: bool = False) -> tuple[int, int]:
         """The oldest and the newest place in the log; zeros while it is empty."""
-        return await changelog.change_bounds(self.adapter)
+        return await changelog.change_bounds(self.adapter, fresh=fresh)
 
     async def current(self, changes: Sequence[Change]) -> list[Change]:
         """The changes with what their keys hold now instead of what they held then."""
-        rows = await self.get_many([change.key for change in changes])
+        rows = await self.get_many([change.key for change in changes], fresh=True)
         current = []
         for change in changes:
             row = rows.get(change.key)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -11,6 +12,14 @@ from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.queue.consumer import QueueMessage
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, until
+
+
+@pytest.fixture
+def release(kv: Kv) -> Iterator[asyncio.Event]:
+    """What handlers wait for; closing the store waits for handlers, so it comes at the end."""
+    event = asyncio.Event()
+    yield event
+    event.set()
 
 
 async def settled(kv: Kv, pending: int = 0, dead: int = 0) -> None:
@@ -66,8 +75,10 @@ async def test_an_error_without_text_and_a_failing_reporter(kv: Kv, on_error: An
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
-async def test_so_many_handlers_run_at_a_time(kv: Kv, concurrency: int) -> None:
-    running, most, release = 0, 0, asyncio.Event()
+async def test_so_many_handlers_run_at_a_time(
+    kv: Kv, concurrency: int, release: asyncio.Event
+) -> None:
+    running, most = 0, 0
 
     async def handle(message: QueueMessage) -> None:
         nonlocal running, most
@@ -87,8 +98,10 @@ async def test_so_many_handlers_run_at_a_time(kv: Kv, concurrency: int) -> None:
     assert most == concurrency
 
 
-async def test_a_handler_that_takes_too_long_keeps_its_place(kv: Kv, clock: FakeClock) -> None:
-    running, most, release = 0, 0, asyncio.Event()
+async def test_a_handler_that_takes_too_long_keeps_its_place(
+    kv: Kv, clock: FakeClock, release: asyncio.Event
+) -> None:
+    running, most = 0, 0
 
     async def handle(message: QueueMessage) -> None:
         nonlocal running, most
@@ -108,8 +121,10 @@ async def test_a_handler_that_takes_too_long_keeps_its_place(kv: Kv, clock: Fake
     assert most == 1
 
 
-async def test_stopping_waits_for_the_handler_and_takes_nothing_more(kv: Kv) -> None:
-    started, release = asyncio.Event(), asyncio.Event()
+async def test_stopping_waits_for_the_handler_and_takes_nothing_more(
+    kv: Kv, release: asyncio.Event
+) -> None:
+    started = asyncio.Event()
     finished: list[Any] = []
 
     async def handle(message: QueueMessage) -> None:

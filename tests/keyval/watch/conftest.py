@@ -46,3 +46,10 @@ def kv(world: World) -> Kv:
 @pytest.fixture
 def clock(world: World) -> FakeClock:
     return world.clock
+
+
+@pytest.fixture
+async def other(world: World, tmp_path: Path) -> AsyncIterator[World]:
+    """A second process on the same file, as far as the store can tell."""
+    async with open_world(tmp_path / "kv.db", world.clock) as opened:
+        yield opened

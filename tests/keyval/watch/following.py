@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from typing import Any
 
+import pytest
 from buntime_plugin_keyval.watch.events import WatchEvent, watch_events
 from buntime_plugin_keyval.watch.watcher import WatchTarget
 from keyval.service.world import World
@@ -81,3 +83,19 @@ async def stored(world: World) -> dict[bytes, str]:
     """Key and versionstamp of everything in the store."""
     rows = await world.rows("SELECT key, versionstamp FROM kv_entries")
     return dict(rows)
+
+
+class Gate:
+    """Stops a method of the store after it has read, until it is opened."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, target: Any, name: str) -> None:
+        self.reached, self.open = asyncio.Event(), asyncio.Event()
+        original = getattr(target, name)
+
+        async def gated(*args: Any, **options: Any) -> Any:
+            result = await original(*args, **options)
+            self.reached.set()
+            await self.open.wait()
+            return result
+
+        monkeypatch.setattr(target, name, gated)

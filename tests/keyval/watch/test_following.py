@@ -4,42 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_database import DatabaseBusy
-from buntime_keyval.wire import decode_key, encode_key
+from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.storage import changelog
 from buntime_plugin_keyval.watch import hub as hub_module
-from buntime_plugin_keyval.watch import watcher as watcher_module
-from buntime_plugin_keyval.watch.watcher import WatchTarget
-from keyval.service.world import World, open_world, until
-from keyval.watch.following import Client, stored
-
-
-@pytest.fixture
-async def other(world: World, tmp_path: Path) -> AsyncIterator[World]:
-    """A second process on the same file, as far as the store can tell."""
-    async with open_world(tmp_path / "kv.db", world.clock) as opened:
-        yield opened
-
-
-class Gate:
-    """Stops a method of the store after it has read, until it is opened."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, target: Any, name: str) -> None:
-        self.reached, self.open = asyncio.Event(), asyncio.Event()
-        original = getattr(target, name)
-
-        async def gated(*args: Any, **options: Any) -> Any:
-            result = await original(*args, **options)
-            self.reached.set()
-            await self.open.wait()
-            return result
-
-        monkeypatch.setattr(target, name, gated)
+from buntime_plugin_keyval.watch.watcher import Watcher, WatchTarget
+from keyval.service.world import World
+from keyval.watch.following import Client, Gate, stored
 
 
 async def test_a_foreign_change_is_told(world: World, other: World) -> None:
@@ -69,82 +42,54 @@ async def test_a_commit_here_overtakes_a_foreign_change_that_is_being_read(
     assert client.known == await stored(world)
 
 
-@pytest.mark.parametrize("method", ["change_bounds", "changes", "current"])
-async def test_a_failing_database_delays_foreign_changes_and_loses_none(
-    world: World, other: World, monkeypatch: pytest.MonkeyPatch, method: str
+async def test_a_commit_that_the_log_shows_first_is_told_once(
+    world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.02)
     client = Client(world)
     await client.connect()
-    failures = 0
-
-    async def fail(*args: Any, **options: Any) -> Any:
-        nonlocal failures
-        failures += 1
-        raise DatabaseBusy("locked")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(world.store, method, fail)
-        await other.kv.set(["k"], 1)
-        await until(lambda: failures > 2)
+    gate = Gate(monkeypatch, world.adapter, "batch_each")
+    writing = asyncio.create_task(world.kv.set(["k"], 1))
+    await gate.reached.wait()  # committed, and not published
+    while not await client.read():
+        pass
+    gate.open.set()
+    await writing
     await client.read_all()
-    assert client.known == await stored(world) != {}
+    assert len(client.told) == 1
 
 
-async def test_a_watch_that_cannot_begin_leaves_nothing_behind(
+async def test_a_commit_behind_a_foreign_one_is_told_once(
     world: World, other: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for number in range(5):
-        await other.kv.set(("old", number), 1)
-    hub = world.service.watches
-    calls = 0
-    original = world.store.change_bounds
-
-    async def fail_first() -> tuple[int, int]:
-        nonlocal calls
-        calls += 1
-        await asyncio.sleep(0.01)
-        if calls == 1:
-            raise DatabaseBusy("locked")
-        return await original()
-
-    monkeypatch.setattr(world.store, "change_bounds", fail_first)
-    outcomes = await asyncio.gather(
-        *(hub.watch(WatchTarget(prefixes=(b"",))) for _ in range(3)), return_exceptions=True
-    )
-    failed, second, third = outcomes
-    assert isinstance(failed, DatabaseBusy)
-    assert hub.watcher_count == 2
-    await other.kv.set(["new"], 1)
-    for watcher in (second, third):
-        assert not isinstance(watcher, BaseException)
-        assert await watcher.wait(15)
-        keys = [decode_key(notice.state.key) for notice in watcher.take(100)]
-        assert keys == [("new",)]  # nothing of before
-        watcher.close()
-    assert hub.watcher_count == 0
-
-
-async def test_a_log_that_was_trimmed_unseen_means_looking_again(
-    world: World, other: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(20, 40):
-        await world.kv.set(("k", number), number)
-    client = Client(world, limit=100)
+    client = Client(world)
     await client.connect()
-    assert len(client.known) == 20
-    client.limit = 100
     gate = Gate(monkeypatch, world.store, "change_bounds")
     await gate.reached.wait()
-    for number in range(30):
-        await other.kv.set(("k", number), number)
-    await other.kv.delete(("k", 35))
-    await changelog.trim_changes(other.adapter, keep=1, since_ms=2**60, limit=1000)
+    await other.kv.set(["foreign"], 1)
+    await world.kv.set(["ours"], 1)  # told before anybody knows of the other one
+    while not await client.read():
+        pass
     gate.open.set()
     await client.read_all()
-    assert client.known == await stored(world)
-    assert len(client.known) == 39
-    assert client.resets == 1
+    keys = [key for key, _ in client.told]
+    assert keys == [encode_key(("ours",)), encode_key(("foreign",))]
+
+
+async def test_what_the_snapshot_shows_is_not_told_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = world.service.watches.watch
+
+    async def slow(target: WatchTarget) -> Watcher:
+        watcher = await original(target)
+        await world.kv.set(["k"], 1)  # noticed by the watcher, and then read
+        return watcher
+
+    monkeypatch.setattr(world.service.watches, "watch", slow)
+    client = Client(world)
+    await client.connect()
+    await client.read_all()
+    assert len(client.told) == 1
 
 
 async def test_a_foreign_commit_is_one_event(
@@ -188,39 +133,28 @@ async def test_what_is_committed_during_the_snapshot_is_told_in_order(
     assert told == stamps  # each once, none of them twice or the wrong way round
 
 
-async def test_a_watcher_that_is_far_behind_gets_everything(
+async def test_a_snapshot_that_is_ahead_of_the_commits_is_not_taken_back(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(watcher_module, "MAX_PENDING", 50)
-    for number in range(100):
-        await world.kv.set(("k", number), "old")
-    client = Client(world, limit=20)
+    writing: list[asyncio.Task[Any]] = []
+    original = world.store.list_rows
+    gates: list[Gate] = []
+
+    async def meanwhile(*args: Any, **options: Any) -> Any:
+        await world.kv.set(["k"], "first")  # told before anybody reads
+        gates.append(Gate(monkeypatch, world.adapter, "batch_each"))
+        writing.append(asyncio.create_task(world.kv.set(["k"], "second")))
+        await gates[0].reached.wait()  # committed, and not published
+        return await original(*args, **options)
+
+    monkeypatch.setattr(world.store, "list_rows", meanwhile)
+    client = Client(world)
     await client.connect()
-    for number in range(200):
-        await world.kv.set(("k", number), "new")
-    await world.kv.delete(("k", 7))
-    assert len(client.known) == 20
+    await client.read()
+    gates[0].open.set()
+    second = (await writing[0]).versionstamp
     await client.read_all()
-    wanted = await stored(world)
-    assert {key: client.known.get(key) for key in wanted} == wanted
-    assert encode_key(("k", 7)) not in client.known
-    await client.leave()
-
-
-async def test_what_is_pending_for_a_slow_watcher_is_bounded(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watcher_module, "MAX_PENDING_CHARS", 100_000)
-    watcher = await world.service.watches.watch(WatchTarget(prefixes=(b"",)))
-    for _ in range(100):
-        await world.kv.set(["same"], "x" * 5000)
-        assert not watcher.overrun  # one key, however often it changes
-        assert len(watcher.take(0)) == 0
-    for number in range(30):
-        await world.kv.set(("k", number), "x" * 5000)
-    assert watcher.overrun
-    assert watcher.first_pending_seq() is None
-    watcher.close()
+    assert [stamp for _, stamp in client.told] == [second]
 
 
 @pytest.mark.parametrize("seed", range(6))

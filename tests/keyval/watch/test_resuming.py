@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from buntime_plugin_keyval.storage import changelog
 from buntime_plugin_keyval.watch import events
-from buntime_plugin_keyval.watch.watcher import WatchTarget
+from buntime_plugin_keyval.watch.watcher import Watcher, WatchTarget
 from keyval.service.world import World
 from keyval.watch.following import Client, stored
 from support.api import Api
@@ -82,6 +82,42 @@ async def test_beyond_the_log_everything_is_told_again(world: World) -> None:
     assert client.known == await stored(world)
     assert len(client.known) == 19
     assert client.resets == 2
+
+
+async def test_what_was_read_is_not_told_again(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await away(world)
+    original = world.service.watches.watch
+
+    async def slow(target: WatchTarget) -> Watcher:
+        watcher = await original(target)
+        await world.kv.set(("k", 1), "new")  # noticed by the watcher, and then read
+        return watcher
+
+    monkeypatch.setattr(world.service.watches, "watch", slow)
+    await client.connect()
+    await client.read_all()
+    assert len(client.told) == 1
+
+
+async def test_a_log_that_is_trimmed_while_it_is_read(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = await away(world)
+    await world.kv.delete(("k", 3))
+    await world.kv.set(("k", 4), "new")
+    original = world.store.changes
+
+    async def trimmed(*args: Any, **options: Any) -> Any:
+        await changelog.trim_changes(world.adapter, keep=1, since_ms=2**60, limit=1000)
+        return await original(*args, **options)
+
+    monkeypatch.setattr(world.store, "changes", trimmed)
+    await client.connect()
+    await client.read_all()
+    assert client.known == await stored(world)
+    assert client.resets == 1
 
 
 async def test_exact_keys_are_complete_without_a_reset(world: World) -> None:

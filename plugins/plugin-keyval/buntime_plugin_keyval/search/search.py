@@ -33,6 +33,9 @@ from buntime_plugin_keyval.search.query import to_match
 from buntime_plugin_keyval.storage.statements import IN_RANGE
 from buntime_plugin_keyval.store import Store
 
+MAX_ATTEMPTS = 5
+"""Times that a search is tried while indexes come and go."""
+
 RETRY_SECONDS = 5.0
 """Pause after the database failed while an interrupted index was finished."""
 
@@ -105,18 +108,19 @@ class Search:
 
         Raises `IndexNotFound` unless exactly this prefix has an index.
         """
-        index = await self._ready_index(prefix)
-        while True:
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            index = await self._ready_index(prefix)
             match = to_match(query, index.options.fields, index.options.tokenize)
             if match is None:
-                return SearchPage("", has_more=False)
+                break
             try:
                 return await self._page(index, match, options)
             except DatabaseError:
-                asked, index = index, await self._ready_index(prefix)
-                if asked == index:
+                # Its table may have been dropped since its definition was read, and SQLite opens
+                # no FTS5 table at the moment at which another one comes or goes.
+                if attempt == MAX_ATTEMPTS:
                     raise
-                # It was replaced between the two reads, and its table is gone.
+        return SearchPage("", has_more=False)
 
     async def _page(self, index: Index, match: str, options: SearchOptions) -> SearchPage:
         store = self._store

@@ -10,19 +10,24 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 
 
 async def read_changes(
-    adapter: Adapter, after: int, *, limit: int, keys: KeyRange | None = None
+    adapter: Adapter,
+    after: int,
+    *,
+    limit: int,
+    keys: KeyRange | None = None,
+    fresh: bool = False,
 ) -> list[Change]:
     """Changes with `seq > after`, oldest first, at most `limit`; values are not in the log."""
     if keys is None:
-        rows = await adapter.query(sql.CHANGES, (after, limit))
+        rows = await adapter.query(sql.CHANGES, (after, limit), fresh=fresh)
     else:
-        rows = await adapter.query(sql.CHANGES_OF_PREFIX, (after, *keys, limit))
+        rows = await adapter.query(sql.CHANGES_OF_PREFIX, (after, *keys, limit), fresh=fresh)
     return [Change(*row) for row in rows]  # type: ignore[arg-type] # columns as the schema says
 
 
-async def change_bounds(adapter: Adapter) -> tuple[int, int]:
+async def change_bounds(adapter: Adapter, *, fresh: bool = False) -> tuple[int, int]:
     """The oldest and the newest `seq` in the log; zeros while it is empty."""
-    ((oldest, newest),) = await adapter.query(sql.CHANGE_BOUNDS, point=True)
+    ((oldest, newest),) = await adapter.query(sql.CHANGE_BOUNDS, point=True, fresh=fresh)
     return oldest, newest  # type: ignore[return-value] # integers
 
 

@@ -1,7 +1,8 @@
 """The events of one watch: what is there, or what changed since an earlier event; then changes.
 
 A watch reads the store and is told of commits at the same time. What it reads may be ahead of
-what it is told or behind it, so `_Seen` remembers what the reading covered.
+what it is told or behind it, so `_Seen` remembers what the reading covered. No replica may do the
+reading: it would show less than the log of another one says.
 """
 
 from __future__ import annotations
@@ -48,7 +49,7 @@ class _Seen:
         doubtful = [n.state.key for n in fresh if n.seq <= self.perhaps]
         if not doubtful:
             return [notice.state for notice in fresh]
-        rows = await store.get_many(doubtful)
+        rows = await store.get_many(doubtful, fresh=True)
         states = []
         for notice in fresh:
             state = notice.state
@@ -90,9 +91,9 @@ async def watch_events(
             position = after
             watcher.overrun = True
         elif initial:
-            _, position = await store.change_bounds()
+            _, position = await store.change_bounds(fresh=True)
             states = await read_target(store, target, limit)
-            _, perhaps = await store.change_bounds()
+            _, perhaps = await store.change_bounds(fresh=True)
             seen.note(position, perhaps, states)
         yield WatchEvent(position, states)
         while not watcher.closed:
@@ -136,8 +137,8 @@ async def _catch_up(
     """
     start = after
     while True:
-        oldest, newest = await store.change_bounds()
-        page = await store.changes(after, limit=LOG_PAGE)
+        oldest, newest = await store.change_bounds(fresh=True)
+        page = await store.changes(after, limit=LOG_PAGE, fresh=True)
         if not oldest - 1 <= after <= newest or (page and page[0].seq != after + 1):
             break
         latest: dict[bytes, Change] = {}
@@ -153,7 +154,7 @@ async def _catch_up(
             yield WatchEvent(rest[0][0].seq - 1 if rest else reached, states)
         after = reached
         if len(page) < LOG_PAGE:
-            _, perhaps = await store.change_bounds()
+            _, perhaps = await store.change_bounds(fresh=True)
             seen.note(after, perhaps)
             yield WatchEvent(after, ())
             return
@@ -166,18 +167,18 @@ async def _everything(
     store: Store, target: WatchTarget, start: int, limit: int, seen: _Seen
 ) -> AsyncGenerator[WatchEvent, None]:
     """All that is there, `limit` entries at a time; only the last ones bring a client anywhere."""
-    _, newest = await store.change_bounds()
+    _, newest = await store.change_bounds(fresh=True)
     if target.prefixes:
         yield WatchEvent(start, (), reset=True)
     states = await read_keys(store, target.keys)
     for keys in prefix_ranges(target):
         rest = keys
-        while rows := await store.list_rows(rest, limit=limit):
+        while rows := await store.list_rows(rest, limit=limit, fresh=True):
             if states:
                 yield WatchEvent(start, states)
             states = [State(*row) for row in rows]
             rest = rest.after(rows[-1][0])
-    _, perhaps = await store.change_bounds()
+    _, perhaps = await store.change_bounds(fresh=True)
     seen.note(newest, perhaps)
     yield WatchEvent(newest, states)
 
@@ -186,14 +187,14 @@ async def read_target(store: Store, target: WatchTarget, limit: int) -> list[Sta
     """The exact keys in their order, missing ones too; then the first entries of the prefixes."""
     below: list[State] = []
     for keys in prefix_ranges(target):
-        below += [State(*row) for row in await store.list_rows(keys, limit=limit)]
+        below += [State(*row) for row in await store.list_rows(keys, limit=limit, fresh=True)]
     below.sort(key=lambda state: state.key)
     return [*await read_keys(store, target.keys), *below[:limit]]
 
 
 async def read_keys(store: Store, keys: Sequence[bytes]) -> list[State]:
     """What the keys hold, in their order, missing ones too."""
-    rows = await store.get_many(keys)
+    rows = await store.get_many(keys, fresh=True)
     return [
         State(key, rows[key].value, rows[key].versionstamp)
         if key in rows

@@ -101,7 +101,7 @@ class WatchHub:
         # First the subscription: what is committed in between is then delivered twice, not never.
         unsubscribe = self._store.subscribe(self._committed)
         try:
-            _, newest = await self._store.change_bounds()
+            _, newest = await self._store.change_bounds(fresh=True)
         except BaseException:
             unsubscribe()
             raise
@@ -139,12 +139,14 @@ class WatchHub:
 
     def _committed(self, changes: Sequence[Change]) -> None:
         """Deliver a commit of this process."""
+        begun = self._unsubscribe is not None  # else the position is still to be read
         for change in changes:
-            if change.seq > self._position:
-                self._ahead.add(change.seq)
+            if begun and change.seq <= self._position:
+                continue  # the log was faster
+            self._ahead.add(change.seq)
             self._overtaking[change.key] = change.seq
             self._deliver(change, change)
-        if self._unsubscribe is not None:  # else nobody knows the position yet
+        if begun:
             self._advance(self._position)
 
     def _deliver(self, change: Change, current: Change) -> None:
@@ -189,15 +191,15 @@ class WatchHub:
     async def _catch_up(self) -> bool:
         """Deliver what other processes committed; whether there may be more."""
         self._overtaking.clear()
-        oldest, newest = await self._store.change_bounds()
+        _, newest = await self._store.change_bounds()
         if newest <= self._position:
             return False
-        if oldest > self._position + 1:
+        page = await self._store.changes(self._position, limit=LOG_PAGE)
+        if page and page[0].seq > self._position + 1:
             # The log was trimmed behind our back: everybody has to look for what is missing.
             for watcher in tuple(self._watchers):
                 watcher.give_up()
-            self._advance(oldest - 1)
-        page = await self._store.changes(self._position, limit=LOG_PAGE)
+            self._advance(page[0].seq - 1)
         more = len(page) == LOG_PAGE
         if more:
             page = _whole_commits(page)

@@ -1,0 +1,84 @@
+"""How much is stored: exact after every write, and without a look at every entry."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from buntime_plugin_keyval.metrics import report
+from keyval.service.world import World, until
+
+
+async def totals(world: World) -> tuple[int, int]:
+    made = await report.make_report(world.service)
+    return made.entries, made.size_bytes
+
+
+async def counted(world: World) -> tuple[int, int]:
+    """The same by a look at every live entry."""
+    sql = (
+        "SELECT count(*), coalesce(sum(length(key) + length(CAST(value AS BLOB))), 0) "
+        "FROM kv_entries WHERE expires_at IS NULL OR expires_at > ?"
+    )
+    ((entries, size),) = await world.rows(sql, world.clock())
+    return entries, size
+
+
+async def test_totals_follow_every_kind_of_write(world: World) -> None:
+    assert await totals(world) == (0, 0)
+    steps: list[Any] = [
+        lambda: world.kv.set(["a"], "text"),
+        lambda: world.kv.set(["a"], "longer text with é 🙂"),
+        lambda: world.kv.set(["a"], 1),
+        lambda: world.kv.set(["a"], 1, expires_in=100),
+        lambda: world.kv.atomic().set(["b", 1], {"x": 1}).set(["b", 2], {"x": 2}).commit(),
+        lambda: world.kv.atomic().append(["l"], ["one"]).append(["l"], ["two"]).commit(),
+        lambda: world.kv.delete(("b",), where={"x": 1}),
+        lambda: world.kv.delete(("b",)),
+        lambda: world.kv.delete([("l",), ("nothing",)]),
+    ]
+    for step in steps:
+        await step()
+        assert await totals(world) == await counted(world)
+    assert await totals(world) == (1, 4)
+    world.clock.advance(100)
+    assert await totals(world) == (0, 0)  # expired, not removed yet
+    assert await world.stored() == 1
+    await world.store.expire(10)
+    assert await totals(world) == (0, 0)
+    assert await world.rows("SELECT entries, bytes FROM kv_totals") == [(0, 0)]
+
+
+async def test_totals_after_the_sweeper(world: World) -> None:
+    for number in range(50):
+        await world.kv.set(["t", number], number, expires_in=50 if number % 2 else None)
+    world.clock.advance(50)
+    world.service.sweeper.start()
+
+    async def swept() -> bool:
+        return await world.stored() == 25
+
+    await until(swept)
+    await world.service.sweeper.stop()
+    assert await totals(world) == await counted(world)
+
+
+async def test_no_metric_scans_a_table(world: World) -> None:
+    asked: list[tuple[str, Any]] = []
+    plain = world.adapter.query
+
+    async def query(sql: str, args: Any = (), **options: Any) -> Any:
+        asked.append((sql, args))
+        return await plain(sql, args, **options)
+
+    world.adapter.query = query  # type: ignore[method-assign]
+    await world.kv.metrics.to_json()
+    world.adapter.query = plain  # type: ignore[method-assign]
+    assert len(asked) >= 4
+    scans = set()
+    for sql, args in asked:
+        for row in await world.rows(f"EXPLAIN QUERY PLAN {sql}", *args):
+            if (found := re.match(r"SCAN (kv_\w+)", row[3])) and "MIN/MAX" not in row[3]:
+                scans.add((found[1], row[3]))
+    # One row; a row for each index; and rows of messages, through an index of those that count.
+    assert {name for name, _ in scans} <= {"kv_totals", "kv_indexes", "kv_queue", "kv_dlq"}, scans

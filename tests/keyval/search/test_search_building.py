@@ -1,0 +1,289 @@
+"""Building indexes while others write, and what is left when a process ends in the middle."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buntime_database import DatabaseError, DatabaseFull, Guard, ResultSet, Statement
+from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.search import building
+from buntime_plugin_keyval.search.indexes import IndexOptions
+from keyval.service.world import World, open_world, until
+
+ENTRIES = 5_000
+TEXT = IndexOptions(("text",))
+
+
+class Stopping(SqliteAdapter):
+    """Fails every batch from a chosen one on, as a process that is gone would."""
+
+    batches_left = 1_000_000
+    error: type[BaseException] = DatabaseFull
+
+    async def batch(self, steps: list[Statement | Guard]) -> list[ResultSet]:  # type: ignore[override]
+        if self.batches_left == 0:
+            raise self.error("stopped here")
+        self.batches_left -= 1
+        return await super().batch(steps)
+
+
+class Killed(BaseException):
+    """What no handler of errors sees."""
+
+
+async def fill(kv: Kv, count: int, text: str = "word") -> None:
+    for first in range(0, count, 500):
+        atomic = kv.atomic()
+        for number in range(first, min(first + 500, count)):
+            atomic.set(["d", number], {"text": text, "other": "different"})
+        await atomic.commit()
+
+
+async def found(kv: Kv, query: str = "word") -> list[Any]:
+    return sorted([hit.key[-1] async for hit in kv.search(["d"], query)])
+
+
+async def test_nothing_is_missing_when_others_write_meanwhile(world: World) -> None:
+    kv = world.kv
+    await fill(kv, ENTRIES)
+    longest = 0.0
+    done = asyncio.Event()
+    progress: list[tuple[int, int, bool]] = []
+
+    async def write() -> None:
+        nonlocal longest
+        number = ENTRIES
+        while not done.is_set():
+            started = asyncio.get_running_loop().time()
+            await kv.set(["d", number], {"text": "word"})
+            await kv.set(["d", number - ENTRIES], {"text": "changed"})
+            await kv.delete(("d", 2 * ENTRIES - 1 - number))
+            longest = max(longest, asyncio.get_running_loop().time() - started)
+            number += 1
+            progress.extend(
+                (index.documents, index.entries, index.ready) for index in await kv.list_indexes()
+            )
+
+    writer = asyncio.create_task(write())
+    await kv.create_index(["d"], fields=["text"])
+    done.set()
+    await writer
+    entries: dict[Any, str] = {}
+    async for entry in kv.list(["d"]):
+        assert entry.value is not None
+        entries[entry.key[1]] = entry.value["text"]
+    assert await found(kv) == sorted(n for n, text in entries.items() if text == "word")
+    assert await found(kv, "changed") == sorted(n for n, t in entries.items() if t == "changed")
+    # Others could write in between, and see how far it was.
+    assert len({documents for documents, _, ready in progress if not ready}) >= 2
+    assert all(documents <= entries for documents, entries, _ in progress)
+    (index,) = await kv.list_indexes()
+    assert (index.documents, index.entries, index.ready) == (len(entries), len(entries), True)
+
+
+@pytest.mark.parametrize(
+    ("size", "most_entries"), [(10, building.FILL_ENTRIES), (400_000, 4)], ids=["small", "large"]
+)
+async def test_the_batches_are_bounded(
+    world: World, monkeypatch: pytest.MonkeyPatch, size: int, most_entries: int
+) -> None:
+    await fill(world.kv, 1200 if size < 100 else 12, "x" * size)
+    added: list[int] = []
+    plain = world.adapter.batch
+
+    async def batch(steps: list[Statement | Guard]) -> list[ResultSet]:
+        results = await plain(steps)
+        added.extend(
+            result.rowcount
+            for step, result in zip(steps, results, strict=True)
+            if isinstance(step, Statement) and "INTO kv_docs" in step.sql and "NEW" not in step.sql
+        )
+        return results
+
+    monkeypatch.setattr(world.adapter, "batch", batch)
+    await world.kv.create_index(["d"], fields=["text"])
+    assert sum(added) == (1200 if size < 100 else 12)
+    assert len(added) >= 3
+    assert max(added) <= most_entries
+
+
+async def test_the_old_index_answers_until_the_new_one_is_ready(tmp_path: Path) -> None:
+    async with open_world(tmp_path / "kv.db", adapter_type=Stopping) as world:
+        await fill(world.kv, 1500)
+        await world.kv.create_index(["d"], fields=["text"])
+        adapter = world.adapter
+        assert isinstance(adapter, Stopping)
+        for batches in range(5):
+            adapter.batches_left = batches
+            with pytest.raises(DatabaseError, match="stopped here"):
+                await world.kv.create_index(["d"], fields=["other"])
+            adapter.batches_left = 1_000_000
+            assert len(await found(world.kv)) == 1500
+            assert await found(world.kv, "different") == []
+        await world.kv.create_index(["d"], fields=["other"])
+        assert await found(world.kv) == []
+        assert len(await found(world.kv, "different")) == 1500
+        tables = await world.rows("SELECT name FROM sqlite_schema WHERE name LIKE 'kv_fts_%'")
+        assert len({name.split("_")[2] for (name,) in tables}) == 1
+
+
+@pytest.mark.parametrize("batches", range(1, 5))
+async def test_the_next_start_finishes_what_a_crash_left(tmp_path: Path, batches: int) -> None:
+    path = tmp_path / "kv.db"
+    async with open_world(path, adapter_type=Stopping) as world:
+        await fill(world.kv, 1200)
+        adapter = world.adapter
+        assert isinstance(adapter, Stopping)
+        adapter.batches_left, adapter.error = batches, Killed
+        with pytest.raises(Killed):
+            await world.kv.create_index(["d"], fields=["text"])
+        adapter.batches_left = 1_000_000
+        await world.kv.set(["d", 0], {"text": "changed"})
+        await world.kv.delete(("d", 1))
+        (index,) = await world.kv.list_indexes()
+        assert not index.ready
+    async with open_world(path) as world:
+        world.service.search.start()
+
+        async def ready() -> bool:
+            return (await world.kv.list_indexes())[0].ready
+
+        await until(ready)
+        await world.service.search.stop()
+        assert await found(world.kv) == list(range(2, 1200))
+        assert await found(world.kv, "changed") == [0]
+
+
+async def test_stopping_in_the_middle_of_resuming(tmp_path: Path) -> None:
+    async with open_world(tmp_path / "kv.db") as world:
+        await fill(world.kv, 3000)
+        await world.service.search._builder._define(("d",), TEXT)
+        world.service.search.start()
+        await asyncio.sleep(0)
+        await world.service.search.stop()
+        await world.service.search.stop()
+        await world.service.search._builder.resume()
+        assert len(await found(world.kv)) == 3000
+
+
+async def test_resuming_survives_a_failing_database(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from buntime_plugin_keyval.search import search
+
+    monkeypatch.setattr(search, "RETRY_SECONDS", 0.01)
+    async with open_world(tmp_path / "kv.db", adapter_type=Stopping) as world:
+        await fill(world.kv, 100)
+        await world.service.search._builder._define(("d",), TEXT)
+        adapter = world.adapter
+        assert isinstance(adapter, Stopping)
+        adapter.batches_left = 0
+        world.service.search.start()
+        await asyncio.sleep(0.05)
+        adapter.batches_left = 1_000_000
+
+        async def ready() -> bool:
+            return (await world.kv.list_indexes())[0].ready
+
+        await until(ready)
+        assert len(await found(world.kv)) == 100
+
+
+async def test_removing_while_building(world: World) -> None:
+    await fill(world.kv, ENTRIES)
+    building_it = asyncio.create_task(world.kv.create_index(["d"], fields=["text"]))
+
+    async def begun() -> bool:
+        return bool(await world.kv.list_indexes())
+
+    await until(begun)
+    assert await world.kv.remove_index(["d"])
+    await building_it
+    assert await world.kv.list_indexes() == []
+    assert not await world.kv.remove_index(["d"])
+    assert await world.rows("SELECT * FROM kv_docs") == []
+    assert await world.rows("SELECT name FROM sqlite_schema WHERE name LIKE 'kv_fts%'") == []
+
+
+async def test_the_last_of_several_creations_wins(world: World) -> None:
+    await fill(world.kv, 1500)
+    first = asyncio.create_task(world.kv.create_index(["d"], fields=["text"]))
+
+    async def begun() -> bool:
+        return bool(await world.kv.list_indexes())
+
+    await until(begun)
+    await asyncio.gather(first, world.kv.create_index(["d"], fields=["other"]))
+    (index,) = await world.kv.list_indexes()
+    assert index.fields == ("other",)
+    assert len(await found(world.kv, "different")) == 1500
+
+
+async def test_searches_go_on_while_indexes_are_replaced(world: World) -> None:
+    await fill(world.kv, 700)
+    await world.kv.create_index(["d"], fields=["text"])
+    searches = 0
+
+    async def search() -> None:
+        nonlocal searches
+        while not replacing.done():
+            assert len(await found(world.kv)) == 700
+            searches += 1
+
+    async def replace() -> None:
+        for number in range(8):
+            await world.kv.create_index(["d"], fields=["text", f"more{number}"])
+
+    replacing = asyncio.create_task(replace())
+    await asyncio.gather(search(), search(), replacing)
+    assert searches > 2
+
+
+async def test_two_processes_at_one_file(tmp_path: Path) -> None:
+    path = tmp_path / "kv.db"
+    async with open_world(path) as one, open_world(path) as two:
+        await fill(one.kv, 1500)
+        await asyncio.gather(
+            one.kv.create_index(["d"], fields=["text"]),
+            two.kv.create_index(["e"], fields=["text"]),
+            one.kv.create_index(["f"], fields=["text"]),
+            two.kv.create_index(["g"], fields=["text"]),
+        )
+        assert len(await two.kv.list_indexes()) == 4
+        assert len({index.table for index in await two.kv.list_indexes()}) == 4
+        await two.kv.set(["d", 0], {"text": "changed"})
+        assert await found(one.kv, "changed") == [0]
+        # Both finish what neither had finished.
+        await one.service.search._builder._define(("d",), IndexOptions(("other",)))
+        resume = [world.service.search._builder.resume() for world in (one, two)]
+        await asyncio.gather(*resume)
+        assert len(await found(one.kv, "different")) == 1499
+        await asyncio.gather(one.kv.remove_index(["d"]), two.kv.remove_index(["d"]))
+        assert [index.prefix for index in await one.kv.list_indexes()] == [("e",), ("f",), ("g",)]
+
+
+@pytest.mark.parametrize(("failures", "survives"), [(1, True), (4, True), (5, False)])
+async def test_a_search_is_tried_again(world: World, failures: int, survives: bool) -> None:
+    # SQLite refuses to open an FTS5 table at the moment at which another one comes or goes.
+    await fill(world.kv, 10)
+    await world.kv.create_index(["d"], fields=["text"])
+    plain = world.adapter.query
+    left = failures
+
+    async def query(sql: str, *args: Any, **options: Any) -> Any:
+        nonlocal left
+        if "MATCH" in sql and left:
+            left -= 1
+            raise DatabaseError("vtable constructor failed")
+        return await plain(sql, *args, **options)
+
+    world.adapter.query = query  # type: ignore[method-assign]
+    if survives:
+        assert len(await found(world.kv)) == 10
+    else:
+        with pytest.raises(DatabaseError, match="vtable"):
+            await found(world.kv)

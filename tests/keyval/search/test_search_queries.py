@@ -1,0 +1,165 @@
+"""From what people type to FTS5: the grammar, and that nothing breaks it."""
+
+from __future__ import annotations
+
+import apsw
+import pytest
+from buntime_keyval import InvalidInput
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.search.indexes import TOKENIZERS
+from buntime_plugin_keyval.search.query import MAX_DEPTH, MAX_QUERY_LENGTH, MAX_TERMS, to_match
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+FTS5 = {"porter": "porter unicode61"}
+PIECES = [
+    "AND", "OR", "NOT", "NEAR", "(", ")", '"', '""', "*", "^", ":", "-", "'", "{", "}", "+", ",",
+    "title", "title:", "body:", "f0", "f0 :", "rowid", "a", "be", "see", "word*", '"a phrase"',
+    '"open', "é", "—", "́", "🥑", "\0", "\ue000", "日本語", " ", "\n", "\\", "%", "NEAR(a b, 2)",
+]  # fmt: skip
+
+
+def tables() -> dict[str, apsw.Connection]:
+    connections = {}
+    for tokenizer in TOKENIZERS:
+        connection = apsw.Connection(":memory:")
+        name = FTS5.get(tokenizer, tokenizer)
+        connection.execute(f"CREATE VIRTUAL TABLE t USING fts5(f0, f1, tokenize = '{name}')")
+        connection.execute("INSERT INTO t VALUES ('a word, a phrase', 'see 🥑 — é')")
+        connections[tokenizer] = connection
+    return connections
+
+
+TABLES = tables()
+
+
+@given(
+    st.one_of(
+        st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join),
+        st.lists(st.sampled_from(PIECES), max_size=30).map("".join),
+        st.text(st.characters(codec="utf-8"), max_size=40),
+    ),
+    st.sampled_from(TOKENIZERS),
+)
+@example("(" * 99 + "a" + ")" * 99, "unicode61")
+@example("(a OR " * 10 + "b" + ")" * 10, "unicode61")
+@example("(a OR b c NOT " * 10 + "d" + ")" * 10, "unicode61")
+@example("(a NOT b OR c NOT (d OR e) NOT " * 5 + "d" + ")" * 5, "unicode61")
+@example("(a OR " * 49 + "b" + ")" * 49, "unicode61")
+@example("a NOT " * 99 + "b", "unicode61")
+@example("(a NOT " * 10 + "b" + ")" * 10, "porter")
+@example("a " * MAX_TERMS, "ascii")
+@example("a OR b AND " * 49 + "c", "ascii")
+@example("\0", "trigram")
+@settings(max_examples=600, deadline=None)
+def test_fts5_accepts_every_translation(query: str, tokenizer: str) -> None:
+    match = to_match(query, ["title", "body"], tokenizer)
+    if match is not None:
+        TABLES[tokenizer].execute("SELECT count(*) FROM t WHERE t MATCH ?", (match,)).fetchall()
+
+
+@pytest.mark.parametrize(("tokenizer", "end"), [("unicode61", 0x110000), ("ascii", 0x3000)])
+def test_no_character_that_makes_a_word_is_left_out(tokenizer: str, end: int) -> None:
+    words = TABLES[tokenizer].fts5_tokenizer(tokenizer)
+    numbers = (number for number in range(1, end) if not 0xD800 <= number < 0xE000)
+    left_out = [
+        hex(number)
+        for number in numbers
+        if not chr(number).isspace()  # between words, says the grammar
+        and to_match(chr(number), [], tokenizer) is None
+        and words(chr(number).encode(), apsw.FTS5_TOKENIZE_QUERY, None)
+    ]
+    assert left_out == []
+
+
+DOCUMENTS = {
+    1: {"title": "alpha beta", "body": "gamma"},
+    2: {"title": "alpha", "body": "delta epsilon"},
+    3: {"title": "beta", "body": "alpha, and not gamma"},
+    4: {"title": "well-known thing", "body": "o'clock 3.14 a:b user@example.org"},
+    5: {"title": "or", "body": "known — well"},
+}
+
+
+@pytest.fixture
+async def filled(kv: Kv) -> Kv:
+    for number, value in DOCUMENTS.items():
+        await kv.set(["d", number], value)
+    await kv.create_index(["d"], fields=["title", "body"])
+    return kv
+
+
+@pytest.mark.parametrize(
+    ("query", "found"),
+    [
+        ("alpha", {1, 2, 3}),
+        ("ALPHA", {1, 2, 3}),
+        ("alpha beta", {1, 3}),
+        ("alpha AND beta", {1, 3}),
+        ("beta delta", set()),
+        ("beta OR delta", {1, 2, 3}),
+        ("alpha NOT gamma", {2}),
+        ("alpha NOT (gamma OR delta)", set()),
+        ("(beta OR delta) gamma", {1, 3}),
+        ("beta OR delta gamma", {1, 3}),
+        ('"alpha beta"', {1}),
+        ('"beta alpha"', set()),
+        ('"delta epsilon" alpha', {2}),
+        ("epsi*", {2}),
+        ('"delta eps"*', {2}),
+        ("title:alpha", {1, 2}),
+        ("body:alpha", {3}),
+        ("title:alph*", {1, 2}),
+        ('title:"alpha beta"', {1}),
+        ("title:alpha body:gamma", {1}),
+        ("gamma NOT title:beta", set()),
+        ("Title:alpha", set()),
+        ("and", {3}),
+        ("alpha and gamma", {3}),
+        ("NOT alpha", {3}),
+        ("alpha AND", {3}),
+        ("OR", {5}),
+        ("(alpha", {1, 2, 3}),
+        ("alpha)", {1, 2, 3}),
+        ('"alpha', {1, 2, 3}),
+        ("well-known", {4}),
+        ("known-well", {5}),
+        ("o'clock", {4}),
+        ("3.14", {4}),
+        ("a:b", {4}),
+        ("user@example.org", {4}),
+        ("— alpha", {1, 2, 3}),
+        ("alpha — OR", set()),
+        ("(— OR –) alpha", {1, 2, 3}),
+        ("alpha NOT —", {1, 2, 3}),
+        ("—", set()),
+        ("* ^ + -", set()),
+        ("()", set()),
+        ("   ", set()),
+        ("rowid", set()),
+        ("f0", set()),
+        ("f0:alpha", set()),
+    ],
+)
+async def test_the_grammar(filled: Kv, query: str, found: set[int]) -> None:
+    assert {entry.key[1] async for entry in filled.search(["d"], query)} == found
+
+
+@pytest.mark.parametrize(
+    ("query", "message"),
+    [
+        ("a" * (MAX_QUERY_LENGTH + 1), "query too long: 4097 characters (max 4096)"),
+        ("a " * (MAX_TERMS + 1), "query has too many words: 201 (max 200)"),
+        ("", "query is required"),
+    ],
+)
+async def test_limits(filled: Kv, query: str, message: str) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        [_ async for _ in filled.search(["d"], query)]
+    assert str(caught.value) == message
+
+
+def test_depth_ends_in_plain_words() -> None:
+    deep = "(" * MAX_DEPTH + "a OR b" + ")" * MAX_DEPTH
+    assert to_match(deep, [], "unicode61") == '("a" OR "b")'
+    assert to_match(f"({deep})", [], "unicode61") == '("a" "OR" "b")'
