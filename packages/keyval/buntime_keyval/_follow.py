@@ -24,7 +24,7 @@ logger = logging.getLogger("buntime_keyval")
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 HEALTHY_S = 2.0
-"""A stream that lived so long is no failed attempt: the pauses are short again."""
+"""A stream that lived so long is no failed attempt either: the pauses are short again."""
 
 ErrorHandler = Callable[[Exception], object]
 """Told of failures that the client recovers from by itself; may be a coroutine function."""
@@ -42,6 +42,9 @@ class Plan(Protocol[T_co]):
     def moves_on(self) -> bool:
         """Whether the stream did what it was for, and the next one is due at once."""
 
+    def place(self) -> object:
+        """How far it got; a stream that changes it is no failed attempt."""
+
 
 class Reconnects:
     """The pauses between streams."""
@@ -49,16 +52,18 @@ class Reconnects:
     def __init__(self) -> None:
         self._backoff = Backoff(FIRST_PAUSE_S, LONGEST_PAUSE_S)
         self._opened: float | None = None
+        self._place: object = None
 
     def opened(self) -> None:
         """Note that a stream, or an answer, is there."""
         self._opened = time.monotonic()
 
-    def pause(self) -> float:
-        """Seconds to wait after a stream ended."""
-        if self._opened is not None and time.monotonic() - self._opened >= HEALTHY_S:
+    def pause(self, place: object = None) -> float:
+        """Seconds to wait after a stream ended at this place."""
+        lasted = self._opened is not None and time.monotonic() - self._opened >= HEALTHY_S
+        if lasted or place != self._place:
             self._backoff.reset()
-        self._opened = None
+        self._opened, self._place = None, place
         return self._backoff.next()
 
 
@@ -88,7 +93,7 @@ async def follow(
             if not is_passing(error):
                 raise
             await report(error, on_error)
-        await asyncio.sleep(reconnects.pause())
+        await asyncio.sleep(reconnects.pause(plan.place()))
 
 
 def follow_blocking(
@@ -120,7 +125,7 @@ def follow_blocking(
             if not is_passing(error):
                 raise
             report_blocking(error, on_error)
-        stop.wait(reconnects.pause())
+        stop.wait(reconnects.pause(plan.place()))
 
 
 class StopSignal:

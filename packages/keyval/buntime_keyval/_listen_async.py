@@ -93,8 +93,8 @@ class AsyncQueueListener:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._error: Exception | None = None
-        read = self._poll(poll_seconds) if polling else self._follow()
-        self._reader = asyncio.create_task(self._read(read), name="kv-queue")
+        self._poll_seconds = poll_seconds if polling else None
+        self._reader = asyncio.create_task(self._read(), name="kv-queue")
 
     @property
     def closed(self) -> bool:
@@ -137,6 +137,7 @@ class AsyncQueueListener:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
+        await self._close()  # what comes after this settlement is not for this listener
         try:
             if self._auto_ack and self._current is not None:
                 if error is None:
@@ -165,9 +166,12 @@ class AsyncQueueListener:
             self._current = self._waiting.popleft()
             return self._current
 
-    async def _read(self, reading: Awaitable[None]) -> None:
+    async def _read(self) -> None:
         try:
-            await reading
+            if self._poll_seconds is None:
+                await self._follow()
+            else:
+                await self._poll(self._poll_seconds)
         except Exception as error:  # noqa: BLE001 - whoever takes the messages gets it
             self._error = error
             if self._handler is not None:

@@ -146,6 +146,7 @@ class QueueListener:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, _: object
     ) -> None:
+        self._close()  # what comes after this settlement is not for this listener
         try:
             if self._auto_ack and self._current is not None:
                 if error is None:

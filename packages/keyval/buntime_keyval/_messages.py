@@ -21,6 +21,7 @@ class ListenPlan:
     """The stream of messages. The server sends only as many as may be unsettled at a time."""
 
     def __init__(self, concurrency: int) -> None:
+        self._last: str | None = None
         self._target = f"/queue/listen?{query_text({'prefetch': concurrency, 'lease': True})}"
 
     def stream_call(self) -> StreamCall:
@@ -29,11 +30,19 @@ class ListenPlan:
 
     def take(self, event: ServerEvent) -> Message | None:
         """The message of an event. Raises `InvalidResponse`."""
-        return read_event(event, read_message) if event.event == "message" else None
+        if event.event != "message":
+            return None
+        message = read_event(event, read_message)
+        self._last = message.id
+        return message
 
     def moves_on(self) -> bool:
         """Whether the next stream is due at once: never."""
         return False
+
+    def place(self) -> object:
+        """The last message: one that only comes again is no progress."""
+        return self._last
 
 
 class Seen:

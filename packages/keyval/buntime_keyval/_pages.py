@@ -6,10 +6,10 @@ from typing import Any
 
 from buntime_keyval._calls.keys import Entry, checked_limit, list_range, raw_where
 from buntime_keyval._core import Call
-from buntime_keyval._entries import checked_prefix
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.limits import MAX_LIMIT
+from buntime_keyval.wire.python_keys import checked_prefix
 
 
 class Pager:
@@ -65,16 +65,17 @@ class Pager:
             self._done = True
         if not page:
             return page
-        last = page[-1].key
         if self._last is not None and encode_key(page[0].key) == encode_key(self._last):
             page = page[1:]
-        self._last = last
-        if self._reverse:
-            self._end = last
-        else:
-            self._start = last
+        # There is one too many if the known key is gone meanwhile.
+        page = page[: self._page_size if self._left is None else min(self._left, self._page_size)]
+        if page:
+            self._last = page[-1].key
+            if self._reverse:
+                self._end = self._last
+            else:
+                self._start = self._last
         if self._left is not None:
-            page = page[: self._left]  # one too many, if the known key is gone meanwhile
             self._left -= len(page)
         return page
 

@@ -271,7 +271,9 @@ async def sweep_async(
                 on_progress(deleted)
     deletion = sweep.last_call(include_prefix=include_prefix)
     if deletion is not None:
-        sweep.count(await session.send(deletion))
+        deleted = sweep.count(await session.send(deletion))
+        if on_progress is not None:
+            on_progress(deleted)
     return DeleteResult(sweep.deleted)
 
 
@@ -287,7 +289,9 @@ def sweep_blocking(
                 on_progress(deleted)
     deletion = sweep.last_call(include_prefix=include_prefix)
     if deletion is not None:
-        sweep.count(session.send(deletion))
+        deleted = sweep.count(session.send(deletion))
+        if on_progress is not None:
+            on_progress(deleted)
     return DeleteResult(sweep.deleted)
 
 

@@ -12,11 +12,12 @@ from buntime_keyval._calls import keys as calls
 from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey
 from buntime_keyval._calls.keys import Entry
 from buntime_keyval._core import Call
-from buntime_keyval._entries import checked_key, checked_keys, is_many
+from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import CommitResult, TransactionResult
 from buntime_keyval._session import AsyncSession, Session
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, encode_key, parse_duration
+from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 T = TypeVar("T")
 

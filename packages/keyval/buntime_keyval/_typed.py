@@ -10,10 +10,10 @@ from uuid import UUID
 import msgspec
 
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._entries import checked_key, checked_prefix
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyPart, encode_key, key_to_json
+from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 
 T = TypeVar("T")
 
@@ -41,7 +41,7 @@ class Scope(Generic[T]):
         if type is not None:
             try:
                 msgspec.convert(None, type | None)
-            except (TypeError, msgspec.MsgspecError) as error:
+            except (TypeError, NameError, msgspec.MsgspecError) as error:
                 raise InvalidInput(f"{type!r} cannot be the type of a store: {error}") from None
 
     def below(self, prefix: StoreKey, type: Any) -> Scope[Any]:

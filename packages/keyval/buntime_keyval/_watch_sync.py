@@ -79,7 +79,7 @@ class Watch:
         return self._buffer.dropped
 
     def stop(self) -> None:
-        """End it, and wait, at most 5 seconds, until a running callback has returned. Idempotent."""
+        """End it, and wait, at most 5 seconds, for a running callback to return. Idempotent."""
         self._close(drop=True)
         self._stop.give()
         self._join(_JOIN_SECONDS)

@@ -9,11 +9,12 @@ import msgspec
 
 from buntime_keyval._calls.keys import Entry, checked_limit, query_text
 from buntime_keyval._core import Call, StreamCall
-from buntime_keyval._entries import checked_key, checked_keys, is_many, read_entries
+from buntime_keyval._entries import is_many, read_entries
 from buntime_keyval._errors import InvalidResponse
 from buntime_keyval._sse import ServerEvent
 from buntime_keyval.wire import InvalidInput, Key, encode_key, format_key_path, key_to_json
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 T = TypeVar("T")
 
@@ -91,6 +92,10 @@ class WatchPlan:
     def moves_on(self) -> bool:
         """Whether the stream did what it was for, and the next one is due at once."""
         return self._moves_on
+
+    def place(self) -> object:
+        """The last event that the server named."""
+        return self._place
 
 
 class PollAnswer(msgspec.Struct):

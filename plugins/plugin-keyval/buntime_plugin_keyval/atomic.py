@@ -9,10 +9,10 @@ import msgspec
 from buntime_keyval import CommitResult, InvalidInput, KeyPart, KvEntry
 from buntime_keyval.wire import (
     Placeholder,
-    check_key,
     encode_key,
     encode_value,
 )
+from buntime_keyval.wire.python_keys import checked_key
 
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage, make_mutation
 from buntime_plugin_keyval.queue.messages import make_options, new_id
@@ -46,7 +46,7 @@ class Atomic:
             if isinstance(entry, KvEntry):
                 key, versionstamp = entry.key, entry.versionstamp
             else:
-                key, versionstamp = check_key(entry[0]), entry[1]
+                key, versionstamp = checked_key(entry[0]), entry[1]
             if versionstamp is not None and not isinstance(versionstamp, str):
                 raise InvalidInput(f"versionstamp must be a string or None, got {versionstamp!r}")
             self._checks.append(Check(encode_key(key), versionstamp))
@@ -117,7 +117,9 @@ class Atomic:
     def _add(
         self, type: str, key: MutationKey, value: object, expires_in: float | str | None = None
     ) -> Atomic:
-        self._mutations.append(make_mutation(type, key, value, expires_in))
+        self._mutations.append(
+            make_mutation(type, checked_key(key, placeholders=True), value, expires_in)
+        )
         return self
 
 

@@ -10,7 +10,7 @@ from buntime_keyval.wire import InvalidInput, parse_duration
 
 from buntime_plugin_keyval.sweeper import Retention
 
-_MOVED = ("libsqlUrl", "libsqlReplicaUrl", "libsqlToken")
+_MOVED = ("libsqlUrl", "libsqlReplicaUrl", "libsqlToken", "operationTimeout")
 
 
 class ConfigError(ValueError):

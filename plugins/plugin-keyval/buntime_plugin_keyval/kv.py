@@ -26,8 +26,6 @@ from buntime_keyval import (
 from buntime_keyval.wire import (
     UUIDV7,
     Placeholder,
-    check_key,
-    check_keys,
     decode_key,
     decode_value,
     encode_key,
@@ -37,6 +35,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 from buntime_plugin_keyval.atomic import Atomic
 from buntime_plugin_keyval.changes import Change
@@ -91,7 +90,7 @@ class Kv:
         """
         if isinstance(key, (list, tuple)) and (not key or isinstance(key[0], (list, tuple))):
             return await self._get_many(key)
-        checked = check_key(key)
+        checked = checked_key(key)
         found = await self._store.get(encode_key(checked))
         if found is None:
             return KvEntry(checked, None, None)
@@ -102,7 +101,7 @@ class Kv:
         self, key: KeyLike, value: Any, *, expires_in: float | str | None = None
     ) -> CommitResult:
         """Store a value; without `expires_in` (milliseconds or a duration text) for ever."""
-        checked = check_key(key)
+        checked = checked_key(key)
         versionstamp = await self._store.set(
             encode_key(checked),
             key_to_json(checked),
@@ -133,7 +132,7 @@ class Kv:
             count = await self._store.delete_ranges([descendants(b"")], where=condition)
         else:
             many = isinstance(key, (list, tuple)) and isinstance(key[0], (list, tuple))
-            keys = check_keys(key) if many else [check_key(key)]
+            keys = checked_keys(key) if many else [checked_key(key)]
             encoded = [encode_key(item) for item in keys]
             count = await self._store.delete(encoded, exact=exact, where=condition)
         return DeleteResult(count)
@@ -330,7 +329,7 @@ class Kv:
     async def _get_many(self, raw: Sequence[KeyLike]) -> Entries:
         if not raw:
             return []
-        keys = check_keys(raw)
+        keys = checked_keys(raw)
         encoded = [encode_key(key) for key in keys]
         rows = await self._store.get_many(encoded)
         entries: Entries = []
@@ -349,11 +348,11 @@ def _entry(row: tuple[bytes, str, str]) -> KvEntry[Any]:
 
 
 def _encode_prefix(prefix: KeyLike) -> bytes:
-    return encode_key(check_key(prefix)) if prefix else b""
+    return encode_key(checked_key(prefix)) if prefix else b""
 
 
 def _encode_bound(bound: KeyLike | None) -> bytes | None:
-    return encode_key(check_key(bound)) if bound else None
+    return encode_key(checked_key(bound)) if bound else None
 
 
 def _checked_limit(limit: int) -> int:

@@ -9,7 +9,8 @@ from typing import Any, TypeVar
 
 from buntime_database import DatabaseUnavailable
 from buntime_keyval import InvalidInput, KvEntry, TransactionResult
-from buntime_keyval.wire import check_key, check_keys, decode_value, encode_key
+from buntime_keyval.wire import decode_value, encode_key
+from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 from buntime_plugin_keyval.atomic import Atomic, MutationKey
 from buntime_plugin_keyval.store import Store
@@ -46,7 +47,7 @@ class KvTransaction:
         many = isinstance(key, (list, tuple)) and (not key or isinstance(key[0], (list, tuple)))
         if many and not key:
             return []
-        keys = check_keys(key) if many else [check_key(key)]
+        keys = checked_keys(key) if many else [checked_key(key)]
         encoded = [encode_key(item) for item in keys]
         missing = [code for code in encoded if code not in self._read]
         if missing:

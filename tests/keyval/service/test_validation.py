@@ -97,3 +97,14 @@ async def test_a_key_is_a_list_or_tuple(world: World, key: Any) -> None:
     for call in (kv.get, kv.delete, lambda raw: kv.set(raw, 1)):
         with pytest.raises(InvalidInput, match=r"^Key"):
             await call(key)
+
+
+@pytest.mark.parametrize("key", [("n", 2**53 + 1), ("n", -(2**64) - 1), ("n", 10**400)])
+async def test_an_integer_that_a_number_cannot_hold_is_refused_and_not_rounded(
+    kv: Kv, key: tuple[str, int]
+) -> None:
+    for ask in (kv.get(key), kv.set(key, 1), kv.delete(key), kv.count(key)):
+        with pytest.raises(InvalidInput, match="use BigInt"):
+            await ask
+    with pytest.raises(InvalidInput, match="use BigInt"):
+        kv.atomic().sum(key, 1)

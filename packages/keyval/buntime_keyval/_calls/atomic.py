@@ -12,7 +12,7 @@ import msgspec
 from buntime_keyval._calls.keys import read_commit
 from buntime_keyval._calls.queue import message_options
 from buntime_keyval._core import Call
-from buntime_keyval._entries import checked_key, raw_key, raw_value
+from buntime_keyval._entries import raw_key, raw_value
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import (
     BigInt,
@@ -23,6 +23,7 @@ from buntime_keyval.wire import (
     parse_expires_in,
 )
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.python_keys import checked_key
 
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
 """A key that may hold `kv.uuidv7()`."""

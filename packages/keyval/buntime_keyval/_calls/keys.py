@@ -10,9 +10,6 @@ import msgspec
 
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import (
-    checked_key,
-    checked_keys,
-    checked_prefix,
     is_many,
     raw_key,
     raw_keys,
@@ -31,6 +28,7 @@ from buntime_keyval.wire import (
     parse_expires_in,
 )
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
 
 Entry = KvEntry[Any]
 

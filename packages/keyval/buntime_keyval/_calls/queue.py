@@ -11,10 +11,11 @@ import msgspec
 
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._core import Call, json_body
-from buntime_keyval._entries import checked_keys, raw_keys, raw_value
+from buntime_keyval._entries import raw_keys, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
 from buntime_keyval.wire import InvalidInput, KeyLike, parse_duration, untag
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.python_keys import checked_keys
 
 Message = QueueMessage[Any]
 Letter = DeadLetter[Any]

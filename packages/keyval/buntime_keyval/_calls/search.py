@@ -10,11 +10,12 @@ import msgspec
 
 from buntime_keyval._calls.keys import Entry, checked_limit, raw_where, read_page
 from buntime_keyval._core import Call, json_body
-from buntime_keyval._entries import checked_key, checked_prefix, raw_key
+from buntime_keyval._entries import raw_key
 from buntime_keyval._results import KvPage, SearchIndex
 from buntime_keyval._where import Where
 from buntime_keyval.wire import InvalidInput, KeyLike, check_key, format_key_text
 from buntime_keyval.wire.limits import MAX_LIMIT
+from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 
 Tokenizer = Literal["unicode61", "porter", "ascii"]
 

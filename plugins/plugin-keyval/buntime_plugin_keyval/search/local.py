@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 from buntime_keyval import InvalidInput, KeyPart, KvEntry
-from buntime_keyval.wire import check_key, decode_value, encode_key
+from buntime_keyval.wire import decode_value, encode_key
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.python_keys import checked_key
 
 from buntime_plugin_keyval.search.asking import (
     EVERYTHING,
@@ -55,7 +56,7 @@ class LocalSearch:
         self, prefix: Sequence[KeyPart], fields: Sequence[str], tokenize: str
     ) -> None:
         """See `Kv.create_index`."""
-        await self._search.create_index(check_key(prefix), parse_options(fields, tokenize))
+        await self._search.create_index(checked_key(prefix), parse_options(fields, tokenize))
 
     async def list_indexes(self) -> list[IndexInfo]:
         """See `Kv.list_indexes`."""
@@ -63,7 +64,7 @@ class LocalSearch:
 
     async def remove_index(self, prefix: Sequence[KeyPart]) -> bool:
         """See `Kv.remove_index`."""
-        return await self._search.remove_index(check_key(prefix))
+        return await self._search.remove_index(checked_key(prefix))
 
     async def search(
         self,
@@ -92,20 +93,20 @@ class LocalSearch:
             limit=EVERYTHING if limit is None else limit,
             reverse=reverse,
             where=condition,
-            start=encode_key(check_key(start)) if start else None,
-            end=encode_key(check_key(end)) if end else None,
+            start=encode_key(checked_key(start)) if start else None,
+            end=encode_key(checked_key(end)) if end else None,
             weights=parse_weights(weights),
             highlight=parse_marks(highlight),
             snippet_words=parse_snippet(snippet),
         )
-        page = await self._search.search(check_key(prefix), query, options)
+        page = await self._search.search(checked_key(prefix), query, options)
         for row in _decode_rows(f"[{page.entries}]"):
             yield _hit(row)
 
 
 def _hit(row: _Row) -> SearchHit:
     return SearchHit(
-        key=check_key(row.key),
+        key=checked_key(row.key),
         value=decode_value(bytes(row.value).decode()),
         versionstamp=row.versionstamp,
         highlight=row.highlight,

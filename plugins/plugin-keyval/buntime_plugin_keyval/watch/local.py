@@ -7,9 +7,10 @@ from collections.abc import AsyncGenerator, Sequence
 from typing import Any
 
 from buntime_keyval import InvalidInput, KeyPart, KvEntry
-from buntime_keyval.wire import check_key, check_keys, decode_key, decode_value
+from buntime_keyval.wire import decode_key, decode_value
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 from buntime_plugin_keyval.store import Store
 from buntime_plugin_keyval.watch.events import watch_events
@@ -61,10 +62,10 @@ def make_target(
         raise InvalidInput("watch needs either keys, a prefix, or prefixes")
     if keys:
         many = isinstance(keys[0], (list, tuple))
-        return WatchTarget.of_keys(check_keys(keys) if many else [check_key(keys)])
+        return WatchTarget.of_keys(checked_keys(keys) if many else [checked_key(keys)])
     if prefix:
-        return WatchTarget.of_prefix(check_key(prefix))
-    return WatchTarget.of_prefixes(check_keys(prefixes))
+        return WatchTarget.of_prefix(checked_key(prefix))
+    return WatchTarget.of_prefixes(checked_keys(prefixes))
 
 
 def checked_limit(limit: int = DEFAULT_LIMIT) -> int:

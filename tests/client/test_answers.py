@@ -1,0 +1,211 @@
+"""What a client sends, and what it makes of answers, without a server."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import httpx2
+import pytest
+from buntime_keyval import (
+    AccessDenied,
+    ConnectionLost,
+    InvalidInput,
+    InvalidResponse,
+    Kv,
+    KvError,
+    NotFound,
+    OutcomeUnknown,
+    RateLimited,
+    RequestRejected,
+    Retries,
+    ServerFailure,
+    ServerUnreachable,
+    ServiceUnavailable,
+    StaleLease,
+    StatusError,
+    TooLarge,
+)
+from buntime_keyval._retries import Backoff
+
+QUICK = Retries(times=3, first_delay="1ms", max_delay="2ms")
+COMMITTED = b'{"ok":true,"versionstamp":"v"}'
+Answer = httpx2.Response | Exception | tuple[int, bytes]
+
+
+class Script:
+    """A transport that answers from a list, the last one for ever."""
+
+    def __init__(self, *answers: Answer) -> None:
+        self.answers = list(answers)
+        self.requests: list[httpx2.Request] = []
+
+    def __call__(self, request: httpx2.Request) -> httpx2.Response:
+        self.requests.append(request)
+        answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if isinstance(answer, Exception):
+            raise answer
+        if isinstance(answer, tuple):
+            return httpx2.Response(answer[0], content=answer[1])
+        return answer
+
+    def client(self, **options: Any) -> Kv:
+        options = {"retries": QUICK, **options}
+        transport = httpx2.MockTransport(self)
+        return Kv("http://host/keyval/api/", transport=transport, **options)
+
+
+def get(kv: Kv) -> Any:
+    return kv.get(["a"])
+
+
+def put(kv: Kv) -> Any:
+    return kv.set(["a"], 1)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (400, RequestRejected), (401, AccessDenied), (403, AccessDenied), (404, NotFound),
+        (405, NotFound), (409, StaleLease), (413, TooLarge), (414, TooLarge), (418, StatusError),
+        (307, StatusError), (429, RateLimited), (500, ServerFailure), (502, ServerFailure),
+        (503, ServiceUnavailable),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("call", [get, put])
+def test_every_status_is_an_exception(
+    status: int, kind: type[StatusError], call: Callable[[Kv], Any]
+) -> None:
+    body = b'{"error":"what happened","code":"WHY"}'
+    answer = httpx2.Response(status, content=body, headers={"x-request-id": "r1"})
+    with Script(answer).client(retries=0) as kv, pytest.raises(KvError) as caught:
+        call(kv)
+    error = caught.value
+    assert type(error) is kind
+    assert (error.status, error.code, error.request_id) == (status, "WHY", "r1")
+    assert str(error) == f"what happened ({status}, WHY, request r1)"
+
+
+@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"ok":"yes"}', b"\xff", b'{"key":1}'])
+@pytest.mark.parametrize("call", [get, put])
+def test_a_success_that_makes_no_sense_is_an_error(body: bytes, call: Callable[[Kv], Any]) -> None:
+    with Script((200, body)).client() as kv, pytest.raises(InvalidResponse, match="KeyVal server"):
+        call(kv)
+
+
+def test_a_missing_key_is_told_from_a_wrong_address() -> None:
+    with Script((404, b'{"error":"Key not found"}')).client() as kv:
+        assert not kv.get(["a"]).exists
+    with Script((404, b'{"error":"Not found"}')).client() as kv, pytest.raises(NotFound):
+        kv.get(["a"])
+    with Script((404, b"")).client() as kv, pytest.raises(NotFound, match="answered 404"):
+        kv.dlq.get("x")
+
+
+@pytest.mark.parametrize(
+    ("failure", "reads", "writes", "read_error", "write_error"),
+    [
+        (httpx2.ConnectError("refused"), 4, 4, ServerUnreachable, ServerUnreachable),
+        (httpx2.ConnectTimeout("slow"), 4, 4, ServerUnreachable, ServerUnreachable),
+        (httpx2.PoolTimeout("busy"), 4, 4, ServerUnreachable, ServerUnreachable),
+        (httpx2.ReadError("reset"), 4, 1, ConnectionLost, OutcomeUnknown),
+        (httpx2.ReadTimeout("slow"), 4, 1, ConnectionLost, OutcomeUnknown),
+        (httpx2.WriteError("reset"), 4, 1, ConnectionLost, OutcomeUnknown),
+        (httpx2.RemoteProtocolError("gone"), 4, 1, ConnectionLost, OutcomeUnknown),
+        ((503, b'{"error":"x","code":"KEYVAL_DB_DOWN"}'), 4, 4, KvError, KvError),
+        ((503, b"busy"), 4, 1, KvError, KvError),
+        ((429, b"slower"), 4, 4, KvError, KvError),
+        ((502, b""), 4, 1, KvError, KvError),
+        ((504, b""), 4, 1, KvError, KvError),
+        ((500, b""), 1, 1, KvError, KvError),
+        ((400, b""), 1, 1, KvError, KvError),
+    ],
+)
+def test_what_is_sent_again(
+    failure: Any, reads: int, writes: int, read_error: type[KvError], write_error: type[KvError]
+) -> None:
+    for call, times, kind in (
+        (get, reads, read_error),
+        (lambda kv: kv.get([True]), reads, read_error),  # a POST that reads
+        (lambda kv: [*kv.list()], reads, read_error),
+        (put, writes, write_error),
+        (lambda kv: kv.delete(["a"]), writes, write_error),
+        (lambda kv: kv.atomic().sum(["a"], 1).commit(), writes, write_error),
+        (lambda kv: kv.enqueue(1), writes, write_error),
+        (lambda kv: kv.dequeue(), writes, write_error),
+        (lambda kv: kv.ack_message("x"), reads, read_error),
+        (lambda kv: kv.nack_message("x"), writes, write_error),
+    ):
+        script = Script(failure)
+        with script.client() as kv, pytest.raises(kind):
+            call(kv)
+        assert len(script.requests) == times
+
+
+def test_a_write_goes_through_once_the_server_is_back() -> None:
+    script = Script(httpx2.ConnectError("refused"), (200, COMMITTED))
+    with script.client() as kv:
+        assert put(kv).versionstamp == "v"
+    assert len(script.requests) == 2
+
+
+def test_the_server_may_ask_to_wait_but_not_for_ever() -> None:
+    for asked, times in (("0", 4), ("3600", 1), ("Wed, 21 Oct", 4)):
+        script = Script(httpx2.Response(429, headers={"retry-after": asked}))
+        with script.client() as kv, pytest.raises(RateLimited):
+            get(kv)
+        assert len(script.requests) == times
+
+
+def test_pauses_grow_are_bounded_and_differ() -> None:
+    backoff = Backoff(0.1, 1.0)
+    pauses = [backoff.next() for _ in range(50)]
+    for number, pause in enumerate(pauses):
+        whole = min(1.0, 0.1 * 2**number)
+        assert whole / 2 <= pause <= whole
+    assert len(set(pauses)) > 40
+    backoff.reset()
+    assert backoff.next() <= 0.1
+
+
+def test_headers_and_token() -> None:
+    script = Script((200, COMMITTED))
+    with script.client(token="secret", headers={"x-tenant": "a"}) as kv:
+        put(kv)
+        put(kv)
+    first, second = (request.headers for request in script.requests)
+    assert first["authorization"] == "Bearer secret"
+    assert first["x-tenant"] == "a"
+    assert first["content-type"] == "application/json"
+    assert first["x-request-id"] != second["x-request-id"]
+    assert str(script.requests[0].url) == "http://host/keyval/api/keys/a"
+
+
+@pytest.mark.parametrize("url", ["", "/keyval/api", "host:80", "ftp://host", "http://h/?a=b"])
+def test_the_address_has_to_be_absolute(url: str) -> None:
+    with pytest.raises(InvalidInput, match="base_url"):
+        Kv(url)
+
+
+@pytest.mark.parametrize("options", [{"timeout": "soon"}, {"idle_timeout": -1}])
+def test_options_are_checked(options: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        Kv("http://host", **options)
+
+
+def test_paths_and_queries_are_encoded_once() -> None:
+    script = Script((200, b'{"count":1}'))
+    with script.client() as kv:
+        kv.count(["a b", "é", 1])
+    # One encoding for segments, one for the query: the server decodes once for each.
+    assert (
+        script.requests[0].url.raw_path == b"/keyval/api/keys/count?prefix=a%2520b%2F%25C3%25A9%2F1"
+    )
+
+
+def test_long_keys_do_not_make_long_urls() -> None:
+    script = Script((200, b'[{"key":["a"],"value":1,"versionstamp":"v"}]'))
+    with script.client() as kv:
+        kv.get(["é" * 1000, "x" * 1000])
+    assert script.requests[0].method == "POST"
+    assert len(script.requests[0].url.raw_path) < 100

@@ -1,0 +1,228 @@
+"""The queue, with both clients, against a live server."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from buntime_keyval import InvalidInput, NotFound, QueueStats
+from client.waiting import until
+
+MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
+
+
+async def empty(kv: Any) -> bool:
+    return bool((await kv.queue_stats()).total == 0)
+
+
+async def test_messages_by_hand(kv: Any) -> None:
+    value = {"big": 2**60, "at": kv.now(), "bytes": b"x"}
+    sent = await kv.enqueue(value, delay=0, backoff_schedule=["10ms", 20])
+    assert sent.ok
+    message = await kv.dequeue()
+    assert (message.id, message.attempts) == (sent.id, 1)
+    assert message.value["big"] == 2**60
+    assert message.value["bytes"] == b"x"
+    assert isinstance(message.value["at"], int)
+    assert await kv.dequeue() is None
+    assert await kv.queue_stats() == QueueStats(pending=0, processing=1, dlq=0, total=1)
+    await kv.nack_message(message.id, "once more", delay="1ms", lease=message.lease)
+    again: list[Any] = []
+
+    async def redelivered() -> bool:
+        again.append(await kv.dequeue())
+        return again[-1] is not None
+
+    await until(redelivered)
+    assert again[-1].attempts == 2
+    await kv.ack_message(sent.id)
+    await kv.ack_message(sent.id)  # an unknown id is fine
+    assert await empty(kv)
+    for wrong in ("-1s", "soon"):
+        with pytest.raises(InvalidInput):
+            await kv.enqueue(1, delay=wrong)
+    with pytest.raises(InvalidInput):
+        await kv.ack_message("")
+
+
+@MODES
+async def test_a_handler_settles_by_what_it_does(kv: Any, mode: str) -> None:
+    seen: list[Any] = []
+    errors: list[Exception] = []
+
+    async def handler(message: Any) -> None:
+        seen.append((message.value, message.attempts))
+        if message.value == "bad" and message.attempts == 1:
+            raise ValueError("not yet")
+
+    options = {"mode": mode, "poll_interval": "20ms", "on_error": errors.append}
+    listener = kv.listen_queue(handler, **options)
+    for value in ("good", "bad", "last"):
+        await kv.enqueue(value, backoff_schedule=["10ms"])
+    await until(lambda: empty(kv))
+    assert sorted(seen) == [("bad", 1), ("bad", 2), ("good", 1), ("last", 1)]
+    assert [str(error) for error in errors] == ["not yet"]
+    assert not listener.closed
+    await listener.stop()
+    assert listener.closed
+    await kv.enqueue("after")
+    assert (await kv.queue_stats()).pending == 1
+
+
+@MODES
+async def test_iterating(kv: Any, mode: str) -> None:
+    for number in range(3):
+        await kv.enqueue(number)
+    seen = []
+    async with kv.listen_queue(mode=mode, poll_interval="20ms") as messages:
+        async for message in messages:
+            seen.append(message.value)
+            if len(seen) == 3:
+                break
+    assert seen == [0, 1, 2]
+    assert await empty(kv)  # leaving the block acknowledged the last one
+
+
+async def test_an_exception_in_the_block_gives_the_message_back(kv: Any) -> None:
+    await kv.enqueue("x", backoff_schedule=["50ms"] * 5)
+
+    async def broken() -> None:
+        async with kv.listen_queue() as messages:
+            async for _ in messages:
+                raise KeyError
+
+    with pytest.raises(KeyError):
+        await broken()
+    async with kv.listen_queue() as messages:
+        async for message in messages:
+            assert message.attempts >= 2
+            break
+    assert await empty(kv)
+
+
+async def test_settling_by_hand_with_several_at_a_time(kv: Any) -> None:
+    for number in range(4):
+        await kv.enqueue(number, backoff_schedule=["1ms"] * 5)
+    with pytest.raises(InvalidInput, match="auto_ack"):
+        kv.listen_queue(concurrency=2)
+    seen: list[Any] = []
+    async with kv.listen_queue(auto_ack=False, concurrency=2) as messages:
+        held = []
+        async for message in messages:
+            seen.append((message.value, message.attempts))
+            held.append(message)
+            if len(held) == 2:
+                await held.pop(0).ack()
+                second = held.pop()
+                await (second.nack("no") if second.attempts == 1 else second.ack())
+            if await empty(kv):
+                break
+            if len(seen) > 20:
+                break
+    assert sorted({value for value, _ in seen}) == [0, 1, 2, 3]
+
+
+async def test_handlers_run_side_by_side_up_to_the_limit(kv: Any) -> None:
+    running, most, done = 0, 0, 0
+    both = asyncio.Event()
+
+    async def handler(message: Any) -> None:
+        nonlocal running, most, done
+        running += 1
+        most = max(most, running)
+        if running == 3:
+            both.set()
+        await asyncio.wait_for(both.wait(), 5)
+        running -= 1
+        done += 1
+
+    async with kv.listen_queue(handler, concurrency=3):
+        for number in range(9):
+            await kv.enqueue(number)
+        await until(lambda: done == 9)
+    assert most == 3
+
+
+async def test_stopping_lets_a_running_handler_finish(kv: Any) -> None:
+    started, finish = asyncio.Event(), asyncio.Event()
+
+    async def handler(message: Any) -> None:
+        started.set()
+        await asyncio.wait_for(finish.wait(), 5)
+
+    listener = kv.listen_queue(handler)
+    await kv.enqueue("x")
+    await asyncio.wait_for(started.wait(), 5)
+    stopping = asyncio.create_task(listener.stop())
+    await until(lambda: listener.closed)
+    assert not stopping.done()
+    finish.set()
+    await stopping
+    assert await empty(kv)
+
+
+async def test_dead_letters(kv: Any) -> None:
+    async def handler(message: Any) -> None:
+        raise RuntimeError(f"cannot {message.value['n']}")
+
+    async with kv.listen_queue(handler, on_error=lambda error: None):
+        for number in range(3):
+            value = {"n": number, "big": 2**60}
+            await kv.enqueue(value, backoff_schedule=[], keys_if_undelivered=[["lost", number]])
+
+        async def all_dead() -> bool:
+            return bool((await kv.queue_stats()).dlq == 3)
+
+        await until(all_dead)
+    letters = await kv.dlq.list(limit=2)
+    assert [letter.error_message for letter in letters] == [
+        "RuntimeError: cannot 2",
+        "RuntimeError: cannot 1",
+    ]
+    assert (await kv.dlq.list(offset=2))[0].value == {"n": 0, "big": 2**60}
+    letter = letters[0]
+    assert await kv.dlq.get(letter.id) == letter
+    assert await kv.dlq.get("unknown") is None
+    assert letter.attempts == 1
+    assert letter.original_created_at <= letter.failed_at
+    assert (await kv.get(["lost", 2])).value == letter.value
+    again = await kv.dlq.requeue(letter.id)
+    message = await kv.dequeue()
+    assert (message.id, message.value) == (again.id, letter.value)
+    await kv.ack_message(message.id)
+    with pytest.raises(NotFound):
+        await kv.dlq.requeue(letter.id)
+    await kv.dlq.delete(letters[1].id)
+    await kv.dlq.delete(letters[1].id)
+    assert (await kv.dlq.purge()).deleted_count == 1
+
+
+async def test_closing_the_client_stops_its_listeners(kv: Any) -> None:
+    listener = kv.listen_queue(lambda message: None)
+    watch = kv.watch(["x"], lambda entries: None)
+    await kv.aclose()
+    assert listener.closed
+    assert watch.closed
+
+
+async def test_cancelled_handlers_give_their_messages_back(api: str) -> None:
+    from buntime_keyval import AsyncKv
+
+    async with AsyncKv(api) as kv:
+        started = asyncio.Event()
+
+        async def handler(message: Any) -> None:
+            started.set()
+            await asyncio.sleep(60)
+
+        listener = kv.listen_queue(handler)
+        await kv.enqueue("x")
+        await asyncio.wait_for(started.wait(), 5)
+        await listener.stop(timeout=0.01)
+        await until(lambda: _redelivered(kv))
+
+
+async def _redelivered(kv: Any) -> bool:
+    message = await kv.dequeue()
+    return message is not None and message.attempts >= 2

@@ -1,0 +1,48 @@
+"""Full-text search and metrics, with both clients, against a live server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from buntime_keyval import Field, InvalidInput, NotFound
+
+
+async def test_search(kv: Any) -> None:
+    for number in range(30):
+        status = "published" if number % 2 else "draft"
+        await kv.set(["posts", number], {"title": f"python {number}", "status": status})
+    await kv.set(["posts", "x"], {"title": "typescript and python python"})
+    await kv.create_index(["posts"], fields=["title"], tokenize="porter")
+    (index,) = await kv.list_indexes()
+    assert (index.prefix, index.fields, index.tokenize) == (("posts",), ["title"], "porter")
+    found = [entry async for entry in kv.search(["posts"], "python")]
+    assert len(found) == 31
+    assert [entry.key async for entry in kv.search(["posts"], "typescript")] == [("posts", "x")]
+    published = kv.search(["posts"], "python", where=Field("status") == "published", limit=10)
+    assert len([entry async for entry in published]) == 10
+    ranged = kv.search(["posts"], "python", start=["posts", 3], end=["posts", 5])
+    assert sorted([entry.key[1] async for entry in ranged]) == [3, 4]
+    backwards = [entry.key async for entry in kv.search(["posts"], "python", reverse=True)]
+    assert backwards == [entry.key for entry in found][::-1]
+    await kv.remove_index(["posts"])
+    await kv.remove_index(["posts"])
+    assert await kv.list_indexes() == []
+    with pytest.raises(NotFound, match="No index found"):
+        [entry async for entry in kv.search(["posts"], "python")]
+    with pytest.raises(InvalidInput, match="fields"):
+        await kv.create_index(["posts"], fields=[])
+    with pytest.raises(InvalidInput, match="fields"):
+        await kv.create_index(["posts"], fields="title")
+    with pytest.raises(InvalidInput, match="query"):
+        [entry async for entry in kv.search(["posts"], "")]
+
+
+async def test_metrics(kv: Any) -> None:
+    await kv.set(["a"], 1)
+    metrics = await kv.metrics()
+    assert metrics["operations"]["set"]["count"] >= 1
+    assert metrics["storage"]["entries"] == 1
+    assert "keyval_operations_total" in await kv.metrics("prometheus")
+    with pytest.raises(InvalidInput):
+        await kv.metrics("xml")
