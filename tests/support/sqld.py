@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -13,6 +14,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -97,6 +99,26 @@ class Sqld:
             process.kill()
             process.wait(STOP_SECONDS)
 
+    def run(self, sql: str) -> dict[str, Any]:
+        """Run one statement here; its result as the protocol has it."""
+        request = urllib.request.Request(
+            f"{self.url}/v1/execute",
+            data=json.dumps({"stmt": {"sql": sql, "want_rows": True}}).encode(),
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
+            result: dict[str, Any] = json.load(answer)["result"]
+        return result
+
+    def wait_until_it_replicates(self, primary: Sqld) -> None:
+        """A new replica passes reads on to its primary until it has something of its own."""
+        primary.run("CREATE TABLE sign_of_life (x)")
+        deadline = time.monotonic() + START_SECONDS
+        while not self.run("SELECT count(*) FROM sqlite_schema")["rows_read"]:  # 0 if passed on
+            assert time.monotonic() < deadline, "the replica does not replicate"
+            time.sleep(0.02)
+        primary.run("DROP TABLE sign_of_life")
+
     def pause(self) -> None:
         """Let it hang: connections stay open, and nothing is answered."""
         assert self.process is not None
@@ -124,4 +146,6 @@ def running_sqld(folder: Path, *, replicas: int = 0) -> Iterator[list[Sqld]]:
         for server in servers:
             stack.callback(server.kill)
             server.start()
+        for replica in servers[1:]:
+            replica.wait_until_it_replicates(primary)
         yield servers

@@ -1,6 +1,5 @@
-"""The engine of servers: libSQL over the network, a primary and its replicas."""
+"""The engine of servers: libSQL over the network, a primary and its replicas.
 
-from buntime_plugin_database.libsql.adapter import LibsqlAdapter
-from buntime_plugin_database.libsql.servers import LibsqlOptions
-
-__all__ = ["LibsqlAdapter", "LibsqlOptions"]
+Import from its modules: those that need the client library take 0.1 s to load, which hosts that
+use the embedded engine alone should not pay for.
+"""

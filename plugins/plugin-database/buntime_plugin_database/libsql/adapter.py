@@ -21,7 +21,8 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.libsql.servers import LibsqlOptions, Servers
+from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.libsql.servers import Servers
 from buntime_plugin_database.libsql.values import decode_result, encode_statement
 from buntime_plugin_database.libsql.writer import Writer
 from buntime_plugin_database.sqlite.statements import classify

@@ -5,10 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 
-from libsql_client import LibsqlError
-
-from buntime_plugin_database.libsql.transport import check_url
-
 URL_VARIABLES = ("DATABASE_LIBSQL_URL", "DATABASE_LIBSQL_REPLICAS", "LIBSQL_URL")
 TOKEN_VARIABLE = "DATABASE_LIBSQL_AUTH_TOKEN"  # noqa: S105 - its name, not the token
 
@@ -28,14 +24,15 @@ def check_servers(urls: Iterable[str]) -> str | None:
     first, *others = urls
     if is_file(first):
         return f"libsql adapter: {first} is a file, which has no replicas" if others else None
+    from buntime_plugin_database.libsql.transport import check_url  # needs the client library
+
     for url in (first, *others):
         scheme = _SCHEME.match(url)
         if scheme is None or scheme[1].lower() not in _SERVER_SCHEMES:
             return f"libsql adapter: {url} is not the URL of a libSQL server"
-        try:
-            check_url(url)
-        except (LibsqlError, ValueError) as error:
-            return f"libsql adapter: {url}: {getattr(error, 'explanation', error)}"
+        problem = check_url(url)
+        if problem is not None:
+            return f"libsql adapter: {url}: {problem}"
     return None
 
 

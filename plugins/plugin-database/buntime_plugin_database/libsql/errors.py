@@ -83,7 +83,7 @@ def _translation(error: Exception, server: str, *, wrote: bool) -> DatabaseError
         if status is not None and int(status[1]) < 500:
             return DatabaseUnavailable(f"{server}: {error.explanation}")
         known = error.code in _BY_CODE and not (wrote and error.code == "RESPONSE_TOO_LARGE")
-        if known or error.code.startswith(("SQLITE_", "AUTH_")):
+        if known or error.code.startswith("AUTH_" if wrote else ("AUTH_", "SQLITE_")):
             return translate_step(error.explanation, error.code)
         text = f"{server}: {error.explanation} ({error.code})"
     elif isinstance(error, (aiohttp.ClientConnectorError, aiohttp.WSServerHandshakeError)):

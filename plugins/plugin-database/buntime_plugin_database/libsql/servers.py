@@ -6,12 +6,12 @@ import asyncio
 import re
 from collections.abc import Sequence
 from time import monotonic
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable, InvalidStatement
+from buntime_database import DatabaseClosed, DatabaseUnavailable, InvalidStatement
 
 from buntime_plugin_database.libsql.errors import translate
+from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_database.libsql.transport import (
     TRANSPORT_ERRORS,
     Json,
@@ -22,10 +22,15 @@ from buntime_plugin_database.libsql.values import position_of
 
 BENCH_SECONDS = 30.0
 """Time that a replica gets no reads after it failed."""
+BEHIND_SECONDS = 1.0
+"""The same after it answered without our position, as a server that heeds none."""
 REPLICA_SECONDS = 5.0
 """Longest time that a replica may need, which includes catching up with our own writes."""
 PRIMARY_SECONDS = 1.0
 """Time that reads go to the primary after a write whose position in its log is not known."""
+RESTART_SECONDS = 30.0
+"""Time that reads go to the primary after it was away. One that was killed may begin a new log
+and count from the start; a replica that has not noticed yet seems to be ahead of it."""
 RETRY_SECONDS = 0.05
 
 _COMMENTS = r"(?:\s+|--[^\n]*(?:\n|\Z)|/\*.*?(?:\*/|\Z))*"
@@ -37,15 +42,8 @@ _REPLICABLE = re.compile(
 """Reading statements that mean the same on a replica; any other goes to the primary."""
 
 
-class LibsqlOptions(NamedTuple):
-    """How a remote database is used."""
-
-    auth_token: str | None = None
-    timeout_seconds: float = 30.0
-    """Longest time from sending a request to its answer."""
-    read_your_writes: bool | float = True
-    """True: a replica answers only when it has all that this adapter wrote or saw. A number:
-    reads go to the primary for so many seconds after a write. False: replicas may be behind."""
+class _Behind(DatabaseUnavailable):
+    """The replica has not what it was asked to have."""
 
 
 class Server:
@@ -83,6 +81,7 @@ class Servers:
         self._turn = 0
         self._position: int | None = None
         self._primary_until = 0.0
+        self._primary_was_lost = False
         self._closed = False
         self.reads = {"primary_reads": 0, "replica_reads": 0, "replica_failures": 0}
 
@@ -98,6 +97,8 @@ class Servers:
                 answer = await self._read_replica(replica, statement)
             except InvalidStatement:
                 pass  # perhaps it has not heard of a new table yet: the primary knows
+            except _Behind:
+                replica.benched_until = monotonic() + BEHIND_SECONDS
             except DatabaseUnavailable:
                 replica.benched_until = monotonic() + BENCH_SECONDS
                 self.reads["replica_failures"] += 1
@@ -110,11 +111,7 @@ class Servers:
     async def write(self, steps: list[Json]) -> Json:
         """Run a transaction on the primary, once. Raises `DatabaseError`."""
         before = self._position
-        try:
-            answer = await self._ask(self.primary, steps)
-        except DatabaseError:
-            self._wrote(None, before)
-            raise
+        answer = await self._ask(self.primary, steps)
         self._wrote(position_of(answer), before)
         return answer
 
@@ -122,8 +119,10 @@ class Servers:
         """Wait until the primary answers. Raises `DatabaseUnavailable` if it does not in time."""
         deadline = monotonic() + seconds
         while True:
+            left = max(deadline - monotonic(), RETRY_SECONDS)
             try:
-                await self._ask(self.primary, {"sql": "SELECT 1", "want_rows": True})
+                question: Json = {"sql": "SELECT 1", "want_rows": True}
+                await self._ask(self.primary, question, most_seconds=left)
             except DatabaseUnavailable:
                 if monotonic() >= deadline:
                     raise
@@ -165,7 +164,7 @@ class Servers:
         answer = await self._ask(replica, statement, most_seconds=REPLICA_SECONDS)
         position = position_of(answer)
         if wanted is not None and (position is None or position < wanted):
-            raise DatabaseUnavailable(f"{replica.name} answered before it had caught up")
+            raise _Behind(f"{replica.name} answered before it had caught up")
         self._saw(position)
         return answer
 
@@ -192,15 +191,18 @@ class Servers:
                     return await server.transport.batch(request)
                 return await server.transport.execute(request)
         except TRANSPORT_ERRORS as error:
-            raise translate(error, server.name, wrote=wrote) from error
+            ours = translate(error, server.name, wrote=wrote)
+            if server is self.primary and isinstance(ours, DatabaseUnavailable):
+                self._primary_was_lost = True
+            raise ours from error
 
     def _wrote(self, position: int | None, before: int | None) -> None:
         self._is_at(position, before)
         wanted = self._options.read_your_writes
         if wanted is not False and wanted is not True:
-            self._primary_until = monotonic() + wanted
+            self._primary_until = max(self._primary_until, monotonic() + wanted)
         elif wanted and position is None:
-            self._primary_until = monotonic() + PRIMARY_SECONDS
+            self._primary_until = max(self._primary_until, monotonic() + PRIMARY_SECONDS)
 
     def _saw(self, position: int | None) -> None:
         """Never read from a replica that is behind what was already read."""
@@ -209,7 +211,10 @@ class Servers:
 
     def _is_at(self, position: int | None, before: int | None) -> None:
         """The primary told its position; `before` is what was known when it was asked."""
-        if position is not None and before is not None and position < before:
-            self._position = position  # it was restored from an older copy, and is right
+        is_other_log = position is not None and before is not None and position < before
+        if self._primary_was_lost or is_other_log:
+            self._primary_was_lost = False
+            self._position = position
+            self._primary_until = max(self._primary_until, monotonic() + RESTART_SECONDS)
         else:
             self._saw(position)

@@ -46,12 +46,15 @@ class Transport(Protocol):
     async def close(self) -> None: ...
 
 
-def check_url(url: str) -> str:
-    """The scheme that the URL leads to: `http`, `https`, `ws`, `wss`, or another that is not ours.
-
-    Raises `LibsqlError` for a URL that makes no sense.
-    """
-    return str(_expand_config(url, auth_token=None, tls=None).scheme)
+def check_url(url: str) -> str | None:
+    """What is wrong with the URL of a server, or None."""
+    try:
+        _expand_config(url, auth_token=None, tls=None)
+    except LibsqlError as error:
+        return str(error.explanation)
+    except ValueError as error:
+        return str(error)
+    return None
 
 
 def open_transport(url: str, token: str | None, *, for_reads: bool = False) -> Transport:

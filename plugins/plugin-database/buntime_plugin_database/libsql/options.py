@@ -1,0 +1,16 @@
+"""How a database on servers is used."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class LibsqlOptions(NamedTuple):
+    """What an entry of the configuration says, besides the servers."""
+
+    auth_token: str | None = None
+    timeout_seconds: float = 30.0
+    """Longest time from sending a request to its answer."""
+    read_your_writes: bool | float = True
+    """True: a replica answers only when it has all that this adapter wrote or saw. A number:
+    reads go to the primary for so many seconds after a write. False: replicas may be behind."""

@@ -1,0 +1,51 @@
+"""A database on real servers for each test: theirs, emptied."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from buntime_database import Adapter, Statement
+from buntime_plugin_database.conformance import OpenAdapter, Target
+from buntime_plugin_database.libsql.adapter import CAPABILITIES, LibsqlAdapter
+from buntime_plugin_database.libsql.options import LibsqlOptions
+
+# A virtual table takes its shadow tables with it; of others the youngest come first, since older
+# ones may be their parents.
+_OBJECTS = """
+SELECT type, name FROM sqlite_schema
+WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
+  AND name NOT LIKE 'libsql\\_%' ESCAPE '\\'
+ORDER BY sql LIKE 'CREATE VIRTUAL%' DESC, rowid DESC"""
+
+
+async def wipe(urls: Sequence[str]) -> None:
+    """Drop everything."""
+    adapter = LibsqlAdapter(urls[:1])
+    try:
+        found = await adapter.query(_OBJECTS)
+        drops = [Statement(f'DROP {kind!s} IF EXISTS "{name!s}"') for kind, name in found]
+        await adapter.batch([*drops, Statement("PRAGMA user_version = 0")])
+    finally:
+        await adapter.close()
+
+
+def libsql_target(name: str, urls: Sequence[str], options: LibsqlOptions | None = None) -> Target:
+    """Adapters on these servers; only with a single one all reads show the newest."""
+
+    @asynccontextmanager
+    async def database() -> AsyncIterator[OpenAdapter]:
+        opened: list[LibsqlAdapter] = []
+
+        async def open_adapter() -> Adapter:
+            opened.append(LibsqlAdapter(urls, options=options))
+            return opened[-1]
+
+        await wipe(urls)
+        try:
+            yield open_adapter
+        finally:
+            for adapter in opened:
+                await adapter.close()
+
+    return Target(name, CAPABILITIES, database, one_view=len(urls) == 1)

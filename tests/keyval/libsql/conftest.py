@@ -1,0 +1,87 @@
+"""A primary and a replica; `buntime serve` on them; stores of this process on them.
+
+The names are those of the fixtures beside the modules whose tests run here a second time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from buntime_plugin_keyval.kv import Kv
+from database.libsql.support import wipe
+from keyval.libsql.support import config_of, open_libsql_world, run_sql
+from keyval.service.world import FakeClock, World
+from support.api import Api, api_of
+from support.live import LiveServer, live_server
+from support.sqld import Sqld, running_sqld
+
+
+@pytest.fixture(scope="session")
+def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
+    """Servers that the tests share."""
+    with running_sqld(tmp_path_factory.mktemp("sqld"), replicas=1) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="session")
+def pair_of_worlds(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
+    """Servers for stores of this process: a host on the same ones would sweep what these keep."""
+    with running_sqld(tmp_path_factory.mktemp("sqld-of-worlds"), replicas=1) as servers:
+        yield servers
+
+
+@pytest.fixture
+def own_pair(tmp_path: Path) -> Iterator[list[Sqld]]:
+    """Servers that a test may kill."""
+    with running_sqld(tmp_path, replicas=1) as servers:
+        yield servers
+
+
+@pytest.fixture(scope="module")
+def shared_server(
+    pair: list[Sqld], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
+    """A server that the tests of one module share."""
+    asyncio.run(wipe([pair[0].url]))
+    with live_server(tmp_path_factory.mktemp("server"), config_of(pair)) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def shared_api(shared_server: LiveServer) -> Iterator[Api]:
+    with api_of(shared_server.api) as api:
+        yield api
+
+
+@pytest.fixture
+def api(shared_api: Api, pair: list[Sqld]) -> Api:
+    """The API of the shared server, over an empty store and queue without indexes."""
+    for index in shared_api.json("GET", "/indexes"):
+        shared_api.json("DELETE", "/indexes", {"prefix": index["prefix"]})
+    run_sql(pair[0], "DELETE FROM kv_queue", "DELETE FROM kv_dlq")
+    # Last: from its own write on, the server reads nothing that is older than that.
+    shared_api.put("any", 0)
+    shared_api.empty()
+    return shared_api
+
+
+@pytest.fixture
+async def world(pair_of_worlds: list[Sqld]) -> AsyncIterator[World]:
+    """On the primary alone: some tests count what happens meanwhile, and replicas lag."""
+    await wipe([pair_of_worlds[0].url])
+    async with open_libsql_world(pair_of_worlds[:1]) as opened:
+        yield opened
+        await opened.service.close()
+
+
+@pytest.fixture
+def kv(world: World) -> Kv:
+    return world.kv
+
+
+@pytest.fixture
+def clock(world: World) -> FakeClock:
+    return world.clock

@@ -1,0 +1,62 @@
+"""Stores on libSQL servers."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from typing import Any
+
+from buntime_plugin_database.libsql.adapter import LibsqlAdapter
+from buntime_plugin_keyval.config import parse_config
+from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.storage.schema import migrate
+from buntime_plugin_keyval.store import Store
+from keyval.service.world import LOGGER, FakeClock, World
+from support.sqld import Sqld
+
+
+def config_of(servers: Sequence[Sqld], **options: Any) -> dict[str, Any]:
+    """The configuration of a host whose store is on these servers."""
+    adapter = {"type": "libsql", "urls": [server.url for server in servers], **options}
+    return {
+        "plugins": [
+            ["@buntime/plugin-database", {"adapters": [adapter]}],
+            "@buntime/plugin-keyval",
+        ]
+    }
+
+
+def run_sql(server: Sqld, *statements: str) -> list[list[Any]]:
+    """Run statements past the store; the texts of the rows of the last one."""
+    requests = [{"type": "execute", "stmt": {"sql": sql}} for sql in statements]
+    request = urllib.request.Request(
+        f"{server.url}/v2/pipeline",
+        data=json.dumps({"requests": [*requests, {"type": "close"}]}).encode(),
+        headers={"content-type": "application/json"},
+    )
+    with urllib.request.urlopen(request, timeout=20) as answer:
+        results = json.load(answer)["results"]
+    assert all(result["type"] == "ok" for result in results), results
+    rows = results[len(statements) - 1]["response"]["result"]["rows"]
+    return [[value.get("value") for value in row] for row in rows]
+
+
+@asynccontextmanager
+async def open_libsql_world(
+    servers: Sequence[Sqld], clock: FakeClock | None = None
+) -> AsyncIterator[World]:
+    """Open the store, without its background tasks; all is closed at the end."""
+    clock = clock or FakeClock()
+    adapter: Any = LibsqlAdapter([server.url for server in servers])
+    try:
+        store = Store(adapter, logger=LOGGER, clock=clock)
+        await migrate(adapter, clock())
+        service = make_service(parse_config({}), store)
+        kv = Kv(service)
+        yield World(clock, adapter, service, store, kv)
+        await kv.close()
+    finally:
+        await adapter.close()
