@@ -14,6 +14,7 @@ ROOT = Path(__file__).parents[2]
 # Blocks of a page build on each other, so a page is one case. They find $KV, the base of the API,
 # and `kv`, a store for the Python blocks.
 PAGES = [
+    "README.md",
     "docs/keyval.md",
     "docs/metrics.md",
     "docs/queue.md",
@@ -25,7 +26,10 @@ PAGES = [
 
 
 @pytest.mark.parametrize("page", PAGES)
-async def test_examples(page: str, server: LiveServer, tmp_path: Path) -> None:
+async def test_examples(
+    page: str, server: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KV", server.api)
     examples = read_examples(ROOT / page)
     async with open_kv() as kv:
         names: dict[str, Any] = {"kv": kv}
