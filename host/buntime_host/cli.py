@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from buntime_host.commands import ExtensibleGroup
 from buntime_host.version import __version__
 
 if TYPE_CHECKING:
@@ -27,7 +28,7 @@ def main() -> None:
     cli(prog_name="buntime")
 
 
-@click.group()
+@click.group(cls=ExtensibleGroup)
 @click.version_option(__version__, prog_name="buntime")
 def cli() -> None:
     """Buntime: a plugin host."""

@@ -16,12 +16,16 @@ import uvicorn
 from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, ConfigError, StartupError
 from buntime_host.host import Host
+from buntime_host.protocol import HostProtocol
 from buntime_host.version import __version__
 
 DRAIN_POLL_SECONDS = 0.01
 CANCEL_GRACE_SECONDS = 1.0
 FORCE_EXIT_SLACK_SECONDS = 2.0
 """Past the cap for shutdown: only code that blocks the process makes it this far."""
+
+MAX_FILES = 65_536
+"""Open files that are asked for at the most; systems without a limit have to name one."""
 
 logger = logging.getLogger("App")
 
@@ -67,6 +71,18 @@ def bind(host: str, port: int) -> socket.socket:
         reason = error.strerror or str(error)
         raise BindError(f"cannot listen on {host} port {port}: {reason}") from None
     return sock
+
+
+def raise_file_limit() -> None:
+    """Take all the file descriptors that the system allows: a stream needs one for its life."""
+    if os.name != "posix":
+        return
+    import resource
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = MAX_FILES if hard == resource.RLIM_INFINITY else min(hard, MAX_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 class HostServer(uvicorn.Server):
@@ -169,12 +185,13 @@ def serve(host: Host) -> int:
     Raises `StartupError` with nothing left running.
     """
     config = host.config
+    raise_file_limit()
     listener = bind(config.host, config.port)
     server = HostServer(
         host,
         uvicorn.Config(
             host,
-            http="httptools",
+            http=HostProtocol,
             lifespan="off",
             interface="asgi3",
             log_config=None,

@@ -1,0 +1,75 @@
+"""Commands that installed packages add to `buntime`, by the entry points `buntime.commands`.
+
+The name of an entry point is that of the command, its value `module:command` a click command. It is
+imported when it is called, not when it is listed. The host's own commands win over one of the
+same name.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+GROUP = "buntime.commands"
+
+
+class ExtensibleGroup(click.Group):
+    """A group whose further commands come from entry points."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The host's own commands and the installed ones."""
+        return sorted({*super().list_commands(ctx), *_entry_points()})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """A command of the host, or else an installed one, imported now."""
+        command = super().get_command(ctx, cmd_name)
+        if command is not None:
+            return command
+        entry_point = _entry_points().get(cmd_name)
+        return None if entry_point is None else _load(entry_point)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List all commands; of the installed ones only where they come from."""
+        rows: list[tuple[str, str]] = []
+        entry_points = _entry_points()
+        for name in self.list_commands(ctx):
+            command = super().get_command(ctx, name)
+            if command is None:
+                rows.append((name, f"Commands of {_origin(entry_points[name])}."))
+            elif not command.hidden:
+                rows.append((name, command.get_short_help_str(formatter.width)))
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+
+def _entry_points() -> dict[str, EntryPoint]:
+    from importlib.metadata import entry_points
+
+    found: dict[str, EntryPoint] = {}
+    for entry_point in entry_points(group=GROUP):
+        found.setdefault(entry_point.name, entry_point)
+    return found
+
+
+def _load(entry_point: EntryPoint) -> click.Command:
+    try:
+        command: Any = entry_point.load()
+    except Exception as error:
+        raise _broken(entry_point, f"{type(error).__name__}: {error}") from error
+    if not isinstance(command, click.Command):
+        raise _broken(entry_point, f"{entry_point.value} is no click command")
+    return command
+
+
+def _broken(entry_point: EntryPoint, reason: str) -> SystemExit:
+    text = f"the command {entry_point.name} of {_origin(entry_point)} cannot be loaded: {reason}"
+    click.echo(f"buntime: error: {' '.join(text.split())}", err=True)
+    return SystemExit(1)
+
+
+def _origin(entry_point: EntryPoint) -> str:
+    return entry_point.dist.name if entry_point.dist is not None else entry_point.value
