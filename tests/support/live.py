@@ -17,6 +17,7 @@ from typing import Any
 
 START_SECONDS = 20.0
 STOP_SECONDS = 20.0
+OUTPUT_SECONDS = 10.0
 _LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
 
 DEFAULT_PLUGINS: list[Any] = [
@@ -56,6 +57,13 @@ class LiveServer:
             time.sleep(0.01)
         self._reader.join(1)
         raise AssertionError(f"the server did not start:\n{self.output}")
+
+    def wait_for_output(self, text: str) -> None:
+        """Wait until the server has logged a text; what it writes arrives a little later."""
+        deadline = time.monotonic() + OUTPUT_SECONDS
+        while text not in self.output:
+            assert time.monotonic() < deadline, f"not logged: {text}\n{self.output}"
+            time.sleep(0.01)
 
     def kill(self) -> None:
         """End it as a power cut would end the process."""

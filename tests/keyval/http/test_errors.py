@@ -212,7 +212,7 @@ def test_an_unforeseen_error_is_500_and_tells_nothing(server: LiveServer) -> Non
         database.close()
         response = api.send("GET", "/keys/a")
     assert (response.status_code, response.json()) == (500, {"error": "Internal server error"})
-    assert "KeyVal route error" in server.output
+    server.wait_for_output("KeyVal route error")
 
 
 async def test_before_the_start_everything_is_503() -> None:

@@ -1,29 +1,13 @@
-"""One server for each module, one empty queue for each test; stores of this process."""
+"""An empty store has no messages."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
 
 import apsw
 import pytest
-from buntime_plugin_keyval.kv import Kv
-from keyval.service.world import FakeClock, World, open_world
-from support.api import Api, api_of
-from support.live import LiveServer, live_server
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with live_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shared_api(shared_server: LiveServer) -> Iterator[Api]:
-    with api_of(shared_server.api) as api:
-        yield api
+from support.api import Api
+from support.live import LiveServer
 
 
 @pytest.fixture
@@ -35,20 +19,3 @@ def api(shared_api: Api, shared_server: LiveServer) -> Api:
     database.execute("DELETE FROM kv_queue; DELETE FROM kv_dlq")
     database.close()
     return shared_api
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path / "kv.db") as opened:
-        yield opened
-        await opened.service.close()
-
-
-@pytest.fixture
-def kv(world: World) -> Kv:
-    return world.kv
-
-
-@pytest.fixture
-def clock(world: World) -> FakeClock:
-    return world.clock

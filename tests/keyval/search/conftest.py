@@ -1,27 +1,9 @@
-"""One server for each module, one empty store for each test; stores of this process."""
+"""An empty store has no indexes."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from pathlib import Path
-
 import pytest
-from buntime_plugin_keyval.kv import Kv
-from keyval.service.world import FakeClock, World, open_world
-from support.api import Api, api_of
-from support.live import LiveServer, live_server
-
-
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    with live_server(tmp_path_factory.mktemp("server")) as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
-def shared_api(shared_server: LiveServer) -> Iterator[Api]:
-    with api_of(shared_server.api) as api:
-        yield api
+from support.api import Api
 
 
 @pytest.fixture
@@ -31,20 +13,3 @@ def api(shared_api: Api) -> Api:
     for index in shared_api.json("GET", "/indexes"):
         shared_api.json("DELETE", "/indexes", {"prefix": index["prefix"]})
     return shared_api
-
-
-@pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    async with open_world(tmp_path / "kv.db") as opened:
-        yield opened
-        await opened.service.close()
-
-
-@pytest.fixture
-def kv(world: World) -> Kv:
-    return world.kv
-
-
-@pytest.fixture
-def clock(world: World) -> FakeClock:
-    return world.clock
