@@ -1,0 +1,152 @@
+"""Keys, values and filters as they are typed."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, BinaryIO, TypeVar
+
+import click
+import msgspec
+
+from buntime_keyval._calls.keys import read_commit
+from buntime_keyval._core import Call, json_body
+from buntime_keyval._entries import encoded, raw_key
+from buntime_keyval._results import CommitResult
+from buntime_keyval.cli.options import Failure, Mistake
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    decode_json,
+    parse_expires_in,
+    parse_key_path,
+    untag,
+)
+from buntime_keyval.wire.python_keys import checked_key
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def key_argument(text: str) -> Key:
+    """A key; the type of arguments and options of click."""
+    return _key_argument(text, empty=False)
+
+
+def prefix_argument(text: str) -> Key:
+    """A key, or `[]` for all."""
+    return _key_argument(text, empty=True)
+
+
+def _key_argument(text: str, *, empty: bool) -> Key:
+    try:
+        return parse_key(text, empty=empty)
+    except InvalidInput as error:
+        raise Mistake(f"not a key: {text}: {reason(error)}") from None
+
+
+def filter_argument(text: str) -> dict[str, Any]:
+    """A filter."""
+    try:
+        where = untag(decode_json(encoded(text)))
+    except InvalidInput as error:
+        raise Mistake(f"not a filter: {text}: {reason(error)}") from None
+    if not isinstance(where, dict):
+        raise Mistake(f"not a filter: {text}: it has to be an object")
+    return where
+
+
+WHERE = click.option(
+    "--where",
+    metavar="JSON",
+    type=filter_argument,
+    help="""Filter as JSON, such as '{"age": {"$gte": 18}}'.""",
+)
+PREFIX_ARGUMENT = click.argument("prefix", type=prefix_argument, default="[]")
+EXPIRES_IN = click.option("--expires-in", metavar="DURATION", help="Lifetime, such as 30s or 7d.")
+
+
+def parse_key(text: str, *, empty: bool = False) -> Key:
+    """The key of a JSON array or a path; `empty` allows `[]`. Raises `InvalidInput`.
+
+    Other than in a URL, what begins with a bracket has to be JSON: a typing error in it must not
+    name another key.
+    """
+    if not text.startswith("["):
+        key = parse_key_path(text)
+        encoded(text)
+        return key
+    raw = decode_json(encoded(text))
+    return () if empty and raw == [] else checked_key(raw)
+
+
+def value_input(command: F) -> F:
+    """Add the arguments of a command that takes a value."""
+    for add in (
+        click.option(
+            "--file", type=click.Path(path_type=Path, allow_dash=True), help="Read it from there."
+        ),
+        click.option("--text", is_flag=True, help="The value is a plain text, not JSON."),
+        click.argument("value", required=False),
+    ):
+        command = add(command)
+    return command
+
+
+def read_value(value: str | None, *, text: bool, file: Path | None) -> bytes:
+    """The JSON of a value that was typed, or is in a file or in stdin. Raises `Failure`."""
+    if (value is None) == (file is None):
+        raise Mistake("say one of VALUE, - for stdin, and --file")
+    if file is not None and str(file) != "-":
+        with opened(file) as stream:
+            content = stream.read()
+    elif file is not None or value == "-":
+        content = sys.stdin.buffer.read()
+    else:
+        content = (value or "").encode("utf-8", "surrogateescape")
+    if text:
+        try:
+            return msgspec.json.encode(content.decode())
+        except UnicodeDecodeError:
+            raise Mistake("the text is not UTF-8") from None
+    try:
+        return checked_json(content)
+    except InvalidInput as error:
+        raise Mistake(f"not a value: {reason(error)}; --text takes a plain text") from None
+
+
+def reason(error: InvalidInput) -> str:
+    """What is wrong with something that is no body of a request."""
+    return "it is not valid JSON" if str(error) == "Invalid JSON body" else str(error)
+
+
+def checked_json(content: bytes) -> bytes:
+    """The text of a JSON value, as it is. Raises `InvalidInput`, also for broken tagged values.
+
+    It is not turned into Python and back: an integer beyond 2^53 stays the number that it is, and
+    does not become a bigint.
+    """
+    untag(decode_json(content))
+    return content
+
+
+@contextmanager
+def opened(path: Path) -> Iterator[BinaryIO]:
+    """A file to read. Raises `Failure` when it cannot be."""
+    try:
+        with path.open("rb") as stream:
+            yield stream
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from error
+
+
+def commit_json(items: list[tuple[Key, bytes]], expires_in: str | None) -> Call[CommitResult]:
+    """One commit that stores JSON texts as they are."""
+    milliseconds = parse_expires_in(expires_in)
+    lifetime = {} if milliseconds is None else {"expiresIn": milliseconds}
+    mutations = [
+        {"type": "set", "key": raw_key(key), "value": msgspec.Raw(value), **lifetime}
+        for key, value in items
+    ]
+    return Call("POST", "/atomic", read_commit, json_body(mutations=mutations))

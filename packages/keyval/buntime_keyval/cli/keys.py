@@ -1,0 +1,181 @@
+"""Reading, writing, listing and counting entries."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from buntime_keyval.cli.inputs import (
+    EXPIRES_IN,
+    PREFIX_ARGUMENT,
+    WHERE,
+    commit_json,
+    key_argument,
+    prefix_argument,
+    read_value,
+    value_input,
+)
+from buntime_keyval.cli.options import Job, Mistake, confirm, connected
+from buntime_keyval.cli.output import note, shown_key, shown_value
+from buntime_keyval.wire import Key
+
+Where = dict[str, Any]
+
+
+@click.command()
+@click.argument("keys", metavar="KEY...", type=key_argument, nargs=-1, required=True)
+@click.option("--text", is_flag=True, help="Print the text itself of a value that is one.")
+@connected
+def get(job: Job, keys: tuple[Key, ...], text: bool) -> None:
+    """Print the value of a key, or the entries of several.
+
+    The status is 1 if one of them does not exist.
+    """
+    entries = job.kv.get(list(keys))
+    found = [entry for entry in entries if entry.exists]
+    if job.out.as_json:
+        job.out.entries(entries)
+    elif len(keys) > 1:
+        job.out.entries(found)
+    elif found and text and isinstance(found[0].value, str):
+        job.out.line(found[0].value)
+    elif found:
+        job.out.value(found[0].value)
+    job.out.flush()
+    for entry in entries:
+        if not entry.exists:
+            note(f"{shown_key(entry.key)} does not exist")
+    if len(found) < len(entries):
+        raise SystemExit(1)
+
+
+@click.command("set")
+@click.argument("key", type=key_argument)
+@value_input
+@EXPIRES_IN
+@connected
+def set_(
+    job: Job, key: Key, value: str | None, text: bool, file: Path | None, expires_in: str | None
+) -> None:
+    """Store a value; print its versionstamp."""
+    content = read_value(value, text=text, file=file)
+    call = commit_json([(key, content)], expires_in)
+    result = job.kv._session.send(call)
+    _committed(job, result.versionstamp)
+
+
+@click.command("sum")
+@click.argument("key", type=key_argument)
+@click.argument("amount", type=int, default=1)
+@EXPIRES_IN
+@connected
+def sum_(job: Job, key: Key, amount: int, expires_in: str | None) -> None:
+    """Add a whole number, 1 unless you say another, to that of a key, in one atomic step.
+
+    A negative one comes behind two dashes: sum visits -- -1
+    """
+    result = job.kv.atomic().sum(key, amount, expires_in=expires_in).commit()
+    _committed(job, result.versionstamp)
+
+
+@click.command()
+@click.argument("keys", metavar="KEY...", type=key_argument, nargs=-1)
+@click.option("--exact", is_flag=True, help="Only the keys themselves, not what is below them.")
+@click.option("--everything", is_flag=True, help="The whole store, in batches.")
+@WHERE
+@click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
+@connected
+def delete(
+    job: Job, keys: tuple[Key, ...], exact: bool, everything: bool, where: Where | None, yes: bool
+) -> None:
+    """Delete keys and everything below them; print how many entries that were.
+
+    At a terminal it asks first, unless you say --exact or --yes.
+    """
+    if bool(keys) == everything or (everything and exact):
+        raise Mistake("say either KEY... or --everything")
+    if everything:
+        confirm("Delete the whole store?" if where is None else _MATCHING_ANYWHERE, yes=yes)
+        result = job.kv.delete([], where=where, everything=True)
+    else:
+        if not exact:
+            what = ", ".join([shown_key(key) for key in keys[:5]]) + (", ..." if keys[5:] else "")
+            which = "everything" if where is None else "everything that matches"
+            confirm(f"Delete {what}, and {which} below?", yes=yes)
+        result = job.kv.delete(list(keys), exact=exact, where=where)
+    if job.out.as_json:
+        job.out.document(deletedCount=result.deleted_count)
+    else:
+        job.out.line(str(result.deleted_count))
+
+
+_MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
+
+
+@click.command("list")
+@PREFIX_ARGUMENT
+@click.option("--start", metavar="KEY", type=prefix_argument, help="First key.")
+@click.option("--end", metavar="KEY", type=prefix_argument, help="Key behind the last one.")
+@click.option("--limit", type=click.IntRange(1), help="So many at the most.")
+@click.option("--reverse", is_flag=True, help="Last key first.")
+@WHERE
+@connected
+def list_(
+    job: Job,
+    prefix: Key,
+    start: Key | None,
+    end: Key | None,
+    limit: int | None,
+    reverse: bool,
+    where: Where | None,
+) -> None:
+    """List the entries below a prefix, or all, in the order of their keys."""
+    job.out.entries(
+        job.kv.list(prefix, start=start, end=end, limit=limit, reverse=reverse, where=where)
+    )
+
+
+@click.command()
+@PREFIX_ARGUMENT
+@WHERE
+@connected
+def count(job: Job, prefix: Key, where: Where | None) -> None:
+    """Count the entries below a prefix, or all."""
+    number = job.kv.count(prefix, where=where)
+    if job.out.as_json:
+        job.out.document(count=number)
+    else:
+        job.out.line(str(number))
+
+
+@click.command()
+@connected
+def metrics(job: Job) -> None:
+    """Show the counters and sizes of the server."""
+    values = job.kv.metrics()
+    if job.out.as_json:
+        job.out.document(**values)
+    else:
+        job.out.table(("name", "value"), _flat(values))
+
+
+def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
+    rows = []
+    for name, value in values.items():
+        if isinstance(value, dict):
+            rows += _flat(value, f"{above}{name}.")
+        else:
+            rows.append((above + name, shown_value(value)))
+    return rows
+
+
+def _committed(job: Job, versionstamp: str | None) -> None:
+    if job.out.as_json:
+        job.out.document(ok=True, versionstamp=versionstamp)
+    else:
+        job.out.line(versionstamp or "")
+
+
+COMMANDS = [get, set_, sum_, delete, list_, count, metrics]

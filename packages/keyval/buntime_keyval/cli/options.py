@@ -1,0 +1,117 @@
+"""What all commands share: the server to talk to, `--json`, and how failures are told."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
+
+import click
+
+from buntime_keyval import InvalidInput, KvError, ServerUnreachable
+from buntime_keyval.cli.output import Output, one_line
+
+if TYPE_CHECKING:
+    from buntime_keyval import Kv
+
+DEFAULT_URL = "http://127.0.0.1:8000/keyval/api"
+URL_VARIABLE = "BUNTIME_KV_URL"
+TOKEN_VARIABLE = "BUNTIME_KV_TOKEN"  # noqa: S105 - the name of a variable
+
+# A person waits: give up sooner than a program would.
+_RETRIES = 2
+_INTERRUPTED = 130
+
+P = ParamSpec("P")
+
+
+class Target(NamedTuple):
+    """The server that the group was told of."""
+
+    url: str
+    token: str | None
+
+
+class Failure(click.ClickException):
+    """Ends the command with one line on stderr, and status 1."""
+
+    def show(self, file: Any = None) -> None:
+        """Print the line."""
+        click.echo(f"buntime: error: {one_line(self.message)}", file=file, err=file is None)
+
+
+class Mistake(Failure):
+    """The same for what was typed wrong: status 2."""
+
+    exit_code = 2
+
+
+class Job:
+    """One run of a command: its client, made when it is needed, and its output."""
+
+    def __init__(self, target: Target, *, as_json: bool) -> None:
+        self._target = target
+        self._kv: Kv | None = None
+        self.out = Output(as_json=as_json)
+
+    @property
+    def kv(self) -> Kv:
+        """The client."""
+        if self._kv is None:
+            from buntime_keyval import Kv  # brings httpx2, of no use to `--help`
+
+            self._kv = Kv(self._target.url, token=self._target.token, retries=_RETRIES)
+        return self._kv
+
+    def close(self) -> None:
+        """Close the client."""
+        if self._kv is not None:
+            self._kv.close()
+
+
+def connected(run: Callable[Concatenate[Job, P], None]) -> Callable[..., None]:
+    """Make a function that takes a `Job` the body of a command, with the options of all."""
+
+    @click.option("--url", help=f"Base of the API; default ${URL_VARIABLE} or {DEFAULT_URL}.")
+    @click.option("--token", help=f"Bearer token; default ${TOKEN_VARIABLE}.")
+    @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line.")
+    @functools.wraps(run)
+    def command(
+        url: str | None, token: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs
+    ) -> None:
+        group: Target = click.get_current_context().obj
+        target = Target(group.url if url is None else url, group.token if token is None else token)
+        job = Job(target, as_json=as_json)
+        with failures_told(target.url):
+            try:
+                run(job, *args, **kwargs)
+                job.out.flush()
+            finally:
+                job.close()
+
+    return command
+
+
+@contextmanager
+def failures_told(url: str) -> Iterator[None]:
+    """Turn what the client raises into one line: status 1, or 2 for what was typed wrong."""
+    try:
+        yield
+    except ServerUnreachable as error:
+        raise Failure(f"{error}; is a server running at {url}?") from error
+    except KvError as error:
+        raise Failure(str(error)) from error
+    except InvalidInput as error:
+        raise Mistake(str(error)) from error
+    except KeyboardInterrupt:
+        raise SystemExit(_INTERRUPTED) from None
+
+
+def confirm(question: str, *, yes: bool) -> None:
+    """Ask at a terminal, unless the answer was given before. Raises `Failure` for a no."""
+    if yes or not sys.stdin.isatty():
+        return
+    if not click.confirm(question, err=True):
+        raise Failure("nothing was deleted")

@@ -1,0 +1,217 @@
+"""The queue and its dead letters."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+
+from buntime_keyval._calls.queue import message_options
+from buntime_keyval._core import Call, json_body
+from buntime_keyval._results import EnqueueResult
+from buntime_keyval.cli.follow import retry_note
+from buntime_keyval.cli.inputs import key_argument, read_value, value_input
+from buntime_keyval.cli.options import Job, confirm, connected
+from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
+from buntime_keyval.wire import Key
+
+_read_enqueued = msgspec.json.Decoder(EnqueueResult).decode
+
+
+@click.group()
+def queue() -> None:
+    """Send and receive messages."""
+
+
+@queue.command()
+@value_input
+@click.option("--delay", metavar="DURATION", help="Hold it back, for instance for 5s.")
+@click.option(
+    "--backoff", metavar="DURATION", multiple=True,
+    help="Pause before a further delivery; may be given several times. Default 1s, 5s, 10s.",
+)  # fmt: skip
+@click.option("--once", is_flag=True, help="No further delivery after the first.")
+@click.option(
+    "--undelivered", metavar="KEY", type=key_argument, multiple=True,
+    help="Key that gets the value if it cannot be delivered; may be given several times.",
+)  # fmt: skip
+@connected
+def enqueue(
+    job: Job,
+    value: str | None,
+    text: bool,
+    file: Path | None,
+    delay: str | None,
+    backoff: tuple[str, ...],
+    once: bool,
+    undelivered: tuple[Key, ...],
+) -> None:
+    """Send a message; print its id."""
+    if once and backoff:
+        raise click.UsageError("--once and --backoff exclude each other")
+    content = read_value(value, text=text, file=file)
+    options = message_options(delay, list(backoff) if backoff or once else None, list(undelivered))
+    body = json_body(value=msgspec.Raw(content), options=options or None)
+    result = job.kv._session.send(Call("POST", "/queue/enqueue", _read_enqueued, body))
+    _sent(job, result)
+
+
+@queue.command()
+@connected
+def poll(job: Job) -> None:
+    """Take a message: print id, deliveries and value. The status is 1 if there is none.
+
+    Settle it with ack or nack, or it is delivered again after a while.
+    """
+    message = job.kv.dequeue()
+    if message is None:
+        note("no message is ready")
+        raise SystemExit(1)
+    _print_message(job.out, message, lease=message.lease)
+
+
+@queue.command()
+@click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
+@connected
+def listen(job: Job, limit: int | None) -> None:
+    """Print messages as they come, a line each, until Ctrl-C. What was printed is acknowledged."""
+    job.kv.queue_stats()  # so that a wrong address is an error, and not tried for ever
+    left = limit
+    with job.kv.listen_queue(on_error=retry_note) as messages:
+        for message in messages:
+            _print_message(job.out, message)
+            job.out.flush()
+            if left is not None:
+                left -= 1
+                if left == 0:
+                    return
+
+
+@queue.command()
+@click.argument("message_id", metavar="ID")
+@click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@connected
+def ack(job: Job, message_id: str, lease: str | None) -> None:
+    """Remove a message that was processed."""
+    job.kv.ack_message(message_id, lease=lease)
+    _done(job)
+
+
+@queue.command()
+@click.argument("message_id", metavar="ID")
+@click.option("--error", help="What went wrong, for the dead letter.")
+@click.option("--delay", metavar="DURATION", help="Pause before the next delivery.")
+@click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@connected
+def nack(
+    job: Job, message_id: str, error: str | None, delay: str | None, lease: str | None
+) -> None:
+    """Give a message back; after its last delivery it becomes a dead letter."""
+    job.kv.nack_message(message_id, error, delay=delay, lease=lease)
+    _done(job)
+
+
+@queue.command()
+@connected
+def stats(job: Job) -> None:
+    """Show how many messages there are in which state."""
+    members = msgspec.structs.asdict(job.kv.queue_stats())
+    if job.out.as_json:
+        job.out.document(**members)
+    else:
+        job.out.table(("state", "messages"), [(name, str(it)) for name, it in members.items()])
+
+
+@click.group()
+def dlq() -> None:
+    """Dead letters: messages that were given up."""
+
+
+@dlq.command("list")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@click.option("--offset", type=click.IntRange(0), default=0)
+@connected
+def list_(job: Job, limit: int, offset: int) -> None:
+    """List them, the newest failure first."""
+    letters = job.kv.dlq.list(limit=limit, offset=offset)
+    if job.out.as_json:
+        for it in letters:
+            job.out.document(
+                id=it.id,
+                originalId=it.original_id,
+                value=msgspec.Raw(value_json(it.value)),
+                errorMessage=it.error_message,
+                attempts=it.attempts,
+                originalCreatedAt=it.original_created_at,
+                failedAt=it.failed_at,
+            )
+        return
+    rows = [
+        (
+            it.id,
+            shown_time(it.failed_at),
+            str(it.attempts),
+            it.error_message or "-",
+            shown_value(it.value, short=job.out.is_terminal),
+        )
+        for it in letters
+    ]
+    job.out.table(("id", "failed", "attempts", "error", "value"), rows)
+
+
+@dlq.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@connected
+def requeue(job: Job, ids: tuple[str, ...]) -> None:
+    """Send them again as new messages; print the new ids."""
+    for letter_id in ids:
+        _sent(job, job.kv.dlq.requeue(letter_id))
+        job.out.flush()
+
+
+@dlq.command()
+@click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@connected
+def delete(job: Job, ids: tuple[str, ...]) -> None:
+    """Delete them."""
+    for letter_id in ids:
+        job.kv.dlq.delete(letter_id)
+    _done(job)
+
+
+@dlq.command()
+@click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
+@connected
+def purge(job: Job, yes: bool) -> None:
+    """Delete all dead letters; print how many that were."""
+    confirm("Delete all dead letters?", yes=yes)
+    result = job.kv.dlq.purge()
+    if job.out.as_json:
+        job.out.document(deletedCount=result.deleted_count)
+    else:
+        job.out.line(str(result.deleted_count))
+
+
+def _print_message(out: Output, message: Any, **more: str | None) -> None:
+    if out.as_json:
+        value = msgspec.Raw(value_json(message.value))
+        out.document(id=message.id, value=value, attempts=message.attempts, **more)
+    else:
+        out.row(message.id, str(message.attempts), shown_value(message.value))
+
+
+def _sent(job: Job, result: EnqueueResult) -> None:
+    if job.out.as_json:
+        job.out.document(ok=True, id=result.id)
+    else:
+        job.out.line(result.id)
+
+
+def _done(job: Job) -> None:
+    if job.out.as_json:
+        job.out.document(ok=True)
+
+
+COMMANDS = [queue, dlq]

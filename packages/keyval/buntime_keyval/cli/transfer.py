@@ -1,0 +1,221 @@
+"""Export and import: one JSON document a line, `{"key": [...], "value": ...}`."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO, NamedTuple
+
+import click
+import msgspec
+
+from buntime_keyval._entries import raw_key
+from buntime_keyval._errors import KvError
+from buntime_keyval._results import KvEntry
+from buntime_keyval.cli.inputs import (
+    EXPIRES_IN,
+    PREFIX_ARGUMENT,
+    checked_json,
+    commit_json,
+    opened,
+    reason,
+)
+from buntime_keyval.cli.options import Failure, Job, connected
+from buntime_keyval.cli.output import note, value_json
+from buntime_keyval.wire import InvalidInput, Key, parse_expires_in
+from buntime_keyval.wire.python_keys import checked_key
+
+_FLUSHED = 1000
+# Well below what servers and proxies take as a body, unless a single value is larger.
+_BATCH_BYTES = 1024 * 1024
+_MOST_IN_BATCH = 1000
+
+Advance = Callable[[int], None]
+
+
+class _BadLines(Exception):
+    """Lines that cannot be imported, and why."""
+
+
+class _Line(msgspec.Struct, forbid_unknown_fields=True):
+    key: Any
+    value: msgspec.Raw
+    versionstamp: str | None = None
+    """What `list --json` prints; a store gives new ones."""
+
+
+class Item(NamedTuple):
+    """One line of an import."""
+
+    number: int
+    key: Key
+    value: bytes
+    length: int
+    """Of the whole line."""
+
+
+@click.command("export")
+@PREFIX_ARGUMENT
+@click.option(
+    "-o", "--output", type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
+    help="File to write; without it, stdout.",
+)  # fmt: skip
+@connected
+def export(job: Job, prefix: Key, output: Path | None) -> None:
+    """Write a key and everything below it, or the whole store, one JSON document a line.
+
+    Each page of 1000 entries is as it is when it is read. Lifetimes are not exported.
+    """
+    to_stdout = output is None or str(output) == "-"
+    path = None if output is None or to_stdout else output
+    own = job.kv.get(prefix) if prefix else None
+    has_bar = sys.stderr.isatty() and not (to_stdout and sys.stdout.isatty())
+    total = job.kv.count(prefix) + (own is not None and own.exists) if has_bar else None
+    number = 0
+    with _progress("export", total, shown=has_bar) as advance, _writing(path) as stream:
+        for number, entry in enumerate(_subtree(job, prefix, own), 1):
+            stream.write(_line(entry))
+            advance(1)
+            if to_stdout and number % _FLUSHED == 0:
+                stream.flush()
+        stream.flush()
+    note(f"{_entries(number)} exported")
+    if job.out.as_json and path is not None:
+        job.out.document(exported=number)
+
+
+@click.command("import")
+@click.argument("file", type=click.Path(path_type=Path, allow_dash=True), default="-")
+@click.option("--dry-run", is_flag=True, help="Check all lines and write nothing.")
+@click.option(
+    "--batch-size", type=click.IntRange(1, _MOST_IN_BATCH), default=500, show_default=True,
+    help="Entries in one commit.",
+)  # fmt: skip
+@EXPIRES_IN
+@connected
+def import_(job: Job, file: Path, dry_run: bool, batch_size: int, expires_in: str | None) -> None:
+    """Store the entries of a file, or stdin, with a JSON document with key and value a line.
+
+    They are written in batches, each with all of its entries or none. A line that is wrong ends the
+    import: what comes before its batch is stored then, and it is safe to run the import again.
+    """
+    parse_expires_in(expires_in)
+    size = file.stat().st_size if file.is_file() else None
+    done = 0
+    what = "check" if dry_run else "import"
+    with _reading(file) as stream, _progress(what, size, shown=sys.stderr.isatty()) as advance:
+        try:
+            for batch in _batches(_items(stream), batch_size):
+                if not dry_run:
+                    _commit(job, batch, expires_in)
+                done += len(batch)
+                advance(sum(item.length for item in batch))
+        except _BadLines as error:
+            before = "" if dry_run else f"; imported before: {_entries(done)}"
+            raise Failure(f"{error}{before}") from error
+    note(f"{_entries(done)} {'checked, nothing was written' if dry_run else 'imported'}")
+    if job.out.as_json:
+        job.out.document(**{"checked" if dry_run else "imported": done})
+
+
+def _entries(number: int) -> str:
+    return "1 entry" if number == 1 else f"{number} entries"
+
+
+def _subtree(job: Job, prefix: Key, own: KvEntry[Any] | None) -> Iterator[KvEntry[Any]]:
+    if own is not None and own.exists:
+        yield own
+    yield from job.kv.list(prefix)
+
+
+def _line(entry: KvEntry[Any]) -> bytes:
+    members = {"key": raw_key(entry.key), "value": msgspec.Raw(value_json(entry.value))}
+    return msgspec.json.encode(members) + b"\n"
+
+
+def _items(stream: BinaryIO) -> Iterator[Item]:
+    """The lines that are not blank. Raises `_BadLines` with the number of one that is wrong."""
+    for number, line in enumerate(stream, 1):
+        if not line.strip():
+            continue
+        try:
+            parsed = msgspec.json.decode(line, type=_Line)
+            yield Item(
+                number, checked_key(parsed.key), checked_json(bytes(parsed.value)), len(line)
+            )
+        except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError, RecursionError) as error:
+            why = reason(error) if isinstance(error, InvalidInput) else error
+            raise _BadLines(f"line {number}: {why}") from error
+
+
+def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
+    batch: list[Item] = []
+    length = 0
+    for item in items:
+        if batch and (len(batch) == size or length + item.length > _BATCH_BYTES):
+            yield batch
+            batch, length = [], 0
+        batch.append(item)
+        length += item.length
+    if batch:
+        yield batch
+
+
+def _commit(job: Job, batch: list[Item], expires_in: str | None) -> None:
+    call = commit_json([(item.key, item.value) for item in batch], expires_in)
+    try:
+        job.kv._session.send(call)
+    except KvError as error:
+        raise _BadLines(f"lines {batch[0].number} to {batch[-1].number}: {error}") from error
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[BinaryIO]:
+    if str(file) == "-":
+        yield sys.stdin.buffer
+    else:
+        with opened(file) as stream:
+            yield stream
+
+
+@contextmanager
+def _writing(path: Path | None) -> Iterator[BinaryIO]:
+    """Stdout, or a file that appears, or is replaced, when it is complete."""
+    if path is None:
+        yield sys.stdout.buffer
+        return
+    path = path.resolve()
+    is_special = path.exists() and not path.is_file()
+    part = path if is_special else path.with_name(f"{path.name}.{os.getpid()}.part")
+    try:
+        with part.open("wb") as stream:
+            yield stream
+        if part != path:
+            part.replace(path)
+    except OSError as error:
+        raise Failure(f"{path}: {error.strerror}") from error
+    finally:
+        if part != path:
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+
+
+@contextmanager
+def _progress(what: str, total: int | None, *, shown: bool) -> Iterator[Advance]:
+    """A bar on stderr, which is a terminal, or nothing."""
+    if not shown:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import Progress
+
+    console = Console(stderr=True)
+    with Progress(console=console, transient=True) as progress:
+        task = progress.add_task(what, total=total)
+        yield lambda steps: progress.advance(task, steps)
+
+
+COMMANDS = [export, import_]

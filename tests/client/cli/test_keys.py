@@ -1,0 +1,200 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from buntime_keyval import BigInt, Key, Kv
+from buntime_keyval.cli.inputs import parse_key
+from buntime_keyval.cli.output import shown_key
+from client.cli.conftest import Commands
+from hypothesis import example, given, settings
+from support.keys import keys, order
+
+
+def test_set_and_get(run: Commands, store: Kv) -> None:
+    stamp = run.ok("set", "users/123", '{"name": "Ada", "age": 30}').out.strip()
+    entry = store.get(["users", 123])
+    assert (entry.value, entry.versionstamp) == ({"name": "Ada", "age": 30}, stamp)
+    assert run.ok("get", "users/123").out == '{"name":"Ada","age":30}\n'
+    document = {"key": ["users", 123], "value": entry.value, "versionstamp": stamp}
+    assert run.ok("get", "users/123", "--json").documents == [document]
+    assert run.ok("set", "a", "1", "--json").documents[0]["ok"] is True
+
+
+def test_get_of_several_keys(run: Commands) -> None:
+    run.ok("set", "a", "1")
+    run.ok("set", "b", "null")
+    assert run("get", "b", "a") == (0, "b\tnull\na\t1\n", "")
+    assert run("get", "a", "c/d") == (1, "a\t1\n", "buntime: c/d does not exist\n")
+    done = run("get", "c", "--json")
+    assert (done.status, done.documents) == (
+        1,
+        [{"key": ["c"], "value": None, "versionstamp": None}],
+    )
+
+
+@pytest.mark.parametrize(
+    ("typed", "key"),
+    [
+        ("users/123", ("users", 123)),
+        ('["users", "123"]', ("users", "123")),
+        ('["k", {"__type": "bigint", "value": "5"}]', ("k", BigInt(5))),
+        ('["k", true, 1.5]', ("k", True, 1.5)),
+        ("a%2Fb/é x", ("a/b", "é x")),
+    ],
+)
+def test_keys_as_paths_and_json(run: Commands, store: Kv, typed: str, key: Key) -> None:
+    run.ok("set", typed, "7")
+    (entry,) = store.list()
+    assert order(entry.key) == order(key)
+    assert run.ok("get", typed).out == "7\n"
+
+
+@settings(max_examples=300, deadline=None)
+@given(keys())
+@example(("a/b", "100%", "%2F"))
+@example(("[x", "-1"))
+@example(("-x",))
+@example(("é", "日本 語", "\x9b\u202e"))
+@example(("..", "007", -7))
+def test_a_key_is_shown_as_it_may_be_typed(key: Key) -> None:
+    shown = shown_key(key)
+    assert order(parse_key(shown)) == order(key)
+    assert not shown.startswith("-")
+    assert "\n" not in shown
+    assert "\t" not in shown
+
+
+def test_values_from_text_stdin_and_files(run: Commands, store: Kv, tmp_path: Path) -> None:
+    file = tmp_path / "value"
+    file.write_text('{"a": [1]}')
+    run.ok("set", "a", "--file", str(file))
+    run.ok("set", "b", "-", given='"é"')
+    run.ok("set", "c", "hello\tthere", "--text")
+    run.ok("set", "d", "-", "--text", given="two\nlines\n")
+    run.ok("set", "e", '{"__type": "bigint", "value": "5"}')
+    assert {entry.key[0]: entry.value for entry in store.list()} == {
+        "a": {"a": [1]}, "b": "é", "c": "hello\tthere", "d": "two\nlines\n", "e": 5,
+    }  # fmt: skip
+    assert run.ok("get", "c").out == '"hello\\tthere"\n'
+    assert run.ok("get", "c", "--text").out == "hello\tthere\n"
+    assert run.ok("get", "a", "--text").out == '{"a":[1]}\n'
+
+
+def test_a_number_beyond_2_to_53_stays_one(run: Commands) -> None:
+    run.ok("set", "a", "[9007199254740993, 1e300]")
+    assert run.ok("get", "a").out == "[9007199254740993,1e300]\n"
+
+
+def test_lifetimes(run: Commands, store: Kv) -> None:
+    run.ok("set", "short", "1", "--expires-in", "1")
+    run.ok("set", "long", "1", "--expires-in", "1h")
+    assert not store.get(["short"]).exists
+    assert store.get(["long"]).exists
+    done = run("set", "a", "1", "--expires-in", "soon")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "expiresIn must be" in done.err
+
+
+def test_list_and_count(run: Commands, store: Kv) -> None:
+    for number in range(5):
+        store.set(["n", number], {"even": number % 2 == 0})
+    store.set(["other"], "x")
+    assert run.ok("list").out.count("\n") == 6
+    assert run.ok("list", "n", "--limit", "1").out == 'n/0\t{"even":true}\n'
+    found = run.ok("list", "n", "--start", "n/1", "--end", "n/4", "--reverse", "--json").documents
+    assert [entry["key"][1] for entry in found] == [3, 2, 1]
+    where = ("--where", '{"even": true}')
+    assert [entry["key"][1] for entry in run.ok("list", *where, "--json").documents] == [0, 2, 4]
+    assert run.ok("count").out == "6\n"
+    assert run.ok("count", "[]", *where).out == "3\n"
+    assert run.ok("count", "n", "--json").documents == [{"count": 5}]
+
+
+def test_a_list_goes_beyond_a_page(run: Commands, store: Kv) -> None:
+    for start in (0, 1000):
+        atomic = store.atomic()
+        for number in range(start, start + 1000):
+            atomic.set(["n", number], number)
+        atomic.commit()
+    lines = run.ok("list", "n").out.splitlines()
+    assert lines == [f"n/{number}\t{number}" for number in range(2000)]
+
+
+def test_sum(run: Commands, store: Kv) -> None:
+    run.ok("sum", "visits")
+    run.ok("sum", "visits", "10")
+    run.ok("sum", "visits", "--", "-2")
+    assert store.get(["visits"]).value == 9
+    store.set(["visits"], "text")
+    done = run("sum", "visits")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+
+
+def test_delete(run: Commands, store: Kv) -> None:
+    some: list[Key] = [("a",), ("a", 1), ("a", 2), ("b",), ("c", 1), ("c", 2)]
+    for key in some:
+        store.set(key, {"n": key[-1]})
+    assert run.ok("delete", "a", "--exact").out == "1\n"
+    assert run.ok("delete", "a", "--where", '{"n": 1}', "--json").documents == [{"deletedCount": 1}]
+    assert run.ok("delete", "a", "b", "gone").out == "2\n"
+    assert [entry.key for entry in store.list()] == [("c", 1), ("c", 2)]
+    assert run("delete").status == 2
+    assert run("delete", "c", "--everything").status == 2
+    assert run("delete", "[]").status == 2
+    assert run.ok("delete", "--everything").out == "2\n"
+
+
+def test_metrics(run: Commands) -> None:
+    assert "storage.entries\t0\n" in run.ok("metrics").out
+    assert run.ok("metrics", "--json").documents[0]["storage"]["entries"] == 0
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("get", '["a"'),
+        ("get", "/"),
+        ("get", "[9007199254740993]"),
+        ("set", "a", "1", "--expires-in", "-5"),
+        ("get", "/".join("abcdefghijklmnopqrstuvwxyz")),
+        ("set", "a"),
+        ("set", "a", "1", "--file", "x"),
+        ("set", "a", "{"),
+        ("set", "a", ""),
+        ("set", "a", '{"__type": "bigint", "value": "x"}'),
+        ("list", "--where", "{"),
+        ("list", "--where", "[]"),
+        ("list", "--start", '["a'),
+        ("count", "--url", "localhost:8000"),
+    ],
+)
+def test_what_is_typed_wrong_is_told_in_a_line(run: Commands, arguments: tuple[str, ...]) -> None:
+    done = run(*arguments)
+    assert (done.status, done.out, done.err.count("\n")) == (2, "", 1)
+    assert done.err.startswith("buntime: error: ")
+
+
+@pytest.mark.parametrize("arguments", [("get",), ("get", "a", "--wrong"), ("list", "--limit", "0")])
+def test_usage_errors(run: Commands, arguments: tuple[str, ...]) -> None:
+    assert run(*arguments).status == 2
+
+
+def test_failures_are_told_in_a_line(run: Commands) -> None:
+    done = run("list", "--where", '{"a": {"$gtt": 1}}')
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.err.startswith("buntime: error: Unknown operator: $gtt (400")
+    done = run("set", "a", "--file", "/nowhere")
+    assert done == (1, "", "buntime: error: /nowhere: No such file or directory\n")
+
+
+@pytest.mark.parametrize(
+    "arguments", [("count",), ("watch", "a"), ("queue", "listen"), ("export",), ("get", "a")]
+)
+def test_without_a_server(run: Commands, arguments: tuple[str, ...]) -> None:
+    url = "http://127.0.0.1:9/keyval/api"
+    option = ("--url", url)
+    done = run(*option, *arguments) if arguments == ("get", "a") else run(*arguments, *option)
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert "could not connect" in done.err
+    assert done.err.endswith(f"is a server running at {url}?\n")

@@ -1,0 +1,71 @@
+from __future__ import annotations
+
+from buntime_keyval import Kv
+from client.cli.conftest import Commands
+
+
+def test_send_and_receive(run: Commands, store: Kv) -> None:
+    sent = run.ok("queue", "enqueue", '{"a": 1}').out.strip()
+    assert run.ok("queue", "stats").out.splitlines()[0] == "pending\t1"
+    assert run.ok("queue", "poll").out == f'{sent}\t1\t{{"a":1}}\n'
+    run.ok("queue", "nack", sent, "--delay", "0", "--error", "no")
+    (message,) = run.ok("queue", "poll", "--json").documents
+    assert (message["id"], message["value"], message["attempts"]) == (sent, {"a": 1}, 2)
+    done = run.ok("queue", "ack", sent, "--lease", message["lease"], "--json")
+    assert done.documents == [{"ok": True}]
+    assert run("queue", "poll") == (1, "", "buntime: no message is ready\n")
+    stats = {"pending": 0, "processing": 0, "dlq": 0, "total": 0}
+    assert run.ok("queue", "stats", "--json").documents == [stats]
+
+
+def test_options_of_a_message(run: Commands, store: Kv) -> None:
+    run.ok("queue", "enqueue", "later", "--text", "--delay", "1h")
+    assert run("queue", "poll").status == 1
+    run.ok("queue", "enqueue", "-", "--once", "--undelivered", "failed/1", given="[2]")
+    (message,) = run.ok("queue", "poll", "--json").documents
+    run.ok("queue", "nack", message["id"], "--error", "bad\n\x1b[31mthing")
+    assert store.get(["failed", 1]).value == [2]
+    (letter,) = run.ok("dlq", "list", "--json").documents
+    assert (letter["originalId"], letter["value"], letter["attempts"]) == (message["id"], [2], 1)
+    assert letter["errorMessage"] == "bad\n\x1b[31mthing"
+    cells = run.ok("dlq", "list").out.rstrip("\n").split("\t")
+    assert cells[2:] == ["1", "bad\\u000a\\u001b[31mthing", "[2]"]
+    again = run.ok("dlq", "requeue", letter["id"]).out.strip()
+    assert run.ok("queue", "listen", "--limit", "1").out == f"{again}\t1\t[2]\n"
+    run.ok("queue", "enqueue", "1", "--backoff", "1ms", "--backoff", "5")
+    for _ in range(3):
+        messages = run.ok("queue", "listen", "--limit", "1", "--json").documents
+        assert messages[0]["attempts"] == 1
+        run.ok("queue", "enqueue", "1", "--once")
+    assert run("queue", "enqueue", "1", "--once", "--backoff", "1").status == 2
+
+
+def test_dead_letters(run: Commands, store: Kv) -> None:
+    for value in (1, 2, 3):
+        run.ok("queue", "enqueue", str(value), "--once")
+        run.ok("queue", "nack", run.ok("queue", "poll").out.split("\t")[0])
+    ids = [line.split("\t")[0] for line in run.ok("dlq", "list").out.splitlines()]
+    assert len(ids) == 3
+    assert len(run.ok("dlq", "list", "--limit", "1", "--offset", "1").out.splitlines()) == 1
+    run.ok("dlq", "delete", ids[0])
+    assert run.ok("dlq", "purge", "--json").documents == [{"deletedCount": 2}]
+    done = run("dlq", "requeue", ids[0])
+    assert (done.status, done.err.count("\n")) == (1, 1)
+
+
+def test_search(run: Commands, store: Kv) -> None:
+    store.set(["articles", 1], {"title": "React views", "status": "new"})
+    store.set(["articles", 2], {"title": "Views of views", "status": "old"})
+    run.ok("index", "create", "articles", "title", "--tokenize", "porter")
+    assert run.ok("index", "list").out == "articles\ttitle\tporter\t2/2\tready\n"
+    (index,) = run.ok("index", "list", "--json").documents
+    assert (index["prefix"], index["fields"], index["ready"]) == (["articles"], ["title"], True)
+    found = run.ok("search", "articles", "view", "--json").documents
+    assert {entry["key"][1] for entry in found} == {1, 2}
+    assert len(run.ok("search", "articles", "view", "--limit", "1").out.splitlines()) == 1
+    done = run.ok("search", "articles", "view", "--where", '{"status": "new"}')
+    assert done.out == 'articles/1\t{"title":"React views","status":"new"}\n'
+    run.ok("index", "remove", "articles")
+    done = run("search", "articles", "view")
+    assert (done.status, done.err.count("\n")) == (1, 1)
+    assert "No index found" in done.err
