@@ -10,7 +10,7 @@ import re
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -67,12 +67,16 @@ class HttpContender:
     def load(self, client: Client) -> None:
         """Bring the data in."""
 
+    def origin(self, process: subprocess.Popen[str]) -> str:
+        """Wait until it serves; where. Raises `BenchmarkError`."""
+        return _await_listening(process)
+
     @contextmanager
     def running(self, folder: Path, cases: Sequence[str]) -> Iterator[None]:
         """See `Contender`."""
         self._folder = folder
         with started(self.command(folder), folder) as process:
-            client = Client(_await_listening(process) + self.base)
+            client = Client(self.origin(process) + self.base)
             self._client = client
             try:
                 self.load(client)
@@ -115,16 +119,30 @@ class Bare(HttpContender):
 
 
 class Buntime(HttpContender):
-    """The product: host, database plugin and KeyVal plugin with default options."""
+    """The product: host, database plugin and KeyVal plugin, with default options unless told."""
 
     name = "buntime"
     base = "/keyval/api"
 
+    def __init__(
+        self,
+        cases: Sequence[Case],
+        *,
+        database: Mapping[str, object] | None = None,
+        keyval: Mapping[str, object] | None = None,
+    ) -> None:
+        super().__init__(cases)
+        self._database = database or {}
+        self._keyval = keyval or {}
+
     def command(self, folder: Path) -> list[str]:
         """See `HttpContender`."""
         config = folder / "buntime.jsonc"
-        database = {"adapters": [{"type": "sqlite", "baseDir": "data"}]}
-        plugins = [["@buntime/plugin-database", database], "@buntime/plugin-keyval"]
+        adapter = {"type": "sqlite", "baseDir": "data", **self._database}
+        plugins = [
+            ["@buntime/plugin-database", {"adapters": [adapter]}],
+            ["@buntime/plugin-keyval", self._keyval],
+        ]
         config.write_text(json.dumps({"plugins": plugins}), encoding="utf-8")
         serve = [sys.executable, "-m", "buntime_host", "serve"]
         return [*serve, "--config", str(config), "--port", "0"]

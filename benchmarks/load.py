@@ -67,6 +67,13 @@ def run_wrk(
 
     Raises `BenchmarkError` if a single one failed or was answered with an error.
     """
+    return run_counted(client, requests, folder, seconds=seconds, connections=connections)[1]
+
+
+def run_counted(
+    client: Client, requests: Sequence[Request], folder: Path, *, seconds: int, connections: int
+) -> tuple[int, Measurement]:
+    """The same, and how many were answered; at the end each connection had one more under way."""
     script = folder / "requests.lua"
     lines = [
         f"{{{_lua_text(method)}, {_lua_text(client.base + path)}, {_lua_text(body)}}},"
@@ -97,7 +104,7 @@ def run_wrk(
         raise BenchmarkError(f"requests failed: {numbers['errors']}")
     if not numbers["requests"]:
         raise BenchmarkError("no request was answered")
-    return Measurement(
+    return numbers["requests"], Measurement(
         numbers["requests"] / numbers["microseconds"] * 1e6,
         numbers["p50"] / 1000,
         numbers["p99"] / 1000,

@@ -60,7 +60,7 @@ def main(
         results = run(_names(cases), seconds, rounds, connections, console)
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from error
-    facts = table.machine(connections, seconds, rounds)
+    facts = table.machine(f"{connections} connections, median of {rounds} x {seconds} s")
     lines = _lines(results)
     Console(width=None if sys.stdout.isatty() else 140).print(table.as_rich(lines, facts))
     if markdown_file is not None:

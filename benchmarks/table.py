@@ -66,7 +66,7 @@ def ratio(rounds: Sequence[Measurement], bare: Sequence[Measurement]) -> float:
     return median(ours.rate / theirs.rate for ours, theirs in zip(rounds, bare, strict=True))
 
 
-def machine(connections: int, seconds: int, rounds: int) -> dict[str, str]:
+def machine(load: str) -> dict[str, str]:
     """What the numbers depend on."""
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -74,23 +74,40 @@ def machine(connections: int, seconds: int, rounds: int) -> dict[str, str]:
         "platform": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         "SQLite": apsw.sqlite_lib_version(),
-        "load": f"{connections} connections, median of {rounds} x {seconds} s",
+        "load": load,
     }
 
 
 def as_rich(lines: Sequence[Line], facts: Mapping[str, str]) -> Table:
     """For the terminal."""
-    table = Table(caption=", ".join(f"{k}: {v}" for k, v in facts.items()), box=box.SIMPLE)
-    for index, heading in enumerate(HEADINGS):
-        table.add_column(heading, justify="left" if index < LEFT else "right", no_wrap=True)
-    for line in lines:
-        table.add_row(*line.cells(), style="red" if line.met is False else "")
-    return table
+    missed = [line.met is False for line in lines]
+    return rich_table(HEADINGS, [line.cells() for line in lines], missed, facts)
 
 
 def as_markdown(lines: Sequence[Line], facts: Mapping[str, str]) -> str:
     """For a document."""
-    aligned = ["---" if index < LEFT else "---:" for index in range(len(HEADINGS))]
-    rows = [HEADINGS, aligned, *(line.cells() for line in lines)]
-    text = "\n".join(f"| {' | '.join(row)} |" for row in rows)
+    return markdown_table(HEADINGS, [line.cells() for line in lines], facts)
+
+
+def rich_table(
+    headings: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    missed: Sequence[bool],
+    facts: Mapping[str, str],
+) -> Table:
+    """Any rows, for the terminal; those that missed their aim are red."""
+    table = Table(caption=", ".join(f"{k}: {v}" for k, v in facts.items()), box=box.SIMPLE)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index < LEFT else "right", no_wrap=True)
+    for cells, is_missed in zip(rows, missed, strict=True):
+        table.add_row(*cells, style="red" if is_missed else "")
+    return table
+
+
+def markdown_table(
+    headings: Sequence[str], rows: Sequence[Sequence[str]], facts: Mapping[str, str]
+) -> str:
+    """Any rows, for a document."""
+    aligned = ["---" if index < LEFT else "---:" for index in range(len(headings))]
+    text = "\n".join(f"| {' | '.join(row)} |" for row in (headings, aligned, *rows))
     return f"{', '.join(f'{k}: {v}' for k, v in facts.items())}.\n\n{text}\n"
