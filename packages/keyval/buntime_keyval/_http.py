@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
+from urllib.request import getproxies
 from uuid import uuid4
 
 import httpx2
@@ -62,6 +63,9 @@ class Settings:
         if parts.query or parts.fragment:
             raise InvalidInput(f"base_url must have no query and no fragment: {base_url!r}")
         self.base_url = base_url.rstrip("/")
+        # Where nothing is encrypted there is no certificate to verify. Loading the authorities all
+        # the same would take longer than a hundred requests; redirects are not followed.
+        self.verify = parts.scheme == "https" or bool(getproxies())
         self.headers = {"accept": JSON_CONTENT, **(headers or {})}
         if token is not None:
             self.headers["authorization"] = f"Bearer {token}"

@@ -31,6 +31,7 @@ class AsyncSession:
             headers=settings.headers,
             timeout=settings.timeout,
             limits=settings.limits,
+            verify=settings.verify,
             transport=transport,
         )
 
@@ -84,6 +85,7 @@ class Session:
             headers=settings.headers,
             timeout=settings.timeout,
             limits=settings.limits,
+            verify=settings.verify,
             transport=transport,
         )
 
