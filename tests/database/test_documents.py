@@ -72,6 +72,7 @@ async def test_the_example_of_a_further_engine() -> None:
 def test_every_option_of_an_adapter_is_in_the_guide() -> None:
     # Those of servers are in a guide of their own.
     servers = {"urls", "authToken", "adminUrl", "operationTimeout", "readYourWrites"}
+    servers |= {"adminToken", "namespaceRouting"}
     assert set(AdapterConfig.__struct_encode_fields__) - servers <= names_in_tables()
     for option in ("autoCreate", "maxTenants"):
         assert option in TenancyConfig.__struct_encode_fields__

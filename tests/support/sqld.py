@@ -37,8 +37,12 @@ def free_port() -> int:
 class Sqld:
     """One server, which can be killed and started again on the same data and ports."""
 
-    def __init__(self, folder: Path, *arguments: str, primary: Sqld | None = None) -> None:
+    def __init__(
+        self, folder: Path, *arguments: str, primary: Sqld | None = None, namespaces: bool = False
+    ) -> None:
+        """With `namespaces` each has a database of its own, and a primary an admin listener."""
         self.folder = folder
+        self.namespaces = namespaces
         self.port, self.rpc_port = free_port(), free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self.process: subprocess.Popen[bytes] | None = None
@@ -46,6 +50,13 @@ class Sqld:
         role = ["--grpc-listen-addr", f"127.0.0.1:{self.rpc_port}"]
         if primary is not None:
             role = ["--primary-grpc-url", f"http://127.0.0.1:{primary.rpc_port}"]
+        if namespaces:
+            role.append("--enable-namespaces")
+        self.admin_url = ""
+        if namespaces and primary is None:
+            admin = f"127.0.0.1:{free_port()}"
+            self.admin_url = f"http://{admin}"
+            role += ["--admin-listen-addr", admin]
         self._command = [
             str(sqld_path()), "--no-welcome", "-d", str(folder / "data"), *listen, *role, *arguments
         ]  # fmt: skip
@@ -72,12 +83,15 @@ class Sqld:
             process.kill()
             process.wait(STOP_SECONDS)
 
-    def run(self, sql: str) -> dict[str, Any]:
+    def run(self, sql: str, namespace: str = "default") -> dict[str, Any]:
         """Run one statement here; its result as the protocol has it."""
+        headers = {"content-type": "application/json"}
+        if self.namespaces:
+            headers["host"] = f"{namespace}.localhost"
         request = urllib.request.Request(
             f"{self.url}/v1/execute",
             data=json.dumps({"stmt": {"sql": sql, "want_rows": True}}).encode(),
-            headers={"content-type": "application/json"},
+            headers=headers,
         )
         with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
             result: dict[str, Any] = json.load(answer)["result"]
@@ -110,12 +124,17 @@ class Sqld:
 
 
 @contextmanager
-def running_sqld(folder: Path, *, replicas: int = 0) -> Iterator[list[Sqld]]:
+def running_sqld(
+    folder: Path, *, replicas: int = 0, namespaces: bool = False
+) -> Iterator[list[Sqld]]:
     """A primary and its replicas; all of them are ended afterwards."""
     with ExitStack() as stack:
-        primary = Sqld(folder / "primary")
+        primary = Sqld(folder / "primary", namespaces=namespaces)
         servers = [primary]
-        servers += [Sqld(folder / f"replica{n}", primary=primary) for n in range(replicas)]
+        servers += [
+            Sqld(folder / f"replica{n}", primary=primary, namespaces=namespaces)
+            for n in range(replicas)
+        ]
         for server in servers:
             stack.callback(server.kill)
             server.start()

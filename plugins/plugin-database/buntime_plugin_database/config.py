@@ -10,12 +10,13 @@ import msgspec
 
 from buntime_plugin_database.libsql.configuration import (
     TOKEN_VARIABLE,
+    check_admin,
     check_servers,
     distinct,
     is_file,
     servers_of_environment,
 )
-from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.libsql.options import LibsqlOptions, Routing
 from buntime_plugin_database.sqlite import SqliteOptions
 from buntime_plugin_database.sqlite.connection import MEMORY
 
@@ -44,6 +45,10 @@ class AdapterConfig(
     """What a `libsql` server asks for."""
     admin_url: str | None = None
     """The listener of a `libsql` server that manages its namespaces."""
+    admin_token: str | None = None
+    """What that listener asks for, if sqld has an `--admin-auth-key`."""
+    namespace_routing: Routing | None = None
+    """How requests to a `libsql` server name the namespace."""
     operation_timeout: Annotated[int, msgspec.Meta(ge=1)] = 30_000
     """Milliseconds that a `libsql` server may take for a request."""
     read_your_writes: bool | Annotated[int, msgspec.Meta(ge=0)] = True
@@ -62,12 +67,19 @@ class AdapterConfig(
         """Whether the engine is in this process: `sqlite`, or a `libsql` entry with a file."""
         return self.type == "sqlite" or (self.type == "libsql" and is_file(self.urls[0]))
 
+    @property
+    def has_namespaces(self) -> bool:
+        """Whether the servers of a `libsql` entry keep a namespace for each tenant."""
+        return self.admin_url is not None or self.namespace_routing is not None
+
     def libsql_options(self) -> LibsqlOptions:
         """What this entry says about a database on servers."""
         wanted = self.read_your_writes
         return LibsqlOptions(
             auth_token=self.auth_token,
             timeout_seconds=self.operation_timeout / 1000,
+            namespace="default" if self.has_namespaces else None,
+            routing=self.namespace_routing or "subdomain",
             read_your_writes=wanted if isinstance(wanted, bool) else wanted / 1000,
         )
 
@@ -139,6 +151,11 @@ def parse_config(
             )
         seen.add(adapter.type)
         _check_location(adapter)
+        if adapter.has_namespaces and tenancy.enabled and tenancy.default_tenant == "default":
+            warnings.append(
+                "tenancy.defaultTenant is default, which on a libSQL server is the root database"
+                " and no tenant: choose another"
+            )
     default = defaults[0] if defaults else adapters[0].type
     return DatabaseConfig(
         adapters=adapters, default=default, tenancy=tenancy, warnings=tuple(warnings)
@@ -186,7 +203,7 @@ def _check_location(adapter: AdapterConfig) -> None:
     elif adapter.type == "libsql":
         if not adapter.urls:
             raise ConfigError("libsql adapter requires at least one URL in urls[]")
-        problem = check_servers(adapter.urls)
+        problem = check_servers(adapter.urls) or check_admin(adapter.admin_url)
         if problem is not None:
             raise ConfigError(problem)
     elif not adapter.url:

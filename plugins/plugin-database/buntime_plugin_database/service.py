@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, TypeAlias
 
 from buntime_database import Adapter, DatabaseClosed, InvalidStatement
 
-from buntime_plugin_database import tenants
 from buntime_plugin_database.config import (
     AdapterConfig,
     ConfigError,
@@ -17,7 +16,9 @@ from buntime_plugin_database.config import (
     sqlite_root,
 )
 from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_database.tenant_adapters import TenantAdapters, TenantKey
+from buntime_plugin_database.tenant_adapters import OpenDatabase, TenantAdapters, TenantKey
+from buntime_plugin_database.tenant_files import FileTenants
+from buntime_plugin_database.tenants import NoTenants, Tenants
 
 if TYPE_CHECKING:
     from buntime_plugin_database.libsql.adapter import LibsqlAdapter
@@ -55,8 +56,10 @@ class DatabaseService:
 
     def __init__(self, config: DatabaseConfig, base_dir: Path, roots: Mapping[str, Root]) -> None:
         self._config = config
-        self._base_dir = base_dir
         self._roots = roots
+        self._engines = {
+            entry.type: _tenants_of(entry, roots[entry.type], base_dir) for entry in config.adapters
+        }
         self._tenants = TenantAdapters(self._open_tenant, max_open=config.tenancy.max_tenants)
         self._closed = False
 
@@ -68,33 +71,34 @@ class DatabaseService:
         """The database of a tenant; without a tenant the root database.
 
         Raises `InvalidTenant` for a bad id, `TenantNotFound` when it has no database and
-        `tenancy.autoCreate` is off.
+        `tenancy.autoCreate` is off, `TenancyNotSupported` where there are no tenants.
         """
         entry = self._entry(type)
         if not tenant:
             return self._roots[entry.type]
-        self._tenant_file(entry, tenant)  # refuses a bad id
-        return await self._tenants.get(TenantKey(entry.type, tenant))
+        engine = self._engine(entry, tenant)
+        key = TenantKey(entry.type, tenant)
+        if self._tenants.opened(key) is None:
+            await engine.prepare(tenant, create=self._config.tenancy.auto_create)
+        return await self._tenants.get(key)
 
     async def create_tenant(self, tenant: str, type: str | None = None) -> None:
         """Make the tenant's database; nothing happens if it exists."""
-        entry = self._entry(type)
-        path = self._tenant_file(entry, tenant)
-        await asyncio.to_thread(tenants.create_tenant_file, path)
+        await self._engine(self._entry(type), tenant).create(tenant)
 
     async def delete_tenant(self, tenant: str, type: str | None = None) -> bool:
         """Close and delete the tenant's database; False if there was none."""
         entry = self._entry(type)
-        path = self._tenant_file(entry, tenant)
+        engine = self._engine(entry, tenant)
         async with self._tenants.removed(TenantKey(entry.type, tenant)):
-            return await asyncio.to_thread(tenants.delete_tenant_file, path)
+            return await engine.delete(tenant)
 
     async def list_tenants(self, type: str | None = None) -> list[str]:
-        """Ids of the tenants that have a database, sorted."""
-        entry = self._entry(type)
-        folder = self._tenant_folder(entry)
-        found = await asyncio.to_thread(tenants.list_tenant_files, folder)
-        return [tenant for tenant in found if not self._is_root(entry, folder / f"{tenant}.db")]
+        """Ids of the tenants that have a database, sorted.
+
+        Raises `TenancyNotSupported` for an engine that cannot tell.
+        """
+        return await self._engines[self._entry(type).type].list()
 
     def get_default_type(self) -> str:
         """The engine that is used when none is named."""
@@ -121,32 +125,15 @@ class DatabaseService:
             f'Adapter type "{wanted}" not configured. Available: {", ".join(self._roots)}'
         )
 
-    def _tenant_folder(self, entry: AdapterConfig) -> Path:
-        if not entry.is_embedded:
-            raise InvalidStatement("The libsql adapter keeps no tenants: their files are not here")
-        if not entry.base_dir:
-            raise InvalidStatement(f"The {entry.type} adapter has no baseDir to keep tenants in")
-        return self._base_dir / entry.base_dir
+    def _engine(self, entry: AdapterConfig, tenant: str) -> Tenants:
+        """What keeps the tenants of the engine, if the id is one."""
+        engine = self._engines[entry.type]
+        engine.check(tenant)
+        return engine
 
-    def _tenant_file(self, entry: AdapterConfig, tenant: str) -> Path:
-        path = tenants.tenant_file(self._tenant_folder(entry), tenant)
-        if self._is_root(entry, path):
-            raise tenants.InvalidTenant(f"Invalid tenant id {tenant!r}: the root database's file")
-        return path
-
-    def _is_root(self, entry: AdapterConfig, path: Path) -> bool:
-        """Whether `url` puts the root database among the tenants' files, under that name."""
-        root = self._roots[entry.type]
-        return isinstance(root, SqliteAdapter) and path.resolve() == Path(root.path).resolve()
-
-    async def _open_tenant(self, key: TenantKey) -> SqliteAdapter:
-        entry = self._entry(key.type)
-        path = self._tenant_file(entry, key.tenant)
-        if not self._config.tenancy.auto_create and not path.exists():
-            raise tenants.TenantNotFound(f"Tenant not found: {key.tenant}")
-        return await asyncio.to_thread(
-            SqliteAdapter, str(path), options=entry.sqlite_options(), tenant=key.tenant
-        )
+    async def _open_tenant(self, key: TenantKey) -> OpenDatabase:
+        create = self._config.tenancy.auto_create
+        return await self._engines[key.type].open(key.tenant, create=create)
 
     def _refuse_closed(self) -> None:
         if self._closed:
@@ -163,7 +150,18 @@ def _open_root(entry: AdapterConfig, base_dir: Path) -> Root:
     return SqliteAdapter(sqlite_root(entry, base_dir), options=entry.sqlite_options())
 
 
-async def _close_all(adapters: Iterable[Root]) -> list[Exception]:
+def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path) -> Tenants:
+    if isinstance(root, SqliteAdapter):
+        folder = base_dir / entry.base_dir if entry.base_dir else None
+        return FileTenants(entry.type, folder, root, entry.sqlite_options())
+    if not entry.has_namespaces:
+        return NoTenants()
+    from buntime_plugin_database.libsql.namespaces import NamespaceTenants  # as above
+
+    return NamespaceTenants(entry.urls, entry.libsql_options(), entry.admin_url, entry.admin_token)
+
+
+async def _close_all(adapters: Iterable[Adapter]) -> list[Exception]:
     """Close all, whatever happens, and return what went wrong."""
     results = await asyncio.gather(
         *(adapter.close() for adapter in adapters), return_exceptions=True

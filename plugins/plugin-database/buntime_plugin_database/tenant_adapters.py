@@ -7,13 +7,14 @@ that was closed to make room is opened again at its next use, and nobody ever ho
 from __future__ import annotations
 
 import asyncio
+from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from weakref import WeakValueDictionary
 
-import apsw
 from buntime_database import (
+    Adapter,
     Batch,
     Capabilities,
     DatabaseClosed,
@@ -21,6 +22,7 @@ from buntime_database import (
     DatabaseUnavailable,
     Guard,
     ResultSet,
+    Session,
     SessionLimits,
     Statement,
     Transaction,
@@ -28,10 +30,23 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_database.sqlite.session import SqliteSession
+from buntime_plugin_database.tenants import TenantNotFound
 
 T = TypeVar("T")
+
+
+class CountedSession(Session, Protocol):
+    """A session that says when it ends."""
+
+    def when_closed(self, call: Callable[[], object]) -> None:
+        """Have `call` called once the session is closed."""
+        ...
+
+
+class OpenDatabase(Adapter, Protocol):
+    """What an engine opens for a tenant."""
+
+    async def open_session(self, limits: SessionLimits | None = None) -> CountedSession: ...
 
 
 class TenantKey(NamedTuple):
@@ -44,7 +59,7 @@ class TenantKey(NamedTuple):
 class _Open:
     """An open database and the number of calls that use it now."""
 
-    def __init__(self, adapter: SqliteAdapter) -> None:
+    def __init__(self, adapter: OpenDatabase) -> None:
         self.adapter = adapter
         self.users = 0
 
@@ -53,14 +68,15 @@ class TenantAdapters:
     """The open databases, least recently used first."""
 
     def __init__(
-        self, open_adapter: Callable[[TenantKey], Awaitable[SqliteAdapter]], *, max_open: int
+        self, open_adapter: Callable[[TenantKey], Awaitable[OpenDatabase]], *, max_open: int
     ) -> None:
         """`max_open` counts for each engine. `open_adapter` raises `DatabaseError`."""
         self._open_adapter = open_adapter
         self._max_open = max_open
         self._open: dict[TenantKey, _Open] = {}
         self._handles: WeakValueDictionary[TenantKey, TenantAdapter] = WeakValueDictionary()
-        self._changing = asyncio.Lock()
+        self._changing: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        """One for each engine: none waits for the servers of another."""
         self._closed = False
 
     async def get(self, key: TenantKey) -> TenantAdapter:
@@ -72,15 +88,21 @@ class TenantAdapters:
             return handle
 
     @asynccontextmanager
-    async def using(self, key: TenantKey) -> AsyncIterator[SqliteAdapter]:
+    async def using(self, key: TenantKey) -> AsyncIterator[OpenDatabase]:
         """The open database, which stays open meanwhile."""
         entry = await self._take(key)
         try:
             yield entry.adapter
+        except TenantNotFound:
+            # Another host has deleted it: whoever asks next shall learn that, or make it again.
+            if self._open.get(key) is entry:
+                del self._open[key]
+                await entry.adapter.close()
+            raise
         finally:
             entry.users -= 1
 
-    async def open_session(self, key: TenantKey, limits: SessionLimits | None) -> SqliteSession:
+    async def open_session(self, key: TenantKey, limits: SessionLimits | None) -> CountedSession:
         """A session that keeps its database open until it is closed."""
         entry = await self._take(key)
 
@@ -95,12 +117,12 @@ class TenantAdapters:
         session.when_closed(leave)
         return session
 
-    def opened(self, key: TenantKey) -> SqliteAdapter | None:
+    def opened(self, key: TenantKey) -> OpenDatabase | None:
         """The open database, which may be closed at the next await; None if it is not open."""
         entry = self._open.get(key)
         return None if entry is None else entry.adapter
 
-    def pin(self, key: TenantKey) -> SqliteAdapter:
+    def pin(self, key: TenantKey) -> OpenDatabase:
         """The open database, which from now on stays open."""
         entry = self._open.get(key)
         if entry is None:
@@ -111,7 +133,7 @@ class TenantAdapters:
     @asynccontextmanager
     async def removed(self, key: TenantKey) -> AsyncIterator[None]:
         """The tenant's database closed for good, and not opened by others meanwhile."""
-        async with self._changing:
+        async with self._changing[key.type]:
             entry = self._open.pop(key, None)
             if entry is not None:
                 try:
@@ -122,20 +144,28 @@ class TenantAdapters:
             handle = self._handles.pop(key, None)
             if handle is not None:
                 handle.retired = True
-            yield
+            try:
+                yield
+            except BaseException:  # it was not deleted
+                if handle is not None:
+                    handle.retired = False
+                    self._handles[key] = handle
+                raise
 
-    async def close(self) -> list[SqliteAdapter]:
+    async def close(self) -> list[OpenDatabase]:
         """Give all open databases away to be closed; nothing is opened from now on."""
         self._closed = True
-        async with self._changing:
-            adapters = [entry.adapter for entry in self._open.values()]
-            self._open.clear()
-            return adapters
+        for changing in [*self._changing.values()]:
+            async with changing:
+                pass  # whoever comes next sees that all is closed
+        adapters = [entry.adapter for entry in self._open.values()]
+        self._open.clear()
+        return adapters
 
     async def _take(self, key: TenantKey) -> _Open:
         entry = self._open.pop(key, None)
         if entry is None:
-            async with self._changing:
+            async with self._changing[key.type]:
                 if self._closed:
                     raise DatabaseClosed("the database plugin has shut down")
                 entry = self._open.pop(key, None)
@@ -211,7 +241,7 @@ class TenantAdapter:
         async with self._using() as adapter:
             return await adapter.transaction(fn)
 
-    async def open_session(self, limits: SessionLimits | None = None) -> SqliteSession:
+    async def open_session(self, limits: SessionLimits | None = None) -> CountedSession:
         self._refuse_retired()
         return await self._adapters.open_session(self._key, limits)
 
@@ -220,8 +250,8 @@ class TenantAdapter:
         adapter = self._adapters.opened(self._key)
         return {} if adapter is None else adapter.statistics()
 
-    def get_raw_client(self) -> apsw.Connection:
-        """The writing connection, which then stays open until the service is closed."""
+    def get_raw_client(self) -> Any:
+        """The driver's own object, which then stays open until the service is closed."""
         self._refuse_retired()
         return self._adapters.pin(self._key).get_raw_client()
 
@@ -229,7 +259,7 @@ class TenantAdapter:
         """Nothing: others may use the same database, and the service closes it."""
 
     @asynccontextmanager
-    async def _using(self) -> AsyncIterator[SqliteAdapter]:
+    async def _using(self) -> AsyncIterator[OpenDatabase]:
         self._refuse_retired()
         async with self._adapters.using(self._key) as adapter:
             yield adapter

@@ -1,11 +1,15 @@
-"""Names of tenants and the files that hold their data on the embedded engine."""
+"""Names of tenants, what an engine does for them, and their files on the embedded engine."""
 
 from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from buntime_database import DatabaseUnavailable, InvalidStatement
+
+if TYPE_CHECKING:
+    from buntime_plugin_database.tenant_adapters import OpenDatabase
 
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -20,6 +24,69 @@ class TenantNotFound(InvalidStatement):
     """No such tenant, and tenants are not created on first use."""
 
     code = "TENANT_NOT_FOUND"
+
+
+class TenancyNotSupported(InvalidStatement):
+    """The engine, or its configuration, cannot do this for tenants."""
+
+    code = "TENANCY_NOT_SUPPORTED"
+
+
+class Tenants(Protocol):
+    """The tenants of one engine. Methods raise `DatabaseError`, `TenancyNotSupported` included.
+
+    `check` is asked first; the other methods get only what it accepts.
+    """
+
+    def check(self, tenant: str) -> None:
+        """Raise `InvalidTenant` for a name that no tenant may have."""
+        ...
+
+    async def create(self, tenant: str) -> None:
+        """Make the tenant's database; nothing happens if it exists."""
+        ...
+
+    async def delete(self, tenant: str) -> bool:
+        """Delete the tenant's database, which is closed; False if there was none."""
+        ...
+
+    async def list(self) -> list[str]:
+        """Ids of the tenants that have a database, sorted."""
+        ...
+
+    async def prepare(self, tenant: str, *, create: bool) -> None:
+        """What takes its time before `open`, whose callers wait for each other."""
+        ...
+
+    async def open(self, tenant: str, *, create: bool) -> OpenDatabase:
+        """Open the tenant's database. Raises `TenantNotFound` unless it may be made."""
+        ...
+
+
+class NoTenants:
+    """An engine without tenants; implements `Tenants`, and refuses everything."""
+
+    def check(self, tenant: str) -> None:
+        check_tenant_id(tenant)
+        self._refuse()
+
+    async def create(self, tenant: str) -> NoReturn:  # noqa: ARG002
+        self._refuse()
+
+    async def delete(self, tenant: str) -> NoReturn:  # noqa: ARG002
+        self._refuse()
+
+    async def list(self) -> NoReturn:
+        self._refuse()
+
+    async def prepare(self, tenant: str, *, create: bool) -> NoReturn:  # noqa: ARG002
+        self._refuse()
+
+    async def open(self, tenant: str, *, create: bool) -> NoReturn:  # noqa: ARG002
+        self._refuse()
+
+    def _refuse(self) -> NoReturn:
+        raise TenancyNotSupported("The libsql adapter needs adminUrl to have tenants")
 
 
 def check_tenant_id(tenant: str) -> str:

@@ -20,6 +20,14 @@ def pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
         yield servers
 
 
+@pytest.fixture(scope="session")
+def namespaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
+    """The same with a database for each namespace."""
+    folder = tmp_path_factory.mktemp("namespaced")
+    with running_sqld(folder, replicas=1, namespaces=True) as servers:
+        yield servers
+
+
 @pytest.fixture
 def urls(pair: list[Sqld]) -> list[str]:
     return [server.url for server in pair]

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from buntime_database import Session
 from buntime_host import BadRequest, NotFound
 
+from buntime_plugin_database.http.sessions import Connection
 from buntime_plugin_database.http.values import to_json
 
 
@@ -37,9 +37,9 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-async def list_tables(session: Session) -> list[Table]:
+async def list_tables(connection: Connection) -> list[Table]:
     """Tables and views by name, without SQLite's own and without shadow tables."""
-    result = await session.execute(
+    result = await connection.execute(
         "SELECT name, CASE type WHEN 'view' THEN 'view' ELSE 'table' END FROM pragma_table_list"
         " WHERE schema = 'main' AND type IN ('table', 'view', 'virtual')"
         " AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
@@ -47,17 +47,17 @@ async def list_tables(session: Session) -> list[Table]:
     return [Table(str(name), str(kind)) for name, kind in result.rows]
 
 
-async def find_table(session: Session, name: str) -> Table:
+async def find_table(connection: Connection, name: str) -> Table:
     """The table of that exact name. Raises `NotFound`."""
-    for table in await list_tables(session):
+    for table in await list_tables(connection):
         if table.name == name:
             return table
     raise NotFound(f"Table not found: {name[:80]}", code="TABLE_NOT_FOUND")
 
 
-async def list_columns(session: Session, table: Table) -> list[TableColumn]:
+async def list_columns(connection: Connection, table: Table) -> list[TableColumn]:
     """Columns in their order, generated ones included, those of virtual tables' insides not."""
-    result = await session.execute(
+    result = await connection.execute(
         'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_xinfo(?)'
         " WHERE hidden <> 1 ORDER BY cid",
         (table.name,),
@@ -76,21 +76,21 @@ def find_column(columns: list[TableColumn], name: str) -> str:
     raise BadRequest(f"Column not found: {name[:80]}", code="COLUMN_NOT_FOUND")
 
 
-async def describe_table(session: Session, table: Table) -> dict[str, Any]:
+async def describe_table(connection: Connection, table: Table) -> dict[str, Any]:
     """Columns, indexes, foreign keys and the SQL of a table."""
-    columns = await list_columns(session, table)
-    indexes = await session.execute(
+    columns = await list_columns(connection, table)
+    indexes = await connection.execute(
         'SELECT l.name, l."unique", l.origin, i.name'
         " FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i"
         " ORDER BY l.seq, i.seqno",
         (table.name,),
     )
-    keys = await session.execute(
+    keys = await connection.execute(
         'SELECT id, "from", "table", "to", on_update, on_delete'
         " FROM pragma_foreign_key_list(?) ORDER BY id, seq",
         (table.name,),
     )
-    sql = await session.execute(
+    sql = await connection.execute(
         "SELECT sql FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')",
         (table.name,),
     )

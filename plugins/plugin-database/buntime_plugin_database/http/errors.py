@@ -12,7 +12,7 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
-from buntime_plugin_database.tenants import InvalidTenant, TenantNotFound
+from buntime_plugin_database.tenants import InvalidTenant, TenancyNotSupported, TenantNotFound
 
 
 class Conflict(HttpError):
@@ -39,6 +39,8 @@ def http_error(error: DatabaseError) -> HttpError:
             return NotFound(message, code="TENANT_NOT_FOUND")
         case InvalidTenant():
             return BadRequest(message, code="INVALID_TENANT")
+        case TenancyNotSupported():
+            return NotSupported(message, code="TENANCY_NOT_SUPPORTED")
         case ConstraintViolation():
             return Conflict(message, code=error.code or "CONSTRAINT_VIOLATION")
         case InvalidStatement() | LimitExceeded():

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from buntime_database import DatabaseError, Session, SessionResult
-from buntime_host import BadRequest, HttpError
+from buntime_database import DatabaseError, SessionResult
+from buntime_host import BadRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -14,7 +14,8 @@ from buntime_plugin_database.http.access import Access
 from buntime_plugin_database.http.bodies import decode_body, json_response
 from buntime_plugin_database.http.config import ApiConfig
 from buntime_plugin_database.http.errors import http_error
-from buntime_plugin_database.http.sessions import RequestSessions
+from buntime_plugin_database.http.plain import Bound
+from buntime_plugin_database.http.sessions import Connection, RequestSessions, at_statement
 from buntime_plugin_database.http.targets import Targets
 from buntime_plugin_database.http.values import column_objects, from_json, row_objects
 
@@ -77,27 +78,14 @@ class QueryRoutes:
         """`POST batch`: statements that are written together or not at all."""
         body = decode_body(await request.body(), BatchBody)
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
-        results: list[dict[str, Any]] = []
-        async with self._sessions.transaction(target) as session:
-            for index, statement in enumerate(body.statements):
-                results.append(await self._step(session, index, statement))
-        return json_response({"results": results})
+        statements = [_bound(index, statement) for index, statement in enumerate(body.statements)]
 
-    async def _step(
-        self, session: Session, index: int, statement: BatchStatement
-    ) -> dict[str, Any]:
-        try:
-            sql = _sql(statement.sql)
-            args, named = _arguments(statement.args)
-            result = await session.execute(sql, args, named, max_rows=self._config.max_rows)
-        except DatabaseError as error:
-            raise _at(index, http_error(error)) from error
-        if session.autocommit:
-            raise BadRequest(
-                f"statement {index}: a batch is a transaction, and a statement has ended it",
-                code="TRANSACTION_ENDED",
-            )
-        return _result(result)
+        async def plan(_: Connection) -> list[Bound]:
+            return statements
+
+        max_rows = self._config.max_rows
+        results = await self._sessions.write(target, plan, max_rows=max_rows, numbered=True)
+        return json_response({"results": [_result(result) for result in results]})
 
     async def _run(self, request: Request, body: SqlBody, *, readonly: bool) -> Response:
         sql = _sql(body.sql)
@@ -147,5 +135,8 @@ def _arguments(args: Args) -> tuple[list[Any], dict[str, Any]]:
     return [from_json(value) for value in args or ()], {}
 
 
-def _at(index: int, error: HttpError) -> HttpError:
-    return type(error)(f"statement {index}: {error.message}", code=error.error_code)
+def _bound(index: int, statement: BatchStatement) -> Bound:
+    try:
+        return Bound(_sql(statement.sql), *_arguments(statement.args))
+    except DatabaseError as error:
+        raise at_statement(index, http_error(error)) from error

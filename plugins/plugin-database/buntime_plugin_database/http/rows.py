@@ -5,14 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import msgspec
-from buntime_database import Session, SessionResult
+from buntime_database import SessionResult
 from buntime_host import BadRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
 from buntime_plugin_database.http.bodies import decode_body, json_response
 from buntime_plugin_database.http.catalogue import TableColumn, find_table, list_columns, quoted
-from buntime_plugin_database.http.sessions import RequestSessions
+from buntime_plugin_database.http.plain import Bound
+from buntime_plugin_database.http.sessions import Connection, RequestSessions
 from buntime_plugin_database.http.statements import (
     assignments,
     delete_rows,
@@ -64,13 +65,14 @@ class RowRoutes:
         if not rows:
             raise BadRequest("Give row, or rows with at least one row")
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
-        stored: list[dict[str, Any]] = []
-        async with self._sessions.transaction(target) as session:
-            table, columns = await _table(session, request)
-            for row in rows:
-                names, values = assignments(columns, row)
-                result = await session.execute(insert_row(table, names), values)
-                stored += row_objects(result)
+
+        async def plan(connection: Connection) -> list[Bound]:
+            table, columns = await _table(connection, request)
+            found = [assignments(columns, row) for row in rows]
+            return [Bound(insert_row(table, names), values) for names, values in found]
+
+        results = await self._sessions.write(target, plan)
+        stored = [row for result in results for row in row_objects(result)]
         return json_response({"ok": True, "rows": stored, "rowsAffected": len(stored)}, 201)
 
     async def update(self, request: Request) -> Response:
@@ -79,27 +81,33 @@ class RowRoutes:
         if not body.set:
             raise BadRequest("Give at least one column to set")
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
-        async with self._sessions.transaction(target) as session:
-            table, columns = await _table(session, request)
+
+        async def plan(connection: Connection) -> list[Bound]:
+            table, columns = await _table(connection, request)
             condition, args = _where(columns, body.where)
             names, values = assignments(columns, body.set)
-            result = await session.execute(update_rows(table, names, condition), [*values, *args])
+            return [Bound(update_rows(table, names, condition), [*values, *args])]
+
+        (result,) = await self._sessions.write(target, plan)
         return _affected(result)
 
     async def delete(self, request: Request) -> Response:
         """`DELETE tables/{name}/rows`: remove the rows that match."""
         body = decode_body(await request.body(), DeleteBody)
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
-        async with self._sessions.transaction(target) as session:
-            table, columns = await _table(session, request)
+
+        async def plan(connection: Connection) -> list[Bound]:
+            table, columns = await _table(connection, request)
             condition, args = _where(columns, body.where)
-            result = await session.execute(delete_rows(table, condition), args)
+            return [Bound(delete_rows(table, condition), args)]
+
+        (result,) = await self._sessions.write(target, plan)
         return _affected(result)
 
 
-async def _table(session: Session, request: Request) -> tuple[str, list[TableColumn]]:
-    table = await find_table(session, request.path_params["name"])
-    return quoted(table.name), await list_columns(session, table)
+async def _table(connection: Connection, request: Request) -> tuple[str, list[TableColumn]]:
+    table = await find_table(connection, request.path_params["name"])
+    return quoted(table.name), await list_columns(connection, table)
 
 
 def _where(columns: list[TableColumn], wanted: dict[str, Any]) -> tuple[str, list[Any]]:

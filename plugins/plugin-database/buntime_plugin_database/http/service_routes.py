@@ -90,7 +90,7 @@ class ServiceRoutes:
     async def _problem(self, engine: str) -> str | None:
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
-                await self._service.get_root_adapter(engine).execute("SELECT 1")
+                await self._service.get_root_adapter(engine).query("SELECT 1", fresh=True)
         except TimeoutError:
             return f"no answer within {HEALTH_SECONDS:g} s"
         except DatabaseError as error:

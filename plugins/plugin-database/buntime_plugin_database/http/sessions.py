@@ -3,19 +3,57 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Protocol
 
-from buntime_database import DatabaseService, Session, SessionLimits
+from buntime_database import (
+    Adapter,
+    DatabaseError,
+    DatabaseService,
+    Session,
+    SessionLimits,
+    SessionResult,
+    SessionsNotSupported,
+    Statement,
+    Value,
+)
+from buntime_host import BadRequest, HttpError
 
 from buntime_plugin_database.hrana.streams import Target
+from buntime_plugin_database.http.errors import http_error
+from buntime_plugin_database.http.plain import Bound, PlainConnection
 
 MAX_AT_A_TIME = 64
 """Further requests wait: each session may need a thread."""
 
 
+class Connection(Protocol):
+    """What a request does with a database: part of a session."""
+
+    @property
+    def autocommit(self) -> bool:
+        """Whether no transaction is open."""
+        ...
+
+    async def execute(
+        self,
+        sql: str,
+        args: Sequence[Value] = (),
+        named: Mapping[str, Value] | None = None,
+        *,
+        max_rows: int | None = None,
+    ) -> SessionResult:
+        """Run exactly one statement. Raises `DatabaseError`."""
+        ...
+
+
+Plan = Callable[[Connection], Awaitable[Sequence[Bound]]]
+"""Reads what it must know, and tells what to write."""
+
+
 class RequestSessions:
-    """Opens sessions with the configured limits."""
+    """Opens connections with the configured limits."""
 
     def __init__(self, service: DatabaseService, limits: SessionLimits) -> None:
         self._service = service
@@ -23,24 +61,90 @@ class RequestSessions:
         self._free = asyncio.Semaphore(MAX_AT_A_TIME)
 
     @asynccontextmanager
-    async def open(self, target: Target, *, readonly: bool) -> AsyncIterator[Session]:
-        """A session that is rolled back and closed at the end. Raises `DatabaseError`."""
+    async def open(self, target: Target, *, readonly: bool) -> AsyncIterator[Connection]:
+        """A connection that is rolled back and closed at the end. Raises `DatabaseError`."""
+        limits = self._limits._replace(readonly=readonly)
         async with self._free:
             adapter = await self._service.get_adapter(target.type, target.tenant)
-            session = await adapter.open_session(self._limits._replace(readonly=readonly))
+            session = await _open_session(adapter, limits)
+            if session is None:
+                yield PlainConnection(adapter, limits)
+                return
             try:
                 yield session
             finally:
                 await session.close()
 
-    @asynccontextmanager
-    async def transaction(self, target: Target) -> AsyncIterator[Session]:
-        """A session inside a transaction, which commits unless the body raises."""
-        async with self.open(target, readonly=False) as session:
-            await session.execute("BEGIN IMMEDIATE")
-            yield session
-            await session.execute("COMMIT")
+    async def write(
+        self, target: Target, plan: Plan, *, max_rows: int | None = None, numbered: bool = False
+    ) -> list[SessionResult]:
+        """Write what the plan says as one transaction, all or nothing.
+
+        Raises `DatabaseError`; with `numbered`, errors of a statement say which it was.
+        """
+        async with self._free:
+            adapter = await self._service.get_adapter(target.type, target.tenant)
+            session = await _open_session(adapter, self._limits)
+            if session is None:
+                return await self._write_plainly(adapter, plan, max_rows, numbered)
+            try:
+                await session.execute("BEGIN IMMEDIATE")
+                results: list[SessionResult] = []
+                for index, bound in enumerate(await plan(session)):
+                    with _numbering(index, wanted=numbered):
+                        results.append(await session.execute(*bound, max_rows=max_rows))
+                    if session.autocommit:
+                        raise BadRequest(
+                            f"statement {index}: a batch is a transaction, and a statement has"
+                            " ended it",
+                            code="TRANSACTION_ENDED",
+                        )
+                await session.execute("COMMIT")
+                return results
+            finally:
+                await session.close()
 
     def engine(self, target: Target) -> str:
         """The engine that a target means."""
         return target.type or self._service.get_default_type()
+
+    async def _write_plainly(
+        self, adapter: Adapter, plan: Plan, max_rows: int | None, numbered: bool
+    ) -> list[SessionResult]:
+        connection = PlainConnection(adapter, self._limits, fresh=True)
+        statements: list[Statement] = []
+        for index, bound in enumerate(await plan(connection)):
+            with _numbering(index, wanted=numbered):
+                statements.append(connection.prepare(bound))
+        results = await adapter.batch(statements)
+        return [connection.limited(result, max_rows) for result in results]
+
+
+async def _open_session(adapter: Adapter, limits: SessionLimits) -> Session | None:
+    """A session; None where there are none and a statement does without.
+
+    An embedded database without sessions stays closed to requests: there only the permissions of
+    a session keep SQL from outside in its place.
+    """
+    try:
+        return await adapter.open_session(limits)
+    except SessionsNotSupported:
+        if adapter.capabilities.embedded:
+            raise
+        return None
+
+
+@contextmanager
+def _numbering(index: int, *, wanted: bool) -> Iterator[None]:
+    """Say which statement an error is about."""
+    try:
+        yield
+    except DatabaseError as error:
+        if not wanted:
+            raise
+        raise at_statement(index, http_error(error)) from error
+
+
+def at_statement(index: int, error: HttpError) -> HttpError:
+    """The error, with the number of its statement."""
+    return type(error)(f"statement {index}: {error.message}", code=error.error_code)

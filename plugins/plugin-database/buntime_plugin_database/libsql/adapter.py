@@ -12,7 +12,6 @@ from buntime_database import (
     Guard,
     InvalidStatement,
     ResultSet,
-    Session,
     SessionLimits,
     SessionsNotSupported,
     Statement,
@@ -57,7 +56,7 @@ class LibsqlAdapter:
         """The first URL is the primary's."""
         options = options or LibsqlOptions()
         self.tenant = tenant
-        self._servers = Servers(urls, options)
+        self._servers = Servers(urls, options, tenant=tenant)
         self._writer = Writer(self._servers.write, timeout_seconds=options.timeout_seconds)
 
     async def wait_until_ready(self, seconds: float) -> None:
@@ -106,7 +105,7 @@ class LibsqlAdapter:
             "a libSQL server offers no interactive transactions here: use batch() with guards"
         )
 
-    async def open_session(self, limits: SessionLimits | None = None) -> Session:  # noqa: ARG002
+    async def open_session(self, limits: SessionLimits | None = None) -> NoReturn:  # noqa: ARG002
         """Refuse: `SessionsNotSupported`, always."""
         raise SessionsNotSupported(
             "a libSQL server has no sessions here: let clients connect to the server itself"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from urllib.parse import urlsplit
 
 URL_VARIABLES = ("DATABASE_LIBSQL_URL", "DATABASE_LIBSQL_REPLICAS", "LIBSQL_URL")
 TOKEN_VARIABLE = "DATABASE_LIBSQL_AUTH_TOKEN"  # noqa: S105 - its name, not the token
@@ -34,6 +35,19 @@ def check_servers(urls: Iterable[str]) -> str | None:
         if problem is not None:
             return f"libsql adapter: {url}: {problem}"
     return None
+
+
+def check_admin(url: str | None) -> str | None:
+    """What is wrong with the URL of the admin listener, or None."""
+    if url is None:
+        return None
+    try:
+        parts = urlsplit(url)
+        good = parts.scheme in ("http", "https") and bool(parts.hostname)
+        good = good and not (parts.query or parts.fragment)
+    except ValueError:
+        good = False
+    return None if good else f"libsql adapter: adminUrl {url} is not an HTTP URL"
 
 
 def distinct(urls: Iterable[str]) -> tuple[str, ...]:

@@ -47,8 +47,13 @@ _CONSTRAINTS = {
 }
 _CONSTRAINT = re.compile(r"([A-Z]+(?: [A-Z]+)?) constraint failed")
 _STATUS = re.compile(r"HTTP status (\d{3})")
+_MISSING = re.compile(r"[Nn]amespace .*doesn't exist")
 _CONTENT_STATUSES = frozenset({400, 413, 422})
 """The server refuses what it was sent, and has run nothing of it."""
+
+
+class NamespaceMissing(DatabaseUnavailable):
+    """The server has no database of that name."""
 
 
 def translate_step(message: str, code: str | None) -> DatabaseError:
@@ -78,6 +83,8 @@ def _translation(error: Exception, server: str, *, wrote: bool) -> DatabaseError
         return error
     if isinstance(error, LibsqlError):
         status = _STATUS.search(error.explanation) if error.code == "SERVER_ERROR" else None
+        if status is not None and status[1] == "404" and _MISSING.search(error.explanation):
+            return NamespaceMissing(f"{server} has no such namespace")
         if status is not None and int(status[1]) in _CONTENT_STATUSES:
             return InvalidStatement(f"{server}: {error.explanation}")
         if status is not None and int(status[1]) < 500:

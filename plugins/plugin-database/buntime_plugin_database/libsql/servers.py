@@ -10,15 +10,17 @@ from urllib.parse import urlsplit
 
 from buntime_database import DatabaseClosed, DatabaseUnavailable, InvalidStatement
 
-from buntime_plugin_database.libsql.errors import translate
+from buntime_plugin_database.libsql.errors import NamespaceMissing, translate
 from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_database.libsql.transport import (
     TRANSPORT_ERRORS,
     Json,
     Transport,
+    namespace_headers,
     open_transport,
 )
 from buntime_plugin_database.libsql.values import position_of
+from buntime_plugin_database.tenants import TenantNotFound
 
 BENCH_SECONDS = 30.0
 """Time that a replica gets no reads after it failed."""
@@ -49,9 +51,10 @@ class _Behind(DatabaseUnavailable):
 class Server:
     """One server."""
 
-    def __init__(self, url: str, token: str | None, *, is_replica: bool = False) -> None:
+    def __init__(self, url: str, options: LibsqlOptions, *, is_replica: bool = False) -> None:
         self._url = url
-        self._token = token
+        self._token = options.auth_token
+        self._headers = namespace_headers(url, options.namespace, options.routing)
         self._is_replica = is_replica
         self._transport: Transport | None = None
         self.name = f"libSQL server {urlsplit(url).netloc.rpartition('@')[2]}"
@@ -61,7 +64,9 @@ class Server:
     def transport(self) -> Transport:
         """Opened at first use, since it belongs to the loop that runs then."""
         if self._transport is None:
-            self._transport = open_transport(self._url, self._token, for_reads=self._is_replica)
+            self._transport = open_transport(
+                self._url, self._token, for_reads=self._is_replica, headers=self._headers
+            )
         return self._transport
 
     async def close(self) -> None:
@@ -73,14 +78,18 @@ class Server:
 class Servers:
     """All servers of one database; the first URL is the primary's."""
 
-    def __init__(self, urls: Sequence[str], options: LibsqlOptions) -> None:
+    def __init__(
+        self, urls: Sequence[str], options: LibsqlOptions, *, tenant: str | None = None
+    ) -> None:
         self._options = options
+        self._tenant = tenant
         primary, *replicas = urls
-        self.primary = Server(primary, options.auth_token)
-        self._replicas = [Server(url, options.auth_token, is_replica=True) for url in replicas]
+        self.primary = Server(primary, options)
+        self._replicas = [Server(url, options, is_replica=True) for url in replicas]
         self._turn = 0
         self._position: int | None = None
-        self._primary_until = 0.0
+        # A replica may still have what was deleted before a tenant of the same name was made.
+        self._primary_until = 0.0 if tenant is None else monotonic() + RESTART_SECONDS
         self._primary_was_lost = False
         self._closed = False
         self.reads = {"primary_reads": 0, "replica_reads": 0, "replica_failures": 0}
@@ -192,6 +201,8 @@ class Servers:
                 return await server.transport.execute(request)
         except TRANSPORT_ERRORS as error:
             ours = translate(error, server.name, wrote=wrote)
+            if self._tenant is not None and isinstance(ours, NamespaceMissing):
+                raise TenantNotFound(f"Tenant not found: {self._tenant}") from error
             if server is self.primary and isinstance(ours, DatabaseUnavailable):
                 self._primary_was_lost = True
             raise ours from error

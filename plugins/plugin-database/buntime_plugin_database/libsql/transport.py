@@ -8,7 +8,9 @@ that they send are the same. What else is worked around is said where it is done
 from __future__ import annotations
 
 import asyncio
+import base64
 import io
+from collections.abc import Mapping
 from typing import Any, Protocol, TypeVar
 
 import aiohttp
@@ -18,6 +20,8 @@ from libsql_client.config import _expand_config
 from libsql_client.hrana.client import HranaClient
 from libsql_client.hrana.conn import HranaConn
 from libsql_client.http import HttpClient
+
+from buntime_plugin_database.libsql.options import Routing
 
 T = TypeVar("T")
 Json = dict[str, Any]
@@ -57,7 +61,27 @@ def check_url(url: str) -> str | None:
     return None
 
 
-def open_transport(url: str, token: str | None, *, for_reads: bool = False) -> Transport:
+def namespace_headers(url: str, namespace: str | None, routing: Routing) -> dict[str, str]:
+    """What a request to the URL must say so that it reaches the namespace.
+
+    Always to the server of the URL: the name is in a header, and never in an address.
+    """
+    if namespace is None:
+        return {}
+    if routing == "header":
+        name = base64.b64encode(namespace.encode("ascii")).decode("ascii")
+        return {"x-namespace-bin": name.rstrip("=")}  # sqld takes no padding
+    authority = _expand_config(url, auth_token=None, tls=None).authority
+    return {"Host": f"{namespace}.{authority.rpartition('@')[2]}"}
+
+
+def open_transport(
+    url: str,
+    token: str | None,
+    *,
+    for_reads: bool = False,
+    headers: Mapping[str, str] | None = None,
+) -> Transport:
     """The way that the URL names; nothing is sent yet. Needs a running loop.
 
     With `for_reads` always HTTP: sqld heeds `replication_index` only there, and serves it at the
@@ -68,8 +92,8 @@ def open_transport(url: str, token: str | None, *, for_reads: bool = False) -> T
         scheme = {"ws": "http", "wss": "https"}.get(scheme, scheme)
     if scheme in ("http", "https"):
         # Endpoints follow the path, wherever a proxy has put the server.
-        return _Http(f"{scheme}://{authority}{path.rstrip('/')}/", token)
-    return _WebSocket(f"{scheme}://{authority}{path}", token)
+        return _Http(f"{scheme}://{authority}{path.rstrip('/')}/", token, headers or {})
+    return _WebSocket(f"{scheme}://{authority}{path}", token, headers or {})
 
 
 class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typed
@@ -100,8 +124,9 @@ class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typ
 
 
 class _Http:
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, headers: Mapping[str, str]) -> None:
         self.client: Any = _HttpClient(url, auth_token=token)
+        self.client._session.headers.update(headers)
         if token is None:
             del self.client._session.headers["authorization"]  # it is "Bearer None"
 
@@ -132,8 +157,9 @@ class _Client(HranaClient):  # type: ignore[misc] # as above
 
 
 class _WebSocket:
-    def __init__(self, url: str, token: str | None) -> None:
+    def __init__(self, url: str, token: str | None, headers: Mapping[str, str]) -> None:
         self.client: Any = _Client(url, token)
+        self.client._session.headers.update(headers)  # it connects in the next turn of the loop
 
     async def execute(self, statement: Json) -> Json:
         with self.client._open_stream() as stream:

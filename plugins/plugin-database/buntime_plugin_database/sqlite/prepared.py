@@ -105,6 +105,27 @@ def bind(
     return tuple(values)
 
 
+def parameters_of(sql: str) -> list[tuple[re.Match[str], int]]:
+    """Where parameters are in one statement, and the place of each among the arguments from 1."""
+    found: list[tuple[re.Match[str], int]] = []
+    places: dict[str, int] = {}
+    last = 0
+    for token in _TOKEN.finditer(sql):
+        name = token["name"]
+        if name is None:
+            continue
+        place = places.get(name)
+        if place is None:
+            # A number names its place; anything else takes the place after the highest so far.
+            is_number = name[0] == "?" and len(name) > 1
+            place = int(name[1:].lstrip("0")[:9] or 0) if is_number else last + 1
+            if name != "?":
+                places[name] = place
+        last = max(last, place)
+        found.append((token, place))
+    return found
+
+
 def _spellings(parameter: str | None) -> tuple[str, ...]:
     return () if parameter is None else (parameter, parameter[1:])
 
@@ -112,17 +133,7 @@ def _spellings(parameter: str | None) -> tuple[str, ...]:
 def _full_names(sql: str, bare: Sequence[str | None]) -> tuple[str | None, ...]:
     """Names with the prefix that SQLite's driver has cut off."""
     names: list[str | None] = [None] * len(bare)
-    seen: set[str] = set()
-    last = 0
-    for token in _TOKEN.finditer(sql):
-        name = token["name"]
-        if name is None or name in seen:
-            continue
-        # A number names its place; anything else takes the place after the highest so far.
-        place = int(name[1:]) if name[0] == "?" and len(name) > 1 else last + 1
-        last = max(last, place)
-        if name != "?":
-            seen.add(name)
-            if place <= len(names):
-                names[place - 1] = name
+    for token, place in parameters_of(sql):
+        if token["name"] != "?" and place <= len(names):
+            names[place - 1] = token["name"]
     return tuple(names)

@@ -79,6 +79,14 @@ def guard_query(condition: str) -> str:
     return sql
 
 
+def tokens_of(sql: str) -> tuple[str, ...]:
+    """The tokens of exactly one statement, without blanks and comments; words in capitals.
+
+    Raises `InvalidStatement`.
+    """
+    return tuple(_tokens(sql))
+
+
 def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultSet:
     """Run one classified statement and gather all that it gives. Raises apsw's errors."""
     before = connection.total_changes()

@@ -1,0 +1,55 @@
+"""What SQL from outside may not use on a server, told by the text of the statement.
+
+There is no authorizer to ask, as with the embedded engine. sqld comes with functions that read and
+write files of its machine, and so the databases of other namespaces; some of them in a SELECT.
+"""
+
+from __future__ import annotations
+
+from buntime_database import InvalidStatement
+
+from buntime_plugin_database.sqlite.statements import classify, tokens_of
+
+_FUNCTIONS = frozenset(
+    {
+        "edit",
+        "fts3_tokenizer",
+        "load_extension",
+        "lsmode",
+        "readfile",
+        "sha3_query",  # runs a text as SQL
+        "sqlite3mc_codec_data",
+        "sqlite3mc_config",
+        "sqlite3mc_config_table",
+        "writefile",
+    }
+)
+_TABLES = frozenset({"fsdir", "sqlite_dbpage"})
+
+
+class NotAuthorized(InvalidStatement):
+    """The statement may not do this. The code is that of SQLite's own refusal."""
+
+    code = "SQLITE_AUTH"
+
+
+def authorize(sql: str, *, readonly: bool) -> None:
+    """Raise `NotAuthorized` for what requests must not do, `InvalidStatement` for bad SQL."""
+    kind = classify(sql)
+    tokens = tokens_of(sql)
+    for token, following in zip(tokens, (*tokens[1:], ""), strict=True):
+        name = _name(token)
+        if name in _TABLES or (name in _FUNCTIONS and following == "("):
+            raise NotAuthorized(f"not authorized to use {name}")
+    if readonly and kind != "read":
+        raise NotAuthorized("not authorized: this request may only read")
+
+
+def _name(token: str) -> str:
+    """The name that a token is or holds; a table's name may be in quotes of any kind."""
+    quote = token[:1]
+    if quote in ('"', "'", "`"):
+        token = token[1:-1].replace(quote * 2, quote)
+    elif quote == "[":
+        token = token[1:-1]
+    return token.lower()

@@ -1,0 +1,69 @@
+"""Tenants of the embedded engine: a file each."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from buntime_database import InvalidStatement
+
+from buntime_plugin_database import tenants
+from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+
+
+class FileTenants:
+    """The tenants of one folder; implements `buntime_plugin_database.tenants.Tenants`."""
+
+    def __init__(
+        self, type: str, folder: Path | None, root: SqliteAdapter, options: SqliteOptions
+    ) -> None:
+        """Without a folder every call is refused with `InvalidStatement`."""
+        self._type = type
+        self._folder = folder
+        self._root = root
+        self._options = options
+
+    def check(self, tenant: str) -> None:
+        """Raise `InvalidTenant` for what is no id, or means the root database's file."""
+        self._path(tenant)
+
+    async def create(self, tenant: str) -> None:
+        """Make the tenant's file; nothing happens if it exists."""
+        await asyncio.to_thread(tenants.create_tenant_file, self._path(tenant))
+
+    async def delete(self, tenant: str) -> bool:
+        """Delete the tenant's files; False if there were none."""
+        return await asyncio.to_thread(tenants.delete_tenant_file, self._path(tenant))
+
+    async def list(self) -> list[str]:
+        """Ids of the tenants that have a file, sorted."""
+        folder = self._required_folder()
+        found = await asyncio.to_thread(tenants.list_tenant_files, folder)
+        return [tenant for tenant in found if not self._is_root(folder / f"{tenant}.db")]
+
+    async def prepare(self, tenant: str, *, create: bool) -> None:
+        """Nothing: opening does it all."""
+
+    async def open(self, tenant: str, *, create: bool) -> SqliteAdapter:
+        """Open the tenant's file, which must exist unless it may be made."""
+        path = self._path(tenant)
+        if not create and not path.exists():
+            raise tenants.TenantNotFound(f"Tenant not found: {tenant}")
+        return await asyncio.to_thread(
+            SqliteAdapter, str(path), options=self._options, tenant=tenant
+        )
+
+    def _required_folder(self) -> Path:
+        if self._folder is None:
+            raise InvalidStatement(f"The {self._type} adapter has no baseDir to keep tenants in")
+        return self._folder
+
+    def _path(self, tenant: str) -> Path:
+        path = tenants.tenant_file(self._required_folder(), tenant)
+        if self._is_root(path):
+            raise tenants.InvalidTenant(f"Invalid tenant id {tenant!r}: the root database's file")
+        return path
+
+    def _is_root(self, path: Path) -> bool:
+        """Whether the root database is among the tenants' files, under that name."""
+        return path.resolve() == Path(self._root.path).resolve()
