@@ -62,7 +62,7 @@ class HttpContender:
 
     def command(self, folder: Path) -> list[str]:
         """The command that serves from this folder and prints `listening on <origin>`."""
-        raise NotImplementedError
+        raise NotImplementedError  # every contender has its own
 
     def load(self, client: Client) -> None:
         """Bring the data in."""

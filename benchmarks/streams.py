@@ -58,7 +58,7 @@ class _Protocol(asyncio.Protocol):
 
     def failed(self, reason: str) -> None:
         """Whoever waits for this connection gets a `BenchmarkError`."""
-        raise NotImplementedError
+        raise NotImplementedError  # each kind of connection has its own waiters
 
 
 _P = TypeVar("_P", bound=_Protocol)

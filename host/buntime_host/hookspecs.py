@@ -3,6 +3,9 @@
 All hooks are optional and may be sync or async. The host calls one plugin at a time, in dependency
 order (`on_shutdown` in reverse), and never relies on pluggy's own call order. An implementation
 may leave out arguments that it does not need.
+
+A specification is never called. Where it promises a value, its body raises NotImplementedError, so
+that the promise can be written as its return type.
 """
 
 from __future__ import annotations
