@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import ipaddress
 import logging
 import os
@@ -23,6 +24,13 @@ DRAIN_POLL_SECONDS = 0.01
 CANCEL_GRACE_SECONDS = 1.0
 FORCE_EXIT_SLACK_SECONDS = 2.0
 """Past the cap for shutdown: only code that blocks the process makes it this far."""
+
+GC_THRESHOLDS = (10_000, 20, 20)
+"""When Python looks for cycles of garbage, in the terms of `gc.set_threshold`.
+
+Its default, after every 700 new objects, is meant for small programs: under load it took a tenth of
+the time, and the rare look at everything that was ever loaded held up requests for 10 ms.
+"""
 
 MAX_FILES = 65_536
 """Open files that are asked for at the most; systems without a limit have to name one."""
@@ -85,6 +93,13 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
+def spare_the_collector() -> None:
+    """Leave what start-up has loaded out of the search for garbage, and search less often."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(*GC_THRESHOLDS)
+
+
 class HostServer(uvicorn.Server):
     """Serves a host: announce closing, drain, then shut the plugins down."""
 
@@ -100,6 +115,7 @@ class HostServer(uvicorn.Server):
         await self.host.start()
         # Straight to the dispatcher: the host's own layer is only for lifespan.
         self.config.loaded_app = self.host.dispatcher
+        spare_the_collector()
         await super().startup(sockets)
         await self.host.server_started(self)
         for listener in sockets or ():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 
-from buntime_database import Batch, Statement
+from buntime_database import Batch, DatabaseError, Statement
 from database.support import OpenSqlite, Trace, eventually
 
 INSERT = "INSERT INTO t VALUES (?)"
@@ -21,8 +21,8 @@ async def test_fifty_writes_at_once_share_one_commit(open_sqlite: OpenSqlite) ->
     trace = Trace(adapter)
     await asyncio.gather(*(adapter.execute(INSERT, (number,)) for number in range(50)))
     assert trace.count("BEGIN IMMEDIATE") == trace.count("COMMIT") == 1
-    assert trace.count("SAVEPOINT batch") == trace.count("RELEASE batch") == 50
-    assert trace.count("ROLLBACK TO batch") == 0
+    assert trace.count("SAVEPOINT all_batches") == 1
+    assert trace.count("ROLLBACK TO all_batches") == 0
     assert trace.count(INSERT) == 50
     assert await adapter.query("SELECT count(*) FROM t") == [(50,)]
 
@@ -41,7 +41,7 @@ async def test_writes_that_arrive_during_a_commit_join_the_next(open_sqlite: Ope
     trace.hold["COMMIT"].set()
     await asyncio.gather(first, *others)
     assert trace.count("COMMIT") == 2
-    assert trace.count("SAVEPOINT batch") == 49
+    assert trace.count(INSERT) == 50
 
 
 async def test_no_write_is_acknowledged_before_its_commit(open_sqlite: OpenSqlite) -> None:
@@ -63,9 +63,10 @@ async def test_a_failed_write_costs_the_others_nothing(open_sqlite: OpenSqlite) 
     adapter = open_sqlite()
     await adapter.execute("CREATE TABLE t (x UNIQUE)")
     trace = Trace(adapter)
-    await adapter.batch_each([insert(1), insert(1), insert(2)])
+    outcomes = await adapter.batch_each([insert(1), insert(1), insert(2)])
+    assert [isinstance(outcome, DatabaseError) for outcome in outcomes] == [False, True, False]
     assert trace.count("COMMIT") == 1
-    assert trace.count("ROLLBACK TO batch") == 1
+    assert trace.count("ROLLBACK TO all_batches") == trace.count("ROLLBACK TO one_batch") == 1
     assert await adapter.query("SELECT x FROM t") == [(1,), (2,)]
 
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import httpx2
 import pytest
 import websockets
+from buntime_host.server import GC_THRESHOLDS
 from websockets.asyncio.client import connect
 
 if TYPE_CHECKING:
@@ -170,6 +171,28 @@ def test_plugins_stop_in_reverse_whatever_one_does(
         "Plugin c: on_shutdown timed out after 200ms",
         "Plugin b: on_shutdown failed: RuntimeError: no",
     ]
+
+
+def test_what_was_loaded_is_left_out_of_the_search_for_garbage(
+    add_plugin: AddPlugin, serve: Serve
+) -> None:
+    reporting = """
+    import gc
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+    class Plugin:
+        def __init__(self, options): pass
+        @hookimpl
+        def routes(self):
+            return [Route("/garbage", self.report)]
+        async def report(self, request):
+            return JSONResponse([gc.get_freeze_count(), *gc.get_threshold()])
+    """
+    add_plugin("p", reporting, base="/p")
+    process = serve()
+    frozen, *thresholds = get(process, "/p/garbage").json()
+    assert frozen > 10_000
+    assert tuple(thresholds) == GC_THRESHOLDS
 
 
 def test_exceeding_the_cap_is_exit_code_1(add_plugin: AddPlugin, serve: Serve, log: Path) -> None:

@@ -10,7 +10,7 @@ import base64
 import binascii
 import logging
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from time import perf_counter
 from typing import TypeVar
 
@@ -55,15 +55,21 @@ class Store:
         self._expiring: Callable[[int], None] = lambda _: None
         self._enqueued: Callable[[], None] = lambda: None
 
+    # Not `async`: what measures it awaits it, and every frame on the way costs time.
     @measured("get")
-    async def get(self, key: bytes) -> tuple[str, str] | None:
+    def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
         """Value and versionstamp of a key, or None."""
-        return await reads.get(self.adapter, key, self.clock())
+        return reads.get(self.adapter, key, self.clock())
 
     @measured("get")
     async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
         """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
         return await reads.get_many(self.adapter, keys, self.clock(), fresh=fresh)
+
+    @measured("get")
+    async def get_many_json(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+        """Those of the keys that exist as JSON objects, read from one snapshot."""
+        return await reads.get_many_json(self.adapter, keys, self.clock())
 
     @measured("list")
     async def list_rows(

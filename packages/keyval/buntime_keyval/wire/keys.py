@@ -53,10 +53,15 @@ KeyLike = Sequence[KeyPart | UUID | datetime]
 
 _TYPES = "(string | number | bigint | boolean | Uint8Array)"
 _EXAMPLE = 'for example ["users", 123]'
+_SURELY_SHORT = MAX_KEY_PART_LENGTH // 2
+"""Only a text of more characters can have too many UTF-16 code units."""
 _DOUBLE = struct.Struct(">d")
+_TAGGED_DOUBLE = struct.Struct(">Bd")
 _BYTES, _STRING, _NUMBER, _BIGINT, _BOOLEAN = 1, 2, 3, 4, 5
 _SIGN_BIT = 0x80
 _ALL_BITS = bytes(range(255, -1, -1))
+_AS_JSON = frozenset({str, int, float, bool})
+"""Types of parts that are JSON as they are; `BigInt`, a subclass of `int`, is not among them."""
 _encode_json = msgspec.json.encode
 
 
@@ -90,7 +95,14 @@ def check_key(raw: object, *, placeholders: bool = False) -> Key:
         raise InvalidInput(
             f"Key too deep: {len(raw)} parts (max {MAX_KEY_PARTS}). Join parts or use a flatter key"
         )
-    return tuple([_check_part(part, index, placeholders) for index, part in enumerate(raw)])
+    return tuple(
+        [
+            part
+            if type(part) is str and len(part) <= _SURELY_SHORT
+            else _check_part(part, index, placeholders)
+            for index, part in enumerate(raw)
+        ]
+    )
 
 
 def check_keys(raw: object) -> list[Key]:
@@ -113,8 +125,7 @@ def check_keys(raw: object) -> list[Key]:
 
 def _check_part(part: Any, index: int, placeholders: bool) -> Any:
     if isinstance(part, str):
-        # Only a text of more than half the limit can have too many UTF-16 code units.
-        if len(part) * 2 > MAX_KEY_PART_LENGTH:
+        if len(part) > _SURELY_SHORT:
             length = len(part.encode("utf-16-le", "surrogatepass")) // 2
             if length > MAX_KEY_PART_LENGTH:
                 raise InvalidInput(
@@ -193,36 +204,41 @@ def encode_key(key: Sequence[KeyPart]) -> bytes:
 
     Raises `InvalidInput` for a text with a lone surrogate, which UTF-8 cannot hold.
     """
-    encoded = bytearray()
+    encoded = []
     for part in key:
-        if isinstance(part, str):
-            try:
-                data = part.encode()
-            except UnicodeEncodeError:
-                raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
-            encoded.append(_STRING)
-            encoded += data.replace(b"\0", b"\0\xff") if b"\0" in data else data
-            encoded.append(0)
-        elif isinstance(part, bool):
-            encoded += b"\x05\x02" if part else b"\x05\x01"
-        elif isinstance(part, BigInt):
-            encoded.append(_BIGINT)
-            encoded += _encode_bigint(part)
-        elif isinstance(part, (int, float)):
-            encoded.append(_NUMBER)
-            encoded += _encode_number(part)
+        kind = type(part)
+        if kind is str:
+            encoded.append(_encode_text(part))  # type: ignore[arg-type] # a str
+        elif kind is int:
+            encoded.append(_encode_number(part))  # type: ignore[arg-type] # an int
         else:
-            encoded.append(_BYTES)
-            encoded += part.replace(b"\0", b"\0\xff")
-            encoded.append(0)
-    return bytes(encoded)
+            encoded.append(_encode_uncommon(part))
+    return b"".join(encoded)
+
+
+def _encode_uncommon(part: KeyPart) -> bytes:
+    if isinstance(part, bool):
+        return b"\x05\x02" if part else b"\x05\x01"
+    if isinstance(part, BigInt):
+        return b"\x04" + _encode_bigint(part)
+    if isinstance(part, bytes):
+        return b"\x01%b\0" % part.replace(b"\0", b"\0\xff")
+    return _encode_text(part) if isinstance(part, str) else _encode_number(part)
+
+
+def _encode_text(part: str) -> bytes:
+    try:
+        data = part.encode()
+    except UnicodeEncodeError:
+        raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
+    return b"\x02%b\0" % (data.replace(b"\0", b"\0\xff") if b"\0" in data else data)
 
 
 def _encode_number(value: int | float) -> bytes:
-    packed = _DOUBLE.pack(value or 0)  # `or 0` turns negative zero into zero
-    if packed[0] & _SIGN_BIT:
-        return packed.translate(_ALL_BITS)
-    return bytes((packed[0] | _SIGN_BIT,)) + packed[1:]
+    if value >= 0:
+        # The bits of -x are those of x but for the sign; `or 0` takes it from negative zero.
+        return _TAGGED_DOUBLE.pack(_NUMBER, -float(value or 0))
+    return b"\x03" + _DOUBLE.pack(value).translate(_ALL_BITS)
 
 
 def _encode_bigint(value: int) -> bytes:
@@ -294,7 +310,7 @@ def _decode_number(data: bytes) -> int | float:
     else:
         bits = data.translate(_ALL_BITS)
     number: float = _DOUBLE.unpack(bits)[0]
-    if not math.isfinite(number) or _encode_number(number) != data:
+    if not math.isfinite(number) or _encode_number(number)[1:] != data:
         raise ValueError("the number is not finite, or zero with a sign")
     return plain_number(number)
 
@@ -320,6 +336,8 @@ def _decode_bigint(encoded: bytes, position: int) -> tuple[BigInt, int]:
 
 def key_to_json(key: Sequence[KeyPart | Placeholder]) -> str:
     """The JSON text of a checked key; bigints and bytes tagged, integral numbers without `.0`."""
+    if _AS_JSON.issuperset(map(type, key)):
+        return _encode_json(key).decode()
     return _encode_json([_part_to_json(part) for part in key]).decode()
 
 

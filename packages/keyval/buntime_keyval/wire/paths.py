@@ -59,7 +59,12 @@ def _parse_segment(segment: str) -> KeyPart:
         and len(segment.encode("utf-16-le", "surrogatepass")) // 2 > MAX_KEY_PART_LENGTH
     ):
         raise InvalidInput(f"Key part too long (max {MAX_KEY_PART_LENGTH} chars)")
-    if _INTEGER.fullmatch(segment) and len(segment.lstrip("-0")) <= _SAFE_INTEGER_DIGITS:
+    # The first character tells most texts from integers.
+    if (
+        segment[0] <= "9"
+        and _INTEGER.fullmatch(segment)
+        and len(segment.lstrip("-0")) <= _SAFE_INTEGER_DIGITS
+    ):
         number = int(segment)
         if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
             return number

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 import apsw
 from buntime_database import (
@@ -82,17 +82,18 @@ class SqliteAdapter:
         (result,) = await self.batch([Statement(sql, args)])
         return result
 
-    async def query(
+    # Not `async`: a read by key costs a few microseconds, and each frame around it a part of one.
+    def query(
         self,
         sql: str,
         args: Sequence[Value] = (),
         *,
         point: bool = False,
         fresh: bool = False,  # noqa: ARG002 - every read of a file is
-    ) -> list[tuple[Value, ...]]:
+    ) -> Coroutine[Any, Any, list[tuple[Value, ...]]]:
         if self._readers is not None:
-            return await self._readers.query(sql, args, point=point)
-        return (await self._read(sql, args)).rows
+            return self._readers.query(sql, args, point=point)
+        return self._query_writer(sql, args)
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
         (outcome,) = await self._writer.batch_each([Batch(steps)])
@@ -140,6 +141,9 @@ class SqliteAdapter:
         finally:
             if self._readers is not None:
                 await self._readers.close()
+
+    async def _query_writer(self, sql: str, args: Sequence[Value]) -> list[tuple[Value, ...]]:
+        return (await self._read(sql, args)).rows
 
     async def _read(self, sql: str, args: Sequence[Value]) -> ResultSet:
         if self._readers is not None:

@@ -23,21 +23,30 @@ def run_group(connection: apsw.Connection, batches: Sequence[Batch]) -> list[Out
     """
     if len(batches) == 1:
         return [_run_batch(connection, batches[0])]
+    # Failures are rare, so one savepoint for all does, until one of them does fail.
+    execute = connection.execute
+    execute("SAVEPOINT all_batches")
+    try:
+        return [_run_batch(connection, batch) for batch in batches]
+    except Exception:
+        if not connection.in_transaction:
+            raise
+    execute("ROLLBACK TO all_batches")
     return [_run_in_savepoint(connection, batch) for batch in batches]
 
 
 def _run_in_savepoint(connection: apsw.Connection, batch: Batch) -> Outcome:
     execute = connection.execute
-    execute("SAVEPOINT batch")
+    execute("SAVEPOINT one_batch")
     try:
         results = _run_batch(connection, batch)
     except Exception as error:
         if not connection.in_transaction:
             raise
-        execute("ROLLBACK TO batch")
-        execute("RELEASE batch")
+        execute("ROLLBACK TO one_batch")
+        execute("RELEASE one_batch")
         return translate(error)
-    execute("RELEASE batch")
+    execute("RELEASE one_batch")
     return results
 
 

@@ -1,7 +1,7 @@
 """The one connection that writes, and group commit on it.
 
-Writes that arrive while a commit is in flight join the next one: one `BEGIN IMMEDIATE`, a
-savepoint for each batch (a failed one rolls back alone and fails alone), one `COMMIT`. A write is
+Writes that arrive while a commit is in flight join the next one: one `BEGIN IMMEDIATE`, one
+`COMMIT`; a batch that fails rolls back alone and fails alone. A write is
 acknowledged only after its COMMIT has returned.
 
 Where the work runs follows from what it costs. Bounded batches take microseconds, less than a
@@ -17,9 +17,9 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import ContextVar
+from functools import partial
 from itertools import islice
 from time import perf_counter
 from typing import NamedTuple, TypeVar
@@ -29,6 +29,7 @@ from buntime_database import Batch, DatabaseClosed, TransactionMisuse
 
 from buntime_plugin_database.sqlite.errors import translate, translated
 from buntime_plugin_database.sqlite.group import Outcome, run_group
+from buntime_plugin_database.sqlite.thread import WorkThread
 from buntime_plugin_database.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
@@ -61,11 +62,7 @@ class Writer:
         """Touch it only with the turn, or while nothing writes."""
         self._busy_timeout_seconds = busy_timeout_ms / 1000
         # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
-        self._thread = (
-            ThreadPoolExecutor(max_workers=1, thread_name_prefix="sqlite-writer")
-            if threaded
-            else None
-        )
+        self._thread = WorkThread("sqlite-writer") if threaded else None
         self._pending: list[_Job] = []
         self._draining: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
@@ -129,19 +126,21 @@ class Writer:
         """
         if self._thread is None:
             return work(*args)
-        working = asyncio.get_running_loop().run_in_executor(self._thread, work, *args)
+        working = self._thread.submit(partial(work, *args))
         cancelled: asyncio.CancelledError | None = None
         while not working.done():
             try:
-                await asyncio.wait([working])
+                await asyncio.shield(working)
             except asyncio.CancelledError as error:
                 cancelled = error
                 if interrupt:
                     self.connection.interrupt()
+        result, failure = working.result()
         if cancelled is not None:
-            working.exception()  # looked at, so that asyncio does not report it as lost
             raise cancelled
-        return working.result()
+        if failure is not None:
+            raise failure
+        return result  # type: ignore[no-any-return] # what `work` returned
 
     def check_transaction(self) -> None:
         """Raise `TransactionMisuse` if SQLite has ended the transaction by itself.
@@ -169,7 +168,7 @@ class Writer:
         async with self._turn:
             await self.in_thread(self.connection.close)
             if self._thread is not None:
-                self._thread.shutdown()
+                self._thread.close()
                 self._thread = None
 
     def _refuse_closed(self) -> None:

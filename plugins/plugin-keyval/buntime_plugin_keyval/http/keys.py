@@ -13,12 +13,11 @@ from buntime_keyval.wire import (
     parse_key_path,
 )
 
-from buntime_plugin_keyval.entries import entries_json
 from buntime_plugin_keyval.errors import KeyNotFound
 from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.request import Request
 from buntime_plugin_keyval.service import KeyValService
-from buntime_plugin_keyval.storage.entry_json import entry_json
+from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.reads import EntryPage
 from buntime_plugin_keyval.store import make_cursor
 from buntime_plugin_keyval.where import Where
@@ -123,8 +122,12 @@ async def get_batch(service: KeyValService, request: Request) -> str:
     """`POST /keys/batch`: entries in the order of the request, missing ones null."""
     keys = check_keys((await request.json_object()).get("keys"))
     encoded = [encode_key(key) for key in keys]
-    rows = await service.store.get_many(encoded)
-    return f"[{','.join(entries_json(keys, encoded, rows))}]"
+    found = await service.store.get_many_json(encoded)
+    entries = [
+        found.get(code) or missing_json(key_to_json(key))
+        for key, code in zip(keys, encoded, strict=True)
+    ]
+    return f"[{','.join(entries)}]"
 
 
 async def delete_batch(service: KeyValService, request: Request) -> str:

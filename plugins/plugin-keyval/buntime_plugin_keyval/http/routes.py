@@ -72,7 +72,7 @@ def find_methods(path: bytes, method: str) -> Methods:
     if method in fixed:
         return fixed
     if path.startswith(KEYS_PATH):
-        return {**KEY, **fixed}
+        return {**KEY, **fixed} if fixed else KEY
     if fixed:
         return fixed
     segments = path.split(b"/")

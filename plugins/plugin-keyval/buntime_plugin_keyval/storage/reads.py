@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import NamedTuple
 
 import msgspec
@@ -46,23 +47,36 @@ async def get_many(
     adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
 ) -> dict[bytes, Row]:
     """The live ones of the keys; `fresh` for what a decision rests on."""
+    rows = await _rows_of(adapter, sql.GET_MANY, keys, now_ms, fresh=fresh)
+    return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as the schema says
+
+
+async def get_many_json(adapter: Adapter, keys: Iterable[bytes], now_ms: int) -> dict[bytes, str]:
+    """The live ones of the keys as JSON objects."""
+    rows = await _rows_of(adapter, sql.GET_MANY_JSON, keys, now_ms)
+    return dict(rows)  # type: ignore[arg-type] # pairs of a BLOB and a text
+
+
+async def _rows_of(
+    adapter: Adapter, template: str, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
+) -> list[tuple[Value, ...]]:
     wanted = list(dict.fromkeys(keys))
     if not wanted:
-        return {}
-    args: list[Value] = [*wanted]
+        return []
     if len(wanted) <= VARIABLE_LIMIT:
-        args += [wanted[-1]] * (_round_up(len(wanted)) - len(wanted))
-        placeholders = ",".join("?" * len(args))
+        # The next power of two: few distinct statements, so that they stay prepared.
+        places = 1 << (len(wanted) - 1).bit_length()
+        statement = _with_places(template, places)
+        args: list[Value] = [*wanted, *[wanted[-1]] * (places - len(wanted)), now_ms]
     else:
-        args = [msgspec.json.encode([key.hex() for key in wanted]).decode()]
-        placeholders = sql.KEYS_OF_JSON
-    rows = await adapter.query(
-        sql.GET_MANY % placeholders,
-        (*args, now_ms),
-        point=len(wanted) <= POINT_LIMIT,
-        fresh=fresh,
-    )
-    return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as the schema says
+        statement = template % sql.KEYS_OF_JSON
+        args = [msgspec.json.encode([key.hex() for key in wanted]).decode(), now_ms]
+    return await adapter.query(statement, args, point=len(wanted) <= POINT_LIMIT, fresh=fresh)
+
+
+@lru_cache
+def _with_places(template: str, places: int) -> str:
+    return template % ",".join("?" * places)
 
 
 async def list_rows(
@@ -146,8 +160,3 @@ async def _any(adapter: Adapter, selection: Selection, now_ms: int) -> bool:
 
 def _join(rows: Iterable[tuple[bytes, str, str]]) -> str:
     return ",".join(entry_json(key_to_json(decode_key(key)), *rest) for key, *rest in rows)
-
-
-def _round_up(number: int) -> int:
-    """The next power of two: few distinct statements, so that they stay prepared."""
-    return 1 << (number - 1).bit_length()

@@ -11,9 +11,17 @@ IN_RANGE = "key >= ? AND key < ?"
 
 GET = f"SELECT value, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}"
 
+# An entry as a JSON object: what is in it, and the whole of it.
+ENTRY_MEMBERS = (
+    """'{"key":' || key_json || ',"value":' || value"""
+    """ || ',"versionstamp":"' || versionstamp || '"'"""
+)
+ENTRY_JSON = f"{ENTRY_MEMBERS} || '}}'"
+
 # The keys go in for the %s: as many placeholders as `reads` rounds up to, or `KEYS_OF_JSON`.
 GET_MANY = f"""
 SELECT key, value, versionstamp, expires_at FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
+GET_MANY_JSON = f"SELECT key, {ENTRY_JSON} FROM kv_entries WHERE key IN (%s) AND {LIVE}"
 
 # Any number of keys in one argument, as JSON array of hexadecimal texts: one statement, so one
 # snapshot, and no more variables than an engine allows.
@@ -34,13 +42,6 @@ PAGE_JSON = f"""
 SELECT coalesce(group_concat(entry, ','), ''), {{last}}(key), count(*) FROM (
   SELECT key, {{entry}} AS entry FROM kv_entries
   WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?)"""
-
-# An entry as a JSON object: what is in it, and the whole of it.
-ENTRY_MEMBERS = (
-    """'{"key":' || key_json || ',"value":' || value"""
-    """ || ',"versionstamp":"' || versionstamp || '"'"""
-)
-ENTRY_JSON = f"{ENTRY_MEMBERS} || '}}'"
 
 ANY_IN_RANGE = f"""
 SELECT EXISTS (SELECT 1 FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}})"""
