@@ -17,6 +17,7 @@ from buntime_keyval.wire.binary import BYTES_TYPE, tag_bytes, untag_bytes
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MAX_SAFE_INTEGER, MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from buntime_keyval.wire.numbers import (
+    BIGINT_TYPE,
     TYPE_MEMBER,
     BigInt,
     is_tagged_bigint,
@@ -87,7 +88,7 @@ def encode_value(value: Any, now_ms: int | None) -> str:
         plain = msgspec.to_builtins(
             value, builtin_types=_BYTES_LIKE, str_keys=True, enc_hook=_tag_exact_integer
         )
-        return _checked_text(_encode(_canonical(_tag(plain), now_ms)))
+        return _checked_text(_encode(_canonical_python(plain, now_ms)))
     except (TypeError, UnicodeEncodeError) as error:
         raise InvalidInput(f"Value cannot be stored as JSON: {error}") from None
     except RecursionError:
@@ -118,27 +119,45 @@ def _canonical(value: Any, now_ms: int | None, depth: int = 0) -> Any:
         return [_canonical(item, now_ms, depth + 1) for item in value]
     if isinstance(value, dict):
         _check_level(depth)
-        if now_ms is not None and value.get(NOW_MEMBER) is True:
-            return resolve_now(value, now_ms)
-        if is_tagged_bigint(value):
-            return tag_bigint(parse_integer(value.get("value")))
-        if value.get(TYPE_MEMBER) == BYTES_TYPE:
-            return tag_bytes(untag_bytes(value))
+        if (stands_for := _special(value, now_ms)) is not None:
+            return stands_for
         return {name: _canonical(member, now_ms, depth + 1) for name, member in value.items()}
     return value
 
 
-def _tag(value: Any) -> Any:
-    """A Python value with what JSON lacks in its tagged form."""
+def _canonical_python(value: Any, now_ms: int | None, depth: int = 0) -> Any:
+    """A Python value in its canonical form, with what JSON lacks tagged.
+
+    In a JSON body a long integer is a double; in Python it means itself.
+    """
+    kind = type(value)
+    if kind is str:
+        return value
+    if kind is int:
+        return value if -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER else tag_bigint(value)
     if isinstance(value, (list, tuple)):
-        return [_tag(item) for item in value]
+        _check_level(depth)
+        return [_canonical_python(item, now_ms, depth + 1) for item in value]
     if isinstance(value, dict):
-        return {name: _tag(member) for name, member in value.items()}
+        _check_level(depth)
+        if (stands_for := _special(value, now_ms)) is not None:
+            return stands_for
+        return {name: _canonical_python(item, now_ms, depth + 1) for name, item in value.items()}
     if isinstance(value, _BYTES_LIKE):
         return tag_bytes(bytes(value))
-    if type(value) is int and not -MAX_SAFE_INTEGER <= value <= MAX_SAFE_INTEGER:
-        return tag_bigint(value)
-    return value
+    return _finite(value) if kind is float else value
+
+
+def _special(value: dict[str, Any], now_ms: int | None) -> Any:
+    """The canonical form of an object that stands for something else; None for all others."""
+    if now_ms is not None and value.get(NOW_MEMBER) is True:
+        return resolve_now(value, now_ms)
+    kind = value.get(TYPE_MEMBER)
+    if kind == BIGINT_TYPE:
+        return tag_bigint(parse_integer(value.get("value")))
+    if kind == BYTES_TYPE:
+        return tag_bytes(untag_bytes(value))
+    return None
 
 
 def _tag_exact_integer(value: object) -> Any:
