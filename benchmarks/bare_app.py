@@ -1,11 +1,13 @@
 """The least that an ASGI application can do, on uvicorn with the product's settings.
 
-Run as a program it serves on a free port of the loopback interface and prints its address.
+Run as a program it serves on the loopback interface, on a free port or that of its argument, and
+prints its address.
 """
 
 from __future__ import annotations
 
 import socket
+import sys
 
 import uvicorn
 from starlette.types import Receive, Scope, Send
@@ -30,7 +32,8 @@ async def app(_: Scope, __: Receive, send: Send) -> None:
 
 def main() -> None:
     """Serve until a signal."""
-    listener = socket.create_server(("127.0.0.1", 0))
+    port = int(sys.argv[1]) if len(sys.argv) > 1 else 0
+    listener = socket.create_server(("127.0.0.1", port))
     print(f"listening on http://127.0.0.1:{listener.getsockname()[1]}", flush=True)
     config = uvicorn.Config(
         app,

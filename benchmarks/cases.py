@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 import dataset
 from client import BenchmarkError, Client, Request
+from load import Expected
 
 REQUESTS = 1_000
 """Different requests of a case; the load generator goes round and round through them."""
@@ -25,13 +26,6 @@ Check = Callable[[Client, Request, Any], None]
 """Raises `BenchmarkError` unless the answer to the request is right."""
 
 
-class Aim(NamedTuple):
-    """The least share of the bare application's rate, and how the aim words it."""
-
-    ratio: float
-    text: str
-
-
 class Case(NamedTuple):
     """One line of the table."""
 
@@ -39,17 +33,11 @@ class Case(NamedTuple):
     title: str
     requests: Callable[[Client], Sequence[Request]]
     check: Check
-    aim: Aim | None = None
-
-
-def at_least(ratio: float) -> Aim:
-    """An aim that is a share of the bare application's rate."""
-    return Aim(ratio, f"≥ {ratio:g}")
-
-
-def at_rate(rate: int, *, bare: int = 65_000) -> Aim:
-    """An aim in requests per second on a machine whose bare application does `bare`."""
-    return Aim(rate / bare, f"≥ {rate / bare:.4f} ({rate}/s at {bare:,}/s)")
+    """Looks closely at the answers to the first requests, before anything is measured."""
+    expected: Expected
+    """What every answer is checked for while it is measured."""
+    counted: Callable[[Client], int] | None = None
+    """A sum in the store to which each request adds one: not one may be lost."""
 
 
 def _random(case: str) -> Random:
@@ -60,15 +48,16 @@ def _path(key: dataset.Key) -> str:
     return "/keys/" + "/".join(str(part) for part in key)
 
 
-def _expect(found: object, wanted: object, what: str) -> None:
+def expect(found: object, wanted: object, what: str) -> None:
+    """Raise `BenchmarkError` unless it is what was wanted."""
     if found != wanted:
         raise BenchmarkError(f"{what}: expected {str(wanted)[:200]}, received {str(found)[:200]}")
 
 
 def _small_entry(entry: Any) -> None:
-    _expect(entry["value"], dataset.value_of(entry["key"][-1]), "value of an entry")
-    _expect(entry["key"][:-1], dataset.SMALL_PREFIX, "prefix of an entry")
-    _expect(isinstance(entry["versionstamp"], str), True, "entry with a versionstamp")
+    expect(entry["value"], dataset.value_of(entry["key"][-1]), "value of an entry")
+    expect(entry["key"][:-1], dataset.SMALL_PREFIX, "prefix of an entry")
+    expect(isinstance(entry["versionstamp"], str), True, "entry with a versionstamp")
 
 
 # Bare
@@ -79,24 +68,38 @@ def _bare(_: Client) -> Sequence[Request]:
 
 
 def _check_bare(_: Client, __: Request, answer: Any) -> None:
-    _expect(isinstance(answer, dict), True, "answer of the bare application")
+    expect(isinstance(answer, dict), True, "answer of the bare application")
 
 
 # One entry
 
 
-def _get_requests(random: Random, count: int) -> list[Request]:
-    numbers = random.sample(range(dataset.SMALL), count)
-    return [Request("GET", _path([*dataset.SMALL_PREFIX, number])) for number in numbers]
+def get_requests(
+    random: Random,
+    count: int,
+    *,
+    prefix: dataset.Key = dataset.SMALL_PREFIX,
+    among: int = dataset.SMALL,
+) -> list[Request]:
+    """Different entries of the first so many of a prefix."""
+    return [
+        Request("GET", _path([*prefix, number])) for number in random.sample(range(among), count)
+    ]
 
 
-def _put_requests(random: Random, count: int) -> list[Request]:
+def put_requests(
+    random: Random,
+    count: int,
+    *,
+    prefix: dataset.Key = dataset.WRITTEN_PREFIX,
+    among: int = dataset.SMALL,
+) -> list[Request]:
     """Each key twice, with another value: a store may skip writing what is there already."""
-    numbers = random.sample(range(dataset.SMALL), count // 2)
+    numbers = random.sample(range(among), count // 2)
     return [
         Request(
             "PUT",
-            _path([*dataset.WRITTEN_PREFIX, number]),
+            _path([*prefix, number]),
             json.dumps({**dataset.value_of(number), "active": active}),
         )
         for active in (False, True)
@@ -105,30 +108,30 @@ def _put_requests(random: Random, count: int) -> list[Request]:
 
 
 def _get(_: Client) -> Sequence[Request]:
-    return _get_requests(_random("get"), REQUESTS)
+    return get_requests(_random("get"), REQUESTS)
 
 
 def _check_get(_: Client, request: Request, answer: Any) -> None:
     _small_entry(answer)
-    _expect(_path(answer["key"]), request.path, "key of the entry")
+    expect(_path(answer["key"]), request.path, "key of the entry")
 
 
 def _put(_: Client) -> Sequence[Request]:
-    return _put_requests(_random("put"), REQUESTS)
+    return put_requests(_random("put"), REQUESTS)
 
 
 def _check_put(client: Client, request: Request, answer: Any) -> None:
-    _expect(answer.get("ok"), True, "ok of a commit")
+    expect(answer.get("ok"), True, "ok of a commit")
     entry = client.call(Request("GET", request.path))
-    _expect(entry["value"], json.loads(request.body), "value that was put")
-    _expect(entry["versionstamp"], answer["versionstamp"], "versionstamp of what was put")
+    expect(entry["value"], json.loads(request.body), "value that was put")
+    expect(entry["versionstamp"], answer["versionstamp"], "versionstamp of what was put")
 
 
 def _mix(_: Client) -> Sequence[Request]:
     random = _random("mix")
     reads = int(REQUESTS * READ_SHARE)
-    gets = iter(_get_requests(random, reads))
-    puts = iter(_put_requests(random, REQUESTS - reads))
+    gets = iter(get_requests(random, reads))
+    puts = iter(put_requests(random, REQUESTS - reads))
     are_reads = [True] * reads + [False] * (REQUESTS - reads)
     random.shuffle(are_reads)
     return [next(gets if is_read else puts) for is_read in are_reads]
@@ -161,7 +164,7 @@ def _batch(_: Client) -> Sequence[Request]:
 
 
 def _check_batch(_: Client, request: Request, answer: Any) -> None:
-    _expect([entry["key"] for entry in answer], json.loads(request.body)["keys"], "keys")
+    expect([entry["key"] for entry in answer], json.loads(request.body)["keys"], "keys")
     for entry in answer:
         _small_entry(entry)
 
@@ -178,7 +181,7 @@ def _list(_: Client) -> Sequence[Request]:
 def _check_list(_: Client, request: Request, answer: Any) -> None:
     first = int(request.path.partition("&start=")[2].partition("&")[0].rpartition("/")[2])
     numbers = [entry["key"][-1] for entry in answer]
-    _expect(numbers, list(range(first, first + PAGE)), "last parts of the listed keys")
+    expect(numbers, list(range(first, first + PAGE)), "last parts of the listed keys")
     for entry in answer:
         _small_entry(entry)
 
@@ -199,10 +202,10 @@ def _paginate(client: Client) -> Sequence[Request]:
 
 
 def _check_paginate(_: Client, __: Request, answer: Any) -> None:
-    _expect(len(answer["entries"]), PAGE, "entries of a page")
-    _expect(answer["hasMore"] and isinstance(answer["cursor"], str), True, "a page that goes on")
+    expect(len(answer["entries"]), PAGE, "entries of a page")
+    expect(answer["hasMore"] and isinstance(answer["cursor"], str), True, "a page that goes on")
     numbers = [entry["key"][-1] for entry in answer["entries"]]
-    _expect(numbers, list(range(numbers[0], numbers[0] + PAGE)), "last parts of the page's keys")
+    expect(numbers, list(range(numbers[0], numbers[0] + PAGE)), "last parts of the page's keys")
 
 
 def _count(_: Client) -> Sequence[Request]:
@@ -211,7 +214,7 @@ def _count(_: Client) -> Sequence[Request]:
 
 
 def _check_count(_: Client, __: Request, answer: Any) -> None:
-    _expect(answer, {"count": dataset.LARGE}, "count")
+    expect(answer, {"count": dataset.LARGE}, "count")
 
 
 def _where(_: Client) -> Sequence[Request]:
@@ -229,7 +232,7 @@ def _where(_: Client) -> Sequence[Request]:
 def _check_where(_: Client, request: Request, answer: Any) -> None:
     group = json.loads(request.body)["where"]["group"]
     numbers = [entry["key"][-1] for entry in answer]
-    _expect(numbers, list(range(group, dataset.SMALL, dataset.GROUPS)), "last parts of the hits")
+    expect(numbers, list(range(group, dataset.SMALL, dataset.GROUPS)), "last parts of the hits")
     for entry in answer:
         _small_entry(entry)
 
@@ -257,24 +260,53 @@ def _sum(_: Client) -> Sequence[Request]:
 
 
 def _check_sum(client: Client, request: Request, answer: Any) -> None:
-    _expect(answer.get("ok"), True, "ok of a commit")
+    expect(answer.get("ok"), True, "ok of a commit")
     path = _path(json.loads(request.body)["mutations"][0]["key"])
     before = client.call(Request("GET", path))["value"]
     client.call(request)
     after = client.call(Request("GET", path))["value"]
-    _expect(after, before + 1, "counter after a sum")
+    expect(after, before + 1, "counter after a sum")
 
 
-BARE = Case("bare", "bare ASGI application", _bare, _check_bare)
+def _total(client: Client) -> int:
+    prefix = "/".join(str(part) for part in dataset.COUNTER_PREFIX)
+    answer = client.call(Request("GET", f"/keys?prefix={prefix}&limit={dataset.COUNTERS}"))
+    return sum(entry["value"] for entry in answer)
+
+
+_ENTRY = '"value":{"name":"user '
+_COMMIT = '"ok":true'
+_ENTRY_BYTES = 90
+"""Every entry is longer, whoever writes it."""
+
+
+def _entries(count: int) -> Expected:
+    return Expected(_ENTRY, count * _ENTRY_BYTES)
+
+
+BARE = Case("bare", "bare ASGI application", _bare, _check_bare, Expected(_ENTRY))
 
 CASES: tuple[Case, ...] = (
-    Case("get", "get one entry", _get, _check_get, at_least(0.35)),
-    Case("put", "put one entry", _put, _check_put, at_least(0.2)),
-    Case("batch", f"get {BATCH} entries by key", _batch, _check_batch, at_least(0.16)),
-    Case("list", f"list {PAGE} entries", _list, _check_list, at_least(0.12)),
-    Case("paginate", f"page of {PAGE} out of 100,000", _paginate, _check_paginate),
-    Case("count", "count 90,000 entries", _count, _check_count, at_rate(350)),
-    Case("where", "filter 10,000 entries, 100 hits", _where, _check_where, at_rate(700)),
-    Case("sum", "atomic sum of one of 1,000 counters", _sum, _check_sum, at_least(0.15)),
-    Case("mix", "80 % get, 20 % put", _mix, _check_mix, at_least(0.2)),
+    Case("get", "get one entry", _get, _check_get, _entries(1)),
+    Case("put", "put one entry", _put, _check_put, Expected(_COMMIT)),
+    Case("batch", f"get {BATCH} entries by key", _batch, _check_batch, _entries(BATCH)),
+    Case("list", f"list {PAGE} entries", _list, _check_list, _entries(PAGE)),
+    Case("paginate", f"page of {PAGE} out of 100,000", _paginate, _check_paginate, _entries(PAGE)),
+    Case("count", "count 90,000 entries", _count, _check_count, Expected('{"count":90000}')),
+    Case(
+        "where",
+        "filter 10,000 entries, 100 hits",
+        _where,
+        _check_where,
+        _entries(dataset.SMALL // dataset.GROUPS),
+    ),
+    Case(
+        "sum",
+        "atomic sum of one of 1,000 counters",
+        _sum,
+        _check_sum,
+        Expected(_COMMIT),
+        counted=_total,
+    ),
+    Case("mix", "80 % get, 20 % put", _mix, _check_mix, Expected('"versionstamp":"')),
 )

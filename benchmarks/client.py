@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import http.client
 import json
+import time
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 TIMEOUT_SECONDS = 60
+IDLE_SECONDS = 1.0
+"""A connection that rested longer is made anew: servers close it in the end, at any moment."""
 
 
 class BenchmarkError(Exception):
@@ -30,16 +33,20 @@ class Client:
         self.base = parts.path
         self.origin = f"{parts.scheme}://{parts.netloc}"
         self._connection = http.client.HTTPConnection(parts.netloc, timeout=TIMEOUT_SECONDS)
+        self._used = time.monotonic()
 
     def call(self, request: Request) -> Any:
         """The decoded JSON answer. Raises `BenchmarkError` unless its status is 200."""
         body = request.body.encode() or None
+        if time.monotonic() - self._used > IDLE_SECONDS:
+            self._connection.close()
         try:
             self._connection.request(request.method, self.base + request.path, body)
             response = self._connection.getresponse()
             content = response.read()
         except (OSError, http.client.HTTPException) as error:
             raise BenchmarkError(f"{request.method} {request.path[:80]}: {error!r}") from error
+        self._used = time.monotonic()
         if response.status != http.HTTPStatus.OK:
             raise BenchmarkError(
                 f"{request.method} {request.path[:80]}: status {response.status}: {content[:200]!r}"

@@ -1,6 +1,6 @@
 """What is compared: each contender starts, holds the data, and measures the cases it knows.
 
-A further one is a class with the members of `Contender` and a line in `run.py`.
+A further one is a class with the members of `Contender` and a line in one of `groups/`.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import dataset
-import embedded
-from cases import Case
+from cases import BARE, Case
 from client import BenchmarkError, Client, Request
-from load import Measurement, run_wrk
-from processes import read_line, started
+from load import Expected, run_wrk
+from processes import cpu_seconds, read_line, resident_mib, started
+from results import Measurement
 
 HERE = Path(__file__).resolve().parent
 START_SECONDS = 30.0
@@ -29,6 +29,10 @@ CHECKED = 3
 """Requests of each case whose answers are looked at before it is measured."""
 
 _LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
+
+
+SQLITE: Mapping[str, object] = {"type": "sqlite", "baseDir": "data"}
+"""The database of the product, unless told."""
 
 
 class Contender(Protocol):
@@ -51,13 +55,14 @@ class Contender(Protocol):
 class HttpContender:
     """A server in a process of its own, on a free port; subclasses say which."""
 
-    name: ClassVar[str]
+    name: str
     base: ClassVar[str] = ""
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self._cases = {case.id: case for case in cases}
         self._requests: dict[str, Sequence[Request]] = {}
         self._client: Client | None = None
+        self._process: subprocess.Popen[str] | None = None
         self._folder = Path()
 
     def command(self, folder: Path) -> list[str]:
@@ -76,6 +81,7 @@ class HttpContender:
         """See `Contender`."""
         self._folder = folder
         with started(self.command(folder), folder) as process:
+            self._process = process
             client = Client(self.origin(process) + self.base)
             self._client = client
             try:
@@ -84,19 +90,56 @@ class HttpContender:
                     self._prepare(client, self._cases[name])
                 yield
             finally:
-                self._client = None
+                self._client = self._process = None
                 client.close()
 
     def measure(self, case: str, *, seconds: int, connections: int) -> Measurement:
         """See `Contender`."""
-        assert self._client is not None
-        return run_wrk(
-            self._client,
-            self._requests[case],
-            self._folder,
-            seconds=seconds,
-            connections=connections,
+        expected, counted = self._cases[case].expected, self._cases[case].counted
+        before = counted(self.client) if counted is not None else 0
+        answered, measured = self.send(
+            self._requests[case], expected, seconds=seconds, connections=connections
         )
+        if counted is not None:
+            added = counted(self.client) - before
+            if not answered <= added <= answered + connections:
+                raise BenchmarkError(f"{self.name}, {case}: {added} of {answered} were counted")
+        return measured
+
+    def send(
+        self, requests: Sequence[Request], expected: Expected, *, seconds: int, connections: int
+    ) -> tuple[int, Measurement]:
+        """Load, and what it cost the server: how many were answered, and how fast."""
+        try:
+            spent = cpu_seconds(self.pid)
+            answered, measured = run_wrk(
+                self.client,
+                requests,
+                self._folder,
+                expected,
+                seconds=seconds,
+                connections=connections,
+            )
+            spent = cpu_seconds(self.pid) - spent
+        except OSError as error:
+            raise BenchmarkError(f"{self.name} ended: {error}") from error
+        return answered, measured._replace(cpu=spent / answered * 1e6)
+
+    @property
+    def client(self) -> Client:
+        """A client of the server that runs."""
+        assert self._client is not None
+        return self._client
+
+    def resident_mib(self) -> float:
+        """Resident memory of the server."""
+        return resident_mib(self.pid)
+
+    @property
+    def pid(self) -> int:
+        """The process of the server."""
+        assert self._process is not None
+        return self._process.pid
 
     def _prepare(self, client: Client, case: Case) -> None:
         requests = case.requests(client)
@@ -111,7 +154,10 @@ class HttpContender:
 class Bare(HttpContender):
     """The bare ASGI application that all rates are compared with."""
 
-    name = "bare"
+    name = "bare ASGI"
+
+    def __init__(self) -> None:
+        super().__init__((BARE,))
 
     def command(self, folder: Path) -> list[str]:  # noqa: ARG002 - it keeps nothing
         """See `HttpContender`."""
@@ -121,31 +167,34 @@ class Bare(HttpContender):
 class Buntime(HttpContender):
     """The product: host, database plugin and KeyVal plugin, with default options unless told."""
 
-    name = "buntime"
     base = "/keyval/api"
 
     def __init__(
         self,
         cases: Sequence[Case],
         *,
-        database: Mapping[str, object] | None = None,
+        name: str = "Buntime",
+        adapter: Mapping[str, object] = SQLITE,
         keyval: Mapping[str, object] | None = None,
+        port: int = 0,
+        arguments: Sequence[str] = (),
     ) -> None:
         super().__init__(cases)
-        self._database = database or {}
+        self.name = name
+        self._adapter = adapter
         self._keyval = keyval or {}
+        self._arguments = ("--port", str(port), *arguments)
 
     def command(self, folder: Path) -> list[str]:
         """See `HttpContender`."""
         config = folder / "buntime.jsonc"
-        adapter = {"type": "sqlite", "baseDir": "data", **self._database}
         plugins = [
-            ["@buntime/plugin-database", {"adapters": [adapter]}],
+            ["@buntime/plugin-database", {"adapters": [self._adapter]}],
             ["@buntime/plugin-keyval", self._keyval],
         ]
         config.write_text(json.dumps({"plugins": plugins}), encoding="utf-8")
         serve = [sys.executable, "-m", "buntime_host", "serve"]
-        return [*serve, "--config", str(config), "--port", "0"]
+        return [*serve, "--config", str(config), *self._arguments]
 
     def load(self, client: Client) -> None:
         """See `HttpContender`."""
@@ -154,40 +203,6 @@ class Buntime(HttpContender):
             answer = client.call(Request("POST", "/atomic", json.dumps({"mutations": mutations})))
             if not answer.get("ok"):
                 raise BenchmarkError(f"loading failed: {answer}")
-
-
-class InProcess:
-    """Everything without HTTP, in one process of its own; see `embedded.py`."""
-
-    name = "in-process"
-
-    def __init__(self) -> None:
-        self._process: subprocess.Popen[str] | None = None
-
-    @contextmanager
-    def running(self, folder: Path, cases: Sequence[str]) -> Iterator[None]:
-        """See `Contender`."""
-        with started([sys.executable, str(HERE / "embedded.py"), *cases], folder) as process:
-            if read_line(process, START_SECONDS) != "ready\n":
-                raise BenchmarkError("in-process: did not start, or an answer was wrong")
-            self._process = process
-            try:
-                yield
-            finally:
-                self._process = None
-
-    def measure(self, case: str, *, seconds: int, connections: int) -> Measurement:  # noqa: ARG002 - the case says how many tasks
-        """See `Contender`."""
-        process = self._process
-        assert process is not None
-        assert process.stdin is not None
-        print(case, seconds, file=process.stdin, flush=True)
-        line = read_line(process, seconds + START_SECONDS)
-        if not line:
-            raise BenchmarkError(f"in-process, {case}: failed")
-        return Measurement(*json.loads(line))
-
-    titles = embedded.TITLES
 
 
 def _await_listening(process: subprocess.Popen[str]) -> str:

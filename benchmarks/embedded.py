@@ -33,17 +33,7 @@ LOAD_CHUNK = 100
 Operation = Callable[[], Awaitable[None]]
 Check = Callable[[], Awaitable[bool]]
 
-_OPERATIONS = {"get": "get", "set": "set", "list": f"list {PAGE}", "sum": "atomic sum"}
-TITLES = {
-    "apsw-get": "SQLite: get",
-    "apsw-put": "SQLite: put, one commit each",
-    **{
-        f"kv-{name}-{tasks}": f"Kv: {title}, {tasks} {'task' if tasks == 1 else 'tasks'}"
-        for tasks in (1, 32)
-        for name, title in _OPERATIONS.items()
-    },
-}
-"""Titles of all cases by their names."""
+ROWS_A_COMMIT = 100
 
 
 class Timed(NamedTuple):
@@ -52,6 +42,8 @@ class Timed(NamedTuple):
     operation: Operation
     tasks: int
     check: Check
+    rows: int = 1
+    """What one call of the operation counts for."""
 
 
 class Kvs:
@@ -149,7 +141,14 @@ class Apsw:
 
     def case(self, name: str) -> Timed:
         """The case of one of the operations."""
-        return Timed(self._get if name == "get" else self._put, 1, self._check)
+        operations: dict[str, tuple[Operation, int]] = {
+            "get": (self._get, 1),
+            "put": (self._put, 1),
+            f"put_{ROWS_A_COMMIT}": (self._put_many, ROWS_A_COMMIT),
+            "list": (self._list, 1),
+        }
+        operation, rows = operations[name]
+        return Timed(operation, 1, self._check, rows)
 
     def _number(self) -> int:
         return int(self._random.random() * dataset.SMALL)
@@ -160,6 +159,20 @@ class Apsw:
     async def _put(self) -> None:
         self._put_number(self._number())
 
+    async def _put_many(self) -> None:
+        with self._connection:
+            for _ in range(ROWS_A_COMMIT):
+                self._put_number(self._number())
+
+    async def _list(self) -> None:
+        self._list_from(int(self._random.random() * (dataset.SMALL - PAGE)))
+
+    def _list_from(self, number: int) -> list[tuple[object, ...]]:
+        return self._connection.execute(
+            "SELECT key, value FROM entries WHERE key >= ? ORDER BY key LIMIT ?",
+            (b"small/%05d" % number, PAGE),
+        ).fetchall()
+
     def _get_number(self, number: int) -> object:
         return self._connection.execute(
             "SELECT value FROM entries WHERE key = ?", (b"small/%05d" % number,)
@@ -167,8 +180,7 @@ class Apsw:
 
     def _put_number(self, number: int) -> None:
         self._connection.execute(
-            "INSERT INTO entries VALUES (?, ?) "
-            "ON CONFLICT (key) DO UPDATE SET value = excluded.value",
+            "INSERT OR REPLACE INTO entries VALUES (?, ?)",
             (b"small/%05d" % number, self._text(number)),
         )
 
@@ -180,7 +192,9 @@ class Apsw:
     async def _check(self) -> bool:
         self._put_number(17)
         stored = json.loads(str(self._get_number(17)))
-        return bool(stored == {**dataset.value_of(17), "put": self._puts})
+        listed = [key for key, _ in self._list_from(17)]
+        expected = [b"small/%05d" % number for number in range(17, 17 + PAGE)]
+        return stored == {**dataset.value_of(17), "put": self._puts} and listed == expected
 
 
 async def measure(timed: Timed, seconds: float) -> tuple[float, float, float]:
@@ -201,7 +215,7 @@ async def measure(timed: Timed, seconds: float) -> tuple[float, float, float]:
             before = clock()
 
     await asyncio.gather(*[repeat() for _ in range(timed.tasks)])
-    rate = len(taken) / (clock() - begin) * 1e9
+    rate = len(taken) * timed.rows / (clock() - begin) * 1e9
     taken.sort()
     return rate, taken[len(taken) // 2] / 1e6, taken[len(taken) * 99 // 100] / 1e6
 

@@ -10,6 +10,7 @@ from typing import Any
 import uvloop
 from client import BenchmarkError
 from live_server import ENQUEUERS, WAIT_SECONDS, LiveServer, Numbers
+from results import Measurement
 from streams import Event, Failure, close_streams, connect, open_streams
 
 MESSAGES = 10_000
@@ -19,23 +20,23 @@ SETTLE_SECONDS = 1.0
 
 def enqueue(server: LiveServer, seconds: int) -> Numbers:
     """What was counted has to be there: each message once, and nothing else."""
-    count, rate = server.enqueued(seconds)
+    count, measured = server.enqueued(seconds)
     time.sleep(SETTLE_SECONDS)  # for those under way at the end
     pending = server.call("GET", "/queue/stats")["pending"]
     if not count <= pending <= count + ENQUEUERS:
         raise BenchmarkError(f"{pending} pending after {count} were enqueued")
     uvloop.run(_consume(server, "/queue/listen?prefetch=1000", pending))
-    return {"enqueue": rate}
+    return {"enqueue": measured}
 
 
 def listen(server: LiveServer, _: int) -> Numbers:
     """As fast as they can be sent."""
-    return {"listen": _listened(server, "/queue/listen")}
+    return {"listen": Measurement(_listened(server, "/queue/listen"))}
 
 
 def listen_16(server: LiveServer, _: int) -> Numbers:
     """At most 16 of them unsettled."""
-    return {"listen-16": _listened(server, "/queue/listen?prefetch=16")}
+    return {"listen-16": Measurement(_listened(server, "/queue/listen?prefetch=16"))}
 
 
 def _listened(server: LiveServer, path: str) -> float:

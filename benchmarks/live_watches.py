@@ -9,6 +9,7 @@ import time
 import uvloop
 from client import BenchmarkError
 from live_server import WAIT_SECONDS, WATCHERS, LiveServer, Numbers
+from results import Measurement
 from streams import Event, Failure, close_streams, connect, open_streams
 
 FANNED_OUT = 10
@@ -60,8 +61,8 @@ async def _latencies(server: LiveServer, seconds: int) -> Numbers:
         close_streams(streams)
     p50, p99 = _percentiles(from_answer)
     whole_p50, whole_p99 = _percentiles(from_request)
-    lines = {"watch-p50": p50, "watch-p99": p99}
-    return {**lines, "put-watch-p50": whole_p50, "put-watch-p99": whole_p99}
+    whole = Measurement(whole_p50, whole_p50, whole_p99)
+    return {"watch-p50": Measurement(p50), "watch-p99": Measurement(p99), "put-watch": whole}
 
 
 def fan_out(server: LiveServer, _: int) -> Numbers:
@@ -107,7 +108,7 @@ async def _fanned_out(server: LiveServer) -> Numbers:
     finally:
         connection.transport.abort()
         close_streams(streams)
-    return {"fan-out": _percentiles(taken)[0], "fan-out-most": max(taken)}
+    return {"fan-out": Measurement(_percentiles(taken)[0], *_percentiles(taken))}
 
 
 def idle(server: LiveServer, seconds: int) -> Numbers:
@@ -118,7 +119,7 @@ def idle(server: LiveServer, seconds: int) -> Numbers:
 async def _idled(server: LiveServer, seconds: int) -> Numbers:
     failure = Failure()
     alone = await _share(server, min(10, seconds))
-    memory = server.resident_kib()
+    memory = server.resident_mib()
     watching = [
         server.request("GET", f"/watch/prefix?prefix=live/idle/{number}")
         for number in range(WATCHERS)
@@ -133,13 +134,17 @@ async def _idled(server: LiveServer, seconds: int) -> Numbers:
 
     streams = await open_streams(server.address, watching, on_event, failure, seconds=WAIT_SECONDS)
     try:
-        memory = (server.resident_kib() - memory) / WATCHERS
+        memory = (server.resident_mib() - memory) * 1024 / WATCHERS
         busy = await _share(server, seconds)
         if pings < WATCHERS:
             raise BenchmarkError(f"{pings} pings for {WATCHERS} watchers")
     finally:
         close_streams(streams)
-    return {"idle": busy, "no-idle": alone, "memory": memory}
+    return {
+        "idle": Measurement(busy),
+        "no-idle": Measurement(alone),
+        "memory": Measurement(memory),
+    }
 
 
 async def _share(server: LiveServer, seconds: float) -> float:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from client import BenchmarkError, Client, Request
+from results import Measurement
 
 TIMEOUT_SECONDS = 10
 """A single answer that takes longer fails the run."""
@@ -18,9 +19,16 @@ SLACK_SECONDS = 30
 
 SCRIPT = """\
 local requests = {
-%s
+%(requests)s
 }
-local last = 0
+local marker, least = %(marker)s, %(least)d
+local find = string.find
+local last, threads = 0, {}
+wrong, example = 0, ""
+
+function setup(thread)
+  threads[#threads + 1] = thread
+end
 
 function init(args)
   for index, request in ipairs(requests) do
@@ -33,8 +41,19 @@ function request()
   return requests[last]
 end
 
+function response(status, headers, body)
+  if status ~= 200 or #body < least or not find(body, marker, 1, true) then
+    wrong, example = wrong + 1, status .. " " .. body:sub(1, 200)
+  end
+end
+
 function done(summary, latency, requests)
   local errors = summary.errors
+  for _, thread in ipairs(threads) do
+    if thread:get("wrong") > 0 then
+      print(string.format("WRONG %%d, such as %%s", thread:get("wrong"), thread:get("example")))
+    end
+  end
   print(string.format(
     'RESULT {"requests":%%d,"microseconds":%%d,"p50":%%.1f,"p99":%%.1f,' ..
     '"errors":{"connect":%%d,"read":%%d,"write":%%d,"status":%%d,"timeout":%%d}}',
@@ -44,12 +63,15 @@ end
 """
 
 
-class Measurement(NamedTuple):
-    """What one run of one case gave; latencies in milliseconds."""
+class Expected(NamedTuple):
+    """What every single answer has to look like, besides its status 200.
 
-    rate: float
-    p50: float
-    p99: float
+    Cheap, for it is looked at while the clock runs: wrk can do it a million times a second.
+    """
+
+    marker: str
+    """A text in it."""
+    least_bytes: int = 0
 
 
 def find_wrk() -> str:
@@ -61,25 +83,30 @@ def find_wrk() -> str:
 
 
 def run_wrk(
-    client: Client, requests: Sequence[Request], folder: Path, *, seconds: int, connections: int
-) -> Measurement:
+    client: Client,
+    requests: Sequence[Request],
+    folder: Path,
+    expected: Expected,
+    *,
+    seconds: int,
+    connections: int,
+) -> tuple[int, Measurement]:
     """Send the requests again and again from all connections for so many seconds.
 
-    Raises `BenchmarkError` if a single one failed or was answered with an error.
+    How many were answered, and how fast; at the end each connection had one more under way.
+    Raises `BenchmarkError` if a single one failed, or was not answered as expected.
     """
-    return run_counted(client, requests, folder, seconds=seconds, connections=connections)[1]
-
-
-def run_counted(
-    client: Client, requests: Sequence[Request], folder: Path, *, seconds: int, connections: int
-) -> tuple[int, Measurement]:
-    """The same, and how many were answered; at the end each connection had one more under way."""
     script = folder / "requests.lua"
     lines = [
         f"{{{_lua_text(method)}, {_lua_text(client.base + path)}, {_lua_text(body)}}},"
         for method, path, body in requests
     ]
-    script.write_text(SCRIPT % "\n".join(lines), encoding="ascii")
+    parts = {
+        "requests": "\n".join(lines),
+        "marker": _lua_text(expected.marker),
+        "least": expected.least_bytes,
+    }
+    script.write_text(SCRIPT % parts, encoding="ascii")
     command = [
         find_wrk(),
         "--threads=1",  # one is far from busy, and leaves the server its core
@@ -96,12 +123,14 @@ def run_counted(
         )
     except subprocess.TimeoutExpired as error:
         raise BenchmarkError(f"wrk did not end after {seconds + SLACK_SECONDS} s") from error
-    _, found, result = ended.stdout.partition("RESULT ")
+    before, found, result = ended.stdout.partition("RESULT ")
     if ended.returncode or not found:
         raise BenchmarkError(f"wrk failed: {ended.stdout}{ended.stderr}")
     numbers = json.loads(result)
     if any(numbers["errors"].values()):
         raise BenchmarkError(f"requests failed: {numbers['errors']}")
+    if "WRONG " in before:
+        raise BenchmarkError(f"wrong answers: {before.partition('WRONG ')[2].strip()}")
     if not numbers["requests"]:
         raise BenchmarkError("no request was answered")
     return numbers["requests"], Measurement(

@@ -1,4 +1,4 @@
-"""Other stores, each started in a process of its own; see `peers.py`."""
+"""Other stores, each started in a process of its own."""
 
 from __future__ import annotations
 
@@ -7,35 +7,23 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from random import Random
-from typing import Any
-from urllib.parse import quote
+from typing import ClassVar
 
 import dataset
-from cases import REQUESTS, Case
+import rqlite_cases
+from cases import Case
 from client import BenchmarkError, Client, Request
-from contenders import HERE, LOAD_CHUNK, START_SECONDS, Buntime, HttpContender
-from load import SLACK_SECONDS, Measurement
-from processes import started
+from contenders import HERE, LOAD_CHUNK, START_SECONDS, HttpContender
+from load import SLACK_SECONDS
+from processes import free_port, started
+from results import Measurement
 
 REDIS_REQUESTS_A_SECOND = 40_000
 """`redis-benchmark` is told how many requests, not how long: about this many times the seconds."""
 POLL_SECONDS = 0.1
-
-
-class Normal(Buntime):
-    """The product when a power cut may cost the last writes."""
-
-    name = "buntime, normal"
-
-
-class Off(Buntime):
-    """The product when a power cut may cost the file."""
-
-    name = "buntime, off"
 
 
 class DenoKv(HttpContender):
@@ -60,15 +48,12 @@ class DenoKv(HttpContender):
 
 
 class Rqlite(HttpContender):
-    """One node of rqlite: SQL over HTTP, for `get` and `put`."""
+    """One node of rqlite, SQL over HTTP; its requests are the SQL of the others'."""
 
     name = "rqlite"
-    PUT = "INSERT INTO kv VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
 
     def __init__(self, program: str) -> None:
-        get = Case("get", "get one entry", self._gets, self._check_get)
-        put = Case("put", "put one entry", self._puts, self._check_put)
-        super().__init__((get, put))
+        super().__init__(rqlite_cases.CASES)
         self._program = program
         self._port = 0
 
@@ -98,47 +83,14 @@ class Rqlite(HttpContender):
 
     def load(self, client: Client) -> None:
         """See `HttpContender`."""
-        table = "CREATE TABLE kv (key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID"
-        _execute(client, [[table]])
-        for chunk in dataset.chunks(LOAD_CHUNK):
-            _execute(client, [[self.PUT, _text(key), json.dumps(value)] for key, value in chunk])
-
-    def _gets(self, _: Client) -> Sequence[Request]:
-        numbers = Random("get").sample(range(dataset.SMALL), REQUESTS)
-        return [self._get([*dataset.SMALL_PREFIX, number]) for number in numbers]
-
-    def _get(self, key: dataset.Key) -> Request:
-        sql = quote(f"SELECT key, value FROM kv WHERE key = '{_text(key)}'")
-        return Request("GET", f"/db/query?level=none&q={sql}")
-
-    def _check_get(self, _: Client, request: Request, answer: Any) -> None:
-        ((key, value),) = answer["results"][0]["values"]
-        number = int(key.rpartition("/")[2])
-        if quote(f"'{key}'") not in request.path or json.loads(value) != dataset.value_of(number):
-            raise BenchmarkError(f"rqlite: {request.path} gives {answer}")
-
-    def _puts(self, _: Client) -> Sequence[Request]:
-        numbers = Random("put").sample(range(dataset.SMALL), REQUESTS // 2)
-        return [
-            Request("POST", "/db/execute", json.dumps([[self.PUT, f"written/{number}", value]]))
-            for active in (False, True)
-            for number in numbers
-            for value in [json.dumps({**dataset.value_of(number), "active": active})]
-        ]
-
-    def _check_put(self, client: Client, request: Request, answer: Any) -> None:
-        ((_, key, value),) = json.loads(request.body)
-        found = client.call(self._get(key.split("/")))["results"][0].get("values")
-        if answer["results"][0].get("rows_affected") != 1:
-            raise BenchmarkError(f"rqlite: a put is answered with {answer}")
-        if found != [[key, value]]:
-            raise BenchmarkError(f"rqlite: {found} after {value} was put")
+        rqlite_cases.load(client, LOAD_CHUNK)
 
 
 class Redis:
     """Redis that keeps nothing on disk, by its own protocol and its own load generator."""
 
     name = "Redis"
+    TESTS: ClassVar[Mapping[str, str]] = {"get": "get", "put": "set", "sum": "incr"}
 
     def __init__(self, server: str, benchmark: str) -> None:
         self._server = server
@@ -146,21 +98,19 @@ class Redis:
         self._port = 0
 
     @contextmanager
-    def running(self, folder: Path, cases: Sequence[str]) -> Iterator[None]:
+    def running(self, folder: Path, cases: Sequence[str]) -> Iterator[None]:  # noqa: ARG002 - its load generator knows them
         """See `Contender`."""
         self._port = free_port()
         options = ["--port", str(self._port), "--bind", "127.0.0.1", "--logfile", "redis.log"]
         with started([self._server, *options, "--save", "", "--appendonly", "no"], folder):
             self._check()
-            for case in ("put", *cases):  # the first one fills it
-                self.measure(case, seconds=1, connections=10)
+            self.measure("put", seconds=2, connections=10)  # fills it
             yield
 
     def measure(self, case: str, *, seconds: int, connections: int) -> Measurement:
         """See `Contender`."""
-        test = {"get": "get", "put": "set"}[case]
         load = ["-c", str(connections), "-n", str(REDIS_REQUESTS_A_SECOND * seconds)]
-        data = ["-d", "50", "-r", str(dataset.SMALL), "-t", test, "--csv"]
+        data = ["-d", "50", "-r", str(dataset.SMALL), "-t", self.TESTS[case], "--csv", "-e"]
         command = [self._benchmark, "-h", "127.0.0.1", "-p", str(self._port), *load, *data]
         try:
             ended = subprocess.run(
@@ -168,6 +118,8 @@ class Redis:
             )
         except subprocess.SubprocessError as error:
             raise BenchmarkError(f"redis-benchmark failed: {error}") from error
+        if "error" in ended.stdout.lower():
+            raise BenchmarkError(f"Redis: {ended.stdout[:200]}")
         names, values = (line.split(",") for line in ended.stdout.strip().splitlines()[-2:])
         found = dict(zip(names, values, strict=True))
         columns = ("rps", "p50_latency_ms", "p99_latency_ms")
@@ -197,19 +149,3 @@ def find_program(folder: Path, pattern: str, name: str) -> str | None:
     for path in sorted(folder.glob(f"node_modules/{pattern}")):
         return str(path)
     return shutil.which(name)
-
-
-def free_port() -> int:
-    """A port of the loopback interface that nobody uses now."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        return int(listener.getsockname()[1])
-
-
-def _execute(client: Client, statements: list[list[str]]) -> None:
-    answer = client.call(Request("POST", "/db/execute?transaction", json.dumps(statements)))
-    if any("error" in result for result in answer["results"]):
-        raise BenchmarkError(f"rqlite: loading failed: {str(answer)[:200]}")
-
-
-def _text(key: dataset.Key) -> str:
-    return "/".join(str(part) for part in key)

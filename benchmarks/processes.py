@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -50,3 +51,29 @@ def read_line(process: subprocess.Popen[str], seconds: float) -> str:
         return process.stdout.readline()
     finally:
         timer.cancel()
+
+
+def resident_mib(pid: int) -> float:
+    """Resident memory of a process and those that it started."""
+    statuses = [Path(f"/proc/{own}/status").read_text(encoding="ascii") for own in _family(pid)]
+    lines = [line for status in statuses for line in status.splitlines()]
+    return sum(float(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+def cpu_seconds(pid: int) -> float:
+    """Processor time of a process and those that it started, to the nanosecond."""
+    tasks = (task for own in _family(pid) for task in Path(f"/proc/{own}/task").iterdir())
+    return sum(int((task / "schedstat").read_text().split()[0]) for task in tasks) / 1e9
+
+
+def _family(pid: int) -> Iterator[int]:
+    yield pid
+    for task in Path(f"/proc/{pid}/task").iterdir():
+        for child in (task / "children").read_text(encoding="ascii").split():
+            yield from _family(int(child))
+
+
+def free_port() -> int:
+    """A port of the loopback interface that nobody uses now."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        return int(listener.getsockname()[1])

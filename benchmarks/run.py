@@ -6,27 +6,50 @@ import json
 import signal
 import sys
 import tempfile
+import time
 from collections.abc import Sequence
-from contextlib import ExitStack
 from pathlib import Path
 
 import click
 import table
-from cases import BARE, CASES
 from client import BenchmarkError
-from contenders import Bare, Buntime, Contender, InProcess
-from load import Measurement, find_wrk
+from group import Group, Plan, Selection, Settings
+from groups import embedded, growth, libsql, live, search, start, stores
+from load import find_wrk
+from results import PER_SECOND, Cell, Measurement, Section, is_met
 from rich.console import Console
 
-HTTP = {case.id: case for case in (BARE, *CASES)}
-TITLES = {**{name: case.title for name, case in HTTP.items()}, **InProcess.titles}
-GROUPS = {
-    "http": [case.id for case in CASES],
-    "embedded": list(InProcess.titles),
-    "all": [*(case.id for case in CASES), *InProcess.titles],
-}
+GROUPS = (
+    stores.GROUP,
+    embedded.GROUP,
+    live.GROUP,
+    search.GROUP,
+    growth.GROUP,
+    start.GROUP,
+    libsql.GROUP,
+)
+NAMES = {name: group for group in GROUPS for name in group.cases}
+WIDTH = 180
+"""Of a table that goes to a file."""
+CACHE = Path("~/.cache/buntime-benchmarks").expanduser()
 
-Results = dict[str, list[Measurement]]
+Rounds = dict[Cell, list[Measurement]]
+
+
+def selected(text: str) -> dict[str, list[str]]:
+    """Cases by group name, from `all`, or `name` and `name:case` between commas."""
+    if text == "all":
+        return {name: list(group.cases[name]) for name, group in NAMES.items()}
+    chosen: dict[str, list[str]] = {}
+    for word in text.split(","):
+        name, _, case = word.partition(":")
+        if name not in NAMES:
+            raise click.BadParameter(f"unknown group {name!r}: {', '.join(NAMES)}")
+        known = NAMES[name].cases[name]
+        if case and case not in known:
+            raise click.BadParameter(f"unknown case {case!r} of {name}: {', '.join(known)}")
+        chosen.setdefault(name, []).extend([case] if case else known)
+    return chosen
 
 
 @click.command()
@@ -35,91 +58,135 @@ Results = dict[str, list[Measurement]]
     default="all",
     show_default=True,
     metavar="NAMES",
-    help=f"Comma-separated: {', '.join((*GROUPS, *TITLES))}.",
+    callback=lambda _, __, text: selected(text),
+    help=f"Groups between commas: {', '.join(NAMES)}; `http:get` is one case of a group.",
 )
 @click.option("--seconds", default=3, show_default=True, type=click.IntRange(1, 60))
 @click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
 @click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 1000))
+@click.option(
+    "--idle-seconds",
+    default=32,
+    show_default=True,
+    type=click.IntRange(31, 300),
+    help="How long idle watchers are looked at; each gets a ping in 30 seconds.",
+)
+@click.option(
+    "--growth-max",
+    default=10_000_000,
+    show_default=True,
+    type=click.IntRange(1_000),
+    help="Entries of the largest database.",
+)
+@click.option(
+    "--npm",
+    "programs",
+    default=CACHE,
+    type=click.Path(path_type=Path),
+    help="Folder in which npm installed the other stores.",
+)
 @click.option("--json", "json_file", type=click.Path(path_type=Path), help="Write every round.")
-@click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write a table.")
+@click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write tables.")
+@click.option(
+    "--into",
+    "document",
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Replace the tables of a document, between `<!-- table: NAME -->` and `<!-- end -->`.",
+)
 def main(
-    cases: str,
-    seconds: int,
-    rounds: int,
-    connections: int,
+    cases: dict[str, list[str]],
     json_file: Path | None,
     markdown_file: Path | None,
+    document: Path | None,
+    **settings: int | Path,
 ) -> None:
-    """Measure all contenders in turn, several rounds, and print the medians."""
+    """Measure all contenders in turn, several rounds, and print the medians and their ratios."""
     # Ended from outside, it ends its servers as after Ctrl-C, also where a shell has both ignored.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    console = Console(stderr=True)
+    console = Console(stderr=True, highlight=False)
+    output = Console(width=None if sys.stdout.isatty() else WIDTH)
+    how = Settings(say=console.print, **settings)  # type: ignore[arg-type] # click converted them
+    known = table.facts(f"{how.connections} connections, median of {how.rounds} x {how.seconds} s")
+    groups = [group for group in GROUPS if cases.keys() & group.cases.keys()]
+    measured: list[tuple[Section, Rounds]] = []
+    failures = []
     try:
-        find_wrk()
-        results = run(_names(cases), seconds, rounds, connections, console)
+        if any(group.needs_wrk for group in groups):
+            find_wrk()
     except BenchmarkError as error:
         raise click.ClickException(str(error)) from error
-    facts = table.machine(f"{connections} connections, median of {rounds} x {seconds} s")
-    lines = _lines(results)
-    Console(width=None if sys.stdout.isatty() else 140).print(table.as_rich(lines, facts))
+    for group in groups:
+        try:
+            sections, rounds = run(group, cases, how)
+        except BenchmarkError as error:
+            # What was measured before is right, and so may be what comes.
+            failures.append(f"{', '.join(group.cases)}: {error}")
+            console.print(failures[-1], style="red", markup=False)
+            continue
+        for section in sections:
+            if table.lines(section, rounds):
+                output.print(table.as_rich(section, rounds))
+                measured.append((section, rounds))
+    output.print(", ".join(f"{name}: {value}" for name, value in known.items()))
+    texts = [(section, table.as_markdown(section, rounds, known)) for section, rounds in measured]
     if markdown_file is not None:
-        markdown_file.write_text(table.as_markdown(lines, facts), encoding="utf-8")
+        parts = [f"## {section.title}\n\n{text}" for section, text in texts]
+        markdown_file.write_text("\n".join(parts), encoding="utf-8")
+    if document is not None:
+        named = {section.name: text for section, text in texts}
+        old = document.read_text(encoding="utf-8")
+        document.write_text(table.replace_tables(old, named), encoding="utf-8")
     if json_file is not None:
-        measured = {name: [m._asdict() for m in found] for name, found in results.items()}
-        ratios = {line.case: line.ratio for line in lines}
-        content = {"machine": facts, "rounds": measured, "ratios": ratios}
+        content = {"machine": known, "results": [_plain(*one) for one in measured]}
         json_file.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    if failures:
+        raise click.ClickException("; ".join(failures))
 
 
-def run(
-    names: Sequence[str], seconds: int, rounds: int, connections: int, console: Console
-) -> Results:
-    """Measure the cases, and the bare application with them. Raises `BenchmarkError`."""
-    plan: list[tuple[Contender, list[str]]] = [
-        (Bare([BARE]), [BARE.id]),
-        (Buntime(CASES), [name for name in names if name in HTTP and name != BARE.id]),
-        (InProcess(), [name for name in names if name in InProcess.titles]),
+def run(group: Group, cases: Selection, settings: Settings) -> tuple[Sequence[Section], Rounds]:
+    """Measure one group. Raises `BenchmarkError`."""
+    own = {name: cases[name] for name in group.cases if name in cases}
+    say = settings.say
+    began = time.monotonic()
+    say(f"{', '.join(own)}: starts, loads and checks")
+    with (
+        tempfile.TemporaryDirectory(prefix="benchmark-") as folder,
+        group.opened(own, Path(folder), settings) as plan,
+    ):
+        rounds = _measured(plan, settings)
+    say(f"{', '.join(own)}: {time.monotonic() - began:.0f} s")
+    return plan.sections, rounds
+
+
+def _measured(plan: Plan, settings: Settings) -> Rounds:
+    rounds: Rounds = {}
+    units = {row.cell: row.unit for section in plan.sections for row in section.rows}
+    for number in range(1, settings.rounds + 1):
+        for job in plan.jobs:
+            if job.once and number > 1:
+                continue
+            for cell, measured in job.measure().items():
+                rounds.setdefault(cell, []).append(measured)
+                result = f"{table.number(measured.value)} {units.get(cell, PER_SECOND)}"
+                settings.say(f"round {number}: {', '.join(cell)}: {result}")
+    return rounds
+
+
+def _plain(section: Section, rounds: Rounds) -> dict[str, object]:
+    """Every round of a table, for JSON."""
+    rows = [
+        {
+            "case": row.cell[0],
+            "contender": row.cell[1],
+            "unit": row.unit,
+            "met": is_met(rounds, row),
+            "rounds": [measured._asdict() for measured in rounds[row.cell]],
+        }
+        for row in section.rows
+        if row.cell in rounds
     ]
-    plan = [(contender, own) for contender, own in plan if own]
-    results: Results = {name: [] for _, own in plan for name in own}
-    with ExitStack() as stack:
-        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="benchmark-")))
-        for contender, own in plan:
-            console.print(f"{contender.name}: starts, loads, is checked")
-            home = folder / contender.name
-            home.mkdir()
-            stack.enter_context(contender.running(home, own))
-        for number in range(1, rounds + 1):
-            for contender, own in plan:
-                for name in own:
-                    measured = contender.measure(name, seconds=seconds, connections=connections)
-                    results[name].append(measured)
-                    console.print(f"round {number}: {name} {measured.rate:,.0f}/s")
-    return results
-
-
-def _lines(results: Results) -> list[table.Line]:
-    lines = []
-    for name, rounds in results.items():
-        case = HTTP.get(name)
-        ratio = table.ratio(rounds, results[BARE.id]) if case is not None else None
-        aim = case.aim if case is not None else None
-        middle, spread = table.medians(rounds), table.spread(rounds)
-        lines.append(table.Line(name, TITLES[name], middle, spread, ratio, aim))
-    return lines
-
-
-def _names(text: str) -> list[str]:
-    names: list[str] = []
-    for name in text.split(","):
-        if name in GROUPS:
-            names += GROUPS[name]
-        elif name in TITLES:
-            names.append(name)
-        else:
-            raise click.BadParameter(f"unknown case {name!r}", param_hint="--cases")
-    return list(dict.fromkeys(names))
+    return {"table": section.name, "rows": rows}
 
 
 if __name__ == "__main__":

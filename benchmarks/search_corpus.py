@@ -1,32 +1,24 @@
-"""Search real text: `python benchmarks/search_corpus.py`.
-
-The paragraphs of the standard library's sources become entries with a full-text index. The same
-queries then go to the server over HTTP and to SQLite itself, through apsw, on the same FTS5 table;
-both give the ten best hits. Needs wrk, as `run.py` does.
-"""
+"""Real text to search, the server that holds it, and SQLite itself on the same FTS5 table."""
 
 from __future__ import annotations
 
 import json
 import re
-import sys
 import sysconfig
-import tempfile
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import islice
 from pathlib import Path
 from random import Random
-from statistics import median
 from typing import NamedTuple
 from urllib.parse import quote
 
 import apsw
-import click
 from client import BenchmarkError, Client, Request
 from contenders import Buntime
-from load import find_wrk, run_wrk
+from load import Expected
+from results import Measurement
 
 DOCUMENTS = 30_000
 LEAST_DOCUMENTS = 20_000
@@ -35,8 +27,6 @@ HITS = 10
 CHECKED = 20
 CHUNK = 500
 PREFIX = ["corpus"]
-AIM = 0.5
-"""Least share of the raw rate."""
 MIXED = "mixed"
 KINDS = {
     "ten": "a word of 10 paragraphs",
@@ -46,6 +36,7 @@ KINDS = {
     MIXED: "all of these",
 }
 
+_TOKEN = re.compile(r"[^\W_]+")
 _WORD = re.compile(r"[a-z]{4,}")
 _PARAGRAPH = re.compile(r"\n\s*\n")
 SHORTEST = 40
@@ -83,24 +74,17 @@ class Server(Buntime):
         if index["documents"] != len(self._documents):
             raise BenchmarkError(f"{index['documents']} of {len(self._documents)} are indexed")
 
-    def rate(self, queries: Sequence[str], seconds: int, connections: int) -> float:
+    def rate(self, queries: Sequence[str], seconds: int, connections: int) -> Measurement:
         """Searches per second over HTTP."""
-        assert self._client is not None
         requests = [_request(query) for query in queries]
-        return run_wrk(
-            self._client, requests, self._folder, seconds=seconds, connections=connections
-        ).rate
+        expected = Expected('"value":{"source":"')
+        return self.send(requests, expected, seconds=seconds, connections=connections)[1]
 
     def found(self, queries: Sequence[str]) -> list[list[int]]:
         """For each query the numbers of the documents that are found, in order."""
-        assert self._client is not None
-        client = Client(self._client.origin + self.base)  # the other one was idle for too long
-        try:
-            return [
-                [entry["key"][1] for entry in client.call(_request(query))] for query in queries
-            ]
-        finally:
-            client.close()
+        return [
+            [entry["key"][1] for entry in self.client.call(_request(query))] for query in queries
+        ]
 
 
 class Raw:
@@ -118,7 +102,7 @@ WHERE kv_fts_1 MATCH ? ORDER BY rank LIMIT ?"""
         """The texts that are found, in order."""
         return [row[1] for row in self._connection.execute(self.SQL, (query, HITS))]
 
-    def rate(self, queries: Sequence[str], seconds: int) -> float:
+    def rate(self, queries: Sequence[str], seconds: int) -> Measurement:
         """Searches per second, one after the other."""
         done = 0
         started = time.perf_counter()
@@ -127,7 +111,7 @@ WHERE kv_fts_1 MATCH ? ORDER BY rank LIMIT ?"""
                 self.texts(query)
             queries = [*queries[50:], *queries[:50]]
             done += 50
-        return done / spent
+        return Measurement(done / spent)
 
 
 def read_corpus() -> list[Document]:
@@ -151,7 +135,9 @@ def read_corpus() -> list[Document]:
 
 def make_queries(documents: Sequence[Document]) -> dict[str, list[str]]:
     """The queries of each kind, the same ones for the same corpus."""
-    words = [sorted(set(_WORD.findall(document.text.lower()))) for document in documents]
+    # Whole tokens: what is only a part of one would not be found.
+    tokens = [set(_TOKEN.findall(document.text.lower())) for document in documents]
+    words = [sorted(token for token in own if _WORD.fullmatch(token)) for own in tokens]
     frequency = Counter(word for own in words for word in own)
     random = Random("queries")
 
@@ -174,7 +160,7 @@ def _request(query: str) -> Request:
     return Request("GET", f"/search?prefix=corpus&limit={HITS}&query={quote(query)}")
 
 
-def _check(server: Server, raw: Raw, documents: Sequence[Document], queries: Sequence[str]) -> None:
+def check(server: Server, raw: Raw, documents: Sequence[Document], queries: Sequence[str]) -> None:
     """Both have to find as many; which of several equally good ones come first may differ."""
     checked = queries[:CHECKED]
     for query, numbers in zip(checked, server.found(checked), strict=True):
@@ -182,59 +168,3 @@ def _check(server: Server, raw: Raw, documents: Sequence[Document], queries: Seq
         theirs = raw.texts(query)
         if len(ours) != len(theirs):
             raise BenchmarkError(f"{query!r} finds {ours!r:.200}, SQLite finds {theirs!r:.200}")
-
-
-def measure(seconds: int, rounds: int, connections: int, kinds: Sequence[str]) -> Iterator[str]:
-    """Lines of the report. Raises `BenchmarkError`."""
-    documents = read_corpus()
-    queries = make_queries(documents)
-    server = Server(documents)
-    with tempfile.TemporaryDirectory(prefix="buntime-search-") as name:
-        folder = Path(name)
-        with server.running(folder, []):
-            size = sum(len(document.text) for document in documents)
-            yield (
-                f"{len(documents):,} paragraphs, {size / 1e6:.1f} MB; index filled in "
-                f"{server.fill_seconds:.2f} s, {len(documents) / server.fill_seconds:,.0f}/s"
-            )
-            (path,) = (file for file in (folder / "data").rglob("*") if file.suffix == ".db")
-            raw = Raw(path)
-            yield "| queries | HTTP/s | raw FTS5/s | ratio | aim | met |"
-            yield "| --- | ---: | ---: | ---: | ---: | ---: |"
-            for kind in kinds:
-                _check(server, raw, documents, queries[kind])
-                found = [
-                    (
-                        server.rate(queries[kind], seconds, connections),
-                        raw.rate(queries[kind], seconds),
-                    )
-                    for _ in range(rounds)
-                ]
-                ratio = median(ours / theirs for ours, theirs in found)
-                ours, theirs = (median(rates) for rates in zip(*found, strict=True))
-                yield (
-                    f"| {kind}: {KINDS[kind]} | {ours:,.0f} | {theirs:,.0f} | {ratio:.2f} "
-                    f"| ≥ {AIM} | {'yes' if ratio >= AIM else 'no'} |"
-                )
-
-
-@click.command()
-@click.option("--seconds", default=3, show_default=True, type=click.IntRange(1, 60))
-@click.option("--rounds", default=3, show_default=True, type=click.IntRange(1, 20))
-@click.option("--connections", default=32, show_default=True, type=click.IntRange(1, 1000))
-@click.option("--kinds", default=",".join(KINDS), show_default=True, metavar="NAMES")
-def main(seconds: int, rounds: int, connections: int, kinds: str) -> None:
-    """Measure searching the standard library's sources, over HTTP and without."""
-    names = kinds.split(",")
-    if unknown := set(names) - set(KINDS):
-        raise click.BadParameter(f"unknown: {', '.join(sorted(unknown))}")
-    try:
-        find_wrk()
-        for line in measure(seconds, rounds, connections, names):
-            click.echo(line)
-    except BenchmarkError as error:
-        raise click.ClickException(str(error)) from error
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,72 +1,24 @@
-"""From measurements to a table."""
+"""From results to tables, for the terminal and for documents."""
 
 from __future__ import annotations
 
 import os
 import platform
+import re
 import time
 from collections.abc import Mapping, Sequence
-from statistics import median
-from typing import NamedTuple
 
 import apsw
-from cases import Aim
-from load import Measurement
+from results import PER_SECOND, Comparison, Results, Row, Section, is_met, middle, ratio, spread
 from rich import box
 from rich.table import Table
 
-HEADINGS = ("case", "what", "requests/s", "spread", "p50 ms", "p99 ms", "ratio", "aim", "met")
-LEFT = 2
-"""Headings whose columns are aligned to the left."""
+TEXTS = ("case", "contender", "what")
+"""Columns that are aligned to the left."""
+MET, MISSED = "yes", "no"
 
 
-class Line(NamedTuple):
-    """One line: the medians of all rounds."""
-
-    case: str
-    title: str
-    median: Measurement
-    spread: float
-    """Fastest round less slowest one, as a share of the median: how much to trust the line."""
-    ratio: float | None
-    """Share of the bare application's rate; None for what runs without HTTP."""
-    aim: Aim | None
-
-    @property
-    def met(self) -> bool | None:
-        """Whether the aim is met; None without an aim."""
-        if self.aim is None or self.ratio is None:
-            return None
-        return self.ratio >= self.aim.ratio
-
-    def cells(self) -> tuple[str, ...]:
-        """The line as texts."""
-        rate, p50, p99 = self.median
-        met = {None: "", True: "yes", False: "no"}[self.met]
-        ratio = "" if self.ratio is None else f"{self.ratio:.4f}"
-        aim = "" if self.aim is None else self.aim.text
-        times = (f"{p50:.3f}", f"{p99:.3f}")
-        spread = f"{self.spread:.0%}"
-        return (self.case, self.title, f"{rate:,.0f}", spread, *times, ratio, aim, met)
-
-
-def medians(rounds: Sequence[Measurement]) -> Measurement:
-    """The median of each number."""
-    return Measurement(*(median(numbers) for numbers in zip(*rounds, strict=True)))
-
-
-def spread(rounds: Sequence[Measurement]) -> float:
-    """How far the rounds lie apart, as a share of their median."""
-    rates = [measured.rate for measured in rounds]
-    return (max(rates) - min(rates)) / median(rates)
-
-
-def ratio(rounds: Sequence[Measurement], bare: Sequence[Measurement]) -> float:
-    """Median of the rates' ratios within each round, so that both saw the same machine."""
-    return median(ours.rate / theirs.rate for ours, theirs in zip(rounds, bare, strict=True))
-
-
-def machine(load: str) -> dict[str, str]:
+def facts(load: str) -> dict[str, str]:
     """What the numbers depend on."""
     return {
         "date": time.strftime("%Y-%m-%d"),
@@ -78,36 +30,79 @@ def machine(load: str) -> dict[str, str]:
     }
 
 
-def as_rich(lines: Sequence[Line], facts: Mapping[str, str]) -> Table:
-    """For the terminal."""
-    missed = [line.met is False for line in lines]
-    return rich_table(HEADINGS, [line.cells() for line in lines], missed, facts)
+def lines(section: Section, results: Results) -> list[dict[str, str]]:
+    """The rows that were measured, each a text for every column of the table."""
+    rows = [row for row in section.rows if results.get(row.cell)]
+    headings = dict.fromkeys(c.heading for row in rows for c in row.comparisons)
+    cells = [_cells(row, results, list(headings)) for row in rows]
+    used = [name for name in cells[0] if any(line[name] for line in cells)] if cells else []
+    return [{name: line[name] for name in used} for line in cells]
 
 
-def as_markdown(lines: Sequence[Line], facts: Mapping[str, str]) -> str:
-    """For a document."""
-    return markdown_table(HEADINGS, [line.cells() for line in lines], facts)
-
-
-def rich_table(
-    headings: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    missed: Sequence[bool],
-    facts: Mapping[str, str],
-) -> Table:
-    """Any rows, for the terminal; those that missed their aim are red."""
-    table = Table(caption=", ".join(f"{k}: {v}" for k, v in facts.items()), box=box.SIMPLE)
-    for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index < LEFT else "right", no_wrap=True)
-    for cells, is_missed in zip(rows, missed, strict=True):
-        table.add_row(*cells, style="red" if is_missed else "")
+def as_rich(section: Section, results: Results) -> Table:
+    """For the terminal; rows that missed an aim are red."""
+    rows = lines(section, results)
+    table = Table(title=section.title, box=box.SIMPLE, title_justify="left")
+    for heading in rows[0] if rows else ():
+        table.add_column(heading, justify="left" if heading in TEXTS else "right", no_wrap=True)
+    for row in rows:
+        table.add_row(*row.values(), style="red" if row.get("met") == MISSED else "")
     return table
 
 
-def markdown_table(
-    headings: Sequence[str], rows: Sequence[Sequence[str]], facts: Mapping[str, str]
-) -> str:
-    """Any rows, for a document."""
-    aligned = ["---" if index < LEFT else "---:" for index in range(len(headings))]
-    text = "\n".join(f"| {' | '.join(row)} |" for row in (headings, aligned, *rows))
-    return f"{', '.join(f'{k}: {v}' for k, v in facts.items())}.\n\n{text}\n"
+def as_markdown(section: Section, results: Results, known: Mapping[str, str]) -> str:
+    """For a document: what the numbers depend on, and the table."""
+    rows = lines(section, results)
+    headings = list(rows[0]) if rows else []
+    aligned = ["---" if heading in TEXTS else "---:" for heading in headings]
+    texts = [f"| {' | '.join(row)} |" for row in (headings, aligned, *(r.values() for r in rows))]
+    return f"{', '.join(f'{k}: {v}' for k, v in known.items())}.\n\n" + "\n".join(texts) + "\n"
+
+
+def replace_tables(document: str, tables: Mapping[str, str]) -> str:
+    """The document with these tables between `<!-- table: NAME -->` and `<!-- end -->`."""
+
+    def replaced(match: re.Match[str]) -> str:
+        table = tables.get(match[2])
+        return match[0] if table is None else f"{match[1]}\n{table}\n{match[3]}"
+
+    return re.sub(r"(<!-- table: ([\w-]+) -->\n).*?(<!-- end -->)", replaced, document, flags=re.S)
+
+
+def _cells(row: Row, results: Results, headings: Sequence[str]) -> dict[str, str]:
+    rounds = results[row.cell]
+    value, p50, p99, cpu = middle(rounds)
+    apart, met = spread(rounds), is_met(results, row)
+    case, contender = row.cell
+    ratios = {c.heading: _ratio(results, row, c) for c in row.comparisons}
+    return {
+        "case": case,
+        "contender": contender,
+        "what": row.title,
+        "result": f"{number(value)}{row.unit if row.unit == PER_SECOND else f' {row.unit}'}",
+        "spread": "" if apart is None else f"{apart:.0%}",
+        "p50 ms": "" if p50 is None else f"{p50:.3f}",
+        "p99 ms": "" if p99 is None else f"{p99:.3f}",
+        "CPU µs": "" if cpu is None else number(cpu),
+        **{heading: ratios.get(heading, "") for heading in headings},
+        "aim": _aim(row),
+        "met": "" if met is None else MET if met else MISSED,
+    }
+
+
+def _ratio(results: Results, row: Row, comparison: Comparison) -> str:
+    found = ratio(results, row, comparison)
+    if found is None:
+        return ""
+    aim = "" if comparison.least is None else f" (≥ {comparison.least:.3g})"
+    return f"{number(found)}{aim}"
+
+
+def _aim(row: Row) -> str:
+    least = "" if row.least is None else f"≥ {number(row.least)}"
+    return least if row.most is None else f"{least} ≤ {number(row.most)}".strip()
+
+
+def number(value: float) -> str:
+    """With three digits at the least, and none behind the point from 100 on."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"

@@ -1,0 +1,76 @@
+"""Databases of any size, made in bulk: the product's schema, its keys, and no write path between.
+
+Ten million commits would take most of an hour. So the product makes the schema in an empty file,
+its own encoder makes every key, and SQLite is filled directly, in the order of the keys.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import apsw
+import dataset
+from buntime_keyval.wire import canonical_text, encode_key, key_to_json
+from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_keyval.clock import new_versionstamp
+from buntime_plugin_keyval.storage.schema import migrate
+
+PREFIX: dataset.Key = ["growth"]
+CHUNK = 500_000
+BYTES_AN_ENTRY = 250
+"""Disk for an entry: about 175 in the file, and room for what is written while it is measured."""
+LOGGED = 100_000
+"""As many changes as the log keeps by default."""
+
+_TOTALS = "kv_totals_insert"
+_INSERT = "INSERT INTO kv_entries VALUES (?, ?, ?, ?, NULL)"
+_LOG = """
+INSERT INTO kv_changes (key, versionstamp, operation, at)
+SELECT key, versionstamp, 'set', ? FROM kv_entries LIMIT ?"""
+_COUNT = """
+UPDATE kv_totals SET (entries, bytes) =
+  (SELECT count(*), coalesce(sum(length(key) + octet_length(value)), 0) FROM kv_entries)"""
+
+_Row = tuple[bytes, str, str, str]
+
+
+def make_database(path: Path, entries: int) -> None:
+    """A database with so many entries `["growth", 0]`, `["growth", 1]` and so on."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    asyncio.run(_make_schema(path))
+    connection = apsw.Connection(str(path))
+    try:
+        connection.pragma("synchronous", "off")
+        # The trigger would count every row by itself; it comes back below, with the right sum.
+        ((trigger,),) = connection.execute(
+            "SELECT sql FROM sqlite_schema WHERE name = ?", (_TOTALS,)
+        )
+        connection.execute(f"DROP TRIGGER {_TOTALS}")
+        for start in range(0, entries, CHUNK):
+            with connection:  # the log in front of the file stays small
+                connection.executemany(_INSERT, _rows(start, min(start + CHUNK, entries)))
+        with connection:
+            connection.execute(_LOG, (time.time_ns() // 1_000_000, LOGGED))
+            connection.execute(_COUNT)
+            connection.execute(str(trigger))
+        connection.pragma("wal_checkpoint(truncate)")
+    finally:
+        connection.close()
+
+
+async def _make_schema(path: Path) -> None:
+    adapter = SqliteAdapter(str(path))
+    try:
+        await migrate(adapter, time.time_ns() // 1_000_000)
+    finally:
+        await adapter.close()
+
+
+def _rows(first: int, end: int) -> Iterator[_Row]:
+    for number in range(first, end):
+        key = (*PREFIX, number)
+        value = canonical_text(dataset.value_of(number), 0)
+        yield encode_key(key), key_to_json(key), value, new_versionstamp()
