@@ -89,7 +89,8 @@ def selected(text: str) -> dict[str, list[str]]:
 @click.option("--markdown", "markdown_file", type=click.Path(path_type=Path), help="Write tables.")
 @click.option(
     "--into",
-    "document",
+    "documents",
+    multiple=True,
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
     help="Replace the tables of a document, between `<!-- table: NAME -->` and `<!-- end -->`.",
 )
@@ -97,7 +98,7 @@ def main(
     cases: dict[str, list[str]],
     json_file: Path | None,
     markdown_file: Path | None,
-    document: Path | None,
+    documents: Sequence[Path],
     **settings: int | Path,
 ) -> None:
     """Measure all contenders in turn, several rounds, and print the medians and their ratios."""
@@ -107,7 +108,8 @@ def main(
     console = Console(stderr=True, highlight=False)
     output = Console(width=None if sys.stdout.isatty() else WIDTH)
     how = Settings(say=console.print, **settings)  # type: ignore[arg-type] # click converted them
-    known = table.facts(f"{how.connections} connections, median of {how.rounds} x {how.seconds} s")
+    load = f"{how.connections} connections over HTTP, median of {how.rounds} x {how.seconds} s"
+    known = table.facts(load)
     groups = [group for group in GROUPS if cases.keys() & group.cases.keys()]
     measured: list[tuple[Section, Rounds]] = []
     failures = []
@@ -133,8 +135,8 @@ def main(
     if markdown_file is not None:
         parts = [f"## {section.title}\n\n{text}" for section, text in texts]
         markdown_file.write_text("\n".join(parts), encoding="utf-8")
-    if document is not None:
-        named = {section.name: text for section, text in texts}
+    named = {section.name: text for section, text in texts}
+    for document in documents:
         old = document.read_text(encoding="utf-8")
         document.write_text(table.replace_tables(old, named), encoding="utf-8")
     if json_file is not None:
