@@ -18,11 +18,11 @@ PACKAGE = ROOT / "packages" / "keyval"
 NAMES = """
     AccessDenied AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
     AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost DeadLetter DeleteResult Delivery
-    EnqueueResult Field InvalidInput InvalidResponse InvalidValue Key KeyLike KeyPart Kv KvEntry
-    KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown QueueListener QueueMessage
-    QueueStats RateLimited RequestRejected Retries SearchIndex ServerFailure ServerUnreachable
-    ServiceUnavailable StaleLease StatusError Store TooLarge Transaction TransactionConflict
-    TransactionResult Watch Where
+    EnqueueResult Field InvalidInput InvalidResponse InvalidValue Key KeyLike KeyPart Kv KvDetails
+    KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown QueueListener
+    QueueMessage QueueStats RateLimited RequestRejected Retries SearchIndex ServerFailure
+    ServerUnreachable ServiceUnavailable StaleLease StatusError Store TooLarge Transaction
+    TransactionConflict TransactionResult VacuumResult Watch Where
 """.split()  # noqa: SIM905 - easier to read
 
 SAMPLE = """

@@ -40,12 +40,14 @@ from buntime_keyval._results import (
     DeadLetter,
     DeleteResult,
     EnqueueResult,
+    KvDetails,
     KvEntry,
     KvPage,
     QueueMessage,
     QueueStats,
     SearchIndex,
     TransactionResult,
+    VacuumResult,
 )
 from buntime_keyval._retries import Retries
 from buntime_keyval._where import Condition, Field, Where
@@ -87,6 +89,7 @@ __all__ = [
     "KeyLike",
     "KeyPart",
     "Kv",
+    "KvDetails",
     "KvEntry",
     "KvError",
     "KvPage",
@@ -112,6 +115,7 @@ __all__ = [
     "Transaction",
     "TransactionConflict",
     "TransactionResult",
+    "VacuumResult",
     "Watch",
     "Where",
 ]

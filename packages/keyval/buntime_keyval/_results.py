@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Generic, Literal, TypeVar
+from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
@@ -11,12 +11,27 @@ from buntime_keyval.wire import Key
 V = TypeVar("V")
 
 
-class KvEntry(msgspec.Struct, Generic[V], frozen=True):
+class KvDetails(msgspec.Struct, frozen=True):
+    """What an entry has beside its value. Times are milliseconds since 1970."""
+
+    metadata: Any
+    """What was stored as such; None for nothing."""
+    created_at: int
+    """First write since the key was missing the last time."""
+    updated_at: int
+    """Last write."""
+    expires_at: int | None
+    """When it is gone; None for never."""
+
+
+class KvEntry(msgspec.Struct, Generic[V], frozen=True, repr_omit_defaults=True):
     """A key with its value; both value and versionstamp are None where the key does not exist."""
 
     key: Key
     value: V | None
     versionstamp: str | None
+    details: KvDetails | None = None
+    """Metadata and times of what exists, where they were asked for."""
 
     @property
     def exists(self) -> bool:
@@ -44,6 +59,15 @@ class DeleteResult(msgspec.Struct, frozen=True):
     """How many live entries were deleted."""
 
     deleted_count: int
+
+
+class VacuumResult(msgspec.Struct, frozen=True):
+    """What a vacuum did."""
+
+    count: int
+    """Expired entries that were removed."""
+    has_more: bool
+    """Whether the limit left some."""
 
 
 class TransactionResult(msgspec.Struct, Generic[V], frozen=True):

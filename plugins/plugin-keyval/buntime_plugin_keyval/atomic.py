@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
 
 import msgspec
@@ -10,6 +11,7 @@ from buntime_keyval import CommitResult, InvalidInput, KeyPart, KvEntry
 from buntime_keyval.wire import (
     Placeholder,
     encode_key,
+    encode_metadata,
     encode_value,
 )
 from buntime_keyval.wire.python_keys import checked_key
@@ -52,43 +54,90 @@ class Atomic:
             self._checks.append(Check(encode_key(key), versionstamp))
         return self
 
-    def set(self, key: MutationKey, value: Any, *, expires_in: float | str | None = None) -> Atomic:
-        """Store a value."""
-        return self._add("set", key, _plain(value, self._store.clock()), expires_in)
+    def set(
+        self,
+        key: MutationKey,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> Atomic:
+        """Store a value; options as in `Kv.set`."""
+        return self._add(
+            "set", key, _plain(value, self._store.clock()), expires_in, expires_at, metadata
+        )
 
     def delete(self, key: MutationKey) -> Atomic:
         """Delete exactly this key, not what extends it."""
         return self._add("delete", key, msgspec.UNSET)
 
     def sum(
-        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> Atomic:
-        """Add an integer of any size to a number; a missing key counts as zero."""
-        return self._add("sum", key, value, expires_in)
+        """Add an integer of any size to a number; a missing key counts as zero.
+
+        Here and below, what is there keeps its life and its metadata unless new ones are given.
+        """
+        return self._add("sum", key, value, expires_in, expires_at, metadata)
 
     def max(
-        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> Atomic:
         """Keep the larger of the number that is there and this one."""
-        return self._add("max", key, value, expires_in)
+        return self._add("max", key, value, expires_in, expires_at, metadata)
 
     def min(
-        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> Atomic:
         """Keep the smaller of the number that is there and this one."""
-        return self._add("min", key, value, expires_in)
+        return self._add("min", key, value, expires_in, expires_at, metadata)
 
     def append(
-        self, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        items: Sequence[Any],
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> Atomic:
         """Add items behind those of a list; a missing key counts as an empty list."""
-        return self._add("append", key, _plain(items, self._store.clock()), expires_in)
+        return self._add(
+            "append", key, _plain(items, self._store.clock()), expires_in, expires_at, metadata
+        )
 
     def prepend(
-        self, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        items: Sequence[Any],
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> Atomic:
         """Add items, in their order, in front of those of a list."""
-        return self._add("prepend", key, _plain(items, self._store.clock()), expires_in)
+        return self._add(
+            "prepend", key, _plain(items, self._store.clock()), expires_in, expires_at, metadata
+        )
 
     def enqueue(
         self,
@@ -115,11 +164,23 @@ class Atomic:
         return CommitResult(ok=True, versionstamp=committed.versionstamp)
 
     def _add(
-        self, type: str, key: MutationKey, value: object, expires_in: float | str | None = None
+        self,
+        type: str,
+        key: MutationKey,
+        value: object,
+        expires_in: object = None,
+        expires_at: object = None,
+        metadata: object = None,
     ) -> Atomic:
-        self._mutations.append(
-            make_mutation(type, checked_key(key, placeholders=True), value, expires_in)
+        mutation = make_mutation(
+            type,
+            checked_key(key, placeholders=True),
+            value,
+            expires_in=expires_in,
+            expires_at=expires_at,
+            metadata=encode_metadata(metadata, self._store.clock()),
         )
+        self._mutations.append(mutation)
         return self
 
 

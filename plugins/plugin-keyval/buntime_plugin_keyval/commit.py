@@ -292,7 +292,7 @@ def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: s
     """Let the writes behind this one in the group see what it does."""
     if isinstance(effect, Put):
         pending.add(effect.key)
-        rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at)
+        rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at, effect.metadata)
     elif isinstance(effect, Remove):
         pending.add(effect.keys.start)  # one key: whole ranges commit alone
         rows.pop(effect.keys.start, None)

@@ -1,13 +1,17 @@
-"""Entries of keys that were asked for, those that do not exist too."""
+"""Entries of keys that were asked for, those that do not exist too; entries of their JSON."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from buntime_keyval.wire import Key, key_to_json
+import msgspec
+from buntime_keyval import KvDetails, KvEntry
+from buntime_keyval.wire import Key, check_key, decode_value, key_to_json
 
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.selection import Shape
 
 
 def entries_json(
@@ -22,3 +26,44 @@ def entries_json(
         else:
             entries.append(entry_json(key_to_json(key), row.value, row.versionstamp))
     return entries
+
+
+def shaped_json(
+    keys: Sequence[Key], encoded: Sequence[bytes], found: Mapping[bytes, str], shape: Shape
+) -> list[str]:
+    """The same for entries that were read as JSON."""
+    return [
+        found.get(code) or missing_json(key_to_json(key), shape)
+        for key, code in zip(keys, encoded, strict=True)
+    ]
+
+
+class _Entry(msgspec.Struct, rename="camel"):
+    key: Any
+    versionstamp: str | None
+    value: msgspec.Raw = msgspec.Raw(b"null")
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    created_at: int | None = None
+    updated_at: int | None = None
+    expires_at: int | None = None
+
+
+_decode_entries = msgspec.json.Decoder(list[_Entry]).decode
+
+
+def read_entries(entries: str) -> list[KvEntry[Any]]:
+    """Python's entries of the inside of a JSON array, in whatever shape."""
+    return [_read(entry) for entry in _decode_entries(f"[{entries}]")]
+
+
+def _read(entry: _Entry) -> KvEntry[Any]:
+    details = None
+    if entry.created_at is not None and entry.updated_at is not None:
+        details = KvDetails(
+            _value(entry.metadata), entry.created_at, entry.updated_at, entry.expires_at
+        )
+    return KvEntry(check_key(entry.key), _value(entry.value), entry.versionstamp, details)
+
+
+def _value(raw: msgspec.Raw) -> Any:
+    return decode_value(bytes(raw).decode())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import (
     AsyncGenerator,
     AsyncIterator,
@@ -11,6 +12,7 @@ from collections.abc import (
     Mapping,
     Sequence,
 )
+from datetime import datetime
 from typing import Any, TypeVar, overload
 
 from buntime_database import Adapter
@@ -18,10 +20,12 @@ from buntime_keyval import (
     CommitResult,
     DeleteResult,
     InvalidInput,
+    Key,
     KeyPart,
     KvEntry,
     KvPage,
     TransactionResult,
+    VacuumResult,
 )
 from buntime_keyval.wire import (
     UUIDV7,
@@ -31,7 +35,6 @@ from buntime_keyval.wire import (
     encode_key,
     encode_value,
     key_to_json,
-    parse_expires_in,
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
@@ -39,13 +42,17 @@ from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 from buntime_plugin_keyval.atomic import Atomic
 from buntime_plugin_keyval.changes import Change
+from buntime_plugin_keyval.entries import read_entries, shaped_json
 from buntime_plugin_keyval.metrics.local import KvMetrics
+from buntime_plugin_keyval.options import make_options
 from buntime_plugin_keyval.queue.local import KvQueue
 from buntime_plugin_keyval.search.indexes import IndexInfo
 from buntime_plugin_keyval.search.local import LocalSearch, Marks, SearchHit
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
+from buntime_plugin_keyval.storage.selection import PLAIN, Shape
 from buntime_plugin_keyval.store import continue_at, listing_range, make_cursor
+from buntime_plugin_keyval.sweeper import vacuum
 from buntime_plugin_keyval.transaction import KvTransaction, run_transaction
 from buntime_plugin_keyval.triggers import Trigger, TriggerHandler, Triggers
 from buntime_plugin_keyval.watch.local import LocalWatches, checked_limit, make_target
@@ -97,16 +104,45 @@ class Kv:
         value, versionstamp = found
         return KvEntry(checked, decode_value(value), versionstamp)
 
+    @overload
+    async def get_with_metadata(  # type: ignore[overload-overlap] # as above
+        self, key: KeyLike
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
+    async def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
+        """The same, with the `details` of what exists: its metadata and its times."""
+        if isinstance(key, (list, tuple)) and (not key or isinstance(key[0], (list, tuple))):
+            return await self._get_with_details(checked_keys(key)) if key else []
+        (entry,) = await self._get_with_details([checked_key(key)])
+        return entry
+
+    async def has(self, key: KeyLike) -> bool:
+        """Whether a key exists, whatever its value, which is not read."""
+        return await self._store.size(encode_key(checked_key(key))) is not None
+
     async def set(
-        self, key: KeyLike, value: Any, *, expires_in: float | str | None = None
+        self,
+        key: KeyLike,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> CommitResult:
-        """Store a value; without `expires_in` (milliseconds or a duration text) for ever."""
+        """Store a value, in the place of the one that is there with its life and its metadata.
+
+        `expires_in` is milliseconds or a duration text and wins over `expires_at`, epoch
+        milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
+        that a value may be, up to 16 KiB of JSON.
+        """
         checked = checked_key(key)
+        now_ms = self._store.clock()
         versionstamp = await self._store.set(
             encode_key(checked),
             key_to_json(checked),
-            encode_value(value, self._store.clock()),
-            parse_expires_in(expires_in),
+            encode_value(value, now_ms),
+            make_options(expires_in, expires_at, metadata, now_ms),
         )
         return CommitResult(ok=True, versionstamp=versionstamp)
 
@@ -146,22 +182,27 @@ class Kv:
         limit: int | None = None,
         reverse: bool = False,
         where: dict[str, Any] | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
-        Without `limit` all of them, read a page at a time, each page from its own snapshot.
+        Without `limit` all of them, read a page at a time, each page from its own snapshot. With
+        `details` they have their metadata and times, without `values` None for a value.
         """
+        shape = Shape(values, details)
         keys = listing_range(_encode_prefix(prefix), _encode_bound(start), _encode_bound(end))
         condition = _filter(where)
         left = None if limit is None else _checked_limit(limit)
         while left is None or left > 0:
             size = MAX_LIMIT if left is None else min(left, MAX_LIMIT)
-            rows = await self._store.list_rows(keys, limit=size, reverse=reverse, where=condition)
-            for row in rows:
-                yield _entry(row)
-            if len(rows) < size:
+            entries = await self._read(keys, size, reverse, condition, shape)
+            for entry in entries:
+                yield entry
+            if len(entries) < size:
                 return
-            keys = keys.before(rows[-1][0]) if reverse else keys.after(rows[-1][0])
+            last = encode_key(entries[-1].key)
+            keys = keys.before(last) if reverse else keys.after(last)
             left = None if left is None else left - size
 
     async def count(self, prefix: KeyLike = (), *, where: dict[str, Any] | None = None) -> int:
@@ -176,16 +217,29 @@ class Kv:
         limit: int = DEFAULT_LIMIT,
         reverse: bool = False,
         where: dict[str, Any] | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> KvPage[Any]:
-        """One page of the entries below a prefix; `cursor` is the one of the page before."""
+        """One page of the entries below a prefix; `cursor` is the one of the page before.
+
+        `details` and `values` are as in `list`.
+        """
         size = min(_checked_limit(limit), MAX_LIMIT)
         keys = continue_at(descendants(_encode_prefix(prefix)), cursor, reverse=reverse)
-        rows = await self._store.list_rows(
-            keys, limit=size + 1, reverse=reverse, where=_filter(where)
-        )
-        has_more = len(rows) > size
-        entries = [_entry(row) for row in rows[:size]]
-        return KvPage(entries, make_cursor(rows[size - 1][0]) if has_more else None, has_more)
+        shape = Shape(values, details)
+        entries = await self._read(keys, size + 1, reverse, _filter(where), shape)
+        has_more = len(entries) > size
+        del entries[size:]
+        last = make_cursor(encode_key(entries[-1].key)) if has_more else None
+        return KvPage(entries, last, has_more)
+
+    async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
+        """Remove what has expired now, all of it or at most `limit` entries.
+
+        That happens by itself too; it is for who wants the room, or the events, at once.
+        """
+        most = sys.maxsize if limit is None else _checked_limit(limit)
+        return VacuumResult(*await vacuum(self._store, most))
 
     def atomic(self) -> Atomic:
         """A builder of checks and mutations that are committed together."""
@@ -325,6 +379,28 @@ class Kv:
         self._watches.close()
         await self.queue.close()
         await self._store.close()
+
+    async def _read(
+        self,
+        keys: KeyRange,
+        limit: int,
+        reverse: bool,
+        where: Where | None,
+        shape: Shape,
+    ) -> Entries:
+        if shape == PLAIN:
+            rows = await self._store.list_rows(keys, limit=limit, reverse=reverse, where=where)
+            return [_entry(row) for row in rows]
+        entries = await self._store.list_json(
+            keys, limit=limit, reverse=reverse, where=where, shape=shape
+        )
+        return read_entries(entries)
+
+    async def _get_with_details(self, keys: Sequence[Key]) -> Entries:
+        encoded = [encode_key(key) for key in keys]
+        shape = Shape(details=True)
+        found = await self._store.get_many_json(encoded, shape)
+        return read_entries(",".join(shaped_json(keys, encoded, found, shape)))
 
     async def _get_many(self, raw: Sequence[KeyLike]) -> Entries:
         if not raw:

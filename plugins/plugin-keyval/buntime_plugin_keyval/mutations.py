@@ -13,10 +13,12 @@ from buntime_keyval.wire import (
     Key,
     KeyPart,
     Placeholder,
+    canonical_metadata,
     canonical_text,
     check_key,
     encode_key,
     key_to_json,
+    parse_expires_at,
     parse_expires_in,
     parse_integer,
 )
@@ -24,6 +26,7 @@ from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_SAFE_INTEGER, MAX_VALUE_BYTES
 from buntime_keyval.wire.numbers import is_tagged_bigint, plain_number, tag_bigint
 
+from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.queue.messages import Options, new_id, parse_options
 
 MutationType = Literal["set", "delete", "sum", "max", "min", "append", "prepend"]
@@ -53,7 +56,7 @@ class Mutation(NamedTuple):
     type: MutationType
     key: MutationKey
     operand: Any = None
-    expires_in: int | None = None
+    options: EntryOptions = NO_OPTIONS
 
     def has_placeholder(self) -> bool:
         """Whether the key is known only once the commit has its versionstamp."""
@@ -93,8 +96,11 @@ def parse_checks(raw: object) -> list[Check]:
     return checks
 
 
-def parse_mutations(raw: object) -> list[Mutation | NewMessage]:
-    """The mutations of a decoded request; none if absent. Raises `InvalidInput`."""
+def parse_mutations(raw: object, now_ms: int) -> list[Mutation | NewMessage]:
+    """The mutations of a decoded request; none if absent. Raises `InvalidInput`.
+
+    `now_ms` is what `$now` in metadata stands for.
+    """
     mutations: list[Mutation | NewMessage] = []
     for index, item in enumerate(_list("mutations", raw)):
         if not isinstance(item, dict):
@@ -102,17 +108,31 @@ def parse_mutations(raw: object) -> list[Mutation | NewMessage]:
         if item.get("type") == "enqueue":
             mutations.append(_parse_message(item))
             continue
-        expires_in = item.get("expiresIn", item.get("expireIn"))
         mutations.append(
             make_mutation(
-                item.get("type"), item.get("key"), item.get("value", msgspec.UNSET), expires_in
+                item.get("type"),
+                item.get("key"),
+                item.get("value", msgspec.UNSET),
+                expires_in=item.get("expiresIn", item.get("expireIn")),
+                expires_at=item.get("expiresAt"),
+                metadata=canonical_metadata(item.get("metadata"), now_ms),
             )
         )
     return mutations
 
 
-def make_mutation(type: object, key: object, value: object, expires_in: object = None) -> Mutation:
+def make_mutation(
+    type: object,
+    key: object,
+    value: object = msgspec.UNSET,
+    *,
+    expires_in: object = None,
+    expires_at: object = None,
+    metadata: str | None = None,
+) -> Mutation:
     """A checked mutation. `value` is decoded JSON, `msgspec.UNSET` where there is none.
+
+    `metadata` is canonical JSON; the times are as callers wrote them.
 
     Raises `InvalidInput` for an unknown type, a bad key, or an operand that the type cannot take.
     """
@@ -124,21 +144,29 @@ def make_mutation(type: object, key: object, value: object, expires_in: object =
     checked: MutationKey = check_key(key, placeholders=True)
     encode_key(resolve_key(checked, ""))  # refuses lone surrogates before anything is decided
     if kind == "delete":
-        if expires_in is not None:
-            raise InvalidInput("expiresIn is not allowed on a delete")
+        for name, option in (
+            ("expiresIn", expires_in),
+            ("expiresAt", expires_at),
+            ("metadata", metadata),
+        ):
+            if option is not None:
+                raise InvalidInput(f"{name} is not allowed on a delete")
         return Mutation(kind, checked)
     operand: Any = None if value is msgspec.UNSET else value
     if kind in NUMERIC:
         operand = _integer(kind, value)
     elif kind in LISTS and not isinstance(value, list):
         raise InvalidInput(f"{kind} value must be an array")
-    return Mutation(kind, checked, operand, parse_expires_in(expires_in))
+    if expires_in is None and expires_at is None and metadata is None:
+        return Mutation(kind, checked, operand)
+    options = EntryOptions(parse_expires_in(expires_in), parse_expires_at(expires_at), metadata)
+    return Mutation(kind, checked, operand, options)
 
 
 def _parse_message(item: dict[str, Any]) -> NewMessage:
     if "value" not in item:
         raise InvalidInput("value is required: any JSON value, null included")
-    for name in ("key", "expiresIn", "expireIn"):
+    for name in ("key", "expiresIn", "expireIn", "expiresAt", "metadata"):
         if item.get(name) is not None:
             raise InvalidInput(f"{name} is not allowed on an enqueue")
     return NewMessage(new_id(), item["value"], parse_options(item))

@@ -25,10 +25,17 @@ from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
+from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.storage import changelog, reads
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import EntryPage, Row
-from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition, Selection
+from buntime_plugin_keyval.storage.selection import (
+    EVERYTHING,
+    PLAIN,
+    Condition,
+    Selection,
+    Shape,
+)
 from buntime_plugin_keyval.where import Where, compile_where, matches
 from buntime_plugin_keyval.writes import Committed
 
@@ -62,14 +69,19 @@ class Store:
         return reads.get(self.adapter, key, self.clock())
 
     @measured("get")
+    async def size(self, key: bytes) -> int | None:
+        """Bytes of value and versionstamp of a key, which are not read; None if it is missing."""
+        return await reads.size(self.adapter, key, self.clock())
+
+    @measured("get")
     async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
         """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
         return await reads.get_many(self.adapter, keys, self.clock(), fresh=fresh)
 
     @measured("get")
-    async def get_many_json(self, keys: Sequence[bytes]) -> dict[bytes, str]:
+    async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
         """Those of the keys that exist as JSON objects, read from one snapshot."""
-        return await reads.get_many_json(self.adapter, keys, self.clock())
+        return await reads.get_many_json(self.adapter, keys, self.clock(), shape)
 
     @measured("list")
     async def list_rows(
@@ -88,11 +100,17 @@ class Store:
 
     @measured("list")
     async def list_json(
-        self, keys: KeyRange, *, limit: int, reverse: bool = False, where: Where | None = None
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape = PLAIN,
     ) -> str:
         """The entries in a range as the inside of a JSON array."""
         now_ms = self.clock()
-        selection = Selection(keys, limit, reverse, self.condition(where, now_ms))
+        selection = Selection(keys, limit, reverse, self.condition(where, now_ms), shape)
         return await reads.list_json(self.adapter, selection, now_ms)
 
     @measured("paginate")
@@ -104,11 +122,12 @@ class Store:
         cursor: str | None = None,
         reverse: bool = False,
         where: Where | None = None,
+        shape: Shape = PLAIN,
     ) -> EntryPage:
         """The page of the entries in a range that starts at the cursor."""
         now_ms = self.clock()
         keys = continue_at(keys, cursor, reverse=reverse)
-        selection = Selection(keys, limit, reverse, self.condition(where, now_ms))
+        selection = Selection(keys, limit, reverse, self.condition(where, now_ms), shape)
         return await reads.page_json(self.adapter, selection, now_ms)
 
     @measured("count")
@@ -118,12 +137,14 @@ class Store:
         return await reads.count(self.adapter, keys, self.condition(where, now_ms), now_ms)
 
     @measured("set")
-    async def set(self, key: bytes, key_json: str, value: str, expires_in: int | None) -> str:
+    async def set(
+        self, key: bytes, key_json: str, value: str, options: EntryOptions = NO_OPTIONS
+    ) -> str:
         """Store a value; the new versionstamp."""
-        write = writes.set_value(key, key_json, value, expires_in)
+        write = writes.set_value(key, key_json, value, options)
         versionstamp = await self._committer.commit(write)
-        if expires_in is not None:
-            self._expiring(self.clock() + expires_in)
+        if options is not NO_OPTIONS:
+            self._announce_expiry([options])
         return versionstamp
 
     async def delete(
@@ -171,8 +192,7 @@ class Store:
         committed = await self._committer.commit(writes.commit(checks, mutations, also_read))
         if committed is not None:
             changed = [m for m in mutations if isinstance(m, Mutation)]
-            if lives := [m.expires_in for m in changed if m.expires_in is not None]:
-                self._expiring(self.clock() + min(lives))
+            self._announce_expiry([m.options for m in changed if m.options is not NO_OPTIONS])
             if len(changed) < len(mutations):
                 self._enqueued()
         return committed
@@ -231,6 +251,12 @@ class Store:
     async def close(self) -> None:
         """Let every accepted write finish. The adapter stays open: it is not ours."""
         await self._committer.close()
+
+    def _announce_expiry(self, written: Sequence[EntryOptions]) -> None:
+        now_ms = self.clock()
+        ends = [end for options in written if (end := options.expiry(now_ms)) is not None]
+        if ends:
+            self._expiring(min(ends))
 
     def condition(self, where: Where | None, now_ms: int) -> Condition:
         """A filter as SQL for this store's database."""

@@ -31,6 +31,19 @@ class Retention(NamedTuple):
     age_ms: int = 24 * 60 * 60 * 1000
 
 
+async def vacuum(store: Store, limit: int) -> tuple[int, bool]:
+    """Remove at most `limit` expired entries now; their number, and whether there are more."""
+    count = 0
+    while count < limit:
+        wanted = min(BATCH, limit - count)
+        removed = await store.expire(wanted)
+        count += removed
+        if removed < wanted:
+            return count, False
+    expires_at = await reads.next_expiry(store.adapter, fresh=True)
+    return count, expires_at is not None and expires_at <= store.clock()
+
+
 class Sweeper:
     """A background task; `start` and `stop` may each be called twice."""
 

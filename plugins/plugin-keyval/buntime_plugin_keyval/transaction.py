@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from buntime_database import DatabaseUnavailable
@@ -63,9 +64,19 @@ class KvTransaction:
         entries = [self._read[code] for code in encoded]
         return entries if many else entries[0]
 
-    def set(self, key: MutationKey, value: Any, *, expires_in: float | str | None = None) -> None:
-        """Store a value at the commit."""
-        self._buffer().set(key, value, expires_in=expires_in)
+    def set(
+        self,
+        key: MutationKey,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> None:
+        """Store a value at the commit; options as in `Kv.set`."""
+        self._buffer().set(
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+        )
 
     def delete(self, key: MutationKey) -> None:
         """Delete exactly this key at the commit."""

@@ -7,7 +7,6 @@ from typing import NamedTuple
 
 from buntime_database import ResultSet
 from buntime_keyval.wire import canonical_text, encode_key, key_to_json
-from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
 
 from buntime_plugin_keyval.decisions import Decision, View, Write
 from buntime_plugin_keyval.mutations import (
@@ -18,6 +17,7 @@ from buntime_plugin_keyval.mutations import (
     NewMessage,
     apply_mutation,
 )
+from buntime_plugin_keyval.options import EntryOptions
 from buntime_plugin_keyval.queue.effects import Enqueue
 from buntime_plugin_keyval.storage.effects import Effect, Expire, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
@@ -25,13 +25,13 @@ from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition
 
 
-def set_value(key: bytes, key_json: str, value: str, expires_in: int | None) -> Write[str]:
+def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> Write[str]:
     """Store a canonical value under a key; concludes with the versionstamp."""
 
     def decide(view: View) -> Decision[str]:
         versionstamp = view.versionstamp
-        expires_at = expiry(view.now_ms, expires_in)
-        return Decision((Put(key, key_json, value, expires_at),), lambda _: versionstamp)
+        put = Put(key, key_json, value, options.expiry(view.now_ms), options.metadata)
+        return Decision((put,), lambda _: versionstamp)
 
     return Write(decide)
 
@@ -118,12 +118,11 @@ def _mutate(mutation: Mutation, key: bytes, pending: Effect | None, view: View) 
         elif pending is None:
             current = view.get(key)
     value = apply_mutation(mutation, current.value if current else None, view.now_ms)
-    expires_at = expiry(view.now_ms, mutation.expires_in)
-    if expires_at is None and current is not None:
-        expires_at = current.expires_at  # a counter keeps the life that it was given
-    return Put(key, key_to_json(mutation.resolved_key(view.versionstamp)), value, expires_at)
-
-
-def expiry(now_ms: int, expires_in: int | None) -> int | None:
-    """When an entry that lives for `expires_in` milliseconds from now expires."""
-    return None if expires_in is None else min(now_ms + expires_in, MAX_TIMESTAMP_MS)
+    expires_at = mutation.options.expiry(view.now_ms)
+    metadata = mutation.options.metadata
+    if current is not None:  # a counter keeps the life and the metadata that it was given
+        expires_at = current.expires_at if expires_at is None else expires_at
+        metadata = current.metadata if metadata is None else metadata
+    key_json = key_to_json(mutation.resolved_key(view.versionstamp))
+    is_anew = isinstance(pending, Remove) or (isinstance(pending, Put) and pending.is_anew)
+    return Put(key, key_json, value, expires_at, metadata, is_anew)

@@ -23,6 +23,7 @@ ROUTES = {
     "/keys/batch": {"POST", *KEY_METHODS},
     "/keys/delete-batch": {"POST", *KEY_METHODS},
     "/atomic": {"POST"},
+    "/vacuum": {"POST"},
     "/transaction": {"POST"},
 }
 LONG = "x" * 1025

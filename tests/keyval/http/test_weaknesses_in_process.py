@@ -111,7 +111,7 @@ async def test_weakness_49_prefixes_of_bytes_match_by_value(kv: Kv) -> None:
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
 async def test_weakness_44_lists_walk_the_primary_key(kv: Kv, order: str) -> None:
     where = "json_extract(value, ?) = ?"
-    query = sql.LIST.format(order=order, where=where)
+    query = sql.LIST.format(told="versionstamp", order=order, where=where)
     explain = f"EXPLAIN QUERY PLAN {query}"
     rows = await kv.get_adapter().query(explain, (b"a", b"b", 0, "$.a", 1, 10))
     plan = " ".join(str(row[-1]) for row in rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from keyval.http.test_atomic_commits import *
 from keyval.http.test_deleting import *
+from keyval.http.test_details_over_http import *
 from keyval.http.test_expiry_over_http import *
 from keyval.http.test_filters_over_http import *
 from keyval.http.test_listing import *

@@ -11,6 +11,7 @@ from database.libsql.support import wipe
 from keyval.libsql.support import open_libsql_world
 from keyval.service.test_checks import *
 from keyval.service.test_deleting import *
+from keyval.service.test_details import *
 from keyval.service.test_expiry import *
 from keyval.service.test_mutations import *
 from keyval.service.test_reading import *

@@ -24,6 +24,7 @@ class Op(NamedTuple):
     key: Key
     operand: Any = None
     expires_in: int | None = None
+    metadata: Any = None
 
 
 @dataclass
@@ -32,6 +33,9 @@ class Item:
     value: Any
     versionstamp: str
     expires_at: int | None
+    metadata: Any
+    created_at: int
+    updated_at: int
 
 
 def ident(key: Sequence[Any]) -> Ident:
@@ -86,9 +90,20 @@ class Model:
         ]
         return items[::-1] if reverse else items
 
-    def put(self, key: Key, value: Any, versionstamp: str, expires_in: int | None) -> None:
+    def put(
+        self, key: Key, value: Any, versionstamp: str, expires_in: int | None, metadata: Any
+    ) -> None:
         expires_at = None if expires_in is None else self.now_ms + expires_in
-        self.items[ident(key)] = Item(key, value, versionstamp, expires_at)
+        self._store(key, value, versionstamp, expires_at, metadata)
+
+    def _store(
+        self, key: Key, value: Any, versionstamp: str, expires_at: int | None, metadata: Any
+    ) -> None:
+        before = self.get(key)
+        created_at = self.now_ms if before is None else before.created_at
+        self.items[ident(key)] = Item(
+            key, value, versionstamp, expires_at, metadata, created_at, self.now_ms
+        )
 
     def delete(self, keys: Iterable[Key], *, exact: bool, at_least: int | None = None) -> int:
         gone: set[Ident] = set()
@@ -126,12 +141,14 @@ class Model:
             return
         value = op.operand
         expires_at = None if op.expires_in is None else self.now_ms + op.expires_in
+        metadata = op.metadata
         if op.type != "set" and item is not None:
             value = self._combine(op, item.value)
             expires_at = item.expires_at if expires_at is None else expires_at
+            metadata = item.metadata if metadata is None else metadata
         elif op.type in ("sum", "max", "min"):
             value = _number(op.operand, exact=False)
-        self.items[ident(op.key)] = Item(op.key, value, versionstamp, expires_at)
+        self._store(op.key, value, versionstamp, expires_at, metadata)
 
     def _combine(self, op: Op, current: Any) -> Any:
         if op.type in ("append", "prepend"):

@@ -28,7 +28,7 @@ async def commits_of_two_halves(path: Path) -> float:
             if number % 2:
                 await under_way.wait()
             for turn in range(ROUNDS):
-                writing = store.set(b"\x02%d\0" % number, "[]", str(turn), None)
+                writing = store.set(b"\x02%d\0" % number, "[]", str(turn))
                 if not number % 2 and not turn:
                     asyncio.get_running_loop().call_later(0, under_way.set)
                 await writing

@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
-from buntime_keyval import BigInt, InvalidInput, KvEntry
+from buntime_keyval import BigInt, InvalidInput, KvDetails, KvEntry
 from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.storage.ranges import descendants
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
-from keyval.service.model import Key, Model, Op, Refused, ident
+from keyval.service.model import Item, Key, Model, Op, Refused, ident
 from keyval.service.world import FakeClock, World, exact, open_world
 
 PARTS: list[Any] = [
@@ -37,14 +37,20 @@ values = st.one_of(
     st.builds(lambda n: {"n": n}, st.integers(-3, 3)),
 )
 lives = st.none() | st.integers(1, 50)
+metadatas = st.none() | st.sampled_from([0, "m", [None]])
 limits = st.none() | st.integers(1, 8)
 at_leasts = st.none() | st.integers(-3, 3)
 ops = st.one_of(
-    st.builds(Op, st.just("set"), keys, values, lives),
-    st.builds(Op, st.just("delete"), keys, st.none(), st.none()),
-    st.builds(Op, st.sampled_from(["sum", "max", "min"]), keys, numbers, lives),
+    st.builds(Op, st.just("set"), keys, values, lives, metadatas),
+    st.builds(Op, st.just("delete"), keys, st.none(), st.none(), st.none()),
+    st.builds(Op, st.sampled_from(["sum", "max", "min"]), keys, numbers, lives, metadatas),
     st.builds(
-        Op, st.sampled_from(["append", "prepend"]), keys, st.lists(values, max_size=2), lives
+        Op,
+        st.sampled_from(["append", "prepend"]),
+        keys,
+        st.lists(values, max_size=2),
+        lives,
+        metadatas,
     ),
 )
 
@@ -62,7 +68,8 @@ class Commit:
             if op.type == "delete":
                 builder.delete(op.key)
             else:
-                getattr(builder, op.type)(op.key, op.operand, expires_in=op.expires_in)
+                add = getattr(builder, op.type)
+                add(op.key, op.operand, expires_in=op.expires_in, metadata=op.metadata)
         result = await builder.commit()
         assert result.ok is (result.versionstamp is not None)
         return result.versionstamp
@@ -109,10 +116,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.newest = versionstamp
         return versionstamp
 
-    @rule(key=keys, value=values, life=lives)
-    def put(self, key: Key, value: Any, life: int | None) -> None:
-        result = self.run(self.world.kv.set(key, value, expires_in=life))
-        self.model.put(key, _stored(value), self.stamped(result.versionstamp), life)
+    @rule(key=keys, value=values, life=lives, metadata=metadatas)
+    def put(self, key: Key, value: Any, life: int | None, metadata: Any) -> None:
+        setting = self.world.kv.set(key, value, expires_in=life, metadata=metadata)
+        stamp = self.stamped(self.run(setting).versionstamp)
+        self.model.put(key, _stored(value), stamp, life, metadata)
 
     @rule(doomed=st.lists(keys, min_size=1, max_size=3), exactly=st.booleans(), n=at_leasts)
     def remove(self, doomed: list[Key], exactly: bool, n: int | None) -> None:
@@ -148,7 +156,9 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(limit=st.integers(1, 3))
     def sweep(self, limit: int) -> None:
-        assert self.run(self.world.store.expire(limit)) <= limit
+        result = self.run(self.world.kv.vacuum(limit=limit))
+        assert result.count <= limit
+        assert result.count == limit or not result.has_more
 
     @rule()
     def reopen(self) -> None:
@@ -160,6 +170,27 @@ class StoreMachine(RuleBasedStateMachine):
         batch = self.run(self.world.kv.get(wanted))
         single = [self.run(self.world.kv.get(key)) for key in wanted]
         assert _told(batch) == _told(single) == [self._expected(key) for key in wanted]
+
+    @rule(wanted=st.lists(keys, min_size=1, max_size=5))
+    def read_details(self, wanted: list[Key]) -> None:
+        batch = self.run(self.world.kv.get_with_metadata(wanted))
+        assert _told(batch) == [self._expected(key) for key in wanted]
+        items = [self.model.get(key) for key in wanted]
+        assert [entry.details for entry in batch] == [item and _details(item) for item in items]
+        assert [self.run(self.world.kv.has(key)) for key in wanted] == [
+            item is not None for item in items
+        ]
+
+    @rule(prefix=prefixes, limit=limits, reverse=st.booleans(), n=at_leasts)
+    def walk_keys(self, prefix: Key, limit: int | None, reverse: bool, n: int | None) -> None:
+        listing = self.world.kv.list(
+            prefix, limit=limit, reverse=reverse, where=_where(n), details=True, values=False
+        )
+        entries = self.run(_collect(listing))
+        expected = self.model.select(prefix, None, None, n, reverse)[:limit]
+        assert [(ident(e.key), e.value, e.versionstamp, e.details) for e in entries] == [
+            (ident(item.key), None, item.versionstamp, _details(item)) for item in expected
+        ]
 
     def _expected(self, key: Key) -> Any:
         item = self.model.get(key)
@@ -233,12 +264,18 @@ class StoreMachine(RuleBasedStateMachine):
 
     @invariant()
     def tells_the_same(self) -> None:
-        entries = self.run(_collect(self.world.kv.list()))
-        assert _told(entries) == [self._expected(item.key) for item in self.model.live()]
+        entries = self.run(_collect(self.world.kv.list(details=True)))
+        items = self.model.live()
+        assert _told(entries) == [self._expected(item.key) for item in items]
+        assert [entry.details for entry in entries] == [_details(item) for item in items]
 
 
 def _where(n: int | None) -> dict[str, Any] | None:
     return None if n is None else {"n": {"$gte": n}}
+
+
+def _details(item: Item) -> KvDetails:
+    return KvDetails(item.metadata, item.created_at, item.updated_at, item.expires_at)
 
 
 def _stored(value: Any) -> Any:

@@ -12,6 +12,7 @@ from buntime_database import DatabaseError
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval.storage import schema
 from buntime_plugin_keyval.storage.schema import Migration, SchemaTooNew, load_migrations, migrate
+from keyval.service.upgrade import check_upgrade
 from keyval.service.world import FAST, NOW_MS, open_world
 
 STEP = Migration(
@@ -139,3 +140,9 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
             starter.kill()
             starter.wait()
     assert printed == [(f"{len(load_migrations())}\n" * FILES, "")] * 2
+
+
+async def test_a_store_of_version_4_gets_times(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await check_upgrade(lambda: open_world(tmp_path / "kv.db"), monkeypatch)

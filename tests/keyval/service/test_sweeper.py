@@ -11,6 +11,7 @@ import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval import sweeper as sweeper_module
+from buntime_plugin_keyval.options import EntryOptions
 from buntime_plugin_keyval.storage.schema import migrate
 from buntime_plugin_keyval.store import Store
 from buntime_plugin_keyval.sweeper import BATCH, Retention, Sweeper
@@ -101,7 +102,9 @@ async def test_what_another_process_wrote_is_found_after_the_interval(world: Wor
     async with sweeping(world.store, interval_ms=5):
         await asyncio.sleep(0.02)
         await world.adapter.execute(
-            "INSERT INTO kv_entries VALUES (x'020061', '[\"a\"]', '1', 'v', ?)", (world.clock(),)
+            "INSERT INTO kv_entries (key, key_json, value, versionstamp, expires_at) "
+            "VALUES (x'020061', '[\"a\"]', '1', 'v', ?)",
+            (world.clock(),),
         )
         await stored_is(world, 0)
 
@@ -139,7 +142,7 @@ async def test_it_survives_a_failing_database(
     adapter = Failing(str(tmp_path / "kv.db"), options=FAST)
     store = Store(adapter, logger=LOGGER, clock=clock)
     await migrate(adapter, clock())
-    await store.set(b"\x02a\x00", '["a"]', "1", 5)
+    await store.set(b"\x02a\x00", '["a"]', "1", EntryOptions(expires_in=5))
     clock.advance(5)
     adapter.failures = 3
     async with sweeping(store):

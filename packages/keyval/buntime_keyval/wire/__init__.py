@@ -1,6 +1,6 @@
 """The wire contract of KeyVal: everything that server and client must agree on, and no I/O."""
 
-from buntime_keyval.wire.durations import parse_duration, parse_expires_in
+from buntime_keyval.wire.durations import parse_duration, parse_expires_at, parse_expires_in
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.keys import (
     UUIDV7,
@@ -15,6 +15,7 @@ from buntime_keyval.wire.keys import (
     key_to_json,
     part_ends,
 )
+from buntime_keyval.wire.metadata import canonical_metadata, encode_metadata, parse_metadata
 from buntime_keyval.wire.numbers import BigInt, parse_integer
 from buntime_keyval.wire.paths import (
     format_key_path,
@@ -41,6 +42,7 @@ __all__ = [
     "KeyLike",
     "KeyPart",
     "Placeholder",
+    "canonical_metadata",
     "canonical_text",
     "canonical_value",
     "check_key",
@@ -49,15 +51,18 @@ __all__ = [
     "decode_key",
     "decode_value",
     "encode_key",
+    "encode_metadata",
     "encode_value",
     "format_key_path",
     "format_key_text",
     "key_to_json",
     "parse_duration",
+    "parse_expires_at",
     "parse_expires_in",
     "parse_integer",
     "parse_key_path",
     "parse_key_text",
+    "parse_metadata",
     "part_ends",
     "untag",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import sys
+from datetime import datetime
 
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.errors import InvalidInput
@@ -25,6 +26,7 @@ _UNITS = {
 }
 _MILLISECONDS = {name: factor for factor, names in _UNITS.items() for name in names}
 _DURATION = re.compile(r"(-?(?:\d+)?\.?\d+) *([a-z]*)", re.ASCII | re.IGNORECASE)
+_MOMENT = re.compile(r"[0-9]{1,17}", re.ASCII)
 _MAX_TEXT = 100
 _LONGEST = sys.float_info.max
 
@@ -67,3 +69,26 @@ def parse_expires_in(value: object) -> int | None:
     if milliseconds <= 0:
         raise InvalidInput(f"expiresIn must be a positive number (milliseconds), received {value}")
     return math.ceil(min(milliseconds, MAX_TIMESTAMP_MS))
+
+
+def parse_expires_at(value: object) -> int | None:
+    """Epoch milliseconds at which an entry expires, rounded up; None for an absent option.
+
+    A number, its decimal text, or an aware `datetime`. A moment that is past is allowed: what is
+    stored with it is gone at once. Raises `InvalidInput` for anything else.
+    """
+    if value is None:
+        return None
+    moment: object = value
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        moment = value.timestamp() * 1000
+    elif isinstance(value, str) and _MOMENT.fullmatch(value):
+        moment = float(value)
+    if (
+        isinstance(moment, (int, float))
+        and not isinstance(moment, bool)
+        and 0 < moment <= _LONGEST  # NaN is not
+    ):
+        return math.ceil(min(moment, MAX_TIMESTAMP_MS))
+    shown = repr(value) if isinstance(value, datetime) else describe(value)
+    raise InvalidInput(f"expiresAt must be a time in epoch milliseconds, received {shown}")

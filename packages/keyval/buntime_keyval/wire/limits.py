@@ -24,5 +24,8 @@ MAX_VALUE_DEPTH = 256
 MAX_VALUE_BYTES = 10 * 1024 * 1024
 """Size of one value as canonical JSON."""
 
+MAX_METADATA_BYTES = 16 * 1024
+"""Size of the metadata of one entry as canonical JSON."""
+
 MAX_TIMESTAMP_MS = MAX_SAFE_INTEGER
 """Latest expiry that is stored; a longer life is as good as none."""

@@ -9,12 +9,16 @@ JSON = "application/json"
 
 
 class Answer(NamedTuple):
-    """A complete answer; `allow` names the methods of a path that was called with another."""
+    """A complete answer; `allow` names the methods of a path that was called with another.
+
+    `length` is that of a body which was not made, since nobody gets it: the answer to a `HEAD`.
+    """
 
     status: int
     body: str
     content_type: str = JSON
     allow: str = ""
+    length: int | None = None
 
 
 Frames = AsyncGenerator[bytes, None]

@@ -41,7 +41,7 @@ class KeyValApp:
         body = answer.body.encode()
         headers = [
             (b"content-type", answer.content_type.encode()),
-            (b"content-length", b"%d" % len(body)),
+            (b"content-length", b"%d" % (answer.length or len(body))),
         ]
         if answer.allow:
             headers.append((b"allow", answer.allow.encode()))

@@ -18,7 +18,7 @@ async def commit_atomic(service: KeyValService, request: Request) -> str:
     """`POST /atomic`"""
     body = await request.json_object()
     checks = parse_checks(body.get("checks"))
-    mutations = parse_mutations(body.get("mutations"))
+    mutations = parse_mutations(body.get("mutations"), service.store.clock())
     committed = await service.store.commit(checks, mutations)
     return commit_json(None if committed is None else committed.versionstamp)
 
@@ -32,7 +32,7 @@ async def commit_transaction(service: KeyValService, request: Request) -> str:
     body = await request.json_object()
     reads = [] if body.get("reads") in (None, []) else check_keys(body["reads"])
     checks = parse_checks(body.get("checks"))
-    mutations = parse_mutations(body.get("mutations"))
+    mutations = parse_mutations(body.get("mutations"), service.store.clock())
     encoded = [encode_key(key) for key in reads]
     if not checks and not mutations:
         return _committed_json("null", reads, encoded, await service.store.get_many(encoded))

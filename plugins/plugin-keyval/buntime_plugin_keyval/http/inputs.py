@@ -104,10 +104,10 @@ def parse_filter(raw: object) -> Where | None:
         raise InvalidInput(str(error)) from None
 
 
-def parse_flag(name: str, raw: object) -> bool:
-    """A boolean of a JSON body, false if absent. Raises `InvalidInput`."""
+def parse_flag(name: str, raw: object, *, default: bool = False) -> bool:
+    """A boolean of a JSON body. Raises `InvalidInput`."""
     if raw is None:
-        return False
+        return default
     if not isinstance(raw, bool):
         raise InvalidInput(f"{name} must be a boolean, received {describe(raw)}")
     return raw

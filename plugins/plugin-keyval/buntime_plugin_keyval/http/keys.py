@@ -9,26 +9,42 @@ from buntime_keyval.wire import (
     check_keys,
     encode_key,
     key_to_json,
-    parse_expires_in,
     parse_key_path,
 )
 
+from buntime_plugin_keyval.entries import shaped_json
 from buntime_plugin_keyval.errors import KeyNotFound
 from buntime_plugin_keyval.http import inputs
+from buntime_plugin_keyval.http.answers import Answer
 from buntime_plugin_keyval.http.request import Request
+from buntime_plugin_keyval.http.shapes import body_shape, query_options, query_shape
 from buntime_plugin_keyval.service import KeyValService
-from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
+from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.reads import EntryPage
+from buntime_plugin_keyval.storage.selection import PLAIN
 from buntime_plugin_keyval.store import make_cursor
+from buntime_plugin_keyval.sweeper import vacuum
 from buntime_plugin_keyval.where import Where
 
 KEYS_PATH = b"/keys/"
 
 
-async def get_key(service: KeyValService, request: Request) -> str:
-    """`GET /keys/<path>`"""
+async def get_key(service: KeyValService, request: Request) -> str | Answer:
+    """`GET /keys/<path>`; for a `HEAD` the value is not read."""
     key = _path_key(request)
-    found = await service.store.get(encode_key(key))
+    encoded = encode_key(key)
+    shape = query_shape(request)
+    if shape != PLAIN:
+        entries = await service.store.get_many_json([encoded], shape)
+        if not entries:
+            raise KeyNotFound
+        return entries[encoded]
+    if request.scope["method"] == "HEAD":
+        size = await service.store.size(encoded)
+        if size is None:
+            raise KeyNotFound
+        return Answer(200, "", length=size + len(entry_json(key_to_json(key), "", "").encode()))
+    found = await service.store.get(encoded)
     if found is None:
         raise KeyNotFound
     return entry_json(key_to_json(key), *found)
@@ -37,9 +53,9 @@ async def get_key(service: KeyValService, request: Request) -> str:
 async def put_key(service: KeyValService, request: Request) -> str:
     """`PUT /keys/<path>`: the body is the value."""
     key = _path_key(request)
-    expires_in = parse_expires_in(request.query("expiresIn", "expireIn"))
+    options = query_options(request, service.store.clock)
     value = canonical_value(await request.body(), service.store.clock())
-    versionstamp = await service.store.set(encode_key(key), key_to_json(key), value, expires_in)
+    versionstamp = await service.store.set(encode_key(key), key_to_json(key), value, options)
     return commit_json(versionstamp)
 
 
@@ -65,6 +81,7 @@ async def list_keys(service: KeyValService, request: Request) -> str:
         inputs.parse_selection(_query_selection(request)),
         limit=inputs.parse_limit(request.query("limit")),
         reverse=request.query("reverse") == "true",
+        shape=query_shape(request),
     )
     return f"[{entries}]"
 
@@ -77,6 +94,7 @@ async def list_keys_by_body(service: KeyValService, request: Request) -> str:
         limit=inputs.parse_limit(body.get("limit")),
         reverse=inputs.parse_flag("reverse", body.get("reverse")),
         where=inputs.parse_filter(body.get("where")),
+        shape=body_shape(body),
     )
     return f"[{entries}]"
 
@@ -101,6 +119,7 @@ async def paginate_keys(service: KeyValService, request: Request) -> str:
         limit=inputs.parse_limit(request.query("limit")),
         cursor=request.query("cursor"),
         reverse=request.query("reverse") == "true",
+        shape=query_shape(request),
     )
     return page_json(page)
 
@@ -114,20 +133,19 @@ async def paginate_keys_by_body(service: KeyValService, request: Request) -> str
         cursor=inputs.parse_text("cursor", body.get("cursor")),
         reverse=inputs.parse_flag("reverse", body.get("reverse")),
         where=inputs.parse_filter(body.get("where")),
+        shape=body_shape(body),
     )
     return page_json(page)
 
 
 async def get_batch(service: KeyValService, request: Request) -> str:
     """`POST /keys/batch`: entries in the order of the request, missing ones null."""
-    keys = check_keys((await request.json_object()).get("keys"))
+    body = await request.json_object()
+    keys = check_keys(body.get("keys"))
+    shape = body_shape(body)
     encoded = [encode_key(key) for key in keys]
-    found = await service.store.get_many_json(encoded)
-    entries = [
-        found.get(code) or missing_json(key_to_json(key))
-        for key, code in zip(keys, encoded, strict=True)
-    ]
-    return f"[{','.join(entries)}]"
+    found = await service.store.get_many_json(encoded, shape)
+    return f"[{','.join(shaped_json(keys, encoded, found, shape))}]"
 
 
 async def delete_batch(service: KeyValService, request: Request) -> str:
@@ -137,6 +155,14 @@ async def delete_batch(service: KeyValService, request: Request) -> str:
     exact = inputs.parse_flag("exact", body.get("exact"))
     where = inputs.parse_filter(body.get("where"))
     return deleted_json(await service.store.delete(keys, exact=exact, where=where))
+
+
+async def vacuum_expired(service: KeyValService, request: Request) -> str:
+    """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
+    content = await request.body()
+    body = inputs.parse_object(content) if content else {}
+    count, has_more = await vacuum(service.store, inputs.parse_limit(body.get("limit")))
+    return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
 
 
 def _path_key(request: Request) -> Key:

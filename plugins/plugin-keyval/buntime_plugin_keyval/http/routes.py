@@ -26,6 +26,7 @@ FIXED: Mapping[bytes, Methods] = {
     b"/keys/paginate": {"GET": keys.paginate_keys, "POST": keys.paginate_keys_by_body},
     b"/keys/batch": {"POST": keys.get_batch},
     b"/keys/delete-batch": {"POST": keys.delete_batch},
+    b"/vacuum": {"POST": keys.vacuum_expired},
     b"/atomic": {"POST": atomic.commit_atomic},
     b"/transaction": {"POST": atomic.commit_transaction},
     b"/queue/enqueue": {"POST": queue.enqueue},

@@ -25,19 +25,23 @@ class Effect(Protocol):
 
 
 class Put(NamedTuple):
-    """Store an entry under a key, replacing value and expiry."""
+    """Store an entry under a key, replacing value, expiry and metadata."""
 
     key: bytes
     key_json: str
     value: str
     expires_at: int | None = None
+    metadata: str | None = None
+    is_anew: bool = False
+    """Whether the same commit deleted the key before."""
 
     def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
         """See `Effect`."""
-        entry = (self.key, self.key_json, self.value, versionstamp, self.expires_at)
+        key, key_json, value, expires_at, metadata, is_anew = self
+        entry = (key, key_json, value, versionstamp, expires_at, metadata, now_ms)  # ?1 to ?7
         return (
-            Statement(sql.LOG_PUT, (self.key, versionstamp, now_ms)),
-            Statement(sql.PUT, entry),
+            Statement(sql.LOG_PUT, (key, versionstamp, now_ms)),
+            Statement(sql.PUT_ANEW if is_anew else sql.PUT, entry),
         )
 
 

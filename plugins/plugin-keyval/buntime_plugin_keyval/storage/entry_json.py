@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from buntime_plugin_keyval.storage.selection import PLAIN, Shape
+
+_NO_DETAILS = ',"metadata":null,"createdAt":null,"updatedAt":null,"expiresAt":null'
+
 
 def entry_json(key: str, value: str, versionstamp: str) -> str:
     """An existing entry; `key` and `value` are JSON texts."""
     return f'{{"key":{key},"value":{value},"versionstamp":"{versionstamp}"}}'
 
 
-def missing_json(key: str) -> str:
+def missing_json(key: str, shape: Shape = PLAIN) -> str:
     """The entry of a key that does not exist."""
-    return f'{{"key":{key},"value":null,"versionstamp":null}}'
+    value = ',"value":null' if shape.values else ""
+    details = _NO_DETAILS if shape.details else ""
+    return f'{{"key":{key}{value},"versionstamp":null{details}}}'

@@ -9,24 +9,29 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import Adapter, Value
-from buntime_keyval.wire import decode_key, key_to_json
 
 from buntime_plugin_keyval.storage import statements as sql
-from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.rechecked import matching_rows
-from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition, Selection
+from buntime_plugin_keyval.storage.selection import (
+    EVERYTHING,
+    POINT_LIMIT,
+    Condition,
+    Selection,
+    Shape,
+)
 
 VARIABLE_LIMIT = 1024
 """Keys that one statement takes as variables; engines stop somewhere above 32,000."""
 
 
 class Row(NamedTuple):
-    """A live entry: canonical JSON text, versionstamp, expiry in epoch milliseconds."""
+    """A live entry: canonical JSON text, versionstamp, expiry in epoch milliseconds, metadata."""
 
     value: str
     versionstamp: str
     expires_at: int | None
+    metadata: str | None
 
 
 class EntryPage(NamedTuple):
@@ -43,6 +48,12 @@ async def get(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str, str] | No
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 
+async def size(adapter: Adapter, key: bytes, now_ms: int) -> int | None:
+    """Bytes of value and versionstamp of a live key, which are not read; None if it is missing."""
+    rows = await adapter.query(sql.SIZE, (key, now_ms), point=True)
+    return rows[0][0] if rows else None  # type: ignore[return-value] # a sum of lengths
+
+
 async def get_many(
     adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
 ) -> dict[bytes, Row]:
@@ -51,9 +62,11 @@ async def get_many(
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as the schema says
 
 
-async def get_many_json(adapter: Adapter, keys: Iterable[bytes], now_ms: int) -> dict[bytes, str]:
+async def get_many_json(
+    adapter: Adapter, keys: Iterable[bytes], now_ms: int, shape: Shape
+) -> dict[bytes, str]:
     """The live ones of the keys as JSON objects."""
-    rows = await _rows_of(adapter, sql.GET_MANY_JSON, keys, now_ms)
+    rows = await _rows_of(adapter, sql.GET_MANY_JSON[shape], keys, now_ms)
     return dict(rows)  # type: ignore[arg-type] # pairs of a BLOB and a text
 
 
@@ -83,9 +96,12 @@ async def list_rows(
     adapter: Adapter, selection: Selection, now_ms: int, *, fresh: bool = False
 ) -> list[tuple[bytes, str, str]]:
     """Key, value and versionstamp of the selected entries; `fresh` for what a decision rests on."""
+    told = "versionstamp"
     if selection.condition.recheck is not None:
-        return [row async for row in matching_rows(adapter, selection, now_ms, fresh=fresh)]
-    statement = sql.LIST.format(order=selection.order, where=selection.condition.sql)
+        return [
+            row async for row in matching_rows(adapter, selection, now_ms, told=told, fresh=fresh)
+        ]
+    statement = sql.LIST.format(told=told, order=selection.order, where=selection.condition.sql)
     args = selection.args(now_ms)
     # Columns are what the schema says.
     return await adapter.query(statement, args, point=selection.is_bounded(), fresh=fresh)  # type: ignore[return-value]
@@ -93,10 +109,12 @@ async def list_rows(
 
 async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
     """The selected entries as the inside of a JSON array."""
+    entry = sql.ENTRY_JSON[selection.shape]
     if selection.condition.recheck is not None:
-        return _join(await list_rows(adapter, selection, now_ms))
+        rows = matching_rows(adapter, selection, now_ms, told=entry)
+        return ",".join([text async for _, _, text in rows])
     statement = sql.LIST_JSON.format(
-        entry=sql.ENTRY_JSON, order=selection.order, where=selection.condition.sql
+        entry=entry, order=selection.order, where=selection.condition.sql
     )
     ((entries,),) = await adapter.query(
         statement, selection.args(now_ms), point=selection.is_bounded()
@@ -106,31 +124,34 @@ async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
 
 async def page_json(adapter: Adapter, selection: Selection, now_ms: int) -> EntryPage:
     """A page of the selected entries."""
+    entry = sql.ENTRY_JSON[selection.shape]
     if selection.condition.recheck is not None:
         one_more = selection._replace(limit=selection.limit + 1)
-        rows = await list_rows(adapter, one_more, now_ms)
+        rows = [row async for row in matching_rows(adapter, one_more, now_ms, told=entry)]
         page = rows[: selection.limit]
         has_more = len(rows) > selection.limit
-        return EntryPage(_join(page), page[-1][0] if has_more else None, has_more)
+        entries = ",".join([text for _, _, text in page])
+        return EntryPage(entries, page[-1][0] if has_more else None, has_more)
     statement = sql.PAGE_JSON.format(
-        entry=sql.ENTRY_JSON,
+        entry=entry,
         order=selection.order,
         where=selection.condition.sql,
         last="min" if selection.reverse else "max",
     )
     point = selection.is_bounded()
-    ((entries, last, count),) = await adapter.query(statement, selection.args(now_ms), point=point)
+    ((text, last, count),) = await adapter.query(statement, selection.args(now_ms), point=point)
     if not isinstance(last, bytes) or count != selection.limit:
-        return EntryPage(entries, None, has_more=False)  # type: ignore[arg-type] # text
+        return EntryPage(str(text), None, has_more=False)
     has_more = await _any(adapter, selection.behind(last), now_ms)
-    return EntryPage(entries, last, has_more)  # type: ignore[arg-type] # text
+    return EntryPage(str(text), last, has_more)
 
 
 async def count(adapter: Adapter, keys: KeyRange, condition: Condition, now_ms: int) -> int:
     """Number of live entries in the range that meet the condition."""
     if condition.recheck is not None:
         selection = Selection(keys, sys.maxsize, condition=condition)
-        return len([1 async for _ in matching_rows(adapter, selection, now_ms)])
+        rows = matching_rows(adapter, selection, now_ms, told="versionstamp")
+        return len([1 async for _ in rows])
     if condition is EVERYTHING:
         ((number,),) = await adapter.query(sql.COUNT_ALL, (*keys, now_ms, *keys))
     else:
@@ -139,9 +160,9 @@ async def count(adapter: Adapter, keys: KeyRange, condition: Condition, now_ms: 
     return number  # type: ignore[return-value] # count(*)
 
 
-async def next_expiry(adapter: Adapter) -> int | None:
+async def next_expiry(adapter: Adapter, *, fresh: bool = False) -> int | None:
     """When the first of all entries expires, in epoch milliseconds; it may be in the past."""
-    ((expires_at,),) = await adapter.query(sql.NEXT_EXPIRY, point=True)
+    ((expires_at,),) = await adapter.query(sql.NEXT_EXPIRY, point=True, fresh=fresh)
     return expires_at  # type: ignore[return-value] # an integer or NULL
 
 
@@ -156,7 +177,3 @@ async def _any(adapter: Adapter, selection: Selection, now_ms: int) -> bool:
     args = (*selection.keys, now_ms, *selection.condition.args)
     ((found,),) = await adapter.query(statement, args, point=selection.is_bounded())
     return bool(found)
-
-
-def _join(rows: Iterable[tuple[bytes, str, str]]) -> str:
-    return ",".join(entry_json(key_to_json(decode_key(key)), *rest) for key, *rest in rows)

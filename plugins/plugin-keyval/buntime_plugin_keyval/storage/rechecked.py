@@ -18,18 +18,18 @@ PAGE = 1000
 
 
 async def matching_rows(
-    adapter: Adapter, selection: Selection, now_ms: int, *, fresh: bool = False
+    adapter: Adapter, selection: Selection, now_ms: int, *, told: str, fresh: bool = False
 ) -> AsyncIterator[tuple[bytes, str, str]]:
-    """Key, value and versionstamp of the entries that really match, up to the limit."""
+    """Key, value and what `told` says of the entries that really match, up to the limit."""
     recheck = selection.condition.recheck
-    statement = sql.LIST.format(order=selection.order, where=selection.condition.sql)
+    statement = sql.LIST.format(told=told, order=selection.order, where=selection.condition.sql)
     rest = selection._replace(limit=PAGE)
     left = selection.limit
     while True:
         rows = await adapter.query(statement, rest.args(now_ms), fresh=fresh)
-        for key, value, versionstamp in rows:
-            if recheck is None or recheck(str(value)):
-                yield key, value, versionstamp  # type: ignore[misc] # as the schema says
+        for row in rows:
+            if recheck is None or recheck(str(row[1])):
+                yield row  # type: ignore[misc] # as the schema says
                 left -= 1
                 if left == 0:
                     return

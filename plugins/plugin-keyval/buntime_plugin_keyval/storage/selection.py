@@ -13,6 +13,17 @@ POINT_LIMIT = 128
 """Rows that a read may touch and still count as bounded, so run on the event loop."""
 
 
+class Shape(NamedTuple):
+    """What of an entry is told beside its key and its versionstamp."""
+
+    values: bool = True
+    details: bool = False
+    """Metadata, and the times of creation, last write and expiry."""
+
+
+PLAIN = Shape()
+
+
 class Condition(NamedTuple):
     """A compiled filter: SQL with its arguments."""
 
@@ -26,12 +37,13 @@ EVERYTHING = Condition()
 
 
 class Selection(NamedTuple):
-    """Which entries to read, and in which order."""
+    """Which entries to read, in which order, and what of them."""
 
     keys: KeyRange
     limit: int
     reverse: bool = False
     condition: Condition = EVERYTHING
+    shape: Shape = PLAIN
 
     @property
     def order(self) -> Literal["ASC", "DESC"]:
