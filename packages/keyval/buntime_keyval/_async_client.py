@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Literal, TypeVar, overload
 
 import httpx2
@@ -12,7 +13,7 @@ from buntime_keyval._calls import queue as queue_calls
 from buntime_keyval._calls import search as search_calls
 from buntime_keyval._calls.atomic import AtomicBuilder
 from buntime_keyval._calls.search import Tokenizer
-from buntime_keyval._entries import is_many
+from buntime_keyval._entries import Shape, is_many
 from buntime_keyval._follow import ErrorHandler
 from buntime_keyval._http import Settings
 from buntime_keyval._letters import AsyncDeadLetters
@@ -30,11 +31,12 @@ from buntime_keyval._results import (
     QueueStats,
     SearchIndex,
     TransactionResult,
+    VacuumResult,
 )
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval._session import AsyncSession
 from buntime_keyval._stores import AsyncStore, make_scope, sweep_async
-from buntime_keyval._sweep import Sweep
+from buntime_keyval._sweep import Sweep, Vacuum
 from buntime_keyval._transaction import (
     AsyncAttempt,
     AsyncTransaction,
@@ -143,11 +145,42 @@ class AsyncKv:
             return await self._session.send(calls.get_many(key))
         return await self._session.send(calls.get(key))
 
+    @overload
+    async def get_with_metadata(  # type: ignore[overload-overlap] # as above
+        self, key: KeyLike
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
+    async def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
+        """The same, with the `details` of what exists: its metadata and its times."""
+        shape = Shape(details=True)
+        if is_many(key):
+            if not key:
+                return []
+            return await self._session.send(calls.get_many(key, shape))
+        return await self._session.send(calls.get(key, shape))
+
+    async def has(self, key: KeyLike) -> bool:
+        """Whether a key exists, whatever its value, which is not sent."""
+        return await self._session.send(calls.has(key))
+
     async def set(
-        self, key: KeyLike, value: Any, *, expires_in: float | str | None = None
+        self,
+        key: KeyLike,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> CommitResult:
-        """Store a value; without `expires_in` for ever."""
-        return await self._session.send(calls.set_value(key, value, expires_in))
+        """Store a value, in the place of the one that is there with its life and its metadata.
+
+        `expires_in` is a duration and wins over `expires_at`, epoch milliseconds or an aware
+        datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
+        16 KiB of JSON.
+        """
+        call = calls.set_value(key, value, expires_in, expires_at, metadata)
+        return await self._session.send(call)
 
     async def delete(
         self,
@@ -179,11 +212,14 @@ class AsyncKv:
         reverse: bool = False,
         where: Where | None = None,
         page_size: int = MAX_LIMIT,
+        details: bool = False,
+        values: bool = True,
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
-        is when it is fetched.
+        is when it is fetched. With `details` they have their metadata and times, without `values`
+        None for a value, which is not sent.
         """
         pager = Pager(
             prefix,
@@ -193,6 +229,7 @@ class AsyncKv:
             reverse=reverse,
             where=where,
             page_size=page_size,
+            shape=Shape(values, details),
         )
         while (call := pager.next_call()) is not None:
             for entry in pager.take(await self._session.send(call)):
@@ -210,10 +247,28 @@ class AsyncKv:
         limit: int = DEFAULT_LIMIT,
         reverse: bool = False,
         where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> KvPage[Any]:
-        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before."""
-        call = calls.paginate(prefix, cursor=cursor, limit=limit, reverse=reverse, where=where)
+        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
+
+        `details` and `values` are as in `list`.
+        """
+        shape = Shape(values, details)
+        call = calls.paginate(
+            prefix, cursor=cursor, limit=limit, reverse=reverse, where=where, shape=shape
+        )
         return await self._session.send(call)
+
+    async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
+        """Remove what has expired now, all of it or at most `limit` entries.
+
+        That happens by itself too; it is for who wants the room, or the events, at once.
+        """
+        plan = Vacuum(limit)
+        while (call := plan.next_call()) is not None:
+            plan.take(await self._session.send(call))
+        return plan.result
 
     def now(self) -> Now:
         """The time at the server, for filters and values; `.add("1h")`, `.sub("1h")` shift it."""
@@ -257,11 +312,16 @@ class AsyncKv:
 
     @overload
     def store(
-        self, prefix: KeyLike, type: type[T], *, expires_in: float | str | None = None
+        self,
+        prefix: KeyLike,
+        type: type[T],
+        *,
+        expires_in: float | str | None = None,
+        metadata: Any = None,
     ) -> AsyncStore[T]: ...
     @overload
     def store(
-        self, prefix: KeyLike, *, expires_in: float | str | None = None
+        self, prefix: KeyLike, *, expires_in: float | str | None = None, metadata: Any = None
     ) -> AsyncStore[Any]: ...
     def store(
         self,
@@ -269,13 +329,14 @@ class AsyncKv:
         type: type[T] | None = None,
         *,
         expires_in: float | str | None = None,
+        metadata: Any = None,
     ) -> AsyncStore[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
-        validates. `expires_in` is the lifetime of what is set without one.
+        validates. `expires_in` and `metadata` are for what is set without them.
         """
-        return AsyncStore(self._session, make_scope(prefix, type, expires_in))
+        return AsyncStore(self._session, make_scope(prefix, type, expires_in, metadata))
 
     async def create_index(
         self, prefix: KeyLike, *, fields: Sequence[str], tokenize: Tokenizer = "unicode61"

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, TypeGuard
+from datetime import datetime
+from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
-from buntime_keyval._results import KvEntry
+from buntime_keyval._results import KvDetails, KvEntry
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -15,12 +16,29 @@ from buntime_keyval.wire import (
     KeyPart,
     Placeholder,
     check_key,
+    encode_metadata,
     encode_value,
     key_to_json,
+    parse_expires_at,
+    parse_expires_in,
     untag,
 )
 
 _TAG = b'"__type"'
+
+
+class Shape(NamedTuple):
+    """What a request asks of entries beside key and versionstamp."""
+
+    values: bool = True
+    details: bool = False
+
+    def members(self) -> dict[str, bool | None]:
+        """As members of a body or a query; None where nothing has to be said."""
+        return {"values": None if self.values else False, "details": self.details or None}
+
+
+PLAIN = Shape()
 
 
 class _WireEntry(msgspec.Struct):
@@ -29,6 +47,20 @@ class _WireEntry(msgspec.Struct):
     versionstamp: str | None
 
 
+class _WireShaped(msgspec.Struct, rename="camel"):
+    """An entry that may have no value, and may have details."""
+
+    key: tuple[Any, ...]
+    versionstamp: str | None
+    value: Any = None
+    metadata: Any = None
+    created_at: int | None = None
+    updated_at: int | None = None
+    expires_at: int | None = None
+
+
+_decode_shaped = msgspec.json.Decoder(_WireShaped).decode
+_decode_all_shaped = msgspec.json.Decoder(list[_WireShaped]).decode
 _decode_entry = msgspec.json.Decoder(_WireEntry).decode
 _decode_entries = msgspec.json.Decoder(list[_WireEntry]).decode
 _decode_any = msgspec.json.Decoder().decode
@@ -59,6 +91,20 @@ def value_json(value: Any) -> bytes:
     return encode_value(value, None).encode()
 
 
+def write_options(
+    expires_in: float | str | None, expires_at: float | datetime | None, metadata: Any
+) -> dict[str, msgspec.Raw]:
+    """What goes with a value, as members of a mutation. Raises `InvalidInput`."""
+    texts = {
+        "expiresIn": parse_expires_in(expires_in),
+        "expiresAt": parse_expires_at(expires_at),
+        "metadata": encode_metadata(metadata, None),
+    }
+    return {
+        name: msgspec.Raw(str(text).encode()) for name, text in texts.items() if text is not None
+    }
+
+
 def encoded(text: str) -> bytes:
     """UTF-8. Raises `InvalidInput` for lone surrogates."""
     try:
@@ -73,17 +119,29 @@ def read_value(content: bytes) -> Any:
     return untag(value) if _TAG in content else value
 
 
-def read_entry(content: bytes) -> KvEntry[Any]:
+def read_entry(content: bytes, shape: Shape = PLAIN) -> KvEntry[Any]:
     """An entry of its JSON."""
+    if shape != PLAIN:
+        return _shaped(_decode_shaped(content))
     raw = _decode_entry(content)
     if _TAG in content:
         return KvEntry(check_key(raw.key), untag(raw.value), raw.versionstamp)
     return KvEntry(raw.key, raw.value, raw.versionstamp)
 
 
-def read_entries(content: bytes) -> list[KvEntry[Any]]:
+def read_entries(content: bytes, shape: Shape = PLAIN) -> list[KvEntry[Any]]:
     """Entries of a JSON array."""
+    if shape != PLAIN:
+        return [_shaped(raw) for raw in _decode_all_shaped(content)]
     raw = _decode_entries(content)
     if _TAG in content:
         return [KvEntry(check_key(it.key), untag(it.value), it.versionstamp) for it in raw]
     return [KvEntry(it.key, it.value, it.versionstamp) for it in raw]
+
+
+def _shaped(raw: _WireShaped) -> KvEntry[Any]:
+    details = None
+    if raw.created_at is not None and raw.updated_at is not None:
+        metadata = untag(raw.metadata)
+        details = KvDetails(metadata, raw.created_at, raw.updated_at, raw.expires_at)
+    return KvEntry(check_key(raw.key), untag(raw.value), raw.versionstamp, details)

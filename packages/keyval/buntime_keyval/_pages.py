@@ -6,6 +6,7 @@ from typing import Any
 
 from buntime_keyval._calls.keys import Entry, checked_limit, list_range, raw_where
 from buntime_keyval._core import Call
+from buntime_keyval._entries import PLAIN, Shape
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.limits import MAX_LIMIT
@@ -29,6 +30,7 @@ class Pager:
         reverse: bool = False,
         where: Where | None = None,
         page_size: int = MAX_LIMIT,
+        shape: Shape = PLAIN,
     ) -> None:
         self._prefix = checked_prefix(prefix)
         self._start = _bound(start)
@@ -37,6 +39,7 @@ class Pager:
         self._reverse = reverse
         self._where = raw_where(where)
         self._page_size = min(checked_limit(page_size), MAX_LIMIT)
+        self._shape = shape
         self._last: Key | None = None
         self._asked = 0
         self._done = False
@@ -57,6 +60,7 @@ class Pager:
             limit=size,
             reverse=self._reverse,
             where=self._where,
+            shape=self._shape,
         )
 
     def take(self, page: list[Entry]) -> list[Entry]:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
+from datetime import datetime
 from typing import Any, Generic, TypeVar, overload
 
 from buntime_keyval._calls import keys as calls
+from buntime_keyval._entries import Shape
 from buntime_keyval._pages import Pager
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage
 from buntime_keyval._session import AsyncSession, Session
@@ -44,12 +46,20 @@ class AsyncStore(Generic[T]):
     @overload
     def with_prefix(self, prefix: StoreKey, type: type[U]) -> AsyncStore[U]: ...
     def with_prefix(self, prefix: StoreKey, type: Any = None) -> AsyncStore[Any]:
-        """The store below a longer prefix, of the same type or another one."""
+        """The store below a longer prefix, of the same type or another one.
+
+        It has the lifetime and the metadata of this one.
+        """
         return AsyncStore(self._session, self._scope.below(prefix, type))
 
     async def get(self, key: StoreKey) -> KvEntry[T]:
         """One entry; value and versionstamp are None where the key does not exist."""
         return self._scope.typed(await self._session.send(calls.get(self._scope.absolute(key))))
+
+    async def get_with_metadata(self, key: StoreKey) -> KvEntry[T]:
+        """The same, with the `details` of what exists: its metadata and its times."""
+        call = calls.get(self._scope.absolute(key), Shape(details=True))
+        return self._scope.typed(await self._session.send(call))
 
     async def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
@@ -60,14 +70,19 @@ class AsyncStore(Generic[T]):
 
     async def has(self, key: StoreKey) -> bool:
         """Whether the key exists, whatever its value."""
-        return (await self._session.send(calls.get(self._scope.absolute(key)))).exists
+        return await self._session.send(calls.has(self._scope.absolute(key)))
 
     async def set(
-        self, key: StoreKey, value: T, *, expires_in: float | str | None = None
+        self,
+        key: StoreKey,
+        value: T,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> CommitResult:
-        """Store a value; `expires_in` falls back to that of the store, and then to for ever."""
-        lifetime = self._scope.expires_in if expires_in is None else expires_in
-        call = calls.set_value(self._scope.absolute(key), self._scope.check(value), lifetime)
+        """Store a value; its life and its metadata fall back to those of the store."""
+        call = self._scope.set_call(key, value, expires_in, expires_at, metadata)
         return await self._session.send(call)
 
     async def delete(
@@ -84,20 +99,36 @@ class AsyncStore(Generic[T]):
         limit: int | None = None,
         reverse: bool = False,
         where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> AsyncIterator[KvEntry[T]]:
-        """The entries below a prefix of the store, in key order, however many there are."""
+        """The entries below a prefix of the store, in key order, however many there are.
+
+        With `details` they have their metadata and times, without `values` None for a value.
+        """
         pager = Pager(
-            self._scope.absolute_prefix(prefix), limit=limit, reverse=reverse, where=where
+            self._scope.absolute_prefix(prefix),
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            shape=Shape(values, details),
         )
         while (call := pager.next_call()) is not None:
             for entry in pager.take(await self._session.send(call)):
-                yield self._scope.typed(entry)
+                yield self._scope.typed(entry, validate=values)
 
     async def get_all(
-        self, prefix: StoreKey = (), *, limit: int | None = None, where: Where | None = None
+        self,
+        prefix: StoreKey = (),
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> Sequence[KvEntry[T]]:
         """The same as a list; `limit` guards against more than fit into memory."""
-        return [entry async for entry in self.list(prefix, limit=limit, where=where)]
+        entries = self.list(prefix, limit=limit, where=where, details=details, values=values)
+        return [entry async for entry in entries]
 
     async def paginate(
         self,
@@ -107,13 +138,18 @@ class AsyncStore(Generic[T]):
         limit: int = DEFAULT_LIMIT,
         reverse: bool = False,
         where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> KvPage[T]:
-        """One page of the entries below a prefix of the store."""
+        """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
+        shape = Shape(values, details)
         page = await self._session.send(
-            calls.paginate(key, cursor=cursor, limit=limit, reverse=reverse, where=where)
+            calls.paginate(
+                key, cursor=cursor, limit=limit, reverse=reverse, where=where, shape=shape
+            )
         )
-        entries = [self._scope.typed(entry) for entry in page.entries]
+        entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)
 
     async def count(self, prefix: StoreKey = (), *, where: Where | None = None) -> int:
@@ -164,12 +200,20 @@ class Store(Generic[T]):
     @overload
     def with_prefix(self, prefix: StoreKey, type: type[U]) -> Store[U]: ...
     def with_prefix(self, prefix: StoreKey, type: Any = None) -> Store[Any]:
-        """The store below a longer prefix, of the same type or another one."""
+        """The store below a longer prefix, of the same type or another one.
+
+        It has the lifetime and the metadata of this one.
+        """
         return Store(self._session, self._scope.below(prefix, type))
 
     def get(self, key: StoreKey) -> KvEntry[T]:
         """One entry; value and versionstamp are None where the key does not exist."""
         return self._scope.typed(self._session.send(calls.get(self._scope.absolute(key))))
+
+    def get_with_metadata(self, key: StoreKey) -> KvEntry[T]:
+        """The same, with the `details` of what exists: its metadata and its times."""
+        call = calls.get(self._scope.absolute(key), Shape(details=True))
+        return self._scope.typed(self._session.send(call))
 
     def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
@@ -180,14 +224,19 @@ class Store(Generic[T]):
 
     def has(self, key: StoreKey) -> bool:
         """Whether the key exists, whatever its value."""
-        return self._session.send(calls.get(self._scope.absolute(key))).exists
+        return self._session.send(calls.has(self._scope.absolute(key)))
 
     def set(
-        self, key: StoreKey, value: T, *, expires_in: float | str | None = None
+        self,
+        key: StoreKey,
+        value: T,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> CommitResult:
-        """Store a value; `expires_in` falls back to that of the store, and then to for ever."""
-        lifetime = self._scope.expires_in if expires_in is None else expires_in
-        call = calls.set_value(self._scope.absolute(key), self._scope.check(value), lifetime)
+        """Store a value; its life and its metadata fall back to those of the store."""
+        call = self._scope.set_call(key, value, expires_in, expires_at, metadata)
         return self._session.send(call)
 
     def delete(
@@ -204,20 +253,36 @@ class Store(Generic[T]):
         limit: int | None = None,
         reverse: bool = False,
         where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> Iterator[KvEntry[T]]:
-        """The entries below a prefix of the store, in key order, however many there are."""
+        """The entries below a prefix of the store, in key order, however many there are.
+
+        With `details` they have their metadata and times, without `values` None for a value.
+        """
         pager = Pager(
-            self._scope.absolute_prefix(prefix), limit=limit, reverse=reverse, where=where
+            self._scope.absolute_prefix(prefix),
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            shape=Shape(values, details),
         )
         while (call := pager.next_call()) is not None:
             for entry in pager.take(self._session.send(call)):
-                yield self._scope.typed(entry)
+                yield self._scope.typed(entry, validate=values)
 
     def get_all(
-        self, prefix: StoreKey = (), *, limit: int | None = None, where: Where | None = None
+        self,
+        prefix: StoreKey = (),
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> Sequence[KvEntry[T]]:
         """The same as a list; `limit` guards against more than fit into memory."""
-        return [*self.list(prefix, limit=limit, where=where)]
+        entries = self.list(prefix, limit=limit, where=where, details=details, values=values)
+        return [*entries]
 
     def paginate(
         self,
@@ -227,13 +292,18 @@ class Store(Generic[T]):
         limit: int = DEFAULT_LIMIT,
         reverse: bool = False,
         where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
     ) -> KvPage[T]:
-        """One page of the entries below a prefix of the store."""
+        """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
+        shape = Shape(values, details)
         page = self._session.send(
-            calls.paginate(key, cursor=cursor, limit=limit, reverse=reverse, where=where)
+            calls.paginate(
+                key, cursor=cursor, limit=limit, reverse=reverse, where=where, shape=shape
+            )
         )
-        entries = [self._scope.typed(entry) for entry in page.entries]
+        entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)
 
     def count(self, prefix: StoreKey = (), *, where: Where | None = None) -> int:
@@ -295,6 +365,8 @@ def sweep_blocking(
     return DeleteResult(sweep.deleted)
 
 
-def make_scope(prefix: KeyLike, type: type[T] | None, expires_in: float | str | None) -> Scope[T]:
+def make_scope(
+    prefix: KeyLike, type: type[T] | None, expires_in: float | str | None, metadata: Any
+) -> Scope[T]:
     """The scope of a store. Raises `InvalidInput` for a type that cannot be validated."""
-    return Scope(prefix, type, expires_in)
+    return Scope(prefix, type, expires_in, metadata)

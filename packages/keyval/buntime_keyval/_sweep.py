@@ -1,15 +1,38 @@
-"""Deleting many entries in batches. No I/O."""
+"""Deleting many entries, or what has expired, in batches. No I/O."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
-from buntime_keyval._calls.keys import Entry, delete_keys
+from buntime_keyval._calls.keys import Entry, checked_limit, delete_keys, vacuum
 from buntime_keyval._core import Call
+from buntime_keyval._entries import Shape
 from buntime_keyval._pages import Pager
-from buntime_keyval._results import DeleteResult
+from buntime_keyval._results import DeleteResult, VacuumResult
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key
+from buntime_keyval.wire.limits import MAX_LIMIT
+
+
+class Vacuum:
+    """Removing expired entries, all of them or the first `limit`, some with each request."""
+
+    def __init__(self, limit: int | None) -> None:
+        self._left = None if limit is None else checked_limit(limit)
+        self.result = VacuumResult(0, has_more=True)
+        """What was done so far."""
+
+    def next_call(self) -> Call[VacuumResult] | None:
+        """The next request, None at the end."""
+        if self._left == 0 or not self.result.has_more:
+            return None
+        return vacuum(MAX_LIMIT if self._left is None else min(self._left, MAX_LIMIT))
+
+    def take(self, result: VacuumResult) -> None:
+        """Add an answer up."""
+        self.result = VacuumResult(self.result.count + result.count, result.has_more)
+        if self._left is not None:
+            self._left -= result.count
 
 
 class Sweep:
@@ -18,7 +41,7 @@ class Sweep:
     def __init__(self, prefix: Key, where: Where | None, batch_size: int) -> None:
         self._prefix = prefix
         self._where = where
-        self._pager = Pager(prefix, where=where, page_size=batch_size)
+        self._pager = Pager(prefix, where=where, page_size=batch_size, shape=Shape(values=False))
         self.deleted = 0
         """Entries deleted so far."""
 

@@ -6,6 +6,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from datetime import datetime
 from typing import Any, TypeVar
 
 from buntime_keyval._calls import keys as calls
@@ -46,9 +47,19 @@ class _Transaction:
         """Mutations buffered so far."""
         return self._atomic.size
 
-    def set(self, key: MutationKey, value: Any, *, expires_in: float | str | None = None) -> None:
-        """Store a value at the commit."""
-        self._buffer().set(key, value, expires_in=expires_in)
+    def set(
+        self,
+        key: MutationKey,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> None:
+        """Store a value at the commit; options as in `Kv.set`."""
+        self._buffer().set(
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+        )
 
     def delete(self, key: MutationKey) -> None:
         """Delete exactly this key at the commit."""

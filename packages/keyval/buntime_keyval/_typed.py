@@ -9,9 +9,11 @@ from uuid import UUID
 
 import msgspec
 
-from buntime_keyval._calls.keys import Entry
+from buntime_keyval._calls.keys import Entry, set_value
+from buntime_keyval._core import Call
+from buntime_keyval._entries import write_options
 from buntime_keyval._errors import InvalidValue
-from buntime_keyval._results import KvEntry
+from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyPart, encode_key, key_to_json
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 
@@ -33,11 +35,17 @@ class Scope(Generic[T]):
     """The prefix and the type of a store."""
 
     def __init__(
-        self, prefix: KeyLike, type: type[T] | None, expires_in: float | str | None
+        self,
+        prefix: KeyLike,
+        type: type[T] | None,
+        expires_in: float | str | None,
+        metadata: Any = None,
     ) -> None:
+        write_options(expires_in, None, metadata)  # refuses what no entry could be written with
         self.prefix = checked_prefix(prefix)
         self.type = type
         self.expires_in = expires_in
+        self.metadata = metadata
         if type is not None:
             try:
                 msgspec.convert(None, type | None)
@@ -47,7 +55,8 @@ class Scope(Generic[T]):
     def below(self, prefix: StoreKey, type: Any) -> Scope[Any]:
         """The scope of a store inside this one."""
         inner = self.absolute(prefix)
-        return Scope(inner, self.type if type is None else type, self.expires_in)
+        kind = self.type if type is None else type
+        return Scope(inner, kind, self.expires_in, self.metadata)
 
     def absolute(self, key: StoreKey) -> Key:
         """The key in the whole of the database."""
@@ -70,17 +79,35 @@ class Scope(Generic[T]):
             raise InvalidValue(f"The value is no {self._name()}: {error}") from error
         return plain
 
-    def typed(self, entry: Entry) -> KvEntry[T]:
-        """An entry with a relative key and a validated value. Raises `InvalidValue`."""
-        if entry.versionstamp is None:
-            return KvEntry(self.relative(entry.key), None, None)
+    def set_call(
+        self,
+        key: StoreKey,
+        value: T,
+        expires_in: float | str | None,
+        expires_at: float | datetime | None,
+        metadata: Any,
+    ) -> Call[CommitResult]:
+        """Storing a value, with the lifetime and the metadata of the store if it has no other."""
+        if expires_in is None and expires_at is None:
+            expires_in = self.expires_in
+        if metadata is None:
+            metadata = self.metadata
+        return set_value(self.absolute(key), self.check(value), expires_in, expires_at, metadata)
+
+    def typed(self, entry: Entry, *, validate: bool = True) -> KvEntry[T]:
+        """An entry with a relative key and a validated value. Raises `InvalidValue`.
+
+        Without `validate` the entry is one that has no value.
+        """
+        if entry.versionstamp is None or not validate:
+            return KvEntry(self.relative(entry.key), None, entry.versionstamp, entry.details)
         try:
             value = self._convert(entry.value)
         except msgspec.ValidationError as error:
             raise InvalidValue(
                 f"The value at {key_to_json(entry.key)} is no {self._name()}: {error}"
             ) from error
-        return KvEntry(self.relative(entry.key), value, entry.versionstamp)
+        return KvEntry(self.relative(entry.key), value, entry.versionstamp, entry.details)
 
     def relative(self, key: Key) -> Key:
         """The key without the prefix of the store."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar
 from uuid import UUID
@@ -12,7 +12,7 @@ import msgspec
 from buntime_keyval._calls.keys import read_commit
 from buntime_keyval._calls.queue import message_options
 from buntime_keyval._core import Call
-from buntime_keyval._entries import raw_key, raw_value
+from buntime_keyval._entries import raw_key, raw_value, write_options
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import (
     BigInt,
@@ -20,7 +20,6 @@ from buntime_keyval.wire import (
     KeyLike,
     KeyPart,
     Placeholder,
-    parse_expires_in,
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.python_keys import checked_key
@@ -61,9 +60,18 @@ class AtomicBuilder:
             self._checks.append({"key": raw_key(key), "versionstamp": versionstamp})
         return self
 
-    def set(self: B, key: MutationKey, value: Any, *, expires_in: float | str | None = None) -> B:
-        """Store a value."""
-        return self._add("set", key, raw_value(value), expires_in)
+    def set(
+        self: B,
+        key: MutationKey,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> B:
+        """Store a value; options as in `Kv.set`."""
+        options = write_options(expires_in, expires_at, metadata)
+        return self._add("set", key, raw_value(value), options)
 
     def delete(self: B, key: MutationKey) -> B:
         """Delete exactly this key, not what extends it."""
@@ -73,34 +81,72 @@ class AtomicBuilder:
         return self
 
     def sum(
-        self: B, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self: B,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> B:
-        """Add an integer of any size to a number; a missing key counts as zero."""
-        return self._add("sum", key, _integer("sum", value), expires_in)
+        """Add an integer of any size to a number; a missing key counts as zero.
+
+        Here and below, what is there keeps its life and its metadata unless new ones are given.
+        """
+        options = write_options(expires_in, expires_at, metadata)
+        return self._add("sum", key, _integer("sum", value), options)
 
     def max(
-        self: B, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self: B,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> B:
         """Keep the larger of the number that is there and this one."""
-        return self._add("max", key, _integer("max", value), expires_in)
+        options = write_options(expires_in, expires_at, metadata)
+        return self._add("max", key, _integer("max", value), options)
 
     def min(
-        self: B, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self: B,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> B:
         """Keep the smaller of the number that is there and this one."""
-        return self._add("min", key, _integer("min", value), expires_in)
+        options = write_options(expires_in, expires_at, metadata)
+        return self._add("min", key, _integer("min", value), options)
 
     def append(
-        self: B, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+        self: B,
+        key: MutationKey,
+        items: Sequence[Any],
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> B:
         """Add items behind those of a list; a missing key counts as an empty list."""
-        return self._add("append", key, _array("append", items), expires_in)
+        options = write_options(expires_in, expires_at, metadata)
+        return self._add("append", key, _array("append", items), options)
 
     def prepend(
-        self: B, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+        self: B,
+        key: MutationKey,
+        items: Sequence[Any],
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> B:
         """Add items, in their order, in front of those of a list."""
-        return self._add("prepend", key, _array("prepend", items), expires_in)
+        options = write_options(expires_in, expires_at, metadata)
+        return self._add("prepend", key, _array("prepend", items), options)
 
     def enqueue(
         self: B,
@@ -120,16 +166,11 @@ class AtomicBuilder:
         body = msgspec.json.encode({"checks": self._checks, "mutations": self._mutations})
         return Call("POST", "/atomic", read_commit, body)
 
-    def _add(self: B, type: str, key: MutationKey, value: Any, expires_in: object) -> B:
-        mutation = {
-            "type": type,
-            "key": raw_key(checked_key(key, placeholders=True)),
-            "value": value,
-        }
-        milliseconds = parse_expires_in(expires_in)
-        if milliseconds is not None:
-            mutation["expiresIn"] = milliseconds
-        self._mutations.append(mutation)
+    def _add(
+        self: B, type: str, key: MutationKey, value: Any, options: Mapping[str, msgspec.Raw]
+    ) -> B:
+        target = raw_key(checked_key(key, placeholders=True))
+        self._mutations.append({"type": type, "key": target, "value": value, **options})
         return self
 
 

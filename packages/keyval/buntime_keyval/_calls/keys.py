@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
 from typing import Any
 from urllib.parse import urlencode
 
@@ -10,6 +12,8 @@ import msgspec
 
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import (
+    PLAIN,
+    Shape,
     is_many,
     raw_key,
     raw_keys,
@@ -17,15 +21,15 @@ from buntime_keyval._entries import (
     read_entries,
     read_entry,
     value_json,
+    write_options,
 )
-from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage
+from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
 from buntime_keyval._where import Where
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
     format_key_path,
     format_key_text,
-    parse_expires_in,
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
@@ -58,49 +62,80 @@ class _Page(msgspec.Struct, rename="camel"):
     cursor: str | None = None
 
 
+class _Vacuum(msgspec.Struct, rename="camel"):
+    count: int
+    has_more: bool
+
+
 _decode_commit = msgspec.json.Decoder(_Commit).decode
 _decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_count = msgspec.json.Decoder(_Count).decode
 _decode_page = msgspec.json.Decoder(_Page).decode
+_decode_vacuum = msgspec.json.Decoder(_Vacuum).decode
 
 
-def get(raw: Any) -> Call[Entry]:
+def get(raw: Any, shape: Shape = PLAIN) -> Call[Entry]:
     """One entry, by its path if it has one, else as a batch of one."""
     key = checked_key(raw)
     missing = Entry(key, None, None)
     path = _path(key)
     if path is None:
-        return Call("POST", "/keys/batch", _first_entry, _keys_body([key]), repeatable=True)
+        parse_first = partial(_first_entry, shape=shape)
+        return Call("POST", "/keys/batch", parse_first, _keys_body([key], shape), repeatable=True)
+    query = query_text(shape.members())
+    target = f"/keys/{path}?{query}" if query else f"/keys/{path}"
+    parse = partial(read_entry, shape=shape) if query else read_entry
+    return Call("GET", target, parse, repeatable=True, absent=("Key not found", missing))
+
+
+def has(raw: Any) -> Call[bool]:
+    """Whether a key exists.
+
+    Not a `HEAD`: its 404 has no body, so it would not tell a missing key from a wrong address.
+    """
+    call = get(raw, Shape(values=False))
+    absent = None if call.absent is None else (call.absent[0], False)
     return Call(
-        "GET", f"/keys/{path}", read_entry, repeatable=True, absent=("Key not found", missing)
+        call.method,
+        call.target,
+        lambda content: call.parse(content).exists,
+        call.body,
+        repeatable=True,
+        absent=absent,
     )
 
 
-def get_many(raw: Any) -> Call[list[Entry]]:
+def get_many(raw: Any, shape: Shape = PLAIN) -> Call[list[Entry]]:
     """Entries in the order of their keys."""
     keys = checked_keys(raw)
 
     def parse(content: bytes) -> list[Entry]:
-        entries = read_entries(content)
+        entries = read_entries(content, shape)
         if len(entries) != len(keys):
             raise InvalidInput(f"{len(entries)} entries for {len(keys)} keys")
         return entries
 
-    return Call("POST", "/keys/batch", parse, _keys_body(keys), repeatable=True)
+    return Call("POST", "/keys/batch", parse, _keys_body(keys, shape), repeatable=True)
 
 
-def set_value(raw: Any, value: Any, expires_in: float | str | None) -> Call[CommitResult]:
+def set_value(
+    raw: Any,
+    value: Any,
+    expires_in: float | str | None = None,
+    expires_at: float | datetime | None = None,
+    metadata: Any = None,
+) -> Call[CommitResult]:
     """Store a value."""
     key = checked_key(raw)
-    milliseconds = parse_expires_in(expires_in)
+    options = write_options(expires_in, expires_at, metadata)
     path = _path(key)
-    if path is None:
-        mutation = {"type": "set", "key": raw_key(key), "value": raw_value(value)}
-        if milliseconds is not None:
-            mutation["expiresIn"] = msgspec.Raw(b"%d" % milliseconds)
-        return Call("POST", "/atomic", read_commit, json_body(mutations=[mutation]))
-    query = "" if milliseconds is None else f"?expiresIn={milliseconds}"
-    return Call("PUT", f"/keys/{path}{query}", read_commit, value_json(value))
+    if path is not None:
+        query = query_text({name: bytes(text).decode() for name, text in options.items()})
+        target = f"/keys/{path}?{query}" if query else f"/keys/{path}"
+        if len(path) + len(query) <= _MAX_PATH:
+            return Call("PUT", target, read_commit, value_json(value))
+    mutation = {"type": "set", "key": raw_key(key), "value": raw_value(value), **options}
+    return Call("POST", "/atomic", read_commit, json_body(mutations=[mutation]))
 
 
 def delete(raw: Any, *, exact: bool, where: Where | None) -> Call[DeleteResult]:
@@ -133,7 +168,13 @@ def count(prefix: Any, where: Where | None) -> Call[int]:
 
 
 def paginate(
-    prefix: Any, *, cursor: str | None, limit: int, reverse: bool, where: Where | None
+    prefix: Any,
+    *,
+    cursor: str | None,
+    limit: int,
+    reverse: bool,
+    where: Where | None,
+    shape: Shape = PLAIN,
 ) -> Call[KvPage[Any]]:
     """One page."""
     key = checked_prefix(prefix)
@@ -141,16 +182,18 @@ def paginate(
     text = format_key_text(key) if key else ""
     if where is None and len(text) <= _MAX_PATH:
         query = {"prefix": text, "cursor": cursor, "limit": limit, "reverse": reverse or None}
-        target = f"/keys/paginate?{query_text(query)}"
-        return Call("GET", target, read_page, repeatable=True)
+        target = f"/keys/paginate?{query_text(query | shape.members())}"
+        return Call("GET", target, partial(read_page, shape=shape), repeatable=True)
     body = json_body(
         prefix=raw_keys_or_prefix(key),
         cursor=cursor,
         limit=limit,
         reverse=reverse or None,
         where=raw_where(where),
+        **shape.members(),
     )
-    return Call("POST", "/keys/paginate", read_page, body, repeatable=True)
+    parse = partial(read_page, shape=shape)
+    return Call("POST", "/keys/paginate", parse, body, repeatable=True)
 
 
 def list_range(
@@ -161,6 +204,7 @@ def list_range(
     limit: int,
     reverse: bool,
     where: msgspec.Raw | None,
+    shape: Shape = PLAIN,
 ) -> Call[list[Entry]]:
     """The first entries of a range; keys and filter are checked already."""
     body = json_body(
@@ -170,8 +214,14 @@ def list_range(
         limit=limit,
         reverse=reverse or None,
         where=where,
+        **shape.members(),
     )
-    return Call("POST", "/keys/list", read_entries, body, repeatable=True)
+    return Call("POST", "/keys/list", partial(read_entries, shape=shape), body, repeatable=True)
+
+
+def vacuum(limit: int) -> Call[VacuumResult]:
+    """Remove expired entries."""
+    return Call("POST", "/vacuum", _read_vacuum, json_body(limit=limit))
 
 
 def read_commit(content: bytes) -> CommitResult:
@@ -221,12 +271,12 @@ def _path(key: Key) -> str | None:
     return path
 
 
-def _keys_body(keys: Sequence[Key]) -> bytes:
-    return json_body(keys=raw_keys(keys))
+def _keys_body(keys: Sequence[Key], shape: Shape) -> bytes:
+    return json_body(keys=raw_keys(keys), **shape.members())
 
 
-def _first_entry(content: bytes) -> Entry:
-    entries = read_entries(content)
+def _first_entry(content: bytes, shape: Shape) -> Entry:
+    entries = read_entries(content, shape)
     if len(entries) != 1:
         raise InvalidInput(f"{len(entries)} entries for one key")
     return entries[0]
@@ -240,7 +290,12 @@ def _read_count(content: bytes) -> int:
     return _decode_count(content).count
 
 
-def read_page(content: bytes) -> KvPage[Any]:
+def _read_vacuum(content: bytes) -> VacuumResult:
+    vacuum = _decode_vacuum(content)
+    return VacuumResult(vacuum.count, vacuum.has_more)
+
+
+def read_page(content: bytes, shape: Shape = PLAIN) -> KvPage[Any]:
     """A page of entries."""
     page = _decode_page(content)
-    return KvPage(read_entries(bytes(page.entries)), page.cursor, page.has_more)
+    return KvPage(read_entries(bytes(page.entries), shape), page.cursor, page.has_more)
