@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from buntime_keyval import BigInt, Key, Kv
 from buntime_keyval.cli.inputs import parse_key
-from buntime_keyval.cli.output import shown_key
+from buntime_keyval.cli.output import shown_key, shown_time
 from client.cli.conftest import Commands
 from hypothesis import example, given, settings
 from support.keys import keys, order
@@ -198,3 +198,73 @@ def test_without_a_server(run: Commands, arguments: tuple[str, ...]) -> None:
     assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
     assert "could not connect" in done.err
     assert done.err.endswith(f"is a server running at {url}?\n")
+
+
+FUTURE = 4_000_000_000_000
+
+
+def test_metadata_and_times(run: Commands, store: Kv) -> None:
+    run.ok("set", "a", "1", "--metadata", '{"by": "ada", "n": 9007199254740993}')
+    store.set(["b"], 2, expires_at=FUTURE)
+    a, b = store.get_with_metadata([["a"], ["b"]])
+    assert a.details is not None
+    assert b.details is not None
+    assert a.details.metadata == {"by": "ada", "n": 9007199254740993}
+    documents = [
+        {
+            "key": ["a"], "value": 1, "versionstamp": a.versionstamp,
+            "metadata": a.details.metadata, "createdAt": a.details.created_at,
+            "updatedAt": a.details.updated_at, "expiresAt": None,
+        },
+        {
+            "key": ["b"], "value": 2, "versionstamp": b.versionstamp,
+            "metadata": None, "createdAt": b.details.created_at,
+            "updatedAt": b.details.updated_at, "expiresAt": FUTURE,
+        },
+    ]  # fmt: skip
+    assert run.ok("get", "a", "b", "--details", "--json").documents == documents
+    assert run.ok("list", "--details", "--json").documents == documents
+    for document in documents:
+        del document["value"]
+    assert run.ok("list", "--details", "--keys-only", "--json").documents == documents
+    told = [shown_time(it) for it in (a.details.created_at, a.details.updated_at)]
+    line = ["a", "1", '{"by":"ada","n":9007199254740993}', *told, "-"]
+    assert run.ok("get", "a", "--details").out == "\t".join(line) + "\n"
+    told = [shown_time(it) for it in (b.details.created_at, b.details.updated_at, FUTURE)]
+    lines = run.ok("list", "--keys-only", "--details").out.splitlines()
+    assert lines == ["\t".join([line[0], *line[2:]]), "\t".join(["b", "-", *told])]
+    done = run("get", "c", "--details", "--json")
+    assert (done.status, done.documents) == (
+        1,
+        [{"key": ["c"], "value": None, "versionstamp": None}],
+    )
+    run.ok("set", "a", "1", "--metadata", "null")
+    assert store.get_with_metadata(["a"]).details != a.details
+
+
+def test_keys_alone(run: Commands, store: Kv) -> None:
+    stamp = store.set(["a", "b c"], 1).versionstamp
+    assert run.ok("list", "--keys-only").out == "a/b%20c\n"
+    assert run.ok("list", "--keys-only", "--json").documents == [
+        {"key": ["a", "b c"], "versionstamp": stamp}
+    ]
+
+
+def test_metadata_is_json_and_small(run: Commands, store: Kv) -> None:
+    done = run("set", "a", "1", "--metadata", "{")
+    assert (done.status, done.err) == (
+        2,
+        "buntime: error: not metadata: {: it is not valid JSON\n",
+    )
+    done = run("set", "a", "1", "--metadata", '"' + "x" * 20000 + '"')
+    assert done.status == 1
+    assert "metadata too large: 20002 bytes (max 16384)" in done.err
+    assert run("get", "a", "--text", "--details").status == 2
+    assert store.count() == 0
+
+
+def test_vacuum(run: Commands, store: Kv) -> None:
+    store.vacuum()
+    assert run.ok("vacuum").out == "0\n"
+    assert run.ok("vacuum", "--limit", "5", "--json").documents == [{"count": 0, "hasMore": False}]
+    assert run("vacuum", "--limit", "0").status == 2

@@ -9,6 +9,7 @@ import httpx2
 import pytest
 from buntime_keyval import BigInt, Key, Kv
 from buntime_keyval.cli import transfer
+from buntime_keyval.cli.inputs import Stored
 from client.cli.conftest import Commands
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -177,7 +178,7 @@ def test_what_list_prints_can_be_imported(run: Commands, store: Kv) -> None:
 
 def test_batches_are_bounded_in_number_and_size() -> None:
     def sizes(lengths: list[int], size: int) -> list[int]:
-        items = (transfer.Item(0, (), b"", length) for length in lengths)
+        items = (transfer.Item(0, Stored((), b""), length) for length in lengths)
         return [len(batch) for batch in transfer._batches(items, size)]
 
     assert sizes([1] * 5, 2) == [2, 2, 1]
@@ -191,3 +192,58 @@ def test_many_entries(run: Commands, store: Kv) -> None:
     assert run.ok("import", given=exported).err == "buntime: 2500 entries imported\n"
     assert store.count() == 2500
     assert run.ok("export").documents == [good(number) for number in range(2500)]
+
+
+def test_metadata_and_lives_are_carried_when_asked_for(run: Commands, store: Kv) -> None:
+    future = 4_000_000_000_000
+    metadata = {"raw": b"\0", "big": BigInt(5), "n": [1.5, None], "é": 2**70}
+    store.set(["a"], 1, metadata=metadata, expires_at=future)
+    store.set(["a", 1], 2, metadata=False)
+    store.set(["a", 2], 3, expires_at=future + 1)
+    store.set(["b"], 4)
+    assert [set(line) for line in run.ok("export", "a").documents] == [{"key", "value"}] * 3
+    part = run.ok("export", "a", "--details")
+    assert [line["expiresAt"] for line in part.documents] == [future, None, future + 1]
+    exported = run.ok("export", "--details").out
+    listed = run.ok("list", "--details", "--json").out
+
+    def carried() -> list[Any]:
+        return [
+            (entry.key, entry.value, entry.details.metadata, entry.details.expires_at)
+            for entry in store.list(details=True)
+            if entry.details is not None
+        ]
+
+    before = carried()
+    assert len(before) == 4
+    assert before[0] == (("a",), 1, metadata, future)
+    for lines_ in (exported, listed):
+        store.delete([], everything=True)
+        run.ok("import", "--dry-run", given=lines_)
+        assert store.count() == 0
+        run.ok("import", given=lines_)
+        assert carried() == before
+    run.ok("import", "--expires-in", "1h", given=exported)
+    assert [it[2] for it in carried()] == [it[2] for it in before]
+    assert all(it[3] < future for it in carried())
+
+
+def test_what_has_expired_since_is_not_brought_back(run: Commands, store: Kv) -> None:
+    given = lines({"key": ["a"], "value": 1, "expiresAt": 1}, {"key": ["b"], "value": 2})
+    run.ok("import", given=given)
+    assert [entry.key for entry in store.list()] == [("b",)]
+
+
+@pytest.mark.parametrize(
+    ("members", "why"),
+    [
+        ({"expiresAt": 0}, "expiresAt must be a time"),
+        ({"expiresAt": "soon"}, "Expected `int | null`, got `str`"),
+        ({"metadata": {"__type": "bigint", "value": "x"}}, "decimal string"),
+    ],
+)
+def test_details_are_checked(run: Commands, members: dict[str, Any], why: str) -> None:
+    done = run("import", "--dry-run", given=lines(good(1), {**good(2), **members}))
+    assert done.status == 1
+    assert done.err.startswith("buntime: error: line 2: ")
+    assert why in done.err

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import click
 import msgspec
@@ -64,6 +64,9 @@ WHERE = click.option(
     help="""Filter as JSON, such as '{"age": {"$gte": 18}}'.""",
 )
 PREFIX_ARGUMENT = click.argument("prefix", type=prefix_argument, default="[]")
+METADATA = click.option(
+    "--metadata", metavar="JSON", help="Metadata of the entry, as JSON; without it, none."
+)
 EXPIRES_IN = click.option("--expires-in", metavar="DURATION", help="Lifetime, such as 30s or 7d.")
 
 
@@ -141,12 +144,37 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         raise Failure(f"{path}: {error.strerror}") from error
 
 
-def commit_json(items: list[tuple[Key, bytes]], expires_in: str | None) -> Call[CommitResult]:
-    """One commit that stores JSON texts as they are."""
+def read_metadata(text: str | None) -> bytes | None:
+    """The JSON of metadata that was typed."""
+    if text is None:
+        return None
+    try:
+        return checked_json(encoded(text))
+    except InvalidInput as error:
+        raise Mistake(f"not metadata: {text}: {reason(error)}") from None
+
+
+class Stored(NamedTuple):
+    """An entry to store, in JSON texts that are stored as they are."""
+
+    key: Key
+    value: bytes
+    metadata: bytes | None = None
+    expires_at: int | None = None
+    """Epoch milliseconds."""
+
+
+def commit_json(items: Iterable[Stored], expires_in: str | None) -> Call[CommitResult]:
+    """One commit that stores entries; `expires_in` wins over what they say."""
     milliseconds = parse_expires_in(expires_in)
-    lifetime = {} if milliseconds is None else {"expiresIn": milliseconds}
-    mutations = [
-        {"type": "set", "key": raw_key(key), "value": msgspec.Raw(value), **lifetime}
-        for key, value in items
-    ]
+    mutations: list[dict[str, Any]] = []
+    for key, value, metadata, expires_at in items:
+        mutation = {"type": "set", "key": raw_key(key), "value": msgspec.Raw(value)}
+        if metadata is not None:
+            mutation["metadata"] = msgspec.Raw(metadata)
+        if milliseconds is not None:
+            mutation["expiresIn"] = msgspec.Raw(b"%d" % milliseconds)
+        elif expires_at is not None:
+            mutation["expiresAt"] = msgspec.Raw(b"%d" % expires_at)
+        mutations.append(mutation)
     return Call("POST", "/atomic", read_commit, json_body(mutations=mutations))

@@ -9,11 +9,14 @@ import click
 
 from buntime_keyval.cli.inputs import (
     EXPIRES_IN,
+    METADATA,
     PREFIX_ARGUMENT,
     WHERE,
+    Stored,
     commit_json,
     key_argument,
     prefix_argument,
+    read_metadata,
     read_value,
     value_input,
 )
@@ -23,22 +26,29 @@ from buntime_keyval.wire import Key
 
 Where = dict[str, Any]
 
+DETAILS = click.option(
+    "--details", is_flag=True, help="With metadata and the times of creation, last write, expiry."
+)
+
 
 @click.command()
 @click.argument("keys", metavar="KEY...", type=key_argument, nargs=-1, required=True)
 @click.option("--text", is_flag=True, help="Print the text itself of a value that is one.")
+@DETAILS
 @connected
-def get(job: Job, keys: tuple[Key, ...], text: bool) -> None:
-    """Print the value of a key, or the entries of several.
+def get(job: Job, keys: tuple[Key, ...], text: bool, details: bool) -> None:
+    """Print the value of a key, or the entries of several, or with their details.
 
     The status is 1 if one of them does not exist.
     """
-    entries = job.kv.get(list(keys))
+    if text and details:
+        raise Mistake("say either --text or --details")
+    entries = job.kv.get_with_metadata(list(keys)) if details else job.kv.get(list(keys))
     found = [entry for entry in entries if entry.exists]
     if job.out.as_json:
         job.out.entries(entries)
-    elif len(keys) > 1:
-        job.out.entries(found)
+    elif len(keys) > 1 or details:
+        job.out.entries(found, details=details)
     elif found and text and isinstance(found[0].value, str):
         job.out.line(found[0].value)
     elif found:
@@ -54,14 +64,22 @@ def get(job: Job, keys: tuple[Key, ...], text: bool) -> None:
 @click.command("set")
 @click.argument("key", type=key_argument)
 @value_input
+@METADATA
 @EXPIRES_IN
 @connected
 def set_(
-    job: Job, key: Key, value: str | None, text: bool, file: Path | None, expires_in: str | None
+    job: Job,
+    key: Key,
+    value: str | None,
+    text: bool,
+    file: Path | None,
+    metadata: str | None,
+    expires_in: str | None,
 ) -> None:
     """Store a value; print its versionstamp."""
+    about = read_metadata(metadata)
     content = read_value(value, text=text, file=file)
-    call = commit_json([(key, content)], expires_in)
+    call = commit_json([Stored(key, content, about)], expires_in)
     result = job.kv._session.send(call)
     _committed(job, result.versionstamp)
 
@@ -120,6 +138,8 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 @click.option("--end", metavar="KEY", type=prefix_argument, help="Key behind the last one.")
 @click.option("--limit", type=click.IntRange(1), help="So many at the most.")
 @click.option("--reverse", is_flag=True, help="Last key first.")
+@click.option("--keys-only", is_flag=True, help="Without the values, which are not sent.")
+@DETAILS
 @WHERE
 @connected
 def list_(
@@ -129,12 +149,23 @@ def list_(
     end: Key | None,
     limit: int | None,
     reverse: bool,
+    keys_only: bool,
+    details: bool,
     where: Where | None,
 ) -> None:
     """List the entries below a prefix, or all, in the order of their keys."""
-    job.out.entries(
-        job.kv.list(prefix, start=start, end=end, limit=limit, reverse=reverse, where=where)
+    values = not keys_only
+    entries = job.kv.list(
+        prefix,
+        start=start,
+        end=end,
+        limit=limit,
+        reverse=reverse,
+        where=where,
+        details=details,
+        values=values,
     )
+    job.out.entries(entries, values=values, details=details)
 
 
 @click.command()
@@ -148,6 +179,18 @@ def count(job: Job, prefix: Key, where: Where | None) -> None:
         job.out.document(count=number)
     else:
         job.out.line(str(number))
+
+
+@click.command()
+@click.option("--limit", type=click.IntRange(1), help="So many at the most.")
+@connected
+def vacuum(job: Job, limit: int | None) -> None:
+    """Remove expired entries now, not when the server comes to it; print how many that were."""
+    result = job.kv.vacuum(limit=limit)
+    if job.out.as_json:
+        job.out.document(count=result.count, hasMore=result.has_more)
+    else:
+        job.out.line(str(result.count))
 
 
 @click.command()
@@ -178,4 +221,4 @@ def _committed(job: Job, versionstamp: str | None) -> None:
         job.out.line(versionstamp or "")
 
 
-COMMANDS = [get, set_, sum_, delete, list_, count, metrics]
+COMMANDS = [get, set_, sum_, delete, list_, count, vacuum, metrics]

@@ -14,7 +14,7 @@ import click
 import msgspec
 
 from buntime_keyval._entries import raw_key
-from buntime_keyval._results import KvEntry
+from buntime_keyval._results import KvDetails, KvEntry
 from buntime_keyval.wire import InvalidInput, Key, key_to_json, parse_key_path
 from buntime_keyval.wire.binary import tag_bytes
 from buntime_keyval.wire.numbers import BigInt, tag_bigint
@@ -64,21 +64,30 @@ class Output:
         while batch := list(islice(iterator, _ROWS_OF_TABLE)):
             self._print_table(columns, batch)
 
-    def entries(self, entries: Iterable[KvEntry[Any]]) -> None:
-        """Entries, as one table or one line each."""
+    def entries(
+        self, entries: Iterable[KvEntry[Any]], *, values: bool = True, details: bool = False
+    ) -> None:
+        """Entries, as one table or one line each, with or without values and details."""
         if self.as_json:
             for entry in entries:
-                self.entry_json(entry)
-        else:
-            self.table(("key", "value"), self._entry_rows(entries))
+                self.entry_json(entry, values=values)
+            return
+        columns = ["key"]
+        if values:
+            columns.append("value")
+        if details:
+            columns += ["metadata", "created", "updated", "expires"]
+        self.table(columns, self._entry_rows(entries, values=values, details=details))
 
-    def entry_json(self, entry: KvEntry[Any]) -> None:
-        """An entry as a JSON document."""
-        self.document(
-            key=raw_key(entry.key),
-            value=msgspec.Raw(value_json(entry.value)),
-            versionstamp=entry.versionstamp,
-        )
+    def entry_json(self, entry: KvEntry[Any], *, values: bool = True) -> None:
+        """An entry as a JSON document, with its details if it has them."""
+        members: dict[str, Any] = {"key": raw_key(entry.key)}
+        if values:
+            members["value"] = msgspec.Raw(value_json(entry.value))
+        members["versionstamp"] = entry.versionstamp
+        if entry.details is not None:
+            members |= details_members(entry.details)
+        self.document(**members)
 
     def value(self, value: Any) -> None:
         """One value: indented at a terminal."""
@@ -88,9 +97,20 @@ class Output:
         else:
             self.raw_line(text)
 
-    def _entry_rows(self, entries: Iterable[KvEntry[Any]]) -> Iterator[tuple[str, str]]:
+    def _entry_rows(
+        self, entries: Iterable[KvEntry[Any]], *, values: bool, details: bool
+    ) -> Iterator[list[str]]:
         for entry in entries:
-            yield shown_key(entry.key), shown_value(entry.value, short=self.is_terminal)
+            row = [shown_key(entry.key)]
+            if values:
+                row.append(shown_value(entry.value, short=self.is_terminal))
+            if details and entry.details is not None:
+                of = entry.details
+                metadata = shown_value(of.metadata, short=self.is_terminal)
+                row.append("-" if of.metadata is None else metadata)
+                row += [shown_time(of.created_at), shown_time(of.updated_at)]
+                row.append("-" if of.expires_at is None else shown_time(of.expires_at))
+            yield row
 
     def _print_table(self, columns: Sequence[str], rows: list[Sequence[str]]) -> None:
         from rich.console import Console
@@ -106,6 +126,16 @@ class Output:
 
 
 _CONTROL_BUT_LINES = re.compile(_CONTROL.pattern.replace("\x00-\x1f", "\x00-\x09\x0b-\x1f"))
+
+
+def details_members(details: KvDetails) -> dict[str, Any]:
+    """Details as members of a JSON document, under their names on the wire."""
+    return {
+        "metadata": msgspec.Raw(value_json(details.metadata)),
+        "createdAt": details.created_at,
+        "updatedAt": details.updated_at,
+        "expiresAt": details.expires_at,
+    }
 
 
 def value_json(value: Any) -> bytes:

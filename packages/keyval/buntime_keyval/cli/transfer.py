@@ -18,14 +18,15 @@ from buntime_keyval._results import KvEntry
 from buntime_keyval.cli.inputs import (
     EXPIRES_IN,
     PREFIX_ARGUMENT,
+    Stored,
     checked_json,
     commit_json,
     opened,
     reason,
 )
 from buntime_keyval.cli.options import Failure, Job, connected
-from buntime_keyval.cli.output import note, value_json
-from buntime_keyval.wire import InvalidInput, Key, parse_expires_in
+from buntime_keyval.cli.output import details_members, note, value_json
+from buntime_keyval.wire import InvalidInput, Key, parse_expires_at, parse_expires_in
 from buntime_keyval.wire.python_keys import checked_key
 
 _FLUSHED = 1000
@@ -43,16 +44,19 @@ class _BadLines(Exception):
 class _Line(msgspec.Struct, forbid_unknown_fields=True):
     key: Any
     value: msgspec.Raw
+    metadata: msgspec.Raw = msgspec.Raw(b"null")
+    expiresAt: int | None = None
+    # The rest is what a store gives anew; `list --json` prints it.
     versionstamp: str | None = None
-    """What `list --json` prints; a store gives new ones."""
+    createdAt: int | None = None
+    updatedAt: int | None = None
 
 
 class Item(NamedTuple):
     """One line of an import."""
 
     number: int
-    key: Key
-    value: bytes
+    entry: Stored
     length: int
     """Of the whole line."""
 
@@ -63,20 +67,23 @@ class Item(NamedTuple):
     "-o", "--output", type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
     help="File to write; without it, stdout.",
 )  # fmt: skip
+@click.option("--details", is_flag=True, help="With metadata, lifetimes, and times.")
 @connected
-def export(job: Job, prefix: Key, output: Path | None) -> None:
+def export(job: Job, prefix: Key, output: Path | None, details: bool) -> None:
     """Write a key and everything below it, or the whole store, one JSON document a line.
 
-    Each page of 1000 entries is as it is when it is read. Lifetimes are not exported.
+    Each page of 1000 entries is as it is when it is read. With --details an import gives the
+    entries their metadata again, and what is left of their lives.
     """
     to_stdout = output is None or str(output) == "-"
     path = None if output is None or to_stdout else output
-    own = job.kv.get(prefix) if prefix else None
+    read = job.kv.get_with_metadata if details else job.kv.get
+    own = read(prefix) if prefix else None
     has_bar = sys.stderr.isatty() and not (to_stdout and sys.stdout.isatty())
     total = job.kv.count(prefix) + (own is not None and own.exists) if has_bar else None
     number = 0
     with _progress("export", total, shown=has_bar) as advance, _writing(path) as stream:
-        for number, entry in enumerate(_subtree(job, prefix, own), 1):
+        for number, entry in enumerate(_subtree(job, prefix, own, details), 1):
             stream.write(_line(entry))
             advance(1)
             if to_stdout and number % _FLUSHED == 0:
@@ -98,6 +105,8 @@ def export(job: Job, prefix: Key, output: Path | None) -> None:
 @connected
 def import_(job: Job, file: Path, dry_run: bool, batch_size: int, expires_in: str | None) -> None:
     """Store the entries of a file, or stdin, with a JSON document with key and value a line.
+
+    Metadata and lifetimes are stored where the lines have them, as export --details writes them.
 
     They are written in batches, each with all of its entries or none. A line that is wrong ends the
     import: what comes before its batch is stored then, and it is safe to run the import again.
@@ -125,14 +134,21 @@ def _entries(number: int) -> str:
     return "1 entry" if number == 1 else f"{number} entries"
 
 
-def _subtree(job: Job, prefix: Key, own: KvEntry[Any] | None) -> Iterator[KvEntry[Any]]:
+def _subtree(
+    job: Job, prefix: Key, own: KvEntry[Any] | None, details: bool
+) -> Iterator[KvEntry[Any]]:
     if own is not None and own.exists:
         yield own
-    yield from job.kv.list(prefix)
+    yield from job.kv.list(prefix, details=details)
 
 
 def _line(entry: KvEntry[Any]) -> bytes:
-    members = {"key": raw_key(entry.key), "value": msgspec.Raw(value_json(entry.value))}
+    members: dict[str, Any] = {
+        "key": raw_key(entry.key),
+        "value": msgspec.Raw(value_json(entry.value)),
+    }
+    if entry.details is not None:
+        members |= details_members(entry.details)
     return msgspec.json.encode(members) + b"\n"
 
 
@@ -143,12 +159,20 @@ def _items(stream: BinaryIO) -> Iterator[Item]:
             continue
         try:
             parsed = msgspec.json.decode(line, type=_Line)
-            yield Item(
-                number, checked_key(parsed.key), checked_json(bytes(parsed.value)), len(line)
-            )
+            yield Item(number, _stored(parsed), len(line))
         except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError, RecursionError) as error:
             why = reason(error) if isinstance(error, InvalidInput) else error
             raise _BadLines(f"line {number}: {why}") from error
+
+
+def _stored(line: _Line) -> Stored:
+    metadata = checked_json(bytes(line.metadata))
+    return Stored(
+        checked_key(line.key),
+        checked_json(bytes(line.value)),
+        None if metadata == b"null" else metadata,
+        parse_expires_at(line.expiresAt),
+    )
 
 
 def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
@@ -165,7 +189,7 @@ def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
 
 
 def _commit(job: Job, batch: list[Item], expires_in: str | None) -> None:
-    call = commit_json([(item.key, item.value) for item in batch], expires_in)
+    call = commit_json([item.entry for item in batch], expires_in)
     try:
         job.kv._session.send(call)
     except KvError as error:
