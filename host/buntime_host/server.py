@@ -10,7 +10,10 @@ import logging
 import os
 import socket
 import threading
+from collections.abc import Callable
+from functools import partial
 from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -31,6 +34,9 @@ GC_THRESHOLDS = (10_000, 20, 20)
 Its default, after every 700 new objects, is meant for small programs: under load it took a tenth of
 the time, and the rare look at everything that was ever loaded held up requests for 10 ms.
 """
+
+LAST_WORDS_SECONDS = 1.0
+"""How long a forced exit waits for its log line: whoever reads the log may have stopped."""
 
 MAX_FILES = 65_536
 """Open files that are asked for at the most; systems without a limit have to name one."""
@@ -121,6 +127,21 @@ class HostServer(uvicorn.Server):
         for listener in sockets or ():
             _log_started(self.host, listener)
 
+    async def main_loop(self) -> None:
+        """As uvicorn's, which looks for a signal ten times a second; this one ends with it.
+
+        The cap for shutdown runs from the signal on, and up to 100 ms of it were lost.
+        """
+        ticks = asyncio.create_task(super().main_loop())
+        closing = asyncio.create_task(self.host.closing.wait())
+        try:
+            done, _ = await asyncio.wait({ticks, closing}, return_when=asyncio.FIRST_COMPLETED)
+            if ticks in done:
+                ticks.result()
+        finally:
+            ticks.cancel()
+            closing.cancel()
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down in order; uvicorn's own way would wait for open streams forever."""
         self.host.announce_closing()
@@ -154,8 +175,7 @@ class HostServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: announce closing. Second: leave at once."""
         if self.should_exit:
-            logging.shutdown()
-            os._exit(128 + sig)
+            _leave(128 + sig, logging.shutdown)
         super().handle_exit(sig, frame)
         # uvicorn would raise the signal again at the end; we exit with a code of our own.
         self._captured_signals.clear()
@@ -175,8 +195,15 @@ class HostServer(uvicorn.Server):
 
 
 def _exit_now() -> None:
-    logger.error("Shutdown takes too long, exiting")
-    os._exit(1)
+    _leave(1, partial(logger.error, "Shutdown takes too long, exiting"))
+
+
+def _leave(code: int, last_words: Callable[[], None]) -> NoReturn:
+    """End the process at once, even if nobody reads the log and its writers are stuck."""
+    speaking = threading.Thread(target=last_words, daemon=True)
+    speaking.start()
+    speaking.join(LAST_WORDS_SECONDS)
+    os._exit(code)
 
 
 def _log_started(host: Host, listener: socket.socket) -> None:

@@ -15,12 +15,13 @@ from typing import TYPE_CHECKING, Any
 
 import httpx2
 import pytest
+import uvicorn
 import websockets
-from buntime_host.server import GC_THRESHOLDS
+from buntime_host.server import GC_THRESHOLDS, HostServer
 from websockets.asyncio.client import connect
 
 if TYPE_CHECKING:
-    from host.conftest import AddPlugin, Process, Serve
+    from host.conftest import AddPlugin, MakeHost, Process, Serve
 
 Poll = Callable[[Callable[[], Any], str], Any]
 
@@ -224,11 +225,54 @@ def test_a_hook_that_blocks_the_process_is_ended_by_force(
 ) -> None:
     add_plugin("a", STREAMS)
     plugins = [["a", {"log": str(log), "shutdown": "block"}]]
-    process = serve(config={"plugins": plugins, "shutdownTimeout": 100})
+    process = serve(config={"plugins": plugins, "shutdownTimeout": 1000})
     assert process.port
     process.signal()
     assert process.wait() == 1
     assert "Shutdown takes too long" in process.err
+
+
+def test_a_log_that_nobody_reads_does_not_hold_up_the_forced_exit(
+    add_plugin: AddPlugin, tmp_path: Path, child_environ: dict[str, str]
+) -> None:
+    blocks = """
+    import logging, pathlib
+    @hookimpl
+    def on_shutdown():
+        pathlib.Path(LOG).write_text("shutdown")
+        while True:  # until the pipe is full, and then for ever, holding the lock of the log
+            logging.getLogger("p").error("x" * 10_000)
+    """
+    log = tmp_path / "log.txt"
+    add_plugin("p", blocks.replace("LOG", repr(str(log))))
+    (tmp_path / "buntime.jsonc").write_text('{"plugins": ["p"], "shutdownTimeout": 1000}')
+    process = subprocess.Popen(
+        [sys.executable, "-m", "buntime_host", "serve", "--port", "0"],
+        cwd=tmp_path, env=child_environ, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+    )  # fmt: skip
+    with process:
+        try:
+            assert process.stdout is not None
+            for line in process.stdout:
+                if "listening on" in line:
+                    break
+            process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 1
+            assert log.read_text() == "shutdown"
+        finally:
+            process.kill()
+
+
+async def test_shutdown_begins_with_the_signal_and_not_at_the_next_tick(
+    make_host: MakeHost, add_plugin: AddPlugin
+) -> None:
+    add_plugin("p")
+    server = HostServer(make_host(), uvicorn.Config("unused"))
+    running = asyncio.create_task(server.main_loop())
+    await asyncio.sleep(0)
+    server.host.announce_closing()
+    async with asyncio.timeout(15):
+        await running  # no tick would end it: that `should_exit` is set is for the handler
 
 
 def test_a_signal_during_the_start_shuts_down_what_has_started(
