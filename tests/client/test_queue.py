@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from buntime_keyval import InvalidInput, NotFound, QueueStats
+from buntime_keyval import InvalidInput, NotFound, QueueStats, StaleLease
 from client.waiting import until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
@@ -44,6 +44,46 @@ async def test_messages_by_hand(kv: Any) -> None:
             await kv.enqueue(1, delay=wrong)
     with pytest.raises(InvalidInput):
         await kv.ack_message("")
+
+
+async def test_a_lease_is_prolonged_by_hand(kv: Any) -> None:
+    sent = await kv.enqueue(1, backoff_schedule=[0])
+    message = await kv.dequeue()
+    await kv.extend_message(message.id)
+    await kv.extend_message(message.id, "1ms", lease=message.lease)
+    again: list[Any] = []
+
+    async def redelivered() -> bool:
+        again.append(await kv.dequeue())
+        return again[-1] is not None
+
+    await until(redelivered)
+    with pytest.raises(StaleLease):
+        await kv.extend_message(message.id, lease=message.lease)
+    with pytest.raises(InvalidInput, match="duration"):
+        await kv.extend_message(message.id, 0)
+    await kv.ack_message(sent.id)
+    with pytest.raises(StaleLease):
+        await kv.extend_message(sent.id)
+
+
+@MODES
+async def test_a_delivery_is_prolonged(kv: Any, mode: str) -> None:
+    """The lock of the server is a second; the message stays here until the next one came."""
+    seen: list[tuple[Any, int]] = []
+
+    async def handler(message: Any) -> None:
+        seen.append((message.value, message.attempts))
+        if message.value == "slow":
+            await message.extend("1h")
+            await until(lambda: ("later", 1) in seen)
+
+    options = {"mode": mode, "poll_interval": "20ms", "concurrency": 2}
+    async with kv.listen_queue(handler, **options):
+        await kv.enqueue("slow", backoff_schedule=[0])
+        await kv.enqueue("later", delay="1500ms")
+        await until(lambda: empty(kv))
+    assert seen == [("slow", 1), ("later", 1)]
 
 
 @MODES

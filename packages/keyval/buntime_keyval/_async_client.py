@@ -412,6 +412,15 @@ class AsyncKv:
         """Give a message back; after the last attempt it becomes a dead letter with `error`."""
         await self._session.send(queue_calls.nack(message_id, lease, error, delay))
 
+    async def extend_message(
+        self, message_id: str, duration: float | str | None = None, *, lease: str | None = None
+    ) -> None:
+        """Keep a message for `duration` from now, or for the server's lock duration.
+
+        Raises `StaleLease` when it is too late: it was delivered again, or settled.
+        """
+        await self._session.send(queue_calls.extend(message_id, lease, duration))
+
     def listen_queue(
         self,
         handler: Handler | None = None,

@@ -408,6 +408,15 @@ class Kv:
         """Give a message back; after the last attempt it becomes a dead letter with `error`."""
         self._session.send(queue_calls.nack(message_id, lease, error, delay))
 
+    def extend_message(
+        self, message_id: str, duration: float | str | None = None, *, lease: str | None = None
+    ) -> None:
+        """Keep a message for `duration` from now, or for the server's lock duration.
+
+        Raises `StaleLease` when it is too late: it was delivered again, or settled.
+        """
+        self._session.send(queue_calls.extend(message_id, lease, duration))
+
     def listen_queue(
         self,
         handler: Handler | None = None,

@@ -56,6 +56,14 @@ class AsyncDelivery:
             self.settled = True
             await self._listener._nack(self._message, error, delay)
 
+    async def extend(self, duration: float | str | None = None) -> None:
+        """Keep the message for `duration` from now, or for the server's lock duration.
+
+        For work that takes longer than that. Raises `StaleLease` when it is too late: somebody else
+        has the message.
+        """
+        await self._listener._extend(self._message, duration)
+
 
 Handler = Callable[[AsyncDelivery], Awaitable[Any] | Any]
 
@@ -261,6 +269,10 @@ class AsyncQueueListener:
             await self._session.send(calls.ack(message.id, None))
         finally:
             self._release(message.id)
+
+    async def _extend(self, message: Message, duration: float | str | None) -> None:
+        lease = self._seen.lease(message.id) or message.lease
+        await self._session.send(calls.extend(message.id, lease, duration))
 
     async def _nack(self, message: Message, error: str | None, delay: float | str | None) -> None:
         lease = self._seen.lease(message.id)

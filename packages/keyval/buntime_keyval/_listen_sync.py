@@ -66,6 +66,14 @@ class Delivery:
             self.settled = True
             self._listener._nack(self._message, error, delay)
 
+    def extend(self, duration: float | str | None = None) -> None:
+        """Keep the message for `duration` from now, or for the server's lock duration.
+
+        For work that takes longer than that. Raises `StaleLease` when it is too late: somebody else
+        has the message.
+        """
+        self._listener._extend(self._message, duration)
+
 
 Handler = Callable[[Delivery], Any]
 
@@ -277,6 +285,10 @@ class QueueListener:
             self._session.send(calls.ack(message.id, None))
         finally:
             self._release(message.id)
+
+    def _extend(self, message: Message, duration: float | str | None) -> None:
+        lease = self._seen.lease(message.id) or message.lease
+        self._session.send(calls.extend(message.id, lease, duration))
 
     def _nack(self, message: Message, error: str | None, delay: float | str | None) -> None:
         lease = self._seen.lease(message.id)

@@ -28,6 +28,8 @@ class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Pause after which an idle listener gets a ping."""
     max_listeners: int = 1000
     """Listeners that may be open at a time."""
+    dlq_max_age_ms: int = 0
+    """Age from which dead letters are deleted; 0 keeps them until somebody deletes them."""
 
 
 class WatchConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -95,6 +97,7 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
             cleanup_interval_ms=_milliseconds(queue, "cleanupInterval", 60_000, least=0),
             heartbeat_ms=_milliseconds(queue, "heartbeat", 15_000),
             max_listeners=_count(queue, "maxListeners", 1000),
+            dlq_max_age_ms=_milliseconds(queue, "dlqMaxAge", 0, least=0),
         ),
         watch=WatchConfig(
             max_watchers=_count(watch, "maxWatchers", 1000),

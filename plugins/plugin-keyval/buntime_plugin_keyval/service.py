@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from buntime_plugin_keyval.config import KeyValConfig
 from buntime_plugin_keyval.metrics.saving import MetricsSaver
@@ -87,6 +88,11 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
             store,
             interval_ms=config.cleanup_interval_ms,
             retention=config.retention,
+            expire_letters=(
+                partial(queue.expire_letters, config.queue.dlq_max_age_ms)
+                if config.queue.dlq_max_age_ms
+                else None
+            ),
             logger=store.logger,
         ),
     )

@@ -1,4 +1,4 @@
-"""Removing what has expired, and what the change log need not keep.
+"""Removing what has expired, what the change log need not keep, and dead letters of long ago.
 
 One task sleeps until the next entry expires. It is woken earlier only by a commit that brings an
 entry which expires before that, so an idle store costs nothing.
@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from buntime_database import DatabaseError
@@ -48,12 +49,22 @@ class Sweeper:
     """A background task; `start` and `stop` may each be called twice."""
 
     def __init__(
-        self, store: Store, *, interval_ms: int, retention: Retention, logger: logging.Logger
+        self,
+        store: Store,
+        *,
+        interval_ms: int,
+        retention: Retention,
+        logger: logging.Logger,
+        expire_letters: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
-        """`interval_ms` is the longest sleep: entries of other processes are found after it."""
+        """`interval_ms` is the longest sleep: entries of other processes are found after it.
+
+        `expire_letters` deletes at most so many dead letters that are too old; None keeps all.
+        """
         self._store = store
         self._interval_ms = interval_ms
         self._retention = retention
+        self._expire_letters = expire_letters
         self._logger = logger
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
@@ -98,6 +109,9 @@ class Sweeper:
         while await self._store.expire(BATCH) == BATCH:
             pass
         await self._trim()
+        if self._expire_letters is not None:
+            while await self._expire_letters(BATCH) == BATCH:
+                pass
         expires_at = await reads.next_expiry(self._store.adapter)
         if expires_at is None:
             return self._interval_ms

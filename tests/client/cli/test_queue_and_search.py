@@ -11,6 +11,10 @@ def test_send_and_receive(run: Commands, store: Kv) -> None:
     run.ok("queue", "nack", sent, "--delay", "0", "--error", "no")
     (message,) = run.ok("queue", "poll", "--json").documents
     assert (message["id"], message["value"], message["attempts"]) == (sent, {"a": 1}, 2)
+    run.ok("queue", "extend", sent, "--for", "1h", "--lease", message["lease"])
+    run.ok("queue", "extend", sent)
+    assert run("queue", "extend", sent, "--lease", "another").status == 1
+    assert run("queue", "extend", sent, "--for", "0").status != 0
     done = run.ok("queue", "ack", sent, "--lease", message["lease"], "--json")
     assert done.documents == [{"ok": True}]
     assert run("queue", "poll") == (1, "", "buntime: no message is ready\n")

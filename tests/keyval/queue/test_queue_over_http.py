@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
@@ -94,6 +95,24 @@ def test_the_lease_comes_on_request_and_is_checked(api: Api) -> None:
     api.json("POST", "/queue/ack", third)
     assert api.json("GET", "/queue/stats")["total"] == 0
     assert "lease must be a string" in api.error("POST", "/queue/ack", {"id": "x", "lease": 1})
+
+
+def test_weakness_48_a_lease_is_prolonged(api: Api) -> None:
+    api.json("POST", "/queue/enqueue", {"value": 1, "options": {"backoffSchedule": [0]}})
+    message = poll(api, lease="true")
+    assert api.json("POST", "/queue/extend", message) == {"ok": True}
+    path = f"/queue/extend/{message['id']}"
+    assert api.json("POST", path) == {"ok": True}
+    assert api.json("POST", path, {"duration": "1ms"}) == {"ok": True}
+    deadline = time.monotonic() + 15
+    while api.json("GET", "/queue/poll")["message"] is None:
+        assert time.monotonic() < deadline, "the lease did not end"
+    for body in ({"id": message["id"], "lease": message["lease"]}, {"id": "unknown"}):
+        response = api.send("POST", "/queue/extend", body)
+        assert (response.status_code, response.json()["code"]) == (409, "STALE_LEASE")
+    for wrong in (0, -5, "long", True, []):
+        assert "duration must be" in api.error("POST", path, {"duration": wrong})
+    assert "id must be" in api.error("POST", "/queue/extend", {})
 
 
 def test_dead_letters_over_http(api: Api) -> None:

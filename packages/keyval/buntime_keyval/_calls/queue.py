@@ -109,6 +109,15 @@ def nack(
     return Call("POST", "/queue/nack", _read_nothing, body)
 
 
+def extend(message_id: str, lease: str | None, duration: float | str | None) -> Call[None]:
+    """Keep a message for longer; once more does no harm."""
+    length = None if duration is None else milliseconds("duration", duration)
+    if length == 0:
+        raise InvalidInput("duration must be more than nothing")
+    body = json_body(id=_checked_id(message_id), lease=lease, duration=length)
+    return Call("POST", "/queue/extend", _read_nothing, body, repeatable=True)
+
+
 def stats() -> Call[QueueStats]:
     """How many messages there are."""
     return Call("GET", "/queue/stats", _decode_stats, repeatable=True)

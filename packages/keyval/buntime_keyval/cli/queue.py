@@ -114,6 +114,17 @@ def nack(
 
 
 @queue.command()
+@click.argument("message_id", metavar="ID")
+@click.option("--for", "duration", metavar="DURATION", help="From now on; else a whole lease.")
+@click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@connected
+def extend(job: Job, message_id: str, duration: str | None, lease: str | None) -> None:
+    """Keep a message that was received for longer."""
+    job.kv.extend_message(message_id, duration, lease=lease)
+    _done(job)
+
+
+@queue.command()
 @connected
 def stats(job: Job) -> None:
     """Show how many messages there are in which state."""

@@ -13,7 +13,12 @@ from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.answers import Frames
 from buntime_plugin_keyval.http.request import Request
 from buntime_plugin_keyval.http.sse import OPENED, PING, frame, opened
-from buntime_plugin_keyval.queue.messages import Message, parse_options, parse_pause
+from buntime_plugin_keyval.queue.messages import (
+    Message,
+    parse_lease_duration,
+    parse_options,
+    parse_pause,
+)
 from buntime_plugin_keyval.service import KeyValService
 
 OK = '{"ok":true}'
@@ -55,6 +60,18 @@ async def nack(service: KeyValService, request: Request) -> str:
         error=inputs.parse_text("error", body.get("error")),
         delay_ms=None if delay is None else parse_pause("delay", delay),
         lease=inputs.parse_text("lease", body.get("lease")),
+    )
+    return OK
+
+
+async def extend(service: KeyValService, request: Request) -> str:
+    """`POST /queue/extend`, `POST /queue/extend/<id>`"""
+    message_id, body = await _settlement(request)
+    duration = body.get("duration")
+    await service.queue.extend(
+        message_id,
+        inputs.parse_text("lease", body.get("lease")),
+        None if duration is None else parse_lease_duration(duration),
     )
     return OK
 

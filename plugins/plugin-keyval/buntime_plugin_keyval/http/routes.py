@@ -35,6 +35,7 @@ FIXED: Mapping[bytes, Methods] = {
     b"/queue/listen": {"GET": queue.listen},
     b"/queue/ack": {"POST": queue.ack},
     b"/queue/nack": {"POST": queue.nack},
+    b"/queue/extend": {"POST": queue.extend},
     b"/queue/stats": {"GET": queue.stats},
     b"/queue/dlq": {"GET": queue.list_dlq, "DELETE": queue.purge_dlq},
     b"/indexes": {
@@ -59,6 +60,7 @@ KEY: Methods = {"GET": keys.get_key, "PUT": keys.put_key, "DELETE": keys.delete_
 WITH_ID: Mapping[tuple[bytes, bytes], Methods] = {
     (b"ack", b""): {"POST": queue.ack},
     (b"nack", b""): {"POST": queue.nack},
+    (b"extend", b""): {"POST": queue.extend},
     (b"dlq", b""): {"GET": queue.get_dlq, "DELETE": queue.delete_dlq},
     (b"dlq", b"requeue"): {"POST": queue.requeue_dlq},
 }

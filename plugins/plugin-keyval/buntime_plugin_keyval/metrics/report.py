@@ -37,6 +37,7 @@ class Report:
 
     operations: Mapping[str, Samples]
     queue: QueueStats
+    letters_expired: int
     entries: int
     size_bytes: int
     changes: int
@@ -57,6 +58,7 @@ async def make_report(service: KeyValService) -> Report:
     return Report(
         operations=store.recorder.totals,
         queue=await service.queue.stats(),
+        letters_expired=service.queue.letters_expired,
         entries=int(entries or 0),
         size_bytes=int(size_bytes or 0),
         changes=newest - oldest + 1 if newest else 0,
@@ -85,6 +87,7 @@ def to_json(report: Report) -> dict[str, Any]:
     return {
         "operations": {**operations, "operations": operations, "totals": totals},
         "queue": msgspec.to_builtins(report.queue),
+        "deadLetters": {"expired": report.letters_expired},
         "storage": {"entries": report.entries, "sizeBytes": report.size_bytes},
         "changes": {"entries": report.changes},
         "indexes": {"total": report.indexes, "unfinished": report.unfinished_indexes},
@@ -100,6 +103,11 @@ def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
         *(
             GaugeMetricFamily(f"{prefix}_{name}", text, value=value)
             for name, text, value in _gauges(report)
+        ),
+        CounterMetricFamily(
+            f"{prefix}_queue_dlq_expired",
+            "Dead letters that were deleted because of their age",
+            value=report.letters_expired,
         ),
         *_engine(report.engine, prefix),
     ]

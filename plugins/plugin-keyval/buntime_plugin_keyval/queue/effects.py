@@ -65,6 +65,19 @@ class Settle(NamedTuple):
         return (Statement(sql.SETTLE, (self.id, self.lease, self.lease)),)
 
 
+class Extend(NamedTuple):
+    """Prolong the lease of a message, from now on; only this lease, if one is given."""
+
+    id: str
+    lease: str | None
+    duration_ms: int
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (now_ms + self.duration_ms, self.id, self.lease, self.lease)
+        return (Statement(sql.EXTEND, args),)
+
+
 class GiveBack(NamedTuple):
     """End a lease at once: the message can be delivered again."""
 
@@ -130,6 +143,17 @@ class Forget(NamedTuple):
         return (Statement(sql.DELETE_DLQ, (self.letter_id,)),)
 
 
-def same_delivery(id: str, attempts: int, lease: str | None) -> Guard:
-    """Holds while this delivery of the message is its last one and has not been settled."""
-    return Guard(sql.SAME_DELIVERY, (id, f"{attempts} {lease or ''}"))
+class ForgetOld(NamedTuple):
+    """Delete at most `limit` dead letters that are older than that, the oldest first."""
+
+    age_ms: int
+    limit: int
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.EXPIRE_DLQ, (now_ms - self.age_ms, self.limit)),)
+
+
+def same_delivery(id: str, attempts: int, visible_at: int, lease: str | None) -> Guard:
+    """Holds while this delivery of the message is its last one, unsettled and not extended."""
+    return Guard(sql.SAME_DELIVERY, (id, f"{attempts} {visible_at} {lease or ''}"))

@@ -15,7 +15,13 @@ from buntime_plugin_keyval.clock import Clock
 from buntime_plugin_keyval.queue.consumer import Consumer, ErrorHandler, Handler, QueueMessage
 from buntime_plugin_keyval.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.queue.listener import Listener
-from buntime_plugin_keyval.queue.messages import DeadLetter, QueueStats, make_options, parse_pause
+from buntime_plugin_keyval.queue.messages import (
+    DeadLetter,
+    QueueStats,
+    make_options,
+    parse_lease_duration,
+    parse_pause,
+)
 from buntime_plugin_keyval.queue.queue import Queue
 
 Pause = float | str
@@ -91,6 +97,22 @@ class KvQueue:
         message_id, known_lease = _identify(message, lease)
         pause = None if delay is None else parse_pause("delay", delay)
         await self._queue.nack(message_id, error=error, delay_ms=pause, lease=known_lease)
+
+    async def extend(
+        self,
+        message: QueueMessage | str,
+        duration: Pause | None = None,
+        *,
+        lease: str | None = None,
+    ) -> None:
+        """Keep a delivered message for `duration` from now, by default for another whole lease.
+
+        For work that takes longer than `queue.lockDuration`. Raises `StaleLease` when it is too
+        late: the message was delivered to somebody else, or settled.
+        """
+        message_id, known_lease = _identify(message, lease)
+        milliseconds = None if duration is None else parse_lease_duration(duration)
+        await self._queue.extend(message_id, known_lease, milliseconds)
 
     async def stats(self) -> QueueStats:
         """How many messages are pending, being processed, and dead."""

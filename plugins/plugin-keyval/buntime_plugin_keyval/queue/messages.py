@@ -122,6 +122,14 @@ def parse_pause(name: str, value: object) -> int:
     return math.ceil(min(milliseconds, 2**52))
 
 
+def parse_lease_duration(value: object) -> int:
+    """For how long a lease is to last, in milliseconds. Raises `InvalidInput` for nothing."""
+    milliseconds = parse_pause("duration", value)
+    if not milliseconds:
+        raise InvalidInput(f"duration must be more than nothing, received {describe(value)}")
+    return milliseconds
+
+
 def stored_keys(text: str) -> list[Key]:
     """The keys that a message names, from their stored JSON."""
     raw: list[Any] = msgspec.json.decode(text)

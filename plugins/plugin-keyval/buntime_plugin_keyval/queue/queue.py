@@ -17,7 +17,9 @@ from buntime_plugin_keyval.queue import statements as sql
 from buntime_plugin_keyval.queue.effects import (
     Bury,
     Enqueue,
+    Extend,
     Forget,
+    ForgetOld,
     GiveBack,
     Lease,
     Requeue,
@@ -48,6 +50,7 @@ class _Delivery(NamedTuple):
 
     id: str
     lease: str | None
+    visible_at: int
     value: str
     attempts: int
     max_attempts: int
@@ -61,6 +64,8 @@ class Queue:
     def __init__(self, store: Store, *, lease_ms: int) -> None:
         self._store = store
         self._lease_ms = lease_ms
+        self.letters_expired = 0
+        """Dead letters that `expire_letters` deleted in this process."""
         self._on_ready: Callable[[], None] = lambda: None
         self._on_settled: Callable[[str], None] = lambda _: None
         store.on_enqueue(self.enqueued)
@@ -136,6 +141,20 @@ class Queue:
                 self._on_ready()
                 break
         self._on_settled(message_id)
+
+    @measured("queue_extend")
+    async def extend(
+        self, message_id: str, lease: str | None = None, duration_ms: int | None = None
+    ) -> None:
+        """Prolong the lease of a delivered message: it ends `duration_ms` from now.
+
+        The default is as long as a new lease. Raises `StaleLease` if the message has no lease, or
+        not the one that is given: somebody else has it, or it is settled.
+        """
+        duration = self._lease_ms if duration_ms is None else duration_ms
+        (result,) = await self._commit(Extend(message_id, lease, duration))
+        if not result.rowcount:
+            raise StaleLease
 
     async def give_back(self, unsent: Sequence[Message], unsettled: Sequence[Message] = ()) -> None:
         """End the leases of messages that their listener will not settle.
@@ -227,13 +246,19 @@ class Queue:
         (result,) = await self._commit(Forget(None), bounded=False)
         return result.rowcount
 
+    async def expire_letters(self, age_ms: int, limit: int) -> int:
+        """Delete at most `limit` dead letters that are older than that; how many there were."""
+        (result,) = await self._commit(ForgetOld(age_ms, limit))
+        self.letters_expired += result.rowcount
+        return result.rowcount
+
     async def _commit(self, *effects: Effect, bounded: bool = True) -> Sequence[ResultSet]:
         decision = Decision[Sequence[ResultSet]](effects, lambda results: results)
         return await self._store.write(Write(lambda _: decision, bounded=bounded))
 
     async def _commit_if_current(self, delivery: _Delivery, effects: Sequence[Effect]) -> bool:
         """Commit unless the message was settled or delivered again since it was read."""
-        guard = same_delivery(delivery.id, delivery.attempts, delivery.lease)
+        guard = same_delivery(delivery.id, delivery.attempts, delivery.visible_at, delivery.lease)
         decision = Decision[None](effects, lambda _: None)
         try:
             await self._store.write(Write(lambda _: decision, guards=(guard,)))

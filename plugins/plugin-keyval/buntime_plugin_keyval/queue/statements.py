@@ -28,6 +28,11 @@ GIVE_BACK = """
 UPDATE kv_queue SET lease = NULL, visible_at = ready_at, attempts = attempts - ?
 WHERE id = ? AND lease = ?"""
 
+# While a lease is not replaced by another one it can be prolonged, even if its time is over.
+EXTEND = """
+UPDATE kv_queue SET visible_at = ?
+WHERE id = ? AND lease IS NOT NULL AND (lease = ? OR ? IS NULL)"""
+
 RETRY = "UPDATE kv_queue SET lease = NULL, ready_at = ?, visible_at = ? WHERE id = ?"
 
 _DELIVERY = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
@@ -39,12 +44,14 @@ SELECT ?, id, ?, ?, created_at, {_DELIVERY} FROM kv_queue WHERE id = ?"""
 REMOVE = "DELETE FROM kv_queue WHERE id = ?"
 
 # The conditions of guards: the delivery that a decision is about is still the current one.
-SAME_DELIVERY = "(SELECT attempts || ' ' || coalesce(lease, '') FROM kv_queue WHERE id = ?) IS ?"
+SAME_DELIVERY = """
+(SELECT attempts || ' ' || visible_at || ' ' || coalesce(lease, '')
+ FROM kv_queue WHERE id = ?) IS ?"""
 
-DELIVERY = f"SELECT id, lease, {_DELIVERY} FROM kv_queue WHERE id = ?"
+DELIVERY = f"SELECT id, lease, visible_at, {_DELIVERY} FROM kv_queue WHERE id = ?"
 
 EXHAUSTED = f"""
-SELECT id, lease, {_DELIVERY} FROM kv_queue
+SELECT id, lease, visible_at, {_DELIVERY} FROM kv_queue
 WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?"""
 
 NEXT_VISIBLE = """
@@ -78,3 +85,8 @@ FROM kv_dlq WHERE id = ?"""
 DELETE_DLQ = "DELETE FROM kv_dlq WHERE id = ?"
 
 PURGE_DLQ = "DELETE FROM kv_dlq"
+
+EXPIRE_DLQ = """
+DELETE FROM kv_dlq
+WHERE seq IN (
+  SELECT seq FROM kv_dlq WHERE failed_at <= ? ORDER BY failed_at, seq LIMIT ?)"""
