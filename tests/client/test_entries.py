@@ -137,7 +137,7 @@ async def test_deleting(kv: Any) -> None:
     assert (await kv.delete([], everything=True)).deleted_count == 1
 
 
-async def test_list_pages_through_everything(kv: Any) -> None:
+async def test_weakness_47_list_pages_through_everything(kv: Any) -> None:
     for start in range(0, 2300, 500):
         atomic = kv.atomic()
         for number in range(start, min(start + 500, 2300)):

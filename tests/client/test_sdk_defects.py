@@ -32,8 +32,10 @@ DEFECTS = {
     "a buffer that is no backpressure": (
         "test_watch.test_a_slow_reader_with_a_buffer_gets_the_latest_of_each_key"
     ),
-    "default watch loops on errors": "test_watch.test_what_will_not_pass_ends_the_watch",
-    "list ends after one page": "test_entries.test_list_pages_through_everything",
+    "default watch loops on errors": (
+        "test_watch.test_weakness_41_what_will_not_pass_ends_the_watch"
+    ),
+    "list ends after one page": "test_entries.test_weakness_47_list_pages_through_everything",
     "no token, headers or timeouts": "test_answers.test_headers_and_token",
 }
 

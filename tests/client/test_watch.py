@@ -204,7 +204,7 @@ def test_overflow(overflow: Any, expected: list[tuple[str, int]]) -> None:
     assert not buffer.filled
 
 
-async def test_what_will_not_pass_ends_the_watch(kv: Any, api: str) -> None:
+async def test_weakness_41_what_will_not_pass_ends_the_watch(kv: Any, api: str) -> None:
     from client.conftest import open_client
 
     kind = "async" if type(kv).__name__ == "AsyncKv" else "sync"

@@ -161,7 +161,9 @@ def test_a_replica_never_shows_less_than_what_was_answered(
         assert _replica_reads(api) >= before + 100
 
 
-def test_compare_and_set_with_a_stale_replica(own_pair: list[Sqld], tmp_path: Path) -> None:
+def test_weakness_03_compare_and_set_with_a_stale_replica(
+    own_pair: list[Sqld], tmp_path: Path
+) -> None:
     """Two hosts: what one has just written, the other's commits know, whatever its replica has."""
     folders = [tmp_path / "one", tmp_path / "two"]
     for folder in folders:

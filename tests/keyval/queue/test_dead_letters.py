@@ -94,7 +94,7 @@ async def test_keys_if_undelivered_come_with_the_dead_letter(kv: Kv, world: Worl
     assert len({row[1] for row in rows}) == 1  # one commit
 
 
-async def test_a_failed_move_to_the_dead_letters_leaves_everything_as_it_was(
+async def test_weakness_14_a_failed_move_to_the_dead_letters_leaves_everything_as_it_was(
     kv: Kv, world: World
 ) -> None:
     await kv.queue.enqueue(1, backoff_schedule=[], keys_if_undelivered=[["failed"]])
@@ -112,7 +112,7 @@ async def test_a_failed_move_to_the_dead_letters_leaves_everything_as_it_was(
     assert (await kv.get(["failed"])).value == 1
 
 
-async def test_a_message_that_crashes_its_consumers_ends_among_the_dead_letters(
+async def test_weakness_13_a_message_that_crashes_its_consumers_ends_among_the_dead_letters(
     kv: Kv, clock: FakeClock
 ) -> None:
     await kv.queue.enqueue("poison", backoff_schedule=[0, 0], keys_if_undelivered=[["dead"]])
@@ -173,6 +173,22 @@ async def test_a_requeued_letter_keeps_schedule_and_keys(kv: Kv, clock: FakeCloc
     assert (await kv.get(["dead"])).value == "x"
     (letter,) = await kv.queue.list_dlq()
     assert (letter.original_id, letter.attempts) == (new_id, 2)
+
+
+async def test_weakness_14_a_failed_requeue_leaves_everything_as_it_was(
+    kv: Kv, world: World
+) -> None:
+    letter = await bury(kv, 1)
+    await world.adapter.execute(
+        "CREATE TRIGGER refuse BEFORE DELETE ON kv_dlq BEGIN SELECT raise(ABORT, 'full'); END"
+    )
+    with pytest.raises(Exception, match="full"):
+        await kv.queue.requeue_dlq(letter)
+    assert await states(kv) == (0, 0, 1)
+    assert await kv.queue.dequeue() is None
+    await world.adapter.execute("DROP TRIGGER refuse")
+    await kv.queue.requeue_dlq(letter)
+    assert await states(kv) == (1, 0, 0)
 
 
 async def test_letters_can_be_deleted(kv: Kv) -> None:

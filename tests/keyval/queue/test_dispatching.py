@@ -11,8 +11,9 @@ import pytest
 from buntime_database import DatabaseBusy
 from buntime_plugin_keyval.errors import TooManyStreams
 from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.metrics.recorder import Samples
 from buntime_plugin_keyval.queue import dispatcher as module
-from buntime_plugin_keyval.queue.listener import Listener
+from buntime_plugin_keyval.queue.listener import READ_AHEAD, Listener
 from buntime_plugin_keyval.queue.messages import Message
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, World, open_world, until
@@ -131,6 +132,17 @@ async def test_a_foreign_ack_is_seen_however_much_goes_on_here(
     busy.cancel()
 
 
+async def test_weakness_16_one_commit_leases_as_many_as_can_be_sent(kv: Kv, world: World) -> None:
+    count = 6 * READ_AHEAD
+    for number in range(count):
+        await kv.queue.enqueue(number)
+    before = world.service.store.recorder.totals.get("queue_dequeue", Samples()).count
+    listener = world.service.dispatcher.attach()
+    assert [int((await take(listener)).value) for _ in range(count)] == list(range(count))
+    leases = world.service.store.recorder.totals["queue_dequeue"].count - before
+    assert leases <= count / 4
+
+
 async def test_a_delayed_message_wakes_a_listener(kv: Kv, world: World, clock: FakeClock) -> None:
     listener = world.service.dispatcher.attach()
     await kv.queue.enqueue("later", delay=1000)
@@ -169,7 +181,7 @@ async def test_a_failing_database_does_not_end_delivery(
     assert (await waiting).value == "1"
 
 
-async def test_an_idle_listener_costs_no_writes(kv: Kv, world: World) -> None:
+async def test_weakness_15_an_idle_listener_costs_no_writes(kv: Kv, world: World) -> None:
     listener = world.service.dispatcher.attach()
     await listener.next(0.05)
     commits = 0

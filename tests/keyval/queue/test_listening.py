@@ -69,7 +69,7 @@ def test_a_waiting_listener_is_told_at_once(api: Api) -> None:
             assert event.data == {"id": message_id, "value": number, "attempts": 1}
 
 
-def test_the_prefetch_waits_for_acks(api: Api) -> None:
+def test_weakness_16_the_prefetch_waits_for_acks(api: Api) -> None:
     for number in range(5):
         enqueue(api, number)
     with event_stream(api.base, "/queue/listen", query={"prefetch": "2"}) as stream:
@@ -96,7 +96,7 @@ def test_the_lease_is_sent_on_request(api: Api) -> None:
     stats_become(api, total=0)
 
 
-def test_a_connection_that_ends_leaves_nothing_behind(api: Api) -> None:
+def test_weakness_17_a_connection_that_ends_leaves_nothing_behind(api: Api) -> None:
     for _ in range(10):
         with event_stream(api.base, "/queue/listen", query={"prefetch": "5"}) as stream:
             assert stream.status == 200

@@ -127,7 +127,7 @@ async def test_acks_are_for_any_state_and_any_id(kv: Kv) -> None:
     assert await states(kv) == (0, 0, 0)
 
 
-async def test_a_stale_lease_settles_nothing(kv: Kv, clock: FakeClock) -> None:
+async def test_weakness_48_a_stale_lease_settles_nothing(kv: Kv, clock: FakeClock) -> None:
     await kv.queue.enqueue(1)
     slow = await kv.queue.dequeue()
     clock.advance(LEASE_MS)
@@ -180,7 +180,7 @@ async def test_queue_messages_do_not_expire(kv: Kv, clock: FakeClock, world: Wor
         {"keys_if_undelivered": [[None]]},
     ],
 )
-async def test_wrong_options_are_refused(kv: Kv, options: dict[str, Any]) -> None:
+async def test_weakness_38_wrong_options_are_refused(kv: Kv, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         await kv.queue.enqueue(1, **options)
     with pytest.raises(InvalidInput):

@@ -37,7 +37,7 @@ def bury(api: Api, value: Any = 1, **nack: Any) -> dict[str, Any]:
         ([], "options must be an object"),
     ],
 )
-def test_wrong_options_are_400(api: Api, options: Any, text: str) -> None:
+def test_weakness_38_wrong_options_are_400(api: Api, options: Any, text: str) -> None:
     assert text in api.error("POST", "/queue/enqueue", {"value": 1, "options": options})
     assert api.json("GET", "/queue/stats")["total"] == 0
 
@@ -110,7 +110,8 @@ def test_weakness_48_a_lease_is_prolonged(api: Api) -> None:
     for body in ({"id": message["id"], "lease": message["lease"]}, {"id": "unknown"}):
         response = api.send("POST", "/queue/extend", body)
         assert (response.status_code, response.json()["code"]) == (409, "STALE_LEASE")
-    for wrong in (0, -5, "long", True, []):
+    refused: list[Any] = [0, -5, "long", True, []]
+    for wrong in refused:
         assert "duration must be" in api.error("POST", path, {"duration": wrong})
     assert "id must be" in api.error("POST", "/queue/extend", {})
 

@@ -6,8 +6,11 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
+from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv
-from keyval.service.world import FakeClock, World
+from buntime_plugin_keyval.service import make_service
+from buntime_plugin_keyval.store import Store
+from keyval.service.world import LOGGER, FakeClock, World
 
 
 async def found(kv: Kv, query: str, *prefix: Any, **options: Any) -> list[Any]:
@@ -82,6 +85,16 @@ async def test_weakness_28_filters_and_liveness_come_before_the_limit(
     assert await found(indexed, "word", limit=1, where={"odd": False}) == [("d", 2)]
     await indexed.set(["d", 9], {"text": "word word"})
     assert await found(indexed, "word", limit=1) == [("d", 9)]
+
+
+async def test_weakness_29_a_process_that_wrote_nothing_yet_finds(
+    world: World, indexed: Kv
+) -> None:
+    store = Store(world.adapter, logger=LOGGER, clock=world.clock)
+    restarted = Kv(make_service(parse_config({}), store))
+    assert sorted(await found(restarted, "word")) == [("d", number) for number in range(4)]
+    await restarted.close()
+    await store.close()
 
 
 async def test_weakness_30_no_query_is_an_error_and_nested_fields_work(kv: Kv) -> None:

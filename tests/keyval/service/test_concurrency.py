@@ -36,7 +36,7 @@ def put(key: Any, value: Any) -> dict[str, Any]:
     return {"type": "set", "key": key, "value": value}
 
 
-async def test_compare_and_set_loops_count_exactly(api: Api) -> None:
+async def test_weakness_02_compare_and_set_loops_count_exactly(api: Api) -> None:
     async def increment() -> int:
         successes = 0
         for _ in range(8):

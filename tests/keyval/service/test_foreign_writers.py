@@ -64,7 +64,9 @@ async def test_a_decision_is_made_again_on_what_is_there_now(meddled: World, for
 
 
 @pytest.mark.parametrize("change", ["changed", "deleted", "created", "same value again"])
-async def test_a_check_that_held_at_first_fails(meddled: World, foreign: Kv, change: str) -> None:
+async def test_weakness_02_a_check_that_held_at_first_fails(
+    meddled: World, foreign: Kv, change: str
+) -> None:
     kv = meddled.kv
     if change != "created":
         await kv.set(("k",), 1)

@@ -108,7 +108,7 @@ async def test_a_batch_of_a_thousand(kv: Kv) -> None:
         await kv.get([("n", index) for index in range(1001)])
 
 
-async def test_a_list_without_limit_has_everything(kv: Kv) -> None:
+async def test_weakness_47_a_list_without_limit_has_everything(kv: Kv) -> None:
     await fill(kv, MANY)
     assert [entry.value async for entry in kv.list(("n",))] == list(range(MANY))
     backwards = [entry.value async for entry in kv.list(("n",), reverse=True)]

@@ -48,7 +48,7 @@ async def stored_is(world: World, number: int) -> None:
     await until(reached)
 
 
-async def test_one_step_removes_a_bounded_number_oldest_first(world: World) -> None:
+async def test_weakness_45_one_step_removes_a_bounded_number_oldest_first(world: World) -> None:
     for number in range(6):
         await world.kv.set(("t", number), 1, expires_in=10 - number)
     await world.kv.set(("stays",), 1)
@@ -59,7 +59,7 @@ async def test_one_step_removes_a_bounded_number_oldest_first(world: World) -> N
     assert await world.stored() == 2
 
 
-async def test_what_is_there_at_the_start_is_swept_and_logged(world: World) -> None:
+async def test_weakness_45_what_is_there_at_the_start_is_swept_and_logged(world: World) -> None:
     number = 2 * BATCH + 3
     await fill(world, number, 5)
     await world.kv.set(("stays",), 1)

@@ -23,7 +23,7 @@ def prefix_poll(api: Api, **query: Any) -> tuple[list[tuple[Any, Any]], str]:
     return [(e["key"], e["value"]) for e in answer["entries"]], answer["versionstamps"]
 
 
-def test_exact_polls_keep_positions(api: Api) -> None:
+def test_weakness_23_exact_polls_keep_positions(api: Api) -> None:
     stamp = api.put("b", 2)
     answer = api.json("GET", "/watch/poll", query={"keys": "a,b", "versionstamps": f",{stamp}"})
     assert answer == {"entries": [], "versionstamps": ["", stamp]}
@@ -34,7 +34,7 @@ def test_exact_polls_keep_positions(api: Api) -> None:
     assert answer["versionstamps"] == [stamp, ""]
 
 
-def test_every_key_survives_the_round_trip(api: Api) -> None:
+def test_weakness_23_every_key_survives_the_round_trip(api: Api) -> None:
     api.mutate(*({"type": "set", "key": ["p", part], "value": 0} for part in TYPED))
     entries, told = prefix_poll(api, prefix="p")
     assert len(entries) == len(TYPED)
@@ -53,7 +53,7 @@ def test_key_paths_are_what_the_contract_shows(api: Api) -> None:
     assert told == f"d/a:{first},d/b%2Cc:{second}"
 
 
-def test_news_beyond_the_limit_come_with_the_next_polls(api: Api) -> None:
+def test_weakness_22_news_beyond_the_limit_come_with_the_next_polls(api: Api) -> None:
     api.mutate(*({"type": "set", "key": ["p", number], "value": number} for number in range(40)))
     told, seen = "", []
     for _ in range(8):
@@ -78,7 +78,7 @@ def test_deletions_beyond_the_limit_come_too(api: Api) -> None:
     assert told == ""
 
 
-def test_a_change_beyond_a_thousand_keys_is_found(api: Api) -> None:
+def test_weakness_22_a_change_beyond_a_thousand_keys_is_found(api: Api) -> None:
     for start in range(0, 2400, 800):
         keys = range(start, start + 800)
         api.mutate(*({"type": "set", "key": ["p", "x", n], "value": 0} for n in keys))
@@ -93,7 +93,7 @@ def test_a_change_beyond_a_thousand_keys_is_found(api: Api) -> None:
     assert entries == [(["p", "y", "last"], 2)]
 
 
-def test_prefixes_include_themselves_and_count_once(api: Api) -> None:
+def test_weakness_41_prefixes_include_themselves_and_count_once(api: Api) -> None:
     for path in ("a", "a/1", "b", "c"):
         api.put(path, path)
     entries, told = prefix_poll(api, prefixes="b,a,a/1")

@@ -86,7 +86,7 @@ def test_frames_are_single_writes_with_bare_line_feeds(api: Api) -> None:
             assert stream.headers[header] == value
 
 
-def test_deletions_have_the_key_that_was_deleted(api: Api) -> None:
+def test_weakness_20_deletions_have_the_key_that_was_deleted(api: Api) -> None:
     api.mutate(*({"type": "set", "key": ["t", part], "value": 0} for part in TYPED))
     with event_stream(api.base, "/watch/prefix", query={"prefix": "t"}) as stream:
         begun = [key for key, _ in change(stream)]
@@ -96,6 +96,19 @@ def test_deletions_have_the_key_that_was_deleted(api: Api) -> None:
             api.mutate({"type": "delete", "key": ["t", part]})
             assert change(stream) == [(["t", part], None)]
         assert stream.is_quiet(0.2)
+
+
+def test_weakness_21_keys_that_look_alike_are_each_told_once(api: Api) -> None:
+    alike: list[Any] = [1, "1", BIGINT, True, "true", "a/b"]
+    api.mutate(*({"type": "set", "key": ["t", part], "value": 0} for part in alike))
+    api.put("t/a/b", 0)
+    with event_stream(api.base, "/watch/prefix", query={"prefix": "t"}) as stream:
+        assert len(change(stream)) == len(alike) + 1
+        assert stream.is_quiet(0.3)
+        for number, part in enumerate(alike):
+            api.mutate({"type": "set", "key": ["t", part], "value": number})
+            assert change(stream) == [(["t", part], number)]
+        assert stream.is_quiet(0.3)
 
 
 def test_expiry_is_seen_soon(api: Api) -> None:

@@ -10,6 +10,7 @@ import pytest
 from buntime_keyval import BigInt, InvalidInput, KvEntry
 from buntime_plugin_keyval.errors import TooManyStreams
 from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.storage.statements import CHANGE_BOUNDS
 from buntime_plugin_keyval.watch.watcher import WatchTarget
 from keyval.service.world import FakeClock, World, exact, until
 
@@ -79,7 +80,7 @@ async def test_prefixes_are_keys_with_their_descendants(kv: Kv) -> None:
 
 
 @pytest.mark.parametrize("options", [{"keys": ["a"]}, {"prefix": ["a"]}, {"prefixes": [["a"]]}])
-async def test_without_the_initial_state_there_are_only_changes(
+async def test_weakness_19_without_the_initial_state_there_are_only_changes(
     kv: Kv, world: World, options: dict[str, Any]
 ) -> None:
     for key in (("a",), ("a", 1)):
@@ -93,7 +94,7 @@ async def test_without_the_initial_state_there_are_only_changes(
     await watch.aclose()
 
 
-async def test_the_limit_bounds_the_first_event_and_no_change(kv: Kv) -> None:
+async def test_weakness_22_the_limit_bounds_the_first_event_and_no_change(kv: Kv) -> None:
     for number in range(10):
         await kv.set(("p", number), number)
     watch = kv.watch(prefix=["p"], limit=3)
@@ -107,7 +108,7 @@ async def test_the_limit_bounds_the_first_event_and_no_change(kv: Kv) -> None:
     await watch.aclose()
 
 
-async def test_thousands_of_changes_beyond_the_limit_are_all_told(kv: Kv) -> None:
+async def test_weakness_22_thousands_of_changes_beyond_the_limit_are_all_told(kv: Kv) -> None:
     watch = kv.watch(prefix=["p"], limit=100, initial=False)
     first = asyncio.create_task(event(watch))
     await asyncio.sleep(0.05)
@@ -148,7 +149,7 @@ async def test_a_commit_is_one_event(kv: Kv, world: World) -> None:
 KEYS: list[Any] = [1, "1", BigInt(1), b"1", b"\x00/,", True, 1.5, "a/b", "", "é,:"]
 
 
-async def test_deleted_keys_keep_their_types(kv: Kv) -> None:
+async def test_weakness_20_deleted_keys_keep_their_types(kv: Kv) -> None:
     for part in KEYS:
         await kv.set(("p", part), "x")
     watch = kv.watch(prefix=["p"])
@@ -202,6 +203,29 @@ async def test_an_entry_that_expired_unswept_is_missing_once(
     await kv.set(["a"], 2)
     assert (await event(watch))[-1] == (("a",), 2)
     await watch.aclose()
+
+
+async def test_weakness_18_watched_keys_cost_no_query_each(
+    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And 15: for all watchers together one task asks, and only for the newest change."""
+    targets = [WatchTarget.of_keys([(name, n) for n in range(50)]) for name in "abcdefgh"]
+    watchers = [await world.service.watches.watch(target) for target in targets]
+    asked: list[tuple[str, str]] = []
+    original = world.adapter.query
+
+    async def query(sql: str, *args: Any, **options: Any) -> Any:
+        task = asyncio.current_task()
+        assert task is not None
+        asked.append((task.get_name(), sql))
+        return await original(sql, *args, **options)
+
+    monkeypatch.setattr(world.adapter, "query", query)
+    await until(lambda: len(asked) >= 5)
+    assert set(asked) == {("keyval-watch", CHANGE_BOUNDS)}
+    assert [task.get_name() for task in asyncio.all_tasks()].count("keyval-watch") == 1
+    for watcher in watchers:
+        watcher.close()
 
 
 async def test_closing_the_store_ends_watches(kv: Kv, world: World) -> None:
