@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from buntime_database import Adapter
+from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval.kv import Kv
-from keyval.service.world import FakeClock, World, open_world
+from keyval.service.world import FAST, FakeClock, World, open_world
 from support.api import Api, api_of
-from support.live import LiveServer, live_server
+from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +42,31 @@ async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with open_world(tmp_path / "kv.db") as opened:
         yield opened
         await opened.service.close()
+
+
+@pytest.fixture
+async def other(world: World, tmp_path: Path) -> AsyncIterator[World]:
+    """A second process on the database of `world`, as far as the store can tell."""
+    async with open_world(tmp_path / "kv.db", world.clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_store(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[World]]:
+    """Opens the one store of a test, as a process does when it starts."""
+    return lambda: open_world(tmp_path / "kv.db")
+
+
+@pytest.fixture
+def database_of(tmp_path: Path) -> Callable[[str], Adapter]:
+    """Opens the database of a name, which is empty at first; the test closes it."""
+    return lambda name: SqliteAdapter(str(tmp_path / f"{name}.db"), options=FAST)
+
+
+@pytest.fixture
+def host_config() -> Callable[..., dict[str, Any]]:
+    """Makes the configuration of a host from options of the store."""
+    return lambda **options: {"plugins": [DEFAULT_PLUGINS[0], ["@buntime/plugin-keyval", options]]}
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -96,6 +97,17 @@ class Sqld:
         with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
             result: dict[str, Any] = json.load(answer)["result"]
         return result
+
+    def create_namespace(self) -> str:
+        """Make an empty database beside the others; its name."""
+        name = f"n{uuid.uuid4().hex}"
+        request = urllib.request.Request(
+            f"{self.admin_url}/v1/namespaces/{name}/create",
+            data=b"{}",
+            headers={"content-type": "application/json"},
+        )
+        with urllib.request.urlopen(request, timeout=START_SECONDS):
+            return name
 
     def wait_until_it_replicates(self, primary: Sqld) -> None:
         """A new replica passes reads on to its primary until it has something of its own."""

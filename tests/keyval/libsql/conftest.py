@@ -6,10 +6,15 @@ The names are those of the fixtures beside the modules whose tests run here a se
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
+from typing import Any
 
 import pytest
+from buntime_database import Adapter
+from buntime_plugin_database.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_keyval.kv import Kv
 from database.libsql.support import wipe
 from keyval.libsql.support import config_of, open_libsql_world, run_sql
@@ -75,6 +80,45 @@ async def world(pair_of_worlds: list[Sqld]) -> AsyncIterator[World]:
     async with open_libsql_world(pair_of_worlds[:1]) as opened:
         yield opened
         await opened.service.close()
+
+
+@pytest.fixture
+async def other(world: World, pair_of_worlds: list[Sqld]) -> AsyncIterator[World]:
+    """A second process on the same server, as far as the store can tell."""
+    async with open_libsql_world(pair_of_worlds[:1], world.clock) as opened:
+        yield opened
+
+
+@pytest.fixture
+def open_store(pair_of_worlds: list[Sqld]) -> Callable[[], AbstractAsyncContextManager[World]]:
+    asyncio.run(wipe([pair_of_worlds[0].url]))
+    return lambda: open_libsql_world(pair_of_worlds)
+
+
+@pytest.fixture(scope="session")
+def namespaced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sqld]:
+    """A server with a database for each namespace."""
+    folder = tmp_path_factory.mktemp("namespaced")
+    with running_sqld(folder, namespaces=True) as (server,):
+        yield server
+
+
+@pytest.fixture
+def database_of(namespaced: Sqld) -> Callable[[str], Adapter]:
+    made: dict[str, str] = {}
+
+    def open_database(name: str) -> Adapter:
+        if name not in made:
+            made[name] = namespaced.create_namespace()
+        return LibsqlAdapter([namespaced.url], options=LibsqlOptions(namespace=made[name]))
+
+    return open_database
+
+
+@pytest.fixture
+def host_config(pair: list[Sqld]) -> Callable[..., dict[str, Any]]:
+    asyncio.run(wipe([pair[0].url]))
+    return lambda **options: config_of(pair, options)
 
 
 @pytest.fixture

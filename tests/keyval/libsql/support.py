@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import urllib.request
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -18,13 +18,15 @@ from keyval.service.world import LOGGER, FakeClock, World
 from support.sqld import Sqld
 
 
-def config_of(servers: Sequence[Sqld], **options: Any) -> dict[str, Any]:
+def config_of(
+    servers: Sequence[Sqld], keyval: Mapping[str, Any] | None = None, **options: Any
+) -> dict[str, Any]:
     """The configuration of a host whose store is on these servers."""
     adapter = {"type": "libsql", "urls": [server.url for server in servers], **options}
     return {
         "plugins": [
             ["@buntime/plugin-database", {"adapters": [adapter]}],
-            "@buntime/plugin-keyval",
+            ["@buntime/plugin-keyval", dict(keyval or {})],
         ]
     }
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_database import DatabaseFull, Guard, ResultSet, Statement
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_database import Adapter, DatabaseFull, Guard, ResultSet, Statement
 from buntime_plugin_keyval.config import ConfigError, parse_config
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.metrics.saving import MetricsSaver
@@ -20,24 +19,29 @@ from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
 from buntime_plugin_keyval.store import Store
 from keyval.metrics.test_metrics_formats import of, parse
-from keyval.service.world import FAST, until
+from keyval.service.world import until
 from support.api import Api, api_of
 from support.live import live_server
 
 LOGGER = logging.getLogger("metrics-test")
 DEADLINE_SECONDS = 20.0
 FOREVER_MS = 1_000_000
+DatabaseOf = Callable[[str], Adapter]
 
 
-class Failing(SqliteAdapter):
-    """Saves no metrics while it is told not to."""
+class Failing:
+    """Lets an adapter save no metrics while it is told not to."""
 
-    fails = False
+    def __init__(self, adapter: Adapter) -> None:
+        self.adapter = adapter
+        self.fails = False
+        self._batch = adapter.batch
+        adapter.batch = self.batch  # type: ignore[method-assign]
 
     async def batch(self, steps: Any) -> list[ResultSet]:
         if self.fails and any("kv_metrics" in _sql(step) for step in steps):
             raise DatabaseFull("the disk is full")
-        return await super().batch(steps)
+        return await self._batch(steps)
 
 
 def _sql(step: Statement | Guard) -> str:
@@ -46,16 +50,17 @@ def _sql(step: Statement | Guard) -> str:
 
 @asynccontextmanager
 async def persistent(
-    path: Path, interval_ms: int = FOREVER_MS
+    database_of: DatabaseOf, interval_ms: int = FOREVER_MS
 ) -> AsyncIterator[tuple[Kv, KeyValService, Failing]]:
     """A store with persistent metrics; it ends without saving, as if it were killed."""
-    adapter = Failing(str(path), options=FAST)
+    adapter = database_of("kv")
+    failing = Failing(adapter)
     store = Store(adapter, logger=LOGGER)
     await migrate(adapter, store.clock())
     config = parse_config({"metrics": {"persistent": True, "flushInterval": interval_ms}})
     service = make_service(config, store)
     try:
-        yield Kv(service), service, adapter
+        yield Kv(service), service, failing
     finally:
         await adapter.close()
 
@@ -65,7 +70,7 @@ def saver_of(service: KeyValService) -> MetricsSaver:
     return service.metrics_saver
 
 
-async def saved(adapter: SqliteAdapter) -> Mapping[str, tuple[int, int]]:
+async def saved(adapter: Adapter) -> Mapping[str, tuple[int, int]]:
     rows = await adapter.query("SELECT operation, count, errors FROM kv_metrics")
     return {str(name): (int(count or 0), int(errors or 0)) for name, count, errors in rows}
 
@@ -79,15 +84,14 @@ async def check(kv: Kv, operation: str, count: int) -> None:
     assert found[f"{name}_bucket"][of(operation, le="+Inf")] == count
 
 
-async def test_histograms_and_sums_survive(tmp_path: Path) -> None:
-    path = tmp_path / "kv.db"
-    async with persistent(path) as (kv, service, _):
+async def test_histograms_and_sums_survive(database_of: DatabaseOf) -> None:
+    async with persistent(database_of) as (kv, service, _):
         for latency in (0.5, 7, 7, 700, 70_000):
             service.store.recorder.record("set", latency / 1000)
         service.store.recorder.record("set", 0.001, failed=True)
         await kv.metrics.flush()
         before = parse(await kv.metrics.to_prometheus())
-    async with persistent(path) as (kv, service, _):
+    async with persistent(database_of) as (kv, service, _):
         await saver_of(service).load()
         after = parse(await kv.metrics.to_prometheus())
     for name in before:
@@ -95,10 +99,9 @@ async def test_histograms_and_sums_survive(tmp_path: Path) -> None:
             assert after[name] == before[name]
 
 
-async def test_many_restarts(tmp_path: Path) -> None:
-    path = tmp_path / "kv.db"
+async def test_many_restarts(database_of: DatabaseOf) -> None:
     for round_ in range(4):
-        async with persistent(path) as (kv, service, _):
+        async with persistent(database_of) as (kv, service, _):
             saver_of(service).start()
             for number in range(5):
                 await kv.set(["a", number], 1)
@@ -106,23 +109,22 @@ async def test_many_restarts(tmp_path: Path) -> None:
             await check(kv, "set", 5 * (round_ + 1))
 
 
-async def test_samples_before_the_saved_ones_are_loaded_are_added(tmp_path: Path) -> None:
-    path = tmp_path / "kv.db"
-    async with persistent(path) as (kv, service, _):
+async def test_samples_before_the_saved_ones_are_loaded_are_added(database_of: DatabaseOf) -> None:
+    async with persistent(database_of) as (kv, service, _):
         service.store.recorder.record("set", 0.001)
         await kv.metrics.flush()
-    async with persistent(path) as (kv, service, _):
+    async with persistent(database_of) as (kv, service, _):
         service.store.recorder.record("set", 0.001)
         # Nothing is counted twice, whichever comes first.
         await asyncio.gather(
             kv.metrics.flush(), saver_of(service).load(), kv.metrics.flush(), kv.metrics.flush()
         )
         await check(kv, "set", 2)
-        assert await saved(service.store.adapter) == {"set": (2, 0)}  # type: ignore[arg-type]
+        assert await saved(service.store.adapter) == {"set": (2, 0)}
 
 
-async def test_samples_during_a_save_are_saved_by_the_next(tmp_path: Path) -> None:
-    async with persistent(tmp_path / "kv.db") as (kv, service, adapter):
+async def test_samples_during_a_save_are_saved_by_the_next(database_of: DatabaseOf) -> None:
+    async with persistent(database_of) as (kv, service, failing):
         recorder = service.store.recorder
         recorder.record("set", 0.001)
         saving = asyncio.create_task(kv.metrics.flush())
@@ -133,77 +135,79 @@ async def test_samples_during_a_save_are_saved_by_the_next(tmp_path: Path) -> No
         recorded = recorder.totals["get"].count
         assert recorded > 1
         await kv.metrics.flush()
-        assert await saved(adapter) == {"set": (1, 0), "get": (recorded, 0)}
+        assert await saved(failing.adapter) == {"set": (1, 0), "get": (recorded, 0)}
 
 
 async def test_a_failed_save_keeps_the_samples(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    database_of: DatabaseOf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with persistent(tmp_path / "kv.db", interval_ms=10) as (kv, service, adapter):
-        adapter.fails = True
+    async with persistent(database_of, interval_ms=10) as (kv, service, failing):
+        failing.fails = True
         saver_of(service).start()
         await kv.set(["a"], 1)
         await until(lambda: "Metrics could not be saved: the disk is full" in caplog.text)
         await kv.set(["a"], 2)
         await check(kv, "set", 2)
-        adapter.fails = False
+        failing.fails = False
 
         async def both() -> bool:
-            return (await saved(adapter)).get("set") == (2, 0)
+            return (await saved(failing.adapter)).get("set") == (2, 0)
 
         await until(both)
         await service.close()
-        assert (await saved(adapter))["set"] == (2, 0)
+        assert (await saved(failing.adapter))["set"] == (2, 0)
 
 
 async def test_the_end_survives_a_failing_database(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+    database_of: DatabaseOf, caplog: pytest.LogCaptureFixture
 ) -> None:
-    async with persistent(tmp_path / "kv.db") as (kv, service, adapter):
+    async with persistent(database_of) as (kv, service, failing):
         saver_of(service).start()
         await kv.set(["a"], 1)
-        adapter.fails = True
+        failing.fails = True
         await service.close()
         assert "could not be saved: the disk is full" in caplog.text
 
 
-async def test_two_processes_save_to_one_row(tmp_path: Path) -> None:
-    path = tmp_path / "kv.db"
-    async with persistent(path) as (one, service, adapter), persistent(path) as (two, other, _):
+async def test_two_processes_save_to_one_row(database_of: DatabaseOf) -> None:
+    async with (
+        persistent(database_of) as (one, service, failing),
+        persistent(database_of) as (two, other, _),
+    ):
         for _ in range(20):
             service.store.recorder.record("set", 0.007)
             other.store.recorder.record("set", 0.7, failed=True)
             await asyncio.gather(one.metrics.flush(), two.metrics.flush())
-        assert await saved(adapter) == {"set": (40, 20)}
-    async with persistent(path) as (kv, service, _):
+        assert await saved(failing.adapter) == {"set": (40, 20)}
+    async with persistent(database_of) as (kv, service, _):
         await saver_of(service).load()
         await check(kv, "set", 40)
         buckets = service.store.recorder.totals["set"].buckets
         assert (buckets[2], buckets[8], sum(buckets)) == (20, 20, 40)
 
 
-async def test_reset_is_for_good(tmp_path: Path) -> None:
-    path = tmp_path / "kv.db"
-    async with persistent(path) as (kv, service, adapter):
+async def test_reset_is_for_good(database_of: DatabaseOf) -> None:
+    async with persistent(database_of) as (kv, service, failing):
         await kv.set(["a"], 1)
         await kv.metrics.flush()
         await kv.set(["a"], 2)
         await asyncio.gather(kv.metrics.flush(), kv.metrics.reset(), kv.metrics.flush())
         assert service.store.recorder.totals == {}
-        assert await saved(adapter) == {}
+        assert await saved(failing.adapter) == {}
         await kv.set(["a"], 3)
         await kv.metrics.flush()
-    async with persistent(path) as (kv, service, _):
+    async with persistent(database_of) as (kv, service, _):
         await saver_of(service).load()
         await check(kv, "set", 1)
 
 
-def test_weakness_40_nothing_saved_is_lost_or_doubled_by_a_kill(tmp_path: Path) -> None:
-    keyval = ["@buntime/plugin-keyval", {"metrics": {"persistent": True, "flushInterval": 100}}]
-    database = ["@buntime/plugin-database", {"adapters": [{"type": "sqlite", "baseDir": "data"}]}]
+def test_weakness_40_nothing_saved_is_lost_or_doubled_by_a_kill(
+    tmp_path: Path, host_config: Callable[..., dict[str, Any]]
+) -> None:
+    config = host_config(metrics={"persistent": True, "flushInterval": 100})
     expected = 0
     for round_ in range(2):
-        with live_server(tmp_path, {"plugins": [database, keyval]}) as server:
+        with live_server(tmp_path, config) as server:
             with api_of(server.api) as api:
                 for number in range(30):
                     api.put(f"a/{number}", round_)
@@ -211,7 +215,7 @@ def test_weakness_40_nothing_saved_is_lost_or_doubled_by_a_kill(tmp_path: Path) 
                 assert _eventually(api, expected) == expected  # loaded, and added to
                 time.sleep(0.5)  # beyond the flush interval
             server.kill()
-    with live_server(tmp_path, {"plugins": [database, keyval]}) as server:
+    with live_server(tmp_path, config) as server:
         with api_of(server.api) as api:
             api.put("a/0", 2)
             assert _eventually(api, expected + 1) == expected + 1

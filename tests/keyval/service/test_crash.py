@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 from typing import Any
 
@@ -81,16 +81,19 @@ def _number(value: str) -> tuple[int, ...]:
     return tuple(map(int, value.split("/")))
 
 
-async def test_kill_in_a_stream_of_writes(tmp_path: Path) -> None:
+async def test_kill_in_a_stream_of_writes(
+    tmp_path: Path, host_config: Callable[..., dict[str, Any]]
+) -> None:
     ledger = Ledger()
+    config = host_config()
     for round_ in range(ROUNDS):
-        with live_server(tmp_path) as server:
+        with live_server(tmp_path, config) as server:
             async with open_api([server.api]) as api:
                 await verify(api, ledger)
                 await together(
                     [write(api, ledger, server, round_, worker) for worker in range(CONNECTIONS)]
                 )
-    with live_server(tmp_path) as server:
+    with live_server(tmp_path, config) as server:
         async with open_api([server.api]) as api:
             await verify(api, ledger)
             assert ledger.count >= ROUNDS * ACKNOWLEDGED_BEFORE_DEATH

@@ -6,7 +6,7 @@ import asyncio
 import shutil
 import tempfile
 from collections.abc import Awaitable
-from contextlib import AsyncExitStack
+from contextlib import AbstractAsyncContextManager, AsyncExitStack
 from pathlib import Path
 from typing import Any
 
@@ -99,8 +99,11 @@ class StoreMachine(RuleBasedStateMachine):
         self.start()
 
     def start(self) -> None:
-        opening = open_world(self.folder / "kv.db", self.clock)
-        self.world: World = self.run(self.stack.enter_async_context(opening))
+        self.world: World = self.run(self.stack.enter_async_context(self.opening()))
+
+    def opening(self) -> AbstractAsyncContextManager[World]:
+        """The store, as it was left."""
+        return open_world(self.folder / "kv.db", self.clock)
 
     def run(self, work: Awaitable[Any]) -> Any:
         return self.runner.run(_outcome(work))

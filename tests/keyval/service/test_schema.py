@@ -5,41 +5,44 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import pytest
-from buntime_database import DatabaseError
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_database import Adapter, DatabaseError
 from buntime_plugin_keyval.storage import schema
 from buntime_plugin_keyval.storage.schema import Migration, SchemaTooNew, load_migrations, migrate
 from keyval.service.upgrade import check_upgrade
-from keyval.service.world import FAST, NOW_MS, open_world
+from keyval.service.world import NOW_MS, World
 
+DatabaseOf = Callable[[str], Adapter]
+OpenStore = Callable[[], AbstractAsyncContextManager[World]]
 STEP = Migration(
     len(load_migrations()) + 1,
     "later",
     ("CREATE TABLE later (x)", "ALTER TABLE kv_entries ADD COLUMN later TEXT"),
 )
-FILES = 25
+ROUNDS = 25
 MIGRATE = """
-import asyncio, os, sys
+import asyncio, sys
 from pathlib import Path
-from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval.storage.schema import migrate
-folder, name, files = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])
-async def main():
-    for number in range(files):
-        (folder / f"{number}.{name}").touch()
-        while len(list(folder.glob(f"{number}.*.ready"))) < 2:
+def open_database(number):
+    {opening}
+async def main(folder, name, rounds):
+    for number in range(rounds):
+        (folder / f"{{number}}.{{name}}.ready").touch()
+        while len(list(folder.glob(f"{{number}}.*.ready"))) < 2:
             pass  # both go at the same moment
-        adapter = SqliteAdapter(str(folder / f"{number}.db"))
+        adapter = open_database(number)
         print(await migrate(adapter, 5))
         await adapter.close()
-asyncio.run(main())
+asyncio.run(main(Path(sys.argv[1]), sys.argv[2], int(sys.argv[3])))
 """
 
 
-async def layout(adapter: SqliteAdapter) -> list[dict[str, object]]:
+async def layout(adapter: Adapter) -> list[dict[str, object]]:
     rows = await adapter.execute("SELECT type, name, sql FROM sqlite_schema ORDER BY name")
     return [dict(row) for row in rows]
 
@@ -55,11 +58,11 @@ def test_they_are_numbered_without_gaps() -> None:
 
 
 async def test_fresh_and_step_by_step_are_the_same(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_of: DatabaseOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = [*load_migrations(), STEP]
-    one = SqliteAdapter(str(tmp_path / "fresh.db"), options=FAST)
-    other = SqliteAdapter(str(tmp_path / "old.db"), options=FAST)
+    one = database_of("fresh")
+    other = database_of("old")
     ship(monkeypatch, steps)
     assert await migrate(one, NOW_MS) == len(steps)
     for number in range(1, len(steps) + 1):
@@ -74,33 +77,35 @@ async def test_fresh_and_step_by_step_are_the_same(
     await other.close()
 
 
-async def test_data_outlives_a_migration(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    async with open_world(tmp_path / "kv.db") as world:
+async def test_data_outlives_a_migration(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with open_store() as world:
         stamp = (await world.kv.set(("a",), 1)).versionstamp
     ship(monkeypatch, [*load_migrations(), STEP])
-    async with open_world(tmp_path / "kv.db") as world:
+    async with open_store() as world:
         assert (await world.kv.get(("a",))).versionstamp == stamp
         assert await world.rows("SELECT later FROM kv_entries") == [(None,)]
 
 
 async def test_a_database_from_the_future_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     known = len(load_migrations())
     with monkeypatch.context() as newer:
         ship(newer, [*load_migrations(), STEP])
-        async with open_world(tmp_path / "kv.db") as world:
+        async with open_store() as world:
             await world.kv.set(("a",), 1)
     message = f"has schema version {known + 1}, this plugin knows only {known}: use a newer plugin"
     with pytest.raises(SchemaTooNew, match=message):
-        async with open_world(tmp_path / "kv.db"):
+        async with open_store():
             raise AssertionError("it was opened")
 
 
 async def test_a_step_that_fails_leaves_nothing_behind(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    database_of: DatabaseOf, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    adapter = SqliteAdapter(str(tmp_path / "kv.db"), options=FAST)
+    adapter = database_of("kv")
     await migrate(adapter, NOW_MS)
     before = await layout(adapter)
     broken = STEP._replace(statements=(*STEP.statements, "CREATE TABLE later (x)"))
@@ -113,20 +118,29 @@ async def test_a_step_that_fails_leaves_nothing_behind(
     await adapter.close()
 
 
-async def test_many_in_one_process_at_once(tmp_path: Path) -> None:
-    path = str(tmp_path / "kv.db")
-    adapters = [SqliteAdapter(path, options=FAST) for _ in range(8)]
+async def test_many_in_one_process_at_once(database_of: DatabaseOf) -> None:
+    adapters = [database_of("kv") for _ in range(8)]
     versions = await asyncio.gather(*(migrate(adapter, NOW_MS) for adapter in adapters))
     assert set(versions) == {len(load_migrations())}
     for adapter in adapters:
         await adapter.close()
 
 
-def test_two_processes_at_once(tmp_path: Path) -> None:
-    """Both find no file, again and again, and both come to the same schema."""
+@pytest.fixture
+def opening(tmp_path: Path) -> str:
+    """Code that returns the adapter of the empty database of that number."""
+    return (
+        "from buntime_plugin_database.sqlite import SqliteAdapter; "
+        f"return SqliteAdapter({str(tmp_path)!r} + f'/{{number}}.db')"
+    )
+
+
+def test_two_processes_at_once(tmp_path: Path, opening: str) -> None:
+    """Both find an empty database, again and again, and both come to the same schema."""
+    code = MIGRATE.format(opening=opening)
     starters = [
         subprocess.Popen(
-            [sys.executable, "-c", MIGRATE, str(tmp_path), f"{name}.ready", str(FILES)],
+            [sys.executable, "-c", code, str(tmp_path), name, str(ROUNDS)],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -134,15 +148,15 @@ def test_two_processes_at_once(tmp_path: Path) -> None:
         for name in ("one", "other")
     ]
     try:
-        printed = [starter.communicate(timeout=30) for starter in starters]
+        printed = [starter.communicate(timeout=60) for starter in starters]
     finally:
         for starter in starters:
             starter.kill()
             starter.wait()
-    assert printed == [(f"{len(load_migrations())}\n" * FILES, "")] * 2
+    assert printed == [(f"{len(load_migrations())}\n" * ROUNDS, "")] * 2
 
 
 async def test_a_store_of_version_4_gets_times(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await check_upgrade(lambda: open_world(tmp_path / "kv.db"), monkeypatch)
+    await check_upgrade(open_store, monkeypatch)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 from support.api import Api, api_of
-from support.live import DEFAULT_PLUGINS, live_server
+from support.live import live_server
 from support.sse import Event, EventStream, event_stream
 
 BIGINT = {"__type": "bigint", "value": "1"}
@@ -156,10 +156,9 @@ def test_a_client_that_does_not_read_blocks_nobody(api: Api) -> None:
         assert change(slow) == [(["big", 5], "after")]
 
 
-def test_limit_and_heartbeat(tmp_path: Path) -> None:
-    options = {"watch": {"maxWatchers": 2, "heartbeat": 100}}
-    plugins = [DEFAULT_PLUGINS[0], ["@buntime/plugin-keyval", options]]
-    with live_server(tmp_path, {"plugins": plugins}) as server, api_of(server.api) as api:
+def test_limit_and_heartbeat(tmp_path: Path, host_config: Callable[..., dict[str, Any]]) -> None:
+    config = host_config(watch={"maxWatchers": 2, "heartbeat": 100})
+    with live_server(tmp_path, config) as server, api_of(server.api) as api:
         query = {"prefix": "a"}
         with event_stream(api.base, "/watch/prefix", query=query) as first:
             for _ in range(4):
@@ -180,9 +179,11 @@ def test_limit_and_heartbeat(tmp_path: Path) -> None:
             assert change(first) == [(["a", 1], 1)]
 
 
-def test_two_processes_watch_each_other(tmp_path: Path) -> None:
+def test_two_processes_watch_each_other(
+    tmp_path: Path, host_config: Callable[..., dict[str, Any]]
+) -> None:
     with (
-        live_server(tmp_path) as first,
+        live_server(tmp_path, host_config()) as first,
         live_server(tmp_path) as second,
         api_of(first.api) as one,
         api_of(second.api) as two,
