@@ -11,6 +11,8 @@ from pathlib import Path
 import pytest
 
 INSTALL_SECONDS = 180
+NODE_SECONDS = 30
+"""Longest run of a small script."""
 
 
 def npm_folder(package: str, version: str, *options: str) -> Path:

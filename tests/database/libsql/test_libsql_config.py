@@ -54,6 +54,10 @@ def test_urls_of_the_configuration(entry: dict[str, Any], urls: tuple[str, ...])
         ({"urls": ["file:x.db", ONE]}, "file:x.db is a file, which has no replicas"),
         ({"url": "http://one?secret=1"}, "Unknown URL query parameter 'secret'"),
         ({"url": "libsql://one?tls=0"}, "must specify an explicit port"),
+        ({"url": "ftp://user:hidden@x/y?z=hidden"}, "libsql adapter: ftp://x/y is not the URL"),
+        ({"url": "http://user:hidden@one?a=hidden"}, "libsql adapter: http://one: Unknown URL"),
+        ({"urls": ["file:x?key=hidden", ONE]}, "libsql adapter: file:x is a file"),
+        ({"url": ONE, "adminUrl": "http://u:hidden@x?a"}, "adminUrl http://x is not an HTTP URL"),
         ({"url": ONE, "operationTimeout": 0}, "Expected `int` >= 1"),
         ({"url": ONE, "readYourWrites": "yes"}, "readYourWrites"),
     ],
@@ -62,6 +66,7 @@ def test_a_wrong_configuration(entry: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigError) as raised:
         servers(entry)
     assert message in str(raised.value)
+    assert "hidden" not in str(raised.value), "secrets of URLs are nobody's business"
 
 
 @pytest.mark.parametrize(

@@ -19,10 +19,11 @@ from buntime_database import (
     InvalidStatement,
     OutcomeUnknown,
     ResultTooLarge,
+    Statement,
 )
 from buntime_plugin_database.config import parse_config
 from buntime_plugin_database.libsql.adapter import LibsqlAdapter
-from buntime_plugin_database.libsql.errors import translate_step
+from buntime_plugin_database.libsql.errors import AccessRefused, translate_step
 from buntime_plugin_database.libsql.options import LibsqlOptions
 
 GROWING = Path(__file__).parents[3] / "docs" / "growing.md"
@@ -58,12 +59,14 @@ async def answering(status: str, body: str) -> AsyncIterator[tuple[str, list[str
 async def test_the_token_and_the_path_of_the_url(token: str | None) -> None:
     async with answering("401 Unauthorized", '{"error": "no"}') as (url, requests):
         adapter = LibsqlAdapter([f"{url}/behind/a/proxy"], options=LibsqlOptions(auth_token=token))
-        with pytest.raises(DatabaseUnavailable, match="HTTP status 401"):
+        with pytest.raises(AccessRefused, match=r"check authToken: .* 401 and .*: no"):
             await adapter.query("SELECT 1")
+        with pytest.raises(AccessRefused, match="check authToken"):
+            await adapter.batch([Statement("DELETE FROM t")])  # which was certainly not done
         await adapter.close()
-    assert len(requests) == 2  # a read is tried twice
+    assert len(requests) == 2  # a read is not tried again
     for request in requests:
-        assert request.startswith("post /behind/a/proxy/v1/execute http/1.1")
+        assert request.startswith("post /behind/a/proxy/v1/")
         assert ("authorization: bearer secret" in request) == (token is not None)
         assert ("authorization" in request) == (token is not None)
 

@@ -60,7 +60,10 @@ class LibsqlAdapter:
         self._writer = Writer(self._servers.write, timeout_seconds=options.timeout_seconds)
 
     async def wait_until_ready(self, seconds: float) -> None:
-        """Wait until the primary answers. Raises `DatabaseUnavailable` if it does not in time."""
+        """Wait until the primary answers.
+
+        Raises `DatabaseUnavailable` if it does not in time, and at once if it refuses the token.
+        """
         await self._servers.wait_until_ready(seconds)
 
     async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:

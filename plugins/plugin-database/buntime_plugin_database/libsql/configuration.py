@@ -24,16 +24,18 @@ def check_servers(urls: Iterable[str]) -> str | None:
     """What is wrong with the URLs of a `libsql` entry, or None."""
     first, *others = urls
     if is_file(first):
-        return f"libsql adapter: {first} is a file, which has no replicas" if others else None
+        if others:
+            return f"libsql adapter: {shown(first)} is a file, which has no replicas"
+        return None
     from buntime_plugin_database.libsql.transport import check_url  # needs the client library
 
     for url in (first, *others):
         scheme = _SCHEME.match(url)
         if scheme is None or scheme[1].lower() not in _SERVER_SCHEMES:
-            return f"libsql adapter: {url} is not the URL of a libSQL server"
+            return f"libsql adapter: {shown(url)} is not the URL of a libSQL server"
         problem = check_url(url)
         if problem is not None:
-            return f"libsql adapter: {url}: {problem}"
+            return f"libsql adapter: {shown(url)}: {problem}"
     return None
 
 
@@ -47,7 +49,12 @@ def check_admin(url: str | None) -> str | None:
         good = good and not (parts.query or parts.fragment)
     except ValueError:
         good = False
-    return None if good else f"libsql adapter: adminUrl {url} is not an HTTP URL"
+    return None if good else f"libsql adapter: adminUrl {shown(url)} is not an HTTP URL"
+
+
+def shown(url: str) -> str:
+    """A URL as an error may show it: without user and password, and without its query."""
+    return re.sub(r"(?<=://)[^/?#]*@", "", url).partition("?")[0]
 
 
 def distinct(urls: Iterable[str]) -> tuple[str, ...]:

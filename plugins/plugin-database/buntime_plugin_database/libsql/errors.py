@@ -48,12 +48,17 @@ _CONSTRAINTS = {
 _CONSTRAINT = re.compile(r"([A-Z]+(?: [A-Z]+)?) constraint failed")
 _STATUS = re.compile(r"HTTP status (\d{3})")
 _MISSING = re.compile(r"[Nn]amespace .*doesn't exist")
+_ACCESS_STATUSES = frozenset({401, 403})
 _CONTENT_STATUSES = frozenset({400, 413, 422})
 """The server refuses what it was sent, and has run nothing of it."""
 
 
 class NamespaceMissing(DatabaseUnavailable):
     """The server has no database of that name."""
+
+
+class AccessRefused(DatabaseUnavailable):
+    """The server does not take the token, or does not allow with it what was asked."""
 
 
 def translate_step(message: str, code: str | None) -> DatabaseError:
@@ -85,12 +90,15 @@ def _translation(error: Exception, server: str, *, wrote: bool) -> DatabaseError
         status = _STATUS.search(error.explanation) if error.code == "SERVER_ERROR" else None
         if status is not None and status[1] == "404" and _MISSING.search(error.explanation):
             return NamespaceMissing(f"{server} has no such namespace")
+        refused = status is not None and int(status[1]) in _ACCESS_STATUSES
+        if refused or error.code.startswith("AUTH_"):
+            return AccessRefused(f"{server} refuses access, check authToken: {error.explanation}")
         if status is not None and int(status[1]) in _CONTENT_STATUSES:
             return InvalidStatement(f"{server}: {error.explanation}")
         if status is not None and int(status[1]) < 500:
             return DatabaseUnavailable(f"{server}: {error.explanation}")
         known = error.code in _BY_CODE and not (wrote and error.code == "RESPONSE_TOO_LARGE")
-        if known or error.code.startswith("AUTH_" if wrote else ("AUTH_", "SQLITE_")):
+        if known or (error.code.startswith("SQLITE_") and not wrote):
             return translate_step(error.explanation, error.code)
         text = f"{server}: {error.explanation} ({error.code})"
     elif isinstance(error, (aiohttp.ClientConnectorError, aiohttp.WSServerHandshakeError)):

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from buntime_database import DatabaseClosed, DatabaseUnavailable, InvalidStatement
 
-from buntime_plugin_database.libsql.errors import NamespaceMissing, translate
+from buntime_plugin_database.libsql.errors import AccessRefused, NamespaceMissing, translate
 from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_database.libsql.transport import (
     TRANSPORT_ERRORS,
@@ -125,15 +125,18 @@ class Servers:
         return answer
 
     async def wait_until_ready(self, seconds: float) -> None:
-        """Wait until the primary answers. Raises `DatabaseUnavailable` if it does not in time."""
+        """Wait until the primary answers.
+
+        Raises `DatabaseUnavailable` if it does not in time, and at once if it refuses the token.
+        """
         deadline = monotonic() + seconds
         while True:
             left = max(deadline - monotonic(), RETRY_SECONDS)
             try:
                 question: Json = {"sql": "SELECT 1", "want_rows": True}
                 await self._ask(self.primary, question, most_seconds=left)
-            except DatabaseUnavailable:
-                if monotonic() >= deadline:
+            except DatabaseUnavailable as error:
+                if isinstance(error, AccessRefused) or monotonic() >= deadline:
                     raise
                 await asyncio.sleep(4 * RETRY_SECONDS)
             else:
@@ -182,7 +185,8 @@ class Servers:
         try:
             answer = await self._ask(self.primary, statement)
         except DatabaseUnavailable as error:
-            if self._closed or isinstance(error.__cause__, TimeoutError):
+            refused = isinstance(error, AccessRefused)
+            if self._closed or refused or isinstance(error.__cause__, TimeoutError):
                 raise
             await asyncio.sleep(RETRY_SECONDS)
             answer = await self._ask(self.primary, statement)
@@ -203,7 +207,8 @@ class Servers:
             ours = translate(error, server.name, wrote=wrote)
             if self._tenant is not None and isinstance(ours, NamespaceMissing):
                 raise TenantNotFound(f"Tenant not found: {self._tenant}") from error
-            if server is self.primary and isinstance(ours, DatabaseUnavailable):
+            lost = isinstance(ours, DatabaseUnavailable) and not isinstance(ours, AccessRefused)
+            if server is self.primary and lost:
                 self._primary_was_lost = True
             raise ours from error
 

@@ -118,8 +118,10 @@ class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typ
             return answer
         if isinstance(answer, dict) and "message" in answer:
             raise LibsqlError(str(answer["message"]), str(answer.get("code") or "UNKNOWN"))
+        said = answer.get("error") if isinstance(answer, dict) else None
         raise LibsqlError(
-            f"Server returned HTTP status {response.status} and error: {answer!r}", "SERVER_ERROR"
+            f"Server returned HTTP status {response.status} and error: {said or repr(answer)}",
+            "SERVER_ERROR",
         )
 
 
