@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
@@ -96,6 +96,16 @@ def _parse_field(raw: object, path: str, problems: list[str]) -> Field | None:
         max=raw.get("max"),
         properties=parse_schema(raw.get("properties"), f"{path}.properties", problems),
     )
+
+
+def undeclared(schema: Schema, options: Mapping[str, Any], above: str = "") -> Iterator[str]:
+    """Paths of options that the schema does not know; without a schema everything is known."""
+    for name, value in options.items() if schema else ():
+        field = schema.get(name)
+        if field is None:
+            yield above + name
+        elif isinstance(value, Mapping):
+            yield from undeclared(field.properties, value, f"{above}{name}.")
 
 
 def defaults(schema: Schema) -> dict[str, Any]:

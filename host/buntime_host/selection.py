@@ -27,6 +27,7 @@ from buntime_host.manifest import (
 )
 from buntime_host.names import known_name
 from buntime_host.options import effective_options
+from buntime_host.schema import undeclared
 from buntime_host.units import parse_size
 
 METADATA = ("name", "version", "dependencies", "optionalDependencies", "pluginEntry", "entrypoint")
@@ -156,6 +157,10 @@ def _select(
     problem = None
     options: dict[str, Any] = {}
     if manifest.enabled:
+        known = manifest.options
+        unknown = [name for name in undeclared(manifest.schema, given) if name not in known]
+        if unknown:
+            warnings.append(f"{label}: unknown options are of no use: {', '.join(unknown)}")
         own = expand(
             dict(manifest.options),
             environ,

@@ -154,6 +154,19 @@ def test_variables_in_manifest_options_are_expanded(choose: Any, add_plugin: Add
     )
 
 
+def test_options_that_nobody_declared_are_named(choose: Any, add_plugin: AddPlugin) -> None:
+    limits = {"type": "object", "properties": {"most": {"type": "number"}}}
+    known = {"token": {"type": "string"}, "limits": limits, "any": {"type": "object"}}
+    add_plugin("a", "", config=known, mode="fast")
+    add_plugin("free")
+    given = {"tokn": "secret", "limits": {"most": 1, "mots": 2}, "any": {"x": 1}, "mode": "slow"}
+    selection = choose({"plugins": [["a", given], ["free", {"x": {"y": 1}}]]})
+    assert selection.warnings == (
+        "plugins[0] (a): unknown options are of no use: tokn, limits.mots",
+    )
+    assert names(selection) == ["a", "free"]
+
+
 def test_bad_options_fail_the_plugin_only(choose: Any, add_plugin: AddPlugin) -> None:
     add_plugin("a", "", config={"n": {"type": "number", "env": "A_N"}})
     (plugin,) = choose({}, A_N="x").plugins

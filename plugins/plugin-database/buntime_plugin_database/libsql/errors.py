@@ -101,7 +101,11 @@ def _translation(error: Exception, server: str, *, wrote: bool) -> DatabaseError
         if known or (error.code.startswith("SQLITE_") and not wrote):
             return translate_step(error.explanation, error.code)
         text = f"{server}: {error.explanation} ({error.code})"
-    elif isinstance(error, (aiohttp.ClientConnectorError, aiohttp.WSServerHandshakeError)):
+    elif isinstance(error, aiohttp.ClientConnectorError):
+        # Its own text names a TLS setting, also where there is no TLS.
+        reason = error.os_error.strerror or str(error.os_error)
+        return DatabaseUnavailable(f"{server} cannot be reached: {reason}")
+    elif isinstance(error, aiohttp.WSServerHandshakeError):
         return DatabaseUnavailable(f"{server} cannot be reached: {error}")
     elif isinstance(error, TimeoutError):
         text = f"{server} did not answer in time"
