@@ -26,15 +26,18 @@ from buntime_host.errors import (
 )
 from buntime_host.hookspecs import hookimpl
 from buntime_host.version import __version__
+from buntime_host.workers import Bell, Numbers, Workers
 
 if TYPE_CHECKING:
     from buntime_host.host import Host, create_app
     from buntime_host.metrics import metrics_text
     from buntime_host.problem import problem_response
+    from buntime_host.relay import hand_over
 
 __all__ = [
     "AppInfo",
     "BadRequest",
+    "Bell",
     "BuntimeError",
     "ConfigError",
     "Forbidden",
@@ -43,6 +46,7 @@ __all__ = [
     "MethodNotAllowed",
     "MissingService",
     "NotFound",
+    "Numbers",
     "PayloadTooLarge",
     "PluginContext",
     "PluginError",
@@ -50,8 +54,10 @@ __all__ = [
     "ServiceUnavailable",
     "StartupError",
     "Unauthorized",
+    "Workers",
     "__version__",
     "create_app",
+    "hand_over",
     "hookimpl",
     "metrics_text",
     "problem_response",
@@ -72,4 +78,8 @@ def __getattr__(name: str) -> Any:
         from buntime_host import problem
 
         return problem.problem_response
+    if name == "hand_over":
+        from buntime_host.relay import hand_over
+
+        return hand_over
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

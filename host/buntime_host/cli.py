@@ -38,13 +38,21 @@ def cli() -> None:
 @CONFIG
 @click.option("--host", help="Address to listen on; default 127.0.0.1.")
 @click.option("--port", type=click.IntRange(0, 65535), help="Port; default 8000, 0 is any.")
+@click.option(
+    "--workers", type=click.IntRange(1, 64), help="Processes that serve; default 1.", metavar="N"
+)
 @click.option("--strict", is_flag=True, help="Refuse to start when any plugin does not load.")
 @click.option("--insecure", is_flag=True, help="Listen beyond this machine without a master key.")
 def serve(
-    config_path: Path | None, host: str | None, port: int | None, strict: bool, insecure: bool
+    config_path: Path | None,
+    host: str | None,
+    port: int | None,
+    workers: int | None,
+    strict: bool,
+    insecure: bool,
 ) -> None:
     """Load the plugins and serve them."""
-    from buntime_host import server
+    from buntime_host import server, supervisor
     from buntime_host.errors import StartupError
     from buntime_host.host import Host
     from buntime_host.logs import configure_logging
@@ -54,13 +62,16 @@ def serve(
         overrides["host"] = host
     if port is not None:
         overrides["port"] = port
+    if workers is not None:
+        overrides["workers"] = workers
     if strict:
         overrides["strict"] = True
     config = _load(config_path, overrides)
     configure_logging(config.log_level, config.log_format)
     try:
         server.check_exposure(config, insecure=insecure)
-        code = server.serve(Host(config))
+        alone = config.workers == 1
+        code = server.serve(Host(config)) if alone else supervisor.supervise(config)
     except StartupError as error:
         raise _fatal(error) from error
     raise SystemExit(code)

@@ -44,6 +44,8 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Whether somebody chose the folders, or they are the default."""
     host: str
     port: int
+    workers: int
+    """Processes that serve."""
     environment: str
     api_prefix: str
     required: tuple[str, ...]
@@ -151,6 +153,7 @@ def parse_config(
         or any(environ.get(name, "").strip() for name in schema["pluginDirs"].env),
         host=values["host"],
         port=int(values["port"]),
+        workers=_whole(values["workers"], "workers", label),
         environment=values["environment"],
         api_prefix=_prefix(values["apiPrefix"], label),
         required=tuple(values["required"]),
@@ -192,6 +195,12 @@ def _without(
 ) -> Mapping[str, str]:
     hidden = {env for name in overrides if name in schema for env in schema[name].env}
     return {name: value for name, value in environ.items() if name not in hidden}
+
+
+def _whole(value: float, name: str, label: str) -> int:
+    if value != int(value):
+        raise ConfigError(f"{label} {name}: must be a whole number, not {value!r}")
+    return int(value)
 
 
 def _prefix(value: str, label: str) -> str:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from buntime_host.errors import MissingService
+from buntime_host.workers import Workers
 
 if TYPE_CHECKING:
     from starlette.requests import HTTPConnection
@@ -70,6 +71,8 @@ class PluginContext:
     """Finds a service by name; use `get_plugin`."""
     authorize: Callable[[HTTPConnection], None]
     """Raises `Unauthorized` unless the request has the master key, or none is configured."""
+    workers: Workers
+    """The processes that serve the same configuration, each with all plugins; see `workers`."""
 
     def get_plugin(self, name: str) -> Any:
         """Return the service of plugin `name`, or None: unknown, failed, not yet up, shut down.

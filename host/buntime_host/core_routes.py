@@ -18,6 +18,7 @@ from buntime_host.hooks import Hook, run_hook
 from buntime_host.mounts import Mount, mount_at
 from buntime_host.status import PluginStatus
 from buntime_host.version import __version__
+from buntime_host.workers import Workers
 
 HOOK_TIMEOUT_SECONDS = 5.0
 """How long a plugin's `health()` or `metrics()` may take before it counts as failed."""
@@ -50,6 +51,11 @@ class HostState(Protocol):
         """`metrics()` of the plugins that have it."""
         ...
 
+    @property
+    def workers(self) -> Workers:
+        """The processes that serve, of which this is one."""
+        ...
+
 
 class CoreRoutes:
     """The host's own application; it is mounted at several first segments."""
@@ -66,8 +72,8 @@ class CoreRoutes:
             f"{api}/plugins/loaded": self._loaded,
         }
         for prefix in ("/health", f"{api}/health"):
-            public[prefix] = lambda _: _health("healthy")
-            public[f"{prefix}/live"] = lambda _: _health("live")
+            public[prefix] = lambda _: self._health("healthy")
+            public[f"{prefix}/live"] = lambda _: self._health("live")
             public[f"{prefix}/ready"] = self._ready
         self._public = public
         self._private: dict[str, Handler] = {
@@ -148,6 +154,12 @@ class CoreRoutes:
             return _json(body, 503)
         return _json({"ok": True, "status": "ready", "version": __version__, "plugins": plugins})
 
+    def _health(self, status: str) -> Response:
+        response = _json({"ok": True, "status": status, "version": __version__})
+        if self._state.workers.count > 1:
+            response.headers["x-buntime-worker"] = str(self._state.workers.number)
+        return response
+
     async def _metrics(self, _: Request) -> Response:
         from buntime_host.metrics import CONTENT_TYPE, gather_metrics  # only who asks pays for it
 
@@ -196,10 +208,6 @@ async def _ask(hook: Hook) -> str | None:
     if answer is None or answer is True:
         return None
     return answer if isinstance(answer, str) else "unhealthy"
-
-
-def _health(status: str) -> Response:
-    return _json({"ok": True, "status": status, "version": __version__})
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -27,6 +27,7 @@ from buntime_host.plan import make_plan, statuses
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook
 from buntime_host.status import PluginStatus
+from buntime_host.workers import Workers
 
 logger = logging.getLogger("App")
 
@@ -38,8 +39,16 @@ class Host:
     hosts may live in one process: they share nothing.
     """
 
-    def __init__(self, config: HostConfig, *, environ: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        config: HostConfig,
+        *,
+        environ: Mapping[str, str] | None = None,
+        workers: Workers | None = None,
+    ) -> None:
         self.config = config
+        self.workers = workers or Workers.alone()
+        """The processes that serve the same configuration, of which this is one."""
         self.closing = asyncio.Event()
         """Set when shutdown is announced; plugins have it as `ctx.closing`."""
         self.statuses: Mapping[str, PluginStatus] = {}
@@ -67,7 +76,7 @@ class Host:
         if plan.errors:
             raise _combined(plan.errors)
         self.statuses = statuses(self.config, plan)
-        lifecycle = Lifecycle(self.config, self.statuses, self.closing, self._key)
+        lifecycle = Lifecycle(self.config, self.statuses, self.closing, self._key, self.workers)
         self._lifecycle = lifecycle
         try:
             await lifecycle.start(plan)

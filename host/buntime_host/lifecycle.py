@@ -22,6 +22,7 @@ from buntime_host.errors import (
     InvalidPlugin,
     PluginError,
     RequiredPluginFailed,
+    StartupError,
 )
 from buntime_host.hooks import Hook, HookRegistry, run_hook
 from buntime_host.loader import make_plugin
@@ -34,6 +35,7 @@ from buntime_host.services import Services
 from buntime_host.static import page_of
 from buntime_host.status import PluginStatus
 from buntime_host.version import __version__
+from buntime_host.workers import Workers
 
 logger = logging.getLogger("PluginLoader")
 
@@ -58,11 +60,13 @@ class Lifecycle:
         statuses: Mapping[str, PluginStatus],
         closing: asyncio.Event,
         key: MasterKey,
+        workers: Workers,
     ) -> None:
         self._config = config
         self._statuses = statuses
         self._closing = closing
         self._key = key
+        self._workers = workers
         self.hooks = HookRegistry()
         self.services = Services()
         self.running: list[RunningPlugin] = []
@@ -71,8 +75,8 @@ class Lifecycle:
     async def start(self, plan: Plan) -> None:
         """Load and initialise the plugins of `plan`; the failure of one does not stop the others.
 
-        Raises `RequiredPluginFailed` if a required one fails or nothing could be loaded at all;
-        what is up by then is shut down again.
+        Raises `RequiredPluginFailed` if a required one fails or nothing could be loaded at all, or
+        the `StartupError` that a plugin raised; what is up by then is shut down again.
         """
         for selected in plan.order:
             status = self._statuses[selected.manifest.name]
@@ -80,6 +84,8 @@ class Lifecycle:
                 self._check_dependencies(selected)
                 await self._load(selected, status)
             except PluginError as error:
+                if isinstance(error.__cause__, StartupError):
+                    raise error.__cause__ from None  # the plugin refuses the start as a whole
                 await self._failed(selected.manifest.name, status, error)
         wanted = [s for s in self._statuses.values() if s.state != "disabled"]
         if wanted and not self.running:
@@ -165,6 +171,7 @@ class Lifecycle:
             closing=self._closing,
             lookup=self.services.lookup_for(manifest.name, declared, log),
             authorize=self._key.authorize,
+            workers=self._workers,
         )
 
     async def _call(self, name: str, hook: str, late: str | None = None, **arguments: Any) -> Any:

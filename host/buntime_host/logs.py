@@ -6,7 +6,7 @@ import logging
 import sys
 from contextvars import ContextVar
 from datetime import UTC, datetime
-from typing import TextIO
+from typing import Any, TextIO
 
 import msgspec
 
@@ -49,6 +49,18 @@ def _handler(stream: TextIO, *, errors: bool) -> logging.Handler:
     handler = logging.StreamHandler(stream)
     handler.addFilter(lambda record: (record.levelno >= logging.ERROR) is errors)
     return handler
+
+
+def name_worker(number: int) -> None:
+    """Let the records of this process say which worker it is."""
+    make = logging.getLogRecordFactory()
+
+    def with_number(*args: Any, **kwargs: Any) -> logging.LogRecord:
+        record = make(*args, **kwargs)
+        record.worker = number
+        return record
+
+    logging.setLogRecordFactory(with_number)
 
 
 def _extras(record: logging.LogRecord) -> dict[str, object]:

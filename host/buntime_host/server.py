@@ -10,7 +10,7 @@ import logging
 import os
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from types import FrameType
 from typing import NoReturn
@@ -125,7 +125,12 @@ class HostServer(uvicorn.Server):
         await super().startup(sockets)
         await self.host.server_started(self)
         for listener in sockets or ():
-            _log_started(self.host, listener)
+            self.announce(started_lines(self.host, listener))
+
+    def announce(self, lines: Sequence[str]) -> None:
+        """Say that the plugins are up and the socket listens."""
+        for line in lines:
+            logger.info("%s", line)
 
     async def main_loop(self) -> None:
         """As uvicorn's, which looks for a signal ten times a second; this one ends with it.
@@ -206,15 +211,17 @@ def _leave(code: int, last_words: Callable[[], None]) -> NoReturn:
     os._exit(code)
 
 
-def _log_started(host: Host, listener: socket.socket) -> None:
+def started_lines(host: Host, listener: socket.socket) -> list[str]:
+    """What is served where."""
     address, port = listener.getsockname()[:2]
     url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
-    logger.info("Buntime %s listening on %s", __version__, url)
+    lines = [f"Buntime {__version__} listening on {url}"]
     for status in host.statuses.values():
         if status.state == "loaded":
             where = f"at {url}{status.base}" if status.served else "(serves nothing itself)"
-            logger.info("%s %s %s", status.name, status.version, where)
-    logger.info("API at %s%s, readiness at %s/health/ready", url, host.config.api_path, url)
+            lines.append(f"{status.name} {status.version} {where}")
+    lines.append(f"API at {url}{host.config.api_path}, readiness at {url}/health/ready")
+    return lines
 
 
 def _not_a_refused_handshake(record: logging.LogRecord) -> bool:
@@ -222,28 +229,29 @@ def _not_a_refused_handshake(record: logging.LogRecord) -> bool:
     return record.msg != "ASGI callable returned without completing handshake."
 
 
+def uvicorn_config(host: Host) -> uvicorn.Config:
+    """How uvicorn serves a host."""
+    logging.getLogger("uvicorn.error").addFilter(_not_a_refused_handshake)
+    return uvicorn.Config(
+        host,
+        http=HostProtocol,
+        lifespan="off",
+        interface="asgi3",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+    )
+
+
 def serve(host: Host) -> int:
     """Serve until a signal; returns the exit code: 0, or 1 if shutdown exceeded its cap.
 
     Raises `StartupError` with nothing left running.
     """
-    config = host.config
     raise_file_limit()
-    listener = bind(config.host, config.port)
-    server = HostServer(
-        host,
-        uvicorn.Config(
-            host,
-            http=HostProtocol,
-            lifespan="off",
-            interface="asgi3",
-            log_config=None,
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-        ),
-    )
-    logging.getLogger("uvicorn.error").addFilter(_not_a_refused_handshake)
+    listener = bind(host.config.host, host.config.port)
+    server = HostServer(host, uvicorn_config(host))
     try:
         server.run(sockets=[listener])
     except StartupError:

@@ -1,0 +1,131 @@
+"""One of several workers: a host that is started and ended by its parent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Sequence
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import msgspec
+import uvicorn
+
+from buntime_host.config import HostConfig
+from buntime_host.errors import StartupError
+from buntime_host.host import Host
+from buntime_host.protocol import HostProtocol
+from buntime_host.server import HostServer, uvicorn_config
+from buntime_host.workers import Client, Group, Workers
+
+logger = logging.getLogger("App")
+
+
+class Ready(msgspec.Struct, tag="ready"):
+    """Said by a worker that serves from now on."""
+
+    lines: list[str]
+    """What it serves where."""
+
+
+class Failed(msgspec.Struct, tag="failed"):
+    """Said by a worker that cannot start."""
+
+    reason: str
+
+
+Word = Ready | Failed
+"""What a worker says to its parent: a line of JSON each."""
+
+
+class RelayedProtocol(HostProtocol):
+    """A connection from another worker, for a client that is connected with that one."""
+
+    def __init__(self, client: Client, **options: Any) -> None:
+        super().__init__(**options)
+        self._client = client
+
+    def connection_made(  # type: ignore[override] # as uvicorn narrows it
+        self, transport: asyncio.Transport
+    ) -> None:
+        """Begin to serve, and remember whom."""
+        super().connection_made(transport)
+        self.client = self._client
+
+
+class WorkerServer(HostServer):
+    """Serves a host until its parent, or a signal, says that it is enough."""
+
+    def __init__(self, host: Host, config: uvicorn.Config, parent: socket.socket) -> None:
+        super().__init__(host, config)
+        self._parent = parent
+        self._accepting: set[asyncio.Task[Any]] = set()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start, with an ear for the parent."""
+        asyncio.get_running_loop().add_reader(self._parent, self._parent_spoke)
+        await super().startup(sockets)
+        self.host.workers.serve_connections(self._serve_relayed)
+
+    def _serve_relayed(self, sock: socket.socket, client: Client) -> None:
+        """Serve a connection on which another worker hands over a request."""
+        protocol = partial(
+            RelayedProtocol,
+            client,
+            config=self.config,
+            server_state=self.server_state,
+            app_state=self.lifespan.state,
+        )
+        loop = asyncio.get_running_loop()
+        task = loop.create_task(loop.connect_accepted_socket(protocol, sock))
+        self._accepting.add(task)
+        task.add_done_callback(self._accepting.discard)
+
+    def announce(self, lines: Sequence[str]) -> None:
+        """Tell the parent, which tells the world once all workers are up."""
+        say(self._parent, Ready(list(lines)))
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Begin to shut down at the first SIGTERM.
+
+        Where every process of a group gets the signal, the parent's word comes second: it must
+        not end this one at once. SIGINT is left to the parent, who gets Ctrl-C as well.
+        """
+        if sig == signal.SIGTERM and not self.should_exit:
+            super().handle_exit(sig, frame)
+
+    def _parent_spoke(self) -> None:
+        # It says nothing but this one thing, or is gone: both are the end.
+        asyncio.get_running_loop().remove_reader(self._parent)
+        self.handle_exit(signal.SIGTERM, None)
+
+
+def run_worker(
+    config: HostConfig,
+    number: int,
+    group: Group,
+    listener: socket.socket,
+    parent: socket.socket,
+) -> int:
+    """Serve as worker `number` until the parent says so; returns the exit code.
+
+    0, or 1 if it could not start, of which the parent is told, or if shutdown exceeded its cap.
+    """
+    host = Host(config, workers=Workers(number, group))
+    server = WorkerServer(host, uvicorn_config(host), parent)
+    try:
+        server.run(sockets=[listener])
+    except StartupError as error:
+        say(parent, Failed(str(error)))
+        return 1
+    finally:
+        server.disarm()
+    return 0 if server.in_time else 1
+
+
+def say(parent: socket.socket, word: Word) -> None:
+    """Tell the parent something."""
+    parent.sendall(msgspec.json.encode(word) + b"\n")

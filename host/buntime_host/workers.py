@@ -1,0 +1,291 @@
+"""The worker processes of one host, as plugins see them: numbers that all of them see, and bells.
+
+Workers share nothing but a piece of memory. Each writes its own numbers there and everyone may
+read them, so any worker can tell what all of them counted, without asking. The memory outlives a
+worker: the one that takes its place goes on counting where it ended.
+
+A bell tells the others that something happened, not what: they look for themselves. Who rings
+wakes only workers that want to hear this bell and have not been woken by it already, so a busy
+worker costs the others one look in some milliseconds, and an idle one costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import mmap
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    Doubles = memoryview[float]
+
+REGION_BYTES = 256 * 1024
+"""Memory of each worker; what is not touched takes none."""
+
+PACE_SECONDS = 0.002
+"""A bell is heard at most once in this time: one look finds all that was written meanwhile."""
+
+CONNECT_ATTEMPTS = 500
+"""Times that a worker is asked to take a connection, with a pause of `PACE_SECONDS` between."""
+
+Client = tuple[str, int] | None
+"""Address of a client as ASGI has it."""
+
+_RING = b"!"
+_MESSAGE_BYTES = 256
+_NAME_BYTES = 64
+_DOUBLE = 8
+_HEADER = _NAME_BYTES // _DOUBLE + 1  # the name, and how many numbers follow
+_WANTED, _RUNG = 0, 1
+
+
+class Numbers:
+    """Some numbers of this worker, and the same numbers of the others."""
+
+    def __init__(self, board: _Board, worker: int, name: str, size: int) -> None:
+        self.own = board.allocate(worker, name, size)
+        """Only this worker writes them; what one that died had is still there."""
+        self._board = board
+        self._worker = worker
+        self._name = name
+
+    def others(self) -> Iterator[tuple[int, Doubles]]:
+        """Each other worker that has these numbers, with its own."""
+        for worker in range(self._board.count):
+            if worker != self._worker:
+                numbers = self._board.find(worker, self._name)
+                if numbers is not None:
+                    yield worker, numbers
+
+    def totals(self) -> list[float]:
+        """The sums over all workers."""
+        totals: list[float] = [*self.own]
+        for _, numbers in self.others():
+            totals = [a + b for a, b in zip(totals, numbers, strict=True)]
+        return totals
+
+
+class Bell:
+    """Tells the other workers that something happened. Made by `Workers.bell`."""
+
+    def __init__(self, workers: Workers, name: str) -> None:
+        self._workers = workers
+        self._numbers = workers.numbers(name, 2)
+        self._call: Callable[[], None] | None = None
+        self._heard_at = 0.0
+        self._timer: asyncio.TimerHandle | None = None
+        self.listen(None)  # whoever had this place before may have died with an ear open
+
+    def listen(self, call: Callable[[], None] | None) -> None:
+        """Have `call` called on the event loop when another worker rings; None ends that."""
+        self._call = call
+        self._numbers.own[_RUNG] = 0
+        self._numbers.own[_WANTED] = call is not None
+
+    def ring(self) -> None:
+        """Wake the workers that want to hear it. Costs some microseconds and never waits."""
+        for worker, numbers in self._numbers.others():
+            if numbers[_WANTED] and not numbers[_RUNG]:
+                numbers[_RUNG] = 1
+                self._workers.wake(worker)
+
+    def check(self) -> None:
+        """Call back, now or when it is time, if it was rung."""
+        if self._timer is None and self._numbers.own[_RUNG]:
+            loop = asyncio.get_running_loop()
+            pause = self._heard_at + PACE_SECONDS - loop.time()
+            if pause <= 0:
+                self._hear()
+            else:
+                self._timer = loop.call_later(pause, self._hear)
+
+    def _hear(self) -> None:
+        self._timer = None
+        self._heard_at = asyncio.get_running_loop().time()
+        # First this, then the look: what is committed from here on rings again.
+        self._numbers.own[_RUNG] = 0
+        if self._call is not None:
+            self._call()
+
+
+class Workers:
+    """The workers of this host, one of which this process is."""
+
+    def __init__(self, number: int, group: Group) -> None:
+        self.number = number
+        """Of this worker, from 0; the one that takes the place of a dead one has its number."""
+        self.count = group.count
+        self.took_over = group.board.is_used(number)
+        """Whether another process had this number before."""
+        self._group = group
+        self._bells: list[Bell] = []
+        self._serve: Callable[[socket.socket, Client], None] | None = None
+        self._door_is_open = False
+
+    @classmethod
+    def alone(cls) -> Workers:
+        """A process that has no others."""
+        return cls(0, Group(1))
+
+    def numbers(self, name: str, size: int) -> Numbers:
+        """`size` floating point numbers under a name that is the same in every worker.
+
+        They start at 0, or where the worker was that had this one's place. Raises `ValueError`
+        for a name that is too long, `MemoryError` when the shared memory is full.
+        """
+        return Numbers(self._group.board, self.number, name, size)
+
+    def names(self, prefix: str) -> list[str]:
+        """The names that begin so of numbers that any worker has, sorted."""
+        return sorted(self._group.board.names(prefix))
+
+    def bell(self, name: str) -> Bell:
+        """A bell of this name, once in a worker; with several workers it needs the event loop."""
+        bell = Bell(self, name)
+        self._open_door()
+        self._bells.append(bell)
+        return bell
+
+    def wake(self, worker: int) -> None:
+        """Let a worker look at its bells."""
+        # If its door is full of calls, it has not even heard the first.
+        with suppress(BlockingIOError):
+            self._group.doors[worker].outside.send(_RING)
+
+    async def connect(self, worker: int, client: Client) -> socket.socket:
+        """A connection to another worker, on which it serves HTTP as if `client` had connected.
+
+        Raises `ConnectionError` if the worker does not take it in time.
+        """
+        ours, theirs = socket.socketpair()
+        ours.setblocking(False)
+        message = "" if client is None else f"{client[0]} {client[1]}"
+        outside = self._group.doors[worker].outside
+        with theirs:
+            for _ in range(CONNECT_ATTEMPTS):
+                try:
+                    socket.send_fds(outside, [message.encode()], [theirs.fileno()])
+                except BlockingIOError:  # it is busy, or starts just now
+                    await asyncio.sleep(PACE_SECONDS)
+                else:
+                    return ours
+        ours.close()
+        raise ConnectionError(f"worker {worker} does not answer")
+
+    def serve_connections(self, serve: Callable[[socket.socket, Client], None]) -> None:
+        """Have `serve` called with the connections of other workers, and who they are for."""
+        self._serve = serve
+        self._open_door()
+
+    def _open_door(self) -> None:
+        if self.count > 1 and not self._door_is_open:
+            asyncio.get_running_loop().add_reader(
+                self._group.doors[self.number].inside, self._knocked
+            )
+            self._door_is_open = True
+
+    def _knocked(self) -> None:
+        inside = self._group.doors[self.number].inside
+        with suppress(BlockingIOError):
+            while True:
+                message, descriptors, _, _ = socket.recv_fds(inside, _MESSAGE_BYTES, 1)
+                for descriptor in descriptors:
+                    self._accept(socket.socket(fileno=descriptor), message.decode())
+        for bell in self._bells:
+            bell.check()
+
+    def _accept(self, sock: socket.socket, message: str) -> None:
+        if self._serve is None:
+            sock.close()
+            return
+        address, _, port = message.rpartition(" ")
+        self._serve(sock, (address, int(port)) if message else None)
+
+
+class Door(NamedTuple):
+    """Where a worker hears of the others."""
+
+    inside: socket.socket
+    outside: socket.socket
+    """What the others hold."""
+
+
+class Group:
+    """What the workers of a host share. Made before them, and inherited."""
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        self.board = _Board(count)
+        self.doors: list[Door] = []
+        """One for each worker, if there are several."""
+        for _ in range(count if count > 1 else 0):
+            door = Door(*socket.socketpair(socket.AF_UNIX, socket.SOCK_DGRAM))
+            for end in door:
+                end.setblocking(False)
+            self.doors.append(door)
+
+    def close(self) -> None:
+        """Close the doors; the memory goes with its last user."""
+        for door in self.doors:
+            for end in door:
+                end.close()
+        self.doors = []
+
+
+class _Board:
+    """Memory with one region for each worker, in which names stand before their numbers.
+
+    The first number of a region says how much of it is used, and is written last: nobody finds
+    what a worker that was killed has left half done.
+    """
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+        size = REGION_BYTES if count > 1 else REGION_BYTES // 4
+        memory = memoryview(mmap.mmap(-1, count * size)).cast("d")
+        length = size // _DOUBLE
+        self._regions = [memory[i * length : (i + 1) * length] for i in range(count)]
+        self._found: dict[tuple[int, str], Doubles] = {}
+
+    def is_used(self, worker: int) -> bool:
+        return bool(self._regions[worker][0])
+
+    def allocate(self, worker: int, name: str, size: int) -> Doubles:
+        found = self.find(worker, name)
+        if found is not None:
+            return found
+        text = name.encode()
+        if len(text) > _NAME_BYTES:
+            raise ValueError(f"a name has at most {_NAME_BYTES} bytes, not {name!r}")
+        region = self._regions[worker]
+        start = int(region[0]) or 1
+        end = start + _HEADER + size
+        if end > len(region):
+            raise MemoryError(f"no room for the numbers {name!r} that workers share")
+        region[start : start + _HEADER - 1].cast("B")[: len(text)] = text
+        region[start + _HEADER - 1] = size
+        region[0] = end
+        return self._found.setdefault((worker, name), region[start + _HEADER : end])
+
+    def find(self, worker: int, name: str) -> Doubles | None:
+        found = self._found.get((worker, name))
+        if found is None:
+            for known, numbers in self._rows(worker):
+                self._found[worker, known] = numbers
+            found = self._found.get((worker, name))
+        return found
+
+    def names(self, prefix: str) -> set[str]:
+        rows = (row for worker in range(self.count) for row in self._rows(worker))
+        return {name for name, _ in rows if name.startswith(prefix)}
+
+    def _rows(self, worker: int) -> Iterator[tuple[str, Doubles]]:
+        region = self._regions[worker]
+        place, used = 1, int(region[0])
+        while place < used:
+            name = region[place : place + _HEADER - 1].tobytes().rstrip(b"\0").decode()
+            size = int(region[place + _HEADER - 1])
+            place += _HEADER + size
+            yield name, region[place - size : place]
