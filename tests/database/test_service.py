@@ -10,6 +10,7 @@ from unittest.mock import Mock
 
 import pytest
 from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable
+from buntime_host import Workers
 from buntime_plugin_database import service as service_module
 from buntime_plugin_database.config import ConfigError, parse_config
 from buntime_plugin_database.plugin import DatabasePlugin
@@ -58,9 +59,7 @@ async def test_an_unknown_type_names_those_that_there_are(tmp_path: Path) -> Non
 async def test_types_are_listed_in_the_order_of_the_configuration(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(
-        service_module, "_open_root", lambda entry, base_dir: SqliteAdapter(":memory:")
-    )
+    monkeypatch.setattr(service_module, "_open_root", lambda entry, *_: SqliteAdapter(":memory:"))
     service = await open_at(tmp_path, POSTGRES, {**SQLITE, "default": True}, LIBSQL)
     assert service.get_available_types() == ["postgres", "sqlite", "libsql"]
     assert service.get_default_type() == "sqlite"
@@ -141,7 +140,7 @@ async def test_a_closed_service_hands_nothing_out(tmp_path: Path) -> None:
 
 
 def context(folder: Path) -> Any:
-    return Mock(base_dir=folder, logger=logging.getLogger("test"))
+    return Mock(base_dir=folder, logger=logging.getLogger("test"), workers=Workers.alone())
 
 
 async def test_the_plugin_from_start_to_shutdown(

@@ -18,6 +18,7 @@ from buntime_database import (
     Transaction,
     TransactionMisuse,
 )
+from buntime_plugin_database.counters import LocalCounters
 from buntime_plugin_database.sqlite.transaction import SqliteTransaction
 from buntime_plugin_database.sqlite.writer import Writer
 from database.support import OpenSqlite
@@ -43,7 +44,7 @@ def faulty_writer(tmp_path: Path, faults: dict[str, list[Exception]]) -> Writer:
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("CREATE TABLE t (x)")
     connection.faults = faults
-    return Writer(connection, busy_timeout_ms=100, threaded=True)
+    return Writer(connection, busy_timeout_ms=100, threaded=True, counters=LocalCounters(3))
 
 
 def rows(writer: Writer) -> int:

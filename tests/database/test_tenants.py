@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -11,8 +12,10 @@ from typing import Any, Protocol
 import pytest
 from buntime_database import (
     DatabaseClosed,
+    DatabaseError,
     DatabaseUnavailable,
     InvalidStatement,
+    Statement,
     Transaction,
 )
 from buntime_plugin_database.config import parse_config
@@ -220,3 +223,66 @@ async def test_without_a_folder_there_are_no_tenants(open_tenants: OpenService) 
     service = await open_tenants(baseDir=None, url=":memory:")
     with pytest.raises(InvalidStatement, match="no baseDir to keep tenants in"):
         await service.get_adapter(None, "a")
+
+
+async def rows(service: DatabaseService, tenant: str) -> list[tuple[Any, ...]]:
+    return await (await service.get_adapter(None, tenant)).query("SELECT x FROM t ORDER BY x")
+
+
+async def make(service: DatabaseService, tenant: str, *values: int) -> None:
+    adapter = await service.get_adapter(None, tenant)
+    await adapter.execute("CREATE TABLE t (x)")
+    for value in values:
+        await adapter.execute("INSERT INTO t VALUES (?)", (value,))
+
+
+async def test_a_tenant_that_another_process_deleted_is_gone(open_tenants: OpenService) -> None:
+    tenancy = {"autoCreate": False}
+    one, two = await open_tenants(tenancy), await open_tenants(tenancy)
+    await one.create_tenant("acme")
+    await make(one, "acme", 1)
+    held = await two.get_adapter(None, "acme")
+    assert await rows(two, "acme") == [(1,)]
+    assert await one.delete_tenant("acme")
+    with pytest.raises(TenantNotFound):
+        await held.execute("INSERT INTO t VALUES (2)")
+    with pytest.raises(TenantNotFound):
+        await two.get_adapter(None, "acme")
+    await one.create_tenant("acme")
+    await make(one, "acme", 3)
+    # Nothing is written to a file without a name.
+    await held.execute("INSERT INTO t VALUES (4)")
+    assert await rows(one, "acme") == await rows(two, "acme") == [(3,), (4,)]
+
+
+async def test_processes_that_make_write_and_delete_one_tenant(
+    open_tenants: OpenService, tmp_path: Path
+) -> None:
+    services = [await open_tenants({"autoCreate": True}) for _ in range(3)]
+
+    async def work(service: DatabaseService, number: int) -> None:
+        for round_ in range(40):
+            if (round_ + number) % 5 == 0:
+                await service.delete_tenant("acme")
+                continue
+            adapter = await service.get_adapter(None, "acme")
+            # Another one may delete it meanwhile; what is left is a database nevertheless.
+            with contextlib.suppress(DatabaseError):
+                await adapter.batch(
+                    [
+                        Statement("CREATE TABLE IF NOT EXISTS t (x)"),
+                        Statement("INSERT INTO t VALUES (?)", (number,)),
+                    ]
+                )
+
+    async with asyncio.TaskGroup() as group:
+        for number, service in enumerate(services):
+            group.create_task(work(service, number))
+    await services[0].delete_tenant("acme")
+    for service in services:
+        adapter = await service.get_adapter(None, "acme")
+        assert await adapter.query("PRAGMA integrity_check") == [("ok",)]
+    await make(services[0], "acme", 1)
+    assert await rows(services[1], "acme") == await rows(services[2], "acme") == [(1,)]
+    await services[1].delete_tenant("acme")
+    assert [path.name for path in (tmp_path / "data").glob("acme*")] == []

@@ -21,11 +21,11 @@ NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 
 
 @contextmanager
-def database_server(folder: Path, **options: Any) -> Iterator[LiveServer]:
+def database_server(folder: Path, *, workers: int = 1, **options: Any) -> Iterator[LiveServer]:
     """A server with one sqlite adapter and the given options of the plugin."""
     adapter = {"type": "sqlite", "baseDir": "data"}
     plugin = ["@buntime/plugin-database", {"adapters": [adapter], **options}]
-    with live_server(folder, {"plugins": [plugin]}) as server:
+    with live_server(folder, {"plugins": [plugin]}, workers=workers) as server:
         yield server
 
 

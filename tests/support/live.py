@@ -91,6 +91,8 @@ def live_server(
     folder: Path,
     config: Mapping[str, Any] | None = None,
     environ: Mapping[str, str] | None = None,
+    *,
+    workers: int = 1,
 ) -> Iterator[LiveServer]:
     """Start a server whose configuration and data are in `folder`; it is stopped at the end.
 
@@ -103,7 +105,12 @@ def live_server(
     process = subprocess.Popen(
         command,
         cwd=folder,
-        env={**os.environ, "RUNTIME_LOG_FORMAT": "json", **(environ or {})},
+        env={
+            **os.environ,
+            "RUNTIME_LOG_FORMAT": "json",
+            "RUNTIME_WORKERS": str(workers),
+            **(environ or {}),
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,

@@ -33,13 +33,15 @@ class EventStream:
         *,
         method: str = "GET",
         receive_buffer: int | None = None,
+        connection: socket.socket | None = None,
     ) -> None:
         url = urlsplit(base)
-        self.socket = socket.socket()
+        self.socket = connection or socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         self.socket.settimeout(SECONDS)
-        self.socket.connect((url.hostname, url.port))
+        if connection is None:
+            self.socket.connect((url.hostname, url.port))
         target = url.path + path
         if query:
             target += "?" + urlencode(query, doseq=True, quote_via=quote)

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
-from buntime_host import PluginContext, hookimpl
+from buntime_host import PluginContext, StartupError, hookimpl
 from starlette.routing import BaseRoute
 
-from buntime_plugin_database.config import parse_config
+from buntime_plugin_database.config import DatabaseConfig, parse_config, sqlite_root
 from buntime_plugin_database.hrana.streams import Streams
 from buntime_plugin_database.http.access import Access
 from buntime_plugin_database.http.config import parse_http_config
 from buntime_plugin_database.http.routes import make_routes
 from buntime_plugin_database.http.targets import Targets
 from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.sqlite.connection import MEMORY
 
 
 class DatabasePlugin:
@@ -28,13 +30,19 @@ class DatabasePlugin:
 
     @hookimpl
     async def on_init(self, ctx: PluginContext) -> None:
-        """Open the root databases. Raises `ConfigError` or `DatabaseUnavailable`."""
+        """Open the root databases.
+
+        Raises `ConfigError` or `DatabaseUnavailable`; `StartupError` for several workers with a
+        database in memory, since each would have one of its own.
+        """
         config = parse_config(self._options, os.environ)
         for warning in config.warnings:
             ctx.logger.warning("%s", warning)
         http = parse_http_config(self._options)
-        self._service = await open_service(config, ctx.base_dir)
-        self._streams = Streams(self._service, http.api.stream_limits())
+        if ctx.workers.count > 1:
+            _refuse_memory(config, ctx.base_dir)
+        self._service = await open_service(config, ctx.base_dir, ctx.workers)
+        self._streams = Streams(self._service, http.api.stream_limits(), ctx.workers)
         access = Access(http.tokens, write=http.api.write, authorize=ctx.authorize)
         targets = Targets(config.tenancy)
         self._routes = make_routes(self._service, self._streams, targets, access, http.api)
@@ -62,3 +70,12 @@ class DatabasePlugin:
             await self._streams.close()
         if service is not None:
             await service.close()
+
+
+def _refuse_memory(config: DatabaseConfig, base_dir: Path) -> None:
+    for entry in config.adapters:
+        if entry.is_embedded and sqlite_root(entry, base_dir) == MEMORY:
+            raise StartupError(
+                f"the {entry.type} database is in memory, which workers cannot share: give it a"
+                " file, or use one worker"
+            )

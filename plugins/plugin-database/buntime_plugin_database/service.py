@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from buntime_database import Adapter, DatabaseClosed, InvalidStatement
+from buntime_host import Workers
 
 from buntime_plugin_database.config import (
     AdapterConfig,
@@ -29,16 +30,22 @@ START_SECONDS = 10.0
 """Time that a server may take to come up when both are started at once."""
 
 
-async def open_service(config: DatabaseConfig, base_dir: Path) -> DatabaseService:
+async def open_service(
+    config: DatabaseConfig, base_dir: Path, workers: Workers | None = None
+) -> DatabaseService:
     """Open every root database; relative paths start at `base_dir`.
+
+    `workers` are the processes that open the same ones, by default this one alone.
 
     Raises `ConfigError` for an engine that this version does not serve, and
     `DatabaseUnavailable` when a database cannot be opened; what was open is closed again.
     """
+    workers = workers or Workers.alone()
     roots: dict[str, Root] = {}
     try:
         for entry in config.adapters:
-            root = roots[entry.type] = await asyncio.to_thread(_open_root, entry, base_dir)
+            root = await asyncio.to_thread(_open_root, entry, base_dir, workers)
+            roots[entry.type] = root
             if not isinstance(root, SqliteAdapter):
                 await root.wait_until_ready(START_SECONDS)
     except BaseException as error:
@@ -140,14 +147,18 @@ class DatabaseService:
             raise DatabaseClosed("the database plugin has shut down")
 
 
-def _open_root(entry: AdapterConfig, base_dir: Path) -> Root:
+def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers) -> Root:
+    commits = workers.numbers(f"database.{entry.type}.commits", 3)
     if entry.type == "libsql" and not entry.is_embedded:
         from buntime_plugin_database.libsql.adapter import LibsqlAdapter  # needs its library
 
-        return LibsqlAdapter(entry.urls, options=entry.libsql_options())
+        reads = workers.numbers(f"database.{entry.type}.reads", 3)
+        options = entry.libsql_options()
+        return LibsqlAdapter(entry.urls, options=options, commits=commits, reads=reads)
     if not entry.is_embedded:
         raise ConfigError(f"The {entry.type} adapter is not available in this version")
-    return SqliteAdapter(sqlite_root(entry, base_dir), options=entry.sqlite_options())
+    path = sqlite_root(entry, base_dir)
+    return SqliteAdapter(path, options=entry.sqlite_options(), counters=commits)
 
 
 def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path) -> Tenants:

@@ -46,6 +46,10 @@ class CountedSession(Session, Protocol):
 class OpenDatabase(Adapter, Protocol):
     """What an engine opens for a tenant."""
 
+    def is_current(self) -> bool:
+        """Whether it is still the tenant's: another process may have deleted that."""
+        ...
+
     async def open_session(self, limits: SessionLimits | None = None) -> CountedSession: ...
 
 
@@ -163,19 +167,21 @@ class TenantAdapters:
         return adapters
 
     async def _take(self, key: TenantKey) -> _Open:
-        entry = self._open.pop(key, None)
-        if entry is None:
+        entry = self._open.get(key)
+        if entry is None or not entry.adapter.is_current():
             async with self._changing[key.type]:
                 if self._closed:
                     raise DatabaseClosed("the database plugin has shut down")
-                entry = self._open.pop(key, None)
+                entry = self._open.get(key)
+                if entry is not None and not entry.adapter.is_current():
+                    await entry.adapter.close()
+                    del self._open[key]
+                    entry = None
                 if entry is None:
                     await self._make_room(key.type)
-                    entry = _Open(await self._open_adapter(key))
-                # No await from here to the count: nothing may evict it in between.
-                self._open[key] = entry
-        else:
-            self._open[key] = entry  # now the most recently used
+                    entry = self._open[key] = _Open(await self._open_adapter(key))
+        # No await from here to the count: nothing may evict it in between.
+        self._open[key] = self._open.pop(key)  # now the most recently used
         entry.users += 1
         return entry
 

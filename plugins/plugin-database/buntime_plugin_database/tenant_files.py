@@ -3,12 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from buntime_database import InvalidStatement
 
 from buntime_plugin_database import tenants
 from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+
+LOCK_FILE = ".tenants.lock"
+"""In the folder of the databases, for all processes that use it."""
 
 
 class FileTenants:
@@ -29,11 +35,11 @@ class FileTenants:
 
     async def create(self, tenant: str) -> None:
         """Make the tenant's file; nothing happens if it exists."""
-        await asyncio.to_thread(tenants.create_tenant_file, self._path(tenant))
+        await asyncio.to_thread(self._create, self._path(tenant))
 
     async def delete(self, tenant: str) -> bool:
         """Delete the tenant's files; False if there were none."""
-        return await asyncio.to_thread(tenants.delete_tenant_file, self._path(tenant))
+        return await asyncio.to_thread(self._delete, self._path(tenant))
 
     async def list(self) -> list[str]:
         """Ids of the tenants that have a file, sorted."""
@@ -46,12 +52,21 @@ class FileTenants:
 
     async def open(self, tenant: str, *, create: bool) -> SqliteAdapter:
         """Open the tenant's file, which must exist unless it may be made."""
-        path = self._path(tenant)
-        if not create and not path.exists():
-            raise tenants.TenantNotFound(f"Tenant not found: {tenant}")
-        return await asyncio.to_thread(
-            SqliteAdapter, str(path), options=self._options, tenant=tenant
-        )
+        return await asyncio.to_thread(self._open, self._path(tenant), tenant, create)
+
+    def _create(self, path: Path) -> None:
+        with _only_one(path.parent):
+            tenants.create_tenant_file(path)
+
+    def _delete(self, path: Path) -> bool:
+        with _only_one(path.parent):
+            return tenants.delete_tenant_file(path)
+
+    def _open(self, path: Path, tenant: str, create: bool) -> SqliteAdapter:
+        with _only_one(path.parent):
+            if not create and not path.exists():
+                raise tenants.TenantNotFound(f"Tenant not found: {tenant}")
+            return SqliteAdapter(str(path), options=self._options, tenant=tenant)
 
     def _required_folder(self) -> Path:
         if self._folder is None:
@@ -67,3 +82,20 @@ class FileTenants:
     def _is_root(self, path: Path) -> bool:
         """Whether the root database is among the tenants' files, under that name."""
         return path.resolve() == Path(self._root.path).resolve()
+
+
+@contextmanager
+def _only_one(folder: Path) -> Iterator[None]:
+    """Let no other process make, open or delete a tenant's database meanwhile.
+
+    A database is several files: who opens one that is half deleted, or deletes one that was just
+    made again, would mix two of them.
+    """
+    if sys.platform == "win32" or not folder.is_dir():
+        yield
+        return
+    import fcntl
+
+    with (folder / LOCK_FILE).open("a") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield

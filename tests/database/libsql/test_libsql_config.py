@@ -9,6 +9,7 @@ from unittest.mock import Mock
 
 import pytest
 from buntime_database import DatabaseUnavailable, InvalidStatement
+from buntime_host import Workers
 from buntime_plugin_database import service as service_module
 from buntime_plugin_database.config import ConfigError, parse_config
 from buntime_plugin_database.libsql.adapter import LibsqlAdapter
@@ -136,7 +137,9 @@ async def test_servers_of_the_environment_from_start_to_shutdown(
     for options in ({}, {"url": pair[0].url.replace("http", "ws")}):
         plugin = DatabasePlugin({"adapters": [{"type": "libsql", "default": True, **options}]})
         with caplog.at_level(logging.INFO):
-            await plugin.on_init(Mock(base_dir=Path(), logger=logging.getLogger("test")))
+            await plugin.on_init(
+                Mock(base_dir=Path(), logger=logging.getLogger("test"), workers=Workers.alone())
+            )
         service = plugin.provides()
         assert service is not None
         adapter = service.get_root_adapter()

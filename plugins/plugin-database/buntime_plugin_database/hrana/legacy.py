@@ -74,6 +74,9 @@ class LegacyHttp:
         body = decode(await request.body(), _PIPELINE)
         if body.baton is None and not body.requests:
             return _answer(None, [])
+        elsewhere = await self._streams.answer_elsewhere(body.baton, request)
+        if elsewhere is not None:
+            return elsewhere
         target = self._targets.of(request)
         try:
             if body.baton is None:

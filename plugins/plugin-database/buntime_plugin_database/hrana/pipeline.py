@@ -58,6 +58,9 @@ class HranaHttp:
     async def pipeline(self, request: Request) -> Response:
         """`POST v2/pipeline`, `POST v3/pipeline`: all requests are tried, in order."""
         body = decode(await request.body(), _PIPELINE)
+        elsewhere = await self._streams.answer_elsewhere(body.baton, request)
+        if elsewhere is not None:
+            return elsewhere
         stream = await self._stream(request, body.baton)
         async with self._streams.using(stream):
             results = [await self._result(stream, item) for item in body.requests]
@@ -68,6 +71,9 @@ class HranaHttp:
     async def cursor(self, request: Request) -> Response:
         """`POST v3/cursor`: the results of a batch, one JSON object to the line."""
         body = decode(await request.body(), _CURSOR)
+        elsewhere = await self._streams.answer_elsewhere(body.baton, request)
+        if elsewhere is not None:
+            return elsewhere
         stream = await self._stream(request, body.baton)
         return StreamingResponse(self._lines(stream, body), media_type="application/x-ndjson")
 

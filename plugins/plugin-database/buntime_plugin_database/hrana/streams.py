@@ -17,6 +17,9 @@ from buntime_database import (
     SessionLimits,
     TransactionTimeout,
 )
+from buntime_host import Workers, hand_over
+from starlette.requests import Request
+from starlette.responses import Response
 
 from buntime_plugin_database.hrana.batons import Batons
 from buntime_plugin_database.hrana.errors import (
@@ -114,10 +117,14 @@ class Stream:
 class Streams:
     """All open streams."""
 
-    def __init__(self, service: DatabaseService, limits: StreamLimits) -> None:
+    def __init__(
+        self, service: DatabaseService, limits: StreamLimits, workers: Workers | None = None
+    ) -> None:
+        """`workers` are the processes that serve, each with streams of its own."""
         self._service = service
         self._limits = limits
-        self._batons = Batons()
+        self._workers = workers or Workers.alone()
+        self._batons = Batons(self._workers)
         self._streams: dict[int, Stream] = {}
         self._opening = 0
         self._ending: set[asyncio.Task[None]] = set()
@@ -140,6 +147,14 @@ class Streams:
         stream = Stream(target, session, expires=expires)
         self._streams[stream.number] = stream
         return stream
+
+    async def answer_elsewhere(self, baton: str | None, request: Request) -> Response | None:
+        """The answer of the worker that has the stream of a baton, if that is another one.
+
+        Raises `ServiceUnavailable` if that worker is gone.
+        """
+        worker = None if baton is None else self._batons.worker_of(baton)
+        return None if worker is None else await hand_over(self._workers, worker, request)
 
     def resume(self, baton: str, target: Target) -> Stream:
         """The stream of a baton, which is then used up.

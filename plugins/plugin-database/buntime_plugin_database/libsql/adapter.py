@@ -20,6 +20,7 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
 from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_database.libsql.servers import Servers
 from buntime_plugin_database.libsql.values import decode_result, encode_statement
@@ -52,12 +53,21 @@ class LibsqlAdapter:
         *,
         options: LibsqlOptions | None = None,
         tenant: str | None = None,
+        commits: Counters | None = None,
+        reads: Counters | None = None,
     ) -> None:
-        """The first URL is the primary's."""
+        """The first URL is the primary's.
+
+        `commits` and `reads` are counters for a database that several workers use.
+        """
         options = options or LibsqlOptions()
         self.tenant = tenant
-        self._servers = Servers(urls, options, tenant=tenant)
-        self._writer = Writer(self._servers.write, timeout_seconds=options.timeout_seconds)
+        self._servers = Servers(urls, options, tenant=tenant, counters=reads or LocalCounters(3))
+        self._writer = Writer(
+            self._servers.write,
+            timeout_seconds=options.timeout_seconds,
+            counters=commits or LocalCounters(3),
+        )
 
     async def wait_until_ready(self, seconds: float) -> None:
         """Wait until the primary answers.
@@ -117,12 +127,14 @@ class LibsqlAdapter:
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, reads of each kind, `replicas_benched`."""
         return {
-            "commits": self._writer.commits,
-            "batches": self._writer.batches,
-            "commit_seconds": self._writer.commit_seconds,
-            **self._servers.reads,
+            **commit_statistics(self._writer.counters),
+            **self._servers.read_statistics(),
             "replicas_benched": self._servers.benched(),
         }
+
+    def is_current(self) -> bool:
+        """Always: a server says itself when a tenant is gone."""
+        return True
 
     def get_raw_client(self) -> Any:
         """The client of `libsql-client` for the primary."""

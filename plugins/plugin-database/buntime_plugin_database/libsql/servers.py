@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 from buntime_database import DatabaseClosed, DatabaseUnavailable, InvalidStatement
 
+from buntime_plugin_database.counters import Counters
 from buntime_plugin_database.libsql.errors import AccessRefused, NamespaceMissing, translate
 from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_database.libsql.transport import (
@@ -42,6 +43,8 @@ _REPLICABLE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Reading statements that mean the same on a replica; any other goes to the primary."""
+
+_PRIMARY_READS, _REPLICA_READS, _REPLICA_FAILURES = range(3)
 
 
 class _Behind(DatabaseUnavailable):
@@ -79,7 +82,12 @@ class Servers:
     """All servers of one database; the first URL is the primary's."""
 
     def __init__(
-        self, urls: Sequence[str], options: LibsqlOptions, *, tenant: str | None = None
+        self,
+        urls: Sequence[str],
+        options: LibsqlOptions,
+        *,
+        tenant: str | None = None,
+        counters: Counters,
     ) -> None:
         self._options = options
         self._tenant = tenant
@@ -92,7 +100,7 @@ class Servers:
         self._primary_until = 0.0 if tenant is None else monotonic() + RESTART_SECONDS
         self._primary_was_lost = False
         self._closed = False
-        self.reads = {"primary_reads": 0, "replica_reads": 0, "replica_failures": 0}
+        self._counters = counters
 
     async def read(self, statement: Json, *, fresh: bool) -> Json:
         """Run a reading statement on a replica or, if `fresh`, on the primary.
@@ -110,11 +118,11 @@ class Servers:
                 replica.benched_until = monotonic() + BEHIND_SECONDS
             except DatabaseUnavailable:
                 replica.benched_until = monotonic() + BENCH_SECONDS
-                self.reads["replica_failures"] += 1
+                self._counters.own[_REPLICA_FAILURES] += 1
             else:
-                self.reads["replica_reads"] += 1
+                self._counters.own[_REPLICA_READS] += 1
                 return answer
-        self.reads["primary_reads"] += 1
+        self._counters.own[_PRIMARY_READS] += 1
         return await self._read_primary(statement)
 
     async def write(self, steps: list[Json]) -> Json:
@@ -141,6 +149,11 @@ class Servers:
                 await asyncio.sleep(4 * RETRY_SECONDS)
             else:
                 return
+
+    def read_statistics(self) -> dict[str, float]:
+        """Reads of each kind."""
+        names = ("primary_reads", "replica_reads", "replica_failures")
+        return dict(zip(names, map(int, self._counters.totals()), strict=True))
 
     def benched(self) -> int:
         """Replicas that get no reads now."""

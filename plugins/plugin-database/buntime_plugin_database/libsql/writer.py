@@ -22,6 +22,7 @@ from buntime_database import (
     InvalidStatement,
 )
 
+from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 from buntime_plugin_database.libsql.plan import (
     Encoded,
     Outcome,
@@ -49,7 +50,11 @@ class Writer:
     """Serialises the writes of one adapter."""
 
     def __init__(
-        self, send: Callable[[list[Json]], Awaitable[Json]], *, timeout_seconds: float
+        self,
+        send: Callable[[list[Json]], Awaitable[Json]],
+        *,
+        timeout_seconds: float,
+        counters: Counters,
     ) -> None:
         """`send` carries a request to the primary; it raises `DatabaseError`."""
         self._send = send
@@ -57,12 +62,7 @@ class Writer:
         self._pending: deque[_Job] = deque()
         self._draining: asyncio.Task[None] | None = None
         self._closed = False
-        self.commits = 0
-        """Transactions that committed so far."""
-        self.batches = 0
-        """Batches that were asked for in them."""
-        self.commit_seconds = 0.0
-        """Time from sending to the answer, summed over these transactions."""
+        self.counters = counters
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order.
@@ -160,9 +160,10 @@ class Writer:
         elif isinstance(outcomes, DatabaseError):
             _conclude(group, outcomes)
         else:
-            self.commits += 1
-            self.batches += len(group)
-            self.commit_seconds += perf_counter() - started
+            count = self.counters.own
+            count[COMMITS] += 1
+            count[BATCHES] += len(group)
+            count[COMMIT_SECONDS] += perf_counter() - started
             for job, outcome in zip(group, outcomes, strict=True):
                 _conclude([job], outcome)
 

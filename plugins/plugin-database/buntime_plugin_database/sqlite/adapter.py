@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -20,6 +21,7 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
 from buntime_plugin_database.sqlite.connection import MEMORY, SqliteOptions, open_connection
 from buntime_plugin_database.sqlite.errors import translated
 from buntime_plugin_database.sqlite.readers import Readers, refusing_writes
@@ -49,9 +51,17 @@ class SqliteAdapter:
     capabilities = CAPABILITIES
 
     def __init__(
-        self, path: str, *, options: SqliteOptions | None = None, tenant: str | None = None
+        self,
+        path: str,
+        *,
+        options: SqliteOptions | None = None,
+        tenant: str | None = None,
+        counters: Counters | None = None,
     ) -> None:
-        """Open the database. Raises `DatabaseUnavailable` with the path when that fails."""
+        """Open the database. Raises `DatabaseUnavailable` with the path when that fails.
+
+        `counters` count commits, also those of other workers that open the same database.
+        """
         options = options or SqliteOptions()
         in_memory = path == MEMORY
         self.path = path
@@ -63,8 +73,12 @@ class SqliteAdapter:
             connection.close()
             raise
         self._sessions = None if in_memory else Sessions(path, options)
+        self._identity = None if in_memory else _identity(path)
         self._writer = Writer(
-            connection, busy_timeout_ms=options.busy_timeout_ms, threaded=not in_memory
+            connection,
+            busy_timeout_ms=options.busy_timeout_ms,
+            threaded=not in_memory,
+            counters=counters or LocalCounters(3),
         )
 
     async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
@@ -114,11 +128,7 @@ class SqliteAdapter:
 
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, and for a file `file_bytes` and `wal_bytes`."""
-        numbers: dict[str, float] = {
-            "commits": self._writer.commits,
-            "batches": self._writer.batches,
-            "commit_seconds": self._writer.commit_seconds,
-        }
+        numbers = commit_statistics(self._writer.counters)
         if self._readers is not None:
             for name, path in (("file_bytes", self.path), ("wal_bytes", f"{self.path}-wal")):
                 try:
@@ -126,6 +136,10 @@ class SqliteAdapter:
                 except FileNotFoundError:
                     numbers[name] = 0
         return numbers
+
+    def is_current(self) -> bool:
+        """Whether the file still has its name: another process may have deleted it."""
+        return self._identity is None or _identity(self.path) == self._identity
 
     def get_raw_client(self) -> apsw.Connection:
         """The writing connection."""
@@ -150,3 +164,12 @@ class SqliteAdapter:
             return await self._readers.result(sql, args)
         with refusing_writes():
             return await self._writer.reading(lambda: run(self._writer.connection, sql, args))
+
+
+def _identity(path: str) -> tuple[int, int] | None:
+    """What tells a file from another one with its name; None where there is none."""
+    try:
+        status = os.stat(path)
+    except OSError:
+        return None
+    return status.st_dev, status.st_ino

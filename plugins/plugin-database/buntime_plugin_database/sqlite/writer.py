@@ -27,6 +27,7 @@ from typing import NamedTuple, TypeVar
 import apsw
 from buntime_database import Batch, DatabaseClosed, TransactionMisuse
 
+from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 from buntime_plugin_database.sqlite.errors import translate, translated
 from buntime_plugin_database.sqlite.group import Outcome, run_group
 from buntime_plugin_database.sqlite.thread import WorkThread
@@ -56,7 +57,12 @@ class Writer:
     """Serialises everything that writes to one database."""
 
     def __init__(
-        self, connection: apsw.Connection, *, busy_timeout_ms: int, threaded: bool
+        self,
+        connection: apsw.Connection,
+        *,
+        busy_timeout_ms: int,
+        threaded: bool,
+        counters: Counters,
     ) -> None:
         self.connection = connection
         """Touch it only with the turn, or while nothing writes."""
@@ -67,12 +73,7 @@ class Writer:
         self._draining: asyncio.Task[None] | None = None
         self._turn = asyncio.Lock()
         self._closed = False
-        self.commits = 0
-        """Commits of groups so far."""
-        self.batches = 0
-        """Batches that these commits held."""
-        self.commit_seconds = 0.0
-        """Time from BEGIN to the end of COMMIT, summed over these commits."""
+        self.counters = counters
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[Outcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order."""
@@ -225,9 +226,10 @@ class Writer:
             self._abandon()
             raise
         else:
-            self.commits += 1
-            self.batches += len(batches)
-            self.commit_seconds += perf_counter() - started
+            count = self.counters.own
+            count[COMMITS] += 1
+            count[BATCHES] += len(batches)
+            count[COMMIT_SECONDS] += perf_counter() - started
             return outcomes
         # One of them ruined the group; alone, each gets what it deserves.
         return [(await self._commit_group([batch]))[0] for batch in batches]
