@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -33,6 +33,7 @@ from buntime_database import (
 from buntime_plugin_keyval.changes import Change, Subscriber
 from buntime_plugin_keyval.clock import Clock, Stamps
 from buntime_plugin_keyval.decisions import Decision, View, Write
+from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.storage import reads
 from buntime_plugin_keyval.storage.changelog import read_changes
 from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, Put, Remove
@@ -105,9 +106,16 @@ class Committer:
     """Decides and commits writes in the order in which they came."""
 
     def __init__(
-        self, adapter: Adapter, *, clock: Clock, stamps: Stamps, logger: logging.Logger
+        self,
+        adapter: Adapter,
+        *,
+        clock: Clock,
+        stamps: Stamps,
+        logger: logging.Logger,
+        neighbours: Neighbours | None = None,
     ) -> None:
         self._adapter = adapter
+        self._neighbours = neighbours
         self._clock = clock
         self._stamps = stamps
         self._logger = logger
@@ -202,6 +210,8 @@ class Committer:
                 outcomes = await self._adapter.batch_each(batches)
             except DatabaseError as error:  # the adapter was closed
                 outcomes = [error] * len(batches)
+        if self._neighbours is not None:
+            self._neighbours.committed(_committed(writing, outcomes))
         again: list[_Job] = []
         for job, outcome in zip(writing, outcomes, strict=True):
             if isinstance(outcome, GuardFailed) and outcome.index >= len(job.write.guards):
@@ -286,6 +296,15 @@ class Committer:
         for job in spent:
             job.fail(DatabaseBusy(f"other writers were faster {MAX_ATTEMPTS} times"))
         self._pending[:0] = [job for job in jobs if job.attempts < MAX_ATTEMPTS]
+
+
+def _committed(
+    jobs: list[_Job], outcomes: list[list[ResultSet] | DatabaseError]
+) -> Iterator[Effect]:
+    """The effects that came about."""
+    for job, outcome in zip(jobs, outcomes, strict=True):
+        if job.decision is not None and not isinstance(outcome, DatabaseError):
+            yield from job.decision.effects
 
 
 def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: set[bytes]) -> None:

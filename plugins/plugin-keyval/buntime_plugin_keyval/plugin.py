@@ -39,7 +39,7 @@ class KeyValPlugin:
         if databases is None:
             raise RuntimeError(f"plugin-keyval requires {DATABASE} to be loaded first")
         adapter = databases.get_root_adapter(config.database)
-        store = Store(adapter, logger=ctx.logger)
+        store = Store(adapter, logger=ctx.logger, workers=ctx.workers)
         await migrate(adapter, store.clock())
         service = make_service(config, store)
         service.start()

@@ -33,7 +33,9 @@ class KeyValService:
         """Start the background tasks."""
         self.sweeper.start()
         self.dispatcher.start()
-        self.search.start()
+        workers = self.store.neighbours.workers
+        if workers.number == 0 or workers.took_over:  # else the first worker has seen to it
+            self.search.start()
         if self.metrics_saver is not None:
             self.metrics_saver.start()
 
@@ -63,6 +65,7 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
             interval_ms=config.metrics.flush_interval_ms,
             clock=store.clock,
             logger=store.logger,
+            workers=store.neighbours.workers,
         )
     return KeyValService(
         config=config,
@@ -71,6 +74,7 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
         queue=queue,
         dispatcher=Dispatcher(
             queue,
+            neighbours=store.neighbours,
             clock=store.clock,
             sweep_ms=config.queue.cleanup_interval_ms,
             foreign_poll_ms=config.foreign_poll_ms,

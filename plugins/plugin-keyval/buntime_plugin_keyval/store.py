@@ -16,6 +16,7 @@ from typing import TypeVar
 
 import msgspec
 from buntime_database import Adapter, DatabaseError
+from buntime_host import Workers
 from buntime_keyval.wire import InvalidInput, decode_key
 
 from buntime_plugin_keyval import writes
@@ -25,6 +26,7 @@ from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
+from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.storage import changelog, reads
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
@@ -52,13 +54,23 @@ class Store:
         logger: logging.Logger,
         clock: Clock = system_clock,
         stamps: Stamps = new_versionstamp,
+        workers: Workers | None = None,
     ) -> None:
+        """`workers` are the processes that serve this store together, by default this one."""
+        workers = workers or Workers.alone()
         self.adapter = adapter
         self.clock = clock
         self.logger = logger
-        self.recorder = Recorder()
+        self.recorder = Recorder(workers)
         """What was measured of the operations below."""
-        self._committer = Committer(adapter, clock=clock, stamps=stamps, logger=logger)
+        self.neighbours = Neighbours(workers)
+        self._committer = Committer(
+            adapter,
+            clock=clock,
+            stamps=stamps,
+            logger=logger,
+            neighbours=self.neighbours if workers.count > 1 else None,
+        )
         self._expiring: Callable[[int], None] = lambda _: None
         self._enqueued: Callable[[], None] = lambda: None
 

@@ -3,10 +3,17 @@
 from __future__ import annotations
 
 import functools
+from array import array
 from bisect import bisect_left
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
 from time import perf_counter
-from typing import Concatenate, ParamSpec, Protocol, TypeVar
+from typing import TYPE_CHECKING, Concatenate, ParamSpec, Protocol, TypeVar
+
+from buntime_host import Numbers, Workers
+
+if TYPE_CHECKING:
+    from buntime_host.workers import Doubles
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -15,65 +22,121 @@ BUCKETS_MS = (1, 5, 10, 25, 50, 100, 250, 500, 1000, 2500, 5000)
 """Upper bounds of the latency histogram; one more bucket takes the rest."""
 
 
+_COUNT, _ERRORS, _LATENCY, _BUCKETS = range(4)
+_LENGTH = _BUCKETS + len(BUCKETS_MS) + 1
+_PREFIX = "keyval.operation."
+
+
+@dataclass(frozen=True)
 class Samples:
     """What was measured of one operation."""
 
-    __slots__ = ("buckets", "count", "errors", "latency_ms")
+    count: int
+    errors: int
+    latency_ms: float
+    buckets: list[int]
 
-    def __init__(self) -> None:
-        self.count = 0
-        self.errors = 0
-        self.latency_ms = 0.0
-        self.buckets = [0] * (len(BUCKETS_MS) + 1)
+    @classmethod
+    def of(cls, numbers: Sequence[float]) -> Samples:
+        """The samples that a row of numbers holds."""
+        count, errors, latency_ms, *buckets = numbers
+        return cls(int(count), int(errors), latency_ms, [int(number) for number in buckets])
 
-    def add(self, other: Samples) -> None:
-        """Add what was measured elsewhere or earlier."""
-        self.count += other.count
-        self.errors += other.errors
-        self.latency_ms += other.latency_ms
-        self.buckets = [a + b for a, b in zip(self.buckets, other.buckets, strict=True)]
+    @property
+    def numbers(self) -> list[float]:
+        """As a row."""
+        return [self.count, self.errors, self.latency_ms, *self.buckets]
 
 
 class Recorder:
-    """The operations of one store, by name; an operation appears with its first sample."""
+    """The operations of one store, by name; an operation appears with its first sample.
 
-    def __init__(self) -> None:
-        self.totals: dict[str, Samples] = {}
-        self._unsaved: dict[str, Samples] = {}
+    Each worker counts for itself, where all can see it: two rows of numbers for an operation, what
+    was measured and how much of that is saved.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._rows: dict[str, Doubles] = {name: self._row(name) for name in self._known()}
+        self._reset = workers.bell("keyval.reset")
+        self._reset.listen(self._forget)
 
     def record(self, operation: str, seconds: float, *, failed: bool = False) -> None:
         """Add one sample."""
+        row = self._rows.get(operation)
+        if row is None:
+            row = self._rows[operation] = self._row(operation)
         milliseconds = seconds * 1000
-        bucket = bisect_left(BUCKETS_MS, milliseconds)
-        for known in (self.totals, self._unsaved):
-            samples = known.get(operation)
-            if samples is None:
-                samples = known[operation] = Samples()
-            samples.count += 1
-            samples.latency_ms += milliseconds
-            samples.buckets[bucket] += 1
-            if failed:
-                samples.errors += 1
+        row[_COUNT] += 1
+        row[_LATENCY] += milliseconds
+        row[_BUCKETS + bisect_left(BUCKETS_MS, milliseconds)] += 1
+        if failed:
+            row[_ERRORS] += 1
 
-    def load(self, saved: dict[str, Samples]) -> None:
-        """Add what earlier processes measured."""
+    @property
+    def totals(self) -> dict[str, Samples]:
+        """What all workers measured, with what was loaded."""
+        totals = {
+            name: Samples.of(self._numbers(name).totals()[:_LENGTH]) for name in self._known()
+        }
+        return {name: samples for name, samples in totals.items() if samples.count}
+
+    def load(self, saved: Mapping[str, Samples]) -> None:
+        """Add what earlier processes measured and saved."""
         for operation, samples in saved.items():
-            self.totals.setdefault(operation, Samples()).add(samples)
+            self._add(operation, samples, 1, measured=True, saved=True)
 
     def reset(self) -> None:
-        """Forget everything, also what is not saved yet."""
-        self.totals.clear()
-        self._unsaved.clear()
+        """Forget everything, also what is not saved yet, in all workers: in the others soon."""
+        self._forget()
+        self._reset.ring()
 
     def take_unsaved(self) -> dict[str, Samples]:
-        """What was measured since the last call; the caller saves it or puts it back."""
-        unsaved, self._unsaved = self._unsaved, {}
+        """What this worker measured since the last call; the caller saves it or puts it back."""
+        unsaved: dict[str, Samples] = {}
+        for operation, row in self._rows.items():
+            measured, saved = row[:_LENGTH].tolist(), row[_LENGTH:].tolist()
+            samples = Samples.of([a - b for a, b in zip(measured, saved, strict=True)])
+            if samples.count:
+                unsaved[operation] = samples
+                self._add(operation, samples, 1, saved=True)
         return unsaved
 
-    def put_back(self, unsaved: dict[str, Samples]) -> None:
+    def put_back(self, unsaved: Mapping[str, Samples]) -> None:
         """Keep for the next time what could not be saved."""
         for operation, samples in unsaved.items():
-            self._unsaved.setdefault(operation, Samples()).add(samples)
+            self._add(operation, samples, -1, saved=True)
+
+    def _add(
+        self,
+        operation: str,
+        samples: Samples,
+        sign: int,
+        *,
+        measured: bool = False,
+        saved: bool = False,
+    ) -> None:
+        row = self._rows.get(operation)
+        if row is None:
+            row = self._rows[operation] = self._row(operation)
+        for index, number in enumerate(samples.numbers):
+            if measured:
+                row[index] += sign * number
+            if saved:
+                row[_LENGTH + index] += sign * number
+
+    def _forget(self) -> None:
+        for row in self._rows.values():
+            row[:] = array("d", bytes(8 * len(row)))
+
+    def _known(self) -> list[str]:
+        return [name.removeprefix(_PREFIX) for name in self._workers.names(_PREFIX)]
+
+    def _numbers(self, operation: str) -> Numbers:
+        return self._workers.numbers(_PREFIX + operation, 2 * _LENGTH)
+
+    def _row(self, operation: str) -> Doubles:
+        return self._numbers(operation).own
 
 
 class Measured(Protocol):

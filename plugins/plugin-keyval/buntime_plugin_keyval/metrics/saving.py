@@ -8,6 +8,7 @@ import logging
 
 import msgspec
 from buntime_database import Adapter, DatabaseError, Statement
+from buntime_host import Workers
 
 from buntime_plugin_keyval.clock import Clock
 from buntime_plugin_keyval.metrics.recorder import Recorder, Samples
@@ -35,6 +36,7 @@ class MetricsSaver:
     """Loads at the start, saves at intervals and at the end.
 
     Each process adds what it measured itself, and shows that and what was saved when it started.
+    The workers of one host count as one: each shows what all of them measured.
     """
 
     def __init__(
@@ -45,6 +47,7 @@ class MetricsSaver:
         interval_ms: int,
         clock: Clock,
         logger: logging.Logger,
+        workers: Workers,
     ) -> None:
         self._adapter = adapter
         self._recorder = recorder
@@ -54,7 +57,9 @@ class MetricsSaver:
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()
-        self._loaded = False
+        self._workers = workers
+        self._loaded = workers.numbers("keyval.metrics.loaded", 1)
+        """1 once this worker, or the one before it, has added what was saved."""
 
     def start(self) -> None:
         """Load what was saved, then save at intervals."""
@@ -75,28 +80,37 @@ class MetricsSaver:
             self._logger.warning("The last metrics could not be saved: %s", error)
 
     async def load(self) -> None:
-        """Add what earlier processes measured to the totals; the first call only."""
+        """Add what earlier processes measured to the totals; the first call only.
+
+        Of several workers the first does it for all.
+        """
         async with self._turn:
-            if self._loaded:
+            if self._is_loaded or self._workers.number != 0:
                 return
-            saved: dict[str, Samples] = {}
-            for operation, count, errors, latency_ms, buckets in await self._adapter.query(_LOAD):
-                samples = Samples()
-                samples.count, samples.errors = int(count or 0), int(errors or 0)
-                samples.latency_ms = float(latency_ms or 0)
-                samples.buckets = msgspec.json.decode(str(buckets), type=list[int])
-                saved[str(operation)] = samples
+            saved = {
+                str(operation): Samples(
+                    int(count or 0),
+                    int(errors or 0),
+                    float(latency_ms or 0),
+                    msgspec.json.decode(str(buckets), type=list[int]),
+                )
+                for operation, count, errors, latency_ms, buckets in await self._adapter.query(
+                    _LOAD
+                )
+            }
             self._recorder.load(saved)
-            self._loaded = True
+            self._loaded.own[0] = 1
 
     async def flush(self) -> None:
         """Save what was measured since the last time: all of it, or none and it is kept.
 
-        Raises `DatabaseError`. The first time, it loads before: what it saves is not to be
-        counted twice.
+        Raises `DatabaseError`. What earlier processes saved is loaded before anything is saved: it
+        is not to be counted twice.
         """
         await self.load()
         async with self._turn:
+            if not self._is_loaded:
+                return
             unsaved = self._recorder.take_unsaved()
             if not unsaved:
                 return
@@ -127,7 +141,11 @@ class MetricsSaver:
         async with self._turn:
             await self._adapter.batch([Statement(_FORGET)])
             self._recorder.reset()
-            self._loaded = True
+            self._loaded.own[0] = 1
+
+    @property
+    def _is_loaded(self) -> bool:
+        return any(self._loaded.totals())
 
     async def _run(self) -> None:
         while not self._stopping.is_set():

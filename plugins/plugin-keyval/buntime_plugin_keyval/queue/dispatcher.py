@@ -1,8 +1,9 @@
 """Delivery to listeners: pushed when there is something, never polled per listener.
 
 One task leases as many messages as the waiting listeners can take and hands them out in turn. It
-sleeps until a commit brings messages, a listener can take one, the next delay or lease ends, or,
-because other processes write to the same queue, `foreign_poll_ms` has passed.
+sleeps until a commit brings messages, a listener can take one, the next delay or lease ends,
+another worker of this host rings, or, because other processes write to the same queue,
+`foreign_poll_ms` has passed.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.clock import Clock
 from buntime_plugin_keyval.errors import TooManyStreams
+from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.queue.listener import Ending, Listener
 from buntime_plugin_keyval.queue.messages import Message
 from buntime_plugin_keyval.queue.queue import Queue
@@ -36,6 +38,7 @@ class Dispatcher:
         self,
         queue: Queue,
         *,
+        neighbours: Neighbours,
         clock: Clock,
         sweep_ms: int,
         foreign_poll_ms: int,
@@ -44,6 +47,7 @@ class Dispatcher:
     ) -> None:
         """`sweep_ms` bounds the sleep without listeners; 0 leaves exhausted leases to dequeues."""
         self._queue = queue
+        self._neighbours = neighbours
         self._clock = clock
         self._sweep_ms = sweep_ms
         self._foreign_poll_ms = foreign_poll_ms
@@ -60,8 +64,8 @@ class Dispatcher:
 
     @property
     def listener_count(self) -> int:
-        """Open listeners."""
-        return len(self._listeners)
+        """Open listeners, those of other workers included."""
+        return int(self._neighbours.listeners.totals()[0])
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -94,6 +98,7 @@ class Dispatcher:
             listener.close()
         else:
             self._listeners.append(listener)
+            self._count_listeners()
             self.start()
         return listener
 
@@ -109,9 +114,22 @@ class Dispatcher:
         """Forget a closed listener and return its messages in the background."""
         with contextlib.suppress(ValueError):
             self._listeners.remove(listener)
+            self._count_listeners()
         for message in (*left.unsent, *left.unsettled):
             self.released(message)
         self._give_back(left)
+
+    def _count_listeners(self) -> None:
+        """Say how many there are, and hear of other workers while there are any."""
+        before = self._neighbours.listeners.own[0]
+        self._neighbours.listeners.own[0] = len(self._listeners)
+        if bool(before) != bool(self._listeners):
+            self._neighbours.queue.listen(self._rung if self._listeners else None)
+
+    def _rung(self) -> None:
+        """Another worker has changed the queue."""
+        self._next_check = 0.0
+        self.wake()
 
     def _settled(self, message_id: str) -> None:
         holder = self._holders.pop(message_id, None)

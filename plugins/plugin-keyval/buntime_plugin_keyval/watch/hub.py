@@ -2,7 +2,8 @@
 
 A commit of this process hands its changes over with their values, so no watcher makes anybody
 read the database. Commits of other processes are found by one look at the change log every
-`foreign_poll_ms`, however many watchers there are. A change finds its watchers through a dict by
+`foreign_poll_ms`, however many watchers there are, and at once when another worker of this host
+rings. A change finds its watchers through a dict by
 key and a dict by prefix, with one look-up for each part of the key.
 """
 
@@ -49,12 +50,13 @@ class WatchHub:
         self._overtaking: dict[bytes, int] = {}
         """Place of the last change of each key that was delivered while the log is being read."""
         self._beginning = asyncio.Lock()
+        self._news = asyncio.Event()
         self._closed = False
 
     @property
     def watcher_count(self) -> int:
-        """Open watchers."""
-        return len(self._watchers)
+        """Open watchers, those of other workers included."""
+        return int(self._store.neighbours.watchers.totals()[0])
 
     @property
     def position(self) -> int:
@@ -70,6 +72,7 @@ class WatchHub:
             raise TooManyStreams("watch.maxWatchers", self._max_watchers)
         watcher = Watcher(target, self._forget)
         self._watchers.add(watcher)
+        self._store.neighbours.watchers.own[0] = len(self._watchers)
         for key in target.keys:
             self._by_key.setdefault(key, set()).add(watcher)
         for prefix in target.prefixes:
@@ -100,9 +103,11 @@ class WatchHub:
         """Follow commits from here on."""
         # First the subscription: what is committed in between is then delivered twice, not never.
         unsubscribe = self._store.subscribe(self._committed)
+        self._store.neighbours.changes.listen(self._news.set)
         try:
             _, newest = await self._store.change_bounds(fresh=True)
         except BaseException:
+            self._store.neighbours.changes.listen(None)
             unsubscribe()
             raise
         self._position = 0
@@ -114,6 +119,7 @@ class WatchHub:
 
     def _forget(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
+        self._store.neighbours.watchers.own[0] = len(self._watchers)
         for index, names in (
             (self._by_key, watcher.target.keys),
             (self._by_prefix, watcher.target.prefixes),
@@ -131,6 +137,7 @@ class WatchHub:
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
+            self._store.neighbours.changes.listen(None)
         if self._follower is not None:
             self._follower.cancel()
             self._follower = None
@@ -179,14 +186,17 @@ class WatchHub:
 
     async def _follow(self) -> None:
         while True:
-            pause = self._foreign_poll_s
+            self._news.clear()
             try:
                 while await self._catch_up():
                     pass
             except DatabaseError as error:
                 self._logger.warning("The change log could not be read: %s", error)
-                pause = RETRY_SECONDS
-            await asyncio.sleep(pause)
+                await asyncio.sleep(RETRY_SECONDS)
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._foreign_poll_s):
+                    await self._news.wait()
 
     async def _catch_up(self) -> bool:
         """Deliver what other processes committed; whether there may be more."""
