@@ -32,6 +32,9 @@ class Readers:
             raise
         self._inline, *self._idle = self._connections
         self._inline.set_busy_timeout(_INLINE_BUSY_TIMEOUT_MS)
+        # Else SQLite would prepare a statement anew for each value of its `LIMIT ?`, which takes
+        # longer than such a read itself.
+        self._inline.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         self._threads = ThreadPoolExecutor(options.readers, thread_name_prefix="sqlite-reader")
         self._closed = False
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Mapping
 from types import MappingProxyType
@@ -12,6 +13,7 @@ from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
 
 from buntime_plugin_keyval.search.indexes import Index
+from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import Condition
 from buntime_plugin_keyval.storage.statements import ENTRY_MEMBERS, LIVE
@@ -46,6 +48,10 @@ class SearchOptions(NamedTuple):
     """Texts around each hit in `highlight`, which then goes with each entry."""
     snippet_words: int | None = None
     """Length of the extracts in `snippet`, which then go with each entry."""
+
+
+SmallHit = tuple[float, bytes, int | None, str, str, str]
+"""Score and key, which order the hits; when it expires; key as JSON, value, versionstamp."""
 
 
 class SearchPage(NamedTuple):
@@ -129,29 +135,40 @@ FROM ({found} LIMIT ?)"""
     return Statement(sql, (*args, options.limit, *found_args, options.limit))
 
 
-def count_statement(index: Index, match: str) -> Statement:
-    """How many entries match, as far as `FEW`: for one word a bounded read."""
-    table = index.table
-    sql = f"SELECT count(*) FROM (SELECT 1 FROM {table} WHERE {table} MATCH ? LIMIT ?)"
-    return Statement(sql, (match, FEW))
+def small_statement(index: Index, match: str, options: SearchOptions) -> Statement:
+    """Everything that a search of few hits needs, see `SmallHit`; of at most `FEW` and one entries.
 
-
-def few_statement(index: Index, match: str, options: SearchOptions, now_ms: int) -> Statement:
-    """A row for each entry, and for one more than the limit, where few match.
-
-    What takes the least for few is not what takes the least for many. Raises `InvalidInput` for
-    the weight of an unknown field.
+    For one word this is a bounded read. Raises `InvalidInput` for the weight of an unknown field.
     """
-    entry, _ = _entry(index, options)
-    order = "DESC" if options.reverse else "ASC"
-    sql = f"""
-SELECT {entry} FROM {index.table}
-CROSS JOIN kv_docs ON doc = {index.table}.rowid CROSS JOIN kv_entries ON key = doc_key
-WHERE {index.table} MATCH ? AND doc_key >= ? AND doc_key < ? AND {LIVE}
-ORDER BY bm25({_score_args(index, options)}) {order}, doc_key {order} LIMIT ? OFFSET ?"""
-    one_more = options.limit if options.limit == EVERYTHING else options.limit + 1
-    args: list[Value] = [match, *_narrowed(index.keys, options), now_ms]
-    return Statement(sql, (*args, *_weights(index, options), one_more, options.offset))
+    weights = _weights(index, options)
+    return Statement(_small_sql(index.table, len(weights)), (*weights, match))
+
+
+@functools.lru_cache(maxsize=256)
+def _small_sql(table: str, weights: int) -> str:
+    score = ", ".join([table, *"?" * weights])
+    return f"""
+SELECT bm25({score}), doc_key, expires_at, key_json, value, versionstamp FROM {table}
+CROSS JOIN kv_docs ON doc = {table}.rowid CROSS JOIN kv_entries ON key = doc_key
+WHERE {table} MATCH ? LIMIT {FEW + 1}"""
+
+
+def small_page(
+    index: Index, hits: list[SmallHit], options: SearchOptions, now_ms: int
+) -> SearchPage:
+    """The page out of all hits of a search, live or not and in any order.
+
+    SQLite would take longer to sort a few rows than to find them.
+    """
+    live = [hit for hit in hits if hit[2] is None or hit[2] > now_ms]
+    if options.start is not None or options.end is not None:
+        start, end = _narrowed(index.keys, options)
+        live = [hit for hit in live if start <= hit[1] < end]
+    live.sort(reverse=options.reverse)
+    first, last = options.offset, options.offset + options.limit
+    page = live[first:] if options.limit == EVERYTHING else live[first:last]
+    entries = [entry_json(key, value, stamp) for _, _, _, key, value, stamp in page]
+    return SearchPage(",".join(entries), first + len(page) < len(live))
 
 
 def rows_statement(

@@ -47,12 +47,14 @@ def to_match(query: str, fields: Sequence[str], tokenize: str) -> str | None:
     """
     if len(query) > MAX_QUERY_LENGTH:
         raise InvalidInput(f"query too long: {len(query)} characters (max {MAX_QUERY_LENGTH})")
+    finds = _FINDS[tokenize]
+    if query.isalnum():
+        return _term(query, False, finds)
     # FTS5 takes a NUL for the end of its expression; no tokenizer finds a word with one.
     tokens = _TOKEN.findall(query.replace("\0", " "))
     if len(tokens) > MAX_TERMS:
         raise InvalidInput(f"query has too many words: {len(tokens)} (max {MAX_TERMS})")
     columns = {field: f"f{number}" for number, field in enumerate(fields)}
-    finds = _FINDS[tokenize]
     try:
         parser = _Parser(tokens, columns, finds)
         expression = parser.parse()

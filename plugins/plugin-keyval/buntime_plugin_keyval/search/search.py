@@ -16,10 +16,10 @@ from buntime_plugin_keyval.search.asking import (
     FEW,
     SearchOptions,
     SearchPage,
-    count_statement,
-    few_statement,
     page_statement,
     rows_statement,
+    small_page,
+    small_statement,
 )
 from buntime_plugin_keyval.search.building import IndexBuilder
 from buntime_plugin_keyval.search.indexes import (
@@ -44,7 +44,7 @@ _LIST = f"""
 SELECT {INDEX_COLUMNS}, ready, (SELECT count(*) FROM kv_docs WHERE index_id = kv_indexes.id)
 FROM kv_indexes ORDER BY prefix, id"""
 _ENTRIES = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE}"
-_ONE_WORD = re.compile(r'(\{f[0-9]+\} : )?"[0-9A-Za-z]+"')
+_ONE_WORD = re.compile(r'(\{f[0-9]+\} : )?"[^\W_]+"')
 
 
 class Search:
@@ -54,6 +54,8 @@ class Search:
         self._store = store
         self._builder = IndexBuilder(store)
         self._resuming: asyncio.Task[None] | None = None
+        self._known: dict[bytes, Index] = {}
+        """Ready indexes by prefix, as long as their tables answer; see `search`."""
 
     @property
     def recorder(self) -> Recorder:
@@ -79,6 +81,7 @@ class Search:
 
     async def remove_index(self, prefix: Key) -> bool:
         """See `IndexBuilder.remove`."""
+        self._known.pop(encode_key(prefix), None)
         return await self._builder.remove(prefix)
 
     async def list_indexes(self) -> list[IndexInfo]:
@@ -108,52 +111,66 @@ class Search:
 
         Raises `IndexNotFound` unless exactly this prefix has an index.
         """
+        encoded = encode_key(prefix)
         for attempt in range(1, MAX_ATTEMPTS + 1):
-            index = await self._ready_index(prefix)
+            fresh = attempt > 1
+            # An index that was ready stays so until its table is dropped, and no other ever has
+            # its number. So what is known of it is true as long as its table can be read,
+            # whichever process or replica answers.
+            index = self._known.get(encoded)
+            if index is None:
+                index = await self._ready_index(prefix, encoded, fresh=fresh)
             match = to_match(query, index.options.fields, index.options.tokenize)
             if match is None:
                 break
             try:
-                return await self._page(index, match, options)
+                return await self._page(index, match, options, fresh=fresh)
             except DatabaseError:
-                # Its table may have been dropped since its definition was read, and SQLite opens
-                # no FTS5 table at the moment at which another one comes or goes.
+                # Its table may have been dropped, and SQLite opens no FTS5 table at the moment at
+                # which another one comes or goes.
+                self._known.pop(encoded, None)
                 if attempt == MAX_ATTEMPTS:
                     raise
         return SearchPage("", has_more=False)
 
-    async def _page(self, index: Index, match: str, options: SearchOptions) -> SearchPage:
+    async def _page(
+        self, index: Index, match: str, options: SearchOptions, *, fresh: bool
+    ) -> SearchPage:
         store = self._store
         now_ms = store.clock()
+        if _may_be_small(index, match, options):
+            page = await self._small_page(index, match, options, now_ms, fresh=fresh)
+            if page is not None:
+                return page
         condition = store.condition(options.where, now_ms)
         recheck = condition.recheck
         if recheck is None:
-            if _may_be_small(index, match, options):
-                sql, args = count_statement(index, match)
-                ((count,),) = await store.adapter.query(sql, args, point=True)
-                if isinstance(count, int) and count < FEW:
-                    return await self._small_page(index, match, options)
             sql, args = page_statement(index, match, options, condition, now_ms)
-            ((entries, has_more),) = await store.adapter.query(sql, args)
+            ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)
             return SearchPage(str(entries), bool(has_more))
         everything = options._replace(limit=EVERYTHING, offset=0)
         sql, args = rows_statement(index, match, everything, condition, now_ms)
-        rows = await store.adapter.query(sql, args)
+        rows = await store.adapter.query(sql, args, fresh=fresh)
         kept = [str(entry) for entry, value in rows if recheck(str(value))][options.offset :]
-        page = kept if options.limit == EVERYTHING else kept[: options.limit]
-        return SearchPage(",".join(page), len(page) < len(kept))
+        page_entries = kept if options.limit == EVERYTHING else kept[: options.limit]
+        return SearchPage(",".join(page_entries), len(page_entries) < len(kept))
 
-    async def _small_page(self, index: Index, match: str, options: SearchOptions) -> SearchPage:
-        sql, args = few_statement(index, match, options, self._store.clock())
-        rows = await self._store.adapter.query(sql, args, point=True)
-        page = rows if options.limit == EVERYTHING else rows[: options.limit]
-        return SearchPage(",".join([str(row[0]) for row in page]), len(page) < len(rows))
+    async def _small_page(
+        self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool
+    ) -> SearchPage | None:
+        """The page, or None if more than a few entries match."""
+        sql, args = small_statement(index, match, options)
+        hits = await self._store.adapter.query(sql, args, point=True, fresh=fresh)
+        if len(hits) > FEW:
+            return None
+        return small_page(index, hits, options, now_ms)  # type: ignore[arg-type] # schema
 
-    async def _ready_index(self, prefix: Key) -> Index:
-        rows = await self._store.adapter.query(_READY, (encode_key(prefix),), point=True)
+    async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> Index:
+        rows = await self._store.adapter.query(_READY, (encoded,), point=True, fresh=fresh)
         if not rows:
             raise IndexNotFound(key_to_json(prefix))
-        return index_of_row(rows[0])
+        index = self._known[encoded] = index_of_row(rows[0])
+        return index
 
     async def _keep_resuming(self) -> None:
         while True:
@@ -169,7 +186,8 @@ class Search:
 def _may_be_small(index: Index, match: str, options: SearchOptions) -> bool:
     """Whether a search may be a small read: for one word, and with no look at the values.
 
-    A small read runs on the event loop, since a hop to a thread takes longer than all of it.
+    A small read runs on the event loop, since a hop to a thread takes longer than all of it. Of
+    more words each may be in every entry, and how many have them all is known only at the end.
     """
     return (
         _ONE_WORD.fullmatch(match) is not None
