@@ -49,9 +49,14 @@ class SearchOptions(NamedTuple):
     snippet_words: int | None = None
     """Length of the extracts in `snippet`, which then go with each entry."""
 
+    @property
+    def is_narrowed(self) -> bool:
+        """Whether only a part of the keys is asked for."""
+        return self.start is not None or self.end is not None
 
-SmallHit = tuple[float, bytes, int | None, str, str, str]
-"""Score and key, which order the hits; when it expires; key as JSON, value, versionstamp."""
+
+SmallHit = tuple[int, int | None, str, str, str]
+"""How many entries were ranked; when this one expires; its key as JSON, value, versionstamp."""
 
 
 class SearchPage(NamedTuple):
@@ -136,39 +141,46 @@ FROM ({found} LIMIT ?)"""
 
 
 def small_statement(index: Index, match: str, options: SearchOptions) -> Statement:
-    """Everything that a search of few hits needs, see `SmallHit`; of at most `FEW` and one entries.
+    """A row for each entry of a page, live or not, and for one more: see `SmallHit`.
 
-    For one word this is a bounded read. Raises `InvalidInput` for the weight of an unknown field.
+    Ranks `FEW` and one entries at the most, so for one word this is a bounded read. Raises
+    `InvalidInput` for the weight of an unknown field.
     """
     weights = _weights(index, options)
-    return Statement(_small_sql(index.table, len(weights)), (*weights, match))
+    narrowed = _narrowed(index.keys, options) if options.is_narrowed else ()
+    sql = _small_sql(index.table, len(weights), options.is_narrowed, options.reverse)
+    one_more = options.limit if options.limit == EVERYTHING else options.limit + 1
+    return Statement(sql, (*weights, match, *narrowed, one_more, options.offset))
 
 
 @functools.lru_cache(maxsize=256)
-def _small_sql(table: str, weights: int) -> str:
+def _small_sql(table: str, weights: int, is_narrowed: bool, reverse: bool) -> str:
     score = ", ".join([table, *"?" * weights])
+    inside = "WHERE doc_key >= ? AND doc_key < ?" if is_narrowed else ""
+    order = _order(reverse)
     return f"""
-SELECT bm25({score}), doc_key, expires_at, key_json, value, versionstamp FROM {table}
-CROSS JOIN kv_docs ON doc = {table}.rowid CROSS JOIN kv_entries ON key = doc_key
-WHERE {table} MATCH ? LIMIT {FEW + 1}"""
+WITH hits AS MATERIALIZED (
+  SELECT doc_key, bm25({score}) AS score FROM {table} CROSS JOIN kv_docs ON doc = {table}.rowid
+  WHERE {table} MATCH ? LIMIT {FEW + 1})
+SELECT (SELECT count(*) FROM hits), expires_at, key_json, value, versionstamp
+FROM (SELECT doc_key, score FROM hits {inside} ORDER BY {order} LIMIT ? OFFSET ?)
+CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 
 
-def small_page(
-    index: Index, hits: list[SmallHit], options: SearchOptions, now_ms: int
-) -> SearchPage:
-    """The page out of all hits of a search, live or not and in any order.
+def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> SearchPage | None:
+    """The page that `small_statement` read, or None where it takes more than that.
 
-    SQLite would take longer to sort a few rows than to find them.
+    That is so if more than `FEW` match, and for an expired entry, which took the place of another.
     """
-    live = [hit for hit in hits if hit[2] is None or hit[2] > now_ms]
-    if options.start is not None or options.end is not None:
-        start, end = _narrowed(index.keys, options)
-        live = [hit for hit in live if start <= hit[1] < end]
-    live.sort(reverse=options.reverse)
-    first, last = options.offset, options.offset + options.limit
-    page = live[first:] if options.limit == EVERYTHING else live[first:last]
-    entries = [entry_json(key, value, stamp) for _, _, _, key, value, stamp in page]
-    return SearchPage(",".join(entries), first + len(page) < len(live))
+    if not rows:
+        # Nothing matches, unless what was ranked is not what was asked for.
+        is_all = not options.is_narrowed and not options.offset
+        return SearchPage("", has_more=False) if is_all else None
+    if rows[0][0] > FEW or any(row[1] is not None and row[1] <= now_ms for row in rows):
+        return None
+    page = rows if options.limit == EVERYTHING else rows[: options.limit]
+    entries = [entry_json(key, value, versionstamp) for _, _, key, value, versionstamp in page]
+    return SearchPage(",".join(entries), len(page) < len(rows))
 
 
 def rows_statement(
@@ -194,7 +206,7 @@ WITH hits AS MATERIALIZED (
   SELECT {table}.rowid AS hit, doc_key, bm25({_score_args(index, options)}) AS score
   FROM {table} JOIN kv_docs ON doc = {table}.rowid {joined}
   WHERE {table} MATCH ? AND doc_key >= ? AND doc_key < ? AND {alive}
-  ORDER BY {_order(options)} LIMIT ? OFFSET ?)"""
+  ORDER BY {_order(options.reverse)} LIMIT ? OFFSET ?)"""
 
 
 def _hits_args(
@@ -224,12 +236,12 @@ def _found(
     # CROSS: in the order of the hits, however many the planner takes them for.
     sql = f"""
 SELECT {columns.replace("entry", f"{entry} AS entry")}
-FROM hits CROSS JOIN kv_entries ON key = doc_key {again} ORDER BY {_order(options)}"""
+FROM hits CROSS JOIN kv_entries ON key = doc_key {again} ORDER BY {_order(options.reverse)}"""
     return sql, args
 
 
-def _order(options: SearchOptions) -> str:
-    return "score DESC, doc_key DESC" if options.reverse else "score, doc_key"
+def _order(reverse: bool) -> str:
+    return "score DESC, doc_key DESC" if reverse else "score, doc_key"
 
 
 def _score_args(index: Index, options: SearchOptions) -> str:

@@ -13,7 +13,6 @@ from buntime_plugin_keyval.errors import IndexNotFound
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.search.asking import (
     EVERYTHING,
-    FEW,
     SearchOptions,
     SearchPage,
     page_statement,
@@ -158,12 +157,10 @@ class Search:
     async def _small_page(
         self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool
     ) -> SearchPage | None:
-        """The page, or None if more than a few entries match."""
+        """The page if few entries match, else None."""
         sql, args = small_statement(index, match, options)
-        hits = await self._store.adapter.query(sql, args, point=True, fresh=fresh)
-        if len(hits) > FEW:
-            return None
-        return small_page(index, hits, options, now_ms)  # type: ignore[arg-type] # schema
+        rows = await self._store.adapter.query(sql, args, point=True, fresh=fresh)
+        return small_page(rows, options, now_ms)  # type: ignore[arg-type] # as the schema says
 
     async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> Index:
         rows = await self._store.adapter.query(_READY, (encoded,), point=True, fresh=fresh)
