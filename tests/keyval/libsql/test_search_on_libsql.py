@@ -15,7 +15,7 @@ from keyval.search.test_search_building import (
     test_searches_go_on_while_indexes_are_replaced,
     test_the_last_of_several_creations_wins,
 )
-from keyval.search.test_search_fields import test_fields
+from keyval.search.test_search_fields import test_fields, test_hostile_names_are_names
 from keyval.search.test_search_results import (
     indexed,
     test_everything_that_decides_comes_before_the_limit,
@@ -33,6 +33,7 @@ __all__ = [
     "test_everything_that_decides_comes_before_the_limit",
     "test_fields",
     "test_highlight_and_snippet",
+    "test_hostile_names_are_names",
     "test_json_holds_operations_in_both_places",
     "test_nothing_is_missing_when_others_write_meanwhile",
     "test_pages_are_the_whole_in_order",

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from buntime_database import DatabaseError, DatabaseFull, Guard, ResultSet, Statement
 from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_keyval.errors import IndexNotFound
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.search import building
 from buntime_plugin_keyval.search.indexes import IndexOptions
@@ -287,3 +288,21 @@ async def test_a_search_is_tried_again(world: World, failures: int, survives: bo
     else:
         with pytest.raises(DatabaseError, match="vtable"):
             await found(world.kv)
+
+
+async def test_what_another_process_does_to_an_index_is_seen_at_once(tmp_path: Path) -> None:
+    path = tmp_path / "kv.db"
+    async with open_world(path) as one, open_world(path) as two:
+        await fill(one.kv, 3)
+        await one.kv.create_index(["d"], fields=["text"])
+        for _ in range(3):
+            assert await found(two.kv) == [0, 1, 2]
+            await one.kv.create_index(["d"], fields=["other"])
+            assert await found(two.kv) == []
+            assert await found(two.kv, "different") == [0, 1, 2]
+            assert await found(two.kv, "other:different") == [0, 1, 2]
+            await one.kv.remove_index(["d"])
+            for query in ("different", "different word*"):
+                with pytest.raises(IndexNotFound):
+                    await found(two.kv, query)
+            await one.kv.create_index(["d"], fields=["text"])

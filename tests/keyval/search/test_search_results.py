@@ -51,6 +51,26 @@ async def test_few_and_many_are_found_alike(indexed: Kv, count: int, more: dict[
     assert await found(indexed, "word", limit=7, **options) == inside[:7]
 
 
+async def test_what_is_left_behind_is_not_missed_among_many(indexed: Kv, clock: FakeClock) -> None:
+    # More than are looked at first, and none of those is what was asked for.
+    for number in range(2 * FEW):
+        expires_in = 1000 if number < FEW else None
+        await indexed.set(["d", number], {"text": "word"}, expires_in=expires_in)
+    last = [2 * FEW - 2, 2 * FEW - 1]
+    assert await found(indexed, "word", start=["d", last[0]]) == last
+    assert await found(indexed, "word", end=["d", 0]) == []
+    clock.advance(1000)
+    assert await found(indexed, "word", limit=2) == [FEW, FEW + 1]
+    assert await found(indexed, "word", limit=2, reverse=True) == last[::-1]
+    for number in range(FEW + 3, 2 * FEW):
+        await indexed.delete(["d", number])
+    await indexed._store.expire(FEW - 1)
+    # Few now, and the one that has expired would be the first.
+    assert await found(indexed, "word") == [FEW, FEW + 1, FEW + 2]
+    assert await found(indexed, "word", limit=3) == [FEW, FEW + 1, FEW + 2]
+    assert await found(indexed, "word", limit=1) == [FEW]
+
+
 async def test_everything_that_decides_comes_before_the_limit(indexed: Kv) -> None:
     await fill(indexed, dict.fromkeys(range(100), "same words"))
     options: dict[str, Any] = {

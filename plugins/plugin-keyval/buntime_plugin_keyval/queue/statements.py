@@ -7,6 +7,7 @@ INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
                       backoff_schedule, keys_if_undelivered, created_at)
 VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)"""
 
+# `+?4`, since SQLite prepares a statement anew for each value of a bare variable behind LIMIT.
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
 LEASE = """
 UPDATE kv_queue SET lease = ?1, visible_at = ?2, attempts = attempts + 1
@@ -15,11 +16,11 @@ WHERE seq IN (
     SELECT * FROM (
       SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
       WHERE lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
-      ORDER BY visible_at, seq LIMIT ?4)
+      ORDER BY visible_at, seq LIMIT +?4)
     UNION ALL
     SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
     WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
-  ORDER BY ready_at, seq LIMIT ?4)
+  ORDER BY ready_at, seq LIMIT +?4)
 RETURNING ready_at, seq, id, value, attempts, lease"""
 
 SETTLE = "DELETE FROM kv_queue WHERE id = ? AND (lease = ? OR ? IS NULL)"

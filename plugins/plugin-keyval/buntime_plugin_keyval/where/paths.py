@@ -17,6 +17,7 @@ MAX_INDEX = 999_999_999
 # Inside quotes only `\"` and `\\` are escapes, so every name can be said and most need no thought.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _NAME = re.compile(r"[^.\[\]]+")
+_BARE = re.compile(r'[^."\[\\][^.\[\\]*')
 _INDEX = re.compile(r"\[(#-)?([0-9]{1,9})\]")
 _ESCAPE = re.compile(r'\\(["\\])')
 
@@ -55,11 +56,16 @@ def parse_path(text: str) -> Path:
 
 
 def json_path(path: Path) -> str:
-    """Return the path as SQLite's JSON functions read it, each name quoted as a JSON string."""
+    """Return the path as SQLite's JSON functions read it, each name quoted as a JSON string.
+
+    A name with a double quote in it stands bare where it can: older SQLite versions (3.45 is one)
+    take that quote for the end of the name, escaped or not.
+    """
     steps = ["$"]
     for step in path:
         if isinstance(step, str):
-            steps.append("." + msgspec.json.encode(step).decode())
+            is_bare = '"' in step and _BARE.fullmatch(step) is not None
+            steps.append("." + (step if is_bare else msgspec.json.encode(step).decode()))
         else:
             steps.append(f"[{step}]" if step >= 0 else f"[#{step}]")
     return "".join(steps)
