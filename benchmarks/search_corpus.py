@@ -88,19 +88,25 @@ class Server(Buntime):
 
 
 class Raw:
-    """SQLite itself, on the server's own database file."""
+    """SQLite itself, on the server's own database file: one query after the other, in this process.
+
+    It prepares a statement anew for each value of a variable behind LIMIT, and is spared that
+    with `is_limit_text`.
+    """
 
     SQL = """
 SELECT kv_fts_1.rowid, f0, doc_key FROM kv_fts_1 JOIN kv_docs ON doc = kv_fts_1.rowid
-WHERE kv_fts_1 MATCH ? ORDER BY rank LIMIT ?"""
+WHERE kv_fts_1 MATCH ? ORDER BY rank LIMIT """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, is_limit_text: bool = False) -> None:
+        self._sql = f"{self.SQL}{HITS if is_limit_text else '?'}"
+        self._limit = () if is_limit_text else (HITS,)
         self._connection = apsw.Connection(str(path), flags=apsw.SQLITE_OPEN_READONLY)
         self._connection.pragma("mmap_size", 1 << 28)
 
     def texts(self, query: str) -> list[str]:
         """The texts that are found, in order."""
-        return [row[1] for row in self._connection.execute(self.SQL, (query, HITS))]
+        return [row[1] for row in self._connection.execute(self._sql, (query, *self._limit))]
 
     def rate(self, queries: Sequence[str], seconds: int) -> Measurement:
         """Searches per second, one after the other."""

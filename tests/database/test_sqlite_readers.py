@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 
+import apsw
 import pytest
 from buntime_database import DatabaseClosed, Transaction
 from database.support import OpenSqlite
@@ -83,3 +84,22 @@ async def test_closing_waits_for_scans_without_holding_the_loop(open_sqlite: Ope
     assert longest < 0.1
     with pytest.raises(DatabaseClosed):
         await adapter.query(COUNT)
+
+
+async def test_a_small_read_is_prepared_once_whatever_its_limit(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    assert adapter._readers is not None
+    preparing = 0
+
+    def authorize(action: int, *_: str | None) -> int:
+        nonlocal preparing
+        preparing += action == apsw.SQLITE_SELECT
+        return apsw.SQLITE_OK
+
+    adapter._readers._inline.authorizer = authorize
+    seen = []
+    for limit in range(5):
+        await adapter.query("SELECT x FROM t LIMIT ?", (limit,), point=True)
+        seen.append(preparing)
+    assert seen == [seen[0]] * 5

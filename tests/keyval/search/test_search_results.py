@@ -63,7 +63,7 @@ async def test_what_is_left_behind_is_not_missed_among_many(indexed: Kv, clock: 
     assert await found(indexed, "word", limit=2) == [FEW, FEW + 1]
     assert await found(indexed, "word", limit=2, reverse=True) == last[::-1]
     for number in range(FEW + 3, 2 * FEW):
-        await indexed.delete(["d", number])
+        await indexed.delete(("d", number))
     await indexed._store.expire(FEW - 1)
     # Few now, and the one that has expired would be the first.
     assert await found(indexed, "word") == [FEW, FEW + 1, FEW + 2]
