@@ -219,7 +219,11 @@ class Committer:
             elif isinstance(outcome, DatabaseError):
                 job.fail(outcome)
             else:
-                await self._succeed(job, outcome, now_ms)
+                results = [outcome[index] for index in job.first_steps]
+                if self._subscribers:
+                    await self._publish(job, results, now_ms)
+                else:
+                    job.conclude(results)
         for job in group:
             if not job.steps:
                 job.conclude([])
@@ -242,16 +246,15 @@ class Committer:
             job.steps.extend(effect.statements(view.versionstamp, now_ms))
             _apply(effect, view.versionstamp, rows, pending)
 
-    async def _succeed(self, job: _Job, outcome: list[ResultSet], now_ms: int) -> None:
-        results = [outcome[index] for index in job.first_steps]
+    async def _publish(self, job: _Job, results: list[ResultSet], now_ms: int) -> None:
+        """Tell the subscribers, then the caller."""
         waits: list[Awaitable[None]] = []
-        if self._subscribers:
-            changes = await self._changes(job, results, now_ms)
-            if changes:
-                for subscriber in tuple(self._subscribers):
-                    wait = subscriber(changes)
-                    if wait is not None:
-                        waits.append(wait)
+        changes = await self._changes(job, results, now_ms)
+        if changes:
+            for subscriber in tuple(self._subscribers):
+                wait = subscriber(changes)
+                if wait is not None:
+                    waits.append(wait)
         if waits:
             # Not awaited here: a subscriber may write, and its write needs this very loop.
             task = asyncio.create_task(self._settle(job, results, waits))
