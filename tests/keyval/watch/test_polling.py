@@ -113,3 +113,56 @@ def test_keys_of_elsewhere_are_not_reported(api: Api) -> None:
     assert prefix_poll(api, prefix="p", versionstamps="q/gone:v1,p/gone:v2")[0] == [
         (["p", "gone"], None)
     ]
+
+
+def test_polls_by_body_are_the_polls_by_query(api: Api) -> None:
+    for number in range(3):
+        api.put(f"p/{number}", number)
+    entries, told = prefix_poll(api, prefix="p", limit=2)
+    for body in ({"prefix": ["p"]}, {"prefix": "p"}):
+        answer = api.json("POST", "/watch/prefix/poll", body={**body, "limit": 2})
+        assert ([(e["key"], e["value"]) for e in answer["entries"]]) == entries
+        assert answer["versionstamps"] == told
+    answer = api.json(
+        "POST", "/watch/prefix/poll", body={"prefixes": [["p"], "q"], "versionstamps": told}
+    )
+    assert [entry["key"] for entry in answer["entries"]] == [["p", 2]]
+    keys = [["p", 0], "p/9"]
+    answer = api.json("POST", "/watch/poll", body={"keys": keys})
+    assert [entry["key"] for entry in answer["entries"]] == [["p", 0]]
+    stamps = answer["versionstamps"]
+    assert stamps[1] == ""
+    for form in (stamps, ",".join(stamps)):
+        again = api.json("POST", "/watch/poll", body={"keys": keys, "versionstamps": form})
+        assert again == {"entries": [], "versionstamps": stamps}
+
+
+def test_a_body_has_room_for_many_keys(api: Api) -> None:
+    api.mutate(*({"type": "set", "key": ["p", n], "value": n} for n in range(1000)))
+    told: str = ""
+    for count in (1000, 0):
+        body = {"prefixes": [["p"]], "limit": 1000, "versionstamps": told}
+        answer = api.json("POST", "/watch/prefix/poll", body=body)
+        assert len(answer["entries"]) == count
+        told = answer["versionstamps"]
+    assert len(told) > 40_000
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "text"),
+    [
+        ("/watch/poll", {}, "keys must be a non-empty array"),
+        ("/watch/poll", {"keys": []}, "keys must be a non-empty array"),
+        ("/watch/poll", {"keys": "a"}, "keys must be a non-empty array"),
+        ("/watch/poll", {"keys": [[]]}, "Key cannot be empty"),
+        ("/watch/poll", {"keys": [["a"]] * 1001}, "Too many keys: 1001 (max 1000)"),
+        ("/watch/poll", {"keys": [["a"]], "versionstamps": [1]}, "versionstamps must be strings"),
+        ("/watch/poll", {"keys": [["a"]], "versionstamps": 1}, "versionstamps must be a string"),
+        ("/watch/prefix/poll", {}, "prefix is required"),
+        ("/watch/prefix/poll", {"prefixes": []}, "prefixes must be a non-empty array"),
+        ("/watch/prefix/poll", {"prefix": ["a"], "limit": 0}, "limit must be a positive number"),
+        ("/watch/prefix/poll", {"prefix": ["a"], "versionstamps": []}, "must be a string"),
+    ],
+)
+def test_wrong_bodies_are_refused(api: Api, path: str, body: Any, text: str) -> None:
+    assert text in api.error("POST", path, body=body)

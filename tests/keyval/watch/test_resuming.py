@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 
 import pytest
@@ -190,3 +191,32 @@ def test_what_is_no_place_is_ignored(api: Api, text: str) -> None:
 
 def stamp_of(event: Event) -> Any:
     return event.data[0]["versionstamp"]
+
+
+@pytest.mark.parametrize("initial", ["true", "false"])
+def test_a_client_that_was_told_nothing_can_resume(api: Api, initial: str) -> None:
+    api.put("other", 0)
+    query = {"prefix": "p", "initial": initial}
+    with event_stream(api.base, "/watch/prefix", query=query) as stream:
+        first = stream.next(pings=True)
+    assert first is not None
+    assert (first.event, first.data) == ("ping", None)
+    assert first.id is not None
+    api.put("p/1", "missed")
+    headers = {"last-event-id": first.id}
+    with event_stream(api.base, "/watch/prefix", query=query, headers=headers) as stream:
+        event = stream.next()
+    assert event is not None
+    assert [entry["value"] for entry in event.data] == ["missed"]
+
+
+async def test_a_heartbeat_moves_a_quiet_client_on(world: World) -> None:
+    hub = world.service.watches
+    watcher = await hub.watch(WatchTarget(keys=(b"quiet",)))
+    told = events.watch_events(world.store, hub, watcher, initial=True, limit=10, heartbeat_s=0.02)
+    async with contextlib.aclosing(told):
+        begun = (await anext(told)).position
+        for number in range(5):
+            await world.kv.set(["loud"], number)
+        while (event := await anext(told)).position < begun + 5:
+            assert not event.states

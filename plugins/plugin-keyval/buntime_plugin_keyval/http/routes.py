@@ -49,9 +49,9 @@ FIXED: Mapping[bytes, Methods] = {
     b"/search": {"GET": search.search, "POST": search.search_by_body},
     b"/search/paginate": {"POST": search.paginate_search},
     b"/watch": {"GET": watch.watch_keys},
-    b"/watch/poll": {"GET": watch.poll_keys},
+    b"/watch/poll": {"GET": watch.poll_keys, "POST": watch.poll_keys_by_body},
     b"/watch/prefix": {"GET": watch.watch_prefix},
-    b"/watch/prefix/poll": {"GET": watch.poll_prefix},
+    b"/watch/prefix/poll": {"GET": watch.poll_prefix, "POST": watch.poll_prefix_by_body},
 }
 
 # A key of one part may be spelt like a fixed route; the methods that the route lacks reach it.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from urllib.parse import quote, unquote
 
 from buntime_database import DatabaseError
@@ -26,7 +26,7 @@ from buntime_plugin_keyval.entries import entries_json
 from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.answers import Frames
 from buntime_plugin_keyval.http.request import Request
-from buntime_plugin_keyval.http.sse import OPENED, PING, frame, opened
+from buntime_plugin_keyval.http.sse import OPENED, frame, opened, ping
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -63,9 +63,25 @@ async def _watch(
 
 async def poll_keys(service: KeyValService, request: Request) -> str:
     """`GET /watch/poll`: those of the keys whose versionstamp is not the given one."""
-    keys = _keys(request)
-    encoded = [encode_key(key) for key in keys]
     given = (request.query("versionstamps") or "").split(",")  # empty ones keep their places
+    return await _changed_keys(service, _keys(request), given)
+
+
+async def poll_keys_by_body(service: KeyValService, request: Request) -> str:
+    """`POST /watch/poll`: the same for keys that make too long a URL."""
+    body = await request.json_object()
+    keys = _body_keys(body, "keys")
+    given = body.get("versionstamps")
+    if isinstance(given, list):
+        if not all(isinstance(stamp, str) for stamp in given):
+            raise InvalidInput("versionstamps must be strings")
+    else:
+        given = (inputs.parse_text("versionstamps", given) or "").split(",")
+    return await _changed_keys(service, keys, given)
+
+
+async def _changed_keys(service: KeyValService, keys: list[Key], given: Sequence[str]) -> str:
+    encoded = [encode_key(key) for key in keys]
     rows = await service.store.get_many(encoded)
     stamps = [rows[code].versionstamp if code in rows else "" for code in encoded]
     known = [given[index] if index < len(given) else "" for index in range(len(keys))]
@@ -83,12 +99,31 @@ async def poll_prefix(service: KeyValService, request: Request) -> str:
     More than `limit` news come with the next polls, since `versionstamps` names only what the
     client has been told.
     """
-    target = _prefixes(request)
     limit = inputs.parse_limit(request.query("limit"))
+    given = request.query("versionstamps") or ""
+    return await _changed_below(service, _prefixes(request), given, limit)
+
+
+async def poll_prefix_by_body(service: KeyValService, request: Request) -> str:
+    """`POST /watch/prefix/poll`: the same for versionstamps that make too long a URL."""
+    body = await request.json_object()
+    if body.get("prefixes") is not None:
+        target = WatchTarget.of_prefixes(_body_keys(body, "prefixes"))
+    elif body.get("prefix"):
+        target = WatchTarget.of_prefix(inputs.parse_body_key(body["prefix"]))
+    else:
+        raise InvalidInput("prefix is required")
+    given = inputs.parse_text("versionstamps", body.get("versionstamps")) or ""
+    return await _changed_below(service, target, given, inputs.parse_limit(body.get("limit")))
+
+
+async def _changed_below(
+    service: KeyValService, target: WatchTarget, stamps: str, limit: int
+) -> str:
     ranges = prefix_ranges(target)
     given = {
         key: versionstamp
-        for key, versionstamp in _given_stamps(request.query("versionstamps") or "").items()
+        for key, versionstamp in _given_stamps(stamps).items()
         if any(keys.start <= key < keys.end for keys in ranges)
     }
     current: dict[bytes, str] = {}
@@ -142,7 +177,7 @@ async def _frames(
                 data = ",".join([state.json for state in event.states])
                 yield frame("change", f"[{data}]", event.position)
             else:
-                yield RESET if event.reset else PING
+                yield RESET if event.reset else ping(event.position)
             try:
                 event = await anext(events)
             except StopAsyncIteration:
@@ -177,6 +212,16 @@ def _prefixes(request: Request) -> WatchTarget:
     if not prefix:
         raise InvalidInput("Missing 'prefix' query parameter")
     return WatchTarget.of_prefix(parse_key_text(prefix))
+
+
+def _body_keys(body: Mapping[str, object], name: str) -> list[Key]:
+    """The keys of a body: arrays, or key paths in their places. Raises `InvalidInput`."""
+    raw = body.get(name)
+    if not isinstance(raw, list) or not raw:
+        raise InvalidInput(f"{name} must be a non-empty array of keys")
+    if len(raw) > MAX_KEYS_PER_BATCH:
+        raise InvalidInput(f"Too many keys: {len(raw)} (max {MAX_KEYS_PER_BATCH})")
+    return [inputs.parse_body_key(key) for key in raw]
 
 
 def _key_list(text: str) -> list[Key]:

@@ -117,6 +117,8 @@ async def watch_events(
                 if states:
                     yield WatchEvent(position, states)
             elif not watcher.closed:
+                # Others' changes do not concern this client, but they move the log on.
+                position = max(position, _position(hub, watcher))
                 yield WatchEvent(position, ())
     finally:
         watcher.close()
