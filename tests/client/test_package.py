@@ -17,12 +17,13 @@ PACKAGE = ROOT / "packages" / "keyval"
 
 NAMES = """
     AccessDenied AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
-    AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost DeadLetter DeleteResult Delivery
-    EnqueueResult Field InvalidInput InvalidResponse InvalidValue Key KeyLike KeyPart Kv KvDetails
-    KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown QueueListener
-    QueueMessage QueueStats RateLimited RequestRejected Retries SearchIndex ServerFailure
-    ServerUnreachable ServiceUnavailable StaleLease StatusError Store TooLarge Transaction
-    TransactionConflict TransactionResult VacuumResult Watch Where
+    AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost DeadLetter DeleteResult
+    Delivery EnqueueResult Field InvalidInput InvalidResponse InvalidValue Key KeyLike KeyPart Kv
+    KvDetails KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
+    QueueListener QueueMessage QueueStats RateLimited RequestRejected Retries SearchHit
+    SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable StaleLease
+    StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult
+    Watch Where
 """.split()  # noqa: SIM905 - easier to read
 
 SAMPLE = """
@@ -110,7 +111,7 @@ def test_the_names_are_these_and_no_others() -> None:
     assert sorted(NAMES) == sorted(buntime_keyval.__all__)
     public = {name for name in dir(buntime_keyval) if not name.startswith("_")}
     assert set(NAMES) <= public
-    modules = {"annotations", "cli", "importlib", "wire", "TYPE_CHECKING", "Any"}
+    modules = {"annotations", "cli", "importlib", "shared", "wire", "TYPE_CHECKING", "Any"}
     assert public - modules == set(NAMES)
     for name in NAMES:
         assert getattr(buntime_keyval, name) is not None

@@ -115,7 +115,7 @@ async def test_delete_all_works_in_batches_and_tells_how_far_it_is(kv: Any) -> N
     progress: list[int] = []
     result = await users.delete_all(0, batch_size=5, on_progress=progress.append)
     assert result.deleted_count == 14
-    assert progress == [5, 10, 13, 14]
+    assert progress == [5, 10, 14]
     assert (await users.delete_all(where={"age": {"$lt": 10}})).deleted_count == 5
     assert (await users.delete_all()).deleted_count == 7
     assert (await kv.get(["users"])).exists

@@ -45,7 +45,9 @@ from buntime_keyval._results import (
     KvPage,
     QueueMessage,
     QueueStats,
+    SearchHit,
     SearchIndex,
+    SearchPage,
     TransactionResult,
     VacuumResult,
 )
@@ -54,8 +56,9 @@ from buntime_keyval._where import Condition, Field, Where
 from buntime_keyval.wire import BigInt, InvalidInput, Key, KeyLike, KeyPart
 
 if TYPE_CHECKING:
-    from buntime_keyval._async_client import AsyncAtomic, AsyncKv
-    from buntime_keyval._client import Atomic, Kv
+    from buntime_keyval._async_client import AsyncKv
+    from buntime_keyval._atomic import AsyncAtomic, Atomic
+    from buntime_keyval._client import Kv
     from buntime_keyval._listen_async import AsyncDelivery, AsyncQueueListener
     from buntime_keyval._listen_sync import Delivery, QueueListener
     from buntime_keyval._stores import AsyncStore, Store
@@ -104,7 +107,9 @@ __all__ = [
     "RateLimited",
     "RequestRejected",
     "Retries",
+    "SearchHit",
     "SearchIndex",
+    "SearchPage",
     "ServerFailure",
     "ServerUnreachable",
     "ServiceUnavailable",
@@ -122,14 +127,14 @@ __all__ = [
 
 # A server needs the contract and the results alone: httpx2 is imported with the first client.
 _LATER = {
-    "AsyncAtomic": "buntime_keyval._async_client",
+    "AsyncAtomic": "buntime_keyval._atomic",
     "AsyncDelivery": "buntime_keyval._listen_async",
     "AsyncKv": "buntime_keyval._async_client",
     "AsyncQueueListener": "buntime_keyval._listen_async",
     "AsyncStore": "buntime_keyval._stores",
     "AsyncTransaction": "buntime_keyval._transaction",
     "AsyncWatch": "buntime_keyval._watch_async",
-    "Atomic": "buntime_keyval._client",
+    "Atomic": "buntime_keyval._atomic",
     "Delivery": "buntime_keyval._listen_sync",
     "Kv": "buntime_keyval._client",
     "QueueListener": "buntime_keyval._listen_sync",

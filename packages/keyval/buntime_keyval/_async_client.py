@@ -8,19 +8,21 @@ from typing import Any, Literal, TypeVar, overload
 
 import httpx2
 
+from buntime_keyval._atomic import AsyncAtomic
 from buntime_keyval._calls import keys as calls
 from buntime_keyval._calls import queue as queue_calls
 from buntime_keyval._calls import search as search_calls
-from buntime_keyval._calls.atomic import AtomicBuilder
-from buntime_keyval._calls.search import Tokenizer
+from buntime_keyval._calls.queue import identify
+from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._entries import Shape, is_many
-from buntime_keyval._follow import ErrorHandler
+from buntime_keyval._feeds import ApiMessages, watch_feed
 from buntime_keyval._http import Settings
 from buntime_keyval._letters import AsyncDeadLetters
 from buntime_keyval._listen_async import AsyncQueueListener, Handler
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._now import Now
 from buntime_keyval._pages import Pager
+from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._results import (
     CommitResult,
     DeleteResult,
@@ -29,14 +31,15 @@ from buntime_keyval._results import (
     KvPage,
     QueueMessage,
     QueueStats,
+    SearchHit,
     SearchIndex,
+    SearchPage,
     TransactionResult,
     VacuumResult,
 )
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval._session import AsyncSession
 from buntime_keyval._stores import AsyncStore, make_scope, sweep_async
-from buntime_keyval._sweep import Sweep, Vacuum
 from buntime_keyval._transaction import (
     AsyncAttempt,
     AsyncTransaction,
@@ -44,9 +47,17 @@ from buntime_keyval._transaction import (
     attempts_async,
     run_async,
 )
-from buntime_keyval._typed import DELETE_BATCH
+from buntime_keyval._vacuum import Vacuum
 from buntime_keyval._watch_async import AsyncWatch
-from buntime_keyval._watching import Buffer, Mode, Overflow, PollPlan, WatchPlan, make_target
+from buntime_keyval._watching import (
+    Buffer,
+    Mode,
+    Overflow,
+    PollPlan,
+    WatchPlan,
+    is_polling,
+    make_target,
+)
 from buntime_keyval._where import Where
 from buntime_keyval.wire import UUIDV7, InvalidInput, KeyLike, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
@@ -54,22 +65,6 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]
 Indexes = list[SearchIndex]
-
-
-class AsyncAtomic(AtomicBuilder):
-    """Checks and mutations of `AsyncKv`, committed together."""
-
-    def __init__(self, session: AsyncSession) -> None:
-        super().__init__()
-        self._session = session
-
-    async def commit(self) -> CommitResult:
-        """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
-
-        Raises `RequestRejected` when a mutation meets a value that it cannot work on, and
-        `OutcomeUnknown` when the answer was lost.
-        """
-        return await self._session.send(self.call())
 
 
 class AsyncKv:
@@ -199,8 +194,7 @@ class AsyncKv:
             return await self._session.send(calls.delete(key, exact=exact, where=where))
         if not everything:
             raise InvalidInput("Key cannot be empty; to delete the whole store say everything=True")
-        sweep = Sweep((), where, DELETE_BATCH)
-        return await sweep_async(self._session, sweep, None, include_prefix=False)
+        return await sweep_async(self, (), where=where)
 
     async def list(
         self,
@@ -336,7 +330,7 @@ class AsyncKv:
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
         validates. `expires_in` and `metadata` are for what is set without them.
         """
-        return AsyncStore(self._session, make_scope(prefix, type, expires_in, metadata))
+        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
 
     async def create_index(
         self, prefix: KeyLike, *, fields: Sequence[str], tokenize: Tokenizer = "unicode61"
@@ -362,19 +356,64 @@ class AsyncKv:
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         reverse: bool = False,
-    ) -> AsyncIterator[KvEntry[Any]]:
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+    ) -> AsyncIterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
         `prefix` is exactly that of an index; raises `NotFound` without one. Words have to occur
         all, `OR` and `NOT` and parentheses join them otherwise; `"a phrase"`, `begin*` and
         `field:word` narrow them.
+
+        `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
+        two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
+        number of words up to 64) for extracts around the hits.
         """
-        pager = search_calls.SearchPager(
-            prefix, query, limit=limit, where=where, start=start, end=end, reverse=reverse
+        searching = search_calls.Searching(
+            prefix,
+            query,
+            where=where,
+            start=start,
+            end=end,
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
         )
+        pager = search_calls.SearchPager(searching, limit)
         while (call := pager.next_call()) is not None:
-            for entry in pager.take(await self._session.send(call)):
-                yield entry
+            for hit in pager.take(await self._session.send(call)):
+                yield hit
+
+    async def paginate_search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+    ) -> SearchPage[Any]:
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        searching = search_calls.Searching(
+            prefix,
+            query,
+            where=where,
+            start=start,
+            end=end,
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
+        )
+        return await self._session.send(searching.page(limit=limit, cursor=cursor))
 
     async def enqueue(
         self,
@@ -397,29 +436,52 @@ class AsyncKv:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
         return await self._session.send(queue_calls.poll())
 
-    async def ack_message(self, message_id: str, *, lease: str | None = None) -> None:
-        """Remove a processed message; an unknown id is fine."""
-        await self._session.send(queue_calls.ack(message_id, lease))
+    async def ack_message(
+        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+    ) -> None:
+        """Remove a processed message, given as such or by its id; an unknown id is fine.
+
+        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one.
+        """
+        await self._session.send(queue_calls.ack(*identify(message, lease)))
 
     async def nack_message(
         self,
-        message_id: str,
+        message: QueueMessage[Any] | str,
         error: str | None = None,
         *,
         delay: float | str | None = None,
         lease: str | None = None,
     ) -> None:
-        """Give a message back; after the last attempt it becomes a dead letter with `error`."""
-        await self._session.send(queue_calls.nack(message_id, lease, error, delay))
+        """Give a message back; after the last attempt it becomes a dead letter with `error`.
+
+        `delay` replaces the pause of the message's schedule. Raises `StaleLease` as `ack_message`.
+        """
+        message_id, known_lease = identify(message, lease)
+        await self._session.send(queue_calls.nack(message_id, known_lease, error, delay))
+
+    async def release_message(
+        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+    ) -> None:
+        """Give a message back as if it had not been delivered: no attempt is lost.
+
+        Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
+        """
+        await self._session.send(queue_calls.release(*identify(message, lease)))
 
     async def extend_message(
-        self, message_id: str, duration: float | str | None = None, *, lease: str | None = None
+        self,
+        message: QueueMessage[Any] | str,
+        duration: float | str | None = None,
+        *,
+        lease: str | None = None,
     ) -> None:
         """Keep a message for `duration` from now, or for the server's lock duration.
 
         Raises `StaleLease` when it is too late: it was delivered again, or settled.
         """
-        await self._session.send(queue_calls.extend(message_id, lease, duration))
+        message_id, known_lease = identify(message, lease)
+        await self._session.send(queue_calls.extend(message_id, known_lease, duration))
 
     def listen_queue(
         self,
@@ -440,13 +502,18 @@ class AsyncKv:
         """
         if auto_ack and handler is None and concurrency != 1:
             raise InvalidInput("Iterating with concurrency needs auto_ack=False")
-        listener = AsyncQueueListener(
+        pause = seconds(poll_interval)
+        messages = ApiMessages(
             self._session,
-            handler=handler,
-            polling=_is_polling(mode),
-            poll_seconds=seconds(poll_interval),
-            auto_ack=auto_ack,
             concurrency=checked_concurrency(concurrency),
+            poll_seconds=pause if is_polling(mode) else None,
+            on_error=on_error,
+        )
+        listener = AsyncQueueListener(
+            messages,
+            handler=handler,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
             on_error=on_error,
         )
         self._remember(listener)
@@ -483,14 +550,13 @@ class AsyncKv:
         are logged.
         """
         target = make_target(key, exact=exact, limit=limit)
-        make_plan = PollPlan if _is_polling(mode) else WatchPlan
+        make_plan = PollPlan if is_polling(mode) else WatchPlan
+        plan = make_plan(target, emit_initial=emit_initial)
         watch = AsyncWatch(
-            self._session,
-            make_plan(target, emit_initial=emit_initial),
+            watch_feed(self._session, plan, seconds(poll_interval), on_error),
             Buffer(buffer_size, overflow_strategy),
             callback=callback,
             on_error=on_error,
-            poll_seconds=seconds(poll_interval),
         )
         self._remember(watch)
         return watch
@@ -510,9 +576,3 @@ class AsyncKv:
     def _remember(self, running: AsyncWatch | AsyncQueueListener) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)
-
-
-def _is_polling(mode: object) -> bool:
-    if mode not in ("sse", "polling"):
-        raise InvalidInput(f"mode must be sse or polling, received {mode!r}")
-    return mode == "polling"

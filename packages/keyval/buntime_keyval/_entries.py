@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, TypeGuard
 
 import msgspec
 
-from buntime_keyval._results import KvDetails, KvEntry
+from buntime_keyval._results import KvDetails, KvEntry, SearchHit
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -61,8 +61,16 @@ class _WireShaped(msgspec.Struct, rename="camel"):
 
 _decode_shaped = msgspec.json.Decoder(_WireShaped).decode
 _decode_all_shaped = msgspec.json.Decoder(list[_WireShaped]).decode
+
+
+class _WireHit(_WireEntry):
+    highlight: dict[str, str] | None = None
+    snippet: dict[str, str] | None = None
+
+
 _decode_entry = msgspec.json.Decoder(_WireEntry).decode
 _decode_entries = msgspec.json.Decoder(list[_WireEntry]).decode
+_decode_hits = msgspec.json.Decoder(list[_WireHit]).decode
 _decode_any = msgspec.json.Decoder().decode
 
 
@@ -91,18 +99,35 @@ def value_json(value: Any) -> bytes:
     return encode_value(value, None).encode()
 
 
+class WriteOptions(NamedTuple):
+    """What goes with a value, checked."""
+
+    expires_in: int | None = None
+    expires_at: int | None = None
+    metadata: str | None = None
+    """JSON text, with `$now` left to whoever stores it."""
+
+    def members(self) -> dict[str, msgspec.Raw]:
+        """The options that are given as members of a mutation."""
+        texts = {
+            "expiresIn": self.expires_in,
+            "expiresAt": self.expires_at,
+            "metadata": self.metadata,
+        }
+        return {
+            name: msgspec.Raw(str(text).encode())
+            for name, text in texts.items()
+            if text is not None
+        }
+
+
 def write_options(
     expires_in: float | str | None, expires_at: float | datetime | None, metadata: Any
-) -> dict[str, msgspec.Raw]:
-    """What goes with a value, as members of a mutation. Raises `InvalidInput`."""
-    texts = {
-        "expiresIn": parse_expires_in(expires_in),
-        "expiresAt": parse_expires_at(expires_at),
-        "metadata": encode_metadata(metadata, None),
-    }
-    return {
-        name: msgspec.Raw(str(text).encode()) for name, text in texts.items() if text is not None
-    }
+) -> WriteOptions:
+    """Checked options. Raises `InvalidInput`."""
+    return WriteOptions(
+        parse_expires_in(expires_in), parse_expires_at(expires_at), encode_metadata(metadata, None)
+    )
 
 
 def encoded(text: str) -> bytes:
@@ -145,3 +170,18 @@ def _shaped(raw: _WireShaped) -> KvEntry[Any]:
         metadata = untag(raw.metadata)
         details = KvDetails(metadata, raw.created_at, raw.updated_at, raw.expires_at)
     return KvEntry(check_key(raw.key), untag(raw.value), raw.versionstamp, details)
+
+
+def read_hits(content: bytes) -> list[SearchHit[Any]]:
+    """What a search found, of a JSON array."""
+    tagged = _TAG in content
+    return [
+        SearchHit(
+            check_key(raw.key) if tagged else raw.key,
+            untag(raw.value) if tagged else raw.value,
+            raw.versionstamp,
+            highlight=raw.highlight,
+            snippet=raw.snippet,
+        )
+        for raw in _decode_hits(content)
+    ]

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import inspect
-import logging
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -12,6 +10,7 @@ from typing import Protocol, TypeVar
 
 from buntime_keyval._core import StreamCall
 from buntime_keyval._errors import KvError
+from buntime_keyval._reports import ErrorHandler, report, report_blocking
 from buntime_keyval._retries import Backoff, is_passing
 from buntime_keyval._session import AsyncSession, Session, SyncStream
 from buntime_keyval._sse import EventParser, ServerEvent
@@ -19,15 +18,10 @@ from buntime_keyval._sse import EventParser, ServerEvent
 T_co = TypeVar("T_co", covariant=True)
 T = TypeVar("T")
 
-logger = logging.getLogger("buntime_keyval")
-
 FIRST_PAUSE_S = 0.2
 LONGEST_PAUSE_S = 5.0
 HEALTHY_S = 2.0
 """A stream that lived so long is no failed attempt either: the pauses are short again."""
-
-ErrorHandler = Callable[[Exception], object]
-"""Told of failures that the client recovers from by itself; may be a coroutine function."""
 
 
 class Plan(Protocol[T_co]):
@@ -38,9 +32,6 @@ class Plan(Protocol[T_co]):
 
     def take(self, event: ServerEvent) -> T_co | None:
         """What an event brings, if anything."""
-
-    def moves_on(self) -> bool:
-        """Whether the stream did what it was for, and the next one is due at once."""
 
     def place(self) -> object:
         """How far it got; a stream that changes it is no failed attempt."""
@@ -85,10 +76,6 @@ async def follow(
                         item = plan.take(event)
                         if item is not None:
                             await deliver(item)
-                    if plan.moves_on():
-                        break
-            if plan.moves_on():
-                continue
         except KvError as error:
             if not is_passing(error):
                 raise
@@ -115,10 +102,8 @@ def follow_blocking(
                         item = plan.take(event)
                         if item is not None and not stop.is_given():
                             deliver(item)
-                    if plan.moves_on() or stop.is_given():
+                    if stop.is_given():
                         break
-            if plan.moves_on():
-                continue
         except KvError as error:
             if stop.is_given():
                 return
@@ -173,27 +158,3 @@ class _Interruptible:
 
     def __exit__(self, *_: object) -> None:
         self._stop.attach(None)
-
-
-async def report(error: Exception, on_error: ErrorHandler | None) -> None:
-    """Tell the caller, or else the log, of a failure."""
-    if on_error is None:
-        logger.warning("%s; trying again", error)
-        return
-    try:
-        outcome = on_error(error)
-        if inspect.isawaitable(outcome):
-            await outcome
-    except Exception:
-        logger.exception("on_error failed")
-
-
-def report_blocking(error: Exception, on_error: ErrorHandler | None) -> None:
-    """The same for threads."""
-    if on_error is None:
-        logger.warning("%s; trying again", error)
-        return
-    try:
-        on_error(error)
-    except Exception:
-        logger.exception("on_error failed")

@@ -6,25 +6,61 @@ import asyncio
 import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any
+from typing import Any, Protocol
 
-from buntime_keyval._calls import queue as calls
 from buntime_keyval._calls.queue import Message
-from buntime_keyval._errors import KvError
-from buntime_keyval._follow import ErrorHandler, Reconnects, follow, logger, report
-from buntime_keyval._messages import SHUTDOWN_ERROR, ListenPlan, Seen, error_text
-from buntime_keyval._retries import is_passing
-from buntime_keyval._session import AsyncSession
+from buntime_keyval._messages import SHUTDOWN_ERROR, Seen, error_text
+from buntime_keyval._reports import ErrorHandler, logger, report
+
+
+class AsyncMessages(Protocol):
+    """Where a listener gets its messages, and whom it tells what became of them.
+
+    `draining` says with a settlement that the listener takes no more messages.
+    """
+
+    async def feed(
+        self,
+        has_room: Callable[[], Awaitable[bool]],
+        deliver: Callable[[Message], Awaitable[bool]],
+    ) -> None:
+        """Deliver messages, for as long as there may be any.
+
+        `has_room` waits until one can be taken, and is False when there are to be no more;
+        `deliver` is False for a message that was not taken.
+        """
+
+    async def ack(self, message_id: str, *, draining: bool) -> None:
+        """It was processed."""
+
+    async def nack(
+        self,
+        message_id: str,
+        lease: str | None,
+        error: str | None,
+        delay: float | str | None,
+        *,
+        draining: bool,
+    ) -> None:
+        """It is to be delivered again."""
+
+    async def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
+        """Nobody began with it."""
+
+    async def extend(
+        self, message_id: str, lease: str | None, duration: float | str | None
+    ) -> None:
+        """It takes longer."""
 
 
 class AsyncDelivery:
-    """A message in the hands of this consumer, to be settled with `ack` or `nack`."""
+    """A message in the hands of this consumer: settle it with `ack`, `nack` or `release`."""
 
     def __init__(self, message: Message, listener: AsyncQueueListener) -> None:
         self._message = message
         self._listener = listener
         self.settled = False
-        """Whether `ack` or `nack` was called."""
+        """Whether `ack`, `nack` or `release` was called."""
 
     @property
     def id(self) -> str:
@@ -56,6 +92,12 @@ class AsyncDelivery:
             self.settled = True
             await self._listener._nack(self._message, error, delay)
 
+    async def release(self) -> None:
+        """Give the message back as if it had not been delivered: no attempt is lost."""
+        if not self.settled:
+            self.settled = True
+            await self._listener._hand_back(self._message)
+
     async def extend(self, duration: float | str | None = None) -> None:
         """Keep the message for `duration` from now, or for the server's lock duration.
 
@@ -74,24 +116,21 @@ class AsyncQueueListener:
     With a handler each message is settled by what the handler does: it returns, and the message is
     gone; it raises, and the message comes again later. Iterating, asking for the next message
     acknowledges the one before, and an exception that leaves the `async with` block gives it back.
-    With `auto_ack=False` neither happens: call `ack` or `nack` of the message.
+    With `auto_ack=False` neither happens: call `ack`, `nack` or `release`.
     """
 
     def __init__(
         self,
-        session: AsyncSession,
+        messages: AsyncMessages,
         *,
         handler: Handler | None,
-        polling: bool,
-        poll_seconds: float,
         auto_ack: bool,
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> None:
-        self._session = session
+        self._messages = messages
         self._handler = handler
         self._auto_ack = auto_ack
-        self._concurrency = concurrency
         self._on_error = on_error
         self._seen = Seen()
         self._slots = asyncio.Semaphore(concurrency)
@@ -101,7 +140,6 @@ class AsyncQueueListener:
         self._running: set[asyncio.Task[None]] = set()
         self._stopping = False
         self._error: Exception | None = None
-        self._poll_seconds = poll_seconds if polling else None
         self._reader = asyncio.create_task(self._read(), name="kv-queue")
 
     @property
@@ -128,6 +166,8 @@ class AsyncQueueListener:
                 task.cancel()
             if late:
                 await asyncio.wait(late)
+        while self._waiting:
+            await self._quietly(self._waiting.popleft().release())
         # Only now: the end of the stream makes the server deliver unsettled messages again.
         self._reader.cancel()
         await asyncio.wait({self._reader})
@@ -176,10 +216,7 @@ class AsyncQueueListener:
 
     async def _read(self) -> None:
         try:
-            if self._poll_seconds is None:
-                await self._follow()
-            else:
-                await self._poll(self._poll_seconds)
+            await self._messages.feed(self._has_room, self._take)
         except Exception as error:  # noqa: BLE001 - whoever takes the messages gets it
             self._error = error
             if self._handler is not None:
@@ -188,43 +225,21 @@ class AsyncQueueListener:
         finally:
             await self._close()
 
-    async def _follow(self) -> None:
-        async def deliver(message: Message) -> None:
-            await self._slots.acquire()
-            await self._take(message)
+    async def _has_room(self) -> bool:
+        async with self._slots:  # nobody but the reader takes a slot
+            return not self._stopping
 
-        await follow(self._session, ListenPlan(self._concurrency), deliver, self._on_error)
-
-    async def _poll(self, poll_seconds: float) -> None:
-        reconnects = Reconnects()
-        while True:
-            await self._slots.acquire()
-            if self._stopping:
-                return
-            try:
-                message = await self._session.send(calls.poll())
-            except KvError as error:
-                self._slots.release()
-                if not is_passing(error):
-                    raise
-                await report(error, self._on_error)
-                await asyncio.sleep(reconnects.pause())
-                continue
-            reconnects.opened()
-            if message is None:
-                self._slots.release()
-                await asyncio.sleep(poll_seconds)
-            else:
-                await self._take(message)
-
-    async def _take(self, message: Message) -> None:
-        """Process a message, in the slot that was acquired for it."""
-        if self._stopping or not self._seen.hold(message):
-            self._slots.release()
-            return
+    async def _take(self, message: Message) -> bool:
+        """Process a message as soon as there is a slot; False if it is not this listener's."""
+        await self._slots.acquire()
         delivery = AsyncDelivery(message, self)
-        if self._seen.was_processed(message.id):
+        if not self._seen.hold(message):
+            self._slots.release()
+        elif self._seen.was_processed(message.id):
             await self._quietly(delivery.ack())
+        elif self._stopping:
+            await self._quietly(delivery.release())
+            return False
         elif self._handler is None:
             async with self._arrived:
                 self._waiting.append(delivery)
@@ -233,6 +248,7 @@ class AsyncQueueListener:
             task = asyncio.create_task(self._handle(self._handler, delivery))
             self._running.add(task)
             task.add_done_callback(self._running.discard)
+        return True
 
     async def _handle(self, handler: Handler, delivery: AsyncDelivery) -> None:
         try:
@@ -259,25 +275,31 @@ class AsyncQueueListener:
         """Settle; a failure means that the message comes again."""
         try:
             await settling
-        except KvError as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, the listener goes on
             await report(error, self._on_error)
 
     async def _ack(self, message: Message) -> None:
-        # Without a lease: it is processed, whoever has it by now.
         self._seen.processed(message.id)
         try:
-            await self._session.send(calls.ack(message.id, None))
+            await self._messages.ack(message.id, draining=self._stopping)
         finally:
             self._release(message.id)
 
     async def _extend(self, message: Message, duration: float | str | None) -> None:
         lease = self._seen.lease(message.id) or message.lease
-        await self._session.send(calls.extend(message.id, lease, duration))
+        await self._messages.extend(message.id, lease, duration)
 
     async def _nack(self, message: Message, error: str | None, delay: float | str | None) -> None:
         lease = self._seen.lease(message.id)
         try:
-            await self._session.send(calls.nack(message.id, lease, error, delay))
+            await self._messages.nack(message.id, lease, error, delay, draining=self._stopping)
+        finally:
+            self._release(message.id)
+
+    async def _hand_back(self, message: Message) -> None:
+        lease = self._seen.lease(message.id)
+        try:
+            await self._messages.release(message.id, lease, draining=self._stopping)
         finally:
             self._release(message.id)
 

@@ -12,15 +12,9 @@ from typing import Any
 from buntime_keyval._calls import queue as calls
 from buntime_keyval._calls.queue import Message
 from buntime_keyval._errors import KvError
-from buntime_keyval._follow import (
-    ErrorHandler,
-    Reconnects,
-    StopSignal,
-    follow_blocking,
-    logger,
-    report_blocking,
-)
+from buntime_keyval._follow import Reconnects, StopSignal, follow_blocking
 from buntime_keyval._messages import ListenPlan, Seen, error_text
+from buntime_keyval._reports import ErrorHandler, logger, report_blocking
 from buntime_keyval._retries import is_passing
 from buntime_keyval._session import Session
 
@@ -28,13 +22,13 @@ _JOIN_SECONDS = 5.0
 
 
 class Delivery:
-    """A message in the hands of this consumer, to be settled with `ack` or `nack`."""
+    """A message in the hands of this consumer: settle it with `ack`, `nack` or `release`."""
 
     def __init__(self, message: Message, listener: QueueListener) -> None:
         self._message = message
         self._listener = listener
         self.settled = False
-        """Whether `ack` or `nack` was called."""
+        """Whether `ack`, `nack` or `release` was called."""
 
     @property
     def id(self) -> str:
@@ -66,6 +60,12 @@ class Delivery:
             self.settled = True
             self._listener._nack(self._message, error, delay)
 
+    def release(self) -> None:
+        """Give the message back as if it had not been delivered: no attempt is lost."""
+        if not self.settled:
+            self.settled = True
+            self._listener._hand_back(self._message)
+
     def extend(self, duration: float | str | None = None) -> None:
         """Keep the message for `duration` from now, or for the server's lock duration.
 
@@ -84,8 +84,8 @@ class QueueListener:
     With a handler, which runs in threads of its own, each message is settled by what the handler
     does: it returns, and the message is gone; it raises, and the message comes again later.
     Iterating, asking for the next message acknowledges the one before, and an exception that
-    leaves the `with` block gives it back. With `auto_ack=False` neither happens: call `ack` or
-    `nack` of the message.
+    leaves the `with` block gives it back. With `auto_ack=False` neither happens: call `ack`,
+    `nack` or `release`.
     """
 
     def __init__(
@@ -137,6 +137,11 @@ class QueueListener:
         self._close()
         if not threading.current_thread().name.startswith("kv-queue-handler"):
             wait_for(set(self._running), timeout)
+        with self._changed:
+            untouched = list(self._waiting)
+            self._waiting.clear()
+        for delivery in untouched:
+            self._quietly(delivery.release)
         # Only now: the end of the stream makes the server deliver unsettled messages again.
         self._stop.give()
         if threading.current_thread() is not self._reader:
@@ -199,8 +204,8 @@ class QueueListener:
             self._close()
 
     def _deliver(self, message: Message) -> None:
-        if self._acquire():
-            self._take(message)
+        self._acquire()
+        self._take(message)
 
     def _poll(self, poll_seconds: float) -> None:
         reconnects = Reconnects()
@@ -237,14 +242,15 @@ class QueueListener:
 
     def _take(self, message: Message) -> None:
         """Process a message, in the slot that was acquired for it."""
-        with self._changed:
-            known = self._stopping or not self._seen.hold(message)
-        if known:
-            self._free_slot()
-            return
         delivery = Delivery(message, self)
-        if self._seen.was_processed(message.id):
+        with self._changed:
+            fresh = self._seen.hold(message)
+        if not fresh:
+            self._free_slot()
+        elif self._seen.was_processed(message.id):
             self._quietly(delivery.ack)
+        elif self._stopping:
+            self._quietly(delivery.release)
         elif self._handler is None:
             with self._changed:
                 self._waiting.append(delivery)
@@ -282,7 +288,7 @@ class QueueListener:
         # Without a lease: it is processed, whoever has it by now.
         self._seen.processed(message.id)
         try:
-            self._session.send(calls.ack(message.id, None))
+            self._session.send(calls.ack(message.id, None, drain=self._stopping))
         finally:
             self._release(message.id)
 
@@ -293,7 +299,15 @@ class QueueListener:
     def _nack(self, message: Message, error: str | None, delay: float | str | None) -> None:
         lease = self._seen.lease(message.id)
         try:
-            self._session.send(calls.nack(message.id, lease, error, delay))
+            self._session.send(calls.nack(message.id, lease, error, delay, drain=self._stopping))
+        finally:
+            self._release(message.id)
+
+    def _hand_back(self, message: Message) -> None:
+        lease = self._seen.lease(message.id)
+        try:
+            if lease is not None:
+                self._session.send(calls.release(message.id, lease, drain=self._stopping))
         finally:
             self._release(message.id)
 

@@ -36,10 +36,6 @@ class ListenPlan:
         self._last = message.id
         return message
 
-    def moves_on(self) -> bool:
-        """Whether the next stream is due at once: never."""
-        return False
-
     def place(self) -> object:
         """The last message: one that only comes again is no progress."""
         return self._last

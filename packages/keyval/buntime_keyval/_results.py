@@ -48,6 +48,24 @@ class KvPage(msgspec.Struct, Generic[V], frozen=True):
     has_more: bool
 
 
+class SearchHit(KvEntry[V], Generic[V], frozen=True):
+    """An entry that a search found."""
+
+    highlight: dict[str, str] | None = None
+    """The text of each field with its hits marked, where that was asked for."""
+    snippet: dict[str, str] | None = None
+    """An extract of each field around its hits, where that was asked for."""
+
+
+class SearchPage(msgspec.Struct, Generic[V], frozen=True):
+    """One page of what a search found, the most relevant first."""
+
+    entries: list[SearchHit[V]]
+    cursor: str | None
+    """Where the next page starts; None on the last one."""
+    has_more: bool
+
+
 class CommitResult(msgspec.Struct, frozen=True):
     """How a commit ended: `ok` False when a check did not hold, and nothing was written."""
 

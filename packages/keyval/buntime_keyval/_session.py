@@ -6,16 +6,20 @@ import asyncio
 import random
 import socket
 import time
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Generator, Sequence
 from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
 from typing import TypeVar
 
 import httpx2
 
+from buntime_keyval._calls.atomic import AtomicBuilder, commit
+from buntime_keyval._calls.keys import Entry, get_many
 from buntime_keyval._core import REQUEST_ID, Call, StreamCall, answer_of
 from buntime_keyval._errors import KvError
 from buntime_keyval._http import Settings, no_answer, refused_stream, reply_of
+from buntime_keyval._results import CommitResult
 from buntime_keyval._retries import Attempts
+from buntime_keyval.wire import Key
 
 R = TypeVar("R")
 
@@ -46,6 +50,14 @@ class AsyncSession:
                     attempts = Attempts(call, self._settings.retries, random.uniform)
                 pause = attempts.pause_after(error)
             await asyncio.sleep(pause)
+
+    async def read(self, keys: Sequence[Key]) -> list[Entry]:
+        """See `AsyncSource`."""
+        return await self.send(get_many(keys))
+
+    async def commit(self, atomic: AtomicBuilder) -> CommitResult:
+        """See `AsyncSource`."""
+        return await self.send(commit(atomic))
 
     @asynccontextmanager
     async def stream(self, call: StreamCall) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
@@ -100,6 +112,14 @@ class Session:
                     attempts = Attempts(call, self._settings.retries, random.uniform)
                 pause = attempts.pause_after(error)
             time.sleep(pause)
+
+    def read(self, keys: Sequence[Key]) -> list[Entry]:
+        """See `Source`."""
+        return self.send(get_many(keys))
+
+    def commit(self, atomic: AtomicBuilder) -> CommitResult:
+        """See `Source`."""
+        return self.send(commit(atomic))
 
     @contextmanager
     def stream(self, call: StreamCall) -> Generator[SyncStream, None, None]:

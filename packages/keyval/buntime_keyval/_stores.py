@@ -1,24 +1,120 @@
-"""Typed stores of both clients."""
+"""Typed stores, over whatever has the methods of `AsyncKv` or `Kv`."""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar, overload
+from typing import Any, Generic, Protocol, TypeVar, overload
 
-from buntime_keyval._calls import keys as calls
-from buntime_keyval._entries import Shape
-from buntime_keyval._pages import Pager
+from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage
-from buntime_keyval._session import AsyncSession, Session
-from buntime_keyval._sweep import Sweep
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope, StoreKey
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key, KeyLike
-from buntime_keyval.wire.limits import DEFAULT_LIMIT
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+
+class AsyncEntries(Protocol):
+    """What a store needs of `AsyncKv`, or of the `Kv` of the server's own process."""
+
+    async def get(self, key: Any) -> Any: ...
+
+    async def get_with_metadata(self, key: Any) -> Any: ...
+
+    async def has(self, key: KeyLike) -> bool: ...
+
+    async def set(
+        self,
+        key: KeyLike,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> CommitResult: ...
+
+    async def delete(
+        self, key: Any, *, exact: bool = False, where: Where | None = None
+    ) -> DeleteResult: ...
+
+    def list(
+        self,
+        prefix: KeyLike,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        page_size: int = ...,
+        details: bool = False,
+        values: bool = True,
+    ) -> AsyncIterator[KvEntry[Any]]: ...
+
+    async def paginate(
+        self,
+        prefix: KeyLike,
+        *,
+        cursor: str | None = None,
+        limit: int = ...,
+        reverse: bool = False,
+        where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
+    ) -> KvPage[Any]: ...
+
+    async def count(self, prefix: KeyLike, *, where: Where | None = None) -> int: ...
+
+
+class Entries(Protocol):
+    """What a store needs of `Kv`."""
+
+    def get(self, key: Any) -> Any: ...
+
+    def get_with_metadata(self, key: Any) -> Any: ...
+
+    def has(self, key: KeyLike) -> bool: ...
+
+    def set(
+        self,
+        key: KeyLike,
+        value: Any,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> CommitResult: ...
+
+    def delete(
+        self, key: Any, *, exact: bool = False, where: Where | None = None
+    ) -> DeleteResult: ...
+
+    def list(
+        self,
+        prefix: KeyLike,
+        *,
+        limit: int | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        page_size: int = ...,
+        details: bool = False,
+        values: bool = True,
+    ) -> Iterator[KvEntry[Any]]: ...
+
+    def paginate(
+        self,
+        prefix: KeyLike,
+        *,
+        cursor: str | None = None,
+        limit: int = ...,
+        reverse: bool = False,
+        where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
+    ) -> KvPage[Any]: ...
+
+    def count(self, prefix: KeyLike, *, where: Where | None = None) -> int: ...
 
 
 class AsyncStore(Generic[T]):
@@ -28,8 +124,8 @@ class AsyncStore(Generic[T]):
     in and out: `InvalidValue` says where one does not fit.
     """
 
-    def __init__(self, session: AsyncSession, scope: Scope[T]) -> None:
-        self._session = session
+    def __init__(self, kv: AsyncEntries, scope: Scope[T]) -> None:
+        self._kv = kv
         self._scope = scope
 
     @property
@@ -50,27 +146,26 @@ class AsyncStore(Generic[T]):
 
         It has the lifetime and the metadata of this one.
         """
-        return AsyncStore(self._session, self._scope.below(prefix, type))
+        return AsyncStore(self._kv, self._scope.below(prefix, type))
 
     async def get(self, key: StoreKey) -> KvEntry[T]:
         """One entry; value and versionstamp are None where the key does not exist."""
-        return self._scope.typed(await self._session.send(calls.get(self._scope.absolute(key))))
+        return self._scope.typed(await self._kv.get(self._scope.absolute(key)))
 
     async def get_with_metadata(self, key: StoreKey) -> KvEntry[T]:
         """The same, with the `details` of what exists: its metadata and its times."""
-        call = calls.get(self._scope.absolute(key), Shape(details=True))
-        return self._scope.typed(await self._session.send(call))
+        return self._scope.typed(await self._kv.get_with_metadata(self._scope.absolute(key)))
 
     async def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
         if not keys:
             return []
-        call = calls.get_many([self._scope.absolute(key) for key in keys])
-        return [self._scope.typed(entry) for entry in await self._session.send(call)]
+        entries = await self._kv.get([self._scope.absolute(key) for key in keys])
+        return [self._scope.typed(entry) for entry in entries]
 
     async def has(self, key: StoreKey) -> bool:
         """Whether the key exists, whatever its value."""
-        return await self._session.send(calls.has(self._scope.absolute(key)))
+        return await self._kv.has(self._scope.absolute(key))
 
     async def set(
         self,
@@ -82,15 +177,21 @@ class AsyncStore(Generic[T]):
         metadata: Any = None,
     ) -> CommitResult:
         """Store a value; its life and its metadata fall back to those of the store."""
-        call = self._scope.set_call(key, value, expires_in, expires_at, metadata)
-        return await self._session.send(call)
+        if expires_in is None and expires_at is None:
+            expires_in = self._scope.expires_in
+        return await self._kv.set(
+            self._scope.absolute(key),
+            self._scope.check(value),
+            expires_in=expires_in,
+            expires_at=expires_at,
+            metadata=self._scope.metadata if metadata is None else metadata,
+        )
 
     async def delete(
         self, key: StoreKey, *, exact: bool = False, where: Where | None = None
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`."""
-        call = calls.delete(self._scope.absolute(key), exact=exact, where=where)
-        return await self._session.send(call)
+        return await self._kv.delete(self._scope.absolute(key), exact=exact, where=where)
 
     async def list(
         self,
@@ -106,16 +207,16 @@ class AsyncStore(Generic[T]):
 
         With `details` they have their metadata and times, without `values` None for a value.
         """
-        pager = Pager(
+        entries = self._kv.list(
             self._scope.absolute_prefix(prefix),
             limit=limit,
             reverse=reverse,
             where=where,
-            shape=Shape(values, details),
+            details=details,
+            values=values,
         )
-        while (call := pager.next_call()) is not None:
-            for entry in pager.take(await self._session.send(call)):
-                yield self._scope.typed(entry, validate=values)
+        async for entry in entries:
+            yield self._scope.typed(entry, validate=values)
 
     async def get_all(
         self,
@@ -143,18 +244,21 @@ class AsyncStore(Generic[T]):
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
-        shape = Shape(values, details)
-        page = await self._session.send(
-            calls.paginate(
-                key, cursor=cursor, limit=limit, reverse=reverse, where=where, shape=shape
-            )
+        page = await self._kv.paginate(
+            key,
+            cursor=cursor,
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            details=details,
+            values=values,
         )
         entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)
 
     async def count(self, prefix: StoreKey = (), *, where: Where | None = None) -> int:
         """Number of entries below a prefix of the store."""
-        return await self._session.send(calls.count(self._scope.absolute_prefix(prefix), where))
+        return await self._kv.count(self._scope.absolute_prefix(prefix), where=where)
 
     async def delete_all(
         self,
@@ -169,9 +273,13 @@ class AsyncStore(Generic[T]):
         Works in batches of `batch_size`, each a commit of its own, and tells `on_progress` after
         each how many entries are deleted. Entries that others add meanwhile may stay.
         """
-        sweep = Sweep(self._scope.absolute_prefix(prefix), where, batch_size)
         return await sweep_async(
-            self._session, sweep, on_progress, include_prefix=prefix not in ((), [])
+            self._kv,
+            self._scope.absolute_prefix(prefix),
+            where=where,
+            batch_size=batch_size,
+            on_progress=on_progress,
+            include_prefix=prefix not in ((), []),
         )
 
 
@@ -182,8 +290,8 @@ class Store(Generic[T]):
     in and out: `InvalidValue` says where one does not fit.
     """
 
-    def __init__(self, session: Session, scope: Scope[T]) -> None:
-        self._session = session
+    def __init__(self, kv: Entries, scope: Scope[T]) -> None:
+        self._kv = kv
         self._scope = scope
 
     @property
@@ -204,27 +312,26 @@ class Store(Generic[T]):
 
         It has the lifetime and the metadata of this one.
         """
-        return Store(self._session, self._scope.below(prefix, type))
+        return Store(self._kv, self._scope.below(prefix, type))
 
     def get(self, key: StoreKey) -> KvEntry[T]:
         """One entry; value and versionstamp are None where the key does not exist."""
-        return self._scope.typed(self._session.send(calls.get(self._scope.absolute(key))))
+        return self._scope.typed(self._kv.get(self._scope.absolute(key)))
 
     def get_with_metadata(self, key: StoreKey) -> KvEntry[T]:
         """The same, with the `details` of what exists: its metadata and its times."""
-        call = calls.get(self._scope.absolute(key), Shape(details=True))
-        return self._scope.typed(self._session.send(call))
+        return self._scope.typed(self._kv.get_with_metadata(self._scope.absolute(key)))
 
     def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
         if not keys:
             return []
-        call = calls.get_many([self._scope.absolute(key) for key in keys])
-        return [self._scope.typed(entry) for entry in self._session.send(call)]
+        entries = self._kv.get([self._scope.absolute(key) for key in keys])
+        return [self._scope.typed(entry) for entry in entries]
 
     def has(self, key: StoreKey) -> bool:
         """Whether the key exists, whatever its value."""
-        return self._session.send(calls.has(self._scope.absolute(key)))
+        return self._kv.has(self._scope.absolute(key))
 
     def set(
         self,
@@ -236,15 +343,21 @@ class Store(Generic[T]):
         metadata: Any = None,
     ) -> CommitResult:
         """Store a value; its life and its metadata fall back to those of the store."""
-        call = self._scope.set_call(key, value, expires_in, expires_at, metadata)
-        return self._session.send(call)
+        if expires_in is None and expires_at is None:
+            expires_in = self._scope.expires_in
+        return self._kv.set(
+            self._scope.absolute(key),
+            self._scope.check(value),
+            expires_in=expires_in,
+            expires_at=expires_at,
+            metadata=self._scope.metadata if metadata is None else metadata,
+        )
 
     def delete(
         self, key: StoreKey, *, exact: bool = False, where: Where | None = None
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`."""
-        call = calls.delete(self._scope.absolute(key), exact=exact, where=where)
-        return self._session.send(call)
+        return self._kv.delete(self._scope.absolute(key), exact=exact, where=where)
 
     def list(
         self,
@@ -260,16 +373,16 @@ class Store(Generic[T]):
 
         With `details` they have their metadata and times, without `values` None for a value.
         """
-        pager = Pager(
+        entries = self._kv.list(
             self._scope.absolute_prefix(prefix),
             limit=limit,
             reverse=reverse,
             where=where,
-            shape=Shape(values, details),
+            details=details,
+            values=values,
         )
-        while (call := pager.next_call()) is not None:
-            for entry in pager.take(self._session.send(call)):
-                yield self._scope.typed(entry, validate=values)
+        for entry in entries:
+            yield self._scope.typed(entry, validate=values)
 
     def get_all(
         self,
@@ -297,18 +410,21 @@ class Store(Generic[T]):
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
-        shape = Shape(values, details)
-        page = self._session.send(
-            calls.paginate(
-                key, cursor=cursor, limit=limit, reverse=reverse, where=where, shape=shape
-            )
+        page = self._kv.paginate(
+            key,
+            cursor=cursor,
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            details=details,
+            values=values,
         )
         entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)
 
     def count(self, prefix: StoreKey = (), *, where: Where | None = None) -> int:
         """Number of entries below a prefix of the store."""
-        return self._session.send(calls.count(self._scope.absolute_prefix(prefix), where))
+        return self._kv.count(self._scope.absolute_prefix(prefix), where=where)
 
     def delete_all(
         self,
@@ -323,46 +439,78 @@ class Store(Generic[T]):
         Works in batches of `batch_size`, each a commit of its own, and tells `on_progress` after
         each how many entries are deleted. Entries that others add meanwhile may stay.
         """
-        sweep = Sweep(self._scope.absolute_prefix(prefix), where, batch_size)
         return sweep_blocking(
-            self._session, sweep, on_progress, include_prefix=prefix not in ((), [])
+            self._kv,
+            self._scope.absolute_prefix(prefix),
+            where=where,
+            batch_size=batch_size,
+            on_progress=on_progress,
+            include_prefix=prefix not in ((), []),
         )
 
 
 async def sweep_async(
-    session: AsyncSession, sweep: Sweep, on_progress: Progress | None, *, include_prefix: bool
+    kv: AsyncEntries,
+    prefix: Key,
+    *,
+    where: Where | None,
+    batch_size: int = DELETE_BATCH,
+    on_progress: Progress | None = None,
+    include_prefix: bool = False,
 ) -> DeleteResult:
-    """Delete all that a sweep finds."""
-    while (page_call := sweep.page_call()) is not None:
-        deletion = sweep.delete_call(await session.send(page_call))
-        if deletion is not None:
-            deleted = sweep.count(await session.send(deletion))
-            if on_progress is not None:
-                on_progress(deleted)
-    deletion = sweep.last_call(include_prefix=include_prefix)
-    if deletion is not None:
-        deleted = sweep.count(await session.send(deletion))
+    """Delete what is below a prefix in batches, and the prefix itself if it is included."""
+    deleted = 0
+
+    async def delete(keys: list[Key]) -> None:
+        nonlocal deleted
+        deleted += (await kv.delete(keys, exact=True, where=where)).deleted_count
         if on_progress is not None:
             on_progress(deleted)
-    return DeleteResult(sweep.deleted)
+
+    size = min(checked_limit(batch_size), MAX_KEYS_PER_BATCH)
+    batch: list[Key] = []
+    async for entry in kv.list(prefix, where=where, page_size=size, values=False):
+        batch.append(entry.key)
+        if len(batch) == size:
+            await delete(batch)
+            batch = []
+    if include_prefix and prefix:
+        batch.append(prefix)
+    if batch:
+        await delete(batch)
+    return DeleteResult(deleted)
 
 
 def sweep_blocking(
-    session: Session, sweep: Sweep, on_progress: Progress | None, *, include_prefix: bool
+    kv: Entries,
+    prefix: Key,
+    *,
+    where: Where | None,
+    batch_size: int = DELETE_BATCH,
+    on_progress: Progress | None = None,
+    include_prefix: bool = False,
 ) -> DeleteResult:
     """The same, blocking."""
-    while (page_call := sweep.page_call()) is not None:
-        deletion = sweep.delete_call(session.send(page_call))
-        if deletion is not None:
-            deleted = sweep.count(session.send(deletion))
-            if on_progress is not None:
-                on_progress(deleted)
-    deletion = sweep.last_call(include_prefix=include_prefix)
-    if deletion is not None:
-        deleted = sweep.count(session.send(deletion))
+    deleted = 0
+
+    def delete(keys: list[Key]) -> None:
+        nonlocal deleted
+        deleted += kv.delete(keys, exact=True, where=where).deleted_count
         if on_progress is not None:
             on_progress(deleted)
-    return DeleteResult(sweep.deleted)
+
+    size = min(checked_limit(batch_size), MAX_KEYS_PER_BATCH)
+    batch: list[Key] = []
+    for entry in kv.list(prefix, where=where, page_size=size, values=False):
+        batch.append(entry.key)
+        if len(batch) == size:
+            delete(batch)
+            batch = []
+    if include_prefix and prefix:
+        batch.append(prefix)
+    if batch:
+        delete(batch)
+    return DeleteResult(deleted)
 
 
 def make_scope(

@@ -7,16 +7,14 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, TypeVar, overload
 
-from buntime_keyval._calls import keys as calls
+from buntime_keyval._atomic import AsyncSource, Source
 from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._core import Call
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
-from buntime_keyval._results import CommitResult, TransactionResult
-from buntime_keyval._session import AsyncSession, Session
+from buntime_keyval._results import CommitResult, KvEntry, TransactionResult
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, encode_key, parse_duration
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
@@ -65,25 +63,35 @@ class _Transaction:
         """Delete exactly this key at the commit."""
         self._buffer().delete(key)
 
-    def sum(self, key: MutationKey, value: int | str) -> None:
+    def sum(
+        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+    ) -> None:
         """Add to a number at the commit."""
-        self._buffer().sum(key, value)
+        self._buffer().sum(key, value, expires_in=expires_in)
 
-    def max(self, key: MutationKey, value: int | str) -> None:
+    def max(
+        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+    ) -> None:
         """Raise a number to at least this one at the commit."""
-        self._buffer().max(key, value)
+        self._buffer().max(key, value, expires_in=expires_in)
 
-    def min(self, key: MutationKey, value: int | str) -> None:
+    def min(
+        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+    ) -> None:
         """Lower a number to at most this one at the commit."""
-        self._buffer().min(key, value)
+        self._buffer().min(key, value, expires_in=expires_in)
 
-    def append(self, key: MutationKey, items: Sequence[Any]) -> None:
+    def append(
+        self, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+    ) -> None:
         """Add items behind those of a list at the commit."""
-        self._buffer().append(key, items)
+        self._buffer().append(key, items, expires_in=expires_in)
 
-    def prepend(self, key: MutationKey, items: Sequence[Any]) -> None:
+    def prepend(
+        self, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+    ) -> None:
         """Add items in front of those of a list at the commit."""
-        self._buffer().prepend(key, items)
+        self._buffer().prepend(key, items, expires_in=expires_in)
 
     def enqueue(
         self,
@@ -109,13 +117,12 @@ class _Transaction:
         if self._ended:
             raise RuntimeError("Transaction already committed")
 
-    def _wanted(self, key: Any) -> tuple[list[Key], Call[list[Entry]] | None]:
-        """The keys of a read, and the call for those that were not read before."""
+    def _wanted(self, key: Any) -> tuple[list[Key], list[Key]]:
+        """The keys of a read, and those of them that were not read before."""
         self._refuse_ended()
         keys = checked_keys(key) if is_many(key) else [checked_key(key)]
         unread = {encode_key(item): item for item in keys}
-        missing = [item for code, item in unread.items() if code not in self._read]
-        return keys, calls.get_many(missing) if missing else None
+        return keys, [item for code, item in unread.items() if code not in self._read]
 
     def _entries(self, key: Any, keys: list[Key], fresh: list[Entry]) -> Any:
         for entry in fresh:
@@ -123,10 +130,11 @@ class _Transaction:
         entries = [self._read[encode_key(item)] for item in keys]
         return entries if is_many(key) else entries[0]
 
-    def _commit_call(self) -> Call[CommitResult]:
+    def _ending(self) -> AtomicBuilder:
+        """All that is to be committed; nothing can be added any more."""
         self._refuse_ended()
         self._ended = True
-        return self._atomic.check(*self._read.values()).call()
+        return self._atomic.check(*self._read.values())
 
     def _finish(self, result: CommitResult) -> None:
         self.result = result
@@ -143,16 +151,22 @@ class AsyncTransaction(_Transaction):
     block means that nothing is written.
     """
 
-    def __init__(self, session: AsyncSession) -> None:
+    def __init__(self, source: AsyncSource) -> None:
         super().__init__()
-        self._session = session
+        self._source = source
 
+    @overload
+    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+        self, key: KeyLike
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
     async def get(self, key: Any) -> Any:
         """One entry, or, for a list of keys, one for each in their order."""
         if is_many(key) and not key:
             return []
-        keys, call = self._wanted(key)
-        return self._entries(key, keys, await self._session.send(call) if call else [])
+        keys, unread = self._wanted(key)
+        return self._entries(key, keys, await self._source.read(unread) if unread else [])
 
     async def __aenter__(self) -> AsyncTransaction:
         self._refuse_ended()
@@ -160,7 +174,7 @@ class AsyncTransaction(_Transaction):
 
     async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._finish(await self._session.send(self._commit_call()))
+            self._finish(await self._source.commit(self._ending()))
         self._ended = True
 
 
@@ -171,16 +185,22 @@ class Transaction(_Transaction):
     block means that nothing is written.
     """
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, source: Source) -> None:
         super().__init__()
-        self._session = session
+        self._source = source
 
+    @overload
+    def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+        self, key: KeyLike
+    ) -> KvEntry[Any]: ...
+    @overload
+    def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
     def get(self, key: Any) -> Any:
         """One entry, or, for a list of keys, one for each in their order."""
         if is_many(key) and not key:
             return []
-        keys, call = self._wanted(key)
-        return self._entries(key, keys, self._session.send(call) if call else [])
+        keys, unread = self._wanted(key)
+        return self._entries(key, keys, self._source.read(unread) if unread else [])
 
     def __enter__(self) -> Transaction:
         self._refuse_ended()
@@ -188,7 +208,7 @@ class Transaction(_Transaction):
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is None:
-            self._finish(self._session.send(self._commit_call()))
+            self._finish(self._source.commit(self._ending()))
         self._ended = True
 
 
@@ -212,12 +232,13 @@ class Pauses:
 
 
 async def run_async(
-    session: AsyncSession, fn: Callable[[AsyncTransaction], Awaitable[T]], pauses: Pauses
+    source: AsyncSource, fn: Callable[[AsyncTransaction], Awaitable[T]], pauses: Pauses
 ) -> TransactionResult[T]:
     """Run `fn` and commit, again after a conflict."""
     for attempt in range(pauses.attempts):
-        await asyncio.sleep(pauses.before(attempt))
-        transaction = AsyncTransaction(session)
+        if attempt:
+            await asyncio.sleep(pauses.before(attempt))
+        transaction = AsyncTransaction(source)
         try:
             async with transaction:
                 value = await fn(transaction)
@@ -230,12 +251,13 @@ async def run_async(
 
 
 def run_blocking(
-    session: Session, fn: Callable[[Transaction], T], pauses: Pauses
+    source: Source, fn: Callable[[Transaction], T], pauses: Pauses
 ) -> TransactionResult[T]:
     """The same, blocking."""
     for attempt in range(pauses.attempts):
-        time.sleep(pauses.before(attempt))
-        transaction = Transaction(session)
+        if attempt:
+            time.sleep(pauses.before(attempt))
+        transaction = Transaction(source)
         try:
             with transaction:
                 value = fn(transaction)
@@ -250,8 +272,8 @@ def run_blocking(
 class AsyncAttempt(AsyncTransaction):
     """One attempt of `AsyncKv.attempts`: a conflict ends it quietly unless it is the last."""
 
-    def __init__(self, session: AsyncSession, *, last: bool) -> None:
-        super().__init__(session)
+    def __init__(self, source: AsyncSource, *, last: bool) -> None:
+        super().__init__(source)
         self._last = last
 
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -265,8 +287,8 @@ class AsyncAttempt(AsyncTransaction):
 class Attempt(Transaction):
     """One attempt of `Kv.attempts`: a conflict ends it quietly unless it is the last."""
 
-    def __init__(self, session: Session, *, last: bool) -> None:
-        super().__init__(session)
+    def __init__(self, source: Source, *, last: bool) -> None:
+        super().__init__(source)
         self._last = last
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
@@ -277,11 +299,12 @@ class Attempt(Transaction):
                 raise
 
 
-async def attempts_async(session: AsyncSession, pauses: Pauses) -> AsyncIterator[AsyncAttempt]:
+async def attempts_async(source: AsyncSource, pauses: Pauses) -> AsyncIterator[AsyncAttempt]:
     """Transactions until one is committed."""
     for number in range(pauses.attempts):
-        await asyncio.sleep(pauses.before(number))
-        attempt = AsyncAttempt(session, last=number == pauses.attempts - 1)
+        if number:
+            await asyncio.sleep(pauses.before(number))
+        attempt = AsyncAttempt(source, last=number == pauses.attempts - 1)
         yield attempt
         if attempt.result is None:
             raise RuntimeError("Each attempt has to be entered: `async with attempt as tx`")
@@ -289,11 +312,12 @@ async def attempts_async(session: AsyncSession, pauses: Pauses) -> AsyncIterator
             return
 
 
-def attempts_blocking(session: Session, pauses: Pauses) -> Iterator[Attempt]:
+def attempts_blocking(source: Source, pauses: Pauses) -> Iterator[Attempt]:
     """The same, blocking."""
     for number in range(pauses.attempts):
-        time.sleep(pauses.before(number))
-        attempt = Attempt(session, last=number == pauses.attempts - 1)
+        if number:
+            time.sleep(pauses.before(number))
+        attempt = Attempt(source, last=number == pauses.attempts - 1)
         yield attempt
         if attempt.result is None:
             raise RuntimeError("Each attempt has to be entered: `with attempt as tx`")

@@ -9,11 +9,10 @@ from uuid import UUID
 
 import msgspec
 
-from buntime_keyval._calls.keys import Entry, set_value
-from buntime_keyval._core import Call
+from buntime_keyval._calls.keys import Entry
 from buntime_keyval._entries import write_options
 from buntime_keyval._errors import InvalidValue
-from buntime_keyval._results import CommitResult, KvEntry
+from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyPart, encode_key, key_to_json
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 
@@ -78,21 +77,6 @@ class Scope(Generic[T]):
         except (TypeError, msgspec.ValidationError) as error:
             raise InvalidValue(f"The value is no {self._name()}: {error}") from error
         return plain
-
-    def set_call(
-        self,
-        key: StoreKey,
-        value: T,
-        expires_in: float | str | None,
-        expires_at: float | datetime | None,
-        metadata: Any,
-    ) -> Call[CommitResult]:
-        """Storing a value, with the lifetime and the metadata of the store if it has no other."""
-        if expires_in is None and expires_at is None:
-            expires_in = self.expires_in
-        if metadata is None:
-            metadata = self.metadata
-        return set_value(self.absolute(key), self.check(value), expires_in, expires_at, metadata)
 
     def typed(self, entry: Entry, *, validate: bool = True) -> KvEntry[T]:
         """An entry with a relative key and a validated value. Raises `InvalidValue`.

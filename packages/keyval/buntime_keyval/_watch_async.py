@@ -4,44 +4,42 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._errors import KvError
-from buntime_keyval._follow import ErrorHandler, Reconnects, follow, logger, report
-from buntime_keyval._retries import is_passing
-from buntime_keyval._session import AsyncSession
-from buntime_keyval._watching import Buffer, PollPlan, WatchPlan
+from buntime_keyval._reports import ErrorHandler, logger, report
+from buntime_keyval._watching import Buffer
 
 Batch = list[Entry]
+
+Feed = Callable[[Callable[[Batch], Awaitable[None]]], Awaitable[None]]
+"""Delivers batches, one after the other, for as long as there may be any."""
 
 
 class AsyncWatch:
     """A running watch: iterate over its batches, or give `watch` a callback.
 
     A batch is a list of entries in the order of their commits; the entry of a key that was deleted
-    or has expired has value and versionstamp None. Ends with `stop`, or with the `async with`
+    or has expired has value and versionstamp None. An empty batch comes only to who was away, or
+    slow, for longer than the log of changes reaches back: all that is there follows, and what does
+    not follow is gone. Ends with `stop`, or with the `async with`
     block. Iterating, `wait` and the end of the block raise the error that ended it.
     """
 
     def __init__(
         self,
-        session: AsyncSession,
-        plan: WatchPlan | PollPlan,
+        feed: Feed,
         buffer: Buffer,
         *,
         callback: Callable[[Batch], Any] | None,
         on_error: ErrorHandler | None,
-        poll_seconds: float,
     ) -> None:
-        self._session = session
-        self._plan = plan
+        self._feed = feed
         self._buffer = buffer
         self._changed = asyncio.Condition()
         self._callback = callback
         self._on_error = on_error
-        self._poll_seconds = poll_seconds
         self._closed = False
         self._error: Exception | None = None
         self._reader = asyncio.create_task(self._read(), name="kv-watch")
@@ -103,10 +101,7 @@ class AsyncWatch:
 
     async def _read(self) -> None:
         try:
-            if isinstance(self._plan, WatchPlan):
-                await follow(self._session, self._plan, self._deliver, self._on_error)
-            else:
-                await self._poll(self._plan)
+            await self._feed(self._deliver)
         except Exception as error:  # noqa: BLE001 - whoever takes the batches gets it
             self._error = error
             if self._callback is not None:
@@ -115,23 +110,6 @@ class AsyncWatch:
         finally:
             # Whatever ends the reader, whoever waits for batches must hear of it.
             await self._close()
-
-    async def _poll(self, plan: PollPlan) -> None:
-        reconnects = Reconnects()
-        while True:
-            try:
-                entries, more = plan.take(await self._session.send(plan.call()))
-            except KvError as error:
-                if not is_passing(error):
-                    raise
-                await report(error, self._on_error)
-                await asyncio.sleep(reconnects.pause())
-                continue
-            reconnects.opened()
-            if entries:
-                await self._deliver(entries)
-            if not more:
-                await asyncio.sleep(self._poll_seconds)
 
     async def _deliver(self, entries: Batch) -> None:
         async with self._changed:

@@ -8,14 +8,8 @@ from typing import Any
 
 from buntime_keyval._calls.keys import Entry
 from buntime_keyval._errors import KvError
-from buntime_keyval._follow import (
-    ErrorHandler,
-    Reconnects,
-    StopSignal,
-    follow_blocking,
-    logger,
-    report_blocking,
-)
+from buntime_keyval._follow import Reconnects, StopSignal, follow_blocking
+from buntime_keyval._reports import ErrorHandler, logger, report_blocking
 from buntime_keyval._retries import is_passing
 from buntime_keyval._session import Session
 from buntime_keyval._watching import Buffer, PollPlan, WatchPlan
@@ -28,7 +22,9 @@ class Watch:
     """A running watch: iterate over its batches, or give `watch` a callback.
 
     A batch is a list of entries in the order of their commits; the entry of a key that was deleted
-    or has expired has value and versionstamp None. Ends with `stop`, which any thread may call, or
+    or has expired has value and versionstamp None. An empty batch comes only to who was away, or
+    slow, for longer than the log of changes reaches back: all that is there follows, and what does
+    not follow is gone. Ends with `stop`, which any thread may call, or
     with the `with` block. Iterating, `wait` and the end of the block raise the error that ended
     it. A callback runs in a thread of its own.
     """

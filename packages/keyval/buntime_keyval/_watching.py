@@ -8,8 +8,8 @@ from typing import Any, Literal, TypeVar
 import msgspec
 
 from buntime_keyval._calls.keys import Entry, checked_limit, query_text
-from buntime_keyval._core import Call, StreamCall
-from buntime_keyval._entries import is_many, read_entries
+from buntime_keyval._core import Call, StreamCall, json_body
+from buntime_keyval._entries import is_many, raw_keys, read_entries
 from buntime_keyval._errors import InvalidResponse
 from buntime_keyval._sse import ServerEvent
 from buntime_keyval.wire import InvalidInput, Key, encode_key, format_key_path, key_to_json
@@ -18,8 +18,18 @@ from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 T = TypeVar("T")
 
+MAX_QUERY = 4000
+"""Longer queries go into a body: many servers and proxies refuse long URLs."""
+
 Mode = Literal["sse", "polling"]
 Overflow = Literal["drop-oldest", "drop-newest"]
+
+
+def is_polling(mode: object) -> bool:
+    """Whether to ask again and again instead of holding a stream open. Raises `InvalidInput`."""
+    if mode not in ("sse", "polling"):
+        raise InvalidInput(f"mode must be sse or polling, received {mode!r}")
+    return mode == "polling"
 
 
 class WatchTarget(msgspec.Struct, frozen=True):
@@ -56,42 +66,33 @@ def keys_text(keys: tuple[Key, ...]) -> str:
 class WatchPlan:
     """A watch over event streams that goes on, without a gap, where a broken one ended.
 
-    Each event of the server names a place in its log of changes, from which a new stream can go
-    on. Without an initial snapshot there is no event that would name the place to begin at; so
-    the plan first takes the snapshot of one exact key, which always comes, and drops it.
+    Every event of the server names a place in its log of changes, from which a new stream can go
+    on; the first one comes at once.
     """
 
     def __init__(self, target: WatchTarget, *, emit_initial: bool) -> None:
         self._target = target
+        self._emit_initial = emit_initial
         self._place: str | None = None
-        self._seeking = not emit_initial
-        self._moves_on = False
 
     def stream_call(self) -> StreamCall:
         """The stream to open now."""
-        self._moves_on = False
-        if self._seeking and not self._target.exact:
-            probe = WatchTarget(self._target.keys[:1], exact=True, limit=1)
-            return StreamCall(f"/watch?{probe.query()}")
         path = "/watch" if self._target.exact else "/watch/prefix"
-        return StreamCall(f"{path}?{self._target.query()}", self._place)
+        initial = None if self._emit_initial else False
+        return StreamCall(f"{path}?{self._target.query(initial=initial)}", self._place)
 
     def take(self, event: ServerEvent) -> list[Entry] | None:
-        """The entries that an event tells of. Raises `InvalidResponse`."""
-        if event.event != "change":
-            self._place = event.id or self._place
-            return None
-        entries = read_event(event, read_entries)
-        self._place = event.id or self._place
-        if self._seeking:
-            self._seeking = False
-            self._moves_on = not self._target.exact
-            return None
-        return entries
+        """The entries that an event tells of, none of them for a reset.
 
-    def moves_on(self) -> bool:
-        """Whether the stream did what it was for, and the next one is due at once."""
-        return self._moves_on
+        Raises `InvalidResponse`.
+        """
+        entries = None
+        if event.event == "change":
+            entries = read_event(event, read_entries)
+        elif event.event == "reset":
+            entries = []
+        self._place = event.id or self._place
+        return entries
 
     def place(self) -> object:
         """The last event that the server named."""
@@ -120,7 +121,15 @@ class PollPlan:
         """The next poll."""
         path = "/watch/poll" if self._target.exact else "/watch/prefix/poll"
         query = self._target.query(versionstamps=self._known)
-        return Call("GET", f"{path}?{query}", _decode_poll, repeatable=True)
+        if len(query) <= MAX_QUERY:
+            return Call("GET", f"{path}?{query}", _decode_poll, repeatable=True)
+        keys = raw_keys(self._target.keys)
+        body = (
+            json_body(keys=keys, versionstamps=self._known)
+            if self._target.exact
+            else json_body(prefixes=keys, versionstamps=self._known, limit=self._target.limit)
+        )
+        return Call("POST", path, _decode_poll, body, repeatable=True)
 
     def take(self, answer: PollAnswer) -> tuple[list[Entry], bool]:
         """The entries to tell of, and whether there are more to ask for at once."""
@@ -152,6 +161,7 @@ class Buffer:
         self._drop_oldest = overflow == "drop-oldest"
         self._waiting: dict[bytes, Entry] = {}
         self._batch: list[Entry] | None = None
+        self._reset = False
         self.dropped = 0
         """Entries that did not fit."""
 
@@ -163,13 +173,15 @@ class Buffer:
     @property
     def filled(self) -> bool:
         """Whether there is something to take."""
-        return bool(self._waiting) or self._batch is not None
+        return bool(self._waiting) or self._batch is not None or self._reset
 
     def add(self, entries: list[Entry]) -> None:
-        """Take a batch of the network in."""
+        """Take a batch of the network in; an empty one says that what waits is out of date."""
         if self._size is None:
             self._batch = entries
             return
+        if not entries:
+            self._waiting, self._reset = {}, True
         for entry in entries:
             key = encode_key(entry.key)
             if key not in self._waiting and len(self._waiting) >= self._size:
@@ -180,7 +192,10 @@ class Buffer:
             self._waiting[key] = entry
 
     def take(self) -> list[Entry]:
-        """Everything that waits."""
+        """Everything that waits; first of all a reset."""
+        if self._reset:
+            self._reset = False
+            return []
         if self._batch is not None:
             batch, self._batch = self._batch, None
             return batch
@@ -189,7 +204,7 @@ class Buffer:
 
     def clear(self) -> None:
         """Forget what waits."""
-        self._waiting, self._batch = {}, None
+        self._waiting, self._batch, self._reset = {}, None, False
 
 
 def read_event(event: ServerEvent, read: Callable[[bytes], T]) -> T:

@@ -1,92 +1,102 @@
 """What the key-value service raises, in process and over HTTP.
 
-    KeyValError
-    ├── KeyNotFound         404  the key does not exist
-    ├── IndexNotFound       404  the prefix has no full-text index
-    ├── LetterNotFound      404  there is no such dead letter
-    ├── StaleLease          409  the message was delivered again, or settled, meanwhile
-    ├── TooManyStreams      503  watch.maxWatchers or queue.maxListeners streams are open
-    ├── KeyValUnavailable   503  the plugin is not ready: before its start, after its shutdown
-    └── DatabaseDown        503  the database refused or failed; trying again later is right
+    KeyValError                  also the exception that a client of the answer raises:
+    ├── KeyNotFound         404  NotFound: the key does not exist
+    ├── IndexNotFound       404  NotFound: the prefix has no full-text index
+    ├── LetterNotFound      404  NotFound: there is no such dead letter
+    ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
+    ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
+    ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
+    └── DatabaseDown        503  ServiceUnavailable: trying again later is right
 
-Input that breaks the contract is `buntime_keyval.wire.InvalidInput`, status 400.
+So `except buntime_keyval.NotFound` means the same in process and over HTTP. Input that breaks the
+contract is `buntime_keyval.InvalidInput`, status 400.
 """
 
 from __future__ import annotations
 
 from typing import ClassVar
 
+import buntime_keyval
+from buntime_keyval import NotFound, ServiceUnavailable, StatusError
 
-class KeyValError(Exception):
+
+class KeyValError(StatusError):
     """Base of the service's errors."""
 
-    status: ClassVar[int] = 500
-    code: ClassVar[str | None] = None
+    STATUS: ClassVar[int] = 500
+    CODE: ClassVar[str | None] = None
     """Goes into the body beside the message; None where the contract fixes a body without it."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=self.STATUS, code=self.CODE)
 
-class KeyNotFound(KeyValError):
+    def __str__(self) -> str:
+        return self.message
+
+
+class KeyNotFound(KeyValError, NotFound):
     """The key does not exist, or has expired."""
 
-    status = 404
+    STATUS = 404
 
     def __init__(self) -> None:
         super().__init__("Key not found")
 
 
-class IndexNotFound(KeyValError):
+class IndexNotFound(KeyValError, NotFound):
     """No full-text index was created for exactly this prefix."""
 
-    status = 404
+    STATUS = 404
 
     def __init__(self, prefix_json: str) -> None:
         super().__init__(f"No index found for prefix: {prefix_json}")
 
 
-class LetterNotFound(KeyValError):
+class LetterNotFound(KeyValError, NotFound):
     """There is no dead letter with this id."""
 
-    status = 404
+    STATUS = 404
 
     def __init__(self) -> None:
         super().__init__("Message not found in DLQ")
 
 
-class StaleLease(KeyValError):
+class StaleLease(KeyValError, buntime_keyval.StaleLease):
     """The lease that was given is not the message's current one."""
 
-    status = 409
-    code = "STALE_LEASE"
+    STATUS = 409
+    CODE = "STALE_LEASE"
 
     def __init__(self) -> None:
         super().__init__("Lease is not current: the message was settled or delivered again")
 
 
-class TooManyStreams(KeyValError):
+class TooManyStreams(KeyValError, ServiceUnavailable):
     """As many streams are open as the configuration allows."""
 
-    status = 503
-    code = "KEYVAL_TOO_MANY_STREAMS"
+    STATUS = 503
+    CODE = "KEYVAL_TOO_MANY_STREAMS"
 
     def __init__(self, option: str, limit: int) -> None:
         super().__init__(f"Too many open streams ({option} is {limit})")
 
 
-class KeyValUnavailable(KeyValError):
+class KeyValUnavailable(KeyValError, ServiceUnavailable):
     """The plugin is not initialised or has shut down."""
 
-    status = 503
-    code = "KEYVAL_UNAVAILABLE"
+    STATUS = 503
+    CODE = "KEYVAL_UNAVAILABLE"
 
     def __init__(self) -> None:
         super().__init__("KeyVal storage not initialized")
 
 
-class DatabaseDown(KeyValError):
+class DatabaseDown(KeyValError, ServiceUnavailable):
     """The database cannot serve the request now. Nothing of the request was written."""
 
-    status = 503
-    code = "KEYVAL_DB_DOWN"
+    STATUS = 503
+    CODE = "KEYVAL_DB_DOWN"
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"KeyVal storage unavailable: {detail}")

@@ -1,88 +1,117 @@
-"""The store for other plugins: Python keys and values, checked as over HTTP."""
+"""The store for other plugins: the methods of `AsyncKv`, without a network in between."""
 
 from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import (
-    AsyncGenerator,
-    AsyncIterator,
-    Awaitable,
-    Callable,
-    Mapping,
-    Sequence,
-)
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from buntime_database import Adapter
+from buntime_database import Adapter, DatabaseUnavailable
 from buntime_keyval import (
     CommitResult,
     DeleteResult,
+    EnqueueResult,
     InvalidInput,
     Key,
-    KeyPart,
     KvEntry,
     KvPage,
+    Now,
+    QueueMessage,
+    QueueStats,
+    SearchHit,
+    SearchIndex,
+    SearchPage,
     TransactionResult,
     VacuumResult,
+    Where,
+)
+from buntime_keyval.shared import (
+    AsyncAtomic,
+    AsyncAttempt,
+    AsyncQueueListener,
+    AsyncStore,
+    AsyncTransaction,
+    AsyncWatch,
+    Buffer,
+    ErrorHandler,
+    Handler,
+    Marks,
+    Mode,
+    Overflow,
+    Pauses,
+    Tokenizer,
+    attempts_async,
+    checked_concurrency,
+    checked_limit,
+    identify,
+    is_many,
+    is_polling,
+    make_scope,
+    make_target,
+    milliseconds,
+    run_async,
 )
 from buntime_keyval.wire import (
     UUIDV7,
+    KeyLike,
     Placeholder,
     decode_key,
     decode_value,
     encode_key,
     encode_value,
     key_to_json,
+    parse_duration,
 )
-from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
-from buntime_plugin_keyval.atomic import Atomic
 from buntime_plugin_keyval.changes import Change
 from buntime_plugin_keyval.entries import read_entries, shaped_json
 from buntime_plugin_keyval.metrics.local import KvMetrics
-from buntime_plugin_keyval.options import make_options
-from buntime_plugin_keyval.queue.local import KvQueue
-from buntime_plugin_keyval.search.indexes import IndexInfo
-from buntime_plugin_keyval.search.local import LocalSearch, Marks, SearchHit
+from buntime_plugin_keyval.options import make_options as entry_options
+from buntime_plugin_keyval.queue.local import LocalDeadLetters, LocalMessages, lease_ms, message_of
+from buntime_plugin_keyval.queue.messages import make_options
+from buntime_plugin_keyval.search import local as searching
+from buntime_plugin_keyval.search.asking import EVERYTHING, make_search_cursor, parse_search_cursor
+from buntime_plugin_keyval.search.indexes import parse_options
 from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.source import LocalSource, entry_of
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
 from buntime_plugin_keyval.storage.selection import PLAIN, Shape
 from buntime_plugin_keyval.store import continue_at, listing_range, make_cursor
 from buntime_plugin_keyval.sweeper import vacuum
-from buntime_plugin_keyval.transaction import KvTransaction, run_transaction
 from buntime_plugin_keyval.triggers import Trigger, TriggerHandler, Triggers
-from buntime_plugin_keyval.watch.local import LocalWatches, checked_limit, make_target
-from buntime_plugin_keyval.where import InvalidWhere, Where, parse_where
+from buntime_plugin_keyval.watch.local import local_feed
+from buntime_plugin_keyval.watch.watcher import WatchTarget
+from buntime_plugin_keyval.where import InvalidWhere, parse_where
+from buntime_plugin_keyval.where import Where as Filter
 
 T = TypeVar("T")
-KeyLike = Sequence[KeyPart]
-"""A key as callers write it: a list or tuple of parts."""
 Entries = list[KvEntry[Any]]
 Changes = list[Change]
-Indexes = list[IndexInfo]
+Indexes = list[SearchIndex]
 
 
 class Kv:
     """What `ctx.get_plugin("@buntime/plugin-keyval")` returns.
 
-    Every method checks its input as the HTTP routes do and raises `InvalidInput`; a database that
-    cannot serve raises `buntime_database.DatabaseUnavailable`, with nothing written.
+    Methods, parameters and results are those of `buntime_keyval.AsyncKv`, so that code moves
+    between a plugin and a client. Every method checks its input and raises `InvalidInput`; a
+    database that cannot serve raises `buntime_database.DatabaseUnavailable`, with nothing written.
     """
 
     def __init__(self, service: KeyValService) -> None:
         self._service = service
         self._store = service.store
+        self._source = LocalSource(service.store)
         self._triggers = Triggers(service.store)
-        self._watches = LocalWatches(service.store, service.watches)
-        self.queue = KvQueue(service.queue, service.dispatcher, service.store.clock)
-        """Messages: enqueueing, processing, dead letters."""
+        self._running: set[AsyncWatch | AsyncQueueListener] = set()
+        self.dlq = LocalDeadLetters(service.queue)
+        """Messages that were given up."""
         self.metrics = KvMetrics(service)
-        """What was measured: as JSON, and in Prometheus' text format."""
-        self._search = LocalSearch(service.search)
+        """What was measured: call it for JSON, or for Prometheus' text format."""
 
     @overload
     async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
@@ -95,7 +124,7 @@ class Kv:
 
         A key that does not exist gives an entry with value and versionstamp None.
         """
-        if isinstance(key, (list, tuple)) and (not key or isinstance(key[0], (list, tuple))):
+        if is_many(key):
             return await self._get_many(key)
         checked = checked_key(key)
         found = await self._store.get(encode_key(checked))
@@ -112,7 +141,7 @@ class Kv:
     async def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
     async def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
         """The same, with the `details` of what exists: its metadata and its times."""
-        if isinstance(key, (list, tuple)) and (not key or isinstance(key[0], (list, tuple))):
+        if is_many(key):
             return await self._get_with_details(checked_keys(key)) if key else []
         (entry,) = await self._get_with_details([checked_key(key)])
         return entry
@@ -142,7 +171,7 @@ class Kv:
             encode_key(checked),
             key_to_json(checked),
             encode_value(value, now_ms),
-            make_options(expires_in, expires_at, metadata, now_ms),
+            entry_options(expires_in, expires_at, metadata, now_ms),
         )
         return CommitResult(ok=True, versionstamp=versionstamp)
 
@@ -151,7 +180,7 @@ class Kv:
         key: KeyLike | Sequence[KeyLike],
         *,
         exact: bool = False,
-        where: dict[str, Any] | None = None,
+        where: Where | None = None,
         everything: bool = False,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
@@ -167,8 +196,7 @@ class Kv:
                 )
             count = await self._store.delete_ranges([descendants(b"")], where=condition)
         else:
-            many = isinstance(key, (list, tuple)) and isinstance(key[0], (list, tuple))
-            keys = checked_keys(key) if many else [checked_key(key)]
+            keys = checked_keys(key) if is_many(key) else [checked_key(key)]
             encoded = [encode_key(item) for item in keys]
             count = await self._store.delete(encoded, exact=exact, where=condition)
         return DeleteResult(count)
@@ -181,21 +209,24 @@ class Kv:
         end: KeyLike | None = None,
         limit: int | None = None,
         reverse: bool = False,
-        where: dict[str, Any] | None = None,
+        where: Where | None = None,
+        page_size: int = MAX_LIMIT,
         details: bool = False,
         values: bool = True,
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
-        Without `limit` all of them, read a page at a time, each page from its own snapshot. With
-        `details` they have their metadata and times, without `values` None for a value.
+        Without `limit` all of them, read `page_size` (at most 1000) at a time, each page from its
+        own snapshot. With `details` they have their metadata and times, without `values` None for
+        a value.
         """
         shape = Shape(values, details)
         keys = listing_range(_encode_prefix(prefix), _encode_bound(start), _encode_bound(end))
         condition = _filter(where)
-        left = None if limit is None else _checked_limit(limit)
+        left = None if limit is None else checked_limit(limit)
+        page = min(checked_limit(page_size), MAX_LIMIT)
         while left is None or left > 0:
-            size = MAX_LIMIT if left is None else min(left, MAX_LIMIT)
+            size = page if left is None else min(left, page)
             entries = await self._read(keys, size, reverse, condition, shape)
             for entry in entries:
                 yield entry
@@ -205,7 +236,7 @@ class Kv:
             keys = keys.before(last) if reverse else keys.after(last)
             left = None if left is None else left - size
 
-    async def count(self, prefix: KeyLike = (), *, where: dict[str, Any] | None = None) -> int:
+    async def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
         """Number of entries below a prefix."""
         return await self._store.count(descendants(_encode_prefix(prefix)), where=_filter(where))
 
@@ -216,15 +247,15 @@ class Kv:
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
         reverse: bool = False,
-        where: dict[str, Any] | None = None,
+        where: Where | None = None,
         details: bool = False,
         values: bool = True,
     ) -> KvPage[Any]:
-        """One page of the entries below a prefix; `cursor` is the one of the page before.
+        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
         `details` and `values` are as in `list`.
         """
-        size = min(_checked_limit(limit), MAX_LIMIT)
+        size = min(checked_limit(limit), MAX_LIMIT)
         keys = continue_at(descendants(_encode_prefix(prefix)), cursor, reverse=reverse)
         shape = Shape(values, details)
         entries = await self._read(keys, size + 1, reverse, _filter(where), shape)
@@ -238,33 +269,329 @@ class Kv:
 
         That happens by itself too; it is for who wants the room, or the events, at once.
         """
-        most = sys.maxsize if limit is None else _checked_limit(limit)
+        most = sys.maxsize if limit is None else checked_limit(limit)
         return VacuumResult(*await vacuum(self._store, most))
 
-    def atomic(self) -> Atomic:
-        """A builder of checks and mutations that are committed together."""
-        return Atomic(self._store)
-
-    async def transaction(
-        self,
-        fn: Callable[[KvTransaction], Awaitable[T]],
-        *,
-        max_retries: int = 0,
-        retry_delay: float = 10,
-    ) -> TransactionResult[T]:
-        """Run `fn` over a snapshot and commit what it wrote if nothing that it read has changed.
-
-        After a conflict `fn` runs again, up to `max_retries` times, each time after
-        `retry_delay` milliseconds times two to the number of tries, and up to `retry_delay` more.
-        An exception of `fn` ends the transaction: nothing is written, nothing is tried again.
-        """
-        return await run_transaction(
-            self._store, fn, max_retries=max_retries, retry_delay_ms=retry_delay
-        )
+    def now(self) -> Now:
+        """The time when a write is committed, for values; for filters the time of the reading."""
+        return Now()
 
     def uuidv7(self) -> Placeholder:
         """A key part for atomic mutations that becomes the versionstamp of their commit."""
         return UUIDV7
+
+    def atomic(self) -> AsyncAtomic:
+        """A builder of checks and mutations that are committed together."""
+        return AsyncAtomic(self._source)
+
+    async def transaction(
+        self,
+        fn: Callable[[AsyncTransaction], Awaitable[T]],
+        *,
+        max_retries: int = 0,
+        retry_delay: float | str = 10,
+    ) -> TransactionResult[T]:
+        """Run `fn` and commit what it wrote if nothing that it read has changed.
+
+        After a conflict `fn` runs again, up to `max_retries` times, each time after `retry_delay`
+        times two to the number of tries, and up to `retry_delay` more. An exception of `fn` ends
+        the transaction: nothing is written, nothing is tried again, and the result holds it. (A
+        client lets it propagate, as `begin` and `attempts` do here, too.)
+        """
+        pauses = Pauses(max_retries, retry_delay)
+        try:
+            return await run_async(self._source, fn, pauses)
+        except DatabaseUnavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - the contract: it becomes the result
+            return TransactionResult(ok=False, error="error", message=str(error), exception=error)
+
+    def begin(self) -> AsyncTransaction:
+        """A transaction, as `async with kv.begin() as tx`; may end in a `TransactionConflict`."""
+        return AsyncTransaction(self._source)
+
+    def attempts(
+        self, *, max_retries: int = 3, retry_delay: float | str = 10
+    ) -> AsyncIterator[AsyncAttempt]:
+        """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
+
+        The last one raises `TransactionConflict`.
+        """
+        return attempts_async(self._source, Pauses(max_retries, retry_delay))
+
+    @overload
+    def store(
+        self,
+        prefix: KeyLike,
+        type: type[T],
+        *,
+        expires_in: float | str | None = None,
+        metadata: Any = None,
+    ) -> AsyncStore[T]: ...
+    @overload
+    def store(
+        self, prefix: KeyLike, *, expires_in: float | str | None = None, metadata: Any = None
+    ) -> AsyncStore[Any]: ...
+    def store(
+        self,
+        prefix: KeyLike,
+        type: type[T] | None = None,
+        *,
+        expires_in: float | str | None = None,
+        metadata: Any = None,
+    ) -> AsyncStore[Any]:
+        """The entries below a prefix as a store of its own, with values of one type.
+
+        The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
+        validates. `expires_in` and `metadata` are for what is set without them.
+        """
+        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
+
+    async def create_index(
+        self, prefix: KeyLike, *, fields: Sequence[str], tokenize: Tokenizer = "unicode61"
+    ) -> None:
+        """Index fields of the values at a prefix and below it, for `search`; replaces an older one.
+
+        Fields are paths such as `title`, `author.name` or `tags[0]`. `tokenize` is `unicode61`,
+        `porter`, `ascii` or `trigram`. Returns when everything that is stored is indexed; from
+        then on every write keeps the index, in its own commit.
+        """
+        options = parse_options(fields, tokenize)
+        await self._service.search.create_index(checked_key(prefix), options)
+
+    async def list_indexes(self) -> Indexes:
+        """All indexes in the order of their prefixes, those that are being built too."""
+        return await self._service.search.list_indexes()
+
+    async def remove_index(self, prefix: KeyLike) -> None:
+        """Remove an index, if it is there; the entries stay."""
+        await self._service.search.remove_index(checked_key(prefix))
+
+    async def search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+    ) -> AsyncIterator[SearchHit[Any]]:
+        """The entries that match a query, the most relevant first; all, or the first `limit`.
+
+        `prefix` is exactly that of an index; raises `IndexNotFound`, a `NotFound`, without one.
+        `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
+        two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
+        number of words up to 64) for extracts around the hits.
+        """
+        options = searching.make_options(
+            query,
+            limit=EVERYTHING if limit is None else checked_limit(limit),
+            where=_filter(where),
+            start=start,
+            end=end,
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
+        )
+        page = await self._service.search.search(checked_key(prefix), query, options)
+        for hit in searching.hits_of(page.entries):
+            yield hit
+
+    async def paginate_search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+    ) -> SearchPage[Any]:
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        options = searching.make_options(
+            query,
+            limit=min(checked_limit(limit), MAX_LIMIT),
+            offset=parse_search_cursor(cursor),
+            where=_filter(where),
+            start=start,
+            end=end,
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
+        )
+        page = await self._service.search.search(checked_key(prefix), query, options)
+        behind = make_search_cursor(options) if page.has_more else None
+        return SearchPage(searching.hits_of(page.entries), behind, page.has_more)
+
+    async def enqueue(
+        self,
+        value: Any,
+        *,
+        delay: float | str | None = None,
+        backoff_schedule: Sequence[float | str] | None = None,
+        keys_if_undelivered: Sequence[KeyLike] | None = None,
+    ) -> EnqueueResult:
+        """Send a message.
+
+        `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
+        also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
+        dead letter and its value is stored at each of `keys_if_undelivered`.
+        """
+        options = make_options(delay, backoff_schedule, keys_if_undelivered)
+        text = encode_value(value, self._store.clock())
+        return EnqueueResult(True, await self._service.queue.enqueue(text, options))
+
+    async def dequeue(self) -> QueueMessage[Any] | None:
+        """Take one message, or None; settle it with `ack_message` or `nack_message`."""
+        messages = await self._service.queue.lease(1)
+        return message_of(messages[0]) if messages else None
+
+    async def ack_message(
+        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+    ) -> None:
+        """Remove a processed message, given as such or by its id; an unknown id is fine.
+
+        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one.
+        """
+        await self._service.queue.ack(*identify(message, lease))
+
+    async def nack_message(
+        self,
+        message: QueueMessage[Any] | str,
+        error: str | None = None,
+        *,
+        delay: float | str | None = None,
+        lease: str | None = None,
+    ) -> None:
+        """Give a message back; after the last attempt it becomes a dead letter with `error`.
+
+        `delay` replaces the pause of the message's schedule. Raises `StaleLease` as `ack_message`.
+        """
+        message_id, known_lease = identify(message, lease)
+        pause = None if delay is None else milliseconds("delay", delay)
+        await self._service.queue.nack(message_id, error=error, delay_ms=pause, lease=known_lease)
+
+    async def release_message(
+        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+    ) -> None:
+        """Give a message back as if it had not been delivered: no attempt is lost.
+
+        Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
+        """
+        message_id, known_lease = identify(message, lease)
+        if not known_lease:
+            raise InvalidInput("lease must be a non-empty string")
+        await self._service.queue.release(message_id, known_lease)
+
+    async def extend_message(
+        self,
+        message: QueueMessage[Any] | str,
+        duration: float | str | None = None,
+        *,
+        lease: str | None = None,
+    ) -> None:
+        """Keep a message for `duration` from now, or for `queue.lockDuration`.
+
+        Raises `StaleLease` when it is too late: it was delivered again, or settled.
+        """
+        message_id, known_lease = identify(message, lease)
+        await self._service.queue.extend(message_id, known_lease, lease_ms(duration))
+
+    def listen_queue(
+        self,
+        handler: Handler | None = None,
+        *,
+        mode: Mode = "sse",
+        poll_interval: float | str = 1000,
+        auto_ack: bool = True,
+        concurrency: int = 1,
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncQueueListener:
+        """Consume the queue, with a handler or by iterating, until the listener is stopped.
+
+        Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
+        whose handler takes longer than `queue.lockDuration` comes again. `on_error` hears of
+        failures of handlers; without it they are logged. There is no network to wait for, so
+        `mode` and `poll_interval` change nothing.
+        """
+        _check_mode(mode, poll_interval)
+        if auto_ack and handler is None and concurrency != 1:
+            raise InvalidInput("Iterating with concurrency needs auto_ack=False")
+        messages = LocalMessages(
+            self._service.queue,
+            self._service.dispatcher,
+            concurrency=checked_concurrency(concurrency),
+        )
+        listener = AsyncQueueListener(
+            messages,
+            handler=handler,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
+            on_error=on_error,
+        )
+        self._remember(listener)
+        return listener
+
+    async def queue_stats(self) -> QueueStats:
+        """How many messages there are in which state."""
+        return await self._service.queue.stats()
+
+    def watch(
+        self,
+        key: KeyLike | Sequence[KeyLike],
+        callback: Callable[[Entries], Any] | None = None,
+        *,
+        exact: bool = False,
+        mode: Mode = "sse",
+        poll_interval: float | str = 1000,
+        emit_initial: bool = True,
+        limit: int | None = None,
+        buffer_size: int | None = None,
+        overflow_strategy: Overflow = "drop-oldest",
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncWatch:
+        """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
+
+        Batches of entries go to `callback`, or to who iterates over the watch; the first one tells
+        what is there (of a prefix `limit` entries, 100 by default) unless `emit_initial` is False.
+        Of several changes of one key in short order only the last may be told.
+
+        Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
+        many changed keys wait, each with its latest entry; `overflow_strategy` says which of them
+        goes when there are more. `on_error` hears of failures of the database, which are retried;
+        without it they are logged. There is no network, so `mode` and `poll_interval` change
+        nothing.
+        """
+        _check_mode(mode, poll_interval)
+        wanted = make_target(key, exact=exact, limit=limit)
+        make = WatchTarget.of_keys if exact else WatchTarget.of_prefixes
+        watch = AsyncWatch(
+            local_feed(
+                self._store,
+                self._service.watches,
+                make(wanted.keys),
+                initial=emit_initial,
+                limit=MAX_LIMIT if exact else wanted.limit,
+                on_error=on_error,
+            ),
+            Buffer(buffer_size, overflow_strategy),
+            callback=callback,
+            on_error=on_error,
+        )
+        self._remember(watch)
+        return watch
 
     def add_trigger(
         self,
@@ -280,26 +607,6 @@ class Kv:
         """
         return self._triggers.add(Trigger(_encode_prefix(prefix), tuple(events), handler))
 
-    def watch(
-        self,
-        keys: KeyLike | Sequence[KeyLike] | None = None,
-        *,
-        prefix: KeyLike | None = None,
-        prefixes: Sequence[KeyLike] | None = None,
-        initial: bool = True,
-        limit: int = DEFAULT_LIMIT,
-    ) -> AsyncGenerator[Entries, None]:
-        """The current entries, unless `initial` is False, then those that change, for `async for`.
-
-        Watches a key, several keys, what extends a prefix, or several keys with what extends
-        them. `limit` bounds each list, and so how much of a prefix the first one shows. Whoever is
-        slow gets the latest states; an entry that is gone has value and versionstamp None. An
-        empty list comes only to who is slower than the change log is long: all that is there
-        follows, and what does not is gone.
-        """
-        target = make_target(keys, prefix, prefixes)
-        return self._watches.watch(target, initial=initial, limit=checked_limit(limit))
-
     async def changes(
         self, *, after: int = 0, prefix: KeyLike = (), limit: int = MAX_LIMIT
     ) -> Changes:
@@ -309,59 +616,7 @@ class Kv:
         """
         encoded = _encode_prefix(prefix)
         keys = KeyRange(encoded, encoded + b"\xff") if encoded else None
-        return await self._store.changes(after, limit=_checked_limit(limit), keys=keys)
-
-    async def create_index(
-        self, prefix: KeyLike, *, fields: Sequence[str], tokenize: str = "unicode61"
-    ) -> None:
-        """Index fields of the values at a prefix and below it, for `search`; replaces an older one.
-
-        Fields are paths such as `title`, `author.name` or `tags[0]`. `tokenize` is `unicode61`,
-        `porter`, `ascii` or `trigram`. Returns when everything that is stored is indexed; from
-        then on every write keeps the index, in its own commit.
-        """
-        await self._search.create_index(prefix, fields, tokenize)
-
-    async def list_indexes(self) -> Indexes:
-        """All indexes in the order of their prefixes, those that are being built too."""
-        return await self._search.list_indexes()
-
-    async def remove_index(self, prefix: KeyLike) -> bool:
-        """Drop the index of a prefix and keep the data; whether there was one."""
-        return await self._search.remove_index(prefix)
-
-    def search(
-        self,
-        prefix: KeyLike,
-        query: str,
-        *,
-        limit: int | None = None,
-        where: dict[str, Any] | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        reverse: bool = False,
-        weights: Mapping[str, float] | None = None,
-        highlight: Marks = False,
-        snippet: bool | int = False,
-    ) -> AsyncIterator[SearchHit]:
-        """The entries that match, the best first, equally good ones by key; all without `limit`.
-
-        Only an index of exactly this prefix is asked; raises `IndexNotFound` without one.
-        `weights` say how much a hit in a field counts, 1 unless given. `highlight` and `snippet`
-        (True, or a number of words) ask for the texts with their hits marked, and for extracts.
-        """
-        return self._search.search(
-            prefix,
-            query,
-            limit=limit,
-            where=where,
-            start=start,
-            end=end,
-            reverse=reverse,
-            weights=weights,
-            highlight=highlight,
-            snippet=snippet,
-        )
+        return await self._store.changes(after, limit=checked_limit(limit), keys=keys)
 
     def get_adapter(self) -> Adapter:
         """The adapter of the database that holds the store."""
@@ -374,18 +629,22 @@ class Kv:
     async def close(self) -> None:
         """End watches and listeners, let running handlers and every accepted write finish.
 
-        The adapter stays open. Idempotent.
+        For the plugin, which owns it. The adapter stays open. Idempotent.
         """
-        self._watches.close()
-        await self.queue.close()
+        while self._running:
+            await self._running.pop().stop()
         await self._store.close()
+
+    def _remember(self, running: AsyncWatch | AsyncQueueListener) -> None:
+        self._running = {other for other in self._running if not other.closed}
+        self._running.add(running)
 
     async def _read(
         self,
         keys: KeyRange,
         limit: int,
         reverse: bool,
-        where: Where | None,
+        where: Filter | None,
         shape: Shape,
     ) -> Entries:
         if shape == PLAIN:
@@ -408,14 +667,7 @@ class Kv:
         keys = checked_keys(raw)
         encoded = [encode_key(key) for key in keys]
         rows = await self._store.get_many(encoded)
-        entries: Entries = []
-        for key, code in zip(keys, encoded, strict=True):
-            row = rows.get(code)
-            if row is None:
-                entries.append(KvEntry(key, None, None))
-            else:
-                entries.append(KvEntry(key, decode_value(row.value), row.versionstamp))
-        return entries
+        return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 
 
 def _entry(row: tuple[bytes, str, str]) -> KvEntry[Any]:
@@ -431,16 +683,15 @@ def _encode_bound(bound: KeyLike | None) -> bytes | None:
     return encode_key(checked_key(bound)) if bound else None
 
 
-def _checked_limit(limit: int) -> int:
-    if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InvalidInput(f"limit must be a positive number, received {describe(limit)}")
-    return limit
-
-
-def _filter(where: dict[str, Any] | None) -> Where | None:
+def _filter(where: Where | None) -> Filter | None:
     if where is None:
         return None
     try:
         return parse_where(where)
     except InvalidWhere as error:
         raise InvalidInput(str(error)) from None
+
+
+def _check_mode(mode: Mode, poll_interval: float | str) -> None:
+    is_polling(mode)
+    parse_duration(poll_interval)

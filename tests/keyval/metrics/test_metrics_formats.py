@@ -46,11 +46,11 @@ async def use_everything(world: World) -> None:
         await kv.atomic().sum(["d", 1], 1).commit()
     await kv.create_index(["d"], fields=["text"])
     [_ async for _ in kv.search(["d"], "word")]
-    await kv.queue.enqueue({"job": 1})
-    message = await kv.queue.dequeue()
+    await kv.enqueue({"job": 1})
+    message = await kv.dequeue()
     assert message is not None
-    await kv.queue.ack(message)
-    await kv.queue.enqueue({"job": 2})
+    await kv.ack_message(message)
+    await kv.enqueue({"job": 2})
     await kv.delete(("d", 2))
 
 

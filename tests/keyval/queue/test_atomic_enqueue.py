@@ -26,9 +26,9 @@ async def test_message_and_data_come_together(kv: Kv, clock: FakeClock) -> None:
     assert result.versionstamp == (await kv.get(["order", 1])).versionstamp
     assert await drain(kv) == ["second"]
     clock.advance(500)
-    message = await kv.queue.dequeue()
+    message = await kv.dequeue()
     assert message is not None
-    await kv.queue.nack(message)
+    await kv.nack_message(message)
     assert (await kv.get(["lost"])).value == {"ship": 1}
 
 
@@ -63,45 +63,38 @@ async def test_a_message_alone_is_a_commit_too(kv: Kv) -> None:
 
 
 async def test_listeners_learn_of_it(kv: Kv) -> None:
-    messages = kv.queue.messages()
-    await kv.atomic().enqueue("wake up").commit()
-    message = await anext(messages)
-    assert message.value == "wake up"
-    await kv.queue.ack(message)
-    waiting = kv.queue.messages()
-    await kv.atomic().set(["a"], 1).enqueue("again").commit()
-    assert (await anext(waiting)).value == "again"
-    await messages.aclose()
-    await waiting.aclose()
+    async with kv.listen_queue() as messages:
+        for value in ("wake up", "again"):
+            await kv.atomic().set(["a"], 1).enqueue(value).commit()
+            assert (await anext(messages)).value == value
 
 
 @pytest.mark.parametrize("kind", ["atomic", "plain", "requeued", "nacked", "given back"])
 async def test_listeners_wake_without_looking(kv: Kv, world: World, kind: str) -> None:
     world.service.dispatcher._foreign_poll_ms = 3_600_000
     if kind != "plain":
-        await kv.queue.enqueue("x", backoff_schedule=[] if kind == "requeued" else [0])
-    other = kv.queue.messages()
-    held = await anext(other) if kind in ("requeued", "nacked", "given back") else None
+        await kv.enqueue("x", backoff_schedule=[] if kind == "requeued" else [0])
+    other = world.service.dispatcher.attach(prefetch=1)
+    held = None if kind == "plain" else await other.next()
     listener = world.service.dispatcher.attach(prefetch=1)
-    if kind == "atomic":
-        await kv.queue.ack((await anext(other)).id)
+    if kind == "atomic" and held is not None:
+        await kv.ack_message(held.id)
     waiting = asyncio.create_task(listener.next(15))
     await asyncio.sleep(0.05)
     assert not waiting.done()
     if kind == "atomic":
         await kv.atomic().enqueue("x").commit()
     elif kind == "plain":
-        await kv.queue.enqueue("x")
+        await kv.enqueue("x")
     elif kind == "given back":
-        await other.aclose()
+        other.close()
     elif held is not None:
-        await kv.queue.nack(held)
+        await kv.nack_message(held.id)
         if kind == "requeued":
-            await kv.queue.requeue_dlq((await kv.queue.list_dlq())[0].id)
+            await kv.dlq.requeue((await kv.dlq.list())[0].id)
     message = await waiting
     assert message is not None
     assert message.value == '"x"'
-    await other.aclose()
 
 
 @pytest.mark.parametrize("path", ["/atomic", "/transaction"])

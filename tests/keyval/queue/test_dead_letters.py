@@ -5,69 +5,68 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from buntime_keyval import InvalidInput
+from buntime_keyval import InvalidInput, QueueMessage
 from buntime_plugin_keyval.errors import LetterNotFound
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.queue.consumer import QueueMessage
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until, values
 
 
-async def take(kv: Kv) -> QueueMessage:
-    message = await kv.queue.dequeue()
+async def take(kv: Kv) -> QueueMessage[Any]:
+    message = await kv.dequeue()
     assert message is not None
     return message
 
 
 async def bury(kv: Kv, value: Any, **options: Any) -> str:
     """Make a dead letter; its id."""
-    await kv.queue.enqueue(value, backoff_schedule=[], **options)
-    await kv.queue.nack(await take(kv))
-    return (await kv.queue.list_dlq(limit=1))[0].id
+    await kv.enqueue(value, backoff_schedule=[], **options)
+    await kv.nack_message(await take(kv))
+    return (await kv.dlq.list(limit=1))[0].id
 
 
 async def test_the_default_schedule_gives_four_attempts(kv: Kv, clock: FakeClock) -> None:
-    await kv.queue.enqueue("x")
+    await kv.enqueue("x")
     for attempt, pause in enumerate((1000, 5000, 10_000), 1):
         message = await take(kv)
         assert message.attempts == attempt
-        await kv.queue.nack(message)
+        await kv.nack_message(message)
         clock.advance(pause - 1)
-        assert await kv.queue.dequeue() is None
+        assert await kv.dequeue() is None
         clock.advance(1)
     message = await take(kv)
     assert message.attempts == 4
-    await kv.queue.nack(message)
+    await kv.nack_message(message)
     assert await states(kv) == (0, 0, 1)
 
 
 async def test_nack_takes_a_pause_of_its_own(kv: Kv, clock: FakeClock) -> None:
-    await kv.queue.enqueue(1, backoff_schedule=["1h"])
-    await kv.queue.nack(await take(kv), delay="2s")
+    await kv.enqueue(1, backoff_schedule=["1h"])
+    await kv.nack_message(await take(kv), delay="2s")
     clock.advance(1999)
-    assert await kv.queue.dequeue() is None
+    assert await kv.dequeue() is None
     clock.advance(1)
     assert (await take(kv)).attempts == 2
     with pytest.raises(InvalidInput):
-        await kv.queue.nack("any", delay=-1)
+        await kv.nack_message("any", delay=-1)
 
 
 async def test_a_nack_before_any_delivery_is_no_attempt(kv: Kv, clock: FakeClock) -> None:
-    message_id = await kv.queue.enqueue(1, backoff_schedule=[])
-    await kv.queue.nack(message_id)
-    assert await kv.queue.dequeue() is None
+    message_id = (await kv.enqueue(1, backoff_schedule=[])).id
+    await kv.nack_message(message_id)
+    assert await kv.dequeue() is None
     clock.advance(1000)
     assert (await take(kv)).attempts == 1
 
 
 async def test_a_dead_letter_tells_what_happened(kv: Kv, clock: FakeClock) -> None:
     created = clock.now_ms
-    message_id = await kv.queue.enqueue({"a": 1}, backoff_schedule=[10])
-    await kv.queue.nack(await take(kv), error="first")
+    message_id = (await kv.enqueue({"a": 1}, backoff_schedule=[10])).id
+    await kv.nack_message(await take(kv), error="first")
     clock.advance(10)
-    await kv.queue.nack(await take(kv), error="Connection timeout")
-    (letter,) = await kv.queue.list_dlq()
-    assert letter == await kv.queue.get_dlq_message(letter.id)
+    await kv.nack_message(await take(kv), error="Connection timeout")
+    (letter,) = await kv.dlq.list()
+    assert letter == await kv.dlq.get(letter.id)
     assert letter.id != message_id
     assert (letter.original_id, letter.value, letter.attempts) == (message_id, {"a": 1}, 2)
     assert letter.error_message == "Connection timeout"
@@ -75,7 +74,7 @@ async def test_a_dead_letter_tells_what_happened(kv: Kv, clock: FakeClock) -> No
 
 
 async def test_without_an_error_the_letter_has_the_default_text(kv: Kv) -> None:
-    letter = await kv.queue.get_dlq_message(await bury(kv, 1))
+    letter = await kv.dlq.get(await bury(kv, 1))
     assert letter is not None
     assert letter.error_message == "Max attempts exceeded"
 
@@ -97,17 +96,17 @@ async def test_keys_if_undelivered_come_with_the_dead_letter(kv: Kv, world: Worl
 async def test_weakness_14_a_failed_move_to_the_dead_letters_leaves_everything_as_it_was(
     kv: Kv, world: World
 ) -> None:
-    await kv.queue.enqueue(1, backoff_schedule=[], keys_if_undelivered=[["failed"]])
+    await kv.enqueue(1, backoff_schedule=[], keys_if_undelivered=[["failed"]])
     message = await take(kv)
     await world.adapter.execute(
         "CREATE TRIGGER refuse BEFORE INSERT ON kv_dlq BEGIN SELECT raise(ABORT, 'full'); END"
     )
     with pytest.raises(Exception, match="full"):
-        await kv.queue.nack(message)
+        await kv.nack_message(message)
     assert await states(kv) == (0, 1, 0)
     assert (await kv.get(["failed"])).versionstamp is None
     await world.adapter.execute("DROP TRIGGER refuse")
-    await kv.queue.nack(message)
+    await kv.nack_message(message)
     assert await states(kv) == (0, 0, 1)
     assert (await kv.get(["failed"])).value == 1
 
@@ -115,12 +114,12 @@ async def test_weakness_14_a_failed_move_to_the_dead_letters_leaves_everything_a
 async def test_weakness_13_a_message_that_crashes_its_consumers_ends_among_the_dead_letters(
     kv: Kv, clock: FakeClock
 ) -> None:
-    await kv.queue.enqueue("poison", backoff_schedule=[0, 0], keys_if_undelivered=[["dead"]])
+    await kv.enqueue("poison", backoff_schedule=[0, 0], keys_if_undelivered=[["dead"]])
     for attempt in (1, 2, 3):
         assert (await take(kv)).attempts == attempt
         clock.advance(LEASE_MS)
-    assert await kv.queue.dequeue() is None
-    (letter,) = await kv.queue.list_dlq()
+    assert await kv.dequeue() is None
+    (letter,) = await kv.dlq.list()
     assert (letter.attempts, letter.error_message) == (3, "Lease expired after max attempts")
     assert (await kv.get(["dead"])).value == "poison"
 
@@ -130,7 +129,7 @@ async def test_exhausted_leases_are_found_without_anybody_asking(
 ) -> None:
     world.service.dispatcher.start()
     for number in range(120):
-        await kv.queue.enqueue(number, backoff_schedule=[])
+        await kv.enqueue(number, backoff_schedule=[])
     assert len(await drain(kv)) == 120
     clock.advance(LEASE_MS)
     world.service.dispatcher.wake()
@@ -145,33 +144,33 @@ async def test_letters_are_listed_newest_first(kv: Kv, clock: FakeClock) -> None
     for number in range(5):
         await bury(kv, number)
         clock.advance(number % 2)  # some fail in the same millisecond
-    assert [letter.value for letter in await kv.queue.list_dlq()] == [4, 3, 2, 1, 0]
-    page = await kv.queue.list_dlq(limit=2, offset=1)
+    assert [letter.value for letter in await kv.dlq.list()] == [4, 3, 2, 1, 0]
+    page = await kv.dlq.list(limit=2, offset=1)
     assert [letter.value for letter in page] == [3, 2]
     for wrong in ({"limit": 0}, {"limit": True}, {"offset": -1}):
         with pytest.raises(InvalidInput):
-            await kv.queue.list_dlq(**wrong)
+            await kv.dlq.list(**wrong)
 
 
 async def test_a_requeued_letter_keeps_schedule_and_keys(kv: Kv, clock: FakeClock) -> None:
-    await kv.queue.enqueue("x", backoff_schedule=[50], keys_if_undelivered=[["dead"]])
-    await kv.queue.nack(await take(kv))
+    await kv.enqueue("x", backoff_schedule=[50], keys_if_undelivered=[["dead"]])
+    await kv.nack_message(await take(kv))
     clock.advance(50)
-    await kv.queue.nack(await take(kv))
-    (letter,) = await kv.queue.list_dlq()
-    new_id = await kv.queue.requeue_dlq(letter.id)
+    await kv.nack_message(await take(kv))
+    (letter,) = await kv.dlq.list()
+    new_id = (await kv.dlq.requeue(letter.id)).id
     assert await states(kv) == (1, 0, 0)
     await kv.delete(["dead"])
     message = await take(kv)
     assert (message.id, message.value, message.attempts) == (new_id, "x", 1)
     assert new_id not in (letter.id, letter.original_id)
-    await kv.queue.nack(message)
+    await kv.nack_message(message)
     clock.advance(49)
-    assert await kv.queue.dequeue() is None
+    assert await kv.dequeue() is None
     clock.advance(1)
-    await kv.queue.nack(await take(kv))
+    await kv.nack_message(await take(kv))
     assert (await kv.get(["dead"])).value == "x"
-    (letter,) = await kv.queue.list_dlq()
+    (letter,) = await kv.dlq.list()
     assert (letter.original_id, letter.attempts) == (new_id, 2)
 
 
@@ -183,11 +182,11 @@ async def test_weakness_14_a_failed_requeue_leaves_everything_as_it_was(
         "CREATE TRIGGER refuse BEFORE DELETE ON kv_dlq BEGIN SELECT raise(ABORT, 'full'); END"
     )
     with pytest.raises(Exception, match="full"):
-        await kv.queue.requeue_dlq(letter)
+        await kv.dlq.requeue(letter)
     assert await states(kv) == (0, 0, 1)
-    assert await kv.queue.dequeue() is None
+    assert await kv.dequeue() is None
     await world.adapter.execute("DROP TRIGGER refuse")
-    await kv.queue.requeue_dlq(letter)
+    await kv.dlq.requeue(letter)
     assert await states(kv) == (1, 0, 0)
 
 
@@ -195,11 +194,11 @@ async def test_letters_can_be_deleted(kv: Kv) -> None:
     first = await bury(kv, 1)
     await bury(kv, 2)
     await bury(kv, 3)
-    assert await kv.queue.delete_dlq(first) is True
-    assert await kv.queue.delete_dlq(first) is False
-    assert await kv.queue.get_dlq_message(first) is None
+    await kv.dlq.delete(first)
+    await kv.dlq.delete(first)
+    assert await kv.dlq.get(first) is None
     with pytest.raises(LetterNotFound):
-        await kv.queue.requeue_dlq(first)
-    assert await kv.queue.purge_dlq() == 2
-    assert await kv.queue.purge_dlq() == 0
+        await kv.dlq.requeue(first)
+    assert (await kv.dlq.purge()).deleted_count == 2
+    assert (await kv.dlq.purge()).deleted_count == 0
     assert await states(kv) == (0, 0, 0)

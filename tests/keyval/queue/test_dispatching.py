@@ -29,14 +29,14 @@ async def test_waiting_listeners_share_what_comes(kv: Kv, world: World) -> None:
     listeners = [world.service.dispatcher.attach(prefetch=5) for _ in range(4)]
     waiting = [asyncio.create_task(take(listener)) for listener in listeners]
     await asyncio.sleep(0)
-    await asyncio.gather(*(kv.queue.enqueue(number) for number in range(4)))
+    await asyncio.gather(*(kv.enqueue(number) for number in range(4)))
     got = await asyncio.gather(*waiting)
     assert sorted(message.value for message in got) == ["0", "1", "2", "3"]
 
 
 async def test_one_listener_gets_them_in_order(kv: Kv, world: World) -> None:
     for number in range(100):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     listener = world.service.dispatcher.attach()
     assert [int((await take(listener)).value) for _ in range(100)] == list(range(100))
 
@@ -44,14 +44,14 @@ async def test_one_listener_gets_them_in_order(kv: Kv, world: World) -> None:
 @pytest.mark.parametrize("prefetch", [1, 3])
 async def test_no_more_than_the_prefetch_is_out(kv: Kv, world: World, prefetch: int) -> None:
     for number in range(10):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     listener = world.service.dispatcher.attach(prefetch=prefetch)
     taken = [await take(listener) for _ in range(prefetch)]
     assert await listener.next(0.2) is None
     assert await states(kv) == (10 - prefetch, prefetch, 0)
-    await kv.queue.ack(taken[0].id)
+    await kv.ack_message(taken[0].id)
     taken.append(await take(listener))
-    await kv.queue.nack(taken[1].id)
+    await kv.nack_message(taken[1].id)
     taken.append(await take(listener))
     assert len({message.id for message in taken}) == prefetch + 2
 
@@ -59,7 +59,7 @@ async def test_no_more_than_the_prefetch_is_out(kv: Kv, world: World, prefetch: 
 async def test_nothing_is_leased_to_a_listener_that_does_not_wait(kv: Kv, world: World) -> None:
     listener = world.service.dispatcher.attach(prefetch=10)
     for number in range(5):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     other = world.service.dispatcher.attach(prefetch=10)
     for _ in range(5):
         await take(other)
@@ -69,7 +69,7 @@ async def test_nothing_is_leased_to_a_listener_that_does_not_wait(kv: Kv, world:
 async def test_a_lease_that_ran_out_frees_the_listener(
     kv: Kv, world: World, clock: FakeClock
 ) -> None:
-    await kv.queue.enqueue("forgotten")
+    await kv.enqueue("forgotten")
     listener = world.service.dispatcher.attach(prefetch=1)
     first = await take(listener)
     listener.sent()
@@ -81,8 +81,8 @@ async def test_a_lease_that_ran_out_frees_the_listener(
 async def test_an_ack_of_a_redelivered_message_frees_the_one_who_has_it(
     kv: Kv, world: World, clock: FakeClock
 ) -> None:
-    await kv.queue.enqueue("x")
-    await kv.queue.enqueue("y")
+    await kv.enqueue("x")
+    await kv.enqueue("y")
     slow = world.service.dispatcher.attach(prefetch=2)
     await take(slow)
     await take(slow)
@@ -90,14 +90,14 @@ async def test_an_ack_of_a_redelivered_message_frees_the_one_who_has_it(
     clock.advance(LEASE_MS)
     quick = world.service.dispatcher.attach(prefetch=1)
     message = await take(quick)
-    await kv.queue.ack(message.id)
+    await kv.ack_message(message.id)
     assert (await take(quick)).id != message.id
 
 
 async def test_a_redelivered_message_is_no_more_with_the_one_who_had_it(
     kv: Kv, world: World, clock: FakeClock
 ) -> None:
-    await kv.queue.enqueue("x")
+    await kv.enqueue("x")
     slow = world.service.dispatcher.attach(prefetch=1)
     await take(slow)
     slow.sent()
@@ -113,8 +113,8 @@ async def test_a_redelivered_message_is_no_more_with_the_one_who_had_it(
 async def test_a_foreign_ack_is_seen_however_much_goes_on_here(
     kv: Kv, world: World, tmp_path: Path
 ) -> None:
-    await kv.queue.enqueue("x")
-    await kv.queue.enqueue("y")
+    await kv.enqueue("x")
+    await kv.enqueue("y")
     listener = world.service.dispatcher.attach(prefetch=1)
     message = await take(listener)
     listener.sent()
@@ -126,7 +126,7 @@ async def test_a_foreign_ack_is_seen_however_much_goes_on_here(
 
     busy = asyncio.create_task(keep_busy())
     async with open_world(tmp_path / "kv.db", world.clock) as other:
-        await other.kv.queue.ack(message.id)
+        await other.kv.ack_message(message.id)
     assert (await take(listener)).value == '"y"'
     busy.cancel()
 
@@ -134,7 +134,7 @@ async def test_a_foreign_ack_is_seen_however_much_goes_on_here(
 async def test_weakness_16_one_commit_leases_as_many_as_can_be_sent(kv: Kv, world: World) -> None:
     count = 6 * READ_AHEAD
     for number in range(count):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     assert "queue_dequeue" not in world.service.store.recorder.totals
     listener = world.service.dispatcher.attach()
     assert [int((await take(listener)).value) for _ in range(count)] == list(range(count))
@@ -144,7 +144,7 @@ async def test_weakness_16_one_commit_leases_as_many_as_can_be_sent(kv: Kv, worl
 
 async def test_a_delayed_message_wakes_a_listener(kv: Kv, world: World, clock: FakeClock) -> None:
     listener = world.service.dispatcher.attach()
-    await kv.queue.enqueue("later", delay=1000)
+    await kv.enqueue("later", delay=1000)
     assert await listener.next(0.1) is None
     clock.advance(1000)
     assert (await take(listener)).value == '"later"'
@@ -174,7 +174,7 @@ async def test_a_failing_database_does_not_end_delivery(
     listener = world.service.dispatcher.attach(prefetch=1)
     with monkeypatch.context() as patch:
         patch.setattr(world.service.queue, method, fail)
-        await kv.queue.enqueue(1)
+        await kv.enqueue(1)
         waiting = asyncio.create_task(take(listener))
         await until(lambda: failures > 2)
     assert (await waiting).value == "1"
@@ -196,5 +196,5 @@ async def test_weakness_15_an_idle_listener_costs_no_writes(kv: Kv, world: World
     assert await listener.next(0.4) is None
     assert time.monotonic() - started >= 0.4
     assert commits == 0
-    await kv.queue.enqueue(1)
+    await kv.enqueue(1)
     assert commits >= 1  # it does count them

@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 
 import pytest
+from buntime_keyval import InvalidInput, StaleLease
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.queue.listener import READ_AHEAD
 from buntime_plugin_keyval.queue.messages import Message
 from keyval.queue.test_dispatching import take
-from keyval.queue.test_queue_messages import drain, states
-from keyval.service.world import World, until
+from keyval.queue.test_queue_messages import LEASE_MS, drain, states
+from keyval.service.world import FakeClock, World, until
 
 
 async def all_returned(kv: Kv, pending: int) -> None:
@@ -23,7 +24,7 @@ async def all_returned(kv: Kv, pending: int) -> None:
 async def test_without_a_prefetch_messages_come_without_acks(kv: Kv, world: World) -> None:
     count = 3 * READ_AHEAD
     for number in range(count):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     listener = world.service.dispatcher.attach()
     for _ in range(count):
         await take(listener)
@@ -35,12 +36,12 @@ async def test_without_a_prefetch_messages_come_without_acks(kv: Kv, world: Worl
 
 async def test_what_was_not_sent_goes_back_without_counting(kv: Kv, world: World) -> None:
     for number in range(3):
-        await kv.queue.enqueue(number, backoff_schedule=[])
+        await kv.enqueue(number, backoff_schedule=[])
     listener = world.service.dispatcher.attach()
     await take(listener)  # and it may have more, none of them sent
     listener.close()
     await all_returned(kv, 3)
-    message = await kv.queue.dequeue()
+    message = await kv.dequeue()
     assert message is not None
     assert (message.value, message.attempts) == (0, 1)
     assert await drain(kv) == [1, 2]
@@ -50,36 +51,75 @@ async def test_with_a_prefetch_what_was_not_settled_goes_back_and_counts(
     kv: Kv, world: World
 ) -> None:
     for number in range(3):
-        await kv.queue.enqueue(number, backoff_schedule=[0])
+        await kv.enqueue(number, backoff_schedule=[0])
     listener = world.service.dispatcher.attach(prefetch=2)
     first, second = await take(listener), await take(listener)
     listener.sent()
-    await kv.queue.ack(first.id)
+    await kv.ack_message(first.id)
     await until(lambda: bool(listener.prefetch) and len(listener.unsettled()) == 1)
     listener.close()
     await all_returned(kv, 2)
-    message = await kv.queue.dequeue()
+    message = await kv.dequeue()
     assert message is not None
     assert (message.id, message.attempts) == (second.id, 2)
 
 
-async def test_the_last_attempt_that_goes_back_is_a_dead_letter(kv: Kv, world: World) -> None:
-    await kv.queue.enqueue("x", backoff_schedule=[], keys_if_undelivered=[["lost"]])
-    listener = world.service.dispatcher.attach(prefetch=1)
-    await take(listener)
+async def test_after_the_last_attempt_the_lease_has_to_run_out(
+    kv: Kv, world: World, clock: FakeClock
+) -> None:
+    for value in ("processed", "lost"):
+        await kv.enqueue(value, backoff_schedule=[], keys_if_undelivered=[[value]])
+    listener = world.service.dispatcher.attach(prefetch=2)
+    processed, _ = await take(listener), await take(listener)
     listener.sent()
-    listener.close()
+    listener.close()  # the connection is lost, but perhaps not who had it
+    await world.service.dispatcher.close()
+    assert await states(kv) == (0, 2, 0)
+    await kv.ack_message(processed.id, lease=processed.lease)
+    assert await kv.dequeue() is None
+    assert await states(kv) == (0, 1, 0)
+    clock.advance(LEASE_MS)
+    assert await kv.dequeue() is None
+    assert await states(kv) == (0, 0, 1)
+    assert (await kv.get(["lost"])).value == "lost"
+    assert not (await kv.get(["processed"])).exists
 
-    async def dead() -> bool:
-        return await states(kv) == (0, 0, 1)
 
-    await until(dead)
-    assert (await kv.get(["lost"])).value == "x"
+async def test_a_draining_listener_gets_nothing_more(kv: Kv, world: World) -> None:
+    for number in range(3):
+        await kv.enqueue(number)
+    dispatcher = world.service.dispatcher
+    ending = dispatcher.attach(prefetch=1)
+    message = await take(ending)
+    ending.sent()
+    dispatcher.drain(message.id)
+    dispatcher.drain("unknown")
+    waiting = asyncio.create_task(ending.next())
+    await kv.ack_message(message.id)
+    other = dispatcher.attach(prefetch=2)
+    assert [(await take(other)).value for _ in range(2)] == ["1", "2"]
+    assert not waiting.done()
+    ending.close()
+    assert await waiting is None
+
+
+async def test_a_release_takes_the_delivery_back(kv: Kv) -> None:
+    await kv.enqueue("x", backoff_schedule=[])
+    for _ in range(3):
+        message = await kv.dequeue()
+        assert message is not None
+        assert message.attempts == 1
+        await kv.release_message(message)
+        with pytest.raises(StaleLease):
+            await kv.release_message(message.id, lease=message.lease)
+        with pytest.raises(InvalidInput, match="lease"):
+            await kv.release_message(message.id)
+    assert await states(kv) == (1, 0, 0)
 
 
 async def test_a_listener_whose_client_does_not_read_keeps_nothing(kv: Kv, world: World) -> None:
     for number in range(READ_AHEAD):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     stuck = world.service.dispatcher.attach()
     first = await take(stuck)  # the others are in its hands, too
     other = world.service.dispatcher.attach()
@@ -91,7 +131,7 @@ async def test_a_listener_whose_client_does_not_read_keeps_nothing(kv: Kv, world
 async def test_closing_while_a_lease_is_committed_loses_nothing(kv: Kv, world: World) -> None:
     dispatcher = world.service.dispatcher
     for number in range(50):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     for turns in range(12):  # the listener ends at each point of a delivery
         listener = dispatcher.attach()
         waiting = asyncio.create_task(listener.next())
@@ -102,14 +142,14 @@ async def test_closing_while_a_lease_is_committed_loses_nothing(kv: Kv, world: W
         listener.close()
     await dispatcher.close()
     assert await states(kv) == (50, 0, 0)
-    message = await kv.queue.dequeue()
+    message = await kv.dequeue()
     assert message is not None
     assert message.attempts == 1
 
 
 async def test_closing_the_dispatcher_while_it_leases_loses_nothing(kv: Kv, world: World) -> None:
     for number in range(20):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     waiting = [asyncio.create_task(world.service.dispatcher.attach().next()) for _ in range(3)]
     await asyncio.sleep(0)
     await world.service.dispatcher.close()
@@ -131,7 +171,7 @@ async def test_closing_waits_for_a_lease_that_was_committed(
         return messages
 
     monkeypatch.setattr(world.service.queue, "lease", slow)
-    await kv.queue.enqueue(1)
+    await kv.enqueue(1)
     waiting = asyncio.create_task(world.service.dispatcher.attach().next())
     await committed.wait()
     closing = asyncio.create_task(world.service.dispatcher.close())

@@ -1,4 +1,4 @@
-"""`kv.queue.listen` and `kv.queue.messages`: handlers in this process."""
+"""`kv.listen_queue`: handlers and iterations in this process."""
 
 from __future__ import annotations
 
@@ -7,9 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from buntime_keyval import InvalidInput
+from buntime_keyval import AsyncDelivery, InvalidInput
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.queue.consumer import QueueMessage
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, until
 
@@ -32,46 +31,47 @@ async def settled(kv: Kv, pending: int = 0, dead: int = 0) -> None:
 async def test_handled_messages_are_acked_in_order(kv: Kv) -> None:
     seen: list[Any] = []
     for number in range(20):
-        await kv.queue.enqueue(number)
-    stop = kv.queue.listen(lambda message: seen.append(message.value))
+        await kv.enqueue(number)
+    listener = kv.listen_queue(lambda message: seen.append(message.value))
     await settled(kv)
-    await kv.queue.enqueue("one more")
+    await kv.enqueue("one more")
     await until(lambda: len(seen) == 21)
-    await stop()
+    await listener.stop()
     assert seen == [*range(20), "one more"]
     await settled(kv)
 
 
 async def test_what_a_handler_raises_is_reported_and_nacked(kv: Kv, clock: FakeClock) -> None:
-    errors: list[tuple[str, Any, int]] = []
+    errors: list[str] = []
 
-    async def handle(message: QueueMessage) -> None:
+    async def handle(message: AsyncDelivery) -> None:
         raise ValueError(f"cannot do {message.value}")
 
-    async def report(error: Exception, message: QueueMessage) -> None:
-        errors.append((str(error), message.value, message.attempts))
+    async def report(error: Exception) -> None:
+        errors.append(str(error))
 
-    await kv.queue.enqueue("x", backoff_schedule=[100])
-    stop = kv.queue.listen(handle, on_error=report)
+    await kv.enqueue("x", backoff_schedule=[100])
+    listener = kv.listen_queue(handle, on_error=report)
     await until(lambda: len(errors) == 1)
+    await settled(kv, pending=1)
     clock.advance(100)
     await settled(kv, dead=1)
-    await stop()
-    assert errors == [("cannot do x", "x", 1), ("cannot do x", "x", 2)]
-    (letter,) = await kv.queue.list_dlq()
-    assert letter.error_message == "cannot do x"
+    await listener.stop()
+    assert errors == ["cannot do x", "cannot do x"]
+    (letter,) = await kv.dlq.list()
+    assert letter.error_message == "ValueError: cannot do x"
 
 
-@pytest.mark.parametrize("on_error", [None, lambda error, message: 1 / 0])
+@pytest.mark.parametrize("on_error", [None, lambda error: 1 / 0])
 async def test_an_error_without_text_and_a_failing_reporter(kv: Kv, on_error: Any) -> None:
-    def handle(message: QueueMessage) -> None:
+    def handle(message: AsyncDelivery) -> None:
         raise KeyError
 
-    await kv.queue.enqueue("x", backoff_schedule=[])
-    stop = kv.queue.listen(handle, on_error=on_error)
+    await kv.enqueue("x", backoff_schedule=[])
+    listener = kv.listen_queue(handle, on_error=on_error)
     await settled(kv, dead=1)
-    await stop()
-    assert (await kv.queue.list_dlq())[0].error_message == "KeyError"
+    await listener.stop()
+    assert (await kv.dlq.list())[0].error_message == "KeyError"
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])
@@ -80,7 +80,7 @@ async def test_so_many_handlers_run_at_a_time(
 ) -> None:
     running, most = 0, 0
 
-    async def handle(message: QueueMessage) -> None:
+    async def handle(message: AsyncDelivery) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
@@ -88,13 +88,13 @@ async def test_so_many_handlers_run_at_a_time(
         running -= 1
 
     for number in range(10):
-        await kv.queue.enqueue(number)
-    stop = kv.queue.listen(handle, concurrency=concurrency)
+        await kv.enqueue(number)
+    listener = kv.listen_queue(handle, concurrency=concurrency)
     await until(lambda: running == concurrency)
     assert await states(kv) == (10 - concurrency, concurrency, 0)
     release.set()
     await settled(kv)
-    await stop()
+    await listener.stop()
     assert most == concurrency
 
 
@@ -103,21 +103,21 @@ async def test_a_handler_that_takes_too_long_keeps_its_place(
 ) -> None:
     running, most = 0, 0
 
-    async def handle(message: QueueMessage) -> None:
+    async def handle(message: AsyncDelivery) -> None:
         nonlocal running, most
         running += 1
         most = max(most, running)
         await release.wait()
         running -= 1
 
-    await kv.queue.enqueue("slow")
-    stop = kv.queue.listen(handle)
+    await kv.enqueue("slow")
+    listener = kv.listen_queue(handle)
     await until(lambda: running == 1)
     clock.advance(LEASE_MS)
     await asyncio.sleep(0.15)  # time enough to be given the message again
     assert most == 1
     release.set()
-    await stop()
+    await listener.stop()
     assert most == 1
 
 
@@ -127,16 +127,16 @@ async def test_stopping_waits_for_the_handler_and_takes_nothing_more(
     started = asyncio.Event()
     finished: list[Any] = []
 
-    async def handle(message: QueueMessage) -> None:
+    async def handle(message: AsyncDelivery) -> None:
         started.set()
         await release.wait()
         finished.append(message.value)
 
     for number in range(3):
-        await kv.queue.enqueue(number)
-    stop = kv.queue.listen(handle)
+        await kv.enqueue(number)
+    listener = kv.listen_queue(handle)
     await started.wait()
-    stopping = asyncio.create_task(stop())
+    stopping = asyncio.create_task(listener.stop())
     await asyncio.sleep(0.05)
     assert not stopping.done()
     assert await states(kv) == (2, 1, 0)
@@ -144,19 +144,19 @@ async def test_stopping_waits_for_the_handler_and_takes_nothing_more(
     await stopping
     assert finished == [0]
     await settled(kv, pending=2)
-    await stop()  # again
+    await listener.stop()  # again
 
 
 async def test_a_handler_may_stop_its_listener(kv: Kv) -> None:
     seen: list[Any] = []
 
-    async def handle(message: QueueMessage) -> None:
+    async def handle(message: AsyncDelivery) -> None:
         seen.append(message.value)
-        await stop()
+        await listener.stop()
 
-    await kv.queue.enqueue(1)
-    await kv.queue.enqueue(2)
-    stop = kv.queue.listen(handle)
+    await kv.enqueue(1)
+    await kv.enqueue(2)
+    listener = kv.listen_queue(handle)
     await settled(kv, pending=1)
     assert seen == [1]
 
@@ -164,14 +164,14 @@ async def test_a_handler_may_stop_its_listener(kv: Kv) -> None:
 async def test_closing_the_store_waits_for_handlers(kv: Kv) -> None:
     started, finished = asyncio.Event(), asyncio.Event()
 
-    async def handle(message: QueueMessage) -> None:
+    async def handle(message: AsyncDelivery) -> None:
         started.set()
         await asyncio.sleep(0.05)
         await kv.set(["done"], message.value)
         finished.set()
 
-    await kv.queue.enqueue(1)
-    kv.queue.listen(handle)
+    await kv.enqueue(1)
+    kv.listen_queue(handle)
     await started.wait()
     await kv.close()
     assert finished.is_set()
@@ -182,37 +182,102 @@ async def test_closing_the_store_waits_for_handlers(kv: Kv) -> None:
 
 async def test_messages_are_iterated_and_settled_by_hand(kv: Kv) -> None:
     for number in range(5):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     seen = []
-    messages = kv.queue.messages()
-    async for message in messages:
-        seen.append(message.value)
-        if message.value == 3:
-            break
-        await kv.queue.ack(message)
-    await messages.aclose()
+    async with kv.listen_queue(auto_ack=False) as messages:
+        async for message in messages:
+            seen.append(message.value)
+            if message.value == 3:
+                break
+            await message.ack()
     assert seen == [0, 1, 2, 3]
     await settled(kv, pending=2)  # 3 came back
-    again = await kv.queue.dequeue()
+    again = await kv.dequeue()
     assert again is not None
     assert (again.value, again.attempts) == (3, 2)
 
 
-async def test_closing_the_queue_ends_the_iteration(kv: Kv) -> None:
+async def test_iterating_acknowledges_and_an_exception_gives_back(kv: Kv) -> None:
+    for number in range(3):
+        await kv.enqueue(number, backoff_schedule=[])
+
+    async def consume() -> None:
+        async with kv.listen_queue() as messages:
+            async for message in messages:
+                if message.value == 2:
+                    raise ValueError("two")
+
+    with pytest.raises(ValueError, match="two"):
+        await consume()
+    await settled(kv, dead=1)
+    (letter,) = await kv.dlq.list()
+    assert (letter.value, letter.error_message) == (2, "ValueError: two")
+
+
+async def test_what_a_stopped_listener_did_not_begin_with_loses_no_attempt(kv: Kv) -> None:
+    for number in range(4):
+        await kv.enqueue(number, backoff_schedule=[])
+    listener = kv.listen_queue(auto_ack=False, concurrency=3)
+    first = await anext(listener)
+    await until(lambda: len(listener._waiting) == 2)
+    await first.ack()
+    await listener.stop()
+    await settled(kv, pending=3)
+    attempts = []
+    while (message := await kv.dequeue()) is not None:
+        attempts.append((message.value, message.attempts))
+    assert attempts == [(1, 1), (2, 1), (3, 1)]
+
+
+async def test_a_message_can_be_given_back_untouched(kv: Kv) -> None:
+    await kv.enqueue("x", backoff_schedule=[])
+    seen: list[int] = []
+
+    async def handle(message: AsyncDelivery) -> None:
+        seen.append(message.attempts)
+        if len(seen) < 3:
+            await message.release()
+
+    listener = kv.listen_queue(handle)
+    await settled(kv)
+    await listener.stop()
+    assert seen == [1, 1, 1]
+
+
+async def test_late_handlers_are_cancelled_and_their_messages_go_back(kv: Kv) -> None:
+    started = asyncio.Event()
+
+    async def handle(message: AsyncDelivery) -> None:
+        started.set()
+        await asyncio.Event().wait()
+
+    await kv.enqueue("slow", backoff_schedule=["1h"])
+    listener = kv.listen_queue(handle)
+    await started.wait()
+    await listener.stop(timeout=0.01)
+    message = await kv.dequeue()
+    assert message is not None
+    assert (message.value, message.attempts) == ("slow", 2)
+
+
+async def test_closing_the_store_ends_the_iteration(kv: Kv) -> None:
     async def iterate() -> list[Any]:
-        return [message.value async for message in kv.queue.messages()]
+        return [message.value async for message in kv.listen_queue()]
 
     task = asyncio.create_task(iterate())
     await asyncio.sleep(0.01)
-    await kv.queue.close()
+    await kv.close()
     assert await task == []
 
 
-@pytest.mark.parametrize("number", [0, -1, True, 1.5, "2"])
-async def test_wrong_numbers_are_refused(kv: Kv, number: Any) -> None:
+@pytest.mark.parametrize("number", [0, -1, True, 1.5, "2", 1001])
+async def test_wrong_options_are_refused(kv: Kv, number: Any) -> None:
     with pytest.raises(InvalidInput):
-        kv.queue.listen(lambda message: None, concurrency=number)
+        kv.listen_queue(lambda message: None, concurrency=number)
     with pytest.raises(InvalidInput):
-        await anext(kv.queue.messages(prefetch=number))
+        kv.listen_queue(concurrency=2)  # each message would be acked by the next one
+    wrong: Any = "sometimes"
     with pytest.raises(InvalidInput):
-        await kv.queue.ack("")
+        kv.listen_queue(mode=wrong)
+    with pytest.raises(InvalidInput):
+        await kv.ack_message("")

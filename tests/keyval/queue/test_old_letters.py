@@ -22,7 +22,7 @@ DAY_MS = 24 * 3600 * 1000
 
 
 async def values_of(kv: Kv) -> list[Any]:
-    return sorted(letter.value for letter in await kv.queue.list_dlq())
+    return sorted(letter.value for letter in await kv.dlq.list())
 
 
 @asynccontextmanager
@@ -106,10 +106,10 @@ async def test_a_letter_that_is_requeued_is_young_again(
 ) -> None:
     letter = await bury(kv, 1)
     clock.advance(DAY_MS)
-    await kv.queue.requeue_dlq(letter)
-    message = await kv.queue.dequeue()
+    await kv.dlq.requeue(letter)
+    message = await kv.dequeue()
     assert message is not None
-    await kv.queue.nack(message)
+    await kv.nack_message(message)
     assert await world.service.queue.expire_letters(DAY_MS, 10) == 0
     assert await values_of(kv) == [1]
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
+from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_plugin_keyval.errors import StaleLease
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.queue.messages import MAX_BACKOFF_STEPS
 from keyval.service.world import FakeClock, World, exact
 
 LEASE_MS = 30_000
@@ -18,27 +18,27 @@ LEASE_MS = 30_000
 async def drain(kv: Kv) -> list[Any]:
     """The values of what can be delivered now, in order."""
     found = []
-    while (message := await kv.queue.dequeue()) is not None:
+    while (message := await kv.dequeue()) is not None:
         found.append(message.value)
     return found
 
 
 async def states(kv: Kv) -> tuple[int, int, int]:
     """Pending, processing, dead; the total is checked on the way."""
-    stats = await kv.queue.stats()
+    stats = await kv.queue_stats()
     assert stats.total == stats.pending + stats.processing + stats.dlq
     return stats.pending, stats.processing, stats.dlq
 
 
 async def test_a_message_is_pending_then_leased_then_gone(kv: Kv) -> None:
-    message_id = await kv.queue.enqueue({"n": 1})
+    message_id = (await kv.enqueue({"n": 1})).id
     assert await states(kv) == (1, 0, 0)
-    message = await kv.queue.dequeue()
+    message = await kv.dequeue()
     assert message is not None
     assert (message.id, message.value, message.attempts) == (message_id, {"n": 1}, 1)
     assert await states(kv) == (0, 1, 0)
-    assert await kv.queue.dequeue() is None
-    await kv.queue.ack(message)
+    assert await kv.dequeue() is None
+    await kv.ack_message(message)
     assert await states(kv) == (0, 0, 0)
 
 
@@ -46,8 +46,8 @@ async def test_a_message_is_pending_then_leased_then_gone(kv: Kv) -> None:
     "value", [None, 0, "", [], {"a": [1.5, True]}, BigInt(7), 2**70, b"\x00\xff"]
 )
 async def test_values_keep_their_types(kv: Kv, value: Any) -> None:
-    await kv.queue.enqueue(value)
-    message = await kv.queue.dequeue()
+    await kv.enqueue(value)
+    message = await kv.dequeue()
     assert message is not None
     stored = BigInt(value) if isinstance(value, int) and value > 2**53 else value
     assert exact(message.value) == exact(stored)
@@ -55,109 +55,109 @@ async def test_values_keep_their_types(kv: Kv, value: Any) -> None:
 
 async def test_messages_of_one_moment_keep_their_order(kv: Kv) -> None:
     for number in range(20):
-        await kv.queue.enqueue(number)
+        await kv.enqueue(number)
     assert await drain(kv) == list(range(20))
 
 
 async def test_a_delayed_message_takes_its_place_by_its_ready_time(
     kv: Kv, clock: FakeClock
 ) -> None:
-    await kv.queue.enqueue("late", delay=1000)
-    await kv.queue.enqueue("early", delay="0.5s")
+    await kv.enqueue("late", delay=1000)
+    await kv.enqueue("early", delay="0.5s")
     assert await drain(kv) == []
     clock.advance(499)
     assert await drain(kv) == []
     clock.advance(1)
     assert await drain(kv) == ["early"]
     clock.advance(500)
-    await kv.queue.enqueue("last")
+    await kv.enqueue("last")
     assert await drain(kv) == ["late", "last"]
 
 
 async def test_delayed_messages_are_pending(kv: Kv) -> None:
-    await kv.queue.enqueue(1, delay="1h")
+    await kv.enqueue(1, delay="1h")
     assert await states(kv) == (1, 0, 0)
 
 
 async def test_a_retried_message_queues_by_its_new_ready_time(kv: Kv, clock: FakeClock) -> None:
-    await kv.queue.enqueue("a", backoff_schedule=[100])
-    first = await kv.queue.dequeue()
+    await kv.enqueue("a", backoff_schedule=[100])
+    first = await kv.dequeue()
     assert first is not None
-    await kv.queue.nack(first)
-    await kv.queue.enqueue("b")
+    await kv.nack_message(first)
+    await kv.enqueue("b")
     clock.advance(100)
-    await kv.queue.enqueue("c")
+    await kv.enqueue("c")
     assert await drain(kv) == ["b", "a", "c"]
 
 
 async def test_a_message_whose_lease_ran_out_goes_first(kv: Kv, clock: FakeClock) -> None:
     for value in "abc":
-        await kv.queue.enqueue(value)
-    first = await kv.queue.dequeue()
+        await kv.enqueue(value)
+    first = await kv.dequeue()
     assert first is not None
     clock.advance(LEASE_MS - 1)
-    assert (await kv.queue.dequeue() or first).value == "b"
+    assert (await kv.dequeue() or first).value == "b"
     clock.advance(1)
-    again = await kv.queue.dequeue()
+    again = await kv.dequeue()
     assert again is not None
     assert (again.id, again.attempts) == (first.id, 2)
     assert await drain(kv) == ["c"]
 
 
 async def test_a_message_whose_lease_ran_out_counts_as_pending(kv: Kv, clock: FakeClock) -> None:
-    await kv.queue.enqueue(1)
-    await kv.queue.dequeue()
+    await kv.enqueue(1)
+    await kv.dequeue()
     clock.advance(LEASE_MS)
     assert await states(kv) == (1, 0, 0)
 
 
 async def test_concurrent_dequeues_share_the_messages(kv: Kv) -> None:
     for number in range(30):
-        await kv.queue.enqueue(number)
-    taken = await asyncio.gather(*(kv.queue.dequeue() for _ in range(40)))
+        await kv.enqueue(number)
+    taken = await asyncio.gather(*(kv.dequeue() for _ in range(40)))
     values = [message.value for message in taken if message is not None]
     assert sorted(values) == list(range(30))
 
 
 async def test_acks_are_for_any_state_and_any_id(kv: Kv) -> None:
-    pending = await kv.queue.enqueue("never delivered")
-    await kv.queue.ack(pending)
-    await kv.queue.ack("no such message")
-    await kv.queue.nack("no such message")
+    pending = await kv.enqueue("never delivered")
+    await kv.ack_message(pending.id)
+    await kv.ack_message("no such message")
+    await kv.nack_message("no such message")
     assert await states(kv) == (0, 0, 0)
 
 
 async def test_weakness_48_a_stale_lease_settles_nothing(kv: Kv, clock: FakeClock) -> None:
-    await kv.queue.enqueue(1)
-    slow = await kv.queue.dequeue()
+    await kv.enqueue(1)
+    slow = await kv.dequeue()
     clock.advance(LEASE_MS)
-    current = await kv.queue.dequeue()
+    current = await kv.dequeue()
     assert slow is not None
     assert current is not None
-    for settle in (kv.queue.ack, kv.queue.nack):
+    for settle in (kv.ack_message, kv.nack_message):
         with pytest.raises(StaleLease):
             await settle(slow)
         with pytest.raises(StaleLease):
             await settle(slow.id, lease=slow.lease)
     assert await states(kv) == (0, 1, 0)
-    await kv.queue.ack(current)
+    await kv.ack_message(current)
     with pytest.raises(StaleLease):
-        await kv.queue.ack(current)
+        await kv.ack_message(current)
 
 
 async def test_a_lease_that_ran_out_is_good_until_somebody_else_has_one(
     kv: Kv, clock: FakeClock
 ) -> None:
-    await kv.queue.enqueue(1)
-    slow = await kv.queue.dequeue()
+    await kv.enqueue(1)
+    slow = await kv.dequeue()
     assert slow is not None
     clock.advance(LEASE_MS + 1)
-    await kv.queue.ack(slow)
+    await kv.ack_message(slow)
     assert await states(kv) == (0, 0, 0)
 
 
 async def test_queue_messages_do_not_expire(kv: Kv, clock: FakeClock, world: World) -> None:
-    await kv.queue.enqueue("old")
+    await kv.enqueue("old")
     clock.advance(10 * 365 * 24 * 3600 * 1000)
     await world.store.expire(100)
     assert await drain(kv) == ["old"]
@@ -182,7 +182,7 @@ async def test_queue_messages_do_not_expire(kv: Kv, clock: FakeClock, world: Wor
 )
 async def test_weakness_38_wrong_options_are_refused(kv: Kv, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
-        await kv.queue.enqueue(1, **options)
+        await kv.enqueue(1, **options)
     with pytest.raises(InvalidInput):
         kv.atomic().enqueue(1, **options)
     assert await states(kv) == (0, 0, 0)
@@ -191,4 +191,4 @@ async def test_weakness_38_wrong_options_are_refused(kv: Kv, options: dict[str, 
 @pytest.mark.parametrize("value", [float("nan"), object(), "\ud800"])
 async def test_what_is_no_json_is_refused(kv: Kv, value: Any) -> None:
     with pytest.raises(InvalidInput):
-        await kv.queue.enqueue(value)
+        await kv.enqueue(value)

@@ -150,7 +150,7 @@ async def test_the_grammar(filled: Kv, query: str, found: set[int]) -> None:
     [
         ("a" * (MAX_QUERY_LENGTH + 1), "query too long: 4097 characters (max 4096)"),
         ("a " * (MAX_TERMS + 1), "query has too many words: 201 (max 200)"),
-        ("", "query is required"),
+        ("", "query must be a text, and not empty"),
     ],
 )
 async def test_limits(filled: Kv, query: str, message: str) -> None:

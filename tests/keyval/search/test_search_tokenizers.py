@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from buntime_keyval.shared import Tokenizer
 from buntime_plugin_keyval.kv import Kv
 
 TEXTS = {
@@ -56,7 +57,7 @@ TEXTS = {
         ("trigram", "un runner", {2}),
     ],
 )
-async def test_words(kv: Kv, tokenize: str, query: str, found: set[int]) -> None:
+async def test_words(kv: Kv, tokenize: Tokenizer, query: str, found: set[int]) -> None:
     for number, text in TEXTS.items():
         await kv.set(["t", number], {"text": text})
     await kv.create_index(["t"], fields=["text"], tokenize=tokenize)

@@ -30,8 +30,9 @@ async def test_weakness_08_names_and_tokenizers_are_no_sql(kv: Kv) -> None:
     await kv.create_index(["d"], fields=[evil])
     await kv.set(["d", 1], {evil: "word"})
     assert await found(kv, "word") == [("d", 1)]
+    evil_tokenizer: Any = "ascii'); DROP TABLE kv_entries; --"
     with pytest.raises(InvalidInput):
-        await kv.create_index(["d"], fields=["a"], tokenize="ascii'); DROP TABLE kv_entries; --")
+        await kv.create_index(["d"], fields=["a"], tokenize=evil_tokenizer)
 
 
 async def test_weakness_27_every_kind_of_write_keeps_the_index(
@@ -67,12 +68,12 @@ async def _write(tx: Any, key: list[Any]) -> None:
 
 
 async def test_weakness_27_the_values_of_undelivered_messages(indexed: Kv) -> None:
-    await indexed.queue.enqueue(
+    await indexed.enqueue(
         {"text": "letter"}, backoff_schedule=[], keys_if_undelivered=[["d", "dead"]]
     )
-    message = await indexed.queue.dequeue()
+    message = await indexed.dequeue()
     assert message is not None
-    await indexed.queue.nack(message)
+    await indexed.nack_message(message)
     assert await found(indexed, "letter") == [("d", "dead")]
 
 
@@ -108,8 +109,8 @@ async def test_weakness_31_creating_again_replaces_the_table(indexed: Kv) -> Non
     (before,) = await indexed.list_indexes()
     await indexed.create_index(["d"], fields=["other", "text"], tokenize="porter")
     (after,) = await indexed.list_indexes()
-    assert after.table != before.table
-    assert (after.fields, after.tokenize) == (("other", "text"), "porter")
+    assert after.table_name != before.table_name
+    assert (after.fields, after.tokenize) == (["other", "text"], "porter")
     await indexed.set(["d", 9], {"other": "words"})
     assert len(await found(indexed, "word")) == 5
 
@@ -132,7 +133,7 @@ async def test_weakness_32_all_overlapping_indexes_are_kept(world: World, indexe
 async def test_weakness_33_data_and_index_are_one_commit(world: World, indexed: Kv) -> None:
     # If the index cannot be written, nothing is: here because its table is damaged.
     (index,) = await indexed.list_indexes()
-    world.adapter.get_raw_client().execute(f"DROP TABLE {index.table}")
-    with pytest.raises(Exception, match=index.table):
+    world.adapter.get_raw_client().execute(f"DROP TABLE {index.table_name}")
+    with pytest.raises(Exception, match=index.table_name):
         await indexed.set(["d", 9], {"text": "word"})
     assert not (await indexed.get(["d", 9])).exists

@@ -8,9 +8,8 @@ from typing import Any
 
 import pytest
 from buntime_database import DatabaseUnavailable
-from buntime_keyval import InvalidInput
+from buntime_keyval import AsyncTransaction, InvalidInput
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.transaction import KvTransaction
 from keyval.service.world import World, values
 
 KEY = ("k",)
@@ -34,8 +33,9 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 async def test_what_it_wrote_is_committed_together(kv: Kv) -> None:
     await kv.set(KEY, 1)
 
-    async def fn(tx: KvTransaction) -> str:
+    async def fn(tx: AsyncTransaction) -> str:
         entry = await tx.get(KEY)
+        assert entry.value == 1
         tx.set(("set",), entry.value + 1)
         tx.sum(("sum",), 5)
         tx.max(("max",), 6)
@@ -43,7 +43,8 @@ async def test_what_it_wrote_is_committed_together(kv: Kv) -> None:
         tx.append(("list",), [2])
         tx.prepend(("list",), [1])
         tx.delete(KEY)
-        assert (tx.read_count, tx.write_count) == (1, 7)
+        tx.enqueue("sent", delay=0)
+        assert (tx.read_count, tx.write_count) == (1, 8)
         return "done"
 
     result = await kv.transaction(fn)
@@ -51,10 +52,13 @@ async def test_what_it_wrote_is_committed_together(kv: Kv) -> None:
     expected = {("list",): [1, 2], ("max",): 6, ("min",): 7, ("set",): 2, ("sum",): 5}
     assert await values(kv) == expected
     assert {entry.versionstamp async for entry in kv.list()} == {result.versionstamp}
+    message = await kv.dequeue()
+    assert message is not None
+    assert message.value == "sent"
 
 
 async def test_an_expiry_and_a_placeholder(world: World) -> None:
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         tx.set(("a", world.kv.uuidv7()), 1, expires_in="20ms")
 
     result = await world.kv.transaction(fn)
@@ -67,7 +71,7 @@ async def test_reads_are_cached_across_single_and_batch(kv: Kv) -> None:
     await kv.set(("a",), 1)
     await kv.set((1,), "number")
 
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         first = await tx.get(("a",))
         await kv.set(("a",), 2)
         await kv.set(("b",), 2)
@@ -77,7 +81,7 @@ async def test_reads_are_cached_across_single_and_batch(kv: Kv) -> None:
         assert await tx.get(("b",)) == batch[1]
         assert await tx.get(("a",)) == first
         assert (await tx.get([(True,), (1,)]))[1].value == "number"
-        assert await tx.get([]) == []
+        assert not await tx.get([])
         assert tx.read_count == 5
 
     result = await kv.transaction(fn)
@@ -85,7 +89,7 @@ async def test_reads_are_cached_across_single_and_batch(kv: Kv) -> None:
 
 
 async def test_writes_are_not_seen_by_reads(kv: Kv) -> None:
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         tx.set(KEY, 1)
         assert not (await tx.get(KEY)).exists
 
@@ -101,7 +105,7 @@ async def test_a_foreign_change_of_what_was_read_is_a_conflict(
         await kv.set(KEY, 1)
     runs = 0
 
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         nonlocal runs
         runs += 1
         await (tx.get(KEY) if reads == "single" else tx.get([("other",), KEY]))
@@ -118,7 +122,7 @@ async def test_a_foreign_change_of_what_was_read_is_a_conflict(
 
 
 async def test_what_was_not_read_may_change(kv: Kv) -> None:
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         await tx.get(("a",))
         await kv.set(("b",), 1)
         tx.sum(("b",), 1)
@@ -128,10 +132,10 @@ async def test_what_was_not_read_may_change(kv: Kv) -> None:
 
 
 async def test_a_transaction_that_only_reads_is_checked_too(kv: Kv) -> None:
-    async def calm(tx: KvTransaction) -> Any:
+    async def calm(tx: AsyncTransaction) -> Any:
         return (await tx.get([("a",), ("b",)]))[0].value
 
-    async def disturbed(tx: KvTransaction) -> None:
+    async def disturbed(tx: AsyncTransaction) -> None:
         await tx.get(("a",))
         await kv.set(("a",), 2)
         await tx.get(("b",))
@@ -145,7 +149,7 @@ async def test_a_transaction_that_only_reads_is_checked_too(kv: Kv) -> None:
 async def test_retries_run_again_with_fresh_reads(kv: Kv, pauses: list[float]) -> None:
     seen: list[Any] = []
 
-    async def fn(tx: KvTransaction) -> int:
+    async def fn(tx: AsyncTransaction) -> int:
         seen.append((await tx.get(KEY)).value)
         if len(seen) < 4:
             await kv.set(KEY, len(seen))
@@ -154,14 +158,16 @@ async def test_retries_run_again_with_fresh_reads(kv: Kv, pauses: list[float]) -
 
     result = await kv.transaction(fn, max_retries=5)
     assert (result.ok, result.value, seen) == (True, 4, [None, 1, 2, 3])
-    assert pauses == [0.0175, 0.0275, 0.0475]  # 10 ms, doubled each time, and 7.5 of jitter
+    assert pauses == pytest.approx(
+        [0.0175, 0.0275, 0.0475]
+    )  # 10 ms, doubled each time, and 7.5 of jitter
     assert (await kv.get(("mine",))).value == 4
 
 
 async def test_retries_end(kv: Kv, pauses: list[float]) -> None:
     runs = 0
 
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         nonlocal runs
         runs += 1
         await tx.get(KEY)
@@ -169,13 +175,13 @@ async def test_retries_end(kv: Kv, pauses: list[float]) -> None:
 
     result = await kv.transaction(fn, max_retries=2, retry_delay=100)
     assert (result.ok, result.error, runs) == (False, "conflict", 3)
-    assert pauses == [0.175, 0.275]
+    assert pauses == pytest.approx([0.175, 0.275])
 
 
 async def test_an_exception_is_the_result_and_is_not_retried(kv: Kv, pauses: list[float]) -> None:
     error = ValueError("no luck")
 
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         tx.set(KEY, 1)
         raise error
 
@@ -189,7 +195,7 @@ async def test_an_exception_is_the_result_and_is_not_retried(kv: Kv, pauses: lis
 async def test_a_mutation_that_cannot_work_is_an_error(kv: Kv) -> None:
     await kv.set(KEY, "text")
 
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         tx.set(("mine",), 1)
         tx.sum(KEY, 1)
 
@@ -203,7 +209,7 @@ async def test_refused_input_is_not_counted(kv: Kv) -> None:
     bad: Any = ()
     nothing: Any = None
 
-    async def fn(tx: KvTransaction) -> tuple[int, int]:
+    async def fn(tx: AsyncTransaction) -> tuple[int, int]:
         with pytest.raises(InvalidInput):
             tx.set(bad, 1)
         with pytest.raises(InvalidInput):
@@ -219,7 +225,7 @@ async def test_refused_input_is_not_counted(kv: Kv) -> None:
 async def test_cancellation_passes_through(kv: Kv) -> None:
     reached = asyncio.Event()
 
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         tx.set(KEY, 1)
         reached.set()
         await asyncio.Event().wait()
@@ -233,9 +239,9 @@ async def test_cancellation_passes_through(kv: Kv) -> None:
 
 
 async def test_use_after_the_end_is_refused(kv: Kv) -> None:
-    kept: list[KvTransaction] = []
+    kept: list[AsyncTransaction] = []
 
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         kept.append(tx)
 
     await kv.transaction(fn)
@@ -254,7 +260,7 @@ async def test_use_after_the_end_is_refused(kv: Kv) -> None:
 
 
 async def test_a_database_that_is_down_is_raised(world: World) -> None:
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         await world.adapter.close()
         tx.set(KEY, 1)
 
@@ -264,7 +270,7 @@ async def test_a_database_that_is_down_is_raised(world: World) -> None:
 
 @pytest.mark.parametrize("options", [{"max_retries": -1}, {"retry_delay": -1}])
 async def test_negative_options_are_refused(kv: Kv, options: dict[str, Any]) -> None:
-    async def fn(tx: KvTransaction) -> None:
+    async def fn(tx: AsyncTransaction) -> None:
         raise AssertionError
 
     with pytest.raises(InvalidInput, match="must not be negative"):
@@ -272,7 +278,7 @@ async def test_negative_options_are_refused(kv: Kv, options: dict[str, Any]) -> 
 
 
 async def test_concurrent_counters_lose_nothing(kv: Kv) -> None:
-    async def add(tx: KvTransaction) -> None:
+    async def add(tx: AsyncTransaction) -> None:
         entry = await tx.get(KEY)
         await asyncio.sleep(0)
         tx.set(KEY, (entry.value or 0) + 1)

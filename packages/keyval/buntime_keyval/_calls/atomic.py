@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from buntime_keyval._calls.keys import read_commit
-from buntime_keyval._calls.queue import message_options
+from buntime_keyval._calls.queue import MessageOptions, message_options
 from buntime_keyval._core import Call
-from buntime_keyval._entries import raw_key, raw_value, write_options
+from buntime_keyval._entries import WriteOptions, raw_key, value_json, write_options
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import (
     BigInt,
     InvalidInput,
+    Key,
     KeyLike,
     KeyPart,
     Placeholder,
@@ -30,6 +31,38 @@ MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
 B = TypeVar("B", bound="AtomicBuilder")
 
 
+class Check(NamedTuple):
+    """Holds while the key has this versionstamp; None requires that it is missing."""
+
+    key: Key
+    versionstamp: str | None
+
+
+class Mutation(NamedTuple):
+    """One change of one key."""
+
+    type: str
+    key: tuple[KeyPart | Placeholder, ...]
+    value: bytes | None
+    """JSON text, with `$now` left to whoever commits; None for a deletion."""
+    options: WriteOptions
+
+
+class NewMessage(NamedTuple):
+    """A message to send."""
+
+    value: bytes
+    """JSON text."""
+    options: MessageOptions
+
+
+class Contents(NamedTuple):
+    """What a builder holds."""
+
+    checks: list[Check]
+    mutations: list[Mutation | NewMessage]
+
+
 class AtomicBuilder:
     """Checks and mutations, collected in order and committed together.
 
@@ -37,13 +70,12 @@ class AtomicBuilder:
     """
 
     def __init__(self) -> None:
-        self._checks: list[dict[str, Any]] = []
-        self._mutations: list[dict[str, Any]] = []
+        self._contents = Contents([], [])
 
     @property
     def size(self) -> int:
         """Mutations collected so far."""
-        return len(self._mutations)
+        return len(self._contents.mutations)
 
     def check(self: B, *entries: KvEntry[Any] | tuple[KeyLike, str | None]) -> B:
         """Require that each key still has its versionstamp; None requires that it is missing.
@@ -57,7 +89,7 @@ class AtomicBuilder:
                 key, versionstamp = checked_key(entry[0]), entry[1]
             if versionstamp is not None and not isinstance(versionstamp, str):
                 raise InvalidInput(f"versionstamp must be a string or None, got {versionstamp!r}")
-            self._checks.append({"key": raw_key(key), "versionstamp": versionstamp})
+            self._contents.checks.append(Check(key, versionstamp))
         return self
 
     def set(
@@ -71,14 +103,11 @@ class AtomicBuilder:
     ) -> B:
         """Store a value; options as in `Kv.set`."""
         options = write_options(expires_in, expires_at, metadata)
-        return self._add("set", key, raw_value(value), options)
+        return self._add("set", key, value_json(value), options)
 
     def delete(self: B, key: MutationKey) -> B:
         """Delete exactly this key, not what extends it."""
-        self._mutations.append(
-            {"type": "delete", "key": raw_key(checked_key(key, placeholders=True))}
-        )
-        return self
+        return self._add("delete", key, None, WriteOptions())
 
     def sum(
         self: B,
@@ -158,30 +187,55 @@ class AtomicBuilder:
     ) -> B:
         """Send a message if, and only if, the commit succeeds; options as in `Kv.enqueue`."""
         options = message_options(delay, backoff_schedule, keys_if_undelivered)
-        self._mutations.append({"type": "enqueue", "value": raw_value(value), **options})
+        self._contents.mutations.append(NewMessage(value_json(value), options))
         return self
 
-    def call(self) -> Call[CommitResult]:
-        """The commit of what was collected."""
-        body = msgspec.json.encode({"checks": self._checks, "mutations": self._mutations})
-        return Call("POST", "/atomic", read_commit, body)
-
-    def _add(
-        self: B, type: str, key: MutationKey, value: Any, options: Mapping[str, msgspec.Raw]
-    ) -> B:
-        target = raw_key(checked_key(key, placeholders=True))
-        self._mutations.append({"type": type, "key": target, "value": value, **options})
+    def _add(self: B, type: str, key: MutationKey, value: bytes | None, options: WriteOptions) -> B:
+        checked = checked_key(key, placeholders=True)
+        self._contents.mutations.append(Mutation(type, checked, value, options))
         return self
 
 
-def _integer(kind: str, value: object) -> msgspec.Raw:
+def contents_of(builder: AtomicBuilder) -> Contents:
+    """What was collected, for whoever commits it."""
+    return builder._contents
+
+
+def commit(builder: AtomicBuilder) -> Call[CommitResult]:
+    """The commit of what was collected."""
+    checks, mutations = contents_of(builder)
+    body = {
+        "checks": [{"key": raw_key(key), "versionstamp": stamp} for key, stamp in checks],
+        "mutations": [_members(mutation) for mutation in mutations],
+    }
+    return Call("POST", "/atomic", read_commit, msgspec.json.encode(body))
+
+
+def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:
+    if isinstance(mutation, NewMessage):
+        return {
+            "type": "enqueue",
+            "value": msgspec.Raw(mutation.value),
+            **mutation.options.members(),
+        }
+    members: dict[str, Any] = {"type": mutation.type, "key": raw_key(mutation.key)}
+    if mutation.value is not None:
+        members["value"] = msgspec.Raw(mutation.value)
+    return members | mutation.options.members()
+
+
+def _integer(kind: str, value: object) -> bytes:
     """An operand; as bigint on the wire, which is exact whatever its size."""
+    if isinstance(value, float):
+        raise InvalidInput(f"{kind} value must be an integer, received {describe(value)}")
     if isinstance(value, bool) or not isinstance(value, (int, str)):
-        raise InvalidInput(f"{kind} value must be an integer or its text, got {describe(value)}")
-    return raw_value(BigInt(value) if isinstance(value, int) else value)
+        raise InvalidInput(
+            f"{kind} value must be a number, bigint, or numeric string, received {describe(value)}"
+        )
+    return value_json(BigInt(value) if isinstance(value, int) else value)
 
 
-def _array(kind: str, items: object) -> msgspec.Raw:
+def _array(kind: str, items: object) -> bytes:
     if not isinstance(items, (list, tuple)):
         raise InvalidInput(f"{kind} value must be an array")
-    return raw_value(items)
+    return value_json(items)

@@ -127,7 +127,7 @@ def set_value(
 ) -> Call[CommitResult]:
     """Store a value."""
     key = checked_key(raw)
-    options = write_options(expires_in, expires_at, metadata)
+    options = write_options(expires_in, expires_at, metadata).members()
     path = _path(key)
     if path is not None:
         query = query_text({name: bytes(text).decode() for name, text in options.items()})
@@ -183,7 +183,7 @@ def paginate(
     if where is None and len(text) <= _MAX_PATH:
         query = {"prefix": text, "cursor": cursor, "limit": limit, "reverse": reverse or None}
         target = f"/keys/paginate?{query_text(query | shape.members())}"
-        return Call("GET", target, partial(read_page, shape=shape), repeatable=True)
+        return Call("GET", target, partial(_read_page, shape=shape), repeatable=True)
     body = json_body(
         prefix=raw_keys_or_prefix(key),
         cursor=cursor,
@@ -192,7 +192,7 @@ def paginate(
         where=raw_where(where),
         **shape.members(),
     )
-    parse = partial(read_page, shape=shape)
+    parse = partial(_read_page, shape=shape)
     return Call("POST", "/keys/paginate", parse, body, repeatable=True)
 
 
@@ -295,7 +295,7 @@ def _read_vacuum(content: bytes) -> VacuumResult:
     return VacuumResult(vacuum.count, vacuum.has_more)
 
 
-def read_page(content: bytes, shape: Shape = PLAIN) -> KvPage[Any]:
+def _read_page(content: bytes, shape: Shape = PLAIN) -> KvPage[Any]:
     """A page of entries."""
     page = _decode_page(content)
     return KvPage(read_entries(bytes(page.entries), shape), page.cursor, page.has_more)

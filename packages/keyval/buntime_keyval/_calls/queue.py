@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
@@ -13,8 +13,9 @@ from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import raw_keys, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
-from buntime_keyval.wire import InvalidInput, KeyLike, parse_duration, untag
+from buntime_keyval.wire import InvalidInput, Key, KeyLike, parse_duration, untag
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.python_keys import checked_keys
 
 Message = QueueMessage[Any]
@@ -29,6 +30,25 @@ class _Letter(msgspec.Struct, rename="camel"):
     attempts: int
     original_created_at: int
     failed_at: int
+
+
+class MessageOptions(NamedTuple):
+    """How a message is to be delivered; None where nothing is asked for."""
+
+    delay: int | None
+    backoff_schedule: list[int] | None
+    keys_if_undelivered: list[Key]
+
+    def members(self) -> dict[str, Any]:
+        """The options as members of a body; without those that are not given."""
+        members: dict[str, Any] = {}
+        if self.delay is not None:
+            members["delay"] = self.delay
+        if self.backoff_schedule is not None:
+            members["backoffSchedule"] = self.backoff_schedule
+        if self.keys_if_undelivered:
+            members["keysIfUndelivered"] = raw_keys(self.keys_if_undelivered)
+        return members
 
 
 class _Polled(msgspec.Struct):
@@ -56,7 +76,7 @@ def enqueue(
 ) -> Call[EnqueueResult]:
     """Send a message."""
     options = message_options(delay, backoff_schedule, keys_if_undelivered)
-    body = json_body(value=raw_value(value), options=options or None)
+    body = json_body(value=raw_value(value), options=options.members() or None)
     return Call("POST", "/queue/enqueue", _decode_enqueued, body)
 
 
@@ -64,21 +84,25 @@ def message_options(
     delay: float | str | None,
     backoff_schedule: Sequence[float | str] | None,
     keys_if_undelivered: Sequence[KeyLike] | None,
-) -> dict[str, Any]:
-    """The options of a message as members of a body; without those that are not given."""
-    options: dict[str, Any] = {}
-    if delay is not None:
-        options["delay"] = milliseconds("delay", delay)
+) -> MessageOptions:
+    """Checked options. Raises `InvalidInput`."""
+    if isinstance(backoff_schedule, str):
+        raise InvalidInput("backoff_schedule must be a list of durations")
+    pauses = None
     if backoff_schedule is not None:
-        if isinstance(backoff_schedule, str):
-            raise InvalidInput("backoff_schedule must be a list of durations")
-        options["backoffSchedule"] = [
+        if len(backoff_schedule) > MAX_BACKOFF_STEPS:
+            raise InvalidInput(
+                f"backoff_schedule too long: {len(backoff_schedule)} (max {MAX_BACKOFF_STEPS})"
+            )
+        pauses = [
             milliseconds(f"backoff_schedule[{index}]", pause)
             for index, pause in enumerate(backoff_schedule)
         ]
-    if keys_if_undelivered:
-        options["keysIfUndelivered"] = raw_keys(checked_keys(keys_if_undelivered))
-    return options
+    return MessageOptions(
+        None if delay is None else milliseconds("delay", delay),
+        pauses,
+        checked_keys(keys_if_undelivered) if keys_if_undelivered else [],
+    )
 
 
 def milliseconds(name: str, duration: float | str) -> int:
@@ -94,18 +118,36 @@ def poll() -> Call[Message | None]:
     return Call("GET", "/queue/poll?lease=true", _read_polled)
 
 
-def ack(message_id: str, lease: str | None) -> Call[None]:
-    """Remove a message; once more does no harm."""
-    body = json_body(id=_checked_id(message_id), lease=lease)
+def ack(message_id: str, lease: str | None, *, drain: bool = False) -> Call[None]:
+    """Remove a message; once more does no harm.
+
+    With `drain` the stream that brought it brings no more.
+    """
+    body = json_body(id=checked_id(message_id), lease=lease, drain=drain or None)
     return Call("POST", "/queue/ack", _read_nothing, body, repeatable=True)
 
 
 def nack(
-    message_id: str, lease: str | None, error: str | None, delay: float | str | None
+    message_id: str,
+    lease: str | None,
+    error: str | None,
+    delay: float | str | None,
+    *,
+    drain: bool = False,
 ) -> Call[None]:
     """Give a message back. Not repeatable: the next attempt may have begun by then."""
     pause = None if delay is None else milliseconds("delay", delay)
-    body = json_body(id=_checked_id(message_id), lease=lease, error=error, delay=pause)
+    body = json_body(
+        id=checked_id(message_id), lease=lease, error=error, delay=pause, drain=drain or None
+    )
+    return Call("POST", "/queue/nack", _read_nothing, body)
+
+
+def release(message_id: str, lease: str | None, *, drain: bool = False) -> Call[None]:
+    """Give a message back that nobody began with: its delivery does not count as an attempt."""
+    if not isinstance(lease, str) or not lease:
+        raise InvalidInput(f"lease must be a non-empty string, received {describe(lease)}")
+    body = json_body(id=checked_id(message_id), lease=lease, attempted=False, drain=drain or None)
     return Call("POST", "/queue/nack", _read_nothing, body)
 
 
@@ -114,7 +156,7 @@ def extend(message_id: str, lease: str | None, duration: float | str | None) -> 
     length = None if duration is None else milliseconds("duration", duration)
     if length == 0:
         raise InvalidInput("duration must be more than nothing")
-    body = json_body(id=_checked_id(message_id), lease=lease, duration=length)
+    body = json_body(id=checked_id(message_id), lease=lease, duration=length)
     return Call("POST", "/queue/extend", _read_nothing, body, repeatable=True)
 
 
@@ -199,11 +241,19 @@ def _read_nothing(content: bytes) -> None:
     msgspec.json.decode(content)
 
 
-def _checked_id(message_id: object) -> str:
+def identify(message: Message | str, lease: str | None) -> tuple[str, str | None]:
+    """Id and lease of a message that is given as such or by its id. Raises `InvalidInput`."""
+    if isinstance(message, QueueMessage):
+        return message.id, lease or message.lease
+    return checked_id(message), lease
+
+
+def checked_id(message_id: object) -> str:
+    """The id of a message or a dead letter. Raises `InvalidInput`."""
     if not isinstance(message_id, str) or not message_id:
         raise InvalidInput(f"id must be a non-empty string, received {describe(message_id)}")
     return message_id
 
 
 def _letter_target(letter_id: str) -> str:
-    return f"/queue/dlq/{quote(_checked_id(letter_id), safe='')}"
+    return f"/queue/dlq/{quote(checked_id(letter_id), safe='')}"

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlencode
 
 import msgspec
 
-from buntime_keyval._calls.keys import Entry, checked_limit, raw_where, read_page
+from buntime_keyval._calls.keys import checked_limit, raw_where
 from buntime_keyval._core import Call, json_body
-from buntime_keyval._entries import raw_key
-from buntime_keyval._results import KvPage, SearchIndex
+from buntime_keyval._entries import raw_key, read_hits
+from buntime_keyval._results import SearchHit, SearchIndex, SearchPage
 from buntime_keyval._where import Where
 from buntime_keyval.wire import InvalidInput, KeyLike, check_key, format_key_text
 from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
+from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
 
-Tokenizer = Literal["unicode61", "porter", "ascii"]
+Tokenizer = Literal["unicode61", "porter", "ascii", "trigram"]
 
+Marks = bool | tuple[str, str]
+"""True for `<mark>` and `</mark>`, or the texts in front of a hit and behind it."""
 
 _PAGE = 250
 """Hits that one request fetches where there is no limit."""
@@ -34,6 +37,13 @@ class _Index(msgspec.Struct, rename="camel"):
     ready: bool = True
 
 
+class _Page(msgspec.Struct, rename="camel"):
+    entries: msgspec.Raw
+    has_more: bool
+    cursor: str | None = None
+
+
+_decode_page = msgspec.json.Decoder(_Page).decode
 _decode_indexes = msgspec.json.Decoder(list[_Index]).decode
 
 
@@ -58,45 +68,61 @@ def remove_index(prefix: KeyLike) -> Call[None]:
     return Call("DELETE", f"/indexes?{query}", _read_nothing, repeatable=True)
 
 
-class SearchPager:
-    """All hits, or the first `limit`, a page at a time: the most relevant first."""
+class Searching:
+    """A search with its checked options."""
 
     def __init__(
         self,
         prefix: KeyLike,
         query: str,
         *,
-        limit: int | None,
         where: Where | None,
         start: KeyLike | None,
         end: KeyLike | None,
         reverse: bool,
+        weights: Mapping[str, float] | None,
+        highlight: Marks,
+        snippet: bool | int,
     ) -> None:
         if not isinstance(query, str) or not query:
             raise InvalidInput("query must be a text, and not empty")
         self._prefix = raw_key(checked_key(prefix))
         self._query = query
-        self._left = None if limit is None else checked_limit(limit)
         self._options: dict[str, Any] = {
             "where": raw_where(where),
             "start": None if start is None else raw_key(checked_prefix(start)),
             "end": None if end is None else raw_key(checked_prefix(end)),
             "reverse": True if reverse else None,
+            "weights": parse_weights(weights) or None,
+            "highlight": parse_marks(highlight),
+            "snippet": parse_snippet(snippet),
         }
+
+    def page(self, *, limit: int, cursor: str | None) -> Call[SearchPage[Any]]:
+        """The request for one page."""
+        options = {**self._options, "limit": checked_limit(limit), "cursor": cursor}
+        given = {name: option for name, option in options.items() if option is not None}
+        body = json_body(prefix=self._prefix, query=self._query, options=given)
+        return Call("POST", "/search/paginate", _read_search_page, body, repeatable=True)
+
+
+class SearchPager:
+    """All hits, or the first `limit`, a page at a time: the most relevant first."""
+
+    def __init__(self, searching: Searching, limit: int | None) -> None:
+        self._searching = searching
+        self._left = None if limit is None else checked_limit(limit)
         self._cursor: str | None = None
         self._done = False
 
-    def next_call(self) -> Call[KvPage[Any]] | None:
+    def next_call(self) -> Call[SearchPage[Any]] | None:
         """The request for the next page, None behind the last one."""
         if self._done or self._left == 0:
             return None
         size = _PAGE if self._left is None else min(self._left, MAX_LIMIT)
-        options = {**self._options, "limit": size, "cursor": self._cursor}
-        given = {name: option for name, option in options.items() if option is not None}
-        body = json_body(prefix=self._prefix, query=self._query, options=given)
-        return Call("POST", "/search/paginate", read_page, body, repeatable=True)
+        return self._searching.page(limit=size, cursor=self._cursor)
 
-    def take(self, page: KvPage[Any]) -> list[Entry]:
+    def take(self, page: SearchPage[Any]) -> list[SearchHit[Any]]:
         """The hits of a page."""
         self._cursor = page.cursor
         self._done = not page.has_more
@@ -129,6 +155,11 @@ def _read_indexes(content: bytes) -> list[SearchIndex]:
         )
         for raw in _decode_indexes(content)
     ]
+
+
+def _read_search_page(content: bytes) -> SearchPage[Any]:
+    page = _decode_page(content)
+    return SearchPage(read_hits(bytes(page.entries)), page.cursor, page.has_more)
 
 
 def _read_text(content: bytes) -> str:

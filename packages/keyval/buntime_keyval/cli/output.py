@@ -79,15 +79,15 @@ class Output:
             columns += ["metadata", "created", "updated", "expires"]
         self.table(columns, self._entry_rows(entries, values=values, details=details))
 
-    def entry_json(self, entry: KvEntry[Any], *, values: bool = True) -> None:
-        """An entry as a JSON document, with its details if it has them."""
+    def entry_json(self, entry: KvEntry[Any], *, values: bool = True, **more: Any) -> None:
+        """An entry as a JSON document, with its details if it has them, and further members."""
         members: dict[str, Any] = {"key": raw_key(entry.key)}
         if values:
             members["value"] = msgspec.Raw(value_json(entry.value))
         members["versionstamp"] = entry.versionstamp
         if entry.details is not None:
             members |= details_members(entry.details)
-        self.document(**members)
+        self.document(**members, **more)
 
     def value(self, value: Any) -> None:
         """One value: indented at a terminal."""

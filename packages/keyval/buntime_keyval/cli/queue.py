@@ -53,7 +53,7 @@ def enqueue(
         raise click.UsageError("--once and --backoff exclude each other")
     content = read_value(value, text=text, file=file)
     options = message_options(delay, list(backoff) if backoff or once else None, list(undelivered))
-    body = json_body(value=msgspec.Raw(content), options=options or None)
+    body = json_body(value=msgspec.Raw(content), options=options.members() or None)
     result = job.kv._session.send(Call("POST", "/queue/enqueue", _read_enqueued, body))
     _sent(job, result)
 

@@ -2,29 +2,74 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Iterable, Iterator
+from typing import Any, get_args
 
 import click
 import msgspec
 
+from buntime_keyval._calls.search import Tokenizer
 from buntime_keyval._entries import raw_key
+from buntime_keyval._results import SearchHit
 from buntime_keyval.cli.inputs import WHERE, key_argument
 from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import shown_key
 from buntime_keyval.wire import Key
+from buntime_keyval.wire.searching import MAX_SNIPPET_WORDS
+
+_MARKS = ("**", "**")
 
 
 @click.command()
 @click.argument("prefix", type=key_argument)
 @click.argument("query")
 @click.option("--limit", type=click.IntRange(1), help="So many at the most.")
+@click.option("--highlight", is_flag=True, help="Show the fields with hits, and mark these.")
+@click.option(
+    "--snippet", metavar="WORDS", type=click.IntRange(1, MAX_SNIPPET_WORDS),
+    help="Show extracts of so many words around the hits.",
+)  # fmt: skip
 @WHERE
 @connected
 def search(
-    job: Job, prefix: Key, query: str, limit: int | None, where: dict[str, Any] | None
+    job: Job,
+    prefix: Key,
+    query: str,
+    limit: int | None,
+    highlight: bool,
+    snippet: int | None,
+    where: dict[str, Any] | None,
 ) -> None:
-    """Find entries by their words, the most relevant first; the prefix is that of an index."""
-    job.out.entries(job.kv.search(prefix, query, limit=limit, where=where))
+    """Find entries by their words, the most relevant first; the prefix is that of an index.
+
+    With --highlight or --snippet each field with a hit is a line of key, field and text, and the
+    hits stand between asterisks. In JSON it is a member of that name, with <mark> around hits
+    where they are to be highlighted.
+    """
+    shows_text = highlight or snippet is not None
+    hits = job.kv.search(
+        prefix,
+        query,
+        limit=limit,
+        where=where,
+        highlight=highlight if job.out.as_json or not shows_text else _MARKS,
+        snippet=snippet or False,
+    )
+    if job.out.as_json:
+        for hit in hits:
+            shown: dict[str, Any] = {"highlight": hit.highlight, "snippet": hit.snippet}
+            job.out.entry_json(hit, **{name: it for name, it in shown.items() if it is not None})
+    elif shows_text:
+        job.out.table(("key", "field", "text"), _texts(hits))
+    else:
+        job.out.entries(hits)
+
+
+def _texts(hits: Iterable[SearchHit[Any]]) -> Iterator[tuple[str, str, str]]:
+    for hit in hits:
+        for field, text in (hit.snippet or hit.highlight or {}).items():
+            if _MARKS[0] in text:
+                yield shown_key(hit.key), field, text
 
 
 @click.group()
@@ -36,15 +81,15 @@ def index() -> None:
 @click.argument("prefix", type=key_argument)
 @click.argument("fields", metavar="FIELD...", nargs=-1, required=True)
 @click.option(
-    "--tokenize", type=click.Choice(["unicode61", "porter", "ascii"]), default="unicode61",
-    show_default=True, help="How texts are split into words.",
+    "--tokenize", type=click.Choice(get_args(Tokenizer)), default="unicode61", show_default=True,
+    help="How texts are split into words.",
 )  # fmt: skip
 @connected
 def create(
     job: Job,
     prefix: Key,
     fields: tuple[str, ...],
-    tokenize: Literal["unicode61", "porter", "ascii"],
+    tokenize: Tokenizer,
 ) -> None:
     """Index fields of all entries below a prefix, replacing an index that is there."""
     job.kv.create_index(prefix, fields=fields, tokenize=tokenize)

@@ -29,3 +29,6 @@ MAX_METADATA_BYTES = 16 * 1024
 
 MAX_TIMESTAMP_MS = MAX_SAFE_INTEGER
 """Latest expiry that is stored; a longer life is as good as none."""
+
+MAX_BACKOFF_STEPS = 1000
+"""Retries that the schedule of a message may name."""

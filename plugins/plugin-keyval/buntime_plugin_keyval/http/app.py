@@ -80,7 +80,7 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     if isinstance(error, DatabaseUnavailable):
         error = DatabaseDown(str(error))
     if isinstance(error, KeyValError):
-        return Answer(error.status, error_json(str(error), error.code))
+        return Answer(error.STATUS, error_json(error.message, error.CODE))
     if isinstance(error, (ClientGone, HttpError)):
         raise error  # nobody is left to be told, or the host answers: a body beyond its limit
     if service is not None:

@@ -46,27 +46,35 @@ async def poll(service: KeyValService, request: Request) -> str:
 
 async def ack(service: KeyValService, request: Request) -> str:
     """`POST /queue/ack`, `POST /queue/ack/<id>`"""
-    message_id, body = await _settlement(request)
+    message_id, body = await _settlement(service, request)
     await service.queue.ack(message_id, inputs.parse_text("lease", body.get("lease")))
     return OK
 
 
 async def nack(service: KeyValService, request: Request) -> str:
-    """`POST /queue/nack`, `POST /queue/nack/<id>`"""
-    message_id, body = await _settlement(request)
+    """`POST /queue/nack`, `POST /queue/nack/<id>`
+
+    With `"attempted": false`, which needs the lease, the delivery counts for nothing.
+    """
+    message_id, body = await _settlement(service, request)
+    error = inputs.parse_text("error", body.get("error"))
     delay = body.get("delay")
-    await service.queue.nack(
-        message_id,
-        error=inputs.parse_text("error", body.get("error")),
-        delay_ms=None if delay is None else parse_pause("delay", delay),
-        lease=inputs.parse_text("lease", body.get("lease")),
-    )
+    lease = inputs.parse_text("lease", body.get("lease"))
+    if inputs.parse_flag("attempted", body.get("attempted"), default=True):
+        delay_ms = None if delay is None else parse_pause("delay", delay)
+        await service.queue.nack(message_id, error=error, delay_ms=delay_ms, lease=lease)
+    elif not lease:
+        raise InvalidInput("lease is required where attempted is false")
+    elif error is not None or delay is not None:
+        raise InvalidInput("error and delay are for attempts: attempted is false")
+    else:
+        await service.queue.release(message_id, lease)
     return OK
 
 
 async def extend(service: KeyValService, request: Request) -> str:
     """`POST /queue/extend`, `POST /queue/extend/<id>`"""
-    message_id, body = await _settlement(request)
+    message_id, body = await _settlement(service, request)
     duration = body.get("duration")
     await service.queue.extend(
         message_id,
@@ -152,14 +160,19 @@ def message_json(message: Message, *, lease: bool) -> str:
     return f'{{"id":"{message.id}","value":{message.value},"attempts":{message.attempts}{extra}}}'
 
 
-async def _settlement(request: Request) -> tuple[str, dict[str, object]]:
-    """The id, from the path or the body, and the body, which a path with an id may lack."""
+async def _settlement(service: KeyValService, request: Request) -> tuple[str, dict[str, object]]:
+    """The id, from the path or the body, and the body, which a path with an id may lack.
+
+    With `"drain": true` the stream that delivered the message is told to deliver no more.
+    """
     in_path = request.path.count(b"/") > 2
     content = await request.body()
     body = inputs.parse_object(content) if content or not in_path else {}
     message_id = _path_id(request) if in_path else body.get("id")
     if not isinstance(message_id, str) or not message_id:
         raise InvalidInput(f"id must be a non-empty string, received {describe(message_id)}")
+    if inputs.parse_flag("drain", body.get("drain")):
+        service.dispatcher.drain(message_id)
     return message_id, body
 
 

@@ -2,29 +2,26 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from buntime_keyval import SearchIndex
 from buntime_keyval.wire import InvalidInput, Key, key_to_json
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
 
 from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.request import Request
 from buntime_plugin_keyval.search.asking import (
     SearchOptions,
-    parse_marks,
-    parse_snippet,
-    parse_weights,
+    make_search_cursor,
+    parse_search_cursor,
 )
-from buntime_plugin_keyval.search.indexes import IndexInfo, parse_options
+from buntime_plugin_keyval.search.indexes import parse_options
 from buntime_plugin_keyval.service import KeyValService
 
 OK = '{"ok":true}'
-_OFFSET = re.compile(rb"[0-9]{1,9}")
 
 
 async def create_index(service: KeyValService, request: Request) -> str:
@@ -83,7 +80,7 @@ async def paginate_search(service: KeyValService, request: Request) -> str:
     """`POST /search/paginate`: as `POST /search`, a page at a time."""
     prefix, query, options = await _body_search(request)
     entries, has_more = await service.search.search(prefix, query, options)
-    cursor = f'"{_make_cursor(options.offset + options.limit)}"' if has_more else "null"
+    cursor = f'"{make_search_cursor(options)}"' if has_more else "null"
     more = "true" if has_more else "false"
     return f'{{"entries":[{entries}],"cursor":{cursor},"hasMore":{more}}}'
 
@@ -97,7 +94,7 @@ async def _body_search(request: Request) -> tuple[Key, str, SearchOptions]:
     given = _merged(body)
     options = SearchOptions(
         limit=inputs.parse_limit(given.get("limit")),
-        offset=_offset(inputs.parse_text("cursor", given.get("cursor"))),
+        offset=parse_search_cursor(inputs.parse_text("cursor", given.get("cursor"))),
         reverse=inputs.parse_flag("reverse", given.get("reverse")),
         where=inputs.parse_filter(given.get("where")),
         start=inputs.parse_bound(given.get("start")),
@@ -126,28 +123,12 @@ def _merged(body: Mapping[str, Any]) -> dict[str, Any]:
     return {**body, **options}
 
 
-def _make_cursor(offset: int) -> str:
-    return base64.urlsafe_b64encode(b"search:%d" % offset).decode()
-
-
-def _offset(cursor: str | None) -> int:
-    if not cursor:
-        return 0
-    try:
-        name, _, number = base64.urlsafe_b64decode(cursor).partition(b":")
-    except (binascii.Error, ValueError):
-        name, number = b"", b""
-    if name != b"search" or not _OFFSET.fullmatch(number):
-        raise InvalidInput("Invalid cursor")
-    return int(number)
-
-
-def _info_json(info: IndexInfo) -> str:
+def _info_json(info: SearchIndex) -> str:
     rest = msgspec.json.encode(
         {
             "fields": info.fields,
             "tokenize": info.tokenize,
-            "tableName": info.table,
+            "tableName": info.table_name,
             "documents": info.documents,
             "entries": info.entries,
             "ready": info.ready,

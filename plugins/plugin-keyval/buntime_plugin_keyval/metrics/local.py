@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Any, Literal, overload
 
 from buntime_host import metrics_text
+from buntime_keyval import InvalidInput
 
 from buntime_plugin_keyval.metrics.report import make_report, to_families, to_json
 from buntime_plugin_keyval.service import KeyValService
@@ -15,10 +16,22 @@ _BOUND_FIRST = re.compile(r'\{(le="[^"]+"),(operation="[^"]+")\}')
 
 
 class KvMetrics:
-    """`kv.metrics`: what was measured of the store, now."""
+    """`kv.metrics`: what was measured of the store, now. Call it, as the method of a client."""
 
     def __init__(self, service: KeyValService) -> None:
         self._service = service
+
+    @overload
+    async def __call__(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
+    @overload
+    async def __call__(self, format: Literal["prometheus"]) -> str: ...
+    async def __call__(self, format: str = "json") -> dict[str, Any] | str:
+        """The counters: as a dict, or as the text that Prometheus reads."""
+        if format == "prometheus":
+            return await self.to_prometheus()
+        if format != "json":
+            raise InvalidInput(f"format must be json or prometheus, received {format!r}")
+        return await self.to_json()
 
     async def to_json(self) -> dict[str, Any]:
         """What `GET /metrics` answers."""

@@ -8,6 +8,7 @@ from itertools import accumulate
 from typing import Any
 
 import msgspec
+from buntime_keyval import QueueStats
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -17,7 +18,6 @@ from prometheus_client.core import (
 )
 
 from buntime_plugin_keyval.metrics.recorder import BUCKETS_MS, Samples
-from buntime_plugin_keyval.queue.messages import QueueStats
 from buntime_plugin_keyval.service import KeyValService
 
 # What has expired and is not removed yet is no entry any more. It is found through its own index.

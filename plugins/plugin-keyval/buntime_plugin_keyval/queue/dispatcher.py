@@ -102,6 +102,12 @@ class Dispatcher:
             self.start()
         return listener
 
+    def drain(self, message_id: str) -> None:
+        """Hand nothing more to the listener that has this message."""
+        holder = self._holders.get(message_id)
+        if holder is not None:
+            holder.drain()
+
     def wake(self) -> None:
         """Look at the queue again."""
         self._wake.set()

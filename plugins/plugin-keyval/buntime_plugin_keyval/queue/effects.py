@@ -79,17 +79,29 @@ class Extend(NamedTuple):
 
 
 class GiveBack(NamedTuple):
-    """End a lease at once: the message can be delivered again."""
+    """End a lease at once: the message can be delivered again.
+
+    Not after the last attempt: whoever has the message may still settle it, until its lease runs
+    out, and only then it is a dead letter.
+    """
 
     id: str
     lease: str
-    was_delivered: bool
-    """Whether anybody saw it; if not, the delivery does not count as an attempt."""
 
     def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
         """See `Effect`."""
-        uncounted = 0 if self.was_delivered else 1
-        return (Statement(sql.GIVE_BACK, (uncounted, self.id, self.lease)),)
+        return (Statement(sql.GIVE_BACK, (self.id, self.lease)),)
+
+
+class Undeliver(NamedTuple):
+    """End a lease as if there had been none: nobody began with the message."""
+
+    id: str
+    lease: str
+
+    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.UNDELIVER, (self.id, self.lease)),)
 
 
 class Retry(NamedTuple):

@@ -38,7 +38,8 @@ class Listener:
         self._owner = owner
         self.prefetch = prefetch
         """Messages that it may hold at a time, unsettled ones included; None for no limit."""
-        self._returns_unsettled = returns_unsettled
+        self.returns_unsettled = returns_unsettled
+        """Whether the unsettled ones go back when it is closed."""
         self._unsent: dict[str, Message] = {}
         self._in_hand: Message | None = None
         """Taken from `next`, and perhaps not sent yet."""
@@ -46,13 +47,14 @@ class Listener:
         """Sent; only with a prefetch limit, since nobody else asks."""
         self._waiting = False
         self._moved = True
+        self._draining = False
         self._arrived = asyncio.Event()
         self.closed = False
 
     @property
     def capacity(self) -> int:
         """Messages that it can take now."""
-        if not self._waiting or self.closed:
+        if not self._waiting or self._draining or self.closed:
             return 0
         if self.prefetch is None:
             return READ_AHEAD - len(self._unsent)
@@ -97,6 +99,10 @@ class Listener:
         self._unsent[message.id] = message
         self._arrived.set()
 
+    def drain(self) -> None:
+        """Its consumer is about to end: hand nothing more to it."""
+        self._draining = True
+
     def forget(self, message_id: str) -> None:
         """Drop a message that was settled, or whose lease is over."""
         self._unsent.pop(message_id, None)
@@ -127,7 +133,7 @@ class Listener:
             unsent.append(self._in_hand)
         unsettled = self.unsettled()
         self._unsent, self._in_hand, self._unsettled = {}, None, {}
-        if not self._returns_unsettled:
+        if not self.returns_unsettled:
             for message in unsettled:
                 self._owner.released(message)
             unsettled = []

@@ -2,217 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Coroutine, Sequence
+import asyncio
+from collections.abc import Awaitable, Callable
 from typing import Any
 
-import msgspec
-from buntime_keyval import InvalidInput, KeyPart
-from buntime_keyval.wire import decode_value, encode_value
+from buntime_keyval import DeadLetter, DeleteResult, EnqueueResult, InvalidInput, QueueMessage
+from buntime_keyval.shared import Letter, checked_id, checked_limit, milliseconds
+from buntime_keyval.wire import decode_value
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
-from buntime_plugin_keyval.clock import Clock
-from buntime_plugin_keyval.queue.consumer import Consumer, ErrorHandler, Handler, QueueMessage
 from buntime_plugin_keyval.queue.dispatcher import Dispatcher
-from buntime_plugin_keyval.queue.listener import Listener
-from buntime_plugin_keyval.queue.messages import (
-    DeadLetter,
-    QueueStats,
-    make_options,
-    parse_lease_duration,
-    parse_pause,
-)
+from buntime_plugin_keyval.queue.messages import Message, StoredLetter, parse_lease_duration
 from buntime_plugin_keyval.queue.queue import Queue
 
-Pause = float | str
-"""Milliseconds, or a duration text such as "5s"."""
+Deliver = Callable[[QueueMessage[Any]], Awaitable[bool]]
 
 
-class DeadMessage(msgspec.Struct, frozen=True):
-    """A message that was given up; times in epoch milliseconds."""
+class LocalMessages:
+    """What a listener of this process takes and settles: `AsyncMessages`."""
 
-    id: str
-    original_id: str
-    value: Any
-    error_message: str | None
-    attempts: int
-    original_created_at: int
-    failed_at: int
-
-
-class KvQueue:
-    """`kv.queue`: first in, first out, each message at least once.
-
-    Input is checked as over HTTP and raises `InvalidInput`.
-    """
-
-    def __init__(self, queue: Queue, dispatcher: Dispatcher, clock: Clock) -> None:
+    def __init__(self, queue: Queue, dispatcher: Dispatcher, *, concurrency: int) -> None:
         self._queue = queue
         self._dispatcher = dispatcher
-        self._clock = clock
-        self._consumers: set[Consumer] = set()
-        self._listeners: set[Listener] = set()
+        self._concurrency = concurrency
 
-    async def enqueue(
-        self,
-        value: Any,
-        *,
-        delay: Pause | None = None,
-        backoff_schedule: Sequence[Pause] | None = None,
-        keys_if_undelivered: Sequence[Sequence[KeyPart]] | None = None,
-    ) -> str:
-        """Add a message, ready after `delay`; its id.
+    async def feed(self, has_room: Callable[[], Awaitable[bool]], deliver: Deliver) -> None:
+        """Deliver messages until the listener stops, or the service ends."""
+        listener = self._dispatcher.attach(prefetch=self._concurrency, returns_unsettled=False)
+        try:
+            while await has_room():
+                message = await listener.next()
+                if message is None:
+                    return  # the service ends; what is in hand keeps its lease and can be settled
+                if await deliver(message_of(message)):
+                    listener.sent()
+            await asyncio.Event().wait()  # what is in hand is settled before this is cancelled
+        except asyncio.CancelledError:
+            listener.returns_unsettled = True
+            raise
+        finally:
+            listener.close()
 
-        A message whose delivery fails is tried again after each pause of the schedule, by
-        default 1, 5 and 10 seconds, and then becomes a dead letter, and the value of the keys.
-        """
-        options = make_options(delay, backoff_schedule, keys_if_undelivered)
-        return await self._queue.enqueue(encode_value(value, self._clock()), options)
-
-    async def dequeue(self) -> QueueMessage | None:
-        """Take the next message; it has to be acked or nacked before its lease ends."""
-        messages = await self._queue.lease(1)
-        return QueueMessage.of(messages[0]) if messages else None
-
-    async def ack(self, message: QueueMessage | str, *, lease: str | None = None) -> None:
-        """Remove a processed message, given as such or by its id; an unknown id is fine.
-
-        Raises `StaleLease` if the message or `lease` names a delivery that is not the last one.
-        """
-        await self._queue.ack(*_identify(message, lease))
+    async def ack(self, message_id: str, *, draining: bool) -> None:  # noqa: ARG002 - over HTTP
+        """It was processed, whoever has it by now."""
+        await self._queue.ack(message_id)
 
     async def nack(
         self,
-        message: QueueMessage | str,
+        message_id: str,
+        lease: str | None,
+        error: str | None,
+        delay: float | str | None,
         *,
-        error: str | None = None,
-        delay: Pause | None = None,
-        lease: str | None = None,
+        draining: bool,  # noqa: ARG002 - this listener takes no more by itself
     ) -> None:
-        """Have a message delivered again, after `delay` instead of what its schedule says.
+        """It is to be delivered again."""
+        pause = None if delay is None else milliseconds("delay", delay)
+        await self._queue.nack(message_id, error=error, delay_ms=pause, lease=lease)
 
-        After its last attempt it becomes a dead letter with `error` as its text. Raises
-        `StaleLease` as `ack` does.
-        """
-        message_id, known_lease = _identify(message, lease)
-        pause = None if delay is None else parse_pause("delay", delay)
-        await self._queue.nack(message_id, error=error, delay_ms=pause, lease=known_lease)
+    async def release(
+        self,
+        message_id: str,
+        lease: str | None,
+        *,
+        draining: bool,  # noqa: ARG002 - as above
+    ) -> None:
+        """Nobody began with it."""
+        if lease is not None:
+            await self._queue.release(message_id, lease)
 
     async def extend(
-        self,
-        message: QueueMessage | str,
-        duration: Pause | None = None,
-        *,
-        lease: str | None = None,
+        self, message_id: str, lease: str | None, duration: float | str | None
     ) -> None:
-        """Keep a delivered message for `duration` from now, by default for another whole lease.
+        """It takes longer."""
+        await self._queue.extend(message_id, lease, lease_ms(duration))
 
-        For work that takes longer than `queue.lockDuration`. Raises `StaleLease` when it is too
-        late: the message was delivered to somebody else, or settled.
-        """
-        message_id, known_lease = _identify(message, lease)
-        milliseconds = None if duration is None else parse_lease_duration(duration)
-        await self._queue.extend(message_id, known_lease, milliseconds)
 
-    async def stats(self) -> QueueStats:
-        """How many messages are pending, being processed, and dead."""
-        return await self._queue.stats()
+class LocalDeadLetters:
+    """Messages that were given up after their last attempt."""
 
-    async def list_dlq(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> list[DeadMessage]:
+    def __init__(self, queue: Queue) -> None:
+        self._queue = queue
+
+    async def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> list[DeadLetter[Any]]:
         """Dead letters, the newest failure first; at most 1000 at a time."""
-        size = min(_at_least(1, "limit", limit), MAX_LIMIT)
-        letters = await self._queue.list_dlq(limit=size, offset=_at_least(0, "offset", offset))
-        return [_decoded(letter) for letter in letters]
+        if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+            raise InvalidInput(f"offset must not be negative, received {describe(offset)}")
+        size = min(checked_limit(limit), MAX_LIMIT)
+        return [_decoded(it) for it in await self._queue.list_dlq(limit=size, offset=offset)]
 
-    async def get_dlq_message(self, letter_id: str) -> DeadMessage | None:
-        """One dead letter, by its own id."""
-        letter = await self._queue.get_dlq_message(letter_id)
+    async def get(self, letter_id: str) -> DeadLetter[Any] | None:
+        """One dead letter, or None."""
+        letter = await self._queue.get_dlq_message(checked_id(letter_id))
         return None if letter is None else _decoded(letter)
 
-    async def requeue_dlq(self, letter_id: str) -> str:
-        """Send a dead letter again, with its old schedule; the new id.
+    async def requeue(self, letter_id: str) -> EnqueueResult:
+        """Send it again as a new message. Raises `NotFound`."""
+        return EnqueueResult(True, await self._queue.requeue_dlq(checked_id(letter_id)))
 
-        Raises `LetterNotFound`.
-        """
-        return await self._queue.requeue_dlq(letter_id)
+    async def delete(self, letter_id: str) -> None:
+        """Delete it; an unknown id is fine."""
+        await self._queue.delete_dlq(checked_id(letter_id))
 
-    async def delete_dlq(self, letter_id: str) -> bool:
-        """Delete a dead letter; whether it was there."""
-        return await self._queue.delete_dlq(letter_id)
-
-    async def purge_dlq(self) -> int:
-        """Delete all dead letters; how many there were."""
-        return await self._queue.purge_dlq()
-
-    def listen(
-        self,
-        handler: Handler,
-        *,
-        on_error: ErrorHandler | None = None,
-        concurrency: int = 1,
-    ) -> Callable[[], Coroutine[Any, Any, None]]:
-        """Call `handler` with each message, for at most `concurrency` of them at a time.
-
-        A handler that returns has its message acked. If it raises, `on_error` is called with the
-        exception and the message, and the message is nacked with the exception's text. Returns
-        what stops it: no further message is taken, and running handlers are waited for.
-        """
-        listener = self._dispatcher.attach(
-            prefetch=_at_least(1, "concurrency", concurrency), returns_unsettled=False
-        )
-        consumer = Consumer(self._queue, listener, handler, on_error, concurrency)
-        self._consumers.add(consumer)
-
-        async def stop() -> None:
-            self._consumers.discard(consumer)
-            await consumer.stop()
-
-        return stop
-
-    async def messages(self, *, prefetch: int = 1) -> AsyncGenerator[QueueMessage, None]:
-        """The messages as they come, for `async for`; each is to be acked or nacked.
-
-        At most `prefetch` of them are out at a time. Those that are not settled when the
-        iteration ends are delivered to somebody else.
-        """
-        listener = self._dispatcher.attach(prefetch=_at_least(1, "prefetch", prefetch))
-        self._listeners.add(listener)
-        try:
-            while (message := await listener.next()) is not None:
-                listener.sent()
-                yield QueueMessage.of(message)
-        finally:
-            self._listeners.discard(listener)
-            listener.close()
-
-    async def close(self) -> None:
-        """Stop every listener of this object and wait for running handlers. Idempotent."""
-        for listener in tuple(self._listeners):
-            listener.close()
-        consumers, self._consumers = self._consumers, set()
-        for consumer in consumers:
-            consumer.end()
-        for consumer in consumers:
-            await consumer.stop()
+    async def purge(self) -> DeleteResult:
+        """Delete all of them."""
+        return DeleteResult(await self._queue.purge_dlq())
 
 
-def _identify(message: QueueMessage | str, lease: str | None) -> tuple[str, str | None]:
-    if isinstance(message, QueueMessage):
-        return message.id, lease or message.lease
-    if not isinstance(message, str) or not message:
-        raise InvalidInput(f"id must be a non-empty string, received {describe(message)}")
-    return message, lease
+def lease_ms(duration: float | str | None) -> int | None:
+    """For how long a lease is to last; None for the usual time. Raises `InvalidInput`."""
+    return None if duration is None else parse_lease_duration(duration)
 
 
-def _at_least(least: int, name: str, value: int) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        kind = "a positive number" if least else "a number that is not negative"
-        raise InvalidInput(f"{name} must be {kind}, received {describe(value)}")
-    return value
+def message_of(message: Message) -> QueueMessage[Any]:
+    """A delivered message with its value decoded."""
+    return QueueMessage(message.id, decode_value(message.value), message.attempts, message.lease)
 
 
-def _decoded(letter: DeadLetter) -> DeadMessage:
-    return DeadMessage(
+def _decoded(letter: StoredLetter) -> Letter:
+    return DeadLetter(
         letter.id,
         letter.original_id,
         decode_value(bytes(letter.value).decode()),

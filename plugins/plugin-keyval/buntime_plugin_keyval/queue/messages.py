@@ -15,12 +15,10 @@ from buntime_keyval.wire import (
     parse_duration,
 )
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 
 DEFAULT_BACKOFF_MS = (1000, 5000, 10000)
 """Pauses before the second, third and fourth delivery."""
-
-MAX_BACKOFF_STEPS = 1000
-"""Retries that a schedule may name."""
 
 
 class Message(NamedTuple):
@@ -34,8 +32,8 @@ class Message(NamedTuple):
     lease: str
 
 
-class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
-    """A message that was given up."""
+class StoredLetter(msgspec.Struct, frozen=True, rename="camel"):
+    """A dead letter as it is stored, and sent."""
 
     id: str
     original_id: str
@@ -44,15 +42,6 @@ class DeadLetter(msgspec.Struct, frozen=True, rename="camel"):
     attempts: int
     original_created_at: int
     failed_at: int
-
-
-class QueueStats(msgspec.Struct, frozen=True):
-    """How many messages there are in which state."""
-
-    dlq: int
-    pending: int
-    processing: int
-    total: int
 
 
 class Options(NamedTuple):

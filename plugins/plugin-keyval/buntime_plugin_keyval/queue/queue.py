@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import GuardFailed, ResultSet, Value
+from buntime_keyval import QueueStats
 from buntime_keyval.wire import encode_key, key_to_json
 
 from buntime_plugin_keyval.decisions import Decision, Write
@@ -25,13 +26,13 @@ from buntime_plugin_keyval.queue.effects import (
     Requeue,
     Retry,
     Settle,
+    Undeliver,
     same_delivery,
 )
 from buntime_plugin_keyval.queue.messages import (
-    DeadLetter,
     Message,
     Options,
-    QueueStats,
+    StoredLetter,
     new_id,
     stored_keys,
 )
@@ -142,6 +143,18 @@ class Queue:
                 break
         self._on_settled(message_id)
 
+    @measured("queue_nack")
+    async def release(self, message_id: str, lease: str) -> None:
+        """Take a delivery back that nobody began with: it does not count as an attempt.
+
+        Raises `StaleLease` if the lease is not the message's current one.
+        """
+        (result,) = await self._commit(Undeliver(message_id, lease))
+        if not result.rowcount:
+            raise StaleLease
+        self._on_ready()
+        self._on_settled(message_id)
+
     @measured("queue_extend")
     async def extend(
         self, message_id: str, lease: str | None = None, duration_ms: int | None = None
@@ -159,15 +172,14 @@ class Queue:
     async def give_back(self, unsent: Sequence[Message], unsettled: Sequence[Message] = ()) -> None:
         """End the leases of messages that their listener will not settle.
 
-        The delivery of unsent ones does not count as an attempt.
+        The delivery of unsent ones does not count as an attempt. Unsettled ones may have been
+        processed: theirs counts, and after the last attempt they keep their lease.
         """
         await self._commit(
-            *(GiveBack(message.id, message.lease, was_delivered=False) for message in unsent),
-            *(GiveBack(message.id, message.lease, was_delivered=True) for message in unsettled),
+            *(Undeliver(message.id, message.lease) for message in unsent),
+            *(GiveBack(message.id, message.lease) for message in unsettled),
         )
         self._on_ready()
-        if unsettled:
-            await self.bury_exhausted()
 
     @property
     def recorder(self) -> Recorder:
@@ -215,14 +227,14 @@ class Queue:
             sql.STATS, (self._store.clock(),)
         )
         queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
-        return QueueStats(dead, queued - leased, leased, queued + dead)
+        return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
 
-    async def list_dlq(self, *, limit: int, offset: int = 0) -> list[DeadLetter]:
+    async def list_dlq(self, *, limit: int, offset: int = 0) -> list[StoredLetter]:
         """Dead letters, the newest failure first."""
         rows = await self._store.adapter.query(sql.LIST_DLQ, (limit, offset))
         return [_letter(row) for row in rows]
 
-    async def get_dlq_message(self, letter_id: str) -> DeadLetter | None:
+    async def get_dlq_message(self, letter_id: str) -> StoredLetter | None:
         """One dead letter, or None."""
         rows = await self._store.adapter.query(sql.GET_DLQ, (letter_id,), point=True)
         return _letter(rows[0]) if rows else None
@@ -282,7 +294,7 @@ def _pause(delivery: _Delivery) -> int:
     return schedule[min(max(delivery.attempts - 1, 0), len(schedule) - 1)]
 
 
-def _letter(row: Sequence[Value]) -> DeadLetter:
+def _letter(row: Sequence[Value]) -> StoredLetter:
     letter_id, original_id, value, *rest = row
     raw = msgspec.Raw(str(value).encode())
-    return DeadLetter(letter_id, original_id, raw, *rest)  # type: ignore[arg-type] # schema
+    return StoredLetter(letter_id, original_id, raw, *rest)  # type: ignore[arg-type] # schema

@@ -26,7 +26,11 @@ RETURNING ready_at, seq, id, value, attempts, lease"""
 SETTLE = "DELETE FROM kv_queue WHERE id = ? AND (lease = ? OR ? IS NULL)"
 
 GIVE_BACK = """
-UPDATE kv_queue SET lease = NULL, visible_at = ready_at, attempts = attempts - ?
+UPDATE kv_queue SET lease = NULL, visible_at = ready_at WHERE id = ? AND lease = ?
+AND attempts < max_attempts"""
+
+UNDELIVER = """
+UPDATE kv_queue SET lease = NULL, visible_at = ready_at, attempts = attempts - 1
 WHERE id = ? AND lease = ?"""
 
 # While a lease is not replaced by another one it can be prolonged, even if its time is over.

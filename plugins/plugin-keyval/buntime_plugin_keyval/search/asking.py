@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import base64
+import binascii
 import functools
-import math
+import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from buntime_database import Statement, Value
 from buntime_keyval.wire import InvalidInput
-from buntime_keyval.wire.describe import describe
 
 from buntime_plugin_keyval.search.indexes import Index
 from buntime_plugin_keyval.storage.entry_json import entry_json
@@ -19,9 +20,7 @@ from buntime_plugin_keyval.storage.selection import Condition
 from buntime_plugin_keyval.storage.statements import ENTRY_MEMBERS, LIVE
 from buntime_plugin_keyval.where import Where
 
-DEFAULT_MARKS = ("<mark>", "</mark>")
-DEFAULT_SNIPPET_WORDS = 16
-MAX_SNIPPET_WORDS = 64
+_OFFSET = re.compile(rb"[0-9]{1,9}")
 EVERYTHING = -1
 """The limit that is none."""
 
@@ -67,54 +66,22 @@ class SearchPage(NamedTuple):
     has_more: bool
 
 
-def parse_weights(raw: object) -> dict[str, float]:
-    """Weights by field. Raises `InvalidInput`."""
-    if raw is None:
-        return {}
-    if not isinstance(raw, Mapping):
-        raise InvalidInput(f"weights must be an object, received {describe(raw)}")
-    weights = {}
-    for field, weight in raw.items():
-        number = math.nan
-        if isinstance(weight, (int, float)) and not isinstance(weight, bool):
-            try:
-                number = float(weight)
-            except OverflowError:
-                number = math.inf
-        if not 0 <= number < math.inf:
-            raise InvalidInput(
-                f"weights.{field} must be a number that is not negative, received "
-                f"{describe(weight)}"
-            )
-        weights[str(field)] = number
-    return weights
+def make_search_cursor(options: SearchOptions) -> str:
+    """The cursor of the page behind the one with these options."""
+    return base64.urlsafe_b64encode(b"search:%d" % (options.offset + options.limit)).decode()
 
 
-def parse_marks(raw: object) -> tuple[str, str] | None:
-    """The texts around a hit: `true` for the usual ones, or a pair. Raises `InvalidInput`."""
-    if raw is None or raw is False:
-        return None
-    if raw is True:
-        return DEFAULT_MARKS
-    if isinstance(raw, (list, tuple)) and len(raw) == 2:
-        before, after = raw
-        if isinstance(before, str) and isinstance(after, str):
-            return before, after
-    raise InvalidInput(f"highlight must be true or a pair of texts, received {describe(raw)}")
-
-
-def parse_snippet(raw: object) -> int | None:
-    """The words of an extract: `true` for the usual number. Raises `InvalidInput`."""
-    if raw is None or raw is False:
-        return None
-    if raw is True:
-        return DEFAULT_SNIPPET_WORDS
-    if isinstance(raw, int) and 1 <= raw <= MAX_SNIPPET_WORDS:
-        return raw
-    raise InvalidInput(
-        f"snippet must be true or a number of words up to {MAX_SNIPPET_WORDS}, received "
-        f"{describe(raw)}"
-    )
+def parse_search_cursor(cursor: str | None) -> int:
+    """How many hits a cursor skips. Raises `InvalidInput`."""
+    if not cursor:
+        return 0
+    try:
+        name, _, number = base64.urlsafe_b64decode(cursor).partition(b":")
+    except (binascii.Error, ValueError):
+        name, number = b"", b""
+    if name != b"search" or not _OFFSET.fullmatch(number):
+        raise InvalidInput("Invalid cursor")
+    return int(number)
 
 
 def page_statement(

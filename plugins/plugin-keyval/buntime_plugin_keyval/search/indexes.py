@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import Value
-from buntime_keyval.wire import InvalidInput, Key
+from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.numbers import BIGINT_TYPE, TYPE_MEMBER
 
@@ -62,21 +62,6 @@ class Index(NamedTuple):
     def keys(self) -> KeyRange:
         """The keys whose values are indexed."""
         return subtree(self.prefix)
-
-
-class IndexInfo(NamedTuple):
-    """An index as it is listed."""
-
-    prefix: Key
-    fields: tuple[str, ...]
-    tokenize: str
-    table: str
-    documents: int
-    """Entries that are in the index."""
-    entries: int
-    """Entries that are to be in it: as many, once it is ready."""
-    ready: bool
-    """Whether all entries are in it; until then an older index of the prefix answers."""
 
 
 def parse_options(fields: object, tokenize: object) -> IndexOptions:

@@ -7,6 +7,7 @@ import contextlib
 import re
 
 from buntime_database import DatabaseError
+from buntime_keyval import SearchIndex
 from buntime_keyval.wire import Key, decode_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.errors import IndexNotFound
@@ -24,7 +25,6 @@ from buntime_plugin_keyval.search.building import IndexBuilder
 from buntime_plugin_keyval.search.indexes import (
     INDEX_COLUMNS,
     Index,
-    IndexInfo,
     IndexOptions,
     index_of_row,
 )
@@ -83,7 +83,7 @@ class Search:
         self._known.pop(encode_key(prefix), None)
         return await self._builder.remove(prefix)
 
-    async def list_indexes(self) -> list[IndexInfo]:
+    async def list_indexes(self) -> list[SearchIndex]:
         """All indexes in the order of their prefixes, those that are being built too."""
         adapter = self._store.adapter
         infos = []
@@ -92,9 +92,9 @@ class Search:
             entries = documents
             if not ready:
                 ((entries,),) = await adapter.query(_ENTRIES, index.keys)
-            info = IndexInfo(
+            info = SearchIndex(
                 decode_key(index.prefix),
-                index.options.fields,
+                list(index.options.fields),
                 index.options.tokenize,
                 index.table,
                 int(documents or 0),

@@ -1,0 +1,63 @@
+"""Atomic commits to whatever takes them: an API, or a store of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from buntime_keyval._calls.atomic import AtomicBuilder
+from buntime_keyval._calls.keys import Entry
+from buntime_keyval._results import CommitResult
+from buntime_keyval.wire import Key
+
+
+class AsyncSource(Protocol):
+    """Where a transaction reads, and who commits."""
+
+    async def read(self, keys: Sequence[Key]) -> list[Entry]:
+        """The newest entries of checked keys, at least one, in their order."""
+
+    async def commit(self, atomic: AtomicBuilder) -> CommitResult:
+        """Apply all mutations if all checks hold."""
+
+
+class Source(Protocol):
+    """The same, blocking."""
+
+    def read(self, keys: Sequence[Key]) -> list[Entry]:
+        """The newest entries of checked keys, at least one, in their order."""
+
+    def commit(self, atomic: AtomicBuilder) -> CommitResult:
+        """Apply all mutations if all checks hold."""
+
+
+class AsyncAtomic(AtomicBuilder):
+    """Checks and mutations of `AsyncKv`, committed together."""
+
+    def __init__(self, source: AsyncSource) -> None:
+        super().__init__()
+        self._source = source
+
+    async def commit(self) -> CommitResult:
+        """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
+
+        Raises `InvalidInput` (of a client: `RequestRejected`) when a mutation meets a value that
+        it cannot work on, and `OutcomeUnknown` when the answer was lost.
+        """
+        return await self._source.commit(self)
+
+
+class Atomic(AtomicBuilder):
+    """Checks and mutations of `Kv`, committed together."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source = source
+
+    def commit(self) -> CommitResult:
+        """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
+
+        Raises `RequestRejected` when a mutation meets a value that it cannot work on, and
+        `OutcomeUnknown` when the answer was lost.
+        """
+        return self._source.commit(self)

@@ -1,0 +1,131 @@
+"""What feeds the watches and queue listeners of `AsyncKv`: the streams and polls of an API."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from buntime_keyval._calls import queue as calls
+from buntime_keyval._calls.keys import Entry
+from buntime_keyval._calls.queue import Message
+from buntime_keyval._errors import KvError
+from buntime_keyval._follow import Reconnects, follow
+from buntime_keyval._messages import ListenPlan
+from buntime_keyval._reports import ErrorHandler, report
+from buntime_keyval._retries import is_passing
+from buntime_keyval._session import AsyncSession
+from buntime_keyval._watch_async import Feed
+from buntime_keyval._watching import PollPlan, WatchPlan
+
+
+def watch_feed(
+    session: AsyncSession,
+    plan: WatchPlan | PollPlan,
+    poll_seconds: float,
+    on_error: ErrorHandler | None,
+) -> Feed:
+    """The batches that a plan brings."""
+
+    async def feed(deliver: Callable[[list[Entry]], Awaitable[None]]) -> None:
+        if isinstance(plan, WatchPlan):
+            await follow(session, plan, deliver, on_error)
+        reconnects = Reconnects()
+        while isinstance(plan, PollPlan):
+            try:
+                entries, more = plan.take(await session.send(plan.call()))
+            except KvError as error:
+                if not is_passing(error):
+                    raise
+                await report(error, on_error)
+                await asyncio.sleep(reconnects.pause())
+                continue
+            reconnects.opened()
+            if entries:
+                await deliver(entries)
+            if not more:
+                await asyncio.sleep(poll_seconds)
+
+    return feed
+
+
+class ApiMessages:
+    """The messages of an API, as `AsyncMessages`."""
+
+    def __init__(
+        self,
+        session: AsyncSession,
+        *,
+        concurrency: int,
+        poll_seconds: float | None,
+        on_error: ErrorHandler | None,
+    ) -> None:
+        """Without `poll_seconds` over a stream."""
+        self._session = session
+        self._concurrency = concurrency
+        self._poll_seconds = poll_seconds
+        self._on_error = on_error
+
+    async def feed(
+        self,
+        has_room: Callable[[], Awaitable[bool]],
+        deliver: Callable[[Message], Awaitable[bool]],
+    ) -> None:
+        """See `AsyncMessages`."""
+        if self._poll_seconds is not None:
+            await self._poll(self._poll_seconds, has_room, deliver)
+            return
+
+        async def take(message: Message) -> None:
+            await deliver(message)
+
+        await follow(self._session, ListenPlan(self._concurrency), take, self._on_error)
+
+    async def ack(self, message_id: str, *, draining: bool) -> None:
+        """See `AsyncMessages`."""
+        # Without a lease: it is processed, whoever has it by now.
+        await self._session.send(calls.ack(message_id, None, drain=draining))
+
+    async def nack(
+        self,
+        message_id: str,
+        lease: str | None,
+        error: str | None,
+        delay: float | str | None,
+        *,
+        draining: bool,
+    ) -> None:
+        """See `AsyncMessages`."""
+        await self._session.send(calls.nack(message_id, lease, error, delay, drain=draining))
+
+    async def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
+        """See `AsyncMessages`."""
+        if lease is not None:
+            await self._session.send(calls.release(message_id, lease, drain=draining))
+
+    async def extend(
+        self, message_id: str, lease: str | None, duration: float | str | None
+    ) -> None:
+        """See `AsyncMessages`."""
+        await self._session.send(calls.extend(message_id, lease, duration))
+
+    async def _poll(
+        self,
+        poll_seconds: float,
+        has_room: Callable[[], Awaitable[bool]],
+        deliver: Callable[[Message], Awaitable[bool]],
+    ) -> None:
+        reconnects = Reconnects()
+        while await has_room():
+            try:
+                message = await self._session.send(calls.poll())
+            except KvError as error:
+                if not is_passing(error):
+                    raise
+                await report(error, self._on_error)
+                await asyncio.sleep(reconnects.pause())
+                continue
+            reconnects.opened()
+            if message is None:
+                await asyncio.sleep(poll_seconds)
+            else:
+                await deliver(message)

@@ -1,0 +1,63 @@
+"""What `AsyncKv` shares with a store of the server's own process, which offers the same methods.
+
+Transactions, typed stores, watches and queue listeners are the same classes there; only what feeds
+them differs. For servers: it needs no httpx2, and it may change with every version.
+"""
+
+from buntime_keyval._atomic import AsyncAtomic, AsyncSource
+from buntime_keyval._calls.atomic import AtomicBuilder, Mutation, NewMessage, contents_of
+from buntime_keyval._calls.keys import checked_limit
+from buntime_keyval._calls.queue import Letter, Message, checked_id, identify, milliseconds
+from buntime_keyval._calls.search import Marks, Tokenizer
+from buntime_keyval._entries import is_many
+from buntime_keyval._listen_async import AsyncMessages, AsyncQueueListener, Handler
+from buntime_keyval._messages import checked_concurrency
+from buntime_keyval._reports import ErrorHandler, report
+from buntime_keyval._stores import AsyncStore, make_scope
+from buntime_keyval._transaction import (
+    AsyncAttempt,
+    AsyncTransaction,
+    Pauses,
+    attempts_async,
+    run_async,
+)
+from buntime_keyval._watch_async import AsyncWatch, Feed
+from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_target
+
+__all__ = [
+    "AsyncAtomic",
+    "AsyncAttempt",
+    "AsyncMessages",
+    "AsyncQueueListener",
+    "AsyncSource",
+    "AsyncStore",
+    "AsyncTransaction",
+    "AsyncWatch",
+    "AtomicBuilder",
+    "Buffer",
+    "ErrorHandler",
+    "Feed",
+    "Handler",
+    "Letter",
+    "Marks",
+    "Message",
+    "Mode",
+    "Mutation",
+    "NewMessage",
+    "Overflow",
+    "Pauses",
+    "Tokenizer",
+    "attempts_async",
+    "checked_concurrency",
+    "checked_id",
+    "checked_limit",
+    "contents_of",
+    "identify",
+    "is_many",
+    "is_polling",
+    "make_scope",
+    "make_target",
+    "milliseconds",
+    "report",
+    "run_async",
+]

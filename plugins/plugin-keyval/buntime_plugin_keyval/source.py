@@ -1,0 +1,68 @@
+"""The store as what the transactions and atomic commits of Python callers read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import msgspec
+from buntime_keyval import CommitResult, Key, KvEntry
+from buntime_keyval.shared import AtomicBuilder, Mutation, NewMessage, contents_of
+from buntime_keyval.wire import canonical_metadata, decode_value, encode_key
+
+from buntime_plugin_keyval import mutations
+from buntime_plugin_keyval.queue.messages import make_options, new_id
+from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.store import Store
+
+
+class LocalSource:
+    """`AsyncSource` of this process."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
+        """The newest entries of checked keys, in their order; no replica is asked."""
+        encoded = [encode_key(key) for key in keys]
+        rows = await self._store.get_many(encoded, fresh=True)
+        return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
+
+    async def commit(self, atomic: AtomicBuilder) -> CommitResult:
+        """Apply all mutations if all checks hold."""
+        contents = contents_of(atomic)
+        checks = [mutations.Check(encode_key(key), stamp) for key, stamp in contents.checks]
+        changes: list[mutations.Mutation | mutations.NewMessage] = []
+        for change in contents.mutations:
+            value = msgspec.UNSET if change.value is None else msgspec.json.decode(change.value)
+            if isinstance(change, NewMessage):
+                options = make_options(*change.options)
+                changes.append(mutations.NewMessage(new_id(), value, options))
+            else:
+                changes.append(self._mutation(change, value))
+        committed = await self._store.commit(checks, changes)
+        if committed is None:
+            return CommitResult(ok=False)
+        return CommitResult(ok=True, versionstamp=committed.versionstamp)
+
+    def _mutation(self, change: Mutation, value: object) -> mutations.Mutation:
+        options = change.options
+        metadata = None
+        if options.metadata is not None:
+            raw = msgspec.json.decode(options.metadata)
+            metadata = canonical_metadata(raw, self._store.clock())
+        return mutations.make_mutation(
+            change.type,
+            change.key,
+            value,
+            expires_in=options.expires_in,
+            expires_at=options.expires_at,
+            metadata=metadata,
+        )
+
+
+def entry_of(key: Key, row: Row | None) -> KvEntry[Any]:
+    """What a key holds, None where it does not exist."""
+    if row is None:
+        return KvEntry(key, None, None)
+    return KvEntry(key, decode_value(row.value), row.versionstamp)
