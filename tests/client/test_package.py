@@ -18,8 +18,8 @@ PACKAGE = ROOT / "packages" / "keyval"
 NAMES = """
     AccessDenied AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
     AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost DeadLetter DeleteResult
-    Delivery EnqueueResult Field InvalidInput InvalidResponse InvalidValue Key KeyLike KeyPart Kv
-    KvDetails KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
+    Delivery EnqueueResult Field InvalidInput InvalidResponse InvalidValue Key KeyLike KeyOrKeys
+    KeyPart Kv KvDetails KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
     QueueListener QueueMessage QueueStats RateLimited RequestRejected Retries SearchHit
     SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable StaleLease
     StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult
@@ -56,7 +56,9 @@ def blocking(kv: Kv) -> str:
     points: list[KvEntry[Point]] = [*kv.store(("p",), Point).list()]
     theme = kv.store(("s",), Settings).get("a").value
     assert user is not None and theme is not None
-    with kv.watch(["a"], print) as watch, kv.listen_queue() as messages:
+    kv.delete([["a"], ["b", 1]])
+    kv.delete(["a", 1], where={"x": kv.now()})
+    with kv.watch([["a", 1], ["b", 2]], print) as watch, kv.listen_queue() as messages:
         reveal_type(watch)
         reveal_type(messages)
         for message in messages:
@@ -79,6 +81,12 @@ async def waiting(kv: AsyncKv) -> int | None:
     async for attempt in kv.attempts():
         async with attempt as tx:
             tx.delete(["a"])
+            reveal_type(await tx.get([["a"]]))
+    async for hit in kv.search(["a"], "x", highlight=("<b>", "</b>"), snippet=True):
+        reveal_type(hit.highlight)
+    reveal_type((await kv.paginate_search(["a"], "x")).entries[0].value)
+    if (message := await kv.dequeue()) is not None:
+        await kv.ack_message(message)
     await kv.atomic().check((["a"], None)).set(["a"], 1).sum(["n"], 2).commit()
     return (await kv.transaction(fn, max_retries=3)).value
 
@@ -98,6 +106,9 @@ REVEALED = [
     "list[buntime_keyval._results.KvEntry[Any]]",
     "buntime_keyval._results.KvEntry[Any]",
     "sample.Point | None",
+    "list[buntime_keyval._results.KvEntry[Any]]",
+    "dict[str, str] | None",
+    "Any | None",
 ]
 MISTAKES = {
     "import buntime_keyval; buntime_keyval.Kvv": "attr-defined",
@@ -120,7 +131,7 @@ def test_the_names_are_these_and_no_others() -> None:
 
 
 def test_every_public_name_is_described() -> None:
-    for name in set(NAMES) - {"Key", "KeyLike", "KeyPart", "MutationKey", "Where"}:
+    for name in set(NAMES) - {"Key", "KeyLike", "KeyOrKeys", "KeyPart", "MutationKey", "Where"}:
         kind = getattr(buntime_keyval, name)
         assert kind.__doc__, name
         for member, function in vars(kind).items():

@@ -53,7 +53,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval._retries import Retries
 from buntime_keyval._where import Condition, Field, Where
-from buntime_keyval.wire import BigInt, InvalidInput, Key, KeyLike, KeyPart
+from buntime_keyval.wire import BigInt, InvalidInput, Key, KeyLike, KeyOrKeys, KeyPart
 
 if TYPE_CHECKING:
     from buntime_keyval._async_client import AsyncKv
@@ -90,6 +90,7 @@ __all__ = [
     "InvalidValue",
     "Key",
     "KeyLike",
+    "KeyOrKeys",
     "KeyPart",
     "Kv",
     "KvDetails",

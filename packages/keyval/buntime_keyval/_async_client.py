@@ -59,7 +59,7 @@ from buntime_keyval._watching import (
     make_target,
 )
 from buntime_keyval._where import Where
-from buntime_keyval.wire import UUIDV7, InvalidInput, KeyLike, Placeholder
+from buntime_keyval.wire import UUIDV7, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
 T = TypeVar("T")
@@ -179,7 +179,7 @@ class AsyncKv:
 
     async def delete(
         self,
-        key: KeyLike | Sequence[KeyLike],
+        key: KeyOrKeys,
         *,
         exact: bool = False,
         where: Where | None = None,
@@ -525,7 +525,7 @@ class AsyncKv:
 
     def watch(
         self,
-        key: KeyLike | Sequence[KeyLike],
+        key: KeyOrKeys,
         callback: Callable[[Entries], Any] | None = None,
         *,
         exact: bool = False,

@@ -56,6 +56,7 @@ from buntime_keyval.shared import (
 from buntime_keyval.wire import (
     UUIDV7,
     KeyLike,
+    KeyOrKeys,
     Placeholder,
     decode_key,
     decode_value,
@@ -177,7 +178,7 @@ class Kv:
 
     async def delete(
         self,
-        key: KeyLike | Sequence[KeyLike],
+        key: KeyOrKeys,
         *,
         exact: bool = False,
         where: Where | None = None,
@@ -550,7 +551,7 @@ class Kv:
 
     def watch(
         self,
-        key: KeyLike | Sequence[KeyLike],
+        key: KeyOrKeys,
         callback: Callable[[Entries], Any] | None = None,
         *,
         exact: bool = False,

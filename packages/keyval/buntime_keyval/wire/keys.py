@@ -51,6 +51,9 @@ Key = tuple[KeyPart, ...]
 KeyLike = Sequence[KeyPart | UUID | datetime]
 """A key as callers write it: a list or tuple of parts; see `check_key` for UUIDs and times."""
 
+KeyOrKeys = Sequence[KeyPart | UUID | datetime | KeyLike]
+"""A key, or several of them: as one type, since type checkers cannot choose between two lists."""
+
 _TYPES = "(string | number | bigint | boolean | Uint8Array)"
 _EXAMPLE = 'for example ["users", 123]'
 _SURELY_SHORT = MAX_KEY_PART_LENGTH // 2

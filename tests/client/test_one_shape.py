@@ -1,0 +1,465 @@
+"""A store in the server's process and one behind HTTP: the same methods, and the same outcomes.
+
+Each test is the code of a user, and runs with the `Kv` of a plugin and with `AsyncKv`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from buntime_keyval import (
+    AsyncDelivery,
+    AsyncKv,
+    BigInt,
+    Field,
+    InvalidInput,
+    InvalidValue,
+    KvEntry,
+    NotFound,
+    StaleLease,
+    TransactionConflict,
+)
+from buntime_plugin_keyval.kv import Kv
+from client.waiting import until
+from support.store import open_kv
+
+AnyKv = AsyncKv | Kv
+
+CLIENT_ALONE = {
+    "aclose": "a plugin does not close the store of another plugin",
+}
+PLUGIN_ALONE = {
+    "add_trigger": "functions of the process do not travel",
+    "changes": "what a client needs of the change log is in its watch",
+    "close": "for the plugin that owns the store",
+    "get_adapter": "the database is in the process",
+    "get_logger": "so is the logger",
+}
+OTHERWISE = {
+    "metrics": "an object that is called, since it has more to offer in process",
+}
+
+
+@pytest.fixture(params=["in-process", "http"])
+async def kv(request: pytest.FixtureRequest) -> AsyncIterator[AnyKv]:
+    if request.param == "in-process":
+        async with open_kv() as local:
+            yield local
+    else:
+        async with AsyncKv(request.getfixturevalue("api")) as client:
+            yield client
+
+
+def test_every_difference_of_the_methods_has_a_reason() -> None:
+    client, plugin = methods(AsyncKv), methods(Kv)
+    assert client.keys() - plugin.keys() - OTHERWISE.keys() == CLIENT_ALONE.keys()
+    assert plugin.keys() - client.keys() == PLUGIN_ALONE.keys()
+    for name in client.keys() & plugin.keys():
+        assert client[name] == plugin[name], name
+
+
+async def test_objects_have_the_same_methods_too(api: str) -> None:
+    async with AsyncKv(api) as client, open_kv() as plugin:
+        assert methods(type(client.dlq)).keys() == methods(type(plugin.dlq)).keys()
+        for name, (parameters, _) in methods(type(client.dlq)).items():
+            assert parameters == methods(type(plugin.dlq))[name][0], name
+        made = await inspect.unwrap(client.metrics)(), await plugin.metrics()
+        assert made[0].keys() == made[1].keys()
+        for pair in (
+            (client.atomic(), plugin.atomic()),
+            (client.begin(), plugin.begin()),
+            (client.store(["a"]), plugin.store(["a"])),
+            (client.now(), plugin.now()),
+            (client.uuidv7(), plugin.uuidv7()),
+        ):
+            assert type(pair[0]) is type(pair[1])
+        for kind in ("watch", "listen_queue"):
+            arguments = [["a"]] if kind == "watch" else []
+            handles = [getattr(kv, kind)(*arguments) for kv in (client, plugin)]
+            assert type(handles[0]) is type(handles[1])
+            for handle in handles:
+                await handle.stop()
+
+
+def methods(kind: type) -> dict[str, Any]:
+    """Parameters and results of the public methods, as they are written."""
+    found = {}
+    for name, member in inspect.getmembers(kind, callable):
+        if not name.startswith("_"):
+            signature = inspect.signature(member)
+            found[name] = [*signature.parameters.values()], signature.return_annotation
+    return found
+
+
+async def test_entries(kv: AnyKv) -> None:
+    result = await kv.set(["users", 1], {"name": "Ada", "age": 36}, expires_in="1h")
+    assert await kv.get(["users", 1]) == KvEntry(
+        ("users", 1), {"name": "Ada", "age": 36}, result.versionstamp
+    )
+    await kv.set(["users", b"\0"], [BigInt(7), b"\1", 2**70])
+    batch = await kv.get([["users", b"\0"], ["users", 2]])
+    assert [entry.value for entry in batch] == [[BigInt(7), b"\1", BigInt(2**70)], None]
+    assert not await kv.get([])
+    adults = {"age": {"$gte": 18}}
+    assert [entry.key async for entry in kv.list(["users"], where=adults)] == [("users", 1)]
+    assert [e.key async for e in kv.list(limit=1, page_size=1, reverse=True)] == [("users", 1)]
+    assert await kv.count(["users"], where=Field("name").starts_with("A")) == 1
+    page = await kv.paginate(["users"], limit=1)
+    assert (len(page.entries), page.has_more) == (1, True)
+    rest = await kv.paginate(["users"], limit=1, cursor=page.cursor)
+    assert (rest.entries[0].key, rest.cursor) == (("users", 1), None)
+    assert (await kv.delete(["users", 1], where={"age": {"$lt": kv.now()}})).deleted_count == 1
+    assert (await kv.delete([["users"], ["none", 1]])).deleted_count == 1
+    with pytest.raises(InvalidInput, match="everything=True"):
+        await kv.delete([])
+    assert (await kv.delete([], everything=True)).deleted_count == 0
+
+
+@pytest.mark.parametrize(
+    "use",
+    [
+        lambda kv: kv.set([], 1),
+        lambda kv: kv.set(["a"], object()),
+        lambda kv: kv.set(["a"], 1, expires_in="soon"),
+        lambda kv: kv.set(["a" * 1025], 1),
+        lambda kv: kv.set([2**60 + 1], 1),
+        lambda kv: kv.delete(["a"], where={"x": {"$what": 1}}),
+        lambda kv: kv.count(["a"], where={"x": {"$in": 1}}),
+        lambda kv: kv.paginate(["a"], limit=0),
+        lambda kv: kv.paginate(["a"], cursor="?"),
+        lambda kv: anext(kv.list(limit=-1)),
+        lambda kv: anext(kv.list(page_size=0)),
+        lambda kv: anext(kv.search(["a"], "")),
+        lambda kv: anext(kv.search(["a"], "x", highlight="b")),
+        lambda kv: anext(kv.search(["a"], "x", snippet=65)),
+        lambda kv: anext(kv.search(["a"], "x", weights={"title": -1})),
+        lambda kv: kv.paginate_search(["a"], "x", cursor="?"),
+        lambda kv: kv.create_index(["a"], fields=[]),
+        lambda kv: kv.create_index(["a"], fields=["x"], tokenize="words"),
+        lambda kv: kv.enqueue(1, delay=-1),
+        lambda kv: kv.ack_message(""),
+        lambda kv: kv.release_message("an id without its lease"),
+        lambda kv: kv.dlq.list(limit=0),
+        lambda kv: kv.dlq.list(offset=-1),
+        lambda kv: kv.dlq.get(""),
+        lambda kv: kv.metrics("xml"),
+        lambda kv: kv.transaction(None, max_retries=-1),
+    ],
+)
+async def test_mistakes_are_the_same_exception(kv: AnyKv, use: Any) -> None:
+    with pytest.raises(InvalidInput):
+        await use(kv)
+
+
+async def test_commits(kv: AnyKv) -> None:
+    entry = await kv.get(["n"])
+    result = await (
+        kv.atomic()
+        .check(entry, (["x"], None))
+        .set(["log", kv.uuidv7()], "first", expires_in="1h")
+        .sum(["n"], 2**60)
+        .max(["top"], 5)
+        .min(["low"], "-3")
+        .append(["list"], [2])
+        .prepend(["list"], [1])
+        .delete(["none"])
+        .enqueue({"job": 1}, backoff_schedule=[])
+        .commit()
+    )
+    assert result.ok
+    assert (await kv.get(["log", str(result.versionstamp)])).value == "first"
+    values = [it.value for it in await kv.get([["n"], ["top"], ["low"], ["list"]])]
+    assert values == [BigInt(2**60), 5, -3, [1, 2]]
+    message = await kv.dequeue()
+    assert message is not None
+    assert message.value == {"job": 1}
+    await kv.ack_message(message)
+    again = await kv.atomic().check(entry).enqueue("never").commit()
+    assert (again.ok, again.versionstamp) == (False, None)
+    await kv.set(["text"], "text")
+    with pytest.raises(InvalidInput, match="numeric"):
+        await kv.atomic().sum(["text"], 1).commit()
+    fraction: Any = 1.5
+    with pytest.raises(InvalidInput, match="integer"):
+        kv.atomic().sum(["n"], fraction)
+
+
+async def test_transactions(kv: AnyKv) -> None:
+    await kv.set(["a"], 1)
+    runs = 0
+
+    async def move(tx: Any) -> str:
+        nonlocal runs
+        runs += 1
+        value = (await tx.get(["a"])).value
+        if runs == 1:
+            await kv.set(["a"], 10)
+        tx.set(["b"], value)
+        tx.sum(["moves"], 1, expires_in="1h")
+        tx.enqueue({"moved": value})
+        return "done"
+
+    result = await kv.transaction(move, max_retries=2, retry_delay="1ms")
+    assert (result.ok, result.value, runs) == (True, "done", 2)
+    message = await kv.dequeue()
+    assert message is not None
+    assert message.value == {"moved": 10}
+    await kv.ack_message(message)
+    assert (await kv.get(["b"])).versionstamp == result.versionstamp
+
+    async def conflict() -> None:
+        async with kv.begin() as tx:
+            await tx.get(["a"])
+            await kv.set(["a"], 11)
+            tx.enqueue("never")
+
+    with pytest.raises(TransactionConflict):
+        await conflict()
+    assert (await kv.queue_stats()).pending == 0
+    tries = 0
+    async for attempt in kv.attempts(retry_delay=0):
+        tries += 1
+        async with attempt as tx:
+            await tx.get([["a"], ["b"]])
+            if tries == 1:
+                await kv.set(["b"], 0)
+            tx.append(["tries"], [tries])
+    assert (await kv.get(["tries"])).value == [2]
+
+
+@dataclass
+class User:
+    name: str
+    age: int = 0
+
+
+async def test_typed_stores(kv: AnyKv) -> None:
+    users = kv.store(["users"], User, expires_in="1h")
+    await users.set(1, User("Ada", 2**60))
+    await users.set(("old", 1), User("Bob"))
+    assert (await users.get(1)).value == User("Ada", 2**60)
+    assert [it.value for it in await users.get_many([1, 2])] == [User("Ada", 2**60), None]
+    assert await users.has(1)
+    assert not await users.has(2)
+    wrong: Any = User(1)  # type: ignore[arg-type]
+    with pytest.raises(InvalidValue, match=r"\$\.name"):
+        await users.set(2, wrong)
+    assert [entry.key async for entry in users.list()] == [("old", 1), (1,)]
+    assert [it.key for it in await users.with_prefix("old").get_all()] == [(1,)]
+    assert await users.count() == 2
+    page = await users.paginate(limit=1)
+    assert page.has_more
+    assert page.entries[0].value == User("Bob")
+    async with kv.begin() as tx:
+        tx.set(users.key(2), {"name": 5})
+    with pytest.raises(InvalidValue, match=r"\$\.name"):
+        await users.get(2)
+    assert (await users.delete(2)).deleted_count == 1
+    told: list[int] = []
+    deleted = await users.delete_all(batch_size=1, on_progress=told.append)
+    assert (deleted.deleted_count, told) == (2, [1, 2])
+
+
+async def test_search(kv: AnyKv) -> None:
+    for number in range(5):
+        text = {"title": "needle" if number == 3 else "hay", "body": f"a needle, no. {number}"}
+        await kv.set(["d", number], text)
+    with pytest.raises(NotFound, match="No index found"):
+        await anext(aiter(kv.search(["d"], "needle")))
+    await kv.create_index(["d"], fields=["title", "body"], tokenize="porter")
+    (index,) = await kv.list_indexes()
+    assert (index.prefix, index.fields, index.tokenize) == (("d",), ["title", "body"], "porter")
+    assert (index.documents, index.entries, index.ready) == (5, 5, True)
+    hits = [hit async for hit in kv.search(["d"], "needles", weights={"title": 9}, limit=2)]
+    assert hits[0].key == ("d", 3)
+    assert (len(hits), hits[0].highlight, hits[0].snippet) == (2, None, None)
+    options: dict[str, Any] = {"highlight": ("[", "]"), "snippet": 2, "start": ["d", 3]}
+    (hit,) = [it async for it in kv.search(["d"], "needle", end=["d", 4], **options)]
+    assert hit.highlight == {"title": "[needle]", "body": "a [needle], no. 3"}
+    assert hit.snippet is not None
+    assert "[needle]" in hit.snippet["body"]
+    (marked,) = [it async for it in kv.search(["d"], "3", highlight=True)]
+    assert marked.highlight == {"title": "needle", "body": "a needle, no. <mark>3</mark>"}
+    keys: list[Any] = []
+    cursor = None
+    while True:
+        page = await kv.paginate_search(["d"], "needle", limit=2, cursor=cursor, reverse=True)
+        keys += [it.key for it in page.entries]
+        cursor = page.cursor
+        if not page.has_more:
+            break
+    assert keys == [it.key async for it in kv.search(["d"], "needle", reverse=True)]
+    assert len(keys) == 5
+    with pytest.raises(InvalidInput, match="no such field"):
+        await kv.paginate_search(["d"], "needle", weights={"other": 1})
+    await kv.remove_index(["d"])
+    assert await kv.list_indexes() == []
+
+
+async def test_the_queue_by_hand(kv: AnyKv) -> None:
+    sent = await kv.enqueue("x", backoff_schedule=[0], keys_if_undelivered=[["lost"]])
+    message = await kv.dequeue()
+    assert message is not None
+    assert (message.id, message.value, message.attempts) == (sent.id, "x", 1)
+    assert await kv.dequeue() is None
+    await kv.release_message(message)
+    again = await kv.dequeue()
+    assert again is not None
+    assert again.attempts == 1
+    for settle in (kv.ack_message, kv.nack_message, kv.release_message):
+        with pytest.raises(StaleLease):
+            await settle(message)
+    await kv.nack_message(again, "no luck", delay=0)
+    last = await kv.dequeue()
+    assert last is not None
+    assert last.attempts == 2
+    await kv.nack_message(last.id, "gave up", lease=last.lease)
+    (letter,) = await kv.dlq.list()
+    assert (letter.original_id, letter.value, letter.error_message) == (sent.id, "x", "gave up")
+    assert await kv.dlq.get(letter.id) == letter
+    assert (await kv.get(["lost"])).value == "x"
+    new = await kv.dlq.requeue(letter.id)
+    assert (new.ok, (await kv.queue_stats()).pending) == (True, 1)
+    await kv.ack_message(new.id)
+    with pytest.raises(NotFound, match="DLQ"):
+        await kv.dlq.requeue(letter.id)
+    await kv.dlq.delete(letter.id)
+    assert await kv.dlq.get(letter.id) is None
+    assert (await kv.dlq.purge()).deleted_count == 0
+
+
+@pytest.mark.parametrize("mode", ["sse", "polling"])
+async def test_listeners(kv: AnyKv, mode: Any) -> None:
+    done: list[Any] = []
+    errors: list[str] = []
+
+    async def handle(message: AsyncDelivery) -> None:
+        if message.value == "broken":
+            raise ValueError("no image")
+        done.append(message.value)
+
+    await kv.enqueue("broken", backoff_schedule=[])
+    await kv.enqueue("a.png")
+    listener = kv.listen_queue(
+        handle,
+        mode=mode,
+        poll_interval=20,
+        concurrency=2,
+        on_error=lambda error: errors.append(str(error)),
+    )
+    await kv.enqueue("b.png")
+    await until(lambda: len(done) == 2 and errors)
+    await listener.stop()
+    assert (sorted(done), errors, listener.closed) == (["a.png", "b.png"], ["no image"], True)
+    (letter,) = await kv.dlq.list()
+    assert letter.error_message == "ValueError: no image"
+    await kv.enqueue("first")
+    await kv.enqueue("second")
+    async with kv.listen_queue(mode=mode, poll_interval=20) as messages:
+        async for message in messages:  # which acknowledges the one before
+            if message.value == "second":
+                await message.release()
+                break
+
+    async def comes_again() -> bool:
+        message = await kv.dequeue()
+        if message is not None:
+            assert message.value == "second"
+            await kv.ack_message(message)
+        return message is not None
+
+    await until(comes_again)
+    assert (await kv.queue_stats()).total == 1  # the dead letter
+
+
+@pytest.mark.parametrize("mode", ["sse", "polling"])
+@pytest.mark.parametrize("exact", [True, False])
+async def test_watches(kv: AnyKv, mode: Any, exact: bool) -> None:
+    await kv.set(["w"], 0)
+    await kv.set(["w", 1], "below")
+    seen: list[Any] = []
+
+    async def hear(entries: list[KvEntry[Any]]) -> None:
+        seen.extend((entry.key, entry.value) for entry in entries)
+
+    options: dict[str, Any] = {"exact": exact, "mode": mode, "poll_interval": 10}
+    watch = kv.watch(["w"], hear, buffer_size=10, **options)
+    first = [(("w",), 0)] if exact else [(("w",), 0), (("w", 1), "below")]
+    await until(lambda: seen == first)
+    await kv.delete(["w"], exact=True)
+    await until(lambda: seen == [*first, (("w",), None)])
+    await watch.stop()
+    assert (watch.closed, watch.dropped, watch.error) == (True, 0, None)
+    with pytest.raises(RuntimeError, match="callback"):
+        aiter(watch)
+    async with kv.watch([["w", 1], ["w", 2]], **options) as batches:
+        batch = await anext(batches)
+        known = {entry.key: entry.value for entry in batch if entry.exists}
+        assert known == {("w", 1): "below"}
+        await kv.set(["w", 2], "new")
+        while ("w", 2) not in known:
+            known.update({entry.key: entry.value for entry in await anext(batches)})
+    assert known[("w", 2)] == "new"
+
+
+async def test_counters(kv: AnyKv) -> None:
+    await kv.set(["a"], 1)
+    assert (await kv.metrics())["storage"]["entries"] == 1
+    assert "keyval_entries_total 1" in await kv.metrics("prometheus")
+
+
+async def test_details(kv: AnyKv) -> None:
+    await kv.set(["d", 1], "value", metadata={"by": b"ada", "at": kv.now()}, expires_in="1h")
+    entry = await kv.get_with_metadata(["d", 1])
+    assert entry.details is not None
+    assert entry.details.metadata["by"] == b"ada"
+    assert entry.details.metadata["at"] == entry.details.created_at == entry.details.updated_at
+    assert entry.details.expires_at == entry.details.created_at + 3_600_000
+    await kv.atomic().sum(["d", 2], 1, metadata=["m"], expires_at=2**42).commit()
+    async with kv.begin() as tx:
+        tx.set(["d", 3], 1, metadata="of a transaction")
+    several = await kv.get_with_metadata([["d", 2], ["d", 3], ["none"]])
+    assert [it.details and it.details.metadata for it in several] == [
+        ["m"],
+        "of a transaction",
+        None,
+    ]
+    keys = [it async for it in kv.list(["d"], values=False, details=True, page_size=1)]
+    assert [(it.key[1], it.value, it.details is not None) for it in keys] == [
+        (number, None, True) for number in (1, 2, 3)
+    ]
+    page = await kv.paginate(["d"], limit=1, values=False)
+    assert (page.entries[0].value, page.has_more) == (None, True)
+    assert await kv.has(["d", 1])
+    assert not await kv.has(["d"])
+    store = kv.store(["s"], int, metadata="of the store")
+    await store.set("a", 1)
+    assert (await store.get_with_metadata("a")).details is not None
+    assert [it.value for it in await store.get_all(values=False)] == [None]
+    await kv.set(["gone"], 1, expires_at=1)
+    assert not await kv.has(["gone"])
+    assert not (await kv.vacuum()).has_more
+
+
+async def test_a_lease_can_be_prolonged(kv: AnyKv) -> None:
+    await kv.enqueue("slow")
+    message = await kv.dequeue()
+    assert message is not None
+    await kv.extend_message(message, "1h")
+    await kv.ack_message(message)
+    with pytest.raises(StaleLease):
+        await kv.extend_message(message)
+    prolonged: list[str] = []
+
+    async def handle(delivery: AsyncDelivery) -> None:
+        await delivery.extend("1m")
+        prolonged.append(delivery.id)
+
+    sent = await kv.enqueue("slow")
+    listener = kv.listen_queue(handle)
+    await until(lambda: prolonged == [sent.id])
+    await listener.stop()
