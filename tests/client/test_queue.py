@@ -16,6 +16,14 @@ async def empty(kv: Any) -> bool:
     return bool((await kv.queue_stats()).total == 0)
 
 
+async def emptied(kv: Any) -> bool:
+    """Whether there is nothing any more, not even what other tests leased and left."""
+    while (message := await kv.dequeue()) is not None:
+        await kv.ack_message(message)
+    await kv.dlq.purge()
+    return await empty(kv)
+
+
 async def test_messages_by_hand(kv: Any) -> None:
     value = {"big": 2**60, "at": kv.now(), "bytes": b"x"}
     sent = await kv.enqueue(value, delay=0, backoff_schedule=["10ms", 20])
@@ -266,3 +274,62 @@ async def test_cancelled_handlers_give_their_messages_back(api: str) -> None:
 async def _redelivered(kv: Any) -> bool:
     message = await kv.dequeue()
     return message is not None and message.attempts >= 2
+
+
+async def test_stopping_costs_no_attempt(kv: Any) -> None:
+    """Each acknowledgement of a listener that stops would bring it another message."""
+    running, go_on = 0, asyncio.Event()
+    done: list[Any] = []
+
+    async def handler(message: Any) -> None:
+        nonlocal running
+        running += 1
+        await go_on.wait()
+        done.append(message.value)
+
+    await until(lambda: emptied(kv))
+    for number in range(12):
+        await kv.enqueue(number, backoff_schedule=[])
+    listener = kv.listen_queue(handler, concurrency=3)
+    await until(lambda: running == 3)
+    stopping = asyncio.create_task(listener.stop())
+    await until(lambda: listener.closed)
+    go_on.set()
+    await stopping
+    assert sorted(done) == [0, 1, 2]
+    left: dict[Any, int] = {}
+
+    async def all_there() -> bool:
+        message = await kv.dequeue()
+        if message is not None:
+            left[message.value] = message.attempts
+            await kv.ack_message(message)
+        return len(left) == 9
+
+    await until(all_there)
+    assert left == dict.fromkeys(range(3, 12), 1)
+    assert await kv.dlq.list() == []
+
+
+async def test_what_was_not_begun_with_goes_back_untouched(kv: Any) -> None:
+    await until(lambda: emptied(kv))
+    for number in range(4):
+        await kv.enqueue(number, backoff_schedule=[])
+    async with kv.listen_queue(auto_ack=False, concurrency=4) as messages:
+        async for message in messages:  # the others wait
+            await message.ack()
+            break
+        await until(lambda: at_server(kv, pending=0, processing=3))
+    await until(lambda: at_server(kv, pending=3, processing=0))
+    for number in (1, 2, 3):
+        again = await kv.dequeue()
+        assert (again.value, again.attempts) == (number, 1)
+        await kv.release_message(again)
+        again = await kv.dequeue()
+        assert (again.value, again.attempts) == (number, 1)
+        await kv.ack_message(again.id, lease=again.lease)
+
+
+async def at_server(kv: Any, *, pending: int, processing: int) -> bool:
+    stats = await kv.queue_stats()
+    return bool((stats.pending, stats.processing, stats.dlq) == (pending, processing, 0))

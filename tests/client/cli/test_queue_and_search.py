@@ -73,3 +73,24 @@ def test_search(run: Commands, store: Kv) -> None:
     done = run("search", "articles", "view")
     assert (done.status, done.err.count("\n")) == (1, 1)
     assert "No index found" in done.err
+
+
+def test_hits_in_their_texts(run: Commands, store: Kv) -> None:
+    store.set(["articles", 1], {"title": "React views", "text": "The views of one two three"})
+    store.set(["articles", 2], {"title": "Other", "text": "A\tview"})
+    run.ok("index", "create", "articles", "title", "text", "--tokenize", "porter")
+    lines = run.ok("search", "articles", "view", "--highlight").out.splitlines()
+    assert sorted(lines) == [
+        "articles/1\ttext\tThe **views** of one two three",
+        "articles/1\ttitle\tReact **views**",
+        "articles/2\ttext\tA\\u0009**view**",
+    ]
+    lines = run.ok("search", "articles", "three", "--snippet", "2").out.splitlines()
+    assert lines == ["articles/1\ttext\t…two **three**"]
+    (hit,) = run.ok("search", "articles", "three", "--snippet", "2", "--json").documents
+    assert hit["snippet"] == {"title": "React views", "text": "…two three"}
+    assert "highlight" not in hit
+    (hit,) = run.ok("search", "articles", "three", "--highlight", "--json").documents
+    assert hit["highlight"]["text"] == "The views of one two <mark>three</mark>"
+    assert hit["key"] == ["articles", 1]
+    assert run("search", "articles", "three", "--snippet", "65").status == 2
