@@ -14,7 +14,7 @@ import click
 import table
 from client import BenchmarkError
 from group import Group, Plan, Selection, Settings
-from groups import embedded, growth, libsql, live, search, start, stores
+from groups import embedded, growth, libsql, live, sdk, search, start, stores
 from load import find_wrk
 from results import PER_SECOND, Cell, Measurement, Section, is_met
 from rich.console import Console
@@ -23,6 +23,7 @@ GROUPS = (
     stores.GROUP,
     embedded.GROUP,
     live.GROUP,
+    sdk.GROUP,
     search.GROUP,
     growth.GROUP,
     start.GROUP,
