@@ -6,9 +6,11 @@ import asyncio
 import threading
 from typing import Any
 
+import msgspec
 import pytest
 from buntime_keyval import AsyncKv, BigInt, InvalidInput, Kv, KvEntry, StatusError, Watch
-from buntime_keyval._watching import Buffer
+from buntime_keyval._sse import ServerEvent
+from buntime_keyval._watching import Buffer, PollAnswer, PollPlan, WatchPlan, make_target
 from client.waiting import until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
@@ -240,3 +242,51 @@ async def test_wrong_options(kv: Any) -> None:
         async for _ in watch:
             pass
     await watch.stop()
+
+
+def test_a_reset_is_an_empty_batch() -> None:
+    plan = WatchPlan(make_target(["p"], exact=False, limit=None), emit_initial=True)
+    assert plan.take(ServerEvent("ping", b"", "7")) is None
+    assert plan.stream_call().last_event_id == "7"
+    assert plan.take(ServerEvent("reset", b"", None)) == []
+    assert plan.stream_call().last_event_id == "7"
+
+
+@pytest.mark.parametrize("size", [None, 2])
+def test_what_waits_before_a_reset_is_out_of_date(size: int | None) -> None:
+    entry = KvEntry(("p", 1), 1, "v")
+    buffer = Buffer(size, "drop-oldest")
+    if size is not None:
+        buffer.add([KvEntry(("p", 0), 0, "v")])
+    buffer.add([])
+    assert buffer.filled
+    if size is not None:
+        buffer.add([entry])
+    assert buffer.take() == []
+    if size is not None:
+        assert buffer.take() == [entry]
+    assert not buffer.filled
+
+
+def test_a_long_poll_goes_into_a_body() -> None:
+    target = make_target([["p", number] for number in range(900)], exact=True, limit=None)
+    assert PollPlan(target, emit_initial=True).call().method == "POST"
+    plan = PollPlan(make_target(["p"], exact=False, limit=None), emit_initial=True)
+    assert plan.call().method == "GET"
+    plan.take(PollAnswer(msgspec.Raw(b"[]"), ",".join(["p/a:" + "v" * 36] * 200)))
+    assert (plan.call().method, plan.call().target) == ("POST", "/watch/prefix/poll")
+
+
+async def test_polling_many_keys(kv: Any) -> None:
+    heard = Heard()
+    for start in (0, 150):
+        atomic = kv.atomic()
+        for number in range(start, start + 150):
+            atomic.set(["many", number], number)
+        await atomic.commit()
+    options = {"mode": "polling", "limit": 1000, **FAST}
+    async with kv.watch(["many"], lambda entries: heard(entries), **options):
+        await until(lambda: len(heard.state) == 300)
+        await kv.set(["many", 7], "new")
+        await until(lambda: heard.state["('many', 7)"] == "new")
+    assert len(heard.batches) == 2
