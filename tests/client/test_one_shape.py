@@ -417,7 +417,7 @@ async def test_details(kv: AnyKv) -> None:
     entry = await kv.get_with_metadata(["d", 1])
     assert entry.details is not None
     assert entry.details.metadata["by"] == b"ada"
-    assert entry.details.metadata["at"] == entry.details.created_at == entry.details.updated_at
+    assert 0 < entry.details.metadata["at"] <= entry.details.created_at == entry.details.updated_at
     assert entry.details.expires_at == entry.details.created_at + 3_600_000
     await kv.atomic().sum(["d", 2], 1, metadata=["m"], expires_at=2**42).commit()
     async with kv.begin() as tx:
