@@ -44,14 +44,17 @@ T = TypeVar("T")
 MAX_GROUP = 128
 """Writes that are decided and committed together."""
 
-REGATHER_SHARE = 0.5
-REGATHER_SECONDS = 0.0002
-"""How long a group waits for the writers that were just answered, who are about to write again: for
-this share of the time that their commit took, and never longer than this.
+REGATHER_SHARE = 2.0
+REGATHER_SECONDS = 0.001
+"""How long a group waits for the writers that were just answered, who may be about to write again:
+for this many times what their commit took, and never longer than this.
 
 Without it, half of the writers wait while the other half is committed, and two small groups follow
 each other for ever where one large group would do.
 """
+
+MAX_HASTE = 63
+"""Groups that do not wait because the writers did not come back in time before: 1, then 3, 7, …"""
 
 MAX_ATTEMPTS = 100
 """Times that a write is decided before it gives way to faster writers of other processes."""
@@ -123,6 +126,9 @@ class Committer:
         self._draining: asyncio.Task[None] | None = None
         self._subscribers: list[Subscriber] = []
         self._settling: set[asyncio.Task[None]] = set()
+        self._haste = 0
+        self._hasty_groups = 0
+        """Groups that still do not wait; `_haste` is how many there were at the last time."""
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with the changes of every commit; returns what ends that."""
@@ -171,12 +177,20 @@ class Committer:
             self._draining = None
 
     async def _regather(self, answered: int, commit_seconds: float) -> None:
-        """Let those that were answered join those that wait, if there are any."""
+        """Let those that were answered join those that wait, if they are of that kind."""
         expected = min(len(self._pending) + answered, MAX_GROUP)
+        if not self._pending or len(self._pending) >= expected:
+            return
+        if self._hasty_groups:
+            self._hasty_groups -= 1
+            return
         give_up = perf_counter() + min(REGATHER_SHARE * commit_seconds, REGATHER_SECONDS)
-        while 0 < len(self._pending) < expected and perf_counter() < give_up:  # noqa: ASYNC110 - no event says that nobody comes
+        while len(self._pending) < expected and perf_counter() < give_up:  # noqa: ASYNC110 - no event says that nobody comes
             # A turn of the loop, which brings requests in. Its timers know milliseconds only.
             await asyncio.sleep(0)
+        came_back = len(self._pending) >= expected
+        self._haste = 0 if came_back else min(2 * self._haste + 1, MAX_HASTE)
+        self._hasty_groups = self._haste
 
     def _take(self) -> list[_Job]:
         """The next writes that can share a commit."""

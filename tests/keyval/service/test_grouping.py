@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Sequence
+from itertools import count
 from pathlib import Path
 
 import pytest
+from buntime_database import Batch, DatabaseError, ResultSet
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval import commit
 from buntime_plugin_keyval.storage.schema import migrate
@@ -48,3 +51,38 @@ async def test_writers_that_were_just_answered_join_those_that_wait(
     assert await commits_of_two_halves(tmp_path / "patient.db") <= ROUNDS + 2
     monkeypatch.setattr(commit, "REGATHER_SHARE", 0.0)
     assert await commits_of_two_halves(tmp_path / "hasty.db") >= ROUNDS + 2
+
+
+async def test_nobody_is_waited_for_who_did_not_come_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    patience, groups = 100, 60
+    seconds = count()
+    monkeypatch.setattr(commit, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(commit, "REGATHER_SHARE", 1e9)
+    monkeypatch.setattr(commit, "REGATHER_SECONDS", float(patience))
+    writes: list[asyncio.Future[str]] = []
+
+    class Crowded(SqliteAdapter):
+        """During each commit somebody else comes, who writes once."""
+
+        async def batch_each(
+            self, batches: Sequence[Batch]
+        ) -> list[list[ResultSet] | DatabaseError]:
+            outcomes = await super().batch_each(batches)
+            if len(writes) < groups:
+                writes.append(asyncio.ensure_future(store.set(b"\x02a\0", "[]", str(len(writes)))))
+                await asyncio.sleep(0)
+            return outcomes
+
+    adapter = Crowded(str(tmp_path / "kv.db"))
+    try:
+        await migrate(adapter, 0)
+        store = Store(adapter, logger=logging.getLogger("test"))
+        await store.set(b"\x02a\0", "[]", "0")
+        while len(writes) < groups or not all(write.done() for write in writes):
+            await asyncio.wait(writes)
+    finally:
+        await adapter.close()
+    waits = next(seconds) // patience
+    assert 2 <= waits <= 8, f"{waits} times for {groups} groups"
