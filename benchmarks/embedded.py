@@ -20,6 +20,7 @@ from typing import NamedTuple
 import apsw
 import dataset
 import uvloop
+from buntime_host.server import spare_the_collector
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv
@@ -250,6 +251,7 @@ async def main(names: list[str]) -> None:
                 case = kvs.case(operation, int(tasks[0])) if kind == "kv" else raw.case(operation)
                 cases[name] = case
             await _check(cases)
+            spare_the_collector()  # as in `buntime serve`, where plugins call a store
             print("ready", flush=True)
             while line := await asyncio.to_thread(sys.stdin.readline):
                 name, seconds = line.split()

@@ -26,7 +26,7 @@ LOGGED = 100_000
 """As many changes as the log keeps by default."""
 
 _TOTALS = "kv_totals_insert"
-_INSERT = "INSERT INTO kv_entries VALUES (?, ?, ?, ?, NULL)"
+_INSERT = "INSERT INTO kv_entries (key, key_json, value, versionstamp) VALUES (?, ?, ?, ?)"
 _LOG = """
 INSERT INTO kv_changes (key, versionstamp, operation, at)
 SELECT key, versionstamp, 'set', ? FROM kv_entries LIMIT ?"""

@@ -122,9 +122,10 @@ def main(
     for group in groups:
         try:
             sections, rounds = run(group, cases, how)
-        except BenchmarkError as error:
+        except Exception as error:  # noqa: BLE001 - said here, and by the exit code
             # What was measured before is right, and so may be what comes.
-            failures.append(f"{', '.join(group.cases)}: {error}")
+            what = str(error) if isinstance(error, BenchmarkError) else repr(error)
+            failures.append(f"{', '.join(group.cases)}: {what}")
             console.print(failures[-1], style="red", markup=False)
             continue
         for section in sections:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import unquote_plus
 
 from buntime_keyval.wire import InvalidInput
 from starlette.types import Receive, Scope
@@ -75,13 +75,17 @@ class Request:
 
 
 def _parse_query(text: str) -> dict[str, list[str]]:
-    """The values of each parameter. Raises `UnicodeDecodeError`."""
-    if "%" in text or "+" in text:
-        return parse_qs(text, keep_blank_values=True, errors="strict")
-    # Most need no decoding, and this is what is left of it then, in a third of the time.
+    """The values of each parameter. Raises `UnicodeDecodeError`.
+
+    As `urllib.parse.parse_qs` with blank values, in a third of the time where nothing is encoded.
+    """
     values: dict[str, list[str]] = {}
     for field in text.split("&"):
         if field:
             name, _, value = field.partition("=")
-            values.setdefault(name, []).append(value)
+            values.setdefault(_decoded(name), []).append(_decoded(value))
     return values
+
+
+def _decoded(text: str) -> str:
+    return unquote_plus(text, errors="strict") if "%" in text or "+" in text else text
