@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import buntime_host
 import pytest
-from buntime_host import hookspecs
-from buntime_host.config import IGNORED_KEYS, host_schema
+from buntime_host import Host, hookspecs
+from buntime_host.config import IGNORED_KEYS, host_schema, load_config
 from buntime_host.manifest import HOST_FIELDS
 from buntime_host.schema import TYPES, Field
 
@@ -86,14 +86,38 @@ def test_public_names() -> None:
         _ = buntime_host.nope
 
 
-async def test_the_example_works(tmp_path: Path, make_host: MakeHost, call: Call) -> None:
-    files = re.findall(r"<!-- example: (\S+) -->\n```\w+\n(.*?)```", PLUGINS, re.DOTALL)
-    assert [name for name, _ in files] == ["manifest.yaml", "plugin.py"]
-    folder = tmp_path / "plugins" / "counter"
+def blocks(kind: str) -> dict[str, str]:
+    """The blocks of the guide that are marked as files, by name."""
+    return dict(re.findall(rf"<!-- {kind}: (\S+) -->\n```\w+\n(.*?)```", PLUGINS, re.DOTALL))
+
+
+def write_plugin(folder: Path, files: dict[str, str]) -> None:
     folder.mkdir(parents=True)
-    for name, text in files:
+    for name, text in files.items():
         (folder / name).write_text(text)
-    async with make_host(COUNTER_STEP="5") as host:
+
+
+async def test_the_example_works(tmp_path: Path, call: Call) -> None:
+    files = blocks("example")
+    assert list(files) == ["manifest.yaml", "plugin.py", "buntime.jsonc"]
+    configuration = tmp_path / "buntime.jsonc"
+    configuration.write_text(files.pop("buntime.jsonc"))
+    write_plugin(tmp_path / "plugins" / "counter", files)
+    async with Host(load_config(configuration, environ={}), environ={"COUNTER_STEP": "5"}) as host:
         assert (await call(host, "POST", "/counter/api/count")).json == {"count": 5}
         assert (await call(host, path="/counter/api/count")).json == {"count": 5}
         assert (await call(host, path="/counter/nope")).code == "NOT_FOUND"
+
+
+async def test_the_guard_protects(tmp_path: Path, make_host: MakeHost, call: Call) -> None:
+    files = blocks("example")
+    del files["buntime.jsonc"]
+    write_plugin(tmp_path / "plugins" / "counter", files)
+    manifest = {"manifest.yaml": 'name: "@example/guard"\nversion: 1.0.0\n'}
+    write_plugin(tmp_path / "plugins" / "guard", {**manifest, **blocks("guard")})
+    async with make_host() as host:
+        refused = await call(host, path="/counter/api/count")
+        assert refused.status == 403
+        allowed = {"x-counter-key": "s3cret"}
+        answer = await call(host, path="/counter/api/count", headers=allowed)
+        assert answer.json == {"count": 0}
