@@ -1,13 +1,30 @@
-"""JSON with comments and trailing commas, and `${VAR}` within its strings."""
+"""JSON with comments and trailing commas, and `${VAR}` within its strings.
+
+Comments and trailing commas become blanks, so that lines and columns stay what they are, and the
+rest is JSON, read by the standard library: no other quotes, escapes or numbers than JSON has.
+"""
 
 from __future__ import annotations
 
+import json
+import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
-import json5
+MAX_DEPTH = 64
+"""Levels of arrays and objects; nothing in a configuration comes near."""
 
+# Each alternative matches to the end of the text where its own end is missing, so that no
+# character is looked at twice.
+_STRING = r'"(?:[^"\\\n]|\\.)*+"?'
+_COMMENTS = re.compile(rf"{_STRING}|//[^\n]*|/\*.*?(?:\*/|\Z)", re.DOTALL)
+_COMMAS = re.compile(rf"{_STRING}|[\[{{]\s*+,|,(?=\s*+[}}\]])", re.DOTALL)
+_BRACKETS = re.compile(rf"{_STRING}|[\[{{}}\]]", re.DOTALL)
+_SURROGATES = re.compile(
+    r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F])|.)", re.DOTALL
+)
+_NO_BLANK = re.compile(r"[^\n]")
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]+)\}")
 
 
@@ -21,26 +38,74 @@ def parse_jsonc(text: str) -> Any:
     Raises `JsoncError`, also for a key that occurs twice in one object: the first of the two would
     silently mean nothing.
     """
-    text = text.removeprefix("\ufeff")
+    text = _COMMENTS.sub(_blank_comment, text.removeprefix("\ufeff"))
+    if not text.strip():
+        return None
+    text = _COMMAS.sub(lambda token: " " if token[0] == "," else token[0], text)
+    _refuse_depth(text)
+    _refuse_half_characters(text)
     try:
-        return json5.loads(text, allow_duplicate_keys=False)
-    except RecursionError:
-        raise JsoncError("nested too deeply") from None
-    except ValueError as error:
-        if _only_comments(text):
-            return None
-        raise JsoncError(_readable(str(error))) from None
+        return json.loads(
+            text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
+        )
+    except json.JSONDecodeError as error:
+        raise _error(text, error.pos, error.msg) from None
+    except JsoncError:
+        raise
+    except ValueError as error:  # an integer of thousands of digits
+        raise JsoncError(str(error)) from None
 
 
-def _only_comments(text: str) -> bool:
-    try:
-        return bool(json5.loads(f"[{text}\n]") == [])
-    except ValueError:
-        return False
+def _blank_comment(token: re.Match[str]) -> str:
+    found = token[0]
+    if found.startswith("//") or (found.startswith("/*") and found.endswith("*/", 2)):
+        return _NO_BLANK.sub(" ", found)
+    return found  # a string; or a comment without an end, which JSON has not
 
 
-def _readable(message: str) -> str:
-    return re.sub(r"^<string>:(\d+) (.*) at column (\d+)$", r"line \1, column \3: \2", message)
+def _refuse_depth(text: str) -> None:
+    depth = 0
+    for token in _BRACKETS.finditer(text):
+        if token[0] in "[{":
+            depth += 1
+            if depth > MAX_DEPTH:
+                raise _error(text, token.start(), f"nested too deeply (max {MAX_DEPTH} levels)")
+        elif token[0] in "]}":
+            depth -= 1
+
+
+def _refuse_half_characters(text: str) -> None:
+    for escape in _SURROGATES.finditer(text):
+        if escape[1] is not None:
+            raise _error(text, escape.start(), "half of a surrogate pair is no character")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) < len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise JsoncError(f"the key {json.dumps(name)} occurs twice in one object")
+            seen.add(name)
+    return members
+
+
+def _float(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise JsoncError(f"the number {text} is too large")
+    return number
+
+
+def _constant(name: str) -> NoReturn:
+    raise JsoncError(f"{name} is no value of JSON")
+
+
+def _error(text: str, at: int, reason: str) -> JsoncError:
+    line = text.count("\n", 0, at) + 1
+    column = at - text.rfind("\n", 0, at)
+    return JsoncError(f"line {line}, column {column}: {reason}")
 
 
 def expand(

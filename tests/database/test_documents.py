@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import buntime_database
-import json5
+from buntime_host.jsonc import parse_jsonc
 from buntime_plugin_database.config import AdapterConfig, TenancyConfig, parse_config
 from buntime_plugin_database.conformance import CASES
 from buntime_plugin_database.service import open_service
@@ -29,7 +29,7 @@ def names_in_tables() -> set[str]:
 def configured() -> dict[str, Any]:
     block = re.search(r"```jsonc\n(.*?)```", GUIDE, re.DOTALL)
     assert block is not None
-    ((_, options),) = json5.loads(block[1])["plugins"]
+    ((_, options),) = parse_jsonc(block[1])["plugins"]
     assert isinstance(options, dict)
     return options
 

@@ -16,21 +16,71 @@ from buntime_host.jsonc import JsoncError, expand, parse_jsonc
         ('{"a": [1, 2,], /* x */ "b": {"c": true,},} // end', {"a": [1, 2], "b": {"c": True}}),
         ('{"url": "http://x//y", "c": "/* no */"}', {"url": "http://x//y", "c": "/* no */"}),
         ('{"a": 9007199254740993}', {"a": 9007199254740993}),
+        (r'"\ud83d\ude00 \u0041 \" \\ \/ \n"', '\U0001f600 A " \\ / \n'),
+        (r'"\\ud83d"', r"\ud83d"),
+        ('["a\\",}", 1, /* , ] */ ]', ['a",}', 1]),
+        ("[1.5, -0.25e3, 0]\n// end\n/* end */", [1.5, -250.0, 0]),
     ],
 )
 def test_parse(text: str, value: object) -> None:
     assert parse_jsonc(text) == value
 
 
-@pytest.mark.parametrize("text", ["{", '{"a": }', '{"a": 1} x', "[1,,2]", "[" * 100_000])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "{",
+        '{"a": }',
+        '{"a": 1} x',
+        "[1,,2]",
+        "[1,,]",
+        "[,]",
+        "{ , }",
+        ",",
+        "{} /* no end",
+        "/*/",
+        "[" * 100_000,
+        '{"a":' * 100_000,
+        "['a']",
+        "{a: 1}",
+        "[0x10]",
+        "[+1]",
+        "[.5]",
+        "[5.]",
+        "[NaN]",
+        "[-Infinity]",
+        "[1e999]",
+        "9" * 5000,
+        '"a\nb"',
+        '"no end',
+        '"' + r"\"" * 200_000,
+    ],
+    ids=lambda text: text[:12],
+)
 def test_parse_refuses(text: str) -> None:
     with pytest.raises(JsoncError):
         parse_jsonc(text)
 
 
-def test_parse_error_says_where() -> None:
-    with pytest.raises(JsoncError, match=r"line 2, column 10: Unexpected"):
-        parse_jsonc('{\n  "a": 1 2\n}')
+@pytest.mark.parametrize(
+    ("text", "where"),
+    [
+        ('{\n  "a": 1 2\n}', "line 2, column 10: Expecting ',' delimiter"),
+        ('{ // path\n  "dir": ".\\data" }', r"line 2, column 12: Invalid \\escape"),
+        ('/* \n\n */ ["\\ud83d"]', "line 3, column 7: half of a surrogate pair"),
+        ('["\\ude00\\ud83d"]', "line 1, column 3: half of a surrogate pair"),
+        ("[\n" * 65, "line 65, column 1: nested too deeply"),
+    ],
+)
+def test_an_error_says_where(text: str, where: str) -> None:
+    with pytest.raises(JsoncError, match=where):
+        parse_jsonc(text)
+
+
+def test_what_a_hostile_text_costs_grows_with_its_size() -> None:
+    for piece in ("/*", '"', '"\\', ",", "[,", ", ", "//", '/* "', "{", "\\u"):
+        with pytest.raises(JsoncError):
+            parse_jsonc("[" + piece * 200_000)
 
 
 def test_a_key_twice_is_an_error() -> None:

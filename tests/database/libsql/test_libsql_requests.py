@@ -8,7 +8,6 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-import json5
 import pytest
 from buntime_database import (
     ConstraintViolation,
@@ -21,6 +20,7 @@ from buntime_database import (
     ResultTooLarge,
     Statement,
 )
+from buntime_host.jsonc import parse_jsonc
 from buntime_plugin_database.config import parse_config
 from buntime_plugin_database.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.libsql.errors import AccessRefused, translate_step
@@ -146,7 +146,7 @@ def test_errors_of_statements(
 
 def test_the_configuration_of_the_document() -> None:
     text = GROWING.read_text(encoding="utf-8").partition("```jsonc\n")[2].partition("```")[0]
-    configured: Any = json5.loads(text)
+    configured: Any = parse_jsonc(text)
     (_, options), _ = configured["plugins"]
     config = parse_config(options)
     assert config.adapters[0].urls == ("http://primary:8080", "http://replica:8080")
