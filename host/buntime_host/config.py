@@ -14,6 +14,7 @@ from buntime_host.errors import ConfigError, InvalidOptions, ManifestError
 from buntime_host.jsonc import JsoncError, expand, parse_jsonc
 from buntime_host.manifest import find_manifest, read_manifest
 from buntime_host.options import deepmerge, effective_options
+from buntime_host.origin import origin_problem
 from buntime_host.schema import Schema, split_paths
 from buntime_host.units import parse_duration, parse_size
 
@@ -139,6 +140,9 @@ def parse_config(
     for name in ("pluginDirs", "required", "trustedOrigins"):
         if not all(isinstance(item, str) for item in values[name]):
             raise ConfigError(f"{label} {name}: must be an array of strings")
+    for origin in values["trustedOrigins"]:
+        if (problem := origin_problem(origin)) is not None:
+            raise ConfigError(f"{label} trustedOrigins: {origin!r} is no origin: {problem}")
     body_max = parse_size(values["bodySize"]["max"])
     body_default = parse_size(values["bodySize"]["default"])
     if body_default > body_max:

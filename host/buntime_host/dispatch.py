@@ -17,6 +17,13 @@ from uuid_utils import uuid4
 
 from buntime_host.auth import MasterKey
 from buntime_host.body_limit import BodyLimit
+from buntime_host.cors import (
+    VARY,
+    Header,
+    answer_headers,
+    preflight_headers,
+    with_answer_headers,
+)
 from buntime_host.errors import Forbidden, NotFound, PayloadTooLarge
 from buntime_host.logs import REQUEST_ID
 from buntime_host.mounts import Mount
@@ -63,6 +70,8 @@ class Dispatcher:
         self._mounts = dict(mounts)
         self._limit = limit
         self._origins = origins or OriginPolicy()
+        # What every answer says of origins; None where no origin but the host's own is trusted.
+        self._of_origins: list[Header] | None = [VARY] if self._origins.trusts_others else None
         self.sockets = OpenSockets()
         # None when there is neither middleware nor hook: then a mount is called directly.
         self._pipeline: ASGIApp | None = None
@@ -120,6 +129,14 @@ class Dispatcher:
             return
 
         id_header = (REQUEST_ID_HEADER, given_id)
+        of_origins = self._of_origins
+        if of_origins is not None and origin is not None and self._origins.trusts(origin):
+            of_origins = answer_headers(origin)
+            if scope["method"] == "OPTIONS":
+                preflight = preflight_headers(origin, scope["headers"])
+                if preflight is not None:
+                    await _no_content(send, [*preflight, id_header])
+                    return
         started = False
 
         # Not `async`: the server's own coroutine is handed through, without a frame of ours.
@@ -129,6 +146,8 @@ class Dispatcher:
                 started = True
                 headers = [h for h in message.get("headers", ()) if h[0] != REQUEST_ID_HEADER]
                 headers.append(id_header)
+                if of_origins is not None:
+                    headers = with_answer_headers(headers, of_origins)
                 # A plugin may send the same message object every time, so it is not changed.
                 message = {**message, "headers": headers}
             return send(message)
@@ -250,6 +269,11 @@ class Dispatcher:
             await refuse_websocket(scope, send, problem)
         elif not socket.closed:
             await socket.send({"type": "websocket.close", "code": WEBSOCKET_INTERNAL_ERROR})
+
+
+async def _no_content(send: Send, headers: list[Header]) -> None:
+    await send({"type": "http.response.start", "status": 204, "headers": headers})
+    await send({"type": "http.response.body", "body": b""})
 
 
 async def _failed(error: Exception, scope: Scope, send: Send, *, started: bool) -> None:

@@ -16,7 +16,16 @@ class OriginPolicy:
     """
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
-        self._trusted = frozenset(origin.rstrip("/").lower().encode() for origin in trusted)
+        self._trusted = frozenset(origin.strip().rstrip("/").lower().encode() for origin in trusted)
+
+    @property
+    def trusts_others(self) -> bool:
+        """Whether any origin but the host's own is trusted."""
+        return bool(self._trusted)
+
+    def trusts(self, origin: bytes) -> bool:
+        """Whether `origin` is trusted by configuration, wherever the request goes."""
+        return origin.lower() in self._trusted
 
     def allows(self, origin: bytes, host: bytes) -> bool:
         """Whether `origin` has the authority of the `Host` header, or is trusted."""
@@ -24,7 +33,7 @@ class OriginPolicy:
         if origin.removeprefix(b"http").removeprefix(b"s") == b"://" + host:
             # The common case, without parsing: no userinfo, no path, not empty.
             return host != b"" and b"@" not in host and b"/" not in host
-        if origin in self._trusted:
+        if self.trusts(origin):
             return True
         parts = _authority(origin)
         if parts is None or not host:
@@ -32,6 +41,17 @@ class OriginPolicy:
         scheme, name, port = parts
         # Browsers leave out the default port in Origin; a Host header may still have it.
         return _split_host(host, DEFAULT_PORTS[scheme]) == (name, port)
+
+
+def origin_problem(origin: str) -> str | None:
+    """Why a text is not what a browser sends as `Origin`; None if it is."""
+    try:
+        parts = _authority(origin.strip().rstrip("/").encode("ascii"))
+    except UnicodeEncodeError:
+        return "names in other scripts have to be written as browsers send them, in punycode"
+    if parts is None:
+        return 'must be scheme, host and port if it is not the default one: "https://app.example"'
+    return None
 
 
 def _authority(origin: bytes) -> tuple[str, str, int] | None:

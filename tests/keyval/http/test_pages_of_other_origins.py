@@ -1,0 +1,110 @@
+"""What a page of another origin can do with a store, in a real browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page
+from support.api import api_of
+from support.browser import open_browser, page_origin
+from support.live import LiveServer, live_server
+
+WRITE_AND_READ = """async api => {
+  const put = await fetch(`${api}/keys/page/1`, {
+    method: "PUT", body: JSON.stringify({by: "page"}),
+    headers: {"content-type": "application/json", "x-request-id": "page-1"},
+  });
+  const got = await fetch(`${api}/keys/page/1`);
+  const missing = await fetch(`${api}/keys/page/2`);
+  return {
+    put: put.status, id: put.headers.get("x-request-id"),
+    value: (await got.json()).value,
+    missing: missing.status, error: (await missing.json()).error,
+  };
+}"""
+
+WATCH = """api => {
+  window.seen = [];
+  window.source = new EventSource(`${api}/watch/prefix?prefix=watched`);
+  source.addEventListener("change", event => seen.push(...JSON.parse(event.data)));
+  source.onerror = () => { window.failed = true };
+}"""
+
+RESUME = """([api, id]) => fetch(`${api}/watch/prefix?prefix=watched`, {
+  headers: {"last-event-id": id},
+}).then(async answer => {
+  const reader = answer.body.getReader();
+  const {value} = await reader.read();
+  await reader.cancel();
+  return [answer.status, new TextDecoder().decode(value)];
+})"""
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    with open_browser() as running:
+        yield running
+
+
+@pytest.fixture
+def page(browser: Browser) -> Iterator[Page]:
+    with page_origin() as origin:
+        page = browser.new_page()
+        page.goto(origin)
+        yield page
+        page.close()
+
+
+@pytest.fixture
+def trusting(page: Page, tmp_path: Path) -> Iterator[LiveServer]:
+    """A server that trusts the origin of the page."""
+    origin = page.evaluate("location.origin")
+    with live_server(tmp_path, environ={"RUNTIME_TRUSTED_ORIGINS": origin}) as server:
+        yield server
+
+
+def test_a_trusted_page_writes_and_reads_errors_too(page: Page, trusting: LiveServer) -> None:
+    assert page.evaluate(WRITE_AND_READ, trusting.api) == {
+        "put": 200,
+        "id": "page-1",
+        "value": {"by": "page"},
+        "missing": 404,
+        "error": "Key not found",
+    }
+
+
+def test_a_trusted_page_follows_a_watch(page: Page, trusting: LiveServer) -> None:
+    page.evaluate(WATCH, trusting.api)
+    page.wait_for_function("source.readyState === 1")
+    with api_of(trusting.api) as api:
+        api.put("watched/1", "new")
+    page.wait_for_function("seen.length > 0")
+    assert page.evaluate("seen[0].value") == "new"
+    assert page.evaluate("window.failed") is None
+
+
+def test_a_trusted_page_resumes_with_a_header_of_its_own(page: Page, trusting: LiveServer) -> None:
+    with api_of(trusting.api) as api:
+        api.put("watched/1", "old")
+    status, text = page.evaluate(RESUME, [trusting.api, "0"])
+    assert status == 200
+    assert "event: " in text
+
+
+def test_another_page_reads_and_writes_nothing(page: Page, server: LiveServer) -> None:
+    with api_of(server.api) as api:
+        api.put("secret", "s3cret")
+        for request in (
+            "fetch(`${api}/keys/secret`).then(answer => answer.text())",
+            "fetch(`${api}/keys/secret`, {method: 'PUT', body: '1'})",
+            "fetch(`${api}/keys/secret`, {method: 'DELETE'})",
+            "fetch(`${api}/atomic`, {method: 'POST', body: '{}'})",
+        ):
+            script = f"api => ({request}).then(() => 'read', error => error.name)"
+            assert page.evaluate(script, server.api) == "TypeError"
+        page.evaluate(WATCH, server.api)
+        page.wait_for_function("window.failed")
+        assert page.evaluate("seen") == []
+        assert api.value("secret") == "s3cret"
