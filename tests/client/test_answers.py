@@ -113,6 +113,13 @@ def test_a_missing_key_is_told_from_a_wrong_address() -> None:
         (httpx2.WriteError("reset"), 4, 1, ConnectionLost, OutcomeUnknown),
         (httpx2.RemoteProtocolError("gone"), 4, 1, ConnectionLost, OutcomeUnknown),
         ((503, b'{"error":"x","code":"KEYVAL_DB_DOWN"}'), 4, 4, KvError, KvError),
+        (
+            (503, b'{"error":"x","code":"KEYVAL_OUTCOME_UNKNOWN"}'),
+            4,
+            1,
+            OutcomeUnknown,
+            OutcomeUnknown,
+        ),
         ((503, b"busy"), 4, 1, KvError, KvError),
         ((429, b"slower"), 4, 4, KvError, KvError),
         ((502, b""), 4, 1, KvError, KvError),

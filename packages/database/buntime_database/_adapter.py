@@ -85,7 +85,8 @@ class Adapter(Protocol):
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
         """Run the steps as one transaction and return one result for each, guards included.
 
-        Raises `GuardFailed` when a guard does not hold. Whatever is raised, nothing was written.
+        Raises `GuardFailed` when a guard does not hold. Whatever is raised, nothing was written,
+        unless it is an `OutcomeUnknown`.
         """
         ...
 

@@ -4,8 +4,8 @@
     ├── DatabaseUnavailable      the engine cannot serve now; the same call may work later
     │   ├── DatabaseBusy         another process held the lock longer than the busy timeout
     │   ├── DatabaseFull         no space is left for the write
-    │   ├── DatabaseClosed       the adapter was closed
-    │   └── OutcomeUnknown       the connection broke; the write may have been carried out
+    │   └── DatabaseClosed       the adapter was closed
+    ├── OutcomeUnknown           the answer was lost; the write may have been carried out
     ├── GuardFailed              a condition of a batch did not hold; nothing was written
     ├── ConstraintViolation      UNIQUE, NOT NULL, CHECK, FOREIGN KEY
     ├── InvalidStatement         the SQL or its arguments are wrong
@@ -30,10 +30,7 @@ class DatabaseError(Exception):
 
 
 class DatabaseUnavailable(DatabaseError):
-    """The engine cannot serve the call now; trying again later is right.
-
-    Nothing was written, except perhaps where it is an `OutcomeUnknown`.
-    """
+    """The engine cannot serve the call now; nothing was written, and trying again is right."""
 
 
 class DatabaseBusy(DatabaseUnavailable):
@@ -48,10 +45,13 @@ class DatabaseClosed(DatabaseUnavailable):
     """The adapter was closed, or its plugin shut down."""
 
 
-class OutcomeUnknown(DatabaseUnavailable):
-    """The server was asked to commit, and did not answer: all of it was written, or nothing."""
+class OutcomeUnknown(DatabaseError):
+    """The server was asked to commit, and did not answer: all of it was written, or nothing.
 
-    code = "OUTCOME_UNKNOWN"
+    Not a `DatabaseUnavailable`: whoever repeats what was not written must not repeat this.
+    """
+
+    code: str | None = "OUTCOME_UNKNOWN"
 
 
 class GuardFailed(DatabaseError):

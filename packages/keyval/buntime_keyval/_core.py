@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from buntime_keyval._errors import InvalidResponse, KvError, status_error
+from buntime_keyval._errors import InvalidResponse, KvError, answered_error
 from buntime_keyval.wire import InvalidInput
 
 R = TypeVar("R")
@@ -80,7 +80,7 @@ def answer_of(call: Call[R], reply: Reply) -> R:
 def error_of(reply: Reply) -> KvError:
     """The exception that a reply without success stands for."""
     body = _error_body(reply.content)
-    return status_error(reply.status)(
+    return answered_error(reply.status, body.code)(
         body.error or f"The server answered {reply.status}",
         status=reply.status,
         code=body.code,

@@ -5,7 +5,7 @@ KvError                          `status`, `code` and `request_id` where there w
 ├── NoAnswer                     the server gave no complete answer
 │   ├── ServerUnreachable        nothing was sent: refused, no route, no free connection
 │   ├── ConnectionLost           cut or too slow while reading; nothing was changed
-│   └── OutcomeUnknown           cut or too slow after a write was sent: applied, or not
+│   └── OutcomeUnknown           a write was sent and its answer was lost: applied, or not
 ├── StatusError                  the server answered with an error
 │   ├── RequestRejected     400  also an `InvalidInput`, as the same call in process raises
 │   ├── AccessDenied        401  403
@@ -70,8 +70,9 @@ class ConnectionLost(NoAnswer):
 class OutcomeUnknown(NoAnswer):
     """A write was sent and its answer never came: it may have been applied, or not.
 
-    The client never sends such a write again on its own. Read the state to find out, or guard
-    the write with a check and repeat it.
+    Lost on the way to the client, or between the server and its database: then `code` is
+    `KEYVAL_OUTCOME_UNKNOWN`. The client never sends such a write again on its own. Read the state
+    to find out, or guard the write with a check and repeat it.
     """
 
 
@@ -138,6 +139,10 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 }
 
 
-def status_error(status: int) -> type[StatusError]:
-    """The exception for a status that is not 200."""
-    return _BY_STATUS.get(status, ServerFailure if status >= 500 else StatusError)
+_BY_CODE: dict[str | None, type[KvError]] = {"KEYVAL_OUTCOME_UNKNOWN": OutcomeUnknown}
+
+
+def answered_error(status: int, code: str | None) -> type[KvError]:
+    """The exception for a status that is not 200, and for the `code` beside it."""
+    by_status = _BY_STATUS.get(status, ServerFailure if status >= 500 else StatusError)
+    return _BY_CODE.get(code, by_status)

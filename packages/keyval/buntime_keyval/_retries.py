@@ -13,6 +13,7 @@ from buntime_keyval._errors import (
     ConnectionLost,
     InvalidResponse,
     KvError,
+    OutcomeUnknown,
     RateLimited,
     ServerUnreachable,
     StatusError,
@@ -99,7 +100,7 @@ def _may_repeat(call: Call[Any], error: KvError) -> bool:
         return True
     if not call.repeatable:
         return False
-    return isinstance(error, ConnectionLost) or (
+    return isinstance(error, (ConnectionLost, OutcomeUnknown)) or (
         isinstance(error, StatusError) and is_passing(error)
     )
 

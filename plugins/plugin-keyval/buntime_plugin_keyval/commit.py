@@ -26,6 +26,7 @@ from buntime_database import (
     DatabaseError,
     Guard,
     GuardFailed,
+    OutcomeUnknown,
     ResultSet,
     Statement,
 )
@@ -33,6 +34,7 @@ from buntime_database import (
 from buntime_plugin_keyval.changes import Change, Subscriber
 from buntime_plugin_keyval.clock import Clock, Stamps
 from buntime_plugin_keyval.decisions import Decision, View, Write
+from buntime_plugin_keyval.errors import outcome_unknown
 from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.storage import reads
 from buntime_plugin_keyval.storage.changelog import read_changes
@@ -143,7 +145,8 @@ class Committer:
     async def commit(self, write: Write[T]) -> T:
         """Commit a write and return what it concluded; durable when this returns.
 
-        Raises what the decision raised, or a `DatabaseError`; nothing was written then.
+        Raises what the decision raised, or a `DatabaseError`; nothing was written then, unless it
+        is an `OutcomeUnknown`.
         """
         loop = asyncio.get_running_loop()
         job = _Job(write, loop.create_future())
@@ -230,6 +233,8 @@ class Committer:
         for job, outcome in zip(writing, outcomes, strict=True):
             if isinstance(outcome, GuardFailed) and outcome.index >= len(job.write.guards):
                 again.append(job)
+            elif isinstance(outcome, OutcomeUnknown):
+                job.fail(outcome_unknown(outcome))
             elif isinstance(outcome, DatabaseError):
                 job.fail(outcome)
             else:
@@ -318,9 +323,10 @@ class Committer:
 def _committed(
     jobs: list[_Job], outcomes: list[list[ResultSet] | DatabaseError]
 ) -> Iterator[Effect]:
-    """The effects that came about."""
+    """The effects that came about, or may have."""
     for job, outcome in zip(jobs, outcomes, strict=True):
-        if job.decision is not None and not isinstance(outcome, DatabaseError):
+        came_about = isinstance(outcome, (list, OutcomeUnknown))
+        if job.decision is not None and came_about:
             yield from job.decision.effects
 
 

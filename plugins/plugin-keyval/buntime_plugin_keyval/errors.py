@@ -7,7 +7,8 @@
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
-    └── DatabaseDown        503  ServiceUnavailable: trying again later is right
+    ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
+    └── OutcomeUnknown      503  OutcomeUnknown: the write may have been carried out
 
 So `except buntime_keyval.NotFound` means the same in process and over HTTP. Input that breaks the
 contract is `buntime_keyval.InvalidInput`, status 400.
@@ -17,6 +18,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+import buntime_database
 import buntime_keyval
 from buntime_keyval import NotFound, ServiceUnavailable, StatusError
 
@@ -100,3 +102,22 @@ class DatabaseDown(KeyValError, ServiceUnavailable):
 
     def __init__(self, detail: str) -> None:
         super().__init__(f"KeyVal storage unavailable: {detail}")
+
+
+class OutcomeUnknown(KeyValError, buntime_keyval.OutcomeUnknown, buntime_database.OutcomeUnknown):
+    """The database was asked to commit, and its answer was lost: all was written, or nothing."""
+
+    STATUS = 503
+    CODE = "KEYVAL_OUTCOME_UNKNOWN"
+
+    def __init__(self, detail: str) -> None:
+        super().__init__(f"The write may have been applied or not: {detail}")
+
+
+def outcome_unknown(error: buntime_database.OutcomeUnknown) -> OutcomeUnknown:
+    """What callers of the store get for this error of its database."""
+    if isinstance(error, OutcomeUnknown):
+        return error
+    told = OutcomeUnknown(str(error))
+    told.__cause__ = error
+    return told

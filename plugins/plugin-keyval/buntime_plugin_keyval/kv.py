@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from buntime_database import Adapter, DatabaseUnavailable
+from buntime_database import Adapter, DatabaseUnavailable, OutcomeUnknown
 from buntime_keyval import (
     CommitResult,
     DeleteResult,
@@ -100,7 +100,8 @@ class Kv:
 
     Methods, parameters and results are those of `buntime_keyval.AsyncKv`, so that code moves
     between a plugin and a client. Every method checks its input and raises `InvalidInput`; a
-    database that cannot serve raises `buntime_database.DatabaseUnavailable`, with nothing written.
+    database that cannot serve raises `buntime_database.DatabaseUnavailable`, with nothing written,
+    and one that was lost while it wrote `OutcomeUnknown`, as a client does.
     """
 
     def __init__(self, service: KeyValService) -> None:
@@ -302,7 +303,7 @@ class Kv:
         pauses = Pauses(max_retries, retry_delay)
         try:
             return await run_async(self._source, fn, pauses)
-        except DatabaseUnavailable:
+        except (DatabaseUnavailable, OutcomeUnknown):
             raise
         except Exception as error:  # noqa: BLE001 - the contract: it becomes the result
             return TransactionResult(ok=False, error="error", message=str(error), exception=error)

@@ -15,7 +15,14 @@ from time import perf_counter
 from typing import TypeVar
 
 import msgspec
-from buntime_database import Adapter, DatabaseError
+from buntime_database import (
+    Adapter,
+    DatabaseError,
+    Guard,
+    OutcomeUnknown,
+    ResultSet,
+    Statement,
+)
 from buntime_host import Workers
 from buntime_keyval.wire import InvalidInput, decode_key
 
@@ -24,6 +31,7 @@ from buntime_plugin_keyval.changes import Change, Subscriber
 from buntime_plugin_keyval.clock import Clock, Stamps, new_versionstamp, system_clock
 from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
+from buntime_plugin_keyval.errors import outcome_unknown
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
 from buntime_plugin_keyval.neighbours import Neighbours
@@ -259,6 +267,13 @@ class Store:
     async def write(self, write: Write[T]) -> T:
         """Commit a write of another kind, for parts of the plugin with decisions of their own."""
         return await self._committer.commit(write)
+
+    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
+        """Commit what concerns no entry, past the decisions. Raises as `Adapter.batch` does."""
+        try:
+            return await self.adapter.batch(steps)
+        except OutcomeUnknown as error:
+            raise outcome_unknown(error) from error
 
     async def close(self) -> None:
         """Let every accepted write finish. The adapter stays open: it is not ours."""

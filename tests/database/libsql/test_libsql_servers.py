@@ -153,9 +153,10 @@ async def test_a_primary_that_hangs_times_out(own_pair: list[Sqld]) -> None:
         outcomes = await asyncio.gather(
             *(adapter.execute(INSERT) for _ in range(3)), return_exceptions=True
         )
-        assert all(isinstance(outcome, DatabaseUnavailable) for outcome in outcomes)
         assert isinstance(outcomes[0], OutcomeUnknown)
-        assert any("was not sent" in str(outcome) for outcome in outcomes)
+        for outcome in outcomes[1:]:
+            assert isinstance(outcome, DatabaseUnavailable)
+            assert "was not sent" in str(outcome)
         primary.resume()
 
         async def works() -> bool:
@@ -176,7 +177,7 @@ async def test_a_primary_that_is_killed_and_started_again(
         await adapter.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
         primary.kill()
         for _ in range(3):
-            with pytest.raises(DatabaseUnavailable):
+            with pytest.raises((DatabaseUnavailable, OutcomeUnknown)):
                 await adapter.execute(INSERT)
             with pytest.raises(DatabaseUnavailable):
                 await adapter.query(COUNT)

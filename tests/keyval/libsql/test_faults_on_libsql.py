@@ -30,7 +30,7 @@ class Load:
     def __init__(self, base: str) -> None:
         self.base = base
         self.acknowledged: list[tuple[int, int]] = []
-        self.refused: list[tuple[int, Any]] = []
+        self.refused: list[tuple[int, Any, tuple[int, int]]] = []
         self._stop = threading.Event()
         self._threads = [threading.Thread(target=self._write, args=(n,)) for n in range(WRITERS)]
 
@@ -52,7 +52,8 @@ class Load:
                 if response.status_code == 200:
                     self.acknowledged.append((writer, number))
                 else:
-                    self.refused.append((response.status_code, response.json()))
+                    answer = response.json()
+                    self.refused.append((response.status_code, answer, (writer, number)))
                     time.sleep(0.01)
                 number += 1
 
@@ -89,15 +90,23 @@ def test_the_primary_is_killed_under_load_and_comes_back(
             _wait_for_more(load.refused, 10)
             primary.start()
             _wait_for_more(load.acknowledged, 50)
-    for status, body in load.refused:
+    not_written: set[tuple[int, int]] = set()
+    for status, body, write in load.refused:
         assert status == 503
-        assert body["code"] == "KEYVAL_DB_DOWN"
-        assert body["error"].startswith("KeyVal storage unavailable: ")
+        if body["code"] == "KEYVAL_DB_DOWN":
+            assert body["error"].startswith("KeyVal storage unavailable: ")
+            not_written.add(write)
+        else:
+            assert body["code"] == "KEYVAL_OUTCOME_UNKNOWN"
+            assert body["error"].startswith("The write may have been applied or not: ")
+    assert not_written
     with api_of(host.api) as api:
         for writer in range(WRITERS):
-            there = {key[2] for key in _all_keys(api, writer)}
-            missing = {n for w, n in load.acknowledged if w == writer} - {int(n) for n in there}
+            there = {int(key[2]) for key in _all_keys(api, writer)}
+            missing = {n for w, n in load.acknowledged if w == writer} - there
             assert not missing, "an acknowledged write is lost"
+            denied = {n for w, n in not_written if w == writer} & there
+            assert not denied, "a write happened that was denied"
     assert host.process.poll() is None
     # Log and entries are of one transaction each: no write is there by half.
     ((halves,),) = run_sql(

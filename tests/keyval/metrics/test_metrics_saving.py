@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_database import Adapter, DatabaseFull, Guard, ResultSet, Statement
+from buntime_database import Adapter, DatabaseFull, Guard, OutcomeUnknown, ResultSet, Statement
 from buntime_plugin_keyval.config import ConfigError, parse_config
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.metrics.saving import MetricsSaver
@@ -35,13 +35,17 @@ class Failing:
     def __init__(self, adapter: Adapter) -> None:
         self.adapter = adapter
         self.fails = False
+        self.loses_answers = False
         self._batch = adapter.batch
         adapter.batch = self.batch  # type: ignore[method-assign]
 
     async def batch(self, steps: Any) -> list[ResultSet]:
         if self.fails and any("kv_metrics" in _sql(step) for step in steps):
             raise DatabaseFull("the disk is full")
-        return await self._batch(steps)
+        results = await self._batch(steps)
+        if self.loses_answers and any("kv_metrics" in _sql(step) for step in steps):
+            raise OutcomeUnknown("the connection broke")
+        return results
 
 
 def _sql(step: Statement | Guard) -> str:
@@ -156,6 +160,18 @@ async def test_a_failed_save_keeps_the_samples(
         await until(both)
         await service.close()
         assert (await saved(failing.adapter))["set"] == (2, 0)
+
+
+async def test_what_may_have_been_saved_is_not_saved_twice(database_of: DatabaseOf) -> None:
+    async with persistent(database_of) as (kv, service, failing):
+        await kv.set(["a"], 1)
+        failing.loses_answers = True
+        with pytest.raises(OutcomeUnknown):
+            await kv.metrics.flush()
+        failing.loses_answers = False
+        await kv.metrics.flush()
+        assert await saved(failing.adapter) == {"set": (1, 0)}
+        await service.close()
 
 
 async def test_the_end_survives_a_failing_database(

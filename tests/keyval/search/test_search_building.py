@@ -6,8 +6,16 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
+import buntime_keyval
 import pytest
-from buntime_database import DatabaseError, DatabaseFull, Guard, ResultSet, Statement
+from buntime_database import (
+    DatabaseError,
+    DatabaseFull,
+    Guard,
+    OutcomeUnknown,
+    ResultSet,
+    Statement,
+)
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval.errors import IndexNotFound
 from buntime_plugin_keyval.kv import Kv
@@ -24,9 +32,14 @@ class Stopping(SqliteAdapter):
 
     batches_left = 1_000_000
     error: type[BaseException] = DatabaseFull
+    is_done_first = False
+    """Whether what fails is carried out all the same, as when its answer is lost."""
 
     async def batch(self, steps: list[Statement | Guard]) -> list[ResultSet]:  # type: ignore[override]
         if self.batches_left == 0:
+            if self.is_done_first:
+                self.batches_left = 1_000_000
+                await super().batch(steps)
             raise self.error("stopped here")
         self.batches_left -= 1
         return await super().batch(steps)
@@ -130,6 +143,23 @@ async def test_the_old_index_answers_until_the_new_one_is_ready(tmp_path: Path) 
         assert len(await found(world.kv, "different")) == 1500
         tables = await world.rows("SELECT name FROM sqlite_schema WHERE name LIKE 'kv_fts_%'")
         assert len({name.split("_")[2] for (name,) in tables}) == 1
+
+
+async def test_an_index_that_may_have_taken_over_is_not_dropped(tmp_path: Path) -> None:
+    """The older one is gone by then, so there would be none."""
+    async with open_world(tmp_path / "kv.db", adapter_type=Stopping) as world:
+        await fill(world.kv, 1000)
+        await world.kv.create_index(["d"], fields=["text"])
+        adapter = world.adapter
+        assert isinstance(adapter, Stopping)
+        adapter.error, adapter.is_done_first = OutcomeUnknown, True
+        for batches, text in ((1, "word"), (2, "word"), (3, "different")):
+            adapter.batches_left = batches
+            with pytest.raises(buntime_keyval.OutcomeUnknown, match="stopped here"):
+                await world.kv.create_index(["d"], fields=["other"])
+            assert len(await found(world.kv, text)) == 1000
+            (index,) = await world.kv.list_indexes()
+            assert index.ready
 
 
 @pytest.mark.parametrize("batches", range(1, 5))

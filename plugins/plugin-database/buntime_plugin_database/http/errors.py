@@ -8,6 +8,7 @@ from buntime_database import (
     DatabaseUnavailable,
     InvalidStatement,
     LimitExceeded,
+    OutcomeUnknown,
     SessionsNotSupported,
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
@@ -49,5 +50,7 @@ def http_error(error: DatabaseError) -> HttpError:
             return NotSupported(message, code=error.code)
         case DatabaseUnavailable():
             return ServiceUnavailable(message, code=error.code or "DATABASE_UNAVAILABLE")
+        case OutcomeUnknown():
+            return ServiceUnavailable(message, code=error.code)
         case _:
             return HttpError(message, code=error.code or "DATABASE_ERROR")

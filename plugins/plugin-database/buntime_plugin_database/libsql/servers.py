@@ -8,7 +8,12 @@ from collections.abc import Sequence
 from time import monotonic
 from urllib.parse import urlsplit
 
-from buntime_database import DatabaseClosed, DatabaseUnavailable, InvalidStatement
+from buntime_database import (
+    DatabaseClosed,
+    DatabaseUnavailable,
+    InvalidStatement,
+    OutcomeUnknown,
+)
 
 from buntime_plugin_database.counters import Counters
 from buntime_plugin_database.libsql.errors import AccessRefused, NamespaceMissing, translate
@@ -220,7 +225,8 @@ class Servers:
             ours = translate(error, server.name, wrote=wrote)
             if self._tenant is not None and isinstance(ours, NamespaceMissing):
                 raise TenantNotFound(f"Tenant not found: {self._tenant}") from error
-            lost = isinstance(ours, DatabaseUnavailable) and not isinstance(ours, AccessRefused)
+            lost = isinstance(ours, (DatabaseUnavailable, OutcomeUnknown))
+            lost = lost and not isinstance(ours, AccessRefused)
             if server is self.primary and lost:
                 self._primary_was_lost = True
             raise ours from error

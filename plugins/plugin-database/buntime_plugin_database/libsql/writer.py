@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic, perf_counter
 
 from buntime_database import (
@@ -20,6 +20,7 @@ from buntime_database import (
     DatabaseError,
     DatabaseUnavailable,
     InvalidStatement,
+    OutcomeUnknown,
 )
 
 from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
@@ -110,8 +111,9 @@ class Writer:
                 if group:
                     await self._commit(group)
         except BaseException as error:
-            lost = DatabaseUnavailable(f"the write was given up: {error!r}")
-            _conclude([*group, *self._pending], lost)
+            _conclude(group, OutcomeUnknown(f"the write was given up on its way: {error!r}"))
+            given_up = DatabaseUnavailable(f"the write was given up and not sent: {error!r}")
+            _conclude(self._pending, given_up)
             self._pending.clear()
             raise
         finally:
@@ -173,7 +175,7 @@ class Writer:
                 await self._commit([job])
 
 
-def _conclude(jobs: Sequence[_Job], outcome: Outcome) -> None:
+def _conclude(jobs: Iterable[_Job], outcome: Outcome) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_result(outcome)

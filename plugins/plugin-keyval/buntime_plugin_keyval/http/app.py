@@ -5,13 +5,18 @@ There is nothing between it and an endpoint but the look-up of the path in `rout
 
 from __future__ import annotations
 
+import buntime_database
 import msgspec
-from buntime_database import DatabaseUnavailable
 from buntime_host import HttpError
 from buntime_keyval.wire import InvalidInput
 from starlette.types import Receive, Scope, Send
 
-from buntime_plugin_keyval.errors import DatabaseDown, KeyValError, KeyValUnavailable
+from buntime_plugin_keyval.errors import (
+    DatabaseDown,
+    KeyValError,
+    KeyValUnavailable,
+    outcome_unknown,
+)
 from buntime_plugin_keyval.http.answers import Answer, Frames
 from buntime_plugin_keyval.http.request import ClientGone, Request
 from buntime_plugin_keyval.http.routes import find_methods
@@ -77,8 +82,10 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     """The one mapping from exceptions to answers."""
     if isinstance(error, InvalidInput):
         return Answer(400, error_json(str(error)))
-    if isinstance(error, DatabaseUnavailable):
+    if isinstance(error, buntime_database.DatabaseUnavailable):
         error = DatabaseDown(str(error))
+    elif isinstance(error, buntime_database.OutcomeUnknown):
+        error = outcome_unknown(error)
     if isinstance(error, KeyValError):
         return Answer(error.STATUS, error_json(error.message, error.CODE))
     if isinstance(error, (ClientGone, HttpError)):

@@ -7,7 +7,7 @@ import contextlib
 import logging
 
 import msgspec
-from buntime_database import Adapter, DatabaseError, Statement
+from buntime_database import Adapter, DatabaseError, OutcomeUnknown, Statement
 from buntime_host import Workers
 
 from buntime_plugin_keyval.clock import Clock
@@ -104,8 +104,8 @@ class MetricsSaver:
     async def flush(self) -> None:
         """Save what was measured since the last time: all of it, or none and it is kept.
 
-        Raises `DatabaseError`. What earlier processes saved is loaded before anything is saved: it
-        is not to be counted twice.
+        Raises `DatabaseError`; after an `OutcomeUnknown` it is not saved again. What earlier
+        processes saved is loaded before anything is saved: it is not to be counted twice.
         """
         await self.load()
         async with self._turn:
@@ -132,6 +132,8 @@ class MetricsSaver:
                         for operation, samples in unsaved.items()
                     ]
                 )
+            except OutcomeUnknown:
+                raise  # not put back: rather too few than the same ones twice
             except DatabaseError:
                 self._recorder.put_back(unsaved)
                 raise

@@ -41,6 +41,7 @@ _OF_PREFIX = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE prefix = ? AND id < 
 _UNFINISHED = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE NOT ready ORDER BY id"
 _SET_READY = "UPDATE kv_indexes SET ready = TRUE WHERE id = ?"
 _STILL_THERE = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ?)"
+_STILL_UNFINISHED = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ? AND NOT ready)"
 _STILL_THESE = """
 (SELECT group_concat(id) FROM (
    SELECT id FROM kv_indexes WHERE prefix = ? AND id < ? ORDER BY id)) IS ?"""
@@ -62,7 +63,8 @@ class IndexBuilder:
         """Index what is below a prefix, and all that comes; an older index is replaced.
 
         Returns when every entry is in. Until then the older index, if there is one, answers, and
-        goes on to do so if this fails. The last one that is created replaces all others.
+        goes on to do so if this fails. The last one that is created replaces all others. After
+        an `OutcomeUnknown` one of the two answers.
         """
         if self._store.adapter.capabilities.full_text_search != "fts5":
             raise InvalidInput("The database of this store has no full-text search")
@@ -71,7 +73,7 @@ class IndexBuilder:
             await self._finish(index)
         except DatabaseError:
             with contextlib.suppress(DatabaseError):
-                await self._drop([index])
+                await self._drop([index], Guard(_STILL_UNFINISHED, (index.id,)))
             raise
 
     async def resume(self) -> None:
@@ -108,7 +110,7 @@ class IndexBuilder:
                 self._store.clock(),
             )
             try:
-                await adapter.batch(
+                await self._store.batch(
                     [
                         Guard(f"{_LAST_ID} = ?", (last_id,)),
                         Statement(_INSERT, row),
@@ -135,7 +137,7 @@ WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
         rest = index.keys
         while rest.start < rest.end:
             part = await self._next_part(rest)
-            await self._store.adapter.batch(
+            await self._store.batch(
                 [
                     Guard(_STILL_THERE, (index.id,)),
                     Statement(_ADD_DOCS, (index.id, *part)),
@@ -164,7 +166,7 @@ WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
             ]
             drops = [Statement(text) for old in older for text in drop_statements(old)]
             try:
-                await adapter.batch(
+                await self._store.batch(
                     [
                         Guard(_STILL_THERE, (index.id,)),
                         Guard(_STILL_THESE, (*of_prefix, _ids(older))),
@@ -178,11 +180,11 @@ WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
                 continue  # an older one was finished or removed meanwhile
             return
 
-    async def _drop(self, indexes: Sequence[Index]) -> None:
+    async def _drop(self, indexes: Sequence[Index], *guards: Guard) -> None:
         """Drop indexes of one prefix together. Raises `GuardFailed` if one is gone already."""
         there = [Guard(_STILL_THERE, (index.id,)) for index in indexes]
         drops = [Statement(text) for index in indexes for text in drop_statements(index)]
-        await self._store.adapter.batch([*there, *drops])
+        await self._store.batch([*there, *guards, *drops])
 
 
 def _ids(indexes: Sequence[Index]) -> str | None:
