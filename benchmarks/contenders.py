@@ -57,6 +57,8 @@ class HttpContender:
 
     name: str
     base: ClassVar[str] = ""
+    log_is_read: ClassVar[bool] = True
+    """Whether somebody reads what it prints once it listens; if not, its pipe fills up."""
 
     def __init__(self, cases: Sequence[Case]) -> None:
         self._cases = {case.id: case for case in cases}
@@ -74,7 +76,7 @@ class HttpContender:
 
     def origin(self, process: subprocess.Popen[str]) -> str:
         """Wait until it serves; where. Raises `BenchmarkError`."""
-        return _await_listening(process)
+        return _await_listening(process, read_on=self.log_is_read)
 
     @contextmanager
     def running(self, folder: Path, cases: Sequence[str]) -> Iterator[None]:
@@ -205,11 +207,11 @@ class Buntime(HttpContender):
                 raise BenchmarkError(f"loading failed: {answer}")
 
 
-def _await_listening(process: subprocess.Popen[str]) -> str:
+def _await_listening(process: subprocess.Popen[str], *, read_on: bool) -> str:
     while line := read_line(process, START_SECONDS):
         if match := _LISTENING.search(line):
-            # What it prints from now on has to go somewhere, or its pipe fills up.
-            assert process.stdout is not None
-            threading.Thread(target=process.stdout.read, daemon=True).start()
+            if read_on:
+                assert process.stdout is not None
+                threading.Thread(target=process.stdout.read, daemon=True).start()
             return match[1]
     raise BenchmarkError(f"{process.args!r} did not start")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import resource
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -11,7 +10,7 @@ from typing import Any, TypeAlias
 from client import Client, Request
 from contenders import Buntime
 from load import Expected
-from processes import cpu_seconds
+from processes import cpu_seconds, want_files
 from results import Measurement
 from streams import request_bytes
 
@@ -33,8 +32,7 @@ class LiveServer(Buntime):
     def command(self, folder: Path) -> list[str]:
         """See `HttpContender`."""
         # A socket for each watcher, on both sides; the server inherits the limit.
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+        want_files()
         return super().command(folder)
 
     def load(self, client: Client) -> None:

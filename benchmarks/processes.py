@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import socket
 import subprocess
 import threading
@@ -58,6 +59,25 @@ def resident_mib(pid: int) -> float:
     statuses = [Path(f"/proc/{own}/status").read_text(encoding="ascii") for own in _family(pid)]
     lines = [line for status in statuses for line in status.splitlines()]
     return sum(float(line.split()[1]) for line in lines if line.startswith("VmRSS:")) / 1024
+
+
+def reset_peak(pid: int) -> None:
+    """Let `peak_mib` start anew."""
+    for own in _family(pid):
+        Path(f"/proc/{own}/clear_refs").write_text("5", encoding="ascii")
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory that a process and those that it started had since `reset_peak`."""
+    statuses = [Path(f"/proc/{own}/status").read_text(encoding="ascii") for own in _family(pid)]
+    lines = [line for status in statuses for line in status.splitlines()]
+    return sum(float(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def want_files() -> None:
+    """Take all the file descriptors that the system allows; what is started inherits them."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def cpu_seconds(pid: int) -> float:
