@@ -66,6 +66,11 @@ class Host:
         """Whether it has started and is not closing."""
         return self.dispatcher is not None and not self.closing.is_set()
 
+    @property
+    def loading(self) -> str | None:
+        """The plugin that is being loaded or initialised just now."""
+        return self._lifecycle.loading if self._lifecycle is not None else None
+
     async def start(self) -> None:
         """Load all plugins. Raises `StartupError`, with everything released again."""
         plan = make_plan(self.config, self._environ)

@@ -71,6 +71,8 @@ class Lifecycle:
         self.services = Services()
         self.running: list[RunningPlugin] = []
         """In load order."""
+        self.loading: str | None = None
+        """The plugin that is being loaded or initialised."""
 
     async def start(self, plan: Plan) -> None:
         """Load and initialise the plugins of `plan`; the failure of one does not stop the others.
@@ -79,6 +81,7 @@ class Lifecycle:
         the `StartupError` that a plugin raised; what is up by then is shut down again.
         """
         for selected in plan.order:
+            self.loading = selected.manifest.name
             status = self._statuses[selected.manifest.name]
             try:
                 self._check_dependencies(selected)
@@ -87,6 +90,7 @@ class Lifecycle:
                 if isinstance(error.__cause__, StartupError):
                     raise error.__cause__ from None  # the plugin refuses the start as a whole
                 await self._failed(selected.manifest.name, status, error)
+        self.loading = None
         wanted = [s for s in self._statuses.values() if s.state != "disabled"]
         if wanted and not self.running:
             reasons = "; ".join(f"{status.name}: {status.reason}" for status in wanted)

@@ -35,6 +35,9 @@ Its default, after every 700 new objects, is meant for small programs: under loa
 the time, and the rare look at everything that was ever loaded held up requests for 10 ms.
 """
 
+BLOCKED_START_SECONDS = 3.0
+"""How long a signal waits for a start that does not give way: a plugin blocks its thread."""
+
 LAST_WORDS_SECONDS = 1.0
 """How long a forced exit waits for its log line: whoever reads the log may have stopped."""
 
@@ -115,10 +118,19 @@ class HostServer(uvicorn.Server):
         self.in_time = True
         """Whether shutdown stayed within its cap."""
         self._force_exit_timer: threading.Timer | None = None
+        self._starting: asyncio.Task[None] | None = None
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start the plugins, then listen, then tell the plugins. Raises `StartupError`."""
-        await self.host.start()
+        """Start the plugins, then listen, then tell the plugins. Raises `StartupError`.
+
+        A signal ends the start where it is; what is up by then is shut down again.
+        """
+        self._starting = asyncio.create_task(self.host.start())
+        await asyncio.wait({self._starting})
+        if self._starting.cancelled():
+            logger.info("Bye, before the start was over")
+            return
+        self._starting.result()
         # Straight to the dispatcher: the host's own layer is only for lifespan.
         self.config.loaded_app = self.host.dispatcher
         spare_the_collector()
@@ -184,19 +196,35 @@ class HostServer(uvicorn.Server):
         super().handle_exit(sig, frame)
         # uvicorn would raise the signal again at the end; we exit with a code of our own.
         self._captured_signals.clear()
-        timer = threading.Timer(
-            self.host.config.shutdown_timeout + FORCE_EXIT_SLACK_SECONDS, _exit_now
-        )
-        timer.daemon = True
-        timer.start()
-        self._force_exit_timer = timer
+        cap = self.host.config.shutdown_timeout + FORCE_EXIT_SLACK_SECONDS
+        self._force_exit_timer = _start_timer(cap, _exit_now)
         with contextlib.suppress(RuntimeError):
-            asyncio.get_running_loop().call_soon_threadsafe(self.host.announce_closing)
+            loop = asyncio.get_running_loop()
+            loop.call_soon_threadsafe(self.host.announce_closing)
+            if not self.started:
+                blocked = _start_timer(BLOCKED_START_SECONDS, self._leave_blocked_start)
+                loop.call_soon_threadsafe(self._abandon_start, blocked)
+
+    def _abandon_start(self, blocked: threading.Timer) -> None:
+        blocked.cancel()
+        if self._starting is not None:
+            self._starting.cancel()
+
+    def _leave_blocked_start(self) -> None:
+        who = self.host.loading or "a plugin"
+        _leave(1, partial(logger.error, "%s blocks the process while it starts, exiting", who))
 
     def disarm(self) -> None:
         """Everything is over: the process need not be forced to end."""
         if self._force_exit_timer is not None:
             self._force_exit_timer.cancel()
+
+
+def _start_timer(seconds: float, action: Callable[[], None]) -> threading.Timer:
+    timer = threading.Timer(seconds, action)
+    timer.daemon = True
+    timer.start()
+    return timer
 
 
 def _exit_now() -> None:

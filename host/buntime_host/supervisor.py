@@ -159,6 +159,8 @@ class Supervisor:
         it cannot start, that is said once.
         """
         for places in (self._places[:1], self._places[1:]):
+            if self._signal is not None:
+                return
             for place in places:
                 self._fork(place)
             while self._signal is None and not all(place.ready for place in places):
@@ -181,10 +183,13 @@ class Supervisor:
         place.started_at = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()
+        # Until the new process has handlers of its own, a signal would run the parent's in it.
+        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
         pid = os.fork()
         if pid == 0:
             ours.close()
             self._be_worker(place, theirs)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
         theirs.close()
         place.pid, place.channel = pid, ours
         self._selector.register(ours, selectors.EVENT_READ, place)
@@ -196,6 +201,7 @@ class Supervisor:
             signal.set_wakeup_fd(-1)
             for number in _SIGNALS:  # until it serves; the parent's word is not lost
                 signal.signal(number, signal.SIG_IGN)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._selector.close()
             for other in self._places:
                 if other.channel is not None:
@@ -284,6 +290,10 @@ class Supervisor:
             if place.channel is not None:
                 with suppress(OSError):
                     place.channel.shutdown(socket.SHUT_WR)
+            if place.pid and place.ready is None:
+                # A plugin may block the start, and the worker is deaf to the channel meanwhile.
+                with suppress(ProcessLookupError):
+                    os.kill(place.pid, signal.SIGTERM)
         # A worker ends itself by force before this.
         cap = self._config.shutdown_timeout + 2 * FORCE_EXIT_SLACK_SECONDS
         deadline = time.monotonic() + cap
