@@ -15,6 +15,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uuid_utils import uuid4
 
+from buntime_host.aliases import Aliases
 from buntime_host.auth import MasterKey
 from buntime_host.body_limit import BodyLimit
 from buntime_host.cors import (
@@ -62,12 +63,20 @@ class Dispatcher:
         *,
         limit: int,
         origins: OriginPolicy | None = None,
+        aliases: Aliases | None = None,
         middleware: Sequence[Middleware] = (),
         on_request: Sequence[RequestHook] = (),
         on_response: Sequence[RequestHook] = (),
         key: MasterKey | None = None,
     ) -> None:
-        self._mounts = dict(mounts)
+        self._aliases = aliases or Aliases({})
+        # What shares its first segment with an alias is found only once that was looked for.
+        self._behind_aliases = {
+            base: mount for base, mount in mounts.items() if base in self._aliases.first_segments
+        }
+        self._mounts = {
+            base: mount for base, mount in mounts.items() if base not in self._behind_aliases
+        }
         self._limit = limit
         self._origins = origins or OriginPolicy()
         # What every answer says of origins; None where no origin but the host's own is trusted.
@@ -189,7 +198,11 @@ class Dispatcher:
         end = path.find("/", 1)
         mount = self._mounts.get(path if end < 0 else path[:end])
         if mount is None:
-            return None
+            if self._aliases.rewrite(scope):
+                return self._find(scope)
+            mount = self._behind_aliases.get(path if end < 0 else path[:end])
+            if mount is None:
+                return None
         raw = scope.get("raw_path")
         if end < 0 or (raw is not None and not raw.startswith(mount.raw_prefix)):
             return self._uncommon(scope, mount)
@@ -217,7 +230,11 @@ class Dispatcher:
         end = rest.find("/", 1)
         mount = self._mounts.get(rest if end < 0 else rest[:end])
         if mount is None:
-            return None
+            if self._aliases.rewrite(scope):
+                return self._find_below_root(scope)
+            mount = self._behind_aliases.get(rest if end < 0 else rest[:end])
+            if mount is None:
+                return None
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:
             rest_raw = raw.removeprefix(root.encode()) or b"/"

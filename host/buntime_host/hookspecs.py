@@ -48,6 +48,15 @@ def routes() -> Sequence[BaseRoute] | ASGIApp | Awaitable[Sequence[BaseRoute] | 
 
 
 @hookspec
+def aliases() -> Mapping[str, str] | Awaitable[Mapping[str, str]]:
+    """Return older paths that go on working: `{"/_/my-plugin": "/api"}`, below the base.
+
+    A request to `/_/my-plugin/x` is then one to `/base/api/x`, for hooks as well.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def middleware() -> Sequence[Middleware] | Awaitable[Sequence[Middleware]]:
     """Return Starlette middleware around all plugins; that of the first plugin is outermost."""
     raise NotImplementedError

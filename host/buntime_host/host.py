@@ -13,6 +13,7 @@ from typing import Any
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
+from buntime_host.aliases import Aliases
 from buntime_host.auth import MasterKey
 from buntime_host.config import HostConfig, load_config
 from buntime_host.core_routes import CoreRoutes
@@ -96,6 +97,7 @@ class Host:
         config = self.config
         core = CoreRoutes(self, api=config.api_path, homepage=config.homepage, key=self._key)
         mounts = core.mounts(config.body_default)
+        aliases: dict[str, str] = {}
         on_request: list[RequestHook] = []
         on_response: list[RequestHook] = []
         middleware: list[Middleware] = []
@@ -109,6 +111,7 @@ class Host:
                     config.body_default if limit is None else limit,
                     plugin.info,
                 )
+                aliases |= plugin.aliases
             middleware += plugin.middleware
             if (hook := lifecycle.hooks.get(plugin.name, "on_request")) is not None:
                 on_request.append(RequestHook(plugin.name, hook, manifest.on_request_fail_open))
@@ -119,6 +122,7 @@ class Host:
                 mounts,
                 limit=config.body_default,
                 origins=OriginPolicy(config.trusted_origins),
+                aliases=Aliases(aliases),
                 middleware=middleware,
                 on_request=on_request,
                 on_response=on_response,

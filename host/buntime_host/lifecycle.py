@@ -13,6 +13,7 @@ from typing import Any
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from buntime_host.aliases import full_aliases
 from buntime_host.auth import MasterKey
 from buntime_host.config import HostConfig
 from buntime_host.context import AppInfo, GlobalConfig, PluginContext, Runtime
@@ -47,6 +48,8 @@ class RunningPlugin:
     name: str
     selected: Selected
     app: ASGIApp | None
+    aliases: Mapping[str, str]
+    """Older paths, and the paths that stand for them now."""
     middleware: tuple[Middleware, ...]
     info: AppInfo
 
@@ -137,6 +140,7 @@ class Lifecycle:
             app = application(routes, page_of(manifest))
             if app is not None and manifest.base is None:
                 log.warning("has routes but no base, so they are not served")
+            aliases = full_aliases(await self._call(name, "aliases"), manifest.base)
             middleware = _middleware(await self._call(name, "middleware"))
             menus = _menus(await self._call(name, "menus"))
         except BaseException:
@@ -149,6 +153,7 @@ class Lifecycle:
                 name=name,
                 selected=selected,
                 app=app,
+                aliases=aliases,
                 middleware=middleware,
                 info=_app_info(selected),
             )

@@ -1,0 +1,61 @@
+"""Older paths of plugins: what is asked for there is served at today's path."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from starlette.types import Scope
+
+from buntime_host.errors import InvalidPlugin
+
+_OLD = re.compile(r"(/[a-zA-Z0-9_.-]+){2,}")
+_NEW = re.compile(r"(/[a-zA-Z0-9_.-]+)*")
+
+
+def full_aliases(value: Any, base: str | None) -> dict[str, str]:
+    """What a plugin's `aliases()` returned, with whole paths instead of those below its base.
+
+    Raises `InvalidPlugin`. An old path has two segments at the least: one alone is a base.
+    """
+    if value is None:
+        return {}
+    if not isinstance(value, Mapping):
+        raise InvalidPlugin(
+            "aliases() must return a mapping from old paths to paths below the base"
+        )
+    if base is None or base == "/":
+        raise InvalidPlugin("aliases() needs a base to lead to")
+    for old, new in value.items():
+        if not isinstance(old, str) or not _OLD.fullmatch(old):
+            raise InvalidPlugin(f'aliases(): {old!r} is no path such as "/_/my-plugin"')
+        if not isinstance(new, str) or not _NEW.fullmatch(new):
+            raise InvalidPlugin(f'aliases(): {new!r} is no path such as "/api", or ""')
+    return {old: base + new for old, new in value.items()}
+
+
+class Aliases:
+    """The older paths of all plugins."""
+
+    def __init__(self, paths: Mapping[str, str]) -> None:
+        """`paths` leads from old paths to the new ones."""
+        self._paths = dict(paths)
+        self.first_segments = frozenset("/" + old.split("/")[1] for old in paths)
+
+    def rewrite(self, scope: Scope) -> bool:
+        """Let a request for an old path be one for the new path; whether it was one."""
+        root: str = scope.get("root_path", "")
+        path: str = scope["path"].removeprefix(root)
+        raw: bytes | None = scope.get("raw_path")
+        for old, new in self._paths.items():
+            if path != old and not path.startswith(f"{old}/"):
+                continue
+            if raw is not None:
+                start = (root + old).encode()
+                if not raw.startswith(start):
+                    return False  # with percent signs in it: nobody has ever written it so
+                scope["raw_path"] = (root + new).encode() + raw[len(start) :]
+            scope["path"] = root + new + path[len(old) :]
+            return True
+        return False
