@@ -35,7 +35,12 @@ def test_durations_are_numbers_or_texts() -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"libsqlUrl": "http://127.0.0.1"}, "libsqlUrl moved to @buntime/plugin-database"),
+        ({"libsqlUrl": "http://x", "database": "sqlite"}, "both say where the store is"),
+        ({"libsqlReplicaUrl": "http://x"}, "libsqlReplicaUrl needs the primary"),
+        ({"libsqlToken": 5}, "libsqlToken must be a text"),
+        ({"libsqlUrl": "http://x", "operationTimeout": "soon"}, "operationTimeout: Invalid"),
+        ({"libsqlUrl": "", "libsqlReplicaUrl": "", "libsqlToken": ""}, None),
+        ({"legacyBase": 1}, "legacyBase must be true or false"),
         ({"database": 5}, "database must be the type of an adapter"),
         ({"changes": []}, None),
         ({"changes": 5}, "changes must be an object"),
@@ -53,3 +58,21 @@ def test_wrong_options_are_refused_by_name(options: dict[str, Any], message: str
         return
     with pytest.raises(ConfigError, match=message.replace(".", r"\.")):
         parse_config(options)
+
+
+def test_the_options_of_the_first_version_describe_an_adapter() -> None:
+    config = parse_config(
+        {
+            "libsqlUrl": "http://127.0.0.1:8880",
+            "libsqlReplicaUrl": "http://127.0.0.1:8882",
+            "libsqlToken": "t",
+            "cleanupInterval": 60000,
+            "operationTimeout": 30000,
+        }
+    )
+    assert config.own_database == {
+        "type": "libsql",
+        "urls": ["http://127.0.0.1:8880", "http://127.0.0.1:8882"],
+        "authToken": "t",
+        "operationTimeout": 30_000,
+    }

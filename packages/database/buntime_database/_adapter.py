@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol, TypeVar
 
 from buntime_database._errors import DatabaseError
@@ -143,6 +143,14 @@ class DatabaseService(Protocol):
         tenant: str | None = None,
     ) -> Adapter:
         """The database of a tenant; without a tenant the root database."""
+        ...
+
+    async def open_adapter(self, name: str, options: Mapping[str, Any]) -> Adapter:
+        """A root database of the caller's own, described like an entry of `adapters`.
+
+        `name` is that of the caller, for metrics and messages; it is closed with the service.
+        Raises `ValueError` for wrong options, `DatabaseUnavailable` when it cannot be opened.
+        """
         ...
 
     def get_default_type(self) -> str:

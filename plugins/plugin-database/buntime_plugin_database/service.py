@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from buntime_database import Adapter, DatabaseClosed, InvalidStatement
 from buntime_host import Workers
@@ -14,6 +14,7 @@ from buntime_plugin_database.config import (
     AdapterConfig,
     ConfigError,
     DatabaseConfig,
+    parse_config,
     sqlite_root,
 )
 from buntime_plugin_database.sqlite import SqliteAdapter
@@ -44,15 +45,12 @@ async def open_service(
     roots: dict[str, Root] = {}
     try:
         for entry in config.adapters:
-            root = await asyncio.to_thread(_open_root, entry, base_dir, workers)
-            roots[entry.type] = root
-            if not isinstance(root, SqliteAdapter):
-                await root.wait_until_ready(START_SECONDS)
+            roots[entry.type] = await _open_ready(entry, base_dir, workers, entry.type)
     except BaseException as error:
         for failure in await _close_all(roots.values()):
             error.add_note(f"closing what was open failed as well: {failure}")
         raise
-    return DatabaseService(config, base_dir, roots)
+    return DatabaseService(config, base_dir, roots, workers)
 
 
 class DatabaseService:
@@ -61,9 +59,15 @@ class DatabaseService:
     Made by `open_service`. Implements `buntime_database.DatabaseService`.
     """
 
-    def __init__(self, config: DatabaseConfig, base_dir: Path, roots: Mapping[str, Root]) -> None:
+    def __init__(
+        self, config: DatabaseConfig, base_dir: Path, roots: Mapping[str, Root], workers: Workers
+    ) -> None:
         self._config = config
+        self._base_dir = base_dir
+        self._workers = workers
         self._roots = roots
+        self._others: list[Root] = []
+        """Root databases of plugins that brought options of their own."""
         self._engines = {
             entry.type: _tenants_of(entry, roots[entry.type], base_dir) for entry in config.adapters
         }
@@ -88,6 +92,17 @@ class DatabaseService:
         if self._tenants.opened(key) is None:
             await engine.prepare(tenant, create=self._config.tenancy.auto_create)
         return await self._tenants.get(key)
+
+    async def open_adapter(self, name: str, options: Mapping[str, Any]) -> Adapter:
+        """A root database of the caller's own, described like an entry of `adapters`.
+
+        Raises `ConfigError` and `DatabaseUnavailable`.
+        """
+        self._refuse_closed()
+        (entry,) = parse_config({"adapters": [options]}).adapters
+        root = await _open_ready(entry, self._base_dir, self._workers, name)
+        self._others.append(root)
+        return root
 
     async def create_tenant(self, tenant: str, type: str | None = None) -> None:
         """Make the tenant's database; nothing happens if it exists."""
@@ -118,7 +133,9 @@ class DatabaseService:
     async def close(self) -> None:
         """Close every adapter; raises what failed once all were tried. Idempotent."""
         self._closed = True
-        failures = await _close_all((*await self._tenants.close(), *self._roots.values()))
+        failures = await _close_all(
+            (*await self._tenants.close(), *self._others, *self._roots.values())
+        )
         if failures:
             raise ExceptionGroup("closing databases", failures)
 
@@ -147,12 +164,24 @@ class DatabaseService:
             raise DatabaseClosed("the database plugin has shut down")
 
 
-def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers) -> Root:
-    commits = workers.numbers(f"database.{entry.type}.commits", 3)
+async def _open_ready(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str) -> Root:
+    """Open a root database whose numbers are counted under a name, and wait until it answers."""
+    root = await asyncio.to_thread(_open_root, entry, base_dir, workers, name)
+    if not isinstance(root, SqliteAdapter):
+        try:
+            await root.wait_until_ready(START_SECONDS)
+        except BaseException:
+            await root.close()
+            raise
+    return root
+
+
+def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str) -> Root:
+    commits = workers.numbers(f"database.{name}.commits", 3)
     if entry.type == "libsql" and not entry.is_embedded:
         from buntime_plugin_database.libsql.adapter import LibsqlAdapter  # needs its library
 
-        reads = workers.numbers(f"database.{entry.type}.reads", 3)
+        reads = workers.numbers(f"database.{name}.reads", 3)
         options = entry.libsql_options()
         return LibsqlAdapter(entry.urls, options=options, commits=commits, reads=reads)
     if not entry.is_embedded:

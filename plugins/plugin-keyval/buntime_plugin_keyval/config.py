@@ -10,7 +10,8 @@ from buntime_keyval.wire import InvalidInput, parse_duration
 
 from buntime_plugin_keyval.sweeper import Retention
 
-_MOVED = ("libsqlUrl", "libsqlReplicaUrl", "libsqlToken", "operationTimeout")
+LEGACY_PATH = "/_/plugin-keyval"
+"""Where the first version of the plugin served what is below `/api` today."""
 
 
 class ConfigError(ValueError):
@@ -55,6 +56,10 @@ class KeyValConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     database: str | None = None
     """Type of the adapter that holds the store; None means the default one."""
+    own_database: Mapping[str, Any] | None = None
+    """An adapter that holds the store instead, as plugin-database would be told of it."""
+    legacy_base: bool = True
+    """Whether the API is served at `LEGACY_PATH` too."""
     cleanup_interval_ms: int = 60_000
     """Longest pause between two sweeps of expired entries."""
     retention: Retention = Retention()
@@ -68,15 +73,15 @@ class KeyValConfig(msgspec.Struct, frozen=True, kw_only=True):
 
 def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
     """Check the options. Raises `ConfigError` with the option and what it should be."""
-    moved = [name for name in _MOVED if options.get(name)]
-    if moved:
-        raise ConfigError(
-            f"{', '.join(moved)} moved to @buntime/plugin-database: configure an adapter there and "
-            "name its type in `database`"
-        )
     database = options.get("database")
     if database is not None and not isinstance(database, str):
         raise ConfigError(f"database must be the type of an adapter, received {database!r}")
+    own_database = _own_database(options)
+    if own_database is not None and database:
+        raise ConfigError("database and libsqlUrl both say where the store is: give one of them")
+    legacy_base = options.get("legacyBase", True)
+    if not isinstance(legacy_base, bool):
+        raise ConfigError(f"legacyBase must be true or false, received {legacy_base!r}")
     changes = _section(options, "changes")
     queue = _section(options, "queue")
     watch = _section(options, "watch")
@@ -86,6 +91,8 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
         raise ConfigError(f"metrics.persistent must be true or false, received {persistent!r}")
     return KeyValConfig(
         database=database or None,
+        own_database=own_database,
+        legacy_base=legacy_base,
         cleanup_interval_ms=_milliseconds(options, "cleanupInterval", 60_000),
         foreign_poll_ms=_milliseconds(options, "foreignPoll", 50),
         retention=Retention(
@@ -108,6 +115,27 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
             flush_interval_ms=_milliseconds(metrics, "flushInterval", 30_000),
         ),
     )
+
+
+def _own_database(options: Mapping[str, Any]) -> Mapping[str, Any] | None:
+    """What the first version's options say about a database; None if they name none."""
+    texts = {name: options.get(name) for name in ("libsqlUrl", "libsqlReplicaUrl", "libsqlToken")}
+    for name, text in texts.items():
+        if text is not None and not isinstance(text, str):
+            raise ConfigError(f"{name} must be a text")  # not what it is: it may be a token
+    urls = [text.strip() for name in ("libsqlUrl", "libsqlReplicaUrl") if (text := texts[name])]
+    if not texts["libsqlUrl"]:
+        if urls:
+            raise ConfigError("libsqlReplicaUrl needs the primary too, in libsqlUrl")
+        return None
+    adapter = {
+        "type": "libsql",
+        "urls": urls,
+        "operationTimeout": _milliseconds(options, "operationTimeout", 30_000),
+    }
+    if texts["libsqlToken"]:
+        adapter["authToken"] = texts["libsqlToken"]
+    return adapter
 
 
 def _section(options: Mapping[str, Any], name: str) -> Mapping[str, Any]:

@@ -10,7 +10,7 @@ from buntime_database import DatabaseService
 from buntime_host import PluginContext, hookimpl
 from prometheus_client.core import Metric
 
-from buntime_plugin_keyval.config import parse_config
+from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.http.app import KeyValApp
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.metrics.report import make_report, to_families
@@ -27,6 +27,7 @@ class KeyValPlugin:
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._app = KeyValApp()
+        self._legacy_base = False
         self._service: KeyValService | None = None
         self._kv: Kv | None = None
         self._closing: asyncio.Task[None] | None = None
@@ -35,10 +36,14 @@ class KeyValPlugin:
     async def on_init(self, ctx: PluginContext) -> None:
         """Bring the schema up to date and start. Raises `ConfigError` or `DatabaseError`."""
         config = parse_config(self._options)
+        self._legacy_base = config.legacy_base
         databases: DatabaseService | None = ctx.get_plugin(DATABASE)
         if databases is None:
             raise RuntimeError(f"plugin-keyval requires {DATABASE} to be loaded first")
-        adapter = databases.get_root_adapter(config.database)
+        if config.own_database is None:
+            adapter = databases.get_root_adapter(config.database)
+        else:
+            adapter = await databases.open_adapter("keyval", config.own_database)
         store = Store(adapter, logger=ctx.logger, workers=ctx.workers)
         await migrate(adapter, store.clock())
         service = make_service(config, store)
@@ -46,7 +51,8 @@ class KeyValPlugin:
         self._service = self._app.service = service
         self._kv = Kv(service)
         self._closing = asyncio.create_task(_end_streams(ctx.closing, service))
-        ctx.logger.info("KeyVal initialized (database: %s)", config.database or "default")
+        where = adapter.type if config.own_database else config.database or "default"
+        ctx.logger.info("KeyVal initialized (database: %s)", where)
 
     @hookimpl
     def provides(self) -> Kv | None:
@@ -57,6 +63,11 @@ class KeyValPlugin:
     def routes(self) -> KeyValApp:
         """Everything below `/api`."""
         return self._app
+
+    @hookimpl
+    def aliases(self) -> dict[str, str]:
+        """The path of the first version."""
+        return {LEGACY_PATH: "/api"} if self._legacy_base else {}
 
     @hookimpl
     async def metrics(self) -> Iterable[Metric]:
