@@ -19,6 +19,7 @@ from buntime_database import (
     TransactionMisuse,
 )
 from buntime_plugin_database.counters import LocalCounters
+from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.transaction import SqliteTransaction
 from buntime_plugin_database.sqlite.writer import Writer
 from database.support import OpenSqlite
@@ -44,7 +45,13 @@ def faulty_writer(tmp_path: Path, faults: dict[str, list[Exception]]) -> Writer:
     connection.execute("PRAGMA journal_mode = wal")
     connection.execute("CREATE TABLE t (x)")
     connection.faults = faults
-    return Writer(connection, busy_timeout_ms=100, threaded=True, counters=LocalCounters(3))
+    return Writer(
+        connection,
+        condition=Condition(str(tmp_path / "test.db")),
+        busy_timeout_ms=100,
+        threaded=True,
+        counters=LocalCounters(3),
+    )
 
 
 def rows(writer: Writer) -> int:

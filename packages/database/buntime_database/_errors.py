@@ -4,7 +4,9 @@
     ├── DatabaseUnavailable      the engine cannot serve now; the same call may work later
     │   ├── DatabaseBusy         another process held the lock longer than the busy timeout
     │   ├── DatabaseFull         no space is left for the write
-    │   └── DatabaseClosed       the adapter was closed
+    │   ├── DatabaseClosed       the adapter was closed
+    │   ├── DatabaseLost         its file was deleted, replaced or cut while it was open
+    │   └── DatabaseDamaged      what is stored cannot be read
     ├── OutcomeUnknown           the answer was lost; the write may have been carried out
     ├── GuardFailed              a condition of a batch did not hold; nothing was written
     ├── ConstraintViolation      UNIQUE, NOT NULL, CHECK, FOREIGN KEY
@@ -43,6 +45,21 @@ class DatabaseFull(DatabaseUnavailable):
 
 class DatabaseClosed(DatabaseUnavailable):
     """The adapter was closed, or its plugin shut down."""
+
+
+class DatabaseLost(DatabaseUnavailable):
+    """The file of the open database is not there any more, or another: nothing is served from it.
+
+    It does not get well by itself. Put the file back and start again.
+    """
+
+    code = "DATABASE_LOST"
+
+
+class DatabaseDamaged(DatabaseUnavailable):
+    """What is stored cannot be read: the file is damaged. It does not get well by itself."""
+
+    code = "DATABASE_CORRUPT"
 
 
 class OutcomeUnknown(DatabaseError):

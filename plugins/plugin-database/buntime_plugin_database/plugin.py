@@ -63,6 +63,12 @@ class DatabasePlugin:
         return self._routes
 
     @hookimpl
+    def health(self) -> str | None:
+        """What is wrong with the root databases, or None."""
+        problems = {} if self._service is None else self._service.problems()
+        return "; ".join(problems.values()) or None
+
+    @hookimpl
     async def on_shutdown(self) -> None:
         """Close all streams, then all databases. Nothing happens if `on_init` never ran."""
         service, self._service = self._service, None

@@ -130,6 +130,11 @@ class DatabaseService:
         """The configured engines, in the order of the configuration."""
         return list(self._roots)
 
+    def problems(self) -> dict[str, str]:
+        """What makes root databases unfit to be used, by engine; empty if nothing does."""
+        found = {engine: root.problem() for engine, root in self._roots.items()}
+        return {engine: problem for engine, problem in found.items() if problem is not None}
+
     async def close(self) -> None:
         """Close every adapter; raises what failed once all were tried. Idempotent."""
         self._closed = True

@@ -8,6 +8,8 @@
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
+    │   ├── StoreLost       503  the database's file was deleted, replaced or cut
+    │   └── StoreDamaged    503  what is stored cannot be read
     └── OutcomeUnknown      503  OutcomeUnknown: the write may have been carried out
 
 So `except buntime_keyval.NotFound` means the same in process and over HTTP. Input that breaks the
@@ -104,6 +106,18 @@ class DatabaseDown(KeyValError, ServiceUnavailable):
         super().__init__(f"KeyVal storage unavailable: {detail}")
 
 
+class StoreLost(DatabaseDown):
+    """The file of the database is gone: nothing is served until it is back and opened again."""
+
+    CODE = "KEYVAL_DB_LOST"
+
+
+class StoreDamaged(DatabaseDown):
+    """What the request needs cannot be read from the file of the database, which is damaged."""
+
+    CODE = "KEYVAL_DB_CORRUPT"
+
+
 class OutcomeUnknown(KeyValError, buntime_keyval.OutcomeUnknown, buntime_database.OutcomeUnknown):
     """The database was asked to commit, and its answer was lost: all was written, or nothing."""
 
@@ -121,3 +135,14 @@ def outcome_unknown(error: buntime_database.OutcomeUnknown) -> OutcomeUnknown:
     told = OutcomeUnknown(str(error))
     told.__cause__ = error
     return told
+
+
+def database_down(error: buntime_database.DatabaseUnavailable) -> DatabaseDown:
+    """The answer for a database that cannot serve, as exact as it is known."""
+    match error:
+        case buntime_database.DatabaseLost():
+            return StoreLost(str(error))
+        case buntime_database.DatabaseDamaged():
+            return StoreDamaged(str(error))
+        case _:
+            return DatabaseDown(str(error))

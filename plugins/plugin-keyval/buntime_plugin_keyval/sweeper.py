@@ -15,6 +15,7 @@ from typing import NamedTuple
 from buntime_database import DatabaseError
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
 
+from buntime_plugin_keyval.complaint import Complaint
 from buntime_plugin_keyval.storage import changelog, reads
 from buntime_plugin_keyval.store import Store
 
@@ -65,7 +66,7 @@ class Sweeper:
         self._interval_ms = interval_ms
         self._retention = retention
         self._expire_letters = expire_letters
-        self._logger = logger
+        self._kept = Complaint(logger, "Expired entries could not be removed: %s")
         self._task: asyncio.Task[None] | None = None
         self._wake = asyncio.Event()
         self._sleeps_until_ms = 0
@@ -95,8 +96,9 @@ class Sweeper:
             self._sleeps_until_ms = MAX_TIMESTAMP_MS
             try:
                 pause_ms = await self._sweep()
+                self._kept.over()
             except DatabaseError as error:
-                self._logger.warning("Expired entries could not be removed: %s", error)
+                self._kept.about(error)
                 pause_ms = RETRY_MS
             self._sleeps_until_ms = self._store.clock() + pause_ms
             # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the wake-up.

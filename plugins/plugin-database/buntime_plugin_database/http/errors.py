@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from buntime_database import (
     ConstraintViolation,
+    DatabaseDamaged,
     DatabaseError,
+    DatabaseLost,
     DatabaseUnavailable,
     InvalidStatement,
     LimitExceeded,
@@ -48,6 +50,8 @@ def http_error(error: DatabaseError) -> HttpError:
             return BadRequest(message, code=error.code or "INVALID_STATEMENT")
         case SessionsNotSupported():
             return NotSupported(message, code=error.code)
+        case DatabaseLost() | DatabaseDamaged():
+            return ServiceUnavailable(message, code=type(error).code)
         case DatabaseUnavailable():
             return ServiceUnavailable(message, code=error.code or "DATABASE_UNAVAILABLE")
         case OutcomeUnknown():

@@ -88,6 +88,9 @@ class ServiceRoutes:
         return json_response({"ok": True, "deleted": deleted})
 
     async def _problem(self, engine: str) -> str | None:
+        known = self._service.problems().get(engine)
+        if known is not None:
+            return known
         try:
             async with asyncio.timeout(HEALTH_SECONDS):
                 await self._service.get_root_adapter(engine).query("SELECT 1", fresh=True)

@@ -136,6 +136,9 @@ class LibsqlAdapter:
         """Always: a server says itself when a tenant is gone."""
         return True
 
+    def problem(self) -> None:
+        """Nothing: what is wrong with a server shows when it is asked."""
+
     def get_raw_client(self) -> Any:
         """The client of `libsql-client` for the primary."""
         self._servers.refuse_closed()

@@ -8,6 +8,7 @@ import aiohttp
 from buntime_database import (
     ConstraintViolation,
     DatabaseBusy,
+    DatabaseDamaged,
     DatabaseError,
     DatabaseFull,
     DatabaseUnavailable,
@@ -24,10 +25,12 @@ _BY_CODE: dict[str, type[DatabaseError]] = {
     "SQLITE_AUTH": InvalidStatement,
     "SQLITE_BUSY": DatabaseBusy,
     "SQLITE_CONSTRAINT": ConstraintViolation,
+    "SQLITE_CORRUPT": DatabaseDamaged,
     "SQLITE_ERROR": InvalidStatement,
     "SQLITE_FULL": DatabaseFull,
     "SQLITE_LOCKED": DatabaseBusy,
     "SQLITE_MISMATCH": InvalidStatement,
+    "SQLITE_NOTADB": DatabaseDamaged,
     "SQLITE_RANGE": InvalidStatement,
     "SQLITE_TOOBIG": InvalidStatement,
     "SQLITE_UNKNOWN": InvalidStatement,  # sqld's name of SQLITE_ERROR

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -22,6 +21,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
+from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.connection import MEMORY, SqliteOptions, open_connection
 from buntime_plugin_database.sqlite.errors import translated
 from buntime_plugin_database.sqlite.readers import Readers, refusing_writes
@@ -68,14 +68,15 @@ class SqliteAdapter:
         self.tenant = tenant
         connection = open_connection(path, options, writes=True)
         try:
-            self._readers = None if in_memory else Readers(path, options)
+            self._condition = Condition(None if in_memory else path)
+            self._readers = None if in_memory else Readers(path, options, self._condition)
         except BaseException:
             connection.close()
             raise
-        self._sessions = None if in_memory else Sessions(path, options)
-        self._identity = None if in_memory else _identity(path)
+        self._sessions = None if in_memory else Sessions(path, options, self._condition)
         self._writer = Writer(
             connection,
+            condition=self._condition,
             busy_timeout_ms=options.busy_timeout_ms,
             threaded=not in_memory,
             counters=counters or LocalCounters(3),
@@ -139,7 +140,11 @@ class SqliteAdapter:
 
     def is_current(self) -> bool:
         """Whether the file still has its name: another process may have deleted it."""
-        return self._identity is None or _identity(self.path) == self._identity
+        return self._condition.is_current()
+
+    def problem(self) -> str | None:
+        """What makes the database unfit to be used, as a text for people; None if nothing does."""
+        return self._condition.problem
 
     def get_raw_client(self) -> apsw.Connection:
         """The writing connection."""
@@ -155,6 +160,7 @@ class SqliteAdapter:
         finally:
             if self._readers is not None:
                 await self._readers.close()
+            self._condition.end()
 
     async def _query_writer(self, sql: str, args: Sequence[Value]) -> list[tuple[Value, ...]]:
         return (await self._read(sql, args)).rows
@@ -162,14 +168,5 @@ class SqliteAdapter:
     async def _read(self, sql: str, args: Sequence[Value]) -> ResultSet:
         if self._readers is not None:
             return await self._readers.result(sql, args)
-        with refusing_writes():
+        with refusing_writes(self._condition):
             return await self._writer.reading(lambda: run(self._writer.connection, sql, args))
-
-
-def _identity(path: str) -> tuple[int, int] | None:
-    """What tells a file from another one with its name; None where there is none."""
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return status.st_dev, status.st_ino

@@ -8,9 +8,15 @@ from pathlib import Path
 from typing import Literal, NamedTuple
 
 import apsw
-from buntime_database import DatabaseUnavailable
+from buntime_database import DatabaseDamaged, DatabaseUnavailable
 
 from buntime_plugin_database.sqlite.errors import translate
+from buntime_plugin_database.sqlite.files import (
+    make_file,
+    make_folder,
+    refuse_remains,
+    what_is_wrong,
+)
 
 MEMORY = ":memory:"
 
@@ -42,15 +48,17 @@ class SqliteOptions(NamedTuple):
 
 
 def open_connection(path: str, options: SqliteOptions, *, writes: bool) -> apsw.Connection:
-    """Open one connection; the folder of the file is created if it is missing.
+    """Open one connection; the file and its folder are created if they are missing.
 
     Raises `DatabaseUnavailable` with the path and the reason when that fails.
     """
     connection: apsw.Connection | None = None
     try:
-        if path != MEMORY:
-            Path(path).parent.mkdir(parents=True, exist_ok=True)
-        connection = apsw.Connection(path, statementcachesize=_APPLICATION_CACHE_STATEMENTS)
+        if path != MEMORY and writes:
+            _make(Path(path))
+        # Not made by SQLite: everyone could read it, and it might take the place of a lost one.
+        flags = apsw.SQLITE_OPEN_READWRITE | (apsw.SQLITE_OPEN_CREATE if path == MEMORY else 0)
+        connection = apsw.Connection(path, flags, statementcachesize=_APPLICATION_CACHE_STATEMENTS)
         connection.set_busy_timeout(options.busy_timeout_ms)
         connection.pragma("foreign_keys", True)
         connection.pragma("temp_store", "memory")
@@ -60,15 +68,28 @@ def open_connection(path: str, options: SqliteOptions, *, writes: bool) -> apsw.
             _prepare_writing(connection, path, options)
         else:
             connection.pragma("query_only", True)
-    except OSError as error:
-        raise DatabaseUnavailable(
-            f"cannot create the folder of database {path}: {error.strerror}"
-        ) from error
     except apsw.Error as error:
         if connection is not None:
             connection.close()
-        raise DatabaseUnavailable(f"cannot open database {path}: {translate(error)}") from error
+        ours = translate(error)
+        reason = str(ours)
+        if writes and path != MEMORY and isinstance(ours, DatabaseDamaged):
+            reason = f"{what_is_wrong(Path(path)) or reason}. Restore it from a backup"
+        failed = type(ours) if isinstance(ours, DatabaseDamaged) else DatabaseUnavailable
+        raise failed(f"cannot open database {path}: {reason}") from error
     return connection
+
+
+def _make(path: Path) -> None:
+    """Make the file and its folder if they are missing; refuse what is left of a lost one."""
+    what = f"the folder of database {path}"
+    try:
+        make_folder(path.parent)
+        what = f"database {path}"
+        refuse_remains(path)
+        make_file(path)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot create {what}: {error.strerror}") from error
 
 
 def _prepare_writing(connection: apsw.Connection, path: str, options: SqliteOptions) -> None:

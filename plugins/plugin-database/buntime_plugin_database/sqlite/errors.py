@@ -10,6 +10,7 @@ from buntime_database import (
     ConstraintViolation,
     DatabaseBusy,
     DatabaseClosed,
+    DatabaseDamaged,
     DatabaseError,
     DatabaseFull,
     DatabaseUnavailable,
@@ -19,6 +20,7 @@ from buntime_database import (
 _BY_TYPE: tuple[tuple[tuple[type[Exception], ...], type[DatabaseError]], ...] = (
     ((apsw.BusyError, apsw.LockedError), DatabaseBusy),
     ((apsw.FullError,), DatabaseFull),
+    ((apsw.CorruptError, apsw.NotADBError), DatabaseDamaged),
     ((apsw.ConstraintError,), ConstraintViolation),
     ((apsw.ConnectionClosedError,), DatabaseClosed),
     (
@@ -39,13 +41,14 @@ def translate(error: Exception) -> DatabaseError:
     """The error of the seam for an error of the driver, chained to it.
 
     Unknown errors of SQLite mean that the engine is down. What is not SQLite's at all, such as
-    `TypeError` or `OverflowError`, comes from arguments that SQL cannot hold.
+    `TypeError` or `OverflowError`, comes from arguments that SQL cannot hold; a text that cannot
+    be decoded comes from the file.
     """
     if isinstance(error, DatabaseError):
         return error
     ours = _translation(error)
     ours.__cause__ = error
-    ours.code = _result_code(error)
+    ours.code = _result_code(error) or ours.code
     return ours
 
 
@@ -63,6 +66,8 @@ def _translation(error: Exception) -> DatabaseError:
     for types, ours in _BY_TYPE:
         if isinstance(error, types):
             return ours(str(error))
+    if isinstance(error, UnicodeDecodeError):
+        return DatabaseDamaged(f"a text in the database is not UTF-8: {error.reason}")
     text = f"{type(error).__name__}: {error}"
     if isinstance(error, (apsw.Error, OSError, MemoryError)):
         return DatabaseUnavailable(text)

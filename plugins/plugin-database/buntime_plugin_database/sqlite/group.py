@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import apsw
 from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet
 
-from buntime_plugin_database.sqlite.errors import translate
 from buntime_plugin_database.sqlite.statements import guard_query, run
 
 Outcome = list[ResultSet] | DatabaseError
@@ -15,7 +14,12 @@ Outcome = list[ResultSet] | DatabaseError
 _GUARD_HELD = ResultSet((), [], 0)
 
 
-def run_group(connection: apsw.Connection, batches: Sequence[Batch]) -> list[Outcome]:
+Translate = Callable[[Exception], DatabaseError]
+
+
+def run_group(
+    connection: apsw.Connection, batches: Sequence[Batch], translate: Translate
+) -> list[Outcome]:
     """Run the batches, each undone alone if it fails.
 
     Raises, as it comes, the error that ended the whole transaction, or that of a sole batch: that
@@ -32,10 +36,10 @@ def run_group(connection: apsw.Connection, batches: Sequence[Batch]) -> list[Out
         if not connection.in_transaction:
             raise
     execute("ROLLBACK TO all_batches")
-    return [_run_in_savepoint(connection, batch) for batch in batches]
+    return [_run_in_savepoint(connection, batch, translate) for batch in batches]
 
 
-def _run_in_savepoint(connection: apsw.Connection, batch: Batch) -> Outcome:
+def _run_in_savepoint(connection: apsw.Connection, batch: Batch, translate: Translate) -> Outcome:
     execute = connection.execute
     execute("SAVEPOINT one_batch")
     try:

@@ -11,9 +11,9 @@ from threading import Lock
 import apsw
 from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, ResultSet, Value
 
+from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
-from buntime_plugin_database.sqlite.errors import translate
-from buntime_plugin_database.sqlite.statements import classify, run
+from buntime_plugin_database.sqlite.statements import classify, rows_of, run
 
 _INLINE_BUSY_TIMEOUT_MS = 0
 
@@ -21,7 +21,9 @@ _INLINE_BUSY_TIMEOUT_MS = 0
 class Readers:
     """Reads of one database file, each seeing the newest commit when it starts."""
 
-    def __init__(self, path: str, options: SqliteOptions) -> None:
+    def __init__(self, path: str, options: SqliteOptions, condition: Condition) -> None:
+        self._condition = condition
+        self._shrinkings = 0
         # A read by key costs about 4 µs, and any hop to a thread costs 60 or more.
         self._connections = [open_connection(path, options, writes=False)]
         try:
@@ -44,21 +46,27 @@ class Readers:
         """Rows of one query, on the loop if `point`, else in a thread."""
         if point:
             try:
+                self._condition.check()
+                if self._condition.shrinkings != self._shrinkings:
+                    self._forget_pages()
                 classify(sql)
-                return self._inline.execute(sql, args).fetchall()
+                return rows_of(self._inline.execute(sql, args))
             except apsw.BusyError:
                 pass  # another process recovers the WAL: wait for it in a thread
+            except DatabaseError:
+                raise
             except Exception as error:
-                raise _refusal(error) from error
+                raise _refusal(error, self._condition) from error
         return (await self.result(sql, args)).rows
 
     async def result(self, sql: str, args: Sequence[Value]) -> ResultSet:
         """Rows and columns of one query, run in a thread; interrupted if the task is cancelled."""
         if self._closed:
             raise DatabaseClosed("the database is closed")
+        self._condition.check()
         scan = _Scan()
         loop = asyncio.get_running_loop()
-        with refusing_writes():
+        with refusing_writes(self._condition):
             try:
                 return await loop.run_in_executor(self._threads, self._run, scan, sql, args)
             except asyncio.CancelledError:
@@ -79,9 +87,13 @@ class Readers:
         finally:
             self._idle.append(connection)
 
+    def _forget_pages(self) -> None:
+        self._shrinkings = self._condition.shrinkings
+        self._inline.pragma("shrink_memory")
+
     def _close_connections(self) -> None:
         for connection in self._connections:
-            connection.close()
+            self._condition.close(connection)
 
 
 class _Scan:
@@ -107,15 +119,17 @@ class _Scan:
 
 
 @contextmanager
-def refusing_writes() -> Iterator[None]:
+def refusing_writes(condition: Condition) -> Iterator[None]:
     """Translate errors of a reading connection, on which any write is the caller's mistake."""
     try:
         yield
+    except DatabaseError:
+        raise
     except Exception as error:
-        raise _refusal(error) from error
+        raise _refusal(error, condition) from error
 
 
-def _refusal(error: Exception) -> DatabaseError:
+def _refusal(error: Exception, condition: Condition) -> DatabaseError:
     if isinstance(error, apsw.ReadOnlyError):
         return InvalidStatement("query() only reads: use execute() or batch() to write")
-    return translate(error)
+    return condition.translate(error)

@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
 
 import apsw
-from buntime_database import Column, ResultTooLarge, SessionResult, Value
+from buntime_database import (
+    Column,
+    DatabaseDamaged,
+    InvalidStatement,
+    ResultTooLarge,
+    SessionResult,
+    Value,
+)
 
 _VALUE_OVERHEAD_BYTES = 16
 
@@ -33,7 +41,7 @@ class Running:
         rows: list[tuple[Value, ...]] = []
         if max_rows == 0:
             return rows
-        for row in self._cursor:
+        for row in self._rows():
             rows.append(row)
             self._size += _VALUE_OVERHEAD_BYTES * len(row)
             self._size += sum(len(value) for value in row if isinstance(value, str | bytes))
@@ -44,10 +52,21 @@ class Running:
                 break
         return rows
 
+    def _rows(self) -> Iterator[tuple[Value, ...]]:
+        try:
+            # Not `yield from`: that would close the cursor when nobody wants the next row yet.
+            for row in self._cursor:  # noqa: UP028
+                yield row
+        except UnicodeDecodeError as error:
+            # No certain sign of damage: SQL may make such a text, and may have stored it.
+            text = f"a text of the result is not UTF-8: {error.reason}"
+            stored = any(column.decltype is not None for column in self.columns)
+            raise (DatabaseDamaged if stored else InvalidStatement)(text) from error
+
     def exhaust(self, *, all_of_them: bool) -> bool:
         """Whether rows are left; a statement that writes must step through them to its end."""
         left = False
-        for _ in self._cursor:
+        for _ in self._rows():
             left = True
             if not all_of_them:
                 break

@@ -27,8 +27,8 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
-from buntime_plugin_database.sqlite.errors import translate
 from buntime_plugin_database.sqlite.permissions import Permissions, restrict
 from buntime_plugin_database.sqlite.prepared import NO_VALUES, bind, describe
 from buntime_plugin_database.sqlite.running import Running
@@ -49,8 +49,9 @@ _WRITING = 2  # what SQLite calls SQLITE_TXN_WRITE
 class Sessions:
     """The sessions of one database file, and the threads that they run in."""
 
-    def __init__(self, path: str, options: SqliteOptions) -> None:
+    def __init__(self, path: str, options: SqliteOptions, condition: Condition) -> None:
         self._path = path
+        self._condition = condition
         self._options = options._replace(cache_bytes=CACHE_BYTES)
         self._threads: ThreadPoolExecutor | None = None
         self._open: set[SqliteSession] = set()
@@ -60,9 +61,10 @@ class Sessions:
         """Open a session. Raises `DatabaseError`."""
         if self._closed:
             raise DatabaseClosed("the database is closed")
+        self._condition.check_commit()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="sqlite-session")
-        session = SqliteSession(self._threads, limits)
+        session = SqliteSession(self._threads, limits, self._condition)
         self._open.add(session)
         session.when_closed(lambda: self._open.discard(session))
         try:
@@ -87,8 +89,10 @@ class SqliteSession:
         self,
         threads: ThreadPoolExecutor,
         limits: SessionLimits,
+        condition: Condition,
     ) -> None:
         self._threads = threads
+        self._condition = condition
         self._limits = limits
         self._when_closed: list[Callable[[], object]] = []
         self._turn = asyncio.Lock()
@@ -210,7 +214,7 @@ class SqliteSession:
         except DatabaseError:
             raise
         except Exception as error:
-            raise translate(error) from error
+            raise self._condition.translate(error) from error
         finally:
             if hasattr(self, "_connection"):
                 self._look()
@@ -284,6 +288,7 @@ class SqliteSession:
     def _start(self, sql: str, args: Sequence[Value], named: Mapping[str, Value]) -> Running:
         if self._knows_loss(sql):
             return Running(self._connection, "SELECT 1 WHERE 0", (), ())
+        self._condition.check_commit()
         self._permissions.vacuuming = False
         description = describe(self._connection, sql)
         self._permissions.vacuuming = _VACUUM.match(sql) is not None
@@ -297,6 +302,7 @@ class SqliteSession:
     def _sequence(self, sql: str) -> None:
         if self._knows_loss(sql):
             return
+        self._condition.check_commit()
         self._permissions.vacuuming = False
         cursor = self._connection.cursor()
 
@@ -313,7 +319,7 @@ class SqliteSession:
     def _end(self) -> None:
         self._interrupted = False
         self._undo()
-        self._connection.close(True)
+        self._condition.close(self._connection)
 
 
 class SqliteCursor:

@@ -105,10 +105,23 @@ def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultS
             return True
 
         cursor.exec_trace = describe
-        rows = cursor.execute(sql, args).fetchall()
+        rows = rows_of(cursor.execute(sql, args))
     if connection.total_changes() == before:
         return ResultSet(columns, rows, 0)
     return ResultSet(columns, rows, connection.changes(), connection.last_insert_rowid() or None)
+
+
+def rows_of(cursor: apsw.Cursor) -> list[tuple[Value, ...]]:
+    """All rows; a statement that fails in the middle of them is over then.
+
+    Else it would keep its place, and with it the snapshot or the transaction, for as long as
+    somebody has the error.
+    """
+    try:
+        return cursor.fetchall()
+    except Exception:
+        cursor.close(True)
+        raise
 
 
 def _tokens(sql: str) -> list[str]:

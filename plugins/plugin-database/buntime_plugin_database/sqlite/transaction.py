@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 from buntime_database import ResultSet, TransactionMisuse, Value
 
-from buntime_plugin_database.sqlite.errors import translated
 from buntime_plugin_database.sqlite.statements import run
 
 if TYPE_CHECKING:
@@ -38,7 +37,7 @@ class SqliteTransaction:
         """
         if not self.open:
             raise TransactionMisuse("the transaction has ended")
-        with translated():
+        with self.writer.condition.translated():
             return await self.writer.in_thread(self._run, sql, args, interrupt=True)
 
     def _run(self, sql: str, args: Sequence[Value]) -> ResultSet:

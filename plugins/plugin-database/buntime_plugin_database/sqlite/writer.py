@@ -28,7 +28,7 @@ import apsw
 from buntime_database import Batch, DatabaseClosed, TransactionMisuse
 
 from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
-from buntime_plugin_database.sqlite.errors import translate, translated
+from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.group import Outcome, run_group
 from buntime_plugin_database.sqlite.thread import WorkThread
 from buntime_plugin_database.sqlite.transaction import SqliteTransaction
@@ -60,12 +60,15 @@ class Writer:
         self,
         connection: apsw.Connection,
         *,
+        condition: Condition,
         busy_timeout_ms: int,
         threaded: bool,
         counters: Counters,
     ) -> None:
         self.connection = connection
         """Touch it only with the turn, or while nothing writes."""
+        self.condition = condition
+        self._shrinkings = 0
         self._busy_timeout_seconds = busy_timeout_ms / 1000
         # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
         self._thread = WorkThread("sqlite-writer") if threaded else None
@@ -91,14 +94,15 @@ class Writer:
         self._refuse_closed()
         self.refuse_nesting()
         async with self._turn:
-            with translated():
+            with self.condition.translated():
                 await self._begin()
             transaction = SqliteTransaction(self)
             outside = _inside.set((*_inside.get(), transaction))
             try:
                 result = await fn(transaction)
                 transaction.open = False
-                with translated():
+                with self.condition.translated():
+                    self.condition.check_commit()
                     await self.in_thread(self._commit)
             except BaseException:
                 transaction.open = False
@@ -167,7 +171,7 @@ class Writer:
         if self._draining is not None:
             await asyncio.wait([self._draining])
         async with self._turn:
-            await self.in_thread(self.connection.close)
+            await self.in_thread(self.condition.close, self.connection)
             if self._thread is not None:
                 self._thread.close()
                 self._thread = None
@@ -211,17 +215,17 @@ class Writer:
         try:
             await self._begin()
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
-            return [translate(error) for _ in batches]
+            return [self.condition.translate(error) for _ in batches]
         try:
             if all(batch.bounded for batch in batches):
-                outcomes = run_group(self.connection, batches)
+                outcomes = run_group(self.connection, batches, self.condition.translate)
                 await self.in_thread(self._commit)
             else:
                 outcomes = await self.in_thread(self._run_and_commit, batches)
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
             self._abandon()
             if len(batches) == 1:
-                return [translate(error)]
+                return [self.condition.translate(error)]
         except BaseException:
             self._abandon()
             raise
@@ -236,6 +240,10 @@ class Writer:
 
     async def _begin(self) -> None:
         """Take the write lock; while another process has it, ask again until the timeout."""
+        self.condition.check_commit()
+        if self.condition.shrinkings != self._shrinkings:
+            self._shrinkings = self.condition.shrinkings
+            self.connection.pragma("shrink_memory")
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")  # see _abandon
         give_up = time.monotonic() + self._busy_timeout_seconds
@@ -252,7 +260,7 @@ class Writer:
             pause = min(2 * pause, longest)
 
     def _run_and_commit(self, batches: list[Batch]) -> list[Outcome]:
-        outcomes = run_group(self.connection, batches)
+        outcomes = run_group(self.connection, batches, self.condition.translate)
         self._commit()
         return outcomes
 

@@ -12,9 +12,9 @@ from buntime_keyval.wire import InvalidInput
 from starlette.types import Receive, Scope, Send
 
 from buntime_plugin_keyval.errors import (
-    DatabaseDown,
     KeyValError,
     KeyValUnavailable,
+    database_down,
     outcome_unknown,
 )
 from buntime_plugin_keyval.http.answers import Answer, Frames
@@ -83,7 +83,7 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     if isinstance(error, InvalidInput):
         return Answer(400, error_json(str(error)))
     if isinstance(error, buntime_database.DatabaseUnavailable):
-        error = DatabaseDown(str(error))
+        error = database_down(error)
     elif isinstance(error, buntime_database.OutcomeUnknown):
         error = outcome_unknown(error)
     if isinstance(error, KeyValError):

@@ -11,6 +11,7 @@ from buntime_database import Adapter, DatabaseError, OutcomeUnknown, Statement
 from buntime_host import Workers
 
 from buntime_plugin_keyval.clock import Clock
+from buntime_plugin_keyval.complaint import Complaint
 from buntime_plugin_keyval.metrics.recorder import Recorder, Samples
 
 _LOAD = "SELECT operation, count, errors, latency_sum, buckets FROM kv_metrics"
@@ -54,6 +55,7 @@ class MetricsSaver:
         self._interval_ms = interval_ms
         self._clock = clock
         self._logger = logger
+        self._unsaved = Complaint(logger, "Metrics could not be saved: %s")
         self._task: asyncio.Task[None] | None = None
         self._stopping = asyncio.Event()
         self._turn = asyncio.Lock()
@@ -153,8 +155,9 @@ class MetricsSaver:
         while not self._stopping.is_set():
             try:
                 await self.flush()
+                self._unsaved.over()
             except DatabaseError as error:
-                self._logger.warning("Metrics could not be saved: %s", error)
+                self._unsaved.about(error)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(self._interval_ms / 1000):
                     await self._stopping.wait()

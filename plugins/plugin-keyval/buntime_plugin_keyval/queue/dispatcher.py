@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.clock import Clock
+from buntime_plugin_keyval.complaint import Complaint
 from buntime_plugin_keyval.errors import TooManyStreams
 from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.queue.listener import Ending, Listener
@@ -53,6 +54,7 @@ class Dispatcher:
         self._foreign_poll_ms = foreign_poll_ms
         self._max_listeners = max_listeners
         self._logger = logger
+        self._unread = Complaint(logger, "The queue could not be read: %s")
         self._listeners: deque[Listener] = deque()
         self._holders: dict[str, Listener] = {}
         """Who has to know when a message is settled."""
@@ -162,8 +164,9 @@ class Dispatcher:
             try:
                 await self._check_listeners()
                 pause_ms = await self._deliver()
+                self._unread.over()
             except DatabaseError as error:
-                self._logger.warning("The queue could not be read: %s", error)
+                self._unread.about(error)
                 await _until_set(self._closing, RETRY_SECONDS)
                 continue
             if pause_ms != 0:

@@ -18,6 +18,7 @@ from buntime_database import DatabaseError
 from buntime_keyval.wire import part_ends
 
 from buntime_plugin_keyval.changes import Change
+from buntime_plugin_keyval.complaint import Complaint
 from buntime_plugin_keyval.errors import TooManyStreams
 from buntime_plugin_keyval.store import Store
 from buntime_plugin_keyval.watch.watcher import Notice, State, Watcher, WatchTarget
@@ -38,7 +39,7 @@ class WatchHub:
         self._store = store
         self._max_watchers = max_watchers
         self._foreign_poll_s = foreign_poll_ms / 1000
-        self._logger = logger
+        self._unread = Complaint(logger, "The change log could not be read: %s")
         self._watchers: set[Watcher] = set()
         self._by_key: dict[bytes, set[Watcher]] = {}
         self._by_prefix: dict[bytes, set[Watcher]] = {}
@@ -190,8 +191,9 @@ class WatchHub:
             try:
                 while await self._catch_up():
                     pass
+                self._unread.over()
             except DatabaseError as error:
-                self._logger.warning("The change log could not be read: %s", error)
+                self._unread.about(error)
                 await asyncio.sleep(RETRY_SECONDS)
             # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the event.
             with contextlib.suppress(TimeoutError):
