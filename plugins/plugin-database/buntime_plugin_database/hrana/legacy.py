@@ -115,13 +115,13 @@ async def legacy_result(streams: Streams, stream: Stream, raw: msgspec.Raw) -> d
 def _read(raw: msgspec.Raw) -> HttpRequest:
     try:
         return _REQUEST.decode(raw)
-    except (msgspec.MsgspecError, RecursionError) as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         message = str(error)
     try:
         kind = msgspec.json.decode(raw, type=dict[str, Any]).get("type")
-    except (msgspec.MsgspecError, RecursionError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         kind = None
-    if kind not in _TYPES:
+    if not isinstance(kind, str) or kind not in _TYPES:
         raise RequestRefused("UNKNOWN_REQUEST", f"Unknown request type: {str(kind)[:40]}")
     raise RequestRefused("PARSE_ERROR", message)
 

@@ -15,6 +15,7 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
+from buntime_plugin_database.hrana.errors import RequestRefused
 from buntime_plugin_database.tenants import InvalidTenant, TenancyNotSupported, TenantNotFound
 
 
@@ -46,6 +47,8 @@ def http_error(error: DatabaseError) -> HttpError:
             return NotSupported(message, code="TENANCY_NOT_SUPPORTED")
         case ConstraintViolation():
             return Conflict(message, code=error.code or "CONSTRAINT_VIOLATION")
+        case RequestRefused():
+            return BadRequest(message, code=error.code)
         case InvalidStatement() | LimitExceeded():
             return BadRequest(message, code=error.code or "INVALID_STATEMENT")
         case SessionsNotSupported():

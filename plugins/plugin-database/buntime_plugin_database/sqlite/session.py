@@ -213,6 +213,9 @@ class SqliteSession:
             raise self._stopped(in_transaction) from error
         except DatabaseError:
             raise
+        except UnicodeDecodeError as error:
+            # A name or a message: for rows see `Running`. SQL makes such ones as it likes.
+            raise InvalidStatement(f"a text is not UTF-8: {error.reason}") from error
         except Exception as error:
             raise self._condition.translate(error) from error
         finally:
