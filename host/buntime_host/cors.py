@@ -16,7 +16,7 @@ PREFLIGHT_SECONDS = 600
 
 EXPOSED = (
     b"content-length, content-range, etag, location, retry-after, x-request-id, x-cache,"
-    b" x-buntime-position, idempotent-replayed"
+    b" x-buntime-position, x-buntime-warnings, x-buntime-searched-for, idempotent-replayed"
 )
 """Headers of answers that scripts may read besides those that they always may."""
 

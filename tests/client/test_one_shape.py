@@ -133,7 +133,7 @@ async def test_entries(kv: AnyKv) -> None:
         lambda kv: kv.paginate(["a"], cursor="?"),
         lambda kv: anext(kv.list(limit=-1)),
         lambda kv: anext(kv.list(page_size=0)),
-        lambda kv: anext(kv.search(["a"], "")),
+        lambda kv: anext(kv.search(["a"], None)),
         lambda kv: anext(kv.search(["a"], "x", highlight="b")),
         lambda kv: anext(kv.search(["a"], "x", snippet=65)),
         lambda kv: anext(kv.search(["a"], "x", weights={"title": -1})),

@@ -35,7 +35,7 @@ async def test_search(kv: Any) -> None:
     with pytest.raises(InvalidInput, match="fields"):
         await kv.create_index(["posts"], fields="title")
     with pytest.raises(InvalidInput, match="query"):
-        [entry async for entry in kv.search(["posts"], "")]
+        [entry async for entry in kv.search(["posts"], None)]
 
 
 async def test_metrics(kv: Any) -> None:

@@ -20,6 +20,8 @@ READS = [
     "EXPLAIN QUERY PLAN SELECT 1",
     "WITH a AS (SELECT 1) SELECT * FROM a",
     "WITH RECURSIVE a(x) AS (SELECT 1 UNION ALL SELECT x + 1 FROM a) SELECT x FROM a LIMIT 3",
+    "WITH a AS (SELECT 1 AS x) SELECT replace(x, 'a', 'b') FROM a",
+    "WITH a AS (SELECT replace('a', 'b', 'c') AS x) SELECT Replace (x, 'a', 'b') FROM a",
     "-- DELETE\nSELECT 1",
     "/* DELETE ; */ SELECT 1 /* ;",
     "SELECT ';' || 'it''s; COMMIT'",

@@ -62,5 +62,7 @@ class Capabilities(NamedTuple):
     interactive_transactions: bool
     """`transaction(fn)` works; without it only guarded batches are atomic."""
     full_text_search: Literal["fts5"] | None
+    cjk_tokenizer: bool
+    """FTS5 has the tokenizer `cjk`, for scripts without spaces."""
     casefold_function: bool
     """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""

@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from buntime_keyval._calls.atomic import MutationKey
+from buntime_keyval._calls.search import SearchWarning
 from buntime_keyval._errors import (
     AccessDenied,
     ConnectionLost,
@@ -111,6 +112,7 @@ __all__ = [
     "SearchHit",
     "SearchIndex",
     "SearchPage",
+    "SearchWarning",
     "ServerFailure",
     "ServerUnreachable",
     "ServiceUnavailable",

@@ -359,6 +359,7 @@ class AsyncKv:
         weights: Mapping[str, float] | None = None,
         highlight: Marks = False,
         snippet: bool | int = False,
+        fuzzy: bool = False,
     ) -> AsyncIterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
@@ -368,7 +369,9 @@ class AsyncKv:
 
         `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
         two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
-        number of words up to 64) for extracts around the hits.
+        number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
+        HTML. `fuzzy` looks for similar words where nothing is found. What the index cannot look
+        for is said by a `SearchWarning`.
         """
         searching = search_calls.Searching(
             prefix,
@@ -380,6 +383,7 @@ class AsyncKv:
             weights=weights,
             highlight=highlight,
             snippet=snippet,
+            fuzzy=fuzzy,
         )
         pager = search_calls.SearchPager(searching, limit)
         while (call := pager.next_call()) is not None:
@@ -400,6 +404,7 @@ class AsyncKv:
         weights: Mapping[str, float] | None = None,
         highlight: Marks = False,
         snippet: bool | int = False,
+        fuzzy: bool = False,
     ) -> SearchPage[Any]:
         """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
         searching = search_calls.Searching(
@@ -412,6 +417,7 @@ class AsyncKv:
             weights=weights,
             highlight=highlight,
             snippet=snippet,
+            fuzzy=fuzzy,
         )
         return await self._session.send(searching.page(limit=limit, cursor=cursor))
 

@@ -64,6 +64,10 @@ class SearchPage(msgspec.Struct, Generic[V], frozen=True):
     cursor: str | None
     """Where the next page starts; None on the last one."""
     has_more: bool
+    warnings: tuple[str, ...] = ()
+    """What the index could not look for, in words."""
+    searched_for: str | None = None
+    """The query that was answered, where a fuzzy search took another than was asked."""
 
 
 class CommitResult(msgspec.Struct, frozen=True):

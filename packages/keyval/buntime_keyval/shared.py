@@ -8,7 +8,7 @@ from buntime_keyval._atomic import AsyncAtomic, AsyncSource
 from buntime_keyval._calls.atomic import AtomicBuilder, Mutation, NewMessage, contents_of
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify, milliseconds
-from buntime_keyval._calls.search import Marks, Tokenizer
+from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._entries import is_many
 from buntime_keyval._listen_async import AsyncMessages, AsyncQueueListener, Handler
 from buntime_keyval._messages import checked_concurrency
@@ -60,4 +60,5 @@ __all__ = [
     "milliseconds",
     "report",
     "run_async",
+    "warn_of_search",
 ]

@@ -52,6 +52,7 @@ from buntime_keyval.shared import (
     make_target,
     milliseconds,
     run_async,
+    warn_of_search,
 )
 from buntime_keyval.wire import (
     UUIDV7,
@@ -355,8 +356,9 @@ class Kv:
         """Index fields of the values at a prefix and below it, for `search`; replaces an older one.
 
         Fields are paths such as `title`, `author.name` or `tags[0]`. `tokenize` is `unicode61`,
-        `porter`, `ascii` or `trigram`. Returns when everything that is stored is indexed; from
-        then on every write keeps the index, in its own commit.
+        `porter`, `ascii`, `trigram` or `cjk`. Returns when everything that is stored is indexed;
+        from then on every write keeps the index, in its own commit. An index that is there as
+        described is left alone.
         """
         options = parse_options(fields, tokenize)
         await self._service.search.create_index(checked_key(prefix), options)
@@ -382,13 +384,16 @@ class Kv:
         weights: Mapping[str, float] | None = None,
         highlight: Marks = False,
         snippet: bool | int = False,
+        fuzzy: bool = False,
     ) -> AsyncIterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
         `prefix` is exactly that of an index; raises `IndexNotFound`, a `NotFound`, without one.
         `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
         two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
-        number of words up to 64) for extracts around the hits.
+        number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
+        HTML. `fuzzy` looks for similar words where nothing is found. What the index cannot look
+        for is said by a `SearchWarning`.
         """
         options = searching.make_options(
             query,
@@ -400,8 +405,10 @@ class Kv:
             weights=weights,
             highlight=highlight,
             snippet=snippet,
+            fuzzy=fuzzy,
         )
         page = await self._service.search.search(checked_key(prefix), query, options)
+        warn_of_search(page.warnings)
         for hit in searching.hits_of(page.entries):
             yield hit
 
@@ -419,6 +426,7 @@ class Kv:
         weights: Mapping[str, float] | None = None,
         highlight: Marks = False,
         snippet: bool | int = False,
+        fuzzy: bool = False,
     ) -> SearchPage[Any]:
         """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
         options = searching.make_options(
@@ -432,10 +440,12 @@ class Kv:
             weights=weights,
             highlight=highlight,
             snippet=snippet,
+            fuzzy=fuzzy,
         )
         page = await self._service.search.search(checked_key(prefix), query, options)
         behind = make_search_cursor(options) if page.has_more else None
-        return SearchPage(searching.hits_of(page.entries), behind, page.has_more)
+        hits = searching.hits_of(page.entries)
+        return SearchPage(hits, behind, page.has_more, page.warnings, page.searched_for)
 
     async def enqueue(
         self,

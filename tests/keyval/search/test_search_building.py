@@ -19,7 +19,7 @@ from buntime_database import (
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_keyval.errors import IndexNotFound
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.search import building
+from buntime_plugin_keyval.search import building, indexes
 from buntime_plugin_keyval.search.indexes import IndexOptions
 from keyval.service.world import World, open_world, until
 
@@ -336,3 +336,42 @@ async def test_what_another_process_does_to_an_index_is_seen_at_once(tmp_path: P
                 with pytest.raises(IndexNotFound):
                     await found(two.kv, query)
             await one.kv.create_index(["d"], fields=["text"])
+
+
+async def test_an_equal_index_is_left_alone(world: World) -> None:
+    await fill(world.kv, 3)
+    await world.kv.create_index(["d"], fields=["text"])
+    (before,) = await world.kv.list_indexes()
+    await world.kv.create_index(["d"], fields=["text"], tokenize="unicode61")
+    assert await world.kv.list_indexes() == [before]
+    await world.kv.create_index(["d"], fields=["text"], tokenize="porter")
+    (after,) = await world.kv.list_indexes()
+    assert after.table_name != before.table_name
+
+
+async def test_an_index_of_an_older_format_is_built_anew(world: World) -> None:
+    """Until then it answers as it did, without a vocabulary and with one mark folded only."""
+    store = world.store
+    await world.kv.set(["d", 1], {"text": "Nguyễn"})
+    old_way = {"unicode61": "unicode61"}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(indexes, "FTS5_TOKENIZERS", old_way)
+        await world.kv.create_index(["d"], fields=["text"])
+    await store.adapter.batch([Statement("UPDATE kv_indexes SET format = 1")])
+    (old,) = await world.kv.list_indexes()
+    await store.adapter.batch([Statement(f"DROP TABLE {old.table_name}_words")])
+    assert await found(world.kv, "nguyen") == []
+
+    async def is_found() -> bool:
+        return await found(world.kv, "nguyen") == [1]
+
+    search = world.service.search
+    search.start()
+    try:
+        await until(is_found)
+    finally:
+        await search.stop()
+    (new,) = await world.kv.list_indexes()
+    assert new.ready
+    assert new.table_name != old.table_name
+    assert new.fields == old.fields

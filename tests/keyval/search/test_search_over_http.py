@@ -122,7 +122,19 @@ def test_without_an_index(api: Api) -> None:
         ("/indexes", {"prefix": ["d"], "fields": "a"}, "options.fields must be a non-empty array"),
         ("/indexes", {"prefix": ["d"], "options": 1}, "options must be an object, received number"),
         ("/search", {"prefix": ["d"], "query": 1}, "query must be a string, received number"),
-        ("/search", {"prefix": ["d"], "query": ""}, "query is required"),
+        ("/search", {"prefix": ["d"]}, "query is required"),
+        ("/search", {"prefix": ["d"], "query": "a", "fuzzy": "yes"}, "fuzzy must be a boolean"),
+        ("/search", {"prefix": ["d"], "query": "a", "highlight": {"x": 1}}, "highlight.x"),
+        (
+            "/search",
+            {"prefix": ["d"], "query": "a", "highlight": {"escape": "xml"}},
+            "highlight.escape must be html, received",
+        ),
+        (
+            "/search",
+            {"prefix": ["d"], "query": "a", "highlight": {"marks": 1}},
+            "highlight must be",
+        ),
         ("/search", {"prefix": ["d"], "query": "a", "weights": {"text": 10**400}}, "weights.text"),
         ("/search", {"prefix": ["d"], "query": "a", "weights": {"nope": 1}}, "weights.nope"),
         ("/search", {"prefix": ["d"], "query": "a", "reverse": "yes"}, "reverse must be a boolean"),
@@ -200,3 +212,37 @@ def test_an_index_is_finished_after_a_kill(tmp_path: Path) -> None:
 def _post_and_lose(base: str, body: dict[str, Any]) -> None:
     with api_of(base) as api, contextlib.suppress(httpx2.HTTPError):  # the server was killed
         api.send("POST", "/indexes", body)
+
+
+def test_what_an_index_cannot_look_for_is_said(api: Api) -> None:
+    api.put("d/1", {"text": "日本語 sugar"})
+    api.json("POST", "/indexes", {"prefix": ["d"], "fields": ["text"]})
+    body = {"prefix": ["d"], "query": "日本"}
+    page = api.json("POST", "/search/paginate", body)
+    assert page["entries"] == []
+    (warning,) = page["warnings"]
+    assert warning.startswith('"日本": looked for as a whole')
+    for answer in (
+        api.send("POST", "/search", body),
+        api.send("GET", "/search", query={"prefix": "d", "query": "日本"}),
+    ):
+        assert answer.json() == []
+        assert json.loads(answer.headers["x-buntime-warnings"]) == [warning]
+    plain = api.send("POST", "/search", {"prefix": ["d"], "query": "sugar"})
+    assert "x-buntime-warnings" not in plain.headers
+
+
+def test_a_fuzzy_search_says_what_it_looked_for(api: Api) -> None:
+    api.put("d/1", {"text": "sugar"})
+    api.json("POST", "/indexes", {"prefix": ["d"], "fields": ["text"]})
+    for body in (
+        {"prefix": ["d"], "query": "sugr", "fuzzy": True},
+        {"prefix": ["d"], "query": "sugr", "options": {"fuzzy": True}},
+    ):
+        page = api.json("POST", "/search/paginate", body)
+        assert (keys(page["entries"]), page["searchedFor"]) == ([1], "sugar")
+    answer = api.send("GET", "/search", query={"prefix": "d", "query": "sugr", "fuzzy": "true"})
+    assert keys(answer.json()) == [1]
+    assert json.loads(answer.headers["x-buntime-searched-for"]) == "sugar"
+    assert api.json("GET", "/search", query={"prefix": "d", "query": "sugr"}) == []
+    assert api.json("GET", "/search", query={"prefix": "d", "query": ""}) == []

@@ -113,8 +113,8 @@ async def test_weights(kv: Kv) -> None:
         ({"weights": {"text": float("nan")}}, "weights.text must be a number"),
         ({"weights": {"text": True}}, "weights.text must be a number"),
         ({"weights": [1]}, "weights must be an object"),
-        ({"highlight": "b"}, "highlight must be true or a pair of texts"),
-        ({"highlight": ("a", 1)}, "highlight must be true or a pair of texts"),
+        ({"highlight": "b"}, "highlight must be true, a pair of texts"),
+        ({"highlight": ("a", 1)}, "highlight must be true, a pair of texts"),
         ({"snippet": 65}, "snippet must be true or a number of words up to 64"),
         ({"snippet": 0}, "snippet must be true or a number of words up to 64"),
         ({"limit": 0}, "limit must be a positive number"),
@@ -193,3 +193,20 @@ def test_pages_are_the_whole_in_order(api: Api) -> None:
     for wrong in ("x", "é", "c2VhcmNoOi0x", "c2VhcmNoOjk5OTk5OTk5OTk5OTk5OTk5OTk5OQ=="):
         message = api.error("POST", "/search/paginate", {**request, "cursor": wrong})
         assert message == "Invalid cursor"
+
+
+async def test_texts_can_be_html(kv: Kv) -> None:
+    text = """<b>1 & 2</b> "word" isn't \x02 <word>"""
+    await kv.set(["d", 1], {"text": text})
+    await kv.create_index(["d"], fields=["text"])
+    safe = "&lt;b&gt;1 &amp; 2&lt;/b&gt; &quot;{}&quot; isn&#39;t \x02 &lt;{}&gt;"
+    options: list[tuple[Any, str]] = [
+        ({"escape": "html"}, "<mark>word</mark>"),
+        ({"escape": "html", "marks": ("<i class='hit'>", "</i>")}, "<i class='hit'>word</i>"),
+        ({"escape": "html", "marks": True}, "<mark>word</mark>"),
+    ]
+    for marks, shown in options:
+        (hit,) = [it async for it in kv.search(["d"], "word", highlight=marks, snippet=64)]
+        assert hit.highlight == hit.snippet == {"text": safe.format(shown, shown)}
+    (plain,) = [it async for it in kv.search(["d"], "word", highlight={"marks": ("[", "]")})]
+    assert plain.highlight == {"text": text.replace("word", "[word]")}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 from urllib.parse import urlencode
@@ -16,12 +17,20 @@ from buntime_keyval._where import Where
 from buntime_keyval.wire import InvalidInput, KeyLike, check_key, format_key_text
 from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
-from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
+from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights, raw_marks
 
-Tokenizer = Literal["unicode61", "porter", "ascii", "trigram"]
+Tokenizer = Literal["unicode61", "porter", "ascii", "trigram", "cjk"]
 
-Marks = bool | tuple[str, str]
-"""True for `<mark>` and `</mark>`, or the texts in front of a hit and behind it."""
+Marks = bool | tuple[str, str] | Mapping[str, Any]
+"""True for `<mark>` and `</mark>`, or the texts in front of a hit and behind it.
+
+Or both in an object: `{"marks": ("[", "]"), "escape": "html"}`, whose texts are HTML.
+"""
+
+
+class SearchWarning(UserWarning):
+    """The index cannot look for a part of a query."""
+
 
 _PAGE = 250
 """Hits that one request fetches where there is no limit."""
@@ -41,6 +50,8 @@ class _Page(msgspec.Struct, rename="camel"):
     entries: msgspec.Raw
     has_more: bool
     cursor: str | None = None
+    warnings: tuple[str, ...] = ()
+    searched_for: str | None = None
 
 
 _decode_page = msgspec.json.Decoder(_Page).decode
@@ -83,9 +94,10 @@ class Searching:
         weights: Mapping[str, float] | None,
         highlight: Marks,
         snippet: bool | int,
+        fuzzy: bool,
     ) -> None:
-        if not isinstance(query, str) or not query:
-            raise InvalidInput("query must be a text, and not empty")
+        if not isinstance(query, str):
+            raise InvalidInput("query must be a text")
         self._prefix = raw_key(checked_key(prefix))
         self._query = query
         self._options: dict[str, Any] = {
@@ -94,8 +106,9 @@ class Searching:
             "end": None if end is None else raw_key(checked_prefix(end)),
             "reverse": True if reverse else None,
             "weights": parse_weights(weights) or None,
-            "highlight": parse_marks(highlight),
+            "highlight": raw_marks(parse_marks(highlight)),
             "snippet": parse_snippet(snippet),
+            "fuzzy": True if fuzzy else None,
         }
 
     def page(self, *, limit: int, cursor: str | None) -> Call[SearchPage[Any]]:
@@ -124,11 +137,19 @@ class SearchPager:
 
     def take(self, page: SearchPage[Any]) -> list[SearchHit[Any]]:
         """The hits of a page."""
+        if self._cursor is None:
+            warn_of_search(page.warnings)
         self._cursor = page.cursor
         self._done = not page.has_more
         if self._left is not None:
             self._left -= len(page.entries)
         return page.entries
+
+
+def warn_of_search(texts: Sequence[str]) -> None:
+    """Say what an index could not look for, by Python's warnings."""
+    for text in texts:
+        warnings.warn(text, SearchWarning, stacklevel=3)
 
 
 def metrics_json() -> Call[dict[str, Any]]:
@@ -159,7 +180,8 @@ def _read_indexes(content: bytes) -> list[SearchIndex]:
 
 def _read_search_page(content: bytes) -> SearchPage[Any]:
     page = _decode_page(content)
-    return SearchPage(read_hits(bytes(page.entries)), page.cursor, page.has_more)
+    hits = read_hits(bytes(page.entries))
+    return SearchPage(hits, page.cursor, page.has_more, page.warnings, page.searched_for)
 
 
 def _read_text(content: bytes) -> str:

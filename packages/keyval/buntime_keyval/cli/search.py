@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any, get_args
 
 import click
@@ -10,11 +12,12 @@ import msgspec
 
 from buntime_keyval._calls.search import Tokenizer
 from buntime_keyval._entries import raw_key
-from buntime_keyval._results import SearchHit
+from buntime_keyval._results import SearchHit, SearchPage
 from buntime_keyval.cli.inputs import WHERE, key_argument
 from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import shown_key
 from buntime_keyval.wire import Key
+from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.searching import MAX_SNIPPET_WORDS
 
 _MARKS = ("**", "**")
@@ -29,6 +32,7 @@ _MARKS = ("**", "**")
     "--snippet", metavar="WORDS", type=click.IntRange(1, MAX_SNIPPET_WORDS),
     help="Show extracts of so many words around the hits.",
 )  # fmt: skip
+@click.option("--fuzzy", is_flag=True, help="Look for similar words where nothing is found.")
 @WHERE
 @connected
 def search(
@@ -38,6 +42,7 @@ def search(
     limit: int | None,
     highlight: bool,
     snippet: int | None,
+    fuzzy: bool,
     where: dict[str, Any] | None,
 ) -> None:
     """Find entries by their words, the most relevant first; the prefix is that of an index.
@@ -47,14 +52,16 @@ def search(
     where they are to be highlighted.
     """
     shows_text = highlight or snippet is not None
-    hits = job.kv.search(
+    search_page = partial(
+        job.kv.paginate_search,
         prefix,
         query,
-        limit=limit,
         where=where,
         highlight=highlight if job.out.as_json or not shows_text else _MARKS,
         snippet=snippet or False,
+        fuzzy=fuzzy,
     )
+    hits = _hits(search_page, limit)
     if job.out.as_json:
         for hit in hits:
             shown: dict[str, Any] = {"highlight": hit.highlight, "snippet": hit.snippet}
@@ -63,6 +70,24 @@ def search(
         job.out.table(("key", "field", "text"), _texts(hits))
     else:
         job.out.entries(hits)
+
+
+def _hits(
+    search_page: Callable[..., SearchPage[Any]], limit: int | None
+) -> Iterator[SearchHit[Any]]:
+    """All hits, or the first `limit`; what is to be said beside them goes to stderr."""
+    left = sys.maxsize if limit is None else limit
+    page = search_page(limit=min(left, MAX_LIMIT))
+    for text in page.warnings:
+        click.echo(f"warning: {text}", err=True)
+    if page.searched_for is not None:
+        click.echo(f"Nothing was found; searched for: {page.searched_for}", err=True)
+    while True:
+        yield from page.entries
+        left -= len(page.entries)
+        if not page.has_more or left <= 0:
+            return
+        page = search_page(limit=min(left, MAX_LIMIT), cursor=page.cursor)
 
 
 def _texts(hits: Iterable[SearchHit[Any]]) -> Iterator[tuple[str, str, str]]:

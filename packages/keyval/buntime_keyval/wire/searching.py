@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import NamedTuple
 
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.errors import InvalidInput
@@ -11,6 +12,16 @@ from buntime_keyval.wire.errors import InvalidInput
 DEFAULT_MARKS = ("<mark>", "</mark>")
 DEFAULT_SNIPPET_WORDS = 16
 MAX_SNIPPET_WORDS = 64
+ESCAPES = ("html",)
+
+
+class HitMarks(NamedTuple):
+    """How hits are shown in the texts around them."""
+
+    before: str
+    after: str
+    escape: str | None = None
+    """`html`: the texts become HTML, apart from the two marks, which stay as they are."""
 
 
 def parse_weights(raw: object) -> dict[str, float]:
@@ -36,17 +47,51 @@ def parse_weights(raw: object) -> dict[str, float]:
     return weights
 
 
-def parse_marks(raw: object) -> tuple[str, str] | None:
-    """The texts around a hit: `true` for the usual ones, or a pair. Raises `InvalidInput`."""
+def parse_marks(raw: object) -> HitMarks | None:
+    """The texts around a hit: `true` for the usual ones, or a pair, or an object with both.
+
+    The object has `marks`, true or a pair, and `escape`. Raises `InvalidInput`.
+    """
     if raw is None or raw is False:
         return None
     if raw is True:
-        return DEFAULT_MARKS
+        return HitMarks(*DEFAULT_MARKS)
     if isinstance(raw, (list, tuple)) and len(raw) == 2:
         before, after = raw
         if isinstance(before, str) and isinstance(after, str):
-            return before, after
-    raise InvalidInput(f"highlight must be true or a pair of texts, received {describe(raw)}")
+            return HitMarks(before, after)
+    if isinstance(raw, Mapping):
+        return _marks_of_object(raw)
+    raise InvalidInput(
+        "highlight must be true, a pair of texts, or an object with marks and escape, received "
+        f"{describe(raw)}"
+    )
+
+
+def raw_marks(marks: HitMarks | None) -> object:
+    """The JSON form of marks."""
+    if marks is None:
+        return None
+    pair = [marks.before, marks.after]
+    return pair if marks.escape is None else {"marks": pair, "escape": marks.escape}
+
+
+def _marks_of_object(raw: Mapping[object, object]) -> HitMarks:
+    for name in raw:
+        if name not in ("marks", "escape"):
+            raise InvalidInput(f"Unknown parameter: 'highlight.{name}' (one of marks, escape)")
+    escape = raw.get("escape")
+    if escape not in (None, *ESCAPES):
+        raise InvalidInput(
+            f"highlight.escape must be {' or '.join(ESCAPES)}, received {describe(escape)}"
+        )
+    pair = raw.get("marks", True)
+    marks = parse_marks(pair) if not isinstance(pair, Mapping) else None
+    if marks is None:
+        raise InvalidInput(
+            f"highlight.marks must be true or a pair of texts, received {describe(pair)}"
+        )
+    return marks._replace(escape=escape)
 
 
 def parse_snippet(raw: object) -> int | None:

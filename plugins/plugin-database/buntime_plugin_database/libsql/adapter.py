@@ -34,6 +34,7 @@ CAPABILITIES = Capabilities(
     embedded=False,
     interactive_transactions=False,
     full_text_search="fts5",
+    cjk_tokenizer=False,  # a server knows the tokenizers of its SQLite
     casefold_function=False,
 )
 

@@ -36,6 +36,7 @@ CAPABILITIES = Capabilities(
     embedded=True,
     interactive_transactions=True,
     full_text_search="fts5",
+    cjk_tokenizer=True,
     casefold_function=True,
 )
 

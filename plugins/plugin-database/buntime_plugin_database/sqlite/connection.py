@@ -10,6 +10,7 @@ from typing import Literal, NamedTuple
 import apsw
 from buntime_database import DatabaseDamaged, DatabaseUnavailable
 
+from buntime_plugin_database.sqlite import cjk
 from buntime_plugin_database.sqlite.errors import translate
 from buntime_plugin_database.sqlite.files import (
     make_file,
@@ -64,6 +65,7 @@ def open_connection(path: str, options: SqliteOptions, *, writes: bool) -> apsw.
         connection.pragma("temp_store", "memory")
         connection.pragma("cache_size", -(options.cache_bytes // 1024))
         connection.create_scalar_function("casefold", _casefold, 1, deterministic=True)
+        cjk.register(connection)
         if writes:
             _prepare_writing(connection, path, options)
         else:

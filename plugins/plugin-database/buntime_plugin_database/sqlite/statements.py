@@ -61,11 +61,19 @@ def classify(sql: str) -> Kind:
         raise InvalidStatement(f"{first} is not allowed: it acts outside of a transaction")
     if first == "PRAGMA":
         return _classify_pragma(tokens[1:])
-    if first in _READS or (first == "WITH" and _WRITES.isdisjoint(tokens)):
+    if first in _READS or (first == "WITH" and not _has_write(tokens)):
         return "read"
     if first in _WRITES and "RETURNING" not in tokens:
         return "silent"
     return "write"
+
+
+def _has_write(tokens: Sequence[str]) -> bool:
+    return any(
+        # replace(…) is a function.
+        word in _WRITES and (word != "REPLACE" or following != "(")
+        for word, following in zip(tokens, [*tokens[1:], ""], strict=True)
+    )
 
 
 @lru_cache(maxsize=1024)

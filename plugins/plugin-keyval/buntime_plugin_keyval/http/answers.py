@@ -19,6 +19,8 @@ class Answer(NamedTuple):
     content_type: str = JSON
     allow: str = ""
     length: int | None = None
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+    """Further ones."""
 
 
 Frames = AsyncGenerator[bytes, None]

@@ -50,6 +50,7 @@ class KeyValApp:
         ]
         if answer.allow:
             headers.append((b"allow", answer.allow.encode()))
+        headers += answer.headers
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 

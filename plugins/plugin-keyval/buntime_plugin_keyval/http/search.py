@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,9 +13,11 @@ from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
 
 from buntime_plugin_keyval.http import inputs
+from buntime_plugin_keyval.http.answers import Answer
 from buntime_plugin_keyval.http.request import Request
 from buntime_plugin_keyval.search.asking import (
     SearchOptions,
+    SearchPage,
     make_search_cursor,
     parse_search_cursor,
 )
@@ -52,44 +55,65 @@ async def remove_index(service: KeyValService, request: Request) -> str:
     return OK
 
 
-async def search(service: KeyValService, request: Request) -> str:
+async def search(service: KeyValService, request: Request) -> Answer:
     """`GET /search`"""
     prefix, query = request.query("prefix"), request.query("query")
     if not prefix:
         raise InvalidInput("Missing 'prefix' query parameter")
-    if not query:
+    if query is None:
         raise InvalidInput("Missing 'query' query parameter")
     options = SearchOptions(
         limit=inputs.parse_limit(request.query("limit")),
         reverse=request.query("reverse") == "true",
         start=inputs.parse_bound(request.query("start")),
         end=inputs.parse_bound(request.query("end")),
+        fuzzy=request.query("fuzzy") == "true",
     )
     page = await service.search.search(inputs.parse_body_key(prefix), query, options)
-    return f"[{page.entries}]"
+    return _answer_hits(page)
 
 
-async def search_by_body(service: KeyValService, request: Request) -> str:
+async def search_by_body(service: KeyValService, request: Request) -> Answer:
     """`POST /search`: the options in `options`, or beside prefix and query."""
     prefix, query, options = await _body_search(request)
-    page = await service.search.search(prefix, query, options)
-    return f"[{page.entries}]"
+    return _answer_hits(await service.search.search(prefix, query, options))
 
 
 async def paginate_search(service: KeyValService, request: Request) -> str:
     """`POST /search/paginate`: as `POST /search`, a page at a time."""
     prefix, query, options = await _body_search(request)
-    entries, has_more = await service.search.search(prefix, query, options)
-    cursor = f'"{make_search_cursor(options)}"' if has_more else "null"
-    more = "true" if has_more else "false"
-    return f'{{"entries":[{entries}],"cursor":{cursor},"hasMore":{more}}}'
+    page = await service.search.search(prefix, query, options)
+    cursor = f'"{make_search_cursor(options)}"' if page.has_more else "null"
+    more = "true" if page.has_more else "false"
+    rest = "".join(
+        f',"{name}":{msgspec.json.encode(remark).decode()}'
+        for name, remark in _remarks(page).items()
+    )
+    return f'{{"entries":[{page.entries}],"cursor":{cursor},"hasMore":{more}{rest}}}'
+
+
+def _answer_hits(page: SearchPage) -> Answer:
+    """The hits as an array, which has no room for remarks: these are headers of ASCII JSON."""
+    headers = {"warnings": b"x-buntime-warnings", "searchedFor": b"x-buntime-searched-for"}
+    found = [(headers[name], json.dumps(it).encode()) for name, it in _remarks(page).items()]
+    return Answer(200, f"[{page.entries}]", headers=tuple(found))
+
+
+def _remarks(page: SearchPage) -> dict[str, object]:
+    """What is to be said beside the hits."""
+    remarks: dict[str, object] = {}
+    if page.warnings:
+        remarks["warnings"] = page.warnings
+    if page.searched_for is not None:
+        remarks["searchedFor"] = page.searched_for
+    return remarks
 
 
 async def _body_search(request: Request) -> tuple[Key, str, SearchOptions]:
     body = await request.json_object()
     prefix = _body_prefix(body)
     query = inputs.parse_text("query", body.get("query"))
-    if not query:
+    if query is None:
         raise InvalidInput("query is required")
     given = _merged(body)
     options = SearchOptions(
@@ -102,6 +126,7 @@ async def _body_search(request: Request) -> tuple[Key, str, SearchOptions]:
         weights=parse_weights(given.get("weights")),
         highlight=parse_marks(given.get("highlight")),
         snippet_words=parse_snippet(given.get("snippet")),
+        fuzzy=inputs.parse_flag("fuzzy", given.get("fuzzy")),
     )
     return prefix, query, options
 

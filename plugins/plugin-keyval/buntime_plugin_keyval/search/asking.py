@@ -6,12 +6,14 @@ import base64
 import binascii
 import functools
 import re
+import secrets
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from buntime_database import Statement, Value
 from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.searching import HitMarks
 
 from buntime_plugin_keyval.search.indexes import Index
 from buntime_plugin_keyval.storage.entry_json import entry_json
@@ -21,6 +23,9 @@ from buntime_plugin_keyval.storage.statements import ENTRY_MEMBERS, LIVE
 from buntime_plugin_keyval.where import Where
 
 _OFFSET = re.compile(rb"[0-9]{1,9}")
+_HTML = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("''", "&#39;"))
+"""Characters as SQL writes them, the ampersand first."""
+
 EVERYTHING = -1
 """The limit that is none."""
 
@@ -43,10 +48,12 @@ class SearchOptions(NamedTuple):
     end: bytes | None = None
     weights: Mapping[str, float] = MappingProxyType({})
     """How much a hit in a field counts; 1 for those that are not named."""
-    highlight: tuple[str, str] | None = None
+    highlight: HitMarks | None = None
     """Texts around each hit in `highlight`, which then goes with each entry."""
     snippet_words: int | None = None
     """Length of the extracts in `snippet`, which then go with each entry."""
+    fuzzy: bool = False
+    """Whether to look for similar words where nothing is found."""
 
     @property
     def is_narrowed(self) -> bool:
@@ -64,6 +71,10 @@ class SearchPage(NamedTuple):
     entries: str
     """The inside of a JSON array."""
     has_more: bool
+    warnings: tuple[str, ...] = ()
+    """What the index could not look for."""
+    searched_for: str | None = None
+    """The query that was answered, where it is not the one that was asked."""
 
 
 def make_search_cursor(options: SearchOptions) -> str:
@@ -240,16 +251,40 @@ def _entry(index: Index, options: SearchOptions) -> tuple[str, list[Value]]:
     args: list[Value] = []
     fields = list(enumerate(index.options.fields))
     if options.highlight is not None:
-        pairs = ", ".join(f"?, highlight({index.table}, {number}, ?, ?)" for number, _ in fields)
-        members.append(f"""',"highlight":' || json_object({pairs})""")
-        args += [arg for _, field in fields for arg in (field, *options.highlight)]
+        marked = _Marked(options.highlight)
+        texts = [marked.sql(f"highlight({index.table}, {n}, ?, ?)") for n, _ in fields]
+        members.append(_member("highlight", texts))
+        args += [arg for _, field in fields for arg in (field, *marked.given, *marked.shown)]
     if options.snippet_words is not None:
-        before, after = options.highlight or ("", "")
-        pairs = ", ".join(
-            f"?, snippet({index.table}, {number}, ?, ?, '…', ?)" for number, _ in fields
-        )
-        members.append(f"""',"snippet":' || json_object({pairs})""")
-        args += [
-            arg for _, field in fields for arg in (field, before, after, options.snippet_words)
-        ]
+        marked = _Marked(options.highlight or HitMarks("", ""))
+        texts = [marked.sql(f"snippet({index.table}, {n}, ?, ?, '…', ?)") for n, _ in fields]
+        members.append(_member("snippet", texts))
+        words = options.snippet_words
+        args += [arg for _, field in fields for arg in (field, *marked.given, words, *marked.shown)]
     return " || ".join([*members, "'}'"]), args
+
+
+def _member(name: str, texts: list[str]) -> str:
+    pairs = ", ".join(f"?, {text}" for text in texts)
+    return f"""',"{name}":' || json_object({pairs})"""
+
+
+class _Marked:
+    """The marks of hits. Where texts are escaped, FTS5 is given others, which no text contains."""
+
+    def __init__(self, marks: HitMarks) -> None:
+        self._escapes = marks.escape is not None
+        self.given: tuple[Value, ...] = marks[:2]
+        self.shown: tuple[Value, ...] = ()
+        if self._escapes:
+            own = secrets.token_hex(8)
+            self.given = (f"\x02{own}\x02", f"\x03{own}\x03")
+            self.shown = (self.given[0], marks.before, self.given[1], marks.after)
+
+    def sql(self, call: str) -> str:
+        """A call of FTS5, its text escaped if it shall be; `shown` are its further arguments."""
+        if not self._escapes:
+            return call
+        for char, entity in _HTML:
+            call = f"replace({call}, '{char}', '{entity}')"
+        return f"replace(replace({call}, ?, ?), ?, ?)"

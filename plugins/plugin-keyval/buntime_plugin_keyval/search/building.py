@@ -12,9 +12,10 @@ from collections.abc import Sequence
 
 import msgspec
 from buntime_database import DatabaseError, Guard, GuardFailed, Statement, Value
-from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
+from buntime_keyval.wire import InvalidInput, Key, check_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.search.indexes import (
+    FORMAT,
     INDEX_COLUMNS,
     Index,
     IndexOptions,
@@ -35,9 +36,14 @@ FILL_BYTES = 1_000_000
 
 _LAST_ID = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'kv_indexes'), 0)"
 _INSERT = """
-INSERT INTO kv_indexes (id, prefix, prefix_json, fields, tokenize, ready, created_at)
-VALUES (?, ?, ?, ?, ?, FALSE, ?)"""
+INSERT INTO kv_indexes (id, prefix, prefix_json, fields, tokenize, format, ready, created_at)
+VALUES (?, ?, ?, ?, ?, ?, FALSE, ?)"""
 _OF_PREFIX = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE prefix = ? AND id < ? ORDER BY id"
+_NEWEST = f"""
+SELECT {INDEX_COLUMNS}, ready FROM kv_indexes WHERE prefix = ? ORDER BY id DESC LIMIT 1"""
+_OUTDATED = f"""
+SELECT {INDEX_COLUMNS}, prefix_json FROM kv_indexes AS old WHERE ready AND format < ?
+  AND NOT EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = old.prefix AND id > old.id)"""
 _UNFINISHED = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE NOT ready ORDER BY id"
 _SET_READY = "UPDATE kv_indexes SET ready = TRUE WHERE id = ?"
 _STILL_THERE = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ?)"
@@ -62,12 +68,20 @@ class IndexBuilder:
     async def create(self, prefix: Key, options: IndexOptions) -> None:
         """Index what is below a prefix, and all that comes; an older index is replaced.
 
-        Returns when every entry is in. Until then the older index, if there is one, answers, and
-        goes on to do so if this fails. The last one that is created replaces all others. After
+        Nothing happens if the index is there as described. Returns when every entry is in.
+        Until then the older index, if there is one, answers, and goes on to do so if this
+        fails. The last one that is created replaces all others. After
         an `OutcomeUnknown` one of the two answers.
         """
         if self._store.adapter.capabilities.full_text_search != "fts5":
             raise InvalidInput("The database of this store has no full-text search")
+        if options.tokenize == "cjk" and not self._store.adapter.capabilities.cjk_tokenizer:
+            raise InvalidInput(
+                "The database of this store has no tokenizer cjk: trigram finds any three"
+                " characters in texts without spaces"
+            )
+        if await self._is_there(prefix, options):
+            return
         index = await self._define(prefix, options)
         try:
             await self._finish(index)
@@ -80,6 +94,21 @@ class IndexBuilder:
         """Finish indexes whose building was interrupted by the end of its process."""
         for row in await self._store.adapter.query(_UNFINISHED, fresh=True):
             await self._finish(index_of_row(row))
+
+    async def renew(self) -> None:
+        """Build those indexes anew that were built in an older way; they answer until then."""
+        rows = await self._store.adapter.query(_OUTDATED, (FORMAT,), fresh=True)
+        for *row, prefix_json in rows:
+            prefix = check_key(msgspec.json.decode(str(prefix_json)))
+            await self.create(prefix, index_of_row(row).options)
+
+    async def _is_there(self, prefix: Key, options: IndexOptions) -> bool:
+        rows = await self._store.adapter.query(_NEWEST, (encode_key(prefix),), fresh=True)
+        if not rows:
+            return False
+        *row, ready = rows[0]
+        index = index_of_row(row)
+        return bool(ready) and index.format == FORMAT and index.options == options
 
     async def remove(self, prefix: Key) -> bool:
         """Drop the index of a prefix, finished or not; the data stays. Whether there was one."""
@@ -107,6 +136,7 @@ class IndexBuilder:
                 key_to_json(prefix),
                 fields,
                 options.tokenize,
+                index.format,
                 self._store.clock(),
             )
             try:

@@ -22,8 +22,11 @@ from buntime_plugin_keyval.where import InvalidWhere
 from buntime_plugin_keyval.where.nodes import Path
 from buntime_plugin_keyval.where.paths import json_path, parse_path
 
-TOKENIZERS = ("unicode61", "porter", "ascii", "trigram")
-INDEX_COLUMNS = "id, prefix, fields, tokenize"
+TOKENIZERS = ("unicode61", "porter", "ascii", "trigram", "cjk")
+INDEX_COLUMNS = "id, prefix, fields, tokenize, format"
+
+FORMAT = 2
+"""How indexes are built now. 1 folded one mark of a letter only, and had no vocabulary."""
 
 MAX_FIELDS = 50
 """Fields of one index."""
@@ -35,8 +38,14 @@ _ELEMENT = re.compile(r"0|[1-9][0-9]{0,8}")
 _MAX_SQL_LENGTH = 500_000
 """Characters of a statement; SQLite takes a million bytes."""
 
-# `porter` means stems of what unicode61 finds, so that accents fold as everywhere else.
-_FTS5_TOKENIZERS = {"porter": "porter unicode61"}
+# All marks of a letter are folded, as far as the tokenizer can: by default FTS5 folds those of
+# letters with one mark only, which many Vietnamese letters are not. `porter` means stems of what
+# unicode61 finds.
+FTS5_TOKENIZERS = {
+    "unicode61": "unicode61 remove_diacritics 2",
+    "porter": "porter unicode61 remove_diacritics 2",
+    "trigram": "trigram remove_diacritics 1",
+}
 
 
 class IndexOptions(NamedTuple):
@@ -52,11 +61,17 @@ class Index(NamedTuple):
     id: int
     prefix: bytes
     options: IndexOptions
+    format: int = FORMAT
 
     @property
     def table(self) -> str:
         """Its FTS5 table; column `f0` is the first field, and so on."""
         return f"kv_fts_{self.id}"
+
+    @property
+    def vocabulary(self) -> str:
+        """The table of its words: `term`, and `doc`, how many entries have it."""
+        return f"{self.table}_words"
 
     @property
     def keys(self) -> KeyRange:
@@ -96,7 +111,7 @@ def create_statements(index: Index) -> list[str]:
     Raises `InvalidInput` for fields whose paths are too long for a statement.
     """
     columns = ", ".join(f"f{number}" for number in range(len(index.options.fields)))
-    tokenizer = _FTS5_TOKENIZERS.get(index.options.tokenize, index.options.tokenize)
+    tokenizer = FTS5_TOKENIZERS.get(index.options.tokenize, index.options.tokenize)
     key_range = (
         f"{{row}}.key >= {_blob(index.keys.start)} AND {{row}}.key < {_blob(index.keys.end)}"
     )
@@ -113,6 +128,7 @@ WHEN {key_range.format(row="NEW")} BEGIN
 END"""
     statements = [
         f"CREATE VIRTUAL TABLE {index.table} USING fts5({columns}, tokenize = {_text(tokenizer)})",
+        f"CREATE VIRTUAL TABLE {index.vocabulary} USING fts5vocab({index.table}, row)",
         f"CREATE TRIGGER {index.table}_insert AFTER INSERT ON kv_entries {put}",
         f"CREATE TRIGGER {index.table}_update AFTER UPDATE ON kv_entries {put}",
         f"""CREATE TRIGGER {index.table}_delete AFTER DELETE ON kv_entries
@@ -132,6 +148,7 @@ def drop_statements(index: Index) -> list[str]:
         f"DROP TRIGGER {index.table}_insert",
         f"DROP TRIGGER {index.table}_update",
         f"DROP TRIGGER {index.table}_delete",
+        f"DROP TABLE IF EXISTS {index.vocabulary}",
         f"DROP TABLE {index.table}",
         f"DELETE FROM kv_docs WHERE index_id = {index.id}",
         f"DELETE FROM kv_indexes WHERE id = {index.id}",
@@ -140,9 +157,9 @@ def drop_statements(index: Index) -> list[str]:
 
 def index_of_row(row: Sequence[Value]) -> Index:
     """An index as it is stored in `INDEX_COLUMNS`."""
-    index_id, prefix, fields, tokenize = row
+    index_id, prefix, fields, tokenize, built = row
     options = IndexOptions(msgspec.json.decode(str(fields), type=tuple[str, ...]), str(tokenize))
-    return Index(int(index_id or 0), bytes(prefix), options)  # type: ignore[arg-type] # a BLOB
+    return Index(int(index_id or 0), bytes(prefix), options, int(built or 1))  # type: ignore[arg-type] # a BLOB
 
 
 def extracts(index: Index, value: str) -> str:

@@ -39,10 +39,11 @@ def make_options(
     weights: Mapping[str, float] | None,
     highlight: Marks,
     snippet: bool | int,
+    fuzzy: bool,
 ) -> SearchOptions:
     """Checked options, as over HTTP. Raises `InvalidInput`."""
-    if not isinstance(query, str) or not query:
-        raise InvalidInput("query must be a text, and not empty")
+    if not isinstance(query, str):
+        raise InvalidInput("query must be a text")
     return SearchOptions(
         limit=limit,
         offset=offset,
@@ -53,6 +54,7 @@ def make_options(
         weights=parse_weights(weights),
         highlight=parse_marks(highlight),
         snippet_words=parse_snippet(snippet),
+        fuzzy=bool(fuzzy),
     )
 
 

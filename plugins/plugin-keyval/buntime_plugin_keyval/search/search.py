@@ -28,7 +28,8 @@ from buntime_plugin_keyval.search.indexes import (
     IndexOptions,
     index_of_row,
 )
-from buntime_plugin_keyval.search.query import to_match
+from buntime_plugin_keyval.search.query import Match, plain_words, to_match, with_alternatives
+from buntime_plugin_keyval.search.similar import MAX_WORDS, similar_words
 from buntime_plugin_keyval.storage.statements import IN_RANGE
 from buntime_plugin_keyval.store import Store
 
@@ -119,18 +120,51 @@ class Search:
             index = self._known.get(encoded)
             if index is None:
                 index = await self._ready_index(prefix, encoded, fresh=fresh)
-            match = to_match(query, index.options.fields, index.options.tokenize)
-            if match is None:
-                break
             try:
-                return await self._page(index, match, options, fresh=fresh)
+                return await self._answer(index, query, options, fresh=fresh)
             except DatabaseError:
                 # Its table may have been dropped, and SQLite opens no FTS5 table at the moment at
                 # which another one comes or goes.
                 self._known.pop(encoded, None)
                 if attempt == MAX_ATTEMPTS:
                     raise
-        return SearchPage("", has_more=False)
+        raise AssertionError  # the last attempt has raised
+
+    async def _answer(
+        self, index: Index, query: str, options: SearchOptions, *, fresh: bool
+    ) -> SearchPage:
+        match = to_match(query, index.options.fields, index.options.tokenize)
+        page = await self._page_of(index, match, options, fresh)
+        if options.fuzzy and not page.entries:
+            first = options._replace(offset=0, limit=1)
+            if not options.offset or not (await self._page_of(index, match, first, fresh)).entries:
+                page = await self._fuzzy_page(index, query, options, fresh=fresh) or page
+        return page._replace(warnings=match.warnings) if match.warnings else page
+
+    async def _fuzzy_page(
+        self, index: Index, query: str, options: SearchOptions, *, fresh: bool
+    ) -> SearchPage | None:
+        """What is found with similar words in place of those that the index does not have."""
+        words = dict.fromkeys(plain_words(query))
+        others = {
+            word: found
+            for word in list(words)[:MAX_WORDS]
+            if (found := await similar_words(self._store.adapter, index, word))
+        }
+        fields = index.options.fields
+        searched_for = with_alternatives(query, fields, others)
+        if searched_for == query:
+            return None
+        match = to_match(searched_for, fields, index.options.tokenize)
+        page = await self._page_of(index, match, options, fresh)
+        return page._replace(searched_for=searched_for)
+
+    async def _page_of(
+        self, index: Index, match: Match, options: SearchOptions, fresh: bool
+    ) -> SearchPage:
+        if match.expression is None:
+            return SearchPage("", has_more=False)
+        return await self._page(index, match.expression, options, fresh=fresh)
 
     async def _page(
         self, index: Index, match: str, options: SearchOptions, *, fresh: bool
@@ -173,6 +207,7 @@ class Search:
         while True:
             try:
                 await self._builder.resume()
+                await self._builder.renew()
             except DatabaseError as error:
                 self._store.logger.warning("Indexes could not be finished: %s", error)
                 await asyncio.sleep(RETRY_SECONDS)
@@ -188,7 +223,7 @@ def _may_be_small(index: Index, match: str, options: SearchOptions) -> bool:
     """
     return (
         _ONE_WORD.fullmatch(match) is not None
-        and index.options.tokenize != "trigram"
+        and index.options.tokenize not in ("trigram", "cjk")  # a word of ours is several there
         and options.where is None
         and options.highlight is None
         and options.snippet_words is None
