@@ -31,6 +31,7 @@ AnyKv = AsyncKv | Kv
 
 CLIENT_ALONE = {
     "aclose": "a plugin does not close the store of another plugin",
+    "from_env": "a plugin gets its store from the host",
 }
 PLUGIN_ALONE = {
     "add_trigger": "functions of the process do not travel",

@@ -23,7 +23,7 @@ NAMES = """
     QueueListener QueueMessage QueueStats RateLimited RequestRejected Retries SearchHit
     SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable StaleLease
     StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult
-    Watch Where
+    Watch Where ClientClosed Exchange PoolExhausted SearchWarning Tls
 """.split()  # noqa: SIM905 - easier to read
 
 SAMPLE = """

@@ -18,6 +18,7 @@ from buntime_keyval._calls.atomic import MutationKey
 from buntime_keyval._calls.search import SearchWarning
 from buntime_keyval._errors import (
     AccessDenied,
+    ClientClosed,
     ConnectionLost,
     InvalidResponse,
     InvalidValue,
@@ -25,6 +26,7 @@ from buntime_keyval._errors import (
     NoAnswer,
     NotFound,
     OutcomeUnknown,
+    PoolExhausted,
     RateLimited,
     RequestRejected,
     ServerFailure,
@@ -35,6 +37,8 @@ from buntime_keyval._errors import (
     TooLarge,
     TransactionConflict,
 )
+from buntime_keyval._exchange import Exchange
+from buntime_keyval._network import Tls
 from buntime_keyval._now import Now
 from buntime_keyval._results import (
     CommitResult,
@@ -78,6 +82,7 @@ __all__ = [
     "AsyncWatch",
     "Atomic",
     "BigInt",
+    "ClientClosed",
     "CommitResult",
     "Condition",
     "ConnectionLost",
@@ -85,6 +90,7 @@ __all__ = [
     "DeleteResult",
     "Delivery",
     "EnqueueResult",
+    "Exchange",
     "Field",
     "InvalidInput",
     "InvalidResponse",
@@ -103,6 +109,7 @@ __all__ = [
     "NotFound",
     "Now",
     "OutcomeUnknown",
+    "PoolExhausted",
     "QueueListener",
     "QueueMessage",
     "QueueStats",
@@ -119,6 +126,7 @@ __all__ = [
     "StaleLease",
     "StatusError",
     "Store",
+    "Tls",
     "TooLarge",
     "Transaction",
     "TransactionConflict",

@@ -15,10 +15,12 @@ from buntime_keyval._calls import search as search_calls
 from buntime_keyval._calls.queue import identify
 from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._entries import Shape, is_many
+from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
 from buntime_keyval._letters import DeadLetters
 from buntime_keyval._listen_sync import Handler, QueueListener
 from buntime_keyval._messages import checked_concurrency
+from buntime_keyval._network import VERIFIED, Tls
 from buntime_keyval._now import Now
 from buntime_keyval._pages import Pager
 from buntime_keyval._reports import ErrorHandler
@@ -76,7 +78,7 @@ class Kv:
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | None = None,
         *,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
@@ -85,15 +87,24 @@ class Kv:
         idle_timeout: float | str | None = "95s",
         retries: Retries | int = 4,
         max_connections: int | None = 100,
+        tls: Tls = VERIFIED,
+        proxy: str | None = None,
+        unix_socket: str | None = None,
+        on_exchange: Observer | None = None,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
-        """`base_url` is absolute, such as `http://localhost:8000/keyval/api`.
+        """`base_url` is absolute, such as `http://127.0.0.1:8000/keyval/api`.
 
-        `token` is sent as bearer token, `headers` with every request. `timeout` bounds each pause
-        of an answer, `connect_timeout` making or getting a connection, `idle_timeout` the silence
-        of an event stream (the server breaks it every 30 s); None means no bound. `retries` is how
-        often a request is sent again where that is safe. `max_connections` counts event streams
-        too. `transport` replaces the network in tests.
+        Without one, the variable `BUNTIME_URL` names it, and `BUNTIME_TOKEN` the token. `token` is
+        sent as bearer token, `headers` with every request. `timeout` bounds each pause of an
+        answer, `connect_timeout` making or getting a connection, `idle_timeout` the silence of an
+        event stream (the server breaks it every 30 s); None means no bound. `retries` is how often
+        a request is sent again where that is safe. `max_connections` are for calls; each event
+        stream has one of its own besides.
+
+        `tls` says how the server and the client prove who they are, `proxy` the way to the server,
+        by default as the environment has it, and `unix_socket` is a path that it listens on.
+        `on_exchange` is told of every request. `transport` replaces the network in tests.
         """
         settings = Settings(
             base_url,
@@ -104,11 +115,23 @@ class Kv:
             idle_timeout=idle_timeout,
             retries=retries,
             max_connections=max_connections,
+            tls=tls,
+            proxy=proxy,
+            unix_socket=unix_socket,
+            on_exchange=on_exchange,
         )
         self._session = Session(settings, transport)
         self._running: set[Watch | QueueListener] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
+
+    @classmethod
+    def from_env(cls, **options: Any) -> Kv:
+        """A client of the server that `BUNTIME_URL` and `BUNTIME_TOKEN` name.
+
+        `options` are the other ones. Raises `InvalidInput` if the first is not set.
+        """
+        return cls(None, **options)
 
     def close(self) -> None:
         """Stop all watches and listeners and close all connections. Idempotent."""

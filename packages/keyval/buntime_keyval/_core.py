@@ -21,6 +21,10 @@ REQUEST_ID = "x-request-id"
 JSON_CONTENT = "application/json"
 EVENT_STREAM = "text/event-stream"
 _SHOWN = 200
+_NO_ROUTE = ("", "Not found")
+"""What an unknown path is answered with: by something else, or by a KeyVal API above it."""
+_OF_THE_HOST = ("NOT_FOUND", "METHOD_NOT_ALLOWED")
+"""Codes of what the host answers itself, where no plugin does."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,6 +56,8 @@ class Reply(NamedTuple):
     status: int
     headers: Mapping[str, str]
     content: bytes
+    base_url: str = ""
+    """Of the API that was asked."""
 
 
 class _ErrorBody(msgspec.Struct):
@@ -80,8 +86,14 @@ def answer_of(call: Call[R], reply: Reply) -> R:
 def error_of(reply: Reply) -> KvError:
     """The exception that a reply without success stands for."""
     body = _error_body(reply.content)
+    message = body.error or f"The server answered {reply.status}"
+    if reply.status in (404, 405) and (body.error in _NO_ROUTE or body.code in _OF_THE_HOST):
+        message = (
+            f"There is no KeyVal API at {reply.base_url or 'the base URL'}: a base URL is one such"
+            " as http://127.0.0.1:8000/keyval/api"
+        )
     return answered_error(reply.status, body.code)(
-        body.error or f"The server answered {reply.status}",
+        message,
         status=reply.status,
         code=body.code,
         request_id=reply.headers.get(REQUEST_ID),

@@ -3,7 +3,8 @@
 InvalidInput (ValueError)        what the caller passed breaks the contract; nothing was sent
 KvError                          `status`, `code` and `request_id` where there was an answer
 ├── NoAnswer                     the server gave no complete answer
-│   ├── ServerUnreachable        nothing was sent: refused, no route, no free connection
+│   ├── ServerUnreachable        nothing was sent: refused, no route
+│   │   └── PoolExhausted        nothing was sent: all connections were taken for too long
 │   ├── ConnectionLost           cut or too slow while reading; nothing was changed
 │   └── OutcomeUnknown           a write was sent and its answer was lost: applied, or not
 ├── StatusError                  the server answered with an error
@@ -15,6 +16,7 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── RateLimited         429
 │   └── ServerFailure       5xx
 │       └── ServiceUnavailable 503
+├── ClientClosed                 the client was closed before
 ├── InvalidResponse              an answer that is not one of this contract
 ├── InvalidValue                 also ValueError: a value is not of the type of its store
 └── TransactionConflict          what a transaction read was changed by others meanwhile
@@ -61,6 +63,10 @@ class NoAnswer(KvError):
 
 class ServerUnreachable(NoAnswer):
     """No connection could be made, so nothing was sent."""
+
+
+class PoolExhausted(ServerUnreachable):
+    """All `max_connections` were in use for longer than `connect_timeout`. Nothing was sent."""
 
 
 class ConnectionLost(NoAnswer):
@@ -110,6 +116,10 @@ class ServerFailure(StatusError):
 
 class ServiceUnavailable(ServerFailure):
     """503: the server cannot serve now."""
+
+
+class ClientClosed(KvError):
+    """The client was closed before: make a new one."""
 
 
 class InvalidResponse(KvError):

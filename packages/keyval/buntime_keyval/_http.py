@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 from urllib.parse import urlsplit
-from urllib.request import getproxies
 from uuid import uuid4
 
 import httpx2
@@ -20,7 +19,22 @@ from buntime_keyval._core import (
     error_of,
     invalid_response,
 )
-from buntime_keyval._errors import ConnectionLost, KvError, OutcomeUnknown, ServerUnreachable
+from buntime_keyval._errors import (
+    ConnectionLost,
+    KvError,
+    OutcomeUnknown,
+    PoolExhausted,
+    ServerUnreachable,
+)
+from buntime_keyval._exchange import Observer
+from buntime_keyval._network import (
+    VERIFIED,
+    Tls,
+    checked_proxy,
+    find_proxy,
+    make_context,
+    of_environment,
+)
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval.wire import InvalidInput
 
@@ -32,7 +46,6 @@ KEEPALIVE_SECONDS = 3.0
 _NOT_SENT = (
     httpx2.ConnectError,
     httpx2.ConnectTimeout,
-    httpx2.PoolTimeout,
     httpx2.ProxyError,
     httpx2.UnsupportedProtocol,
     httpx2.LocalProtocolError,
@@ -44,28 +57,30 @@ class Settings:
 
     def __init__(
         self,
-        base_url: str,
+        base_url: str | None,
         *,
-        headers: Mapping[str, str] | None,
-        token: str | None,
-        timeout: float | str | None,
-        connect_timeout: float | str | None,
-        idle_timeout: float | str | None,
-        retries: Retries | int,
-        max_connections: int | None,
+        headers: Mapping[str, str] | None = None,
+        token: str | None = None,
+        timeout: float | str | None = "10s",
+        connect_timeout: float | str | None = "5s",
+        idle_timeout: float | str | None = "95s",
+        retries: Retries | int = 4,
+        max_connections: int | None = 100,
+        tls: Tls = VERIFIED,
+        proxy: str | None = None,
+        unix_socket: str | None = None,
+        on_exchange: Observer | None = None,
     ) -> None:
+        base_url, token = of_environment(base_url, token)
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise InvalidInput(
-                f"base_url must be absolute, such as http://localhost:8000/keyval/api, "
+                f"base_url must be absolute, such as http://127.0.0.1:8000/keyval/api, "
                 f"received {base_url!r}"
             )
         if parts.query or parts.fragment:
             raise InvalidInput(f"base_url must have no query and no fragment: {base_url!r}")
         self.base_url = base_url.rstrip("/")
-        # Where nothing is encrypted there is no certificate to verify. Loading the authorities all
-        # the same would take longer than a hundred requests; redirects are not followed.
-        self.verify = parts.scheme == "https" or bool(getproxies())
         self.headers = {"accept": JSON_CONTENT, **(headers or {})}
         if token is not None:
             self.headers["authorization"] = f"Bearer {token}"
@@ -75,11 +90,42 @@ class Settings:
             _seconds_or_none(timeout), connect=connect, read=_seconds_or_none(idle_timeout)
         )
         self.retries = Retries(times=retries) if isinstance(retries, int) else retries
-        self.limits = httpx2.Limits(
-            max_connections=max_connections,
-            max_keepalive_connections=max_connections,
+        self.max_connections = max_connections
+        self.on_exchange = on_exchange
+        self._unix_socket = unix_socket
+        if unix_socket is not None and proxy is not None:
+            raise InvalidInput("a unix_socket is reached without a proxy: give one of them")
+        found = None
+        if proxy is not None:
+            found = checked_proxy(proxy, "proxy")
+        elif unix_socket is None:
+            found = find_proxy(parts)
+        self._proxy = None if found is None else found.url
+        encrypted = parts.scheme == "https" or (found is not None and found.is_encrypted)
+        self.verify = make_context(tls, encrypted=encrypted)
+
+    def transport(self, *, for_streams: bool) -> httpx2.HTTPTransport:
+        """The way to the server; event streams have no limit, and take nothing from the calls."""
+        return httpx2.HTTPTransport(**self._transport_options(for_streams=for_streams))
+
+    def async_transport(self, *, for_streams: bool) -> httpx2.AsyncHTTPTransport:
+        """The same for asyncio."""
+        return httpx2.AsyncHTTPTransport(**self._transport_options(for_streams=for_streams))
+
+    def _transport_options(self, *, for_streams: bool) -> dict[str, Any]:
+        most = None if for_streams else self.max_connections
+        limits = httpx2.Limits(
+            max_connections=most,
+            max_keepalive_connections=most,
             keepalive_expiry=KEEPALIVE_SECONDS,
         )
+        return {
+            "verify": self.verify,
+            "trust_env": False,
+            "limits": limits,
+            "proxy": self._proxy,
+            "uds": self._unix_socket,
+        }
 
     def request(self, call: Call[Any]) -> tuple[str, str, dict[str, Any]]:
         """Method, URL, and further arguments of a request."""
@@ -104,9 +150,9 @@ class Settings:
         return "GET", self.base_url + call.target, options
 
 
-def reply_of(response: httpx2.Response) -> Reply:
-    """A response that was read to its end."""
-    return Reply(response.status_code, response.headers, response.content)
+def reply_of(response: httpx2.Response, base_url: str = "") -> Reply:
+    """A response that was read to its end; `base_url` for what is said of a wrong one."""
+    return Reply(response.status_code, response.headers, response.content, base_url)
 
 
 def refused_stream(response: httpx2.Response) -> KvError | None:
@@ -128,6 +174,11 @@ def no_answer(
     """The exception for a request without a complete answer; `call` None stands for a stream."""
     reason = str(error) or type(error).__name__
     shown = "event stream" if call is None else f"{call.method} {call.target.partition('?')[0]}"
+    if isinstance(error, httpx2.PoolTimeout):
+        return PoolExhausted(
+            f"{shown}: no connection became free in time: raise max_connections, or send less at"
+            " once"
+        )
     if isinstance(error, (*_NOT_SENT, httpx2.InvalidURL)):
         return ServerUnreachable(f"{shown}: could not connect: {reason}")
     if call is None or call.repeatable:

@@ -10,10 +10,12 @@ import msgspec
 
 from buntime_keyval._core import Call
 from buntime_keyval._errors import (
+    ClientClosed,
     ConnectionLost,
     InvalidResponse,
     KvError,
     OutcomeUnknown,
+    PoolExhausted,
     RateLimited,
     ServerUnreachable,
     StatusError,
@@ -92,10 +94,12 @@ def is_passing(error: KvError) -> bool:
     """Whether the same request may well succeed later."""
     if isinstance(error, StatusError):
         return error.status in _PASSING
-    return not isinstance(error, InvalidResponse)
+    return not isinstance(error, (InvalidResponse, ClientClosed))
 
 
 def _may_repeat(call: Call[Any], error: KvError) -> bool:
+    if isinstance(error, (PoolExhausted, ClientClosed)):
+        return False
     if isinstance(error, (ServerUnreachable, RateLimited)) or error.code in _NOTHING_DONE:
         return True
     if not call.repeatable:

@@ -80,11 +80,11 @@ def get(raw: Any, shape: Shape = PLAIN) -> Call[Entry]:
     missing = Entry(key, None, None)
     path = _path(key)
     if path is None:
-        parse_first = partial(_first_entry, shape=shape)
+        parse_first = partial(_first_entry, key=key, shape=shape)
         return Call("POST", "/keys/batch", parse_first, _keys_body([key], shape), repeatable=True)
     query = query_text(shape.members())
     target = f"/keys/{path}?{query}" if query else f"/keys/{path}"
-    parse = partial(read_entry, shape=shape) if query else read_entry
+    parse = partial(_entry_of, key=key, shape=shape)
     return Call("GET", target, parse, repeatable=True, absent=("Key not found", missing))
 
 
@@ -113,6 +113,8 @@ def get_many(raw: Any, shape: Shape = PLAIN) -> Call[list[Entry]]:
         entries = read_entries(content, shape)
         if len(entries) != len(keys):
             raise InvalidInput(f"{len(entries)} entries for {len(keys)} keys")
+        for entry, key in zip(entries, keys, strict=True):
+            _refuse_other(entry, key)
         return entries
 
     return Call("POST", "/keys/batch", parse, _keys_body(keys, shape), repeatable=True)
@@ -275,11 +277,22 @@ def _keys_body(keys: Sequence[Key], shape: Shape) -> bytes:
     return json_body(keys=raw_keys(keys), **shape.members())
 
 
-def _first_entry(content: bytes, shape: Shape) -> Entry:
+def _first_entry(content: bytes, key: Key, shape: Shape) -> Entry:
     entries = read_entries(content, shape)
     if len(entries) != 1:
         raise InvalidInput(f"{len(entries)} entries for one key")
-    return entries[0]
+    return _refuse_other(entries[0], key)
+
+
+def _entry_of(content: bytes, key: Key, shape: Shape) -> Entry:
+    return _refuse_other(read_entry(content, shape), key)
+
+
+def _refuse_other(entry: Entry, key: Key) -> Entry:
+    """An answer to somebody else's question must not pass for this one's."""
+    if entry.key != key:
+        raise InvalidInput(f"an entry of {entry.key!r} for the key {key!r}")
+    return entry
 
 
 def _read_deleted(content: bytes) -> DeleteResult:

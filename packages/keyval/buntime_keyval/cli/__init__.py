@@ -9,15 +9,15 @@ from __future__ import annotations
 import click
 
 from buntime_keyval.cli import follow, keys, queue, search, transfer
-from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLE, URL_VARIABLE, Target
+from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABLES, Target
 
 
 @click.group()
 @click.option(
-    "--url", default=DEFAULT_URL, envvar=URL_VARIABLE, show_default=True, show_envvar=True,
+    "--url", default=DEFAULT_URL, envvar=URL_VARIABLES, show_default=True, show_envvar=True,
     help="Base of the API.",
 )  # fmt: skip
-@click.option("--token", envvar=TOKEN_VARIABLE, show_envvar=True, help="Bearer token.")
+@click.option("--token", envvar=TOKEN_VARIABLES, show_envvar=True, help="Bearer token.")
 @click.pass_context
 def kv(ctx: click.Context, url: str, token: str | None) -> None:
     """Read, write and watch a key-value store.

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from buntime_keyval import Kv
 
 DEFAULT_URL = "http://127.0.0.1:8000/keyval/api"
-URL_VARIABLE = "BUNTIME_KV_URL"
-TOKEN_VARIABLE = "BUNTIME_KV_TOKEN"  # noqa: S105 - the name of a variable
+URL_VARIABLES = ("BUNTIME_KV_URL", "BUNTIME_URL")
+TOKEN_VARIABLES = ("BUNTIME_KV_TOKEN", "BUNTIME_TOKEN")
 
 # A person waits: give up sooner than a program would.
 _RETRIES = 2
@@ -74,8 +74,8 @@ class Job:
 def connected(run: Callable[Concatenate[Job, P], None]) -> Callable[..., None]:
     """Make a function that takes a `Job` the body of a command, with the options of all."""
 
-    @click.option("--url", help=f"Base of the API; default ${URL_VARIABLE} or {DEFAULT_URL}.")
-    @click.option("--token", help=f"Bearer token; default ${TOKEN_VARIABLE}.")
+    @click.option("--url", help=f"Base of the API; default ${URL_VARIABLES[0]} or {DEFAULT_URL}.")
+    @click.option("--token", help=f"Bearer token; default ${TOKEN_VARIABLES[0]}.")
     @click.option("--json", "as_json", is_flag=True, help="Print JSON, one document a line.")
     @functools.wraps(run)
     def command(
