@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal, NamedTuple
 
+from buntime_database._errors import DatabaseUnavailable
+
 Value = None | int | float | str | bytes
 """What SQL can bind and return. Booleans are bound as 1 and 0."""
 
@@ -49,8 +51,15 @@ class ResultSet(NamedTuple):
     """Rowid of the last inserted row where the engine has such; of meaning after INSERT only."""
 
     def as_dicts(self) -> list[dict[str, Value]]:
-        """Rows as dictionaries from column name to value; the last of equal names wins."""
-        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        """Rows as dictionaries from column name to value; the last of equal names wins.
+
+        Raises `DatabaseUnavailable` if the engine gave other columns than it named.
+        """
+        try:
+            return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+        except ValueError as error:
+            text = f"the columns of the rows are not {', '.join(self.columns)}"
+            raise DatabaseUnavailable(text) from error
 
 
 class Capabilities(NamedTuple):

@@ -18,7 +18,7 @@ VERSION = "0.18.0"
 SCRIPT = Path(__file__).parent / "client.cjs"
 CLIENT_SECONDS = 30
 TRANSPORTS = ["http", "ws"]
-UNIQUE = "SQLITE_CONSTRAINT_UNIQUE"
+UNIQUE = "SQLITE_CONSTRAINT"
 
 
 @pytest.fixture(scope="session")
@@ -81,7 +81,7 @@ def run(packages: Path, url: str, jobs: str, token: str = "") -> Any:
         (
             "errors",
             [
-                "SQLITE_CONSTRAINT_PRIMARYKEY",
+                "SQLITE_CONSTRAINT",
                 "SQLITE_ERROR",
                 "SQL_MANY_STATEMENTS",
                 "ARGS_INVALID",

@@ -53,7 +53,7 @@ async def test_a_batch_is_all_or_nothing(url: str) -> None:
         assert results[1].rows[0]["y"] == 5
         with pytest.raises(LibsqlError) as raised:
             await client.batch(["INSERT INTO t VALUES (2)", "INSERT INTO t VALUES (1)"])
-        assert raised.value.code == "SQLITE_CONSTRAINT_UNIQUE"
+        assert raised.value.code == "SQLITE_CONSTRAINT"
         assert [tuple(row) for row in (await client.execute("SELECT x FROM t")).rows] == [(1,)]
 
 

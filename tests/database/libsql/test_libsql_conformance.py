@@ -36,5 +36,5 @@ def test_what_does_not_apply_is_known() -> None:
     needs = {Need.INTERACTIVE_TRANSACTIONS, Need.CASEFOLD}
     assert left_out == [case for case in CASES if needs & case.needs]
     with_a_replica = [case for case in CASES if case not in applicable("with a replica")]
-    needs.add(Need.ONE_VIEW)
+    needs |= {Need.ONE_VIEW, Need.SCHEMA_AT_ONCE}
     assert with_a_replica == [case for case in CASES if needs & case.needs]

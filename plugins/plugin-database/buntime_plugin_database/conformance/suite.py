@@ -25,6 +25,7 @@ class Need(Enum):
     NO_INTERACTIVE_TRANSACTIONS = "an engine without interactive transactions"
     SEVERAL_CONNECTIONS = "several connections to one database"
     ONE_VIEW = "reads that see at once what other connections wrote"
+    SCHEMA_AT_ONCE = "reads that know at once how the schema was changed"
     CASEFOLD = "the SQL function casefold"
     RETURNING = "RETURNING"
     ROWIDS = "rowids"
@@ -53,6 +54,8 @@ class Target(NamedTuple):
             Need.NO_INTERACTIVE_TRANSACTIONS: not interactive,
             Need.SEVERAL_CONNECTIONS: self.several_connections,
             Need.ONE_VIEW: self.one_view and self.several_connections,
+            # The first answer of a replica may still have the columns of before.
+            Need.SCHEMA_AT_ONCE: self.one_view,
             Need.CASEFOLD: self.capabilities.casefold_function,
             Need.RETURNING: dialect != "mysql",
             Need.ROWIDS: dialect == "sqlite",

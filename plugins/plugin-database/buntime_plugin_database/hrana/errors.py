@@ -74,8 +74,20 @@ def code_of(error: DatabaseError) -> str:
             return "SQLITE_ERROR"
 
 
+def base_code(code: str) -> str:
+    """SQLite's primary code for an extended one: `SQLITE_CONSTRAINT_UNIQUE` is a constraint."""
+    return "_".join(code.split("_")[:2]) if code.startswith("SQLITE_") else code
+
+
 def error_object(error: DatabaseError | HttpError) -> dict[str, str]:
-    """The protocol's error object."""
+    """The protocol's error object.
+
+    Its code is the primary one, as clients compare it; `extended_code` is there where SQLite
+    knows more.
+    """
     if isinstance(error, HttpError):
         return {"message": error.message, "code": error.error_code}
-    return {"message": str(error), "code": code_of(error)}
+    exact = code_of(error)
+    code = base_code(exact)
+    found = {"message": str(error), "code": code}
+    return found if code == exact else {**found, "extended_code": exact}

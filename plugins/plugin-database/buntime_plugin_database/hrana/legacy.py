@@ -109,7 +109,12 @@ async def legacy_result(streams: Streams, stream: Stream, raw: msgspec.Raw) -> d
             raise RequestRefused("NO_SESSION", "an earlier request has closed the session")
         return {"type": "ok", **await _content(streams, stream, request)}
     except DatabaseError as error:
-        return {"type": "error", "error": error_object(error)}
+        return {"type": "error", "error": exact_error(error_object(error))}
+
+
+def exact_error(error: dict[str, str]) -> dict[str, str]:
+    """An error as the dialect has it: the most exact code, and none beside it."""
+    return {"message": error["message"], "code": error.get("extended_code", error["code"])}
 
 
 def _read(raw: msgspec.Raw) -> HttpRequest:
@@ -144,6 +149,8 @@ async def _content(streams: Streams, stream: Stream, request: HttpRequest) -> di
     if isinstance(request, Describe):
         sql = stream.stored.resolve(request.sql, request.sql_id)
         result["is_ddl"] = _DDL.match(sql) is not None
+    if "step_errors" in result:
+        result["step_errors"] = [error and exact_error(error) for error in result["step_errors"]]
     for statement in (result, *result.get("step_results", ())):
         if statement is not None:
             statement.pop("query_duration_ms", None)

@@ -10,7 +10,7 @@ from buntime_host import HttpError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from buntime_plugin_database.hrana.errors import RequestRefused, error_object
-from buntime_plugin_database.hrana.legacy import legacy_result, needs_stream
+from buntime_plugin_database.hrana.legacy import exact_error, legacy_result, needs_stream
 from buntime_plugin_database.hrana.streams import Stream, Streams, Target
 from buntime_plugin_database.hrana.websocket import HranaSocket
 from buntime_plugin_database.http.access import Access
@@ -98,4 +98,4 @@ class _Conversation:
 
 
 def _failure(error: DatabaseError | HttpError) -> dict[str, Any]:
-    return {"type": "error", "error": error_object(error)}
+    return {"type": "error", "error": exact_error(error_object(error))}

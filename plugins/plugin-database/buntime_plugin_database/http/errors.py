@@ -15,7 +15,7 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
-from buntime_plugin_database.hrana.errors import RequestRefused
+from buntime_plugin_database.hrana.errors import RequestRefused, base_code
 from buntime_plugin_database.tenants import InvalidTenant, TenancyNotSupported, TenantNotFound
 
 
@@ -33,6 +33,13 @@ class NotSupported(HttpError):
     status = 501
     code = "NOT_SUPPORTED"
     default_message = "Not supported"
+
+
+def hrana_error(error: DatabaseError) -> HttpError:
+    """The answer for a request of the protocol that fails as a whole, with the protocol's codes."""
+    answer = http_error(error)
+    answer.error_code = base_code(answer.error_code)
+    return answer
 
 
 def http_error(error: DatabaseError) -> HttpError:

@@ -118,7 +118,7 @@ def _result(result: SessionResult, *, blobs_as_text: bool = False) -> dict[str, 
         "rows": row_objects(result, blobs_as_text=blobs_as_text),
         "columns": column_objects(result.columns),
         "rowsAffected": result.rowcount,
-        "lastInsertRowid": None if result.lastrowid is None else str(result.lastrowid),
+        "lastInsertRowid": str(result.lastrowid) if result.lastrowid else None,
         "truncated": result.truncated,
     }
 

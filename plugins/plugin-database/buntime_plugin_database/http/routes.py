@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable
 
 from buntime_database import DatabaseError
+from buntime_host import HttpError
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -16,7 +17,7 @@ from buntime_plugin_database.hrana.streams import Streams
 from buntime_plugin_database.hrana.websocket import HranaSocket
 from buntime_plugin_database.http.access import Access
 from buntime_plugin_database.http.config import ApiConfig
-from buntime_plugin_database.http.errors import http_error
+from buntime_plugin_database.http.errors import hrana_error, http_error
 from buntime_plugin_database.http.query import QueryRoutes
 from buntime_plugin_database.http.rows import RowRoutes
 from buntime_plugin_database.http.service_routes import ServiceRoutes
@@ -97,7 +98,7 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
             ("/v3/pipeline", http.pipeline),
             ("/v3/cursor", http.cursor),
         ):
-            checked = _checked(endpoint, access, write=True)
+            checked = _checked(endpoint, access, write=True, error_of=hrana_error)
             routes.append(Route(prefix + path, checked, methods=["POST"]))
         # Clients probe the version before they log in, and it tells nothing.
         routes += [Route(prefix + path, version) for path in ("/v1", "/v2", "/v3")]
@@ -108,12 +109,18 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
     return routes
 
 
-def _checked(endpoint: Endpoint, access: Access, *, write: bool) -> Endpoint:
+def _checked(
+    endpoint: Endpoint,
+    access: Access,
+    *,
+    write: bool,
+    error_of: Callable[[DatabaseError], HttpError] = http_error,
+) -> Endpoint:
     async def checked(request: Request) -> Response:
         access.check(request, write=write)
         try:
             return await endpoint(request)
         except DatabaseError as error:
-            raise http_error(error) from error
+            raise error_of(error) from error
 
     return checked

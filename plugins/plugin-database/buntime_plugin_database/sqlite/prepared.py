@@ -13,7 +13,7 @@ from buntime_database import Column, Description, InvalidStatement, Value
 _TOKEN = re.compile(
     r"""\s+ | --[^\n]* | /\*.*?(?:\*/|\Z)
       | '(?:[^']|'')*' | "(?:[^"]|"")*" | `(?:[^`]|``)*` | \[[^\]]*\]
-      | [^\W\d][\w$]* | (?P<name>[:@$][\w$]+ | \?\d*) | .""",
+      | [^\W\d][\w$]* | (?P<name>[:@$](?:[\w$]|::)+(?:\([^\s)]*\))? | \?\d*) | .""",
     re.VERBOSE | re.DOTALL,
 )
 # Possessive, so that no text can make it try again and again.
@@ -41,8 +41,21 @@ class InvalidArguments(InvalidStatement):
     code = "ARGS_INVALID"
 
 
-def describe(connection: apsw.Connection, sql: str) -> Description:
+def describe_now(connection: apsw.Connection, sql: str) -> Description:
+    """What exactly one statement would do with the schema as it is at this moment.
+
+    Raises `NoStatement`, `ManyStatements` and apsw's errors.
+    """
+    # A connection learns that another one has changed the schema when it runs something.
+    connection.execute("SELECT 1 FROM sqlite_schema LIMIT 0").fetchall()
+    return describe(connection, sql, cached=False)
+
+
+def describe(connection: apsw.Connection, sql: str, *, cached: bool = True) -> Description:
     """Prepare exactly one statement without running it.
+
+    Its columns are those of the time when it was prepared, which a cached one may have been long
+    ago: SQLite prepares anew what the schema asks for, but not before it runs.
 
     Raises `NoStatement`, `ManyStatements` and apsw's errors.
     """
@@ -66,8 +79,20 @@ def describe(connection: apsw.Connection, sql: str) -> Description:
 
     cursor.exec_trace = stop_before_running
     with contextlib.suppress(apsw.ExecTraceAbort):
-        cursor.execute(sql, NO_VALUES)
+        cursor.execute(sql, NO_VALUES, can_cache=cached)
     return found[0]
+
+
+def columns_of(cursor: apsw.Cursor, connection: apsw.Connection, sql: str) -> tuple[Column, ...]:
+    """The columns of the only statement of a cursor, which has run and which has some.
+
+    Those of the statement as it ran: before its first step they may be those of an older schema.
+    """
+    try:
+        found = cursor.get_description()
+    except apsw.ExecutionCompleteError:  # there was no row, and nothing is left to be asked
+        return describe(connection, sql).columns
+    return tuple(Column(*column) for column in found)
 
 
 def bind(
@@ -134,6 +159,7 @@ def _full_names(sql: str, bare: Sequence[str | None]) -> tuple[str | None, ...]:
     """Names with the prefix that SQLite's driver has cut off."""
     names: list[str | None] = [None] * len(bare)
     for token, place in parameters_of(sql):
-        if token["name"] != "?" and place <= len(names):
+        # Of several names of one place SQLite keeps the first: that of `SELECT :a, ?1` is `:a`.
+        if token["name"] != "?" and place <= len(names) and names[place - 1] is None:
             names[place - 1] = token["name"]
     return tuple(names)

@@ -15,6 +15,9 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.sqlite.prepared import columns_of
+from buntime_plugin_database.sqlite.statements import inserts
+
 _VALUE_OVERHEAD_BYTES = 16
 
 
@@ -29,12 +32,16 @@ class Running:
         columns: tuple[Column, ...],
     ) -> None:
         self.columns = columns
+        """Of the statement as it runs; what was known before may be of an older schema."""
         self._connection = connection
         self._started = time.perf_counter()
         self._size = 0
         self._changes = connection.total_changes()
+        self._inserts = inserts(sql)
         self._cursor = connection.cursor()
         self._cursor.execute(sql, values)
+        if columns:
+            self.columns = columns_of(self._cursor, connection, sql)
 
     def fetch(self, max_rows: int | None, max_bytes: int | None) -> list[tuple[Value, ...]]:
         """Up to `max_rows` rows. Raises `ResultTooLarge`."""
@@ -83,7 +90,7 @@ class Running:
             self.columns,
             rows,
             self._connection.changes() if changed else 0,
-            (self._connection.last_insert_rowid() or None) if changed else None,
+            self._connection.last_insert_rowid() if self._inserts else None,
             truncated,
             time.perf_counter() - self._started,
             self._size,

@@ -30,7 +30,7 @@ from buntime_database import (
 from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.sqlite.permissions import Permissions, restrict
-from buntime_plugin_database.sqlite.prepared import NO_VALUES, bind, describe
+from buntime_plugin_database.sqlite.prepared import NO_VALUES, bind, describe, describe_now
 from buntime_plugin_database.sqlite.running import Running
 
 T = TypeVar("T")
@@ -145,7 +145,7 @@ class SqliteSession:
 
     async def describe(self, sql: str) -> Description:
         """Parse exactly one statement without running it."""
-        return await self._call(lambda: describe(self._connection, sql))
+        return await self._call(lambda: describe_now(self._connection, sql))
 
     async def roll_back(self, reason: Exception) -> None:
         """Undo the open transaction; statements fail with `reason` until a ROLLBACK."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal
 
 import apsw
 from buntime_database import InvalidStatement, ResultSet, Value
+
+from buntime_plugin_database.sqlite.prepared import columns_of
 
 Kind = Literal["read", "write", "silent"]
 """`silent` writes and returns no rows, which spares asking for its columns."""
@@ -77,6 +80,17 @@ def _has_write(tokens: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=1024)
+def inserts(sql: str) -> bool:
+    """Whether a statement is an INSERT or a REPLACE, be it that it then inserts nothing."""
+    words = (token[0].upper() for token in _TOKEN.finditer(sql) if not token["blank"])
+    first = next(words, "")
+    if first != "WITH":
+        return first in {"INSERT", "REPLACE"}
+    rest = list(words)
+    return "INSERT" in rest or ("REPLACE", "INTO") in pairwise(rest)
+
+
+@lru_cache(maxsize=1024)
 def guard_query(condition: str) -> str:
     """The query that gives 1 if the condition of a guard holds, and 0 if it is false or NULL.
 
@@ -104,16 +118,20 @@ def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultS
         connection.execute(sql, args)
     else:
         cursor = connection.cursor()
+        has_columns = False
 
-        def describe(cursor: apsw.Cursor, *_: object) -> bool:
-            # Only here are the columns known even if no row follows.
-            nonlocal columns
+        def look(cursor: apsw.Cursor, *_: object) -> bool:
+            # Only here it is known even if no row follows. The names may be of an older schema.
+            nonlocal has_columns
             if cursor.has_vdbe:  # a comment after the statement is traced as well
-                columns = tuple(name for name, *_ in cursor.get_description())
+                has_columns = bool(cursor.description)
             return True
 
-        cursor.exec_trace = describe
-        rows = rows_of(cursor.execute(sql, args))
+        cursor.exec_trace = look
+        cursor.execute(sql, args)
+        if has_columns:
+            columns = tuple(column.name for column in columns_of(cursor, connection, sql))
+            rows = rows_of(cursor)
     if connection.total_changes() == before:
         return ResultSet(columns, rows, 0)
     return ResultSet(columns, rows, connection.changes(), connection.last_insert_rowid() or None)
