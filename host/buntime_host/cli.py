@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,7 +28,12 @@ CONFIG = click.option(
 
 def main() -> None:
     """Entry point of the `buntime` command and of `python -m buntime_host`."""
-    cli(prog_name="buntime")
+    try:
+        cli(prog_name="buntime")
+    except OSError as error:
+        # Commands tell their own failures; this is what cannot be printed, as on a full disk.
+        _drop_stdout()
+        raise _fatal(f"the output cannot be written: {error.strerror}") from error
 
 
 @click.group(cls=ExtensibleGroup)
@@ -130,7 +138,15 @@ def _plan(config: HostConfig) -> Plan:
     return make_plan(config)
 
 
-def _fatal(error: Exception) -> SystemExit:
+def _drop_stdout() -> None:
+    """Let the end of the process not try again to write what could not be written."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
+
+
+def _fatal(error: Exception | str) -> SystemExit:
     click.echo(f"buntime: error: {' '.join(str(error).split())}", err=True)
     return SystemExit(1)
 
@@ -179,7 +195,7 @@ def _print_table(rows: list[dict[str, Any]]) -> None:
     from rich.console import Console
     from rich.table import Table
 
-    if not rows:
+    if not rows or sys.stdout is None:
         click.echo("no plugins found")
         return
     console = Console()

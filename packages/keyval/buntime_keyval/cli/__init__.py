@@ -6,28 +6,18 @@ else to stderr. Tables are for terminals; pipes get tab-separated lines, or JSON
 
 from __future__ import annotations
 
-import click
+from typing import TYPE_CHECKING, Any
 
-from buntime_keyval.cli import follow, keys, queue, search, transfer
-from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABLES, Target
+if TYPE_CHECKING:
+    from buntime_keyval.cli.group import kv
 
-
-@click.group()
-@click.option(
-    "--url", default=DEFAULT_URL, envvar=URL_VARIABLES, show_default=True, show_envvar=True,
-    help="Base of the API.",
-)  # fmt: skip
-@click.option("--token", envvar=TOKEN_VARIABLES, show_envvar=True, help="Bearer token.")
-@click.pass_context
-def kv(ctx: click.Context, url: str, token: str | None) -> None:
-    """Read, write and watch a key-value store.
-
-    A key is a path, such as users/123, or JSON, such as '["users", 123]'. In a path whole numbers
-    are numbers, and a slash inside a part is %2F. A value is JSON unless you say --text.
-    """
-    ctx.obj = Target(url, token)
+__all__ = ["kv"]
 
 
-for _module in (keys, transfer, follow, search, queue):
-    for _command in _module.COMMANDS:
-        kv.add_command(_command)
+def __getattr__(name: str) -> Any:
+    # Late, so that `__main__` can say what is missing where the extra is not installed.
+    if name == "kv":
+        from buntime_keyval.cli.group import kv
+
+        return kv
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,6 +1,21 @@
 """`python -m buntime_keyval.cli`: the commands where `buntime` is not installed."""
 
-from buntime_keyval.cli import kv
+import sys
+
+
+def main() -> None:
+    """Run a command, or say which part of the package is missing."""
+    try:
+        from buntime_keyval.cli.group import kv
+    except ModuleNotFoundError as error:
+        if error.name not in ("click", "rich"):
+            raise
+        sys.exit(
+            f"The command line needs {error.name}, which is not installed:"
+            " pip install 'buntime-keyval[cli]'"
+        )
+    kv(prog_name="python -m buntime_keyval.cli")
+
 
 if __name__ == "__main__":
-    kv(prog_name="python -m buntime_keyval.cli")
+    main()

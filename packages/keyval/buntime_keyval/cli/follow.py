@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from buntime_keyval.cli.inputs import key_argument
+from buntime_keyval.cli.inputs import KEY
 from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import note, shown_key, shown_value
 from buntime_keyval.wire import Key
@@ -16,7 +16,7 @@ def retry_note(error: Exception) -> None:
 
 
 @click.command()
-@click.argument("keys", metavar="KEY...", type=key_argument, nargs=-1, required=True)
+@click.argument("keys", metavar="KEY...", type=KEY, nargs=-1, required=True)
 @click.option("--prefix", is_flag=True, help="Watch what is below the keys, too.")
 @click.option("--changes", is_flag=True, help="Do not begin with what is there.")
 @click.option("--limit", type=click.IntRange(1), help="End after so many lines.")

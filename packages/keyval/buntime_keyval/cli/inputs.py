@@ -10,11 +10,13 @@ from typing import Any, BinaryIO, NamedTuple, TypeVar
 
 import click
 import msgspec
+from click.shell_completion import CompletionItem
 
 from buntime_keyval._calls.keys import read_commit
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import encoded, raw_key
 from buntime_keyval._results import CommitResult
+from buntime_keyval.cli.completion import complete_index_prefixes, complete_keys
 from buntime_keyval.cli.options import Failure, Mistake
 from buntime_keyval.wire import (
     InvalidInput,
@@ -29,14 +31,42 @@ from buntime_keyval.wire.python_keys import checked_key
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-def key_argument(text: str) -> Key:
-    """A key; the type of arguments and options of click."""
-    return _key_argument(text, empty=False)
+class KeyType(click.ParamType[Key]):
+    """A key as an argument or an option; a shell completes those of the store."""
+
+    name = "key"
+
+    def __init__(
+        self,
+        *,
+        empty: bool = False,
+        complete: Callable[[click.Context, str], list[str]] = complete_keys,
+    ) -> None:
+        """`empty` allows `[]`, which is the prefix of all keys."""
+        self._empty = empty
+        self._complete = complete
+
+    def convert(
+        self,
+        value: Any,
+        param: click.Parameter | None,  # noqa: ARG002 - as click calls it
+        ctx: click.Context | None,  # noqa: ARG002
+    ) -> Key:
+        """Raises `Mistake`."""
+        return value if isinstance(value, tuple) else _key_argument(value, empty=self._empty)
+
+    def shell_complete(
+        self,
+        ctx: click.Context,
+        param: click.Parameter,  # noqa: ARG002
+        incomplete: str,
+    ) -> list[CompletionItem]:
+        """What may follow, as far as the server says it at once."""
+        return [CompletionItem(text) for text in self._complete(ctx, incomplete)]
 
 
-def prefix_argument(text: str) -> Key:
-    """A key, or `[]` for all."""
-    return _key_argument(text, empty=True)
+KEY = KeyType()
+INDEX_PREFIX = KeyType(complete=complete_index_prefixes)
 
 
 def _key_argument(text: str, *, empty: bool) -> Key:
@@ -63,7 +93,7 @@ WHERE = click.option(
     type=filter_argument,
     help="""Filter as JSON, such as '{"age": {"$gte": 18}}'.""",
 )
-PREFIX_ARGUMENT = click.argument("prefix", type=prefix_argument, default="[]")
+PREFIX_ARGUMENT = click.argument("prefix", type=KeyType(empty=True), default="[]")
 METADATA = click.option(
     "--metadata", metavar="JSON", help="Metadata of the entry, as JSON; without it, none."
 )

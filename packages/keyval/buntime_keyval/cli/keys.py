@@ -9,13 +9,13 @@ import click
 
 from buntime_keyval.cli.inputs import (
     EXPIRES_IN,
+    KEY,
     METADATA,
     PREFIX_ARGUMENT,
     WHERE,
+    KeyType,
     Stored,
     commit_json,
-    key_argument,
-    prefix_argument,
     read_metadata,
     read_value,
     value_input,
@@ -32,7 +32,7 @@ DETAILS = click.option(
 
 
 @click.command()
-@click.argument("keys", metavar="KEY...", type=key_argument, nargs=-1, required=True)
+@click.argument("keys", metavar="KEY...", type=KEY, nargs=-1, required=True)
 @click.option("--text", is_flag=True, help="Print the text itself of a value that is one.")
 @DETAILS
 @connected
@@ -62,7 +62,7 @@ def get(job: Job, keys: tuple[Key, ...], text: bool, details: bool) -> None:
 
 
 @click.command("set")
-@click.argument("key", type=key_argument)
+@click.argument("key", type=KEY)
 @value_input
 @METADATA
 @EXPIRES_IN
@@ -85,7 +85,7 @@ def set_(
 
 
 @click.command("sum")
-@click.argument("key", type=key_argument)
+@click.argument("key", type=KEY)
 @click.argument("amount", type=int, default=1)
 @EXPIRES_IN
 @connected
@@ -99,7 +99,7 @@ def sum_(job: Job, key: Key, amount: int, expires_in: str | None) -> None:
 
 
 @click.command()
-@click.argument("keys", metavar="KEY...", type=key_argument, nargs=-1)
+@click.argument("keys", metavar="KEY...", type=KEY, nargs=-1)
 @click.option("--exact", is_flag=True, help="Only the keys themselves, not what is below them.")
 @click.option("--everything", is_flag=True, help="The whole store, in batches.")
 @WHERE
@@ -134,8 +134,8 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 
 @click.command("list")
 @PREFIX_ARGUMENT
-@click.option("--start", metavar="KEY", type=prefix_argument, help="First key.")
-@click.option("--end", metavar="KEY", type=prefix_argument, help="Key behind the last one.")
+@click.option("--start", metavar="KEY", type=KeyType(empty=True), help="First key.")
+@click.option("--end", metavar="KEY", type=KeyType(empty=True), help="Key behind the last one.")
 @click.option("--limit", type=click.IntRange(1), help="So many at the most.")
 @click.option("--reverse", is_flag=True, help="Last key first.")
 @click.option("--keys-only", is_flag=True, help="Without the values, which are not sent.")
@@ -201,7 +201,9 @@ def metrics(job: Job) -> None:
     if job.out.as_json:
         job.out.document(**values)
     else:
-        job.out.table(("name", "value"), _flat(values))
+        # The API has the operations within themselves as well, for older clients.
+        operations = {k: it for k, it in values.get("operations", {}).items() if k != "operations"}
+        job.out.table(("name", "value"), _flat({**values, "operations": operations}))
 
 
 def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, str]]:

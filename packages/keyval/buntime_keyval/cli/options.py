@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import functools
+import os
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 
 import click
@@ -83,8 +84,8 @@ def connected(run: Callable[Concatenate[Job, P], None]) -> Callable[..., None]:
     ) -> None:
         group: Target = click.get_current_context().obj
         target = Target(group.url if url is None else url, group.token if token is None else token)
-        job = Job(target, as_json=as_json)
         with failures_told(target.url):
+            job = Job(target, as_json=as_json)
             try:
                 run(job, *args, **kwargs)
                 job.out.flush()
@@ -107,6 +108,20 @@ def failures_told(url: str) -> Iterator[None]:
         raise Mistake(str(error)) from error
     except KeyboardInterrupt:
         raise SystemExit(_INTERRUPTED) from None
+    except BrokenPipeError:
+        raise  # whoever read has enough: click ends quietly
+    except OSError as error:
+        # What the network does is a KvError, and files are opened with errors of their own.
+        drop_stdout()
+        raise Failure(f"the output cannot be written: {error.strerror}") from error
+
+
+def drop_stdout() -> None:
+    """Let nobody try to write again what could not be written, not even the end of the process."""
+    with suppress(OSError, ValueError, AttributeError):
+        null = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(null, sys.stdout.fileno())
+        os.close(null)
 
 
 def confirm(question: str, *, yes: bool) -> None:

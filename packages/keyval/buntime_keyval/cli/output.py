@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import sys
 from collections.abc import Iterable, Iterator, Sequence
@@ -30,6 +31,9 @@ class Output:
     """The data of one command on stdout."""
 
     def __init__(self, *, as_json: bool) -> None:
+        """Raises `OSError` where stdout is closed."""
+        if sys.stdout is None:
+            raise OSError(errno.EBADF, "stdout is closed")
         self.as_json = as_json
         self.is_terminal = sys.stdout.isatty()
         self._stream: BinaryIO = sys.stdout.buffer

@@ -12,7 +12,7 @@ from buntime_keyval._calls.queue import message_options
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._results import EnqueueResult
 from buntime_keyval.cli.follow import retry_note
-from buntime_keyval.cli.inputs import key_argument, read_value, value_input
+from buntime_keyval.cli.inputs import KEY, read_value, value_input
 from buntime_keyval.cli.options import Job, confirm, connected
 from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
 from buntime_keyval.wire import Key
@@ -34,7 +34,7 @@ def queue() -> None:
 )  # fmt: skip
 @click.option("--once", is_flag=True, help="No further delivery after the first.")
 @click.option(
-    "--undelivered", metavar="KEY", type=key_argument, multiple=True,
+    "--undelivered", metavar="KEY", type=KEY, multiple=True,
     help="Key that gets the value if it cannot be delivered; may be given several times.",
 )  # fmt: skip
 @connected

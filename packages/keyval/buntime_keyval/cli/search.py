@@ -13,7 +13,7 @@ import msgspec
 from buntime_keyval._calls.search import Tokenizer
 from buntime_keyval._entries import raw_key
 from buntime_keyval._results import SearchHit, SearchPage
-from buntime_keyval.cli.inputs import WHERE, key_argument
+from buntime_keyval.cli.inputs import INDEX_PREFIX, KEY, WHERE
 from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import shown_key
 from buntime_keyval.wire import Key
@@ -24,7 +24,7 @@ _MARKS = ("**", "**")
 
 
 @click.command()
-@click.argument("prefix", type=key_argument)
+@click.argument("prefix", type=INDEX_PREFIX)
 @click.argument("query")
 @click.option("--limit", type=click.IntRange(1), help="So many at the most.")
 @click.option("--highlight", is_flag=True, help="Show the fields with hits, and mark these.")
@@ -103,7 +103,7 @@ def index() -> None:
 
 
 @index.command()
-@click.argument("prefix", type=key_argument)
+@click.argument("prefix", type=KEY)
 @click.argument("fields", metavar="FIELD...", nargs=-1, required=True)
 @click.option(
     "--tokenize", type=click.Choice(get_args(Tokenizer)), default="unicode61", show_default=True,
@@ -147,7 +147,7 @@ def list_(job: Job) -> None:
 
 
 @index.command()
-@click.argument("prefix", type=key_argument)
+@click.argument("prefix", type=INDEX_PREFIX)
 @connected
 def remove(job: Job, prefix: Key) -> None:
     """Remove an index; the entries stay."""

@@ -1,0 +1,29 @@
+"""All commands of the store as one group."""
+
+from __future__ import annotations
+
+import click
+
+from buntime_keyval.cli import follow, keys, queue, search, transfer
+from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABLES, Target
+
+
+@click.group()
+@click.option(
+    "--url", default=DEFAULT_URL, envvar=URL_VARIABLES, show_default=True, show_envvar=True,
+    help="Base of the API.",
+)  # fmt: skip
+@click.option("--token", envvar=TOKEN_VARIABLES, show_envvar=True, help="Bearer token.")
+@click.pass_context
+def kv(ctx: click.Context, url: str, token: str | None) -> None:
+    """Read, write and watch a key-value store.
+
+    A key is a path, such as users/123, or JSON, such as '["users", 123]'. In a path whole numbers
+    are numbers, and a slash inside a part is %2F. A value is JSON unless you say --text.
+    """
+    ctx.obj = Target(url, token)
+
+
+for _module in (keys, transfer, follow, search, queue):
+    for _command in _module.COMMANDS:
+        kv.add_command(_command)
