@@ -15,6 +15,10 @@ from buntime_host.loader import describe
 
 _NAME = re.compile(r"^# TYPE (\S+)", re.MULTILINE)
 
+_SAMPLE = re.compile(r"^([^#\n].* )([0-9.e+-]+)$", re.MULTILINE)
+_EXACT = 2**53
+"""From here on not every whole number is a double."""
+
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 
 logger = logging.getLogger("App")
@@ -34,7 +38,14 @@ def metrics_text(families: Iterable[Metric]) -> str:
     """The families as text, of type `CONTENT_TYPE`; the registry lives for this call alone."""
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Gathered(families))
-    return generate_latest(registry).decode()
+    return _SAMPLE.sub(_whole, generate_latest(registry).decode())
+
+
+def _whole(sample: re.Match[str]) -> str:
+    """A sample whose number, if it is whole, is written as one: 366, neither 366.0 nor 3.66e+02."""
+    number = float(sample[2])
+    whole = abs(number) < _EXACT and number.is_integer()
+    return f"{sample[1]}{int(number)}" if whole else sample[0]
 
 
 async def gather_metrics(hooks: Mapping[str, Hook], *, timeout: float) -> str:

@@ -91,3 +91,27 @@ async def test_the_master_key_protects_it(
         assert "a_things" not in refused.body.decode()
         allowed = await call(host, path="/metrics", headers={"X-API-Key": "secret"})
         assert values(allowed.body.decode())["a_things"] == 1
+
+
+@pytest.mark.parametrize(
+    ("value", "written"),
+    [
+        ("366", "366"),
+        ("366.0", "366"),
+        ("-3.0", "-3"),
+        ("1234567890.0", "1234567890"),
+        ("0.5", "0.5"),
+        ("1e300", "1e+300"),
+        ("float('inf')", "+Inf"),
+        ("float('nan')", "NaN"),
+    ],
+)
+async def test_whole_numbers_are_written_as_such(
+    add_plugin: AddPlugin, make_host: MakeHost, call: Call, value: str, written: str
+) -> None:
+    add_plugin("a", GOOD.format(GAUGE.format(name="things", value=value)))
+    async with make_host() as host:
+        answer = await call(host, path="/metrics")
+    lines = answer.body.decode().splitlines()
+    assert f"things {written}" in lines
+    assert f'{UP}{{plugin="a"}} 1' in lines

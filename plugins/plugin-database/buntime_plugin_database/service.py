@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -18,6 +19,8 @@ from buntime_plugin_database.config import (
     sqlite_root,
 )
 from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.sqlite.connection import MEMORY
+from buntime_plugin_database.sqlite.files import too_open
 from buntime_plugin_database.tenant_adapters import OpenDatabase, TenantAdapters, TenantKey
 from buntime_plugin_database.tenant_files import FileTenants
 from buntime_plugin_database.tenants import NoTenants, Tenants
@@ -26,6 +29,8 @@ if TYPE_CHECKING:
     from buntime_plugin_database.libsql.adapter import LibsqlAdapter
 
 Root: TypeAlias = "SqliteAdapter | LibsqlAdapter"
+
+logger = logging.getLogger("plugin:@buntime/plugin-database")
 
 START_SECONDS = 10.0
 """Time that a server may take to come up when both are started at once."""
@@ -192,6 +197,9 @@ def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str
     if not entry.is_embedded:
         raise ConfigError(f"The {entry.type} adapter is not available in this version")
     path = sqlite_root(entry, base_dir)
+    warning = None if path == MEMORY else too_open(Path(path))
+    if warning is not None and workers.number == 0:
+        logger.warning("%s", warning)
     return SqliteAdapter(path, options=entry.sqlite_options(), counters=commits)
 
 

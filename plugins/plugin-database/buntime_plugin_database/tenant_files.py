@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,9 @@ from buntime_database import InvalidStatement
 
 from buntime_plugin_database import tenants
 from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.sqlite.files import make_file, too_open
+
+logger = logging.getLogger("plugin:@buntime/plugin-database")
 
 LOCK_FILE = ".tenants.lock"
 """In the folder of the databases, for all processes that use it."""
@@ -28,6 +32,7 @@ class FileTenants:
         self._folder = folder
         self._root = root
         self._options = options
+        self._told: set[str] = set()
 
     def check(self, tenant: str) -> None:
         """Raise `InvalidTenant` for what is no id, or means the root database's file."""
@@ -66,7 +71,15 @@ class FileTenants:
         with _only_one(path.parent):
             if not create and not path.exists():
                 raise tenants.TenantNotFound(f"Tenant not found: {tenant}")
+            self._warn(path, tenant)
             return SqliteAdapter(str(path), options=self._options, tenant=tenant)
+
+    def _warn(self, path: Path, tenant: str) -> None:
+        """Tell once of a tenant's file that others can open."""
+        warning = too_open(path)
+        if warning is not None and tenant not in self._told:
+            self._told.add(tenant)
+            logger.warning("%s", warning)
 
     def _required_folder(self) -> Path:
         if self._folder is None:
@@ -96,6 +109,7 @@ def _only_one(folder: Path) -> Iterator[None]:
         return
     import fcntl
 
+    make_file(folder / LOCK_FILE)
     with (folder / LOCK_FILE).open("a") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, NoReturn, Protocol
 
 from buntime_database import DatabaseUnavailable, InvalidStatement
 
+from buntime_plugin_database.sqlite import files
+
 if TYPE_CHECKING:
     from buntime_plugin_database.tenant_adapters import OpenDatabase
 
@@ -119,8 +121,8 @@ def create_tenant_file(path: Path) -> None:
     Raises `DatabaseUnavailable` when the folder or the file cannot be made.
     """
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.touch()
+        files.make_folder(path.parent)
+        files.make_file(path)
     except OSError as error:
         raise DatabaseUnavailable(f"cannot create database {path}: {error.strerror}") from error
 
@@ -128,6 +130,7 @@ def create_tenant_file(path: Path) -> None:
 def delete_tenant_file(path: Path) -> bool:
     """Remove a tenant's database with its write-ahead log; False if there was none."""
     existed = path.exists()
-    for suffix in ("", "-wal", "-shm"):
+    # The database last: a log without one looks like what is left of a loss.
+    for suffix in ("-wal", "-shm", ""):
         path.with_name(path.name + suffix).unlink(missing_ok=True)
     return existed

@@ -10,7 +10,7 @@ from buntime_keyval.wire.describe import describe
 
 from buntime_plugin_keyval.errors import LetterNotFound
 from buntime_plugin_keyval.http import inputs
-from buntime_plugin_keyval.http.answers import Frames
+from buntime_plugin_keyval.http.answers import Answer, Frames
 from buntime_plugin_keyval.http.request import Request
 from buntime_plugin_keyval.http.sse import OPENED, PING, frame, opened
 from buntime_plugin_keyval.queue.messages import (
@@ -106,9 +106,12 @@ async def get_dlq(service: KeyValService, request: Request) -> str:
     return msgspec.json.encode(letter).decode()
 
 
-async def requeue_dlq(service: KeyValService, request: Request) -> str:
+async def requeue_dlq(service: KeyValService, request: Request) -> str | Answer:
     """`POST /queue/dlq/<id>/requeue`"""
-    message_id = await service.queue.requeue_dlq(_path_id(request))
+    try:
+        message_id = await service.queue.requeue_dlq(_path_id(request))
+    except LetterNotFound as error:
+        return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
     # The first server called it newId, its client reads id.
     return f'{{"ok":true,"id":"{message_id}","newId":"{message_id}"}}'
 
