@@ -15,6 +15,7 @@ from buntime_keyval.wire import (
     check_keys,
     key_to_json,
 )
+from buntime_keyval.wire.describe import describe
 from hypothesis import given, settings
 from support.keys import keys, order
 
@@ -76,6 +77,9 @@ def test_accepted(raw: list[Any], key: Key) -> None:
         (["🙂" * 513], "Key part at index 0 too long: 1026 chars (max 1024)"),
         (["a", b"x" * 1025], "Key part at index 1 too large: 1025 bytes (max 1024)"),
         ([BigInt(MAX_BIGINT + 1)], "Key part at index 0 too large: 1025 bytes (max 1024)"),
+        (["a", bigint("9" * 5_000)], "Key part at index 1 too large: a bigint of 5000 digits"),
+        (["a", bigint("9" * 400_000)], "bigint has 400000 digits (max 10000)"),
+        ([bigint(f"-0{MAX_BIGINT + 1}")], "Key part at index 0 too large: 1025 bytes (max 1024)"),
         ([bigint("12x")], "bigint value must be a decimal string"),
         ([{"__type": "bigint"}], "bigint value must be a decimal string"),
         ([{"__type": "uint8array", "value": "é"}], "uint8array value must be a base64 string"),
@@ -138,3 +142,15 @@ def test_json_forms() -> None:
     assert json.loads(key_to_json(key)) == [
         "a", 1, 2**53, bigint("-5"), {"__type": "uint8array", "value": "AP8B"}, True,
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        ([1, "a", {"b": [None, True]}, 1.5], 'array: [1,"a",{"b":[null,true]},1.5]'),
+        ({"a": ["x" * 100]}, 'object: {"a":["' + "x" * 43),
+        ([[0] * 1_000_000], "array: [[" + "0," * 24),
+    ],
+)
+def test_no_more_of_a_value_is_described_than_is_shown(value: Any, shown: str) -> None:
+    assert describe(value) == shown

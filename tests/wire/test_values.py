@@ -6,7 +6,15 @@ import json
 from typing import Any
 
 import pytest
-from buntime_keyval.wire import InvalidInput, canonical_text, canonical_value, decode_json
+from buntime_keyval.wire import (
+    BigInt,
+    InvalidInput,
+    canonical_text,
+    canonical_value,
+    decode_json,
+    decode_value,
+    encode_value,
+)
 from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -171,3 +179,13 @@ def test_size_is_limited() -> None:
     assert len(text) == MAX_VALUE_BYTES
     with pytest.raises(InvalidInput, match="Value too large"):
         canonical_value(b'"' + b"x" * (MAX_VALUE_BYTES - 1) + b'"', NOW)
+
+
+@pytest.mark.parametrize("text", ["9" * 10_001, "-" + "9" * 400_000])
+def test_bigints_of_more_digits_are_refused_before_they_are_read(text: str) -> None:
+    digits = len(text.lstrip("-"))
+    with pytest.raises(InvalidInput, match=rf"bigint has {digits} digits \(max 10000\)"):
+        canonical_text({"a": [{"__type": "bigint", "value": text}]}, NOW)
+    with pytest.raises(InvalidInput, match="bigint has too many digits"):
+        encode_value(BigInt(10**10_000), None)
+    assert decode_value('{"__type":"bigint","value":"1' + "0" * 10_000 + '"}') == 10**10_000

@@ -23,8 +23,14 @@ from buntime_keyval.wire import (
     parse_integer,
 )
 from buntime_keyval.wire.describe import describe
-from buntime_keyval.wire.limits import MAX_SAFE_INTEGER, MAX_VALUE_BYTES
-from buntime_keyval.wire.numbers import is_tagged_bigint, plain_number, tag_bigint
+from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
+from buntime_keyval.wire.numbers import (
+    TooManyDigits,
+    is_long,
+    is_tagged_bigint,
+    plain_number,
+    tag_bigint,
+)
 
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.queue.messages import Options, new_id, parse_options
@@ -212,6 +218,10 @@ def _apply_numeric(mutation: Mutation, current: str | None) -> str:
             )
         result = plain_number(result)
     elif exact or not -MAX_SAFE_INTEGER <= result <= MAX_SAFE_INTEGER:
+        if is_long(result):
+            raise InvalidInput(
+                f"{mutation.type} at key {_shown(mutation.key)} exceeds {MAX_BIGINT_DIGITS} digits"
+            )
         return msgspec.json.encode(tag_bigint(result)).decode()
     return msgspec.json.encode(result).decode()
 
@@ -249,6 +259,8 @@ def _integer(kind: str, value: object) -> int:
         text = value if isinstance(value, str) else cast("dict[str, Any]", value).get("value")
         try:
             return _integer_of_text(text)
+        except TooManyDigits:
+            raise
         except ValueError:
             raise InvalidInput(
                 f'{kind} value is not a valid integer: "{str(text)[:50]}", '
@@ -266,7 +278,11 @@ def _integer_of_text(text: object) -> int:
     if stripped == "":
         return 0
     if isinstance(stripped, str) and stripped[:2].lower() in ("0x", "0o", "0b"):
-        return int(stripped.replace("_", "?"), 0)
+        # These take no time to read, but to write as decimals.
+        number = int(stripped.replace("_", "?"), 0)
+        if is_long(number):
+            raise TooManyDigits
+        return number
     return parse_integer(stripped)
 
 

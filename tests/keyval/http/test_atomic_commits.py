@@ -154,6 +154,33 @@ def test_operands_that_are_no_integer(
     assert found.startswith(f"{kind} {message}")
 
 
+@pytest.mark.parametrize(
+    "operand",
+    [
+        big("9" * 10_001),
+        "9" * 10_001,
+        "-" + "9" * 400_000,
+        "0x" + "f" * 300_000,
+        "0b1" + "0" * 33_220,
+    ],
+)
+def test_operands_have_at_most_ten_thousand_digits(shared_api: Api, operand: Any) -> None:
+    mutation = {"type": "sum", "key": ["digits"], "value": operand}
+    found = shared_api.error("POST", "/atomic", {"mutations": [mutation]})
+    assert found.startswith("bigint has ")
+    assert found.endswith(" digits (max 10000)")
+
+
+def test_results_have_at_most_ten_thousand_digits(api: Api) -> None:
+    largest = {"type": "sum", "key": ["n"], "value": big("9" * 10_000)}
+    api.mutate(largest)
+    for one_more in ({"type": "sum", "key": ["n"], "value": 1}, largest):
+        found = api.error("POST", "/atomic", {"mutations": [one_more]})
+        assert found == 'sum at key ["n"] exceeds 10000 digits'
+    api.mutate({"type": "max", "key": ["n"], "value": 5})
+    assert api.value("n") == big("9" * 10_000)
+
+
 def test_other_refusals_in_the_words_of_the_contract(shared_api: Api) -> None:
     def refusal(**mutation: Any) -> str:
         return shared_api.error("POST", "/atomic", {"mutations": [{"key": ["n"], **mutation}]})

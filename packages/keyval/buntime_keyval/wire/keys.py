@@ -41,7 +41,7 @@ from buntime_keyval.wire.numbers import (
     TYPE_MEMBER,
     BigInt,
     is_tagged_bigint,
-    parse_integer,
+    normal_integer,
     plain_number,
     tag_bigint,
 )
@@ -58,6 +58,8 @@ _TYPES = "(string | number | bigint | boolean | Uint8Array)"
 _EXAMPLE = 'for example ["users", 123]'
 _SURELY_SHORT = MAX_KEY_PART_LENGTH // 2
 """Only a text of more characters can have too many UTF-16 code units."""
+_MAX_BIGINT_LENGTH = len(str(-(256**MAX_KEY_PART_LENGTH)))
+"""Length of the decimal text of a bigint that may be small enough."""
 _DOUBLE = struct.Struct(">d")
 _TAGGED_DOUBLE = struct.Struct(">Bd")
 _BYTES, _STRING, _NUMBER, _BIGINT, _BOOLEAN = 1, 2, 3, 4, 5
@@ -153,7 +155,7 @@ def _check_part(part: Any, index: int, placeholders: bool) -> Any:
         return bytes(part)
     if isinstance(part, dict):
         if is_tagged_bigint(part):
-            return _check_part(BigInt(parse_integer(part.get("value"))), index, placeholders)
+            return _check_bigint(part.get("value"), index)
         if part.get(TYPE_MEMBER) == BYTES_TYPE:
             return _check_part(untag_bytes(part), index, placeholders)
         if part.get("$uuidv7") is True or part.get(TYPE_MEMBER) == "uuidv7":
@@ -174,6 +176,18 @@ def _check_part(part: Any, index: int, placeholders: bool) -> Any:
     raise InvalidInput(
         f"Invalid key part at index {index}: expected {_TYPES}, received {describe(part)}"
     )
+
+
+def _check_bigint(text: object, index: int) -> BigInt:
+    digits = normal_integer(text)
+    if len(digits) > _MAX_BIGINT_LENGTH:  # before a conversion
+        raise InvalidInput(
+            f"Key part at index {index} too large: a bigint of {len(digits.lstrip('-'))} digits "
+            f"(max {MAX_KEY_PART_LENGTH} bytes)"
+        )
+    number = BigInt(digits)
+    _check_size((number.bit_length() + 7) // 8, index)
+    return number
 
 
 def _check_number(part: int | float, index: int) -> int | float:

@@ -18,6 +18,9 @@ MAX_LIMIT = 1000
 MAX_SAFE_INTEGER = 2**53 - 1
 """Largest integer that every double-based client reads exactly; beyond it bigints are tagged."""
 
+MAX_BIGINT_DIGITS = 10_000
+"""Decimal digits of a bigint; what a conversion takes grows with their square."""
+
 MAX_VALUE_DEPTH = 256
 """Nesting of arrays and objects in a value. SQLite's JSON functions stop at 1000."""
 

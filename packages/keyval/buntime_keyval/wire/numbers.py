@@ -7,6 +7,7 @@ from decimal import MAX_EMAX, MAX_PREC, MIN_EMIN, Context, Decimal
 from typing import Any
 
 from buntime_keyval.wire.errors import InvalidInput
+from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
 
 TYPE_MEMBER = "__type"
 BIGINT_TYPE = "bigint"
@@ -14,7 +15,18 @@ BIGINT_TYPE = "bigint"
 _DECIMAL = re.compile(r"[+-]?[0-9]+")
 # Python refuses to convert very long decimal texts to int and back; decimal does not.
 _LONG_TEXT = 4000
+_TOO_LARGE: int = 10**MAX_BIGINT_DIGITS
+_FEWEST_BITS = _TOO_LARGE.bit_length() - 1
 _EXACT = Context(prec=MAX_PREC, Emax=MAX_EMAX, Emin=MIN_EMIN)
+
+
+class TooManyDigits(InvalidInput):
+    """A bigint has more digits than it may."""
+
+    def __init__(self, digits: int | None = None) -> None:
+        """`digits` where they are known."""
+        number = "too many" if digits is None else digits
+        super().__init__(f"bigint has {number} digits (max {MAX_BIGINT_DIGITS})")
 
 
 class BigInt(int):
@@ -27,6 +39,24 @@ class BigInt(int):
 
 
 def parse_integer(text: object) -> int:
+    """The integer of a decimal text. Raises `InvalidInput` for anything else, or too many digits.
+
+    Nothing is converted before the digits are counted.
+    """
+    return read_integer(normal_integer(text))
+
+
+def normal_integer(text: object) -> str:
+    """The decimal text without a plus sign and leading zeros; raises as `parse_integer`."""
+    if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
+        raise InvalidInput(f'bigint value must be a decimal string, received "{str(text)[:50]}"')
+    digits = text.lstrip("+-0") or "0"
+    if len(digits) > MAX_BIGINT_DIGITS:
+        raise TooManyDigits(len(digits))
+    return f"-{digits}" if text[0] == "-" and digits != "0" else digits
+
+
+def read_integer(text: object) -> int:
     """The integer of a decimal text of any length. Raises `InvalidInput` for anything else."""
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
         raise InvalidInput(f'bigint value must be a decimal string, received "{str(text)[:50]}"')
@@ -34,14 +64,21 @@ def parse_integer(text: object) -> int:
 
 
 def format_integer(value: int) -> str:
-    """Decimal text of an integer of any size: no leading zeros, `-` for negative ones."""
+    """Decimal text of an integer: no leading zeros, `-` for negative ones."""
     if value.bit_length() < _LONG_TEXT * 3:
         return str(int(value))
     return format(_EXACT.create_decimal(value), "f")
 
 
+def is_long(value: int) -> bool:
+    """Whether an integer has more digits than a bigint may have."""
+    return value.bit_length() >= _FEWEST_BITS and abs(value) >= _TOO_LARGE
+
+
 def tag_bigint(value: int) -> dict[str, Any]:
-    """The JSON form of a bigint."""
+    """The JSON form of a bigint. Raises `InvalidInput` for one with too many digits."""
+    if is_long(value):
+        raise TooManyDigits
     return {TYPE_MEMBER: BIGINT_TYPE, "value": format_integer(value)}
 
 

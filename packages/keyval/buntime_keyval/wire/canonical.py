@@ -1,0 +1,130 @@
+"""Canonical text of large values, made in steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from buntime_keyval.wire.errors import InvalidInput
+from buntime_keyval.wire.limits import MAX_VALUE_BYTES
+from buntime_keyval.wire.numbers import TYPE_MEMBER
+from buntime_keyval.wire.slices import SLICE, Steps, read_slices
+from buntime_keyval.wire.values import (
+    NOW_MEMBER,
+    canonical_members,
+    canonical_value,
+    checked_text,
+    special,
+)
+
+WHOLE = 2 * SLICE
+"""Bytes of a text that is not worth slicing."""
+
+_SPECIAL_MEMBERS = frozenset({NOW_MEMBER, "$offset", "offset", TYPE_MEMBER, "value"})
+_CLOSING = {"[": b"]", "{": b"}"}
+_encode = msgspec.json.encode
+_decode = msgspec.json.decode
+
+
+def canonical_steps(body: bytes, now_ms: int) -> Steps:
+    """`canonical_value` in steps."""
+    if len(body) <= WHOLE:
+        return canonical_value(body, now_ms)
+    pieces = yield from read_slices(body, TextFrame("[", now_ms))
+    return (yield from joined_steps(pieces[1:-1]))  # the frame is an array around it
+
+
+def joined_steps(pieces: list[bytes]) -> Steps:
+    """The canonical text of these pieces. Raises `InvalidInput` if it is too long."""
+    text = b"".join(pieces)
+    yield
+    return checked_text(text)
+
+
+class TextFrame:
+    """An array or object that becomes canonical text, in pieces.
+
+    Joined once, at the end: at each level it would be copied as often as it is nested.
+    """
+
+    def __init__(self, kind: str, now_ms: int) -> None:
+        self._kind = kind
+        self._now_ms = now_ms
+        self._groups: list[list[bytes]] = []
+        """The text of some members in one piece, or one member in several."""
+        self._places: dict[str, int] = {}
+        """In which group each member of an object is."""
+        self._outdated: dict[int, set[str]] = {}
+        """Names of members that came again in a later group."""
+        self._size = 0
+
+    def child(self, kind: str, name: str | None) -> TextFrame:  # noqa: ARG002 - see `Frame`
+        """See `Frame`."""
+        return TextFrame(kind, self._now_ms)
+
+    def add(self, members: Any) -> None:
+        """See `Frame`."""
+        if not members:
+            return
+        if isinstance(members, dict):
+            self._note(members)
+        if len(members) == 1 and isinstance(_first(members), str):
+            text = _encode(members)[1:-1]  # perhaps a long one, and canonical as it is
+        else:
+            text = canonical_members(members, self._now_ms)[1:-1]
+        self._groups.append([text])
+        self._size += len(text)
+        if self._size > MAX_VALUE_BYTES:  # a `$now` is longer than what it was written as
+            raise InvalidInput(f"Value too large: {self._size} bytes (max {MAX_VALUE_BYTES})")
+
+    def put(self, name: str | None, result: list[bytes]) -> None:
+        """See `Frame`."""
+        if name is None:
+            self._groups.append(result)
+        else:
+            self._note({name: None})
+            self._groups.append([_encode(name), b":", *result])
+
+    def close(self) -> Steps:
+        """See `Frame`."""
+        if NOW_MEMBER in self._places or TYPE_MEMBER in self._places:
+            members = {name: self._member(name) for name in _SPECIAL_MEMBERS & self._places.keys()}
+            if (stands_for := special(members, self._now_ms)) is not None:
+                return [_encode(stands_for)]
+        pieces = [self._kind.encode()]
+        for index, group in enumerate(self._groups):
+            names = self._outdated.get(index)
+            if names is not None:
+                group = _without(group, names)
+                yield
+            if group:
+                if len(pieces) > 1:
+                    pieces.append(b",")
+                pieces += group
+        pieces.append(_CLOSING[self._kind])
+        return pieces
+
+    def _note(self, members: Mapping[str, Any]) -> None:
+        for name in members.keys() & self._places.keys():
+            self._outdated.setdefault(self._places[name], set()).add(name)
+        self._places.update(dict.fromkeys(members, len(self._groups)))
+
+    def _member(self, name: str) -> Any:
+        group = self._groups[self._places[name]]
+        # A member in pieces is an array or object, which is wrong in all of these places.
+        return [] if len(group) > 1 else _decode(b"{%b}" % group[0])[name]
+
+
+def _first(members: Any) -> Any:
+    return next(iter(members.values() if isinstance(members, dict) else members))
+
+
+def _without(group: list[bytes], names: set[str]) -> list[bytes]:
+    """What is left of a group without the members of these names."""
+    if len(group) > 1:
+        return []
+    members = _decode(b"{%b}" % group[0])
+    rest = {name: member for name, member in members.items() if name not in names}
+    return [_encode(rest)[1:-1]] if rest else []

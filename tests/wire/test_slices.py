@@ -1,0 +1,200 @@
+"""Large values, read in slices."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest import mock
+
+import pytest
+from buntime_keyval.wire import InvalidInput, canonical, canonical_value, slices
+from buntime_keyval.wire.canonical import canonical_steps
+from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
+from buntime_keyval.wire.slices import Steps
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+NOW = 1_700_000_000_000
+SIZES = [1, 7, 20]
+
+texts = st.text(st.characters(codec="utf-8"), max_size=6) | st.text(
+    st.sampled_from('\\"[]{},:a$\n'), max_size=8
+)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(-(2**64), 2**64),
+    st.floats(allow_nan=False, allow_infinity=False),
+    st.sampled_from([-0.0, 1.0, 1e20, 1e22]),
+    texts,
+    st.just({"$now": True}),
+    st.just({"$now": True, "$offset": 5.0, "x": [1, [2]]}),
+    st.just({"__type": "bigint", "value": "+007"}),
+    st.just({"__type": "uint8array", "value": "AP8="}),
+    st.just({"__type": "other", "value": 1.0}),
+)
+names = st.one_of(texts, st.sampled_from(["a", "b", "$now", "__type", "value"]))
+documents = st.recursive(
+    scalars,
+    lambda inner: st.one_of(st.lists(inner, max_size=6), st.dictionaries(names, inner, max_size=6)),
+    max_leaves=25,
+)
+
+
+def in_slices(body: bytes, size: int) -> tuple[str, int]:
+    """The canonical text that slices of this size make, and in how many steps."""
+    with mock.patch.object(slices, "SLICE", size), mock.patch.object(canonical, "WHOLE", 0):
+        return run(canonical_steps(body, NOW))
+
+
+def run(steps: Steps) -> tuple[Any, int]:
+    number = 1
+    while True:
+        try:
+            next(steps)
+        except StopIteration as end:
+            return end.value, number
+        number += 1
+
+
+def outcome(make: Any) -> Any:
+    """What it makes, or that it refuses."""
+    try:
+        return make()
+    except InvalidInput:
+        return InvalidInput
+
+
+@settings(max_examples=400, deadline=None)
+@given(documents, st.sampled_from(SIZES), st.sampled_from([None, 1]), st.booleans())
+@example([[], {}, [[1]], {"a": {"b": []}}], 1, None, True)
+@example(["\\", '\\"', '"]', "[\\\\"], 1, None, True)
+def test_slices_give_the_text_of_the_whole(
+    value: Any, size: int, indent: int | None, ascii_only: bool
+) -> None:
+    body = json.dumps(value, indent=indent, ensure_ascii=ascii_only).encode()
+    whole = outcome(lambda: canonical_value(body, NOW))
+    assert outcome(lambda: in_slices(body, size)[0]) == whole
+
+
+@settings(max_examples=400, deadline=None)
+@given(documents, st.sampled_from(SIZES), st.data())
+def test_what_is_no_json_is_refused_in_slices_too(
+    value: Any, size: int, data: st.DataObject
+) -> None:
+    body = json.dumps(value).encode()
+    place = data.draw(st.integers(0, len(body)))
+    length = data.draw(st.integers(0, 3))
+    junk = data.draw(
+        st.sampled_from([b"", b",", b"]", b"[", b"}", b'"', b"{", b":", b"\\", b" ", b"1"])
+    )
+    body = body[:place] + junk + body[place + length :]
+    whole = outcome(lambda: canonical_value(body, NOW))
+    sliced = outcome(lambda: in_slices(body, size)[0])
+    if InvalidInput in (whole, sliced):
+        assert whole == sliced
+    else:
+        assert json.loads(sliced) == json.loads(whole)
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.lists(st.tuples(st.sampled_from(["a", "b", "c", "$now", "__type", "value"]), documents)),
+    st.sampled_from(SIZES),
+)
+def test_the_last_of_several_members_of_a_name_counts(
+    members: list[tuple[str, Any]], size: int
+) -> None:
+    pairs = ",".join(f"{json.dumps(name)}:{json.dumps(value)}" for name, value in members)
+    body = f'[{{{pairs}}},{{"a":{{{pairs}}}}}]'.encode()
+    whole = outcome(lambda: json.loads(canonical_value(body, NOW)))
+    sliced = outcome(lambda: json.loads(in_slices(body, size)[0], object_pairs_hook=_once))
+    assert sliced == whole
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    assert len(members) == len(pairs)
+    return members
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"", b" ", b",", b"1,2", b"[1],", b"[1],[2]", b"[1]]", b"[[1]", b'{"a":1', b'{"a":1}}',
+        b"[1,]", b"[,1]", b"[1,,2]", b'{"a":1,}', b'{,"a":1}', b'{"a":1,2}', b'[1,"a":2]', b"[1,2}",
+        b'{"a":[1,2}]', b'["a', b'["a,', b'["a\\"]', b"[1,NaN]", b"[1e400,1]",
+        b"[1," + b"9" * 309 + b"]", b'["\\ud800",1]', b'["\xff",1]', b"[1,2] x",
+        b"[1,2]\x00", b'{"a":1,"b":{"c":2,"d":}}',
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("size", SIZES)
+def test_bodies_that_are_not_json_are_refused(body: bytes, size: int) -> None:
+    with pytest.raises(InvalidInput, match=r"^Invalid JSON body$"):
+        in_slices(body, size)
+
+
+@pytest.mark.parametrize("size", [1, 300, slices.SLICE])
+@pytest.mark.parametrize(("opening", "closing"), [(b"[1,", b",2]"), (b'{"a":', b"}"), (b"[", b"]")])
+def test_nesting_is_limited(opening: bytes, closing: bytes, size: int) -> None:
+    def nested(levels: int) -> bytes:
+        return opening * levels + b"1.0" + closing * levels
+
+    assert in_slices(nested(MAX_VALUE_DEPTH), size)[0] == canonical_value(
+        nested(MAX_VALUE_DEPTH), NOW
+    )
+    for levels in (MAX_VALUE_DEPTH + 1, 5000):
+        with pytest.raises(InvalidInput, match="nested too deep"):
+            in_slices(nested(levels), size)
+
+
+MANY = 200_000
+SHAPES = {
+    "whole numbers": b"[" + b"[1.0]," * MANY + b"0]",
+    "objects": b"[" + b'{"a":1.0},' * MANY + b"0]",
+    "empty arrays": b"[" + b"[]," * MANY + b"0]",
+    "times": b"[" + b'{"$now":true},' * MANY + b"0]",
+    "members": b"{" + b",".join(b'"%x":1' % number for number in range(MANY)) + b"}",
+    "members twice": b"{" + b",".join(b'"%x":1' % (n // 2) for n in range(MANY)) + b"}",
+    "escapes": b"[" + b'"\\n\\"\\\\",' * MANY + b"0]",
+    "nested": b'{"a":[' * 120 + b"[]," * MANY + b"1" + b"]}" * 120,
+    "bigints": b"[" + b'{"__type":"bigint","value":"01"},' * MANY + b"0]",
+}
+
+
+@pytest.mark.parametrize("body", SHAPES.values(), ids=SHAPES)
+def test_large_values_are_read_in_small_steps(body: bytes) -> None:
+    text, steps = run(canonical_steps(body, NOW))
+    assert text == canonical_value(body, NOW)
+    assert steps > len(body) / slices.SLICE
+
+
+def test_long_texts_take_few_steps_and_stay_as_they_are() -> None:
+    for text in ("x" * 3_000_000, "\\" * 1_000_001, '",' * 500_000, ".0]" * 500_000, "é" * 500_000):
+        body = json.dumps(["a", {"b": text}, 1], ensure_ascii=False).encode()
+        assert json.loads(run(canonical_steps(body, NOW))[0]) == ["a", {"b": text}, 1]
+
+
+def test_large_bytes_and_bigints_are_normalised() -> None:
+    body = b'{"a":1,"__type":"uint8array","value":"' + b"AP8A" * 100_000 + b'"}'
+    value = {"__type": "uint8array", "value": "AP8A" * 100_000}
+    assert json.loads(run(canonical_steps(body, NOW))[0]) == value
+    with pytest.raises(InvalidInput, match=r"bigint has 400000 digits \(max 10000\)"):
+        run(canonical_steps(body.replace(b"uint8array", b"bigint").replace(b"AP8A", b"9999"), NOW))
+    with pytest.raises(InvalidInput, match="bigint value must be a decimal string"):
+        run(canonical_steps(b'{"__type":"bigint","value":[' + b"1," * 100_000 + b"1]}", NOW))
+
+
+def test_a_time_is_made_of_a_large_object() -> None:
+    body = b'{"$now":true,"$offset":7,"x":[' + b"[]," * 100_000 + b"1]}"
+    assert run(canonical_steps(body, NOW))[0] == str(NOW + 7)
+
+
+def test_the_size_of_the_text_is_limited_not_that_of_the_body() -> None:
+    blanks = b"[1," + b" " * MAX_VALUE_BYTES + b"2]"
+    assert run(canonical_steps(blanks, NOW))[0] == "[1,2]"
+    grown = b"[" + b"1e17," * (MAX_VALUE_BYTES // 18) + b'1.0,{"$now":true}]'
+    assert len(grown) < MAX_VALUE_BYTES
+    whole = b'"' + b"x" * (MAX_VALUE_BYTES - 1) + b'"'
+    with pytest.raises(InvalidInput, match="Value too large"):
+        run(canonical_steps(whole, NOW))
