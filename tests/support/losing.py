@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import http.client
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
@@ -24,18 +24,30 @@ class Losing:
         self._wanted: tuple[bytes, str] | None = None
         self._is_away = False
         self._stays_away = False
+        self._refuses = False
+        self._more_answers = 0
         self._released = threading.Event()
+        self.stop_listening: Callable[[], None] | None = None
         self.hit = threading.Event()
         """Set when the commit came that was waited for, and is done with."""
         self.seen = 0
         """Requests so far that were forwarded."""
 
-    def lose_answer(self, marker: str, *, then_away: bool = False) -> None:
+    def lose_answer(
+        self,
+        marker: str,
+        *,
+        then_away: bool = False,
+        then_refusing: bool = False,
+        then_answers: int = 0,
+    ) -> None:
         """Carry out the next commit that holds `marker`, and cut its connection after that.
 
-        With `then_away` nothing passes any more until `come_back`.
+        With `then_away` nothing passes any more until `come_back`, with `then_refusing` nobody
+        listens any more, and `then_answers` further ones are lost the same way.
         """
         self._expect(marker, "answer", then_away)
+        self._refuses, self._more_answers = then_refusing, then_answers
 
     def lose_request(self, marker: str, *, then_away: bool = False) -> None:
         """The same, but the commit goes nowhere."""
@@ -59,13 +71,19 @@ class Losing:
         self.hit.clear()
         self._released.clear()
         self._stays_away = then_away
+        self._refuses, self._more_answers = False, 0
         self._wanted = (marker.encode(), what)
 
     def _fate(self, body: bytes) -> str:
         with self._lock:
             if self._is_away:
                 return "request"
-            if self._wanted is None or COMMITS not in body or self._wanted[0] not in body:
+            if self._wanted is None:
+                if COMMITS in body and self._more_answers:
+                    self._more_answers -= 1
+                    return "answer"
+                return "pass"
+            if COMMITS not in body or self._wanted[0] not in body:
                 return "pass"
             fate = self._wanted[1]
             self._wanted = None
@@ -98,6 +116,8 @@ class Losing:
         request.close_connection = True
         if fate == "answer":
             self._forward(request, body)
+            if self._refuses and self.stop_listening is not None:
+                self.stop_listening()
         elif fate == "hold":
             request.connection.shutdown(2)
             self.hit.set()
@@ -124,6 +144,7 @@ def losing_proxy(upstream: str) -> Iterator[tuple[Losing, str]]:
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
     server.daemon_threads = True
+    losing.stop_listening = server.socket.close
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     try:

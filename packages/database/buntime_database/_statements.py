@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal, NamedTuple
 
 from buntime_database._errors import DatabaseUnavailable
@@ -34,10 +34,17 @@ class Batch(NamedTuple):
 
     `bounded` promises that the statements touch few rows (by key or with a small limit), so that
     an embedded engine may run them on the event loop. Leave it False for anything that may scan.
+
+    What the steps gave is kept beside the data where an answer may be lost on a network, so that
+    it can be asked again: of the steps at the positions `wanted`, or of all of them. The others
+    give nothing then. Counts are kept, and rows if `recalls` has an SQL expression for the
+    position which, right after the statement, is the JSON array of its rows as objects.
     """
 
     steps: Sequence[Statement | Guard]
     bounded: bool = False
+    wanted: Sequence[int] | None = None
+    recalls: Mapping[int, str] | None = None
 
 
 class ResultSet(NamedTuple):

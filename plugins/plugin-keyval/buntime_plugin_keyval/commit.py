@@ -222,7 +222,7 @@ class Committer:
         writing = [job for job in group if job.steps]
         outcomes: list[list[ResultSet] | DatabaseError] = []
         if writing:
-            batches = [Batch(job.steps, job.write.bounded) for job in writing]
+            batches = [self._batch(job) for job in writing]
             try:
                 outcomes = await self._adapter.batch_each(batches)
             except DatabaseError as error:  # the adapter was closed
@@ -264,6 +264,17 @@ class Committer:
             job.first_steps.append(len(job.steps))
             job.steps.extend(effect.statements(view.versionstamp, now_ms))
             _apply(effect, view.versionstamp, rows, pending)
+
+    def _batch(self, job: _Job) -> Batch:
+        if self._adapter.capabilities.embedded or job.decision is None:
+            return Batch(job.steps, job.write.bounded)
+        # What a Put gives is of use to those alone who are told of its change.
+        wanted = [
+            step
+            for effect, step in zip(job.decision.effects, job.first_steps, strict=True)
+            if self._subscribers or not isinstance(effect, Put)
+        ]
+        return Batch(job.steps, job.write.bounded, wanted)
 
     async def _publish(self, job: _Job, results: list[ResultSet], now_ms: int) -> None:
         """Tell the subscribers, then the caller."""

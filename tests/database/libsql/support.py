@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 
 from buntime_database import Adapter, Statement
 from buntime_plugin_database.conformance import OpenAdapter, Target
 from buntime_plugin_database.libsql.adapter import CAPABILITIES, LibsqlAdapter
 from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.libsql.transport import Json
 
 # A virtual table takes its shadow tables with it; of others the youngest come first, since older
 # ones may be their parents.
 _OBJECTS = """
 SELECT type, name FROM sqlite_schema
 WHERE type IN ('table', 'view') AND name NOT LIKE 'sqlite\\_%' ESCAPE '\\'
-  AND name NOT LIKE 'libsql\\_%' ESCAPE '\\'
+  AND name NOT LIKE 'libsql\\_%' ESCAPE '\\' AND name NOT LIKE 'buntime\\_%' ESCAPE '\\'
 ORDER BY sql LIKE 'CREATE VIRTUAL%' DESC, rowid DESC"""
 
 
@@ -30,15 +32,32 @@ async def wipe(urls: Sequence[str]) -> None:
         await adapter.close()
 
 
+def lose_answers(adapter: LibsqlAdapter) -> None:
+    """Let the connection break after every commit, when it was carried out."""
+    transport = adapter._servers.primary.transport
+    send = transport.batch
+
+    async def lose(steps: list[Json]) -> Json:
+        answer = await send(steps)
+        commit = next(n for n, step in enumerate(steps) if step["stmt"]["sql"] == "COMMIT")
+        if answer["step_results"][commit] is not None:
+            raise ConnectionResetError("gone")
+        return answer
+
+    transport.batch = lose  # type: ignore[method-assign]
+
+
 def libsql_target(name: str, urls: Sequence[str], options: LibsqlOptions | None = None) -> Target:
     """Adapters on these servers; only with a single one all reads show the newest."""
 
     @asynccontextmanager
-    async def database() -> AsyncIterator[OpenAdapter]:
+    async def database(*, loses_answers: bool = False) -> AsyncIterator[OpenAdapter]:
         opened: list[LibsqlAdapter] = []
 
         async def open_adapter() -> Adapter:
             opened.append(LibsqlAdapter(urls, options=options))
+            if loses_answers:
+                lose_answers(opened[-1])
             return opened[-1]
 
         await wipe(urls)
@@ -48,4 +67,10 @@ def libsql_target(name: str, urls: Sequence[str], options: LibsqlOptions | None 
             for adapter in opened:
                 await adapter.close()
 
-    return Target(name, CAPABILITIES, database, one_view=len(urls) == 1)
+    return Target(
+        name,
+        CAPABILITIES,
+        database,
+        one_view=len(urls) == 1,
+        losing_database=partial(database, loses_answers=True),
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import pytest
 from buntime_plugin_database.conformance import CASES, Case, Need, Target, run_case
 from buntime_plugin_database.libsql.adapter import CAPABILITIES
@@ -19,7 +21,14 @@ def target(way: str, pair: list[Sqld]) -> Target:
 
 
 def applicable(way: str) -> list[Case]:
-    like = Target(way, CAPABILITIES, lambda: pytest.fail("opened"), one_view="replica" not in way)
+    unopened = partial(pytest.fail, "opened")
+    like = Target(
+        way,
+        CAPABILITIES,
+        unopened,
+        one_view="replica" not in way,
+        losing_database=unopened,
+    )
     return [case for case in CASES if not case.missing(like)]
 
 

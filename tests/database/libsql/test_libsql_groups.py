@@ -10,11 +10,9 @@ import pytest
 from buntime_database import (
     Batch,
     ConstraintViolation,
-    DatabaseUnavailable,
     Guard,
     GuardFailed,
     InvalidStatement,
-    OutcomeUnknown,
     Statement,
 )
 from buntime_plugin_database.libsql.adapter import LibsqlAdapter
@@ -60,7 +58,7 @@ async def test_what_arrives_together_is_one_request(
 ) -> None:
     outcomes = await asyncio.gather(*(adapter.batch_each([insert(n)]) for n in range(100)))
     assert all(isinstance(outcome[0], list) for outcome in outcomes)
-    assert requests == [3 + 4 * 100]
+    assert requests == [4 + 2 * 100]  # each with a note of its result
     assert await ids(adapter) == list(range(100))
     numbers = adapter.statistics()
     assert (numbers["commits"], numbers["batches"]) == (2, 101)
@@ -74,14 +72,14 @@ async def test_what_arrives_meanwhile_shares_the_next_one(
         await asyncio.sleep(0)
     later = [asyncio.create_task(adapter.batch_each([insert(n)])) for n in range(1, 51)]
     await asyncio.gather(first, *later)
-    assert requests == [4, 3 + 4 * 50]
+    assert requests == [6, 4 + 2 * 50]
 
 
 async def test_what_may_scan_is_alone(adapter: LibsqlAdapter, requests: list[int]) -> None:
     scan = Batch([Statement("UPDATE t SET n = n + 1")])
     outcomes = await adapter.batch_each([insert(1), insert(2), scan, insert(3), insert(4)])
     assert [type(outcome) for outcome in outcomes] == [list] * 5
-    assert requests == [11, 4, 11]
+    assert requests == [8, 6, 8]
 
 
 async def test_failures_stay_where_they_are(adapter: LibsqlAdapter, requests: list[int]) -> None:
@@ -96,8 +94,32 @@ async def test_failures_stay_where_they_are(adapter: LibsqlAdapter, requests: li
     )
     kinds = [type(outcome) for outcome in outcomes]
     assert kinds == [list, GuardFailed, ConstraintViolation, list, ConstraintViolation]
-    assert len(requests) == 1
+    assert len(requests) == 2  # the second time with a savepoint for each
     assert await ids(adapter) == [1, 4]
+
+
+async def test_after_a_failure_groups_have_savepoints_for_a_while(
+    adapter: LibsqlAdapter, requests: list[int]
+) -> None:
+    """The first time one more group, then three, …; else each failure would cost a round trip."""
+    await adapter.execute(INSERT, (0,))
+    requests.clear()
+    fresh = iter(range(1, 100))
+    plain, cautious = 4 + 2 * 2, 4 + 5 * 2
+
+    async def write(*, fails: bool = False) -> None:
+        second = insert(0 if fails else next(fresh))
+        outcomes = await adapter.batch_each([insert(next(fresh)), second])
+        assert [type(outcome) for outcome in outcomes] == [
+            list, ConstraintViolation if fails else list
+        ]  # fmt: skip
+
+    for caution in (1, 3):
+        await write(fails=True)
+        for _ in range(caution + 1):
+            await write()
+        assert requests == [plain, cautious, *[cautious] * caution, plain]
+        requests.clear()
 
 
 async def test_a_statement_that_cannot_be_parsed_is_found(
@@ -141,26 +163,6 @@ async def test_a_guard_is_not_taken_for_an_error_in_its_condition(adapter: Libsq
         await adapter.batch([Guard("json('{') = 1")])
     with pytest.raises(GuardFailed):
         await adapter.batch([Guard("json('1') = 2")])
-
-
-async def test_a_lost_answer_is_an_error_for_all_that_it_was_for(
-    adapter: LibsqlAdapter, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """The write may have been made; it is never sent again by itself."""
-    transport = adapter._servers.primary.transport
-    batch = transport.batch
-
-    async def lose(steps: list[dict[str, Any]]) -> dict[str, Any]:
-        await batch(steps)
-        raise ConnectionResetError("gone")
-
-    with monkeypatch.context() as patch:
-        patch.setattr(transport, "batch", lose)
-        outcomes = await adapter.batch_each([insert(1), insert(2)])
-    assert [type(outcome) for outcome in outcomes] == [OutcomeUnknown] * 2
-    assert not isinstance(outcomes[0], DatabaseUnavailable)  # that would be: nothing was written
-    assert "may have been carried out" in str(outcomes[0])
-    assert await ids(adapter) == [1, 2]
 
 
 async def test_a_write_whose_caller_has_gone_is_not_sent(

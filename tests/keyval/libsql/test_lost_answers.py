@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import base64
 import json
+import threading
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,7 +14,7 @@ import httpx2
 import pytest
 from buntime_keyval import Kv, OutcomeUnknown
 from buntime_keyval.wire import encode_key
-from keyval.libsql.support import run_sql
+from keyval.libsql.support import config_of, run_sql
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.losing import Losing, losing_proxy
@@ -102,7 +104,7 @@ def host(
     request: pytest.FixtureRequest, losing: tuple[Losing, str], tmp_path: Path
 ) -> Iterator[LiveServer]:
     """A host whose way to its server may lose what it is told to lose."""
-    adapter = {"type": "libsql", "urls": [losing[1]], "operationTimeout": 1500}
+    adapter = {"type": "libsql", "urls": [losing[1]], "operationTimeout": 700}
     config = {
         "plugins": [
             ["@buntime/plugin-database", {"adapters": [adapter]}],
@@ -136,6 +138,27 @@ def test_what_is_not_known_is_said_so_and_is_done_once_or_never(
                 assert _count(server, lost.effect) == applied, lost.name
 
 
+def test_a_lost_answer_is_asked_again_and_told(
+    host: LiveServer, losing: tuple[Losing, str], server: Sqld
+) -> None:
+    """Whether the request or the answer was lost, it is done once, and the answer is as always."""
+    proxy, _ = losing
+    with api_of(host.api) as api:
+        for lose in (proxy.lose_request, proxy.lose_answer):
+            api.json("POST", "/keys/delete-batch", {"keys": [["lost-create"]], "exact": True})
+            api.put("lost-gone", 1)
+            for lost in WRITES:
+                before = _count(server, lost.effect) if lost.name != "create" else 0
+                lose(lost.marker)
+                response = lost.send(api)
+                assert response.status_code == 200, (lost.name, response.text)
+                answer = response.json()
+                assert answer.get("ok", True) is True, lost.name
+                assert answer.get("deletedCount", 1) == 1, lost.name
+                assert proxy.hit.is_set(), lost.name
+                assert _count(server, lost.effect) == before + 1, lost.name
+
+
 def test_the_client_does_not_repeat_what_may_have_been_done(
     host: LiveServer, losing: tuple[Losing, str], server: Sqld
 ) -> None:
@@ -159,3 +182,51 @@ def test_the_client_does_not_repeat_what_may_have_been_done(
         assert runs == [1]
         proxy.come_back()
         assert kv.get(["lost-sum"]).value == 2
+
+
+def test_counters_are_exact_while_the_server_is_stopped(server: Sqld, tmp_path: Path) -> None:
+    """Two hosts; for longer than an operation may take. No answer is wrong, and none unknown."""
+    folders = [tmp_path / "one", tmp_path / "two"]
+    for folder in folders:
+        folder.mkdir()
+    config = config_of([server], operationTimeout=1000)
+    stop = threading.Event()
+    answers: list[tuple[int, str]] = []
+
+    def add(base: str) -> None:
+        with api_of(base) as api:
+            while not stop.is_set():
+                mutation = {"type": "sum", "key": ["n"], "value": 1}
+                response = api.send("POST", "/atomic", {"mutations": [mutation]})
+                answers.append((response.status_code, response.json().get("code", "")))
+
+    with live_server(folders[0], config) as one, live_server(folders[1], config) as two:
+        threads = [
+            threading.Thread(target=add, args=(host.api,)) for host in (one, two) for _ in range(4)
+        ]
+        for thread in threads:
+            thread.start()
+        try:
+            for _ in range(2):
+                _wait_for_more(answers, 50)
+                server.pause()
+                time.sleep(1.4)
+                server.resume()
+            _wait_for_more(answers, 50)
+        finally:
+            server.resume()
+            stop.set()
+            for thread in threads:
+                thread.join()
+        with api_of(one.api) as api:
+            written = answers.count((200, ""))
+            assert api.value("n") == written
+    assert set(answers) <= {(200, ""), (503, "KEYVAL_DB_DOWN")}
+
+
+def _wait_for_more(answers: list[tuple[int, str]], number: int) -> None:
+    deadline = time.monotonic() + 30
+    wanted = answers.count((200, "")) + number
+    while answers.count((200, "")) < wanted:
+        assert time.monotonic() < deadline, "there were not enough answers in time"
+        time.sleep(0.02)

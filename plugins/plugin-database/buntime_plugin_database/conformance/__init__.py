@@ -13,6 +13,7 @@ from buntime_plugin_database.conformance import (
     cases_concurrency,
     cases_errors,
     cases_lifecycle,
+    cases_lost_answers,
     cases_reads,
     cases_schema_changes,
     cases_statements,
@@ -40,6 +41,7 @@ CASES: tuple[Case, ...] = collect(
     cases_batch_each,
     cases_transactions,
     cases_concurrency,
+    cases_lost_answers,
     cases_lifecycle,
 )
 

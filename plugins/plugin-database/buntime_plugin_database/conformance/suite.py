@@ -30,6 +30,7 @@ class Need(Enum):
     RETURNING = "RETURNING"
     ROWIDS = "rowids"
     NUL_IN_TEXT = "NUL characters in text"
+    LOST_ANSWERS = "a way between the adapter and its database on which answers are lost"
     SQLITE = "SQLite's dialect"
 
 
@@ -44,6 +45,12 @@ class Target(NamedTuple):
     """False where an adapter is the only way to its database, as with a database in memory."""
     one_view: bool = True
     """False where reads may come from a replica: then only those that are `fresh` see it all."""
+    losing_database: Callable[[], AbstractAsyncContextManager[OpenAdapter]] | None = None
+    """The same, but the answer of every commit is lost the first time, after it was carried out.
+
+    None for an engine inside the process: there the call itself is the answer, and what can be
+    lost is the process with all that asked.
+    """
 
     def has(self, need: Need) -> bool:
         """Whether the engine meets the need."""
@@ -60,6 +67,7 @@ class Target(NamedTuple):
             Need.RETURNING: dialect != "mysql",
             Need.ROWIDS: dialect == "sqlite",
             Need.NUL_IN_TEXT: dialect != "postgres",
+            Need.LOST_ANSWERS: self.losing_database is not None,
             Need.SQLITE: dialect == "sqlite",
         }[need]
 
@@ -102,7 +110,10 @@ def collect(*modules: ModuleType) -> tuple[Case, ...]:
 
 async def run_case(case: Case, target: Target) -> None:
     """Run one case on a database of its own. Raises what the case raises, or `TimeoutError`."""
-    async with target.database() as open_adapter, asyncio.timeout(CASE_SECONDS):
+    make = target.losing_database if Need.LOST_ANSWERS in case.needs else target.database
+    if make is None:
+        raise ValueError(f"the case does not apply to {target.name}")
+    async with make() as open_adapter, asyncio.timeout(CASE_SECONDS):
         await case.run(open_adapter)
 
 

@@ -38,11 +38,11 @@ def quoted(name: str) -> str:
 
 
 async def list_tables(connection: Connection) -> list[Table]:
-    """Tables and views by name, without SQLite's own and without shadow tables."""
+    """Tables and views by name, without SQLite's own, this plugin's, and shadow tables."""
     result = await connection.execute(
         "SELECT name, CASE type WHEN 'view' THEN 'view' ELSE 'table' END FROM pragma_table_list"
         " WHERE schema = 'main' AND type IN ('table', 'view', 'virtual')"
-        " AND substr(name, 1, 7) <> 'sqlite_' ORDER BY name"
+        " AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, 8) <> 'buntime_' ORDER BY name"
     )
     return [Table(str(name), str(kind)) for name, kind in result.rows]
 

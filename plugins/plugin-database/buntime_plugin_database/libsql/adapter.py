@@ -66,6 +66,7 @@ class LibsqlAdapter:
         self._servers = Servers(urls, options, tenant=tenant, counters=reads or LocalCounters(3))
         self._writer = Writer(
             self._servers.write,
+            self._servers.ask_on_new_connection,
             timeout_seconds=options.timeout_seconds,
             counters=commits or LocalCounters(3),
         )

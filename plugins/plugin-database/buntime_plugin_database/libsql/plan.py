@@ -1,16 +1,22 @@
 """Batches as steps of one request, and what the answer says about each of them.
 
-One request is one transaction: `BEGIN IMMEDIATE`, a savepoint for each batch, `COMMIT`. A step runs
-only if the one before it worked; a batch that fails is rolled back to its savepoint and leaves
-the others alone. A guard is a query that raises when its condition does not hold.
+One request is one transaction: `BEGIN IMMEDIATE`, the writer's claim, the batches, `COMMIT`. A step
+runs only if the one before it worked. A guard is a query that raises when its condition does not
+hold.
+
+Failures are rare, so at first the batches stand one after another, and one that fails undoes all.
+Then the same is sent again with a savepoint for each, to which one that fails is rolled back
+alone:
 
     0  BEGIN IMMEDIATE
-    1    SAVEPOINT batch       if 0 worked
-    2    a guard               if 1 worked
-    3    a statement           if 2 worked
-    4    ROLLBACK TO batch     if 1 worked and 3 did not
-    5    RELEASE batch         if 1 worked
-         …                     if 5 worked
+    1  the claim               if 0 worked
+    2    SAVEPOINT batch       if 1 worked
+    3    a guard               if 2 worked
+    4    a statement           if 3 worked
+    5    a note of its result  if 4 worked
+    6    ROLLBACK TO batch     if 2 worked and 5 did not
+    7    RELEASE batch         if 2 worked
+         …                     if 7 worked
     n  COMMIT                  if the last RELEASE worked
        ROLLBACK                if COMMIT did not
 """
@@ -33,15 +39,30 @@ from buntime_database import (
     Statement,
 )
 
-from buntime_plugin_database.libsql.errors import translate_step
+from buntime_plugin_database.libsql.steps import both, control, negated, worked
 from buntime_plugin_database.libsql.transport import Json
 from buntime_plugin_database.libsql.values import decode_result, encode_statement
-from buntime_plugin_database.sqlite.statements import classify, guard_query
+from buntime_plugin_database.libsql.witness import (
+    Results,
+    TablesMissing,
+    Told,
+    Witness,
+    error_of,
+    step_outcomes,
+)
+from buntime_plugin_database.sqlite.statements import (
+    asks_for_changes,
+    classify,
+    gives_rows,
+    guard_query,
+)
 
 Outcome = list[ResultSet] | DatabaseError
 
 _BROKEN = "the guard does not hold"
-_GUARD_HELD = ResultSet((), [], 0)
+_NOTHING = ResultSet((), [], 0)
+_END = -1
+"""The place of the note that says only that its batch was carried out."""
 
 
 class Encoded(NamedTuple):
@@ -52,14 +73,28 @@ class Encoded(NamedTuple):
     bounded: bool
     size: int
     """Bytes of its texts, roughly."""
+    notes: dict[int, str | None]
+    """Steps whose results are kept, with the SQL for their rows."""
+    is_tellable: bool
+    """Whether all that the caller wants to know is kept."""
+
+
+class Place(NamedTuple):
+    """Where in a request a batch is: each of its steps, and the last one with its notes."""
+
+    steps: list[int]
+    end: int
 
 
 class Request(NamedTuple):
-    """One transaction, and where in it the steps of each batch are."""
+    """One transaction."""
 
     steps: list[Json]
-    begins: list[int]
+    places: list[Place]
+    opening: int
+    """Steps before the first batch."""
     commit: int
+    has_savepoints: bool
 
 
 def encode_batch(batch: Batch) -> Encoded:
@@ -84,83 +119,151 @@ def encode_batch(batch: Batch) -> Encoded:
             len(arg.get("value") or arg.get("base64") or "") if arg["type"] != "float" else 8
             for arg in encoded["args"]
         )
-    return Encoded(steps, frozenset(guards), batch.bounded, size)
+    notes, is_tellable = _notes_of(batch)
+    return Encoded(steps, frozenset(guards), batch.bounded, size, notes, is_tellable)
 
 
-def make_request(batches: Sequence[Encoded]) -> Request:
-    """The steps of one transaction; a batch that is alone needs no savepoint."""
-    steps: list[Json] = [_control("BEGIN IMMEDIATE")]
-    begins: list[int] = []
-    end = 0
-    for batch in batches:
-        if len(batches) > 1:
-            steps.append(_control("SAVEPOINT batch", _worked(end)))
-        begin = len(steps)
-        begins.append(begin)
-        for statement in batch.steps:
-            steps.append({"condition": _worked(len(steps) - 1), "stmt": statement})
-        end = len(steps) - 1
-        if len(batches) > 1:
-            entered = _worked(begin - 1)
-            failed: Json = {"type": "and", "conds": [entered, _not(_worked(end))]}
-            steps.append(_control("ROLLBACK TO batch", failed))
-            end = len(steps)
-            steps.append(_control("RELEASE batch", entered))
+def _notes_of(batch: Batch) -> tuple[dict[int, str | None], bool]:
+    wanted = range(len(batch.steps)) if batch.wanted is None else batch.wanted
+    recalls = batch.recalls or {}
+    notes: dict[int, str | None] = {}
+    is_tellable = True
+    for number in wanted:
+        step = batch.steps[number]
+        if isinstance(step, Statement):
+            rows = recalls.get(number)
+            if rows is None and gives_rows(step.sql):
+                is_tellable = False
+            else:
+                notes[number] = rows
+    if notes and any(asks_for_changes(_text_of(step)) for step in batch.steps):
+        return {}, False  # a note would change what the batch itself is told
+    return notes, is_tellable
+
+
+def _text_of(step: Statement | Guard) -> str:
+    return step.sql if isinstance(step, Statement) else step.condition
+
+
+def make_request(
+    batches: Sequence[Encoded], witness: Witness, now_ms: int, *, has_savepoints: bool
+) -> Request:
+    """The steps of one transaction, the witness's next group."""
+    steps: list[Json] = [control("BEGIN IMMEDIATE")]
+    for sql in witness.opening(now_ms):
+        steps.append(control(sql, worked(len(steps) - 1)))
+    opening = len(steps)
+    places: list[Place] = []
+    for number, batch in enumerate(batches):
+        entered = worked(len(steps))
+        if has_savepoints:
+            steps.append(control("SAVEPOINT batch", worked(len(steps) - 1)))
+        positions = _add_batch(steps, batch, number, witness)
+        if has_savepoints and not batch.notes:
+            steps.append(control(witness.note(number, _END, None), worked(len(steps) - 1)))
+        places.append(Place(positions, len(steps) - 1))
+        if has_savepoints:
+            failed = both(entered, negated(worked(len(steps) - 1)))
+            steps.append(control("ROLLBACK TO batch", failed))
+            steps.append(control("RELEASE batch", entered))
     commit = len(steps)
-    steps.append(_control("COMMIT", _worked(end)))
-    steps.append(_control("ROLLBACK", _not(_worked(commit))))
-    return Request(steps, begins, commit)
+    steps.append(control("COMMIT", worked(commit - 1)))
+    steps.append(control("ROLLBACK", negated(worked(commit))))
+    return Request(steps, places, opening, commit, has_savepoints)
+
+
+def _add_batch(steps: list[Json], batch: Encoded, number: int, witness: Witness) -> list[int]:
+    """Add the steps of a batch; where they are."""
+    places: list[int] = []
+    for position, statement in enumerate(batch.steps):
+        places.append(len(steps))
+        steps.append({"condition": worked(len(steps) - 1), "stmt": statement})
+        if position in batch.notes:
+            note = witness.note(number, position, batch.notes[position])
+            steps.append(control(note, worked(len(steps) - 1)))
+    return places
 
 
 def read_answer(
     request: Request, batches: Sequence[Encoded], answer: Json
-) -> list[Outcome] | DatabaseError | None:
-    """What became of each batch.
+) -> list[Outcome | None] | None:
+    """What became of each batch; None for one that has to be sent once more.
 
-    An error if the transaction never began. None if it was rolled back as a whole, because one
-    batch ended it or because a constraint is checked at COMMIT: then each has to run alone.
+    None in the place of the list if all was rolled back, because one batch failed, or ended it, or
+    because a constraint is checked at COMMIT. Raises the error if the transaction never began,
+    `TablesMissing` if that was all, and `OutcomeUnknown` if the answer does not tell.
     """
-    results, errors = answer.get("step_results"), answer.get("step_errors")
-    if not isinstance(results, list) or not isinstance(errors, list):
-        return OutcomeUnknown("the server's answer has no steps")
-    if len(results) != len(request.steps) or len(errors) != len(request.steps):
-        return OutcomeUnknown("the server's answer has not as many steps as the request")
-    if errors[0] is not None:
-        return _error(errors[0])
+    results, errors = step_outcomes(answer, len(request.steps))
     committed = results[request.commit] is not None
-    if not committed and len(batches) > 1:
-        return None
-    outcomes: list[Outcome] = []
-    for batch, begin in zip(batches, request.begins, strict=True):
-        end = begin + len(batch.steps)
-        outcome = _outcome(batch, results[begin:end], errors[begin:end])
+    if not committed:
+        for position, error in enumerate(errors):
+            if error is not None:
+                failure = error_of(error)
+                if position < request.opening or isinstance(failure, TablesMissing):
+                    raise failure
+        if len(batches) > 1:
+            return None
+    outcomes: list[Outcome | None] = []
+    for batch, place in zip(batches, request.places, strict=True):
+        outcome = _outcome(batch, results, errors, place, committed=committed)
         if isinstance(outcome, list) and not committed:
-            outcome = _error(errors[request.commit])
-        outcomes.append(outcome)
+            outcome = _failure(errors, request.commit)
+        outcomes.append(None if isinstance(outcome, TablesMissing) else outcome)
     return outcomes
 
 
-def _outcome(batch: Encoded, results: list[Any], errors: list[Any]) -> Outcome:
+def recall(request: Request, batches: Sequence[Encoded], told: Told) -> list[Outcome | None]:
+    """What became of each batch when the answer was lost; None for those that were not written."""
+    if not told.was_committed:
+        return [None] * len(batches)
+    written = {batch for batch, _ in told.results}
+    return [
+        _recalled(batch, number, told.results)
+        if number in written or not request.has_savepoints
+        else None
+        for number, batch in enumerate(batches)
+    ]
+
+
+def _recalled(batch: Encoded, number: int, results: Results) -> Outcome:
+    if not batch.is_tellable:
+        return OutcomeUnknown(
+            "the write was carried out, but what it returned was lost with the server's answer"
+        )
+    return [results.get((number, step), _NOTHING) for step in range(len(batch.steps))]
+
+
+def _outcome(
+    batch: Encoded, results: list[Any], errors: list[Any], place: Place, *, committed: bool
+) -> Outcome:
     sets: list[ResultSet] = []
-    for number, (result, error) in enumerate(zip(results, errors, strict=True)):
+    for number, position in enumerate(place.steps):
         is_guard = number in batch.guards
+        error = errors[position]
         if error is not None:
             if is_guard and _BROKEN in str(error.get("message")):
                 return GuardFailed(number)
-            return _error(error)
-        if result is None:
-            return DatabaseUnavailable("the server left a step out without a reason")
+            return error_of(error)
+        if results[position] is None:
+            return _failure(errors, position - 1)
         try:
-            sets.append(_GUARD_HELD if is_guard else decode_result(result))
+            sets.append(_NOTHING if is_guard else decode_result(results[position]))
         except DatabaseError as unreadable:
-            return unreadable
-    return sets
+            if not committed:
+                return unreadable
+            lost = OutcomeUnknown(
+                f"the write was carried out, but its result is lost: {unreadable}"
+            )
+            lost.__cause__ = unreadable
+            return lost
+    return sets if results[place.end] is not None else _failure(errors, place.end)
 
 
-def _error(error: Any) -> DatabaseError:
-    if not isinstance(error, dict):
-        return DatabaseUnavailable("the server rolled back without a reason")
-    return translate_step(str(error.get("message")), error.get("code"))
+def _failure(errors: list[Any], place: int) -> DatabaseError:
+    """Why the step at this place, or one before it that it follows, was not run."""
+    if isinstance(errors[place], dict):
+        return error_of(errors[place])
+    return DatabaseUnavailable("the server rolled back without a reason")
 
 
 @lru_cache(maxsize=1024)
@@ -171,18 +274,3 @@ def _guard_sql(condition: str) -> str:
         f"SELECT CASE WHEN ({condition}\n) IS TRUE THEN 1"
         f" ELSE json_extract('{{}}', '{_BROKEN}') END"
     )
-
-
-def _control(sql: str, condition: Json | None = None) -> Json:
-    step: Json = {"stmt": {"sql": sql, "want_rows": False}}
-    if condition is not None:
-        step["condition"] = condition
-    return step
-
-
-def _worked(step: int) -> Json:
-    return {"type": "ok", "step": step}
-
-
-def _not(condition: Json) -> Json:
-    return {"type": "not", "cond": condition}

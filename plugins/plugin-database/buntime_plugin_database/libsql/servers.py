@@ -72,10 +72,14 @@ class Server:
     def transport(self) -> Transport:
         """Opened at first use, since it belongs to the loop that runs then."""
         if self._transport is None:
-            self._transport = open_transport(
-                self._url, self._token, for_reads=self._is_replica, headers=self._headers
-            )
+            self._transport = self.open_transport()
         return self._transport
+
+    def open_transport(self) -> Transport:
+        """One more way to it; close it after use."""
+        return open_transport(
+            self._url, self._token, for_reads=self._is_replica, headers=self._headers
+        )
 
     async def close(self) -> None:
         transport, self._transport = self._transport, None
@@ -134,6 +138,19 @@ class Servers:
         """Run a transaction on the primary, once. Raises `DatabaseError`."""
         before = self._position
         answer = await self._ask(self.primary, steps)
+        self._wrote(position_of(answer), before)
+        return answer
+
+    async def ask_on_new_connection(self, steps: list[Json], *, most_seconds: float) -> Json:
+        """The same past every connection that is open, since one of them may hang."""
+        before = self._position
+        transport = self.primary.open_transport()
+        try:
+            answer = await self._ask(
+                self.primary, steps, most_seconds=most_seconds, transport=transport
+            )
+        finally:
+            await transport.close()
         self._wrote(position_of(answer), before)
         return answer
 
@@ -212,15 +229,21 @@ class Servers:
         return answer
 
     async def _ask(
-        self, server: Server, request: Json | list[Json], *, most_seconds: float = float("inf")
+        self,
+        server: Server,
+        request: Json | list[Json],
+        *,
+        most_seconds: float = float("inf"),
+        transport: Transport | None = None,
     ) -> Json:
         self.refuse_closed()
+        transport = transport or server.transport
         wrote = isinstance(request, list)
         try:
             async with asyncio.timeout(min(self._options.timeout_seconds, most_seconds)):
                 if isinstance(request, list):
-                    return await server.transport.batch(request)
-                return await server.transport.execute(request)
+                    return await transport.batch(request)
+                return await transport.execute(request)
         except TRANSPORT_ERRORS as error:
             ours = translate(error, server.name, wrote=wrote)
             if self._tenant is not None and isinstance(ours, NamespaceMissing):

@@ -4,7 +4,8 @@ What arrives while a request is under way shares the next one, so that the time 
 and the server's commit are paid once for many writes. A write is acknowledged only after the
 server has answered that it committed.
 
-A request is never repeated unless the server said that it committed nothing of it.
+If the answer is lost, the server is asked what became of the request (see `witness`), and only if
+it committed nothing, and cannot any more, the writes are sent again.
 """
 
 from __future__ import annotations
@@ -12,10 +13,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
-from time import monotonic, perf_counter
+from time import monotonic, perf_counter, time
+from typing import Protocol
 
 from buntime_database import (
     Batch,
+    DatabaseBusy,
     DatabaseClosed,
     DatabaseError,
     DatabaseUnavailable,
@@ -30,12 +33,27 @@ from buntime_plugin_database.libsql.plan import (
     encode_batch,
     make_request,
     read_answer,
+    recall,
 )
 from buntime_plugin_database.libsql.transport import Json
+from buntime_plugin_database.libsql.witness import TablesMissing, Told, Witness
 
 MAX_GROUP_BATCHES = 256
 MAX_GROUP_BYTES = 1024 * 1024
 """Writes that share one transaction: together they hold the server's lock for milliseconds."""
+
+
+MAX_CAUTION = 63
+"""Groups that have a savepoint for each write because one failed before: 1, then 3, 7, …"""
+
+ASK_PAUSE_SECONDS = (0.02, 0.5)
+"""The first and the longest pause between two questions to a server that does not answer."""
+
+
+class Ask(Protocol):
+    """Carries a question to the primary on a connection of its own; raises `DatabaseError`."""
+
+    def __call__(self, steps: list[Json], *, most_seconds: float) -> Awaitable[Json]: ...
 
 
 class _Job:
@@ -53,12 +71,22 @@ class Writer:
     def __init__(
         self,
         send: Callable[[list[Json]], Awaitable[Json]],
+        ask: Ask,
         *,
         timeout_seconds: float,
         counters: Counters,
     ) -> None:
-        """`send` carries a request to the primary; it raises `DatabaseError`."""
+        """`send` carries a request to the primary; it raises `DatabaseError`.
+
+        `timeout_seconds` is how long a write may wait for its turn, and how long the server is
+        asked what became of one whose answer was lost.
+        """
         self._send = send
+        self._ask = ask
+        self._witness: Witness | None = None
+        self._caution = 0
+        self._cautious_groups = 0
+        """Groups that still get savepoints; `_caution` is how many there were at the last time."""
         self._timeout_seconds = timeout_seconds
         self._pending: deque[_Job] = deque()
         self._draining: asyncio.Task[None] | None = None
@@ -140,12 +168,35 @@ class Writer:
             size += job.batch.size
         return group
 
-    async def _commit(self, group: list[_Job]) -> None:
+    async def _commit(
+        self, group: list[_Job], *, has_savepoints: bool = False, has_tables: bool = False
+    ) -> None:
+        """Send a group until it is known what became of it, and conclude it.
+
+        `has_tables` says that the witness's tables were just made.
+        """
         batches = [job.batch for job in group]
-        request = make_request(batches)
+        has_savepoints = has_savepoints or (len(group) > 1 and self._is_cautious())
+        if self._witness is None:
+            self._witness = Witness()  # here, since no two processes may share it
+        request = make_request(batches, self._witness, _now_ms(), has_savepoints=has_savepoints)
         started = perf_counter()
+        outcomes: Sequence[Outcome | None] | None
         try:
-            answer = await self._send(request.steps)
+            outcomes = read_answer(request, batches, await self._send(request.steps))
+        except OutcomeUnknown as lost:
+            told = await self._find_out(self._witness)
+            if told is None:
+                _conclude(group, lost)
+                return
+            outcomes = recall(request, batches, told)
+        except TablesMissing as missing:
+            if has_tables:
+                _conclude(group, missing)
+                return
+            self._witness.forget_tables()
+            await self._commit(group, has_tables=True)
+            return
         except InvalidStatement as refused:
             # The server parses all before it runs any, and says of none which one was wrong.
             if len(group) > 1:
@@ -156,26 +207,88 @@ class Writer:
         except DatabaseError as error:
             _conclude(group, error)
             return
-        outcomes = read_answer(request, batches, answer)
         if outcomes is None:
-            await self._commit_alone(group)
-        elif isinstance(outcomes, DatabaseError):
-            _conclude(group, outcomes)
-        else:
-            count = self.counters.own
-            count[COMMITS] += 1
-            count[BATCHES] += len(group)
-            count[COMMIT_SECONDS] += perf_counter() - started
-            for job, outcome in zip(group, outcomes, strict=True):
+            await self._commit_again(group, has_savepoints=has_savepoints)
+            return
+        is_written = any(outcome is not None for outcome in outcomes)
+        if is_written:
+            self._count(len(group), perf_counter() - started)
+        for job, outcome in zip(group, outcomes, strict=True):
+            if outcome is not None:
                 _conclude([job], outcome)
+        left = self._still_wanted(group)
+        if is_written:
+            await self._commit_alone(left)
+        elif left:
+            await self._commit(left, has_savepoints=has_savepoints)
+
+    def _count(self, batches: int, seconds: float) -> None:
+        count = self.counters.own
+        count[COMMITS] += 1
+        count[BATCHES] += batches
+        count[COMMIT_SECONDS] += seconds
+
+    def _is_cautious(self) -> bool:
+        if not self._cautious_groups:
+            return False
+        self._cautious_groups -= 1
+        return True
+
+    async def _commit_again(self, group: list[_Job], *, has_savepoints: bool) -> None:
+        """Find the write that failed and made its whole group fail."""
+        if has_savepoints:
+            await self._commit_alone(group)
+            return
+        self._caution = min(2 * self._caution + 1, MAX_CAUTION)
+        self._cautious_groups = self._caution
+        await self._commit(group, has_savepoints=True)
 
     async def _commit_alone(self, group: list[_Job]) -> None:
         for job in group:
             if not job.done.done():
                 await self._commit([job])
 
+    async def _find_out(self, witness: Witness) -> Told | None:
+        """Ask what became of the last group, until the server says it; None if it does not."""
+        deadline = monotonic() + self._timeout_seconds
+        pause, longest = ASK_PAUSE_SECONDS
+        while (left := deadline - monotonic()) > 0:
+            try:
+                answer = await self._ask(witness.question(_now_ms()), most_seconds=left)
+                return witness.read_reply(answer)
+            except DatabaseError as error:
+                if self._closed:
+                    break
+                if isinstance(error, DatabaseUnavailable) and not isinstance(error, DatabaseBusy):
+                    self._refuse_pending(error)
+            await asyncio.sleep(min(pause, max(deadline - monotonic(), 0)))
+            pause = min(2 * pause, longest)
+        return None
+
+    def _refuse_pending(self, error: DatabaseUnavailable) -> None:
+        """What waits has not been sent, and is not kept waiting for a server that is gone."""
+        _conclude(self._pending, DatabaseUnavailable(str(error)))
+        self._pending.clear()
+
+    def _still_wanted(self, group: Iterable[_Job]) -> list[_Job]:
+        """The writes that were not made and whose time is not over; the others hear of that."""
+        wanted = []
+        now = monotonic()
+        for job in group:
+            if job.done.done():
+                continue
+            if now > job.deadline:
+                _conclude([job], DatabaseUnavailable("the server was lost, nothing was written"))
+            else:
+                wanted.append(job)
+        return wanted
+
 
 def _conclude(jobs: Iterable[_Job], outcome: Outcome) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_result(outcome)
+
+
+def _now_ms() -> int:
+    return int(time() * 1000)

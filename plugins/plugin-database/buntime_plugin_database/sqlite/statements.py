@@ -109,6 +109,19 @@ def tokens_of(sql: str) -> tuple[str, ...]:
     return tuple(_tokens(sql))
 
 
+@lru_cache(maxsize=1024)
+def gives_rows(sql: str) -> bool:
+    """Whether a statement can return rows."""
+    tokens = _tokens(sql)
+    return classify(sql) == "read" or tokens[0] == "PRAGMA" or "RETURNING" in tokens
+
+
+@lru_cache(maxsize=1024)
+def asks_for_changes(sql: str) -> bool:
+    """Whether a text mentions SQLite's counts of changed rows."""
+    return not {"CHANGES", "TOTAL_CHANGES"}.isdisjoint(_tokens(sql))
+
+
 def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultSet:
     """Run one classified statement and gather all that it gives. Raises apsw's errors."""
     before = connection.total_changes()
