@@ -12,6 +12,7 @@ import msgspec
 
 from buntime_host.errors import ConfigError, InvalidOptions, ManifestError
 from buntime_host.jsonc import JsoncError, expand, parse_jsonc
+from buntime_host.limits import Limits, read_limits
 from buntime_host.manifest import find_manifest, read_manifest
 from buntime_host.options import deepmerge, effective_options
 from buntime_host.origin import origin_problem
@@ -62,6 +63,8 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout: float
     hook_timeout: float
     shutdown_timeout: float
+    limits: Limits
+    """What connections may cost."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the log, at warning and info level."""
@@ -147,6 +150,10 @@ def parse_config(
     body_default = parse_size(values["bodySize"]["default"])
     if body_default > body_max:
         warnings.append(f"{label} bodySize.default is above bodySize.max and was lowered to it")
+    try:
+        limits = read_limits(values, body_max=body_max)
+    except ValueError as error:
+        raise ConfigError(f"{label} {error}") from None
     folders = split_paths(values["pluginDirs"])
     return HostConfig(
         base_dir=base_dir,
@@ -173,6 +180,7 @@ def parse_config(
         drain_timeout=parse_duration(values["drainTimeout"]),
         hook_timeout=parse_duration(values["hookTimeout"]),
         shutdown_timeout=parse_duration(values["shutdownTimeout"]),
+        limits=limits,
         warnings=tuple(warnings),
         notes=notes,
     )

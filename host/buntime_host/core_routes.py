@@ -13,6 +13,7 @@ from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from buntime_host.auth import MasterKey
+from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
 from buntime_host.hooks import Hook, run_hook
 from buntime_host.mounts import Mount, mount_at
@@ -49,6 +50,11 @@ class HostState(Protocol):
     @property
     def metrics_hooks(self) -> Mapping[str, Hook]:
         """`metrics()` of the plugins that have it."""
+        ...
+
+    @property
+    def edge_metrics(self) -> EdgeMetrics:
+        """What is measured of connections."""
         ...
 
     @property
@@ -161,9 +167,12 @@ class CoreRoutes:
         return response
 
     async def _metrics(self, _: Request) -> Response:
-        from buntime_host.metrics import CONTENT_TYPE, gather_metrics  # only who asks pays for it
+        # Only who asks pays for the library.
+        from buntime_host.metrics import CONTENT_TYPE, edge_families, gather_metrics
 
-        text = await gather_metrics(self._state.metrics_hooks, timeout=HOOK_TIMEOUT_SECONDS)
+        own = edge_families(self._state.edge_metrics)
+        hooks = self._state.metrics_hooks
+        text = await gather_metrics(hooks, own, timeout=HOOK_TIMEOUT_SECONDS)
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     def _loaded(self, _: Request) -> Response:

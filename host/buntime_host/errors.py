@@ -20,7 +20,12 @@ BuntimeError
     ├── Forbidden            403 FORBIDDEN
     ├── NotFound             404 NOT_FOUND
     ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
+    ├── RequestTimeout       408 REQUEST_TIMEOUT
     ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE
+    ├── UrlTooLong           414 URL_TOO_LONG
+    ├── UpgradeRequired      426 UPGRADE_REQUIRED
+    ├── TooManyRequests      429 TOO_MANY_REQUESTS
+    ├── HeadersTooLarge      431 HEADERS_TOO_LARGE
     └── ServiceUnavailable   503 SERVICE_UNAVAILABLE
 """
 
@@ -149,12 +154,52 @@ class MethodNotAllowed(HttpError):
     default_message = "Method not allowed"
 
 
+class RequestTimeout(HttpError):
+    """The request did not arrive in time."""
+
+    status = 408
+    code = "REQUEST_TIMEOUT"
+    default_message = "The request did not arrive in time"
+
+
 class PayloadTooLarge(HttpError):
     """The body is larger than the limit of the plugin that would receive it."""
 
     status = 413
     code = "PAYLOAD_TOO_LARGE"
     default_message = "Payload too large"
+
+
+class UrlTooLong(HttpError):
+    """The URL is longer than the limit of the host."""
+
+    status = 414
+    code = "URL_TOO_LONG"
+    default_message = "URL too long"
+
+
+class UpgradeRequired(HttpError):
+    """A websocket handshake of another version."""
+
+    status = 426
+    code = "UPGRADE_REQUIRED"
+    default_message = "Upgrade required"
+
+
+class TooManyRequests(HttpError):
+    """This client takes more than its share, or asks too often."""
+
+    status = 429
+    code = "TOO_MANY_REQUESTS"
+    default_message = "Too many requests"
+
+
+class HeadersTooLarge(HttpError):
+    """The headers are more, or larger, than the limits of the host."""
+
+    status = 431
+    code = "HEADERS_TOO_LARGE"
+    default_message = "Headers too large"
 
 
 class ServiceUnavailable(HttpError):

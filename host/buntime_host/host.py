@@ -18,6 +18,7 @@ from buntime_host.auth import MasterKey
 from buntime_host.config import HostConfig, load_config
 from buntime_host.core_routes import CoreRoutes
 from buntime_host.dispatch import Dispatcher
+from buntime_host.edge import REASONS, Edge, EdgeMetrics
 from buntime_host.errors import RequiredPluginFailed, ServiceUnavailable, StartupError
 from buntime_host.hooks import Hook
 from buntime_host.lifecycle import Lifecycle
@@ -29,6 +30,9 @@ from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook
 from buntime_host.status import PluginStatus
 from buntime_host.workers import Workers
+
+REFUSED_NUMBERS = "host.refused"
+"""Name of the counts that all workers share."""
 
 logger = logging.getLogger("App")
 
@@ -57,6 +61,10 @@ class Host:
         """Serves requests; None until the host has started."""
         self.health_hooks: Mapping[str, Hook] = {}
         self.metrics_hooks: Mapping[str, Hook] = {}
+        counts = self.workers.numbers(REFUSED_NUMBERS, len(REASONS))
+        self.edge = Edge(config.limits, counts.own)
+        """What connections may cost; used by `buntime serve`, not by other servers."""
+        self._refused = counts
         self._environ = environ
         self._key = MasterKey(config.master_key)
         self._lifecycle: Lifecycle | None = None
@@ -71,6 +79,16 @@ class Host:
     def loading(self) -> str | None:
         """The plugin that is being loaded or initialised just now."""
         return self._lifecycle.loading if self._lifecycle is not None else None
+
+    @property
+    def edge_metrics(self) -> EdgeMetrics:
+        """What `/metrics` says of connections."""
+        return EdgeMetrics(
+            refused=dict(zip(REASONS, self._refused.totals(), strict=True)),
+            connections=len(self.edge.connections),
+            upload_bytes=self.edge.uploads.held,
+            unsent_bytes=self.edge.unsent.held,
+        )
 
     async def start(self) -> None:
         """Load all plugins. Raises `StartupError`, with everything released again."""

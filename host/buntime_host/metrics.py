@@ -7,8 +7,14 @@ import re
 from collections.abc import Iterable, Mapping
 
 from prometheus_client import generate_latest
-from prometheus_client.core import CollectorRegistry, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CollectorRegistry,
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    Metric,
+)
 
+from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import PluginError
 from buntime_host.hooks import Hook, run_hook
 from buntime_host.loader import describe
@@ -48,14 +54,44 @@ def _whole(sample: re.Match[str]) -> str:
     return f"{sample[1]}{int(number)}" if whole else sample[0]
 
 
-async def gather_metrics(hooks: Mapping[str, Hook], *, timeout: float) -> str:
-    """What the `metrics()` hooks of the plugins return, as one text.
+def edge_families(edge: EdgeMetrics) -> list[Metric]:
+    """What the host measures of its connections."""
+    refused = CounterMetricFamily(
+        "buntime_refused",
+        "Requests and connections that were refused or cut off below the plugins",
+        labels=["reason"],
+    )
+    for reason, count in edge.refused.items():
+        refused.add_metric([reason], count)
+    return [
+        refused,
+        GaugeMetricFamily(
+            "buntime_connections", "Open connections of this process", value=edge.connections
+        ),
+        GaugeMetricFamily(
+            "buntime_upload_bytes",
+            "Bytes of request bodies that are not complete",
+            value=edge.upload_bytes,
+        ),
+        GaugeMetricFamily(
+            "buntime_unsent_bytes",
+            "Bytes of answers that clients have not taken",
+            value=edge.unsent_bytes,
+        ),
+    ]
+
+
+async def gather_metrics(
+    hooks: Mapping[str, Hook], own: Iterable[Metric] = (), *, timeout: float
+) -> str:
+    """What the `metrics()` hooks of the plugins return, and the host's own, as one text.
 
     A plugin that fails, or whose families another one has already, is left out as a whole and
     logged: one broken family would make Prometheus refuse everything.
     """
-    texts = []
+    texts = [metrics_text(own)]
     owners: dict[str, str] = {}
+    _claim(texts[0], "the host", owners)
     gathered = GaugeMetricFamily(
         "buntime_plugin_metrics_gathered",
         "Whether the metrics of a plugin are part of this answer",

@@ -1,75 +1,658 @@
-"""uvicorn's HTTP protocol, with one system call for a response instead of two.
+"""uvicorn's HTTP protocol, strict and bounded.
 
-uvicorn writes the head of a response and its body one after the other, and each write is a system
-call. What is written in one turn of the event loop is held here until its end and leaves together.
+The parser (httptools) limits nothing, and takes quadratic time for a long header that comes in
+pieces. So what it is given before the headers are complete is counted here, as are the parts of a
+body that are not content. Whatever is refused below the application is answered in the form of all
+errors, and counted.
 """
 
 from __future__ import annotations
 
 import asyncio
+import base64
+import binascii
+import logging
+import re
 from typing import Any, cast
+from urllib.parse import unquote
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+import httptools
+from uvicorn._types import ASGI3Application, HTTPScope
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-MAX_HELD_BYTES = 64 * 1024
-"""Beyond this much nothing is held, so that the real transport can say that it is full."""
+from buntime_host.edge import Edge, Holding
+from buntime_host.errors import (
+    BadRequest,
+    HeadersTooLarge,
+    HttpError,
+    MethodNotAllowed,
+    RequestTimeout,
+    UpgradeRequired,
+    UrlTooLong,
+)
+from buntime_host.exchange import Exchange, refusal
+from buntime_host.limits import Limits
+from buntime_host.transport import GatheringTransport
+
+IDLE, HEAD, BODY, ENDING = range(4)
+"""Where a connection is in what it receives: between requests, within one, or at its end."""
+
+PIECE_BYTES = 2 * 1024
+"""What the parser gets at once where requests may begin: some hundred of the smallest."""
+
+CHUNKED_PIECE_BYTES = 16 * 1024
+"""What it gets in one turn of the loop of a body in chunks, each of which costs a call."""
+
+FRAMING_RATIO = 16
+"""Bytes of framing for each byte of content; in chunks of one byte it is 5."""
+
+MIN_BODY_RATE = 256
+"""Bytes per second that a body has to come with, beyond the time for its beginning."""
+
+LINGER_SECONDS = 2.0
+"""How long what a refused client still sends is read and dropped, so that it sees the answer."""
+
+METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
+WEBSOCKET_HEADERS = 128
+WEBSOCKET_LINE_BYTES = 8_190
+"""What the websocket library takes of a handshake."""
+
+_HOST = re.compile(
+    rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])(?::[0-9]{0,5})?"
+)
+
+logger = logging.getLogger("App")
 
 
-class GatheringTransport:
-    """A transport that writes once for each turn of the loop; everything else is the other's."""
+class Refused(Exception):
+    """Raised in a callback of the parser, which stops it."""
 
-    __slots__ = ("_chunks", "_held", "_loop", "_transport")
+    def __init__(self, error: HttpError, reason: str = "malformed") -> None:
+        super().__init__(error.message)
+        self.error = error
+        self.reason = reason
 
-    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
-        self._transport = transport
-        self._loop = loop
-        self._chunks: list[bytes] = []
-        self._held = 0
 
-    def write(self, data: bytes) -> None:
-        """Hold the data until the end of this turn."""
-        if not self._chunks:
-            self._loop.call_soon(self.flush)
-        self._chunks.append(data)
-        self._held += len(data)
-        if self._held > MAX_HELD_BYTES:
-            self.flush()
+class HeldFlow(FlowControl):
+    """Reading can be held back, whoever wants it to go on."""
 
-    def flush(self) -> None:
-        """Write what is held."""
-        if self._chunks:
-            chunks, self._chunks, self._held = self._chunks, [], 0
-            self._transport.writelines(chunks)
+    held = False
 
-    def close(self) -> None:
-        """Write what is held, then close."""
-        self.flush()
-        self._transport.close()
+    def hold(self) -> None:
+        """Read nothing while `held` is set."""
+        self.held = True
+        self.pause_reading()
 
-    def release(self) -> asyncio.Transport:
-        """The other transport, with nothing held back from it."""
-        self.flush()
-        return self._transport
-
-    def is_closing(self) -> bool:
-        """Whether the connection is closed or about to be."""
-        return self._transport.is_closing()
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._transport, name)
+    def resume_reading(self) -> None:
+        """Read on, unless that is held back."""
+        if not self.held:
+            super().resume_reading()
 
 
 class HostProtocol(HttpToolsProtocol):
     """One connection; websockets get the bare transport."""
 
+    cycle: Exchange
+
+    def __init__(self, edge: Edge, **options: Any) -> None:
+        super().__init__(**options)
+        self.edge = edge
+        self._limits = self.limits_of(edge)
+        self._stage = IDLE
+        self._since = edge.now
+        """When this stage began, or a body last went on."""
+        self._running: Exchange | None = None
+        """The request that is being answered, or was last."""
+        self._backlog: memoryview | None = None
+        """What was read and has to wait for requests before it."""
+        self._refusal: HttpError | None = None
+        """To be answered after the requests before it."""
+        self._known_host = b""
+        """The last good one."""
+        self._upgrading = False
+        # Of the request that arrives.
+        self._fed = 0
+        """Bytes since it began; in its body, since that began."""
+        self._host: bytes | None = None
+        self._has_origin = self._chunked = False
+        self._left = 0
+        """Bytes of its body that are to come, where it said how many."""
+        self._received = 0
+        """Bytes of its body."""
+        self._barren = 0
+        """Bytes since the last one of its body."""
+        self._body_began = 0.0
+        self._unsent_size = 0
+
+    def limits_of(self, edge: Edge) -> Limits:
+        """The limits of this kind of connection."""
+        return edge.limits
+
     def connection_made(  # type: ignore[override] # as uvicorn narrows it
         self, transport: asyncio.Transport
     ) -> None:
-        """Begin to serve a connection."""
-        self._gathering = GatheringTransport(transport, self.loop)
-        super().connection_made(cast(asyncio.Transport, self._gathering))
+        """Begin to serve a connection, if there is room for it."""
+        gathering = GatheringTransport(transport, self.loop)
+        self._gathering = gathering
+        super().connection_made(cast(asyncio.Transport, gathering))
+        self.flow = self._flow = HeldFlow(self.transport)
+        client = self.share_of()
+        self._receiving = Holding(self.edge.uploads, self, client)
+        self.sending = Holding(self.edge.unsent, self, client)
+        error = self.edge.join(self, client)
+        if error is not None:
+            self._stage = ENDING
+            self.transport.write(refusal(error, self.server_state.default_headers))
+            self.transport.close()
 
-    def handle_websocket_upgrade(self) -> None:
+    def share_of(self) -> str | None:
+        """The client that this connection counts for."""
+        return self.edge.client_of(self.client[0] if self.client else None)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Tell the requests that their client is gone."""
+        self.edge.leave(self)
+        self._receiving.set(0)
+        self.sending.set(0)
+        self._backlog = None
+        self.pipeline.clear()
+        running = self._running
+        if running is not None and not running.response_complete:
+            running.disconnected = True
+            running.message_event.set()
+        super().connection_lost(exc)
+
+    # What comes in
+
+    def data_received(self, data: bytes) -> None:
+        """Feed the parser, with no more at a time than may cost others their turn."""
+        if self._stage == ENDING:
+            return
+        if self._backlog is not None:
+            self._backlog = memoryview(bytes(self._backlog) + data)
+        elif len(data) <= PIECE_BYTES:
+            self._feed(data)
+        else:
+            self._backlog = memoryview(data)
+            self._feed_backlog()
+
+    def _feed_backlog(self) -> None:
+        """Feed what was read, until there are requests to be answered before the rest."""
+        while (rest := self._backlog) is not None and self._stage != ENDING:
+            in_body = self._stage == BODY and not self.pipeline
+            if in_body and not self._chunked:
+                size = max(self._left - self._received, PIECE_BYTES)
+            else:
+                size = CHUNKED_PIECE_BYTES if in_body else PIECE_BYTES
+            self._backlog = rest[size:] if len(rest) > size else None
+            self._feed(rest[:size])
+            if self._backlog is None:
+                break
+            if self.pipeline or (self._stage == BODY and self._chunked):
+                self._flow.hold()
+                if not self.pipeline:
+                    self.loop.call_soon(self._feed_backlog)
+                return
+        if self._flow.held and not self._gathering.is_closing():
+            self._flow.held = False
+            if not self.pipeline and len(self.cycle.body) <= HIGH_WATER_LIMIT:
+                self._flow.resume_reading()
+
+    def _feed(self, data: bytes | memoryview) -> None:
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as upgrade:
+            self._upgrade(bytes(data[upgrade.args[0] :]))
+            return
+        except httptools.HttpParserError as error:
+            self._stop(error)
+            return
+        if self._stage == HEAD:
+            self._check_unfinished_head(len(data))
+        elif self._stage == BODY:
+            self._check_unfinished_body(len(data))
+
+    def _stop(self, error: httptools.HttpParserError) -> None:
+        """The parser cannot go on."""
+        cause = error.__context__
+        if isinstance(cause, Refused):
+            self.refuse(cause.error, cause.reason)
+        elif isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
+            logger.error("A request could not be taken in", exc_info=cause)
+            self.refuse(HttpError(), "internal")
+        else:
+            self.refuse(BadRequest(f"This is not a request of HTTP/1.1: {error}"), "malformed")
+
+    def _check_unfinished_head(self, size: int) -> None:
+        # Requests before it may have been in the same piece: what is counted here may be too much
+        # by that. A head that is complete is counted exactly.
+        self._fed += size
+        if self._fed - len(self.url) > self._limits.header_bytes + PIECE_BYTES:
+            self.refuse(self._headers_too_large(), "headers")
+        elif len(self.headers) > self._limits.headers:
+            self.refuse(self._too_many_headers(), "headers")
+
+    def _check_unfinished_body(self, size: int) -> None:
+        edge = self.edge
+        self._since = edge.now
+        self._fed += size
+        if self._received != self._receiving.size:
+            self._barren = 0
+            self._receiving.moved = edge.now
+            self._receiving.set(self._received)
+            error = edge.uploads.lacking(self._receiving.client, 0, edge.now)
+            if error is not None:
+                reason = "client_uploads" if error.status == 429 else "uploads"
+                self.refuse(error, reason)
+                return
+        else:
+            self._barren += size
+        most = self._limits.header_bytes
+        framing = self._fed - self._received
+        if self._barren > most or framing > most + FRAMING_RATIO * self._received:
+            text = f"Trailers and chunk extensions may have {most} bytes (limits.maxHeaderBytes)"
+            self.refuse(HeadersTooLarge(text), "trailers")
+
+    def _upgrade(self, rest: bytes) -> None:
+        """The client speaks something else from here on, it says."""
+        if self._upgrading:
+            self._hand_over(rest)
+            return
+        # It speaks something that is not known here, or nothing else after all.
+        self.parser = httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
+        if rest:
+            self.data_received(rest)
+
+    def _hand_over(self, rest: bytes) -> None:
         """Hand the connection over to the websocket protocol."""
-        self.transport = self._gathering.release()
-        super().handle_websocket_upgrade()
+        self.connections.discard(self)
+        transport = self._gathering.release()
+        make = cast(Any, self.ws_protocol_class)
+        protocol = make(
+            config=self.config, server_state=self.server_state, app_state=self.app_state
+        )
+        self.edge.replace(self, protocol)
+        lines = [b"GET " + self.url + b" HTTP/1.1"]
+        lines += [name + b": " + value for name, value in self.headers]
+        transport.set_protocol(protocol)
+        protocol.connection_made(transport)
+        protocol.data_received(b"\r\n".join([*lines, b"", b""]) + rest)
+
+    # Callbacks of the parser. What they raise stops it.
+
+    def on_message_begin(self) -> None:
+        """A request begins."""
+        self.url = b""
+        self.expect_100_continue = False
+        self.headers = []
+        self._stage = HEAD
+        self._since = self.edge.now
+        self._fed = self._left = self._received = self._barren = 0
+        self._host = None
+        self._has_origin = self._chunked = False
+
+    def on_url(self, url: bytes) -> None:
+        """A part of the URL, mostly all of it."""
+        self.url = self.url + url if self.url else url
+        if len(self.url) > self._limits.url_bytes:
+            most = self._limits.url_bytes
+            raise Refused(UrlTooLong(f"A URL may have {most} bytes (limits.maxUrlBytes)"), "url")
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header, or a trailer, which nobody reads."""
+        if self._stage != HEAD:
+            return
+        name = name.lower()
+        if name == b"host":
+            if self._host is not None:
+                raise Refused(BadRequest("The header Host is there twice"))
+            self._host = value
+        elif name in _WATCHED:
+            self._watch(name, value)
+        self.headers.append((name, value))
+
+    def _watch(self, name: bytes, value: bytes) -> None:
+        if name == b"content-length":
+            self._left = int(value)  # the parser has looked at it
+        elif name == b"expect":
+            self.expect_100_continue = value.lower() == b"100-continue"
+        elif name == b"origin":
+            if self._has_origin:
+                raise Refused(BadRequest("The header Origin is there twice"))
+            self._has_origin = True
+        else:
+            if value.lower() != b"chunked":
+                raise Refused(BadRequest("The header Transfer-Encoding can only be chunked"))
+            self._chunked = True
+
+    def on_headers_complete(self) -> None:
+        """All headers are there: the request can begin."""
+        self._check_head()
+        parser = self.parser
+        version = parser.get_http_version()
+        method = parser.get_method().decode("ascii")
+        if version != "1.1":
+            if version != "1.0":
+                raise Refused(BadRequest(f"HTTP/{version} is not spoken here, HTTP/1.1 is"))
+            if self._chunked:
+                raise Refused(BadRequest("HTTP/1.0 has no Transfer-Encoding"))
+        elif self._host is None:
+            raise Refused(BadRequest("The header Host is missing"))
+        if parser.should_upgrade() and self._wants_websocket(method, version):
+            self._upgrading = True
+            return
+        url, raw_path = self._target(method)
+        path = raw_path.decode("ascii")
+        if "%" in path:
+            path = unquote(path)
+        root = self.root_path
+        scope: HTTPScope = {
+            "type": "http",
+            "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
+            "http_version": version,
+            "server": self.server,
+            "client": self.client,
+            "scheme": self.scheme or "http",
+            "method": method,
+            "root_path": root,
+            "path": root + path,
+            "raw_path": root.encode("ascii") + raw_path,
+            "query_string": url.query or b"",
+            "headers": self.headers,
+            "state": self.app_state.copy(),
+        }
+        self._stage = BODY
+        self._fed = 0
+        self._body_began = self.edge.now
+        exchange = Exchange(
+            scope,
+            self,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            expect_100_continue=self.expect_100_continue,
+        )
+        self.cycle = exchange
+        running = self._running
+        if running is None or (running.response_complete and not self.pipeline):
+            self._start_asgi_task(exchange, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _check_head(self) -> None:
+        """Raise `Refused` for headers that are too many, or wrong."""
+        limits, headers = self._limits, self.headers
+        if len(headers) > limits.headers:
+            raise Refused(self._too_many_headers(), "headers")
+        if self._fed + PIECE_BYTES > limits.header_bytes:
+            size = sum(len(name) + len(value) for name, value in headers)
+            if size > limits.header_bytes:
+                raise Refused(self._headers_too_large(), "headers")
+        host = self._host
+        if host is not None and host != self._known_host:
+            if not _HOST.fullmatch(host):
+                raise Refused(BadRequest("The header Host is not a host and a port"))
+            self._known_host = host
+
+    def _target(self, method: str) -> tuple[Any, bytes]:
+        """The URL of the request, taken apart, and its path. Raises `Refused`."""
+        if method == "CONNECT":
+            raise Refused(MethodNotAllowed("This is no proxy", headers={"Allow": METHODS}))
+        try:
+            url = httptools.parse_url(self.url)
+        except httptools.HttpParserInvalidURLError:
+            raise Refused(BadRequest("The URL is not valid")) from None
+        if url.host is not None:
+            self._check_authority(url)
+        return url, url.path or b"/"
+
+    def _check_authority(self, url: Any) -> None:
+        """A URL with a host, as proxies get it, has to be for the host of the header."""
+        if url.userinfo is not None:
+            raise Refused(BadRequest("A URL with a user is not valid here"))
+        authority = url.host if url.port in (None, 80) else url.host + b":%d" % url.port
+        host = (self._host or b"").removesuffix(b":80")
+        if b"[" in host:
+            host = host.replace(b"[", b"").replace(b"]", b"")
+        if self._host is not None and authority.lower() != host.lower():
+            raise Refused(BadRequest("The host of the URL is not that of the header Host"))
+
+    def _wants_websocket(self, method: str, version: str) -> bool:
+        """Whether this is a handshake of a websocket. Raises `Refused` for one that is wrong."""
+        if self._get_upgrade() != b"websocket" or self.ws_protocol_class is None:
+            return False
+        problem = self._handshake_problem(method, version)
+        if problem is not None:
+            raise Refused(problem, "handshake")
+        return True
+
+    def _handshake_problem(self, method: str, version: str) -> HttpError | None:
+        if method != "GET" or version != "1.1":
+            return BadRequest("The handshake of a websocket is a GET of HTTP/1.1")
+        if self._left or self._chunked:
+            return BadRequest("The handshake of a websocket has no body")
+        if self._is_busy:
+            return BadRequest("The handshake of a websocket has to wait for the answers before it")
+        keys = [value for name, value in self.headers if name == b"sec-websocket-key"]
+        if len(keys) != 1 or not _is_websocket_key(keys[0]):
+            return BadRequest("Sec-WebSocket-Key has to be 16 bytes in base64")
+        versions = [value for name, value in self.headers if name == b"sec-websocket-version"]
+        if versions != [b"13"]:
+            return UpgradeRequired(
+                "Sec-WebSocket-Version has to be 13", headers={"Sec-WebSocket-Version": "13"}
+            )
+        lines = [len(name) + len(value) + 4 for name, value in self.headers]
+        if len(lines) > WEBSOCKET_HEADERS or max(*lines, len(self.url)) > WEBSOCKET_LINE_BYTES:
+            return HeadersTooLarge(
+                f"The handshake of a websocket has at most {WEBSOCKET_HEADERS} headers, and"
+                f" {WEBSOCKET_LINE_BYTES} bytes in each and in the URL"
+            )
+        return None
+
+    def on_body(self, body: bytes) -> None:
+        """A part of the body."""
+        self._received += len(body)
+        cycle = self.cycle
+        if cycle.response_complete or cycle.disconnected:
+            return
+        cycle.body += body
+        if len(cycle.body) > HIGH_WATER_LIMIT:
+            self.flow.pause_reading()
+        cycle.message_event.set()
+
+    def on_message_complete(self) -> None:
+        """The request is complete."""
+        if self._upgrading:
+            return
+        self._stage = IDLE
+        self._since = self.edge.now
+        if self._receiving.size:
+            self._receiving.set(0)
+        cycle = self.cycle
+        if not cycle.response_complete:
+            cycle.more_body = False
+            cycle.message_event.set()
+
+    # Answers
+
+    @property
+    def _is_busy(self) -> bool:
+        """Whether something is to be answered yet."""
+        running = self._running
+        return running is not None and (not running.response_complete or bool(self.pipeline))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cast(Exchange, cycle)
+        task = self.loop.create_task(cycle.run_asgi(app))
+        task.add_done_callback(self.tasks.discard)
+        self.tasks.add(task)
+
+    def on_response_complete(self) -> None:
+        """A request is answered: go on with the next one."""
+        self.server_state.total_requests += 1
+        if self._gathering.is_closing():
+            return
+        running = self._running
+        if running is not None and not running.keep_alive:
+            self._end()
+        elif self.pipeline:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+        elif self._refusal is not None:
+            self._write_refusal(self._refusal)
+        else:
+            self._since = self.edge.now
+            if self._backlog is not None:
+                self.loop.call_soon(self._feed_backlog)
+            else:
+                self.flow.resume_reading()
+
+    def refuse(self, error: HttpError, reason: str) -> None:
+        """Answer what arrives with an error, after the requests before it, and end."""
+        if self._stage == ENDING:
+            return
+        self.edge.refused(reason)
+        arriving = self.cycle if self._stage == BODY else None
+        self._stage = ENDING
+        self._backlog = None
+        self._receiving.set(0)
+        if arriving is not None:
+            arriving.disconnected = True
+            arriving.message_event.set()
+            if arriving is not self._running:
+                self.pipeline.popleft()
+            elif arriving.response_started and not arriving.response_complete:
+                self._gathering.abort()  # half an answer cannot be taken back
+                return
+            elif not arriving.response_complete:
+                arriving.refuse(error)
+                self._end()
+                return
+        if self._is_busy:
+            self._refusal = error
+        else:
+            self._write_refusal(error)
+
+    def _write_refusal(self, error: HttpError) -> None:
+        self.transport.write(refusal(error, self.server_state.default_headers))
+        self._end()
+
+    def _end(self) -> None:
+        """Close once everything is written, or what still comes would cost the client its answer.
+
+        A connection that is closed with something unread is reset, which drops what was sent.
+        """
+        self._backlog = None
+        if self._stage == IDLE:
+            self._stage = ENDING
+            self.transport.close()
+            return
+        self._stage = ENDING
+        self._since = self.edge.now
+        self._receiving.set(0)
+        self._gathering.end_writing()
+        if not self._gathering.is_closing():
+            self._flow.held = False
+            self._flow.resume_reading()
+
+    # What the edge asks for
+
+    def pause_writing(self) -> None:
+        """The client takes less than it is sent."""
+        super().pause_writing()
+        edge, sending = self.edge, self.sending
+        sending.moved = edge.now
+        sending.set(self._gathering.get_write_buffer_size())
+        if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
+            self.make_room("answers")
+
+    def resume_writing(self) -> None:
+        """The client has taken most of it."""
+        super().resume_writing()
+        self.sending.set(0)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing is lost when it is closed."""
+        return self._stage == IDLE and not self._is_busy
+
+    def cut(self) -> None:
+        """Close it at once."""
+        self._gathering.abort()
+
+    def make_room(self, reason: str) -> None:
+        """Give up what has not moved for long."""
+        if reason == "uploads":
+            self.refuse(
+                RequestTimeout("The body came too slowly, and others need the room"), "uploads"
+            )
+        else:
+            self.edge.refused("unsent")
+            self.sending.set(0)
+            self.cut()
+
+    def _headers_too_large(self) -> HeadersTooLarge:
+        most = self._limits.header_bytes
+        return HeadersTooLarge(f"Headers may have {most} bytes in all (limits.maxHeaderBytes)")
+
+    def _too_many_headers(self) -> HeadersTooLarge:
+        most = self._limits.headers
+        return HeadersTooLarge(f"A request may have {most} headers (limits.maxHeaders)")
+
+    def look(self, now: float) -> None:
+        """Close or refuse what is overdue."""
+        limits = self._limits
+        unsent = self._gathering.get_write_buffer_size()
+        if unsent:
+            self._look_at_sending(unsent, now)
+            return
+        self._unsent_size = 0
+        waited = now - self._since
+        stage = self._stage
+        if stage == HEAD:
+            if waited > limits.header_timeout:
+                text = f"The headers did not arrive in {limits.header_timeout:g} s (headerTimeout)"
+                self.refuse(RequestTimeout(text), "header_timeout")
+        elif stage == BODY:
+            self._look_at_body(now)
+        elif stage == ENDING:
+            if waited > LINGER_SECONDS and not self._is_busy:
+                self.cut()
+        elif not self._is_busy:
+            allowed = limits.keep_alive_timeout if self._running else limits.header_timeout
+            if waited > allowed:
+                self.transport.close()
+
+    def _look_at_sending(self, unsent: int, now: float) -> None:
+        sending = self.sending
+        if unsent < self._unsent_size or not self._unsent_size:
+            sending.moved = now
+        elif now - sending.moved > self._limits.send_timeout:
+            self.edge.refused("send_timeout")
+            self.cut()
+            return
+        self._unsent_size = unsent
+        if sending.size:
+            sending.set(unsent)
+
+    def _look_at_body(self, now: float) -> None:
+        limits = self._limits
+        if self.flow.read_paused:  # the application takes its time, not the client
+            self._since = self._body_began = now
+        began = now - self._body_began - limits.body_timeout
+        late = now - self._since > limits.body_timeout
+        if late or (began > 0 and self._received < began * MIN_BODY_RATE):
+            text = f"Nothing of the body arrived for {limits.body_timeout:g} s (bodyTimeout)"
+            slow = f"The body has to come with {MIN_BODY_RATE} bytes per second at the least"
+            self.refuse(RequestTimeout(text if late else slow), "body_timeout")
+
+
+_WATCHED = frozenset({b"content-length", b"expect", b"origin", b"transfer-encoding"})
+
+
+def _is_websocket_key(value: bytes) -> bool:
+    try:
+        return len(base64.b64decode(value, validate=True)) == 16
+    except binascii.Error:
+        return False

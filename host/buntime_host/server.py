@@ -22,6 +22,7 @@ from buntime_host.errors import BindError, ConfigError, StartupError
 from buntime_host.host import Host
 from buntime_host.protocol import HostProtocol
 from buntime_host.version import __version__
+from buntime_host.websocket_protocol import HostWebSocket
 
 DRAIN_POLL_SECONDS = 0.01
 CANCEL_GRACE_SECONDS = 1.0
@@ -131,6 +132,7 @@ class HostServer(uvicorn.Server):
             logger.info("Bye, before the start was over")
             return
         self._starting.result()
+        self.host.edge.start()
         # Straight to the dispatcher: the host's own layer is only for lifespan.
         self.config.loaded_app = self.host.dispatcher
         spare_the_collector()
@@ -171,6 +173,7 @@ class HostServer(uvicorn.Server):
         for connection in list(self.server_state.connections):
             connection.shutdown()
         await self._drain(self.host.config.drain_timeout)
+        self.host.edge.stop()
         self.in_time = await self.host.stop()
         if self.in_time:
             logger.info("Bye")
@@ -262,7 +265,8 @@ def uvicorn_config(host: Host) -> uvicorn.Config:
     logging.getLogger("uvicorn.error").addFilter(_not_a_refused_handshake)
     return uvicorn.Config(
         host,
-        http=HostProtocol,
+        http=partial(HostProtocol, host.edge),  # type: ignore[arg-type] # it is called, no more
+        ws=partial(HostWebSocket, host.edge),  # type: ignore[arg-type] # so is this
         lifespan="off",
         interface="asgi3",
         log_config=None,

@@ -15,11 +15,17 @@ import msgspec
 import uvicorn
 
 from buntime_host.config import HostConfig
+from buntime_host.edge import Edge
 from buntime_host.errors import StartupError
 from buntime_host.host import Host
+from buntime_host.limits import Limits
 from buntime_host.protocol import HostProtocol
 from buntime_host.server import HostServer, uvicorn_config
 from buntime_host.workers import Client, Group, Workers
+
+ADDED_HEADERS = 4
+ADDED_HEADER_BYTES = 256
+"""What a request may grow by on its way from worker to worker."""
 
 logger = logging.getLogger("App")
 
@@ -48,6 +54,19 @@ class RelayedProtocol(HostProtocol):
         super().__init__(**options)
         self._client = client
 
+    def limits_of(self, edge: Edge) -> Limits:
+        """Room for the headers that the other worker adds; it has looked at the others."""
+        limits = super().limits_of(edge)
+        return msgspec.structs.replace(
+            limits,
+            headers=limits.headers + ADDED_HEADERS,
+            header_bytes=limits.header_bytes + ADDED_HEADERS * ADDED_HEADER_BYTES,
+        )
+
+    def share_of(self) -> str | None:
+        """Nobody: the connection with the client counts where it is."""
+        return None
+
     def connection_made(  # type: ignore[override] # as uvicorn narrows it
         self, transport: asyncio.Transport
     ) -> None:
@@ -75,6 +94,7 @@ class WorkerServer(HostServer):
         protocol = partial(
             RelayedProtocol,
             client,
+            edge=self.host.edge,
             config=self.config,
             server_state=self.server_state,
             app_state=self.lifespan.state,

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
 GAUGE = "GaugeMetricFamily({name!r}, 'help', value={value})"
 GOOD = "from prometheus_client.core import *\n@hookimpl\nasync def metrics():\n    return [{}]"
 UP = "buntime_plugin_metrics_gathered"
+OWN = ("buntime_refused", "buntime_connections", "buntime_upload_bytes", "buntime_unsent_bytes")
+"""Of the host itself."""
 
 
 def values(text: str) -> dict[str, float]:
@@ -20,6 +22,7 @@ def values(text: str) -> dict[str, float]:
     return {
         f"{sample.name}{sample.labels.get('plugin', '')}": sample.value
         for family in text_string_to_metric_families(text)
+        if family.name not in OWN
         for sample in family.samples
     }
 

@@ -74,6 +74,8 @@ class KeyValApp:
             if service is None:
                 raise KeyValUnavailable
             content = await endpoint(service, Request(scope, receive, path))
+        except ClientGone:
+            raise  # as it is: an error that its own traceback holds keeps what was received
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
             return _answer_error(error, service)
         return Answer(200, content) if isinstance(content, str) else content

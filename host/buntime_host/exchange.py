@@ -1,0 +1,256 @@
+"""One request and its response, between uvicorn's parser and the application."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Protocol, cast
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
+
+from buntime_host.edge import KNOWN_NAMES, Edge, Holding
+from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
+from buntime_host.problem import problem_of
+from buntime_host.transport import MAX_HELD_BYTES
+
+if TYPE_CHECKING:
+    from uvicorn._types import (
+        ASGI3Application,
+        ASGISendEvent,
+        HTTPResponseStartEvent,
+        HTTPScope,
+    )
+    from uvicorn.protocols.http.flow_control import FlowControl
+    from uvicorn.server import ServerState
+
+Headers = Iterable[tuple[bytes, bytes]]
+
+_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_BODILESS = frozenset({204, 304})
+
+
+class Connection(Protocol):
+    """What a request needs to know of its connection."""
+
+    transport: asyncio.Transport
+    flow: FlowControl
+    logger: logging.Logger
+    server_state: ServerState
+    edge: Edge
+    sending: Holding
+
+    def on_response_complete(self) -> None:
+        """Called when the response is."""
+        ...
+
+
+class Exchange(RequestResponseCycle):
+    """A request as ASGI sees it.
+
+    Its response has no chunks for a client of HTTP/1.0, who would take them for content, and is
+    replaced by a refusal if it is large and too much waits for slow clients already. Where the
+    body of the request has not arrived when the response begins, the connection ends with it.
+    """
+
+    def __init__(  # without uvicorn's, whose eleven keywords cost more than what they set
+        self,
+        scope: HTTPScope,
+        connection: Connection,
+        *,
+        keep_alive: bool,
+        expect_100_continue: bool,
+    ) -> None:
+        self.scope = scope
+        self.transport = connection.transport
+        self.flow = connection.flow
+        self.logger = connection.logger
+        self.default_headers = connection.server_state.default_headers
+        self.message_event = asyncio.Event()
+        self.on_response = connection.on_response_complete
+        self.edge = connection.edge
+        self.sending = connection.sending
+        self.disconnected = False
+        self.keep_alive = keep_alive
+        self.waiting_for_100_continue = expect_100_continue
+        self.body = bytearray()
+        self.more_body = True
+        self.response_started = False
+        self.response_complete = False
+        self.chunked_encoding = None
+        self.expected_content_length = 0
+        self._until_close = False
+        """Whether the end of the connection is the end of the response."""
+        self._bodiless = False
+
+    async def send(self, message: ASGISendEvent) -> None:
+        """See ASGI. Waits while the client does not take what was sent before."""
+        if self.flow.write_paused and not self.disconnected:
+            await self.flow.drain()
+        if self.disconnected:
+            return
+        kind = message["type"]
+        if not self.response_started:
+            if kind != "http.response.start":
+                raise RuntimeError(f"a response starts with 'http.response.start', not {kind!r}")
+            start = cast("HTTPResponseStartEvent", message)
+            self._start(start["status"], start.get("headers", ()))
+        elif self.response_complete:
+            raise RuntimeError(f"{kind!r} was sent after the end of the response")
+        elif kind != "http.response.body":
+            raise RuntimeError(f"after its start a response has 'http.response.body', not {kind!r}")
+        else:
+            self._continue(message.get("body", b""), more=message.get("more_body", False))  # type: ignore[arg-type]
+
+    def _start(self, status: int, headers: Headers) -> None:
+        names = self.edge.names
+        parts = [STATUS_LINE[status]]
+        length: int | None = None
+        chunked = False
+        keep_alive = self.keep_alive and not self.more_body
+        said_close = False
+        count = 1
+        for pairs in (self.default_headers, headers):
+            for given, value in pairs:
+                name = names.get(given) or self._checked(given)
+                if name == b"content-length":
+                    length = int(value)
+                elif name == b"transfer-encoding":
+                    chunked = value.lower() == b"chunked"
+                    if chunked:
+                        continue  # said below, if the client understands it
+                elif name == b"connection" and b"close" in value.lower():
+                    keep_alive = False
+                    said_close = True
+                parts += (name, b": ", value, b"\r\n")
+                count += 1
+        bodiless = status in _BODILESS or self.scope["method"] == "HEAD"
+        if length is None and not bodiless:
+            if self.scope["http_version"] == "1.0":
+                keep_alive = False
+                self._until_close = True
+                chunked = False
+            else:
+                chunked = True
+        if chunked and length is None:
+            parts.append(b"transfer-encoding: chunked\r\n")
+            count += 1
+        if not keep_alive and not said_close:
+            parts.append(b"connection: close\r\n")
+            count += 1
+        head = b"".join(parts)
+        if _CONTROL.search(head) or head.count(b"\n") != count or head.count(b"\r") != count:
+            raise RuntimeError("a response header has a control character")
+        if length is not None and length > MAX_HELD_BYTES and not bodiless:
+            error = self._lacking(length)
+            if error is not None:
+                known = [pair for pair in headers if pair[0] == b"x-request-id"]
+                self.refuse(error, known)
+                self.disconnected = True  # the application's own answer has no reader
+                self.on_response()
+                return
+        self.keep_alive = keep_alive
+        self.response_started = True
+        self.waiting_for_100_continue = False
+        self.chunked_encoding = chunked and length is None
+        self.expected_content_length = 0 if bodiless or length is None else length
+        self._bodiless = bodiless
+        self.transport.write(head + b"\r\n")
+
+    def _checked(self, given: bytes) -> bytes:
+        """How the name of a header is written. Raises `RuntimeError` for what is none."""
+        if not _NAME.fullmatch(given):
+            raise RuntimeError(f"{given!r} is not the name of a header")
+        names = self.edge.names
+        if len(names) < KNOWN_NAMES:
+            names[bytes(given)] = given.lower()
+        return given.lower()
+
+    def _lacking(self, length: int) -> HttpError | None:
+        """Why so much more cannot be held for a client that may be slow."""
+        edge = self.edge
+        error = edge.unsent.lacking(self.sending.client, length, edge.now)
+        if error is not None:
+            edge.refused("client_unsent" if error.status == TooManyRequests.status else "unsent")
+        return error
+
+    def _continue(self, body: bytes, *, more: bool) -> None:
+        if self._bodiless:
+            pass
+        elif self.chunked_encoding:
+            if body:
+                self.transport.write(b"%x\r\n" % len(body))
+                self.transport.write(body)
+                self.transport.write(b"\r\n" if more else b"\r\n0\r\n\r\n")
+            elif not more:
+                self.transport.write(b"0\r\n\r\n")
+        else:
+            if not self._until_close:
+                self.expected_content_length -= len(body)
+                if self.expected_content_length < 0:
+                    raise RuntimeError("the response is longer than its content-length")
+            if body:
+                self.transport.write(body)
+        if not more:
+            if self.expected_content_length:
+                raise RuntimeError("the response is shorter than its content-length")
+            self.response_complete = True
+            self.message_event.set()
+            self.on_response()
+
+    async def run_asgi(self, app: ASGI3Application) -> None:
+        """Let the application answer, and answer for it if it does not."""
+        try:
+            await app(self.scope, self.receive, self.send)
+        except asyncio.CancelledError:
+            self._fail(ServiceUnavailable("The host is shutting down"))
+            raise
+        except Exception:  # an application may raise anything
+            self.logger.exception("Exception in ASGI application")
+            self._fail(HttpError())
+        else:
+            if not self.response_complete and not self.disconnected:
+                what = "completing" if self.response_started else "starting"
+                self.logger.error("ASGI callable returned without %s response.", what)
+                self._fail(HttpError())
+        finally:
+            self.on_response = _nothing
+
+    def _fail(self, error: HttpError) -> None:
+        """Answer for the application; where its own answer has begun, only the end can tell."""
+        if self.disconnected or self.response_complete:
+            return
+        if self.response_started:
+            self.transport.close()
+            return
+        self.refuse(error)
+        self.on_response()
+
+    def refuse(self, error: HttpError, headers: Headers = ()) -> None:
+        """Answer with an error that no application knows of, and let the connection end."""
+        self.keep_alive = False
+        self.response_started = self.response_complete = True
+        self.message_event.set()
+        bodiless = self.scope["method"] == "HEAD"
+        self.transport.write(refusal(error, [*self.default_headers, *headers], bodiless=bodiless))
+
+
+def _nothing() -> None:
+    """What a response does at its end when nobody waits for that any more."""
+
+
+def refusal(error: HttpError, headers: Headers, *, bodiless: bool = False) -> bytes:
+    """A whole response that ends the connection, in the form of all errors."""
+    problem = problem_of(error)
+    body = problem.body()
+    pairs: list[tuple[bytes, bytes]] = [
+        *headers,
+        (b"content-type", b"application/json"),
+        (b"content-length", b"%d" % len(body)),
+        (b"connection", b"close"),
+        *((name.lower().encode(), value.encode("latin-1")) for name, value in problem.headers),
+    ]
+    lines = [STATUS_LINE[problem.status].rstrip(), *(b"%s: %s" % pair for pair in pairs), b"", b""]
+    return b"\r\n".join(lines) + (b"" if bodiless else body)

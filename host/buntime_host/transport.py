@@ -1,0 +1,74 @@
+"""A transport with one system call for a response instead of two.
+
+The head of a response and its body are written one after the other, and each write is a system
+call. What is written in one turn of the event loop is held here until its end and leaves together.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+MAX_HELD_BYTES = 64 * 1024
+"""Beyond this much nothing is held, so that the real transport can say that it is full."""
+
+
+class GatheringTransport:
+    """A transport that writes once for each turn of the loop; everything else is the other's."""
+
+    __slots__ = ("_chunks", "_held", "_loop", "_transport")
+
+    def __init__(self, transport: asyncio.Transport, loop: asyncio.AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._chunks: list[bytes] = []
+        self._held = 0
+
+    def write(self, data: bytes) -> None:
+        """Hold the data until the end of this turn."""
+        if not self._chunks:
+            self._loop.call_soon(self.flush)
+        self._chunks.append(data)
+        self._held += len(data)
+        if self._held > MAX_HELD_BYTES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held; a client that has left meanwhile gets nothing."""
+        if self._chunks:
+            chunks, self._chunks, self._held = self._chunks, [], 0
+            if not self._transport.is_closing():
+                self._transport.writelines(chunks)
+
+    def close(self) -> None:
+        """Write what is held, then close."""
+        self.flush()
+        self._transport.close()
+
+    def abort(self) -> None:
+        """Close at once, with nothing written any more."""
+        self._chunks.clear()
+        self._held = 0
+        self._transport.abort()
+
+    def end_writing(self) -> None:
+        """Write what is held, then tell the client that nothing more comes."""
+        self.flush()
+        if not self._transport.is_closing() and self._transport.can_write_eof():
+            self._transport.write_eof()
+
+    def release(self) -> asyncio.Transport:
+        """The other transport, with nothing held back from it."""
+        self.flush()
+        return self._transport
+
+    def is_closing(self) -> bool:
+        """Whether the connection is closed or about to be."""
+        return self._transport.is_closing()
+
+    def get_write_buffer_size(self) -> int:
+        """Bytes that the client has not taken yet."""
+        return self._held + self._transport.get_write_buffer_size()
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
