@@ -41,6 +41,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval._session import AsyncSession
+from buntime_keyval._sharing import BUFFER_SIZE, AsyncSharing, check_sharing
 from buntime_keyval._stores import AsyncStore, make_scope, sweep_async
 from buntime_keyval._transaction import (
     AsyncAttempt,
@@ -122,6 +123,7 @@ class AsyncKv:
             on_exchange=on_exchange,
         )
         self._session = AsyncSession(settings, transport)
+        self._sharing = AsyncSharing(self._session)
         self._running: set[AsyncWatch | AsyncQueueListener] = set()
         self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""
@@ -564,6 +566,7 @@ class AsyncKv:
         limit: int | None = None,
         buffer_size: int | None = None,
         overflow_strategy: Overflow = "drop-oldest",
+        shared: bool = False,
         on_error: ErrorHandler | None = None,
     ) -> AsyncWatch:
         """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
@@ -573,20 +576,27 @@ class AsyncKv:
         A lost connection is made again and goes on where the old one ended. Of several changes
         of one key in short order only the last may be told.
 
+        `shared` watches of one target have one stream to the server; who comes late is told what
+        it has told so far. They have a buffer of 1000 keys unless `buffer_size` says otherwise.
+
         Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
         many changed keys wait, each with its latest entry; `overflow_strategy` says which of them
         goes when there are more. `on_error` hears of failures that are retried; without it they
         are logged.
         """
         target = make_target(key, exact=exact, limit=limit)
-        make_plan = PollPlan if is_polling(mode) else WatchPlan
-        plan = make_plan(target, emit_initial=emit_initial)
-        watch = AsyncWatch(
-            watch_feed(self._session, plan, seconds(poll_interval), on_error),
-            Buffer(buffer_size, overflow_strategy),
-            callback=callback,
-            on_error=on_error,
-        )
+        polling = is_polling(mode)
+        pause = seconds(poll_interval)
+        if shared:
+            check_sharing(polling=polling)
+            buffer_size = BUFFER_SIZE if buffer_size is None else buffer_size
+            feed = self._sharing.feed(target, initial=emit_initial, on_error=on_error)
+        else:
+            make_plan = PollPlan if polling else WatchPlan
+            plan = make_plan(target, emit_initial=emit_initial)
+            feed = watch_feed(self._session, plan, pause, on_error)
+        buffer = Buffer(buffer_size, overflow_strategy)
+        watch = AsyncWatch(feed, buffer, callback=callback, on_error=on_error)
         self._remember(watch)
         return watch
 

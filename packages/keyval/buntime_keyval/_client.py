@@ -40,6 +40,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval._session import Session
+from buntime_keyval._sharing import BUFFER_SIZE, Sharing, check_sharing
 from buntime_keyval._stores import Store, make_scope, sweep_blocking
 from buntime_keyval._transaction import (
     Attempt,
@@ -49,7 +50,7 @@ from buntime_keyval._transaction import (
     run_blocking,
 )
 from buntime_keyval._vacuum import Vacuum
-from buntime_keyval._watch_sync import Watch
+from buntime_keyval._watch_sync import Watch, watch_feed
 from buntime_keyval._watching import (
     Buffer,
     Mode,
@@ -121,6 +122,7 @@ class Kv:
             on_exchange=on_exchange,
         )
         self._session = Session(settings, transport)
+        self._sharing = Sharing(self._session)
         self._running: set[Watch | QueueListener] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
@@ -552,6 +554,7 @@ class Kv:
         limit: int | None = None,
         buffer_size: int | None = None,
         overflow_strategy: Overflow = "drop-oldest",
+        shared: bool = False,
         on_error: ErrorHandler | None = None,
     ) -> Watch:
         """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
@@ -561,21 +564,27 @@ class Kv:
         A lost connection is made again and goes on where the old one ended. Of several changes
         of one key in short order only the last may be told.
 
+        `shared` watches of one target have one stream to the server; who comes late is told what
+        it has told so far. They have a buffer of 1000 keys unless `buffer_size` says otherwise.
+
         Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
         many changed keys wait, each with its latest entry; `overflow_strategy` says which of them
         goes when there are more. `on_error` hears of failures that are retried; without it they
         are logged.
         """
         target = make_target(key, exact=exact, limit=limit)
-        make_plan = PollPlan if is_polling(mode) else WatchPlan
-        watch = Watch(
-            self._session,
-            make_plan(target, emit_initial=emit_initial),
-            Buffer(buffer_size, overflow_strategy),
-            callback=callback,
-            on_error=on_error,
-            poll_seconds=seconds(poll_interval),
-        )
+        polling = is_polling(mode)
+        pause = seconds(poll_interval)
+        if shared:
+            check_sharing(polling=polling)
+            buffer_size = BUFFER_SIZE if buffer_size is None else buffer_size
+            feed = self._sharing.feed(target, initial=emit_initial, on_error=on_error)
+        else:
+            make_plan = PollPlan if polling else WatchPlan
+            plan = make_plan(target, emit_initial=emit_initial)
+            feed = watch_feed(self._session, plan, pause, on_error)
+        buffer = Buffer(buffer_size, overflow_strategy)
+        watch = Watch(feed, buffer, callback=callback, on_error=on_error)
         self._remember(watch)
         return watch
 

@@ -120,6 +120,7 @@ class StopSignal:
         self._event = threading.Event()
         self._lock = threading.Lock()
         self._stream: SyncStream | None = None
+        self._listener: Callable[[], None] | None = None
 
     def is_given(self) -> bool:
         """Whether the thread is to stop."""
@@ -131,6 +132,15 @@ class StopSignal:
         with self._lock:
             if self._stream is not None:
                 self._stream.interrupt()
+            if self._listener is not None:
+                self._listener()
+
+    def on_given(self, listener: Callable[[], None]) -> None:
+        """Call `listener` with the signal; at once if it was given already."""
+        with self._lock:
+            self._listener = listener
+            if self.is_given():
+                listener()
 
     def wait(self, seconds: float) -> bool:
         """Wait, but not beyond the signal; whether it was given."""

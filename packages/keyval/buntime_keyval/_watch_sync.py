@@ -17,6 +17,9 @@ from buntime_keyval._watching import Buffer, PollPlan, WatchPlan
 Batch = list[Entry]
 _JOIN_SECONDS = 5.0
 
+Feed = Callable[[Callable[[Batch], None], StopSignal], None]
+"""Delivers batches, one after the other, until the signal, or for as long as there may be any."""
+
 
 class Watch:
     """A running watch: iterate over its batches, or give `watch` a callback.
@@ -31,21 +34,17 @@ class Watch:
 
     def __init__(
         self,
-        session: Session,
-        plan: WatchPlan | PollPlan,
+        feed: Feed,
         buffer: Buffer,
         *,
         callback: Callable[[Batch], Any] | None,
         on_error: ErrorHandler | None,
-        poll_seconds: float,
     ) -> None:
-        self._session = session
-        self._plan = plan
+        self._feed = feed
         self._buffer = buffer
         self._changed = threading.Condition()
         self._callback = callback
         self._on_error = on_error
-        self._poll_seconds = poll_seconds
         self._stop = StopSignal()
         self._closed = False
         self._error: Exception | None = None
@@ -112,12 +111,7 @@ class Watch:
 
     def _read(self) -> None:
         try:
-            if isinstance(self._plan, WatchPlan):
-                follow_blocking(
-                    self._session, self._plan, self._deliver, self._on_error, self._stop
-                )
-            else:
-                self._poll(self._plan)
+            self._feed(self._deliver, self._stop)
         except Exception as error:  # noqa: BLE001 - whoever takes the batches gets it
             self._error = error
             if self._callback is not None:
@@ -126,23 +120,6 @@ class Watch:
         finally:
             # Whatever ends the reader, whoever waits for batches must hear of it.
             self._close()
-
-    def _poll(self, plan: PollPlan) -> None:
-        reconnects = Reconnects()
-        while not self._stop.is_given():
-            try:
-                entries, more = plan.take(self._session.send(plan.call()))
-            except KvError as error:
-                if not is_passing(error):
-                    raise
-                report_blocking(error, self._on_error)
-                self._stop.wait(reconnects.pause())
-                continue
-            reconnects.opened()
-            if entries:
-                self._deliver(entries)
-            if not more:
-                self._stop.wait(self._poll_seconds)
 
     def _deliver(self, entries: Batch) -> None:
         with self._changed:
@@ -179,3 +156,34 @@ class Watch:
     def _raise(self) -> None:
         if self._error is not None:
             raise self._error
+
+
+def watch_feed(
+    session: Session,
+    plan: WatchPlan | PollPlan,
+    poll_seconds: float,
+    on_error: ErrorHandler | None,
+) -> Feed:
+    """The batches that a plan brings."""
+
+    def feed(deliver: Callable[[Batch], None], stop: StopSignal) -> None:
+        if isinstance(plan, WatchPlan):
+            follow_blocking(session, plan, deliver, on_error, stop)
+            return
+        reconnects = Reconnects()
+        while not stop.is_given():
+            try:
+                entries, more = plan.take(session.send(plan.call()))
+            except KvError as error:
+                if not is_passing(error):
+                    raise
+                report_blocking(error, on_error)
+                stop.wait(reconnects.pause())
+                continue
+            reconnects.opened()
+            if entries:
+                deliver(entries)
+            if not more:
+                stop.wait(poll_seconds)
+
+    return feed

@@ -13,6 +13,7 @@ from buntime_keyval._entries import is_many
 from buntime_keyval._listen_async import AsyncMessages, AsyncQueueListener, Handler
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler, report
+from buntime_keyval._sharing import check_sharing
 from buntime_keyval._stores import AsyncStore, make_scope
 from buntime_keyval._transaction import (
     AsyncAttempt,
@@ -48,6 +49,7 @@ __all__ = [
     "Pauses",
     "Tokenizer",
     "attempts_async",
+    "check_sharing",
     "checked_concurrency",
     "checked_id",
     "checked_limit",

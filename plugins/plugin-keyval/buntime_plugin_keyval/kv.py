@@ -43,6 +43,7 @@ from buntime_keyval.shared import (
     Pauses,
     Tokenizer,
     attempts_async,
+    check_sharing,
     checked_concurrency,
     checked_limit,
     identify,
@@ -572,6 +573,7 @@ class Kv:
         limit: int | None = None,
         buffer_size: int | None = None,
         overflow_strategy: Overflow = "drop-oldest",
+        shared: bool = False,
         on_error: ErrorHandler | None = None,
     ) -> AsyncWatch:
         """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
@@ -583,10 +585,12 @@ class Kv:
         Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
         many changed keys wait, each with its latest entry; `overflow_strategy` says which of them
         goes when there are more. `on_error` hears of failures of the database, which are retried;
-        without it they are logged. There is no network, so `mode` and `poll_interval` change
-        nothing.
+        without it they are logged. There is no network, so `mode`, `poll_interval` and `shared`
+        change nothing.
         """
-        _check_mode(mode, poll_interval)
+        polling = _check_mode(mode, poll_interval)
+        if shared:
+            check_sharing(polling=polling)
         wanted = make_target(key, exact=exact, limit=limit)
         make = WatchTarget.of_keys if exact else WatchTarget.of_prefixes
         watch = AsyncWatch(
@@ -704,6 +708,7 @@ def _filter(where: Where | None) -> Filter | None:
         raise InvalidInput(str(error)) from None
 
 
-def _check_mode(mode: Mode, poll_interval: float | str) -> None:
-    is_polling(mode)
+def _check_mode(mode: Mode, poll_interval: float | str) -> bool:
+    """Whether it is polling, which changes nothing here."""
     parse_duration(poll_interval)
+    return is_polling(mode)

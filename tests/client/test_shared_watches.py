@@ -1,0 +1,114 @@
+"""Many watches of one target over one stream, with both clients."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from buntime_keyval import AsyncKv, InvalidInput, Kv
+from client.waiting import until
+from support.live import LiveServer
+
+
+def streams_of(metrics: dict[str, Any]) -> int:
+    return int(metrics["streams"]["watchers"])
+
+
+async def test_all_are_told_the_same_over_one_stream(kv: Any) -> None:
+    await kv.set(["a", 1], "old")
+    seen: list[list[Any]] = [[] for _ in range(20)]
+    watches = [
+        kv.watch(["a"], lambda batch, told=told: told.extend(batch), shared=True) for told in seen
+    ]
+    try:
+        await until(lambda: all(seen))
+        assert streams_of(await kv.metrics()) == 1
+        await kv.set(["a", 2], "new")
+        await kv.delete(["a", 1])
+        await until(lambda: all(len(told) == 3 for told in seen))
+        for told in seen:
+            assert [entry.value for entry in told] == ["old", "new", None]
+        late: list[Any] = []
+        watches.append(kv.watch(["a"], late.extend, shared=True))
+        await until(lambda: late)
+        assert [(entry.key, entry.value) for entry in late] == [(("a", 2), "new")]
+        silent: list[Any] = []
+        watches.append(kv.watch(["a"], silent.extend, shared=True, emit_initial=False))
+
+        async def hears_of_writes() -> bool:
+            await kv.set(["a", 3], "newer")  # it may have joined only after the first
+            return bool(silent)
+
+        await until(hears_of_writes)
+        assert {entry.value for entry in silent} == {"newer"}
+        assert streams_of(await kv.metrics()) == 1
+    finally:
+        for watch in watches:
+            await watch.stop()
+
+    async def none_is_left() -> bool:
+        return streams_of(await kv.metrics()) == 0
+
+    await until(none_is_left)
+
+
+async def test_the_first_may_want_no_snapshot(kv: Any) -> None:
+    await kv.set(["a", 1], "old")
+    silent: list[Any] = []
+    async with kv.watch(["a"], silent.extend, shared=True, emit_initial=False):
+        told: list[Any] = []
+        async with kv.watch(["a"], told.extend, shared=True):
+            await until(lambda: told)
+            await kv.set(["a", 2], "new")
+            await until(lambda: silent and len(told) == 2)
+    assert [entry.value for entry in silent] == ["new"]
+    assert [entry.value for entry in told] == ["old", "new"]
+
+
+async def test_keys_that_do_not_exist_are_told_to_late_ones_too(kv: Any) -> None:
+    first: list[Any] = []
+    async with kv.watch([["a"], ["b"]], first.extend, exact=True, shared=True):
+        await until(lambda: first)
+        late: list[Any] = []
+        async with kv.watch([["a"], ["b"]], late.extend, exact=True, shared=True):
+            await until(lambda: late)
+    assert [(entry.key, entry.versionstamp) for entry in late] == [(("a",), None), (("b",), None)]
+
+
+async def test_a_slow_one_holds_up_nobody(kv: Any) -> None:
+    slow = kv.watch(["a"], shared=True)
+    quick: list[Any] = []
+    async with kv.watch(["a"], quick.extend, shared=True):
+        for number in range(50):
+            await kv.set(["a", number % 5], number)
+        await until(lambda: quick and quick[-1].value == 49)
+    told = [entry async for batch in take(slow) for entry in batch]
+    assert {entry.value for entry in told} >= {45, 46, 47, 48, 49}
+    await slow.stop()
+
+
+async def take(watch: Any) -> Any:
+    """What waits for a watch."""
+    while True:
+        try:
+            async with asyncio.timeout(0.3):
+                yield await anext(aiter(watch))
+        except TimeoutError:
+            return
+
+
+async def test_an_error_ends_all_of_them(server: LiveServer) -> None:
+    async with AsyncKv(f"{server.url}/nothing") as kv:
+        watches = [kv.watch(["a"], shared=True) for _ in range(3)]
+        for watch in watches:
+            with pytest.raises(Exception, match="no KeyVal API"):
+                await anext(watch)
+    blocking = Kv(f"{server.url}/nothing")
+    with blocking, pytest.raises(Exception, match="no KeyVal API"):
+        next(blocking.watch(["a"], shared=True))
+
+
+async def test_polling_cannot_be_shared(kv: Any) -> None:
+    with pytest.raises(InvalidInput, match="mode must be sse"):
+        kv.watch(["a"], mode="polling", shared=True)
