@@ -6,8 +6,10 @@ from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
 import pytest
+from buntime_database import Statement
 from buntime_keyval import KvDetails
 from buntime_keyval.wire import encode_key, key_to_json
+from buntime_plugin_keyval.search.indexes import Index, IndexOptions, create_statements
 from buntime_plugin_keyval.storage import schema
 from keyval.service.world import NOW_MS, World
 
@@ -35,13 +37,23 @@ async def put_as_version_4(
     await world.adapter.execute(PUT_OF_VERSION_4, args)
 
 
+async def index_as_version_4(world: World) -> None:
+    """An index of the field `t` below `d`, before indexes had a format and a vocabulary."""
+    index = Index(1, encode_key(("d",)), IndexOptions(("t",)))
+    texts = [text for text in create_statements(index) if index.vocabulary not in text]
+    row = "INSERT INTO kv_indexes VALUES (1, ?, ?, ?, 'unicode61', TRUE, 0)"
+    await world.adapter.batch(
+        [Statement(row, (index.prefix, '["d"]', '["t"]')), *(Statement(text) for text in texts)]
+    )
+
+
 async def check_upgrade(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> None:
     """Entries get the times that their versionstamps tell, and no index is built anew."""
     known = schema.load_migrations()
     with monkeypatch.context() as older:
         older.setattr(schema, "load_migrations", lambda: known[:4])
         async with opening() as world:
-            await world.kv.create_index(["d"], fields=["t"])
+            await index_as_version_4(world)
             for number in range(3):
                 await put_as_version_4(world, ("d", number), stamp_of(WRITTEN_MS + number))
             await put_as_version_4(world, ("d", "old"), stamp_of(WRITTEN_MS), NOW_MS - 1)
