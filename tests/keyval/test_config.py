@@ -49,6 +49,9 @@ def test_durations_are_numbers_or_texts() -> None:
         ({"queue": {"lockDuration": 0}}, "lockDuration must be at least 1 ms"),
         ({"queue": {"cleanupInterval": 0}}, None),
         ({"watch": {"maxWatchers": True}}, "maxWatchers must be a positive integer"),
+        ({"limits": {"mutations": 0}}, "mutations must be a positive integer"),
+        ({"limits": {"conditions": 1001}}, "conditions must be at most 1000, received 1001"),
+        ({"limits": {"commitBytes": "much"}}, "commitBytes must be a number of bytes or a size"),
         ({"metrics": {"persistent": "yes"}}, "metrics.persistent must be true or false"),
     ],
 )

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from buntime_host.units import parse_size
 from buntime_keyval.wire import InvalidInput, parse_duration
 
+from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.sweeper import Retention
 
 LEGACY_PATH = "/_/plugin-keyval"
@@ -69,6 +71,7 @@ class KeyValConfig(msgspec.Struct, frozen=True, kw_only=True):
     queue: QueueConfig = QueueConfig()
     watch: WatchConfig = WatchConfig()
     metrics: MetricsConfig = MetricsConfig()
+    limits: Limits = DEFAULT_LIMITS
 
 
 def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
@@ -114,6 +117,22 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
             persistent=persistent,
             flush_interval_ms=_milliseconds(metrics, "flushInterval", 30_000),
         ),
+        limits=_limits(_section(options, "limits")),
+    )
+
+
+def _limits(section: Mapping[str, Any]) -> Limits:
+    default = DEFAULT_LIMITS
+    conditions = _count(section, "conditions", default.conditions)
+    if conditions > default.conditions:
+        raise ConfigError(f"conditions must be at most {default.conditions}, received {conditions}")
+    return Limits(
+        mutations=_count(section, "mutations", default.mutations),
+        commit_bytes=_size(section, "commitBytes", default.commit_bytes),
+        conditions=conditions,
+        stamps=_count(section, "stamps", default.stamps),
+        request_bytes=_size(section, "requestBytes", default.request_bytes),
+        indexes=_count(section, "indexes", default.indexes),
     )
 
 
@@ -150,6 +169,14 @@ def _count(section: Mapping[str, Any], name: str, default: int) -> int:
     if isinstance(value, bool) or not isinstance(value, int) or value < 1:
         raise ConfigError(f"{name} must be a positive integer, received {value!r}")
     return value
+
+
+def _size(section: Mapping[str, Any], name: str, default: int) -> int:
+    value = section.get(name, default)
+    try:
+        return parse_size(value)
+    except ValueError as error:
+        raise ConfigError(f"{name} {error}, received {value!r}") from None
 
 
 def _milliseconds(section: Mapping[str, Any], name: str, default: int, *, least: int = 1) -> int:

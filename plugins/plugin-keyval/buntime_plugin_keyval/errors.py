@@ -5,6 +5,7 @@
     ├── IndexNotFound       404  NotFound: the prefix has no full-text index
     ├── LetterNotFound      404  NotFound: there is no such dead letter
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
+    ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
@@ -22,7 +23,7 @@ from typing import ClassVar
 
 import buntime_database
 import buntime_keyval
-from buntime_keyval import NotFound, ServiceUnavailable, StatusError
+from buntime_keyval import NotFound, ServiceUnavailable, StatusError, TooLarge
 
 
 class KeyValError(StatusError):
@@ -74,6 +75,17 @@ class StaleLease(KeyValError, buntime_keyval.StaleLease):
 
     def __init__(self) -> None:
         super().__init__("Lease is not current: the message was settled or delivered again")
+
+
+class LimitExceeded(KeyValError, TooLarge):
+    """The request asks for more than the configuration allows."""
+
+    STATUS = 413
+    CODE = "KEYVAL_LIMIT_EXCEEDED"
+
+    def __init__(self, what: str, option: str, limit: int) -> None:
+        """`what` says how much of what there is, `option` names the limit."""
+        super().__init__(f"{what} (limits.{option} is {limit})")
 
 
 class TooManyStreams(KeyValError, ServiceUnavailable):

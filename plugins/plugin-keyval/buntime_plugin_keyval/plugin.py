@@ -44,7 +44,7 @@ class KeyValPlugin:
             adapter = databases.get_root_adapter(config.database)
         else:
             adapter = await databases.open_adapter("keyval", config.own_database)
-        store = Store(adapter, logger=ctx.logger, workers=ctx.workers)
+        store = Store(adapter, logger=ctx.logger, workers=ctx.workers, limits=config.limits)
         await migrate(adapter, store.clock())
         service = make_service(config, store)
         service.start()

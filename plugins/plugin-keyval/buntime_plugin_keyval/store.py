@@ -32,6 +32,7 @@ from buntime_plugin_keyval.clock import Clock, Stamps, new_versionstamp, system_
 from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
 from buntime_plugin_keyval.errors import outcome_unknown
+from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
 from buntime_plugin_keyval.neighbours import Neighbours
@@ -63,12 +64,15 @@ class Store:
         clock: Clock = system_clock,
         stamps: Stamps = new_versionstamp,
         workers: Workers | None = None,
+        limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """`workers` are the processes that serve this store together, by default this one."""
         workers = workers or Workers.alone()
         self.adapter = adapter
         self.clock = clock
         self.logger = logger
+        self.limits = limits
+        """What a request may cost."""
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
         self.neighbours = Neighbours(workers)

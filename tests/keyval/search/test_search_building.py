@@ -17,8 +17,9 @@ from buntime_database import (
     Statement,
 )
 from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_keyval.errors import IndexNotFound
+from buntime_plugin_keyval.errors import IndexNotFound, LimitExceeded
 from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.limits import Limits
 from buntime_plugin_keyval.search import building, indexes
 from buntime_plugin_keyval.search.indexes import IndexOptions
 from keyval.service.world import World, open_world, until
@@ -375,3 +376,31 @@ async def test_an_index_of_an_older_format_is_built_anew(world: World) -> None:
     assert new.ready
     assert new.table_name != old.table_name
     assert new.fields == old.fields
+
+
+async def test_the_number_of_indexes_is_limited(tmp_path: Path) -> None:
+    limits = Limits(indexes=3)
+    async with open_world(tmp_path / "kv.db", limits=limits) as world:
+        for number in range(3):
+            await world.kv.create_index(["p", number], fields=["text"])
+        with pytest.raises(LimitExceeded, match=r"Too many indexes \(limits.indexes is 3\)"):
+            await world.kv.create_index(["p", 3], fields=["text"])
+        await world.kv.create_index(["p", 2], fields=["title"])  # in the place of one
+        await world.kv.remove_index(["p", 0])
+        await world.kv.create_index(["p", 3], fields=["text"])
+        assert [i.prefix for i in await world.kv.list_indexes()] == [("p", n) for n in (1, 2, 3)]
+
+
+async def test_two_that_make_the_last_index_at_once(tmp_path: Path) -> None:
+    limits = Limits(indexes=1)
+    async with (
+        open_world(tmp_path / "kv.db", limits=limits) as one,
+        open_world(tmp_path / "kv.db", limits=limits) as two,
+    ):
+        found = await asyncio.gather(
+            one.kv.create_index(["a"], fields=["text"]),
+            two.kv.create_index(["b"], fields=["text"]),
+            return_exceptions=True,
+        )
+        assert [type(outcome) for outcome in found].count(LimitExceeded) == 1
+        assert len(await one.kv.list_indexes()) == 1

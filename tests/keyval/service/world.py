@@ -14,6 +14,7 @@ from buntime_keyval import BigInt
 from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
 from buntime_plugin_keyval.store import Store
@@ -63,12 +64,13 @@ async def open_world(
     clock: FakeClock | None = None,
     options: SqliteOptions = FAST,
     adapter_type: type[SqliteAdapter] = SqliteAdapter,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> AsyncIterator[World]:
     """Open the store in a file, without its background tasks; all is closed at the end."""
     clock = clock or FakeClock()
     adapter = adapter_type(str(path), options=options)
     try:
-        store = Store(adapter, logger=LOGGER, clock=clock)
+        store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
         await migrate(adapter, clock())
         service = make_service(parse_config({}), store)
         kv = Kv(service)

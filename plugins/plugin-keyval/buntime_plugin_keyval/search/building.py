@@ -14,6 +14,7 @@ import msgspec
 from buntime_database import DatabaseError, Guard, GuardFailed, Statement, Value
 from buntime_keyval.wire import InvalidInput, Key, check_key, encode_key, key_to_json
 
+from buntime_plugin_keyval.errors import LimitExceeded
 from buntime_plugin_keyval.search.indexes import (
     FORMAT,
     INDEX_COLUMNS,
@@ -56,6 +57,9 @@ SELECT key, octet_length(value) FROM kv_entries WHERE {IN_RANGE} ORDER BY key LI
 _ADD_DOCS = f"""
 INSERT OR IGNORE INTO kv_docs (index_id, doc_key)
 SELECT ?, key FROM kv_entries WHERE {IN_RANGE} ORDER BY key"""
+_HAS_ROOM = """
+(EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = ?)
+ OR (SELECT count(DISTINCT prefix) FROM kv_indexes) < ?)"""
 _BEYOND_EVERY_ID = 1 << 62
 
 
@@ -70,8 +74,8 @@ class IndexBuilder:
 
         Nothing happens if the index is there as described. Returns when every entry is in.
         Until then the older index, if there is one, answers, and goes on to do so if this
-        fails. The last one that is created replaces all others. After
-        an `OutcomeUnknown` one of the two answers.
+        fails. The last one that is created replaces all others. After an `OutcomeUnknown` one of
+        the two answers. Raises `LimitExceeded` for one more than there may be.
         """
         if self._store.adapter.capabilities.full_text_search != "fts5":
             raise InvalidInput("The database of this store has no full-text search")
@@ -126,6 +130,7 @@ class IndexBuilder:
     async def _define(self, prefix: Key, options: IndexOptions) -> Index:
         """Make an empty index whose triggers are at work."""
         adapter = self._store.adapter
+        limit = self._store.limits.indexes
         while True:
             ((last_id,),) = await adapter.query(f"SELECT {_LAST_ID}", fresh=True)
             index = Index(int(last_id or 0) + 1, encode_key(prefix), options)
@@ -142,12 +147,15 @@ class IndexBuilder:
             try:
                 await self._store.batch(
                     [
+                        Guard(_HAS_ROOM, (index.prefix, limit)),
                         Guard(f"{_LAST_ID} = ?", (last_id,)),
                         Statement(_INSERT, row),
                         *(Statement(text) for text in create_statements(index)),
                     ]
                 )
-            except GuardFailed:
+            except GuardFailed as failed:
+                if failed.index == 0:
+                    raise LimitExceeded("Too many indexes", "indexes", limit) from None
                 continue  # somebody else took the number
             return index
 

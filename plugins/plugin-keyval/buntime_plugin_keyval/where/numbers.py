@@ -11,6 +11,8 @@ import math
 import sys
 from collections.abc import Iterable, Mapping
 
+from buntime_keyval.wire.numbers import format_integer
+
 from buntime_plugin_keyval.where.fragments import Fragment, Value
 from buntime_plugin_keyval.where.nodes import INT64_MAX, INT64_MIN, Number
 
@@ -46,8 +48,9 @@ def number_keys(numbers: Iterable[Number]) -> tuple[list[Value], bool]:
             keys[integer] = None
         elif abs(integer) <= sys.float_info.max and float(integer) == integer:
             keys[float(integer)] = None
-        keys[f'{{"__type":"bigint","value":"{integer}"}}'] = None
-        keys[f'{{"value":"{integer}","__type":"bigint"}}'] = None
+        text = format_integer(integer)
+        keys[f'{{"__type":"bigint","value":"{text}"}}'] = None
+        keys[f'{{"value":"{text}","__type":"bigint"}}'] = None
     return list(keys), maybe_other
 
 
@@ -108,7 +111,7 @@ def _bigint(column: str, path: str, bounds: Mapping[str, Number]) -> tuple[str, 
         sign = _SIGNS[operator]
         # Between integers a bound with a fraction is the same as the next integer inside it.
         integer = math.floor(number) if sign in (">", "<=") else math.ceil(number)
-        text = str(integer)
+        text = format_integer(integer)
         if integer >= 0:
             tests.append(f"(s >= '0', length(s), s) {sign} (1, ?, ?)")
         else:

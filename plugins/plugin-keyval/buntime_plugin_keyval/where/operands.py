@@ -5,8 +5,16 @@ from __future__ import annotations
 import math
 
 from buntime_keyval.wire.errors import InvalidInput
-from buntime_keyval.wire.numbers import is_tagged_bigint, parse_integer
+from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
+from buntime_keyval.wire.numbers import (
+    TooManyDigits,
+    is_long,
+    is_tagged_bigint,
+    normal_integer,
+    read_integer,
+)
 
+from buntime_plugin_keyval.where.budget import Budget
 from buntime_plugin_keyval.where.nodes import (
     INT64_MAX,
     INT64_MIN,
@@ -17,12 +25,6 @@ from buntime_plugin_keyval.where.nodes import (
     Scalar,
     normal_number,
 )
-
-MAX_LIST_ELEMENTS = 1000
-"""Elements of one `$in` or `$nin`."""
-
-MAX_BIGINT_DIGITS = 4000
-"""Conversions of much longer decimal text are slow, and Python refuses them."""
 
 _NOW_MEMBERS = frozenset({"$now", "$offset", "offset"})
 
@@ -44,26 +46,26 @@ def is_scalar_object(raw: dict[object, object]) -> bool:
     return "$now" in raw or is_tagged_bigint(raw)
 
 
-def parse_operand(operator: str, raw: object) -> Operand:
+def parse_operand(operator: str, raw: object, budget: Budget) -> Operand:
     """Return the operand of a known operator; raises InvalidWhere where its type is wrong."""
     if operator in _FLAGS:
         if not isinstance(raw, bool):
             raise InvalidWhere(f"{operator} expects true or false, not {_kind(raw)}")
         return raw
     if operator in _EQUALITIES:
-        return parse_scalar(operator, raw)
+        return parse_scalar(operator, raw, budget)
     if operator in _LISTS:
-        return _parse_list(operator, raw)
+        return _parse_list(operator, raw, budget)
     if operator in _ORDERS:
-        return _parse_ordered(operator, raw)
+        return _parse_ordered(operator, raw, budget)
     if operator in _TEXTS:
         if not isinstance(raw, str):
             raise InvalidWhere(f"{operator} expects a string, not {_kind(raw)}")
         return _valid_text(operator, raw)
-    return _parse_bounds(operator, raw)
+    return _parse_bounds(operator, raw, budget)
 
 
-def parse_scalar(operator: str, raw: object) -> Scalar:
+def parse_scalar(operator: str, raw: object, budget: Budget) -> Scalar:
     """Return a scalar operand.
 
     A plain JSON integer outside 64 bits becomes a float, as SQLite reads the same digits in a
@@ -79,7 +81,7 @@ def parse_scalar(operator: str, raw: object) -> Scalar:
         if "$now" in raw:
             return _parse_now(raw)
         if is_tagged_bigint(raw):
-            return _parse_bigint(raw)
+            return _parse_bigint(raw, budget)
     raise InvalidWhere(
         f"{operator} expects a string, number, boolean, null, bigint or $now, not {_kind(raw)}"
     )
@@ -90,7 +92,7 @@ def _parse_number(operator: str, raw: Number) -> Number:
         if INT64_MIN <= raw <= INT64_MAX:
             return int(raw)
         if type(raw) is not int:
-            if abs(raw) >= 10**MAX_BIGINT_DIGITS:
+            if is_long(raw):
                 raise InvalidWhere(f"A bigint has at most {MAX_BIGINT_DIGITS} digits")
             return int(raw)
     try:
@@ -114,37 +116,37 @@ def _parse_now(raw: dict[object, object]) -> Now:
     return Now(_parse_number("$offset", offset))
 
 
-def _parse_bigint(raw: dict[object, object]) -> int:
-    text = raw.get("value")
-    if isinstance(text, str) and len(text) > MAX_BIGINT_DIGITS:
-        raise InvalidWhere(f"A bigint has at most {MAX_BIGINT_DIGITS} digits")
+def _parse_bigint(raw: dict[object, object], budget: Budget) -> int:
     usage = 'A bigint is written {"__type": "bigint", "value": "<decimal>"}'
     if len(raw) != 2:
         raise InvalidWhere(usage)
     try:
-        return parse_integer(text)
+        digits = normal_integer(raw.get("value"))
+    except TooManyDigits:
+        raise InvalidWhere(f"A bigint has at most {MAX_BIGINT_DIGITS} digits") from None
     except InvalidInput:
         raise InvalidWhere(usage) from None
+    budget.take_digits(len(digits))
+    return read_integer(digits)
 
 
-def _parse_list(operator: str, raw: object) -> tuple[Scalar, ...]:
+def _parse_list(operator: str, raw: object, budget: Budget) -> tuple[Scalar, ...]:
     if not isinstance(raw, list | tuple):
         raise InvalidWhere(f"{operator} expects an array, not {_kind(raw)}")
-    if len(raw) > MAX_LIST_ELEMENTS:
-        raise InvalidWhere(f"{operator} takes at most {MAX_LIST_ELEMENTS} elements")
-    return tuple(parse_scalar(operator, element) for element in raw)
+    budget.take_elements(operator, len(raw))
+    return tuple(parse_scalar(operator, element, budget) for element in raw)
 
 
-def _parse_ordered(operator: str, raw: object) -> Scalar:
+def _parse_ordered(operator: str, raw: object, budget: Budget) -> Scalar:
     if raw is None or isinstance(raw, bool):
         raise InvalidWhere(f"{operator} expects a number, string or $now, not {_kind(raw)}")
-    return parse_scalar(operator, raw)
+    return parse_scalar(operator, raw, budget)
 
 
-def _parse_bounds(operator: str, raw: object) -> tuple[Scalar, ...]:
+def _parse_bounds(operator: str, raw: object, budget: Budget) -> tuple[Scalar, ...]:
     if not isinstance(raw, list | tuple) or len(raw) != 2:
         raise InvalidWhere(f"{operator} expects an array of two: [min, max]")
-    low, high = (_parse_ordered(operator, bound) for bound in raw)
+    low, high = (_parse_ordered(operator, bound, budget) for bound in raw)
     if isinstance(low, str) != isinstance(high, str):
         raise InvalidWhere(f"{operator} expects two numbers or two strings, not one of each")
     return low, high

@@ -6,6 +6,7 @@ delete with a typing mistake remove everything below its prefix.
 
 from __future__ import annotations
 
+from buntime_plugin_keyval.where.budget import MAX_DEPTH, Budget
 from buntime_plugin_keyval.where.nodes import And, Condition, InvalidWhere, Not, Or, Path, Where
 from buntime_plugin_keyval.where.operands import (
     OPERATORS,
@@ -15,12 +16,6 @@ from buntime_plugin_keyval.where.operands import (
 )
 from buntime_plugin_keyval.where.paths import parse_path
 
-MAX_DEPTH = 20
-"""Levels of `$and`, `$or` and `$not` inside each other."""
-
-MAX_CONDITIONS = 1000
-"""Operators on fields in one whole filter."""
-
 
 def parse_where(raw: object) -> Where:
     """Return the filter that a decoded JSON value describes; `{}` matches everything.
@@ -28,54 +23,50 @@ def parse_where(raw: object) -> Where:
     `$now` stays a symbol, so that one parsed filter can run at different times.
     Raises InvalidWhere with a text for the client.
     """
-    where, conditions = _parse_object(raw, "where", 0)
-    if conditions > MAX_CONDITIONS:
-        raise InvalidWhere(f"where has {conditions} conditions; at most {MAX_CONDITIONS}")
-    return where
+    return _parse_object(raw, "where", 0, Budget())
 
 
-def _parse_object(raw: object, name: str, depth: int) -> tuple[Where, int]:
-    """Return the filter of one object, and how many conditions it has."""
+def _parse_object(raw: object, name: str, depth: int, budget: Budget) -> Where:
     if not isinstance(raw, dict):
         raise InvalidWhere(f"{name} expects an object of conditions")
     if depth > MAX_DEPTH:
         raise InvalidWhere(f"where is nested more than {MAX_DEPTH} levels deep")
     members: list[Where] = []
-    conditions = 0
     for field, operand in raw.items():
         if not isinstance(field, str):
             raise InvalidWhere(f"Invalid field path: {field!r} is not a string")
         if field in ("$and", "$or"):
-            member, count = _parse_logical(field, operand, depth)
-            members.append(member)
+            members.append(_parse_logical(field, operand, depth, budget))
         elif field == "$not":
-            member, count = _parse_object(operand, field, depth + 1)
-            members.append(Not(member))
+            members.append(Not(_parse_object(operand, field, depth + 1, budget)))
         else:
-            found = _parse_field(field, operand)
-            count = len(found)
-            members += found
-        conditions += count
-    return (members[0] if len(members) == 1 else And(tuple(members))), conditions
+            members += _parse_field(field, operand, budget)
+    if not members:
+        budget.take_condition()
+    return members[0] if len(members) == 1 else And(tuple(members))
 
 
-def _parse_logical(name: str, raw: object, depth: int) -> tuple[Where, int]:
+def _parse_logical(name: str, raw: object, depth: int, budget: Budget) -> Where:
     if not isinstance(raw, list | tuple):
         raise InvalidWhere(f"{name} expects an array of filters")
-    if name == "$or" and not raw:
-        raise InvalidWhere("$or expects at least one filter")
-    parsed = [_parse_object(member, f"{name} member", depth + 1) for member in raw]
-    members = tuple(member for member, _ in parsed)
-    return (And if name == "$and" else Or)(members), sum(count for _, count in parsed)
+    if not raw:
+        if name == "$or":
+            raise InvalidWhere("$or expects at least one filter")
+        budget.take_condition()
+    members = [_parse_object(member, f"{name} member", depth + 1, budget) for member in raw]
+    return (And if name == "$and" else Or)(tuple(members))
 
 
-def _parse_field(field: str, raw: object) -> list[Condition]:
+def _parse_field(field: str, raw: object, budget: Budget) -> list[Condition]:
     if field.startswith("$") and field != "$" and not field.startswith(("$.", "$[")):
         raise InvalidWhere(f"Unknown operator: {field}")
     path = parse_path(field)
     if not isinstance(raw, dict) or is_scalar_object(raw):
-        return [Condition(path, "$eq", parse_scalar(field, raw))]
-    return [_parse_condition(path, operator, operand) for operator, operand in _operators(raw)]
+        budget.take_condition()
+        return [Condition(path, "$eq", parse_scalar(field, raw, budget))]
+    return [
+        _parse_condition(path, operator, operand, budget) for operator, operand in _operators(raw)
+    ]
 
 
 def _operators(raw: dict[object, object]) -> list[tuple[str, object]]:
@@ -86,7 +77,8 @@ def _operators(raw: dict[object, object]) -> list[tuple[str, object]]:
     return operators
 
 
-def _parse_condition(path: Path, operator: str, operand: object) -> Condition:
+def _parse_condition(path: Path, operator: str, operand: object, budget: Budget) -> Condition:
+    budget.take_condition()
     if operator not in OPERATORS:
         raise InvalidWhere(f"Unknown operator: {operator}")
-    return Condition(path, operator, parse_operand(operator, operand))
+    return Condition(path, operator, parse_operand(operator, operand, budget))

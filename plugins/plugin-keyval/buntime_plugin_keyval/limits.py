@@ -1,0 +1,25 @@
+"""What a request may cost at the most; each limit has an option of its name."""
+
+from __future__ import annotations
+
+import msgspec
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """The section `limits` of the options."""
+
+    mutations: int = 10_000
+    """Mutations and checks of one commit, together."""
+    commit_bytes: int = 32 * 1024 * 1024
+    """Bytes of the values that one commit reads, and of those that it writes."""
+    conditions: int = 1000
+    """Conditions of a filter; 1000 are the most."""
+    stamps: int = 50_000
+    """Versionstamps that the poll of a prefix names."""
+    request_bytes: int = 2 * 1024 * 1024
+    """Size of a JSON body that holds no values."""
+    indexes: int = 64
+    """Full-text indexes; each write below their prefixes keeps them."""
+
+
+DEFAULT_LIMITS = Limits()
