@@ -15,8 +15,8 @@ import apsw
 import dataset
 from buntime_keyval.wire import canonical_text, encode_key, key_to_json
 from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_keyval.clock import new_versionstamp
 from buntime_plugin_keyval.storage.schema import migrate
+from buntime_plugin_keyval.versionstamps import Stamps
 
 PREFIX: dataset.Key = ["growth"]
 CHUNK = 500_000
@@ -70,7 +70,8 @@ async def _make_schema(path: Path) -> None:
 
 
 def _rows(first: int, end: int) -> Iterator[_Row]:
+    stamps = Stamps()
     for number in range(first, end):
         key = (*PREFIX, number)
         value = canonical_text(dataset.value_of(number), 0)
-        yield encode_key(key), key_to_json(key), value, new_versionstamp()
+        yield encode_key(key), key_to_json(key), value, stamps.make(time.time_ns() // 1_000_000)

@@ -52,6 +52,14 @@ async def other(world: World, tmp_path: Path) -> AsyncIterator[World]:
 
 
 @pytest.fixture
+def join_store(
+    world: World, tmp_path: Path
+) -> Callable[[FakeClock], AbstractAsyncContextManager[World]]:
+    """Opens the database of `world` once more, as a host does whose clock is another one."""
+    return lambda clock: open_world(tmp_path / "kv.db", clock)
+
+
+@pytest.fixture
 def open_store(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[World]]:
     """Opens the one store of a test, as a process does when it starts."""
     return lambda: open_world(tmp_path / "kv.db")

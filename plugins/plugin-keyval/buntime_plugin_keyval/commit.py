@@ -22,6 +22,7 @@ from typing import Any, TypeVar
 from buntime_database import (
     Adapter,
     Batch,
+    ConstraintViolation,
     DatabaseBusy,
     DatabaseError,
     Guard,
@@ -32,14 +33,21 @@ from buntime_database import (
 )
 
 from buntime_plugin_keyval.changes import Change, Subscriber
-from buntime_plugin_keyval.clock import Clock, Stamps
-from buntime_plugin_keyval.decisions import Decision, View, Write
+from buntime_plugin_keyval.clock import Clock
+from buntime_plugin_keyval.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.errors import outcome_unknown
 from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.storage import reads
-from buntime_plugin_keyval.storage.changelog import read_changes
-from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, Put, Remove
+from buntime_plugin_keyval.storage.changelog import newest_stamp, read_changes
+from buntime_plugin_keyval.storage.effects import (
+    Effect,
+    EntryEffect,
+    Put,
+    Remove,
+    stamp_of_commit,
+)
 from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.versionstamps import Stamps, just_after
 
 T = TypeVar("T")
 
@@ -58,6 +66,11 @@ each other for ever where one large group would do.
 MAX_HASTE = 63
 """Groups that do not wait because the writers did not come back in time before: 1, then 3, 7, …"""
 
+LATE_GROUPS = 256
+"""Groups whose commits get their versionstamps from the database, after one whose own were older
+than what others had committed meanwhile. Such stamps cost more than those that a process makes,
+and less than to make a commit again, as often as others are faster."""
+
 MAX_ATTEMPTS = 100
 """Times that a write is decided before it gives way to faster writers of other processes."""
 
@@ -71,6 +84,7 @@ class _Job:
         "done",
         "error",
         "first_steps",
+        "is_firm",
         "steps",
         "versionstamp",
         "write",
@@ -80,31 +94,38 @@ class _Job:
         self.write = write
         self.done = done
         self.attempts = 0
+
+    def start(self, versionstamp: str, is_firm: bool) -> None:
+        """Begin a decision, forgetting an earlier one."""
+        self.versionstamp = versionstamp
+        self.is_firm = is_firm
+        """Whether the commit has this versionstamp, or fails."""
         self.decision: Decision[Any] | None = None
         self.error: Exception | None = None
         self.steps: list[Guard | Statement] = []
         self.first_steps: list[int] = []
         """Where in the steps each effect begins."""
-        self.versionstamp = ""
-
-    def start(self, versionstamp: str) -> None:
-        """Forget an earlier decision."""
-        self.versionstamp = versionstamp
-        self.decision, self.error = None, None
-        self.steps, self.first_steps = [], []
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
             self.done.set_exception(error)
 
-    def conclude(self, results: list[ResultSet]) -> None:
+    def given_stamp(self, results: list[ResultSet]) -> str | None:
+        """The versionstamp that the commit has got, where a result of it tells."""
+        effects = self.decision.effects if self.decision is not None else ()
+        for effect, result in zip(effects, results, strict=True):
+            if isinstance(effect, EntryEffect) and result.rows:
+                return str(result.rows[0][0])
+        return None
+
+    def conclude(self, results: list[ResultSet], settled: Settled) -> None:
         """Tell the caller; a caller that was cancelled meanwhile is not there any more."""
         if self.done.done():
             return
         if self.decision is None:
             self.done.set_exception(self.error or RuntimeError("the write was never decided"))
         else:
-            self.done.set_result(self.decision.conclude(results))
+            self.done.set_result(self.decision.conclude(results, settled))
 
 
 class Committer:
@@ -115,14 +136,15 @@ class Committer:
         adapter: Adapter,
         *,
         clock: Clock,
-        stamps: Stamps,
         logger: logging.Logger,
         neighbours: Neighbours | None = None,
     ) -> None:
         self._adapter = adapter
         self._neighbours = neighbours
         self._clock = clock
-        self._stamps = stamps
+        self._stamps = Stamps()
+        self._knows_newest_stamp = False
+        self._late_groups = 0
         self._logger = logger
         self._pending: list[_Job] = []
         self._draining: asyncio.Task[None] | None = None
@@ -211,14 +233,20 @@ class Committer:
         now_ms = self._clock()
         needed = {key for job in group for key in job.write.reads}
         try:
+            if not self._knows_newest_stamp:
+                self._stamps.learn(await newest_stamp(self._adapter))
+                self._knows_newest_stamp = True
             rows = await reads.get_many(self._adapter, needed, now_ms, fresh=True) if needed else {}
         except DatabaseError as error:
             for job in group:
                 job.fail(error)
             return
+        is_firm = not self._late_groups
+        if not is_firm:
+            self._late_groups -= 1
         pending: set[bytes] = set()  # keys that a write of this group is about to change
         for job in group:
-            self._decide(job, now_ms, rows, pending)
+            self._decide(job, now_ms, is_firm, rows, pending)
         writing = [job for job in group if job.steps]
         outcomes: list[list[ResultSet] | DatabaseError] = []
         if writing:
@@ -230,56 +258,92 @@ class Committer:
         if self._neighbours is not None:
             self._neighbours.committed(_committed(writing, outcomes))
         again: list[_Job] = []
-        for job, outcome in zip(writing, outcomes, strict=True):
-            if isinstance(outcome, GuardFailed) and outcome.index >= len(job.write.guards):
-                again.append(job)
-            elif isinstance(outcome, OutcomeUnknown):
-                job.fail(outcome_unknown(outcome))
-            elif isinstance(outcome, DatabaseError):
-                job.fail(outcome)
-            else:
-                results = [outcome[index] for index in job.first_steps]
-                if self._subscribers:
-                    await self._publish(job, results, now_ms)
-                else:
-                    job.conclude(results)
+        settled: dict[str, str] = {}
+        newest = ""
+        told = iter(outcomes)
         for job in group:
-            if not job.steps:
-                job.conclude([])
+            outcome = next(told) if job.steps else []
+            if isinstance(outcome, DatabaseError):
+                if self._is_out_of_date(job, outcome):
+                    again.append(job)
+                elif isinstance(outcome, OutcomeUnknown):
+                    job.fail(outcome_unknown(outcome))
+                else:
+                    job.fail(outcome)
+                continue
+            results = [outcome[index] for index in job.first_steps]
+            if not is_firm:
+                newest = self._settle_stamp(job, results, settled, newest)
+            if self._subscribers and job.steps:
+                await self._publish(job, results, settled, now_ms)
+            else:
+                job.conclude(results, settled)
         self._decide_again(again)
 
-    def _decide(self, job: _Job, now_ms: int, rows: dict[bytes, Row], pending: set[bytes]) -> None:
-        view = View(now_ms, self._stamps(), rows)
-        job.start(view.versionstamp)
+    def _is_out_of_date(self, job: _Job, error: DatabaseError) -> bool:
+        """Whether a write failed because others were faster, and is to be decided again."""
+        if isinstance(error, GuardFailed):
+            return error.index >= len(job.write.guards)
+        if isinstance(error, ConstraintViolation) and job.is_firm:
+            self._late_groups = LATE_GROUPS
+            return True
+        return False
+
+    def _settle_stamp(
+        self, job: _Job, results: list[ResultSet], settled: dict[str, str], newest: str
+    ) -> str:
+        """Note what became of a late stamp; the newest stamp of the group so far."""
+        text = job.versionstamp
+        given = job.given_stamp(results)
+        if given is None:  # it logs nothing, so that no other commit knows its stamp
+            given = text if text > newest else just_after(newest)
+        if given != text:
+            settled[text] = given
+            self._stamps.learn(given)
+            self._late_groups = LATE_GROUPS
+        return given
+
+    def _decide(
+        self, job: _Job, now_ms: int, is_firm: bool, rows: dict[bytes, Row], pending: set[bytes]
+    ) -> None:
+        versionstamp = self._stamps.make(now_ms)
+        view = View(now_ms, versionstamp, rows, pending)
+        job.start(versionstamp, is_firm)
         try:
             job.decision = job.write.decide(view)
         except Exception as error:  # noqa: BLE001 - goes to the caller, whatever it is
             job.error = error
         effects = job.decision.effects if job.decision is not None else ()
-        if not effects and not view.saw(pending):
+        if not effects and not view.saw_pending():
             return  # nothing to write, and what it rests on is committed
-        job.steps.extend(job.write.guards)
-        job.steps.extend(view.guards())
+        steps = job.steps
+        steps.extend(job.write.guards)
+        steps.extend(view.guards())
         for effect in effects:
-            job.first_steps.append(len(job.steps))
-            job.steps.extend(effect.statements(view.versionstamp, now_ms))
-            _apply(effect, view.versionstamp, rows, pending)
+            job.first_steps.append(len(steps))
+            steps.extend(effect.statements(versionstamp, now_ms, is_firm))
+            _apply(effect, versionstamp, rows, pending)
 
     def _batch(self, job: _Job) -> Batch:
         if self._adapter.capabilities.embedded or job.decision is None:
             return Batch(job.steps, job.write.bounded)
+        placed = list(zip(job.decision.effects, job.first_steps, strict=True))
+        if not job.is_firm:
+            stamp = stamp_of_commit(job.versionstamp)
+            recalls = {step: stamp for effect, step in placed if isinstance(effect, EntryEffect)}
+            return Batch(job.steps, job.write.bounded, job.first_steps, recalls)
         # What a Put gives is of use to those alone who are told of its change.
         wanted = [
-            step
-            for effect, step in zip(job.decision.effects, job.first_steps, strict=True)
-            if self._subscribers or not isinstance(effect, Put)
+            step for effect, step in placed if self._subscribers or not isinstance(effect, Put)
         ]
         return Batch(job.steps, job.write.bounded, wanted)
 
-    async def _publish(self, job: _Job, results: list[ResultSet], now_ms: int) -> None:
+    async def _publish(
+        self, job: _Job, results: list[ResultSet], settled: Settled, now_ms: int
+    ) -> None:
         """Tell the subscribers, then the caller."""
         waits: list[Awaitable[None]] = []
-        changes = await self._changes(job, results, now_ms)
+        changes = await self._changes(job, results, settled, now_ms)
         if changes:
             for subscriber in tuple(self._subscribers):
                 wait = subscriber(changes)
@@ -287,32 +351,40 @@ class Committer:
                     waits.append(wait)
         if waits:
             # Not awaited here: a subscriber may write, and its write needs this very loop.
-            task = asyncio.create_task(self._settle(job, results, waits))
+            task = asyncio.create_task(self._settle(job, results, settled, waits))
             self._settling.add(task)
             task.add_done_callback(self._settling.discard)
         else:
-            job.conclude(results)
+            job.conclude(results, settled)
 
     async def _settle(
-        self, job: _Job, results: list[ResultSet], waits: list[Awaitable[None]]
+        self,
+        job: _Job,
+        results: list[ResultSet],
+        settled: Settled,
+        waits: list[Awaitable[None]],
     ) -> None:
         for outcome in await asyncio.gather(*waits, return_exceptions=True):
             if isinstance(outcome, BaseException):
                 self._logger.error("A subscriber failed after a commit", exc_info=outcome)
-        job.conclude(results)
+        job.conclude(results, settled)
 
-    async def _changes(self, job: _Job, results: list[ResultSet], now_ms: int) -> list[Change]:
+    async def _changes(
+        self, job: _Job, results: list[ResultSet], settled: Settled, now_ms: int
+    ) -> list[Change]:
         """What the commit changed; keys that only the database knows are read from its log."""
+        made = job.versionstamp
+        stamp = settled.get(made, made)
         effects = job.decision.effects if job.decision is not None else ()
         changes: list[Change] = []
         for effect, log in zip(effects, results, strict=True):
             if not isinstance(effect, EntryEffect) or not log.rowcount or not log.lastrowid:
                 continue
             if isinstance(effect, Put):
-                change = Change(
-                    log.lastrowid, effect.key, "set", job.versionstamp, now_ms, effect.value
-                )
-                changes.append(change)
+                key = effect.key
+                if effect.is_stamped and stamp != made:
+                    key = key.replace(made.encode(), stamp.encode())
+                changes.append(Change(log.lastrowid, key, "set", stamp, now_ms, effect.value))
             else:
                 before = log.lastrowid - log.rowcount
                 try:

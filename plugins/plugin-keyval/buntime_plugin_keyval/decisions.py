@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence, Set
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Generic, NamedTuple, TypeVar
 
 from buntime_database import Guard, ResultSet
 
-from buntime_plugin_keyval.storage.effects import Effect, unchanged
+from buntime_plugin_keyval.storage.effects import Effect, unchanged, unchanged_since
 from buntime_plugin_keyval.storage.reads import Row
 
 T = TypeVar("T")
@@ -16,11 +16,16 @@ T = TypeVar("T")
 class View:
     """What a decision sees: the live rows as of the commit that it will be part of."""
 
-    def __init__(self, now_ms: int, versionstamp: str, rows: dict[bytes, Row]) -> None:
+    def __init__(
+        self, now_ms: int, versionstamp: str, rows: dict[bytes, Row], pending: Set[bytes]
+    ) -> None:
+        """`pending` are the keys of rows that are about to be committed in the same group."""
         self.now_ms = now_ms
         self.versionstamp = versionstamp
-        """The versionstamp of the write that is being decided."""
+        """That of the write that is being decided, and of what it stores: unless the commit gives
+        it another one, which `Settled` tells then."""
         self._rows = rows
+        self._pending = pending
         self._seen: dict[bytes, str | None] = {}
 
     def get(self, key: bytes) -> Row | None:
@@ -31,20 +36,32 @@ class View:
         self._seen[key] = row.versionstamp if row is not None else None
         return row
 
-    def saw(self, keys: Set[bytes]) -> bool:
-        """Whether any of these keys was looked at."""
-        return not keys.isdisjoint(self._seen)
+    def saw_pending(self) -> bool:
+        """Whether anything was looked at that is not committed yet."""
+        return not self._pending.isdisjoint(self._seen)
 
     def guards(self) -> list[Guard]:
         """Conditions under which all that was seen is still so."""
-        return [unchanged(key, stamp, self.now_ms) for key, stamp in self._seen.items()]
+        if not self._seen:
+            return []
+        return [
+            unchanged(key, stamp, self.now_ms)
+            if stamp is None or key not in self._pending
+            else unchanged_since(key, stamp, self.now_ms)
+            for key, stamp in self._seen.items()
+        ]
+
+
+Settled = Mapping[str, str]
+"""Versionstamps that a decision saw, and what the commits have got instead of them; of most
+nothing, since they are what was committed."""
 
 
 class Decision(NamedTuple, Generic[T]):
     """What a write does, and what its caller is told."""
 
     effects: Sequence[Effect]
-    conclude: Callable[[Sequence[ResultSet]], T]
+    conclude: Callable[[Sequence[ResultSet], Settled], T]
     """Gets the result of each effect: rows, and how many the effect concerned."""
 
 

@@ -28,7 +28,7 @@ from buntime_keyval.wire import InvalidInput, decode_key
 
 from buntime_plugin_keyval import writes
 from buntime_plugin_keyval.changes import Change, Subscriber
-from buntime_plugin_keyval.clock import Clock, Stamps, new_versionstamp, system_clock
+from buntime_plugin_keyval.clock import Clock, system_clock
 from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
 from buntime_plugin_keyval.errors import outcome_unknown
@@ -62,7 +62,6 @@ class Store:
         *,
         logger: logging.Logger,
         clock: Clock = system_clock,
-        stamps: Stamps = new_versionstamp,
         workers: Workers | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
@@ -79,7 +78,6 @@ class Store:
         self._committer = Committer(
             adapter,
             clock=clock,
-            stamps=stamps,
             logger=logger,
             neighbours=self.neighbours if workers.count > 1 else None,
         )

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from buntime_database import ResultSet
 from buntime_keyval.wire import canonical_text, encode_key, key_to_json
 
-from buntime_plugin_keyval.decisions import Decision, View, Write
+from buntime_plugin_keyval.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.mutations import (
     LISTS,
     NUMERIC,
@@ -31,7 +31,7 @@ def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> W
     def decide(view: View) -> Decision[str]:
         versionstamp = view.versionstamp
         put = Put(key, key_json, value, options.expiry(view.now_ms), options.metadata)
-        return Decision((put,), lambda _: versionstamp)
+        return Decision((put,), lambda _, settled: settled.get(versionstamp, versionstamp))
 
     return Write(decide)
 
@@ -60,7 +60,7 @@ def expire(limit: int) -> Write[int]:
     return Write(lambda _: decision, whole_ranges=True)
 
 
-def _total(results: Sequence[ResultSet]) -> int:
+def _total(results: Sequence[ResultSet], _: Settled) -> int:
     return sum(result.rowcount for result in results)
 
 
@@ -91,19 +91,28 @@ def commit(
         for check in checks:
             row = view.get(check.key)
             if (row.versionstamp if row else None) != check.versionstamp:
-                return Decision((), lambda _: None)
+                return Decision((), lambda *_: None)
         versionstamp = view.versionstamp
         # What the mutations so far leave under each key: several of one key see each other.
         effects: dict[bytes, Effect] = {}
         for mutation, known in targets:
             key = known or encode_key(mutation.resolved_key(versionstamp))
             effects[key] = _mutate(mutation, key, effects.get(key), view)
-        committed = Committed(versionstamp, rows)
+
+        def conclude(_: Sequence[ResultSet], settled: Settled) -> Committed:
+            if not settled:
+                return Committed(versionstamp, rows)
+            told = {
+                key: row._replace(versionstamp=settled.get(row.versionstamp, row.versionstamp))
+                for key, row in rows.items()
+            }
+            return Committed(settled.get(versionstamp, versionstamp), told)
+
         enqueued = [
             Enqueue(message.id, canonical_text(message.operand, view.now_ms), message.options)
             for message in messages
         ]
-        return Decision((*effects.values(), *enqueued), lambda _: committed)
+        return Decision((*effects.values(), *enqueued), conclude)
 
     return Write(decide, reads=reads, bounded=len(mutations) <= POINT_LIMIT)
 
@@ -125,4 +134,5 @@ def _mutate(mutation: Mutation, key: bytes, pending: Effect | None, view: View) 
         metadata = current.metadata if metadata is None else metadata
     key_json = key_to_json(mutation.resolved_key(view.versionstamp))
     is_anew = isinstance(pending, Remove) or (isinstance(pending, Put) and pending.is_anew)
-    return Put(key, key_json, value, expires_at, metadata, is_anew)
+    is_stamped = mutation.has_placeholder()
+    return Put(key, key_json, value, expires_at, metadata, is_anew, is_stamped)

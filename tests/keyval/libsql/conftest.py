@@ -90,6 +90,14 @@ async def other(world: World, pair_of_worlds: list[Sqld]) -> AsyncIterator[World
 
 
 @pytest.fixture
+def join_store(
+    world: World, pair_of_worlds: list[Sqld]
+) -> Callable[[FakeClock], AbstractAsyncContextManager[World]]:
+    """Opens the store of `world` once more, as a host does whose clock is another one."""
+    return lambda clock: open_libsql_world(pair_of_worlds[:1], clock)
+
+
+@pytest.fixture
 def open_store(pair_of_worlds: list[Sqld]) -> Callable[[], AbstractAsyncContextManager[World]]:
     asyncio.run(wipe([pair_of_worlds[0].url]))
     return lambda: open_libsql_world(pair_of_worlds)

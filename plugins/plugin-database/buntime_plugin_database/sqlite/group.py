@@ -56,12 +56,13 @@ def _run_in_savepoint(connection: apsw.Connection, batch: Batch, translate: Tran
 
 def _run_batch(connection: apsw.Connection, batch: Batch) -> list[ResultSet]:
     connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
-    results = []
-    for index, step in enumerate(batch.steps):
+    results: list[ResultSet] = []
+    for step in batch.steps:
+        sql, args = step
         if isinstance(step, Guard):
-            if connection.execute(guard_query(step.condition), step.args).get != 1:
-                raise GuardFailed(index)
+            if connection.execute(guard_query(sql), args).get != 1:
+                raise GuardFailed(len(results))
             results.append(_GUARD_HELD)
         else:
-            results.append(run(connection, step.sql, step.args))
+            results.append(run(connection, sql, args))
     return results

@@ -124,27 +124,29 @@ def asks_for_changes(sql: str) -> bool:
 
 def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultSet:
     """Run one classified statement and gather all that it gives. Raises apsw's errors."""
+    if classify(sql) == "silent":
+        connection.execute(sql, args)
+        changed = connection.changes()
+        rowid = connection.last_insert_rowid() or None if changed else None
+        return ResultSet((), [], changed, rowid)
     before = connection.total_changes()
     columns: tuple[str, ...] = ()
     rows: list[tuple[Value, ...]] = []
-    if classify(sql) == "silent":
-        connection.execute(sql, args)
-    else:
-        cursor = connection.cursor()
-        has_columns = False
+    cursor = connection.cursor()
+    has_columns = False
 
-        def look(cursor: apsw.Cursor, *_: object) -> bool:
-            # Only here it is known even if no row follows. The names may be of an older schema.
-            nonlocal has_columns
-            if cursor.has_vdbe:  # a comment after the statement is traced as well
-                has_columns = bool(cursor.description)
-            return True
+    def look(cursor: apsw.Cursor, *_: object) -> bool:
+        # Only here it is known even if no row follows. The names may be of an older schema.
+        nonlocal has_columns
+        if cursor.has_vdbe:  # a comment after the statement is traced as well
+            has_columns = bool(cursor.description)
+        return True
 
-        cursor.exec_trace = look
-        cursor.execute(sql, args)
-        if has_columns:
-            columns = tuple(column.name for column in columns_of(cursor, connection, sql))
-            rows = rows_of(cursor)
+    cursor.exec_trace = look
+    cursor.execute(sql, args)
+    if has_columns:
+        columns = tuple(column.name for column in columns_of(cursor, connection, sql))
+        rows = rows_of(cursor)
     if connection.total_changes() == before:
         return ResultSet(columns, rows, 0)
     return ResultSet(columns, rows, connection.changes(), connection.last_insert_rowid() or None)

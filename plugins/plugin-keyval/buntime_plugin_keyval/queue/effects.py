@@ -19,7 +19,7 @@ class Enqueue(NamedTuple):
     value: str
     options: Options
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         options = self.options
         ready_at = now_ms + options.delay_ms
@@ -48,7 +48,7 @@ class Lease(NamedTuple):
     limit: int
     duration_ms: int
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
         return (Statement(sql.LEASE, args),)
@@ -60,7 +60,7 @@ class Settle(NamedTuple):
     id: str
     lease: str | None
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.SETTLE, (self.id, self.lease, self.lease)),)
 
@@ -72,7 +72,7 @@ class Extend(NamedTuple):
     lease: str | None
     duration_ms: int
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         args = (now_ms + self.duration_ms, self.id, self.lease, self.lease)
         return (Statement(sql.EXTEND, args),)
@@ -88,7 +88,7 @@ class GiveBack(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.GIVE_BACK, (self.id, self.lease)),)
 
@@ -99,7 +99,7 @@ class Undeliver(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.UNDELIVER, (self.id, self.lease)),)
 
@@ -110,7 +110,7 @@ class Retry(NamedTuple):
     id: str
     pause_ms: int
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         ready_at = now_ms + self.pause_ms
         return (Statement(sql.RETRY, (ready_at, ready_at, self.id)),)
@@ -123,7 +123,7 @@ class Bury(NamedTuple):
     letter_id: str
     error_message: str
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (
             Statement(sql.BURY, (self.letter_id, self.error_message, now_ms, self.id)),
@@ -137,7 +137,7 @@ class Requeue(NamedTuple):
     letter_id: str
     new_id: str
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         args = (self.new_id, now_ms, now_ms, now_ms, self.letter_id)
         return (Statement(sql.REQUEUE, args), Statement(sql.DELETE_DLQ, (self.letter_id,)))
@@ -148,7 +148,7 @@ class Forget(NamedTuple):
 
     letter_id: str | None
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         if self.letter_id is None:
             return (Statement(sql.PURGE_DLQ),)
@@ -161,7 +161,7 @@ class ForgetOld(NamedTuple):
     age_ms: int
     limit: int
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.EXPIRE_DLQ, (now_ms - self.age_ms, self.limit)),)
 

@@ -265,13 +265,13 @@ class Queue:
         return result.rowcount
 
     async def _commit(self, *effects: Effect, bounded: bool = True) -> Sequence[ResultSet]:
-        decision = Decision[Sequence[ResultSet]](effects, lambda results: results)
+        decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
         return await self._store.write(Write(lambda _: decision, bounded=bounded))
 
     async def _commit_if_current(self, delivery: _Delivery, effects: Sequence[Effect]) -> bool:
         """Commit unless the message was settled or delivered again since it was read."""
         guard = same_delivery(delivery.id, delivery.attempts, delivery.visible_at, delivery.lease)
-        decision = Decision[None](effects, lambda _: None)
+        decision = Decision[None](effects, lambda *_: None)
         try:
             await self._store.write(Write(lambda _: decision, guards=(guard,)))
         except GuardFailed:

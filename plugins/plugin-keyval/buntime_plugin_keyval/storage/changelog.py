@@ -31,6 +31,12 @@ async def change_bounds(adapter: Adapter, *, fresh: bool = False) -> tuple[int, 
     return oldest, newest  # type: ignore[return-value] # integers
 
 
+async def newest_stamp(adapter: Adapter) -> str:
+    """The versionstamp behind which new ones go on; empty where there is none yet."""
+    ((newest,),) = await adapter.query(sql.NEWEST_STAMP, point=True, fresh=True)
+    return str(newest or "")
+
+
 async def trim_changes(adapter: Adapter, *, keep: int, since_ms: int, limit: int) -> int:
     """Remove changes beyond the newest `keep` and from before `since_ms`, `limit` at a time."""
     (result,) = await adapter.batch([Statement(sql.TRIM_CHANGES, (limit, keep, since_ms))])

@@ -12,15 +12,19 @@ from typing import NamedTuple, Protocol
 from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.storage import statements as sql
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition
+from buntime_plugin_keyval.versionstamps import tail_of
 
 
 class Effect(Protocol):
     """One thing that a commit does; the result of its first statement is its result."""
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
-        """What has the effect, given the stamp and the time of the commit."""
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+        """What has the effect, given the stamp and the time of the commit.
+
+        Unless the stamp is firm, the commit may get another one: see `versionstamps.py`.
+        """
         ...
 
 
@@ -34,14 +38,19 @@ class Put(NamedTuple):
     metadata: str | None = None
     is_anew: bool = False
     """Whether the same commit deleted the key before."""
+    is_stamped: bool = False
+    """Whether the key holds the versionstamp of the commit."""
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
-        """See `Effect`."""
-        key, key_json, value, expires_at, metadata, is_anew = self
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`; where the stamp is not firm, the first result has it as its only row."""
+        key, key_json, value, expires_at, metadata, is_anew, is_stamped = self
+        log, put, put_anew = (
+            sql.PUT if is_firm else sql.PUT_STAMPED_LATE if is_stamped else sql.PUT_LATE
+        )
         entry = (key, key_json, value, versionstamp, expires_at, metadata, now_ms)  # ?1 to ?7
         return (
-            Statement(sql.LOG_PUT, (key, versionstamp, now_ms)),
-            Statement(sql.PUT_ANEW if is_anew else sql.PUT, entry),
+            Statement(log, (key, versionstamp, now_ms)),
+            Statement(put_anew if is_anew else put, entry),
         )
 
 
@@ -51,12 +60,18 @@ class Remove(NamedTuple):
     keys: KeyRange
     condition: Condition = EVERYTHING
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
-        """See `Effect`."""
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`; the result for one key has a row as that of `Put`, if it is removed."""
         where, args = self.condition.sql, self.condition.args
         selected = (*self.keys, now_ms, *args)
+        if is_firm:
+            log = sql.LOG_REMOVE
+        elif self.keys == single(self.keys.start):
+            log = sql.LOG_REMOVE_ONE_LATE
+        else:
+            log = sql.LOG_REMOVE_LATE
         return (
-            Statement(sql.LOG_REMOVE.format(where=where), (versionstamp, now_ms, *selected)),
+            Statement(log.format(where=where), (versionstamp, now_ms, *selected)),
             Statement(sql.REMOVE.format(where=where), selected),
         )
 
@@ -66,10 +81,11 @@ class Expire(NamedTuple):
 
     limit: int
 
-    def statements(self, versionstamp: str, now_ms: int) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
+        log = sql.LOG_EXPIRED if is_firm else sql.LOG_EXPIRED_LATE
         return (
-            Statement(sql.LOG_EXPIRED, (versionstamp, now_ms, now_ms, self.limit)),
+            Statement(log, (versionstamp, now_ms, now_ms, self.limit)),
             Statement(sql.REMOVE_EXPIRED, (now_ms, self.limit)),
         )
 
@@ -81,3 +97,13 @@ EntryEffect = Put | Remove | Expire
 def unchanged(key: bytes, versionstamp: str | None, now_ms: int) -> Guard:
     """Holds while the live versionstamp of the key is this one; None means no live entry."""
     return Guard(sql.UNCHANGED, (key, now_ms, versionstamp))
+
+
+def unchanged_since(key: bytes, versionstamp: str, now_ms: int) -> Guard:
+    """Holds while the key is as the commit left it that was to have this versionstamp."""
+    return Guard(sql.UNCHANGED_SINCE, (key, now_ms, tail_of(versionstamp)))
+
+
+def stamp_of_commit(versionstamp: str) -> str:
+    """What recalls the rows that tell of a stamp, for a `Batch`: of the one that was made of it."""
+    return sql.STAMP_OF_COMMIT.format(tail=tail_of(versionstamp))

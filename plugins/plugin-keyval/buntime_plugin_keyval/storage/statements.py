@@ -6,6 +6,9 @@ the sweeper comes after the fact.
 
 from __future__ import annotations
 
+from functools import partial
+from typing import NamedTuple
+
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
 IN_RANGE = "key >= ? AND key < ?"
 
@@ -85,37 +88,118 @@ COUNT = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{wher
 
 COUNT_UP_TO = f"SELECT count(*) FROM (SELECT 1 FROM kv_entries WHERE {IN_RANGE} LIMIT ?)"
 
-# The condition of a guard: the live versionstamp of a key is what the decision saw.
+# The condition of a guard: the live versionstamp of a key is what the decision saw. Of a commit of
+# the same group, whose stamp may become another one, the random part is known.
 UNCHANGED = f"(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
+UNCHANGED_SINCE = f"(SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
+
+# The stamp of the newest commit, which is this one once it has logged something.
+_NEWEST_STAMP = "(SELECT versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"
+
+# See `versionstamps.py`. NULL, which the log refuses, unless the stamp follows the newest one.
+_FIRM_STAMP = f"iif({_NEWEST_STAMP} > {{stamp}}, NULL, {{stamp}})"
+
+_HEX = "[0-9a-f]"
+_UUIDV7 = "-".join([_HEX * 8, _HEX * 4, "7" + _HEX * 3, "[89ab]" + _HEX * 3, _HEX * 12])
+_LAST_NUMBER = 2**60 - 2**40
+
+# The stamp if it follows the newest one; the newest one if this commit has logged it already;
+# else the next greater number with the random part of the stamp. A newest one that is no UUIDv7
+# can only be of another program, and counts for nothing.
+_LATE_STAMP = f"""CASE
+  WHEN {_NEWEST_STAMP} < {{stamp}} THEN {{stamp}}
+  WHEN substr({_NEWEST_STAMP}, 20) = substr({{stamp}}, 20) THEN {_NEWEST_STAMP}
+  ELSE coalesce((
+    SELECT format('%08x-%04x-7%03x-', number >> 28, (number >> 12) & 65535, number & 4095)
+      || substr({{stamp}}, 20)
+    FROM (
+      SELECT 1 + CASE WHEN newest GLOB '{_UUIDV7}' THEN json_extract(
+        '0x' || substr(newest, 1, 8) || substr(newest, 10, 4) || substr(newest, 16, 3), '$')
+        END AS number
+      FROM (SELECT {_NEWEST_STAMP} AS newest))
+    WHERE number <= {_LAST_NUMBER}), {{stamp}})
+END"""
+
+_TOLD = " RETURNING versionstamp"
+
+# The same row as JSON, for who lost the answer; `{tail}` is the random part of the stamp.
+STAMP_OF_COMMIT = f"""(
+SELECT json_group_array(json_object('versionstamp', newest))
+FROM (SELECT {_NEWEST_STAMP} AS newest) WHERE substr(newest, 20) = '{{tail}}')"""
+
+NEWEST_STAMP = f"""
+SELECT max(coalesce({_NEWEST_STAMP}, ''), (SELECT newest FROM kv_stamps))"""
 
 # `{created_at}` is what an overwrite makes of the time of creation.
 _PUT = """
 INSERT INTO kv_entries
   (key, key_json, value, versionstamp, expires_at, metadata, created_at, updated_at)
-VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?7)
+VALUES ({key}, {key_json}, ?3, {stamp}, ?5, ?6, ?7, ?7)
 ON CONFLICT (key) DO UPDATE SET
   value = excluded.value, versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
   metadata = excluded.metadata, created_at = {created_at}, updated_at = excluded.updated_at"""
 
-# A live entry keeps it. One that has expired and was not swept yet was gone before.
-PUT = _PUT.format(created_at=f"iif(expires_at <= ?7, ?7, {CREATED_AT})")
+_LOG_PUT = "INSERT INTO kv_changes (key, versionstamp, operation, at) VALUES (?1, %s, 'set', ?3)"
 
-# The commit itself deleted the key before.
-PUT_ANEW = _PUT.format(created_at="?7")
-
-LOG_PUT = "INSERT INTO kv_changes (key, versionstamp, operation, at) VALUES (?, ?, 'set', ?)"
-
-LOG_REMOVE = f"""
+# The key holds the stamp. Where the statement is given a text that nobody knows but this commit,
+# the stamp that it has got goes into its place.
+_LOG_PUT_STAMPED = f"""
 INSERT INTO kv_changes (key, versionstamp, operation, at)
-SELECT key, ?, 'delete', ? FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key"""
+SELECT unhex(replace(hex(?1), hex(?2), hex(stamp))), stamp, 'set', ?3
+FROM (SELECT {_LATE_STAMP.format(stamp="?2")} AS stamp)"""
+
+
+class PutTexts(NamedTuple):
+    """The statements that log and store an entry, by what is known of its versionstamp."""
+
+    log: str
+    put: str
+    put_anew: str
+    """Where the commit itself deleted the key before: it is created once more."""
+
+
+def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> PutTexts:
+    put = partial(_PUT.format, key=key, key_json=key_json, stamp=stamp)
+    # A live entry keeps the time of its creation. One that has expired and was not swept yet was
+    # gone before.
+    return PutTexts(
+        log,
+        put(created_at=f"iif(expires_at <= ?7, ?7, {CREATED_AT})"),
+        put(created_at="?7"),
+    )
+
+
+PUT = _put_texts(_LOG_PUT % _FIRM_STAMP.format(stamp="?2"), stamp="?4")
+PUT_LATE = _put_texts(
+    _LOG_PUT % _LATE_STAMP.format(stamp="?2") + _TOLD,
+    stamp=_NEWEST_STAMP,
+)
+PUT_STAMPED_LATE = _put_texts(
+    _LOG_PUT_STAMPED + _TOLD,
+    key=f"unhex(replace(hex(?1), hex(?4), hex({_NEWEST_STAMP})))",
+    key_json=f"replace(?2, ?4, {_NEWEST_STAMP})",
+    stamp=_NEWEST_STAMP,
+)
+
+_LOG_REMOVE = f"""
+INSERT INTO kv_changes (key, versionstamp, operation, at)
+SELECT key, %s, 'delete', ?2 FROM kv_entries
+WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key"""
+
+LOG_REMOVE = _LOG_REMOVE % _FIRM_STAMP.format(stamp="?1")
+LOG_REMOVE_LATE = _LOG_REMOVE % _LATE_STAMP.format(stamp="?1")
+LOG_REMOVE_ONE_LATE = LOG_REMOVE_LATE + _TOLD
 
 REMOVE = f"DELETE FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
 
 _EXPIRED = "expires_at <= ? ORDER BY expires_at, key LIMIT ?"
 
-LOG_EXPIRED = f"""
+_LOG_EXPIRED = f"""
 INSERT INTO kv_changes (key, versionstamp, operation, at)
-SELECT key, ?, 'expire', ? FROM kv_entries WHERE {_EXPIRED}"""
+SELECT key, %s, 'expire', ?2 FROM kv_entries WHERE {_EXPIRED}"""
+
+LOG_EXPIRED = _LOG_EXPIRED % _FIRM_STAMP.format(stamp="?1")
+LOG_EXPIRED_LATE = _LOG_EXPIRED % _LATE_STAMP.format(stamp="?1")
 
 REMOVE_EXPIRED = (
     f"DELETE FROM kv_entries WHERE key IN (SELECT key FROM kv_entries WHERE {_EXPIRED})"
