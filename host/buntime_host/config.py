@@ -63,6 +63,8 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     drain_timeout: float
     hook_timeout: float
     shutdown_timeout: float
+    hung_timeout: float
+    """After which a worker that does nothing is replaced; 0 for never."""
     limits: Limits
     """What connections may cost."""
     warnings: tuple[str, ...] = ()
@@ -180,6 +182,7 @@ def parse_config(
         drain_timeout=parse_duration(values["drainTimeout"]),
         hook_timeout=parse_duration(values["hookTimeout"]),
         shutdown_timeout=parse_duration(values["shutdownTimeout"]),
+        hung_timeout=parse_duration(values["hungTimeout"]),
         limits=limits,
         warnings=tuple(warnings),
         notes=notes,

@@ -27,7 +27,7 @@ from buntime_host import logs, server
 from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, ConfigError, StartupError
 from buntime_host.server import FORCE_EXIT_SLACK_SECONDS
-from buntime_host.worker import Failed, Ready, Word, run_worker
+from buntime_host.worker import Failed, Ready, Word, pulse_seconds, run_worker
 from buntime_host.workers import Group
 
 MAX_RESTARTS = 10
@@ -127,6 +127,7 @@ class Supervisor:
         self._in_time = True
         self._serving = False
         """Whether all workers have been ready once."""
+        self._looked_at = self._awake_since = time.monotonic()
 
     def run(self) -> int:
         """Start the workers, keep them running, end them; see `supervise`."""
@@ -135,7 +136,8 @@ class Supervisor:
                 self._start()
                 while self._signal is None:
                     self._restart_what_is_due()
-                    self._wait(self._until_restart())
+                    self._wait(self._pause())
+                    self._end_what_hangs()
             except StartupError:
                 self._end()
                 raise
@@ -273,9 +275,34 @@ class Supervisor:
         pause = RESTART_PAUSES[min(place.deaths, len(RESTART_PAUSES)) - 1]
         place.restart_at = now + pause
 
-    def _until_restart(self) -> float | None:
+    def _pause(self) -> float | None:
+        """Until the next restart, or the next look for workers that hang."""
         due = [place.restart_at for place in self._places if place.restart_at is not None]
-        return max(0.0, min(due) - time.monotonic()) if due else None
+        pauses = [max(0.0, min(due) - time.monotonic())] if due else []
+        if self._config.hung_timeout:
+            pauses.append(pulse_seconds(self._config.hung_timeout))
+        return min(pauses, default=None)
+
+    def _end_what_hangs(self) -> None:
+        """Kill workers whose event loop does not turn any more; others take their places."""
+        patience = self._config.hung_timeout
+        now = time.monotonic()
+        if now - self._looked_at > pulse_seconds(patience) + patience / 2:
+            self._awake_since = now  # this process did not run either: the machine slept
+        self._looked_at = now
+        for place in self._places if patience else ():
+            if not place.pid or place.ready is None:
+                continue
+            seen = max(self._group.pulse(place.number), place.started_at, self._awake_since)
+            if now - seen > patience:
+                logger.error(
+                    "%s (process id %d) has hung for %.0f s: it is replaced",
+                    place,
+                    place.pid,
+                    now - seen,
+                )
+                os.kill(place.pid, signal.SIGKILL)
+                place.ready = None
 
     def _restart_what_is_due(self) -> None:
         for place in self._places:

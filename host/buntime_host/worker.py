@@ -6,6 +6,7 @@ import asyncio
 import logging
 import signal
 import socket
+import time
 from collections.abc import Sequence
 from functools import partial
 from types import FrameType
@@ -21,11 +22,13 @@ from buntime_host.host import Host
 from buntime_host.limits import Limits
 from buntime_host.protocol import HostProtocol
 from buntime_host.server import HostServer, uvicorn_config
-from buntime_host.workers import Client, Group, Workers
+from buntime_host.workers import PULSE, Client, Group, Workers
 
 ADDED_HEADERS = 4
 ADDED_HEADER_BYTES = 256
 """What a request may grow by on its way from worker to worker."""
+
+LONGEST_PULSE_SECONDS = 1.0
 
 logger = logging.getLogger("App")
 
@@ -82,10 +85,13 @@ class WorkerServer(HostServer):
         super().__init__(host, config)
         self._parent = parent
         self._accepting: set[asyncio.Task[Any]] = set()
+        self._pulse = host.workers.numbers(PULSE, 1).own
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, with an ear for the parent."""
         asyncio.get_running_loop().add_reader(self._parent, self._parent_spoke)
+        if self.host.config.hung_timeout:
+            self._beat()
         await super().startup(sockets)
         self.host.workers.serve_connections(self._serve_relayed)
 
@@ -104,6 +110,12 @@ class WorkerServer(HostServer):
         self._accepting.add(task)
         task.add_done_callback(self._accepting.discard)
 
+    def _beat(self) -> None:
+        """Show that the loop turns, by which the parent tells a worker that hangs."""
+        self._pulse[0] = time.monotonic()
+        pause = pulse_seconds(self.host.config.hung_timeout)
+        asyncio.get_running_loop().call_later(pause, self._beat)
+
     def announce(self, lines: Sequence[str]) -> None:
         """Tell the parent, which tells the world once all workers are up."""
         say(self._parent, Ready(list(lines)))
@@ -121,6 +133,11 @@ class WorkerServer(HostServer):
         # It says nothing but this one thing, or is gone: both are the end.
         asyncio.get_running_loop().remove_reader(self._parent)
         self.handle_exit(signal.SIGTERM, None)
+
+
+def pulse_seconds(patience: float) -> float:
+    """How often a worker shows that it lives, given how long it may not."""
+    return min(LONGEST_PULSE_SECONDS, patience / 4)
 
 
 def run_worker(

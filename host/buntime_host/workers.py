@@ -41,6 +41,10 @@ _HEADER = _NAME_BYTES // _DOUBLE + 1  # the name, and how many numbers follow
 _WANTED, _RUNG = 0, 1
 
 
+PULSE = "host.pulse"
+"""A number of each worker: when its event loop last turned, in the system's monotonic seconds."""
+
+
 class Numbers:
     """Some numbers of this worker, and the same numbers of the others."""
 
@@ -225,6 +229,11 @@ class Group:
             for end in door:
                 end.setblocking(False)
             self.doors.append(door)
+
+    def pulse(self, worker: int) -> float:
+        """When the event loop of a worker last turned; 0 before it did."""
+        numbers = self.board.find(worker, PULSE)
+        return numbers[0] if numbers is not None else 0.0
 
     def close(self) -> None:
         """Close the doors; the memory goes with its last user."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -275,6 +276,38 @@ def test_a_worker_can_be_replaced_gracefully(
     assert workers_of(process)[1] == before[1]
     process.signal()
     assert process.wait() == 0
+
+
+def test_a_worker_that_hangs_is_replaced(start: Callable[..., Process], poll: Poll) -> None:
+    process = start(hungTimeout="2s")
+    before = workers_of(process)
+    os.kill(before[1], signal.SIGSTOP)
+    poll(lambda: not is_alive(before[1]), "the end of the worker that hangs")
+    poll(lambda: "is back" in process.out, "the next one")
+    after = workers_of(process)
+    assert after[0] == before[0]
+    assert after[1] != before[1]
+    hung, killed = messages(process.err)
+    assert re.fullmatch(
+        rf"Worker 1 \(process id {before[1]}\) has hung for \d s: it is replaced", hung
+    )
+    assert killed == f"Worker 1 (process id {before[1]}) was killed by signal 9"
+    process.signal()
+    assert process.wait() == 0
+
+
+def test_a_parent_that_was_stopped_blames_nobody(start: Callable[..., Process], poll: Poll) -> None:
+    """As when the machine sleeps: everybody stood still."""
+    process = start(hungTimeout="2s")
+    before = workers_of(process)
+    everybody = [process.process.pid, *before.values()]
+    for pid in everybody:
+        os.kill(pid, signal.SIGSTOP)
+    time.sleep(3)  # that long nothing can be waited for
+    for pid in everybody:
+        os.kill(pid, signal.SIGCONT)
+    assert workers_of(process) == before
+    assert process.err == ""
 
 
 def test_the_first_worker_has_started_before_the_others(
