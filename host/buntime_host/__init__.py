@@ -25,6 +25,7 @@ from buntime_host.errors import (
     Unauthorized,
 )
 from buntime_host.hookspecs import hookimpl
+from buntime_host.noticed import Noticed, noticed_of, refuse_foreign
 from buntime_host.version import __version__
 from buntime_host.workers import Bell, Numbers, Workers
 
@@ -46,6 +47,7 @@ __all__ = [
     "MethodNotAllowed",
     "MissingService",
     "NotFound",
+    "Noticed",
     "Numbers",
     "PayloadTooLarge",
     "PluginContext",
@@ -60,7 +62,9 @@ __all__ = [
     "hand_over",
     "hookimpl",
     "metrics_text",
+    "noticed_of",
     "problem_response",
+    "refuse_foreign",
 ]
 
 

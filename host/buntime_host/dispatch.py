@@ -28,6 +28,7 @@ from buntime_host.cors import (
 from buntime_host.errors import Forbidden, NotFound, PayloadTooLarge
 from buntime_host.logs import REQUEST_ID
 from buntime_host.mounts import Mount
+from buntime_host.noticed import notice
 from buntime_host.origin import OriginPolicy
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook, RequestHooks
@@ -38,12 +39,17 @@ SPOOFABLE = frozenset(
 )
 """Headers that plugins set for each other; from outside they are removed."""
 _LOOKED_AT = SPOOFABLE | {
+    b"content-encoding",
     b"content-length",
     b"host",
+    b"if-match",
+    b"if-none-match",
     b"origin",
+    b"sec-fetch-site",
     b"transfer-encoding",
     b"x-request-id",
 }
+_PRECONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 REQUEST_ID_HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
@@ -96,7 +102,7 @@ class Dispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
-        origin = length = given_id = None
+        origin = site = length = encoding = given_id = None
         host = b""
         chunked = dirty = False
         for name, value in scope["headers"]:
@@ -109,6 +115,12 @@ class Dispatcher:
                     origin = value
                 elif name == b"transfer-encoding":
                     chunked = True
+                elif name == b"sec-fetch-site":
+                    site = value
+                elif name in _PRECONDITIONS:
+                    notice(scope).precondition = _PRECONDITIONS[name]
+                elif name == b"content-encoding":
+                    encoding = value if encoding is None else encoding + b"," + value
                 elif name == b"x-request-id" and given_id is None and _REQUEST_ID.fullmatch(value):
                     given_id = value
                 else:
@@ -133,7 +145,7 @@ class Dispatcher:
             state["request_id"] = request_id
 
         if scope["type"] != "http":
-            allowed = origin is None or self._origins.allows(origin, host)
+            allowed = self._origins.permits(origin, site, host)
             await self._websocket(scope, receive, send, allowed=allowed)
             return
 
@@ -162,22 +174,27 @@ class Dispatcher:
             return send(message)
 
         method = scope["method"]
-        if (
-            origin is not None
-            and method not in SAFE_METHODS
-            and not self._origins.allows(origin, host)
+        if (origin is not None or site is not None) and not self._origins.permits(
+            origin, site, host
         ):
-            await send_problem(send_with_id, problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED")))
-            return
+            if method not in SAFE_METHODS:
+                await send_problem(send_with_id, problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED")))
+                return
+            notice(scope).foreign = True
         mount = self._find(scope)
         limit = self._limit if mount is None else mount.limit
-        if length is not None and not _fits(length, limit):
-            await send_problem(send_with_id, problem_of(PayloadTooLarge()))
-            return
+        if length is not None:
+            if not _fits(length, limit):
+                await send_problem(send_with_id, problem_of(PayloadTooLarge()))
+                return
+            if method in SAFE_METHODS and length != b"0":
+                notice(scope).unasked_body = True
         reply: Send = send_with_id
         if chunked or (length is None and method not in SAFE_METHODS):
             body = BodyLimit(limit, receive, send_with_id)
             receive, reply = body.receive, body.send
+            if method in SAFE_METHODS:
+                notice(scope).unasked_body = True
         try:
             if self._pipeline is not None:
                 await self._pipeline(scope, receive, reply)

@@ -1,18 +1,22 @@
-"""Whether a page of some origin may write, or open a websocket."""
+"""Whether a page of some origin may change something, or open a websocket."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
 from urllib.parse import urlsplit
 
+_OWN_SITES = frozenset({b"same-origin", b"none"})
+"""Values of `Sec-Fetch-Site` for a page of this very host, and for who typed an address."""
+
 DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 class OriginPolicy:
-    """Same host, or trusted by configuration. Ask only when there is an `Origin` header at all.
+    """Same host, or trusted by configuration.
 
-    A client that is not a browser sends none, and a browser always sends one with the requests
-    that matter here.
+    A client that is no browser sends neither `Origin` nor `Sec-Fetch-Site`. A browser sends the
+    first with every POST, and the second with whatever a page makes it fetch, images and links
+    too.
     """
 
     def __init__(self, trusted: Iterable[str] = ()) -> None:
@@ -26,6 +30,15 @@ class OriginPolicy:
     def trusts(self, origin: bytes) -> bool:
         """Whether `origin` is trusted by configuration, wherever the request goes."""
         return origin.lower() in self._trusted
+
+    def permits(self, origin: bytes | None, site: bytes | None, host: bytes) -> bool:
+        """Whether what a request changes may be changed, by its headers; None for absent ones.
+
+        Without an origin the request must not come from another site.
+        """
+        if origin is not None:
+            return self.allows(origin, host)
+        return site is None or site.strip().lower() in _OWN_SITES
 
     def allows(self, origin: bytes, host: bytes) -> bool:
         """Whether `origin` has the authority of the `Host` header, or is trusted."""

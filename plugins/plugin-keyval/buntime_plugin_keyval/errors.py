@@ -6,6 +6,7 @@
     ├── LetterNotFound      404  NotFound: there is no such dead letter
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
     ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
+    ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
@@ -86,6 +87,18 @@ class LimitExceeded(KeyValError, TooLarge):
     def __init__(self, what: str, option: str, limit: int) -> None:
         """`what` says how much of what there is, `option` names the limit."""
         super().__init__(f"{what} (limits.{option} is {limit})")
+
+
+class ConditionsNotSupported(KeyValError):
+    """The request has a precondition that would be ignored, so nothing is done."""
+
+    STATUS = 501
+    CODE = "KEYVAL_CONDITIONS_UNSUPPORTED"
+
+    def __init__(self, header: str) -> None:
+        super().__init__(
+            f"{header} is not supported: say the versionstamp in a check of POST /atomic"
+        )
 
 
 class TooManyStreams(KeyValError, ServiceUnavailable):

@@ -24,6 +24,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
+from buntime_keyval.wire.members import check_members
 from buntime_keyval.wire.numbers import (
     TooManyDigits,
     is_long,
@@ -33,13 +34,21 @@ from buntime_keyval.wire.numbers import (
 )
 
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
-from buntime_plugin_keyval.queue.messages import Options, new_id, parse_options
+from buntime_plugin_keyval.queue.messages import OPTION_NAMES, Options, new_id, parse_options
 
 MutationType = Literal["set", "delete", "sum", "max", "min", "append", "prepend"]
 TYPES: tuple[str, ...] = get_args(MutationType)
 NUMERIC = ("sum", "max", "min")
 LISTS = ("append", "prepend")
 
+CHECK_MEMBERS = frozenset({"key", "versionstamp"})
+MUTATION_MEMBERS = frozenset(
+    {"type", "key", "value", "expiresIn", "expireIn", "expiresAt", "metadata"}
+)
+# In the order in which a message names them.
+_HINTED_MEMBERS = ("type", "key", "value", "expiresIn", "expiresAt", "metadata", "expireIn")
+_NOT_OF_MESSAGES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
+_MESSAGE_MEMBERS = ("type", "value", *OPTION_NAMES, *_NOT_OF_MESSAGES)
 
 MutationKey = tuple[KeyPart | Placeholder, ...]
 """A key that may hold placeholders."""
@@ -63,10 +72,17 @@ class Mutation(NamedTuple):
     key: MutationKey
     operand: Any = None
     options: EntryOptions = NO_OPTIONS
+    encoded: bytes | None = None
+    """The encoded key; None where it is known only once the commit has its versionstamp."""
 
-    def has_placeholder(self) -> bool:
-        """Whether the key is known only once the commit has its versionstamp."""
-        return any(isinstance(part, Placeholder) for part in self.key)
+    def known_prefix(self) -> Key:
+        """The parts of the key in front of its first placeholder."""
+        known: list[KeyPart] = []
+        for part in self.key:
+            if isinstance(part, Placeholder):
+                break
+            known.append(part)
+        return tuple(known)
 
     def resolved_key(self, versionstamp: str) -> Key:
         """The key with the versionstamp in the place of placeholders."""
@@ -92,6 +108,8 @@ def parse_checks(raw: object) -> list[Check]:
     for index, item in enumerate(_list("checks", raw)):
         if not isinstance(item, dict):
             raise InvalidInput(f"Invalid check at index {index}: received {describe(item)}")
+        if not item.keys() <= CHECK_MEMBERS:
+            check_members(item, CHECK_MEMBERS, f"checks[{index}]")
         versionstamp = item.get("versionstamp")
         if versionstamp is not None and not isinstance(versionstamp, str):
             raise InvalidInput(
@@ -112,14 +130,21 @@ def parse_mutations(raw: object, now_ms: int) -> list[Mutation | NewMessage]:
         if not isinstance(item, dict):
             raise InvalidInput(f"Invalid mutation at index {index}: received {describe(item)}")
         if item.get("type") == "enqueue":
-            mutations.append(_parse_message(item))
+            mutations.append(_parse_message(item, f"mutations[{index}]"))
             continue
+        if not item.keys() <= MUTATION_MEMBERS:
+            check_members(item, _HINTED_MEMBERS, f"mutations[{index}]")
+        expires_in = item.get("expiresIn")
+        if (older := item.get("expireIn")) is not None:
+            if expires_in is not None:
+                raise InvalidInput("expiresIn is given twice: as expiresIn and as expireIn")
+            expires_in = older
         mutations.append(
             make_mutation(
                 item.get("type"),
                 item.get("key"),
                 item.get("value", msgspec.UNSET),
-                expires_in=item.get("expiresIn", item.get("expireIn")),
+                expires_in=expires_in,
                 expires_at=item.get("expiresAt"),
                 metadata=canonical_metadata(item.get("metadata"), now_ms),
             )
@@ -148,34 +173,42 @@ def make_mutation(
         raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
     kind = cast(MutationType, type)
     checked: MutationKey = check_key(key, placeholders=True)
-    encode_key(resolve_key(checked, ""))  # refuses lone surrogates before anything is decided
+    # Refuses lone surrogates before anything is decided.
+    encoded: bytes | None = encode_key(resolve_key(checked, ""))
+    if UUIDV7 in checked:
+        encoded = None
     if kind == "delete":
         for name, option in (
             ("expiresIn", expires_in),
             ("expiresAt", expires_at),
             ("metadata", metadata),
+            ("value", None if value is msgspec.UNSET else value),
         ):
             if option is not None:
                 raise InvalidInput(f"{name} is not allowed on a delete")
-        return Mutation(kind, checked)
-    operand: Any = None if value is msgspec.UNSET else value
+        return Mutation(kind, checked, encoded=encoded)
+    operand: Any = value
+    if kind == "set" and value is msgspec.UNSET:
+        raise InvalidInput("value is required in a set: any JSON value, null included")
     if kind in NUMERIC:
         operand = _integer(kind, value)
     elif kind in LISTS and not isinstance(value, list):
         raise InvalidInput(f"{kind} value must be an array")
     if expires_in is None and expires_at is None and metadata is None:
-        return Mutation(kind, checked, operand)
+        return Mutation(kind, checked, operand, encoded=encoded)
     options = EntryOptions(parse_expires_in(expires_in), parse_expires_at(expires_at), metadata)
-    return Mutation(kind, checked, operand, options)
+    return Mutation(kind, checked, operand, options, encoded)
 
 
-def _parse_message(item: dict[str, Any]) -> NewMessage:
+def _parse_message(item: dict[str, Any], place: str) -> NewMessage:
+    check_members(item, _MESSAGE_MEMBERS, place)
     if "value" not in item:
         raise InvalidInput("value is required: any JSON value, null included")
-    for name in ("key", "expiresIn", "expireIn", "expiresAt", "metadata"):
+    for name in _NOT_OF_MESSAGES:
         if item.get(name) is not None:
             raise InvalidInput(f"{name} is not allowed on an enqueue")
-    return NewMessage(new_id(), item["value"], parse_options(item))
+    options = {name: option for name, option in item.items() if name in OPTION_NAMES}
+    return NewMessage(new_id(), item["value"], parse_options(options))
 
 
 def apply_mutation(mutation: Mutation, current: str | None, now_ms: int) -> str:
@@ -289,7 +322,7 @@ def _integer_of_text(text: object) -> int:
 def _list(name: str, raw: object) -> Sequence[object]:
     if raw is None:
         return ()
-    if not isinstance(raw, list):
+    if not isinstance(raw, (list, tuple)):
         raise InvalidInput(f"{name} must be an array, received {describe(raw)}")
     return raw
 

@@ -77,14 +77,14 @@ def commit(
     also_read: Sequence[bytes] = (),
 ) -> Write[Committed | None]:
     """All mutations, in order, if all checks hold; concludes with None if they do not."""
-    targets = [
-        (mutation, None if mutation.has_placeholder() else encode_key(mutation.resolved_key("")))
-        for mutation in mutations
-        if isinstance(mutation, Mutation)
-    ]
+    targets = [mutation for mutation in mutations if isinstance(mutation, Mutation)]
     messages = [mutation for mutation in mutations if isinstance(mutation, NewMessage)]
     reads = [*also_read, *(check.key for check in checks)]
-    reads += [key for mutation, key in targets if key and mutation.type in (*NUMERIC, *LISTS)]
+    reads += [
+        mutation.encoded
+        for mutation in targets
+        if mutation.encoded and mutation.type in (*NUMERIC, *LISTS)
+    ]
 
     def decide(view: View) -> Decision[Committed | None]:
         rows = {key: row for key in also_read if (row := view.get(key))}
@@ -95,8 +95,8 @@ def commit(
         versionstamp = view.versionstamp
         # What the mutations so far leave under each key: several of one key see each other.
         effects: dict[bytes, Effect] = {}
-        for mutation, known in targets:
-            key = known or encode_key(mutation.resolved_key(versionstamp))
+        for mutation in targets:
+            key = mutation.encoded or encode_key(mutation.resolved_key(versionstamp))
             effects[key] = _mutate(mutation, key, effects.get(key), view)
 
         def conclude(_: Sequence[ResultSet], settled: Settled) -> Committed:
@@ -134,5 +134,5 @@ def _mutate(mutation: Mutation, key: bytes, pending: Effect | None, view: View) 
         metadata = current.metadata if metadata is None else metadata
     key_json = key_to_json(mutation.resolved_key(view.versionstamp))
     is_anew = isinstance(pending, Remove) or (isinstance(pending, Put) and pending.is_anew)
-    is_stamped = mutation.has_placeholder()
+    is_stamped = mutation.encoded is None  # its key holds the versionstamp
     return Put(key, key_json, value, expires_at, metadata, is_anew, is_stamped)

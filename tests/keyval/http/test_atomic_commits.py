@@ -189,11 +189,16 @@ def test_other_refusals_in_the_words_of_the_contract(shared_api: Api) -> None:
     assert refusal(type="append", value={}) == "append value must be an array"
     assert refusal(type="prepend") == "prepend value must be an array"
     assert refusal(type="increment").startswith("Unknown mutation type: increment")
-    assert refusal(type="set", expiresIn=0).startswith("expiresIn must be a positive number")
+    assert refusal(type="set", value=1, expiresIn=0).startswith(
+        "expiresIn must be a positive number"
+    )
 
 
-def test_weakness_12_a_set_without_a_value_stores_null(api: Api) -> None:
-    api.mutate({"type": "set", "key": ["v"]})
+def test_weakness_12_a_set_needs_a_value_and_null_is_one(api: Api) -> None:
+    message = api.error("POST", "/atomic", {"mutations": [{"type": "set", "key": ["v"]}]})
+    assert message == "value is required in a set: any JSON value, null included"
+    assert api.json("GET", "/keys") == []
+    api.mutate({"type": "set", "key": ["v"], "value": None})
     (entry,) = api.json("GET", "/keys")
     assert entry["value"] is None
     assert api.json("GET", "/keys/v") == entry

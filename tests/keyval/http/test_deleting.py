@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support.api import JSON_HEADERS, Api
 
+FORM = {"Content-Type": "application/x-www-form-urlencoded"}
+
 
 @pytest.fixture
 def filled(api: Api) -> Api:
@@ -53,16 +55,18 @@ def test_where_restricts_either_mode(filled: Api, mode: str) -> None:
             },
             2,
         ),
-        ({"content": b'{"exact":true}', "headers": {"Content-Type": "text/plain"}}, 0),
-        ({"content": b'{"exact":true}'}, 0),
-        ({"content": b"nonsense", "headers": {"Content-Type": "text/plain"}}, 0),
+        ({"content": b'{"exact":true}', "headers": {"Content-Type": "text/plain"}}, 2),
+        ({"content": b'{"exact":true}', "headers": FORM}, 2),
+        ({"content": b'{"exact":true}'}, 2),
+        ({"query": {"exact": "true"}}, 2),
+        ({"query": {"exact": "false"}}, 0),
         ({"content": b"", "headers": JSON_HEADERS}, 0),
         ({"body": {}}, 0),
-        ({"body": {"exact": None, "where": None, "unknown": 1}}, 0),
+        ({"body": {"exact": None, "where": None}}, 0),
         ({"body": {"where": {}}}, 0),
     ],
 )
-def test_a_body_counts_only_if_it_says_that_it_is_json(
+def test_options_count_wherever_they_are_and_whatever_the_body_says_it_is(
     filled: Api, options: dict[str, Any], left: int
 ) -> None:
     filled.json("DELETE", "/keys/user/2", **options)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from typing import NamedTuple
+
+import msgspec
 
 JSON = "application/json"
 
 
-class Answer(NamedTuple):
+class Answer(msgspec.Struct, frozen=True, gc=False):
     """A complete answer; `allow` names the methods of a path that was called with another.
 
     `length` is that of a body which was not made, since nobody gets it: the answer to a `HEAD`.

@@ -1,24 +1,27 @@
 """The ASGI application below the plugin's base: one answer, one mapping of errors.
 
-There is nothing between it and an endpoint but the look-up of the path in `routes.py`.
+A request goes through it in three steps: the path is looked up in `routes.py`; the whole request
+is read by the route's shape, and by its endpoint, into what it asks for; that is run.
 """
 
 from __future__ import annotations
 
 import buntime_database
 import msgspec
-from buntime_host import HttpError
+from buntime_host import HttpError, noticed_of, refuse_foreign
 from buntime_keyval.wire import InvalidInput
 from starlette.types import Receive, Scope, Send
 
 from buntime_plugin_keyval.errors import (
+    ConditionsNotSupported,
     KeyValError,
     KeyValUnavailable,
     database_down,
     outcome_unknown,
 )
 from buntime_plugin_keyval.http.answers import Answer, Frames
-from buntime_plugin_keyval.http.request import ClientGone, Request
+from buntime_plugin_keyval.http.asked import Request
+from buntime_plugin_keyval.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.http.routes import find_methods
 from buntime_plugin_keyval.http.sse import send_events
 from buntime_plugin_keyval.service import KeyValService
@@ -60,10 +63,13 @@ class KeyValApp:
         if not path.startswith(API_PATH):
             return Answer(404, error_json("Not found"))
         path = path[len(API_PATH) :]
-        method = "GET" if scope["method"] == "HEAD" else scope["method"]
+        method = scope["method"]
+        head = method == "HEAD"
+        if head:
+            method = "GET"
         methods = find_methods(path, method)
-        endpoint = methods.get(method)
-        if endpoint is None:
+        route = methods.get(method)
+        if route is None:
             if not methods:
                 return Answer(404, error_json("Not found"))
             allow = ", ".join(sorted(methods))
@@ -73,12 +79,21 @@ class KeyValApp:
         try:
             if service is None:
                 raise KeyValUnavailable
-            content = await endpoint(service, Request(scope, receive, path))
+            noticed = noticed_of(scope)
+            if noticed.precondition is not None:
+                raise ConditionsNotSupported(noticed.precondition)
+            has_body = route.has_body or noticed.unasked_body
+            content = await read_body(receive) if has_body else b""
+            given = route.read(scope["query_string"], content)
+            asked = route.ask(service, Request(path, given, content, head, scope["headers"]))
+            if asked.access != "read":
+                refuse_foreign(scope)
+            answer = await asked.run()
         except ClientGone:
             raise  # as it is: an error that its own traceback holds keeps what was received
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
             return _answer_error(error, service)
-        return Answer(200, content) if isinstance(content, str) else content
+        return Answer(200, answer) if isinstance(answer, str) else answer
 
 
 def _answer_error(error: Exception, service: KeyValService | None) -> Answer:

@@ -3,43 +3,107 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
 
-from buntime_keyval.wire import Key, check_keys, encode_key
+from buntime_keyval.wire import Key, encode_key
 
 from buntime_plugin_keyval.entries import entries_json
+from buntime_plugin_keyval.http.asked import Access, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.http.keys import commit_json
-from buntime_plugin_keyval.http.request import Request
-from buntime_plugin_keyval.mutations import parse_checks, parse_mutations
+from buntime_plugin_keyval.http.kinds import CONSISTENCY, ITEMS, READS
+from buntime_plugin_keyval.http.shape import Place, RequestShape
+from buntime_plugin_keyval.mutations import (
+    Mutation,
+    NewMessage,
+    parse_checks,
+    parse_mutations,
+)
 from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 from buntime_plugin_keyval.storage.reads import Row
 
 
-async def commit_atomic(service: KeyValService, request: Request) -> str:
+class Commit(RequestShape, frozen=True, kw_only=True):
+    """What to check, and what to change."""
+
+    checks: Annotated[Sequence[Any], ITEMS] = ()
+    mutations: Annotated[Sequence[Any], ITEMS] = ()
+
+
+class Transaction(Commit, frozen=True, kw_only=True):
+    """The same, with what to read before it."""
+
+    reads: Annotated[Sequence[Key], READS] = ()
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect: older clients send it."""
+
+
+def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     """`POST /atomic`"""
-    body = await request.json_object()
-    checks = parse_checks(body.get("checks"))
-    mutations = parse_mutations(body.get("mutations"), service.store.clock())
-    committed = await service.store.commit(checks, mutations)
-    return commit_json(None if committed is None else committed.versionstamp)
+    checks = parse_checks(request.given.checks)
+    mutations = parse_mutations(request.given.mutations, service.store.clock())
+
+    async def run() -> str:
+        committed = await service.store.commit(checks, mutations)
+        return commit_json(None if committed is None else committed.versionstamp)
+
+    return Asked(
+        "atomic",
+        "write",
+        run,
+        reads=Keys([check.key for check in checks]),
+        writes=_written(mutations),
+        cost=Cost(len(checks) + len(mutations)),
+    )
 
 
-async def commit_transaction(service: KeyValService, request: Request) -> str:
+def commit_transaction(service: KeyValService, request: Request[Transaction]) -> Asked:
     """`POST /transaction`: reads from one snapshot, a guarded commit, or both at once.
 
     With reads, the entries are those from before the mutations. Reads alone answer with a null
     versionstamp, since nothing was committed.
     """
-    body = await request.json_object()
-    reads = [] if body.get("reads") in (None, []) else check_keys(body["reads"])
-    checks = parse_checks(body.get("checks"))
-    mutations = parse_mutations(body.get("mutations"), service.store.clock())
+    reads = request.given.reads
+    checks = parse_checks(request.given.checks)
+    mutations = parse_mutations(request.given.mutations, service.store.clock())
     encoded = [encode_key(key) for key in reads]
-    if not checks and not mutations:
-        return _committed_json("null", reads, encoded, await service.store.get_many(encoded))
-    committed = await service.store.commit(checks, mutations, also_read=encoded)
-    if committed is None:
-        return '{"ok":false,"error":"conflict"}'
-    return _committed_json(f'"{committed.versionstamp}"', reads, encoded, committed.rows)
+    access: Access = "write" if checks or mutations else "read"
+
+    async def run() -> str:
+        if access == "read":
+            return _committed_json("null", reads, encoded, await service.store.get_many(encoded))
+        committed = await service.store.commit(checks, mutations, also_read=encoded)
+        if committed is None:
+            return '{"ok":false,"error":"conflict"}'
+        return _committed_json(f'"{committed.versionstamp}"', reads, encoded, committed.rows)
+
+    return Asked(
+        "transaction",
+        access,
+        run,
+        reads=Keys([*encoded, *(check.key for check in checks)]),
+        writes=_written(mutations),
+        cost=Cost(len(encoded) + len(checks) + len(mutations)),
+    )
+
+
+COMMIT = Route(commit_atomic, Commit, Place.BODY)
+TRANSACTION = Route(commit_transaction, Transaction, Place.BODY)
+
+
+def _written(mutations: Sequence[Mutation | NewMessage]) -> Keys:
+    """What mutations may write; a key that is known only at the commit counts with its range."""
+    keys: list[bytes] = []
+    ranges: list[KeyRange] = []
+    for mutation in mutations:
+        if isinstance(mutation, NewMessage):
+            keys += [encode_key(key) for key in mutation.options.keys_if_undelivered]
+        elif mutation.encoded is not None:
+            keys.append(mutation.encoded)
+        else:
+            prefix = encode_key(mutation.known_prefix())
+            ranges.append(subtree(prefix) if prefix else descendants(prefix))
+    return Keys(keys, ranges)
 
 
 def _committed_json(

@@ -1,189 +1,321 @@
-"""Endpoints below `/keys`. Each returns the JSON text of its answer."""
+"""Endpoints below `/keys`. Each reads a request into what it asks for."""
 
 from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
 
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
+    canonical_metadata,
     canonical_value,
-    check_keys,
     encode_key,
     key_to_json,
     parse_key_path,
 )
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.entries import shaped_json
 from buntime_plugin_keyval.errors import KeyNotFound
-from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.answers import Answer
-from buntime_plugin_keyval.http.request import Request
-from buntime_plugin_keyval.http.shapes import body_shape, query_options, query_shape
+from buntime_plugin_keyval.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.http.kinds import (
+    BATCH_KEYS,
+    BOUND,
+    CONSISTENCY,
+    EXPIRES_AT,
+    EXPIRES_IN,
+    FILTER,
+    FLAG,
+    LIMIT,
+    METADATA,
+    PREFIX,
+    TEXT,
+)
+from buntime_plugin_keyval.http.shape import Alias, Place, RequestShape
+from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entry_json import entry_json
+from buntime_plugin_keyval.storage.ranges import descendants, subtree
 from buntime_plugin_keyval.storage.reads import EntryPage
-from buntime_plugin_keyval.storage.selection import PLAIN
-from buntime_plugin_keyval.store import make_cursor
+from buntime_plugin_keyval.storage.selection import PLAIN, Shape
+from buntime_plugin_keyval.store import listing_range, make_cursor
 from buntime_plugin_keyval.sweeper import vacuum
-from buntime_plugin_keyval.where import Where
+from buntime_plugin_keyval.where import Where, count_conditions
 
 KEYS_PATH = b"/keys/"
 
 
-async def get_key(service: KeyValService, request: Request) -> str | Answer:
+class Read(RequestShape, frozen=True, kw_only=True):
+    """What every route takes that reads entries."""
+
+    values: Annotated[bool, FLAG] = True
+    details: Annotated[bool, FLAG] = False
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect: older clients send it."""
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether something else is asked of each entry than its value and versionstamp."""
+        return self.details or not self.values
+
+    @property
+    def entry_shape(self) -> Shape:
+        """What is told of each entry."""
+        return Shape(self.values, self.details) if self.is_shaped else PLAIN
+
+
+class Written(RequestShape, frozen=True, kw_only=True):
+    """What goes with a value that is set."""
+
+    expires_in: Annotated[int | None, EXPIRES_IN, Alias("expireIn")] = None
+    expires_at: Annotated[int | None, EXPIRES_AT] = None
+    metadata: Annotated[object, METADATA] = None
+
+
+class Deletion(RequestShape, frozen=True, kw_only=True):
+    """How much to delete."""
+
+    exact: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+
+
+class DeletionBelow(Deletion, frozen=True, kw_only=True):
+    """The same of a prefix."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+
+
+class DeletionOfKeys(Deletion, frozen=True, kw_only=True):
+    """The same of several keys."""
+
+    keys: Annotated[list[Key], BATCH_KEYS]
+
+
+class Listing(Read, frozen=True, kw_only=True):
+    """Which entries to list."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+
+
+class Page(Read, frozen=True, kw_only=True):
+    """Which page of entries."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    cursor: Annotated[str | None, TEXT] = None
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+
+
+class Counting(RequestShape, frozen=True, kw_only=True):
+    """Which entries to count."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    where: Annotated[Where | None, FILTER] = None
+    consistency: Annotated[str | None, CONSISTENCY] = None
+
+
+class BatchRead(Read, frozen=True, kw_only=True):
+    """Which keys to read."""
+
+    keys: Annotated[list[Key], BATCH_KEYS]
+
+
+class Vacuum(RequestShape, frozen=True, kw_only=True):
+    """How much to remove."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+
+
+def get_key(service: KeyValService, request: Request[Read]) -> Asked:
     """`GET /keys/<path>`; for a `HEAD` the value is not read."""
-    key = _path_key(request)
+    key = _path_key(request.path)
     encoded = encode_key(key)
-    shape = query_shape(request)
-    if shape != PLAIN:
-        entries = await service.store.get_many_json([encoded], shape)
+    reads = Keys((encoded,))
+    given = request.given
+    if request.head or given.details or not given.values:
+        return Asked("get", "read", partial(_get_uncommon, service, request, key), reads)
+
+    async def run() -> str:
+        found = await service.store.get(encoded)
+        if found is None:
+            raise KeyNotFound
+        return entry_json(key_to_json(key), *found)
+
+    return Asked("get", "read", run, reads)
+
+
+async def _get_uncommon(service: KeyValService, request: Request[Read], key: Key) -> str | Answer:
+    encoded = encode_key(key)
+    if request.given.is_shaped:
+        entries = await service.store.get_many_json([encoded], request.given.entry_shape)
         if not entries:
             raise KeyNotFound
         return entries[encoded]
-    if request.scope["method"] == "HEAD":
-        size = await service.store.size(encoded)
-        if size is None:
-            raise KeyNotFound
-        return Answer(200, "", length=size + len(entry_json(key_to_json(key), "", "").encode()))
-    found = await service.store.get(encoded)
-    if found is None:
+    size = await service.store.size(encoded)
+    if size is None:
         raise KeyNotFound
-    return entry_json(key_to_json(key), *found)
+    return Answer(200, "", length=size + len(entry_json(key_to_json(key), "", "").encode()))
 
 
-async def put_key(service: KeyValService, request: Request) -> str:
+def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     """`PUT /keys/<path>`: the body is the value."""
-    key = _path_key(request)
-    options = query_options(request, service.store.clock)
-    value = canonical_value(await request.body(), service.store.clock())
-    versionstamp = await service.store.set(encode_key(key), key_to_json(key), value, options)
-    return commit_json(versionstamp)
+    key = _path_key(request.path)
+    encoded = encode_key(key)
+    now_ms = service.store.clock()
+    value = canonical_value(request.content, now_ms)
+    options = _entry_options(request.given, now_ms)
+
+    async def run() -> str:
+        return commit_json(await service.store.set(encoded, key_to_json(key), value, options))
+
+    return Asked("set", "write", run, writes=Keys((encoded,)))
 
 
-async def delete_key(service: KeyValService, request: Request) -> str:
-    """`DELETE /keys/<path>`: the key and all that extend it, unless the body says otherwise."""
-    key = _path_key(request)
-    exact, where = await _delete_options(request)
-    return deleted_json(await service.store.delete([encode_key(key)], exact=exact, where=where))
+def delete_key(service: KeyValService, request: Request[Deletion]) -> Asked:
+    """`DELETE /keys/<path>`: the key and all that extend it, unless `exact` says otherwise."""
+    return _deletion(service, [encode_key(_path_key(request.path))], request.given)
 
 
-async def delete_prefix(service: KeyValService, request: Request) -> str:
+def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
     """`DELETE /keys?prefix=`: as `DELETE /keys/<path>`; never the whole store by accident."""
-    prefix = inputs.parse_prefix(request.query("prefix"))
-    if not prefix:
+    if not request.given.prefix:
         raise InvalidInput("Missing 'prefix' query parameter: name what to delete")
-    exact, where = await _delete_options(request)
-    return deleted_json(await service.store.delete([prefix], exact=exact, where=where))
+    return _deletion(service, [request.given.prefix], request.given)
 
 
-async def list_keys(service: KeyValService, request: Request) -> str:
-    """`GET /keys`"""
-    entries = await service.store.list_json(
-        inputs.parse_selection(_query_selection(request)),
-        limit=inputs.parse_limit(request.query("limit")),
-        reverse=request.query("reverse") == "true",
-        shape=query_shape(request),
-    )
-    return f"[{entries}]"
-
-
-async def list_keys_by_body(service: KeyValService, request: Request) -> str:
-    """`POST /keys/list`"""
-    body = await request.json_object()
-    entries = await service.store.list_json(
-        inputs.parse_selection(body),
-        limit=inputs.parse_limit(body.get("limit")),
-        reverse=inputs.parse_flag("reverse", body.get("reverse")),
-        where=inputs.parse_filter(body.get("where")),
-        shape=body_shape(body),
-    )
-    return f"[{entries}]"
-
-
-async def count_keys(service: KeyValService, request: Request) -> str:
-    """`GET /keys/count`"""
-    keys = inputs.parse_selection({"prefix": request.query("prefix")})
-    return count_json(await service.store.count(keys))
-
-
-async def count_keys_by_body(service: KeyValService, request: Request) -> str:
-    """`POST /keys/count`"""
-    body = await request.json_object()
-    keys = inputs.parse_selection({"prefix": body.get("prefix")})
-    return count_json(await service.store.count(keys, where=inputs.parse_filter(body.get("where"))))
-
-
-async def paginate_keys(service: KeyValService, request: Request) -> str:
-    """`GET /keys/paginate`"""
-    page = await service.store.page_json(
-        inputs.parse_selection({"prefix": request.query("prefix")}),
-        limit=inputs.parse_limit(request.query("limit")),
-        cursor=request.query("cursor"),
-        reverse=request.query("reverse") == "true",
-        shape=query_shape(request),
-    )
-    return page_json(page)
-
-
-async def paginate_keys_by_body(service: KeyValService, request: Request) -> str:
-    """`POST /keys/paginate`"""
-    body = await request.json_object()
-    page = await service.store.page_json(
-        inputs.parse_selection({"prefix": body.get("prefix")}),
-        limit=inputs.parse_limit(body.get("limit")),
-        cursor=inputs.parse_text("cursor", body.get("cursor")),
-        reverse=inputs.parse_flag("reverse", body.get("reverse")),
-        where=inputs.parse_filter(body.get("where")),
-        shape=body_shape(body),
-    )
-    return page_json(page)
-
-
-async def get_batch(service: KeyValService, request: Request) -> str:
-    """`POST /keys/batch`: entries in the order of the request, missing ones null."""
-    body = await request.json_object()
-    keys = check_keys(body.get("keys"))
-    shape = body_shape(body)
-    encoded = [encode_key(key) for key in keys]
-    found = await service.store.get_many_json(encoded, shape)
-    return f"[{','.join(shaped_json(keys, encoded, found, shape))}]"
-
-
-async def delete_batch(service: KeyValService, request: Request) -> str:
+def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
     """`POST /keys/delete-batch`"""
-    body = await request.json_object()
-    keys = [encode_key(key) for key in check_keys(body.get("keys"))]
-    exact = inputs.parse_flag("exact", body.get("exact"))
-    where = inputs.parse_filter(body.get("where"))
-    return deleted_json(await service.store.delete(keys, exact=exact, where=where))
+    return _deletion(service, [encode_key(key) for key in request.given.keys], request.given)
 
 
-async def vacuum_expired(service: KeyValService, request: Request) -> str:
-    """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
-    content = await request.body()
-    body = inputs.parse_object(content) if content else {}
-    count, has_more = await vacuum(service.store, inputs.parse_limit(body.get("limit")))
-    return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
+def _deletion(service: KeyValService, keys: list[bytes], given: Deletion) -> Asked:
+    async def run() -> str:
+        count = await service.store.delete(keys, exact=given.exact, where=given.where)
+        return deleted_json(count)
+
+    if given.exact:
+        entries, writes = len(keys), Keys(keys)
+    else:
+        entries, writes = None, Keys(ranges=[subtree(key) for key in keys])
+    cost = Cost(entries, count_conditions(given.where))
+    return Asked("delete", "write", run, writes=writes, cost=cost)
 
 
-def _path_key(request: Request) -> Key:
-    """The key of the path behind the first `/keys/`."""
-    return parse_key_path(request.path[len(KEYS_PATH) :].decode("latin-1"))
+def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
+    """`GET /keys`, `POST /keys/list`"""
+    given = request.given
+    keys = listing_range(given.prefix, given.start, given.end)
 
+    async def run() -> str:
+        entries = await service.store.list_json(
+            keys,
+            limit=given.limit,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return f"[{entries}]"
 
-def _query_selection(request: Request) -> dict[str, str | None]:
-    return {name: request.query(name) for name in ("prefix", "start", "end")}
-
-
-async def _delete_options(request: Request) -> tuple[bool, Where | None]:
-    """`exact` and `where` of a body, which is looked at only if it says that it is JSON."""
-    if b"application/json" not in request.header(b"content-type").lower():
-        return False, None
-    content = await request.body()
-    options = inputs.parse_object(content) if content else {}
-    return (
-        inputs.parse_flag("exact", options.get("exact")),
-        inputs.parse_filter(options.get("where")),
+    return Asked(
+        "list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
     )
+
+
+def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
+    """`GET /keys/count`, `POST /keys/count`"""
+    given = request.given
+    keys = descendants(given.prefix)
+
+    async def run() -> str:
+        return count_json(await service.store.count(keys, where=given.where))
+
+    cost = Cost(None, count_conditions(given.where))
+    return Asked("count", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
+
+
+def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
+    """`GET /keys/paginate`, `POST /keys/paginate`"""
+    given = request.given
+    keys = descendants(given.prefix)
+
+    async def run() -> str:
+        page = await service.store.page_json(
+            keys,
+            limit=given.limit,
+            cursor=given.cursor,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return page_json(page)
+
+    return Asked(
+        "paginate", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
+    )
+
+
+def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
+    """`POST /keys/batch`: entries in the order of the request, missing ones null."""
+    keys = request.given.keys
+    shape = request.given.entry_shape
+    encoded = [encode_key(key) for key in keys]
+
+    async def run() -> str:
+        found = await service.store.get_many_json(encoded, shape)
+        return f"[{','.join(shaped_json(keys, encoded, found, shape))}]"
+
+    return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
+
+
+def vacuum_expired(service: KeyValService, request: Request[Vacuum]) -> Asked:
+    """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
+    limit = request.given.limit
+
+    async def run() -> str:
+        count, has_more = await vacuum(service.store, limit)
+        return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
+
+    return Asked("vacuum", "admin", run, cost=Cost(limit))
+
+
+GET = Route(get_key, Read)
+PUT = Route(put_key, Written, Place.BESIDE_VALUE)
+DELETE = Route(delete_key, Deletion, Place.EITHER)
+DELETE_BELOW = Route(delete_prefix, DeletionBelow, Place.EITHER)
+DELETE_BATCH = Route(delete_batch, DeletionOfKeys, Place.BODY)
+LIST = Route(list_keys, Listing)
+LIST_BY_BODY = Route(list_keys, Listing, Place.BODY)
+COUNT = Route(count_keys, Counting)
+COUNT_BY_BODY = Route(count_keys, Counting, Place.BODY)
+PAGINATE = Route(paginate_keys, Page)
+PAGINATE_BY_BODY = Route(paginate_keys, Page, Place.BODY)
+BATCH = Route(get_batch, BatchRead, Place.BODY)
+VACUUM = Route(vacuum_expired, Vacuum, Place.OPTIONAL_BODY)
+
+
+def _path_key(path: bytes) -> Key:
+    """The key of the path behind the first `/keys/`."""
+    return parse_key_path(path[len(KEYS_PATH) :].decode("latin-1"))
+
+
+def _entry_options(given: Written, now_ms: int) -> EntryOptions:
+    metadata = canonical_metadata(given.metadata, now_ms)
+    if given.expires_in is None and given.expires_at is None and metadata is None:
+        return NO_OPTIONS
+    return EntryOptions(given.expires_in, given.expires_at, metadata)
+
+
+def _cost(limit: int, where: Where | None) -> Cost:
+    """The cost of finding some entries: with a filter nobody knows how many there are to test."""
+    return Cost(limit) if where is None else Cost(None, count_conditions(where))
 
 
 def commit_json(versionstamp: str | None) -> str:

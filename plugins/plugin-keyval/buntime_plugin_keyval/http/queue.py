@@ -2,139 +2,272 @@
 
 from __future__ import annotations
 
+from typing import Annotated
 from urllib.parse import unquote
 
 import msgspec
-from buntime_keyval.wire import InvalidInput, canonical_text
+from buntime_host import MethodNotAllowed
+from buntime_keyval.wire import InvalidInput, canonical_text, encode_key
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.errors import LetterNotFound
-from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.answers import Answer, Frames
-from buntime_plugin_keyval.http.request import Request
-from buntime_plugin_keyval.http.sse import OPENED, PING, frame, opened
-from buntime_plugin_keyval.queue.messages import (
-    Message,
-    parse_lease_duration,
-    parse_options,
-    parse_pause,
+from buntime_plugin_keyval.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.http.kinds import (
+    FLAG,
+    LEASE_DURATION,
+    LIMIT,
+    MESSAGE_ID,
+    MESSAGE_OPTIONS,
+    OFFSET,
+    PAUSE,
+    TEXT,
+    VALUE,
+    count_up_to,
 )
+from buntime_plugin_keyval.http.shape import Place, RequestShape
+from buntime_plugin_keyval.http.sse import OPENED, PING, frame, opened
+from buntime_plugin_keyval.queue.messages import Message, Options
 from buntime_plugin_keyval.service import KeyValService
 
 OK = '{"ok":true}'
 MAX_PREFETCH = 1000
 
 
-async def enqueue(service: KeyValService, request: Request) -> str:
+class NewMessageBody(RequestShape, frozen=True, kw_only=True):
+    """A message to send."""
+
+    value: Annotated[object, VALUE]
+    options: Annotated[Options, MESSAGE_OPTIONS] = Options()
+    delivery: Annotated[str | None, TEXT] = None
+    """Without effect: older clients send it."""
+
+
+class Delivery(RequestShape, frozen=True, kw_only=True):
+    """How messages are delivered."""
+
+    lease: Annotated[bool, FLAG] = False
+    delivery: Annotated[str | None, TEXT] = None
+    """Without effect: older clients send it."""
+
+
+class Listening(Delivery, frozen=True, kw_only=True):
+    """The same for a stream of them."""
+
+    prefetch: Annotated[int | None, count_up_to(MAX_PREFETCH)] = None
+
+
+class Settlement(RequestShape, frozen=True, kw_only=True):
+    """Which delivery is over. The message may be sent back as it came, with its value."""
+
+    id: Annotated[str | None, MESSAGE_ID] = None
+    lease: Annotated[str | None, TEXT] = None
+    drain: Annotated[bool, FLAG] = False
+    value: Annotated[object, VALUE] = None
+    """Without effect."""
+    attempts: Annotated[int | None, OFFSET] = None
+    """Without effect."""
+
+
+class Failure(Settlement, frozen=True, kw_only=True):
+    """A delivery that was in vain."""
+
+    error: Annotated[str | None, TEXT] = None
+    delay: Annotated[int | None, PAUSE] = None
+    attempted: Annotated[bool, FLAG] = True
+
+
+class Extension(Settlement, frozen=True, kw_only=True):
+    """A delivery that takes longer."""
+
+    duration: Annotated[int | None, LEASE_DURATION] = None
+
+
+class LetterListing(RequestShape, frozen=True, kw_only=True):
+    """Which dead letters to list."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    offset: Annotated[int, OFFSET] = 0
+
+
+def enqueue(service: KeyValService, request: Request[NewMessageBody]) -> Asked:
     """`POST /queue/enqueue`"""
-    body = await request.json_object()
-    if "value" not in body:
-        raise InvalidInput("value is required: any JSON value, null included")
-    options = parse_options(body.get("options"))
-    value = canonical_text(body["value"], service.store.clock())
-    message_id = await service.queue.enqueue(value, options)
-    return f'{{"ok":true,"id":"{message_id}"}}'
+    value = canonical_text(request.given.value, service.store.clock())
+    options = request.given.options
+
+    async def run() -> str:
+        return f'{{"ok":true,"id":"{await service.queue.enqueue(value, options)}"}}'
+
+    writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
+    return Asked("queue_enqueue", "write", run, writes=writes)
 
 
-async def poll(service: KeyValService, request: Request) -> str:
+def poll(service: KeyValService, request: Request[Delivery]) -> Asked:
     """`GET /queue/poll`, `GET /queue/dequeue`; with `lease=true` the message names its lease."""
-    messages = await service.queue.lease(1)
-    if not messages:
-        return '{"message":null}'
-    return f'{{"message":{message_json(messages[0], lease=_wants_lease(request))}}}'
+    if request.head:  # the message would be taken, and told to nobody
+        raise MethodNotAllowed("HEAD would take a message, use GET", headers={"Allow": "GET"})
+    lease = request.given.lease
+
+    async def run() -> str:
+        messages = await service.queue.lease(1)
+        if not messages:
+            return '{"message":null}'
+        return f'{{"message":{message_json(messages[0], lease=lease)}}}'
+
+    return Asked("queue_dequeue", "write", run)
 
 
-async def ack(service: KeyValService, request: Request) -> str:
+def ack(service: KeyValService, request: Request[Settlement]) -> Asked:
     """`POST /queue/ack`, `POST /queue/ack/<id>`"""
-    message_id, body = await _settlement(service, request)
-    await service.queue.ack(message_id, inputs.parse_text("lease", body.get("lease")))
-    return OK
+    message_id = _settled_id(request)
+
+    async def run() -> str:
+        _drain(service, message_id, request.given)
+        await service.queue.ack(message_id, request.given.lease)
+        return OK
+
+    return Asked("queue_ack", "write", run)
 
 
-async def nack(service: KeyValService, request: Request) -> str:
+def nack(service: KeyValService, request: Request[Failure]) -> Asked:
     """`POST /queue/nack`, `POST /queue/nack/<id>`
 
     With `"attempted": false`, which needs the lease, the delivery counts for nothing.
     """
-    message_id, body = await _settlement(service, request)
-    error = inputs.parse_text("error", body.get("error"))
-    delay = body.get("delay")
-    lease = inputs.parse_text("lease", body.get("lease"))
-    if inputs.parse_flag("attempted", body.get("attempted"), default=True):
-        delay_ms = None if delay is None else parse_pause("delay", delay)
-        await service.queue.nack(message_id, error=error, delay_ms=delay_ms, lease=lease)
-    elif not lease:
+    message_id, given = _settled_id(request), request.given
+    lease = given.lease
+
+    async def run() -> str:
+        _drain(service, message_id, given)
+        await service.queue.nack(message_id, error=given.error, delay_ms=given.delay, lease=lease)
+        return OK
+
+    if given.attempted:
+        return Asked("queue_nack", "write", run)
+    if not lease:
         raise InvalidInput("lease is required where attempted is false")
-    elif error is not None or delay is not None:
+    if given.error is not None or given.delay is not None:
         raise InvalidInput("error and delay are for attempts: attempted is false")
-    else:
+
+    async def release() -> str:
+        _drain(service, message_id, given)
         await service.queue.release(message_id, lease)
-    return OK
+        return OK
+
+    return Asked("queue_nack", "write", release)
 
 
-async def extend(service: KeyValService, request: Request) -> str:
+def extend(service: KeyValService, request: Request[Extension]) -> Asked:
     """`POST /queue/extend`, `POST /queue/extend/<id>`"""
-    message_id, body = await _settlement(service, request)
-    duration = body.get("duration")
-    await service.queue.extend(
-        message_id,
-        inputs.parse_text("lease", body.get("lease")),
-        None if duration is None else parse_lease_duration(duration),
-    )
-    return OK
+    message_id, given = _settled_id(request), request.given
+
+    async def run() -> str:
+        _drain(service, message_id, given)
+        await service.queue.extend(message_id, given.lease, given.duration)
+        return OK
+
+    return Asked("queue_extend", "write", run)
 
 
-async def stats(service: KeyValService, request: Request) -> str:
+def stats(service: KeyValService, request: Request[RequestShape]) -> Asked:
     """`GET /queue/stats`"""
-    return msgspec.json.encode(await service.queue.stats()).decode()
+
+    async def run() -> str:
+        return msgspec.json.encode(await service.queue.stats()).decode()
+
+    return Asked("queue_stats", "read", run)
 
 
-async def list_dlq(service: KeyValService, request: Request) -> str:
+def list_dlq(service: KeyValService, request: Request[LetterListing]) -> Asked:
     """`GET /queue/dlq`"""
-    letters = await service.queue.list_dlq(
-        limit=inputs.parse_limit(request.query("limit")),
-        offset=inputs.parse_offset(request.query("offset")),
-    )
-    return msgspec.json.encode(letters).decode()
+    given = request.given
+
+    async def run() -> str:
+        letters = await service.queue.list_dlq(limit=given.limit, offset=given.offset)
+        return msgspec.json.encode(letters).decode()
+
+    return Asked("dlq_list", "read", run, cost=Cost(given.limit + given.offset))
 
 
-async def get_dlq(service: KeyValService, request: Request) -> str:
+def get_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
     """`GET /queue/dlq/<id>`"""
-    letter = await service.queue.get_dlq_message(_path_id(request))
-    if letter is None:
-        raise LetterNotFound
-    return msgspec.json.encode(letter).decode()
+    letter_id = _path_id(request.path)
+
+    async def run() -> str:
+        letter = await service.queue.get_dlq_message(letter_id)
+        if letter is None:
+            raise LetterNotFound
+        return msgspec.json.encode(letter).decode()
+
+    return Asked("dlq_get", "read", run)
 
 
-async def requeue_dlq(service: KeyValService, request: Request) -> str | Answer:
+def requeue_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
     """`POST /queue/dlq/<id>/requeue`"""
-    try:
-        message_id = await service.queue.requeue_dlq(_path_id(request))
-    except LetterNotFound as error:
-        return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
-    # The first server called it newId, its client reads id.
-    return f'{{"ok":true,"id":"{message_id}","newId":"{message_id}"}}'
+    letter_id = _path_id(request.path)
+
+    async def run() -> str | Answer:
+        try:
+            message_id = await service.queue.requeue_dlq(letter_id)
+        except LetterNotFound as error:
+            return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
+        # The first server called it newId, its client reads id.
+        return f'{{"ok":true,"id":"{message_id}","newId":"{message_id}"}}'
+
+    return Asked("dlq_requeue", "write", run)
 
 
-async def delete_dlq(service: KeyValService, request: Request) -> str:
+def delete_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
     """`DELETE /queue/dlq/<id>`"""
-    await service.queue.delete_dlq(_path_id(request))
-    return OK
+    letter_id = _path_id(request.path)
+
+    async def run() -> str:
+        await service.queue.delete_dlq(letter_id)
+        return OK
+
+    return Asked("dlq_delete", "write", run)
 
 
-async def purge_dlq(service: KeyValService, request: Request) -> str:
+def purge_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
     """`DELETE /queue/dlq`"""
-    return f'{{"deletedCount":{await service.queue.purge_dlq()}}}'
+
+    async def run() -> str:
+        return f'{{"deletedCount":{await service.queue.purge_dlq()}}}'
+
+    return Asked("dlq_purge", "write", run, cost=Cost(None))
 
 
-async def listen(service: KeyValService, request: Request) -> Frames:
+def listen(service: KeyValService, request: Request[Listening]) -> Asked:
     """`GET /queue/listen`: messages as they come.
 
     With `prefetch` at most so many of them are not settled, and those go back to the queue when
     the connection ends. Without it there is no limit, and what was sent keeps its lease.
     """
-    prefetch = inputs.parse_count("prefetch", request.query("prefetch"), most=MAX_PREFETCH)
-    return await opened(_frames(service, prefetch, lease=_wants_lease(request)), request)
+    given = request.given
+
+    async def run() -> Frames:
+        frames = _frames(service, given.prefetch, lease=given.lease)
+        return await opened(frames, head=request.head)
+
+    return Asked("queue_listen", "write", run)
+
+
+ENQUEUE = Route(enqueue, NewMessageBody, Place.BODY)
+POLL = Route(poll, Delivery)
+LISTEN = Route(listen, Listening)
+ACK = Route(ack, Settlement, Place.BODY)
+ACK_OF_PATH = Route(ack, Settlement, Place.OPTIONAL_BODY)
+NACK = Route(nack, Failure, Place.BODY)
+NACK_OF_PATH = Route(nack, Failure, Place.OPTIONAL_BODY)
+EXTEND = Route(extend, Extension, Place.BODY)
+EXTEND_OF_PATH = Route(extend, Extension, Place.OPTIONAL_BODY)
+STATS = Route(stats, RequestShape)
+LIST_DLQ = Route(list_dlq, LetterListing)
+GET_DLQ = Route(get_dlq, RequestShape)
+REQUEUE_DLQ = Route(requeue_dlq, RequestShape, Place.OPTIONAL_BODY)
+DELETE_DLQ = Route(delete_dlq, RequestShape, Place.OPTIONAL_BODY)
+PURGE_DLQ = Route(purge_dlq, RequestShape, Place.OPTIONAL_BODY)
 
 
 async def _frames(service: KeyValService, prefetch: int | None, *, lease: bool) -> Frames:
@@ -153,32 +286,34 @@ async def _frames(service: KeyValService, prefetch: int | None, *, lease: bool) 
         listener.close()
 
 
-def _wants_lease(request: Request) -> bool:
-    return request.query("lease") == "true"
-
-
 def message_json(message: Message, *, lease: bool) -> str:
     """A message as clients know it."""
     extra = f',"lease":"{message.lease}"' if lease else ""
     return f'{{"id":"{message.id}","value":{message.value},"attempts":{message.attempts}{extra}}}'
 
 
-async def _settlement(service: KeyValService, request: Request) -> tuple[str, dict[str, object]]:
-    """The id, from the path or the body, and the body, which a path with an id may lack.
+def _settled_id(request: Request[Settlement]) -> str:
+    """The id, from the path or the body."""
+    given = request.given.id
+    if request.path.count(b"/") > _SLASHES_WITHOUT_ID:
+        message_id = _path_id(request.path)
+        if given not in (None, message_id):
+            raise InvalidInput("id is given twice: in the path and, another one, in the body")
+        return message_id
+    if given is None:
+        raise InvalidInput(f"id must be a non-empty string, received {describe(None)}")
+    return given
 
-    With `"drain": true` the stream that delivered the message is told to deliver no more.
-    """
-    in_path = request.path.count(b"/") > 2
-    content = await request.body()
-    body = inputs.parse_object(content) if content or not in_path else {}
-    message_id = _path_id(request) if in_path else body.get("id")
-    if not isinstance(message_id, str) or not message_id:
-        raise InvalidInput(f"id must be a non-empty string, received {describe(message_id)}")
-    if inputs.parse_flag("drain", body.get("drain")):
+
+_SLASHES_WITHOUT_ID = 2
+
+
+def _drain(service: KeyValService, message_id: str, given: Settlement) -> None:
+    """With `"drain": true` the stream that delivered the message is told to deliver no more."""
+    if given.drain:
         service.dispatcher.drain(message_id)
-    return message_id, body
 
 
-def _path_id(request: Request) -> str:
+def _path_id(path: bytes) -> str:
     """The id in `/queue/<kind>/<id>` and `/queue/<kind>/<id>/<verb>`."""
-    return unquote(request.path.split(b"/")[3].decode("latin-1"))
+    return unquote(path.split(b"/")[3].decode("latin-1"))

@@ -1,68 +1,63 @@
 """Which endpoint serves which path and method.
 
-An endpoint returns JSON text; a stream endpoint returns the frames of an event stream. Fixed
-paths are keys of a dict. Only keys and ids make paths that vary, and these are told by the
-number of their segments.
+What a route takes is declared beside its endpoint. Fixed paths are keys of a dict. Only keys and
+ids make paths that vary, and these are told by the number of their segments.
 """
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 
 from buntime_plugin_keyval.http import atomic, keys, metrics, queue, search, watch
-from buntime_plugin_keyval.http.answers import Answer, Frames
+from buntime_plugin_keyval.http.asked import AnyRoute
 from buntime_plugin_keyval.http.keys import KEYS_PATH
-from buntime_plugin_keyval.http.request import Request
-from buntime_plugin_keyval.service import KeyValService
 
-Endpoint = Callable[[KeyValService, Request], Awaitable[str | Answer | Frames]]
-"""Returns JSON text, which is an answer with status 200, or anything else in full."""
-Methods = Mapping[str, Endpoint]
+Methods = Mapping[str, AnyRoute]
 
 FIXED: Mapping[bytes, Methods] = {
-    b"/keys": {"GET": keys.list_keys, "DELETE": keys.delete_prefix},
-    b"/keys/list": {"POST": keys.list_keys_by_body},
-    b"/keys/count": {"GET": keys.count_keys, "POST": keys.count_keys_by_body},
-    b"/keys/paginate": {"GET": keys.paginate_keys, "POST": keys.paginate_keys_by_body},
-    b"/keys/batch": {"POST": keys.get_batch},
-    b"/keys/delete-batch": {"POST": keys.delete_batch},
-    b"/vacuum": {"POST": keys.vacuum_expired},
-    b"/atomic": {"POST": atomic.commit_atomic},
-    b"/transaction": {"POST": atomic.commit_transaction},
-    b"/queue/enqueue": {"POST": queue.enqueue},
-    b"/queue/poll": {"GET": queue.poll},
-    b"/queue/dequeue": {"GET": queue.poll},
-    b"/queue/listen": {"GET": queue.listen},
-    b"/queue/ack": {"POST": queue.ack},
-    b"/queue/nack": {"POST": queue.nack},
-    b"/queue/extend": {"POST": queue.extend},
-    b"/queue/stats": {"GET": queue.stats},
-    b"/queue/dlq": {"GET": queue.list_dlq, "DELETE": queue.purge_dlq},
+    b"/keys": {"GET": keys.LIST, "DELETE": keys.DELETE_BELOW},
+    b"/keys/list": {"POST": keys.LIST_BY_BODY},
+    b"/keys/count": {"GET": keys.COUNT, "POST": keys.COUNT_BY_BODY},
+    b"/keys/paginate": {"GET": keys.PAGINATE, "POST": keys.PAGINATE_BY_BODY},
+    b"/keys/batch": {"POST": keys.BATCH},
+    b"/keys/delete-batch": {"POST": keys.DELETE_BATCH},
+    b"/vacuum": {"POST": keys.VACUUM},
+    b"/atomic": {"POST": atomic.COMMIT},
+    b"/transaction": {"POST": atomic.TRANSACTION},
+    b"/queue/enqueue": {"POST": queue.ENQUEUE},
+    b"/queue/poll": {"GET": queue.POLL},
+    b"/queue/dequeue": {"GET": queue.POLL},
+    b"/queue/listen": {"GET": queue.LISTEN},
+    b"/queue/ack": {"POST": queue.ACK},
+    b"/queue/nack": {"POST": queue.NACK},
+    b"/queue/extend": {"POST": queue.EXTEND},
+    b"/queue/stats": {"GET": queue.STATS},
+    b"/queue/dlq": {"GET": queue.LIST_DLQ, "DELETE": queue.PURGE_DLQ},
     b"/indexes": {
-        "POST": search.create_index,
-        "GET": search.list_indexes,
-        "DELETE": search.remove_index,
+        "POST": search.CREATE_INDEX,
+        "GET": search.LIST_INDEXES,
+        "DELETE": search.REMOVE_INDEX,
     },
-    b"/health": {"GET": metrics.health},
-    b"/metrics": {"GET": metrics.metrics},
-    b"/metrics/prometheus": {"GET": metrics.prometheus},
-    b"/search": {"GET": search.search, "POST": search.search_by_body},
-    b"/search/paginate": {"POST": search.paginate_search},
-    b"/watch": {"GET": watch.watch_keys},
-    b"/watch/poll": {"GET": watch.poll_keys, "POST": watch.poll_keys_by_body},
-    b"/watch/prefix": {"GET": watch.watch_prefix},
-    b"/watch/prefix/poll": {"GET": watch.poll_prefix, "POST": watch.poll_prefix_by_body},
+    b"/health": {"GET": metrics.HEALTH},
+    b"/metrics": {"GET": metrics.METRICS},
+    b"/metrics/prometheus": {"GET": metrics.PROMETHEUS_METRICS},
+    b"/search": {"GET": search.SEARCH, "POST": search.SEARCH_BY_BODY},
+    b"/search/paginate": {"POST": search.PAGINATE_SEARCH},
+    b"/watch": {"GET": watch.WATCH_KEYS},
+    b"/watch/poll": {"GET": watch.POLL_KEYS, "POST": watch.POLL_KEYS_BY_BODY},
+    b"/watch/prefix": {"GET": watch.WATCH_PREFIX},
+    b"/watch/prefix/poll": {"GET": watch.POLL_PREFIX, "POST": watch.POLL_PREFIX_BY_BODY},
 }
 
 # A key of one part may be spelt like a fixed route; the methods that the route lacks reach it.
-KEY: Methods = {"GET": keys.get_key, "PUT": keys.put_key, "DELETE": keys.delete_key}
+KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "DELETE": keys.DELETE}
 
 WITH_ID: Mapping[tuple[bytes, bytes], Methods] = {
-    (b"ack", b""): {"POST": queue.ack},
-    (b"nack", b""): {"POST": queue.nack},
-    (b"extend", b""): {"POST": queue.extend},
-    (b"dlq", b""): {"GET": queue.get_dlq, "DELETE": queue.delete_dlq},
-    (b"dlq", b"requeue"): {"POST": queue.requeue_dlq},
+    (b"ack", b""): {"POST": queue.ACK_OF_PATH},
+    (b"nack", b""): {"POST": queue.NACK_OF_PATH},
+    (b"extend", b""): {"POST": queue.EXTEND_OF_PATH},
+    (b"dlq", b""): {"GET": queue.GET_DLQ, "DELETE": queue.DELETE_DLQ},
+    (b"dlq", b"requeue"): {"POST": queue.REQUEUE_DLQ},
 }
 """Below `/queue`: `<kind>/<id>` and `<kind>/<id>/<verb>`, by kind and verb."""
 

@@ -4,17 +4,32 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, ClassVar
 
 import msgspec
 from buntime_keyval import SearchIndex
-from buntime_keyval.wire import InvalidInput, Key, key_to_json
-from buntime_keyval.wire.describe import describe
-from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
+from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+from buntime_keyval.wire.searching import HitMarks
 
-from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.answers import Answer
-from buntime_plugin_keyval.http.request import Request
+from buntime_plugin_keyval.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.http.kinds import (
+    BOUND,
+    CONSISTENCY,
+    FIELDS,
+    FILTER,
+    FLAG,
+    LIMIT,
+    MARKS,
+    NAMED_PREFIX,
+    NAMED_TEXT,
+    SNIPPET,
+    TEXT,
+    TOKENIZER,
+    WEIGHTS,
+)
+from buntime_plugin_keyval.http.shape import Place, RequestShape
 from buntime_plugin_keyval.search.asking import (
     SearchOptions,
     SearchPage,
@@ -23,66 +38,156 @@ from buntime_plugin_keyval.search.asking import (
 )
 from buntime_plugin_keyval.search.indexes import parse_options
 from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.ranges import subtree
+from buntime_plugin_keyval.where import Where, count_conditions
 
 OK = '{"ok":true}'
 
 
-async def create_index(service: KeyValService, request: Request) -> str:
-    """`POST /indexes`: the options in `options`, or beside the prefix."""
-    body = await request.json_object()
-    prefix = _body_prefix(body)
-    given = _merged(body)
-    options = parse_options(given.get("fields"), given.get("tokenize"))
-    await service.search.create_index(prefix, options)
-    return OK
+class IndexCreation(RequestShape, frozen=True, kw_only=True):
+    """Which index to make: one client has the options in `options`, another beside the prefix."""
+
+    OVERRIDES: ClassVar[str] = "options"
+    OVERRIDING: ClassVar[frozenset[str]] = frozenset({"fields", "tokenize"})
+
+    prefix: Annotated[Key, NAMED_PREFIX]
+    fields: Annotated[object, FIELDS] = None
+    tokenize: Annotated[object, TOKENIZER] = None
 
 
-async def list_indexes(service: KeyValService, request: Request) -> str:
-    """`GET /indexes`"""
-    infos = [_info_json(info) for info in await service.search.list_indexes()]
-    return f"[{','.join(infos)}]"
+class IndexRemoval(RequestShape, frozen=True, kw_only=True):
+    """Which index to remove."""
+
+    prefix: Annotated[Key | None, NAMED_PREFIX] = None
 
 
-async def remove_index(service: KeyValService, request: Request) -> str:
-    """`DELETE /indexes`: the prefix as a query parameter, or in a JSON body."""
-    raw: object = request.query("prefix")
-    if not raw:
-        content = await request.body()
-        raw = inputs.parse_object(content).get("prefix") if content else None
-    if not raw:
-        raise InvalidInput("Missing 'prefix' query parameter")
-    await service.search.remove_index(inputs.parse_body_key(raw))
-    return OK
+class Search(RequestShape, frozen=True, kw_only=True):
+    """What to search for, and how: the options in `options`, or beside prefix and query."""
 
-
-async def search(service: KeyValService, request: Request) -> Answer:
-    """`GET /search`"""
-    prefix, query = request.query("prefix"), request.query("query")
-    if not prefix:
-        raise InvalidInput("Missing 'prefix' query parameter")
-    if query is None:
-        raise InvalidInput("Missing 'query' query parameter")
-    options = SearchOptions(
-        limit=inputs.parse_limit(request.query("limit")),
-        reverse=request.query("reverse") == "true",
-        start=inputs.parse_bound(request.query("start")),
-        end=inputs.parse_bound(request.query("end")),
-        fuzzy=request.query("fuzzy") == "true",
+    OVERRIDES: ClassVar[str] = "options"
+    OVERRIDING: ClassVar[frozenset[str]] = frozenset(
+        {"limit", "reverse", "where", "start", "end", "weights", "highlight", "snippet", "fuzzy"}
     )
-    page = await service.search.search(inputs.parse_body_key(prefix), query, options)
-    return _answer_hits(page)
+
+    prefix: Annotated[Key, NAMED_PREFIX]
+    query: Annotated[str, NAMED_TEXT]
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
+    weights: Annotated[Mapping[str, float], WEIGHTS] = msgspec.field(default_factory=dict)
+    highlight: Annotated[HitMarks | None, MARKS] = None
+    snippet: Annotated[int | None, SNIPPET] = None
+    fuzzy: Annotated[bool, FLAG] = False
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect: older clients send it."""
+
+    def options(self, cursor: str | None = None) -> SearchOptions:
+        """The options as the service takes them. Raises `InvalidInput` for a bad cursor."""
+        return SearchOptions(
+            limit=self.limit,
+            offset=parse_search_cursor(cursor),
+            reverse=self.reverse,
+            where=self.where,
+            start=self.start,
+            end=self.end,
+            weights=self.weights,
+            highlight=self.highlight,
+            snippet_words=self.snippet,
+            fuzzy=self.fuzzy,
+        )
 
 
-async def search_by_body(service: KeyValService, request: Request) -> Answer:
-    """`POST /search`: the options in `options`, or beside prefix and query."""
-    prefix, query, options = await _body_search(request)
-    return _answer_hits(await service.search.search(prefix, query, options))
+class SearchPaging(Search, frozen=True, kw_only=True):
+    """The same, a page at a time."""
+
+    OVERRIDING: ClassVar[frozenset[str]] = Search.OVERRIDING | {"cursor"}
+
+    cursor: Annotated[str | None, TEXT] = None
 
 
-async def paginate_search(service: KeyValService, request: Request) -> str:
+def create_index(service: KeyValService, request: Request[IndexCreation]) -> Asked:
+    """`POST /indexes`: the options in `options`, or beside the prefix."""
+    given = request.given
+    options = parse_options(given.fields, given.tokenize)
+
+    async def run() -> str:
+        await service.search.create_index(given.prefix, options)
+        return OK
+
+    reads = Keys(ranges=(subtree(encode_key(given.prefix)),))
+    return Asked("index_create", "admin", run, reads=reads, cost=Cost(None))
+
+
+def list_indexes(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`GET /indexes`"""
+
+    async def run() -> str:
+        infos = [_info_json(info) for info in await service.search.list_indexes()]
+        return f"[{','.join(infos)}]"
+
+    return Asked("index_list", "read", run)
+
+
+def remove_index(service: KeyValService, request: Request[IndexRemoval]) -> Asked:
+    """`DELETE /indexes`: the prefix as a query parameter, or in a JSON body."""
+    prefix = request.given.prefix
+    if prefix is None:
+        raise InvalidInput("Missing 'prefix' query parameter")
+
+    async def run() -> str:
+        await service.search.remove_index(prefix)
+        return OK
+
+    return Asked("index_remove", "admin", run)
+
+
+def search(service: KeyValService, request: Request[Search]) -> Asked:
+    """`GET /search`, `POST /search`"""
+    given = request.given
+    options = given.options()
+
+    async def run() -> Answer:
+        return _answer_hits(await service.search.search(given.prefix, given.query, options))
+
+    return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
+
+
+def paginate_search(service: KeyValService, request: Request[SearchPaging]) -> Asked:
     """`POST /search/paginate`: as `POST /search`, a page at a time."""
-    prefix, query, options = await _body_search(request)
-    page = await service.search.search(prefix, query, options)
+    given = request.given
+    options = given.options(given.cursor)
+
+    async def run() -> str:
+        page = await service.search.search(given.prefix, given.query, options)
+        return _page_json(page, options)
+
+    return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
+
+
+CREATE_INDEX = Route(create_index, IndexCreation, Place.BODY)
+LIST_INDEXES = Route(list_indexes, RequestShape)
+REMOVE_INDEX = Route(remove_index, IndexRemoval, Place.EITHER)
+SEARCH = Route(search, Search)
+SEARCH_BY_BODY = Route(search, Search, Place.BODY)
+PAGINATE_SEARCH = Route(paginate_search, SearchPaging, Place.BODY)
+
+
+def _searched(given: Search) -> Keys:
+    keys = subtree(encode_key(given.prefix))
+    if given.start is not None:
+        keys = keys.from_key(given.start)
+    if given.end is not None:
+        keys = keys.before(given.end)
+    return Keys(ranges=(keys,))
+
+
+def _cost(given: Search) -> Cost:
+    return Cost(None, count_conditions(given.where))
+
+
+def _page_json(page: SearchPage, options: SearchOptions) -> str:
     cursor = f'"{make_search_cursor(options)}"' if page.has_more else "null"
     more = "true" if page.has_more else "false"
     rest = "".join(
@@ -107,45 +212,6 @@ def _remarks(page: SearchPage) -> dict[str, object]:
     if page.searched_for is not None:
         remarks["searchedFor"] = page.searched_for
     return remarks
-
-
-async def _body_search(request: Request) -> tuple[Key, str, SearchOptions]:
-    body = await request.json_object()
-    prefix = _body_prefix(body)
-    query = inputs.parse_text("query", body.get("query"))
-    if query is None:
-        raise InvalidInput("query is required")
-    given = _merged(body)
-    options = SearchOptions(
-        limit=inputs.parse_limit(given.get("limit")),
-        offset=parse_search_cursor(inputs.parse_text("cursor", given.get("cursor"))),
-        reverse=inputs.parse_flag("reverse", given.get("reverse")),
-        where=inputs.parse_filter(given.get("where")),
-        start=inputs.parse_bound(given.get("start")),
-        end=inputs.parse_bound(given.get("end")),
-        weights=parse_weights(given.get("weights")),
-        highlight=parse_marks(given.get("highlight")),
-        snippet_words=parse_snippet(given.get("snippet")),
-        fuzzy=inputs.parse_flag("fuzzy", given.get("fuzzy")),
-    )
-    return prefix, query, options
-
-
-def _body_prefix(body: Mapping[str, Any]) -> Key:
-    raw = body.get("prefix")
-    if raw in (None, "", []):
-        raise InvalidInput("prefix is required")
-    return inputs.parse_body_key(raw)
-
-
-def _merged(body: Mapping[str, Any]) -> dict[str, Any]:
-    """Options beside the rest of the body, which one client sends, and in `options`, which wins."""
-    options = body.get("options")
-    if options is None:
-        options = {}
-    if not isinstance(options, dict):
-        raise InvalidInput(f"options must be an object, received {describe(options)}")
-    return {**body, **options}
 
 
 def _info_json(info: SearchIndex) -> str:

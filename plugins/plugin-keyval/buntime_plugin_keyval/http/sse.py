@@ -12,7 +12,6 @@ import contextlib
 from starlette.types import Receive, Send
 
 from buntime_plugin_keyval.http.answers import Frames
-from buntime_plugin_keyval.http.request import Request
 
 OPENED = b""
 """What a generator of frames yields once nothing can refuse the stream any more; never sent."""
@@ -37,13 +36,13 @@ def frame(event: str, data: str, event_id: str | int) -> bytes:
     return f"event: {event}\ndata: {data}\nid: {event_id}\n\n".encode()
 
 
-async def opened(frames: Frames, request: Request) -> Frames:
+async def opened(frames: Frames, *, head: bool) -> Frames:
     """Run a generator up to its `OPENED`: it raises what refuses the stream, or has to be closed.
 
     A HEAD request, which takes no frames, ends it there.
     """
     await anext(frames)
-    if request.scope["method"] == "HEAD":
+    if head:
         await frames.aclose()
     return frames
 

@@ -4,28 +4,35 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from typing import Annotated
 from urllib.parse import quote, unquote
 
 from buntime_database import DatabaseError
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
-    check_key,
-    check_keys,
-    decode_json,
     decode_key,
     encode_key,
     key_to_json,
-    parse_key_path,
     parse_key_text,
 )
-from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.paths import format_key_path
 
 from buntime_plugin_keyval.entries import entries_json
-from buntime_plugin_keyval.http import inputs
 from buntime_plugin_keyval.http.answers import Frames
-from buntime_plugin_keyval.http.request import Request
+from buntime_plugin_keyval.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.http.kinds import (
+    CONSISTENCY,
+    FLAG,
+    KEY_LIST,
+    LIMIT,
+    NAMED_PREFIX,
+    STAMP_PAIRS,
+    STAMPS,
+    check_number_of_keys,
+)
+from buntime_plugin_keyval.http.shape import Place, RequestShape
 from buntime_plugin_keyval.http.sse import OPENED, frame, opened, ping
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
@@ -37,51 +44,112 @@ RESET = b"event: reset\ndata: \n\n"
 """Tells a client that changes were lost: it has to forget what it knows, and is told all of it."""
 
 
-async def watch_keys(service: KeyValService, request: Request) -> Frames:
+class Watching(RequestShape, frozen=True, kw_only=True):
+    """How to watch."""
+
+    initial: Annotated[bool, FLAG] = True
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect: older clients send it."""
+
+
+class KeysWatching(Watching, frozen=True, kw_only=True):
+    """Which keys to watch."""
+
+    keys: Annotated[list[Key], KEY_LIST]
+
+
+class PrefixWatching(Watching, frozen=True, kw_only=True):
+    """Below what to watch: `prefix` without itself, or `prefixes` with themselves."""
+
+    prefix: Annotated[Key | None, NAMED_PREFIX] = None
+    prefixes: Annotated[list[Key] | None, KEY_LIST] = None
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+
+
+class KeysPoll(RequestShape, frozen=True, kw_only=True):
+    """Which keys to compare with which versionstamps."""
+
+    keys: Annotated[list[Key], KEY_LIST]
+    versionstamps: Annotated[Sequence[str], STAMPS] = ()
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect: older clients send it."""
+
+
+class PrefixPoll(RequestShape, frozen=True, kw_only=True):
+    """Below what to compare with which versionstamps."""
+
+    prefix: Annotated[Key | None, NAMED_PREFIX] = None
+    prefixes: Annotated[list[Key] | None, KEY_LIST] = None
+    versionstamps: Annotated[str, STAMP_PAIRS] = ""
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect: older clients send it."""
+
+
+def watch_keys(service: KeyValService, request: Request[KeysWatching]) -> Asked:
     """`GET /watch`: the given keys."""
-    return await _watch(service, request, WatchTarget.of_keys(_keys(request)), MAX_LIMIT)
+    target = WatchTarget.of_keys(_checked_keys(request.given.keys))
+    return _watch(service, request, target, MAX_LIMIT)
 
 
-async def watch_prefix(service: KeyValService, request: Request) -> Frames:
+def watch_prefix(service: KeyValService, request: Request[PrefixWatching]) -> Asked:
     """`GET /watch/prefix`: what extends a prefix, and with `prefixes` the prefixes too."""
-    limit = inputs.parse_limit(request.query("limit"))
-    return await _watch(service, request, _prefixes(request), limit)
+    target = _target(request)
+    return _watch(service, request, target, request.given.limit)
 
 
-async def _watch(
-    service: KeyValService, request: Request, target: WatchTarget, limit: int
-) -> Frames:
-    frames = _frames(
-        service,
-        target,
-        initial=request.query("initial") != "false",
-        limit=limit,
-        after=_last_event_id(request),
-    )
-    return await opened(frames, request)
+def _watch(
+    service: KeyValService, request: Request[Watching], target: WatchTarget, limit: int
+) -> Asked:
+    after = _last_event_id(request)
+    initial = request.given.initial
+
+    async def run() -> Frames:
+        frames = _frames(service, target, initial=initial, limit=limit, after=after)
+        return await opened(frames, head=request.head)
+
+    return Asked("watch", "read", run, reads=_watched(target), cost=_cost(target))
 
 
-async def poll_keys(service: KeyValService, request: Request) -> str:
-    """`GET /watch/poll`: those of the keys whose versionstamp is not the given one."""
-    given = (request.query("versionstamps") or "").split(",")  # empty ones keep their places
-    return await _changed_keys(service, _keys(request), given)
-
-
-async def poll_keys_by_body(service: KeyValService, request: Request) -> str:
-    """`POST /watch/poll`: the same for keys that make too long a URL."""
-    body = await request.json_object()
-    keys = _body_keys(body, "keys")
-    given = body.get("versionstamps")
-    if isinstance(given, list):
-        if not all(isinstance(stamp, str) for stamp in given):
-            raise InvalidInput("versionstamps must be strings")
-    else:
-        given = (inputs.parse_text("versionstamps", given) or "").split(",")
-    return await _changed_keys(service, keys, given)
-
-
-async def _changed_keys(service: KeyValService, keys: list[Key], given: Sequence[str]) -> str:
+def poll_keys(service: KeyValService, request: Request[KeysPoll]) -> Asked:
+    """`GET /watch/poll`, `POST /watch/poll`: the keys whose versionstamp is not the given one."""
+    keys = _checked_keys(request.given.keys)
     encoded = [encode_key(key) for key in keys]
+    given = request.given.versionstamps
+
+    async def run() -> str:
+        return await _changed_keys(service, keys, encoded, given)
+
+    return Asked("watch_poll", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
+
+
+def poll_prefix(service: KeyValService, request: Request[PrefixPoll]) -> Asked:
+    """`GET` and `POST /watch/prefix/poll`: what is new, changed or gone among the descendants.
+
+    More than `limit` news come with the next polls, since `versionstamps` names only what the
+    client has been told.
+    """
+    target = _target(request)
+    stamps = _given_stamps(request.given.versionstamps)
+    limit = request.given.limit
+
+    async def run() -> str:
+        return await _changed_below(service, target, stamps, limit)
+
+    return Asked("watch_poll", "read", run, reads=_watched(target), cost=_cost(target))
+
+
+WATCH_KEYS = Route(watch_keys, KeysWatching)
+WATCH_PREFIX = Route(watch_prefix, PrefixWatching)
+POLL_KEYS = Route(poll_keys, KeysPoll)
+POLL_KEYS_BY_BODY = Route(poll_keys, KeysPoll, Place.BODY)
+POLL_PREFIX = Route(poll_prefix, PrefixPoll)
+POLL_PREFIX_BY_BODY = Route(poll_prefix, PrefixPoll, Place.BODY)
+
+
+async def _changed_keys(
+    service: KeyValService, keys: list[Key], encoded: list[bytes], given: Sequence[str]
+) -> str:
     rows = await service.store.get_many(encoded)
     stamps = [rows[code].versionstamp if code in rows else "" for code in encoded]
     known = [given[index] if index < len(given) else "" for index in range(len(keys))]
@@ -93,37 +161,13 @@ async def _changed_keys(service: KeyValService, keys: list[Key], given: Sequence
     return f'{{"entries":[{",".join(entries)}],"versionstamps":[{quoted}]}}'
 
 
-async def poll_prefix(service: KeyValService, request: Request) -> str:
-    """`GET /watch/prefix/poll`: what is new, changed or gone among the descendants.
-
-    More than `limit` news come with the next polls, since `versionstamps` names only what the
-    client has been told.
-    """
-    limit = inputs.parse_limit(request.query("limit"))
-    given = request.query("versionstamps") or ""
-    return await _changed_below(service, _prefixes(request), given, limit)
-
-
-async def poll_prefix_by_body(service: KeyValService, request: Request) -> str:
-    """`POST /watch/prefix/poll`: the same for versionstamps that make too long a URL."""
-    body = await request.json_object()
-    if body.get("prefixes") is not None:
-        target = WatchTarget.of_prefixes(_body_keys(body, "prefixes"))
-    elif body.get("prefix"):
-        target = WatchTarget.of_prefix(inputs.parse_body_key(body["prefix"]))
-    else:
-        raise InvalidInput("prefix is required")
-    given = inputs.parse_text("versionstamps", body.get("versionstamps")) or ""
-    return await _changed_below(service, target, given, inputs.parse_limit(body.get("limit")))
-
-
 async def _changed_below(
-    service: KeyValService, target: WatchTarget, stamps: str, limit: int
+    service: KeyValService, target: WatchTarget, stamps: Mapping[bytes, str], limit: int
 ) -> str:
     ranges = prefix_ranges(target)
     given = {
         key: versionstamp
-        for key, versionstamp in _given_stamps(stamps).items()
+        for key, versionstamp in stamps.items()
         if any(keys.start <= key < keys.end for keys in ranges)
     }
     current: dict[bytes, str] = {}
@@ -188,52 +232,36 @@ async def _frames(
                 return
 
 
-def _last_event_id(request: Request) -> int | None:
+def _last_event_id(request: Request[Watching]) -> int | None:
     text = request.header(b"last-event-id")
     return int(text) if text.isdigit() and len(text) < 19 else None
 
 
-def _keys(request: Request) -> list[Key]:
-    """The keys of `keys`, which may be repeated: comma lists of key paths, or JSON arrays."""
-    texts = request.query_all("keys")
-    keys = [key for text in texts for key in _key_list(text)]
+def _checked_keys(keys: list[Key]) -> list[Key]:
     if not keys:
         raise InvalidInput("Missing 'keys' query parameter")
-    if len(keys) > MAX_KEYS_PER_BATCH:
-        raise InvalidInput(f"Too many keys: {len(keys)} (max {MAX_KEYS_PER_BATCH})")
-    return keys
+    return check_number_of_keys(keys, len(keys))
 
 
-def _prefixes(request: Request) -> WatchTarget:
-    prefixes = [key for text in request.query_all("prefixes") for key in _key_list(text)]
+def _target(request: Request[PrefixWatching] | Request[PrefixPoll]) -> WatchTarget:
+    """What is watched; `prefixes` of a query may be empty, which names nothing."""
+    prefix, prefixes = request.given.prefix, request.given.prefixes
+    if prefixes and prefix is not None:
+        raise InvalidInput("prefix and prefixes exclude each other")
     if prefixes:
         return WatchTarget.of_prefixes(prefixes)
-    prefix = request.query("prefix")
-    if not prefix:
-        raise InvalidInput("Missing 'prefix' query parameter")
-    return WatchTarget.of_prefix(parse_key_text(prefix))
+    if prefix is None:
+        in_body = bool(request.content)
+        raise InvalidInput("prefix is required" if in_body else "Missing 'prefix' query parameter")
+    return WatchTarget.of_prefix(prefix)
 
 
-def _body_keys(body: Mapping[str, object], name: str) -> list[Key]:
-    """The keys of a body: arrays, or key paths in their places. Raises `InvalidInput`."""
-    raw = body.get(name)
-    if not isinstance(raw, list) or not raw:
-        raise InvalidInput(f"{name} must be a non-empty array of keys")
-    if len(raw) > MAX_KEYS_PER_BATCH:
-        raise InvalidInput(f"Too many keys: {len(raw)} (max {MAX_KEYS_PER_BATCH})")
-    return [inputs.parse_body_key(key) for key in raw]
+def _watched(target: WatchTarget) -> Keys:
+    return Keys(target.keys, prefix_ranges(target))
 
 
-def _key_list(text: str) -> list[Key]:
-    if text.startswith("["):
-        try:
-            raw = decode_json(text.encode())
-        except (InvalidInput, UnicodeEncodeError):
-            raw = None
-        if isinstance(raw, list):
-            nested = bool(raw) and isinstance(raw[0], list)
-            return check_keys(raw) if nested else [check_key(raw)]
-    return [parse_key_path(path) for path in text.split(",") if path]
+def _cost(target: WatchTarget) -> Cost:
+    return Cost(None if target.prefixes else len(target.keys))
 
 
 def _given_stamps(text: str) -> dict[bytes, str]:

@@ -16,6 +16,10 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
+from buntime_keyval.wire.members import check_members
+
+OPTION_NAMES = ("delay", "backoffSchedule", "keysIfUndelivered", "delivery")
+"""What an enqueue may say of its message. `delivery` has no effect: older clients send it."""
 
 DEFAULT_BACKOFF_MS = (1000, 5000, 10000)
 """Pauses before the second, third and fourth delivery."""
@@ -68,6 +72,7 @@ def parse_options(raw: object) -> Options:
         return Options()
     if not isinstance(raw, dict):
         raise InvalidInput(f"options must be an object, received {describe(raw)}")
+    check_members(raw, OPTION_NAMES, "options")
     return make_options(raw.get("delay"), raw.get("backoffSchedule"), raw.get("keysIfUndelivered"))
 
 

@@ -9,7 +9,15 @@ from __future__ import annotations
 
 from buntime_plugin_keyval.where.compile import Compiled, compile_where
 from buntime_plugin_keyval.where.evaluate import matches
-from buntime_plugin_keyval.where.nodes import InvalidWhere, Where
+from buntime_plugin_keyval.where.nodes import InvalidWhere, Where, count_conditions
 from buntime_plugin_keyval.where.parse import parse_where
 
-__all__ = ["Compiled", "InvalidWhere", "Where", "compile_where", "matches", "parse_where"]
+__all__ = [
+    "Compiled",
+    "InvalidWhere",
+    "Where",
+    "compile_where",
+    "count_conditions",
+    "matches",
+    "parse_where",
+]

@@ -73,3 +73,16 @@ def normal_number(number: Number) -> Number:
 def resolve(scalar: Scalar, now_ms: int) -> str | bool | int | float | None:
     """Return the scalar itself, or for `Now` the number that it stands for at `now_ms`."""
     return normal_number(now_ms + scalar.offset) if isinstance(scalar, Now) else scalar
+
+
+def count_conditions(where: Where | None) -> int:
+    """How many conditions a filter tests."""
+    match where:
+        case None:
+            return 0
+        case Not():
+            return count_conditions(where.member)
+        case And() | Or():
+            return sum(count_conditions(member) for member in where.members)
+        case _:
+            return 1

@@ -1,0 +1,55 @@
+"""What the dispatcher noticed about a request while it looked at its headers.
+
+It looks at each header once anyway. What is uncommon is noted in the scope, so that a plugin
+need not look again; a common request has no notes and pays nothing for them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import MutableMapping
+from typing import Any
+
+import msgspec
+
+from buntime_host.errors import Forbidden
+
+_MEMBER = "buntime.noticed"
+
+
+class Noticed(msgspec.Struct):
+    """What is uncommon about a request."""
+
+    unasked_body: bool = False
+    """It has a body though its method, such as GET, asks for none."""
+    precondition: str | None = None
+    """`If-Match` or `If-None-Match`, if it has such a header."""
+    foreign: bool = False
+    """A page of an origin that is not trusted sent it, with a safe method such as GET.
+
+    The host refuses those with other methods by itself.
+    """
+
+
+NOTHING = Noticed()
+"""What was noticed about a common request."""
+
+
+def noticed_of(scope: MutableMapping[str, Any]) -> Noticed:
+    """What was noticed about the request with this scope; not to be changed."""
+    noticed: Noticed = scope.get(_MEMBER, NOTHING)
+    return noticed
+
+
+def notice(scope: MutableMapping[str, Any]) -> Noticed:
+    """Where to note something about the request."""
+    noticed: Noticed = scope.setdefault(_MEMBER, Noticed())
+    return noticed
+
+
+def refuse_foreign(scope: MutableMapping[str, Any]) -> None:
+    """For a GET that changes something: raise `Forbidden` if a page elsewhere sent it.
+
+    The host does that by itself for POST and the like.
+    """
+    if noticed_of(scope).foreign:
+        raise Forbidden(code="ORIGIN_NOT_ALLOWED")

@@ -1,0 +1,326 @@
+"""Every route takes what it declares, and nothing else: driven by the table of routes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+from urllib.parse import quote
+
+import pytest
+from buntime_plugin_keyval.http import kinds
+from buntime_plugin_keyval.http.asked import AnyRoute
+from buntime_plugin_keyval.http.metrics import Report
+from buntime_plugin_keyval.http.queue import Listening
+from buntime_plugin_keyval.http.routes import FIXED, KEY, WITH_ID
+from buntime_plugin_keyval.http.shape import Kind, Member, Place, RequestShape, members_of
+from support.api import Api
+
+
+class Sample(NamedTuple):
+    """Values of a kind: each as JSON, and as the text of a query where it can be one."""
+
+    good: tuple[Any, ...]
+    bad: tuple[Any, ...] = ()
+    texts: tuple[str, ...] = ()
+    bad_texts: tuple[str, ...] = ()
+
+
+KEYS = (["a"], ["b", 1])
+DURATIONS = Sample(
+    (1000, "30s", 1.5), ("soon", True, [], {}), ("1000", "1.5h"), ("soon", "", "1 fortnight")
+)
+SAMPLES: dict[Kind, Sample] = {
+    kinds.LIMIT: Sample(
+        (1, 1000, 5000, "7"), (0, -1, 1.5, True, [], "x"), ("1", "5000"), ("0", "x", "", "1.5")
+    ),
+    kinds.OFFSET: Sample((0, 7), (-1, 0.5, "x", []), ("0", "7"), ("-1", "x", "")),
+    kinds.FLAG: Sample(
+        (True, False), ("true", 0, 1, []), ("true", "false"), ("1", "yes", "TRUE", "")
+    ),
+    kinds.CONSISTENCY: Sample(
+        ("strong", "eventual"), ("weak", 1, True), ("strong", "eventual"), ("weak", "")
+    ),
+    kinds.TEXT: Sample(("",), (1, True, [], {}), ("",)),
+    kinds.NAMED_TEXT: Sample(("word",), (1, True, []), ("word", "")),
+    kinds.MESSAGE_ID: Sample(("some-id",), ("", 1, True, [], {})),
+    kinds.PREFIX: Sample((["a"], "a/1"), (1, True, {}, [None]), ("a/1", '["a"]'), ("a/" * 21,)),
+    kinds.NAMED_PREFIX: Sample(
+        (["a"], "a/1"), (1, {}, [None], []), ("a/1", '["a"]'), ("", "a/" * 21)
+    ),
+    kinds.BOUND: Sample((["a"], "a/1"), (1, True, {}, [None]), ("a/1", '["a"]'), ("a/" * 21,)),
+    kinds.BATCH_KEYS: Sample((list(KEYS),), ([], "a", 1, {}, [1], ["a"])),
+    kinds.READS: Sample((list(KEYS), []), ("a", 1, {}, [1], ["a"])),
+    kinds.KEY_LIST: Sample(
+        (list(KEYS), ["a/1"]),
+        ([], "a", 1, {}, [1]),
+        ("a,b/1", '["a"]', '[["a"],["b"]]'),
+        ("a/" * 21,),
+    ),
+    kinds.FILTER: Sample(({}, {"a": 1}), (1, "a", [], {"$x": 1}, {"a": {"$gt": []}})),
+    kinds.EXPIRES_IN: DURATIONS,
+    kinds.EXPIRES_AT: Sample(
+        (4e12, "4000000000000"), ("soon", 0, True, []), ("4000000000000",), ("soon", "", "-1")
+    ),
+    kinds.METADATA: Sample(({"a": 1}, "x"), (), ("1", '{"a":1}'), ("", "{x")),
+    kinds.STAMPS: Sample((["x", ""], "x,"), (1, {}, [1]), ("x,", ""), ()),
+    kinds.STAMP_PAIRS: Sample(("", "a/1:x"), (1, {}, []), ("a/1:x", "")),
+    kinds.VALUE: Sample((None, 0, [], {"a": 1})),
+    kinds.ITEMS: Sample(([],), (1, "x", {}, True)),
+    kinds.MESSAGE_OPTIONS: Sample(
+        ({}, {"delay": "1h", "backoffSchedule": [1, "2s"], "keysIfUndelivered": [["a"]]}),
+        (1, "x", [], {"delay": "soon"}, {"delay": -1}, {"backoffSchedule": 1}, {"dealy": 1}),
+    ),
+    kinds.PAUSE: Sample((0, 5, "1s"), (-1, "soon", True, [])),
+    kinds.LEASE_DURATION: Sample((5, "1s"), (0, -1, "soon", True, [])),
+    kinds.FIELDS: Sample((["title"],), ([], "title", 1, [1], {})),
+    kinds.TOKENIZER: Sample(("porter",), ("klingon", 1, [], True)),
+    kinds.WEIGHTS: Sample(({}, {"title": 2}), ([], 1, "x", {"title": -1}, {"title": "x"})),
+    kinds.MARKS: Sample((True, False, ["<", ">"]), (1, "x", ["<"], [1, 2])),
+    kinds.SNIPPET: Sample((True, False, 5), (0, 65, "x", [])),
+    members_of(Listening)["prefetch"].kind: Sample((), (), ("1", "1000"), ("0", "1001", "x", "")),
+    members_of(Report)["format"].kind: Sample((), (), ("json", "prometheus"), ("xml", "")),
+}
+"""What the members of each kind may be, and what not."""
+
+NEEDED: dict[str, dict[str, Any]] = {
+    "DELETE /keys": {"prefix": "none"},
+    "GET /keys/<path>": {},
+    "PUT /keys/<path>": {},
+    "DELETE /keys/<path>": {},
+    "GET /keys": {},
+    "POST /keys/list": {},
+    "GET /keys/count": {},
+    "POST /keys/count": {},
+    "GET /keys/paginate": {},
+    "POST /keys/paginate": {},
+    "POST /keys/batch": {"keys": list(KEYS)},
+    "POST /keys/delete-batch": {"keys": list(KEYS)},
+    "POST /vacuum": {},
+    "POST /atomic": {},
+    "POST /transaction": {},
+    "POST /queue/enqueue": {"value": 1},
+    "GET /queue/poll": {},
+    "GET /queue/dequeue": {},
+    "GET /queue/listen": {},
+    "POST /queue/ack": {"id": "none"},
+    "POST /queue/nack": {"id": "none"},
+    "POST /queue/extend": {"id": "none"},
+    "POST /queue/ack/<id>": {},
+    "POST /queue/nack/<id>": {},
+    "POST /queue/extend/<id>": {},
+    "GET /queue/stats": {},
+    "GET /queue/dlq": {},
+    "DELETE /queue/dlq": {},
+    "GET /queue/dlq/<id>": {},
+    "DELETE /queue/dlq/<id>": {},
+    "POST /queue/dlq/<id>/requeue": {},
+    "POST /indexes": {"prefix": ["indexed"], "fields": ["title"]},
+    "GET /indexes": {},
+    "DELETE /indexes": {"prefix": "other"},
+    "GET /health": {},
+    "GET /metrics": {},
+    "GET /metrics/prometheus": {},
+    "GET /search": {"prefix": "indexed", "query": "word"},
+    "POST /search": {"prefix": ["indexed"], "query": "word"},
+    "POST /search/paginate": {"prefix": ["indexed"], "query": "word"},
+    "GET /watch": {"keys": "a"},
+    "GET /watch/poll": {"keys": "a"},
+    "POST /watch/poll": {"keys": [["a"]]},
+    "GET /watch/prefix": {"prefix": "a"},
+    "GET /watch/prefix/poll": {"prefix": "a"},
+    "POST /watch/prefix/poll": {"prefix": ["a"]},
+}
+"""The least that each route needs. A new route needs a line here, and then obeys all below."""
+
+STREAMS = ("GET /watch", "GET /watch/prefix", "GET /queue/listen")
+WELL = (200, 404, 409)
+"""Statuses of what was understood: keys, messages and indexes may not be there, leases be old."""
+
+
+def all_routes() -> Iterator[tuple[str, AnyRoute]]:
+    """Every route of the table, by method and path."""
+    for path, methods in FIXED.items():
+        for method, route in methods.items():
+            yield f"{method} {path.decode()}", route
+    for method, route in KEY.items():
+        yield f"{method} /keys/<path>", route
+    for (kind, verb), methods in WITH_ID.items():
+        for method, route in methods.items():
+            suffix = f"/{verb.decode()}" if verb else ""
+            yield f"{method} /queue/{kind.decode()}/<id>{suffix}", route
+
+
+def shape_of(route: AnyRoute) -> type[RequestShape]:
+    shape: type[RequestShape] = route.shape
+    return shape
+
+
+ROUTES = dict(all_routes())
+MEMBERS = [
+    (name, member)
+    for name, route in ROUTES.items()
+    for spelling, member in members_of(shape_of(route)).items()
+    if spelling == member.name
+]
+
+
+@pytest.fixture
+def ready(shared_api: Api) -> Api:
+    """The API with an index to search."""
+    if not shared_api.json("GET", "/indexes"):
+        shared_api.json("POST", "/indexes", {"prefix": ["indexed"], "fields": ["title"]})
+    return shared_api
+
+
+def ask(
+    api: Api,
+    name: str,
+    query: list[tuple[str, str]] | None = None,
+    body: Mapping[str, Any] | bytes | None = None,
+) -> tuple[int, str]:
+    """Status and message of a request by the name of its route."""
+    method, _, path = name.partition(" ")
+    path = path.replace("<path>", "some/key").replace("<id>", "some-id")
+    if query:
+        path += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in query)
+    if method == "PUT":
+        body = b"1"
+    content = json.dumps(body).encode() if isinstance(body, Mapping) else body
+    # Of a stream the head says whether it was understood, and it ends.
+    response = api.send("HEAD" if name in STREAMS else method, path, content=content)
+    return response.status_code, response.text
+
+
+def put_together(
+    name: str, route: AnyRoute, query: list[tuple[str, str]], body: Mapping[str, Any]
+) -> tuple[list[tuple[str, str]], Mapping[str, Any] | None]:
+    """Query and body with what the route needs as well."""
+    given = {key for key, _ in query} | body.keys()
+    needed = {key: value for key, value in NEEDED[name].items() if key not in given}
+    if route.place in (Place.QUERY, Place.BESIDE_VALUE):
+        return [*needed.items(), *query], None
+    if route.place is Place.EITHER:
+        return [*needed.items(), *query], body or None
+    return query, {**needed, **body}
+
+
+def in_query(route: AnyRoute, member: Member) -> bool:
+    return member.kind.of_text is not None and route.place in (
+        Place.QUERY,
+        Place.EITHER,
+        Place.BESIDE_VALUE,
+    )
+
+
+def in_body(route: AnyRoute, member: Member) -> bool:
+    return member.kind.of_json is not None and route.place in (
+        Place.BODY,
+        Place.OPTIONAL_BODY,
+        Place.EITHER,
+    )
+
+
+def test_every_route_has_a_line() -> None:
+    assert sorted(NEEDED) == sorted(ROUTES)
+
+
+def test_every_kind_has_samples() -> None:
+    assert {member.kind for _, member in MEMBERS} <= SAMPLES.keys()
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_the_least_is_enough(ready: Api, name: str) -> None:
+    query, body = put_together(name, ROUTES[name], [], {})
+    status, text = ask(ready, name, query, body)
+    assert status in WELL, text
+
+
+@pytest.mark.parametrize(("name", "member"), MEMBERS, ids=lambda it: getattr(it, "name", it))
+def test_every_declared_member_works(ready: Api, name: str, member: Member) -> None:
+    route, sample = ROUTES[name], SAMPLES[member.kind]
+    others = {"lease": "some"} if member.name == "attempted" else {}
+    if in_query(route, member):
+        assert sample.texts
+        for text in sample.texts:
+            query, body = put_together(name, route, [(member.name, text)], {})
+            query = exclusive(member.name, query)
+            status, answer = ask(ready, name, query, body)
+            assert status in WELL, (text, answer)
+    if in_body(route, member):
+        assert sample.good
+        for value in sample.good:
+            query, body = put_together(name, route, [], {member.name: value, **others})
+            status, answer = ask(ready, name, query, exclusive(member.name, body))
+            assert status in WELL, (value, answer)
+    if not in_query(route, member) and not in_body(route, member):
+        status, answer = ask(ready, name, put_together(name, route, [(member.name, "1")], {})[0])
+        assert (status, "(it is a member of JSON bodies)" in answer) == (400, True)
+
+
+def exclusive(name: str, given: Any) -> Any:
+    """Without `prefix` beside `prefixes`, which exclude each other; the path's id in the body."""
+    if name == "prefixes" and isinstance(given, list):
+        return [(key, value) for key, value in given if key != "prefix"]
+    if name == "prefixes" and given:
+        return {key: value for key, value in given.items() if key != "prefix"}
+    return given
+
+
+@pytest.mark.parametrize(("name", "member"), MEMBERS, ids=lambda it: getattr(it, "name", it))
+def test_a_wrong_type_is_refused_by_name(ready: Api, name: str, member: Member) -> None:
+    route, sample = ROUTES[name], SAMPLES[member.kind]
+    if in_query(route, member):
+        for text in sample.bad_texts:
+            query, body = put_together(name, route, [(member.name, text)], {})
+            refused(ask(ready, name, exclusive(member.name, query), body), name, member, text)
+    if in_body(route, member):
+        for value in sample.bad:
+            query, body = put_together(name, route, [], {member.name: value})
+            refused(ask(ready, name, query, exclusive(member.name, body)), name, member, value)
+
+
+def refused(answer: tuple[int, str], name: str, member: Member, given: object) -> None:
+    status, text = answer
+    assert status == 400, (given, text)
+    if name not in STREAMS:  # of those only the head was asked for
+        assert list(json.loads(text)) == ["error"]
+        assert len(text) > len('{"error":""}')
+
+
+@pytest.mark.parametrize("name", ROUTES)
+def test_what_is_not_declared_is_refused_by_name(ready: Api, name: str) -> None:
+    route = ROUTES[name]
+    query, body = put_together(name, route, [("exactt", "true")], {})
+    status, text = ask(ready, name, query, body)
+    assert status == 400
+    assert name in STREAMS or "Unknown parameter: 'exactt'" in text
+    if route.place is Place.BESIDE_VALUE:
+        return
+    query, body = put_together(name, route, [], {})
+    status, text = ask(ready, name, query, {**(body or {}), "exactt": True})
+    assert status == 400
+    assert name in STREAMS or "exactt" in text
+
+
+@pytest.mark.parametrize(("name", "member"), MEMBERS, ids=lambda it: getattr(it, "name", it))
+def test_what_is_given_twice_is_refused_where_once_is_meant(
+    ready: Api, name: str, member: Member
+) -> None:
+    route, sample = ROUTES[name], SAMPLES[member.kind]
+    if not in_query(route, member):
+        return
+    text = sample.texts[0]
+    query, body = put_together(name, route, [(member.name, text)] * 2, {})
+    status, answer = ask(ready, name, exclusive(member.name, query), body)
+    if member.kind.repeatable:
+        assert status in WELL, answer
+        return
+    assert status == 400
+    assert name in STREAMS or "twice" in answer
+    if in_body(route, member):
+        query, body = put_together(
+            name, route, [(member.name, text)], {member.name: sample.good[0]}
+        )
+        status, answer = ask(ready, name, query, body)
+        assert (status, "twice" in answer) == (400, True)
