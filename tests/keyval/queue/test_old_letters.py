@@ -58,7 +58,7 @@ async def test_weakness_46_old_letters_are_deleted_and_younger_ones_stay(
 
         await until(all_are_gone)
         assert (await swept.metrics.to_json())["deadLetters"] == {"expired": 2}
-        assert "keyval_queue_dlq_expired_total 2.0" in await swept.metrics.to_prometheus()
+        assert "keyval_queue_dlq_expired_total 2\n" in await swept.metrics.to_prometheus()
 
 
 async def test_without_the_option_they_are_kept(kv: Kv, world: World, clock: FakeClock) -> None:
