@@ -63,10 +63,9 @@ class DatabasePlugin:
         return self._routes
 
     @hookimpl
-    def health(self) -> str | None:
+    async def health(self) -> str | None:
         """What is wrong with the root databases, or None."""
-        problems = {} if self._service is None else self._service.problems()
-        return "; ".join(problems.values()) or None
+        return None if self._service is None else await self._service.check()
 
     @hookimpl
     async def on_shutdown(self) -> None:

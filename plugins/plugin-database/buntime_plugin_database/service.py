@@ -140,6 +140,13 @@ class DatabaseService:
         found = {engine: root.problem() for engine, root in self._roots.items()}
         return {engine: problem for engine, problem in found.items() if problem is not None}
 
+    async def check(self) -> str | None:
+        """What is wrong with any root database, asked now where that is not known; or None."""
+        found = await asyncio.gather(
+            *(root.check() for root in (*self._roots.values(), *self._others))
+        )
+        return "; ".join(dict.fromkeys(problem for problem in found if problem)) or None
+
     async def close(self) -> None:
         """Close every adapter; raises what failed once all were tried. Idempotent."""
         self._closed = True

@@ -75,6 +75,11 @@ class KeyValPlugin:
         return () if self._service is None else to_families(await make_report(self._service))
 
     @hookimpl
+    async def health(self) -> str | None:
+        """What is wrong with the store, or None; what is with its database, that plugin tells."""
+        return None if self._service is None else self._service.problem()
+
+    @hookimpl
     async def on_shutdown(self) -> None:
         """Answer 503 from now on and finish what was accepted. Nothing if never initialised."""
         self._app.service = None

@@ -39,6 +39,15 @@ class KeyValService:
         if self.metrics_saver is not None:
             self.metrics_saver.start()
 
+    def problem(self) -> str | None:
+        """Which background task has ended though it should run, as a text for people; or None."""
+        ended = [
+            name
+            for name, part in (("delivery", self.dispatcher), ("expiry", self.sweeper))
+            if part.has_ended
+        ]
+        return f"{' and '.join(ended)} ended unexpectedly, see the log" if ended else None
+
     async def end_streams(self) -> None:
         """Let every watcher and listener end, so that their connections do."""
         await self.watches.close()

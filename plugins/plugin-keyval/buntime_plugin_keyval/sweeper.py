@@ -77,6 +77,11 @@ class Sweeper:
             self._store.on_expiry(self._entry_expires_at)
             self._task = asyncio.create_task(self._run(), name="keyval-sweeper")
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it sweeps no more, though nobody stopped it."""
+        return self._task is not None and self._task.done()
+
     async def stop(self) -> None:
         """Stop sweeping. A commit that was submitted is finished by the store."""
         task, self._task = self._task, None

@@ -10,7 +10,8 @@ from keyval.service.world import World, until
 
 
 async def totals(world: World) -> tuple[int, int]:
-    made = await report.make_report(world.service)
+    made = (await report.make_report(world.service)).stored
+    assert made is not None
     return made.entries, made.size_bytes
 
 

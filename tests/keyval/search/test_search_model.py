@@ -140,8 +140,9 @@ class Story:
             "WHERE expires_at IS NULL OR expires_at > ?",
             (self.clock.now_ms,),
         )
-        report = await make_report(self.kv._service)
-        assert (report.entries, report.size_bytes) == (live, size)
+        stored = (await make_report(self.kv._service)).stored
+        assert stored is not None
+        assert (stored.entries, stored.size_bytes) == (live, size)
         for index in await self.kv.list_indexes():
             rows = await adapter.query(f"SELECT count(*) FROM {index.table_name}_docsize")
             assert rows == [(index.documents,)]

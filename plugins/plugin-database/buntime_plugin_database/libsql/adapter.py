@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
 from typing import Any, Literal, NoReturn, TypeVar
 
 from buntime_database import (
@@ -26,6 +28,11 @@ from buntime_plugin_database.libsql.servers import Servers
 from buntime_plugin_database.libsql.values import decode_result, encode_statement
 from buntime_plugin_database.libsql.writer import Writer
 from buntime_plugin_database.sqlite.statements import classify
+from buntime_plugin_database.vitals import Vitals
+
+IDLE_SECONDS = 2.0
+"""After which a server that nobody has asked is asked how it is."""
+CHECK_SECONDS = 2.0
 
 T = TypeVar("T")
 
@@ -63,7 +70,9 @@ class LibsqlAdapter:
         """
         options = options or LibsqlOptions()
         self.tenant = tenant
-        self._servers = Servers(urls, options, tenant=tenant, counters=reads or LocalCounters(3))
+        counters = reads or LocalCounters(3)
+        self._servers = Servers(urls, options, tenant=tenant, counters=counters)
+        self._vitals = Vitals(self._servers.primary.name)
         self._writer = Writer(
             self._servers.write,
             self._servers.ask_on_new_connection,
@@ -103,16 +112,28 @@ class LibsqlAdapter:
         statement = encode_statement(sql, args)
         if classify(sql) != "read":
             raise InvalidStatement("query() only reads: use execute() or batch() to write")
-        return decode_result(await self._servers.read(statement, fresh=fresh)).rows
+        try:
+            answer = await self._servers.read(statement, fresh=fresh)
+        except DatabaseError as error:
+            self._vitals.failed("reads", error)
+            raise
+        self._vitals.worked("reads")
+        return decode_result(answer).rows
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
-        (outcome,) = await self._writer.batch_each([Batch(steps)])
+        (outcome,) = await self.batch_each([Batch(steps)])
         if isinstance(outcome, DatabaseError):
             raise outcome
         return outcome
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
-        return await self._writer.batch_each(batches)
+        outcomes = await self._writer.batch_each(batches)
+        for outcome in outcomes:
+            if isinstance(outcome, DatabaseError):
+                self._vitals.failed("writes", outcome)
+            else:
+                self._vitals.worked("writes")
+        return outcomes
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> NoReturn:  # noqa: ARG002
         """Refuse: `TransactionMisuse`, always."""
@@ -138,8 +159,24 @@ class LibsqlAdapter:
         """Always: a server says itself when a tenant is gone."""
         return True
 
-    def problem(self) -> None:
-        """Nothing: what is wrong with a server shows when it is asked."""
+    def problem(self) -> str | None:
+        """What makes the server unfit to be used, as far as its last answers tell."""
+        return self._vitals.problem()
+
+    async def check(self) -> str | None:
+        """The same; a server that fails, or was not asked for a while, is asked first."""
+        idle = monotonic() - self._vitals.answered_at > IDLE_SECONDS
+        if idle or self._vitals.failing:
+            try:
+                async with asyncio.timeout(CHECK_SECONDS):
+                    await self.query("SELECT 1", fresh=True)
+                    if self._vitals.failing:
+                        await self.batch([Statement("SELECT 1")])
+            except TimeoutError:
+                return f"no answer within {CHECK_SECONDS:g} s"
+            except DatabaseError as error:
+                return str(error)
+        return self.problem()
 
     def get_raw_client(self) -> Any:
         """The client of `libsql-client` for the primary."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
@@ -28,6 +29,7 @@ from buntime_plugin_database.sqlite.readers import Readers, refusing_writes
 from buntime_plugin_database.sqlite.session import Sessions, SqliteSession
 from buntime_plugin_database.sqlite.statements import classify, run
 from buntime_plugin_database.sqlite.writer import Writer
+from buntime_plugin_database.vitals import Vitals
 
 T = TypeVar("T")
 
@@ -74,6 +76,7 @@ class SqliteAdapter:
         except BaseException:
             connection.close()
             raise
+        self._vitals = Vitals(f"database {path}")
         self._sessions = None if in_memory else Sessions(path, options, self._condition)
         self._writer = Writer(
             connection,
@@ -112,13 +115,19 @@ class SqliteAdapter:
         return self._query_writer(sql, args)
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
-        (outcome,) = await self._writer.batch_each([Batch(steps)])
+        (outcome,) = await self.batch_each([Batch(steps)])
         if isinstance(outcome, DatabaseError):
             raise outcome
         return outcome
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
-        return await self._writer.batch_each(batches)
+        outcomes = await self._writer.batch_each(batches)
+        for outcome in outcomes:
+            if isinstance(outcome, DatabaseError):
+                self._vitals.failed("writes", outcome)
+            elif self._vitals.failing:
+                self._vitals.worked("writes")
+        return outcomes
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
         return await self._writer.transaction(fn)
@@ -145,7 +154,15 @@ class SqliteAdapter:
 
     def problem(self) -> str | None:
         """What makes the database unfit to be used, as a text for people; None if nothing does."""
-        return self._condition.problem
+        return self._condition.problem or self._vitals.problem()
+
+    async def check(self) -> str | None:
+        """The same; if writes fail, one that changes nothing is tried first."""
+        if self._vitals.failing:
+            with suppress(DatabaseError):  # which is remembered
+                ((version,),) = await self.query("PRAGMA user_version")
+                await self.batch([Statement(f"PRAGMA user_version = {version!s}")])
+        return self.problem()
 
     def get_raw_client(self) -> apsw.Connection:
         """The writing connection."""

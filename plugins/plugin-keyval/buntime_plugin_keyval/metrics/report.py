@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
 import msgspec
+from buntime_database import DatabaseError
 from buntime_keyval import QueueStats
 from prometheus_client.core import (
     CounterMetricFamily,
@@ -28,7 +31,22 @@ SELECT
     SELECT coalesce(sum(length(key) + octet_length(value)), 0)
     FROM kv_entries WHERE expires_at <= ?)
 FROM kv_totals"""
+DATABASE_SECONDS = 1.0
+"""How long the database has for its part of a report, which a monitor may wait for."""
+
 _INDEXES = "SELECT count(*), count(*) FILTER (WHERE NOT ready) FROM kv_indexes"
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What the database has."""
+
+    queue: QueueStats
+    entries: int
+    size_bytes: int
+    changes: int
+    indexes: int
+    unfinished_indexes: int
 
 
 @dataclass(frozen=True)
@@ -36,37 +54,44 @@ class Report:
     """Everything that is measured, at one moment."""
 
     operations: Mapping[str, Samples]
-    queue: QueueStats
     letters_expired: int
-    entries: int
-    size_bytes: int
-    changes: int
-    indexes: int
-    unfinished_indexes: int
     watchers: int
     listeners: int
     engine: Mapping[str, float]
+    stored: Stored | None
+    """None where the database did not tell in time: whoever looks then needs the rest most."""
 
 
 async def make_report(service: KeyValService) -> Report:
     """Measure now, with a few small reads: none of them looks at every entry."""
     store = service.store
+    stored = None
+    with suppress(TimeoutError, DatabaseError):
+        async with asyncio.timeout(DATABASE_SECONDS):
+            stored = await _measure_stored(service)
+    return Report(
+        operations=store.recorder.totals,
+        letters_expired=service.queue.letters_expired,
+        watchers=service.watches.watcher_count,
+        listeners=service.dispatcher.listener_count,
+        engine=store.adapter.statistics(),
+        stored=stored,
+    )
+
+
+async def _measure_stored(service: KeyValService) -> Stored:
+    store = service.store
     now_ms = store.clock()
     ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
     ((indexes, unfinished),) = await store.adapter.query(_INDEXES, point=True)
     oldest, newest = await store.change_bounds()
-    return Report(
-        operations=store.recorder.totals,
+    return Stored(
         queue=await service.queue.stats(),
-        letters_expired=service.queue.letters_expired,
         entries=int(entries or 0),
         size_bytes=int(size_bytes or 0),
         changes=newest - oldest + 1 if newest else 0,
         indexes=int(indexes or 0),
         unfinished_indexes=int(unfinished or 0),
-        watchers=service.watches.watcher_count,
-        listeners=service.dispatcher.listener_count,
-        engine=store.adapter.statistics(),
     )
 
 
@@ -84,13 +109,19 @@ def to_json(report: Report) -> dict[str, Any]:
         "errors": sum(samples.errors for samples in report.operations.values()),
         "operations": sum(samples.count for samples in report.operations.values()),
     }
+    stored = report.stored
+    of_database = dict.fromkeys(("queue", "storage", "changes", "indexes"))
+    if stored is not None:
+        of_database = {
+            "queue": msgspec.to_builtins(stored.queue),
+            "storage": {"entries": stored.entries, "sizeBytes": stored.size_bytes},
+            "changes": {"entries": stored.changes},
+            "indexes": {"total": stored.indexes, "unfinished": stored.unfinished_indexes},
+        }
     return {
         "operations": {**operations, "operations": operations, "totals": totals},
-        "queue": msgspec.to_builtins(report.queue),
+        **of_database,
         "deadLetters": {"expired": report.letters_expired},
-        "storage": {"entries": report.entries, "sizeBytes": report.size_bytes},
-        "changes": {"entries": report.changes},
-        "indexes": {"total": report.indexes, "unfinished": report.unfinished_indexes},
         "streams": {"listeners": report.listeners, "watchers": report.watchers},
         "engine": dict(report.engine),
     }
@@ -134,19 +165,23 @@ def _operations(report: Report, prefix: str) -> Iterable[Metric]:
 
 
 def _gauges(report: Report) -> Iterable[tuple[str, str, float]]:
-    queue = report.queue
-    return (
+    yield "watchers", "Open watch streams", report.watchers
+    yield "listeners", "Open queue listeners", report.listeners
+    stored = report.stored
+    yield "database_up", "Whether the database answered in time", stored is not None
+    if stored is None:
+        return
+    queue = stored.queue
+    yield from (
         ("queue_pending", "Pending messages in queue", queue.pending),
         ("queue_processing", "Messages being processed", queue.processing),
         ("queue_dlq", "Messages in dead letter queue", queue.dlq),
         ("queue_total", "Total messages in queue", queue.total),
-        ("entries_total", "Total entries in store", report.entries),
-        ("storage_bytes", "Storage size in bytes", report.size_bytes),
-        ("changelog_entries", "Changes kept in the change log", report.changes),
-        ("indexes", "Full-text indexes", report.indexes),
-        ("indexes_unfinished", "Full-text indexes being built", report.unfinished_indexes),
-        ("watchers", "Open watch streams", report.watchers),
-        ("listeners", "Open queue listeners", report.listeners),
+        ("entries_total", "Total entries in store", stored.entries),
+        ("storage_bytes", "Storage size in bytes", stored.size_bytes),
+        ("changelog_entries", "Changes kept in the change log", stored.changes),
+        ("indexes", "Full-text indexes", stored.indexes),
+        ("indexes_unfinished", "Full-text indexes being built", stored.unfinished_indexes),
     )
 
 

@@ -75,6 +75,11 @@ class Dispatcher:
             self._queue.observe(ready=self.wake, settled=self._settled)
             self._task = asyncio.create_task(self._run(), name="keyval-queue")
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether it delivers no more, though nobody closed it."""
+        return self._task is not None and self._task.done() and not self._closing.is_set()
+
     async def close(self) -> None:
         """Close every listener, return what they leave, and stop."""
         self._closing.set()

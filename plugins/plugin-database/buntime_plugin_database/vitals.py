@@ -1,0 +1,96 @@
+"""Whether an engine serves, as far as its last answers tell; and the log lines about it.
+
+An operator has to hear of an engine that refuses, once and not at every request, and when it is
+over. Readiness has to fail meanwhile, and nobody may be using the engine just then: so while it
+fails, whoever asks for its health tries it.
+"""
+
+from __future__ import annotations
+
+import logging
+from time import monotonic
+from typing import Literal
+
+from buntime_database import (
+    DatabaseBusy,
+    DatabaseClosed,
+    DatabaseDamaged,
+    DatabaseError,
+    DatabaseLost,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+)
+
+QUIET_SECONDS = 30.0
+"""How long a further reason of the same failure is kept out of the log."""
+
+Kind = Literal["reads", "writes"]
+
+logger = logging.getLogger("plugin:@buntime/plugin-database")
+
+
+class _Failure:
+    def __init__(self, reason: str) -> None:
+        self.reason = reason
+        self.count = 1
+        self.since = self.told_at = monotonic()
+
+
+class Vitals:
+    """What is known of one engine. Errors of the caller's making are none of its own."""
+
+    def __init__(self, name: str) -> None:
+        """`name` is that of the engine in log lines."""
+        self._name = name
+        self._failures: dict[Kind, _Failure] = {}
+        self.answered_at = monotonic()
+        """When it last answered anything."""
+
+    @property
+    def failing(self) -> bool:
+        """Whether its last answers of some kind were failures."""
+        return bool(self._failures)
+
+    def problem(self) -> str | None:
+        """What makes it unfit to be used, or None."""
+        return "; ".join(f"{kind} fail: {it.reason}" for kind, it in self._failures.items()) or None
+
+    def worked(self, kind: Kind) -> None:
+        """A request of this kind was served."""
+        self.answered_at = monotonic()
+        failure = self._failures.pop(kind, None)
+        if failure is not None:
+            logger.warning(
+                "%s: %s work again, after %d failures in %.1f s",
+                self._name,
+                kind,
+                failure.count,
+                monotonic() - failure.since,
+            )
+
+    def failed(self, kind: Kind, error: DatabaseError) -> None:
+        """A request of this kind failed; remembered if the engine is at fault."""
+        if not is_engines_fault(error):
+            return
+        reason = str(error)
+        failure = self._failures.get(kind)
+        if failure is None:
+            self._failures[kind] = _Failure(reason)
+            logger.error("%s: %s fail: %s", self._name, kind, reason)
+            return
+        failure.count += 1
+        if reason != failure.reason and monotonic() - failure.told_at > QUIET_SECONDS:
+            failure.told_at = monotonic()
+            logger.error("%s: %s still fail: %s", self._name, kind, reason)
+        failure.reason = reason
+
+
+def is_engines_fault(error: DatabaseError) -> bool:
+    """Whether an error says that the engine does not serve.
+
+    Not that others keep its lock, which it survives, nor that it was closed, nor what is told
+    once and for all: that its file is lost or damaged.
+    """
+    if isinstance(error, (DatabaseBusy, DatabaseClosed, DatabaseDamaged, DatabaseLost)):
+        return False
+    return isinstance(error, (DatabaseUnavailable, OutcomeUnknown))
