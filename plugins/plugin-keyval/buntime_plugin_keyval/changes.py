@@ -8,6 +8,25 @@ from typing import Literal, NamedTuple
 Operation = Literal["set", "delete", "expire"]
 
 
+class Place(NamedTuple):
+    """A place in the history of a store: just behind one of its changes, or before them all.
+
+    Another database has no such place, nor has an older copy of this one that was written since:
+    its change with this number is another one.
+    """
+
+    log: str
+    """Identity of the change log."""
+    seq: int
+    mark: str
+    """What tells the change with this `seq` from others that had the same; empty before all."""
+
+
+def mark_of(versionstamp: str) -> str:
+    """The mark of a change of this commit: random digits of its versionstamp."""
+    return versionstamp[-12:]
+
+
 class Change(NamedTuple):
     """One changed key of one commit."""
 
@@ -20,6 +39,10 @@ class Change(NamedTuple):
     """When it was committed, epoch milliseconds."""
     value: str | None = None
     """The new value as canonical JSON where the commit carried it, else None."""
+
+    def place(self, log: str) -> Place:
+        """The place behind it."""
+        return Place(log, self.seq, mark_of(self.versionstamp))
 
 
 Subscriber = Callable[[Sequence[Change]], Awaitable[None] | None]

@@ -10,7 +10,7 @@ import base64
 import binascii
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from time import perf_counter
 from typing import TypeVar
 
@@ -27,7 +27,7 @@ from buntime_host import Workers
 from buntime_keyval.wire import InvalidInput, decode_key
 
 from buntime_plugin_keyval import writes
-from buntime_plugin_keyval.changes import Change, Subscriber
+from buntime_plugin_keyval.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.clock import Clock, system_clock
 from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
@@ -37,7 +37,7 @@ from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
 from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
-from buntime_plugin_keyval.storage import changelog, reads
+from buntime_plugin_keyval.storage import changelog, reads, states
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import EntryPage, Row
 from buntime_plugin_keyval.storage.selection import (
@@ -47,10 +47,15 @@ from buntime_plugin_keyval.storage.selection import (
     Selection,
     Shape,
 )
+from buntime_plugin_keyval.storage.states import Catch, Reading
 from buntime_plugin_keyval.where import Where, compile_where, matches
 from buntime_plugin_keyval.writes import Committed
 
 T = TypeVar("T")
+
+EXPIRY_BATCH = 500
+EXPIRY_ROUNDS = 10
+"""Commits that remove what a reading met that has expired, before it goes without that."""
 
 
 class Store:
@@ -240,19 +245,50 @@ class Store:
         """The oldest and the newest place in the log; zeros while it is empty."""
         return await changelog.change_bounds(self.adapter, fresh=fresh)
 
-    async def current(self, changes: Sequence[Change]) -> list[Change]:
-        """The changes with what their keys hold now instead of what they held then."""
-        rows = await self.get_many([change.key for change in changes], fresh=True)
-        current = []
-        for change in changes:
-            row = rows.get(change.key)
-            if row is None:
-                current.append(change._replace(operation="delete", value=None))
-            else:
-                current.append(
-                    change._replace(operation="set", value=row.value, versionstamp=row.versionstamp)
-                )
-        return current
+    async def newest_place(self, *, fresh: bool = False) -> Place:
+        """The place behind the newest change."""
+        return await changelog.newest_place(self.adapter, fresh=fresh)
+
+    async def states(
+        self, keys: Sequence[bytes], ranges: Sequence[KeyRange], *, limit: int
+    ) -> Reading:
+        """The keys, then the first entries of the ranges, and the place that they are of.
+
+        An entry has expired there once that is in the log, as every other change: so it is put
+        there before anybody is told.
+        """
+        for _ in range(EXPIRY_ROUNDS):
+            now_ms = self.clock()
+            reading = await states.read_states(
+                self.adapter, keys, ranges, limit=limit, now_ms=now_ms
+            )
+            if not any(state.is_expired for state in reading.states):
+                return reading
+            await self._remove_expired()
+        found = [state for state in reading.states[len(keys) :] if not state.is_expired]
+        return reading._replace(states=[*reading.states[: len(keys)], *found])
+
+    async def news(
+        self, after: Place, until: Place | None, concerns: Callable[[bytes], object]
+    ) -> Catch | None:
+        """What was changed behind a place; None if the log does not have it, or `until`.
+
+        As to what expires, see `states`.
+        """
+        for _ in range(EXPIRY_ROUNDS):
+            now_ms = self.clock()
+            catch = await states.read_news(self.adapter, after, until, concerns, now_ms=now_ms)
+            if catch is None or not any(news.state.is_expired for news in catch.news):
+                break
+            await self._remove_expired()
+        return catch
+
+    @measured("list")
+    async def poll(
+        self, given: Mapping[bytes, str], ranges: Sequence[KeyRange], *, limit: int
+    ) -> list[tuple[bytes, str, str | None]]:
+        """What ranges hold for somebody who knows of versionstamps; see `read_poll`."""
+        return await states.read_poll(self.adapter, given, ranges, limit=limit, now_ms=self.clock())
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Hand every commit's changes to `subscriber`; returns what ends that."""
@@ -280,6 +316,11 @@ class Store:
     async def close(self) -> None:
         """Let every accepted write finish. The adapter stays open: it is not ours."""
         await self._committer.close()
+
+    async def _remove_expired(self) -> None:
+        for _ in range(EXPIRY_ROUNDS):
+            if await self.expire(EXPIRY_BATCH) < EXPIRY_BATCH:
+                return
 
     def _announce_expiry(self, written: Sequence[EntryOptions]) -> None:
         now_ms = self.clock()

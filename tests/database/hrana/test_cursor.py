@@ -65,6 +65,18 @@ def test_more_rows_than_a_pipeline_may_return(hrana: HranaHttp) -> None:
     hrana.run(baton=head["baton"])
 
 
+def test_a_stream_whose_cursor_is_being_read_is_busy(hrana: HranaHttp) -> None:
+    rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT"
+    body = {"batch": batch((None, f"{rows} i, hex(randomblob(50)) FROM n"))}
+    with hrana.client.stream("POST", f"{hrana.base}/v3/cursor", json=body) as answer:
+        head = json.loads(next(answer.iter_lines()))  # and no more, so that it cannot end
+        for path, more in (("pipeline", {"requests": [{"type": "close"}]}), ("cursor", body)):
+            again = hrana.client.post(
+                f"{hrana.base}/v3/{path}", json={"baton": head["baton"], **more}
+            )
+            assert (again.status_code, again.json()["code"]) == (400, "STREAM_BUSY")
+
+
 def test_a_reader_that_leaves_frees_the_stream(hrana: HranaHttp) -> None:
     rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT"
     body = {"batch": batch((None, f"{rows} i, hex(randomblob(50)) FROM n"))}

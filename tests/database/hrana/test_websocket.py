@@ -170,6 +170,27 @@ def test_a_cursor(socket: Socket) -> None:
     assert run(socket, "SELECT 1") == [[value(1)]]
 
 
+@pytest.mark.parametrize("begun", [False, True])
+def test_a_stream_with_an_open_cursor_takes_nothing_else(socket: Socket, begun: bool) -> None:
+    steps = batch((None, "VALUES (1), (2), (3)"))
+    requests: list[tuple[str, dict[str, Any]]] = [
+        ("execute", {"stmt": stmt("CREATE TABLE t (x)")}),
+        ("batch", {"batch": batch((None, "CREATE TABLE t (x)"))}),
+        ("sequence", {"sql": "CREATE TABLE t (x)"}),
+        ("describe", {"sql": "SELECT 1"}),
+        ("get_autocommit", {}),
+        ("open_cursor", {"cursor_id": 9, "batch": steps}),
+    ]
+    ask(socket, "open_cursor", stream_id=1, cursor_id=8, batch=steps)
+    if begun:
+        assert len(ask(socket, "fetch_cursor", cursor_id=8, max_count=2)["entries"]) == 2
+    for kind, fields in requests:
+        assert ask(socket, kind, stream_id=1, **fields).get("code") == "STREAM_BUSY", kind
+    assert ask(socket, "fetch_cursor", cursor_id=8, max_count=10)["done"]
+    ask(socket, "close_cursor", cursor_id=8)
+    assert run(socket, "SELECT name FROM sqlite_schema") == []
+
+
 def test_a_cursor_that_is_closed_early_runs_no_further_step(socket: Socket) -> None:
     run(socket, "CREATE TABLE t (x)")
     steps = batch((None, "VALUES (1), (2)"), (None, "INSERT INTO t VALUES (1)"))

@@ -3,6 +3,7 @@
 # ruff: noqa: F403 - the tests are those of the embedded engine
 from __future__ import annotations
 
+from keyval.watch.test_consistent_events import *
 from keyval.watch.test_following import *
 from keyval.watch.test_polling import *
 from keyval.watch.test_resuming import *

@@ -7,6 +7,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
+from buntime_plugin_keyval.watch.bookmarks import Bookmark
 from buntime_plugin_keyval.watch.events import WatchEvent, watch_events
 from buntime_plugin_keyval.watch.watcher import WatchTarget
 from keyval.service.world import World
@@ -21,9 +22,13 @@ class Client:
         self.world = world
         self.target = target
         self.limit = limit
-        self.position: int | None = None
+        self.bookmark: Bookmark | None = None
         self.known: dict[bytes, str] = {}
         """Versionstamps of what exists."""
+        self.values: dict[bytes, str] = {}
+        """The same for values."""
+        self.whole: list[dict[bytes, str]] = []
+        """The values behind every event that is not in the middle of anything."""
         self.told: list[tuple[bytes, str | None]] = []
         self.sizes: list[int] = []
         """Of the events."""
@@ -40,7 +45,7 @@ class Client:
             initial=initial,
             limit=self.limit,
             heartbeat_s=0.05,
-            after=self.position,
+            after=self.bookmark,
         )
         await self.read()
 
@@ -50,21 +55,27 @@ class Client:
         async with asyncio.timeout(15):
             event = await anext(self._stream)
         assert len(event.states) <= self.limit + len(self.target.keys)
-        if self.position is not None and not self.resets:
-            assert event.position >= self.position, "a client never goes back"
-        if event.reset:
+        if self.bookmark is not None and not self.resets and not event.is_reset:
+            assert event.bookmark.place.seq >= self.bookmark.place.seq, "a client never goes back"
+        if event.is_reset:
             self.known.clear()
+            self.values.clear()
             self.resets += 1
+            return True
+        self.bookmark = event.bookmark
         if not event.states:
-            return event.reset
+            return False
         self.sizes.append(len(event.states))
-        self.position = event.position
         for state in event.states:
             self.told.append((state.key, state.versionstamp))
             if state.versionstamp is None:
                 self.known.pop(state.key, None)
+                self.values.pop(state.key, None)
             else:
                 self.known[state.key] = state.versionstamp
+                self.values[state.key] = state.value or ""
+        if event.bookmark.until is None:
+            self.whole.append(dict(self.values))
         return True
 
     async def read_all(self) -> None:

@@ -70,7 +70,7 @@ def test_wrong_parameters(api: Api, path: str, query: Mapping[str, Any], text: s
 def test_frames_are_single_writes_with_bare_line_feeds(api: Api) -> None:
     with event_stream(api.base, "/watch/prefix", query={"prefix": "p"}) as stream:
         first = stream.chunk() or b""  # nothing is there, and it says so
-        assert re.fullmatch(rb"event: ping\ndata: \nid: \d+\n\n", first)
+        assert re.fullmatch(rb"event: ping\ndata: \nid: [-0-9a-f]+\n\n", first)
         stamp = api.put("p/a", {"text": "line\nbreak\r\n"})
         data = stream.chunk()
         assert data is not None

@@ -9,7 +9,7 @@ import pytest
 from buntime_keyval import AsyncWatch, BigInt, InvalidInput
 from buntime_plugin_keyval.errors import TooManyStreams
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.storage.statements import CHANGE_BOUNDS
+from buntime_plugin_keyval.storage.statements import LOG_HEAD
 from buntime_plugin_keyval.watch.watcher import WatchTarget
 from keyval.service.world import FakeClock, World, exact, until
 
@@ -228,7 +228,7 @@ async def test_weakness_18_watched_keys_cost_no_query_each(
 
     monkeypatch.setattr(world.adapter, "query", query)
     await until(lambda: len(asked) >= 5)
-    assert set(asked) == {("keyval-watch", CHANGE_BOUNDS)}
+    assert set(asked) == {("keyval-watch", LOG_HEAD)}
     assert [task.get_name() for task in asyncio.all_tasks()].count("keyval-watch") == 1
     for watcher in watchers:
         watcher.close()

@@ -26,12 +26,12 @@ HEADERS = [
 ]
 
 
-def ping(event_id: int) -> bytes:
+def ping(event_id: str) -> bytes:
     """A heartbeat that says how far the client has come."""
     return f"event: ping\ndata: \nid: {event_id}\n\n".encode()
 
 
-def frame(event: str, data: str, event_id: str | int) -> bytes:
+def frame(event: str, data: str, event_id: str) -> bytes:
     """One event; `data` is JSON text without line breaks."""
     return f"event: {event}\ndata: {data}\nid: {event_id}\n\n".encode()
 

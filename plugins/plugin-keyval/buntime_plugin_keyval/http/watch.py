@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Annotated
 from urllib.parse import quote, unquote
 
@@ -36,8 +36,8 @@ from buntime_plugin_keyval.http.shape import Place, RequestShape
 from buntime_plugin_keyval.http.sse import OPENED, frame, opened, ping
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
-from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.watch.events import prefix_ranges, watch_events
+from buntime_plugin_keyval.watch.bookmarks import Bookmark, parse_bookmark
+from buntime_plugin_keyval.watch.events import watch_events
 from buntime_plugin_keyval.watch.watcher import WatchTarget
 
 RESET = b"event: reset\ndata: \n\n"
@@ -150,7 +150,7 @@ POLL_PREFIX_BY_BODY = Route(poll_prefix, PrefixPoll, Place.BODY)
 async def _changed_keys(
     service: KeyValService, keys: list[Key], encoded: list[bytes], given: Sequence[str]
 ) -> str:
-    rows = await service.store.get_many(encoded)
+    rows = await service.store.get_many(encoded, fresh=True)  # no answer is older than another one
     stamps = [rows[code].versionstamp if code in rows else "" for code in encoded]
     known = [given[index] if index < len(given) else "" for index in range(len(keys))]
     changed = [index for index in range(len(keys)) if stamps[index] != known[index]]
@@ -164,7 +164,7 @@ async def _changed_keys(
 async def _changed_below(
     service: KeyValService, target: WatchTarget, stamps: Mapping[bytes, str], limit: int
 ) -> str:
-    ranges = prefix_ranges(target)
+    ranges = target.ranges()
     given = {
         key: versionstamp
         for key, versionstamp in stamps.items()
@@ -172,14 +172,12 @@ async def _changed_below(
     }
     current: dict[bytes, str] = {}
     changed: list[str] = []
-    async for key, value, versionstamp in _rows(service, ranges):
-        if given.get(key) == versionstamp:
-            current[key] = versionstamp
-        elif len(changed) < limit:
-            current[key] = versionstamp
+    for key, versionstamp, value in await service.store.poll(given, ranges, limit=limit):
+        current[key] = versionstamp
+        if value is not None:
             changed.append(entry_json(key_to_json(decode_key(key)), value, versionstamp))
-        elif key in given:
-            current[key] = given[key]
+        elif versionstamp != given[key]:
+            current[key] = given[key]  # it comes with one of the next polls
     for key in sorted(given.keys() - current.keys()):
         if len(changed) < limit:
             changed.append(missing_json(key_to_json(decode_key(key))))
@@ -189,19 +187,13 @@ async def _changed_below(
     return f'{{"entries":[{",".join(changed)}],"versionstamps":"{pairs}"}}'
 
 
-async def _rows(
-    service: KeyValService, ranges: Sequence[KeyRange]
-) -> AsyncGenerator[tuple[bytes, str, str], None]:
-    for keys in ranges:
-        rest = keys
-        while rows := await service.store.list_rows(rest, limit=MAX_LIMIT):
-            for row in rows:
-                yield row
-            rest = rest.after(rows[-1][0])
-
-
 async def _frames(
-    service: KeyValService, target: WatchTarget, *, initial: bool, limit: int, after: int | None
+    service: KeyValService,
+    target: WatchTarget,
+    *,
+    initial: bool,
+    limit: int,
+    after: Bookmark | None,
 ) -> Frames:
     watcher = await service.watches.watch(target)
     events = watch_events(
@@ -214,27 +206,25 @@ async def _frames(
         after=after,
     )
     async with contextlib.aclosing(events):
-        event = await anext(events)
+        event = await anext(events, None)
         yield OPENED  # what fails before this has an answer of its own
-        while True:
+        while event is not None:
             if event.states:
                 data = ",".join([state.json for state in event.states])
-                yield frame("change", f"[{data}]", event.position)
+                yield frame("change", f"[{data}]", event.bookmark.text)
             else:
-                yield RESET if event.reset else ping(event.position)
+                yield RESET if event.is_reset else ping(event.bookmark.text)
             try:
-                event = await anext(events)
-            except StopAsyncIteration:
-                return
+                event = await anext(events, None)
             except DatabaseError as error:
                 # The client comes again and says where it was.
                 service.store.logger.warning("A watch ends: %s", error)
                 return
 
 
-def _last_event_id(request: Request[Watching]) -> int | None:
+def _last_event_id(request: Request[Watching]) -> Bookmark | None:
     text = request.header(b"last-event-id")
-    return int(text) if text.isdigit() and len(text) < 19 else None
+    return parse_bookmark(text.decode("latin-1")) if text else None
 
 
 def _checked_keys(keys: list[Key]) -> list[Key]:
@@ -257,7 +247,7 @@ def _target(request: Request[PrefixWatching] | Request[PrefixPoll]) -> WatchTarg
 
 
 def _watched(target: WatchTarget) -> Keys:
-    return Keys(target.keys, prefix_ranges(target))
+    return Keys(target.keys, target.ranges())
 
 
 def _cost(target: WatchTarget) -> Cost:

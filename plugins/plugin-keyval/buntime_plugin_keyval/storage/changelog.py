@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buntime_database import Adapter, Statement
 
-from buntime_plugin_keyval.changes import Change
+from buntime_plugin_keyval.changes import Change, Place, mark_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.ranges import KeyRange
 
@@ -37,7 +37,15 @@ async def newest_stamp(adapter: Adapter) -> str:
     return str(newest or "")
 
 
+async def newest_place(adapter: Adapter, *, fresh: bool = False) -> Place:
+    """The place behind the newest change."""
+    ((log, seq, stamp),) = await adapter.query(sql.LOG_HEAD, point=True, fresh=fresh)
+    return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
+
+
 async def trim_changes(adapter: Adapter, *, keep: int, since_ms: int, limit: int) -> int:
     """Remove changes beyond the newest `keep` and from before `since_ms`, `limit` at a time."""
-    (result,) = await adapter.batch([Statement(sql.TRIM_CHANGES, (limit, keep, since_ms))])
-    return result.rowcount
+    _, trimmed = await adapter.batch(
+        [Statement(sql.NOTE_TRIMMED, (limit, keep, since_ms)), Statement(sql.TRIM_CHANGES)]
+    )
+    return trimmed.rowcount

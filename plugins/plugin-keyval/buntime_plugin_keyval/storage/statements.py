@@ -219,13 +219,90 @@ CHANGE_BOUNDS = """
 SELECT coalesce((SELECT min(seq) FROM kv_changes), 0),
        coalesce((SELECT max(seq) FROM kv_changes), 0)"""
 
-# Everything before the first row that is young enough and among the newest so many, in bounded
-# steps. Both bounds are at most max(seq), so the newest row stays.
-TRIM_CHANGES = """
-DELETE FROM kv_changes WHERE seq < min(
-  (SELECT min(seq) FROM kv_changes) + ?,
-  max(
-    (SELECT max(seq) FROM kv_changes) - ? + 1,
-    coalesce(
-      (SELECT seq FROM kv_changes WHERE at >= ? ORDER BY seq LIMIT 1),
-      (SELECT max(seq) FROM kv_changes))))"""
+# The newest place in the log. The newest row is never trimmed, so an empty log never had one.
+_HEAD_COLUMNS = "epoch, coalesce(seq, 0) AS newest, coalesce(versionstamp, '') AS newest_stamp"
+_HEAD = "kv_log LEFT JOIN (SELECT seq, versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"
+LOG_HEAD = f"SELECT {_HEAD_COLUMNS} FROM {_HEAD}"
+
+# The row of a place itself, if it is there, and what follows.
+CHANGED_KEYS = """
+SELECT seq, key, versionstamp FROM kv_changes WHERE seq >= ? ORDER BY seq LIMIT ?"""
+
+# What the keys hold that were changed behind the place ?1, in one snapshot and up to the newest
+# change in it: those of the keys in ?3 (JSON, hexadecimal), and all whose last change is behind
+# ?2. In the order of their last changes, at most ?4 of them, with at most ?5 bytes of values but
+# for the first one. Each row has the head of the log first, with what it has at ?1 and at ?6.
+NEWS = f"""
+WITH changed AS (
+  SELECT key, min(versionstamp) AS since, max(seq) AS seq
+  FROM kv_changes WHERE seq > ?1 GROUP BY key),
+wanted AS (
+  SELECT changed.key, since, seq,
+    row_number() OVER latest AS number, count(*) OVER () AS many,
+    sum(coalesce(octet_length(value), 0)) OVER latest AS bytes
+  FROM changed LEFT JOIN kv_entries ON kv_entries.key = changed.key
+  WHERE seq > ?2 OR changed.key IN (SELECT unhex(value) FROM json_each(?3))
+  WINDOW latest AS (ORDER BY seq)),
+head AS (
+  SELECT {_HEAD_COLUMNS},
+    (SELECT versionstamp FROM kv_changes WHERE seq = ?1) AS stamp_there,
+    (SELECT versionstamp FROM kv_changes WHERE seq = ?6) AS stamp_until,
+    trimmed_seq, trimmed_stamp
+  FROM {_HEAD})
+SELECT head.*, many, wanted.key, since, wanted.seq, kv_changes.versionstamp,
+  value, kv_entries.versionstamp, expires_at
+FROM head
+LEFT JOIN wanted ON number = 1 OR (number <= ?4 AND bytes <= ?5)
+LEFT JOIN kv_changes ON kv_changes.seq = wanted.seq
+LEFT JOIN kv_entries ON kv_entries.key = wanted.key
+ORDER BY wanted.seq"""
+
+# What keys (?1: a JSON array) and the first ?3 entries of ranges (?2: pairs, in their order) hold,
+# with the newest place of the same snapshot. CROSS JOIN: the ranges are read one after the other,
+# and no further than the limit.
+STATES = f"""
+WITH told (part, number, key) AS (
+  SELECT 0, key, unhex(value) FROM json_each(?1)
+  UNION ALL
+  SELECT 1, 0, key FROM (
+    SELECT kv_entries.key FROM json_each(?2) AS ranges CROSS JOIN kv_entries
+    WHERE kv_entries.key >= unhex(ranges.value ->> 0) AND kv_entries.key < unhex(ranges.value ->> 1)
+    LIMIT ?3)),
+head AS (SELECT {_HEAD_COLUMNS} FROM {_HEAD})
+SELECT head.*, part, told.key, value, kv_entries.versionstamp, expires_at
+FROM head LEFT JOIN told LEFT JOIN kv_entries ON kv_entries.key = told.key
+ORDER BY part, number, told.key"""
+
+# What a polling client has to be told of ranges (?2, as above): ?1 is the versionstamps that it
+# knows, by hexadecimal key. A row for each entry that it knows, and for the first ?4 that are news
+# to it, these with their values.
+POLL = """
+WITH given (key, versionstamp) AS MATERIALIZED (SELECT unhex(key), value FROM json_each(?1)),
+there AS (
+  SELECT kv_entries.key, kv_entries.versionstamp, given.versionstamp AS known
+  FROM json_each(?2) AS ranges CROSS JOIN kv_entries LEFT JOIN given ON given.key = kv_entries.key
+  WHERE kv_entries.key >= unhex(ranges.value ->> 0) AND kv_entries.key < unhex(ranges.value ->> 1)
+    AND (expires_at IS NULL OR expires_at > ?3)),
+counted AS (
+  SELECT key, versionstamp, known,
+    sum(versionstamp IS NOT known) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) AS news
+  FROM there)
+SELECT key, versionstamp, CASE WHEN versionstamp IS NOT known AND news <= ?4 THEN
+  (SELECT value FROM kv_entries WHERE kv_entries.key = counted.key) END
+FROM counted WHERE known IS NOT NULL OR news <= ?4 ORDER BY key"""
+
+# Notes the last change before the first one that is young enough and among the newest so many, in
+# bounded steps. Both bounds are at most max(seq), so the newest row stays.
+NOTE_TRIMMED = """
+UPDATE kv_log SET trimmed_seq = last.seq, trimmed_stamp = last.versionstamp
+FROM (
+  SELECT seq, versionstamp FROM kv_changes WHERE seq < min(
+    (SELECT min(seq) FROM kv_changes) + ?,
+    max(
+      (SELECT max(seq) FROM kv_changes) - ? + 1,
+      coalesce(
+        (SELECT seq FROM kv_changes WHERE at >= ? ORDER BY seq LIMIT 1),
+        (SELECT max(seq) FROM kv_changes))))
+  ORDER BY seq DESC LIMIT 1) AS last"""
+
+TRIM_CHANGES = "DELETE FROM kv_changes WHERE seq <= (SELECT trimmed_seq FROM kv_log)"

@@ -1,68 +1,36 @@
 """The events of one watch: what is there, or what changed since an earlier event; then changes.
 
-A watch reads the store and is told of commits at the same time. What it reads may be ahead of
-what it is told or behind it, so `_Seen` remembers what the reading covered. No replica may do the
+Every event is a step from how things were behind one change in the log to how they were behind a
+later one. A watch reads the store, and is told of commits by the hub. Each reading says which place
+it is of, so that what the hub tells of changes up to there is left out. No replica may do the
 reading: it would show less than the log of another one says.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import NamedTuple
 
-from buntime_plugin_keyval.changes import Change
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.changes import Place
+from buntime_plugin_keyval.storage.states import Catch, Stored
 from buntime_plugin_keyval.store import Store
-from buntime_plugin_keyval.watch.hub import LOG_PAGE, WatchHub
-from buntime_plugin_keyval.watch.watcher import Notice, State, Watcher, WatchTarget
+from buntime_plugin_keyval.watch.bookmarks import Bookmark
+from buntime_plugin_keyval.watch.hub import WatchHub
+from buntime_plugin_keyval.watch.pending import Notice, Pending, State
+from buntime_plugin_keyval.watch.watcher import Watcher, WatchTarget
 
 
 class WatchEvent(NamedTuple):
-    """New states, and the place in the change log that they bring a client to.
+    """New states, and how far in the change log they bring a client.
 
     No states means that nothing happened for a heartbeat, or that the client has to start again.
     """
 
-    position: int
-    states: Sequence[State]
-    reset: bool = False
+    bookmark: Bookmark
+    states: Sequence[State] = ()
+    is_reset: bool = False
     """Whether deletions may have been missed: all that is there follows, what is not is gone."""
-
-
-class _Seen:
-    """What was read: every change up to `until`, and those up to `perhaps` in part."""
-
-    def __init__(self) -> None:
-        self.until = 0
-        self.perhaps = 0
-        self.told: dict[bytes, str | None] = {}
-
-    def note(self, until: int, perhaps: int, states: Sequence[State] = ()) -> None:
-        """Remember a reading that began when the log ended at `until`."""
-        self.until, self.perhaps = until, perhaps
-        self.told = {state.key: state.versionstamp for state in states}
-
-    async def news(self, store: Store, notices: Sequence[Notice]) -> list[State]:
-        """What the notices say that was not read already."""
-        fresh = [notice for notice in notices if notice.seq > self.until]
-        doubtful = [n.state.key for n in fresh if n.seq <= self.perhaps]
-        if not doubtful:
-            return [notice.state for notice in fresh]
-        rows = await store.get_many(doubtful, fresh=True)
-        states = []
-        for notice in fresh:
-            state = notice.state
-            if notice.seq <= self.perhaps:
-                row = rows.get(state.key)
-                state = State(
-                    state.key, row.value if row else None, row.versionstamp if row else None
-                )
-                if self.told.get(state.key, "") == state.versionstamp:
-                    continue
-                self.told[state.key] = state.versionstamp
-            states.append(state)
-        return states
 
 
 async def watch_events(
@@ -73,146 +41,146 @@ async def watch_events(
     initial: bool,
     limit: int,
     heartbeat_s: float | None,
-    after: int | None = None,
+    after: Bookmark | None = None,
 ) -> AsyncGenerator[WatchEvent, None]:
     """Events until the watcher is closed; the end of the iteration closes it.
 
     `initial` begins with what is there; `limit` bounds that snapshot for prefixes, and every
-    later event. With `after`, the place of an event that the client has seen, it begins with what
-    changed since, or with everything if the log does not reach back that far. The first event
+    later event. With `after`, that of an event that the client has seen, it begins with what
+    changed since, or with everything if the log does not know such a place. The first event
     comes at once, be it an empty one.
     """
     target = watcher.target
-    seen = _Seen()
     try:
-        position = hub.position
-        states: list[State] = []
         if after is not None:
-            position = after
+            bookmark = after
             watcher.overrun = True
         elif initial:
-            _, position = await store.change_bounds(fresh=True)
-            states = await read_target(store, target, limit)
-            _, perhaps = await store.change_bounds(fresh=True)
-            seen.note(position, perhaps, states)
-        yield WatchEvent(position, states)
+            reading = await store.states(target.keys, target.ranges(), limit=limit)
+            watcher.knows(reading.place.seq)
+            bookmark = Bookmark(reading.place)
+            yield WatchEvent(bookmark, _states(reading.states))
+        else:
+            place = hub.place or await store.newest_place(fresh=True)
+            watcher.knows(place.seq)
+            bookmark = Bookmark(place)
+            yield WatchEvent(bookmark)
         while not watcher.closed:
             if watcher.overrun:
                 watcher.overrun = False
-                async with contextlib.aclosing(
-                    _catch_up(store, target, position, limit, seen)
-                ) as missed:
-                    async for event in missed:
-                        position = event.position
-                        if event.states or event.reset:
-                            yield event
+                missed = _catch_up(store, target, bookmark, limit)
+                async with contextlib.aclosing(missed) as events:
+                    async for event in events:
+                        bookmark = event.bookmark
+                        yield event
+                watcher.knows(bookmark.place.seq)
             elif await watcher.wait(heartbeat_s):
-                notices = watcher.take(limit)
-                if not notices:
+                taken = watcher.take(limit)
+                if not taken.notices:
                     continue  # they were dropped, see above
-                position = max(position, _position(hub, watcher))
-                states = await seen.news(store, notices)
-                if position >= seen.perhaps:
-                    seen.told.clear()
-                if states:
-                    yield WatchEvent(position, states)
+                bookmark = _reached(hub, watcher, bookmark, taken.notices[-1], taken.is_whole)
+                yield WatchEvent(bookmark, [notice.state for notice in taken.notices])
             elif not watcher.closed:
                 # Others' changes do not concern this client, but they move the log on.
-                position = max(position, _position(hub, watcher))
-                yield WatchEvent(position, ())
+                bookmark = Bookmark(_later(bookmark.place, hub.place))
+                yield WatchEvent(bookmark)
     finally:
         watcher.close()
 
 
-def _position(hub: WatchHub, watcher: Watcher) -> int:
-    """Where the client is once it has what was taken: before everything that was not."""
-    pending = watcher.first_pending_seq()
-    return hub.position if pending is None else min(hub.position, pending - 1)
+def _reached(
+    hub: WatchHub, watcher: Watcher, before: Bookmark, last: Notice, is_whole: bool
+) -> Bookmark:
+    """How far a client is once it has what was taken."""
+    place = last.place(before.place.log if hub.place is None else hub.place.log)
+    if not is_whole:
+        return Bookmark(place, _later(place, hub.place))
+    return Bookmark(place if watcher.has_pending() else _later(place, hub.place))
+
+
+def _later(place: Place, other: Place | None) -> Place:
+    return other if other is not None and other.seq > place.seq else place
 
 
 async def _catch_up(
-    store: Store, target: WatchTarget, after: int, limit: int, seen: _Seen
+    store: Store, target: WatchTarget, after: Bookmark, limit: int
 ) -> AsyncGenerator[WatchEvent, None]:
-    """What changed behind a place in the log; everything, if the log does not reach back there.
+    """What changed behind a place in the log; everything, if the log does not know the place.
 
-    The last event has the place that was reached, and may have no states.
+    There is at least one event. The last one is not in the middle of anything.
     """
-    start = after
+    place, until = after
+
+    def concerns(key: bytes) -> bool:
+        return key in exact or any(part.start <= key < part.end for part in ranges)
+
+    exact, ranges = frozenset(target.keys), target.ranges()
     while True:
-        oldest, newest = await store.change_bounds(fresh=True)
-        page = await store.changes(after, limit=LOG_PAGE, fresh=True)
-        if not oldest - 1 <= after <= newest or (page and page[0].seq != after + 1):
-            break
-        latest: dict[bytes, Change] = {}
-        for change in page:
-            if _concerns(target, change.key):
-                latest.pop(change.key, None)
-                latest[change.key] = change
-        current = [*zip(latest.values(), await store.current([*latest.values()]), strict=True)]
-        reached = page[-1].seq if page else after
-        for index in range(0, len(current), limit):
-            rest = current[index + limit :]
-            states = [State(c.key, c.value, c.versionstamp) for _, c in current[index:][:limit]]
-            yield WatchEvent(rest[0][0].seq - 1 if rest else reached, states)
-        after = reached
-        if len(page) < LOG_PAGE:
-            _, perhaps = await store.change_bounds(fresh=True)
-            seen.note(after, perhaps)
-            yield WatchEvent(after, ())
-            return
-    async with contextlib.aclosing(_everything(store, target, start, limit, seen)) as events:
-        async for event in events:
+        catch = await store.news(place, until, concerns)
+        if catch is None:
+            async with contextlib.aclosing(_everything(store, target, limit)) as events:
+                async for event in events:
+                    yield event
+                    place, until = event.bookmark
+            if until is None:
+                return
+            continue
+        for event in _events(catch, limit, in_the_middle=until is not None):
             yield event
+        if catch.is_complete:
+            return
+        place, until = catch.place, catch.newest
+
+
+def _events(catch: Catch, limit: int, *, in_the_middle: bool) -> Iterator[WatchEvent]:
+    """What was read, at most `limit` states at a time.
+
+    To a client in the middle of an event, keys that it was not told of may have changed before the
+    place that it is at: it knows a state again only behind the last of them.
+    """
+    pending = Pending()
+    for since, seq, commit, stored in catch.news:
+        pending.add(Notice(since, seq, commit, _state(stored)))
+    while len(pending) > limit:
+        taken = pending.take(limit)
+        is_whole = taken.is_whole and not in_the_middle
+        place = taken.notices[-1].place(catch.newest.log)
+        yield WatchEvent(
+            Bookmark(place, None if is_whole else catch.newest),
+            [notice.state for notice in taken.notices],
+        )
+    rest = [notice.state for notice in pending.take(limit).notices]
+    yield WatchEvent(Bookmark(catch.place, None if catch.is_complete else catch.newest), rest)
 
 
 async def _everything(
-    store: Store, target: WatchTarget, start: int, limit: int, seen: _Seen
+    store: Store, target: WatchTarget, limit: int
 ) -> AsyncGenerator[WatchEvent, None]:
-    """All that is there, `limit` entries at a time; only the last ones bring a client anywhere."""
-    _, newest = await store.change_bounds(fresh=True)
+    """All that is there, `limit` entries at a time.
+
+    If one reading cannot bring it all, it is not of one place: then the last event is in the
+    middle of what has changed meanwhile.
+    """
+    keys, ranges = target.keys, target.ranges()
+    reading = await store.states(keys, ranges, limit=limit)
+    begun = reading.place
+    # Whoever has a part of it would need everything behind the beginning of the log.
+    middle = Bookmark(Place(begun.log, 0, ""), begun)
     if target.prefixes:
-        yield WatchEvent(start, (), reset=True)
-    states = await read_keys(store, target.keys)
-    for keys in prefix_ranges(target):
-        rest = keys
-        while rows := await store.list_rows(rest, limit=limit, fresh=True):
-            if states:
-                yield WatchEvent(start, states)
-            states = [State(*row) for row in rows]
-            rest = rest.after(rows[-1][0])
-    _, perhaps = await store.change_bounds(fresh=True)
-    seen.note(newest, perhaps)
-    yield WatchEvent(newest, states)
+        yield WatchEvent(middle, is_reset=True)
+    while (last := reading.last) is not None:
+        yield WatchEvent(middle, _states(reading.states))
+        ranges = [part.after(last) for part in ranges if last < part.end]
+        reading = await store.states((), ranges, limit=limit)
+    if reading.place == begun:
+        yield WatchEvent(Bookmark(begun), _states(reading.states))
+    else:
+        yield WatchEvent(Bookmark(begun, reading.place), _states(reading.states))
 
 
-async def read_target(store: Store, target: WatchTarget, limit: int) -> list[State]:
-    """The exact keys in their order, missing ones too; then the first entries of the prefixes."""
-    below: list[State] = []
-    for keys in prefix_ranges(target):
-        below += [State(*row) for row in await store.list_rows(keys, limit=limit, fresh=True)]
-    below.sort(key=lambda state: state.key)
-    return [*await read_keys(store, target.keys), *below[:limit]]
+def _states(stored: Sequence[Stored]) -> list[State]:
+    return [_state(one) for one in stored]
 
 
-async def read_keys(store: Store, keys: Sequence[bytes]) -> list[State]:
-    """What the keys hold, in their order, missing ones too."""
-    rows = await store.get_many(keys, fresh=True)
-    return [
-        State(key, rows[key].value, rows[key].versionstamp)
-        if key in rows
-        else State(key, None, None)
-        for key in keys
-    ]
-
-
-def prefix_ranges(target: WatchTarget) -> list[KeyRange]:
-    """The ranges of a target's prefixes, with the prefixes themselves if they are watched."""
-    if target.includes_prefix:
-        return [subtree(prefix) for prefix in target.prefixes]
-    return [descendants(prefix) for prefix in target.prefixes]
-
-
-def _concerns(target: WatchTarget, key: bytes) -> bool:
-    if key in target.keys:
-        return True
-    return any(keys.start <= key < keys.end for keys in prefix_ranges(target))
+def _state(stored: Stored) -> State:
+    return State(stored.key, stored.value, stored.versionstamp)

@@ -1,10 +1,12 @@
 """From commits to watchers.
 
-A commit of this process hands its changes over with their values, so no watcher makes anybody
-read the database. Commits of other processes are found by one look at the change log every
-`foreign_poll_ms`, however many watchers there are, and at once when another worker of this host
-rings. A change finds its watchers through a dict by
-key and a dict by prefix, with one look-up for each part of the key.
+Watchers are told of commits in the order of the log. A commit of this process that follows what
+was told last hands its changes over with their values, so nobody reads the database for it.
+Otherwise somebody else has written: then the log says which keys were changed, and one reading
+what they hold behind the newest change, which watchers are told all at once. The log is looked at
+every `foreign_poll_ms`, however many watchers there are, and at once when another worker of this
+host rings. A change finds its watchers through a dict by key and a dict by prefix, with one look-up
+for each part of the key.
 """
 
 from __future__ import annotations
@@ -17,14 +19,12 @@ from collections.abc import Callable, Sequence
 from buntime_database import DatabaseError
 from buntime_keyval.wire import part_ends
 
-from buntime_plugin_keyval.changes import Change
+from buntime_plugin_keyval.changes import Change, Place
 from buntime_plugin_keyval.complaint import Complaint
 from buntime_plugin_keyval.errors import TooManyStreams
 from buntime_plugin_keyval.store import Store
-from buntime_plugin_keyval.watch.watcher import Notice, State, Watcher, WatchTarget
-
-LOG_PAGE = 1000
-"""Changes that one look at the log reads."""
+from buntime_plugin_keyval.watch.pending import Notice, State
+from buntime_plugin_keyval.watch.watcher import Watcher, WatchTarget
 
 RETRY_SECONDS = 1.0
 """Pause after the database failed."""
@@ -45,11 +45,8 @@ class WatchHub:
         self._by_prefix: dict[bytes, set[Watcher]] = {}
         self._unsubscribe: Callable[[], None] | None = None
         self._follower: asyncio.Task[None] | None = None
-        self._position = 0
-        self._ahead: set[int] = set()
-        """Places behind the position whose changes were delivered already."""
-        self._overtaking: dict[bytes, int] = {}
-        """Place of the last change of each key that was delivered while the log is being read."""
+        self._place: Place | None = None
+        """Behind the last change that was delivered; None while it is not known."""
         self._beginning = asyncio.Lock()
         self._news = asyncio.Event()
         self._closed = False
@@ -60,9 +57,9 @@ class WatchHub:
         return int(self._store.neighbours.watchers.totals()[0])
 
     @property
-    def position(self) -> int:
-        """Place in the change log up to which every change was delivered."""
-        return self._position
+    def place(self) -> Place | None:
+        """Behind the last change that watchers were told of; None while that is being found."""
+        return self._place
 
     async def watch(self, target: WatchTarget) -> Watcher:
         """A watcher of every change from now on; it has to be closed.
@@ -102,17 +99,15 @@ class WatchHub:
 
     async def _begin(self) -> None:
         """Follow commits from here on."""
-        # First the subscription: what is committed in between is then delivered twice, not never.
+        # First the subscription: what is committed in between is then found in the log.
         unsubscribe = self._store.subscribe(self._committed)
         self._store.neighbours.changes.listen(self._news.set)
         try:
-            _, newest = await self._store.change_bounds(fresh=True)
+            self._place = await self._store.newest_place(fresh=True)
         except BaseException:
             self._store.neighbours.changes.listen(None)
             unsubscribe()
             raise
-        self._position = 0
-        self._advance(newest)
         self._unsubscribe = unsubscribe
         self._follower = asyncio.create_task(self._follow(), name="keyval-watch")
         if not self._watchers:  # all were closed meanwhile
@@ -142,38 +137,22 @@ class WatchHub:
         if self._follower is not None:
             self._follower.cancel()
             self._follower = None
-        self._ahead.clear()
-        self._overtaking.clear()
+        self._place = None
 
     def _committed(self, changes: Sequence[Change]) -> None:
-        """Deliver a commit of this process."""
-        begun = self._unsubscribe is not None  # else the position is still to be read
+        """Deliver a commit of this process, if it is the next one."""
+        place = self._place
+        if place is None or not _follow(place, changes):
+            self._news.set()
+            return
         for change in changes:
-            if begun and change.seq <= self._position:
-                continue  # the log was faster
-            self._ahead.add(change.seq)
-            self._overtaking[change.key] = change.seq
-            self._deliver(change, change)
-        if begun:
-            self._advance(self._position)
-
-    def _deliver(self, change: Change, current: Change) -> None:
-        """Tell those whom a change concerns what its key holds now."""
-        watchers = self._watchers_of(change.key)
-        if watchers:
-            state = State(change.key, current.value, current.versionstamp)
-            notice = Notice(change.seq, change.versionstamp, state)
-            for watcher in watchers:
-                watcher.add(notice)
-
-    def _advance(self, position: int) -> None:
-        """Everything up to `position` was delivered; some of what follows may have been, too."""
-        if position > self._position:
-            self._position = position
-            self._ahead = {seq for seq in self._ahead if seq > position}
-        while self._position + 1 in self._ahead:
-            self._position += 1
-            self._ahead.discard(self._position)
+            watchers = self._watchers_of(change.key)
+            if watchers:
+                state = State(change.key, change.value, change.versionstamp)
+                notice = Notice(change.versionstamp, change.seq, change.versionstamp, state)
+                for watcher in watchers:
+                    watcher.add(notice)
+        self._place = changes[-1].place(place.log)
 
     def _watchers_of(self, key: bytes) -> set[Watcher]:
         found = set(self._by_key.get(key, ()))
@@ -189,8 +168,7 @@ class WatchHub:
         while True:
             self._news.clear()
             try:
-                while await self._catch_up():
-                    pass
+                await self._catch_up()
                 self._unread.over()
             except DatabaseError as error:
                 self._unread.about(error)
@@ -200,39 +178,38 @@ class WatchHub:
                 async with asyncio.timeout(self._foreign_poll_s):
                     await self._news.wait()
 
-    async def _catch_up(self) -> bool:
-        """Deliver what other processes committed; whether there may be more."""
-        self._overtaking.clear()
-        _, newest = await self._store.change_bounds()
-        if newest <= self._position:
-            return False
-        page = await self._store.changes(self._position, limit=LOG_PAGE)
-        if page and page[0].seq > self._position + 1:
-            # The log was trimmed behind our back: everybody has to look for what is missing.
+    async def _catch_up(self) -> None:
+        """Deliver what others have committed, and what we have behind it."""
+        place = self._place
+        if place is not None and await self._store.newest_place() == place:
+            return
+        catch = place and await self._store.news(place, None, self._watchers_of)
+        if catch is None or not catch.is_complete:
+            # The log does not reach back to where we are, or it is another one, or there is too
+            # much for one reading: everybody reads what concerns him.
+            self._place = None
+            self._place = await self._store.newest_place(fresh=True)
             for watcher in tuple(self._watchers):
                 watcher.give_up()
-            self._advance(page[0].seq - 1)
-        more = len(page) == LOG_PAGE
-        if more:
-            page = _whole_commits(page)
-        news = [
-            change
-            for change in page
-            if change.seq > self._position
-            and change.seq not in self._ahead
-            and self._watchers_of(change.key)
-        ]
-        current = await self._store.current(news) if news else []
-        for change, now in zip(news, current, strict=True):
-            # What this process committed meanwhile was delivered at once, and is newer.
-            if change.seq > self._overtaking.get(change.key, 0):
-                self._deliver(change, now)
-        if page:
-            self._advance(page[-1].seq)
-        return more
+            return
+        told = self._place.seq if self._place is not None else 0  # we may have committed meanwhile
+        for since, seq, commit, stored in catch.news:
+            if seq > told:
+                state = State(stored.key, stored.value, stored.versionstamp)
+                for watcher in self._watchers_of(stored.key):
+                    watcher.add(Notice(since, seq, commit, state))
+        if catch.place.seq > told:
+            self._place = catch.place
 
 
-def _whole_commits(page: list[Change]) -> list[Change]:
-    """A page without its last commit, of which it may hold only a part; unless it is all one."""
-    last = page[-1].versionstamp
-    return [change for change in page if change.versionstamp != last] or page
+def _follow(place: Place, changes: Sequence[Change]) -> bool:
+    """Whether nothing is between a place and these changes, nor between two of them.
+
+    Where numbers are left out it seems so, and the log is read in vain.
+    """
+    before = place.seq
+    for change in changes:
+        if change.seq != before + 1:
+            return False
+        before = change.seq
+    return True

@@ -13,9 +13,11 @@ from buntime_keyval.shared import ErrorHandler, Feed, report
 from buntime_keyval.wire import decode_key, decode_value
 
 from buntime_plugin_keyval.store import Store
+from buntime_plugin_keyval.watch.bookmarks import Bookmark
 from buntime_plugin_keyval.watch.events import watch_events
 from buntime_plugin_keyval.watch.hub import RETRY_SECONDS, WatchHub
-from buntime_plugin_keyval.watch.watcher import State, WatchTarget
+from buntime_plugin_keyval.watch.pending import State
+from buntime_plugin_keyval.watch.watcher import WatchTarget
 
 Batch = list[KvEntry[Any]]
 
@@ -32,18 +34,24 @@ def local_feed(
     """The events of one watch as lists of entries, an empty one for a reset."""
 
     async def feed(deliver: Callable[[Batch], Awaitable[None]]) -> None:
-        place: int | None = None
+        bookmark: Bookmark | None = None
         while True:
             try:
                 watcher = await hub.watch(target)
                 events = watch_events(
-                    store, hub, watcher, initial=initial, limit=limit, heartbeat_s=None, after=place
+                    store,
+                    hub,
+                    watcher,
+                    initial=initial,
+                    limit=limit,
+                    heartbeat_s=None,
+                    after=bookmark,
                 )
                 async with contextlib.aclosing(events):
                     async for event in events:
-                        if event.states or event.reset:
+                        if event.states or event.is_reset:
                             await deliver([_entry(state) for state in event.states])
-                        place = event.position
+                        bookmark = event.bookmark
             except DatabaseError as error:
                 await report(error, on_error)
                 await asyncio.sleep(RETRY_SECONDS)

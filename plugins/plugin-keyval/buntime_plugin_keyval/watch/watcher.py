@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
-from buntime_keyval.wire import Key, decode_key, encode_key, key_to_json
+from buntime_keyval.wire import Key, encode_key
 
-from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
-from buntime_plugin_keyval.storage.ranges import subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.watch.pending import Notice, Pending, Taken
 
 MAX_PENDING = 10_000
 """Changed keys that a slow watcher may be behind by; beyond that it reads the change log."""
@@ -45,38 +46,9 @@ class WatchTarget(NamedTuple):
                 wanted.append(prefix)
         return cls(prefixes=tuple(wanted), includes_prefix=True)
 
-
-class State:
-    """What a key holds; value and versionstamp are None where it does not exist."""
-
-    __slots__ = ("_json", "key", "value", "versionstamp")
-
-    def __init__(self, key: bytes, value: str | None, versionstamp: str | None) -> None:
-        self.key = key
-        self.value = value
-        self.versionstamp = None if value is None else versionstamp
-        self._json = ""
-
-    @property
-    def json(self) -> str:
-        """The entry as JSON text, made once however many watchers send it."""
-        if not self._json:
-            key = key_to_json(decode_key(self.key))
-            if self.value is None or self.versionstamp is None:
-                self._json = missing_json(key)
-            else:
-                self._json = entry_json(key, self.value, self.versionstamp)
-        return self._json
-
-
-class Notice(NamedTuple):
-    """What a commit left under a key."""
-
-    seq: int
-    """Place of the change in the log."""
-    commit: str
-    """Versionstamp of the commit, which its changes share."""
-    state: State
+    def ranges(self) -> list[KeyRange]:
+        """Where the prefixes' keys are, with the prefixes themselves if they are watched."""
+        return [(subtree if self.includes_prefix else descendants)(name) for name in self.prefixes]
 
 
 class Watcher:
@@ -85,8 +57,8 @@ class Watcher:
     def __init__(self, target: WatchTarget, forget: Callable[[Watcher], None]) -> None:
         self.target = target
         self._forget = forget
-        self._pending: dict[bytes, Notice] = {}
-        self._pending_chars = 0
+        self._pending = Pending()
+        self._told = 0
         self._arrived = asyncio.Event()
         self.overrun = False
         """Whether notices were dropped, so that its owner has to read what it missed."""
@@ -94,54 +66,43 @@ class Watcher:
 
     def add(self, notice: Notice) -> None:
         """Remember a change; an older one of the same key is out of date."""
-        if self.overrun or self.closed:
+        if self.overrun or self.closed or notice.seq <= self._told:
             return
-        self._drop(notice.state.key)
-        self._pending[notice.state.key] = notice
-        self._pending_chars += len(notice.state.value or "")
-        if len(self._pending) > MAX_PENDING or self._pending_chars > MAX_PENDING_CHARS:
+        self._pending.add(notice)
+        if len(self._pending) > MAX_PENDING or self._pending.chars > MAX_PENDING_CHARS:
             self.give_up()
         self._arrived.set()
 
     def give_up(self) -> None:
         """Drop what is pending: there is too much of it, or some of it could not be had."""
         self._pending.clear()
-        self._pending_chars = 0
         self.overrun = True
         self._arrived.set()
 
+    def knows(self, seq: int) -> None:
+        """Want no notice of changes up to this one: its owner has read what they left."""
+        self._told = seq
+        self._pending.forget(seq)
+
     async def wait(self, timeout_s: float | None = None) -> bool:
-        """Wait for something to take; False after the timeout and once closed."""
-        while not self._pending and not self.overrun and not self.closed:
-            self._arrived.clear()
-            try:
-                async with asyncio.timeout(timeout_s):
-                    await self._arrived.wait()
-            except TimeoutError:
-                return False
-        return not self.closed
+        """Wait for something to take; False if there is nothing after the timeout, or once closed.
 
-    def take(self, limit: int) -> list[Notice]:
-        """The next pending notices, about `limit` of them.
-
-        The notices of one commit stay together, unless they alone are more than `limit`.
+        What comes in the very moment of the timeout is there.
         """
-        taken: list[Notice] = []
-        whole = 0
-        for notice in self._pending.values():
-            if taken and notice.commit != taken[-1].commit:
-                whole = len(taken)
-            if len(taken) == limit:
-                del taken[whole or limit :]
-                break
-            taken.append(notice)
-        for notice in taken:
-            self._drop(notice.state.key)
-        return taken
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout_s):
+                while not self._pending and not self.overrun and not self.closed:
+                    self._arrived.clear()
+                    await self._arrived.wait()
+        return not self.closed and (bool(self._pending) or self.overrun)
 
-    def first_pending_seq(self) -> int | None:
-        """Place in the log of the oldest change that is not taken yet."""
-        return min((notice.seq for notice in self._pending.values()), default=None)
+    def take(self, limit: int) -> Taken:
+        """What to tell in one event, of at most `limit` keys; see `Pending`."""
+        return self._pending.take(limit)
+
+    def has_pending(self) -> bool:
+        """Whether there is something to take."""
+        return bool(self._pending)
 
     def close(self) -> None:
         """End it: whoever waits is told so. Idempotent."""
@@ -150,8 +111,3 @@ class Watcher:
             self._pending.clear()
             self._forget(self)
             self._arrived.set()
-
-    def _drop(self, key: bytes) -> None:
-        notice = self._pending.pop(key, None)
-        if notice is not None:
-            self._pending_chars -= len(notice.state.value or "")

@@ -1,0 +1,221 @@
+"""What watchers are told: the states of keys, each reading with the place in the log that it is of.
+
+A reading is one statement, so one snapshot: what it says is how things were behind one change, and
+nothing of a later commit is in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Adapter, Value
+
+from buntime_plugin_keyval.changes import Place, mark_of
+from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.selection import POINT_LIMIT
+
+LOG_PAGE = 1000
+"""Changes that one look at the log reads."""
+
+MOST_KEYS = 10_000
+MOST_BYTES = 8 * 1024 * 1024
+"""Changed keys, and values of them, that one reading brings."""
+
+
+class Stored(NamedTuple):
+    """What a key holds; None for value and versionstamp where it does not exist."""
+
+    key: bytes
+    value: str | None
+    versionstamp: str | None
+    is_expired: bool
+    """Whether it is there still, and will not be for long."""
+
+
+class News(NamedTuple):
+    """What a key holds that was changed."""
+
+    since: str
+    """Versionstamp of the first commit behind the place that was asked for that changed it."""
+    seq: int
+    """Place of its last change in the log."""
+    commit: str
+    """Versionstamp of the commit of that."""
+    state: Stored
+
+
+class Catch(NamedTuple):
+    """What was changed behind a place, in the order of the last changes."""
+
+    news: list[News]
+    place: Place
+    """Where that brings those to who knew what there was at the place."""
+    newest: Place
+    """The newest place of the snapshot: the same, unless there was too much for one reading."""
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether nothing is left to read."""
+        return self.place == self.newest
+
+
+class Reading(NamedTuple):
+    """States, and the place in the log that they are of."""
+
+    states: list[Stored]
+    place: Place
+    last: bytes | None
+    """The last key that was read in the ranges, if there are more behind it."""
+
+
+async def read_states(
+    adapter: Adapter,
+    keys: Sequence[bytes],
+    ranges: Sequence[KeyRange],
+    *,
+    limit: int,
+    now_ms: int,
+) -> Reading:
+    """The keys in their order, missing ones too, then the first `limit` entries of the ranges."""
+    rows = await adapter.query(
+        sql.STATES,
+        (
+            _hexadecimal(keys),
+            _pairs(ranges),
+            limit + 1 if ranges else 0,
+        ),
+        point=len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT,
+        fresh=True,
+    )
+    log, seq, stamp, *_ = rows[0]
+    states = [
+        _stored(key, value, versionstamp, expires_at, now_ms)
+        for *_, part, key, value, versionstamp, expires_at in rows
+        if part is not None
+    ]
+    has_more = len(states) > len(keys) + limit
+    del states[len(keys) + limit :]
+    return Reading(states, _place(log, seq, stamp), states[-1].key if has_more else None)
+
+
+async def read_news(
+    adapter: Adapter,
+    after: Place,
+    until: Place | None,
+    concerns: Callable[[bytes], object],
+    *,
+    now_ms: int,
+) -> Catch | None:
+    """What was changed behind a place among the keys that matter.
+
+    None if the log does not have the place, or `until`, any more, or never had it.
+    """
+    changed = await _changed_keys(adapter, after, concerns)
+    if changed.is_whole and not changed.keys and until is None:
+        return Catch([], changed.place, changed.place)
+    rows = await adapter.query(
+        sql.NEWS,
+        (
+            after.seq,
+            changed.place.seq,
+            _hexadecimal(changed.keys),
+            MOST_KEYS,
+            MOST_BYTES,
+            until.seq if until is not None else None,
+        ),
+        point=changed.is_few,
+        fresh=True,
+    )
+    log, seq, stamp, stamp_there, stamp_until, trimmed_seq, trimmed_stamp, many, *_ = rows[0]
+    newest = _place(log, seq, stamp)
+    for place, found in ((after, stamp_there), (until, stamp_until)):
+        if place is None:
+            continue
+        if found is None and trimmed_seq == place.seq:
+            found = trimmed_stamp
+        if log != place.log or found is None or mark_of(str(found)) != place.mark:
+            return None
+    news = [
+        News(since, last, commit, _stored(key, value, versionstamp, expires_at, now_ms))  # type: ignore[arg-type] # as the schema says
+        for *_, key, since, last, commit, value, versionstamp, expires_at in rows
+        if key is not None and concerns(key)  # type: ignore[arg-type] # a BLOB
+    ]
+    if many is None or len(rows) == many:
+        return Catch(news, newest, newest)
+    *_, last, commit, _, _, _ = rows[-1]
+    return Catch(news, _place(log, last, commit), newest)
+
+
+async def read_poll(
+    adapter: Adapter,
+    given: Mapping[bytes, str],
+    ranges: Sequence[KeyRange],
+    *,
+    limit: int,
+    now_ms: int,
+) -> list[tuple[bytes, str, str | None]]:
+    """Key, versionstamp and perhaps value of the entries of ranges that are in `given`, and of the
+    first `limit` others that are there or have another versionstamp; only these have a value."""
+    known = msgspec.json.encode({key.hex(): stamp for key, stamp in given.items()}).decode()
+    args = (known, _pairs(ranges), now_ms, limit)
+    return await adapter.query(sql.POLL, args, fresh=True)  # type: ignore[return-value] # as the schema says
+
+
+class _Changed(NamedTuple):
+    keys: dict[bytes, None]
+    place: Place
+    """How far the log was looked at."""
+    is_whole: bool
+    """Whether the log had all of it from the first place on."""
+    is_few: bool
+
+
+async def _changed_keys(
+    adapter: Adapter, after: Place, concerns: Callable[[bytes], object]
+) -> _Changed:
+    """The keys that matter among those that were changed behind a place, roughly.
+
+    Nothing rests on it: it spares reading the values of keys that nobody asked for.
+    """
+    keys: dict[bytes, None] = {}
+    place = after
+    size = POINT_LIMIT
+    while len(keys) < MOST_KEYS:
+        is_first = size == POINT_LIMIT
+        page = await adapter.query(
+            sql.CHANGED_KEYS, (place.seq, size + 1), point=is_first, fresh=True
+        )
+        if not page or page[0][0] != place.seq or mark_of(str(page[0][2])) != place.mark:
+            return _Changed(keys, place, False, is_first)
+        for _, key, _ in page[1:]:
+            if concerns(key):  # type: ignore[arg-type] # a BLOB
+                keys[key] = None  # type: ignore[index]
+        place = _place(after.log, page[-1][0], page[-1][2])
+        if len(page) <= size:
+            return _Changed(keys, place, True, is_first)
+        size = LOG_PAGE
+    return _Changed(keys, place, False, False)
+
+
+def _stored(
+    key: Value, value: Value, versionstamp: Value, expires_at: Value, now_ms: int
+) -> Stored:
+    is_expired = isinstance(expires_at, int) and expires_at <= now_ms
+    if is_expired:
+        value = versionstamp = None
+    return Stored(key, value, versionstamp, is_expired)  # type: ignore[arg-type] # as the schema says
+
+
+def _place(log: Value, seq: Value, stamp: Value) -> Place:
+    return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
+
+
+def _hexadecimal(keys: Iterable[bytes]) -> str:
+    return msgspec.json.encode([key.hex() for key in keys]).decode()
+
+
+def _pairs(ranges: Iterable[KeyRange]) -> str:
+    return msgspec.json.encode([(part.start.hex(), part.end.hex()) for part in ranges]).decode()
