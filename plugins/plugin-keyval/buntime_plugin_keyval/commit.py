@@ -372,7 +372,10 @@ class Committer:
     async def _changes(
         self, job: _Job, results: list[ResultSet], settled: Settled, now_ms: int
     ) -> list[Change]:
-        """What the commit changed; keys that only the database knows are read from its log."""
+        """What the commit changed; keys that only the database knows are read from its log.
+
+        All of it, or nothing: whoever is told of a commit is told of the whole of it.
+        """
         made = job.versionstamp
         stamp = settled.get(made, made)
         effects = job.decision.effects if job.decision is not None else ()
@@ -392,6 +395,7 @@ class Committer:
                 except DatabaseError:
                     # The commit stands. Who follows the log finds them there.
                     self._logger.exception("Committed changes could not be read back")
+                    return []
         return changes
 
     def _decide_again(self, jobs: list[_Job]) -> None:
