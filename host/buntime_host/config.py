@@ -20,6 +20,9 @@ from buntime_host.schema import Schema, split_paths
 from buntime_host.units import parse_duration, parse_size
 
 FILE_NAME = "buntime.jsonc"
+MAX_BYTES = 1024**2
+"""Of buntime.jsonc."""
+
 IGNORED_KEYS = ("appsDir", "appsDirs", "workspaces", "poolSize", "shell")
 """Keys of earlier Buntime versions that mean nothing here; one info line says so."""
 
@@ -102,6 +105,8 @@ def load_config(
     if not file.exists() and path is None:
         return parse_config({}, file.parent, environ=environ, overrides=overrides)
     try:
+        if file.stat().st_size > MAX_BYTES:
+            raise ConfigError(f"[{file.name}] {file} has more than {MAX_BYTES} bytes")
         text = file.read_text("utf-8-sig")
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is not UTF-8"

@@ -25,7 +25,7 @@ _SURROGATES = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F])|.)", re.DOTALL
 )
 _NO_BLANK = re.compile(r"[^\n]")
-_VARIABLE = re.compile(r"\$\$\{|\$\{([^}]+)\}")
+_VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*+)(\}|\Z)")
 
 
 class JsoncError(ValueError):
@@ -134,6 +134,8 @@ def _expand_text(
     def replacement(match: re.Match[str]) -> str:
         if match[1] is None:
             return "${"
+        if not match[1] or not match[2]:
+            return match[0]  # nothing is named, or nothing ends the name
         name, has_default, default = match[1].partition(":-")
         value = environ.get(name)
         if value is None and not has_default:
