@@ -67,6 +67,8 @@ class EdgeMetrics(NamedTuple):
     """Those that are open, in this worker."""
     upload_bytes: int
     unsent_bytes: int
+    dropped_lines: int
+    """Of the log."""
 
 
 class Guarded(Protocol):

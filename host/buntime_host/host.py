@@ -23,6 +23,7 @@ from buntime_host.errors import RequiredPluginFailed, ServiceUnavailable, Startu
 from buntime_host.hooks import Hook
 from buntime_host.lifecycle import Lifecycle
 from buntime_host.loader import describe
+from buntime_host.log_output import dropped_lines
 from buntime_host.mounts import mount_at
 from buntime_host.origin import OriginPolicy
 from buntime_host.plan import make_plan, statuses
@@ -88,6 +89,7 @@ class Host:
             connections=len(self.edge.connections),
             upload_bytes=self.edge.uploads.held,
             unsent_bytes=self.edge.unsent.held,
+            dropped_lines=dropped_lines(),
         )
 
     async def start(self) -> None:

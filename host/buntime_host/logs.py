@@ -10,6 +10,8 @@ from typing import Any, TextIO
 
 import msgspec
 
+from buntime_host.log_output import LineHandler
+
 REQUEST_ID: ContextVar[str | None] = ContextVar("buntime_request_id", default=None)
 """Id of the request that is being served; log records within it carry it."""
 
@@ -46,7 +48,7 @@ def configure_logging(level: str, form: str) -> None:
 
 
 def _handler(stream: TextIO, *, errors: bool) -> logging.Handler:
-    handler = logging.StreamHandler(stream)
+    handler = LineHandler(stream)
     handler.addFilter(lambda record: (record.levelno >= logging.ERROR) is errors)
     return handler
 

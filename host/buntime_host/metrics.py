@@ -78,6 +78,11 @@ def edge_families(edge: EdgeMetrics) -> list[Metric]:
             "Bytes of answers that clients have not taken",
             value=edge.unsent_bytes,
         ),
+        CounterMetricFamily(
+            "buntime_log_lines_dropped",
+            "Lines that the log of this process does not have, because nobody read it",
+            value=edge.dropped_lines,
+        ),
     ]
 
 

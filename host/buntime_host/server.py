@@ -20,6 +20,7 @@ import uvicorn
 from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, ConfigError, StartupError
 from buntime_host.host import Host
+from buntime_host.log_output import write_in_background
 from buntime_host.protocol import HostProtocol
 from buntime_host.version import __version__
 from buntime_host.websocket_protocol import HostWebSocket
@@ -133,6 +134,7 @@ class HostServer(uvicorn.Server):
             return
         self._starting.result()
         self.host.edge.start()
+        write_in_background()
         # Straight to the dispatcher: the host's own layer is only for lifespan.
         self.config.loaded_app = self.host.dispatcher
         spare_the_collector()
@@ -195,7 +197,7 @@ class HostServer(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """First signal: announce closing. Second: leave at once."""
         if self.should_exit:
-            _leave(128 + sig, logging.shutdown)
+            _leave(128 + sig, lambda: None)
         super().handle_exit(sig, frame)
         # uvicorn would raise the signal again at the end; we exit with a code of our own.
         self._captured_signals.clear()
@@ -236,7 +238,12 @@ def _exit_now() -> None:
 
 def _leave(code: int, last_words: Callable[[], None]) -> NoReturn:
     """End the process at once, even if nobody reads the log and its writers are stuck."""
-    speaking = threading.Thread(target=last_words, daemon=True)
+
+    def speak() -> None:
+        last_words()
+        logging.shutdown()
+
+    speaking = threading.Thread(target=speak, daemon=True)
     speaking.start()
     speaking.join(LAST_WORDS_SECONDS)
     os._exit(code)

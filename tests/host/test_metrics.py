@@ -13,7 +13,13 @@ if TYPE_CHECKING:
 GAUGE = "GaugeMetricFamily({name!r}, 'help', value={value})"
 GOOD = "from prometheus_client.core import *\n@hookimpl\nasync def metrics():\n    return [{}]"
 UP = "buntime_plugin_metrics_gathered"
-OWN = ("buntime_refused", "buntime_connections", "buntime_upload_bytes", "buntime_unsent_bytes")
+OWN = (
+    "buntime_refused",
+    "buntime_connections",
+    "buntime_upload_bytes",
+    "buntime_unsent_bytes",
+    "buntime_log_lines_dropped",
+)
 """Of the host itself."""
 
 
