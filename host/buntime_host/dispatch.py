@@ -25,7 +25,8 @@ from buntime_host.cors import (
     preflight_headers,
     with_answer_headers,
 )
-from buntime_host.errors import Forbidden, NotFound, PayloadTooLarge
+from buntime_host.errors import Forbidden, NotFound, PayloadTooLarge, UnsupportedEncoding
+from buntime_host.inflate import Inflated, is_gzip
 from buntime_host.logs import REQUEST_ID
 from buntime_host.mounts import Mount
 from buntime_host.noticed import notice
@@ -190,7 +191,16 @@ class Dispatcher:
             if method in SAFE_METHODS and length != b"0":
                 notice(scope).unasked_body = True
         reply: Send = send_with_id
-        if chunked or (length is None and method not in SAFE_METHODS):
+        if encoding is not None and (chunked or length not in (None, b"0")):
+            try:
+                if is_gzip(encoding):
+                    receive = Inflated(limit, receive).receive
+                    scope["headers"] = _of_plain_body(scope["headers"])
+                    length = None
+            except UnsupportedEncoding as error:
+                await send_problem(send_with_id, problem_of(error))
+                return
+        if chunked or (length is None and (encoding or method not in SAFE_METHODS)):
             body = BodyLimit(limit, receive, send_with_id)
             receive, reply = body.receive, body.send
             if method in SAFE_METHODS:
@@ -333,6 +343,11 @@ def _cleaned(
     if request_id is not None:
         kept.append((REQUEST_ID_HEADER, request_id))
     return kept
+
+
+def _of_plain_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
+    """The headers of a body that is no longer compressed, and whose length is not known."""
+    return [pair for pair in headers if pair[0] not in (b"content-encoding", b"content-length")]
 
 
 def _fits(length: bytes, limit: int) -> bool:

@@ -22,6 +22,7 @@ BuntimeError
     ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
     ├── RequestTimeout       408 REQUEST_TIMEOUT
     ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE
+    ├── UnsupportedEncoding  415 UNSUPPORTED_ENCODING
     ├── UrlTooLong           414 URL_TOO_LONG
     ├── UpgradeRequired      426 UPGRADE_REQUIRED
     ├── TooManyRequests      429 TOO_MANY_REQUESTS
@@ -200,6 +201,14 @@ class HeadersTooLarge(HttpError):
     status = 431
     code = "HEADERS_TOO_LARGE"
     default_message = "Headers too large"
+
+
+class UnsupportedEncoding(HttpError):
+    """The body is compressed in a way that the host does not know."""
+
+    status = 415
+    code = "UNSUPPORTED_ENCODING"
+    default_message = "Unsupported content encoding"
 
 
 class ServiceUnavailable(HttpError):

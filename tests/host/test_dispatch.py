@@ -382,3 +382,75 @@ async def test_middleware_that_cannot_be_built_is_fatal(
     with pytest.raises(Exception, match="a plugin's middleware: OSError: m"):
         await host.start()
     assert host.statuses["p"].state == "stopped"
+
+
+@pytest.mark.parametrize(
+    ("headers", "allowed"),
+    [
+        ({}, True),
+        ({"sec-fetch-site": "same-origin"}, True),
+        ({"sec-fetch-site": "none"}, True),
+        ({"sec-fetch-site": "cross-site"}, False),
+        ({"sec-fetch-site": "same-site"}, False),
+        ({"sec-fetch-site": "made-up"}, False),
+        ({"sec-fetch-site": "cross-site", "origin": "http://testserver"}, True),
+        ({"sec-fetch-site": "cross-site", "origin": "https://trusted.example"}, True),
+        ({"sec-fetch-site": "same-origin", "origin": "https://other.example"}, False),
+    ],
+)
+async def test_what_other_sites_send_changes_nothing(
+    add_plugin: AddPlugin, make_host: MakeHost, call: Call, headers: dict[str, str], allowed: bool
+) -> None:
+    add_plugin("kv", ECHO, base="/kv")
+    code = """
+    from buntime_host import noticed_of, refuse_foreign
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+    async def take(request):
+        refuse_foreign(request.scope)
+        return JSONResponse({"foreign": noticed_of(request.scope).foreign})
+    @hookimpl
+    def routes():
+        return [Route("/take", take)]
+    """
+    add_plugin("taking", code, base="/taking")
+    async with make_host({"trustedOrigins": ["https://trusted.example"]}) as host:
+        for method in ("POST", "PUT", "DELETE", "PATCH"):
+            answer = await call(host, method, "/kv/a", headers)
+            assert answer.status == (200 if allowed else 403)
+        for method in ("GET", "HEAD", "OPTIONS"):
+            assert (await call(host, method, "/kv/a", headers)).status == 200
+        answer = await call(host, "GET", "/taking/take", headers)
+        assert answer.status == (200 if allowed else 403)
+        if not allowed:
+            assert answer.code == "ORIGIN_NOT_ALLOWED"
+
+
+async def test_what_is_uncommon_is_noticed(
+    add_plugin: AddPlugin, make_host: MakeHost, call: Call
+) -> None:
+    code = """
+    from buntime_host import noticed_of
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+    async def tell(request):
+        noticed = noticed_of(request.scope)
+        return JSONResponse([noticed.unasked_body, noticed.precondition, noticed.foreign])
+    @hookimpl
+    def routes():
+        return [Route("/tell", tell, methods=["GET", "PUT"])]
+    """
+    add_plugin("telling", code, base="/telling")
+    async with make_host() as host:
+
+        async def told(method: str, headers: dict[str, str], body: Any = b"") -> Any:
+            return (await call(host, method, "/telling/tell", headers, body)).json
+
+        assert await told("GET", {}) == [False, None, False]
+        assert await told("PUT", {}, b"x") == [False, None, False]
+        assert await told("GET", {}, b"x") == [True, None, False]
+        assert await told("GET", {}, [b"x"]) == [True, None, False]
+        assert await told("GET", {"content-length": "0"}) == [False, None, False]
+        assert await told("PUT", {"if-match": "*"}) == [False, "If-Match", False]
+        assert await told("GET", {"if-none-match": "*"}) == [False, "If-None-Match", False]
+        assert await told("GET", {"origin": "null"}) == [False, None, True]
