@@ -64,13 +64,20 @@ def test_defaults() -> None:
     config = parse_config({"adapters": [SQLITE]})
     assert (config.tenancy.auto_create, config.tenancy.max_tenants) == (False, 1000)
     options = config.adapters[0].sqlite_options()
-    assert options == ("full", 5000, 64 * 1024 * 1024, 2)
+    assert options == ("full", 5000, 10_000, 64 * 1024 * 1024, 2)
 
 
 def test_options_of_an_embedded_database() -> None:
-    entry = {**SQLITE, "synchronous": "normal", "busyTimeout": 7, "cacheSize": 3, "readers": 4}
+    entry: dict[str, object] = {
+        **SQLITE,
+        "synchronous": "normal",
+        "busyTimeout": 7,
+        "cacheSize": 3,
+        "readers": 4,
+    }
+    entry["statementTimeout"] = 9
     options = parse_config({"adapters": [entry]}).adapters[0].sqlite_options()
-    assert options == ("normal", 7, 3 * 1024 * 1024, 4)
+    assert options == ("normal", 7, 9, 3 * 1024 * 1024, 4)
 
 
 @pytest.mark.parametrize(

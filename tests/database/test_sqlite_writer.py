@@ -49,6 +49,7 @@ def faulty_writer(tmp_path: Path, faults: dict[str, list[Exception]]) -> Writer:
         connection,
         condition=Condition(str(tmp_path / "test.db")),
         busy_timeout_ms=100,
+        statement_timeout_ms=10_000,
         threaded=True,
         counters=LocalCounters(3),
     )

@@ -45,6 +45,8 @@ class Batch(NamedTuple):
     bounded: bool = False
     wanted: Sequence[int] | None = None
     recalls: Mapping[int, str] | None = None
+    patient: bool = False
+    """Whether it may run for longer than the engine's limit for statements: maintenance."""
 
 
 class ResultSet(NamedTuple):
@@ -80,5 +82,7 @@ class Capabilities(NamedTuple):
     full_text_search: Literal["fts5"] | None
     cjk_tokenizer: bool
     """FTS5 has the tokenizer `cjk`, for scripts without spaces."""
+    scans_at_once: int | None
+    """Reads that are no `point` reads that run at a time; None where nothing limits them here."""
     casefold_function: bool
     """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""

@@ -57,6 +57,8 @@ class AdapterConfig(
     synchronous: Literal["off", "normal", "full", "extra"] = "full"
     busy_timeout: Annotated[int, msgspec.Meta(ge=0)] = 5000
     """Milliseconds that a write waits for another process's lock."""
+    statement_timeout: Annotated[int, msgspec.Meta(ge=0)] = 10_000
+    """Milliseconds that a read or a write of an embedded database may run; 0 for ever."""
     cache_size: Annotated[int, msgspec.Meta(ge=1)] = 64
     """Page cache of each connection, in MiB."""
     readers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
@@ -88,6 +90,7 @@ class AdapterConfig(
         return SqliteOptions(
             synchronous=self.synchronous,
             busy_timeout_ms=self.busy_timeout,
+            statement_timeout_ms=self.statement_timeout,
             cache_bytes=self.cache_size * 1024 * 1024,
             readers=self.readers,
         )

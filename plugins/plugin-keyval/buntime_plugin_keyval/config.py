@@ -132,6 +132,7 @@ def _limits(section: Mapping[str, Any]) -> Limits:
         conditions=conditions,
         stamps=_count(section, "stamps", default.stamps),
         request_bytes=_size(section, "requestBytes", default.request_bytes),
+        request_ms=_milliseconds(section, "requestTime", default.request_ms),
         indexes=_count(section, "indexes", default.indexes),
     )
 

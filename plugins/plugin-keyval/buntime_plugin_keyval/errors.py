@@ -7,6 +7,8 @@
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
     ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
     ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
+    ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
+    ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
@@ -99,6 +101,33 @@ class ConditionsNotSupported(KeyValError):
         super().__init__(
             f"{header} is not supported: say the versionstamp in a check of POST /atomic"
         )
+
+
+class RequestTooLong(KeyValError, ServiceUnavailable):
+    """The request took longer than one may. Nothing was written."""
+
+    STATUS = 503
+    CODE = "KEYVAL_TIMEOUT"
+
+    def __init__(self, limit: float | str) -> None:
+        """`limit` is that of `limits.requestTime` in seconds, or what the database says of its."""
+        reason = limit
+        if not isinstance(limit, str):
+            reason = f"it took longer than limits.requestTime ({limit:g} s)"
+        super().__init__(
+            f"The request was given up: {reason}. Ask for less at a time: a narrower range, fewer"
+            " conditions, pages"
+        )
+
+
+class TooManyScans(KeyValError, ServiceUnavailable):
+    """So many requests of one client that may look at any number of entries wait already."""
+
+    STATUS = 503
+    CODE = "KEYVAL_TOO_MANY_SCANS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Too many requests that scan the store are waiting (at most {limit})")
 
 
 class TooManyStreams(KeyValError, ServiceUnavailable):

@@ -18,6 +18,8 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Versionstamps that the poll of a prefix names."""
     request_bytes: int = 2 * 1024 * 1024
     """Size of a JSON body that holds no values."""
+    request_ms: int = 10_000
+    """How long a request may read that may look at any number of entries."""
     indexes: int = 64
     """Full-text indexes; each write below their prefixes keeps them."""
 

@@ -9,6 +9,7 @@ from buntime_plugin_keyval.config import KeyValConfig
 from buntime_plugin_keyval.metrics.saving import MetricsSaver
 from buntime_plugin_keyval.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.queue.queue import Queue
+from buntime_plugin_keyval.scans import Scans
 from buntime_plugin_keyval.search.search import Search
 from buntime_plugin_keyval.store import Store
 from buntime_plugin_keyval.sweeper import Sweeper
@@ -26,6 +27,7 @@ class KeyValService:
     dispatcher: Dispatcher
     watches: WatchHub
     sweeper: Sweeper
+    scans: Scans
     metrics_saver: MetricsSaver | None
     """Only where metrics are to survive restarts."""
 
@@ -96,6 +98,7 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
             foreign_poll_ms=config.foreign_poll_ms,
             logger=store.logger,
         ),
+        scans=Scans(store.adapter.capabilities.scans_at_once),
         metrics_saver=saver,
         sweeper=Sweeper(
             store,

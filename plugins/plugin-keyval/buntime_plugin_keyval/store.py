@@ -38,6 +38,7 @@ from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
 from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.storage import changelog, reads, states
+from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import EntryPage, Row
 from buntime_plugin_keyval.storage.selection import (
@@ -56,6 +57,9 @@ T = TypeVar("T")
 EXPIRY_BATCH = 500
 EXPIRY_ROUNDS = 10
 """Commits that remove what a reading met that has expired, before it goes without that."""
+
+_SIMPLE = 32
+"""Arguments of a filter that a write may test by itself."""
 
 
 class Store:
@@ -189,8 +193,9 @@ class Store:
         """Delete what is in the ranges; the number of entries deleted."""
         now_ms = self.clock()
         condition = self.condition(where, now_ms)
-        if condition.recheck is not None:
-            # What SQL cannot decide is read, and removed unless it changed in between.
+        if condition.recheck is not None or len(condition.args) > _SIMPLE:
+            # What SQL cannot decide, or not soon, is read, and removed unless it changed in
+            # between: a write that thinks for long would let all others wait.
             selections = [Selection(keys, sys.maxsize, condition=condition) for keys in ranges]
             found = {
                 key: versionstamp
@@ -309,7 +314,7 @@ class Store:
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
         """Commit what concerns no entry, past the decisions. Raises as `Adapter.batch` does."""
         try:
-            return await self.adapter.batch(steps)
+            return await patient_batch(self.adapter, steps)
         except OutcomeUnknown as error:
             raise outcome_unknown(error) from error
 

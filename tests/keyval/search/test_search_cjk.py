@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_database.sqlite import SqliteAdapter, cjk
+from buntime_plugin_database.sqlite import cjk
 from buntime_plugin_keyval.kv import Kv
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -111,7 +111,8 @@ def test_every_part_of_a_run_is_found(text: str, data: st.DataObject) -> None:
 async def test_an_engine_without_it_says_so(
     tmp_path: Path, kv: Kv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    without = SqliteAdapter.capabilities._replace(cjk_tokenizer=False)
-    monkeypatch.setattr(SqliteAdapter, "capabilities", without)
+    adapter = kv._store.adapter
+    without = adapter.capabilities._replace(cjk_tokenizer=False)
+    monkeypatch.setattr(adapter, "capabilities", without)
     with pytest.raises(InvalidInput, match="no tokenizer cjk: trigram"):
         await kv.create_index(["t"], fields=["text"], tokenize="cjk")

@@ -42,6 +42,7 @@ CAPABILITIES = Capabilities(
     interactive_transactions=False,
     full_text_search="fts5",
     cjk_tokenizer=False,  # a server knows the tokenizers of its SQLite
+    scans_at_once=None,
     casefold_function=False,
 )
 

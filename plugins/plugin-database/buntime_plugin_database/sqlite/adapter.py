@@ -39,6 +39,7 @@ CAPABILITIES = Capabilities(
     interactive_transactions=True,
     full_text_search="fts5",
     cjk_tokenizer=True,
+    scans_at_once=SqliteOptions().readers,
     casefold_function=True,
 )
 
@@ -52,6 +53,7 @@ class SqliteAdapter:
 
     type: Literal["sqlite"] = "sqlite"
     capabilities = CAPABILITIES
+    """Of a database with the usual number of readers."""
 
     def __init__(
         self,
@@ -67,6 +69,8 @@ class SqliteAdapter:
         """
         options = options or SqliteOptions()
         in_memory = path == MEMORY
+        readers = None if in_memory else options.readers
+        self.capabilities = self.capabilities._replace(scans_at_once=readers)
         self.path = path
         self.tenant = tenant
         connection = open_connection(path, options, writes=True)
@@ -82,6 +86,7 @@ class SqliteAdapter:
             connection,
             condition=self._condition,
             busy_timeout_ms=options.busy_timeout_ms,
+            statement_timeout_ms=options.statement_timeout_ms,
             threaded=not in_memory,
             counters=counters or LocalCounters(3),
         )

@@ -42,6 +42,8 @@ class SqliteOptions(NamedTuple):
     synchronous: Literal["off", "normal", "full", "extra"] = "full"
     busy_timeout_ms: int = 5000
     """How long a write waits for another process's lock before it fails with `DatabaseBusy`."""
+    statement_timeout_ms: int = 10_000
+    """How long a read or a write in a thread may run; 0 for ever."""
     cache_bytes: int = 64 * 1024 * 1024
     """Page cache of each connection."""
     readers: int = 2

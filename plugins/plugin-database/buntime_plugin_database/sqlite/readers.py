@@ -13,6 +13,7 @@ from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, Re
 
 from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
+from buntime_plugin_database.sqlite.deadline import Deadline
 from buntime_plugin_database.sqlite.statements import classify, rows_of, run
 
 _INLINE_BUSY_TIMEOUT_MS = 0
@@ -32,7 +33,9 @@ class Readers:
         except BaseException:
             self._close_connections()
             raise
-        self._inline, *self._idle = self._connections
+        self._inline, *scanning = self._connections
+        seconds = options.statement_timeout_ms / 1000
+        self._idle = [(connection, Deadline(connection, seconds)) for connection in scanning]
         self._inline.set_busy_timeout(_INLINE_BUSY_TIMEOUT_MS)
         # Else SQLite would prepare a statement anew for each value of its `LIMIT ?`, which takes
         # longer than such a read itself.
@@ -80,12 +83,13 @@ class Readers:
         self._close_connections()
 
     def _run(self, scan: _Scan, sql: str, args: Sequence[Value]) -> ResultSet:
-        connection = self._idle.pop()  # as many connections as threads, so one is always there
+        idle = self._idle.pop()  # as many connections as threads, so one is always there
+        connection, deadline = idle
         try:
-            with scan.on(connection):
+            with scan.on(connection), deadline.running():
                 return run(connection, sql, args)
         finally:
-            self._idle.append(connection)
+            self._idle.append(idle)
 
     def _forget_pages(self) -> None:
         self._shrinkings = self._condition.shrinkings

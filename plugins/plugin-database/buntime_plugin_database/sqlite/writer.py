@@ -29,6 +29,7 @@ from buntime_database import Batch, DatabaseClosed, TransactionMisuse
 
 from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 from buntime_plugin_database.sqlite.condition import Condition
+from buntime_plugin_database.sqlite.deadline import Deadline
 from buntime_plugin_database.sqlite.group import Outcome, run_group
 from buntime_plugin_database.sqlite.thread import WorkThread
 from buntime_plugin_database.sqlite.transaction import SqliteTransaction
@@ -62,6 +63,7 @@ class Writer:
         *,
         condition: Condition,
         busy_timeout_ms: int,
+        statement_timeout_ms: int,
         threaded: bool,
         counters: Counters,
     ) -> None:
@@ -70,6 +72,7 @@ class Writer:
         self.condition = condition
         self._shrinkings = 0
         self._busy_timeout_seconds = busy_timeout_ms / 1000
+        self._deadline = Deadline(connection, statement_timeout_ms / 1000)
         # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
         self._thread = WorkThread("sqlite-writer") if threaded else None
         self._pending: list[_Job] = []
@@ -260,7 +263,8 @@ class Writer:
             pause = min(2 * pause, longest)
 
     def _run_and_commit(self, batches: list[Batch]) -> list[Outcome]:
-        outcomes = run_group(self.connection, batches, self.condition.translate)
+        with self._deadline.running(patient=any(batch.patient for batch in batches)):
+            outcomes = run_group(self.connection, batches, self.condition.translate)
         self._commit()
         return outcomes
 

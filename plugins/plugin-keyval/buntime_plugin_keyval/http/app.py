@@ -16,6 +16,7 @@ from buntime_plugin_keyval.errors import (
     ConditionsNotSupported,
     KeyValError,
     KeyValUnavailable,
+    RequestTooLong,
     database_down,
     outcome_unknown,
 )
@@ -23,6 +24,7 @@ from buntime_plugin_keyval.http.answers import Answer, Frames
 from buntime_plugin_keyval.http.asked import Request
 from buntime_plugin_keyval.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.http.routes import find_methods
+from buntime_plugin_keyval.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.http.sse import send_events
 from buntime_plugin_keyval.service import KeyValService
 
@@ -88,7 +90,10 @@ class KeyValApp:
             asked = route.ask(service, Request(path, given, content, head, scope["headers"]))
             if asked.access != "read":
                 refuse_foreign(scope)
-            answer = await asked.run()
+            if is_scan(asked):
+                answer = await run_scan(service, asked, scope, receive)
+            else:
+                answer = await asked.run()
         except ClientGone:
             raise  # as it is: an error that its own traceback holds keeps what was received
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
@@ -104,6 +109,8 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
         error = database_down(error)
     elif isinstance(error, buntime_database.OutcomeUnknown):
         error = outcome_unknown(error)
+    elif isinstance(error, buntime_database.StatementTimeout):
+        error = RequestTooLong(str(error))
     if isinstance(error, KeyValError):
         return Answer(error.STATUS, error_json(error.message, error.CODE))
     if isinstance(error, (ClientGone, HttpError)):

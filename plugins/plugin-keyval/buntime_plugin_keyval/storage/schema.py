@@ -7,6 +7,8 @@ from typing import NamedTuple
 
 from buntime_database import Adapter, DatabaseError, Guard, GuardFailed, Statement
 
+from buntime_plugin_keyval.storage.maintenance import patient_batch
+
 _CREATE_LEDGER = """
 CREATE TABLE IF NOT EXISTS kv_migrations (
   version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL
@@ -50,7 +52,7 @@ async def migrate(adapter: Adapter, now_ms: int) -> int:
     Raises `SchemaTooNew` for a database from the future, `DatabaseError` when a step fails; a
     failed step leaves nothing behind.
     """
-    await adapter.batch([Statement(_CREATE_LEDGER)])
+    await patient_batch(adapter, [Statement(_CREATE_LEDGER)])
     migrations = load_migrations()
     newest = migrations[-1].version
     applied = await _applied(adapter)
@@ -63,12 +65,13 @@ async def migrate(adapter: Adapter, now_ms: int) -> int:
         if migration.version <= applied:
             continue
         try:
-            await adapter.batch(
+            await patient_batch(
+                adapter,
                 [
                     Guard(_NOT_YET, (migration.version - 1,)),
                     *(Statement(statement) for statement in migration.statements),
                     Statement(_RECORD, (migration.version, migration.name, now_ms)),
-                ]
+                ],
             )
         except GuardFailed:
             if await _applied(adapter) < migration.version:  # else another process was faster
