@@ -469,6 +469,8 @@ class Kv:
     async def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
         messages = await self._service.queue.lease(1)
+        for message in messages:
+            self._service.queue.given(message)
         return message_of(messages[0]) if messages else None
 
     async def ack_message(

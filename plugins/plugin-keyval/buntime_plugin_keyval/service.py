@@ -59,6 +59,7 @@ class KeyValService:
         """End the streams, stop the background tasks, finish what was accepted. Idempotent."""
         await self.end_streams()
         await self.sweeper.stop()
+        await self.queue.close()
         await self.search.stop()
         if self.metrics_saver is not None:
             await self.metrics_saver.stop()

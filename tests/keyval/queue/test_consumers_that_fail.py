@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from keyval.queue.counted import wait_until_counted
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 from support.sse import event_stream
@@ -70,6 +71,7 @@ def test_a_killed_server_keeps_the_leases(server: LiveServer, tmp_path: Path) ->
     with api_of(server.api) as api:
         api.json("POST", "/queue/enqueue", {"value": 1})
         assert api.json("GET", "/queue/poll")["message"]["attempts"] == 1
+        wait_until_counted(server, 1)
         server.kill()
     with live_server(tmp_path) as again, event_stream(again.api, "/queue/listen") as stream:
         event = stream.next()

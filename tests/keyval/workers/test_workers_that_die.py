@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx2
 import pytest
+from keyval.queue.counted import wait_until_counted
 from support.live import DEFAULT_PLUGINS, live_server
 from support.sse import event_stream
 from support.workers import api_of_any, api_of_worker, connect_to
@@ -93,6 +94,7 @@ def test_what_a_dead_worker_held_is_delivered_again(tmp_path: Path) -> None:
         with event_stream(server.api, "/queue/listen", connection=doomed, **options) as stream:
             taken = [stream.next() for _ in range(4)]
             assert all(event is not None and event.data["attempts"] == 1 for event in taken)
+            wait_until_counted(server, 4)
             os.kill(pids_of(server.output)[1], signal.SIGKILL)
         with (
             api_of_worker(server, 0) as api,

@@ -113,6 +113,7 @@ def poll(service: KeyValService, request: Request[Delivery]) -> Asked:
         messages = await service.queue.lease(1)
         if not messages:
             return '{"message":null}'
+        service.queue.given(messages[0])
         return f'{{"message":{message_json(messages[0], lease=lease)}}}'
 
     return Asked("queue_dequeue", "write", run)

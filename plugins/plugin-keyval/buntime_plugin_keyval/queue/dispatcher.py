@@ -119,6 +119,10 @@ class Dispatcher:
         """Look at the queue again."""
         self._wake.set()
 
+    def given(self, message: Message) -> None:
+        """A consumer has this message."""
+        self._queue.given(message)
+
     def released(self, message: Message) -> None:
         """Nobody waits for this message to be settled any more."""
         self._holders.pop(message.id, None)

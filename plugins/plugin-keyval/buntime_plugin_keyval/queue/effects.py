@@ -43,7 +43,7 @@ class Enqueue(NamedTuple):
 
 
 class Lease(NamedTuple):
-    """Deliver at most `limit` messages; its rows are what `messages_of` reads."""
+    """Give somebody at most `limit` messages, which counts once they have them: see `Count`."""
 
     limit: int
     duration_ms: int
@@ -52,6 +52,17 @@ class Lease(NamedTuple):
         """See `Effect`."""
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
         return (Statement(sql.LEASE, args),)
+
+
+class Count(NamedTuple):
+    """Say that somebody has been given a message under this lease; twice is as good as once."""
+
+    id: str
+    lease: str
+
+    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.COUNT, (self.id, self.lease)),)
 
 
 class Settle(NamedTuple):

@@ -24,6 +24,9 @@ class Owner(Protocol):
     def wake(self) -> None:
         """The listener can take messages."""
 
+    def given(self, message: Message) -> None:
+        """The consumer has this message."""
+
     def released(self, message: Message) -> None:
         """The listener does not care any more who settles this message."""
 
@@ -89,6 +92,7 @@ class Listener:
         """The message that `next` returned has reached the consumer."""
         message, self._in_hand = self._in_hand, None
         if message is not None:
+            self._owner.given(message)
             if self.prefetch is None:
                 self._owner.released(message)
             else:

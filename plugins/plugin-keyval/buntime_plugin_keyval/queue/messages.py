@@ -34,6 +34,8 @@ class Message(NamedTuple):
     attempts: int
     """Deliveries so far, this one included."""
     lease: str
+    ends_at_ms: int
+    """When the lease ends, unless it is prolonged."""
 
 
 class StoredLetter(msgspec.Struct, frozen=True, rename="camel"):

@@ -15,8 +15,10 @@ from buntime_plugin_keyval.decisions import Decision, Write
 from buntime_plugin_keyval.errors import LetterNotFound, StaleLease
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.queue import statements as sql
+from buntime_plugin_keyval.queue.deliveries import Deliveries
 from buntime_plugin_keyval.queue.effects import (
     Bury,
+    Count,
     Enqueue,
     Extend,
     Forget,
@@ -67,6 +69,9 @@ class Queue:
         self._lease_ms = lease_ms
         self.letters_expired = 0
         """Dead letters that `expire_letters` deleted in this process."""
+        self._deliveries = Deliveries(
+            self._count, lease_ms=lease_ms, clock=store.clock, logger=store.logger
+        )
         self._on_ready: Callable[[], None] = lambda: None
         self._on_settled: Callable[[str], None] = lambda _: None
         store.on_enqueue(self.enqueued)
@@ -90,15 +95,21 @@ class Queue:
 
     @measured("queue_dequeue")
     async def lease(self, limit: int) -> list[Message]:
-        """Deliver at most so many ready messages, in order.
+        """Lease at most so many ready messages, in order; whoever has one says so with `given`.
 
         If there are none, messages whose last lease ran out go to the dead letters.
         """
-        (result,) = await self._commit(Lease(limit, self._lease_ms))
+        counts = self._deliveries.ended()
+        *_, result = await self._commit(*counts, Lease(limit, self._lease_ms))
+        self._deliveries.counted(counts)
         messages = [Message(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type]
         if not messages:
             await self.bury_exhausted()
         return messages
+
+    def given(self, message: Message) -> None:
+        """A consumer has been given this message: its delivery counts."""
+        self._deliveries.given(message)
 
     @measured("queue_ack")
     async def ack(self, message_id: str, lease: str | None = None) -> None:
@@ -109,7 +120,7 @@ class Queue:
         (result,) = await self._commit(Settle(message_id, lease))
         if lease is not None and not result.rowcount:
             raise StaleLease
-        self._on_settled(message_id)
+        self._settled(message_id)
 
     @measured("queue_nack")
     async def nack(
@@ -141,7 +152,7 @@ class Queue:
             if await self._commit_if_current(delivery, effects):
                 self._on_ready()
                 break
-        self._on_settled(message_id)
+        self._settled(message_id)
 
     @measured("queue_nack")
     async def release(self, message_id: str, lease: str) -> None:
@@ -153,7 +164,7 @@ class Queue:
         if not result.rowcount:
             raise StaleLease
         self._on_ready()
-        self._on_settled(message_id)
+        self._settled(message_id)
 
     @measured("queue_extend")
     async def extend(
@@ -168,6 +179,7 @@ class Queue:
         (result,) = await self._commit(Extend(message_id, lease, duration))
         if not result.rowcount:
             raise StaleLease
+        self._deliveries.settled(message_id)
 
     async def give_back(self, unsent: Sequence[Message], unsettled: Sequence[Message] = ()) -> None:
         """End the leases of messages that their listener will not settle.
@@ -179,6 +191,8 @@ class Queue:
             *(Undeliver(message.id, message.lease) for message in unsent),
             *(GiveBack(message.id, message.lease) for message in unsettled),
         )
+        for message in (*unsent, *unsettled):
+            self._deliveries.settled(message.id)
         self._on_ready()
 
     @property
@@ -193,13 +207,17 @@ class Queue:
 
     async def bury_exhausted(self) -> None:
         """Move messages that nobody holds and whose attempts are used up to the dead letters."""
+        counts = self._deliveries.ended()
+        if counts:
+            await self._count(counts)
+            self._deliveries.counted(counts)
         while True:
             args = (self._store.clock(), _BURY_BATCH)
             rows = await self._store.adapter.query(sql.EXHAUSTED, args, point=True, fresh=True)
             for row in rows:
                 delivery = _Delivery(*row)  # type: ignore[arg-type] # as the schema says
                 if await self._commit_if_current(delivery, _give_up(delivery, LEASE_EXPIRED)):
-                    self._on_settled(delivery.id)
+                    self._settled(delivery.id)
             if len(rows) < _BURY_BATCH:
                 return
 
@@ -263,6 +281,18 @@ class Queue:
         (result,) = await self._commit(ForgetOld(age_ms, limit))
         self.letters_expired += result.rowcount
         return result.rowcount
+
+    async def close(self) -> None:
+        """Write down which deliveries count."""
+        await self._deliveries.close()
+
+    def _settled(self, message_id: str) -> None:
+        self._deliveries.settled(message_id)
+        self._on_settled(message_id)
+
+    async def _count(self, counts: Sequence[Count]) -> None:
+        await self._commit(*counts)
+        self._on_ready()  # one may have had its last delivery, and an end that is to be seen to
 
     async def _commit(self, *effects: Effect, bounded: bool = True) -> Sequence[ResultSet]:
         decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)

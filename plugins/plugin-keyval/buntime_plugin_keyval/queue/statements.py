@@ -7,10 +7,22 @@ INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
                       backoff_schedule, keys_if_undelivered, created_at)
 VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)"""
 
+MAX_UNSURE = 10
+"""Leases of a message that may end without a word before each of them counts as a delivery: a
+message that kills the server itself must come to an end, too."""
+
+# Somebody has the message, and that does not count yet.
+_UNCOUNTED = "(lease IS NOT NULL AND NOT counted)"
+
+# The deliveries so far, where it is known that the current one was one.
+_ATTEMPTS = f"min(max_attempts, attempts + {_UNCOUNTED})"
+
 # `+?4`, since SQLite prepares a statement anew for each value of a bare variable behind LIMIT.
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
-LEASE = """
-UPDATE kv_queue SET lease = ?1, visible_at = ?2, attempts = attempts + 1
+LEASE = f"""
+UPDATE kv_queue SET
+  lease = ?1, visible_at = ?2, counted = 0, unsure = unsure + {_UNCOUNTED},
+  attempts = attempts + ({_UNCOUNTED} AND unsure >= {MAX_UNSURE})
 WHERE seq IN (
   SELECT seq FROM (
     SELECT * FROM (
@@ -21,36 +33,49 @@ WHERE seq IN (
     SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
     WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
   ORDER BY ready_at, seq LIMIT +?4)
-RETURNING ready_at, seq, id, value, attempts, lease"""
+RETURNING ready_at, seq, id, value, min(max_attempts, attempts + 1), lease, visible_at"""
+
+COUNT = f"""
+UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+WHERE id = ? AND lease = ?"""
 
 SETTLE = "DELETE FROM kv_queue WHERE id = ? AND (lease = ? OR ? IS NULL)"
 
-GIVE_BACK = """
-UPDATE kv_queue SET lease = NULL, visible_at = ready_at WHERE id = ? AND lease = ?
-AND attempts < max_attempts"""
+GIVE_BACK = f"""
+UPDATE kv_queue SET
+  attempts = {_ATTEMPTS}, counted = {_ATTEMPTS} >= max_attempts, unsure = 0,
+  lease = iif({_ATTEMPTS} < max_attempts, NULL, lease),
+  visible_at = iif({_ATTEMPTS} < max_attempts, ready_at, visible_at)
+WHERE id = ? AND lease = ?"""
 
 UNDELIVER = """
-UPDATE kv_queue SET lease = NULL, visible_at = ready_at, attempts = attempts - 1
+UPDATE kv_queue SET
+  attempts = attempts - counted, counted = 0, lease = NULL, visible_at = ready_at
 WHERE id = ? AND lease = ?"""
 
 # While a lease is not replaced by another one it can be prolonged, even if its time is over.
-EXTEND = """
-UPDATE kv_queue SET visible_at = ?
+# Whoever does so has the message.
+EXTEND = f"""
+UPDATE kv_queue SET visible_at = ?, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = ? AND lease IS NOT NULL AND (lease = ? OR ? IS NULL)"""
 
-RETRY = "UPDATE kv_queue SET lease = NULL, ready_at = ?, visible_at = ? WHERE id = ?"
+RETRY = f"""
+UPDATE kv_queue SET
+  attempts = {_ATTEMPTS}, counted = 0, unsure = 0, lease = NULL, ready_at = ?, visible_at = ?
+WHERE id = ?"""
 
-_DELIVERY = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
+_LETTER_OF = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
+_DELIVERY = f"value, {_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
 
 BURY = f"""
-INSERT INTO kv_dlq (id, original_id, error_message, failed_at, original_created_at, {_DELIVERY})
+INSERT INTO kv_dlq (id, original_id, error_message, failed_at, original_created_at, {_LETTER_OF})
 SELECT ?, id, ?, ?, created_at, {_DELIVERY} FROM kv_queue WHERE id = ?"""
 
 REMOVE = "DELETE FROM kv_queue WHERE id = ?"
 
 # The conditions of guards: the delivery that a decision is about is still the current one.
-SAME_DELIVERY = """
-(SELECT attempts || ' ' || visible_at || ' ' || coalesce(lease, '')
+SAME_DELIVERY = f"""
+(SELECT {_ATTEMPTS} || ' ' || visible_at || ' ' || coalesce(lease, '')
  FROM kv_queue WHERE id = ?) IS ?"""
 
 DELIVERY = f"SELECT id, lease, visible_at, {_DELIVERY} FROM kv_queue WHERE id = ?"

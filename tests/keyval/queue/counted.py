@@ -1,0 +1,25 @@
+"""Which deliveries count: they are written down a little after a message was given."""
+
+from __future__ import annotations
+
+import time
+
+import apsw
+from support.live import LiveServer
+
+SECONDS = 15.0
+
+
+def wait_until_counted(server: LiveServer, number: int) -> None:
+    """Wait until so many messages that nobody has settled count as delivered."""
+    database = apsw.Connection(
+        str(server.folder / "data" / "_default.db"), flags=apsw.SQLITE_OPEN_READONLY
+    )
+    database.set_busy_timeout(5000)
+    try:
+        deadline = time.monotonic() + SECONDS
+        while database.execute("SELECT sum(counted) FROM kv_queue").get != number:
+            assert time.monotonic() < deadline, "they were never counted"
+            time.sleep(0.01)
+    finally:
+        database.close()
