@@ -32,6 +32,7 @@ from buntime_host.workers import Bell, Numbers, Workers
 if TYPE_CHECKING:
     from buntime_host.host import Host, create_app
     from buntime_host.metrics import metrics_text
+    from buntime_host.parameters import check_parameters, choice_of, flag_of, unknown_parameter
     from buntime_host.problem import problem_response
     from buntime_host.relay import hand_over
 
@@ -58,13 +59,17 @@ __all__ = [
     "Unauthorized",
     "Workers",
     "__version__",
+    "check_parameters",
+    "choice_of",
     "create_app",
+    "flag_of",
     "hand_over",
     "hookimpl",
     "metrics_text",
     "noticed_of",
     "problem_response",
     "refuse_foreign",
+    "unknown_parameter",
 ]
 
 
@@ -78,6 +83,10 @@ def __getattr__(name: str) -> Any:
         from buntime_host.metrics import metrics_text
 
         return metrics_text
+    if name in ("check_parameters", "choice_of", "flag_of", "unknown_parameter"):
+        from buntime_host import parameters
+
+        return getattr(parameters, name)
     if name == "problem_response":
         from buntime_host import problem
 

@@ -17,6 +17,7 @@ from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
 from buntime_host.hooks import Hook, run_hook
 from buntime_host.mounts import Mount, mount_at
+from buntime_host.parameters import check_parameters
 from buntime_host.status import PluginStatus
 from buntime_host.version import __version__
 from buntime_host.workers import Workers
@@ -82,6 +83,8 @@ class CoreRoutes:
             public[f"{prefix}/live"] = lambda _: self._health("live")
             public[f"{prefix}/ready"] = self._ready
         self._public = public
+        # Who looks after the health of a host may have parameters of their own.
+        self._strict = (f"{api}/plugins", "/metrics")
         self._private: dict[str, Handler] = {
             f"{api}/plugins": self._plugins,
             f"{api}/plugins/status": self._status,
@@ -114,6 +117,8 @@ class CoreRoutes:
             handler = self._private[path]
         if scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
+        if path.startswith(self._strict):
+            check_parameters(request, ())
         response = handler(request)
         return await response if inspect.isawaitable(response) else response
 

@@ -246,3 +246,14 @@ async def test_lifespan_of_a_host_that_cannot_start(make_host: MakeHost) -> None
     await make_host({"plugins": ["none"]})({"type": "lifespan"}, receive, send)
     assert sent[0]["type"] == "lifespan.startup.failed"
     assert "none was not found" in sent[0]["message"]
+
+
+async def test_parameters_that_mean_nothing_are_refused(make_host: MakeHost, call: Call) -> None:
+    async with make_host() as host:
+        for path in ("/api/plugins", "/api/plugins/loaded", "/api/plugins/status", "/metrics"):
+            assert (await call(host, path=path)).status == 200
+            answer = await call(host, path=f"{path}?name=x")
+            assert (answer.status, answer.code) == (400, "INVALID_PARAMETER")
+            assert answer.json["error"] == "Unknown parameter: 'name' (none is known here)"
+        for path in ("/health", "/health/live", "/api/health"):
+            assert (await call(host, path=f"{path}?now=1")).status == 200, "who probes may"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 from support.database import Api, database_server
@@ -54,8 +55,10 @@ def test_the_explicit_tenant_comes_first(api: Api) -> None:
     api.sql("CREATE TABLE of_header (x)")
     assert [t["name"] for t in api.get("tables")["tables"]] == ["of_header"]
     assert [t["name"] for t in api.get("tables?tenant=q")["tables"]] == ["of_query"]
-    found = api.post("query?tenant=nobody", {"sql": "SELECT x FROM of_query", "tenant": "q"})
-    assert found["rowCount"] == 0
+    body = {"sql": "SELECT x FROM of_query", "tenant": "q"}
+    assert api.post("query?tenant=q", body)["rowCount"] == 0
+    refused = api.post("query?tenant=nobody", body, 400)
+    assert refused["error"] == "tenant is given twice, and not as the same: nobody and q"
 
 
 def test_tenancy_by_header(tmp_path: Path) -> None:
@@ -86,6 +89,7 @@ def test_a_database_in_memory_says_what_it_cannot(tmp_path: Path) -> None:
         api = Api(server)
         assert api.get("health")["status"] == "healthy"
         for path in ("query", "v2/pipeline"):
-            error = api.post(path, {"sql": "SELECT 1", "requests": []}, 501)
+            body: dict[str, Any] = {"sql": "SELECT 1"} if path == "query" else {"requests": []}
+            error = api.post(path, body, 501)
             assert error["code"] == "SESSIONS_NOT_SUPPORTED"
         api.client.close()

@@ -2,21 +2,55 @@
 
 from __future__ import annotations
 
-from typing import TypeVar
+import re
+from typing import TypeVar, get_args
 
 import msgspec
-from buntime_host import BadRequest
+from buntime_host import BadRequest, unknown_parameter
+from starlette.requests import Request
 from starlette.responses import Response
 
 T = TypeVar("T")
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 
 
 def decode_body(body: bytes, type: type[T]) -> T:
     """The body as the type says. Raises `BadRequest`."""
     try:
         return msgspec.json.decode(body, type=type)
+    except msgspec.ValidationError as error:
+        raise BadRequest(_explained(error, type), code="INVALID_BODY") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"Invalid body: {error}", code="INVALID_BODY") from None
+
+
+async def refuse_body(request: Request) -> None:
+    """Raise `BadRequest` for a body where none is read, unless there is nothing in it."""
+    if (await request.body()).strip() not in (b"", b"{}", b"null"):
+        raise BadRequest("This route takes no body, its parameters are in the query")
+
+
+def _explained(error: msgspec.ValidationError, type: type) -> str:
+    """What is wrong with a body; for an unknown member, what may have been meant."""
+    unknown = _UNKNOWN.fullmatch(str(error))
+    if unknown is None:
+        return f"Invalid body: {error}"
+    place = f" in {unknown[2]}" if unknown[2] else ""
+    return unknown_parameter(unknown[1], _names_of(type, nested=bool(place))) + place
+
+
+def _names_of(type: type, *, nested: bool) -> list[str]:
+    fields = msgspec.structs.fields(type)
+    if not nested:
+        return [field.encode_name for field in fields]
+    inner = [kind for field in fields for kind in get_args(field.type) if _is_struct(kind)]
+    return [field.encode_name for kind in inner for field in msgspec.structs.fields(kind)]
+
+
+def _is_struct(kind: object) -> bool:
+    """Whether this is the type of an object with declared members."""
+    return isinstance(kind, type) and issubclass(kind, msgspec.Struct)
 
 
 def json_response(content: object, status: int = 200) -> Response:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from buntime_database import DatabaseError, SessionResult
-from buntime_host import BadRequest
+from buntime_host import BadRequest, choice_of
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -17,12 +17,14 @@ from buntime_plugin_database.http.errors import http_error
 from buntime_plugin_database.http.plain import Bound
 from buntime_plugin_database.http.sessions import Connection, RequestSessions, at_statement
 from buntime_plugin_database.http.targets import Targets
-from buntime_plugin_database.http.values import column_objects, from_json, row_objects
+from buntime_plugin_database.http.values import BLOB_FORMS, column_objects, from_json, row_objects
 
 Args = list[Any] | dict[str, Any] | None
 
 
-class SqlBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class SqlBody(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
+):
     """Body of `query` and `execute`."""
 
     sql: Any = None
@@ -33,14 +35,14 @@ class SqlBody(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     max_rows: int | None = None
 
 
-class BatchStatement(msgspec.Struct, frozen=True, kw_only=True):
+class BatchStatement(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """One statement of a batch."""
 
     sql: Any = None
     args: Args = None
 
 
-class BatchBody(msgspec.Struct, frozen=True, kw_only=True):
+class BatchBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `batch`."""
 
     statements: list[BatchStatement]
@@ -88,6 +90,7 @@ class QueryRoutes:
         return json_response({"results": [_result(result) for result in results]})
 
     async def _run(self, request: Request, body: SqlBody, *, readonly: bool) -> Response:
+        blobs_as_text = choice_of(request, "blob", BLOB_FORMS) == "text"
         sql = _sql(body.sql)
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
         args, named = _arguments(body.args)
@@ -103,7 +106,6 @@ class QueryRoutes:
                     "a transaction does not outlive its request: use batch, or Hrana",
                     code="TRANSACTION_LEFT_OPEN",
                 )
-        blobs_as_text = request.query_params.get("blob") == "text"
         return json_response(
             {
                 "duration": round(result.seconds * 1000),

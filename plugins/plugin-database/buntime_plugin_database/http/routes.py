@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 
 from buntime_database import DatabaseError
-from buntime_host import HttpError
+from buntime_host import HttpError, check_parameters, noticed_of
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -16,8 +16,9 @@ from buntime_plugin_database.hrana.pipeline import HranaHttp, no_protobuf, versi
 from buntime_plugin_database.hrana.streams import Streams
 from buntime_plugin_database.hrana.websocket import HranaSocket
 from buntime_plugin_database.http.access import Access
+from buntime_plugin_database.http.bodies import refuse_body
 from buntime_plugin_database.http.config import ApiConfig
-from buntime_plugin_database.http.errors import hrana_error, http_error
+from buntime_plugin_database.http.errors import NotSupported, hrana_error, http_error
 from buntime_plugin_database.http.query import QueryRoutes
 from buntime_plugin_database.http.rows import RowRoutes
 from buntime_plugin_database.http.service_routes import ServiceRoutes
@@ -27,6 +28,9 @@ from buntime_plugin_database.http.targets import Targets
 from buntime_plugin_database.service import DatabaseService
 
 Endpoint = Callable[[Request], Awaitable[Response]]
+
+TARGET = ("type", "tenant")
+"""Query parameters that name a database."""
 
 HRANA_PREFIXES = ("/api", "", "/api/dev/{tenant}", "/dev/{tenant}")
 """Clients put their paths beside the last segment of a URL that does not end in a slash, so that
@@ -57,27 +61,31 @@ def _api_routes(
     rows = RowRoutes(sessions, targets)
     query = QueryRoutes(sessions, targets, access, config)
 
-    def read(path: str, endpoint: Endpoint, method: str = "GET") -> Route:
-        return Route(f"/api{path}", _checked(endpoint, access, write=False), methods=[method])
+    def read(path: str, endpoint: Endpoint, *takes: str, method: str = "GET") -> Route:
+        checked = _checked(endpoint, access, takes, write=False)
+        return Route(f"/api{path}", checked, methods=[method])
 
-    def write(path: str, endpoint: Endpoint, method: str = "POST") -> Route:
-        return Route(f"/api{path}", _checked(endpoint, access, write=True), methods=[method])
+    def write(path: str, endpoint: Endpoint, *takes: str, method: str = "POST") -> Route:
+        checked = _checked(endpoint, access, takes, write=True)
+        return Route(f"/api{path}", checked, methods=[method])
 
+    # The query parameters of each; members of bodies are declared beside the endpoints.
+    page = ("limit", "offset", "orderBy", "dir", "filter", "blob")
     return [
-        read("/health", of_service.health),
+        read("/health", of_service.health, "type"),
         read("/adapters", of_service.adapters),
-        read("/tenants", of_service.list_tenants),
+        read("/tenants", of_service.list_tenants, "type"),
         write("/tenants", of_service.create_tenant),
-        write("/tenants/{id}", of_service.delete_tenant, "DELETE"),
-        read("/tables", tables.tables),
-        read("/tables/{name}/schema", tables.schema),
-        read("/tables/{name}/rows", tables.rows),
-        write("/tables/{name}/rows", rows.insert),
-        write("/tables/{name}/rows", rows.update, "PATCH"),
-        write("/tables/{name}/rows", rows.delete, "DELETE"),
-        read("/query", query.query, "POST"),
-        write("/execute", query.execute),
-        write("/batch", query.batch),
+        write("/tenants/{id}", of_service.delete_tenant, "type", method="DELETE"),
+        read("/tables", tables.tables, *TARGET, "counts"),
+        read("/tables/{name}/schema", tables.schema, *TARGET),
+        read("/tables/{name}/rows", tables.rows, *TARGET, *page),
+        write("/tables/{name}/rows", rows.insert, *TARGET),
+        write("/tables/{name}/rows", rows.update, *TARGET, method="PATCH"),
+        write("/tables/{name}/rows", rows.delete, *TARGET, method="DELETE"),
+        read("/query", query.query, *TARGET, "blob", method="POST"),
+        write("/execute", query.execute, *TARGET, "blob"),
+        write("/batch", query.batch, *TARGET),
     ]
 
 
@@ -87,7 +95,9 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
     legacy = LegacyHttp(streams, targets)
     legacy_socket = LegacySocket(streams, targets, access, standard=socket)
     routes: list[BaseRoute] = [
-        Route("/api/pipeline", _checked(legacy.pipeline, access, write=True), methods=["POST"]),
+        Route(
+            "/api/pipeline", _checked(legacy.pipeline, access, TARGET, write=True), methods=["POST"]
+        ),
         WebSocketRoute("/api/ws", legacy_socket.serve),
     ]
     for prefix in HRANA_PREFIXES:
@@ -98,7 +108,7 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
             ("/v3/pipeline", http.pipeline),
             ("/v3/cursor", http.cursor),
         ):
-            checked = _checked(endpoint, access, write=True, error_of=hrana_error)
+            checked = _checked(endpoint, access, TARGET, write=True, error_of=hrana_error)
             routes.append(Route(prefix + path, checked, methods=["POST"]))
         # Clients probe the version before they log in, and it tells nothing.
         routes += [Route(prefix + path, version) for path in ("/v1", "/v2", "/v3")]
@@ -112,15 +122,30 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
 def _checked(
     endpoint: Endpoint,
     access: Access,
+    takes: Sequence[str],
     *,
     write: bool,
     error_of: Callable[[DatabaseError], HttpError] = http_error,
 ) -> Endpoint:
     async def checked(request: Request) -> Response:
         access.check(request, write=write)
+        check_parameters(request, takes)
+        await _check_uncommon(request)
         try:
             return await endpoint(request)
         except DatabaseError as error:
             raise error_of(error) from error
 
     return checked
+
+
+async def _check_uncommon(request: Request) -> None:
+    """Refuse what would be ignored: a condition in a header, and a body where none is read."""
+    noticed = noticed_of(request.scope)
+    if noticed.precondition is not None:
+        raise NotSupported(
+            f"{noticed.precondition} is not supported: say it in the statement",
+            code="CONDITIONS_NOT_SUPPORTED",
+        )
+    if noticed.unasked_body:
+        await refuse_body(request)

@@ -25,7 +25,7 @@ from buntime_plugin_database.http.targets import Targets
 from buntime_plugin_database.http.values import row_objects
 
 
-class InsertBody(msgspec.Struct, frozen=True, kw_only=True):
+class InsertBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST rows`: one row, or several."""
 
     row: dict[str, Any] | None = None
@@ -34,7 +34,7 @@ class InsertBody(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None = None
 
 
-class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
+class UpdateBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `PATCH rows`."""
 
     where: dict[str, Any]
@@ -43,7 +43,7 @@ class UpdateBody(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str | None = None
 
 
-class DeleteBody(msgspec.Struct, frozen=True, kw_only=True):
+class DeleteBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `DELETE rows`."""
 
     where: dict[str, Any]

@@ -11,14 +11,14 @@ from buntime_host import BadRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.http.bodies import decode_body, json_response
+from buntime_plugin_database.http.bodies import decode_body, json_response, refuse_body
 from buntime_plugin_database.service import DatabaseService
 from buntime_plugin_database.tenants import InvalidTenant
 
 HEALTH_SECONDS = 2.0
 
 
-class TenantBody(msgspec.Struct, frozen=True, kw_only=True):
+class TenantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of `POST tenants`."""
 
     id: Any = None
@@ -83,6 +83,7 @@ class ServiceRoutes:
 
     async def delete_tenant(self, request: Request) -> Response:
         """`DELETE tenants/{id}`: close and delete a tenant's database."""
+        await refuse_body(request)
         engine = request.query_params.get("type") or None
         deleted = await self._service.delete_tenant(request.path_params["id"], engine)
         return json_response({"ok": True, "deleted": deleted})

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 from buntime_database import Value as SqlValue
-from buntime_host import BadRequest
+from buntime_host import BadRequest, choice_of, flag_of
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -23,7 +23,7 @@ from buntime_plugin_database.http.catalogue import (
 from buntime_plugin_database.http.sessions import RequestSessions
 from buntime_plugin_database.http.statements import count_rows, select_rows, where
 from buntime_plugin_database.http.targets import Targets
-from buntime_plugin_database.http.values import column_objects, row_objects
+from buntime_plugin_database.http.values import BLOB_FORMS, column_objects, row_objects
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000
@@ -39,11 +39,12 @@ class TableRoutes:
     async def tables(self, request: Request) -> Response:
         """`GET tables`: tables and views; `?counts=true` counts their rows."""
         target = self._targets.of(request)
+        counts = flag_of(request, "counts")
         async with self._sessions.open(target, readonly=True) as session:
             tables: list[dict[str, Any]] = []
             for table in await list_tables(session):
                 entry: dict[str, Any] = {"name": table.name, "type": table.type}
-                if request.query_params.get("counts") == "true":
+                if counts:
                     counted = await session.execute(count_rows(quoted(table.name)))
                     entry["rowCount"] = counted.rows[0][0]
                 tables.append(entry)
@@ -64,6 +65,7 @@ class TableRoutes:
         target = self._targets.of(request)
         limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
         offset = _number(request, "offset", 0)
+        blobs_as_text = choice_of(request, "blob", BLOB_FORMS) == "text"
         async with self._sessions.open(target, readonly=True) as session:
             table = await find_table(session, request.path_params["name"])
             columns = await list_columns(session, table)
@@ -73,7 +75,6 @@ class TableRoutes:
                 select_rows(name, condition, _order(request, columns)), [*args, limit, offset]
             )
             counted = await session.execute(count_rows(name, condition), args)
-        blobs_as_text = request.query_params.get("blob") == "text"
         return json_response(
             {
                 "limit": limit,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from buntime_host import BadRequest
 from starlette.requests import HTTPConnection
 
 from buntime_plugin_database.config import TenancyConfig
@@ -26,13 +27,21 @@ class Targets:
     ) -> Target:
         """The target; `type` and `tenant` are those of the body, if it has them."""
         query, headers = connection.query_params, connection.headers
-        engine = type or query.get("type") or headers.get(TYPE_HEADER) or None
-        tenant = (
-            connection.path_params.get("tenant")
-            or tenant
-            or query.get("tenant")
-            or headers.get(TENANT_HEADER)
-        )
+        engine = _only("type", type, query.get("type")) or headers.get(TYPE_HEADER) or None
+        tenant = _only(
+            "tenant", connection.path_params.get("tenant"), tenant, query.get("tenant")
+        ) or headers.get(TENANT_HEADER)
         if not tenant and self._tenancy.enabled:
             tenant = headers.get(self._tenancy.header) or self._tenancy.default_tenant
         return Target(engine, tenant or None)
+
+
+def _only(name: str, *given: str | None) -> str | None:
+    """What path, body and query say, which must not be different things. Raises `BadRequest`."""
+    said = {text for text in given if text}
+    if len(said) > 1:
+        raise BadRequest(
+            f"{name} is given twice, and not as the same: {' and '.join(sorted(said))}"[:200],
+            code="INVALID_PARAMETER",
+        )
+    return said.pop() if said else None

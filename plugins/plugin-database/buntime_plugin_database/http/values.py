@@ -15,6 +15,9 @@ from buntime_database import Value as SqlValue
 
 from buntime_plugin_database.hrana.values import Blob, Integer, InvalidValue, to_sql
 
+BLOB_FORMS = ("base64", "text")
+"""How an answer may show blobs, by the query parameter `blob`."""
+
 MAX_SAFE_INTEGER = 2**53 - 1
 
 
