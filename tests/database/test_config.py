@@ -64,7 +64,7 @@ def test_defaults() -> None:
     config = parse_config({"adapters": [SQLITE]})
     assert (config.tenancy.auto_create, config.tenancy.max_tenants) == (False, 1000)
     options = config.adapters[0].sqlite_options()
-    assert options == ("full", 5000, 10_000, 64 * 1024 * 1024, 2)
+    assert options == ("full", 5000, 10_000, 64 * 1024 * 1024, 2, 4 * 1024 * 1024)
 
 
 def test_options_of_an_embedded_database() -> None:
@@ -74,10 +74,11 @@ def test_options_of_an_embedded_database() -> None:
         "busyTimeout": 7,
         "cacheSize": 3,
         "readers": 4,
+        "reserve": 0,
     }
     entry["statementTimeout"] = 9
     options = parse_config({"adapters": [entry]}).adapters[0].sqlite_options()
-    assert options == ("normal", 7, 9, 3 * 1024 * 1024, 4)
+    assert options == ("normal", 7, 9, 3 * 1024 * 1024, 4, 0)
 
 
 @pytest.mark.parametrize(

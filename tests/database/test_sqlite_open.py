@@ -80,7 +80,7 @@ async def test_a_database_whose_rows_are_damaged(tmp_path: Path) -> None:
     await adapter.execute("INSERT INTO t VALUES (1)")
     await adapter.close()
     content = bytearray(path.read_bytes())
-    content[4096:4200] = b"\xff" * 104
+    content[8192:8296] = b"\xff" * 104  # the page before is the map of the pages
     path.write_bytes(content)
     adapter = SqliteAdapter(str(path))
     for point in (False, True):

@@ -63,6 +63,8 @@ class AdapterConfig(
     """Page cache of each connection, in MiB."""
     readers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
     """Threads that scan."""
+    reserve: Annotated[int, msgspec.Meta(ge=0)] = 4
+    """MiB beside the root database that are given up when the disk is full."""
 
     @property
     def is_embedded(self) -> bool:
@@ -93,6 +95,7 @@ class AdapterConfig(
             statement_timeout_ms=self.statement_timeout,
             cache_bytes=self.cache_size * 1024 * 1024,
             readers=self.readers,
+            reserve_bytes=self.reserve * 1024 * 1024,
         )
 
 

@@ -31,7 +31,8 @@ class FileTenants:
         self._type = type
         self._folder = folder
         self._root = root
-        self._options = options
+        # One reserve lets the disk be emptied; thousands would fill it.
+        self._options = options._replace(reserve_bytes=0)
         self._told: set[str] = set()
 
     def check(self, tenant: str) -> None:

@@ -23,9 +23,15 @@ from buntime_database import (
 
 from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
 from buntime_plugin_database.sqlite.condition import Condition
-from buntime_plugin_database.sqlite.connection import MEMORY, SqliteOptions, open_connection
+from buntime_plugin_database.sqlite.connection import (
+    CHECKPOINT_PAGES,
+    MEMORY,
+    SqliteOptions,
+    open_connection,
+)
 from buntime_plugin_database.sqlite.errors import translated
 from buntime_plugin_database.sqlite.readers import Readers, refusing_writes
+from buntime_plugin_database.sqlite.room import Room
 from buntime_plugin_database.sqlite.session import Sessions, SqliteSession
 from buntime_plugin_database.sqlite.statements import classify, run
 from buntime_plugin_database.sqlite.writer import Writer
@@ -81,10 +87,12 @@ class SqliteAdapter:
             connection.close()
             raise
         self._vitals = Vitals(f"database {path}")
-        self._sessions = None if in_memory else Sessions(path, options, self._condition)
+        self._room = room = None if in_memory else _room(path, options, self._condition)
+        self._sessions = None if room is None else Sessions(path, options, self._condition, room)
         self._writer = Writer(
             connection,
             condition=self._condition,
+            room=room,
             busy_timeout_ms=options.busy_timeout_ms,
             statement_timeout_ms=options.statement_timeout_ms,
             threaded=not in_memory,
@@ -130,8 +138,8 @@ class SqliteAdapter:
         for outcome in outcomes:
             if isinstance(outcome, DatabaseError):
                 self._vitals.failed("writes", outcome)
-            elif self._vitals.failing:
-                self._vitals.worked("writes")
+            elif self._vitals.failing and not (self._room is not None and self._room.refuses):
+                self._vitals.worked("writes")  # all of them, not only those that make room
         return outcomes
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
@@ -193,3 +201,12 @@ class SqliteAdapter:
             return await self._readers.result(sql, args)
         with refusing_writes(self._condition):
             return await self._writer.reading(lambda: run(self._writer.connection, sql, args))
+
+
+def _room(path: str, options: SqliteOptions, condition: Condition) -> Room:
+    return Room(
+        path,
+        condition,
+        reserve_bytes=options.reserve_bytes,
+        checkpoint_pages=CHECKPOINT_PAGES,
+    )

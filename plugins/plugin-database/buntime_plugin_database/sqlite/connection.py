@@ -22,7 +22,7 @@ from buntime_plugin_database.sqlite.files import (
 MEMORY = ":memory:"
 
 _APPLICATION_CACHE_STATEMENTS = 200
-_CHECKPOINT_PAGES = 4000
+CHECKPOINT_PAGES = 4000
 """Length of the log at which a commit copies it into the database: 16 MB.
 
 SQLite's default is 1000. Copying waits for the disk three times and then writes each page once,
@@ -48,6 +48,8 @@ class SqliteOptions(NamedTuple):
     """Page cache of each connection."""
     readers: int = 2
     """Threads that scan; reads by key need none."""
+    reserve_bytes: int = 0
+    """Size of a file beside the database that is given up when the disk is full; 0 is none."""
 
 
 def open_connection(path: str, options: SqliteOptions, *, writes: bool) -> apsw.Connection:
@@ -97,11 +99,14 @@ def _make(path: Path) -> None:
 
 
 def _prepare_writing(connection: apsw.Connection, path: str, options: SqliteOptions) -> None:
+    if path != MEMORY and Path(path).stat().st_size == 0:
+        with suppress(apsw.BusyError):  # somebody else makes it
+            connection.pragma("auto_vacuum", "incremental")
     mode = _enter_wal(connection, options)
     if path != MEMORY and mode != "wal":
         raise apsw.CantOpenError(f"the file system allows no write-ahead log (got {mode})")
     connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
-    connection.pragma("wal_autocheckpoint", _CHECKPOINT_PAGES)
+    connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
     connection.pragma("synchronous", options.synchronous)
     # What is wrong with the file comes up now, with the path, not at the first write of a user.
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()

@@ -31,6 +31,7 @@ from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.sqlite.permissions import Permissions, restrict
 from buntime_plugin_database.sqlite.prepared import NO_VALUES, bind, describe, describe_now
+from buntime_plugin_database.sqlite.room import Room, statement_makes_room, statement_size
 from buntime_plugin_database.sqlite.running import Running
 
 T = TypeVar("T")
@@ -49,8 +50,9 @@ _WRITING = 2  # what SQLite calls SQLITE_TXN_WRITE
 class Sessions:
     """The sessions of one database file, and the threads that they run in."""
 
-    def __init__(self, path: str, options: SqliteOptions, condition: Condition) -> None:
+    def __init__(self, path: str, options: SqliteOptions, condition: Condition, room: Room) -> None:
         self._path = path
+        self._room = room
         self._condition = condition
         self._options = options._replace(cache_bytes=CACHE_BYTES)
         self._threads: ThreadPoolExecutor | None = None
@@ -64,7 +66,7 @@ class Sessions:
         self._condition.check_commit()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="sqlite-session")
-        session = SqliteSession(self._threads, limits, self._condition)
+        session = SqliteSession(self._threads, limits, self._condition, self._room)
         self._open.add(session)
         session.when_closed(lambda: self._open.discard(session))
         try:
@@ -90,7 +92,9 @@ class SqliteSession:
         threads: ThreadPoolExecutor,
         limits: SessionLimits,
         condition: Condition,
+        room: Room,
     ) -> None:
+        self._room = room
         self._threads = threads
         self._condition = condition
         self._limits = limits
@@ -276,6 +280,23 @@ class SqliteSession:
         want_rows: bool,
         max_rows: int | None,
     ) -> SessionResult:
+        try:
+            return self._run(sql, args, named, want_rows, max_rows)
+        except apsw.FullError:
+            alone = self._autocommit and not self._connection.in_transaction
+            self._room.give_up(self._connection)
+            if not (alone and statement_makes_room(sql, args)):
+                raise
+        return self._run(sql, args, named, want_rows, max_rows)
+
+    def _run(
+        self,
+        sql: str,
+        args: Sequence[Value],
+        named: Mapping[str, Value],
+        want_rows: bool,
+        max_rows: int | None,
+    ) -> SessionResult:
         running = self._start(sql, args, named)
         try:
             if not want_rows:
@@ -294,6 +315,8 @@ class SqliteSession:
         self._condition.check_commit()
         self._permissions.vacuuming = False
         description = describe(self._connection, sql)
+        if not description.is_readonly:
+            self._refuse_without_room(sql, args)
         self._permissions.vacuuming = _VACUUM.match(sql) is not None
         return Running(
             self._connection,
@@ -301,6 +324,20 @@ class SqliteSession:
             bind(description.parameters, args, named),
             description.columns,
         )
+
+    def _refuse_without_room(self, sql: str, args: Sequence[Value]) -> None:
+        """Raise `DatabaseFull` for what would fill up the reserve that was given up."""
+        if not self._room.is_tight() or statement_makes_room(sql, args):
+            return
+        self._room.keep_log_short(self._connection)
+        size = statement_size(sql, args)
+        if self._room.admits(self._connection, size):
+            return
+        if self._autocommit:
+            self._room.give_back(self._connection)
+            if self._room.admits(self._connection, size):
+                return
+        raise self._room.refuse()
 
     def _sequence(self, sql: str) -> None:
         if self._knows_loss(sql):

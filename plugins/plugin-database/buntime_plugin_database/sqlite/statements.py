@@ -80,6 +80,12 @@ def _has_write(tokens: Sequence[str]) -> bool:
 
 
 @lru_cache(maxsize=1024)
+def first_word(sql: str) -> str:
+    """The first token of a text, in capitals; empty if there is none."""
+    return next((t[0].upper() for t in _TOKEN.finditer(sql) if not t["blank"]), "")
+
+
+@lru_cache(maxsize=1024)
 def inserts(sql: str) -> bool:
     """Whether a statement is an INSERT or a REPLACE, be it that it then inserts nothing."""
     words = (token[0].upper() for token in _TOKEN.finditer(sql) if not token["blank"])

@@ -25,12 +25,13 @@ from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import apsw
-from buntime_database import Batch, DatabaseClosed, TransactionMisuse
+from buntime_database import Batch, DatabaseClosed, DatabaseFull, DatabaseLost, TransactionMisuse
 
 from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.deadline import Deadline
 from buntime_plugin_database.sqlite.group import Outcome, run_group
+from buntime_plugin_database.sqlite.room import Room, makes_room, size_of
 from buntime_plugin_database.sqlite.thread import WorkThread
 from buntime_plugin_database.sqlite.transaction import SqliteTransaction
 
@@ -62,6 +63,7 @@ class Writer:
         connection: apsw.Connection,
         *,
         condition: Condition,
+        room: Room | None = None,
         busy_timeout_ms: int,
         statement_timeout_ms: int,
         threaded: bool,
@@ -70,6 +72,8 @@ class Writer:
         self.connection = connection
         """Touch it only with the turn, or while nothing writes."""
         self.condition = condition
+        self._room = room
+        self._tight = False
         self._shrinkings = 0
         self._busy_timeout_seconds = busy_timeout_ms / 1000
         self._deadline = Deadline(connection, statement_timeout_ms / 1000)
@@ -107,9 +111,11 @@ class Writer:
                 with self.condition.translated():
                     self.condition.check_commit()
                     await self.in_thread(self._commit)
-            except BaseException:
+            except BaseException as error:
                 transaction.open = False
                 await self.in_thread(self._abandon)
+                if self._room is not None and isinstance(error, DatabaseFull):
+                    await self.in_thread(self._room.give_up, self.connection)
                 raise
             finally:
                 _inside.reset(outside)
@@ -190,7 +196,7 @@ class Writer:
                 async with self._turn:
                     jobs = self._take()
                     batches = [batch for job in jobs for batch in job.batches]
-                    outcomes = iter(await self._commit_group(batches))
+                    outcomes = iter(await self._commit_in_room(batches))
                 for job in jobs:
                     own = list(islice(outcomes, len(job.batches)))
                     if not job.done.done():  # the caller may have been cancelled meanwhile
@@ -212,6 +218,68 @@ class Writer:
         jobs = self._pending[:taken]
         del self._pending[:taken]
         return jobs
+
+    async def _commit_in_room(self, batches: list[Batch]) -> list[Outcome]:
+        """Commit what there is room for; while there is none, what makes some."""
+        room = self._room
+        if room is None:
+            return await self._commit_group(batches)
+        tight = room.is_tight()
+        if tight != self._tight:
+            self._tight = tight
+            room.keep_log_short(self.connection)
+        if tight:
+            outcomes = await self._commit_admitted(room, batches)
+        else:
+            outcomes = await self._commit_group(batches)
+        for outcome in outcomes:
+            if type(outcome) is DatabaseFull:
+                await self._recover(room, batches, outcomes)
+                break
+        if room.wants_reserve():
+            await self.in_thread(room.give_back, self.connection)
+        return outcomes
+
+    async def _commit_admitted(self, room: Room, batches: list[Batch]) -> list[Outcome]:
+        """Refuse what there is no room for, commit the rest, and give back what is free."""
+        fits = await self._fitting(room, batches)
+        admitted = [batch for batch, fit in zip(batches, fits, strict=True) if fit]
+        done = iter(await self._commit_group(admitted)) if admitted else iter(())
+        outcomes: list[Outcome] = [next(done) if fit else room.refuse() for fit in fits]
+        if room.has_much_unused(self.connection):
+            await self.in_thread(room.give_back, self.connection)
+        return outcomes
+
+    async def _fitting(self, room: Room, batches: list[Batch]) -> list[bool]:
+        """Which batches may run: those that make room, and others as there is room for them."""
+        try:
+            self.condition.check_commit()
+        except DatabaseLost:
+            return [True] * len(batches)  # the commit will say so
+        fits = self._fitting_now(room, batches)
+        if not all(fits):
+            await self.in_thread(room.give_back, self.connection)
+            fits = self._fitting_now(room, batches)
+        return fits
+
+    def _fitting_now(self, room: Room, batches: list[Batch]) -> list[bool]:
+        size = 0
+        fits = []
+        for batch in batches:
+            fit = makes_room(batch)
+            if not fit:
+                more = size + size_of(batch)
+                fit = room.admits(self.connection, more)
+                size = more if fit else size
+            fits.append(fit)
+        return fits
+
+    async def _recover(self, room: Room, batches: list[Batch], outcomes: list[Outcome]) -> None:
+        """SQLite found no room: give up the reserve, and do again what makes some."""
+        await self.in_thread(room.give_up, self.connection)
+        for index, batch in enumerate(batches):
+            if type(outcomes[index]) is DatabaseFull and makes_room(batch):
+                (outcomes[index],) = await self._commit_group([batch])
 
     async def _commit_group(self, batches: list[Batch]) -> list[Outcome]:
         started = perf_counter()
