@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
 
+import msgspec
 import pytest
 from buntime_keyval import (
     AsyncDelivery,
@@ -256,7 +257,7 @@ async def test_typed_stores(kv: AnyKv) -> None:
     assert page.has_more
     assert page.entries[0].value == User("Bob")
     async with kv.begin() as tx:
-        tx.set(users.key(2), {"name": 5})
+        tx.set(("users", 2), {"name": 5})
     with pytest.raises(InvalidValue, match=r"\$\.name"):
         await users.get(2)
     assert (await users.delete(2)).deleted_count == 1
@@ -464,3 +465,49 @@ async def test_a_lease_can_be_prolonged(kv: AnyKv) -> None:
     listener = kv.listen_queue(handle)
     await until(lambda: prolonged == [sent.id])
     await listener.stop()
+
+
+class Account(msgspec.Struct):
+    name: str
+
+
+async def test_commits_and_transactions_keep_the_rules_of_a_store(kv: AnyKv) -> None:
+    accounts = kv.store(("acc",), Account, expires_in="1h", metadata={"app": "web"})
+    with pytest.raises(InvalidValue, match="is no Account"):
+        kv.atomic().set(accounts.key(1), {"name": 1})
+    with pytest.raises(InvalidValue, match="is no Account"):
+        async with kv.begin() as tx:
+            tx.set(accounts.key(1), Account(1))  # type: ignore[arg-type]
+    await kv.atomic().set(accounts.key(1), Account("Ada")).commit()
+    async with kv.begin() as tx:
+        tx.set(accounts.with_prefix("in").key(2), Account("Grace"))
+        tx.sum(kv.store(("n",), int, expires_in="1h", metadata=5).key("hits"), 1)
+    written: dict[Any, Any] = {
+        ("acc", 1): {"app": "web"},
+        ("acc", "in", 2): {"app": "web"},
+        ("n", "hits"): 5,
+    }
+    for key, metadata in written.items():
+        details = (await kv.get_with_metadata(key)).details
+        assert details is not None, key
+        assert details.metadata == metadata
+        assert details.expires_at == details.updated_at + 3_600_000
+    own = kv.atomic().set(accounts.key(3), Account("Own"), expires_in="2h", metadata="mine")
+    await own.commit()
+    details = (await accounts.get_with_metadata(3)).details
+    assert details is not None
+    assert (details.metadata, details.expires_at) == ("mine", details.updated_at + 7_200_000)
+
+
+async def test_a_transaction_takes_the_options_of_a_commit(kv: AnyKv) -> None:
+    at = 2_000_000_000_000
+    async with kv.begin() as tx:
+        tx.sum(["sum"], 1, expires_at=at, metadata="s")
+        tx.max(["max"], 1, expires_at=at, metadata="s")
+        tx.min(["min"], 1, expires_at=at, metadata="s")
+        tx.append(["append"], [1], expires_at=at, metadata="s")
+        tx.prepend(["prepend"], [1], expires_at=at, metadata="s")
+    for name in ("sum", "max", "min", "append", "prepend"):
+        details = (await kv.get_with_metadata([name])).details
+        assert details is not None, name
+        assert (details.metadata, details.expires_at) == ("s", at)

@@ -134,8 +134,11 @@ class AsyncStore(Generic[T]):
         return self._scope.prefix
 
     def key(self, key: StoreKey) -> Key:
-        """The absolute key, for atomic commits, transactions and watches."""
-        return self._scope.absolute(key)
+        """The absolute key, for atomic commits, transactions and watches.
+
+        What they write to it gets the life and the metadata of the store, and a `set` is checked.
+        """
+        return self._scope.stored_key(key)
 
     @overload
     def with_prefix(self, prefix: StoreKey) -> AsyncStore[T]: ...
@@ -300,8 +303,11 @@ class Store(Generic[T]):
         return self._scope.prefix
 
     def key(self, key: StoreKey) -> Key:
-        """The absolute key, for atomic commits, transactions and watches."""
-        return self._scope.absolute(key)
+        """The absolute key, for atomic commits, transactions and watches.
+
+        What they write to it gets the life and the metadata of the store, and a `set` is checked.
+        """
+        return self._scope.stored_key(key)
 
     @overload
     def with_prefix(self, prefix: StoreKey) -> Store[T]: ...

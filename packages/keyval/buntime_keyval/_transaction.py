@@ -64,34 +64,74 @@ class _Transaction:
         self._buffer().delete(key)
 
     def sum(
-        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> None:
         """Add to a number at the commit."""
-        self._buffer().sum(key, value, expires_in=expires_in)
+        self._buffer().sum(
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+        )
 
     def max(
-        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> None:
         """Raise a number to at least this one at the commit."""
-        self._buffer().max(key, value, expires_in=expires_in)
+        self._buffer().max(
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+        )
 
     def min(
-        self, key: MutationKey, value: int | str, *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        value: int | str,
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> None:
         """Lower a number to at most this one at the commit."""
-        self._buffer().min(key, value, expires_in=expires_in)
+        self._buffer().min(
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+        )
 
     def append(
-        self, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        items: Sequence[Any],
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> None:
         """Add items behind those of a list at the commit."""
-        self._buffer().append(key, items, expires_in=expires_in)
+        self._buffer().append(
+            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+        )
 
     def prepend(
-        self, key: MutationKey, items: Sequence[Any], *, expires_in: float | str | None = None
+        self,
+        key: MutationKey,
+        items: Sequence[Any],
+        *,
+        expires_in: float | str | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
     ) -> None:
         """Add items in front of those of a list at the commit."""
-        self._buffer().prepend(key, items, expires_in=expires_in)
+        self._buffer().prepend(
+            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+        )
 
     def enqueue(
         self,

@@ -9,8 +9,9 @@ from uuid import UUID
 
 import msgspec
 
+from buntime_keyval._calls.atomic import StoredKey
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._entries import write_options
+from buntime_keyval._entries import WriteOptions, write_options
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyPart, encode_key, key_to_json
@@ -60,6 +61,22 @@ class Scope(Generic[T]):
     def absolute(self, key: StoreKey) -> Key:
         """The key in the whole of the database."""
         return checked_key((*self.prefix, *_parts(key)))
+
+    def stored_key(self, key: StoreKey) -> Key:
+        """The same, with the rules of this store."""
+        stored = StoredKey(self.absolute(key))
+        stored.rules = self
+        return stored
+
+    def options(
+        self, expires_in: float | str | None, expires_at: float | datetime | None, metadata: Any
+    ) -> WriteOptions:
+        """The checked options of a write, with those of the store where none are given."""
+        if expires_in is None and expires_at is None:
+            expires_in = self.expires_in
+        return write_options(
+            expires_in, expires_at, self.metadata if metadata is None else metadata
+        )
 
     def absolute_prefix(self, prefix: StoreKey) -> Key:
         """The same for a prefix, which may be empty."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
@@ -63,6 +63,24 @@ class Contents(NamedTuple):
     mutations: list[Mutation | NewMessage]
 
 
+class Rules(Protocol):
+    """What a typed store asks of the entries in it."""
+
+    def options(
+        self, expires_in: float | str | None, expires_at: float | datetime | None, metadata: Any
+    ) -> WriteOptions:
+        """The checked options of a write, with those of the store where none are given."""
+
+    def check(self, value: Any) -> Any:
+        """A value that may be stored, as data. Raises `InvalidValue`."""
+
+
+class StoredKey(tuple[KeyPart, ...]):
+    """A key that knows the rules of the typed store that it is in, wherever it is written."""
+
+    rules: Rules
+
+
 class AtomicBuilder:
     """Checks and mutations, collected in order and committed together.
 
@@ -102,7 +120,9 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Store a value; options as in `Kv.set`."""
-        options = write_options(expires_in, expires_at, metadata)
+        options = _options(key, expires_in, expires_at, metadata)
+        if isinstance(key, StoredKey):
+            value = key.rules.check(value)
         return self._add("set", key, value_json(value), options)
 
     def delete(self: B, key: MutationKey) -> B:
@@ -122,7 +142,7 @@ class AtomicBuilder:
 
         Here and below, what is there keeps its life and its metadata unless new ones are given.
         """
-        options = write_options(expires_in, expires_at, metadata)
+        options = _options(key, expires_in, expires_at, metadata)
         return self._add("sum", key, _integer("sum", value), options)
 
     def max(
@@ -135,7 +155,7 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Keep the larger of the number that is there and this one."""
-        options = write_options(expires_in, expires_at, metadata)
+        options = _options(key, expires_in, expires_at, metadata)
         return self._add("max", key, _integer("max", value), options)
 
     def min(
@@ -148,7 +168,7 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Keep the smaller of the number that is there and this one."""
-        options = write_options(expires_in, expires_at, metadata)
+        options = _options(key, expires_in, expires_at, metadata)
         return self._add("min", key, _integer("min", value), options)
 
     def append(
@@ -161,7 +181,7 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Add items behind those of a list; a missing key counts as an empty list."""
-        options = write_options(expires_in, expires_at, metadata)
+        options = _options(key, expires_in, expires_at, metadata)
         return self._add("append", key, _array("append", items), options)
 
     def prepend(
@@ -174,7 +194,7 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Add items, in their order, in front of those of a list."""
-        options = write_options(expires_in, expires_at, metadata)
+        options = _options(key, expires_in, expires_at, metadata)
         return self._add("prepend", key, _array("prepend", items), options)
 
     def enqueue(
@@ -222,6 +242,17 @@ def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:
     if mutation.value is not None:
         members["value"] = msgspec.Raw(mutation.value)
     return members | mutation.options.members()
+
+
+def _options(
+    key: MutationKey,
+    expires_in: float | str | None,
+    expires_at: float | datetime | None,
+    metadata: Any,
+) -> WriteOptions:
+    if isinstance(key, StoredKey):
+        return key.rules.options(expires_in, expires_at, metadata)
+    return write_options(expires_in, expires_at, metadata)
 
 
 def _integer(kind: str, value: object) -> bytes:
