@@ -1,0 +1,1 @@
+"""Mixed load with faults against a running product, judged by exact checkers."""

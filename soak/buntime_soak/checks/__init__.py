@@ -1,0 +1,1 @@
+"""What must hold of a history. Each checker is a pure function of operations."""
