@@ -13,18 +13,25 @@ from buntime_soak.servers import Mode, Servers
 Inject = Callable[["Faults"], Awaitable[str]]
 """Does something, undoes it if that is needed, and says what it did."""
 
-PAUSE_SECONDS = (1.0, 5.0)
-"""Between two faults."""
 DOWN_SECONDS = 1.5
 STALL_SECONDS = 4.0
 STEPS_SECONDS = (2.0, 30.0, 3600.0)
-LOST_AT_ONCE = 4
+LOST_AT_ONCE = 8
 
 
 class Faults:
     """Chooses faults and keeps what it did."""
 
-    def __init__(self, servers: Servers, history: History, dice: random.Random) -> None:
+    def __init__(
+        self,
+        servers: Servers,
+        history: History,
+        dice: random.Random,
+        *,
+        between: tuple[float, float],
+    ) -> None:
+        """`between` are the shortest and the longest pause between two faults, in seconds."""
+        self._between = between
         self.servers = servers
         self.dice = dice
         self._history = history
@@ -33,7 +40,7 @@ class Faults:
         """One fault after another, until it is time to end; every one is undone then."""
         while kinds and not done.is_set():
             with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self.dice.uniform(*PAUSE_SECONDS)):
+                async with asyncio.timeout(self.dice.uniform(*self._between)):
                     await done.wait()
             if done.is_set():
                 return
@@ -43,8 +50,8 @@ class Faults:
             self._history.faults.append(Fault(kind, what, begin, self._history.now()))
 
     async def wait(self, most: float) -> None:
-        """Leave things as they are for a while."""
-        await asyncio.sleep(self.dice.uniform(0, most))
+        """Leave things as they are for a while, which is short more often than long."""
+        await asyncio.sleep(min(most, self.dice.expovariate(3 / most)))
 
 
 async def _kill(faults: Faults) -> str:
@@ -103,7 +110,7 @@ async def _pause_database(faults: Faults) -> str:
 
 
 async def _lose(faults: Faults) -> str:
-    proxy = faults.dice.choice(faults.servers.proxies)
+    proxy = faults.dice.choice(faults.servers.primary_proxies)
     before = proxy.lost
     proxy.lose(faults.dice.randint(1, LOST_AT_ONCE))
     await faults.wait(DOWN_SECONDS)

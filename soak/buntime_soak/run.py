@@ -56,6 +56,8 @@ class Plan(NamedTuple):
     faults: Collection[str]
     environ: Mapping[str, str] = {}
     """For the hosts."""
+    between: tuple[float, float] = (1.0, 5.0)
+    """Shortest and longest time from one fault to the next, in seconds."""
 
 
 class Result(NamedTuple):
@@ -119,7 +121,7 @@ async def _drive(plan: Plan, servers: Servers, world: World, notes: list[str]) -
     if "clock" in kinds and not servers.clock.can_be_set:
         del kinds["clock"]
     await bank.prepare()
-    faults = Faults(servers, world.history, random.Random(plan.seed))
+    faults = Faults(servers, world.history, random.Random(plan.seed), between=plan.between)
     async with asyncio.TaskGroup() as group:
         for load in loads:
             for client in load.clients():

@@ -187,6 +187,11 @@ class Servers:
         return [host.place for host in self.hosts]
 
     @property
+    def primary_proxies(self) -> Sequence[Proxy]:
+        """Those before the database that writes, one for each host."""
+        return self.proxies[:: len(self.databases)]
+
+    @property
     def clocks(self) -> Clocks:
         """When processes were started, and under which settings of the clock."""
         return Clocks(self._settings)
