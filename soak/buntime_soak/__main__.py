@@ -1,4 +1,4 @@
-"""The command: `scripts/soak MINUTES`. See docs/soak.md."""
+"""The command: `scripts/soak MINUTES`. See the README beside this package."""
 
 from __future__ import annotations
 

@@ -39,13 +39,23 @@ class Caller:
     """One client; its requests follow one another."""
 
     def __init__(
-        self, name: str, places: Sequence[Place], history: History, dice: random.Random
+        self,
+        name: str,
+        places: Sequence[Place],
+        history: History,
+        dice: random.Random,
+        *,
+        replicated: bool = False,
     ) -> None:
-        """With several places each request goes to one of them, at random."""
+        """With several places each request goes to one of them, at random.
+
+        `replicated` says that reads may come from replicas, unless they ask for the newest state.
+        """
         self.name = name
         self.places = places
         self.history = history
         self.dice = dice
+        self._replicated = replicated
         self._connections = {place.name: Connection(place.address) for place in places}
 
     async def call(
@@ -56,8 +66,17 @@ class Caller:
         *,
         good: Sequence[int] = (200,),
         headers: Mapping[str, str] | None = None,
+        fresh: bool = False,
     ) -> Reply:
-        """Send one request. `good` are the statuses whose bodies say what was done."""
+        """Send one request. `good` are the statuses whose bodies say what was done.
+
+        A `fresh` read has to show the newest state.
+        """
+        if fresh and self._replicated:
+            if body is None:
+                path += f"{'&' if '?' in path else '?'}consistency=strong"
+            else:
+                body = {**body, "consistency": "strong"}
         place = self.dice.choice(self.places)
         connection = self._connections[place.name]
         if self.dice.random() < 0.1:

@@ -137,9 +137,9 @@ async def _drive(plan: Plan, servers: Servers, world: World, notes: list[str]) -
 
 
 async def _knows_snapshots(world: World, caller: Caller) -> bool:
-    body = {"prefix": ["soak"], "snapshot": "no flag"}
-    reply = await world.insist(caller, "POST", "/keys/paginate", body, good=(200, 400))
-    return reply.status == 400
+    path = "/keys/paginate?prefix=soak&snapshot=true"
+    reply = await world.insist(caller, "GET", path, good=(200, 400))
+    return reply.status == 200
 
 
 async def _knows_idempotency(caller: Caller) -> bool:

@@ -56,6 +56,22 @@ BREAKS = {
         rate=500.0,
         seconds=8.0,
     ),
+    "a lost commit made again": Break(
+        "buntime_plugin_database.libsql.writer",
+        "told = await self._find_out(self._witness)",
+        "return await self._commit(group)\n            told = None",
+        "libsql",
+        r"is not linearizable|and must be|is there \d times|was logged \d times",
+        frozenset({"lose"}),
+    ),
+    "an event in halves": Break(
+        f"{KEYVAL}.watch.events",
+        "yield WatchEvent(bookmark, [notice.state for notice in taken.notices])",
+        "for notice in taken.notices:\n"
+        "                    yield WatchEvent(bookmark, [notice.state])",
+        "one",
+        r"^watch-\w+ was told (a total of|t\d \d times)",
+    ),
     "an acknowledgement forgotten": Break(
         f"{KEYVAL}.queue.queue",
         "(result,) = await self._commit(Settle(message_id, lease))",

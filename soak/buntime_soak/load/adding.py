@@ -107,11 +107,11 @@ class Adding:
             await self._read(caller, self._lists[-1], "read")
 
     async def _read(self, caller: Caller, path: str, kind: str) -> None:
-        target = f"/keys/{path}{self._world.fresh}"
+        target, good = f"/keys/{path}", (200, 404)
         if kind == "read":
-            reply = await caller.call("GET", target, good=(200, 404))
+            reply = await caller.call("GET", target, good=good, fresh=True)
         else:
-            reply = await self._world.insist(caller, "GET", target, good=(200, 404))
+            reply = await self._world.insist(caller, "GET", target, good=good, fresh=True)
         got = reply.body.get("value", []) if reply.outcome == "ok" else None
         caller.record(kind, path, reply, got=got)
 
@@ -120,7 +120,7 @@ class Adding:
         while not self._world.done.is_set():
             await self._world.pace(caller, self._share)
             path = caller.dice.choice(self._counters)
-            reply = await caller.call("GET", f"/keys/{path}{self._world.fresh}", good=(200, 404))
+            reply = await caller.call("GET", f"/keys/{path}", good=(200, 404), fresh=True)
             got = reply.body.get("value", 0) if reply.outcome == "ok" else None
             caller.record("count", path, reply, got=got)
 
@@ -142,14 +142,15 @@ class Adding:
             await self._read(caller, path, "last-read")
         for path in self._counters:
             reply = await self._world.insist(
-                caller, "GET", f"/keys/{path}{self._world.fresh}", good=(200, 404)
+                caller, "GET", f"/keys/{path}", good=(200, 404), fresh=True
             )
             caller.record("last-count", path, reply, got=reply.body.get("value", 0))
         found: dict[str, Any] = {}
         while True:
             last = max(found, default="")
-            path = f"/keys/list{self._world.fresh}"
-            reply = await self._world.insist(caller, "POST", path, _behind(last))
+            reply = await self._world.insist(
+                caller, "POST", "/keys/list", _behind(last), fresh=True
+            )
             new = {entry["key"][-1]: entry["value"] for entry in reply.body}
             if not new.keys() - found.keys():
                 break

@@ -44,17 +44,16 @@ class Lives:
                 caller.record("glance", path, reply, got=there)
 
     async def _glance(self, caller: Caller, path: str) -> tuple[Reply, bool]:
-        fresh = self._world.fresh
         match caller.dice.randrange(3):
             case 0:
-                reply = await caller.call("GET", f"/keys/{path}{fresh}", good=(200, 404))
+                reply = await caller.call("GET", f"/keys/{path}", good=(200, 404), fresh=True)
                 return reply, reply.status == 200
             case 1:
                 body = {"keys": [key_of(path)]}
-                reply = await caller.call("POST", f"/keys/batch{fresh}", body)
+                reply = await caller.call("POST", "/keys/batch", body, fresh=True)
                 return reply, reply.outcome == "ok" and reply.body[0]["versionstamp"] is not None
             case _:
-                query = f"{fresh or '?'}&prefix={quote(PREFIX)}&limit=1000".replace("?&", "?")
-                reply = await caller.call("GET", f"/keys{query}")
+                query = f"prefix={quote(PREFIX)}&limit=1000"
+                reply = await caller.call("GET", f"/keys?{query}", fresh=True)
                 entries = reply.body if reply.outcome == "ok" else ()
                 return reply, path in {path_of(entry["key"]) for entry in entries}

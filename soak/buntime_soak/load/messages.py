@@ -9,7 +9,7 @@ from typing import Any
 from buntime_soak.caller import BASE, Caller, Place, Reply
 from buntime_soak.connection import NoAnswer, NotSent, Stream
 from buntime_soak.history import Op
-from buntime_soak.load.world import PATIENCE_SECONDS, World
+from buntime_soak.load.world import PATIENCE_SECONDS, World, end_tasks
 
 SENDERS = 2
 POLLERS = 2
@@ -19,6 +19,8 @@ LONGEST_STAY_SECONDS = 8.0
 LEAVE_SECONDS = 6.0
 """How long a server may take to end a stream whose client has left."""
 LONGEST_DELAY_MS = 400
+SURE_AFTER = 4
+"""Times that the queue has to be seen empty."""
 NOTHING_SECONDS = 0.1
 """Pause of a poller that was given nothing."""
 
@@ -42,13 +44,16 @@ class Messages:
 
     async def finish(self) -> None:
         """Wait until nothing is left, and keep the dead letters."""
-        caller, fresh = self._world.caller("queue-judge"), self._world.fresh
+        caller = self._world.caller("queue-judge")
         deadline = self._world.history.now() + PATIENCE_SECONDS
+        empty = 0
         try:
             while True:
-                reply = await self._world.insist(caller, "GET", f"/queue/stats{fresh}")
+                reply = await self._world.insist(caller, "GET", "/queue/stats")
                 left = reply.body["pending"] + reply.body["processing"]
-                if not left or self._world.history.now() > deadline:
+                empty = 0 if left else empty + 1
+                # Again and again, since a replica may be behind.
+                if empty == SURE_AFTER or self._world.history.now() > deadline:
                     break
                 await asyncio.sleep(0.2)
         finally:
@@ -56,7 +61,7 @@ class Messages:
         caller.record("queue-end", "queue", reply, got=reply.body | {"total": left})
         offset = 0
         while True:
-            path = f"/queue/dlq{fresh or '?'}&limit=1000&offset={offset}".replace("?&", "?")
+            path = f"/queue/dlq?limit=1000&offset={offset}"
             reply = await self._world.insist(caller, "GET", path)
             for letter in reply.body:
                 got = {"attempts": letter["attempts"], "error": letter["errorMessage"]}
@@ -123,16 +128,17 @@ class Messages:
         reading = asyncio.create_task(self._read(caller, stream, place, begin))
         closing = asyncio.create_task(self._closing.wait())
         stay = caller.dice.uniform(0.3, LONGEST_STAY_SECONDS)
-        await asyncio.wait({reading, closing}, timeout=stay, return_when=asyncio.FIRST_COMPLETED)
-        closing.cancel()
-        stream.leave()
-        await asyncio.wait({reading}, timeout=LEAVE_SECONDS)
-        if not reading.done():
-            self._gave_up(caller, place, begin)
-            reading.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await reading
-        stream.close()
+        try:
+            await asyncio.wait(
+                {reading, closing}, timeout=stay, return_when=asyncio.FIRST_COMPLETED
+            )
+            stream.leave()
+            await asyncio.wait({reading}, timeout=LEAVE_SECONDS)
+            if not reading.done():
+                self._gave_up(caller, place, begin)
+        finally:
+            await end_tasks(reading, closing)
+            stream.close()
 
     async def _read(self, caller: Caller, stream: Stream, place: Place, begin: float) -> None:
         async with contextlib.aclosing(stream.events()) as events:

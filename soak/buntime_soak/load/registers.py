@@ -73,9 +73,7 @@ class Registers:
                 elif reply.outcome == "ok":
                     del seen[path]
             case _:
-                reply = await caller.call(
-                    "GET", f"/keys/{path}{self._world.fresh}", good=(200, 404)
-                )
+                reply = await caller.call("GET", f"/keys/{path}", good=(200, 404), fresh=True)
                 found = reply.status == 200 and reply.outcome == "ok"
                 value = reply.body["value"] if found else None
                 caller.record("get", path, reply, got=value)

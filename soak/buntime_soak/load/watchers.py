@@ -13,7 +13,7 @@ from buntime_soak.connection import Event, NoAnswer, NotSent, Stream
 from buntime_soak.history import Op
 from buntime_soak.load.bank import TOKEN_PREFIX
 from buntime_soak.load.lives import PREFIX as LIVES
-from buntime_soak.load.world import PATIENCE_SECONDS, ROOT, World, key_of, path_of
+from buntime_soak.load.world import PATIENCE_SECONDS, ROOT, World, end_tasks, key_of, path_of
 
 BANK = (f"{ROOT}/acc", TOKEN_PREFIX)
 REGISTERS = f"{ROOT}/reg"
@@ -91,15 +91,14 @@ class Watcher:
             waiting = asyncio.create_task(leave.wait())
             # In the end it stays: what it has not been told by then, it has to be told.
             staying = self._world.done.is_set()
-            await asyncio.wait(
-                {task, waiting},
-                timeout=None if staying else stay,
-                return_when=asyncio.FIRST_COMPLETED,
-            )
-            for one in (task, waiting):
-                one.cancel()
-                with contextlib.suppress(asyncio.CancelledError):
-                    await one
+            try:
+                await asyncio.wait(
+                    {task, waiting},
+                    timeout=None if staying else stay,
+                    return_when=asyncio.FIRST_COMPLETED,
+                )
+            finally:
+                await end_tasks(task, waiting)
             if not leave.is_set() and self._dice.random() < 0.15 and not self._world.done.is_set():
                 self._last_id = None  # as a client that begins anew
 
@@ -168,9 +167,7 @@ class Watcher:
                 body = {"prefix": key_of(prefix), "limit": LIMIT} | (
                     {"start": start} if start else {}
                 )
-                reply = await self._world.insist(
-                    caller, "POST", f"/keys/list{self._world.fresh}", body
-                )
+                reply = await self._world.insist(caller, "POST", "/keys/list", body, fresh=True)
                 page = [entry for entry in reply.body if entry["key"] != start]
                 found += _triples(page)
                 if len(reply.body) < LIMIT:

@@ -35,9 +35,7 @@ class World:
         self.places = places
         self.history = history
         self.rate = rate
-        self.fresh = "?consistency=strong" if replicated else ""
-        """Query of reads that have to show the newest state."""
-        self.replicated = replicated
+        self._replicated = replicated
         self.done = asyncio.Event()
         """Set when the loads have to end."""
         self._seed = seed
@@ -50,7 +48,7 @@ class World:
     def caller(self, name: str, place: Place | None = None) -> Caller:
         """A client, of one place or of all."""
         places = self.places if place is None else [place]
-        caller = Caller(name, places, self.history, self.dice(name))
+        caller = Caller(name, places, self.history, self.dice(name), replicated=self._replicated)
         self._callers.append(caller)
         return caller
 
@@ -69,7 +67,14 @@ class World:
                 return
 
     async def insist(
-        self, caller: Caller, method: str, path: str, body: Any = None, good: Sequence[int] = (200,)
+        self,
+        caller: Caller,
+        method: str,
+        path: str,
+        body: Any = None,
+        *,
+        good: Sequence[int] = (200,),
+        fresh: bool = False,
     ) -> Reply:
         """Ask until there is an answer; only for what may be asked more than once.
 
@@ -77,7 +82,7 @@ class World:
         """
         deadline = self.history.now() + PATIENCE_SECONDS
         while True:
-            reply = await caller.call(method, path, body, good=good)
+            reply = await caller.call(method, path, body, good=good, fresh=fresh)
             if reply.outcome == "ok":
                 return reply
             if self.history.now() > deadline:
@@ -87,6 +92,16 @@ class World:
     def close(self) -> None:
         for caller in self._callers:
             caller.close()
+
+
+async def end_tasks(*tasks: asyncio.Task[Any]) -> None:
+    """Cancel what still runs, wait for all, and raise what one of them raised."""
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
 
 
 def path_of(key: Sequence[Any]) -> str:
