@@ -111,6 +111,9 @@ class Stream:
         except (OSError, EOFError, ValueError, TimeoutError) as error:
             writer.transport.abort()
             raise NoAnswer(repr(error)) from error
+        except BaseException:
+            writer.transport.abort()
+            raise
         if status != 200 or fields.get("transfer-encoding") != "chunked":
             writer.transport.abort()
             raise NoAnswer(f"status {status}")
@@ -141,11 +144,27 @@ class Stream:
 async def _connect(
     host: str | None, port: int | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    opening = asyncio.create_task(asyncio.open_connection(host, port, limit=STREAM_LIMIT))
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            return await asyncio.open_connection(host, port, limit=STREAM_LIMIT)
+            return await asyncio.shield(opening)
     except (OSError, TimeoutError) as error:
+        _drop(opening)
         raise NotSent(repr(error)) from error
+    except BaseException:
+        _drop(opening)
+        raise
+
+
+def _drop(opening: asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+    """Close a connection that nobody waits for any more, also one that comes about just now."""
+
+    def close(done: asyncio.Task[tuple[asyncio.StreamReader, asyncio.StreamWriter]]) -> None:
+        if not done.cancelled() and done.exception() is None:
+            done.result()[1].transport.abort()
+
+    opening.cancel()
+    opening.add_done_callback(close)
 
 
 def _request_bytes(
