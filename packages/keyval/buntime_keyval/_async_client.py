@@ -233,12 +233,14 @@ class AsyncKv:
         page_size: int = MAX_LIMIT,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
-        is when it is fetched. With `details` they have their metadata and times, without `values`
-        None for a value, which is not sent.
+        is when it is fetched, or with `snapshot` all as they are at the first one; that raises
+        `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
+        and times, without `values` None for a value, which is not sent.
         """
         pager = Pager(
             prefix,
@@ -249,6 +251,7 @@ class AsyncKv:
             where=where,
             page_size=page_size,
             shape=Shape(values, details),
+            snapshot=snapshot,
         )
         while (call := pager.next_call()) is not None:
             for entry in pager.take(await self._session.send(call)):
@@ -268,14 +271,22 @@ class AsyncKv:
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> KvPage[Any]:
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
-        `details` and `values` are as in `list`.
+        `details` and `values` are as in `list`. With `snapshot`, of every page, all of them are as
+        they were at the first one, or raise `SnapshotGone`.
         """
         shape = Shape(values, details)
         call = calls.paginate(
-            prefix, cursor=cursor, limit=limit, reverse=reverse, where=where, shape=shape
+            prefix,
+            cursor=cursor,
+            limit=limit,
+            reverse=reverse,
+            where=where,
+            shape=shape,
+            snapshot=snapshot,
         )
         return await self._session.send(call)
 

@@ -12,6 +12,7 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── AccessDenied        401  403
 │   ├── NotFound            404  405; most often a wrong base URL
 │   ├── StaleLease          409  the message was settled or delivered again meanwhile
+│   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
 │   ├── TooLarge            413  414, 431
 │   ├── RateLimited         429
 │   └── ServerFailure       5xx
@@ -102,6 +103,11 @@ class StaleLease(StatusError):
     """409: the message was settled, or delivered again, meanwhile."""
 
 
+class SnapshotGone(StatusError):
+    """410: what the next page of a snapshot would show was changed, and the snapshot is not held
+    any more. Begin again with the first page."""
+
+
 class TooLarge(StatusError):
     """413, 414 or 431: more than the server, or a proxy before it, takes."""
 
@@ -141,6 +147,7 @@ _BY_STATUS: dict[int, type[StatusError]] = {
     404: NotFound,
     405: NotFound,
     409: StaleLease,
+    410: SnapshotGone,
     413: TooLarge,
     414: TooLarge,
     429: RateLimited,

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from buntime_keyval._calls.keys import Entry, checked_limit, list_range, raw_where
+from buntime_keyval._calls.keys import Entry, checked_limit, list_range, page_of_range, raw_where
 from buntime_keyval._core import Call
 from buntime_keyval._entries import PLAIN, Shape
+from buntime_keyval._results import KvPage
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.limits import MAX_LIMIT
@@ -17,7 +18,7 @@ class Pager:
     """All entries of a range, or the first `limit`, a page at a time.
 
     Each page goes on behind the last key of the one before, so entries that come or go meanwhile
-    neither repeat nor hide others.
+    neither repeat nor hide others. With `snapshot`, all pages show the state of the first one.
     """
 
     def __init__(
@@ -31,6 +32,7 @@ class Pager:
         where: Where | None = None,
         page_size: int = MAX_LIMIT,
         shape: Shape = PLAIN,
+        snapshot: bool = False,
     ) -> None:
         self._prefix = checked_prefix(prefix)
         self._start = _bound(start)
@@ -43,12 +45,26 @@ class Pager:
         self._last: Key | None = None
         self._asked = 0
         self._done = False
+        self._snapshot = snapshot
+        self._cursor: str | None = None
 
-    def next_call(self) -> Call[list[Entry]] | None:
+    def next_call(self) -> Call[Any] | None:
         """The request for the next page, None behind the last one."""
         if self._done or self._left == 0:
             return None
         size = self._page_size if self._left is None else min(self._left, self._page_size)
+        if self._snapshot:
+            return page_of_range(
+                self._prefix,
+                start=self._start,
+                end=self._end,
+                cursor=self._cursor,
+                limit=size,
+                reverse=self._reverse,
+                where=self._where,
+                shape=self._shape,
+                snapshot=True,
+            )
         if self._last is not None and not self._reverse:
             # `start` is inclusive, so the page begins with the key that is known already.
             size = min(size + 1, MAX_LIMIT)
@@ -63,8 +79,14 @@ class Pager:
             shape=self._shape,
         )
 
-    def take(self, page: list[Entry]) -> list[Entry]:
+    def take(self, page: list[Entry] | KvPage[Any]) -> list[Entry]:
         """The entries of a page that are new."""
+        if isinstance(page, KvPage):
+            self._cursor = page.cursor
+            self._done = page.cursor is None
+            if self._left is not None:
+                self._left -= len(page.entries)
+            return page.entries
         if len(page) < self._asked:
             self._done = True
         if not page:

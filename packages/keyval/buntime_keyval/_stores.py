@@ -50,6 +50,7 @@ class AsyncEntries(Protocol):
         page_size: int = ...,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> AsyncIterator[KvEntry[Any]]: ...
 
     async def paginate(
@@ -62,6 +63,7 @@ class AsyncEntries(Protocol):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> KvPage[Any]: ...
 
     async def count(self, prefix: KeyLike, *, where: Where | None = None) -> int: ...
@@ -100,6 +102,7 @@ class Entries(Protocol):
         page_size: int = ...,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> Iterator[KvEntry[Any]]: ...
 
     def paginate(
@@ -112,6 +115,7 @@ class Entries(Protocol):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> KvPage[Any]: ...
 
     def count(self, prefix: KeyLike, *, where: Where | None = None) -> int: ...
@@ -205,10 +209,13 @@ class AsyncStore(Generic[T]):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> AsyncIterator[KvEntry[T]]:
         """The entries below a prefix of the store, in key order, however many there are.
 
         With `details` they have their metadata and times, without `values` None for a value.
+        With `snapshot` all pages that are read show one state of the store, or raise
+        `SnapshotGone`.
         """
         entries = self._kv.list(
             self._scope.absolute_prefix(prefix),
@@ -217,6 +224,7 @@ class AsyncStore(Generic[T]):
             where=where,
             details=details,
             values=values,
+            snapshot=snapshot,
         )
         async for entry in entries:
             yield self._scope.typed(entry, validate=values)
@@ -229,9 +237,12 @@ class AsyncStore(Generic[T]):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> Sequence[KvEntry[T]]:
         """The same as a list; `limit` guards against more than fit into memory."""
-        entries = self.list(prefix, limit=limit, where=where, details=details, values=values)
+        entries = self.list(
+            prefix, limit=limit, where=where, details=details, values=values, snapshot=snapshot
+        )
         return [entry async for entry in entries]
 
     async def paginate(
@@ -244,6 +255,7 @@ class AsyncStore(Generic[T]):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
@@ -255,6 +267,7 @@ class AsyncStore(Generic[T]):
             where=where,
             details=details,
             values=values,
+            snapshot=snapshot,
         )
         entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)
@@ -374,10 +387,13 @@ class Store(Generic[T]):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> Iterator[KvEntry[T]]:
         """The entries below a prefix of the store, in key order, however many there are.
 
         With `details` they have their metadata and times, without `values` None for a value.
+        With `snapshot` all pages that are read show one state of the store, or raise
+        `SnapshotGone`.
         """
         entries = self._kv.list(
             self._scope.absolute_prefix(prefix),
@@ -386,6 +402,7 @@ class Store(Generic[T]):
             where=where,
             details=details,
             values=values,
+            snapshot=snapshot,
         )
         for entry in entries:
             yield self._scope.typed(entry, validate=values)
@@ -398,9 +415,12 @@ class Store(Generic[T]):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> Sequence[KvEntry[T]]:
         """The same as a list; `limit` guards against more than fit into memory."""
-        entries = self.list(prefix, limit=limit, where=where, details=details, values=values)
+        entries = self.list(
+            prefix, limit=limit, where=where, details=details, values=values, snapshot=snapshot
+        )
         return [*entries]
 
     def paginate(
@@ -413,6 +433,7 @@ class Store(Generic[T]):
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
@@ -424,6 +445,7 @@ class Store(Generic[T]):
             where=where,
             details=details,
             values=values,
+            snapshot=snapshot,
         )
         entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)

@@ -44,6 +44,17 @@ class WatchConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Pause after which an idle watcher gets a ping."""
 
 
+class SnapshotsConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """Options of snapshots over several pages."""
+
+    max_open: int = 16
+    """Snapshots that are held at a time; the one that was not used for longest goes first."""
+    max_idle_ms: int = 30_000
+    """Pause between two pages after which one is let go."""
+    max_age_ms: int = 300_000
+    """How long one is held at the most: as long as it is, the database keeps what it shows."""
+
+
 class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Options of the metrics."""
 
@@ -70,6 +81,7 @@ class KeyValConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Pause between two looks for what other processes wrote, while anybody waits for it."""
     queue: QueueConfig = QueueConfig()
     watch: WatchConfig = WatchConfig()
+    snapshots: SnapshotsConfig = SnapshotsConfig()
     metrics: MetricsConfig = MetricsConfig()
     limits: Limits = DEFAULT_LIMITS
 
@@ -88,6 +100,7 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
     changes = _section(options, "changes")
     queue = _section(options, "queue")
     watch = _section(options, "watch")
+    snapshots = _section(options, "snapshots")
     metrics = _section(options, "metrics")
     persistent = metrics.get("persistent", False)
     if not isinstance(persistent, bool):
@@ -112,6 +125,11 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
         watch=WatchConfig(
             max_watchers=_count(watch, "maxWatchers", 1000),
             heartbeat_ms=_milliseconds(watch, "heartbeat", 30_000),
+        ),
+        snapshots=SnapshotsConfig(
+            max_open=_count(snapshots, "maxOpen", 16),
+            max_idle_ms=_milliseconds(snapshots, "maxIdle", 30_000),
+            max_age_ms=_milliseconds(snapshots, "maxAge", 300_000),
         ),
         metrics=MetricsConfig(
             persistent=persistent,

@@ -9,6 +9,7 @@
     ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
     ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
     ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
+    ├── SnapshotGone        410  SnapshotGone: begin again, with the first page
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
@@ -128,6 +129,16 @@ class TooManyScans(KeyValError, ServiceUnavailable):
 
     def __init__(self, limit: int) -> None:
         super().__init__(f"Too many requests that scan the store are waiting (at most {limit})")
+
+
+class SnapshotGone(KeyValError, buntime_keyval.SnapshotGone):
+    """What a page of a snapshot would show was changed, and the snapshot is not held any more."""
+
+    STATUS = 410
+    CODE = "KEYVAL_SNAPSHOT_GONE"
+
+    def __init__(self) -> None:
+        super().__init__("The snapshot is not there any more: begin again without a cursor")
 
 
 class TooManyStreams(KeyValError, ServiceUnavailable):

@@ -217,18 +217,32 @@ class Kv:
         page_size: int = MAX_LIMIT,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
-        Without `limit` all of them, read `page_size` (at most 1000) at a time, each page from its
-        own snapshot. With `details` they have their metadata and times, without `values` None for
-        a value.
+        Without `limit` all of them, read `page_size` (at most 1000) at a time, each page as it is
+        when it is read, or with `snapshot` all as they are at the first one; that raises
+        `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
+        and times, without `values` None for a value.
         """
         shape = Shape(values, details)
         keys = listing_range(_encode_prefix(prefix), _encode_bound(start), _encode_bound(end))
         condition = _filter(where)
         left = None if limit is None else checked_limit(limit)
         page = min(checked_limit(page_size), MAX_LIMIT)
+        cursor: str | None = None
+        while snapshot and (left is None or left > 0):
+            size = page if left is None else min(left, page)
+            found = await self._service.snapshots.page(
+                keys, limit=size, cursor=cursor, reverse=reverse, where=condition, shape=shape
+            )
+            for entry in read_entries(found.entries):
+                yield entry
+            cursor = found.cursor
+            if cursor is None:
+                return
+            left = None if left is None else left - size
         while left is None or left > 0:
             size = page if left is None else min(left, page)
             entries = await self._read(keys, size, reverse, condition, shape)
@@ -254,12 +268,25 @@ class Kv:
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
+        snapshot: bool = False,
     ) -> KvPage[Any]:
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
-        `details` and `values` are as in `list`.
+        `details` and `values` are as in `list`. With `snapshot`, of every page, all of them are as
+        they were at the first one, or raise `SnapshotGone`.
         """
         size = min(checked_limit(limit), MAX_LIMIT)
+        if snapshot:
+            found = await self._service.snapshots.page(
+                descendants(_encode_prefix(prefix)),
+                limit=size,
+                cursor=cursor,
+                reverse=reverse,
+                where=_filter(where),
+                shape=Shape(values, details),
+            )
+            more = found.cursor is not None
+            return KvPage(read_entries(found.entries), found.cursor, more)
         keys = continue_at(descendants(_encode_prefix(prefix)), cursor, reverse=reverse)
         shape = Shape(values, details)
         entries = await self._read(keys, size + 1, reverse, _filter(where), shape)

@@ -11,6 +11,7 @@ from buntime_plugin_keyval.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.queue.queue import Queue
 from buntime_plugin_keyval.scans import Scans
 from buntime_plugin_keyval.search.search import Search
+from buntime_plugin_keyval.snapshots.snapshots import Snapshots
 from buntime_plugin_keyval.store import Store
 from buntime_plugin_keyval.sweeper import Sweeper
 from buntime_plugin_keyval.watch.hub import WatchHub
@@ -26,6 +27,7 @@ class KeyValService:
     queue: Queue
     dispatcher: Dispatcher
     watches: WatchHub
+    snapshots: Snapshots
     sweeper: Sweeper
     scans: Scans
     metrics_saver: MetricsSaver | None
@@ -58,6 +60,7 @@ class KeyValService:
     async def close(self) -> None:
         """End the streams, stop the background tasks, finish what was accepted. Idempotent."""
         await self.end_streams()
+        await self.snapshots.close()
         await self.sweeper.stop()
         await self.queue.close()
         await self.search.stop()
@@ -100,6 +103,12 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
             logger=store.logger,
         ),
         scans=Scans(store.adapter.capabilities.scans_at_once),
+        snapshots=Snapshots(
+            store,
+            most=config.snapshots.max_open,
+            idle_ms=config.snapshots.max_idle_ms,
+            age_ms=config.snapshots.max_age_ms,
+        ),
         metrics_saver=saver,
         sweeper=Sweeper(
             store,

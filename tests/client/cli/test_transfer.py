@@ -247,3 +247,15 @@ def test_details_are_checked(run: Commands, members: dict[str, Any], why: str) -
     assert done.status == 1
     assert done.err.startswith("buntime: error: line 2: ")
     assert why in done.err
+
+
+def test_a_snapshot_has_the_key_and_what_is_below(run: Commands, store: Kv) -> None:
+    store.delete([], everything=True)
+    for key in (("s",), ("s", 1), ("s", "x", 2), ("ss",), ("t",), ("r",)):
+        store.set(key, "/".join(map(str, key)))
+    for prefix in ("s", "", "s/x", "nothing"):
+        plain = run("export", *([prefix] if prefix else []))
+        snapshot = run("export", "--snapshot", *([prefix] if prefix else []))
+        assert snapshot.out == plain.out
+    listed = run("list", "s", "--snapshot", "--json")
+    assert listed.out == run("list", "s", "--json").out

@@ -177,21 +177,57 @@ def paginate(
     reverse: bool,
     where: Where | None,
     shape: Shape = PLAIN,
+    snapshot: bool = False,
 ) -> Call[KvPage[Any]]:
     """One page."""
     key = checked_prefix(prefix)
     limit = checked_limit(limit)
     text = format_key_text(key) if key else ""
     if where is None and len(text) <= _MAX_PATH:
-        query = {"prefix": text, "cursor": cursor, "limit": limit, "reverse": reverse or None}
+        query = {
+            "prefix": text,
+            "cursor": cursor,
+            "limit": limit,
+            "reverse": reverse or None,
+            "snapshot": snapshot or None,
+        }
         target = f"/keys/paginate?{query_text(query | shape.members())}"
         return Call("GET", target, partial(_read_page, shape=shape), repeatable=True)
+    return page_of_range(
+        key,
+        start=None,
+        end=None,
+        cursor=cursor,
+        limit=limit,
+        reverse=reverse,
+        where=raw_where(where),
+        shape=shape,
+        snapshot=snapshot,
+    )
+
+
+def page_of_range(
+    prefix: Key,
+    *,
+    start: Key | None,
+    end: Key | None,
+    cursor: str | None,
+    limit: int,
+    reverse: bool,
+    where: msgspec.Raw | None,
+    shape: Shape,
+    snapshot: bool,
+) -> Call[KvPage[Any]]:
+    """One page of a range; keys and filter are checked already."""
     body = json_body(
-        prefix=raw_keys_or_prefix(key),
+        prefix=raw_keys_or_prefix(prefix),
+        start=None if start is None else raw_key(start),
+        end=None if end is None else raw_key(end),
         cursor=cursor,
         limit=limit,
         reverse=reverse or None,
-        where=raw_where(where),
+        where=where,
+        snapshot=snapshot or None,
         **shape.members(),
     )
     parse = partial(_read_page, shape=shape)

@@ -139,6 +139,7 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 @click.option("--limit", type=click.IntRange(1), help="So many at the most.")
 @click.option("--reverse", is_flag=True, help="Last key first.")
 @click.option("--keys-only", is_flag=True, help="Without the values, which are not sent.")
+@click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
 @DETAILS
 @WHERE
 @connected
@@ -150,6 +151,7 @@ def list_(
     limit: int | None,
     reverse: bool,
     keys_only: bool,
+    snapshot: bool,
     details: bool,
     where: Where | None,
 ) -> None:
@@ -164,6 +166,7 @@ def list_(
         where=where,
         details=details,
         values=values,
+        snapshot=snapshot,
     )
     job.out.entries(entries, values=values, details=details)
 

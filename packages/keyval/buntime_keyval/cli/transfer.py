@@ -26,7 +26,7 @@ from buntime_keyval.cli.inputs import (
 )
 from buntime_keyval.cli.options import Failure, Job, connected
 from buntime_keyval.cli.output import details_members, note, value_json
-from buntime_keyval.wire import InvalidInput, Key, parse_expires_at, parse_expires_in
+from buntime_keyval.wire import InvalidInput, Key, encode_key, parse_expires_at, parse_expires_in
 from buntime_keyval.wire.python_keys import checked_key
 
 _FLUSHED = 1000
@@ -68,11 +68,13 @@ class Item(NamedTuple):
     help="File to write; without it, stdout.",
 )  # fmt: skip
 @click.option("--details", is_flag=True, help="With metadata, lifetimes, and times.")
+@click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
 @connected
-def export(job: Job, prefix: Key, output: Path | None, details: bool) -> None:
+def export(job: Job, prefix: Key, output: Path | None, details: bool, snapshot: bool) -> None:
     """Write a key and everything below it, or the whole store, one JSON document a line.
 
-    Each page of 1000 entries is as it is when it is read. With --details an import gives the
+    Each page of 1000 entries is as it is when it is read; with --snapshot, all of them as at the
+    first one. With --details an import gives the
     entries their metadata again, and what is left of their lives.
     """
     to_stdout = output is None or str(output) == "-"
@@ -83,7 +85,7 @@ def export(job: Job, prefix: Key, output: Path | None, details: bool) -> None:
     total = job.kv.count(prefix) + (own is not None and own.exists) if has_bar else None
     number = 0
     with _progress("export", total, shown=has_bar) as advance, _writing(path) as stream:
-        for number, entry in enumerate(_subtree(job, prefix, own, details), 1):
+        for number, entry in enumerate(_subtree(job, prefix, own, details, snapshot), 1):
             stream.write(_line(entry))
             advance(1)
             if to_stdout and number % _FLUSHED == 0:
@@ -135,11 +137,22 @@ def _entries(number: int) -> str:
 
 
 def _subtree(
-    job: Job, prefix: Key, own: KvEntry[Any] | None, details: bool
+    job: Job, prefix: Key, own: KvEntry[Any] | None, details: bool, snapshot: bool
 ) -> Iterator[KvEntry[Any]]:
-    if own is not None and own.exists:
-        yield own
-    yield from job.kv.list(prefix, details=details)
+    if not snapshot:
+        if own is not None and own.exists:
+            yield own
+        yield from job.kv.list(prefix, details=details)
+        return
+    # The key and what is below it follow each other, so one list has all of it.
+    for entry in job.kv.list(start=prefix or None, details=details, snapshot=True):
+        if not _starts_with(entry.key, prefix):
+            return
+        yield entry
+
+
+def _starts_with(key: Key, prefix: Key) -> bool:
+    return encode_key(key[: len(prefix)]) == encode_key(prefix) if prefix else True
 
 
 def _line(entry: KvEntry[Any]) -> bytes:

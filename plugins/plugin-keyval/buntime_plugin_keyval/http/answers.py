@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 import msgspec
 
@@ -22,6 +22,16 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     length: int | None = None
     headers: tuple[tuple[bytes, bytes], ...] = ()
     """Further ones."""
+
+
+class Elsewhere(Exception):
+    """Another worker has what the request is about: let it answer."""
+
+    def __init__(self, worker: int, here: Callable[[], Awaitable[str]]) -> None:
+        super().__init__(worker)
+        self.worker = worker
+        self.here = here
+        """The answer of this worker, if the other one is gone."""
 
 
 Frames = AsyncGenerator[bytes, None]

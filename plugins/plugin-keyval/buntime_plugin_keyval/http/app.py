@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import buntime_database
 import msgspec
-from buntime_host import HttpError, noticed_of, refuse_foreign
+import starlette.requests
+from buntime_host import HttpError, ServiceUnavailable, hand_over, noticed_of, refuse_foreign
 from buntime_keyval.wire import InvalidInput
-from starlette.types import Receive, Scope, Send
+from starlette.responses import Response
+from starlette.types import Message, Receive, Scope, Send
 
 from buntime_plugin_keyval.errors import (
     ConditionsNotSupported,
@@ -20,7 +22,7 @@ from buntime_plugin_keyval.errors import (
     database_down,
     outcome_unknown,
 )
-from buntime_plugin_keyval.http.answers import Answer, Frames
+from buntime_plugin_keyval.http.answers import Answer, Elsewhere, Frames
 from buntime_plugin_keyval.http.asked import Request
 from buntime_plugin_keyval.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.http.routes import find_methods
@@ -45,6 +47,9 @@ class KeyValApp:
             answer = await self._answer(scope, receive)
         except ClientGone:
             return
+        if isinstance(answer, Response):
+            await answer(scope, receive, send)
+            return
         if not isinstance(answer, Answer):
             await send_events(receive, send, answer)
             return
@@ -59,7 +64,7 @@ class KeyValApp:
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | Frames:
+    async def _answer(self, scope: Scope, receive: Receive) -> Answer | Frames | Response:
         # The raw path, since %2F in a key must not become a separator.
         path = scope["raw_path"][len(scope["root_path"]) :]
         if not path.startswith(API_PATH):
@@ -90,15 +95,35 @@ class KeyValApp:
             asked = route.ask(service, Request(path, given, content, head, scope["headers"]))
             if asked.access != "read":
                 refuse_foreign(scope)
-            if is_scan(asked):
-                answer = await run_scan(service, asked, scope, receive)
-            else:
-                answer = await asked.run()
+            try:
+                if is_scan(asked):
+                    answer = await run_scan(service, asked, scope, receive)
+                else:
+                    answer = await asked.run()
+            except Elsewhere as elsewhere:
+                return await _relayed(service, elsewhere, scope, content)
         except ClientGone:
             raise  # as it is: an error that its own traceback holds keeps what was received
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
             return _answer_error(error, service)
         return Answer(200, answer) if isinstance(answer, str) else answer
+
+
+async def _relayed(
+    service: KeyValService, elsewhere: Elsewhere, scope: Scope, content: bytes
+) -> Answer | Response:
+    """The answer of another worker, or ours if that one is gone."""
+
+    async def receive() -> Message:
+        return {"type": "http.request", "body": content, "more_body": False}
+
+    workers = service.store.neighbours.workers
+    try:
+        return await hand_over(
+            workers, elsewhere.worker, starlette.requests.Request(scope, receive)
+        )
+    except ServiceUnavailable:
+        return Answer(200, await elsewhere.here())
 
 
 def _answer_error(error: Exception, service: KeyValService | None) -> Answer:

@@ -18,7 +18,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.entries import shaped_json
 from buntime_plugin_keyval.errors import KeyNotFound
-from buntime_plugin_keyval.http.answers import Answer
+from buntime_plugin_keyval.http.answers import Answer, Elsewhere
 from buntime_plugin_keyval.http.asked import Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.http.kinds import (
     BATCH_KEYS,
@@ -37,7 +37,7 @@ from buntime_plugin_keyval.http.shape import Alias, Place, RequestShape
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entry_json import entry_json
-from buntime_plugin_keyval.storage.ranges import descendants, subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 from buntime_plugin_keyval.storage.reads import EntryPage
 from buntime_plugin_keyval.storage.selection import PLAIN, Shape
 from buntime_plugin_keyval.store import listing_range, make_cursor
@@ -102,16 +102,22 @@ class Listing(Read, frozen=True, kw_only=True):
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     reverse: Annotated[bool, FLAG] = False
     where: Annotated[Where | None, FILTER] = None
+    snapshot: Annotated[bool, FLAG] = False
+    """Without effect: a list is one reading."""
 
 
 class Page(Read, frozen=True, kw_only=True):
     """Which page of entries."""
 
     prefix: Annotated[bytes, PREFIX] = b""
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
     cursor: Annotated[str | None, TEXT] = None
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     reverse: Annotated[bool, FLAG] = False
     where: Annotated[Where | None, FILTER] = None
+    snapshot: Annotated[bool, FLAG] = False
+    """Whether all pages are to show one state of the store."""
 
 
 class Counting(RequestShape, frozen=True, kw_only=True):
@@ -244,7 +250,7 @@ def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
 def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
     """`GET /keys/paginate`, `POST /keys/paginate`"""
     given = request.given
-    keys = descendants(given.prefix)
+    keys = listing_range(given.prefix, given.start, given.end)
 
     async def run() -> str:
         page = await service.store.page_json(
@@ -257,9 +263,33 @@ def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
         )
         return page_json(page)
 
-    return Asked(
-        "paginate", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
-    )
+    cost = _cost(given.limit, given.where)
+    if not given.snapshot:
+        return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
+    if not (given.cursor or service.store.adapter.capabilities.embedded):
+        cost = Cost(None, cost.conditions)  # all pages are collected for the first one
+    snapshot = partial(_page_of_snapshot, service, keys, given)
+    return Asked("paginate", "read", snapshot, reads=Keys(ranges=(keys,)), cost=cost)
+
+
+async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: Page) -> str:
+    snapshots = service.snapshots
+
+    async def here() -> str:
+        page = await snapshots.page(
+            keys,
+            limit=given.limit,
+            cursor=given.cursor,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return _page_json(page.entries, page.cursor)
+
+    worker = snapshots.worker_of(given.cursor)
+    if worker is not None:
+        raise Elsewhere(worker, here)
+    return await here()
 
 
 def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
@@ -337,6 +367,11 @@ def deleted_json(count: int) -> str:
 
 def page_json(page: EntryPage) -> str:
     """The answer to a request for a page."""
-    cursor = f'"{make_cursor(page.last)}"' if page.has_more and page.last else "null"
-    more = "true" if page.has_more else "false"
-    return f'{{"entries":[{page.entries}],"cursor":{cursor},"hasMore":{more}}}'
+    cursor = make_cursor(page.last) if page.has_more and page.last else None
+    return _page_json(page.entries, cursor)
+
+
+def _page_json(entries: str, cursor: str | None) -> str:
+    quoted = "null" if cursor is None else f'"{cursor}"'
+    more = "false" if cursor is None else "true"
+    return f'{{"entries":[{entries}],"cursor":{quoted},"hasMore":{more}}}'

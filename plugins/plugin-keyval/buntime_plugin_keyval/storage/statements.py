@@ -291,6 +291,30 @@ SELECT key, versionstamp, CASE WHEN versionstamp IS NOT known AND news <= ?4 THE
   (SELECT value FROM kv_entries WHERE kv_entries.key = counted.key) END
 FROM counted WHERE known IS NOT NULL OR news <= ?4 ORDER BY key"""
 
+# Keys and entries, as rows: a page of a snapshot may be too large for one text.
+PAGE_ROWS = f"""
+SELECT key, {{entry}} FROM kv_entries
+WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
+
+# Whether something in the range ?2 to ?3 was changed behind the place ?1, and what the log knows
+# of that place.
+CHANGED_SINCE = """
+SELECT epoch, (SELECT versionstamp FROM kv_changes WHERE seq = ?1), trimmed_seq, trimmed_stamp,
+  EXISTS (SELECT 1 FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3)
+FROM kv_log"""
+
+# The newest place; the keys in the range ?2 to ?3 that were changed behind the place ?1; and which
+# of them there are, at ?4.
+CHANGED_ENTRIES = f"""
+SELECT 0 AS part, {_HEAD_COLUMNS} FROM {_HEAD}
+UNION ALL
+SELECT 1, key, NULL, NULL FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3
+UNION ALL
+SELECT 2, key, {{entry}}, value FROM kv_entries
+WHERE key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4) AND {{where}}
+  AND key IN (SELECT key FROM kv_changes WHERE seq > ?1)
+ORDER BY part"""
+
 # Notes the last change before the first one that is young enough and among the newest so many, in
 # bounded steps. Both bounds are at most max(seq), so the newest row stays.
 NOTE_TRIMMED = """

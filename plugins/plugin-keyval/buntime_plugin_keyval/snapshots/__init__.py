@@ -1,0 +1,1 @@
+"""Lists over several pages that show one state of the store."""
