@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.websockets import WebSocketDisconnect
 from uuid_utils import uuid4
 
 from buntime_host.aliases import Aliases
@@ -296,8 +297,8 @@ class Dispatcher:
                 await mount.app(scope, receive, socket.send)
             else:
                 raise NotFound
-        except SocketGone:
-            pass  # we closed it, and the plugin has noticed
+        except (SocketGone, WebSocketDisconnect):
+            pass  # it is closed, and the plugin has noticed
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
             await self._websocket_failed(error, socket, scope, send)
         finally:

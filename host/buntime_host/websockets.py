@@ -10,7 +10,7 @@ GOING_AWAY = 1001
 
 
 class SocketGone(OSError):
-    """The host closed this websocket. An OSError, because that is what ASGI servers raise."""
+    """This websocket is closed. An OSError, because that is what ASGI servers raise."""
 
 
 class OpenSockets:
@@ -40,7 +40,7 @@ class Socket:
         self.closed = False
 
     async def send(self, message: Message) -> None:
-        """Pass a message on. Raises `SocketGone` after the host has closed the socket."""
+        """Pass a message on. Raises `SocketGone` once the host or the client has closed it."""
         if self._gone:
             raise SocketGone
         if message["type"] == "websocket.accept":
@@ -49,7 +49,10 @@ class Socket:
         elif message["type"] == "websocket.close":
             self.closed = True
             self._registry.discard(self)
-        await self._send(message)
+        try:
+            await self._send(message)
+        except OSError as error:
+            raise SocketGone from error
 
     async def go_away(self) -> None:
         """Close with 1001. The plugin gets a disconnect from `receive` and errors from `send`."""
