@@ -73,7 +73,9 @@ def _measured(server: Buntime, row: Hostile, seconds: int) -> Mapping[Cell, Meas
         peak = peak_mib(server.pid)
         found = waited()
     return {
-        (row.name, OURS): Measurement(max(found["get"], found["put"]) * 1000),
+        (row.name, OURS): Measurement(
+            max(found["get"], found["put"]) * 1000, cpu=found["loop"] * 1e6
+        ),
         _memory(row): Measurement(max(peak - idle, 0.0)),
     }
 
@@ -82,7 +84,7 @@ def _measured(server: Buntime, row: Hostile, seconds: int) -> Mapping[Cell, Meas
 def _bystander(server: Buntime) -> Iterator[Callable[[], Mapping[str, float]]]:
     """The other client; what is given asks it how long it had to wait, and ends it."""
     origin = server.client.origin
-    command = [sys.executable, str(HERE / "bystander.py"), origin, server.base]
+    command = [sys.executable, str(HERE / "bystander.py"), origin, server.base, str(server.pid)]
     with started(command, HERE) as process:
         if read_line(process, START_SECONDS).strip() != "ready":
             raise BenchmarkError("the other client was not answered at all")

@@ -7,10 +7,12 @@ and the time of the last sweep is the time that connections note when something 
 from __future__ import annotations
 
 import asyncio
+import heapq
 import ipaddress
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
@@ -71,6 +73,14 @@ class EdgeMetrics(NamedTuple):
     """Of the log."""
 
 
+class Rest(NamedTuple):
+    """The state of a connection on which nothing happens; those that sort first go first."""
+
+    was_used: bool
+    """Whether there has been a request."""
+    since: float
+
+
 class Guarded(Protocol):
     """A connection, as it is looked after here."""
 
@@ -79,8 +89,8 @@ class Guarded(Protocol):
         ...
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is lost when it is closed."""
+    def rest(self) -> Rest | None:
+        """Since when nothing happens on it, so that nothing is lost when it is closed."""
         ...
 
     def cut(self) -> None:
@@ -278,17 +288,19 @@ class Edge:
         self._since_report[reason] += 1
 
     def _evict_idle(self) -> None:
-        """Close some connections on which nothing happens, those first that came first."""
+        """Close some connections that rest: those without a request first, then the longest."""
         if self._nobody_idle_at == self.now:
             return
-        idle = (connection for connection in list(self.connections) if connection.is_idle)
-        evicted = 0
-        for connection in idle:
+        resting = [(rest, item) for item in self.connections if (rest := item.rest) is not None]
+        longest = heapq.nsmallest(EVICTED_AT_ONCE, resting, key=itemgetter(0))
+        evicted = [
+            connection
+            for rest, connection in longest
+            if not rest.was_used or self.now - rest.since >= STALLED_SECONDS
+        ]
+        for connection in evicted:
             connection.cut()
             self.leave(connection)
-            evicted += 1
-            if evicted == EVICTED_AT_ONCE:
-                return
         if not evicted:
             self._nobody_idle_at = self.now
 

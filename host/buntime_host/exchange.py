@@ -18,6 +18,7 @@ from buntime_host.transport import MAX_HELD_BYTES
 if TYPE_CHECKING:
     from uvicorn._types import (
         ASGI3Application,
+        ASGIReceiveEvent,
         ASGISendEvent,
         HTTPResponseStartEvent,
         HTTPScope,
@@ -75,7 +76,9 @@ class Exchange(RequestResponseCycle):
         self.disconnected = False
         self.keep_alive = keep_alive
         self.waiting_for_100_continue = expect_100_continue
-        self.body = bytearray()
+        self._parts: list[bytes] = []
+        self.waiting_bytes = 0
+        """Of the body, which the application has not asked for yet."""
         self.more_body = True
         self.response_started = False
         self.response_complete = False
@@ -84,6 +87,27 @@ class Exchange(RequestResponseCycle):
         self._until_close = False
         """Whether the end of the connection is the end of the response."""
         self._bodiless = False
+
+    def add_body(self, part: bytes) -> None:
+        """Take in a part of the body."""
+        self._parts.append(part)
+        self.waiting_bytes += len(part)
+        self.message_event.set()
+
+    async def receive(self) -> ASGIReceiveEvent:
+        """See ASGI. What has arrived is handed over as it is, without a copy."""
+        if self.waiting_for_100_continue and not self.transport.is_closing():
+            self.transport.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+            self.waiting_for_100_continue = False
+        if not self.disconnected and not self.response_complete:
+            self.flow.resume_reading()
+            await self.message_event.wait()
+            self.message_event.clear()
+        if self.disconnected or self.response_complete:
+            return {"type": "http.disconnect"}
+        parts, self._parts, self.waiting_bytes = self._parts, [], 0
+        body = parts[0] if len(parts) == 1 else b"".join(parts)
+        return {"type": "http.request", "body": body, "more_body": self.more_body}
 
     async def send(self, message: ASGISendEvent) -> None:
         """See ASGI. Waits while the client does not take what was sent before."""

@@ -21,7 +21,7 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from buntime_host.edge import Edge, Holding
+from buntime_host.edge import Edge, Holding, Rest
 from buntime_host.errors import (
     BadRequest,
     HeadersTooLarge,
@@ -41,7 +41,7 @@ IDLE, HEAD, BODY, ENDING = range(4)
 PIECE_BYTES = 2 * 1024
 """What the parser gets at once where requests may begin: some hundred of the smallest."""
 
-CHUNKED_PIECE_BYTES = 16 * 1024
+CHUNKED_PIECE_BYTES = 4 * 1024
 """What it gets in one turn of the loop of a body in chunks, each of which costs a call."""
 
 FRAMING_RATIO = 16
@@ -196,7 +196,7 @@ class HostProtocol(HttpToolsProtocol):
                 return
         if self._flow.held and not self._gathering.is_closing():
             self._flow.held = False
-            if not self.pipeline and len(self.cycle.body) <= HIGH_WATER_LIMIT:
+            if not self.pipeline and self.cycle.waiting_bytes <= HIGH_WATER_LIMIT:
                 self._flow.resume_reading()
 
     def _feed(self, data: bytes | memoryview) -> None:
@@ -456,10 +456,9 @@ class HostProtocol(HttpToolsProtocol):
         cycle = self.cycle
         if cycle.response_complete or cycle.disconnected:
             return
-        cycle.body += body
-        if len(cycle.body) > HIGH_WATER_LIMIT:
+        cycle.add_body(body)
+        if cycle.waiting_bytes > HIGH_WATER_LIMIT:
             self.flow.pause_reading()
-        cycle.message_event.set()
 
     def on_message_complete(self) -> None:
         """The request is complete."""
@@ -573,9 +572,11 @@ class HostProtocol(HttpToolsProtocol):
         self.sending.set(0)
 
     @property
-    def is_idle(self) -> bool:
-        """Whether nothing is lost when it is closed."""
-        return self._stage == IDLE and not self._is_busy
+    def rest(self) -> Rest | None:
+        """Since when nothing happens on it."""
+        if self._stage != IDLE or self._is_busy:
+            return None
+        return Rest(self._running is not None, self._since)
 
     def cut(self) -> None:
         """Close it at once."""

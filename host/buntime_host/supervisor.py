@@ -39,9 +39,6 @@ STEADY_SECONDS = 60.0
 RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Before the first restart in a row, the second, and so on."""
 
-BACKLOG = 2048
-"""Connections that wait until a worker takes them."""
-
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 logger = logging.getLogger("App")
@@ -83,7 +80,7 @@ def bind_all(host: str, port: int, count: int) -> list[socket.socket]:
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
             sock.bind(first.getsockname())
-            sock.listen(BACKLOG)
+            sock.listen(server.BACKLOG)
     except OSError as error:
         for sock in listeners:
             sock.close()
