@@ -44,6 +44,7 @@ _LOOKED_AT = SPOOFABLE | {
     b"content-encoding",
     b"content-length",
     b"host",
+    b"idempotency-key",
     b"if-match",
     b"if-none-match",
     b"origin",
@@ -119,6 +120,8 @@ class Dispatcher:
                     chunked = True
                 elif name == b"sec-fetch-site":
                     site = value
+                elif name == b"idempotency-key":
+                    notice(scope).idempotency_keys.append(value)
                 elif name in _PRECONDITIONS:
                     notice(scope).precondition = _PRECONDITIONS[name]
                 elif name == b"content-encoding":

@@ -23,6 +23,8 @@ class Noticed(msgspec.Struct):
     """It has a body though its method, such as GET, asks for none."""
     precondition: str | None = None
     """`If-Match` or `If-None-Match`, if it has such a header."""
+    idempotency_keys: list[bytes] = msgspec.field(default_factory=list)
+    """What its `Idempotency-Key` headers say: at most one, if its sender is careful."""
     foreign: bool = False
     """A page of an origin that is not trusted sent it, with a safe method such as GET.
 

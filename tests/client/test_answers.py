@@ -11,6 +11,7 @@ import pytest
 from buntime_keyval import (
     AccessDenied,
     ConnectionLost,
+    IdempotencyKeyReused,
     InvalidInput,
     InvalidResponse,
     Kv,
@@ -20,6 +21,7 @@ from buntime_keyval import (
     PoolExhausted,
     RateLimited,
     RequestRejected,
+    RequestUnderWay,
     Retries,
     ServerFailure,
     ServerUnreachable,
@@ -105,7 +107,7 @@ def test_a_missing_key_is_told_from_a_wrong_address() -> None:
 
 
 @pytest.mark.parametrize(
-    ("failure", "reads", "writes", "read_error", "write_error"),
+    ("failure", "times", "polls", "read_error", "write_error"),
     [
         (httpx2.ConnectError("refused"), 4, 4, ServerUnreachable, ServerUnreachable),
         (httpx2.ConnectTimeout("slow"), 4, 4, ServerUnreachable, ServerUnreachable),
@@ -117,10 +119,15 @@ def test_a_missing_key_is_told_from_a_wrong_address() -> None:
         ((503, b'{"error":"x","code":"KEYVAL_DB_DOWN"}'), 4, 4, KvError, KvError),
         (
             (503, b'{"error":"x","code":"KEYVAL_OUTCOME_UNKNOWN"}'),
-            4,
-            1,
-            OutcomeUnknown,
-            OutcomeUnknown,
+            4, 1, OutcomeUnknown, OutcomeUnknown,
+        ),
+        (
+            (409, b'{"error":"x","code":"KEYVAL_REQUEST_UNDER_WAY"}'),
+            4, 4, RequestUnderWay, RequestUnderWay,
+        ),
+        (
+            (422, b'{"error":"x","code":"KEYVAL_IDEMPOTENCY_KEY_REUSED"}'),
+            1, 1, IdempotencyKeyReused, IdempotencyKeyReused,
         ),
         ((503, b"busy"), 4, 1, KvError, KvError),
         ((429, b"slower"), 4, 4, KvError, KvError),
@@ -129,26 +136,90 @@ def test_a_missing_key_is_told_from_a_wrong_address() -> None:
         ((500, b""), 1, 1, KvError, KvError),
         ((400, b""), 1, 1, KvError, KvError),
     ],
-)
+)  # fmt: skip
 def test_what_is_sent_again(
-    failure: Any, reads: int, writes: int, read_error: type[KvError], write_error: type[KvError]
+    failure: Any, times: int, polls: int, read_error: type[KvError], write_error: type[KvError]
 ) -> None:
-    for call, times, kind in (
-        (get, reads, read_error),
-        (lambda kv: kv.get([True]), reads, read_error),  # a POST that reads
-        (lambda kv: [*kv.list()], reads, read_error),
-        (put, writes, write_error),
-        (lambda kv: kv.delete(["a"]), writes, write_error),
-        (lambda kv: kv.atomic().sum(["a"], 1).commit(), writes, write_error),
-        (lambda kv: kv.enqueue(1), writes, write_error),
-        (lambda kv: kv.dequeue(), writes, write_error),
-        (lambda kv: kv.ack_message("x"), reads, read_error),
-        (lambda kv: kv.nack_message("x"), writes, write_error),
-    ):
-        script = Script(failure)
-        with script.client() as kv, pytest.raises(kind):
-            call(kv)
-        assert len(script.requests) == times
+    """A write is, since it carries a key; a poll would take another message."""
+    reads: list[Call] = [get, lambda kv: kv.get([True]), lambda kv: [*kv.list()]]
+    writes: list[Call] = [
+        put,
+        lambda kv: kv.delete(["a"]),
+        lambda kv: kv.atomic().sum(["a"], 1).commit(),
+        lambda kv: kv.enqueue(1),
+        lambda kv: kv.nack_message("x"),
+        lambda kv: kv.dlq.requeue("x"),
+        lambda kv: kv.dlq.purge(),
+    ]
+    for call in reads:
+        _expect(call, failure, times, read_error)
+    for call in writes:
+        sent = _expect(call, failure, times, write_error)
+        keys = {request.headers["idempotency-key"] for request in sent}
+        assert len(keys) == 1
+        assert len({request.headers["x-request-id"] for request in sent}) == times
+    sent = _expect(lambda kv: kv.dequeue(), failure, polls, write_error)
+    assert "idempotency-key" not in sent[0].headers
+    _expect(lambda kv: kv.ack_message("x"), failure, times, read_error)
+
+
+Call = Callable[[Kv], Any]
+
+
+def _expect(
+    call: Call, failure: Any, times: int, kind: type[KvError], **options: Any
+) -> list[httpx2.Request]:
+    script = Script(failure)
+    with script.client(**options) as kv, pytest.raises(kind):
+        call(kv)
+    assert len(script.requests) == times
+    return script.requests
+
+
+@pytest.mark.parametrize(
+    ("later", "kind"),
+    [
+        (httpx2.ConnectError("refused"), OutcomeUnknown),
+        ((503, b'{"error":"x","code":"KEYVAL_DB_DOWN"}'), OutcomeUnknown),
+        ((409, b'{"error":"x","code":"KEYVAL_REQUEST_UNDER_WAY"}'), OutcomeUnknown),
+        ((429, b""), OutcomeUnknown),
+        ((403, b""), OutcomeUnknown),
+        ((500, b""), OutcomeUnknown),
+        ((409, b'{"error":"x","code":"STALE_LEASE"}'), StaleLease),
+        ((400, b'{"error":"x"}'), RequestRejected),
+    ],
+)
+def test_a_later_failure_says_nothing_about_an_unknown_outcome(
+    later: Any, kind: type[KvError]
+) -> None:
+    """That the last attempt was not carried out does not mean that the first one was not."""
+    with Script(httpx2.ReadError("reset"), later).client() as kv, pytest.raises(kind):
+        put(kv)
+    with Script((200, COMMITTED), later).client() as kv:
+        put(kv)
+
+
+def test_without_retries_there_is_no_key_but_that_of_the_caller() -> None:
+    (sent,) = _expect(put, httpx2.ReadError("reset"), 1, OutcomeUnknown, retries=0)
+    assert "idempotency-key" not in sent.headers
+    script = Script((200, COMMITTED))
+    with script.client(retries=0) as kv:
+        kv.set(["a"], 1, idempotency_key="mine")
+    assert script.requests[0].headers["idempotency-key"] == "mine"
+
+
+@pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256, "new\nline", 5])
+def test_a_key_is_checked_before_anything_is_sent(key: Any) -> None:
+    script = Script((200, COMMITTED))
+    with script.client() as kv:
+        for call in (
+            lambda: kv.set(["a"], 1, idempotency_key=key),
+            lambda: kv.atomic().sum(["a"], 1).commit(idempotency_key=key),
+            lambda: kv.delete([], everything=True, idempotency_key="fine"),
+        ):
+            with pytest.raises(InvalidInput, match="idempotency key"):
+                call()
+    assert not script.requests
 
 
 def test_a_write_goes_through_once_the_server_is_back() -> None:

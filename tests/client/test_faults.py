@@ -11,6 +11,7 @@ import pytest
 from buntime_keyval import (
     AsyncKv,
     ConnectionLost,
+    KvEntry,
     OutcomeUnknown,
     Retries,
     ServerUnreachable,
@@ -63,24 +64,66 @@ async def test_a_read_gives_up_after_bounded_attempts(kv: Any, proxy: Proxy) -> 
     assert proxy.connections == 6
 
 
+WRITES: list[Callable[[Any], Any]] = [
+    lambda kv: kv.atomic().sum(["n"], 1).commit(),
+    lambda kv: kv.atomic().append(["list"], [1]).commit(),
+    lambda kv: kv.atomic().set(["new", kv.uuidv7()], 1).commit(),
+    lambda kv: kv.atomic().check(KvEntry(("once",), None, None)).set(["once"], 1).commit(),
+    lambda kv: kv.set(["set"], 1),
+    lambda kv: kv.enqueue("once"),
+    lambda kv: kv.delete(["set"]),
+]
+
+
 @pytest.mark.parametrize("bytes_passed", [0, 30])
-async def test_a_write_whose_answer_is_lost_is_applied_once_and_says_so(
+async def test_a_write_whose_answer_is_lost_is_applied_once_and_told(
     kv: Any, direct: AsyncKv, proxy: Proxy, bytes_passed: int
 ) -> None:
     await kv.count()
-    writes: list[Callable[[], Any]] = [
-        lambda: kv.atomic().sum(["n"], 1).commit(),
-        lambda: kv.set(["set"], 1),
-        lambda: kv.enqueue("once"),
-        lambda: kv.delete(["set"]),
-    ]
-    for number, write in enumerate(writes, 1):
+    for number, write in enumerate(WRITES, 1):
         proxy.cut_after = bytes_passed
-        with pytest.raises(OutcomeUnknown, match="may have been applied") as caught:
-            await write()
-        assert caught.value.request_id
-        assert proxy.connections == number, "one for each, since it was cut"
+        result = await write(kv)
+        assert getattr(result, "ok", True)
+        assert getattr(result, "deleted_count", 1) == 1
+        assert proxy.connections == 1 + number, "one more for each, since it was cut"
+    await _was_done_once(direct)
+
+
+async def test_without_retries_it_says_so(api: str, direct: AsyncKv, proxy: Proxy) -> None:
+    async with AsyncKv(proxy.api, retries=0) as kv:
+        await kv.count()
+        for write in WRITES:
+            proxy.cut_after = 0
+            with pytest.raises(OutcomeUnknown, match="may have been applied") as caught:
+                await write(kv)
+            assert caught.value.request_id
+    await _was_done_once(direct)
+
+
+async def test_a_transaction_whose_answer_is_lost_runs_once(
+    kv: Any, direct: AsyncKv, proxy: Proxy
+) -> None:
+    """It must not read as a conflict, so that the function runs again."""
+    runs: list[Any] = []
+
+    async def add(tx: Any) -> None:
+        before = (await tx.get(["n"])).value or 0
+        runs.append(before)
+        tx.set(["n"], before + 1)
+        proxy.cut_after = 0
+
+    result = await kv.transaction(add, max_retries=5)
+    assert result.ok
+    assert runs == [0]
     assert (await direct.get(["n"])).value == 1
+    assert (await direct.get(["n"])).versionstamp == result.versionstamp
+
+
+async def _was_done_once(direct: AsyncKv) -> None:
+    assert (await direct.get(["n"])).value == 1
+    assert (await direct.get(["list"])).value == [1]
+    assert await direct.count(["new"]) == 1
+    assert (await direct.get(["once"])).value == 1
     assert not (await direct.get(["set"])).exists
     assert (await direct.queue_stats()).total == 1
 
@@ -120,14 +163,19 @@ async def test_503_for_a_while(kv: Any, direct: AsyncKv, proxy: Proxy) -> None:
     assert (await direct.get(["n"])).value == 1
 
 
-async def test_503_of_nobody_knows_whom_is_not_repeated_for_writes(kv: Any, proxy: Proxy) -> None:
+async def test_503_of_nobody_knows_whom_is_repeated_with_the_same_key(
+    kv: Any, proxy: Proxy
+) -> None:
     proxy.unavailable(b"<h1>Busy</h1>")
     with pytest.raises(ServiceUnavailable):
         await kv.set(["n"], 1)
-    assert proxy.connections == 1
+    assert proxy.connections == 6
+    with pytest.raises(ServiceUnavailable):
+        await kv.dequeue()
+    assert proxy.connections == 7
     with pytest.raises(ServiceUnavailable):
         await kv.get(["n"])
-    assert proxy.connections == 7
+    assert proxy.connections == 13
 
 
 async def test_slow_answers(proxy: Proxy, direct: AsyncKv) -> None:
@@ -137,17 +185,13 @@ async def test_slow_answers(proxy: Proxy, direct: AsyncKv) -> None:
         assert (await kv.get(["a"])).value == "x" * 300
         proxy.piece = None
         proxy.delay = 0.4
-        with pytest.raises(OutcomeUnknown):
-            await kv.atomic().sum(["n"], 1).commit()
+        writing = asyncio.create_task(kv.atomic().sum(["n"], 1).commit())
         reading = asyncio.create_task(kv.get(["a"]))
-        await until(lambda: proxy.connections >= 3)
+        await until(lambda: proxy.connections >= 4)
         proxy.delay = 0.0
+        assert (await writing).ok
         assert (await reading).exists
-    await until(lambda: _is(direct, ["n"], 1))
-
-
-async def _is(kv: AsyncKv, key: list[Any], value: Any) -> bool:
-    return bool((await kv.get(key)).value == value)
+    assert (await direct.get(["n"])).value == 1
 
 
 @pytest.mark.parametrize("exact", [False, True])

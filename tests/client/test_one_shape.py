@@ -6,6 +6,7 @@ Each test is the code of a user, and runs with the `Kv` of a plugin and with `As
 from __future__ import annotations
 
 import inspect
+import uuid
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Any
@@ -17,10 +18,12 @@ from buntime_keyval import (
     AsyncKv,
     BigInt,
     Field,
+    IdempotencyKeyReused,
     InvalidInput,
     InvalidValue,
     KvEntry,
     NotFound,
+    QueueMessage,
     StaleLease,
     TransactionConflict,
 )
@@ -119,6 +122,63 @@ async def test_entries(kv: AnyKv) -> None:
     with pytest.raises(InvalidInput, match="everything=True"):
         await kv.delete([])
     assert (await kv.delete([], everything=True)).deleted_count == 0
+
+
+async def test_what_has_the_same_key_is_done_once(kv: AnyKv) -> None:
+    users = kv.store(["users"])
+    (await kv.set(["gone"], 1), await kv.set(["gone", 1], 1))
+    for use in (
+        lambda key: kv.set(["a"], 1, metadata={"by": "me"}, idempotency_key=key),
+        lambda key: kv.atomic().sum(["n"], 1).commit(idempotency_key=key),
+        lambda key: (
+            kv.atomic().check(KvEntry(("b",), None, None)).set(["b"], 1).commit(idempotency_key=key)
+        ),
+        lambda key: kv.atomic().check(KvEntry(("b",), None, None)).commit(idempotency_key=key),
+        lambda key: kv.delete(["gone"], idempotency_key=key),
+        lambda key: kv.delete([["b"], ["none"]], exact=True, idempotency_key=key),
+        lambda key: kv.enqueue({"x": kv.now()}, idempotency_key=key),
+        lambda key: users.set(1, "Ada", idempotency_key=key),
+        lambda key: users.delete(1, idempotency_key=key),
+        lambda key: kv.create_index(["a"], fields=["x"], idempotency_key=key),
+        lambda key: kv.remove_index(["a"], idempotency_key=key),
+        lambda key: kv.dlq.delete("unknown", idempotency_key=key),
+        lambda key: kv.dlq.purge(idempotency_key=key),
+    ):
+        key = f"key-{uuid.uuid4()}"
+        first = await use(key)
+        assert await use(key) == first
+    assert (await kv.get(["n"])).value == 1
+    assert (await kv.queue_stats()).total == 1
+    with pytest.raises(IdempotencyKeyReused):
+        await kv.set(["a"], "something else", idempotency_key=key)
+    with pytest.raises(InvalidInput, match="visible ASCII"):
+        await kv.enqueue(1, idempotency_key="two words")
+    with pytest.raises(InvalidInput, match="not for everything"):
+        await kv.delete([], everything=True, idempotency_key="k")
+
+
+async def test_settling_with_the_same_key_is_done_once(kv: AnyKv) -> None:
+    async def receive() -> QueueMessage[Any]:
+        message = await kv.dequeue()
+        assert message is not None
+        return message
+
+    await kv.enqueue("x", backoff_schedule=[0, 0, 0])
+    message = await receive()
+    for _ in range(2):
+        await kv.extend_message(message, "10s", idempotency_key=f"e{message.lease}")
+    for _ in range(2):
+        await kv.release_message(message, idempotency_key=f"r{message.lease}")
+    first = await receive()
+    await kv.nack_message(first.id, delay=0, idempotency_key=f"n{first.lease}")
+    second = await receive()
+    # By its id alone it would give back what somebody else has by now.
+    await kv.nack_message(first.id, delay=0, idempotency_key=f"n{first.lease}")
+    assert await kv.dequeue() is None
+    for _ in range(2):
+        await kv.ack_message(second, idempotency_key=f"a{second.lease}")
+    with pytest.raises(StaleLease):
+        await kv.ack_message(second)
 
 
 @pytest.mark.parametrize(

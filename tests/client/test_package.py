@@ -18,9 +18,11 @@ PACKAGE = ROOT / "packages" / "keyval"
 NAMES = """
     AccessDenied AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
     AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost DeadLetter DeleteResult
-    Delivery EnqueueResult Field InvalidInput InvalidResponse InvalidValue Key KeyLike KeyOrKeys
+    Delivery EnqueueResult Field IdempotencyKeyReused InvalidInput InvalidResponse InvalidValue
+    Key KeyLike KeyOrKeys
     KeyPart Kv KvDetails KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
-    QueueListener QueueMessage QueueStats RateLimited RequestRejected Retries SearchHit
+    QueueListener QueueMessage QueueStats RateLimited RequestRejected RequestUnderWay
+    Retries SearchHit
     SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable StaleLease
     StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult
     Watch Where ClientClosed Exchange PoolExhausted SearchWarning Tls

@@ -192,15 +192,17 @@ class AsyncKv:
         expires_in: float | str | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        idempotency_key: str | None = None,
     ) -> CommitResult:
         """Store a value, in the place of the one that is there with its life and its metadata.
 
         `expires_in` is a duration and wins over `expires_at`, epoch milliseconds or an aware
         datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
-        16 KiB of JSON.
+        16 KiB of JSON. With an `idempotency_key` that was used before, nothing but the result of
+        then is told.
         """
         call = calls.set_value(key, value, expires_in, expires_at, metadata)
-        return await self._session.send(call)
+        return await self._session.send(call, idempotency_key)
 
     async def delete(
         self,
@@ -209,16 +211,18 @@ class AsyncKv:
         exact: bool = False,
         where: Where | None = None,
         everything: bool = False,
+        idempotency_key: str | None = None,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
         `where` restricts that to entries whose value matches. The empty prefix, which is the
-        whole store, has to be confirmed with `everything=True`, and is deleted in batches.
+        whole store, has to be confirmed with `everything=True`, and is deleted in batches. An
+        `idempotency_key`, which is as in `set`, is for one commit, and so not for everything.
         """
         if key:
-            return await self._session.send(calls.delete(key, exact=exact, where=where))
-        if not everything:
-            raise InvalidInput("Key cannot be empty; to delete the whole store say everything=True")
+            call = calls.delete(key, exact=exact, where=where)
+            return await self._session.send(call, idempotency_key)
+        calls.refuse_everything(everything=everything, idempotency_key=idempotency_key)
         return await sweep_async(self, (), where=where)
 
     async def list(
@@ -369,18 +373,25 @@ class AsyncKv:
         return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
 
     async def create_index(
-        self, prefix: KeyLike, *, fields: Sequence[str], tokenize: Tokenizer = "unicode61"
+        self,
+        prefix: KeyLike,
+        *,
+        fields: Sequence[str],
+        tokenize: Tokenizer = "unicode61",
+        idempotency_key: str | None = None,
     ) -> None:
         """Index these fields of all entries below a prefix, replacing an index that is there."""
-        await self._session.send(search_calls.create_index(prefix, fields, tokenize))
+        await self._session.send(
+            search_calls.create_index(prefix, fields, tokenize), idempotency_key
+        )
 
     async def list_indexes(self) -> Indexes:
         """All full-text indexes."""
         return await self._session.send(search_calls.list_indexes())
 
-    async def remove_index(self, prefix: KeyLike) -> None:
+    async def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
         """Remove an index, if it is there; the entries stay."""
-        await self._session.send(search_calls.remove_index(prefix))
+        await self._session.send(search_calls.remove_index(prefix), idempotency_key)
 
     async def search(
         self,
@@ -464,6 +475,7 @@ class AsyncKv:
         delay: float | str | None = None,
         backoff_schedule: Sequence[float | str] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
+        idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
 
@@ -472,20 +484,24 @@ class AsyncKv:
         dead letter and its value is stored at each of `keys_if_undelivered`.
         """
         call = queue_calls.enqueue(value, delay, backoff_schedule, keys_if_undelivered)
-        return await self._session.send(call)
+        return await self._session.send(call, idempotency_key)
 
     async def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
         return await self._session.send(queue_calls.poll())
 
     async def ack_message(
-        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Remove a processed message, given as such or by its id; an unknown id is fine.
 
         Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one.
         """
-        await self._session.send(queue_calls.ack(*identify(message, lease)))
+        await self._session.send(queue_calls.ack(*identify(message, lease)), idempotency_key)
 
     async def nack_message(
         self,
@@ -494,22 +510,29 @@ class AsyncKv:
         *,
         delay: float | str | None = None,
         lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Give a message back; after the last attempt it becomes a dead letter with `error`.
 
         `delay` replaces the pause of the message's schedule. Raises `StaleLease` as `ack_message`.
         """
         message_id, known_lease = identify(message, lease)
-        await self._session.send(queue_calls.nack(message_id, known_lease, error, delay))
+        await self._session.send(
+            queue_calls.nack(message_id, known_lease, error, delay), idempotency_key
+        )
 
     async def release_message(
-        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Give a message back as if it had not been delivered: no attempt is lost.
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
-        await self._session.send(queue_calls.release(*identify(message, lease)))
+        await self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
 
     async def extend_message(
         self,
@@ -517,13 +540,16 @@ class AsyncKv:
         duration: float | str | None = None,
         *,
         lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Keep a message for `duration` from now, or for the server's lock duration.
 
         Raises `StaleLease` when it is too late: it was delivered again, or settled.
         """
         message_id, known_lease = identify(message, lease)
-        await self._session.send(queue_calls.extend(message_id, known_lease, duration))
+        await self._session.send(
+            queue_calls.extend(message_id, known_lease, duration), idempotency_key
+        )
 
     def listen_queue(
         self,

@@ -17,7 +17,9 @@ class AsyncSource(Protocol):
     async def read(self, keys: Sequence[Key]) -> list[Entry]:
         """The newest entries of checked keys, at least one, in their order."""
 
-    async def commit(self, atomic: AtomicBuilder) -> CommitResult:
+    async def commit(
+        self, atomic: AtomicBuilder, idempotency_key: str | None = None
+    ) -> CommitResult:
         """Apply all mutations if all checks hold."""
 
 
@@ -27,7 +29,7 @@ class Source(Protocol):
     def read(self, keys: Sequence[Key]) -> list[Entry]:
         """The newest entries of checked keys, at least one, in their order."""
 
-    def commit(self, atomic: AtomicBuilder) -> CommitResult:
+    def commit(self, atomic: AtomicBuilder, idempotency_key: str | None = None) -> CommitResult:
         """Apply all mutations if all checks hold."""
 
 
@@ -38,13 +40,14 @@ class AsyncAtomic(AtomicBuilder):
         super().__init__()
         self._source = source
 
-    async def commit(self) -> CommitResult:
+    async def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
         """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
 
+        With an `idempotency_key` that was used before, nothing but the result of then is told.
         Raises `InvalidInput` (of a client: `RequestRejected`) when a mutation meets a value that
         it cannot work on, and `OutcomeUnknown` when the answer was lost.
         """
-        return await self._source.commit(self)
+        return await self._source.commit(self, idempotency_key)
 
 
 class Atomic(AtomicBuilder):
@@ -54,10 +57,11 @@ class Atomic(AtomicBuilder):
         super().__init__()
         self._source = source
 
-    def commit(self) -> CommitResult:
+    def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
         """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
 
+        With an `idempotency_key` that was used before, nothing but the result of then is told.
         Raises `RequestRejected` when a mutation meets a value that it cannot work on, and
         `OutcomeUnknown` when the answer was lost.
         """
-        return self._source.commit(self)
+        return self._source.commit(self, idempotency_key)

@@ -191,15 +191,17 @@ class Kv:
         expires_in: float | str | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        idempotency_key: str | None = None,
     ) -> CommitResult:
         """Store a value, in the place of the one that is there with its life and its metadata.
 
         `expires_in` is a duration and wins over `expires_at`, epoch milliseconds or an aware
         datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
-        16 KiB of JSON.
+        16 KiB of JSON. With an `idempotency_key` that was used before, nothing but the result of
+        then is told.
         """
         call = calls.set_value(key, value, expires_in, expires_at, metadata)
-        return self._session.send(call)
+        return self._session.send(call, idempotency_key)
 
     def delete(
         self,
@@ -208,16 +210,18 @@ class Kv:
         exact: bool = False,
         where: Where | None = None,
         everything: bool = False,
+        idempotency_key: str | None = None,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
         `where` restricts that to entries whose value matches. The empty prefix, which is the
-        whole store, has to be confirmed with `everything=True`, and is deleted in batches.
+        whole store, has to be confirmed with `everything=True`, and is deleted in batches. An
+        `idempotency_key`, which is as in `set`, is for one commit, and so not for everything.
         """
         if key:
-            return self._session.send(calls.delete(key, exact=exact, where=where))
-        if not everything:
-            raise InvalidInput("Key cannot be empty; to delete the whole store say everything=True")
+            call = calls.delete(key, exact=exact, where=where)
+            return self._session.send(call, idempotency_key)
+        calls.refuse_everything(everything=everything, idempotency_key=idempotency_key)
         return sweep_blocking(self, (), where=where)
 
     def list(
@@ -365,18 +369,23 @@ class Kv:
         return Store(self, make_scope(prefix, type, expires_in, metadata))
 
     def create_index(
-        self, prefix: KeyLike, *, fields: Sequence[str], tokenize: Tokenizer = "unicode61"
+        self,
+        prefix: KeyLike,
+        *,
+        fields: Sequence[str],
+        tokenize: Tokenizer = "unicode61",
+        idempotency_key: str | None = None,
     ) -> None:
         """Index these fields of all entries below a prefix, replacing an index that is there."""
-        self._session.send(search_calls.create_index(prefix, fields, tokenize))
+        self._session.send(search_calls.create_index(prefix, fields, tokenize), idempotency_key)
 
     def list_indexes(self) -> Indexes:
         """All full-text indexes."""
         return self._session.send(search_calls.list_indexes())
 
-    def remove_index(self, prefix: KeyLike) -> None:
+    def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
         """Remove an index, if it is there; the entries stay."""
-        self._session.send(search_calls.remove_index(prefix))
+        self._session.send(search_calls.remove_index(prefix), idempotency_key)
 
     def search(
         self,
@@ -459,6 +468,7 @@ class Kv:
         delay: float | str | None = None,
         backoff_schedule: Sequence[float | str] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
+        idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
 
@@ -467,18 +477,24 @@ class Kv:
         dead letter and its value is stored at each of `keys_if_undelivered`.
         """
         call = queue_calls.enqueue(value, delay, backoff_schedule, keys_if_undelivered)
-        return self._session.send(call)
+        return self._session.send(call, idempotency_key)
 
     def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
         return self._session.send(queue_calls.poll())
 
-    def ack_message(self, message: QueueMessage[Any] | str, *, lease: str | None = None) -> None:
+    def ack_message(
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
         """Remove a processed message, given as such or by its id; an unknown id is fine.
 
         Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one.
         """
-        self._session.send(queue_calls.ack(*identify(message, lease)))
+        self._session.send(queue_calls.ack(*identify(message, lease)), idempotency_key)
 
     def nack_message(
         self,
@@ -487,22 +503,27 @@ class Kv:
         *,
         delay: float | str | None = None,
         lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Give a message back; after the last attempt it becomes a dead letter with `error`.
 
         `delay` replaces the pause of the message's schedule. Raises `StaleLease` as `ack_message`.
         """
         message_id, known_lease = identify(message, lease)
-        self._session.send(queue_calls.nack(message_id, known_lease, error, delay))
+        self._session.send(queue_calls.nack(message_id, known_lease, error, delay), idempotency_key)
 
     def release_message(
-        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Give a message back as if it had not been delivered: no attempt is lost.
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
-        self._session.send(queue_calls.release(*identify(message, lease)))
+        self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
 
     def extend_message(
         self,
@@ -510,13 +531,14 @@ class Kv:
         duration: float | str | None = None,
         *,
         lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Keep a message for `duration` from now, or for the server's lock duration.
 
         Raises `StaleLease` when it is too late: it was delivered again, or settled.
         """
         message_id, known_lease = identify(message, lease)
-        self._session.send(queue_calls.extend(message_id, known_lease, duration))
+        self._session.send(queue_calls.extend(message_id, known_lease, duration), idempotency_key)
 
     def listen_queue(
         self,

@@ -19,6 +19,7 @@ R = TypeVar("R")
 
 REQUEST_ID = "x-request-id"
 JSON_CONTENT = "application/json"
+IDEMPOTENCY_KEY = "idempotency-key"
 EVENT_STREAM = "text/event-stream"
 _SHOWN = 200
 _NO_ROUTE = ("", "Not found")
@@ -39,6 +40,8 @@ class Call(Generic[R]):
     body: bytes | None = None
     repeatable: bool = False
     """Whether sending it twice does no more than sending it once."""
+    idempotency_key: str | None = None
+    """Under which the server does it once, however often it gets it."""
     absent: tuple[str, R] | None = None
     """The message of a 404 that is no error, and the result that it stands for."""
 

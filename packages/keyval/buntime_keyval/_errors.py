@@ -13,6 +13,8 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── NotFound            404  405; most often a wrong base URL
 │   ├── StaleLease          409  the message was settled or delivered again meanwhile
 │   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
+│   ├── RequestUnderWay     409  the first request with its idempotency key has no answer yet
+│   ├── IdempotencyKeyReused 422 another request had its idempotency key
 │   ├── TooLarge            413  414, 431
 │   ├── RateLimited         429
 │   └── ServerFailure       5xx
@@ -78,8 +80,8 @@ class OutcomeUnknown(NoAnswer):
     """A write was sent and its answer never came: it may have been applied, or not.
 
     Lost on the way to the client, or between the server and its database: then `code` is
-    `KEYVAL_OUTCOME_UNKNOWN`. The client never sends such a write again on its own. Read the state
-    to find out, or guard the write with a check and repeat it.
+    `KEYVAL_OUTCOME_UNKNOWN`. A client with retries has sent it again by then, under an idempotency
+    key, as often as it may. Send it once more with a key of your own, or look at the state.
     """
 
 
@@ -106,6 +108,14 @@ class StaleLease(StatusError):
 class SnapshotGone(StatusError):
     """410: what the next page of a snapshot would show was changed, and the snapshot is not held
     any more. Begin again with the first page."""
+
+
+class RequestUnderWay(StatusError):
+    """409: the first request with this idempotency key is not answered yet."""
+
+
+class IdempotencyKeyReused(StatusError):
+    """422: this idempotency key was used for another request."""
 
 
 class TooLarge(StatusError):
@@ -156,7 +166,11 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 }
 
 
-_BY_CODE: dict[str | None, type[KvError]] = {"KEYVAL_OUTCOME_UNKNOWN": OutcomeUnknown}
+_BY_CODE: dict[str | None, type[KvError]] = {
+    "KEYVAL_OUTCOME_UNKNOWN": OutcomeUnknown,
+    "KEYVAL_REQUEST_UNDER_WAY": RequestUnderWay,
+    "KEYVAL_IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReused,
+}
 
 
 def answered_error(status: int, code: str | None) -> type[KvError]:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 from uuid import uuid4
 
@@ -11,6 +12,7 @@ import httpx2
 
 from buntime_keyval._core import (
     EVENT_STREAM,
+    IDEMPOTENCY_KEY,
     JSON_CONTENT,
     REQUEST_ID,
     Call,
@@ -37,10 +39,13 @@ from buntime_keyval._network import (
 )
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.idempotency import checked_idempotency_key
 
 # Servers commonly close idle connections after 5 seconds. A write on a connection that the server
 # is just closing has an unknown outcome, so the client lets go of them first.
 KEEPALIVE_SECONDS = 3.0
+
+R = TypeVar("R")
 
 # Nothing of the request left: whatever it is, it was not applied.
 _NOT_SENT = (
@@ -127,6 +132,17 @@ class Settings:
             "uds": self._unix_socket,
         }
 
+    def keyed(self, call: Call[R], key: str | None) -> Call[R]:
+        """The call with its idempotency key: the caller's, or a new one if it may be repeated.
+
+        Raises `InvalidInput`.
+        """
+        if key is not None:
+            return replace(call, idempotency_key=checked_idempotency_key(key))
+        if call.repeatable or call.method == "GET" or not self.retries.times:
+            return call
+        return replace(call, idempotency_key=str(uuid4()))
+
     def request(self, call: Call[Any]) -> tuple[str, str, dict[str, Any]]:
         """Method, URL, and further arguments of a request."""
         headers = {}
@@ -135,6 +151,8 @@ class Settings:
         if not call.repeatable:
             # If the answer is lost, the log of the server can be searched for this.
             headers[REQUEST_ID] = str(uuid4())
+        if call.idempotency_key is not None:
+            headers[IDEMPOTENCY_KEY] = call.idempotency_key
         return (
             call.method,
             self.base_url + call.target,

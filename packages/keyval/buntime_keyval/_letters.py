@@ -26,17 +26,17 @@ class AsyncDeadLetters:
         """One dead letter, or None."""
         return await self._session.send(calls.get_dlq(letter_id))
 
-    async def requeue(self, letter_id: str) -> EnqueueResult:
+    async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send it again as a new message. Raises `NotFound`."""
-        return await self._session.send(calls.requeue_dlq(letter_id))
+        return await self._session.send(calls.requeue_dlq(letter_id), idempotency_key)
 
-    async def delete(self, letter_id: str) -> None:
+    async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete it; an unknown id is fine."""
-        await self._session.send(calls.delete_dlq(letter_id))
+        await self._session.send(calls.delete_dlq(letter_id), idempotency_key)
 
-    async def purge(self) -> DeleteResult:
+    async def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
-        return DeleteResult(await self._session.send(calls.purge_dlq()))
+        return DeleteResult(await self._session.send(calls.purge_dlq(), idempotency_key))
 
 
 class DeadLetters:
@@ -53,14 +53,14 @@ class DeadLetters:
         """One dead letter, or None."""
         return self._session.send(calls.get_dlq(letter_id))
 
-    def requeue(self, letter_id: str) -> EnqueueResult:
+    def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send it again as a new message. Raises `NotFound`."""
-        return self._session.send(calls.requeue_dlq(letter_id))
+        return self._session.send(calls.requeue_dlq(letter_id), idempotency_key)
 
-    def delete(self, letter_id: str) -> None:
+    def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete it; an unknown id is fine."""
-        self._session.send(calls.delete_dlq(letter_id))
+        self._session.send(calls.delete_dlq(letter_id), idempotency_key)
 
-    def purge(self) -> DeleteResult:
+    def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
-        return DeleteResult(self._session.send(calls.purge_dlq()))
+        return DeleteResult(self._session.send(calls.purge_dlq(), idempotency_key))

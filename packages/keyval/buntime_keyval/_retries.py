@@ -17,22 +17,26 @@ from buntime_keyval._errors import (
     OutcomeUnknown,
     PoolExhausted,
     RateLimited,
+    RequestUnderWay,
+    ServerFailure,
     ServerUnreachable,
     StatusError,
 )
 from buntime_keyval.wire import InvalidInput, parse_duration
 
+_NOT_BEGUN = (ServerUnreachable, RateLimited, RequestUnderWay)
 # With these the server says that nothing of the request was done.
 _NOTHING_DONE = {"KEYVAL_UNAVAILABLE", "KEYVAL_DB_DOWN", "KEYVAL_TOO_MANY_STREAMS"}
 _PASSING = {408, 425, 429, 502, 503, 504}
+_UNDECIDED = {401, 403, *_PASSING}
 _LONGEST_WAIT_S = 30.0
 
 
 class Retries(msgspec.Struct, frozen=True, kw_only=True):
     """How often, and how long, a client keeps trying.
 
-    Reads are repeated after every failure that may pass. A write is repeated only if it was
-    certainly not applied: no connection could be made, or the server said so.
+    Reads and writes are repeated after every failure that may pass. A write carries an idempotency
+    key for that, so that the server does it once, however often it gets it.
     """
 
     times: int = 4
@@ -54,12 +58,21 @@ class Attempts:
             seconds(retries.first_delay), seconds(retries.max_delay), uniform=uniform
         )
         self._left = retries.times
+        self._unknown: OutcomeUnknown | None = None
 
     def pause_after(self, error: KvError) -> float:
-        """Seconds to wait before the next attempt. Raises the error if there is to be none."""
+        """Seconds to wait before the next attempt. Raises the error if there is to be none.
+
+        Or the `OutcomeUnknown` of an earlier attempt: that a later one was not carried out says
+        nothing about that.
+        """
+        if self._unknown is None and isinstance(error, OutcomeUnknown):
+            self._unknown = error
         wait = error.retry_after or 0.0
         if self._left <= 0 or wait > _LONGEST_WAIT_S or not _may_repeat(self._call, error):
-            raise error
+            if self._unknown is None or _is_decided(error):
+                raise error
+            raise self._unknown from (None if error is self._unknown else error)
         self._left -= 1
         return max(self._backoff.next(), wait)
 
@@ -97,12 +110,21 @@ def is_passing(error: KvError) -> bool:
     return not isinstance(error, (InvalidResponse, ClientClosed))
 
 
+def _is_decided(error: KvError) -> bool:
+    """Whether this is the answer to the write, and not one about the attempt."""
+    return (
+        isinstance(error, StatusError)
+        and error.status not in _UNDECIDED
+        and not isinstance(error, (RequestUnderWay, ServerFailure))
+    )
+
+
 def _may_repeat(call: Call[Any], error: KvError) -> bool:
     if isinstance(error, (PoolExhausted, ClientClosed)):
         return False
-    if isinstance(error, (ServerUnreachable, RateLimited)) or error.code in _NOTHING_DONE:
+    if isinstance(error, _NOT_BEGUN) or error.code in _NOTHING_DONE:
         return True
-    if not call.repeatable:
+    if not call.repeatable and call.idempotency_key is None:
         return False
     return isinstance(error, (ConnectionLost, OutcomeUnknown)) or (
         isinstance(error, StatusError) and is_passing(error)

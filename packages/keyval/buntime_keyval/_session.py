@@ -76,8 +76,9 @@ class AsyncSession:
         self._pools: WeakKeyDictionary[asyncio.AbstractEventLoop, _AsyncPool] = WeakKeyDictionary()
         self._closed = False
 
-    async def send(self, call: Call[R]) -> R:
+    async def send(self, call: Call[R], idempotency_key: str | None = None) -> R:
         """The result of a call, after as many attempts as are safe. Raises `KvError`."""
+        call = self._settings.keyed(call, idempotency_key)
         attempts = None
         while True:
             try:
@@ -92,9 +93,11 @@ class AsyncSession:
         """See `AsyncSource`."""
         return await self.send(get_many(keys))
 
-    async def commit(self, atomic: AtomicBuilder) -> CommitResult:
+    async def commit(
+        self, atomic: AtomicBuilder, idempotency_key: str | None = None
+    ) -> CommitResult:
         """See `AsyncSource`."""
-        return await self.send(commit(atomic))
+        return await self.send(commit(atomic), idempotency_key)
 
     @asynccontextmanager
     async def stream(self, call: StreamCall) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
@@ -197,8 +200,9 @@ class Session:
         self._own = _Pool(settings, transport)
         self._closed = False
 
-    def send(self, call: Call[R]) -> R:
+    def send(self, call: Call[R], idempotency_key: str | None = None) -> R:
         """The result of a call, after as many attempts as are safe. Raises `KvError`."""
+        call = self._settings.keyed(call, idempotency_key)
         attempts = None
         while True:
             try:
@@ -213,9 +217,9 @@ class Session:
         """See `Source`."""
         return self.send(get_many(keys))
 
-    def commit(self, atomic: AtomicBuilder) -> CommitResult:
+    def commit(self, atomic: AtomicBuilder, idempotency_key: str | None = None) -> CommitResult:
         """See `Source`."""
-        return self.send(commit(atomic))
+        return self.send(commit(atomic), idempotency_key)
 
     @contextmanager
     def stream(self, call: StreamCall) -> Generator[SyncStream, None, None]:

@@ -34,10 +34,16 @@ class AsyncEntries(Protocol):
         expires_in: float | str | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
     async def delete(
-        self, key: Any, *, exact: bool = False, where: Where | None = None
+        self,
+        key: Any,
+        *,
+        exact: bool = False,
+        where: Where | None = None,
+        idempotency_key: str | None = None,
     ) -> DeleteResult: ...
 
     def list(
@@ -86,10 +92,16 @@ class Entries(Protocol):
         expires_in: float | str | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
     def delete(
-        self, key: Any, *, exact: bool = False, where: Where | None = None
+        self,
+        key: Any,
+        *,
+        exact: bool = False,
+        where: Where | None = None,
+        idempotency_key: str | None = None,
     ) -> DeleteResult: ...
 
     def list(
@@ -182,6 +194,7 @@ class AsyncStore(Generic[T]):
         expires_in: float | str | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        idempotency_key: str | None = None,
     ) -> CommitResult:
         """Store a value; its life and its metadata fall back to those of the store."""
         if expires_in is None and expires_at is None:
@@ -192,13 +205,21 @@ class AsyncStore(Generic[T]):
             expires_in=expires_in,
             expires_at=expires_at,
             metadata=self._scope.metadata if metadata is None else metadata,
+            idempotency_key=idempotency_key,
         )
 
     async def delete(
-        self, key: StoreKey, *, exact: bool = False, where: Where | None = None
+        self,
+        key: StoreKey,
+        *,
+        exact: bool = False,
+        where: Where | None = None,
+        idempotency_key: str | None = None,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`."""
-        return await self._kv.delete(self._scope.absolute(key), exact=exact, where=where)
+        return await self._kv.delete(
+            self._scope.absolute(key), exact=exact, where=where, idempotency_key=idempotency_key
+        )
 
     async def list(
         self,
@@ -360,6 +381,7 @@ class Store(Generic[T]):
         expires_in: float | str | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        idempotency_key: str | None = None,
     ) -> CommitResult:
         """Store a value; its life and its metadata fall back to those of the store."""
         if expires_in is None and expires_at is None:
@@ -370,13 +392,21 @@ class Store(Generic[T]):
             expires_in=expires_in,
             expires_at=expires_at,
             metadata=self._scope.metadata if metadata is None else metadata,
+            idempotency_key=idempotency_key,
         )
 
     def delete(
-        self, key: StoreKey, *, exact: bool = False, where: Where | None = None
+        self,
+        key: StoreKey,
+        *,
+        exact: bool = False,
+        where: Where | None = None,
+        idempotency_key: str | None = None,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`."""
-        return self._kv.delete(self._scope.absolute(key), exact=exact, where=where)
+        return self._kv.delete(
+            self._scope.absolute(key), exact=exact, where=where, idempotency_key=idempotency_key
+        )
 
     def list(
         self,

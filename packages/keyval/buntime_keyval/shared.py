@@ -6,7 +6,7 @@ them differs. For servers: it needs no httpx2, and it may change with every vers
 
 from buntime_keyval._atomic import AsyncAtomic, AsyncSource
 from buntime_keyval._calls.atomic import AtomicBuilder, Mutation, NewMessage, contents_of
-from buntime_keyval._calls.keys import checked_limit
+from buntime_keyval._calls.keys import checked_limit, refuse_everything
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify, milliseconds
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._entries import is_many
@@ -60,6 +60,7 @@ __all__ = [
     "make_scope",
     "make_target",
     "milliseconds",
+    "refuse_everything",
     "report",
     "run_async",
     "warn_of_search",

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from time import perf_counter
 from typing import Any, TypeVar
 
+import msgspec
 from buntime_database import (
     Adapter,
     Batch,
@@ -35,8 +36,9 @@ from buntime_database import (
 from buntime_plugin_keyval.changes import Change, Subscriber
 from buntime_plugin_keyval.clock import Clock
 from buntime_plugin_keyval.decisions import Decision, Settled, View, Write
-from buntime_plugin_keyval.errors import outcome_unknown
+from buntime_plugin_keyval.errors import IdempotencyKeyReused, outcome_unknown
 from buntime_plugin_keyval.neighbours import Neighbours
+from buntime_plugin_keyval.once import Once, Replays
 from buntime_plugin_keyval.storage import reads
 from buntime_plugin_keyval.storage.changelog import newest_stamp, read_changes
 from buntime_plugin_keyval.storage.effects import (
@@ -47,6 +49,7 @@ from buntime_plugin_keyval.storage.effects import (
     stamp_of_commit,
 )
 from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.replays import Keeping
 from buntime_plugin_keyval.versionstamps import Stamps, just_after
 
 T = TypeVar("T")
@@ -85,13 +88,15 @@ class _Job:
         "error",
         "first_steps",
         "is_firm",
+        "once",
         "steps",
         "versionstamp",
         "write",
     )
 
-    def __init__(self, write: Write[Any], done: asyncio.Future[Any]) -> None:
+    def __init__(self, write: Write[Any], done: asyncio.Future[Any], once: Once | None) -> None:
         self.write = write
+        self.once = once
         self.done = done
         self.attempts = 0
 
@@ -140,6 +145,7 @@ class Committer:
         neighbours: Neighbours | None = None,
     ) -> None:
         self._adapter = adapter
+        self.replays = Replays(adapter, clock)
         self._neighbours = neighbours
         self._clock = clock
         self._stamps = Stamps()
@@ -164,19 +170,26 @@ class Committer:
 
         return unsubscribe
 
-    async def commit(self, write: Write[T]) -> T:
+    async def commit(self, write: Write[T], once: Once | None = None) -> T:
         """Commit a write and return what it concluded; durable when this returns.
 
-        Raises what the decision raised, or a `DatabaseError`; nothing was written then, unless it
-        is an `OutcomeUnknown`.
+        With `once`, what it concluded the first time. Raises what the decision raised, or a
+        `DatabaseError`; nothing was written then, unless it is an `OutcomeUnknown`.
         """
+        if once is not None:
+            self.replays.begin(once)
         loop = asyncio.get_running_loop()
-        job = _Job(write, loop.create_future())
+        job = _Job(write, loop.create_future(), once)
         self._pending.append(job)
         if self._draining is None:
             # As a task it starts in the next turn of the loop, with all that this turn brings.
             self._draining = loop.create_task(self._drain())
-        return await job.done  # type: ignore[no-any-return] # what its own decision concluded
+        if once is None:
+            return await job.done  # type: ignore[no-any-return] # what its own decision concluded
+        try:
+            return await job.done  # type: ignore[no-any-return] # as above
+        finally:
+            self.replays.end(once)
 
     async def close(self) -> None:
         """Wait until everything that was submitted is committed and its subscribers are done."""
@@ -263,6 +276,9 @@ class Committer:
         told = iter(outcomes)
         for job in group:
             outcome = next(told) if job.steps else []
+            failed = isinstance(outcome, DatabaseError) or job.decision is None
+            if failed and job.once is not None and await self._replay(job, job.once):
+                continue
             if isinstance(outcome, DatabaseError):
                 if self._is_out_of_date(job, outcome):
                     again.append(job)
@@ -289,6 +305,21 @@ class Committer:
             return True
         return False
 
+    async def _replay(self, job: _Job, once: Once) -> bool:
+        """Conclude a write that failed as it was concluded before, if it was."""
+        try:
+            kept = await self.replays.find(once)
+        except IdempotencyKeyReused as error:
+            job.fail(error)
+            return True
+        except DatabaseError:
+            return False
+        if kept is None or job.write.recall is None:
+            return False
+        if not job.done.done():
+            job.done.set_result(job.write.recall(kept))
+        return True
+
     def _settle_stamp(
         self, job: _Job, results: list[ResultSet], settled: dict[str, str], newest: str
     ) -> str:
@@ -314,15 +345,19 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - goes to the caller, whatever it is
             job.error = error
         effects = job.decision.effects if job.decision is not None else ()
-        if not effects and not view.saw_pending():
+        keeping = _keeping(job, now_ms)
+        if not effects and not view.saw_pending() and keeping is None:
             return  # nothing to write, and what it rests on is committed
         steps = job.steps
         steps.extend(job.write.guards)
         steps.extend(view.guards())
         for effect in effects:
             job.first_steps.append(len(steps))
-            steps.extend(effect.statements(versionstamp, now_ms, is_firm))
+            statements = effect.statements(versionstamp, now_ms, is_firm)
+            steps.extend(statements if keeping is None else keeping.among(statements))
             _apply(effect, versionstamp, rows, pending)
+        if keeping is not None:
+            steps.extend(keeping.end())
 
     def _batch(self, job: _Job) -> Batch:
         if self._adapter.capabilities.embedded or job.decision is None:
@@ -405,6 +440,22 @@ class Committer:
         for job in spent:
             job.fail(DatabaseBusy(f"other writers were faster {MAX_ATTEMPTS} times"))
         self._pending[:0] = [job for job in jobs if job.attempts < MAX_ATTEMPTS]
+
+
+def _keeping(job: _Job, now_ms: int) -> Keeping | None:
+    """What keeps the result of a write that may be repeated."""
+    if job.once is None or job.decision is None:
+        return None
+    told = job.decision.told
+    return Keeping(
+        job.once.key,
+        job.once.fingerprint,
+        job.versionstamp,
+        "null" if told is None else msgspec.json.encode(told).decode(),
+        now_ms,
+        is_firm=job.is_firm,
+        has_counts=job.write.has_counts,
+    )
 
 
 def _committed(

@@ -64,6 +64,15 @@ class MetricsConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Pause between two times that they are saved; a crash loses what came after the last."""
 
 
+class IdempotencyConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """For how long the results of writes with an idempotency key are kept."""
+
+    max_age_ms: int = 24 * 60 * 60 * 1000
+    """Age from which a result is forgotten."""
+    max_count: int = 100_000
+    """Results that are kept; the oldest go first."""
+
+
 class KeyValConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The options, checked."""
 
@@ -82,6 +91,7 @@ class KeyValConfig(msgspec.Struct, frozen=True, kw_only=True):
     queue: QueueConfig = QueueConfig()
     watch: WatchConfig = WatchConfig()
     snapshots: SnapshotsConfig = SnapshotsConfig()
+    idempotency: IdempotencyConfig = IdempotencyConfig()
     metrics: MetricsConfig = MetricsConfig()
     limits: Limits = DEFAULT_LIMITS
 
@@ -98,6 +108,7 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
     if not isinstance(legacy_base, bool):
         raise ConfigError(f"legacyBase must be true or false, received {legacy_base!r}")
     changes = _section(options, "changes")
+    idempotency = _section(options, "idempotency")
     queue = _section(options, "queue")
     watch = _section(options, "watch")
     snapshots = _section(options, "snapshots")
@@ -130,6 +141,10 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
             max_open=_count(snapshots, "maxOpen", 16),
             max_idle_ms=_milliseconds(snapshots, "maxIdle", 30_000),
             max_age_ms=_milliseconds(snapshots, "maxAge", 300_000),
+        ),
+        idempotency=IdempotencyConfig(
+            max_age_ms=_milliseconds(idempotency, "maxAge", 24 * 60 * 60 * 1000),
+            max_count=_count(idempotency, "maxCount", 100_000),
         ),
         metrics=MetricsConfig(
             persistent=persistent,

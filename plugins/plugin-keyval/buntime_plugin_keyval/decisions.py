@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from buntime_database import Guard, ResultSet
 
 from buntime_plugin_keyval.storage.effects import Effect, unchanged, unchanged_since
 from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.replays import Kept
 
 T = TypeVar("T")
 
@@ -63,6 +64,8 @@ class Decision(NamedTuple, Generic[T]):
     effects: Sequence[Effect]
     conclude: Callable[[Sequence[ResultSet], Settled], T]
     """Gets the result of each effect: rows, and how many the effect concerned."""
+    told: Any = None
+    """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
 
 
 class Write(NamedTuple, Generic[T]):
@@ -78,3 +81,7 @@ class Write(NamedTuple, Generic[T]):
     """Whether it touches few rows, so that an embedded engine may run it on the event loop."""
     guards: Sequence[Guard] = ()
     """Conditions of the caller: if one does not hold, `GuardFailed` is raised to it."""
+    recall: Callable[[Kept], T] | None = None
+    """Makes the conclusion of what was kept of an earlier time; None for what is never repeated."""
+    has_counts: bool = False
+    """Whether it needs the counts of the effects for that."""

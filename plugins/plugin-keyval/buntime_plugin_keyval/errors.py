@@ -10,6 +10,8 @@
     ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
     ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
     ├── SnapshotGone        410  SnapshotGone: begin again, with the first page
+    ├── RequestUnderWay     409  RequestUnderWay: the first one with its key is not answered yet
+    ├── IdempotencyKeyReused 422 IdempotencyKeyReused: another request had its key
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
@@ -139,6 +141,26 @@ class SnapshotGone(KeyValError, buntime_keyval.SnapshotGone):
 
     def __init__(self) -> None:
         super().__init__("The snapshot is not there any more: begin again without a cursor")
+
+
+class RequestUnderWay(KeyValError, buntime_keyval.RequestUnderWay):
+    """The first request with this idempotency key is not answered yet."""
+
+    STATUS = 409
+    CODE = "KEYVAL_REQUEST_UNDER_WAY"
+
+    def __init__(self) -> None:
+        super().__init__("A request with this idempotency key is still under way: try again later")
+
+
+class IdempotencyKeyReused(KeyValError, buntime_keyval.IdempotencyKeyReused):
+    """The idempotency key was used for another request."""
+
+    STATUS = 422
+    CODE = "KEYVAL_IDEMPOTENCY_KEY_REUSED"
+
+    def __init__(self) -> None:
+        super().__init__("This idempotency key was used for another request: take a new one")
 
 
 class TooManyStreams(KeyValError, ServiceUnavailable):

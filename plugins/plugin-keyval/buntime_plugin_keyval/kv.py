@@ -52,6 +52,7 @@ from buntime_keyval.shared import (
     make_scope,
     make_target,
     milliseconds,
+    refuse_everything,
     run_async,
     warn_of_search,
 )
@@ -73,6 +74,7 @@ from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_plugin_keyval.changes import Change
 from buntime_plugin_keyval.entries import read_entries, shaped_json
 from buntime_plugin_keyval.metrics.local import KvMetrics
+from buntime_plugin_keyval.once import once_of
 from buntime_plugin_keyval.options import make_options as entry_options
 from buntime_plugin_keyval.queue.local import LocalDeadLetters, LocalMessages, lease_ms, message_of
 from buntime_plugin_keyval.queue.messages import make_options
@@ -162,12 +164,14 @@ class Kv:
         expires_in: float | str | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        idempotency_key: str | None = None,
     ) -> CommitResult:
         """Store a value, in the place of the one that is there with its life and its metadata.
 
         `expires_in` is milliseconds or a duration text and wins over `expires_at`, epoch
         milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
-        that a value may be, up to 16 KiB of JSON.
+        that a value may be, up to 16 KiB of JSON. With an `idempotency_key` that was used before,
+        nothing but the result of then is told.
         """
         checked = checked_key(key)
         now_ms = self._store.clock()
@@ -176,6 +180,17 @@ class Kv:
             key_to_json(checked),
             encode_value(value, now_ms),
             entry_options(expires_in, expires_at, metadata, now_ms),
+            None
+            if idempotency_key is None
+            else once_of(
+                idempotency_key,
+                "set",
+                checked,
+                encode_value(value, 0),
+                expires_in,
+                expires_at,
+                metadata,
+            ),
         )
         return CommitResult(ok=True, versionstamp=versionstamp)
 
@@ -186,23 +201,23 @@ class Kv:
         exact: bool = False,
         where: Where | None = None,
         everything: bool = False,
+        idempotency_key: str | None = None,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
         `where` restricts that to entries whose value matches. The empty prefix, which is the
-        whole store, has to be confirmed with `everything=True`.
+        whole store, has to be confirmed with `everything=True`. An `idempotency_key`, which is as
+        in `set`, is not for everything.
         """
         condition = _filter(where)
         if not key:
-            if not everything:
-                raise InvalidInput(
-                    "Key cannot be empty; to delete the whole store say everything=True"
-                )
+            refuse_everything(everything=everything, idempotency_key=idempotency_key)
             count = await self._store.delete_ranges([descendants(b"")], where=condition)
         else:
             keys = checked_keys(key) if is_many(key) else [checked_key(key)]
             encoded = [encode_key(item) for item in keys]
-            count = await self._store.delete(encoded, exact=exact, where=condition)
+            once = once_of(idempotency_key, "delete", encoded, exact, condition)
+            count = await self._store.delete(encoded, exact=exact, where=condition, once=once)
         return DeleteResult(count)
 
     async def list(
@@ -379,7 +394,12 @@ class Kv:
         return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
 
     async def create_index(
-        self, prefix: KeyLike, *, fields: Sequence[str], tokenize: Tokenizer = "unicode61"
+        self,
+        prefix: KeyLike,
+        *,
+        fields: Sequence[str],
+        tokenize: Tokenizer = "unicode61",
+        idempotency_key: str | None = None,
     ) -> None:
         """Index fields of the values at a prefix and below it, for `search`; replaces an older one.
 
@@ -389,15 +409,17 @@ class Kv:
         described is left alone.
         """
         options = parse_options(fields, tokenize)
-        await self._service.search.create_index(checked_key(prefix), options)
+        once = once_of(idempotency_key, "create_index", checked_key(prefix), options)
+        await self._service.search.create_index(checked_key(prefix), options, once)
 
     async def list_indexes(self) -> Indexes:
         """All indexes in the order of their prefixes, those that are being built too."""
         return await self._service.search.list_indexes()
 
-    async def remove_index(self, prefix: KeyLike) -> None:
+    async def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
         """Remove an index, if it is there; the entries stay."""
-        await self._service.search.remove_index(checked_key(prefix))
+        once = once_of(idempotency_key, "remove_index", checked_key(prefix))
+        await self._service.search.remove_index(checked_key(prefix), once)
 
     async def search(
         self,
@@ -482,6 +504,7 @@ class Kv:
         delay: float | str | None = None,
         backoff_schedule: Sequence[float | str] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
+        idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
 
@@ -491,7 +514,10 @@ class Kv:
         """
         options = make_options(delay, backoff_schedule, keys_if_undelivered)
         text = encode_value(value, self._store.clock())
-        return EnqueueResult(True, await self._service.queue.enqueue(text, options))
+        once = None
+        if idempotency_key is not None:
+            once = once_of(idempotency_key, "enqueue", encode_value(value, 0), options)
+        return EnqueueResult(True, await self._service.queue.enqueue(text, options, once))
 
     async def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
@@ -501,13 +527,19 @@ class Kv:
         return message_of(messages[0]) if messages else None
 
     async def ack_message(
-        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Remove a processed message, given as such or by its id; an unknown id is fine.
 
         Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one.
         """
-        await self._service.queue.ack(*identify(message, lease))
+        message_id, known_lease = identify(message, lease)
+        once = once_of(idempotency_key, "ack", message_id, known_lease)
+        await self._service.queue.ack(message_id, known_lease, once)
 
     async def nack_message(
         self,
@@ -516,6 +548,7 @@ class Kv:
         *,
         delay: float | str | None = None,
         lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Give a message back; after the last attempt it becomes a dead letter with `error`.
 
@@ -523,10 +556,17 @@ class Kv:
         """
         message_id, known_lease = identify(message, lease)
         pause = None if delay is None else milliseconds("delay", delay)
-        await self._service.queue.nack(message_id, error=error, delay_ms=pause, lease=known_lease)
+        once = once_of(idempotency_key, "nack", message_id, known_lease, error, pause)
+        await self._service.queue.nack(
+            message_id, error=error, delay_ms=pause, lease=known_lease, once=once
+        )
 
     async def release_message(
-        self, message: QueueMessage[Any] | str, *, lease: str | None = None
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Give a message back as if it had not been delivered: no attempt is lost.
 
@@ -535,7 +575,8 @@ class Kv:
         message_id, known_lease = identify(message, lease)
         if not known_lease:
             raise InvalidInput("lease must be a non-empty string")
-        await self._service.queue.release(message_id, known_lease)
+        once = once_of(idempotency_key, "release", message_id, known_lease)
+        await self._service.queue.release(message_id, known_lease, once)
 
     async def extend_message(
         self,
@@ -543,13 +584,15 @@ class Kv:
         duration: float | str | None = None,
         *,
         lease: str | None = None,
+        idempotency_key: str | None = None,
     ) -> None:
         """Keep a message for `duration` from now, or for `queue.lockDuration`.
 
         Raises `StaleLease` when it is too late: it was delivered again, or settled.
         """
         message_id, known_lease = identify(message, lease)
-        await self._service.queue.extend(message_id, known_lease, lease_ms(duration))
+        once = once_of(idempotency_key, "extend", message_id, known_lease, duration)
+        await self._service.queue.extend(message_id, known_lease, lease_ms(duration), once)
 
     def listen_queue(
         self,

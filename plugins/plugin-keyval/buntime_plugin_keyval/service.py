@@ -114,6 +114,11 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
             store,
             interval_ms=config.cleanup_interval_ms,
             retention=config.retention,
+            forget_results=partial(
+                store.replays.forget,
+                keep=config.idempotency.max_count,
+                age_ms=config.idempotency.max_age_ms,
+            ),
             expire_letters=(
                 partial(queue.expire_letters, config.queue.dlq_max_age_ms)
                 if config.queue.dlq_max_age_ms

@@ -11,6 +11,7 @@ from buntime_keyval.shared import AtomicBuilder, Mutation, NewMessage, contents_
 from buntime_keyval.wire import canonical_metadata, decode_value, encode_key
 
 from buntime_plugin_keyval import mutations
+from buntime_plugin_keyval.once import once_of
 from buntime_plugin_keyval.queue.messages import make_options, new_id
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.store import Store
@@ -28,9 +29,12 @@ class LocalSource:
         rows = await self._store.get_many(encoded, fresh=True)
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 
-    async def commit(self, atomic: AtomicBuilder) -> CommitResult:
+    async def commit(
+        self, atomic: AtomicBuilder, idempotency_key: str | None = None
+    ) -> CommitResult:
         """Apply all mutations if all checks hold."""
         contents = contents_of(atomic)
+        once = once_of(idempotency_key, "atomic", contents)
         checks = [mutations.Check(encode_key(key), stamp) for key, stamp in contents.checks]
         changes: list[mutations.Mutation | mutations.NewMessage] = []
         for change in contents.mutations:
@@ -40,7 +44,7 @@ class LocalSource:
                 changes.append(mutations.NewMessage(new_id(), value, options))
             else:
                 changes.append(self._mutation(change, value))
-        committed = await self._store.commit(checks, changes)
+        committed = await self._store.commit(checks, changes, once=once)
         if committed is None:
             return CommitResult(ok=False)
         return CommitResult(ok=True, versionstamp=committed.versionstamp)

@@ -36,6 +36,7 @@ from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
 from buntime_plugin_keyval.neighbours import Neighbours
+from buntime_plugin_keyval.once import Once, Replays
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.storage import changelog, reads, states
 from buntime_plugin_keyval.storage.maintenance import patient_batch
@@ -169,27 +170,39 @@ class Store:
 
     @measured("set")
     async def set(
-        self, key: bytes, key_json: str, value: str, options: EntryOptions = NO_OPTIONS
+        self,
+        key: bytes,
+        key_json: str,
+        value: str,
+        options: EntryOptions = NO_OPTIONS,
+        once: Once | None = None,
     ) -> str:
-        """Store a value; the new versionstamp."""
+        """Store a value; the new versionstamp, or with `once` that of the first time."""
         write = writes.set_value(key, key_json, value, options)
-        versionstamp = await self._committer.commit(write)
+        versionstamp = await self._committer.commit(write, once)
         if options is not NO_OPTIONS:
             self._announce_expiry([options])
         return versionstamp
 
     async def delete(
-        self, keys: Sequence[bytes], *, exact: bool, where: Where | None = None
+        self,
+        keys: Sequence[bytes],
+        *,
+        exact: bool,
+        where: Where | None = None,
+        once: Once | None = None,
     ) -> int:
         """Delete keys, with all that extend them unless `exact`; the number of entries deleted.
 
         All of it is one commit, and an entry that several keys name counts once.
         """
         ranges = [single(key) if exact else subtree(key) for key in keys]
-        return await self.delete_ranges(ranges, where=where)
+        return await self.delete_ranges(ranges, where=where, once=once)
 
     @measured("delete")
-    async def delete_ranges(self, ranges: Sequence[KeyRange], *, where: Where | None = None) -> int:
+    async def delete_ranges(
+        self, ranges: Sequence[KeyRange], *, where: Where | None = None, once: Once | None = None
+    ) -> int:
         """Delete what is in the ranges; the number of entries deleted."""
         now_ms = self.clock()
         condition = self.condition(where, now_ms)
@@ -204,10 +217,10 @@ class Store:
                     self.adapter, selection, now_ms, fresh=True
                 )
             }
-            return await self._committer.commit(writes.remove_rows(list(found.items())))
+            return await self._committer.commit(writes.remove_rows(list(found.items())), once)
         bounded = len(ranges) == 1 and await reads.is_small(self.adapter, ranges[0])
         return await self._committer.commit(
-            writes.remove(ranges, condition=condition, bounded=bounded)
+            writes.remove(ranges, condition=condition, bounded=bounded), once
         )
 
     @measured("atomic_commit")
@@ -216,12 +229,13 @@ class Store:
         checks: Sequence[Check],
         mutations: Sequence[Mutation | NewMessage],
         also_read: Sequence[bytes] = (),
+        once: Once | None = None,
     ) -> Committed | None:
         """Apply the mutations if the checks hold; None if they do not.
 
         The result holds the rows of `also_read` as they were just before.
         """
-        committed = await self._committer.commit(writes.commit(checks, mutations, also_read))
+        committed = await self._committer.commit(writes.commit(checks, mutations, also_read), once)
         if committed is not None:
             changed = [m for m in mutations if isinstance(m, Mutation)]
             self._announce_expiry([m.options for m in changed if m.options is not NO_OPTIONS])
@@ -307,9 +321,14 @@ class Store:
         """Tell `listener` when a commit of mutations brought messages."""
         self._enqueued = listener
 
-    async def write(self, write: Write[T]) -> T:
+    async def write(self, write: Write[T], once: Once | None = None) -> T:
         """Commit a write of another kind, for parts of the plugin with decisions of their own."""
-        return await self._committer.commit(write)
+        return await self._committer.commit(write, once)
+
+    @property
+    def replays(self) -> Replays:
+        """The results of writes that their callers may repeat."""
+        return self._committer.replays
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
         """Commit what concerns no entry, past the decisions. Raises as `Adapter.batch` does."""

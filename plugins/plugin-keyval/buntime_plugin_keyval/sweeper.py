@@ -1,4 +1,4 @@
-"""Removing what has expired, what the change log need not keep, and dead letters of long ago.
+"""Removing what has expired, and of the change log, dead letters and results what is too old.
 
 One task sleeps until the next entry expires. It is woken earlier only by a commit that brings an
 entry which expires before that, so an idle store costs nothing.
@@ -16,6 +16,7 @@ from buntime_database import DatabaseError
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
 
 from buntime_plugin_keyval.complaint import Complaint
+from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.storage import changelog, reads
 from buntime_plugin_keyval.store import Store
 
@@ -33,8 +34,17 @@ class Retention(NamedTuple):
     age_ms: int = 24 * 60 * 60 * 1000
 
 
-async def vacuum(store: Store, limit: int) -> tuple[int, bool]:
+async def vacuum(store: Store, limit: int, once: Once | None = None) -> tuple[int, bool]:
     """Remove at most `limit` expired entries now; their number, and whether there are more."""
+    return await store.replays.run(
+        once,
+        lambda: _vacuum(store, limit),
+        keep=lambda removed: removed,
+        recall=lambda kept: tuple(kept.told),
+    )
+
+
+async def _vacuum(store: Store, limit: int) -> tuple[int, bool]:
     count = 0
     while count < limit:
         wanted = min(BATCH, limit - count)
@@ -56,15 +66,20 @@ class Sweeper:
         interval_ms: int,
         retention: Retention,
         logger: logging.Logger,
+        forget_results: Callable[[], Awaitable[int]] | None = None,
         expire_letters: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
         """`interval_ms` is the longest sleep: entries of other processes are found after it.
+
+        `forget_results` removes some results of writes that nobody repeats any more, and says how
+        many; it is called until there are none.
 
         `expire_letters` deletes at most so many dead letters that are too old; None keeps all.
         """
         self._store = store
         self._interval_ms = interval_ms
         self._retention = retention
+        self._forget_results = forget_results
         self._expire_letters = expire_letters
         self._kept = Complaint(logger, "Expired entries could not be removed: %s")
         self._task: asyncio.Task[None] | None = None
@@ -116,6 +131,9 @@ class Sweeper:
         while await self._store.expire(BATCH) == BATCH:
             pass
         await self._trim()
+        if self._forget_results is not None:
+            while await self._forget_results():
+                pass
         if self._expire_letters is not None:
             while await self._expire_letters(BATCH) == BATCH:
                 pass

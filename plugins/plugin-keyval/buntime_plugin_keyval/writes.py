@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64decode
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -22,6 +23,7 @@ from buntime_plugin_keyval.queue.effects import Enqueue
 from buntime_plugin_keyval.storage.effects import Effect, Expire, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition
 
 
@@ -33,7 +35,7 @@ def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> W
         put = Put(key, key_json, value, options.expiry(view.now_ms), options.metadata)
         return Decision((put,), lambda _, settled: settled.get(versionstamp, versionstamp))
 
-    return Write(decide)
+    return Write(decide, recall=lambda kept: kept.versionstamp)
 
 
 def remove(
@@ -44,14 +46,26 @@ def remove(
     `bounded` says that few rows are in them.
     """
     decision = Decision([Remove(keys, condition) for keys in ranges], _total)
-    return Write(lambda _: decision, whole_ranges=True, bounded=bounded)
+    return Write(
+        lambda _: decision,
+        whole_ranges=True,
+        bounded=bounded,
+        recall=lambda kept: sum(kept.counts),
+        has_counts=True,
+    )
 
 
 def remove_rows(rows: Sequence[tuple[bytes, str]]) -> Write[int]:
     """Remove entries that still have these versionstamps; concludes with their number."""
     effects = [Remove(single(key), Condition("versionstamp = ?", (stamp,))) for key, stamp in rows]
     decision = Decision(effects, _total)
-    return Write(lambda _: decision, whole_ranges=True, bounded=len(rows) <= POINT_LIMIT)
+    return Write(
+        lambda _: decision,
+        whole_ranges=True,
+        bounded=len(rows) <= POINT_LIMIT,
+        recall=lambda kept: sum(kept.counts),
+        has_counts=True,
+    )
 
 
 def expire(limit: int) -> Write[int]:
@@ -91,7 +105,7 @@ def commit(
         for check in checks:
             row = view.get(check.key)
             if (row.versionstamp if row else None) != check.versionstamp:
-                return Decision((), lambda *_: None)
+                return Decision((), lambda *_: None, told=False)
         versionstamp = view.versionstamp
         # What the mutations so far leave under each key: several of one key see each other.
         effects: dict[bytes, Effect] = {}
@@ -112,9 +126,16 @@ def commit(
             Enqueue(message.id, canonical_text(message.operand, view.now_ms), message.options)
             for message in messages
         ]
-        return Decision((*effects.values(), *enqueued), conclude)
+        return Decision((*effects.values(), *enqueued), conclude, told=rows or None)
 
-    return Write(decide, reads=reads, bounded=len(mutations) <= POINT_LIMIT)
+    return Write(decide, reads=reads, bounded=len(mutations) <= POINT_LIMIT, recall=_recall_commit)
+
+
+def _recall_commit(kept: Kept) -> Committed | None:
+    if kept.told is False:
+        return None
+    rows = {b64decode(key): Row(*row) for key, row in (kept.told or {}).items()}
+    return Committed(kept.versionstamp, rows)
 
 
 def _mutate(mutation: Mutation, key: bytes, pending: Effect | None, view: View) -> Effect:

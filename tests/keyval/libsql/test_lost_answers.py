@@ -12,7 +12,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 import pytest
-from buntime_keyval import Kv, OutcomeUnknown
+from buntime_keyval import Kv, OutcomeUnknown, Retries
 from buntime_keyval.wire import encode_key
 from keyval.libsql.support import config_of, run_sql
 from support.api import Api, api_of
@@ -159,11 +159,12 @@ def test_a_lost_answer_is_asked_again_and_told(
                 assert _count(server, lost.effect) == before + 1, lost.name
 
 
-def test_the_client_does_not_repeat_what_may_have_been_done(
+def test_the_client_is_told_what_is_not_known(
     host: LiveServer, losing: tuple[Losing, str], server: Sqld
 ) -> None:
+    """Though its repetitions are answered that nothing was written."""
     proxy, _ = losing
-    with Kv(host.api) as kv:
+    with Kv(host.api, retries=Retries(times=2, first_delay="10ms"), timeout="20s") as kv:
         proxy.lose_answer("lost-sum", then_away=True)
         with pytest.raises(OutcomeUnknown, match="KEYVAL_OUTCOME_UNKNOWN") as caught:
             kv.atomic().sum(["lost-sum"], 1).commit()
@@ -182,6 +183,29 @@ def test_the_client_does_not_repeat_what_may_have_been_done(
         assert runs == [1]
         proxy.come_back()
         assert kv.get(["lost-sum"]).value == 2
+
+
+def test_a_key_resolves_what_was_not_known(
+    host: LiveServer, losing: tuple[Losing, str], server: Sqld
+) -> None:
+    proxy, _ = losing
+    with api_of(host.api) as api:
+        for lose, name in ((proxy.lose_request, "a"), (proxy.lose_answer, "b")):
+            api.put("lost-gone", 1)
+            for lost in WRITES:
+                api.json("POST", "/keys/delete-batch", {"keys": [["lost-create"]], "exact": True})
+                before = _count(server, lost.effect)
+                api.client.headers["idempotency-key"] = f"{lost.name}-{name}"
+                lose(lost.marker, then_away=True)
+                assert lost.send(api).json()["code"] == "KEYVAL_OUTCOME_UNKNOWN", lost.name
+                proxy.come_back()
+                response = lost.send(api)
+                del api.client.headers["idempotency-key"]
+                assert response.status_code == 200, (lost.name, response.text)
+                assert ("idempotent-replayed" in response.headers) == (name == "b"), lost.name
+                assert response.json().get("ok", True) is True
+                assert response.json().get("deletedCount", 1) == 1
+                assert _count(server, lost.effect) == before + 1, lost.name
 
 
 def test_counters_are_exact_while_the_server_is_stopped(server: Sqld, tmp_path: Path) -> None:

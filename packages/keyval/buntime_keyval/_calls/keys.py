@@ -158,6 +158,14 @@ def delete_keys(keys: Sequence[Key], *, exact: bool, where: Where | None) -> Cal
     return Call("DELETE", f"/keys/{path}", _read_deleted, body_or_none)
 
 
+def refuse_everything(*, everything: bool, idempotency_key: str | None) -> None:
+    """Raise `InvalidInput` unless the deletion of the whole store is wanted, and in batches."""
+    if not everything:
+        raise InvalidInput("Key cannot be empty; to delete the whole store say everything=True")
+    if idempotency_key is not None:
+        raise InvalidInput("An idempotency key is for one commit, and not for everything=True")
+
+
 def count(prefix: Any, where: Where | None) -> Call[int]:
     """Number of entries below a prefix."""
     key = checked_prefix(prefix)

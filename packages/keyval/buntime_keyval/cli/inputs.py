@@ -97,6 +97,9 @@ PREFIX_ARGUMENT = click.argument("prefix", type=KeyType(empty=True), default="[]
 METADATA = click.option(
     "--metadata", metavar="JSON", help="Metadata of the entry, as JSON; without it, none."
 )
+IDEMPOTENCY_KEY = click.option(
+    "--idempotency-key", metavar="KEY", help="However often it is sent with KEY, it is done once."
+)
 EXPIRES_IN = click.option("--expires-in", metavar="DURATION", help="Lifetime, such as 30s or 7d.")
 
 

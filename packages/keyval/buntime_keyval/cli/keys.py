@@ -9,6 +9,7 @@ import click
 
 from buntime_keyval.cli.inputs import (
     EXPIRES_IN,
+    IDEMPOTENCY_KEY,
     KEY,
     METADATA,
     PREFIX_ARGUMENT,
@@ -66,6 +67,7 @@ def get(job: Job, keys: tuple[Key, ...], text: bool, details: bool) -> None:
 @value_input
 @METADATA
 @EXPIRES_IN
+@IDEMPOTENCY_KEY
 @connected
 def set_(
     job: Job,
@@ -75,12 +77,13 @@ def set_(
     file: Path | None,
     metadata: str | None,
     expires_in: str | None,
+    idempotency_key: str | None,
 ) -> None:
     """Store a value; print its versionstamp."""
     about = read_metadata(metadata)
     content = read_value(value, text=text, file=file)
     call = commit_json([Stored(key, content, about)], expires_in)
-    result = job.kv._session.send(call)
+    result = job.kv._session.send(call, idempotency_key)
     _committed(job, result.versionstamp)
 
 
@@ -88,13 +91,17 @@ def set_(
 @click.argument("key", type=KEY)
 @click.argument("amount", type=int, default=1)
 @EXPIRES_IN
+@IDEMPOTENCY_KEY
 @connected
-def sum_(job: Job, key: Key, amount: int, expires_in: str | None) -> None:
+def sum_(
+    job: Job, key: Key, amount: int, expires_in: str | None, idempotency_key: str | None
+) -> None:
     """Add a whole number, 1 unless you say another, to that of a key, in one atomic step.
 
     A negative one comes behind two dashes: sum visits -- -1
     """
-    result = job.kv.atomic().sum(key, amount, expires_in=expires_in).commit()
+    atomic = job.kv.atomic().sum(key, amount, expires_in=expires_in)
+    result = atomic.commit(idempotency_key=idempotency_key)
     _committed(job, result.versionstamp)
 
 
@@ -104,9 +111,16 @@ def sum_(job: Job, key: Key, amount: int, expires_in: str | None) -> None:
 @click.option("--everything", is_flag=True, help="The whole store, in batches.")
 @WHERE
 @click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
+@IDEMPOTENCY_KEY
 @connected
 def delete(
-    job: Job, keys: tuple[Key, ...], exact: bool, everything: bool, where: Where | None, yes: bool
+    job: Job,
+    keys: tuple[Key, ...],
+    exact: bool,
+    everything: bool,
+    where: Where | None,
+    yes: bool,
+    idempotency_key: str | None,
 ) -> None:
     """Delete keys and everything below them; print how many entries that were.
 
@@ -116,13 +130,15 @@ def delete(
         raise Mistake("say either KEY... or --everything")
     if everything:
         confirm("Delete the whole store?" if where is None else _MATCHING_ANYWHERE, yes=yes)
-        result = job.kv.delete([], where=where, everything=True)
+        result = job.kv.delete([], where=where, everything=True, idempotency_key=idempotency_key)
     else:
         if not exact:
             what = ", ".join([shown_key(key) for key in keys[:5]]) + (", ..." if keys[5:] else "")
             which = "everything" if where is None else "everything that matches"
             confirm(f"Delete {what}, and {which} below?", yes=yes)
-        result = job.kv.delete(list(keys), exact=exact, where=where)
+        result = job.kv.delete(
+            list(keys), exact=exact, where=where, idempotency_key=idempotency_key
+        )
     if job.out.as_json:
         job.out.document(deletedCount=result.deleted_count)
     else:

@@ -12,7 +12,7 @@ from buntime_keyval._calls.queue import message_options
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._results import EnqueueResult
 from buntime_keyval.cli.follow import retry_note
-from buntime_keyval.cli.inputs import KEY, read_value, value_input
+from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, read_value, value_input
 from buntime_keyval.cli.options import Job, confirm, connected
 from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
 from buntime_keyval.wire import Key
@@ -37,6 +37,7 @@ def queue() -> None:
     "--undelivered", metavar="KEY", type=KEY, multiple=True,
     help="Key that gets the value if it cannot be delivered; may be given several times.",
 )  # fmt: skip
+@IDEMPOTENCY_KEY
 @connected
 def enqueue(
     job: Job,
@@ -47,6 +48,7 @@ def enqueue(
     backoff: tuple[str, ...],
     once: bool,
     undelivered: tuple[Key, ...],
+    idempotency_key: str | None,
 ) -> None:
     """Send a message; print its id."""
     if once and backoff:
@@ -54,7 +56,8 @@ def enqueue(
     content = read_value(value, text=text, file=file)
     options = message_options(delay, list(backoff) if backoff or once else None, list(undelivered))
     body = json_body(value=msgspec.Raw(content), options=options.members() or None)
-    result = job.kv._session.send(Call("POST", "/queue/enqueue", _read_enqueued, body))
+    call = Call("POST", "/queue/enqueue", _read_enqueued, body)
+    result = job.kv._session.send(call, idempotency_key)
     _sent(job, result)
 
 
@@ -92,10 +95,11 @@ def listen(job: Job, limit: int | None) -> None:
 @queue.command()
 @click.argument("message_id", metavar="ID")
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@IDEMPOTENCY_KEY
 @connected
-def ack(job: Job, message_id: str, lease: str | None) -> None:
+def ack(job: Job, message_id: str, lease: str | None, idempotency_key: str | None) -> None:
     """Remove a message that was processed."""
-    job.kv.ack_message(message_id, lease=lease)
+    job.kv.ack_message(message_id, lease=lease, idempotency_key=idempotency_key)
     _done(job)
 
 
@@ -104,12 +108,20 @@ def ack(job: Job, message_id: str, lease: str | None) -> None:
 @click.option("--error", help="What went wrong, for the dead letter.")
 @click.option("--delay", metavar="DURATION", help="Pause before the next delivery.")
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@IDEMPOTENCY_KEY
 @connected
 def nack(
-    job: Job, message_id: str, error: str | None, delay: str | None, lease: str | None
+    job: Job,
+    message_id: str,
+    error: str | None,
+    delay: str | None,
+    lease: str | None,
+    idempotency_key: str | None,
 ) -> None:
     """Give a message back; after its last delivery it becomes a dead letter."""
-    job.kv.nack_message(message_id, error, delay=delay, lease=lease)
+    job.kv.nack_message(
+        message_id, error, delay=delay, lease=lease, idempotency_key=idempotency_key
+    )
     _done(job)
 
 
@@ -117,10 +129,17 @@ def nack(
 @click.argument("message_id", metavar="ID")
 @click.option("--for", "duration", metavar="DURATION", help="From now on; else a whole lease.")
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@IDEMPOTENCY_KEY
 @connected
-def extend(job: Job, message_id: str, duration: str | None, lease: str | None) -> None:
+def extend(
+    job: Job,
+    message_id: str,
+    duration: str | None,
+    lease: str | None,
+    idempotency_key: str | None,
+) -> None:
     """Keep a message that was received for longer."""
-    job.kv.extend_message(message_id, duration, lease=lease)
+    job.kv.extend_message(message_id, duration, lease=lease, idempotency_key=idempotency_key)
     _done(job)
 
 
@@ -174,35 +193,45 @@ def list_(job: Job, limit: int, offset: int) -> None:
 
 @dlq.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@IDEMPOTENCY_KEY
 @connected
-def requeue(job: Job, ids: tuple[str, ...]) -> None:
+def requeue(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None:
     """Send them again as new messages; print the new ids."""
+    _for_one(ids, idempotency_key)
     for letter_id in ids:
-        _sent(job, job.kv.dlq.requeue(letter_id))
+        _sent(job, job.kv.dlq.requeue(letter_id, idempotency_key=idempotency_key))
         job.out.flush()
 
 
 @dlq.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@IDEMPOTENCY_KEY
 @connected
-def delete(job: Job, ids: tuple[str, ...]) -> None:
+def delete(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None:
     """Delete them."""
+    _for_one(ids, idempotency_key)
     for letter_id in ids:
-        job.kv.dlq.delete(letter_id)
+        job.kv.dlq.delete(letter_id, idempotency_key=idempotency_key)
     _done(job)
 
 
 @dlq.command()
 @click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
+@IDEMPOTENCY_KEY
 @connected
-def purge(job: Job, yes: bool) -> None:
+def purge(job: Job, yes: bool, idempotency_key: str | None) -> None:
     """Delete all dead letters; print how many that were."""
     confirm("Delete all dead letters?", yes=yes)
-    result = job.kv.dlq.purge()
+    result = job.kv.dlq.purge(idempotency_key=idempotency_key)
     if job.out.as_json:
         job.out.document(deletedCount=result.deleted_count)
     else:
         job.out.line(str(result.deleted_count))
+
+
+def _for_one(ids: tuple[str, ...], idempotency_key: str | None) -> None:
+    if idempotency_key is not None and len(ids) > 1:
+        raise click.UsageError("--idempotency-key is for one ID at a time")
 
 
 def _print_message(out: Output, message: Any, **more: str | None) -> None:

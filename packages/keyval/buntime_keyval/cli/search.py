@@ -13,7 +13,7 @@ import msgspec
 from buntime_keyval._calls.search import Tokenizer
 from buntime_keyval._entries import raw_key
 from buntime_keyval._results import SearchHit, SearchPage
-from buntime_keyval.cli.inputs import INDEX_PREFIX, KEY, WHERE
+from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, INDEX_PREFIX, KEY, WHERE
 from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import shown_key
 from buntime_keyval.wire import Key
@@ -109,15 +109,17 @@ def index() -> None:
     "--tokenize", type=click.Choice(get_args(Tokenizer)), default="unicode61", show_default=True,
     help="How texts are split into words.",
 )  # fmt: skip
+@IDEMPOTENCY_KEY
 @connected
 def create(
     job: Job,
     prefix: Key,
     fields: tuple[str, ...],
     tokenize: Tokenizer,
+    idempotency_key: str | None,
 ) -> None:
     """Index fields of all entries below a prefix, replacing an index that is there."""
-    job.kv.create_index(prefix, fields=fields, tokenize=tokenize)
+    job.kv.create_index(prefix, fields=fields, tokenize=tokenize, idempotency_key=idempotency_key)
     if job.out.as_json:
         job.out.document(ok=True)
 
@@ -148,10 +150,11 @@ def list_(job: Job) -> None:
 
 @index.command()
 @click.argument("prefix", type=INDEX_PREFIX)
+@IDEMPOTENCY_KEY
 @connected
-def remove(job: Job, prefix: Key) -> None:
+def remove(job: Job, prefix: Key, idempotency_key: str | None) -> None:
     """Remove an index; the entries stay."""
-    job.kv.remove_index(prefix)
+    job.kv.remove_index(prefix, idempotency_key=idempotency_key)
     if job.out.as_json:
         job.out.document(ok=True)
 

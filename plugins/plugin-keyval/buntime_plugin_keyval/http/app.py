@@ -6,6 +6,8 @@ is read by the route's shape, and by its endpoint, into what it asks for; that i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import buntime_database
 import msgspec
 import starlette.requests
@@ -19,6 +21,7 @@ from buntime_plugin_keyval.errors import (
     KeyValError,
     KeyValUnavailable,
     RequestTooLong,
+    RequestUnderWay,
     database_down,
     outcome_unknown,
 )
@@ -28,9 +31,12 @@ from buntime_plugin_keyval.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.http.routes import find_methods
 from buntime_plugin_keyval.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.http.sse import send_events
+from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.service import KeyValService
 
 API_PATH = b"/api"
+REPLAYED = (b"idempotent-replayed", b"true")
+RETRY_SOON = (b"retry-after", b"1")
 
 
 class KeyValApp:
@@ -83,6 +89,7 @@ class KeyValApp:
             body = error_json(f"Method {method} not allowed, use {allow}")
             return Answer(405, body, allow=allow)
         service = self.service
+        once = None
         try:
             if service is None:
                 raise KeyValUnavailable
@@ -92,7 +99,10 @@ class KeyValApp:
             has_body = route.has_body or noticed.unasked_body
             content = await read_body(receive) if has_body else b""
             given = route.read(scope["query_string"], content)
-            asked = route.ask(service, Request(path, given, content, head, scope["headers"]))
+            if noticed.idempotency_keys and method != "GET":
+                said = (method.encode(), path, scope["query_string"], content)
+                once = _once(noticed.idempotency_keys, *said)
+            asked = route.ask(service, Request(path, given, content, head, scope["headers"], once))
             if asked.access != "read":
                 refuse_foreign(scope)
             try:
@@ -105,8 +115,19 @@ class KeyValApp:
         except ClientGone:
             raise  # as it is: an error that its own traceback holds keeps what was received
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
-            return _answer_error(error, service)
-        return Answer(200, answer) if isinstance(answer, str) else answer
+            answer = _answer_error(error, service)
+        if isinstance(answer, str):
+            answer = Answer(200, answer)
+        if once is not None and once.replayed and isinstance(answer, Answer):
+            return msgspec.structs.replace(answer, headers=(*answer.headers, REPLAYED))
+        return answer
+
+
+def _once(keys: Sequence[bytes], *said: bytes) -> Once:
+    """That of the request which says this. Raises `InvalidInput`."""
+    if len(keys) > 1:
+        raise InvalidInput(f"Idempotency-Key must be given once, received it {len(keys)} times")
+    return Once(keys[0].decode("latin-1"), *said)
 
 
 async def _relayed(
@@ -137,7 +158,8 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     elif isinstance(error, buntime_database.StatementTimeout):
         error = RequestTooLong(str(error))
     if isinstance(error, KeyValError):
-        return Answer(error.STATUS, error_json(error.message, error.CODE))
+        headers = (RETRY_SOON,) if isinstance(error, RequestUnderWay) else ()
+        return Answer(error.STATUS, error_json(error.message, error.CODE), headers=headers)
     if isinstance(error, (ClientGone, HttpError)):
         raise error  # nobody is left to be told, or the host answers: a body beyond its limit
     if service is not None:

@@ -14,6 +14,7 @@ import msgspec
 
 from buntime_plugin_keyval.http.answers import Answer, Frames
 from buntime_plugin_keyval.http.shape import Place, RequestShape, read_shape
+from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.ranges import KeyRange
 
@@ -74,6 +75,8 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
     head: bool
     """Whether only the head of the answer is wanted."""
     headers: Sequence[tuple[bytes, bytes]]
+    once: Once | None = None
+    """For a write that came with an idempotency key; every endpoint that writes heeds it."""
 
     def header(self, name: bytes) -> bytes:
         """The value of a header, empty if absent."""

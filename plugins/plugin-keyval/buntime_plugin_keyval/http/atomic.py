@@ -44,7 +44,7 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     mutations = parse_mutations(request.given.mutations, service.store.clock())
 
     async def run() -> str:
-        committed = await service.store.commit(checks, mutations)
+        committed = await service.store.commit(checks, mutations, once=request.once)
         return commit_json(None if committed is None else committed.versionstamp)
 
     return Asked(
@@ -72,7 +72,9 @@ def commit_transaction(service: KeyValService, request: Request[Transaction]) ->
     async def run() -> str:
         if access == "read":
             return _committed_json("null", reads, encoded, await service.store.get_many(encoded))
-        committed = await service.store.commit(checks, mutations, also_read=encoded)
+        committed = await service.store.commit(
+            checks, mutations, also_read=encoded, once=request.once
+        )
         if committed is None:
             return '{"ok":false,"error":"conflict"}'
         return _committed_json(f'"{committed.versionstamp}"', reads, encoded, committed.rows)

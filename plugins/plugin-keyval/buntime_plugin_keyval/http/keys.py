@@ -180,31 +180,37 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     options = _entry_options(request.given, now_ms)
 
     async def run() -> str:
-        return commit_json(await service.store.set(encoded, key_to_json(key), value, options))
+        return commit_json(
+            await service.store.set(encoded, key_to_json(key), value, options, request.once)
+        )
 
     return Asked("set", "write", run, writes=Keys((encoded,)))
 
 
 def delete_key(service: KeyValService, request: Request[Deletion]) -> Asked:
     """`DELETE /keys/<path>`: the key and all that extend it, unless `exact` says otherwise."""
-    return _deletion(service, [encode_key(_path_key(request.path))], request.given)
+    return _deletion(service, [encode_key(_path_key(request.path))], request)
 
 
 def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
     """`DELETE /keys?prefix=`: as `DELETE /keys/<path>`; never the whole store by accident."""
     if not request.given.prefix:
         raise InvalidInput("Missing 'prefix' query parameter: name what to delete")
-    return _deletion(service, [request.given.prefix], request.given)
+    return _deletion(service, [request.given.prefix], request)
 
 
 def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
     """`POST /keys/delete-batch`"""
-    return _deletion(service, [encode_key(key) for key in request.given.keys], request.given)
+    return _deletion(service, [encode_key(key) for key in request.given.keys], request)
 
 
-def _deletion(service: KeyValService, keys: list[bytes], given: Deletion) -> Asked:
+def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
+    given = request.given
+
     async def run() -> str:
-        count = await service.store.delete(keys, exact=given.exact, where=given.where)
+        count = await service.store.delete(
+            keys, exact=given.exact, where=given.where, once=request.once
+        )
         return deleted_json(count)
 
     if given.exact:
@@ -310,7 +316,7 @@ def vacuum_expired(service: KeyValService, request: Request[Vacuum]) -> Asked:
     limit = request.given.limit
 
     async def run() -> str:
-        count, has_more = await vacuum(service.store, limit)
+        count, has_more = await vacuum(service.store, limit, request.once)
         return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
 
     return Asked("vacuum", "admin", run, cost=Cost(limit))

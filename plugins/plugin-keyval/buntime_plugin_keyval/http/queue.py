@@ -97,7 +97,8 @@ def enqueue(service: KeyValService, request: Request[NewMessageBody]) -> Asked:
     options = request.given.options
 
     async def run() -> str:
-        return f'{{"ok":true,"id":"{await service.queue.enqueue(value, options)}"}}'
+        message_id = await service.queue.enqueue(value, options, request.once)
+        return f'{{"ok":true,"id":"{message_id}"}}'
 
     writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
     return Asked("queue_enqueue", "write", run, writes=writes)
@@ -125,7 +126,7 @@ def ack(service: KeyValService, request: Request[Settlement]) -> Asked:
 
     async def run() -> str:
         _drain(service, message_id, request.given)
-        await service.queue.ack(message_id, request.given.lease)
+        await service.queue.ack(message_id, request.given.lease, request.once)
         return OK
 
     return Asked("queue_ack", "write", run)
@@ -141,7 +142,13 @@ def nack(service: KeyValService, request: Request[Failure]) -> Asked:
 
     async def run() -> str:
         _drain(service, message_id, given)
-        await service.queue.nack(message_id, error=given.error, delay_ms=given.delay, lease=lease)
+        await service.queue.nack(
+            message_id,
+            error=given.error,
+            delay_ms=given.delay,
+            lease=lease,
+            once=request.once,
+        )
         return OK
 
     if given.attempted:
@@ -153,7 +160,7 @@ def nack(service: KeyValService, request: Request[Failure]) -> Asked:
 
     async def release() -> str:
         _drain(service, message_id, given)
-        await service.queue.release(message_id, lease)
+        await service.queue.release(message_id, lease, request.once)
         return OK
 
     return Asked("queue_nack", "write", release)
@@ -165,7 +172,7 @@ def extend(service: KeyValService, request: Request[Extension]) -> Asked:
 
     async def run() -> str:
         _drain(service, message_id, given)
-        await service.queue.extend(message_id, given.lease, given.duration)
+        await service.queue.extend(message_id, given.lease, given.duration, request.once)
         return OK
 
     return Asked("queue_extend", "write", run)
@@ -210,7 +217,7 @@ def requeue_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked
 
     async def run() -> str | Answer:
         try:
-            message_id = await service.queue.requeue_dlq(letter_id)
+            message_id = await service.queue.requeue_dlq(letter_id, request.once)
         except LetterNotFound as error:
             return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
         # The first server called it newId, its client reads id.
@@ -224,7 +231,7 @@ def delete_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
     letter_id = _path_id(request.path)
 
     async def run() -> str:
-        await service.queue.delete_dlq(letter_id)
+        await service.queue.delete_dlq(letter_id, request.once)
         return OK
 
     return Asked("dlq_delete", "write", run)
@@ -234,7 +241,7 @@ def purge_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
     """`DELETE /queue/dlq`"""
 
     async def run() -> str:
-        return f'{{"deletedCount":{await service.queue.purge_dlq()}}}'
+        return f'{{"deletedCount":{await service.queue.purge_dlq(request.once)}}}'
 
     return Asked("dlq_purge", "write", run, cost=Cost(None))
 

@@ -113,7 +113,7 @@ def create_index(service: KeyValService, request: Request[IndexCreation]) -> Ask
     options = parse_options(given.fields, given.tokenize)
 
     async def run() -> str:
-        await service.search.create_index(given.prefix, options)
+        await service.search.create_index(given.prefix, options, request.once)
         return OK
 
     reads = Keys(ranges=(subtree(encode_key(given.prefix)),))
@@ -137,7 +137,7 @@ def remove_index(service: KeyValService, request: Request[IndexRemoval]) -> Aske
         raise InvalidInput("Missing 'prefix' query parameter")
 
     async def run() -> str:
-        await service.search.remove_index(prefix)
+        await service.search.remove_index(prefix, request.once)
         return OK
 
     return Asked("index_remove", "admin", run)

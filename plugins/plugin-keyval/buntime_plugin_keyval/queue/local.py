@@ -12,6 +12,7 @@ from buntime_keyval.wire import decode_value
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
+from buntime_plugin_keyval.once import once_of
 from buntime_plugin_keyval.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.queue.messages import Message, StoredLetter, parse_lease_duration
 from buntime_plugin_keyval.queue.queue import Queue
@@ -97,17 +98,19 @@ class LocalDeadLetters:
         letter = await self._queue.get_dlq_message(checked_id(letter_id))
         return None if letter is None else _decoded(letter)
 
-    async def requeue(self, letter_id: str) -> EnqueueResult:
+    async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send it again as a new message. Raises `NotFound`."""
-        return EnqueueResult(True, await self._queue.requeue_dlq(checked_id(letter_id)))
+        once = once_of(idempotency_key, "requeue", letter_id)
+        return EnqueueResult(True, await self._queue.requeue_dlq(checked_id(letter_id), once))
 
-    async def delete(self, letter_id: str) -> None:
+    async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete it; an unknown id is fine."""
-        await self._queue.delete_dlq(checked_id(letter_id))
+        once = once_of(idempotency_key, "delete_letter", letter_id)
+        await self._queue.delete_dlq(checked_id(letter_id), once)
 
-    async def purge(self) -> DeleteResult:
+    async def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
-        return DeleteResult(await self._queue.purge_dlq())
+        return DeleteResult(await self._queue.purge_dlq(once_of(idempotency_key, "purge")))
 
 
 def lease_ms(duration: float | str | None) -> int | None:

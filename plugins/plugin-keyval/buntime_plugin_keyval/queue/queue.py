@@ -14,6 +14,7 @@ from buntime_keyval.wire import encode_key, key_to_json
 from buntime_plugin_keyval.decisions import Decision, Write
 from buntime_plugin_keyval.errors import LetterNotFound, StaleLease
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
+from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.queue import statements as sql
 from buntime_plugin_keyval.queue.deliveries import Deliveries
 from buntime_plugin_keyval.queue.effects import (
@@ -39,6 +40,7 @@ from buntime_plugin_keyval.queue.messages import (
     stored_keys,
 )
 from buntime_plugin_keyval.storage.effects import Effect, Put
+from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
 from buntime_plugin_keyval.store import Store
 
@@ -82,10 +84,15 @@ class Queue:
         self._on_settled = settled
 
     @measured("queue_enqueue")
-    async def enqueue(self, value: str, options: Options) -> str:
+    async def enqueue(self, value: str, options: Options, once: Once | None = None) -> str:
         """Add a message with a canonical value; its id."""
         message_id = new_id()
-        await self._commit(Enqueue(message_id, value, options))
+        decision = Decision(
+            (Enqueue(message_id, value, options),), lambda *_: message_id, message_id
+        )
+        message_id = await self._store.write(
+            Write(lambda _: decision, recall=lambda kept: str(kept.told)), once
+        )
         self._on_ready()
         return message_id
 
@@ -112,12 +119,14 @@ class Queue:
         self._deliveries.given(message)
 
     @measured("queue_ack")
-    async def ack(self, message_id: str, lease: str | None = None) -> None:
+    async def ack(
+        self, message_id: str, lease: str | None = None, once: Once | None = None
+    ) -> None:
         """Remove a processed message; an unknown id is fine.
 
         Raises `StaleLease` if a lease is given and is not the message's current one.
         """
-        (result,) = await self._commit(Settle(message_id, lease))
+        (result,) = await self._commit(Settle(message_id, lease), once=once)
         if lease is not None and not result.rowcount:
             raise StaleLease
         self._settled(message_id)
@@ -130,11 +139,15 @@ class Queue:
         error: str | None = None,
         delay_ms: int | None = None,
         lease: str | None = None,
+        once: Once | None = None,
     ) -> None:
         """Give a message back for another attempt, or up after the last; an unknown id is fine.
 
         Raises `StaleLease` if a lease is given and is not the message's current one.
         """
+        # Before a look at the message, which is another one's by now if this was done before.
+        if once is not None and await self._store.replays.find(once) is not None:
+            return
         while True:
             rows = await self._store.adapter.query(
                 sql.DELIVERY, (message_id,), point=True, fresh=True
@@ -149,18 +162,18 @@ class Queue:
             else:
                 pause = _pause(delivery) if delay_ms is None else delay_ms
                 effects = [Retry(message_id, pause)]
-            if await self._commit_if_current(delivery, effects):
+            if await self._commit_if_current(delivery, effects, once):
                 self._on_ready()
                 break
         self._settled(message_id)
 
     @measured("queue_nack")
-    async def release(self, message_id: str, lease: str) -> None:
+    async def release(self, message_id: str, lease: str, once: Once | None = None) -> None:
         """Take a delivery back that nobody began with: it does not count as an attempt.
 
         Raises `StaleLease` if the lease is not the message's current one.
         """
-        (result,) = await self._commit(Undeliver(message_id, lease))
+        (result,) = await self._commit(Undeliver(message_id, lease), once=once)
         if not result.rowcount:
             raise StaleLease
         self._on_ready()
@@ -168,7 +181,11 @@ class Queue:
 
     @measured("queue_extend")
     async def extend(
-        self, message_id: str, lease: str | None = None, duration_ms: int | None = None
+        self,
+        message_id: str,
+        lease: str | None = None,
+        duration_ms: int | None = None,
+        once: Once | None = None,
     ) -> None:
         """Prolong the lease of a delivered message: it ends `duration_ms` from now.
 
@@ -176,7 +193,7 @@ class Queue:
         not the one that is given: somebody else has it, or it is settled.
         """
         duration = self._lease_ms if duration_ms is None else duration_ms
-        (result,) = await self._commit(Extend(message_id, lease, duration))
+        (result,) = await self._commit(Extend(message_id, lease, duration), once=once)
         if not result.rowcount:
             raise StaleLease
         self._deliveries.settled(message_id)
@@ -257,23 +274,33 @@ class Queue:
         rows = await self._store.adapter.query(sql.GET_DLQ, (letter_id,), point=True)
         return _letter(rows[0]) if rows else None
 
-    async def requeue_dlq(self, letter_id: str) -> str:
+    async def requeue_dlq(self, letter_id: str, once: Once | None = None) -> str:
         """Send a dead letter again as a new message; its new id. Raises `LetterNotFound`."""
-        message_id = new_id()
-        (result,) = await self._commit(Requeue(letter_id, message_id))
-        if not result.rowcount:
+        new = new_id()
+        decision = Decision[str | None](
+            (Requeue(letter_id, new),),
+            lambda results, _: new if results[0].rowcount else None,
+            new,
+        )
+        write = Write(
+            lambda _: decision,
+            recall=lambda kept: str(kept.told) if kept.counts[0] else None,
+            has_counts=True,
+        )
+        message_id = await self._store.write(write, once)
+        if message_id is None:
             raise LetterNotFound
         self._on_ready()
         return message_id
 
-    async def delete_dlq(self, letter_id: str) -> bool:
+    async def delete_dlq(self, letter_id: str, once: Once | None = None) -> bool:
         """Delete a dead letter; whether it was there."""
-        (result,) = await self._commit(Forget(letter_id))
+        (result,) = await self._commit(Forget(letter_id), once=once)
         return result.rowcount > 0
 
-    async def purge_dlq(self) -> int:
+    async def purge_dlq(self, once: Once | None = None) -> int:
         """Delete all dead letters; how many there were."""
-        (result,) = await self._commit(Forget(None), bounded=False)
+        (result,) = await self._commit(Forget(None), bounded=False, once=once)
         return result.rowcount
 
     async def expire_letters(self, age_ms: int, limit: int) -> int:
@@ -294,19 +321,30 @@ class Queue:
         await self._commit(*counts)
         self._on_ready()  # one may have had its last delivery, and an end that is to be seen to
 
-    async def _commit(self, *effects: Effect, bounded: bool = True) -> Sequence[ResultSet]:
+    async def _commit(
+        self, *effects: Effect, bounded: bool = True, once: Once | None = None
+    ) -> Sequence[ResultSet]:
         decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
-        return await self._store.write(Write(lambda _: decision, bounded=bounded))
+        write = Write(lambda _: decision, bounded=bounded, recall=_counted, has_counts=True)
+        return await self._store.write(write, once)
 
-    async def _commit_if_current(self, delivery: _Delivery, effects: Sequence[Effect]) -> bool:
+    async def _commit_if_current(
+        self, delivery: _Delivery, effects: Sequence[Effect], once: Once | None = None
+    ) -> bool:
         """Commit unless the message was settled or delivered again since it was read."""
         guard = same_delivery(delivery.id, delivery.attempts, delivery.visible_at, delivery.lease)
         decision = Decision[None](effects, lambda *_: None)
         try:
-            await self._store.write(Write(lambda _: decision, guards=(guard,)))
+            write = Write(lambda _: decision, guards=(guard,), recall=lambda _: None)
+            await self._store.write(write, once)
         except GuardFailed:
             return False
         return True
+
+
+def _counted(kept: Kept) -> list[ResultSet]:
+    """The results of effects that return no rows."""
+    return [ResultSet((), [], count) for count in kept.counts]
 
 
 def _give_up(delivery: _Delivery, error_message: str) -> list[Effect]:

@@ -12,6 +12,7 @@ from buntime_keyval.wire import Key, decode_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.errors import IndexNotFound
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
+from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.search.asking import (
     EVERYTHING,
     SearchOptions,
@@ -75,14 +76,26 @@ class Search:
             with contextlib.suppress(asyncio.CancelledError):
                 await task
 
-    async def create_index(self, prefix: Key, options: IndexOptions) -> None:
+    async def create_index(
+        self, prefix: Key, options: IndexOptions, once: Once | None = None
+    ) -> None:
         """See `IndexBuilder.create`."""
-        await self._builder.create(prefix, options)
+        await self._store.replays.run(
+            once,
+            lambda: self._builder.create(prefix, options),
+            keep=lambda _: None,
+            recall=lambda _: None,
+        )
 
-    async def remove_index(self, prefix: Key) -> bool:
+    async def remove_index(self, prefix: Key, once: Once | None = None) -> bool:
         """See `IndexBuilder.remove`."""
         self._known.pop(encode_key(prefix), None)
-        return await self._builder.remove(prefix)
+        return await self._store.replays.run(
+            once,
+            lambda: self._builder.remove(prefix),
+            keep=lambda was_there: was_there,
+            recall=lambda kept: bool(kept.told),
+        )
 
     async def list_indexes(self) -> list[SearchIndex]:
         """All indexes in the order of their prefixes, those that are being built too."""

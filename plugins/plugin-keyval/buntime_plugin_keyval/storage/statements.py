@@ -330,3 +330,37 @@ FROM (
   ORDER BY seq DESC LIMIT 1) AS last"""
 
 TRIM_CHANGES = "DELETE FROM kv_changes WHERE seq <= (SELECT trimmed_seq FROM kv_log)"
+
+# The first result of a write with a key of its caller's.
+_KEEP = """
+INSERT INTO kv_replays (id, fingerprint, versionstamp, told, counts, at)
+VALUES (?1, ?2, {stamp}, ?4, {counts}, ?5)"""
+
+
+class KeepTexts(NamedTuple):
+    """The statements that keep a result, by what is known of its versionstamp."""
+
+    keep: str
+    keep_with_count: str
+    """With what the statement before it changed."""
+
+
+def _keep_texts(stamp: str) -> KeepTexts:
+    return KeepTexts(
+        _KEEP.format(stamp=stamp, counts="''"),
+        _KEEP.format(stamp=stamp, counts="changes() || ','"),
+    )
+
+
+KEEP = _keep_texts("?3")
+# The commit has the stamp that was made for it, or a later one with the same random part.
+KEEP_LATE = _keep_texts(f"iif(substr({_NEWEST_STAMP}, 20) = substr(?3, 20), {_NEWEST_STAMP}, ?3)")
+KEEP_COUNT = "UPDATE kv_replays SET counts = counts || changes() || ',' WHERE id = ?"
+NOT_KEPT = "NOT EXISTS (SELECT 1 FROM kv_replays WHERE id = ?)"
+FIND_KEPT = "SELECT fingerprint, versionstamp, told, counts FROM kv_replays WHERE id = ?"
+
+# What is too old, and the oldest of what is too much, in bounded steps.
+FORGET_KEPT = """
+DELETE FROM kv_replays WHERE seq IN (
+  SELECT seq FROM (SELECT seq, at FROM kv_replays ORDER BY seq LIMIT ?3)
+  WHERE at < ?1 OR seq <= (SELECT max(seq) FROM kv_replays) - ?2)"""

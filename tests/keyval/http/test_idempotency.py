@@ -1,0 +1,267 @@
+"""`Idempotency-Key` on every route that changes something."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import httpx2
+import pytest
+from buntime_plugin_keyval.http.routes import FIXED, KEY, WITH_ID
+from support.api import Api, api_of
+from support.live import LiveServer, live_server
+from support.workers import api_of_worker
+
+_NUMBERS = itertools.count()
+
+
+class Case(NamedTuple):
+    """A request that changes something; the second time it would answer or do something else."""
+
+    method: str
+    path: str
+    body: Any
+    status: int = 200
+
+
+CASES = [
+    Case("PUT", "/keys/a", 1),
+    Case("DELETE", "/keys/gone", {"exact": True}),
+    Case("DELETE", "/keys?prefix=below", {}),
+    Case("POST", "/keys/delete-batch", {"keys": [["gone"], ["none"]]}),
+    Case("POST", "/vacuum", {"limit": 5}),
+    Case("POST", "/atomic", {"mutations": [{"type": "sum", "key": ["n"], "value": 1}]}),
+    Case("POST", "/atomic", {"mutations": [
+        {"type": "set", "key": ["u", {"$uuidv7": True}], "value": 1},
+        {"type": "delete", "key": ["gone"]},
+        {"type": "enqueue", "value": 1},
+    ]}),
+    Case("POST", "/atomic", {"checks": [{"key": ["gone"], "versionstamp": None}]}),
+    Case("POST", "/transaction", {
+        "reads": [["gone"], ["n"]], "mutations": [{"type": "sum", "key": ["n"], "value": 1}],
+    }),
+    Case("POST", "/transaction", {
+        "checks": [{"key": ["gone"], "versionstamp": None}],
+        "mutations": [{"type": "set", "key": ["t"], "value": 1}],
+    }),
+    Case("POST", "/queue/enqueue", {"value": "m"}),
+    Case("POST", "/queue/ack", {"id": "ID", "lease": "LEASE"}),
+    Case("POST", "/queue/ack/ID", {"lease": "LEASE"}),
+    Case("POST", "/queue/nack", {"id": "ID", "lease": "LEASE"}),
+    Case("POST", "/queue/nack/ID", {"lease": "LEASE", "attempted": False}),
+    Case("POST", "/queue/extend", {"id": "ID", "lease": "LEASE"}),
+    Case("POST", "/queue/extend/ID", {"lease": "LEASE"}),
+    Case("POST", "/queue/ack", {"id": "ID", "lease": "another"}, 409),
+    Case("POST", "/queue/dlq/DEAD/requeue", None),
+    Case("POST", "/queue/dlq/unknown/requeue", None, 404),
+    Case("DELETE", "/queue/dlq/DEAD", None),
+    Case("DELETE", "/queue/dlq", None),
+    Case("POST", "/indexes", {"prefix": ["i"], "options": {"fields": ["x"]}}),
+    Case("DELETE", "/indexes?prefix=i", None),
+]  # fmt: skip
+
+
+def _key() -> str:
+    return f"key-{next(_NUMBERS)}"
+
+
+def _send(api: Api, case: Case, key: str) -> httpx2.Response:
+    headers = {"Idempotency-Key": key}
+    if case.body is None:
+        return api.send(case.method, case.path, headers=headers)
+    return api.send(case.method, case.path, case.body, headers=headers)
+
+
+def _prepared(api: Api, case: Case) -> Case:
+    """With the ids of a message that is leased, and of one that is dead, in it."""
+    for key in ("gone", "gone/1", "below/1"):
+        api.put(key, 1)
+    text = json.dumps(case.body) if case.body is not None else ""
+    if "LEASE" in text or "ID" in text:
+        api.json("POST", "/queue/enqueue", {"value": "x"})
+        message = api.json("GET", "/queue/poll", query={"lease": "true"})["message"]
+        text = text.replace("LEASE", message["lease"]).replace('"ID"', f'"{message["id"]}"')
+        case = case._replace(path=case.path.replace("/ID", f"/{message['id']}"))
+    if "DEAD" in case.path:
+        options: dict[str, Any] = {"backoffSchedule": []}
+        sent = api.json("POST", "/queue/enqueue", {"value": "x", "options": options})
+        while api.json("GET", "/queue/poll")["message"]["id"] != sent["id"]:
+            pass
+        api.json("POST", "/queue/nack", {"id": sent["id"]})
+        letters = api.json("GET", "/queue/dlq")
+        (letter,) = [it["id"] for it in letters if it["originalId"] == sent["id"]]
+        case = case._replace(path=case.path.replace("DEAD", letter))
+    return case._replace(body=json.loads(text) if text else None)
+
+
+def _state(api: Api) -> Any:
+    entries = api.json("POST", "/keys/list", {"limit": 1000})
+    return entries, api.json("GET", "/queue/stats"), api.json("GET", "/queue/dlq")
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method} {case.path}")
+def test_the_first_answer_is_told_again(api: Api, case: Case) -> None:
+    case = _prepared(api, case)
+    key = _key()
+    first = _send(api, case, key)
+    assert first.status_code == case.status, first.text
+    assert "idempotent-replayed" not in first.headers
+    state = _state(api)
+    again = _send(api, case, key)
+    assert (again.status_code, again.text) == (first.status_code, first.text)
+    assert again.headers["idempotent-replayed"] == "true"
+    assert _state(api) == state
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method} {case.path}")
+def test_another_request_under_the_same_key_is_refused(api: Api, case: Case) -> None:
+    case = _prepared(api, case)
+    key = _key()
+    api.send("PUT", "/keys/first", 1, headers={"Idempotency-Key": key})
+    state = _state(api)
+    refused = _send(api, case, key)
+    assert refused.status_code == 422, refused.text
+    assert refused.json()["code"] == "KEYVAL_IDEMPOTENCY_KEY_REUSED"
+    assert _state(api) == state
+
+
+def test_every_route_that_changes_something_is_tested() -> None:
+    """POSTs that read are known; a poll, which changes something, comes again by itself."""
+    reading = {
+        "/keys/list", "/keys/count", "/keys/paginate", "/keys/batch", "/search",
+        "/search/paginate", "/watch/poll", "/watch/prefix/poll",
+    }  # fmt: skip
+    writing = {
+        (method, path.decode())
+        for path, methods in FIXED.items()
+        for method in methods
+        if method != "GET" and path.decode() not in reading
+    }
+    writing |= {(method, "/keys/KEY") for method in KEY if method != "GET"}
+    writing |= {
+        (method, f"/queue/{kind.decode()}/ID" + (f"/{verb.decode()}" if verb else ""))
+        for (kind, verb), methods in WITH_ID.items()
+        for method in methods
+        if method != "GET"
+    }
+    tested = set()
+    for case in CASES:
+        path = case.path.partition("?")[0]
+        for word in ("DEAD", "unknown"):
+            path = path.replace(word, "ID")
+        if path.startswith("/keys/") and path != "/keys/delete-batch":
+            path = "/keys/KEY"
+        tested.add((case.method, path))
+    assert tested == writing
+
+
+@pytest.mark.parametrize("key", ["", "a b", "x" * 256, "tab\there", "ä"])
+def test_what_is_no_key(api: Api, key: str) -> None:
+    headers = {"Idempotency-Key": key.encode("latin-1")}
+    message = api.error("PUT", "/keys/a", 1, headers=headers)
+    assert "1 to 255 visible ASCII characters" in message
+    assert api.keys() == []
+
+
+def test_the_longest_key_and_odd_ones(api: Api) -> None:
+    for key in ("x" * 255, "!~", '"quoted"', "a,b", "');DROP/**/TABLE/**/kv_replays;--"):
+        for replayed in (None, "true"):
+            response = api.send("PUT", "/keys/a", 1, headers={"Idempotency-Key": key})
+            assert response.status_code == 200
+            assert response.headers.get("idempotent-replayed") == replayed
+
+
+def test_two_keys_are_none(api: Api) -> None:
+    response = api.client.request(
+        "PUT", f"{api.base}/keys/a", content="1",
+        headers=[("Idempotency-Key", "a"), ("Idempotency-Key", "a")],
+    )  # fmt: skip
+    assert response.status_code == 400
+    assert "given once" in response.json()["error"]
+
+
+def test_reads_ignore_it(api: Api) -> None:
+    api.put("a", 1)
+    for method, path, body in (
+        ("GET", "/keys/a", None),
+        ("POST", "/keys/batch", {"keys": [["a"]]}),
+        ("GET", "/queue/poll", None),
+    ):
+        for _ in range(2):
+            response = _send(api, Case(method, path, body), "of-reads")
+            assert response.status_code == 200
+            assert "idempotent-replayed" not in response.headers
+
+
+def test_what_was_refused_may_be_sent_again_mended(api: Api) -> None:
+    headers = {"Idempotency-Key": _key()}
+    api.error("POST", "/atomic", {"mutations": [{"type": "what"}]}, headers=headers)
+    mutation = {"type": "sum", "key": ["n"], "value": 1}
+    assert api.json("POST", "/atomic", {"mutations": [mutation]}, headers=headers)["ok"]
+
+
+@pytest.fixture(params=[1, 2], ids=["one-process", "two-workers"])
+def own_server(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[LiveServer]:
+    options = {"cleanupInterval": 50, "idempotency": {"maxCount": 2}}
+    config = {
+        "plugins": [
+            ["@buntime/plugin-database", {"adapters": [{"type": "sqlite", "baseDir": "data"}]}],
+            ["@buntime/plugin-keyval", options],
+        ]
+    }
+    with live_server(tmp_path, config, workers=request.param) as running:
+        yield running
+
+
+def test_many_at_a_time_with_one_key(own_server: LiveServer) -> None:
+    """Each gets the same answer, or is told that the first is under way, and when to come back."""
+    answers: list[httpx2.Response] = []
+
+    def add() -> None:
+        with api_of(own_server.api) as api:
+            body = {"mutations": [{"type": "sum", "key": ["n"], "value": 1}]}
+            for number in range(10):
+                key = {"Idempotency-Key": f"k{number}"}
+                answers.append(api.send("POST", "/atomic", body, headers=key))
+
+    threads = [threading.Thread(target=add) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    for response in answers:
+        assert response.status_code in (200, 409)
+        if response.status_code == 409:
+            assert response.json()["code"] == "KEYVAL_REQUEST_UNDER_WAY"
+            assert response.headers["retry-after"] == "1"
+    with api_of(own_server.api) as api:
+        assert api.value("n") >= 10  # more only if one of them was forgotten in between
+        stamps = {r.json()["versionstamp"] for r in answers if r.status_code == 200}
+        assert len(stamps) == api.value("n")
+
+
+def test_a_kill_in_between_changes_nothing(tmp_path: Path) -> None:
+    with live_server(tmp_path) as running, api_of(running.api) as api:
+        first = _send(api, CASES[5], "k")
+        running.kill()
+    with live_server(tmp_path) as running, api_of(running.api) as api:
+        again = _send(api, CASES[5], "k")
+        assert again.text == first.text
+        assert again.headers["idempotent-replayed"] == "true"
+
+
+def test_workers_know_each_others_results(tmp_path: Path) -> None:
+    with (
+        live_server(tmp_path, workers=2) as running,
+        api_of_worker(running, 0) as one,
+        api_of_worker(running, 1) as two,
+    ):
+        first = _send(one, CASES[5], "k")
+        again = _send(two, CASES[5], "k")
+        assert again.text == first.text
+        assert again.headers["idempotent-replayed"] == "true"
+        assert two.value("n") == 1
