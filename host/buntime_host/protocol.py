@@ -150,8 +150,9 @@ class HostProtocol(HttpToolsProtocol):
         """The client that this connection counts for."""
         return self.edge.client_of(self.client[0] if self.client else None)
 
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Tell the requests that their client is gone."""
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
+        """Tell the request that its client is gone. Thousands of clients may go in one turn."""
+        self.connections.discard(self)
         self.edge.leave(self)
         self._receiving.set(0)
         self.sending.set(0)
@@ -161,7 +162,8 @@ class HostProtocol(HttpToolsProtocol):
         if running is not None and not running.response_complete:
             running.disconnected = True
             running.message_event.set()
-        super().connection_lost(exc)
+            self.flow.resume_writing()
+        self.parser = None  # type: ignore[assignment] # it and this refer to each other
 
     # What comes in
 
