@@ -227,7 +227,7 @@ async def opened(path: str) -> AsyncIterator[Kv]:
     adapter = SqliteAdapter(path)
     try:
         store = Store(adapter, logger=logging.getLogger("benchmark"))
-        await migrate(adapter, store.clock())
+        await migrate(adapter, store.clock.wall())
         service = make_service(parse_config({}), store)
         service.start()
         try:

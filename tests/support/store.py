@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_keyval.clock import Clock, system_clock
+from buntime_plugin_keyval.clock import Clock, SystemClock
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.service import make_service
@@ -16,11 +16,12 @@ from buntime_plugin_keyval.store import Store
 
 
 @asynccontextmanager
-async def open_kv(clock: Clock = system_clock) -> AsyncIterator[Kv]:
+async def open_kv(clock: Clock | None = None) -> AsyncIterator[Kv]:
     """An empty store; nothing sweeps it, so that what has expired stays in the table."""
     adapter = SqliteAdapter(":memory:")
     try:
-        await migrate(adapter, clock())
+        clock = clock or SystemClock()
+        await migrate(adapter, clock.wall())
         store = Store(adapter, logger=logging.getLogger("test"), clock=clock)
         kv = Kv(make_service(parse_config({}), store))
         yield kv

@@ -1,14 +1,97 @@
-"""Time, injected so that tests own it."""
+"""Time, injected so that tests own it: what passes, and what a clock on the wall shows.
+
+What waits, lives or is leased follows the time that has passed. A clock that is set, by hand or by
+the network, moves none of it; only what people see, and what they name as a moment, is by the
+clock on the wall. Both agree until it is set while the process runs.
+"""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
+from typing import NamedTuple, Protocol
 
-Clock = Callable[[], int]
-"""Returns the time in epoch milliseconds."""
+from buntime_host import Numbers
+
+_NS = 1_000_000
+_STEP_MS = 1000
+"""Clocks that differ by less than half of this agree: one of them may be slewed."""
 
 
-def system_clock() -> int:
-    """The system's time in epoch milliseconds."""
-    return time.time_ns() // 1_000_000
+class Clock(Protocol):
+    """Both times of a store, in epoch milliseconds."""
+
+    def now(self) -> int:
+        """The store's time, which only goes on as time passes."""
+        ...
+
+    def wall(self) -> int:
+        """What the clock of the system shows."""
+        ...
+
+    def not_before(self, milliseconds: int) -> None:
+        """Let the store's time be at least this from now on."""
+        ...
+
+
+class Moment(NamedTuple):
+    """When something happens."""
+
+    now_ms: int
+    """In the store's time."""
+    wall_ms: int
+    """On the clock on the wall."""
+
+    @property
+    def ahead_ms(self) -> int:
+        """How far the store's time is ahead of the clock, in whole seconds; 0 if they agree."""
+        return round((self.now_ms - self.wall_ms) / _STEP_MS) * _STEP_MS
+
+
+def moment_of(clock: Clock) -> Moment:
+    """Now."""
+    return Moment(clock.now(), clock.wall())
+
+
+def _elapsed() -> Callable[[], int]:
+    """A clock of the whole system that nobody sets, in nanoseconds; it counts a suspension where
+    the system has such a one."""
+    boot = getattr(time, "CLOCK_BOOTTIME", None)
+    return time.monotonic_ns if boot is None else partial(time.clock_gettime_ns, boot)
+
+
+class SystemClock:
+    """The store's time is that of the wall when the process starts, and then what has passed."""
+
+    def __init__(
+        self,
+        *,
+        wall_ns: Callable[[], int] = time.time_ns,
+        elapsed_ns: Callable[[], int] | None = None,
+        shared: Numbers | None = None,
+    ) -> None:
+        """`shared` is a number of each worker: all have the time of the one that was first."""
+        elapsed = elapsed_ns or _elapsed()
+        base_ms = wall_ns() // _NS - elapsed() // _NS
+        if shared is not None:
+            known = max([shared.own[0], *(numbers[0] for _, numbers in shared.others())])
+            base_ms = int(known) or base_ms
+            shared.own[0] = base_ms
+
+        # Closures, since every request asks for the time: half of what methods cost.
+        def now() -> int:
+            return base_ms + elapsed() // _NS
+
+        def wall() -> int:
+            return wall_ns() // _NS
+
+        def not_before(milliseconds: int) -> None:
+            nonlocal base_ms
+            base_ms += max(0, milliseconds - now())
+            if shared is not None:
+                shared.own[0] = base_ms
+
+        self.now = now
+        self.wall = wall
+        self.not_before = not_before

@@ -34,7 +34,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_keyval.changes import Change, Subscriber
-from buntime_plugin_keyval.clock import Clock
+from buntime_plugin_keyval.clock import Clock, Moment
 from buntime_plugin_keyval.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.errors import IdempotencyKeyReused, outcome_unknown
 from buntime_plugin_keyval.neighbours import Neighbours
@@ -191,6 +191,15 @@ class Committer:
         finally:
             self.replays.end(once)
 
+    async def begin(self) -> int:
+        """Learn of the commits before; the time of the newest, epoch milliseconds, 0 for none.
+
+        Happens by itself before the first commit. Raises `DatabaseError`.
+        """
+        self._stamps.learn(await newest_stamp(self._adapter))
+        self._knows_newest_stamp = True
+        return self._stamps.newest_ms
+
     async def close(self) -> None:
         """Wait until everything that was submitted is committed and its subscribers are done."""
         while self._draining is not None:
@@ -243,12 +252,12 @@ class Committer:
         return [job for job in group if not job.done.done()]  # without those that were cancelled
 
     async def _commit_group(self, group: list[_Job]) -> None:
-        now_ms = self._clock()
+        now_ms = self._clock.now()
+        at = Moment(now_ms, self._clock.wall())
         needed = {key for job in group for key in job.write.reads}
         try:
             if not self._knows_newest_stamp:
-                self._stamps.learn(await newest_stamp(self._adapter))
-                self._knows_newest_stamp = True
+                await self.begin()
             rows = await reads.get_many(self._adapter, needed, now_ms, fresh=True) if needed else {}
         except DatabaseError as error:
             for job in group:
@@ -259,7 +268,7 @@ class Committer:
             self._late_groups -= 1
         pending: set[bytes] = set()  # keys that a write of this group is about to change
         for job in group:
-            self._decide(job, now_ms, is_firm, rows, pending)
+            self._decide(job, at, is_firm, rows, pending)
         writing = [job for job in group if job.steps]
         outcomes: list[list[ResultSet] | DatabaseError] = []
         if writing:
@@ -335,17 +344,17 @@ class Committer:
         return given
 
     def _decide(
-        self, job: _Job, now_ms: int, is_firm: bool, rows: dict[bytes, Row], pending: set[bytes]
+        self, job: _Job, at: Moment, is_firm: bool, rows: dict[bytes, Row], pending: set[bytes]
     ) -> None:
-        versionstamp = self._stamps.make(now_ms)
-        view = View(now_ms, versionstamp, rows, pending)
+        versionstamp = self._stamps.make(at.now_ms)
+        view = View(at, versionstamp, rows, pending)
         job.start(versionstamp, is_firm)
         try:
             job.decision = job.write.decide(view)
         except Exception as error:  # noqa: BLE001 - goes to the caller, whatever it is
             job.error = error
         effects = job.decision.effects if job.decision is not None else ()
-        keeping = _keeping(job, now_ms)
+        keeping = _keeping(job, at.now_ms)
         if not effects and not view.saw_pending() and keeping is None:
             return  # nothing to write, and what it rests on is committed
         steps = job.steps
@@ -353,7 +362,7 @@ class Committer:
         steps.extend(view.guards())
         for effect in effects:
             job.first_steps.append(len(steps))
-            statements = effect.statements(versionstamp, now_ms, is_firm)
+            statements = effect.statements(versionstamp, at, is_firm)
             steps.extend(statements if keeping is None else keeping.among(statements))
             _apply(effect, versionstamp, rows, pending)
         if keeping is not None:

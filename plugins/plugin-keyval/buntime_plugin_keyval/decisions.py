@@ -7,6 +7,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 from buntime_database import Guard, ResultSet
 
+from buntime_plugin_keyval.clock import Moment
 from buntime_plugin_keyval.storage.effects import Effect, unchanged, unchanged_since
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
@@ -18,10 +19,11 @@ class View:
     """What a decision sees: the live rows as of the commit that it will be part of."""
 
     def __init__(
-        self, now_ms: int, versionstamp: str, rows: dict[bytes, Row], pending: Set[bytes]
+        self, at: Moment, versionstamp: str, rows: dict[bytes, Row], pending: Set[bytes]
     ) -> None:
         """`pending` are the keys of rows that are about to be committed in the same group."""
-        self.now_ms = now_ms
+        self.at = at
+        self.now_ms = at.now_ms
         self.versionstamp = versionstamp
         """That of the write that is being decided, and of what it stores: unless the commit gives
         it another one, which `Settled` tells then."""

@@ -174,7 +174,7 @@ class Kv:
         nothing but the result of then is told.
         """
         checked = checked_key(key)
-        now_ms = self._store.clock()
+        now_ms = self._store.clock.wall()
         versionstamp = await self._store.set(
             encode_key(checked),
             key_to_json(checked),
@@ -513,7 +513,7 @@ class Kv:
         dead letter and its value is stored at each of `keys_if_undelivered`.
         """
         options = make_options(delay, backoff_schedule, keys_if_undelivered)
-        text = encode_value(value, self._store.clock())
+        text = encode_value(value, self._store.clock.wall())
         once = None
         if idempotency_key is not None:
             once = once_of(idempotency_key, "enqueue", encode_value(value, 0), options)

@@ -98,7 +98,7 @@ class Replays:
             if kept is not None:
                 return recall(kept)
             result = await work()
-            steps = replays.keeping(once.key, once.fingerprint, keep(result), self._clock())
+            steps = replays.keeping(once.key, once.fingerprint, keep(result), self._clock.now())
             try:
                 await self._adapter.batch(steps)
             except GuardFailed:  # another process has just done the same
@@ -112,5 +112,5 @@ class Replays:
 
     async def forget(self, *, keep: int, age_ms: int) -> int:
         """Remove some of the results that are older than that or beyond the newest `keep`."""
-        since_ms = self._clock() - age_ms
+        since_ms = self._clock.now() - age_ms
         return await replays.forget(self._adapter, keep=keep, since_ms=since_ms)

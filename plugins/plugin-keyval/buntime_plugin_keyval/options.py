@@ -7,6 +7,8 @@ from typing import Any, NamedTuple
 from buntime_keyval.wire import encode_metadata, parse_expires_at, parse_expires_in
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
 
+from buntime_plugin_keyval.clock import Moment
+
 
 class EntryOptions(NamedTuple):
     """Checked options of a write; `expires_in` wins over `expires_at`."""
@@ -14,15 +16,17 @@ class EntryOptions(NamedTuple):
     expires_in: int | None = None
     """Milliseconds from the commit on."""
     expires_at: int | None = None
-    """Epoch milliseconds."""
+    """Epoch milliseconds, by the clock on the wall."""
     metadata: str | None = None
     """Canonical JSON."""
 
-    def expiry(self, now_ms: int) -> int | None:
-        """When an entry that is written now expires, in epoch milliseconds; None for never."""
+    def expiry(self, at: Moment) -> int | None:
+        """When an entry that is written at this moment expires, in the store's time, or None."""
         if self.expires_in is None:
-            return self.expires_at
-        return min(now_ms + self.expires_in, MAX_TIMESTAMP_MS)
+            if self.expires_at is None:
+                return None
+            return min(self.expires_at + at.ahead_ms, MAX_TIMESTAMP_MS)
+        return min(at.now_ms + self.expires_in, MAX_TIMESTAMP_MS)
 
 
 NO_OPTIONS = EntryOptions()

@@ -45,8 +45,9 @@ class KeyValPlugin:
         else:
             adapter = await databases.open_adapter("keyval", config.own_database)
         store = Store(adapter, logger=ctx.logger, workers=ctx.workers, limits=config.limits)
-        await migrate(adapter, store.clock())
+        await migrate(adapter, store.clock.wall())
         service = make_service(config, store)
+        await service.begin()
         service.start()
         self._service = self._app.service = service
         self._kv = Kv(service)

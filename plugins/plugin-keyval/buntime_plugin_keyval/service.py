@@ -33,6 +33,11 @@ class KeyValService:
     metrics_saver: MetricsSaver | None
     """Only where metrics are to survive restarts."""
 
+    async def begin(self) -> None:
+        """Go on where the store ended, before anything is asked of it. Raises `DatabaseError`."""
+        await self.store.begin()
+        await self.queue.begin()
+
     def start(self) -> None:
         """Start the background tasks."""
         self.sweeper.start()

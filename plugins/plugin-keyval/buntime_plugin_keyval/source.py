@@ -54,7 +54,7 @@ class LocalSource:
         metadata = None
         if options.metadata is not None:
             raw = msgspec.json.decode(options.metadata)
-            metadata = canonical_metadata(raw, self._store.clock())
+            metadata = canonical_metadata(raw, self._store.clock.wall())
         return mutations.make_mutation(
             change.type,
             change.key,

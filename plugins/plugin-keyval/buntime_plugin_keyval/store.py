@@ -28,7 +28,7 @@ from buntime_keyval.wire import InvalidInput, decode_key
 
 from buntime_plugin_keyval import writes
 from buntime_plugin_keyval.changes import Change, Place, Subscriber
-from buntime_plugin_keyval.clock import Clock, system_clock
+from buntime_plugin_keyval.clock import Clock, SystemClock, moment_of
 from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
 from buntime_plugin_keyval.errors import outcome_unknown
@@ -71,14 +71,14 @@ class Store:
         adapter: Adapter,
         *,
         logger: logging.Logger,
-        clock: Clock = system_clock,
+        clock: Clock | None = None,
         workers: Workers | None = None,
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
         """`workers` are the processes that serve this store together, by default this one."""
         workers = workers or Workers.alone()
         self.adapter = adapter
-        self.clock = clock
+        self.clock: Clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
         self.logger = logger
         self.limits = limits
         """What a request may cost."""
@@ -87,33 +87,40 @@ class Store:
         self.neighbours = Neighbours(workers)
         self._committer = Committer(
             adapter,
-            clock=clock,
+            clock=self.clock,
             logger=logger,
             neighbours=self.neighbours if workers.count > 1 else None,
         )
         self._expiring: Callable[[int], None] = lambda _: None
         self._enqueued: Callable[[], None] = lambda: None
 
+    async def begin(self) -> None:
+        """Go on with the time of the store where it ended, if the clock was set back since.
+
+        So whatever waits does so no longer than it was to. Raises `DatabaseError`.
+        """
+        self.clock.not_before(await self._committer.begin())
+
     # Not `async`: what measures it awaits it, and every frame on the way costs time.
     @measured("get")
     def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
         """Value and versionstamp of a key, or None."""
-        return reads.get(self.adapter, key, self.clock())
+        return reads.get(self.adapter, key, self.clock.now())
 
     @measured("get")
     async def size(self, key: bytes) -> int | None:
         """Bytes of value and versionstamp of a key, which are not read; None if it is missing."""
-        return await reads.size(self.adapter, key, self.clock())
+        return await reads.size(self.adapter, key, self.clock.now())
 
     @measured("get")
     async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
         """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
-        return await reads.get_many(self.adapter, keys, self.clock(), fresh=fresh)
+        return await reads.get_many(self.adapter, keys, self.clock.now(), fresh=fresh)
 
     @measured("get")
     async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
         """Those of the keys that exist as JSON objects, read from one snapshot."""
-        return await reads.get_many_json(self.adapter, keys, self.clock(), shape)
+        return await reads.get_many_json(self.adapter, keys, self.clock.now(), shape)
 
     @measured("list")
     async def list_rows(
@@ -126,8 +133,8 @@ class Store:
         fresh: bool = False,
     ) -> list[tuple[bytes, str, str]]:
         """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
-        now_ms = self.clock()
-        selection = Selection(keys, limit, reverse, self.condition(where, now_ms))
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where))
         return await reads.list_rows(self.adapter, selection, now_ms, fresh=fresh)
 
     @measured("list")
@@ -141,8 +148,8 @@ class Store:
         shape: Shape = PLAIN,
     ) -> str:
         """The entries in a range as the inside of a JSON array."""
-        now_ms = self.clock()
-        selection = Selection(keys, limit, reverse, self.condition(where, now_ms), shape)
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where), shape)
         return await reads.list_json(self.adapter, selection, now_ms)
 
     @measured("paginate")
@@ -157,16 +164,16 @@ class Store:
         shape: Shape = PLAIN,
     ) -> EntryPage:
         """The page of the entries in a range that starts at the cursor."""
-        now_ms = self.clock()
+        now_ms = self.clock.now()
         keys = continue_at(keys, cursor, reverse=reverse)
-        selection = Selection(keys, limit, reverse, self.condition(where, now_ms), shape)
+        selection = Selection(keys, limit, reverse, self.condition(where), shape)
         return await reads.page_json(self.adapter, selection, now_ms)
 
     @measured("count")
     async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
         """Number of entries in a range."""
-        now_ms = self.clock()
-        return await reads.count(self.adapter, keys, self.condition(where, now_ms), now_ms)
+        now_ms = self.clock.now()
+        return await reads.count(self.adapter, keys, self.condition(where), now_ms)
 
     @measured("set")
     async def set(
@@ -204,8 +211,8 @@ class Store:
         self, ranges: Sequence[KeyRange], *, where: Where | None = None, once: Once | None = None
     ) -> int:
         """Delete what is in the ranges; the number of entries deleted."""
-        now_ms = self.clock()
-        condition = self.condition(where, now_ms)
+        now_ms = self.clock.now()
+        condition = self.condition(where)
         if condition.recheck is not None or len(condition.args) > _SIMPLE:
             # What SQL cannot decide, or not soon, is read, and removed unless it changed in
             # between: a write that thinks for long would let all others wait.
@@ -277,7 +284,7 @@ class Store:
         there before anybody is told.
         """
         for _ in range(EXPIRY_ROUNDS):
-            now_ms = self.clock()
+            now_ms = self.clock.now()
             reading = await states.read_states(
                 self.adapter, keys, ranges, limit=limit, now_ms=now_ms
             )
@@ -295,7 +302,7 @@ class Store:
         As to what expires, see `states`.
         """
         for _ in range(EXPIRY_ROUNDS):
-            now_ms = self.clock()
+            now_ms = self.clock.now()
             catch = await states.read_news(self.adapter, after, until, concerns, now_ms=now_ms)
             if catch is None or not any(news.state.is_expired for news in catch.news):
                 break
@@ -307,7 +314,9 @@ class Store:
         self, given: Mapping[bytes, str], ranges: Sequence[KeyRange], *, limit: int
     ) -> list[tuple[bytes, str, str | None]]:
         """What ranges hold for somebody who knows of versionstamps; see `read_poll`."""
-        return await states.read_poll(self.adapter, given, ranges, limit=limit, now_ms=self.clock())
+        return await states.read_poll(
+            self.adapter, given, ranges, limit=limit, now_ms=self.clock.now()
+        )
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Hand every commit's changes to `subscriber`; returns what ends that."""
@@ -347,15 +356,20 @@ class Store:
                 return
 
     def _announce_expiry(self, written: Sequence[EntryOptions]) -> None:
-        now_ms = self.clock()
-        ends = [end for options in written if (end := options.expiry(now_ms)) is not None]
+        at = moment_of(self.clock)
+        ends = [end for options in written if (end := options.expiry(at)) is not None]
         if ends:
             self._expiring(min(ends))
 
-    def condition(self, where: Where | None, now_ms: int) -> Condition:
-        """A filter as SQL for this store's database."""
+    def condition(self, where: Where | None, at_ms: int | None = None) -> Condition:
+        """A filter as SQL for this store's database.
+
+        Now is what the clock on the wall shows, or showed at `at_ms` of the store's time.
+        """
         if where is None:
             return EVERYTHING
+        at = moment_of(self.clock)
+        now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms
         casefold = self.adapter.capabilities.casefold_function
         compiled = compile_where(where, column="value", now_ms=now_ms, casefold=casefold)
         if compiled.exact:

@@ -53,7 +53,7 @@ async def _vacuum(store: Store, limit: int) -> tuple[int, bool]:
         if removed < wanted:
             return count, False
     expires_at = await reads.next_expiry(store.adapter, fresh=True)
-    return count, expires_at is not None and expires_at <= store.clock()
+    return count, expires_at is not None and expires_at <= store.clock.now()
 
 
 class Sweeper:
@@ -120,7 +120,7 @@ class Sweeper:
             except DatabaseError as error:
                 self._kept.about(error)
                 pause_ms = RETRY_MS
-            self._sleeps_until_ms = self._store.clock() + pause_ms
+            self._sleeps_until_ms = self._store.clock.now() + pause_ms
             # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the wake-up.
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(pause_ms / 1000):
@@ -141,7 +141,7 @@ class Sweeper:
         if expires_at is None:
             return self._interval_ms
         # At least a millisecond: a clock that stands still must not make this spin.
-        return max(1, min(expires_at - self._store.clock(), self._interval_ms))
+        return max(1, min(expires_at - self._store.clock.now(), self._interval_ms))
 
     async def _trim(self) -> None:
         removed = BATCH
@@ -149,6 +149,6 @@ class Sweeper:
             removed = await changelog.trim_changes(
                 self._store.adapter,
                 keep=self._retention.changes,
-                since_ms=self._store.clock() - self._retention.age_ms,
+                since_ms=self._store.clock.now() - self._retention.age_ms,
                 limit=BATCH,
             )

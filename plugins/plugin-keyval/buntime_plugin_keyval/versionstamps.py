@@ -36,6 +36,11 @@ class Stamps:
         self._milliseconds = -1
         self._head = ""
 
+    @property
+    def newest_ms(self) -> int:
+        """The time in the newest of them, epoch milliseconds; 0 while there is none."""
+        return self._number >> COUNT_BITS
+
     def make(self, now_ms: int) -> str:
         """A new one."""
         number = self._number + 1

@@ -32,7 +32,7 @@ def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> W
 
     def decide(view: View) -> Decision[str]:
         versionstamp = view.versionstamp
-        put = Put(key, key_json, value, options.expiry(view.now_ms), options.metadata)
+        put = Put(key, key_json, value, options.expiry(view.at), options.metadata)
         return Decision((put,), lambda _, settled: settled.get(versionstamp, versionstamp))
 
     return Write(decide, recall=lambda kept: kept.versionstamp)
@@ -123,7 +123,7 @@ def commit(
             return Committed(settled.get(versionstamp, versionstamp), told)
 
         enqueued = [
-            Enqueue(message.id, canonical_text(message.operand, view.now_ms), message.options)
+            Enqueue(message.id, canonical_text(message.operand, view.at.wall_ms), message.options)
             for message in messages
         ]
         return Decision((*effects.values(), *enqueued), conclude, told=rows or None)
@@ -147,8 +147,8 @@ def _mutate(mutation: Mutation, key: bytes, pending: Effect | None, view: View) 
             current = pending
         elif pending is None:
             current = view.get(key)
-    value = apply_mutation(mutation, current.value if current else None, view.now_ms)
-    expires_at = mutation.options.expiry(view.now_ms)
+    value = apply_mutation(mutation, current.value if current else None, view.at.wall_ms)
+    expires_at = mutation.options.expiry(view.at)
     metadata = mutation.options.metadata
     if current is not None:  # a counter keeps the life and the metadata that it was given
         expires_at = current.expires_at if expires_at is None else expires_at

@@ -10,33 +10,24 @@ from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.triggers import TriggerEvent
+from keyval.service.world import FakeClock
 from support.store import open_kv
 
-START = 1_700_000_000_000
 
-
-class Clock:
-    def __init__(self) -> None:
-        self.now_ms = START
-
-    def __call__(self) -> int:
-        return self.now_ms
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
 
 
 @pytest.fixture
-def clock() -> Clock:
-    return Clock()
-
-
-@pytest.fixture
-async def kv(clock: Clock) -> AsyncIterator[Kv]:
+async def kv(clock: FakeClock) -> AsyncIterator[Kv]:
     async with open_kv(clock) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("kind", ["sum", "max", "min", "append", "prepend"])
 async def test_weakness_06_mutations_keep_the_life_of_an_entry(
-    kv: Kv, clock: Clock, kind: str
+    kv: Kv, clock: FakeClock, kind: str
 ) -> None:
     first: Any = [1] if kind.endswith("pend") else 1
     await kv.set(["c"], first, expires_in=1000)
@@ -52,7 +43,7 @@ async def test_weakness_06_mutations_keep_the_life_of_an_entry(
     ("kind", "value"), [("sum", 3), ("max", -3), ("min", 30), ("append", [3]), ("prepend", [3])]
 )
 async def test_weakness_06_what_has_expired_counts_as_missing(
-    kv: Kv, clock: Clock, kind: str, value: Any
+    kv: Kv, clock: FakeClock, kind: str, value: Any
 ) -> None:
     await kv.set(["c"], [1] if kind.endswith("pend") else 10, expires_in=1000)
     clock.now_ms += 1000
@@ -65,7 +56,7 @@ async def test_weakness_06_what_has_expired_counts_as_missing(
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("where", [None, {"$": 1}])
 async def test_weakness_34_deletions_count_live_entries(
-    kv: Kv, clock: Clock, exact: bool, where: Any
+    kv: Kv, clock: FakeClock, exact: bool, where: Any
 ) -> None:
     await kv.set(["d"], 1, expires_in=10)
     await kv.set(["d", "child"], 1, expires_in=10)

@@ -60,7 +60,7 @@ async def persistent(
     adapter = database_of("kv")
     failing = Failing(adapter)
     store = Store(adapter, logger=LOGGER)
-    await migrate(adapter, store.clock())
+    await migrate(adapter, store.clock.wall())
     config = parse_config({"metrics": {"persistent": True, "flushInterval": interval_ms}})
     service = make_service(config, store)
     try:

@@ -75,9 +75,11 @@ async def test_nobody_is_waited_for_who_did_not_come_back(
                 await asyncio.sleep(0)
             return outcomes
 
+    alone = SqliteAdapter(str(tmp_path / "kv.db"))
+    await migrate(alone, 0)
+    await alone.close()
     adapter = Crowded(str(tmp_path / "kv.db"))
     try:
-        await migrate(adapter, 0)
         store = Store(adapter, logger=logging.getLogger("test"))
         await store.set(b"\x02a\0", "[]", "0")
         while len(writes) < groups or not all(write.done() for write in writes):

@@ -31,12 +31,28 @@ class FakeClock:
 
     def __init__(self, now_ms: int = NOW_MS) -> None:
         self.now_ms = now_ms
+        self.ahead_ms = 0
 
-    def __call__(self) -> int:
+    def now(self) -> int:
         return self.now_ms
 
+    __call__ = now
+
+    def wall(self) -> int:
+        return self.now_ms - self.ahead_ms
+
+    def not_before(self, milliseconds: int) -> None:
+        missing = max(0, milliseconds - self.now_ms)
+        self.now_ms += missing
+        self.ahead_ms += missing
+
     def advance(self, milliseconds: int) -> None:
+        """Let time pass."""
         self.now_ms += milliseconds
+
+    def step(self, milliseconds: int) -> None:
+        """Set the clock on the wall."""
+        self.ahead_ms -= milliseconds
 
 
 class World(NamedTuple):

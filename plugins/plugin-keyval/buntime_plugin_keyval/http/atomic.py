@@ -41,7 +41,7 @@ class Transaction(Commit, frozen=True, kw_only=True):
 def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     """`POST /atomic`"""
     checks = parse_checks(request.given.checks)
-    mutations = parse_mutations(request.given.mutations, service.store.clock())
+    mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
 
     async def run() -> str:
         committed = await service.store.commit(checks, mutations, once=request.once)
@@ -65,7 +65,7 @@ def commit_transaction(service: KeyValService, request: Request[Transaction]) ->
     """
     reads = request.given.reads
     checks = parse_checks(request.given.checks)
-    mutations = parse_mutations(request.given.mutations, service.store.clock())
+    mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
     encoded = [encode_key(key) for key in reads]
     access: Access = "write" if checks or mutations else "read"
 

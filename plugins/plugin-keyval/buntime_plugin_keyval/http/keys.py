@@ -175,7 +175,7 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     """`PUT /keys/<path>`: the body is the value."""
     key = _path_key(request.path)
     encoded = encode_key(key)
-    now_ms = service.store.clock()
+    now_ms = service.store.clock.wall()
     value = canonical_value(request.content, now_ms)
     options = _entry_options(request.given, now_ms)
 

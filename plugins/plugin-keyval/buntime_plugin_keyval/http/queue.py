@@ -93,7 +93,7 @@ class LetterListing(RequestShape, frozen=True, kw_only=True):
 
 def enqueue(service: KeyValService, request: Request[NewMessageBody]) -> Asked:
     """`POST /queue/enqueue`"""
-    value = canonical_text(request.given.value, service.store.clock())
+    value = canonical_text(request.given.value, service.store.clock.wall())
     options = request.given.options
 
     async def run() -> str:

@@ -81,7 +81,7 @@ async def make_report(service: KeyValService) -> Report:
 
 async def _measure_stored(service: KeyValService) -> Stored:
     store = service.store
-    now_ms = store.clock()
+    now_ms = store.clock.now()
     ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
     ((indexes, unfinished),) = await store.adapter.query(_INDEXES, point=True)
     oldest, newest = await store.change_bounds()

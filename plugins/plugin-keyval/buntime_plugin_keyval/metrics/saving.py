@@ -116,7 +116,7 @@ class MetricsSaver:
             unsaved = self._recorder.take_unsaved()
             if not unsaved:
                 return
-            now_ms = self._clock()
+            now_ms = self._clock.wall()
             try:
                 await self._adapter.batch(
                     [

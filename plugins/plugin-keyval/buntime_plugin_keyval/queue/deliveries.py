@@ -76,7 +76,7 @@ class Deliveries:
 
         Those that run out soon are among them: they may have by the time of the commit.
         """
-        soon_ms = self._clock() + self._lease_ms // 2
+        soon_ms = self._clock.now() + self._lease_ms // 2
         ended = []
         for message_id, given in self._given.items():
             if given.ends_at_ms > soon_ms:

@@ -188,7 +188,7 @@ class Dispatcher:
             wanted += max(0, listener.capacity)
             if wanted >= MAX_LEASE:
                 break
-        now_ms = self._clock()
+        now_ms = self._clock.now()
         visible, exhausted = await self._queue.next_event()
         if wanted and visible is not None and visible <= now_ms:
             messages = await self._queue.lease(min(wanted, MAX_LEASE))

@@ -8,6 +8,7 @@ from typing import NamedTuple
 from buntime_database import Guard, Statement
 from buntime_keyval.wire import key_to_json
 
+from buntime_plugin_keyval.clock import Moment
 from buntime_plugin_keyval.queue import statements as sql
 from buntime_plugin_keyval.queue.messages import Options
 
@@ -19,10 +20,10 @@ class Enqueue(NamedTuple):
     value: str
     options: Options
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         options = self.options
-        ready_at = now_ms + options.delay_ms
+        ready_at = at.now_ms + options.delay_ms
         backoff = ",".join(map(str, options.backoff_ms))
         keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
         return (
@@ -36,7 +37,8 @@ class Enqueue(NamedTuple):
                     options.max_attempts,
                     f"[{backoff}]",
                     f"[{keys}]",
-                    now_ms,
+                    at.wall_ms,
+                    at.now_ms,
                 ),
             ),
         )
@@ -48,8 +50,9 @@ class Lease(NamedTuple):
     limit: int
     duration_ms: int
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
+        now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
         return (Statement(sql.LEASE, args),)
 
@@ -60,7 +63,7 @@ class Count(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.COUNT, (self.id, self.lease)),)
 
@@ -71,7 +74,7 @@ class Settle(NamedTuple):
     id: str
     lease: str | None
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.SETTLE, (self.id, self.lease, self.lease)),)
 
@@ -83,9 +86,10 @@ class Extend(NamedTuple):
     lease: str | None
     duration_ms: int
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (now_ms + self.duration_ms, self.id, self.lease, self.lease)
+        now_ms = at.now_ms
+        args = (now_ms + self.duration_ms, now_ms, self.id, self.lease, self.lease)
         return (Statement(sql.EXTEND, args),)
 
 
@@ -99,7 +103,7 @@ class GiveBack(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.GIVE_BACK, (self.id, self.lease)),)
 
@@ -110,7 +114,7 @@ class Undeliver(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (Statement(sql.UNDELIVER, (self.id, self.lease)),)
 
@@ -121,10 +125,10 @@ class Retry(NamedTuple):
     id: str
     pause_ms: int
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
-        ready_at = now_ms + self.pause_ms
-        return (Statement(sql.RETRY, (ready_at, ready_at, self.id)),)
+        ready_at = at.now_ms + self.pause_ms
+        return (Statement(sql.RETRY, (ready_at, ready_at, at.now_ms, self.id)),)
 
 
 class Bury(NamedTuple):
@@ -134,10 +138,12 @@ class Bury(NamedTuple):
     letter_id: str
     error_message: str
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         return (
-            Statement(sql.BURY, (self.letter_id, self.error_message, now_ms, self.id)),
+            Statement(
+                sql.BURY, (self.letter_id, self.error_message, at.wall_ms, at.now_ms, self.id)
+            ),
             Statement(sql.REMOVE, (self.id,)),
         )
 
@@ -148,9 +154,10 @@ class Requeue(NamedTuple):
     letter_id: str
     new_id: str
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (self.new_id, now_ms, now_ms, now_ms, self.letter_id)
+        now_ms, wall_ms = at
+        args = (self.new_id, now_ms, now_ms, wall_ms, now_ms, self.letter_id)
         return (Statement(sql.REQUEUE, args), Statement(sql.DELETE_DLQ, (self.letter_id,)))
 
 
@@ -159,7 +166,7 @@ class Forget(NamedTuple):
 
     letter_id: str | None
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
         if self.letter_id is None:
             return (Statement(sql.PURGE_DLQ),)
@@ -172,9 +179,9 @@ class ForgetOld(NamedTuple):
     age_ms: int
     limit: int
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.EXPIRE_DLQ, (now_ms - self.age_ms, self.limit)),)
+        return (Statement(sql.EXPIRE_DLQ, (at.now_ms - self.age_ms, self.limit)),)
 
 
 def same_delivery(id: str, attempts: int, visible_at: int, lease: str | None) -> Guard:

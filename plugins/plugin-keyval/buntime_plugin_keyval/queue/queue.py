@@ -229,7 +229,7 @@ class Queue:
             await self._count(counts)
             self._deliveries.counted(counts)
         while True:
-            args = (self._store.clock(), _BURY_BATCH)
+            args = (self._store.clock.now(), _BURY_BATCH)
             rows = await self._store.adapter.query(sql.EXHAUSTED, args, point=True, fresh=True)
             for row in rows:
                 delivery = _Delivery(*row)  # type: ignore[arg-type] # as the schema says
@@ -249,7 +249,7 @@ class Queue:
         ids = msgspec.json.encode([message.id for message in messages]).decode()
         rows = await self._store.adapter.query(
             sql.HELD,
-            (self._store.clock(), ids),
+            (self._store.clock.now(), ids),
             point=len(messages) <= POINT_LIMIT,
             fresh=True,
         )
@@ -259,7 +259,7 @@ class Queue:
     async def stats(self) -> QueueStats:
         """How many messages there are; delayed ones and ones whose lease ran out are pending."""
         ((queued, leased, dead),) = await self._store.adapter.query(
-            sql.STATS, (self._store.clock(),)
+            sql.STATS, (self._store.clock.now(),)
         )
         queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
         return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
@@ -308,6 +308,14 @@ class Queue:
         (result,) = await self._commit(ForgetOld(age_ms, limit))
         self.letters_expired += result.rowcount
         return result.rowcount
+
+    async def begin(self) -> None:
+        """Let the store's time go on where the queue's ended: see `Store.begin`."""
+        clock = self._store.clock
+        ((since,),) = await self._store.adapter.query(
+            sql.WAITING_SINCE, (clock.now(),), point=True, fresh=True
+        )
+        clock.not_before(int(since or 0))
 
     async def close(self) -> None:
         """Write down which deliveries count."""

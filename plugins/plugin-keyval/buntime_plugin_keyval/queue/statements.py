@@ -4,8 +4,8 @@ from __future__ import annotations
 
 ENQUEUE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
-                      backoff_schedule, keys_if_undelivered, created_at)
-VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?)"""
+                      backoff_schedule, keys_if_undelivered, created_at, set_at)
+VALUES (?, ?, ?, ?, 0, ?, ?, ?, ?, ?)"""
 
 MAX_UNSURE = 10
 """Leases of a message that may end without a word before each of them counts as a delivery: a
@@ -21,7 +21,7 @@ _ATTEMPTS = f"min(max_attempts, attempts + {_UNCOUNTED})"
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
 LEASE = f"""
 UPDATE kv_queue SET
-  lease = ?1, visible_at = ?2, counted = 0, unsure = unsure + {_UNCOUNTED},
+  lease = ?1, visible_at = ?2, set_at = ?3, counted = 0, unsure = unsure + {_UNCOUNTED},
   attempts = attempts + ({_UNCOUNTED} AND unsure >= {MAX_UNSURE})
 WHERE seq IN (
   SELECT seq FROM (
@@ -56,20 +56,22 @@ WHERE id = ? AND lease = ?"""
 # While a lease is not replaced by another one it can be prolonged, even if its time is over.
 # Whoever does so has the message.
 EXTEND = f"""
-UPDATE kv_queue SET visible_at = ?, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+UPDATE kv_queue SET visible_at = ?, set_at = ?, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = ? AND lease IS NOT NULL AND (lease = ? OR ? IS NULL)"""
 
 RETRY = f"""
 UPDATE kv_queue SET
-  attempts = {_ATTEMPTS}, counted = 0, unsure = 0, lease = NULL, ready_at = ?, visible_at = ?
+  attempts = {_ATTEMPTS}, counted = 0, unsure = 0, lease = NULL,
+  ready_at = ?, visible_at = ?, set_at = ?
 WHERE id = ?"""
 
 _LETTER_OF = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
 _DELIVERY = f"value, {_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
 
 BURY = f"""
-INSERT INTO kv_dlq (id, original_id, error_message, failed_at, original_created_at, {_LETTER_OF})
-SELECT ?, id, ?, ?, created_at, {_DELIVERY} FROM kv_queue WHERE id = ?"""
+INSERT INTO kv_dlq
+  (id, original_id, error_message, failed_at, kept_since, original_created_at, {_LETTER_OF})
+SELECT ?, id, ?, ?, ?, created_at, {_DELIVERY} FROM kv_queue WHERE id = ?"""
 
 REMOVE = "DELETE FROM kv_queue WHERE id = ?"
 
@@ -88,6 +90,9 @@ NEXT_VISIBLE = """
 SELECT visible_at FROM kv_queue WHERE attempts < max_attempts ORDER BY visible_at LIMIT 1"""
 
 NEXT_EXHAUSTED = "SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts"
+
+# Since when the messages wait that wait longest, of those that are not ready by some time.
+WAITING_SINCE = "SELECT max(set_at) FROM kv_queue WHERE visible_at > ?"
 
 # Of the messages in a JSON array of ids, those that somebody holds, with their leases.
 HELD = """
@@ -108,8 +113,8 @@ GET_DLQ = f"SELECT {_LETTER} FROM kv_dlq WHERE id = ?"
 
 REQUEUE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
-                      backoff_schedule, keys_if_undelivered, created_at)
-SELECT ?, value, ?, ?, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?
+                      backoff_schedule, keys_if_undelivered, created_at, set_at)
+SELECT ?, value, ?, ?, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?, ?
 FROM kv_dlq WHERE id = ?"""
 
 DELETE_DLQ = "DELETE FROM kv_dlq WHERE id = ?"
@@ -119,4 +124,4 @@ PURGE_DLQ = "DELETE FROM kv_dlq"
 EXPIRE_DLQ = """
 DELETE FROM kv_dlq
 WHERE seq IN (
-  SELECT seq FROM kv_dlq WHERE failed_at <= ? ORDER BY failed_at, seq LIMIT ?)"""
+  SELECT seq FROM kv_dlq WHERE kept_since <= ? ORDER BY kept_since, seq LIMIT ?)"""

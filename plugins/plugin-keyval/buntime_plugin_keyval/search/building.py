@@ -142,7 +142,7 @@ class IndexBuilder:
                 fields,
                 options.tokenize,
                 index.format,
-                self._store.clock(),
+                self._store.clock.wall(),
             )
             try:
                 await self._store.batch(

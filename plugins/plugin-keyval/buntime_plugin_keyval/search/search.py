@@ -183,12 +183,12 @@ class Search:
         self, index: Index, match: str, options: SearchOptions, *, fresh: bool
     ) -> SearchPage:
         store = self._store
-        now_ms = store.clock()
+        now_ms = store.clock.now()
         if _may_be_small(index, match, options):
             page = await self._small_page(index, match, options, now_ms, fresh=fresh)
             if page is not None:
                 return page
-        condition = store.condition(options.where, now_ms)
+        condition = store.condition(options.where)
         recheck = condition.recheck
         if recheck is None:
             sql, args = page_statement(index, match, options, condition, now_ms)

@@ -92,7 +92,7 @@ class Snapshots:
         place = parse_cursor(cursor) if cursor else None
         if cursor and place is None:
             raise InvalidInput("The cursor is not one of a snapshot: begin without a cursor")
-        now_ms = self._store.clock() if place is None else place.now_ms
+        now_ms = self._store.clock.now() if place is None else place.now_ms
         condition = self._store.condition(where, now_ms)
         selection = Selection(keys, limit + 1, reverse, condition, shape)
         if place is None:

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from buntime_database import Guard, Statement
 
+from buntime_plugin_keyval.clock import Moment
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition
@@ -20,7 +21,7 @@ from buntime_plugin_keyval.versionstamps import tail_of
 class Effect(Protocol):
     """One thing that a commit does; the result of its first statement is its result."""
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """What has the effect, given the stamp and the time of the commit.
 
         Unless the stamp is firm, the commit may get another one: see `versionstamps.py`.
@@ -41,16 +42,17 @@ class Put(NamedTuple):
     is_stamped: bool = False
     """Whether the key holds the versionstamp of the commit."""
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`; where the stamp is not firm, the first result has it as its only row."""
         key, key_json, value, expires_at, metadata, is_anew, is_stamped = self
         log, put, put_anew = (
             sql.PUT if is_firm else sql.PUT_STAMPED_LATE if is_stamped else sql.PUT_LATE
         )
-        entry = (key, key_json, value, versionstamp, expires_at, metadata, now_ms)  # ?1 to ?7
+        now_ms, wall_ms = at
+        entry = (key, key_json, value, versionstamp, expires_at, metadata, wall_ms)  # ?1 to ?7
         return (
             Statement(log, (key, versionstamp, now_ms)),
-            Statement(put_anew if is_anew else put, entry),
+            Statement(put_anew, entry) if is_anew else Statement(put, (*entry, now_ms)),
         )
 
 
@@ -60,8 +62,9 @@ class Remove(NamedTuple):
     keys: KeyRange
     condition: Condition = EVERYTHING
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`; the result for one key has a row as that of `Put`, if it is removed."""
+        now_ms = at.now_ms
         where, args = self.condition.sql, self.condition.args
         selected = (*self.keys, now_ms, *args)
         if is_firm:
@@ -81,8 +84,9 @@ class Expire(NamedTuple):
 
     limit: int
 
-    def statements(self, versionstamp: str, now_ms: int, is_firm: bool) -> Sequence[Statement]:
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""
+        now_ms = at.now_ms
         log = sql.LOG_EXPIRED if is_firm else sql.LOG_EXPIRED_LATE
         return (
             Statement(log, (versionstamp, now_ms, now_ms, self.limit)),

@@ -164,7 +164,7 @@ def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -
     # gone before.
     return PutTexts(
         log,
-        put(created_at=f"iif(expires_at <= ?7, ?7, {CREATED_AT})"),
+        put(created_at=f"iif(expires_at <= ?8, ?7, {CREATED_AT})"),
         put(created_at="?7"),
     )
 
