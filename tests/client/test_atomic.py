@@ -80,7 +80,7 @@ async def test_a_mutation_that_does_not_fit_is_an_error(kv: Any) -> None:
     for wrong in (True, 1.5, None):
         with pytest.raises(InvalidInput):
             kv.atomic().sum(["n"], wrong)
-    with pytest.raises(InvalidInput, match="array"):
+    with pytest.raises(InvalidInput, match="list or tuple"):
         kv.atomic().append(["n"], "text")
 
 

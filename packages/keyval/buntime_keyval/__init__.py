@@ -61,7 +61,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval._retries import Retries
 from buntime_keyval._where import Condition, Field, Where
-from buntime_keyval.wire import BigInt, InvalidInput, Key, KeyLike, KeyOrKeys, KeyPart
+from buntime_keyval.wire import BigInt, Duration, InvalidInput, Key, KeyLike, KeyOrKeys, KeyPart
 
 if TYPE_CHECKING:
     from buntime_keyval._async_client import AsyncKv
@@ -92,6 +92,7 @@ __all__ = [
     "DeadLetter",
     "DeleteResult",
     "Delivery",
+    "Duration",
     "EnqueueResult",
     "Exchange",
     "Field",

@@ -62,7 +62,7 @@ from buntime_keyval._watching import (
     make_target,
 )
 from buntime_keyval._where import Where
-from buntime_keyval.wire import UUIDV7, InvalidInput, KeyLike, KeyOrKeys, Placeholder
+from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
 T = TypeVar("T")
@@ -84,9 +84,9 @@ class AsyncKv:
         *,
         token: str | None = None,
         headers: Mapping[str, str] | None = None,
-        timeout: float | str | None = "10s",
-        connect_timeout: float | str | None = "5s",
-        idle_timeout: float | str | None = "95s",
+        timeout: Duration | None = "10s",
+        connect_timeout: Duration | None = "5s",
+        idle_timeout: Duration | None = "95s",
         retries: Retries | int = 4,
         max_connections: int | None = 100,
         tls: Tls = VERIFIED,
@@ -189,7 +189,7 @@ class AsyncKv:
         key: KeyLike,
         value: Any,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
@@ -321,7 +321,7 @@ class AsyncKv:
         fn: Callable[[AsyncTransaction], Awaitable[T]],
         *,
         max_retries: int = 0,
-        retry_delay: float | str = 10,
+        retry_delay: Duration = 10,
     ) -> TransactionResult[T]:
         """Run `fn` and commit what it wrote if nothing that it read has changed.
 
@@ -336,7 +336,7 @@ class AsyncKv:
         return AsyncTransaction(self._session)
 
     def attempts(
-        self, *, max_retries: int = 3, retry_delay: float | str = 10
+        self, *, max_retries: int = 3, retry_delay: Duration = 10
     ) -> AsyncIterator[AsyncAttempt]:
         """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
 
@@ -350,19 +350,19 @@ class AsyncKv:
         prefix: KeyLike,
         type: type[T],
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         metadata: Any = None,
     ) -> AsyncStore[T]: ...
     @overload
     def store(
-        self, prefix: KeyLike, *, expires_in: float | str | None = None, metadata: Any = None
+        self, prefix: KeyLike, *, expires_in: Duration | None = None, metadata: Any = None
     ) -> AsyncStore[Any]: ...
     def store(
         self,
         prefix: KeyLike,
         type: type[T] | None = None,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         metadata: Any = None,
     ) -> AsyncStore[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
@@ -472,8 +472,8 @@ class AsyncKv:
         self,
         value: Any,
         *,
-        delay: float | str | None = None,
-        backoff_schedule: Sequence[float | str] | None = None,
+        delay: Duration | None = None,
+        backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
@@ -508,7 +508,7 @@ class AsyncKv:
         message: QueueMessage[Any] | str,
         error: str | None = None,
         *,
-        delay: float | str | None = None,
+        delay: Duration | None = None,
         lease: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
@@ -537,7 +537,7 @@ class AsyncKv:
     async def extend_message(
         self,
         message: QueueMessage[Any] | str,
-        duration: float | str | None = None,
+        duration: Duration | None = None,
         *,
         lease: str | None = None,
         idempotency_key: str | None = None,
@@ -556,7 +556,7 @@ class AsyncKv:
         handler: Handler | None = None,
         *,
         mode: Mode = "sse",
-        poll_interval: float | str = 1000,
+        poll_interval: Duration = 1000,
         auto_ack: bool = True,
         concurrency: int = 1,
         on_error: ErrorHandler | None = None,
@@ -598,7 +598,7 @@ class AsyncKv:
         *,
         exact: bool = False,
         mode: Mode = "sse",
-        poll_interval: float | str = 1000,
+        poll_interval: Duration = 1000,
         emit_initial: bool = True,
         limit: int | None = None,
         buffer_size: int | None = None,

@@ -10,6 +10,7 @@ import msgspec
 
 from buntime_keyval._results import KvDetails, KvEntry, SearchHit
 from buntime_keyval.wire import (
+    Duration,
     InvalidInput,
     Key,
     KeyLike,
@@ -19,10 +20,9 @@ from buntime_keyval.wire import (
     encode_metadata,
     encode_value,
     key_to_json,
-    parse_expires_at,
-    parse_expires_in,
     untag,
 )
+from buntime_keyval.wire.python_options import checked_expires_at, checked_expires_in
 
 _TAG = b'"__type"'
 
@@ -122,11 +122,13 @@ class WriteOptions(NamedTuple):
 
 
 def write_options(
-    expires_in: float | str | None, expires_at: float | datetime | None, metadata: Any
+    expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
 ) -> WriteOptions:
     """Checked options. Raises `InvalidInput`."""
     return WriteOptions(
-        parse_expires_in(expires_in), parse_expires_at(expires_at), encode_metadata(metadata, None)
+        checked_expires_in(expires_in),
+        checked_expires_at(expires_at),
+        encode_metadata(metadata, None),
     )
 
 

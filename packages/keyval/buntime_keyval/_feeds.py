@@ -16,6 +16,7 @@ from buntime_keyval._retries import is_passing
 from buntime_keyval._session import AsyncSession
 from buntime_keyval._watch_async import Feed
 from buntime_keyval._watching import PollPlan, WatchPlan
+from buntime_keyval.wire import Duration
 
 
 def watch_feed(
@@ -90,7 +91,7 @@ class ApiMessages:
         message_id: str,
         lease: str | None,
         error: str | None,
-        delay: float | str | None,
+        delay: Duration | None,
         *,
         draining: bool,
     ) -> None:
@@ -102,9 +103,7 @@ class ApiMessages:
         if lease is not None:
             await self._session.send(calls.release(message_id, lease, drain=draining))
 
-    async def extend(
-        self, message_id: str, lease: str | None, duration: float | str | None
-    ) -> None:
+    async def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
         """See `AsyncMessages`."""
         await self._session.send(calls.extend(message_id, lease, duration))
 

@@ -38,7 +38,7 @@ from buntime_keyval._network import (
     of_environment,
 )
 from buntime_keyval._retries import Retries, seconds
-from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire import Duration, InvalidInput
 from buntime_keyval.wire.idempotency import checked_idempotency_key
 
 # Servers commonly close idle connections after 5 seconds. A write on a connection that the server
@@ -66,9 +66,9 @@ class Settings:
         *,
         headers: Mapping[str, str] | None = None,
         token: str | None = None,
-        timeout: float | str | None = "10s",
-        connect_timeout: float | str | None = "5s",
-        idle_timeout: float | str | None = "95s",
+        timeout: Duration | None = "10s",
+        connect_timeout: Duration | None = "5s",
+        idle_timeout: Duration | None = "95s",
         retries: Retries | int = 4,
         max_connections: int | None = 100,
         tls: Tls = VERIFIED,
@@ -207,5 +207,5 @@ def no_answer(
     )
 
 
-def _seconds_or_none(duration: float | str | None) -> float | None:
+def _seconds_or_none(duration: Duration | None) -> float | None:
     return None if duration is None else seconds(duration)

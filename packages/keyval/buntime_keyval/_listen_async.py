@@ -11,6 +11,7 @@ from typing import Any, Protocol
 from buntime_keyval._calls.queue import Message
 from buntime_keyval._messages import SHUTDOWN_ERROR, Seen, error_text
 from buntime_keyval._reports import ErrorHandler, logger, report
+from buntime_keyval.wire import Duration
 
 
 class AsyncMessages(Protocol):
@@ -38,7 +39,7 @@ class AsyncMessages(Protocol):
         message_id: str,
         lease: str | None,
         error: str | None,
-        delay: float | str | None,
+        delay: Duration | None,
         *,
         draining: bool,
     ) -> None:
@@ -47,9 +48,7 @@ class AsyncMessages(Protocol):
     async def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
         """Nobody began with it."""
 
-    async def extend(
-        self, message_id: str, lease: str | None, duration: float | str | None
-    ) -> None:
+    async def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
         """It takes longer."""
 
 
@@ -83,7 +82,7 @@ class AsyncDelivery:
             self.settled = True
             await self._listener._ack(self._message)
 
-    async def nack(self, error: str | None = None, *, delay: float | str | None = None) -> None:
+    async def nack(self, error: str | None = None, *, delay: Duration | None = None) -> None:
         """Give the message back; after the last attempt it becomes a dead letter with `error`.
 
         `delay` replaces the pause of the message's schedule.
@@ -98,7 +97,7 @@ class AsyncDelivery:
             self.settled = True
             await self._listener._hand_back(self._message)
 
-    async def extend(self, duration: float | str | None = None) -> None:
+    async def extend(self, duration: Duration | None = None) -> None:
         """Keep the message for `duration` from now, or for the server's lock duration.
 
         For work that takes longer than that. Raises `StaleLease` when it is too late: somebody else
@@ -285,11 +284,11 @@ class AsyncQueueListener:
         finally:
             self._release(message.id)
 
-    async def _extend(self, message: Message, duration: float | str | None) -> None:
+    async def _extend(self, message: Message, duration: Duration | None) -> None:
         lease = self._seen.lease(message.id) or message.lease
         await self._messages.extend(message.id, lease, duration)
 
-    async def _nack(self, message: Message, error: str | None, delay: float | str | None) -> None:
+    async def _nack(self, message: Message, error: str | None, delay: Duration | None) -> None:
         lease = self._seen.lease(message.id)
         try:
             await self._messages.nack(message.id, lease, error, delay, draining=self._stopping)

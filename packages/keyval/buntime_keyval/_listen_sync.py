@@ -17,6 +17,7 @@ from buntime_keyval._messages import ListenPlan, Seen, error_text
 from buntime_keyval._reports import ErrorHandler, logger, report_blocking
 from buntime_keyval._retries import is_passing
 from buntime_keyval._session import Session
+from buntime_keyval.wire import Duration
 
 _JOIN_SECONDS = 5.0
 
@@ -51,7 +52,7 @@ class Delivery:
             self.settled = True
             self._listener._ack(self._message)
 
-    def nack(self, error: str | None = None, *, delay: float | str | None = None) -> None:
+    def nack(self, error: str | None = None, *, delay: Duration | None = None) -> None:
         """Give the message back; after the last attempt it becomes a dead letter with `error`.
 
         `delay` replaces the pause of the message's schedule.
@@ -66,7 +67,7 @@ class Delivery:
             self.settled = True
             self._listener._hand_back(self._message)
 
-    def extend(self, duration: float | str | None = None) -> None:
+    def extend(self, duration: Duration | None = None) -> None:
         """Keep the message for `duration` from now, or for the server's lock duration.
 
         For work that takes longer than that. Raises `StaleLease` when it is too late: somebody else
@@ -292,11 +293,11 @@ class QueueListener:
         finally:
             self._release(message.id)
 
-    def _extend(self, message: Message, duration: float | str | None) -> None:
+    def _extend(self, message: Message, duration: Duration | None) -> None:
         lease = self._seen.lease(message.id) or message.lease
         self._session.send(calls.extend(message.id, lease, duration))
 
-    def _nack(self, message: Message, error: str | None, delay: float | str | None) -> None:
+    def _nack(self, message: Message, error: str | None, delay: Duration | None) -> None:
         lease = self._seen.lease(message.id)
         try:
             self._session.send(calls.nack(message.id, lease, error, delay, drain=self._stopping))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from buntime_keyval.wire import NOW_MEMBER, parse_duration
+from buntime_keyval.wire import NOW_MEMBER, Duration, parse_duration
 from buntime_keyval.wire.numbers import plain_number
 
 _OFFSET = "$offset"
@@ -29,10 +29,10 @@ class Now(dict[str, Any]):
         """Milliseconds between this and the server's time."""
         return float(self.get(_OFFSET, 0))
 
-    def add(self, duration: float | str) -> Now:
+    def add(self, duration: Duration) -> Now:
         """So much later: milliseconds, or a text such as `"1h"`. Raises `InvalidInput`."""
         return Now(self.offset + parse_duration(duration))
 
-    def sub(self, duration: float | str) -> Now:
+    def sub(self, duration: Duration) -> Now:
         """So much earlier: milliseconds, or a text such as `"24h"`. Raises `InvalidInput`."""
         return Now(self.offset - parse_duration(duration))

@@ -22,7 +22,7 @@ from buntime_keyval._errors import (
     ServerUnreachable,
     StatusError,
 )
-from buntime_keyval.wire import InvalidInput, parse_duration
+from buntime_keyval.wire import Duration, InvalidInput, parse_duration
 
 _NOT_BEGUN = (ServerUnreachable, RateLimited, RequestUnderWay)
 # With these the server says that nothing of the request was done.
@@ -41,9 +41,9 @@ class Retries(msgspec.Struct, frozen=True, kw_only=True):
 
     times: int = 4
     """Further attempts after the first; 0 for none."""
-    first_delay: float | str = "100ms"
+    first_delay: Duration = "100ms"
     """Pause before the second attempt; it doubles with each one and half of it is random."""
-    max_delay: float | str = "2s"
+    max_delay: Duration = "2s"
     """Longest pause."""
 
 
@@ -131,7 +131,7 @@ def _may_repeat(call: Call[Any], error: KvError) -> bool:
     )
 
 
-def seconds(duration: float | str) -> float:
+def seconds(duration: Duration) -> float:
     """A duration (milliseconds or text) in seconds. Raises `InvalidInput` for negative ones."""
     milliseconds = parse_duration(duration)
     if milliseconds < 0:

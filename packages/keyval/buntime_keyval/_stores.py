@@ -10,7 +10,7 @@ from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope, StoreKey
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Key, KeyLike
+from buntime_keyval.wire import Duration, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class AsyncEntries(Protocol):
         key: KeyLike,
         value: Any,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
@@ -89,7 +89,7 @@ class Entries(Protocol):
         key: KeyLike,
         value: Any,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
@@ -191,7 +191,7 @@ class AsyncStore(Generic[T]):
         key: StoreKey,
         value: T,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
@@ -378,7 +378,7 @@ class Store(Generic[T]):
         key: StoreKey,
         value: T,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
@@ -572,7 +572,7 @@ def sweep_blocking(
 
 
 def make_scope(
-    prefix: KeyLike, type: type[T] | None, expires_in: float | str | None, metadata: Any
+    prefix: KeyLike, type: type[T] | None, expires_in: Duration | None, metadata: Any
 ) -> Scope[T]:
     """The scope of a store. Raises `InvalidInput` for a type that cannot be validated."""
     return Scope(prefix, type, expires_in, metadata)

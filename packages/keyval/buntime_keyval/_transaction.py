@@ -15,7 +15,7 @@ from buntime_keyval._calls.keys import Entry
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import CommitResult, KvEntry, TransactionResult
-from buntime_keyval.wire import InvalidInput, Key, KeyLike, encode_key, parse_duration
+from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, encode_key, parse_duration
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
 T = TypeVar("T")
@@ -50,7 +50,7 @@ class _Transaction:
         key: MutationKey,
         value: Any,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> None:
@@ -68,7 +68,7 @@ class _Transaction:
         key: MutationKey,
         value: int | str,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> None:
@@ -82,7 +82,7 @@ class _Transaction:
         key: MutationKey,
         value: int | str,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> None:
@@ -96,7 +96,7 @@ class _Transaction:
         key: MutationKey,
         value: int | str,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> None:
@@ -110,7 +110,7 @@ class _Transaction:
         key: MutationKey,
         items: Sequence[Any],
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> None:
@@ -124,7 +124,7 @@ class _Transaction:
         key: MutationKey,
         items: Sequence[Any],
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> None:
@@ -137,8 +137,8 @@ class _Transaction:
         self,
         value: Any,
         *,
-        delay: float | str | None = None,
-        backoff_schedule: Sequence[float | str] | None = None,
+        delay: Duration | None = None,
+        backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
     ) -> None:
         """Send a message at the commit."""
@@ -255,7 +255,7 @@ class Transaction(_Transaction):
 class Pauses:
     """The pauses before further attempts of a transaction: doubling, with as much again random."""
 
-    def __init__(self, max_retries: int, retry_delay: float | str) -> None:
+    def __init__(self, max_retries: int, retry_delay: Duration) -> None:
         if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
             raise InvalidInput(f"max_retries must not be negative, received {max_retries!r}")
         self._delay = parse_duration(retry_delay) / 1000

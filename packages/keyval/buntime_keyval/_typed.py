@@ -14,7 +14,15 @@ from buntime_keyval._calls.keys import Entry
 from buntime_keyval._entries import WriteOptions, write_options
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._results import KvEntry
-from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyPart, encode_key, key_to_json
+from buntime_keyval.wire import (
+    Duration,
+    InvalidInput,
+    Key,
+    KeyLike,
+    KeyPart,
+    encode_key,
+    key_to_json,
+)
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 
 T = TypeVar("T")
@@ -38,7 +46,7 @@ class Scope(Generic[T]):
         self,
         prefix: KeyLike,
         type: type[T] | None,
-        expires_in: float | str | None,
+        expires_in: Duration | None,
         metadata: Any = None,
     ) -> None:
         write_options(expires_in, None, metadata)  # refuses what no entry could be written with
@@ -69,7 +77,7 @@ class Scope(Generic[T]):
         return stored
 
     def options(
-        self, expires_in: float | str | None, expires_at: float | datetime | None, metadata: Any
+        self, expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
     ) -> WriteOptions:
         """The checked options of a write, with those of the store where none are given."""
         if expires_in is None and expires_at is None:

@@ -58,6 +58,7 @@ from buntime_keyval.shared import (
 )
 from buntime_keyval.wire import (
     UUIDV7,
+    Duration,
     KeyLike,
     KeyOrKeys,
     Placeholder,
@@ -161,7 +162,7 @@ class Kv:
         key: KeyLike,
         value: Any,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
@@ -335,7 +336,7 @@ class Kv:
         fn: Callable[[AsyncTransaction], Awaitable[T]],
         *,
         max_retries: int = 0,
-        retry_delay: float | str = 10,
+        retry_delay: Duration = 10,
     ) -> TransactionResult[T]:
         """Run `fn` and commit what it wrote if nothing that it read has changed.
 
@@ -357,7 +358,7 @@ class Kv:
         return AsyncTransaction(self._source)
 
     def attempts(
-        self, *, max_retries: int = 3, retry_delay: float | str = 10
+        self, *, max_retries: int = 3, retry_delay: Duration = 10
     ) -> AsyncIterator[AsyncAttempt]:
         """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
 
@@ -371,19 +372,19 @@ class Kv:
         prefix: KeyLike,
         type: type[T],
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         metadata: Any = None,
     ) -> AsyncStore[T]: ...
     @overload
     def store(
-        self, prefix: KeyLike, *, expires_in: float | str | None = None, metadata: Any = None
+        self, prefix: KeyLike, *, expires_in: Duration | None = None, metadata: Any = None
     ) -> AsyncStore[Any]: ...
     def store(
         self,
         prefix: KeyLike,
         type: type[T] | None = None,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         metadata: Any = None,
     ) -> AsyncStore[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
@@ -501,8 +502,8 @@ class Kv:
         self,
         value: Any,
         *,
-        delay: float | str | None = None,
-        backoff_schedule: Sequence[float | str] | None = None,
+        delay: Duration | None = None,
+        backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
@@ -546,7 +547,7 @@ class Kv:
         message: QueueMessage[Any] | str,
         error: str | None = None,
         *,
-        delay: float | str | None = None,
+        delay: Duration | None = None,
         lease: str | None = None,
         idempotency_key: str | None = None,
     ) -> None:
@@ -581,7 +582,7 @@ class Kv:
     async def extend_message(
         self,
         message: QueueMessage[Any] | str,
-        duration: float | str | None = None,
+        duration: Duration | None = None,
         *,
         lease: str | None = None,
         idempotency_key: str | None = None,
@@ -599,7 +600,7 @@ class Kv:
         handler: Handler | None = None,
         *,
         mode: Mode = "sse",
-        poll_interval: float | str = 1000,
+        poll_interval: Duration = 1000,
         auto_ack: bool = True,
         concurrency: int = 1,
         on_error: ErrorHandler | None = None,
@@ -640,7 +641,7 @@ class Kv:
         *,
         exact: bool = False,
         mode: Mode = "sse",
-        poll_interval: float | str = 1000,
+        poll_interval: Duration = 1000,
         emit_initial: bool = True,
         limit: int | None = None,
         buffer_size: int | None = None,
@@ -780,7 +781,7 @@ def _filter(where: Where | None) -> Filter | None:
         raise InvalidInput(str(error)) from None
 
 
-def _check_mode(mode: Mode, poll_interval: float | str) -> bool:
+def _check_mode(mode: Mode, poll_interval: Duration) -> bool:
     """Whether it is polling, which changes nothing here."""
     parse_duration(poll_interval)
     return is_polling(mode)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from buntime_keyval.wire import encode_metadata, parse_expires_at, parse_expires_in
+from buntime_keyval.wire import encode_metadata
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
+from buntime_keyval.wire.python_options import checked_expires_at, checked_expires_in
 
 from buntime_plugin_keyval.clock import Moment
 
@@ -39,7 +40,7 @@ def make_options(
     if expires_in is None and expires_at is None and metadata is None:
         return NO_OPTIONS
     return EntryOptions(
-        parse_expires_in(expires_in),
-        parse_expires_at(expires_at),
+        checked_expires_in(expires_in),
+        checked_expires_at(expires_at),
         encode_metadata(metadata, now_ms),
     )

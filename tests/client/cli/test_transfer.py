@@ -131,7 +131,7 @@ def good(number: int) -> dict[str, Any]:
         ('{"key": ["a"]}', "missing required field `value`"),
         ('{"key": ["a"], "value": 1, "expires": 1}', "unknown field `expires`"),
         ('{"key": [], "value": 1}', "Key cannot be empty"),
-        ('{"key": "a", "value": 1}', "Key must be an array"),
+        ('{"key": "a", "value": 1}', "Key must be a list or tuple"),
         ('{"key": [9007199254740993], "value": 1}', "would be rounded"),
         ('{"key": ["a"], "value": {"__type": "bigint", "value": "x"}}', "decimal string"),
         ('{"key": ["a"], "value": NaN}', ""),

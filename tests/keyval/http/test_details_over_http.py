@@ -212,7 +212,7 @@ async def test_vacuum_says_how_much_is_left(world: World) -> None:
     app.service = world.service
     atomic = world.kv.atomic()
     for number in range(105):
-        atomic.set((number,), 1, expires_in=5)
+        atomic.set((number,), 1, expires_in="5ms")
     await atomic.commit()
     world.clock.advance(5)
     transport = httpx2.ASGITransport(app=app)

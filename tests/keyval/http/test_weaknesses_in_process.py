@@ -58,8 +58,8 @@ async def test_weakness_06_what_has_expired_counts_as_missing(
 async def test_weakness_34_deletions_count_live_entries(
     kv: Kv, clock: FakeClock, exact: bool, where: Any
 ) -> None:
-    await kv.set(["d"], 1, expires_in=10)
-    await kv.set(["d", "child"], 1, expires_in=10)
+    await kv.set(["d"], 1, expires_in="10ms")
+    await kv.set(["d", "child"], 1, expires_in="10ms")
     await kv.set(["d", "alive"], 1)
     clock.now_ms += 10
     deleted = await kv.delete(["d"], exact=exact, where=where)

@@ -31,7 +31,7 @@ async def test_totals_follow_every_kind_of_write(world: World) -> None:
         lambda: world.kv.set(["a"], "text"),
         lambda: world.kv.set(["a"], "longer text with é 🙂"),
         lambda: world.kv.set(["a"], 1),
-        lambda: world.kv.set(["a"], 1, expires_in=100),
+        lambda: world.kv.set(["a"], 1, expires_in="100ms"),
         lambda: world.kv.atomic().set(["b", 1], {"x": 1}).set(["b", 2], {"x": 2}).commit(),
         lambda: world.kv.atomic().append(["l"], ["one"]).append(["l"], ["two"]).commit(),
         lambda: world.kv.delete(("b",), where={"x": 1}),
@@ -52,7 +52,7 @@ async def test_totals_follow_every_kind_of_write(world: World) -> None:
 
 async def test_totals_after_the_sweeper(world: World) -> None:
     for number in range(50):
-        await world.kv.set(["t", number], number, expires_in=50 if number % 2 else None)
+        await world.kv.set(["t", number], number, expires_in="50ms" if number % 2 else None)
     world.clock.advance(50)
     world.service.sweeper.start()
 

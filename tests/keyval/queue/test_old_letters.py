@@ -42,7 +42,7 @@ async def test_weakness_46_old_letters_are_deleted_and_younger_ones_stay(
     await bury(kv, 2)
     async with sweeping(world, dlqMaxAge="2d") as swept:
         clock.advance(DAY_MS - 1)
-        await kv.set(["expires"], 1, expires_in=1)
+        await kv.set(["expires"], 1, expires_in="1ms")
         clock.advance(1)
 
         async def first_is_gone() -> bool:
@@ -65,14 +65,16 @@ async def test_without_the_option_they_are_kept(kv: Kv, world: World, clock: Fak
     await bury(kv, 1)
     clock.advance(100 * 365 * DAY_MS)
     async with sweeping(world):
-        await kv.set(["expires"], 1, expires_in=1)
+        await kv.set(["expires"], 1, expires_in="1ms")
         clock.advance(1)
 
         async def swept() -> bool:
             return await world.stored() == 0
 
         await until(swept)
-        await kv.set(["expires"], 1, expires_in=1)  # a second round begins after the first ended
+        await kv.set(
+            ["expires"], 1, expires_in="1ms"
+        )  # a second round begins after the first ended
         clock.advance(1)
         await until(swept)
         assert await values_of(kv) == [1]

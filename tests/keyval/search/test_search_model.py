@@ -65,7 +65,7 @@ class Story:
         self.indexes: dict[tuple[Any, ...], list[str]] = {}
 
     async def set(self, key: list[Any], value: Any, ttl: int | None) -> None:
-        await self.kv.set(key, value, expires_in=ttl)
+        await self.kv.set(key, value, expires_in=ttl and f"{ttl}ms")
 
     async def atomic(self, writes: list[tuple[list[Any], Any, int | None]]) -> None:
         atomic = self.kv.atomic()
@@ -73,7 +73,7 @@ class Story:
             if number % 3 == 2:
                 atomic.delete(key)
             else:
-                atomic.set(key, value, expires_in=ttl)
+                atomic.set(key, value, expires_in=ttl and f"{ttl}ms")
         await atomic.commit()
 
     async def failing_atomic(self, key: list[Any], value: Any) -> None:

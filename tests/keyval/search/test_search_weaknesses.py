@@ -47,12 +47,12 @@ async def test_weakness_27_every_kind_of_write_keeps_the_index(
     await indexed.delete(["d"], where={"odd": True})
     await expect(2, 4)
     await indexed.atomic().set(["d", 5, "below"], {"text": "word"}).commit()
-    await indexed.set(["d", 5], {"text": "word"}, expires_in=100)
+    await indexed.set(["d", 5], {"text": "word"}, expires_in="100ms")
     await indexed.delete(("d", 5))
     await expect(2, 4)
     await indexed.delete([("d", 2), ("d", 4)], exact=True)
     await expect()
-    await indexed.set(["d", 6], {"text": "word"}, expires_in=100)
+    await indexed.set(["d", 6], {"text": "word"}, expires_in="100ms")
     clock.advance(100)
     await expect()
     await indexed._store.expire(10)
@@ -80,7 +80,7 @@ async def test_weakness_27_the_values_of_undelivered_messages(indexed: Kv) -> No
 async def test_weakness_28_filters_and_liveness_come_before_the_limit(
     indexed: Kv, clock: FakeClock
 ) -> None:
-    await indexed.set(["d", 0], {"text": "word"}, expires_in=1)
+    await indexed.set(["d", 0], {"text": "word"}, expires_in="1ms")
     clock.advance(1)
     assert await found(indexed, "word", limit=1) == [("d", 1)]
     assert await found(indexed, "word", limit=1, where={"odd": False}) == [("d", 2)]

@@ -24,7 +24,9 @@ async def trim(world: World, *, keep: int = 10**6, since: int = 0, limit: int = 
 async def test_every_kind_of_write_is_logged(world: World) -> None:
     kv = world.kv
     first = await kv.set(("a",), 1)
-    second = await kv.atomic().set(("b",), 1, expires_in=5).sum(("c",), 1).delete(("a",)).commit()
+    second = (
+        await kv.atomic().set(("b",), 1, expires_in="5ms").sum(("c",), 1).delete(("a",)).commit()
+    )
     world.clock.advance(5)
     await world.store.expire(10)
     await kv.delete(("c",))
@@ -49,7 +51,7 @@ async def test_a_prefix_delete_and_an_expiry_log_every_key_in_order(world: World
     kv = world.kv
     for number in (3, 1, 2):
         await kv.set(("n", number), 1)
-        await kv.set(("t", number), 1, expires_in=number)
+        await kv.set(("t", number), 1, expires_in=f"{number}ms")
     world.clock.advance(3)
     await kv.delete(("n",))
     await world.store.expire(2)
@@ -60,7 +62,7 @@ async def test_a_prefix_delete_and_an_expiry_log_every_key_in_order(world: World
 
 async def test_what_changes_nothing_logs_nothing(world: World) -> None:
     kv = world.kv
-    await kv.set(("a",), "x", expires_in=5)
+    await kv.set(("a",), "x", expires_in="5ms")
     await kv.delete(("none",))
     await kv.delete(("a",), where={"$": "y"})
     await kv.atomic().delete(("none",)).commit()

@@ -91,7 +91,7 @@ async def test_a_failed_check_wins_over_a_mutation_that_cannot_work(kv: Kv) -> N
 
 
 async def test_an_expired_key_is_missing_for_checks(kv: Kv, clock: FakeClock) -> None:
-    stamp = (await kv.set(KEY, 1, expires_in=10)).versionstamp
+    stamp = (await kv.set(KEY, 1, expires_in="10ms")).versionstamp
     clock.advance(9)
     assert not (await kv.atomic().check((KEY, None)).commit()).ok
     assert (await kv.atomic().check((KEY, stamp)).commit()).ok

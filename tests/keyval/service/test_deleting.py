@@ -86,8 +86,8 @@ async def test_a_wrong_filter_deletes_nothing(kv: Kv) -> None:
 
 async def test_expired_entries_are_not_counted(world: World, clock: FakeClock) -> None:
     kv = world.kv
-    await kv.set(("u", 1), {"n": 1}, expires_in=5)
-    await kv.set(("u", 2), {"n": 2}, expires_in=6)
+    await kv.set(("u", 1), {"n": 1}, expires_in="5ms")
+    await kv.set(("u", 2), {"n": 2}, expires_in="6ms")
     clock.advance(5)
     assert (await kv.delete(("u", 1), exact=True)).deleted_count == 0
     assert (await kv.delete(("u",), where={"n": {"$lt": 2}})).deleted_count == 0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -71,7 +72,7 @@ async def _listed(kv: Kv, **options: Any) -> list[Any]:
 
 @pytest.mark.parametrize("read", READS)
 async def test_reads(world: World, read: str) -> None:
-    await world.kv.set(KEY, 5, expires_in=LIFE)
+    await world.kv.set(KEY, 5, expires_in=f"{LIFE}ms")
     assert await READS[read](world)
     world.clock.advance(LIFE - 1)
     assert await READS[read](world)
@@ -84,9 +85,9 @@ async def test_reads(world: World, read: str) -> None:
 async def test_writes(world: World, gone: bool) -> None:
     kv = world.kv
     for name in ("sum", "max", "append", "set"):
-        await kv.set((name,), [1] if name == "append" else 5, expires_in=LIFE)
+        await kv.set((name,), [1] if name == "append" else 5, expires_in=f"{LIFE}ms")
     for name in ("deleted", "filtered", "batched"):
-        await kv.set((name, 1), 5, expires_in=LIFE)
+        await kv.set((name, 1), 5, expires_in=f"{LIFE}ms")
     world.clock.advance(LIFE if gone else LIFE - 1)
     assert (await kv.delete(("deleted",))).deleted_count == (0 if gone else 1)
     assert (await kv.delete(("filtered",), where={"$": 5})).deleted_count == (0 if gone else 1)
@@ -102,7 +103,7 @@ async def test_writes(world: World, gone: bool) -> None:
 
 
 async def test_where_delete_does_not_see_what_has_expired(world: World) -> None:
-    await world.kv.set(KEY, 5, expires_in=LIFE)
+    await world.kv.set(KEY, 5, expires_in=f"{LIFE}ms")
     await world.kv.set(("t", 2), 5)
     world.clock.advance(LIFE)
     assert (await world.kv.delete(("t",), where={"$": 5})).deleted_count == 1
@@ -111,7 +112,16 @@ async def test_where_delete_does_not_see_what_has_expired(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("life", "milliseconds"),
-    [(1, 1), (0.2, 1), (1.5, 2), ("500ms", 500), ("1.5s", 1500), ("1m", 60_000), (999, 999)],
+    [
+        ("1ms", 1),
+        ("0.2ms", 1),
+        ("1.5ms", 2),
+        ("500ms", 500),
+        ("1.5s", 1500),
+        ("1m", 60_000),
+        (1000.2, 1001),
+        (timedelta(microseconds=200), 1),
+    ],
 )
 async def test_a_life_is_exact_to_the_millisecond(
     kv: Kv, clock: FakeClock, life: Any, milliseconds: int
@@ -125,7 +135,7 @@ async def test_a_life_is_exact_to_the_millisecond(
 
 
 async def test_a_set_without_life_makes_it_permanent(kv: Kv, clock: FakeClock) -> None:
-    await kv.set(KEY, 1, expires_in=LIFE)
+    await kv.set(KEY, 1, expires_in=f"{LIFE}ms")
     await kv.set(KEY, 2)
     clock.advance(10**12)
     assert await values(kv) == {KEY: 2}
@@ -133,7 +143,7 @@ async def test_a_set_without_life_makes_it_permanent(kv: Kv, clock: FakeClock) -
 
 async def test_a_new_life_counts_from_its_own_write(kv: Kv, clock: FakeClock) -> None:
     for _ in range(5):
-        await kv.set(KEY, 1, expires_in=LIFE)
+        await kv.set(KEY, 1, expires_in=f"{LIFE}ms")
         clock.advance(LIFE - 1)
     assert await kv.count() == 1
     clock.advance(1)
@@ -147,9 +157,9 @@ async def test_an_endless_life_is_no_overflow(kv: Kv, clock: FakeClock) -> None:
 
 
 async def test_an_expired_key_comes_back_as_a_new_one(world: World) -> None:
-    old = await world.kv.set(KEY, 1, expires_in=LIFE)
+    old = await world.kv.set(KEY, 1, expires_in=f"{LIFE}ms")
     world.clock.advance(LIFE)
-    new = await world.kv.atomic().check((KEY, None)).set(KEY, 2, expires_in=LIFE).commit()
+    new = await world.kv.atomic().check((KEY, None)).set(KEY, 2, expires_in=f"{LIFE}ms").commit()
     assert new.versionstamp != old.versionstamp
     assert await world.store.expire(10) == 0, "what came back must not be swept"
     assert await world.rows("SELECT expires_at FROM kv_entries") == [(NOW_MS + 2 * LIFE,)]

@@ -167,7 +167,7 @@ async def test_a_failed_expiry_is_done_again(tmp_path: Path) -> None:
     for position in range(1, MOST_STATEMENTS):
         async with open_world(tmp_path / f"{position}.db") as world:
             for number in range(3):
-                await world.kv.set(("t", number), 1, expires_in=1)
+                await world.kv.set(("t", number), 1, expires_in="1ms")
             world.clock.advance(1)
             Fault(world, position, None)
             try:

@@ -69,7 +69,12 @@ class Commit:
                 builder.delete(op.key)
             else:
                 add = getattr(builder, op.type)
-                add(op.key, op.operand, expires_in=op.expires_in, metadata=op.metadata)
+                add(
+                    op.key,
+                    op.operand,
+                    expires_in=op.expires_in and f"{op.expires_in}ms",
+                    metadata=op.metadata,
+                )
         result = await builder.commit()
         assert result.ok is (result.versionstamp is not None)
         return result.versionstamp
@@ -121,7 +126,7 @@ class StoreMachine(RuleBasedStateMachine):
 
     @rule(key=keys, value=values, life=lives, metadata=metadatas)
     def put(self, key: Key, value: Any, life: int | None, metadata: Any) -> None:
-        setting = self.world.kv.set(key, value, expires_in=life, metadata=metadata)
+        setting = self.world.kv.set(key, value, expires_in=life and f"{life}ms", metadata=metadata)
         stamp = self.stamped(self.run(setting).versionstamp)
         self.model.put(key, _stored(value), stamp, life, metadata)
 

@@ -93,7 +93,7 @@ async def test_the_value_and_the_life_that_are_left(
 ) -> None:
     kv, clock = world.kv, world.clock
     if current is not MISSING:
-        await kv.set(KEY, current, expires_in=None if before == "for ever" else OLD)
+        await kv.set(KEY, current, expires_in=None if before == "for ever" else f"{OLD}ms")
     if before == "expired":  # the row is there, and must count as nothing
         clock.advance(OLD)
         expected = operand if type in ("set", "append", "prepend") else _as_number(operand)
@@ -118,15 +118,15 @@ async def test_a_life_of_its_own_replaces_that_of_the_key(
     kv: Kv, clock: FakeClock, type: str, before: int | None
 ) -> None:
     operand: Any = [1] if "pend" in type else 1
-    await kv.set(KEY, operand, expires_in=before)
-    await getattr(kv.atomic(), type)(KEY, operand, expires_in=NEW).commit()
+    await kv.set(KEY, operand, expires_in=before and f"{before}ms")
+    await getattr(kv.atomic(), type)(KEY, operand, expires_in=f"{NEW}ms").commit()
     assert await _life(kv, clock) == ALIVE[NEW]
 
 
 @pytest.mark.parametrize("before", [None, OLD])
 async def test_delete_removes_exactly_one_key(kv: Kv, before: int | None) -> None:
     for key in (KEY, (*KEY, "child"), ("k",)):
-        await kv.set(key, 1, expires_in=before)
+        await kv.set(key, 1, expires_in=before and f"{before}ms")
     assert (await kv.atomic().delete(KEY).delete(("none",)).commit()).ok
     assert list(await values(kv)) == [("k",), (*KEY, "child")]
 
@@ -144,7 +144,7 @@ async def test_the_last_set_wins(kv: Kv) -> None:
 
 
 async def test_set_after_delete_and_delete_after_set(kv: Kv) -> None:
-    await kv.set(KEY, [1], expires_in=OLD)
+    await kv.set(KEY, [1], expires_in=f"{OLD}ms")
     await kv.atomic().delete(KEY).append(KEY, [2]).commit()
     assert (await kv.get(KEY)).value == [2]
     await kv.atomic().append(KEY, [3]).delete(KEY).commit()
@@ -154,12 +154,12 @@ async def test_set_after_delete_and_delete_after_set(kv: Kv) -> None:
 
 
 async def test_the_life_goes_along_with_the_mutations(kv: Kv, clock: FakeClock) -> None:
-    await kv.set(KEY, [1], expires_in=OLD)
+    await kv.set(KEY, [1], expires_in=f"{OLD}ms")
     await kv.atomic().delete(KEY).append(KEY, [2]).commit()
     assert await _life(kv, clock) == ALIVE[None], "a deleted key's life is over"
-    await kv.atomic().set(KEY, 1, expires_in=OLD).sum(KEY, 1).commit()
+    await kv.atomic().set(KEY, 1, expires_in=f"{OLD}ms").sum(KEY, 1).commit()
     assert await _life(kv, clock) == ALIVE[OLD]
-    await kv.atomic().set(KEY, 1, expires_in=OLD).set(KEY, 1).commit()
+    await kv.atomic().set(KEY, 1, expires_in=f"{OLD}ms").set(KEY, 1).commit()
     assert await _life(kv, clock) == ALIVE[None]
 
 

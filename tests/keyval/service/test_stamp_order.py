@@ -175,7 +175,7 @@ async def test_what_was_read_in_the_same_group_has_the_stamp_that_it_got(
 async def test_deletes_and_expiries_are_in_order_too(world: World, late: World) -> None:
     for number in range(4):
         await world.kv.set(("a", number), number)
-        await world.kv.set(("b", number), number, expires_in=10)
+        await world.kv.set(("b", number), number, expires_in="10ms")
         await late.kv.delete(("a",))
         atomic = late.kv.atomic().delete(("c",)).delete(("a", number)).sum(("n",), 1)
         assert (await atomic.commit()).versionstamp == (await late.kv.get(("n",))).versionstamp

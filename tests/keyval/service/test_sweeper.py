@@ -37,7 +37,7 @@ async def sweeping(
 async def fill(world: World, number: int, life: int) -> None:
     builder = world.kv.atomic()
     for index in range(number):
-        builder.set(("t", index), 1, expires_in=life)
+        builder.set(("t", index), 1, expires_in=f"{life}ms")
     await builder.commit()
 
 
@@ -50,7 +50,7 @@ async def stored_is(world: World, number: int) -> None:
 
 async def test_weakness_45_one_step_removes_a_bounded_number_oldest_first(world: World) -> None:
     for number in range(6):
-        await world.kv.set(("t", number), 1, expires_in=10 - number)
+        await world.kv.set(("t", number), 1, expires_in=f"{10 - number}ms")
     await world.kv.set(("stays",), 1)
     world.clock.advance(9)
     assert [await world.store.expire(2) for _ in range(4)] == [2, 2, 1, 0]
@@ -81,9 +81,9 @@ async def test_an_entry_that_expires_sooner_wakes_it(world: World, kind: str) ->
     async with sweeping(world.store):
         await asyncio.sleep(0.02)  # by now it sleeps for an hour
         if kind == "set":
-            await world.kv.set(("soon",), 1, expires_in=10)
+            await world.kv.set(("soon",), 1, expires_in="10ms")
         else:
-            await world.kv.atomic().sum(("soon",), 1, expires_in=10).commit()
+            await world.kv.atomic().sum(("soon",), 1, expires_in="10ms").commit()
         world.clock.advance(10)
         await stored_is(world, 1)
     assert (await world.kv.get(("late",))).exists
@@ -92,7 +92,7 @@ async def test_an_entry_that_expires_sooner_wakes_it(world: World, kind: str) ->
 async def test_it_goes_from_deadline_to_deadline(world: World) -> None:
     async with sweeping(world.store):
         for number in range(5):
-            await world.kv.set(("t", number), 1, expires_in=10 * (number + 1))
+            await world.kv.set(("t", number), 1, expires_in=f"{10 * (number + 1)}ms")
         for number in range(5):
             world.clock.advance(10)
             await stored_is(world, 4 - number)
@@ -175,7 +175,7 @@ async def test_stopping_at_the_moment_of_a_wake_up(world: World) -> None:
     for _ in range(20):
         async with sweeping(world.store):
             await asyncio.sleep(0.001)
-            await world.kv.set(("t",), 1, expires_in=1)  # wakes it, and at once it has to stop
+            await world.kv.set(("t",), 1, expires_in="1ms")  # wakes it, and at once it has to stop
 
 
 async def test_stopping_in_the_middle_of_a_sweep_loses_no_write(world: World) -> None:

@@ -94,7 +94,7 @@ async def test_nothing_is_told_where_nothing_changed(kv: Kv, events: Events) -> 
 
 
 async def test_expiry_is_no_event(world: World, events: Events) -> None:
-    await world.kv.set(("a",), 1, expires_in=5)
+    await world.kv.set(("a",), 1, expires_in="5ms")
     world.clock.advance(5)
     assert await world.store.expire(10) == 1
     await world.kv.delete(("a",))

@@ -27,10 +27,10 @@ async def test_an_expiry_is_told_once_to_who_reconnects(
 ) -> None:
     client = Client(world, target)
     await client.connect()
-    await world.kv.set(["brief"], 1, expires_in=500)
+    await world.kv.set(["brief"], 1, expires_in="500ms")
     await client.read_all()
     await client.leave()
-    await world.kv.set(["brief"], 2, expires_in=500)
+    await world.kv.set(["brief"], 2, expires_in="500ms")
     clock.advance(500)  # and nobody has swept yet
     await client.connect()
     await client.read_all()
@@ -48,7 +48,7 @@ async def test_an_expiry_is_told_once_to_who_reconnects(
 async def test_an_expiry_that_the_first_event_shows_is_not_told_again(
     world: World, other: World, clock: FakeClock
 ) -> None:
-    await world.kv.set(["brief"], 1, expires_in=500)
+    await world.kv.set(["brief"], 1, expires_in="500ms")
     clock.advance(500)
     client = Client(world, WatchTarget(keys=(BRIEF,)))
     await client.connect()
@@ -62,7 +62,7 @@ async def test_an_expiry_that_the_first_event_shows_is_not_told_again(
 async def test_a_foreign_expiry_is_told_once(world: World, other: World, clock: FakeClock) -> None:
     client = Client(world)
     await client.connect()
-    await other.kv.set(["brief"], 1, expires_in=500)
+    await other.kv.set(["brief"], 1, expires_in="500ms")
     await client.read_all()
     clock.advance(500)
     await other.kv.set(["more"], 1)

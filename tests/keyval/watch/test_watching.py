@@ -188,7 +188,7 @@ async def test_a_slow_watcher_gets_the_latest_state(kv: Kv) -> None:
 
 
 async def test_an_entry_that_expires_is_told(kv: Kv, world: World, clock: FakeClock) -> None:
-    await kv.set(["a"], 1, expires_in=500)
+    await kv.set(["a"], 1, expires_in="500ms")
     watch = kv.watch(["a"], exact=True)
     assert await event(watch) == [(("a",), 1)]
     clock.advance(500)
@@ -200,7 +200,7 @@ async def test_an_entry_that_expires_is_told(kv: Kv, world: World, clock: FakeCl
 async def test_an_entry_that_expired_unswept_is_missing_once(
     kv: Kv, world: World, clock: FakeClock
 ) -> None:
-    await kv.set(["a"], 1, expires_in=500)
+    await kv.set(["a"], 1, expires_in="500ms")
     clock.advance(500)
     watch = kv.watch(["a"], exact=True)
     assert await event(watch) == [(("a",), None)]

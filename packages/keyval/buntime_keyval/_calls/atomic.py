@@ -16,13 +16,13 @@ from buntime_keyval._entries import WriteOptions, raw_key, value_json, write_opt
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import (
     BigInt,
+    Duration,
     InvalidInput,
     Key,
     KeyLike,
     KeyPart,
     Placeholder,
 )
-from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.python_keys import checked_key
 
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
@@ -67,7 +67,7 @@ class Rules(Protocol):
     """What a typed store asks of the entries in it."""
 
     def options(
-        self, expires_in: float | str | None, expires_at: float | datetime | None, metadata: Any
+        self, expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
     ) -> WriteOptions:
         """The checked options of a write, with those of the store where none are given."""
 
@@ -115,7 +115,7 @@ class AtomicBuilder:
         key: MutationKey,
         value: Any,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> B:
@@ -134,7 +134,7 @@ class AtomicBuilder:
         key: MutationKey,
         value: int | str,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> B:
@@ -150,7 +150,7 @@ class AtomicBuilder:
         key: MutationKey,
         value: int | str,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> B:
@@ -163,7 +163,7 @@ class AtomicBuilder:
         key: MutationKey,
         value: int | str,
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> B:
@@ -176,7 +176,7 @@ class AtomicBuilder:
         key: MutationKey,
         items: Sequence[Any],
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> B:
@@ -189,7 +189,7 @@ class AtomicBuilder:
         key: MutationKey,
         items: Sequence[Any],
         *,
-        expires_in: float | str | None = None,
+        expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
     ) -> B:
@@ -201,8 +201,8 @@ class AtomicBuilder:
         self: B,
         value: Any,
         *,
-        delay: float | str | None = None,
-        backoff_schedule: Sequence[float | str] | None = None,
+        delay: Duration | None = None,
+        backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
     ) -> B:
         """Send a message if, and only if, the commit succeeds; options as in `Kv.enqueue`."""
@@ -246,7 +246,7 @@ def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:
 
 def _options(
     key: MutationKey,
-    expires_in: float | str | None,
+    expires_in: Duration | None,
     expires_at: float | datetime | None,
     metadata: Any,
 ) -> WriteOptions:
@@ -257,16 +257,14 @@ def _options(
 
 def _integer(kind: str, value: object) -> bytes:
     """An operand; as bigint on the wire, which is exact whatever its size."""
-    if isinstance(value, float):
-        raise InvalidInput(f"{kind} value must be an integer, received {describe(value)}")
     if isinstance(value, bool) or not isinstance(value, (int, str)):
         raise InvalidInput(
-            f"{kind} value must be a number, bigint, or numeric string, received {describe(value)}"
+            f"{kind} takes an integer, as an int or its text, received {value!r:.100}"
         )
     return value_json(BigInt(value) if isinstance(value, int) else value)
 
 
 def _array(kind: str, items: object) -> bytes:
     if not isinstance(items, (list, tuple)):
-        raise InvalidInput(f"{kind} value must be an array")
+        raise InvalidInput(f"{kind} takes a list or tuple of items, received {items!r:.100}")
     return value_json(items)

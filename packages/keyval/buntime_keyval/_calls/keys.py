@@ -26,6 +26,7 @@ from buntime_keyval._entries import (
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
 from buntime_keyval._where import Where
 from buntime_keyval.wire import (
+    Duration,
     InvalidInput,
     Key,
     format_key_path,
@@ -123,7 +124,7 @@ def get_many(raw: Any, shape: Shape = PLAIN) -> Call[list[Entry]]:
 def set_value(
     raw: Any,
     value: Any,
-    expires_in: float | str | None = None,
+    expires_in: Duration | None = None,
     expires_at: float | datetime | None = None,
     metadata: Any = None,
 ) -> Call[CommitResult]:

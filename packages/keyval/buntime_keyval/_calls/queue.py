@@ -13,7 +13,7 @@ from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import raw_keys, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
-from buntime_keyval.wire import InvalidInput, Key, KeyLike, parse_duration, untag
+from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, parse_duration, untag
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.python_keys import checked_keys
@@ -70,8 +70,8 @@ _decode_purged = msgspec.json.Decoder(_Purged).decode
 
 def enqueue(
     value: Any,
-    delay: float | str | None,
-    backoff_schedule: Sequence[float | str] | None,
+    delay: Duration | None,
+    backoff_schedule: Sequence[Duration] | None,
     keys_if_undelivered: Sequence[KeyLike] | None,
 ) -> Call[EnqueueResult]:
     """Send a message."""
@@ -81,8 +81,8 @@ def enqueue(
 
 
 def message_options(
-    delay: float | str | None,
-    backoff_schedule: Sequence[float | str] | None,
+    delay: Duration | None,
+    backoff_schedule: Sequence[Duration] | None,
     keys_if_undelivered: Sequence[KeyLike] | None,
 ) -> MessageOptions:
     """Checked options. Raises `InvalidInput`."""
@@ -105,7 +105,7 @@ def message_options(
     )
 
 
-def milliseconds(name: str, duration: float | str) -> int:
+def milliseconds(name: str, duration: Duration) -> int:
     """A duration that is not negative, rounded up. Raises `InvalidInput`."""
     length = parse_duration(duration)
     if length < 0:
@@ -131,7 +131,7 @@ def nack(
     message_id: str,
     lease: str | None,
     error: str | None,
-    delay: float | str | None,
+    delay: Duration | None,
     *,
     drain: bool = False,
 ) -> Call[None]:
@@ -151,7 +151,7 @@ def release(message_id: str, lease: str | None, *, drain: bool = False) -> Call[
     return Call("POST", "/queue/nack", _read_nothing, body)
 
 
-def extend(message_id: str, lease: str | None, duration: float | str | None) -> Call[None]:
+def extend(message_id: str, lease: str | None, duration: Duration | None) -> Call[None]:
     """Keep a message for longer; once more does no harm."""
     length = None if duration is None else milliseconds("duration", duration)
     if length == 0:

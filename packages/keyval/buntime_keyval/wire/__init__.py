@@ -1,6 +1,11 @@
 """The wire contract of KeyVal: everything that server and client must agree on, and no I/O."""
 
-from buntime_keyval.wire.durations import parse_duration, parse_expires_at, parse_expires_in
+from buntime_keyval.wire.durations import (
+    Duration,
+    parse_duration,
+    parse_expires_at,
+    parse_expires_in,
+)
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.keys import (
     UUIDV7,
@@ -38,6 +43,7 @@ __all__ = [
     "NOW_MEMBER",
     "UUIDV7",
     "BigInt",
+    "Duration",
     "InvalidInput",
     "Key",
     "KeyLike",

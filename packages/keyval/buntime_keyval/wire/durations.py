@@ -5,11 +5,14 @@ from __future__ import annotations
 import math
 import re
 import sys
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
+
+Duration = float | str | timedelta
+"""Milliseconds, a text such as `"1.5h"`, or a `timedelta`."""
 
 _SECOND = 1000.0
 _MINUTE = 60 * _SECOND
@@ -29,10 +32,11 @@ _DURATION = re.compile(r"(-?(?:\d+)?\.?\d+) *([a-z]*)", re.ASCII | re.IGNORECASE
 _MOMENT = re.compile(r"[0-9]{1,17}", re.ASCII)
 _MAX_TEXT = 100
 _LONGEST = sys.float_info.max
+_MILLISECOND = timedelta(milliseconds=1)
 
 
 def parse_duration(value: object) -> float:
-    """Milliseconds of a number (of milliseconds) or a text such as `"500ms"` or `"1.5h"`.
+    """Milliseconds of a `Duration`: a number of them, a text such as `"1.5h"`, or a `timedelta`.
 
     Units in any case: ms, s, m, h, d, w, y (365.25 days) and their long forms; none means
     milliseconds. The sign is kept: whether a negative duration makes sense is the caller's to say.
@@ -43,6 +47,8 @@ def parse_duration(value: object) -> float:
         if not -_LONGEST <= value <= _LONGEST:  # NaN is not either
             raise InvalidInput(f"Invalid duration: {value!r:.50}")
         return value
+    if isinstance(value, timedelta):
+        return value / _MILLISECOND
     if isinstance(value, str) and len(value) <= _MAX_TEXT:
         match = _DURATION.fullmatch(value)
         factor = _MILLISECONDS.get(match[2].lower()) if match else None

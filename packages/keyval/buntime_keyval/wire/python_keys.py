@@ -20,9 +20,10 @@ def checked_key(raw: object, *, placeholders: bool = False) -> Key:
 
 def checked_keys(raw: object) -> list[Key]:
     """1 to 1000 valid keys. Raises `InvalidInput`."""
-    if isinstance(raw, (list, tuple)):
-        for key in raw:
-            _check_parts(key)
+    if not isinstance(raw, (list, tuple)):
+        raise InvalidInput(f"Keys must be a list of keys, received {raw!r:.100}")
+    for key in raw:
+        _check_parts(key)
     return check_keys(raw)
 
 
@@ -34,7 +35,10 @@ def checked_prefix(raw: object) -> Key:
 def _check_parts(raw: object) -> None:
     """Refuse texts that are none, and integers that a number part, a double, would change."""
     if not isinstance(raw, (list, tuple)):
-        return
+        raise InvalidInput(
+            "Key must be a list or tuple of parts (str, int, float, bool, bytes), received"
+            f" {raw!r:.100}"
+        )
     for part in raw:
         if isinstance(part, str):
             if not part.isascii():

@@ -8,7 +8,7 @@ from typing import Any
 
 from buntime_keyval import DeadLetter, DeleteResult, EnqueueResult, InvalidInput, QueueMessage
 from buntime_keyval.shared import Letter, checked_id, checked_limit, milliseconds
-from buntime_keyval.wire import decode_value
+from buntime_keyval.wire import Duration, decode_value
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
@@ -54,7 +54,7 @@ class LocalMessages:
         message_id: str,
         lease: str | None,
         error: str | None,
-        delay: float | str | None,
+        delay: Duration | None,
         *,
         draining: bool,  # noqa: ARG002 - this listener takes no more by itself
     ) -> None:
@@ -73,9 +73,7 @@ class LocalMessages:
         if lease is not None:
             await self._queue.release(message_id, lease)
 
-    async def extend(
-        self, message_id: str, lease: str | None, duration: float | str | None
-    ) -> None:
+    async def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
         """It takes longer."""
         await self._queue.extend(message_id, lease, lease_ms(duration))
 
@@ -113,7 +111,7 @@ class LocalDeadLetters:
         return DeleteResult(await self._queue.purge_dlq(once_of(idempotency_key, "purge")))
 
 
-def lease_ms(duration: float | str | None) -> int | None:
+def lease_ms(duration: Duration | None) -> int | None:
     """For how long a lease is to last; None for the usual time. Raises `InvalidInput`."""
     return None if duration is None else parse_lease_duration(duration)
 

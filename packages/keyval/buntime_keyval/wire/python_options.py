@@ -1,0 +1,47 @@
+"""Lives and times of entries that Python code gives, as opposed to those that a request brings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from buntime_keyval.wire.durations import parse_expires_at, parse_expires_in
+from buntime_keyval.wire.errors import InvalidInput
+
+_SECONDS_PERHAPS = 1000
+"""Numbers below are refused as lives: nearly always seconds are meant."""
+
+
+def checked_expires_in(value: object) -> int | None:
+    """Milliseconds that an entry lives, rounded up; None, or an absent option, means for ever.
+
+    Raises `InvalidInput` for what is no positive `Duration`, and for numbers so small that they
+    look like seconds; a text or a `timedelta` may be as short.
+    """
+    try:
+        milliseconds = parse_expires_in(value)
+    except InvalidInput:
+        raise InvalidInput(
+            f'expires_in must be a positive duration: "30s", a timedelta, or milliseconds; received'
+            f" {value!r:.100}"
+        ) from None
+    if isinstance(value, (int, float)) and value < _SECONDS_PERHAPS:
+        raise InvalidInput(
+            f'expires_in={value} would be {value} milliseconds: write "{value}s" or "{value}ms",'
+            " or give a timedelta"
+        )
+    return milliseconds
+
+
+def checked_expires_at(value: object) -> int | None:
+    """Epoch milliseconds at which an entry expires, rounded up; None for an absent option.
+
+    Raises `InvalidInput` for anything but an aware `datetime`, a number or its decimal text.
+    """
+    try:
+        return parse_expires_at(value)
+    except InvalidInput:
+        zone = isinstance(value, datetime) and value.tzinfo is None
+        raise InvalidInput(
+            "expires_at must be an aware datetime or epoch milliseconds, received"
+            f" {value!r:.100}{', which has no time zone' if zone else ''}"
+        ) from None
