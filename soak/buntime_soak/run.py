@@ -8,7 +8,6 @@ from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from buntime_soak.caller import Caller
 from buntime_soak.checks import (
     counters,
     expiry,
@@ -75,7 +74,6 @@ class Result(NamedTuple):
 async def run(plan: Plan, folder: Path) -> Result:
     """Run it, with all files in `folder`."""
     history = History()
-    notes: list[str] = []
     clock = WallClock(folder, find_libfaketime() if "clock" in plan.faults else None)
     async with running(plan.mode, folder, clock, history, plan.environ) as servers:
         world = World(
@@ -86,26 +84,19 @@ async def run(plan: Plan, folder: Path) -> Result:
             replicated=plan.mode == "libsql",
         )
         try:
-            await _drive(plan, servers, world, notes)
+            await _drive(plan, servers, world)
         except* NeverAnswered as group:
             for error in group.exceptions:
                 history.oddities.append(Violation("answers", f"no good answer at rest: {error}"))
         finally:
             world.close()
         output = {host.name: host.output for host in servers.hosts}
-        return Result(plan, history, judge(history, servers.clocks), notes, output)
+        return Result(plan, history, judge(history, servers.clocks), [], output)
 
 
-async def _drive(plan: Plan, servers: Servers, world: World, notes: list[str]) -> None:
-    probe = world.caller("probe")
-    snapshots = await _knows_snapshots(world, probe)
-    idempotent = await _knows_idempotency(probe)
-    if not snapshots:
-        notes.append("the server knows no `snapshot=true`: pages of one moment are NOT checked")
-    if not idempotent:
-        notes.append("the server knows no idempotency keys: repeated writes are NOT checked")
-    bank = Bank(world, SHARES["bank"], snapshots=snapshots)
-    adding = Adding(world, SHARES["adding"], idempotent=idempotent)
+async def _drive(plan: Plan, servers: Servers, world: World) -> None:
+    bank = Bank(world, SHARES["bank"])
+    adding = Adding(world, SHARES["adding"])
     messages = Messages(world, SHARES["messages"])
     watchers = Watchers(world, SHARES["watchers"])
     loads: list[Any] = [
@@ -134,22 +125,6 @@ async def _drive(plan: Plan, servers: Servers, world: World, notes: list[str]) -
         await adding.finish()
         await messages.finish()
         await watchers.finish()
-
-
-async def _knows_snapshots(world: World, caller: Caller) -> bool:
-    path = "/keys/paginate?prefix=soak&snapshot=true"
-    reply = await world.insist(caller, "GET", path, good=(200, 400))
-    return reply.status == 200
-
-
-async def _knows_idempotency(caller: Caller) -> bool:
-    body = {"mutations": [{"type": "sum", "key": ["soak", "probe"], "value": 1}]}
-    stamps_ = set()
-    for _ in range(2):
-        headers = {"Idempotency-Key": "probe"}
-        reply = await caller.call("POST", "/atomic", body, headers=headers)
-        stamps_.add(reply.body["versionstamp"] if reply.outcome == "ok" else None)
-    return len(stamps_) == 1
 
 
 def judge(history: History, clocks: expiry.Clocks) -> list[Violation]:

@@ -21,11 +21,9 @@ TRIES = 12
 class Adding:
     """Lists, counters and the log, with writers and readers of each."""
 
-    def __init__(self, world: World, share: float, *, idempotent: bool) -> None:
-        """With `idempotent` servers know idempotency keys."""
+    def __init__(self, world: World, share: float) -> None:
         self._world = world
         self._share = share / (2 * APPENDERS + 2 * COUNTERS + LOGGERS + TAILS)
-        self._idempotent = idempotent
         self._numbers = 0
         self._lists = [f"{ROOT}/list/l0"]
         self._elements = 0
@@ -76,7 +74,7 @@ class Adding:
     async def _write(self, caller: Caller, mutation: Any) -> tuple[Reply, str | None]:
         """One mutation, and its stamp; repeated where an idempotency key makes that safe."""
         body = {"mutations": [mutation]}
-        if not self._idempotent or caller.dice.random() < 0.5:
+        if caller.dice.random() < 0.5:
             reply = await caller.call("POST", "/atomic", body)
         else:
             reply = await self._repeated(caller, body)

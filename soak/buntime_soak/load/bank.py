@@ -21,11 +21,9 @@ LOOKERS = 2
 class Bank:
     """All that has a total."""
 
-    def __init__(self, world: World, share: float, *, snapshots: bool) -> None:
-        """With `snapshots` servers can page through one moment."""
+    def __init__(self, world: World, share: float) -> None:
         self._world = world
         self._share = share / (2 * MOVERS + LOOKERS)
-        self._snapshots = snapshots
 
     async def prepare(self) -> None:
         """Give each account its money and each token its place."""
@@ -105,7 +103,7 @@ class Bank:
     async def _look(self, name: str) -> None:
         world = self._world
         caller = world.caller(name)
-        ways = ["list", "batch", "transaction"] + ["pages"] * self._snapshots
+        ways = ["list", "batch", "transaction", "pages"]
         while not world.done.is_set():
             await world.pace(caller, self._share)
             match caller.dice.choice(ways):
