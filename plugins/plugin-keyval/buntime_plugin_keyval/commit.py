@@ -15,7 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -36,7 +37,8 @@ from buntime_database import (
 from buntime_plugin_keyval.changes import Change, Subscriber
 from buntime_plugin_keyval.clock import Clock, Moment
 from buntime_plugin_keyval.decisions import Decision, Settled, View, Write
-from buntime_plugin_keyval.errors import IdempotencyKeyReused, outcome_unknown
+from buntime_plugin_keyval.errors import IdempotencyKeyReused, LimitExceeded, outcome_unknown
+from buntime_plugin_keyval.limits import DEFAULT_LIMITS
 from buntime_plugin_keyval.neighbours import Neighbours
 from buntime_plugin_keyval.once import Once, Replays
 from buntime_plugin_keyval.storage import reads
@@ -48,7 +50,7 @@ from buntime_plugin_keyval.storage.effects import (
     Remove,
     stamp_of_commit,
 )
-from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.reads import LONG_VALUE, Row
 from buntime_plugin_keyval.storage.replays import Keeping
 from buntime_plugin_keyval.versionstamps import Stamps, just_after
 
@@ -65,6 +67,12 @@ for this many times what their commit took, and never longer than this.
 Without it, half of the writers wait while the other half is committed, and two small groups follow
 each other for ever where one large group would do.
 """
+
+LONG_NUMBER_DIGITS = 1000
+"""Digits from which a number takes more than a moment to be read or written as decimal."""
+
+MAX_GROUP_BYTES = 8 * 1024 * 1024
+"""Bytes of values that the writes of one group bring or read, unless one alone has more."""
 
 MAX_HASTE = 63
 """Groups that do not wait because the writers did not come back in time before: 1, then 3, 7, …"""
@@ -89,6 +97,7 @@ class _Job:
         "first_steps",
         "is_firm",
         "once",
+        "size",
         "steps",
         "versionstamp",
         "write",
@@ -110,6 +119,12 @@ class _Job:
         self.steps: list[Guard | Statement] = []
         self.first_steps: list[int] = []
         """Where in the steps each effect begins."""
+        self.size = 0
+        """Of the values that it stores."""
+
+    def is_bounded(self) -> bool:
+        """Whether an embedded engine may run it on the event loop."""
+        return self.write.bounded and self.size <= LONG_VALUE
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():
@@ -143,11 +158,14 @@ class Committer:
         clock: Clock,
         logger: logging.Logger,
         neighbours: Neighbours | None = None,
+        most_bytes: int = DEFAULT_LIMITS.commit_bytes,
     ) -> None:
+        """`most_bytes` are those of the values that one commit may read."""
         self._adapter = adapter
         self.replays = Replays(adapter, clock)
         self._neighbours = neighbours
         self._clock = clock
+        self._most_bytes = most_bytes
         self._stamps = Stamps()
         self._knows_newest_stamp = False
         self._late_groups = 0
@@ -241,9 +259,10 @@ class Committer:
 
     def _take(self) -> list[_Job]:
         """The next writes that can share a commit."""
-        size = 0
+        size = total = 0
         for job in self._pending[:MAX_GROUP]:
-            if job.write.whole_ranges:
+            total += job.write.size
+            if job.write.whole_ranges or (total > MAX_GROUP_BYTES and size):
                 size = size or 1
                 break
             size += 1
@@ -254,11 +273,10 @@ class Committer:
     async def _commit_group(self, group: list[_Job]) -> None:
         now_ms = self._clock.now()
         at = Moment(now_ms, self._clock.wall())
-        needed = {key for job in group for key in job.write.reads}
         try:
             if not self._knows_newest_stamp:
                 await self.begin()
-            rows = await reads.get_many(self._adapter, needed, now_ms, fresh=True) if needed else {}
+            rows = await self._load(group, now_ms)
         except DatabaseError as error:
             for job in group:
                 job.fail(error)
@@ -267,8 +285,11 @@ class Committer:
         if not is_firm:
             self._late_groups -= 1
         pending: set[bytes] = set()  # keys that a write of this group is about to change
-        for job in group:
-            self._decide(job, at, is_firm, rows, pending)
+        decide = partial(self._decide_all, group, at, is_firm, rows, pending)
+        if any(job.write.is_long for job in group) or any(map(_is_large_number, rows.values())):
+            await asyncio.get_running_loop().run_in_executor(None, decide)
+        else:
+            decide()
         writing = [job for job in group if job.steps]
         outcomes: list[list[ResultSet] | DatabaseError] = []
         if writing:
@@ -304,6 +325,55 @@ class Committer:
             else:
                 job.conclude(results, settled)
         self._decide_again(again)
+
+    async def _load(self, group: list[_Job], now_ms: int) -> dict[bytes, Row]:
+        """The rows that the writes look at.
+
+        Takes writes out of the group, for a later one, when they would read too much together.
+        """
+        rows: dict[bytes, Row] = {}
+        needed = {key for job in group for key in job.write.reads}
+        if needed:
+            rows, sizes = await reads.get_many_short(self._adapter, needed, now_ms)
+            if sizes:
+                long = self._share(group, sizes)
+                rows |= await reads.get_many(self._adapter, long, now_ms, fresh=True)
+        stamps = {key for job in group for key in job.write.stamps} - needed
+        if stamps:
+            rows |= await reads.get_many_stamps(self._adapter, stamps, now_ms)
+        return rows
+
+    def _share(self, group: list[_Job], sizes: Mapping[bytes, int]) -> set[bytes]:
+        """The keys of long values that the group reads; it keeps no more writes than that suits."""
+        long: set[bytes] = set()
+        total = 0
+        later = []
+        for job in tuple(group):
+            own = {key for key in job.write.reads if key in sizes} - long
+            size = sum(sizes[key] for key in own)
+            if size > self._most_bytes:
+                what = f"Values to read too large: {size} bytes"
+                job.fail(LimitExceeded(what, "commitBytes", self._most_bytes))
+                group.remove(job)
+            elif size and total and total + size > MAX_GROUP_BYTES:
+                later.append(job)
+                group.remove(job)
+            else:
+                total += size
+                long |= own
+        self._pending[:0] = later
+        return long
+
+    def _decide_all(
+        self,
+        group: Sequence[_Job],
+        at: Moment,
+        is_firm: bool,
+        rows: dict[bytes, Row],
+        pending: set[bytes],
+    ) -> None:
+        for job in group:
+            self._decide(job, at, is_firm, rows, pending)
 
     def _is_out_of_date(self, job: _Job, error: DatabaseError) -> bool:
         """Whether a write failed because others were faster, and is to be decided again."""
@@ -364,23 +434,23 @@ class Committer:
             job.first_steps.append(len(steps))
             statements = effect.statements(versionstamp, at, is_firm)
             steps.extend(statements if keeping is None else keeping.among(statements))
-            _apply(effect, versionstamp, rows, pending)
+            job.size += _apply(effect, versionstamp, rows, pending)
         if keeping is not None:
             steps.extend(keeping.end())
 
     def _batch(self, job: _Job) -> Batch:
         if self._adapter.capabilities.embedded or job.decision is None:
-            return Batch(job.steps, job.write.bounded)
+            return Batch(job.steps, job.is_bounded())
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
         if not job.is_firm:
             stamp = stamp_of_commit(job.versionstamp)
             recalls = {step: stamp for effect, step in placed if isinstance(effect, EntryEffect)}
-            return Batch(job.steps, job.write.bounded, job.first_steps, recalls)
+            return Batch(job.steps, job.is_bounded(), job.first_steps, recalls)
         # What a Put gives is of use to those alone who are told of its change.
         wanted = [
             step for effect, step in placed if self._subscribers or not isinstance(effect, Put)
         ]
-        return Batch(job.steps, job.write.bounded, wanted)
+        return Batch(job.steps, job.is_bounded(), wanted)
 
     async def _publish(
         self, job: _Job, results: list[ResultSet], settled: Settled, now_ms: int
@@ -477,11 +547,18 @@ def _committed(
             yield from job.decision.effects
 
 
-def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: set[bytes]) -> None:
-    """Let the writes behind this one in the group see what it does."""
+def _is_large_number(row: Row) -> bool:
+    """Whether a value may be a number that takes long to be read or written as decimal."""
+    return len(row.value) > LONG_NUMBER_DIGITS and row.value.startswith('{"')
+
+
+def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: set[bytes]) -> int:
+    """Let the writes behind this one in the group see what it does; the size of what it stores."""
     if isinstance(effect, Put):
         pending.add(effect.key)
         rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at, effect.metadata)
-    elif isinstance(effect, Remove):
+        return len(effect.value)
+    if isinstance(effect, Remove):
         pending.add(effect.keys.start)  # one key: whole ranges commit alone
         rows.pop(effect.keys.start, None)
+    return 0

@@ -39,6 +39,11 @@ class View:
         self._seen[key] = row.versionstamp if row is not None else None
         return row
 
+    def stamp(self, key: bytes) -> str | None:
+        """The versionstamp of the live row of a key that the write named in `stamps`."""
+        row = self.get(key)
+        return None if row is None else row.versionstamp
+
     def saw_pending(self) -> bool:
         """Whether anything was looked at that is not committed yet."""
         return not self._pending.isdisjoint(self._seen)
@@ -76,11 +81,17 @@ class Write(NamedTuple, Generic[T]):
     decide: Callable[[View], Decision[T]]
     """Pure; may be called again. Raises what the caller shall get instead of a commit."""
     reads: Sequence[bytes] = ()
-    """Keys that `decide` looks at."""
+    """Keys whose rows `decide` looks at."""
+    stamps: Sequence[bytes] = ()
+    """Keys of which it looks at the versionstamps alone."""
     whole_ranges: bool = False
     """Whether an effect concerns keys that the write cannot name. Such a write commits alone."""
     bounded: bool = True
     """Whether it touches few rows, so that an embedded engine may run it on the event loop."""
+    size: int = 0
+    """About how many bytes of values it brings."""
+    is_long: bool = False
+    """Whether `decide` takes too long for the event loop."""
     guards: Sequence[Guard] = ()
     """Conditions of the caller: if one does not hold, `GuardFailed` is raised to it."""
     recall: Callable[[Kept], T] | None = None

@@ -14,7 +14,6 @@ from buntime_keyval.wire import (
     KeyPart,
     Placeholder,
     canonical_metadata,
-    canonical_text,
     check_key,
     encode_key,
     key_to_json,
@@ -22,15 +21,14 @@ from buntime_keyval.wire import (
     parse_expires_in,
     parse_integer,
 )
+from buntime_keyval.wire.canonical import CanonicalText, text_of
 from buntime_keyval.wire.describe import describe
-from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
+from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
 from buntime_keyval.wire.members import check_members
 from buntime_keyval.wire.numbers import (
     TooManyDigits,
     is_long,
     is_tagged_bigint,
-    plain_number,
-    tag_bigint,
 )
 
 from buntime_plugin_keyval.options import NO_OPTIONS, EntryOptions
@@ -64,13 +62,13 @@ class Check(NamedTuple):
 class Mutation(NamedTuple):
     """One change of one key.
 
-    `operand` is the decoded JSON value to set, an integer for the numeric types, a list for
-    append and prepend, and None for delete.
+    `operand` is the canonical text of a value to set, an integer for the numeric types, the
+    canonical text of an array for append and prepend, and None for delete.
     """
 
     type: MutationType
     key: MutationKey
-    operand: Any = None
+    operand: int | str | None = None
     options: EntryOptions = NO_OPTIONS
     encoded: bytes | None = None
     """The encoded key; None where it is known only once the commit has its versionstamp."""
@@ -90,10 +88,10 @@ class Mutation(NamedTuple):
 
 
 class NewMessage(NamedTuple):
-    """A message to add to the queue; `operand` is its decoded JSON value."""
+    """A message to add to the queue, with its canonical value."""
 
     id: str
-    operand: Any
+    value: str
     options: Options
 
 
@@ -104,52 +102,60 @@ def resolve_key(key: MutationKey, versionstamp: str) -> Key:
 
 def parse_checks(raw: object) -> list[Check]:
     """The checks of a decoded request; none if absent. Raises `InvalidInput`."""
-    checks = []
-    for index, item in enumerate(_list("checks", raw)):
-        if not isinstance(item, dict):
-            raise InvalidInput(f"Invalid check at index {index}: received {describe(item)}")
-        if not item.keys() <= CHECK_MEMBERS:
-            check_members(item, CHECK_MEMBERS, f"checks[{index}]")
-        versionstamp = item.get("versionstamp")
-        if versionstamp is not None and not isinstance(versionstamp, str):
-            raise InvalidInput(
-                f"Invalid check at index {index}: versionstamp must be a string or null, "
-                f"received {describe(versionstamp)}"
-            )
-        checks.append(Check(encode_key(check_key(item.get("key"))), versionstamp))
-    return checks
+    return [
+        item if isinstance(item, Check) else parse_check(index, item)
+        for index, item in enumerate(_list("checks", raw))
+    ]
+
+
+def parse_check(index: int, item: Any) -> Check:
+    """One of them."""
+    if not isinstance(item, dict):
+        raise InvalidInput(f"Invalid check at index {index}: received {describe(item)}")
+    if not item.keys() <= CHECK_MEMBERS:
+        check_members(item, CHECK_MEMBERS, f"checks[{index}]")
+    versionstamp = item.get("versionstamp")
+    if versionstamp is not None and not isinstance(versionstamp, str):
+        raise InvalidInput(
+            f"Invalid check at index {index}: versionstamp must be a string or null, "
+            f"received {describe(versionstamp)}"
+        )
+    return Check(encode_key(check_key(item.get("key"))), versionstamp)
 
 
 def parse_mutations(raw: object, now_ms: int) -> list[Mutation | NewMessage]:
     """The mutations of a decoded request; none if absent. Raises `InvalidInput`.
 
-    `now_ms` is what `$now` in metadata stands for.
+    `now_ms` is what `$now` stands for. Mutations that were parsed before stay as they are.
     """
-    mutations: list[Mutation | NewMessage] = []
-    for index, item in enumerate(_list("mutations", raw)):
-        if not isinstance(item, dict):
-            raise InvalidInput(f"Invalid mutation at index {index}: received {describe(item)}")
-        if item.get("type") == "enqueue":
-            mutations.append(_parse_message(item, f"mutations[{index}]"))
-            continue
-        if not item.keys() <= MUTATION_MEMBERS:
-            check_members(item, _HINTED_MEMBERS, f"mutations[{index}]")
-        expires_in = item.get("expiresIn")
-        if (older := item.get("expireIn")) is not None:
-            if expires_in is not None:
-                raise InvalidInput("expiresIn is given twice: as expiresIn and as expireIn")
-            expires_in = older
-        mutations.append(
-            make_mutation(
-                item.get("type"),
-                item.get("key"),
-                item.get("value", msgspec.UNSET),
-                expires_in=expires_in,
-                expires_at=item.get("expiresAt"),
-                metadata=canonical_metadata(item.get("metadata"), now_ms),
-            )
-        )
-    return mutations
+    return [
+        item if isinstance(item, (Mutation, NewMessage)) else parse_mutation(index, item, now_ms)
+        for index, item in enumerate(_list("mutations", raw))
+    ]
+
+
+def parse_mutation(index: int, item: Any, now_ms: int) -> Mutation | NewMessage:
+    """One of them; its value may be a `CanonicalText`."""
+    if not isinstance(item, dict):
+        raise InvalidInput(f"Invalid mutation at index {index}: received {describe(item)}")
+    if item.get("type") == "enqueue":
+        return _parse_message(item, f"mutations[{index}]", now_ms)
+    if not item.keys() <= MUTATION_MEMBERS:
+        check_members(item, _HINTED_MEMBERS, f"mutations[{index}]")
+    expires_in = item.get("expiresIn")
+    if (older := item.get("expireIn")) is not None:
+        if expires_in is not None:
+            raise InvalidInput("expiresIn is given twice: as expiresIn and as expireIn")
+        expires_in = older
+    return make_mutation(
+        item.get("type"),
+        item.get("key"),
+        item.get("value", msgspec.UNSET),
+        expires_in=expires_in,
+        expires_at=item.get("expiresAt"),
+        metadata=canonical_metadata(item.get("metadata"), now_ms),
+        now_ms=now_ms,
+    )
 
 
 def make_mutation(
@@ -160,10 +166,11 @@ def make_mutation(
     expires_in: object = None,
     expires_at: object = None,
     metadata: str | None = None,
+    now_ms: int,
 ) -> Mutation:
-    """A checked mutation. `value` is decoded JSON, `msgspec.UNSET` where there is none.
+    """A checked mutation. `value` is decoded JSON or a `CanonicalText`, `UNSET` without one.
 
-    `metadata` is canonical JSON; the times are as callers wrote them.
+    `metadata` is canonical JSON; the times are as callers wrote them; `now_ms` is that of `$now`.
 
     Raises `InvalidInput` for an unknown type, a bad key, or an operand that the type cannot take.
     """
@@ -187,20 +194,22 @@ def make_mutation(
             if option is not None:
                 raise InvalidInput(f"{name} is not allowed on a delete")
         return Mutation(kind, checked, encoded=encoded)
-    operand: Any = value
-    if kind == "set" and value is msgspec.UNSET:
-        raise InvalidInput("value is required in a set: any JSON value, null included")
+    operand: int | str
     if kind in NUMERIC:
         operand = _integer(kind, value)
-    elif kind in LISTS and not isinstance(value, list):
+    elif kind == "set" and value is msgspec.UNSET:
+        raise InvalidInput("value is required in a set: any JSON value, null included")
+    elif kind in LISTS and not _is_array(value):
         raise InvalidInput(f"{kind} value must be an array")
+    else:
+        operand = text_of(value, now_ms)
     if expires_in is None and expires_at is None and metadata is None:
         return Mutation(kind, checked, operand, encoded=encoded)
     options = EntryOptions(parse_expires_in(expires_in), parse_expires_at(expires_at), metadata)
     return Mutation(kind, checked, operand, options, encoded)
 
 
-def _parse_message(item: dict[str, Any], place: str) -> NewMessage:
+def _parse_message(item: dict[str, Any], place: str, now_ms: int) -> NewMessage:
     check_members(item, _MESSAGE_MEMBERS, place)
     if "value" not in item:
         raise InvalidInput("value is required: any JSON value, null included")
@@ -208,78 +217,17 @@ def _parse_message(item: dict[str, Any], place: str) -> NewMessage:
         if item.get(name) is not None:
             raise InvalidInput(f"{name} is not allowed on an enqueue")
     options = {name: option for name, option in item.items() if name in OPTION_NAMES}
-    return NewMessage(new_id(), item["value"], parse_options(options))
+    return NewMessage(new_id(), text_of(item["value"], now_ms), parse_options(options))
 
 
-def apply_mutation(mutation: Mutation, current: str | None, now_ms: int) -> str:
-    """The canonical value that a mutation leaves, given the one that is there (None: missing).
-
-    Raises `InvalidInput` when the mutation cannot take the current value.
-    """
-    if mutation.type in NUMERIC:
-        return _apply_numeric(mutation, current)
-    if mutation.type in LISTS:
-        return _apply_list(mutation, current, now_ms)
-    return canonical_text(mutation.operand, now_ms)
-
-
-def _apply_numeric(mutation: Mutation, current: str | None) -> str:
-    operand: int = mutation.operand
-    value: Any = None if current is None else msgspec.json.decode(current)
-    exact = is_tagged_bigint(value)
-    if exact:
-        value = parse_integer(value["value"])
-    elif value is not None and (isinstance(value, bool) or not isinstance(value, (int, float))):
-        raise InvalidInput(
-            f"{mutation.type} requires a numeric value at key {_shown(mutation.key)}, "
-            f"found {describe(value)}"
-        )
-    result: int | float
-    if value is None:
-        result = operand
-    elif mutation.type == "sum":
-        try:
-            result = value + operand
-        except OverflowError:
-            result = math.inf
-    else:
-        result = max(value, operand) if mutation.type == "max" else min(value, operand)
-    if isinstance(result, float):
-        if not math.isfinite(result):
-            raise InvalidInput(
-                f"{mutation.type} at key {_shown(mutation.key)} exceeds the range of a number"
-            )
-        result = plain_number(result)
-    elif exact or not -MAX_SAFE_INTEGER <= result <= MAX_SAFE_INTEGER:
-        if is_long(result):
-            raise InvalidInput(
-                f"{mutation.type} at key {_shown(mutation.key)} exceeds {MAX_BIGINT_DIGITS} digits"
-            )
-        return msgspec.json.encode(tag_bigint(result)).decode()
-    return msgspec.json.encode(result).decode()
-
-
-def _apply_list(mutation: Mutation, current: str | None, now_ms: int) -> str:
-    added = canonical_text(mutation.operand, now_ms)
-    if current is None or current in ("null", "[]"):
-        return added
-    if not current.startswith("["):
-        raise InvalidInput(
-            f"{mutation.type} requires an array at key {_shown(mutation.key)}, "
-            f"found {describe(msgspec.json.decode(current))}"
-        )
-    if added == "[]":
-        return current
-    first, second = (current, added) if mutation.type == "append" else (added, current)
-    # Both are canonical arrays with members: the text in between is all that has to change.
-    joined = f"{first[:-1]},{second[1:]}"
-    if len(joined) > MAX_VALUE_BYTES:
-        raise InvalidInput(f"Value too large at key {_shown(mutation.key)} (max {MAX_VALUE_BYTES})")
-    return joined
+def _is_array(value: object) -> bool:
+    return value.startswith("[") if isinstance(value, CanonicalText) else isinstance(value, list)
 
 
 def _integer(kind: str, value: object) -> int:
     """The operand of a numeric mutation, in all the forms that clients send."""
+    if isinstance(value, CanonicalText):  # a tagged bigint, if it is not too long for one
+        value = msgspec.json.decode(value) if len(value) < 2 * MAX_BIGINT_DIGITS else {}
     if isinstance(value, bool) or value is msgspec.UNSET:
         pass
     elif isinstance(value, int):
@@ -327,5 +275,6 @@ def _list(name: str, raw: object) -> Sequence[object]:
     return raw
 
 
-def _shown(key: MutationKey) -> str:
+def shown_key(key: MutationKey) -> str:
+    """A key in a message."""
     return key_to_json(resolve_key(key, repr(UUIDV7)))

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 from buntime_keyval import CommitResult, Key, KvEntry
 from buntime_keyval.shared import AtomicBuilder, Mutation, NewMessage, contents_of
-from buntime_keyval.wire import canonical_metadata, decode_value, encode_key
+from buntime_keyval.wire import canonical_metadata, canonical_value, decode_value, encode_key
+from buntime_keyval.wire.canonical import WHOLE, CanonicalText, canonical_steps
 
 from buntime_plugin_keyval import mutations
 from buntime_plugin_keyval.once import once_of
@@ -36,25 +37,33 @@ class LocalSource:
         contents = contents_of(atomic)
         once = once_of(idempotency_key, "atomic", contents)
         checks = [mutations.Check(encode_key(key), stamp) for key, stamp in contents.checks]
+        now_ms = self._store.clock.wall()
         changes: list[mutations.Mutation | mutations.NewMessage] = []
         for change in contents.mutations:
-            value = msgspec.UNSET if change.value is None else msgspec.json.decode(change.value)
             if isinstance(change, NewMessage):
                 options = make_options(*change.options)
-                changes.append(mutations.NewMessage(new_id(), value, options))
+                text = await self._text(change.value, now_ms)
+                changes.append(mutations.NewMessage(new_id(), text, options))
             else:
-                changes.append(self._mutation(change, value))
+                changes.append(await self._mutation(change, now_ms))
         committed = await self._store.commit(checks, changes, once=once)
         if committed is None:
             return CommitResult(ok=False)
         return CommitResult(ok=True, versionstamp=committed.versionstamp)
 
-    def _mutation(self, change: Mutation, value: object) -> mutations.Mutation:
+    async def _mutation(self, change: Mutation, now_ms: int) -> mutations.Mutation:
+        value: Any = msgspec.UNSET
+        if change.value is not None:
+            is_number = change.type in mutations.NUMERIC
+            value = (
+                msgspec.json.decode(change.value)
+                if is_number
+                else await self._text(change.value, now_ms)
+            )
         options = change.options
         metadata = None
         if options.metadata is not None:
-            raw = msgspec.json.decode(options.metadata)
-            metadata = canonical_metadata(raw, self._store.clock.wall())
+            metadata = canonical_metadata(msgspec.json.decode(options.metadata), now_ms)
         return mutations.make_mutation(
             change.type,
             change.key,
@@ -62,7 +71,13 @@ class LocalSource:
             expires_in=options.expires_in,
             expires_at=options.expires_at,
             metadata=metadata,
+            now_ms=now_ms,
         )
+
+    async def _text(self, body: bytes, now_ms: int) -> CanonicalText:
+        if len(body) <= WHOLE:
+            return CanonicalText(canonical_value(body, now_ms))
+        return CanonicalText(await self._store.turns.run(canonical_steps(body, now_ms)))
 
 
 def entry_of(key: Key, row: Row | None) -> KvEntry[Any]:

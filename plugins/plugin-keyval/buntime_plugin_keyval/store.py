@@ -31,7 +31,7 @@ from buntime_plugin_keyval.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.clock import Clock, SystemClock, moment_of
 from buntime_plugin_keyval.commit import Committer
 from buntime_plugin_keyval.decisions import Write
-from buntime_plugin_keyval.errors import outcome_unknown
+from buntime_plugin_keyval.errors import LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.mutations import Check, Mutation, NewMessage
@@ -50,6 +50,7 @@ from buntime_plugin_keyval.storage.selection import (
     Shape,
 )
 from buntime_plugin_keyval.storage.states import Catch, Reading
+from buntime_plugin_keyval.turns import Turns
 from buntime_plugin_keyval.where import Where, compile_where, matches
 from buntime_plugin_keyval.writes import Committed
 
@@ -82,6 +83,8 @@ class Store:
         self.logger = logger
         self.limits = limits
         """What a request may cost."""
+        self.turns = Turns()
+        """For long work on the loop."""
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
         self.neighbours = Neighbours(workers)
@@ -90,6 +93,7 @@ class Store:
             clock=self.clock,
             logger=logger,
             neighbours=self.neighbours if workers.count > 1 else None,
+            most_bytes=limits.commit_bytes,
         )
         self._expiring: Callable[[int], None] = lambda _: None
         self._enqueued: Callable[[], None] = lambda: None
@@ -240,15 +244,24 @@ class Store:
     ) -> Committed | None:
         """Apply the mutations if the checks hold; None if they do not.
 
-        The result holds the rows of `also_read` as they were just before.
+        The result holds the rows of `also_read` as they were just before. Raises `LimitExceeded`.
         """
-        committed = await self._committer.commit(writes.commit(checks, mutations, also_read), once)
+        self.check_number(len(checks) + len(mutations))
+        write = writes.commit(checks, mutations, also_read, most_bytes=self.limits.commit_bytes)
+        committed = await self._committer.commit(write, once)
         if committed is not None:
             changed = [m for m in mutations if isinstance(m, Mutation)]
             self._announce_expiry([m.options for m in changed if m.options is not NO_OPTIONS])
             if len(changed) < len(mutations):
                 self._enqueued()
         return committed
+
+    def check_number(self, number: int) -> None:
+        """Refuse so many mutations and checks in one commit with `LimitExceeded`."""
+        if number > self.limits.mutations:
+            raise LimitExceeded(
+                f"Too many mutations and checks: {number}", "mutations", self.limits.mutations
+            )
 
     async def expire(self, limit: int) -> int:
         """Remove at most `limit` expired entries; their number. Measured only if it fails."""

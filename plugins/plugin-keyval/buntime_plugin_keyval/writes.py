@@ -7,24 +7,22 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from buntime_database import ResultSet
-from buntime_keyval.wire import canonical_text, encode_key, key_to_json
 
 from buntime_plugin_keyval.decisions import Decision, Settled, View, Write
-from buntime_plugin_keyval.mutations import (
-    LISTS,
-    NUMERIC,
-    Check,
-    Mutation,
-    NewMessage,
-    apply_mutation,
-)
+from buntime_plugin_keyval.drafts import Draft, draft_key
+from buntime_plugin_keyval.errors import LimitExceeded
+from buntime_plugin_keyval.limits import DEFAULT_LIMITS
+from buntime_plugin_keyval.mutations import LISTS, NUMERIC, Check, Mutation, NewMessage
 from buntime_plugin_keyval.options import EntryOptions
 from buntime_plugin_keyval.queue.effects import Enqueue
-from buntime_plugin_keyval.storage.effects import Effect, Expire, Put, Remove
+from buntime_plugin_keyval.storage.effects import Expire, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition
+
+LONG_NUMBER_BITS = 3000
+"""Bits from which a number takes more than a moment to be written as decimal."""
 
 
 def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> Write[str]:
@@ -35,7 +33,7 @@ def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> W
         put = Put(key, key_json, value, options.expiry(view.at), options.metadata)
         return Decision((put,), lambda _, settled: settled.get(versionstamp, versionstamp))
 
-    return Write(decide, recall=lambda kept: kept.versionstamp)
+    return Write(decide, size=len(value), recall=lambda kept: kept.versionstamp)
 
 
 def remove(
@@ -89,11 +87,17 @@ def commit(
     checks: Sequence[Check],
     mutations: Sequence[Mutation | NewMessage],
     also_read: Sequence[bytes] = (),
+    *,
+    most_bytes: int = DEFAULT_LIMITS.commit_bytes,
 ) -> Write[Committed | None]:
-    """All mutations, in order, if all checks hold; concludes with None if they do not."""
+    """All mutations, in order, if all checks hold; concludes with None if they do not.
+
+    Raises `LimitExceeded` when that would write more than `most_bytes`.
+    """
     targets = [mutation for mutation in mutations if isinstance(mutation, Mutation)]
     messages = [mutation for mutation in mutations if isinstance(mutation, NewMessage)]
-    reads = [*also_read, *(check.key for check in checks)]
+    enqueued = [Enqueue(message.id, message.value, message.options) for message in messages]
+    reads = [*also_read]
     reads += [
         mutation.encoded
         for mutation in targets
@@ -103,15 +107,21 @@ def commit(
     def decide(view: View) -> Decision[Committed | None]:
         rows = {key: row for key in also_read if (row := view.get(key))}
         for check in checks:
-            row = view.get(check.key)
-            if (row.versionstamp if row else None) != check.versionstamp:
+            if view.stamp(check.key) != check.versionstamp:
                 return Decision((), lambda *_: None, told=False)
         versionstamp = view.versionstamp
         # What the mutations so far leave under each key: several of one key see each other.
-        effects: dict[bytes, Effect] = {}
+        drafts: dict[bytes, Draft] = {}
         for mutation in targets:
-            key = mutation.encoded or encode_key(mutation.resolved_key(versionstamp))
-            effects[key] = _mutate(mutation, key, effects.get(key), view)
+            key = draft_key(mutation, versionstamp)
+            draft = drafts.get(key)
+            if draft is None:
+                draft = drafts[key] = Draft(key, view)
+            draft.apply(mutation)
+        size = sum(draft.size for draft in drafts.values())
+        if size > most_bytes:
+            what = f"Values to write too large: {size} bytes"
+            raise LimitExceeded(what, "commitBytes", most_bytes)
 
         def conclude(_: Sequence[ResultSet], settled: Settled) -> Committed:
             if not settled:
@@ -122,13 +132,25 @@ def commit(
             }
             return Committed(settled.get(versionstamp, versionstamp), told)
 
-        enqueued = [
-            Enqueue(message.id, canonical_text(message.operand, view.at.wall_ms), message.options)
-            for message in messages
-        ]
-        return Decision((*effects.values(), *enqueued), conclude, told=rows or None)
+        effects = [draft.effect() for draft in drafts.values()]
+        return Decision((*effects, *enqueued), conclude, told=rows or None)
 
-    return Write(decide, reads=reads, bounded=len(mutations) <= POINT_LIMIT, recall=_recall_commit)
+    number = len(checks) + len(mutations)
+    return Write(
+        decide,
+        reads=reads,
+        stamps=[check.key for check in checks],
+        bounded=number <= POINT_LIMIT,
+        size=sum(len(m.operand) for m in targets if isinstance(m.operand, str))
+        + sum(len(message.value) for message in messages),
+        is_long=number > POINT_LIMIT or any(_is_large_number(m.operand) for m in targets),
+        recall=_recall_commit,
+    )
+
+
+def _is_large_number(operand: int | str | None) -> bool:
+    """Whether it takes long to write an operand as decimal."""
+    return isinstance(operand, int) and operand.bit_length() > LONG_NUMBER_BITS
 
 
 def _recall_commit(kept: Kept) -> Committed | None:
@@ -136,24 +158,3 @@ def _recall_commit(kept: Kept) -> Committed | None:
         return None
     rows = {b64decode(key): Row(*row) for key, row in (kept.told or {}).items()}
     return Committed(kept.versionstamp, rows)
-
-
-def _mutate(mutation: Mutation, key: bytes, pending: Effect | None, view: View) -> Effect:
-    if mutation.type == "delete":
-        return Remove(single(key))
-    current: Row | Put | None = None
-    if mutation.type != "set":
-        if isinstance(pending, Put):
-            current = pending
-        elif pending is None:
-            current = view.get(key)
-    value = apply_mutation(mutation, current.value if current else None, view.at.wall_ms)
-    expires_at = mutation.options.expiry(view.at)
-    metadata = mutation.options.metadata
-    if current is not None:  # a counter keeps the life and the metadata that it was given
-        expires_at = current.expires_at if expires_at is None else expires_at
-        metadata = current.metadata if metadata is None else metadata
-    key_json = key_to_json(mutation.resolved_key(view.versionstamp))
-    is_anew = isinstance(pending, Remove) or (isinstance(pending, Put) and pending.is_anew)
-    is_stamped = mutation.encoded is None  # its key holds the versionstamp
-    return Put(key, key_json, value, expires_at, metadata, is_anew, is_stamped)

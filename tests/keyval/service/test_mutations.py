@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
+from buntime_plugin_keyval.errors import LimitExceeded
 from buntime_plugin_keyval.kv import Kv
-from keyval.service.world import FakeClock, World, exact, values
+from buntime_plugin_keyval.limits import Limits
+from keyval.service.world import FakeClock, World, exact, open_world, values
 
 KEY = ("k", 1)
 SAFE = 2**53 - 1
@@ -187,14 +190,19 @@ async def test_many_sums_stay_exact(kv: Kv) -> None:
     assert exact((await kv.get(KEY)).value) == exact(BigInt(total))
 
 
-async def test_more_keys_than_a_statement_has_variables(kv: Kv) -> None:
+async def test_more_keys_than_a_statement_has_variables(tmp_path: Path) -> None:
     number = 40_000
-    builder = kv.atomic().sum(("n", 0), 1)
-    for index in range(number):
-        builder.sum(("n", index), 1)
-    assert (await builder.commit()).ok
-    assert await kv.count(("n",)) == number
-    assert [e.value async for e in kv.list(("n",), limit=2)] == [2, 1]
+    limits = Limits(mutations=number + 1)
+    async with open_world(tmp_path / "kv.db", limits=limits) as world:
+        kv = world.kv
+        builder = kv.atomic().sum(("n", 0), 1)
+        for index in range(number):
+            builder.sum(("n", index), 1)
+        assert (await builder.commit()).ok
+        assert await kv.count(("n",)) == number
+        assert [e.value async for e in kv.list(("n",), limit=2)] == [2, 1]
+        with pytest.raises(LimitExceeded, match=r"Too many mutations and checks: 40002"):
+            await builder.sum(("n", 0), 1).commit()
 
 
 def _as_number(operand: Any) -> Any:

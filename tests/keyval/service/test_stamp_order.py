@@ -162,8 +162,8 @@ async def test_what_was_read_in_the_same_group_has_the_stamp_that_it_got(
     await late.kv.set(("n",), 0)
     for _ in range(2):
         await world.kv.set(("a",), 1)
-        write = late.store.commit((), [make_mutation("sum", ["n"], 1)], [key])
-        read = late.store.commit((), [make_mutation("set", ["m"], 1)], [key])
+        write = late.store.commit((), [make_mutation("sum", ["n"], 1, now_ms=0)], [key])
+        read = late.store.commit((), [make_mutation("set", ["m"], 1, now_ms=0)], [key])
         written, seen = await asyncio.gather(write, read)
         assert written is not None
         assert seen is not None
@@ -267,7 +267,7 @@ async def test_an_older_store_goes_on_behind_its_greatest_stamp(
 async def test_a_group_that_fails_in_part_keeps_its_order(world: World, late: World) -> None:
     await world.kv.set(("a",), 1)
     stale = writes.commit(
-        [Check(encode_key(("a",)), stamp_of(NOW_MS))], [make_mutation("set", ["x"], 1)]
+        [Check(encode_key(("a",)), stamp_of(NOW_MS))], [make_mutation("set", ["x"], 1, now_ms=0)]
     )
     results = await asyncio.gather(
         late.store.write(stale),

@@ -22,7 +22,7 @@ from buntime_keyval.wire.keys import (
     part_ends,
 )
 from buntime_keyval.wire.metadata import canonical_metadata, encode_metadata, parse_metadata
-from buntime_keyval.wire.numbers import BigInt, parse_integer
+from buntime_keyval.wire.numbers import BigInt, parse_integer, read_integer
 from buntime_keyval.wire.paths import (
     format_key_path,
     format_key_text,
@@ -72,5 +72,6 @@ __all__ = [
     "parse_key_text",
     "parse_metadata",
     "part_ends",
+    "read_integer",
     "untag",
 ]

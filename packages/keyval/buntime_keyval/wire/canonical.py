@@ -14,6 +14,7 @@ from buntime_keyval.wire.slices import SLICE, Steps, read_slices
 from buntime_keyval.wire.values import (
     NOW_MEMBER,
     canonical_members,
+    canonical_text,
     canonical_value,
     checked_text,
     special,
@@ -34,6 +35,17 @@ def canonical_steps(body: bytes, now_ms: int) -> Steps:
         return canonical_value(body, now_ms)
     pieces = yield from read_slices(body, TextFrame("[", now_ms))
     return (yield from joined_steps(pieces[1:-1]))  # the frame is an array around it
+
+
+class CanonicalText(str):
+    """A value that is canonical JSON text already, in the place of a decoded one."""
+
+    __slots__ = ()
+
+
+def text_of(value: Any, now_ms: int) -> str:
+    """The canonical text of a decoded value, or of one that is such a text."""
+    return value if isinstance(value, CanonicalText) else canonical_text(value, now_ms)
 
 
 def joined_steps(pieces: list[bytes]) -> Steps:
@@ -115,6 +127,15 @@ class TextFrame:
         group = self._groups[self._places[name]]
         # A member in pieces is an array or object, which is wrong in all of these places.
         return [] if len(group) > 1 else _decode(b"{%b}" % group[0])[name]
+
+
+class ValueFrame(TextFrame):
+    """The same with a `CanonicalText` for a result."""
+
+    def close(self) -> Steps:
+        """See `Frame`."""
+        pieces = yield from super().close()
+        return CanonicalText((yield from joined_steps(pieces)))
 
 
 def _first(members: Any) -> Any:

@@ -43,6 +43,8 @@ _LONG_SAMPLE = re.compile(rb"[0-9]{%d}" % ((_DOUBLE_DIGITS + 1) // _STRIDE))
 _LONG_NUMBER = b"0" * (_DOUBLE_DIGITS + 1)
 _DIGITS_AS_ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _TYPE_TEXT = '"__type":'
+_LONG_TEXT = 100_000
+_ENDS_AS_COMMAS = bytes.maketrans(b"]}", b",,")
 _FIRST_EXPONENT = 1e16
 """From here on floats are written with an exponent, and without `.0`."""
 _BYTES_LIKE = (bytes, bytearray, memoryview)
@@ -77,7 +79,7 @@ def decode_json(body: bytes) -> Any:
 
 def decode_levels(body: bytes, levels: int) -> Any:
     """As `decode_json`, for a text of which only so many levels may be nested."""
-    value = _decoded(_decode_plain if _WHOLE_FLOAT.search(body) else _decode, body)
+    value = _decoded(_decode_plain if _has_whole_float(body) else _decode, body)
     if len(body) > 2 * levels:  # each level has a bracket on both sides
         _check_depth(value, levels)
     if _LONG_SAMPLE.search(body[::_STRIDE]) and _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS):
@@ -117,6 +119,8 @@ def canonical_text(value: Any, now_ms: int) -> str:
 
 def canonical_json(value: Any, now_ms: int) -> bytes:
     """The same as bytes of any length."""
+    if isinstance(value, str):
+        return _encode(value)
     text = _encoded(value)
     if _has_special(text):
         # The array around it is what its place in is changed.
@@ -142,9 +146,17 @@ def _encoded(value: Any) -> bytes:
     text = _encode(value)
     # Most texts are canonical as they are encoded. What they hold is looked for in the text, since
     # a look at every member takes ten times as long.
-    if _WHOLE_FLOAT.search(text) or text.endswith(b".0"):
+    if _has_whole_float(text) or text.endswith(b".0"):
         text = _encode(_decode_plain(text))
     return text
+
+
+def _has_whole_float(text: bytes) -> bool:
+    """Whether some number of a compact text ends in `.0`, or a text in it looks like that."""
+    if len(text) < _LONG_TEXT:
+        return _WHOLE_FLOAT.search(text) is not None
+    # Of what almost matches, a pattern would try every place.
+    return b".0," in text.translate(_ENDS_AS_COMMAS)
 
 
 def _has_special(text: bytes) -> bool:

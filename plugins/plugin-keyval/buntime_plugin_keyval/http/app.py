@@ -13,6 +13,7 @@ import msgspec
 import starlette.requests
 from buntime_host import HttpError, ServiceUnavailable, hand_over, noticed_of, refuse_foreign
 from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.canonical import WHOLE
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
@@ -26,7 +27,7 @@ from buntime_plugin_keyval.errors import (
     outcome_unknown,
 )
 from buntime_plugin_keyval.http.answers import Answer, Elsewhere, Frames
-from buntime_plugin_keyval.http.asked import Request
+from buntime_plugin_keyval.http.asked import Request, read_large
 from buntime_plugin_keyval.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.http.routes import find_methods
 from buntime_plugin_keyval.http.scans import is_scan, run_scan
@@ -98,9 +99,13 @@ class KeyValApp:
                 raise ConditionsNotSupported(noticed.precondition)
             has_body = route.has_body or noticed.unasked_body
             content = await read_body(receive) if has_body else b""
-            given = route.read(scope["query_string"], content)
+            query = scope["query_string"]
+            if len(content) <= WHOLE:
+                given = route.read(query, content)
+            else:
+                given = await read_large(service, route, query, content)
             if noticed.idempotency_keys and method != "GET":
-                said = (method.encode(), path, scope["query_string"], content)
+                said = (method.encode(), path, query, content)
                 once = _once(noticed.idempotency_keys, *said)
             asked = route.ask(service, Request(path, given, content, head, scope["headers"], once))
             if asked.access != "read":

@@ -12,7 +12,9 @@ from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
 
+from buntime_plugin_keyval.errors import LimitExceeded
 from buntime_plugin_keyval.http.answers import Answer, Frames
+from buntime_plugin_keyval.http.large import LargeMembers, body_steps
 from buntime_plugin_keyval.http.shape import Place, RequestShape, read_shape
 from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.service import KeyValService
@@ -89,18 +91,21 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
 class Route(Generic[G]):
     """An endpoint with what it takes."""
 
-    __slots__ = ("_of_nothing", "ask", "has_body", "place", "shape")
+    __slots__ = ("_of_nothing", "ask", "has_body", "large", "place", "shape")
 
     def __init__(
         self,
         ask: Callable[[KeyValService, Request[G]], Asked],
         shape: type[G],
         place: Place = Place.QUERY,
+        large: Callable[[KeyValService], LargeMembers] | None = None,
     ) -> None:
         self.ask = ask
         """Raises `InvalidInput` or another error of the service for what cannot be asked."""
         self.shape = shape
         self.place = place
+        self.large = large
+        """For a body that may be large, since it holds values: how to read these."""
         self.has_body = place is not Place.QUERY
         """Whether the body is looked for; otherwise only when the request says that it has one."""
         self._of_nothing: G | None = None
@@ -117,3 +122,16 @@ class Route(Generic[G]):
 
 
 AnyRoute = Route[Any]
+
+
+async def read_large(service: KeyValService, route: Route[G], query: bytes, content: bytes) -> G:
+    """What `Route.read` gives, read in steps. Raises `InvalidInput` and `LimitExceeded`."""
+    if route.place in (Place.QUERY, Place.BESIDE_VALUE):
+        return route.read(query, content)
+    store = service.store
+    most = store.limits.request_bytes
+    if route.large is None and len(content) > most:
+        raise LimitExceeded(f"Body too large: {len(content)} bytes", "requestBytes", most)
+    members = {} if route.large is None else route.large(service)
+    body = await store.turns.run(body_steps(content, members))
+    return read_shape(route.shape, route.place, query, content, body)

@@ -11,11 +11,15 @@ from buntime_plugin_keyval.entries import entries_json
 from buntime_plugin_keyval.http.asked import Access, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.http.keys import commit_json
 from buntime_plugin_keyval.http.kinds import CONSISTENCY, ITEMS, READS
+from buntime_plugin_keyval.http.large import LargeMembers, items_frame, value_frame
 from buntime_plugin_keyval.http.shape import Place, RequestShape
 from buntime_plugin_keyval.mutations import (
+    Check,
     Mutation,
     NewMessage,
+    parse_check,
     parse_checks,
+    parse_mutation,
     parse_mutations,
 )
 from buntime_plugin_keyval.service import KeyValService
@@ -40,6 +44,7 @@ class Transaction(Commit, frozen=True, kw_only=True):
 
 def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     """`POST /atomic`"""
+    service.store.check_number(len(request.given.checks) + len(request.given.mutations))
     checks = parse_checks(request.given.checks)
     mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
 
@@ -64,6 +69,7 @@ def commit_transaction(service: KeyValService, request: Request[Transaction]) ->
     versionstamp, since nothing was committed.
     """
     reads = request.given.reads
+    service.store.check_number(len(request.given.checks) + len(request.given.mutations))
     checks = parse_checks(request.given.checks)
     mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
     encoded = [encode_key(key) for key in reads]
@@ -89,8 +95,33 @@ def commit_transaction(service: KeyValService, request: Request[Transaction]) ->
     )
 
 
-COMMIT = Route(commit_atomic, Commit, Place.BODY)
-TRANSACTION = Route(commit_transaction, Transaction, Place.BODY)
+def _large(service: KeyValService) -> LargeMembers:
+    """How to read what a large commit holds; stops where it has more than it may."""
+    store = service.store
+    now_ms = store.clock.wall()
+    number = 0
+
+    def count() -> None:
+        nonlocal number
+        number += 1
+        store.check_number(number)
+
+    def check(index: int, item: Any) -> Check:
+        count()
+        return parse_check(index, item)
+
+    def mutation(index: int, item: Any) -> Mutation | NewMessage:
+        count()
+        return parse_mutation(index, item, now_ms)
+
+    return {
+        "checks": items_frame(check, {}),
+        "mutations": items_frame(mutation, {"value": value_frame(now_ms)}),
+    }
+
+
+COMMIT = Route(commit_atomic, Commit, Place.BODY, _large)
+TRANSACTION = Route(commit_transaction, Transaction, Place.BODY, _large)
 
 
 def _written(mutations: Sequence[Mutation | NewMessage]) -> Keys:

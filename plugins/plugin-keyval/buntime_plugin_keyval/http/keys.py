@@ -14,6 +14,7 @@ from buntime_keyval.wire import (
     key_to_json,
     parse_key_path,
 )
+from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.entries import shaped_json
@@ -176,10 +177,15 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     key = _path_key(request.path)
     encoded = encode_key(key)
     now_ms = service.store.clock.wall()
-    value = canonical_value(request.content, now_ms)
+    content = request.content
     options = _entry_options(request.given, now_ms)
+    is_large = len(content) > WHOLE
+    whole = "" if is_large else canonical_value(content, now_ms)
 
     async def run() -> str:
+        value = whole
+        if is_large:
+            value = await service.store.turns.run(canonical_steps(content, now_ms))
         return commit_json(
             await service.store.set(encoded, key_to_json(key), value, options, request.once)
         )

@@ -7,7 +7,8 @@ from urllib.parse import unquote
 
 import msgspec
 from buntime_host import MethodNotAllowed
-from buntime_keyval.wire import InvalidInput, canonical_text, encode_key
+from buntime_keyval.wire import InvalidInput, encode_key
+from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
@@ -26,6 +27,7 @@ from buntime_plugin_keyval.http.kinds import (
     VALUE,
     count_up_to,
 )
+from buntime_plugin_keyval.http.large import LargeMembers, value_frame
 from buntime_plugin_keyval.http.shape import Place, RequestShape
 from buntime_plugin_keyval.http.sse import OPENED, PING, frame, opened
 from buntime_plugin_keyval.queue.messages import Message, Options
@@ -93,7 +95,7 @@ class LetterListing(RequestShape, frozen=True, kw_only=True):
 
 def enqueue(service: KeyValService, request: Request[NewMessageBody]) -> Asked:
     """`POST /queue/enqueue`"""
-    value = canonical_text(request.given.value, service.store.clock.wall())
+    value = text_of(request.given.value, service.store.clock.wall())
     options = request.given.options
 
     async def run() -> str:
@@ -261,15 +263,20 @@ def listen(service: KeyValService, request: Request[Listening]) -> Asked:
     return Asked("queue_listen", "write", run)
 
 
-ENQUEUE = Route(enqueue, NewMessageBody, Place.BODY)
+def _large(service: KeyValService) -> LargeMembers:
+    """How to read the value of a message."""
+    return {"value": value_frame(service.store.clock.wall())}
+
+
+ENQUEUE = Route(enqueue, NewMessageBody, Place.BODY, _large)
 POLL = Route(poll, Delivery)
 LISTEN = Route(listen, Listening)
-ACK = Route(ack, Settlement, Place.BODY)
-ACK_OF_PATH = Route(ack, Settlement, Place.OPTIONAL_BODY)
-NACK = Route(nack, Failure, Place.BODY)
-NACK_OF_PATH = Route(nack, Failure, Place.OPTIONAL_BODY)
-EXTEND = Route(extend, Extension, Place.BODY)
-EXTEND_OF_PATH = Route(extend, Extension, Place.OPTIONAL_BODY)
+ACK = Route(ack, Settlement, Place.BODY, _large)
+ACK_OF_PATH = Route(ack, Settlement, Place.OPTIONAL_BODY, _large)
+NACK = Route(nack, Failure, Place.BODY, _large)
+NACK_OF_PATH = Route(nack, Failure, Place.OPTIONAL_BODY, _large)
+EXTEND = Route(extend, Extension, Place.BODY, _large)
+EXTEND_OF_PATH = Route(extend, Extension, Place.OPTIONAL_BODY, _large)
 STATS = Route(stats, RequestShape)
 LIST_DLQ = Route(list_dlq, LetterListing)
 GET_DLQ = Route(get_dlq, RequestShape)

@@ -106,8 +106,13 @@ def _table_of(shape: type[RequestShape]) -> _Table:
     return _Table(found | aliases, required)
 
 
-def read_shape(shape: type[S], place: Place, query: bytes, content: bytes) -> S:
-    """What a request gives of a shape. Raises `InvalidInput` for anything that is not declared."""
+def read_shape(
+    shape: type[S], place: Place, query: bytes, content: bytes, body: object = msgspec.UNSET
+) -> S:
+    """What a request gives of a shape; `body` is the content where that is decoded already.
+
+    Raises `InvalidInput` for anything that is not declared.
+    """
     found: dict[str, Any] = {}
     if query:
         _read_query(members_of(shape), query, found, place)
@@ -117,14 +122,15 @@ def read_shape(shape: type[S], place: Place, query: bytes, content: bytes) -> S:
         _require(shape, found, _missing_parameter)
         return shape(**found)
     if content or place is Place.BODY:
-        _read_body(shape, parse_object(content), found)
+        if body is msgspec.UNSET:
+            body = decode_json(content)
+        _read_body(shape, checked_object(body), found)
     _require(shape, found, _missing_member)
     return shape(**found)
 
 
-def parse_object(content: bytes) -> dict[str, Any]:
-    """A JSON object. Raises `InvalidInput` for anything else."""
-    value = decode_json(content)
+def checked_object(value: object) -> dict[str, Any]:
+    """A decoded JSON object. Raises `InvalidInput` for anything else."""
     if not isinstance(value, dict):
         raise InvalidInput(f"Body must be a JSON object, received {describe(value)}")
     return value

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated
-from urllib.parse import quote, unquote
 
 from buntime_database import DatabaseError
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
-    decode_key,
     encode_key,
-    key_to_json,
-    parse_key_text,
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
-from buntime_keyval.wire.paths import format_key_path
 
 from buntime_plugin_keyval.entries import entries_json
 from buntime_plugin_keyval.http.answers import Frames
@@ -35,9 +30,9 @@ from buntime_plugin_keyval.http.kinds import (
 from buntime_plugin_keyval.http.shape import Place, RequestShape
 from buntime_plugin_keyval.http.sse import OPENED, frame, opened, ping
 from buntime_plugin_keyval.service import KeyValService
-from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.watch.bookmarks import Bookmark, parse_bookmark
 from buntime_plugin_keyval.watch.events import watch_events
+from buntime_plugin_keyval.watch.polling import poll_below
 from buntime_plugin_keyval.watch.watcher import WatchTarget
 
 RESET = b"event: reset\ndata: \n\n"
@@ -130,11 +125,11 @@ def poll_prefix(service: KeyValService, request: Request[PrefixPoll]) -> Asked:
     client has been told.
     """
     target = _target(request)
-    stamps = _given_stamps(request.given.versionstamps)
+    told = request.given.versionstamps
     limit = request.given.limit
 
     async def run() -> str:
-        return await _changed_below(service, target, stamps, limit)
+        return await poll_below(service.store, target, told, limit)
 
     return Asked("watch_poll", "read", run, reads=_watched(target), cost=_cost(target))
 
@@ -159,32 +154,6 @@ async def _changed_keys(
     )
     quoted = ",".join(f'"{stamp}"' for stamp in stamps)
     return f'{{"entries":[{",".join(entries)}],"versionstamps":[{quoted}]}}'
-
-
-async def _changed_below(
-    service: KeyValService, target: WatchTarget, stamps: Mapping[bytes, str], limit: int
-) -> str:
-    ranges = target.ranges()
-    given = {
-        key: versionstamp
-        for key, versionstamp in stamps.items()
-        if any(keys.start <= key < keys.end for keys in ranges)
-    }
-    current: dict[bytes, str] = {}
-    changed: list[str] = []
-    for key, versionstamp, value in await service.store.poll(given, ranges, limit=limit):
-        current[key] = versionstamp
-        if value is not None:
-            changed.append(entry_json(key_to_json(decode_key(key)), value, versionstamp))
-        elif versionstamp != given[key]:
-            current[key] = given[key]  # it comes with one of the next polls
-    for key in sorted(given.keys() - current.keys()):
-        if len(changed) < limit:
-            changed.append(missing_json(key_to_json(decode_key(key))))
-        else:
-            current[key] = given[key]
-    pairs = ",".join(f"{_key_token(key)}:{current[key]}" for key in sorted(current))
-    return f'{{"entries":[{",".join(changed)}],"versionstamps":"{pairs}"}}'
 
 
 async def _frames(
@@ -252,26 +221,3 @@ def _watched(target: WatchTarget) -> Keys:
 
 def _cost(target: WatchTarget) -> Cost:
     return Cost(None if target.prefixes else len(target.keys))
-
-
-def _given_stamps(text: str) -> dict[bytes, str]:
-    given = {}
-    for pair in text.split(","):
-        path, colon, versionstamp = pair.rpartition(":")
-        if colon:
-            given[encode_key(_parse_token(path))] = versionstamp
-    return given
-
-
-def _parse_token(token: str) -> Key:
-    """The key of what `_key_token` made, which the query string may have decoded once."""
-    if token.startswith("%5B"):
-        return parse_key_text(unquote(token))
-    return parse_key_text(token)
-
-
-def _key_token(encoded: bytes) -> str:
-    """A key in the text that a polling client sends back: no comma and no colon in it."""
-    key = decode_key(encoded)
-    path = format_key_path(key)
-    return quote(key_to_json(key), safe="") if path is None else path

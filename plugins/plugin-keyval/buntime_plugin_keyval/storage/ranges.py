@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
 _FIRST_SUFFIX = b"\x00"
@@ -43,3 +45,18 @@ def subtree(key: bytes) -> KeyRange:
 def single(key: bytes) -> KeyRange:
     """Just this key."""
     return KeyRange(key, key + _FIRST_SUFFIX)
+
+
+class DisjointRanges:
+    """Ranges that have no key in common; a key is looked up among them without trying them all."""
+
+    def __init__(self, ranges: Iterable[KeyRange]) -> None:
+        self._ranges = sorted(ranges)
+        self._starts = [keys.start for keys in self._ranges]
+
+    def __iter__(self) -> Iterator[KeyRange]:
+        return iter(self._ranges)
+
+    def __contains__(self, key: bytes) -> bool:
+        index = bisect_right(self._starts, key) - 1
+        return index >= 0 and key < self._ranges[index].end

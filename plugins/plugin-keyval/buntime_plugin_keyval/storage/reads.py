@@ -25,6 +25,12 @@ VARIABLE_LIMIT = 1024
 """Keys that one statement takes as variables; engines stop somewhere above 32,000."""
 
 
+LONG_VALUE = 64 * 1024
+"""Bytes from which a value is long: reading or writing it takes more than a moment."""
+
+_GET_MANY_SHORT = sql.GET_MANY_SHORT.format(most=LONG_VALUE)
+
+
 class Row(NamedTuple):
     """A live entry: canonical JSON text, versionstamp, expiry in epoch milliseconds, metadata."""
 
@@ -60,6 +66,30 @@ async def get_many(
     """The live ones of the keys; `fresh` for what a decision rests on."""
     rows = await _rows_of(adapter, sql.GET_MANY, keys, now_ms, fresh=fresh)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as the schema says
+
+
+async def get_many_short(
+    adapter: Adapter, keys: Iterable[bytes], now_ms: int
+) -> tuple[dict[bytes, Row], dict[bytes, int]]:
+    """The live ones of the keys with short values, and the sizes of the values of the others.
+
+    For what a decision rests on.
+    """
+    found = await _rows_of(adapter, _GET_MANY_SHORT, keys, now_ms, fresh=True)
+    rows: dict[bytes, Row] = {}
+    sizes: dict[bytes, int] = {}
+    for key, value, versionstamp, expires_at, metadata, size in found:
+        if value is None:
+            sizes[key] = size  # type: ignore[index,assignment] # as the schema says
+        else:
+            rows[key] = Row(value, versionstamp, expires_at, metadata)  # type: ignore[index,arg-type]
+    return rows, sizes
+
+
+async def get_many_stamps(adapter: Adapter, keys: Iterable[bytes], now_ms: int) -> dict[bytes, Row]:
+    """The live ones of the keys without their values, for what a decision rests on."""
+    rows = await _rows_of(adapter, sql.GET_MANY_STAMPS, keys, now_ms, fresh=True)
+    return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as above
 
 
 async def get_many_json(

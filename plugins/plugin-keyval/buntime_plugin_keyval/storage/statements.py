@@ -45,6 +45,13 @@ ENTRY_JSON = {
 GET_MANY = f"""
 SELECT key, value, versionstamp, expires_at, metadata FROM kv_entries
 WHERE key IN (%s) AND {LIVE}"""
+# Long values are left where they are, but for their sizes.
+GET_MANY_SHORT = f"""
+SELECT key, iif(octet_length(value) > {{most}}, NULL, value), versionstamp, expires_at, metadata,
+  octet_length(value)
+FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
+GET_MANY_STAMPS = f"""
+SELECT key, '', versionstamp, expires_at, NULL FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
 GET_MANY_JSON = {
     shape: f"SELECT key, {entry} FROM kv_entries WHERE key IN (%s) AND {LIVE}"
     for shape, entry in ENTRY_JSON.items()

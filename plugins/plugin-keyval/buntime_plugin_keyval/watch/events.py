@@ -13,6 +13,7 @@ from collections.abc import AsyncGenerator, Iterator, Sequence
 from typing import NamedTuple
 
 from buntime_plugin_keyval.changes import Place
+from buntime_plugin_keyval.storage.ranges import DisjointRanges
 from buntime_plugin_keyval.storage.states import Catch, Stored
 from buntime_plugin_keyval.store import Store
 from buntime_plugin_keyval.watch.bookmarks import Bookmark
@@ -112,9 +113,9 @@ async def _catch_up(
     place, until = after
 
     def concerns(key: bytes) -> bool:
-        return key in exact or any(part.start <= key < part.end for part in ranges)
+        return key in exact or key in ranges
 
-    exact, ranges = frozenset(target.keys), target.ranges()
+    exact, ranges = frozenset(target.keys), DisjointRanges(target.ranges())
     while True:
         catch = await store.news(place, until, concerns)
         if catch is None:

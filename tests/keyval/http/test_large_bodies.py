@@ -1,0 +1,120 @@
+"""Large bodies: what comes of them, that others are answered meanwhile, and what is refused."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from support.api import Api
+
+ITEMS = 20_000
+LARGE = [[1.0], {"a": 2.0}, []] * ITEMS
+PLAIN = [[1], {"a": 2}, []] * ITEMS
+
+
+def refusal(api: Api, method: str, path: str, body: Any, status: int = 413) -> str:
+    answer = api.send(method, path, content=json.dumps(body).encode())
+    assert answer.status_code == status, answer.text
+    if status == 413:
+        assert answer.json()["code"] == "KEYVAL_LIMIT_EXCEEDED"
+    return str(answer.json()["error"])
+
+
+def test_a_large_value_is_stored_in_its_canonical_form(api: Api) -> None:
+    api.put("large", LARGE)
+    assert api.json("GET", "/keys/large")["value"] == PLAIN
+    assert ".0" not in api.send("GET", "/keys/large").text
+    assert refusal(api, "PUT", "/keys/large", [*LARGE, {"__type": "bigint"}], 400).startswith(
+        "bigint value must be a decimal string"
+    )
+
+
+def test_large_values_in_commits_and_messages(api: Api) -> None:
+    now = {"$now": True}
+    api.mutate(
+        {"type": "set", "key": ["a"], "value": {"deep": {"list": LARGE, "now": now}}},
+        {"type": "append", "key": ["b"], "value": LARGE},
+        {"type": "append", "key": ["b"], "value": [7.0]},
+        {"type": "prepend", "key": ["b"], "value": LARGE},
+        {"type": "sum", "key": ["c"], "value": {"__type": "bigint", "value": "9" * 9_999}},
+        {"type": "set", "key": ["d"], "value": 5, "metadata": {"a": 1.0}},
+        {"type": "enqueue", "value": LARGE},
+    )
+    value = api.value("a")
+    assert value["deep"]["list"] == PLAIN
+    assert isinstance(value["deep"]["now"], int)
+    assert api.value("b") == [*PLAIN, *PLAIN, 7]
+    assert api.value("c")["value"] == "9" * 9_999
+    message = api.json("GET", "/queue/poll")["message"]
+    assert message["value"] == PLAIN
+    api.json("POST", "/queue/ack", message)  # sent back as it came
+    sent = api.json("POST", "/queue/enqueue", {"options": {"delay": 0}, "value": LARGE})
+    assert api.json("GET", "/queue/poll")["message"]["id"] == sent["id"]
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        ({"mutations": [{"type": "set", "key": ["a"], "value": LARGE, "vaule": 1}]}, "vaule"),
+        ({"mutations": [{"type": "sum", "key": ["a"], "value": LARGE}]}, "sum value must be"),
+        ({"mutations": [{"type": "append", "key": ["a"], "value": {"a": LARGE}}]}, "an array"),
+        ({"mutations": [LARGE]}, "Invalid mutation at index 0: received array"),
+        ({"mutations": {"a": LARGE}}, "mutations must be an array"),
+        ({"checks": [{"key": ["a"], "versionstamp": LARGE}]}, "versionstamp must be a string"),
+        ({"mutations": [], "check": LARGE}, "check"),
+        (LARGE, "Body must be a JSON object, received array"),
+    ],
+)
+def test_what_is_wrong_in_a_large_commit_is_named(shared_api: Api, body: Any, message: str) -> None:
+    assert message in refusal(shared_api, "POST", "/atomic", body, 400)
+
+
+def test_the_number_of_mutations_and_checks_is_limited(api: Api) -> None:
+    delete = {"type": "delete", "key": ["a"]}
+    check = {"key": ["a"], "versionstamp": None}
+    assert api.json("POST", "/atomic", {"mutations": [delete] * 9_999, "checks": [check]})["ok"]
+    for path in ("/atomic", "/transaction"):
+        for body in (
+            {"mutations": [delete] * 10_001},
+            {"checks": [check] * 10_001},
+            {"mutations": [delete] * 5_000, "checks": [check] * 5_001},
+            {"mutations": [{"type": "set", "key": [1], "value": 1}] * 150_000},
+        ):
+            error = refusal(api, "POST", path, body)
+            assert error.startswith("Too many mutations and checks: ")
+            assert error.endswith("(limits.mutations is 10000)")
+
+
+def test_a_body_without_values_is_limited(shared_api: Api) -> None:
+    keys = [["a" * 1000, number] for number in range(1000)]
+    assert len(shared_api.json("POST", "/keys/batch", {"keys": keys})) == 1000
+    long = {"prefix": ["a"], "where": {"a": "x" * 3_000_000}}
+    error = refusal(shared_api, "POST", "/keys/list", long)
+    assert error.startswith("Body too large: ")
+    assert error.endswith("(limits.requestBytes is 2097152)")
+    deep = {"prefix": [[]] * 100_000}
+    assert refusal(shared_api, "POST", "/keys/list", deep, 400).startswith("Key too deep: 100000")
+
+
+def test_many_items_are_appended_to_a_long_array(api: Api) -> None:
+    api.put("long", ["x" * 1000] * 8_000)
+    api.mutate(*({"type": "append", "key": ["long"], "value": [number]} for number in range(2_000)))
+    value = api.value("long")
+    assert value[8_000:] == list(range(2_000))
+    more = [{"type": "append", "key": ["long"], "value": ["y" * 1000] * 100}] * 30
+    error = refusal(api, "POST", "/atomic", {"mutations": more}, 400)
+    assert error == 'Value too large at key ["long"] (max 10485760)'
+    assert len(api.value("long")) == 10_000
+
+
+def test_what_a_commit_reads_and_writes_is_limited(api: Api) -> None:
+    value = "x" * 9_000_000
+    for number in range(4):
+        api.put(f"big/{number}", [value])
+    appends = [{"type": "append", "key": ["big", number], "value": [1]} for number in range(4)]
+    api.mutate(*appends[:3])
+    error = refusal(api, "POST", "/atomic", {"mutations": appends})
+    assert error.startswith("Values to read too large: 36")
+    assert error.endswith("(limits.commitBytes is 33554432)")
+    assert api.value("big", 3) == [value]
