@@ -1,7 +1,7 @@
 """`stall`: what strangers send, and how long another client has to wait meanwhile.
 
-The rows are in `hostile.py`. A well-behaved client (`bystander.py`) runs in a process of its own.
-The log of the server goes into a pipe that nobody reads.
+The rows are in `hostile.py` and `hostile_bodies.py`. A well-behaved client (`bystander.py`) runs in
+a process of its own. The log of the server goes into a pipe that nobody reads.
 """
 
 from __future__ import annotations
@@ -19,11 +19,14 @@ from urllib.parse import urlsplit
 from client import BenchmarkError
 from contenders import HERE, Buntime
 from group import Group, Job, Plan, Selection, Settings
-from hostile import ROWS, Hostile
+from hostile import ROWS as CONNECTIONS
+from hostile import Hostile
+from hostile_bodies import BODIES
 from processes import peak_mib, read_line, reset_peak, resident_mib, started, want_files
 from results import Cell, Measurement, Row, Section
 
 OURS = "Buntime"
+ROWS = (*CONNECTIONS, *BODIES)
 QUIET = Hostile("quiet", "nothing", lambda _: (), 0)
 MOST_MS = 50
 MOST_MIB = 300

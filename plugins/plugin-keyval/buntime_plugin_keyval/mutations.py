@@ -227,7 +227,7 @@ def _is_array(value: object) -> bool:
 def _integer(kind: str, value: object) -> int:
     """The operand of a numeric mutation, in all the forms that clients send."""
     if isinstance(value, CanonicalText):  # a tagged bigint, if it is not too long for one
-        value = msgspec.json.decode(value) if len(value) < 2 * MAX_BIGINT_DIGITS else {}
+        value = msgspec.json.decode(str(value)) if len(value) < 2 * MAX_BIGINT_DIGITS else {}
     if isinstance(value, bool) or value is msgspec.UNSET:
         pass
     elif isinstance(value, int):

@@ -93,7 +93,7 @@ def test_a_body_without_values_is_limited(shared_api: Api) -> None:
     error = refusal(shared_api, "POST", "/keys/list", long)
     assert error.startswith("Body too large: ")
     assert error.endswith("(limits.requestBytes is 2097152)")
-    deep = {"prefix": [[]] * 100_000}
+    deep: dict[str, Any] = {"prefix": [[]] * 100_000}
     assert refusal(shared_api, "POST", "/keys/list", deep, 400).startswith("Key too deep: 100000")
 
 
