@@ -221,13 +221,18 @@ def _parse_message(item: dict[str, Any], place: str, now_ms: int) -> NewMessage:
 
 
 def _is_array(value: object) -> bool:
-    return value.startswith("[") if isinstance(value, CanonicalText) else isinstance(value, list)
+    if isinstance(value, CanonicalText):
+        return value.text.startswith("[")
+    return isinstance(value, list)
 
 
 def _integer(kind: str, value: object) -> int:
     """The operand of a numeric mutation, in all the forms that clients send."""
-    if isinstance(value, CanonicalText):  # a tagged bigint, if it is not too long for one
-        value = msgspec.json.decode(str(value)) if len(value) < 2 * MAX_BIGINT_DIGITS else {}
+    if isinstance(value, CanonicalText):
+        if len(value.text) < 2 * MAX_BIGINT_DIGITS:  # perhaps a tagged bigint
+            value = msgspec.json.decode(value.text)
+        else:
+            value = [] if value.text.startswith("[") else {}
     if isinstance(value, bool) or value is msgspec.UNSET:
         pass
     elif isinstance(value, int):

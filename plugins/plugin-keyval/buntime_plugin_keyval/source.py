@@ -42,8 +42,8 @@ class LocalSource:
         for change in contents.mutations:
             if isinstance(change, NewMessage):
                 options = make_options(*change.options)
-                text = await self._text(change.value, now_ms)
-                changes.append(mutations.NewMessage(new_id(), text, options))
+                value = await self._value(change.value, now_ms)
+                changes.append(mutations.NewMessage(new_id(), value.text, options))
             else:
                 changes.append(await self._mutation(change, now_ms))
         committed = await self._store.commit(checks, changes, once=once)
@@ -58,7 +58,7 @@ class LocalSource:
             value = (
                 msgspec.json.decode(change.value)
                 if is_number
-                else await self._text(change.value, now_ms)
+                else await self._value(change.value, now_ms)
             )
         options = change.options
         metadata = None
@@ -74,7 +74,7 @@ class LocalSource:
             now_ms=now_ms,
         )
 
-    async def _text(self, body: bytes, now_ms: int) -> CanonicalText:
+    async def _value(self, body: bytes, now_ms: int) -> CanonicalText:
         if len(body) <= WHOLE:
             return CanonicalText(canonical_value(body, now_ms))
         return CanonicalText(await self._store.turns.run(canonical_steps(body, now_ms)))

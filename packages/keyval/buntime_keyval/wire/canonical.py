@@ -37,15 +37,18 @@ def canonical_steps(body: bytes, now_ms: int) -> Steps:
     return (yield from joined_steps(pieces[1:-1]))  # the frame is an array around it
 
 
-class CanonicalText(str):
+class CanonicalText:
     """A value that is canonical JSON text already, in the place of a decoded one."""
 
-    __slots__ = ()
+    __slots__ = ("text",)
+
+    def __init__(self, text: str) -> None:
+        self.text = text
 
 
 def text_of(value: Any, now_ms: int) -> str:
     """The canonical text of a decoded value, or of one that is such a text."""
-    return value if isinstance(value, CanonicalText) else canonical_text(value, now_ms)
+    return value.text if isinstance(value, CanonicalText) else canonical_text(value, now_ms)
 
 
 def joined_steps(pieces: list[bytes]) -> Steps:
