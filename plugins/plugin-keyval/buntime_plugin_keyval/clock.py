@@ -50,8 +50,9 @@ class Moment(NamedTuple):
 
 
 def moment_of(clock: Clock) -> Moment:
-    """Now."""
-    return Moment(clock.now(), clock.wall())
+    """Now. Times that agree are the same, so that a life is exactly what was asked for."""
+    moment = Moment(clock.now(), clock.wall())
+    return moment if moment.ahead_ms else moment._replace(wall_ms=moment.now_ms)
 
 
 def _elapsed() -> Callable[[], int]:

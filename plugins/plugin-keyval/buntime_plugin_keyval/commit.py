@@ -35,7 +35,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_keyval.changes import Change, Subscriber
-from buntime_plugin_keyval.clock import Clock, Moment
+from buntime_plugin_keyval.clock import Clock, Moment, moment_of
 from buntime_plugin_keyval.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.errors import IdempotencyKeyReused, LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.limits import DEFAULT_LIMITS
@@ -271,8 +271,8 @@ class Committer:
         return [job for job in group if not job.done.done()]  # without those that were cancelled
 
     async def _commit_group(self, group: list[_Job]) -> None:
-        now_ms = self._clock.now()
-        at = Moment(now_ms, self._clock.wall())
+        at = moment_of(self._clock)
+        now_ms = at.now_ms
         try:
             if not self._knows_newest_stamp:
                 await self.begin()

@@ -426,7 +426,7 @@ def continue_at(keys: KeyRange, cursor: str | None, *, reverse: bool) -> KeyRang
     if not cursor:
         return keys
     key = decode_cursor(cursor)
-    if key.startswith(b"\x00"):
+    if key.startswith(b"\x00["):
         raise InvalidInput("The cursor is one of a snapshot: ask with snapshot=true")
     try:
         decode_key(key)

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import buntime_keyval
 import pytest
 from buntime_database import (
+    Batch,
     DatabaseError,
     DatabaseFull,
-    Guard,
     OutcomeUnknown,
     ResultSet,
     Statement,
@@ -23,6 +24,8 @@ from buntime_plugin_keyval.limits import Limits
 from buntime_plugin_keyval.search import building, indexes
 from buntime_plugin_keyval.search.indexes import IndexOptions
 from keyval.service.world import World, open_world, until
+
+Outcome = list[ResultSet] | DatabaseError
 
 ENTRIES = 5_000
 TEXT = IndexOptions(("text",))
@@ -36,14 +39,15 @@ class Stopping(SqliteAdapter):
     is_done_first = False
     """Whether what fails is carried out all the same, as when its answer is lost."""
 
-    async def batch(self, steps: list[Statement | Guard]) -> list[ResultSet]:  # type: ignore[override]
-        if self.batches_left == 0:
-            if self.is_done_first:
-                self.batches_left = 1_000_000
-                await super().batch(steps)
-            raise self.error("stopped here")
-        self.batches_left -= 1
-        return await super().batch(steps)
+    async def batch_each(self, batches: Sequence[Batch]) -> list[Outcome]:
+        if any(batch.patient for batch in batches):
+            if self.batches_left == 0:
+                if self.is_done_first:
+                    self.batches_left = 1_000_000
+                    await super().batch_each(batches)
+                raise self.error("stopped here")
+            self.batches_left -= 1
+        return await super().batch_each(batches)
 
 
 class Killed(BaseException):
@@ -108,18 +112,20 @@ async def test_the_batches_are_bounded(
 ) -> None:
     await fill(world.kv, 1200 if size < 100 else 12, "x" * size)
     added: list[int] = []
-    plain = world.adapter.batch
+    plain = world.adapter.batch_each
 
-    async def batch(steps: list[Statement | Guard]) -> list[ResultSet]:
-        results = await plain(steps)
-        added.extend(
-            result.rowcount
-            for step, result in zip(steps, results, strict=True)
-            if isinstance(step, Statement) and "INTO kv_docs" in step.sql and "NEW" not in step.sql
-        )
-        return results
+    async def batch_each(batches: Sequence[Batch]) -> list[Outcome]:
+        outcomes = await plain(batches)
+        for (steps, *_), results in zip(batches, outcomes, strict=True):
+            assert isinstance(results, list)
+            added.extend(
+                result.rowcount
+                for step, result in zip(steps, results, strict=True)
+                if "INTO kv_docs" in step[0] and "NEW" not in step[0]
+            )
+        return outcomes
 
-    monkeypatch.setattr(world.adapter, "batch", batch)
+    monkeypatch.setattr(world.adapter, "batch_each", batch_each)
     await world.kv.create_index(["d"], fields=["text"])
     assert sum(added) == (1200 if size < 100 else 12)
     assert len(added) >= 3

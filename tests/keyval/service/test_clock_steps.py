@@ -246,7 +246,7 @@ async def test_the_loops_of_a_service_wake_in_time(tmp_path: Path, step: int) ->
 
         listening = asyncio.create_task(listen())
         started = time.monotonic()
-        await kv.set(("short",), 1, expires_in=300)
+        await kv.set(("short",), 1, expires_in="300ms")
         await kv.enqueue("m", delay=300)
         ahead_ns = step * 1_000_000
 

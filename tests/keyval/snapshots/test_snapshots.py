@@ -125,7 +125,7 @@ async def test_filters_see_the_snapshot(world: World, other: World) -> None:
 
 async def test_nothing_expires_in_a_snapshot(world: World, clock: FakeClock) -> None:
     for number in range(5):
-        await world.kv.set(["t", number], "brief", expires_in=500)
+        await world.kv.set(["t", number], "brief", expires_in="500ms")
     before = [entry async for entry in world.kv.list(["t"])]
 
     async def expire(_: int) -> None:
