@@ -85,9 +85,10 @@ class Proxy:
             writer.transport.abort()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if self.canned is not None:
+        canned = self.canned
+        if canned is not None:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(self.canned)
+            writer.write(canned)
             await writer.drain()
             writer.close()
             await writer.wait_closed()

@@ -45,7 +45,7 @@ def fill(api: Api) -> None:
 def impatient(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
     """A full store whose requests may take 200 ms."""
     folder = tmp_path_factory.mktemp("impatient")
-    settings = config(statement=200, requestTime="200ms")
+    settings = config(statement=200, requestTime="200ms", conditions=950)
     with live_server(folder, settings) as server, api_of(server.api) as api:
         fill(api)
         yield api
@@ -60,6 +60,14 @@ def assert_given_up(response: httpx2.Response) -> None:
 @pytest.mark.parametrize("path", ["/keys/list", "/keys/count", "/keys/paginate"])
 def test_a_read_that_takes_too_long_is_given_up(impatient: Api, path: str) -> None:
     assert_given_up(impatient.send("POST", path, {"prefix": ["e"], "where": SLOW}))
+
+
+def test_a_filter_has_as_many_conditions_as_are_allowed(impatient: Api) -> None:
+    for count, status in ((950, 200), (951, 413)):
+        where = {"$or": [{"n": {"$eq": number}} for number in range(count)]}
+        answer = impatient.send("POST", "/keys/list", {"prefix": ["none"], "where": where})
+        assert answer.status_code == status, answer.text
+    assert "limits.conditions" in answer.json()["error"]
 
 
 def test_a_deletion_that_takes_too_long_deletes_nothing(impatient: Api) -> None:

@@ -21,6 +21,7 @@ from buntime_plugin_keyval.errors import (
     ConditionsNotSupported,
     KeyValError,
     KeyValUnavailable,
+    LimitExceeded,
     RequestTooLong,
     RequestUnderWay,
     database_down,
@@ -108,6 +109,10 @@ class KeyValApp:
                 said = (method.encode(), path, query, content)
                 once = _once(noticed.idempotency_keys, *said)
             asked = route.ask(service, Request(path, given, content, head, scope["headers"], once))
+            most = service.config.limits.conditions
+            if asked.cost.conditions > most:
+                what = f"Filter too large: {asked.cost.conditions} conditions"
+                raise LimitExceeded(what, "conditions", most)
             if asked.access != "read":
                 refuse_foreign(scope)
             try:
