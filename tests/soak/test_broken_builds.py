@@ -18,7 +18,8 @@ BROKEN = Path(__file__).with_name("broken")
 KEYVAL = "buntime_plugin_keyval"
 OFTEN = (0.1, 0.5)
 """Seconds from one fault to the next."""
-STAMP = "[0-9a-f-]{36}"
+SEEDS = (7, 8, 9)
+"""A busy machine does little in a run, so that a fault may not show in the first."""
 
 
 class Break(NamedTuple):
@@ -36,34 +37,6 @@ class Break(NamedTuple):
 
 
 BREAKS = {
-    "a guard removed": Break(
-        f"{KEYVAL}.decisions",
-        "if not self._seen:",
-        "if self._seen or not self._seen:",
-        "hosts",
-        "is not linearizable|and must be|shows a total of|is lost",
-        frozenset({"pause"}),
-        rate=500.0,
-        seconds=8.0,
-    ),
-    "a stamp taken early": Break(
-        f"{KEYVAL}.storage.statements",
-        '_FIRM_STAMP = f"iif({_NEWEST_STAMP} > {{stamp}}, NULL, {{stamp}})"',
-        '_FIRM_STAMP = "{stamp}"',
-        "hosts",
-        f"{STAMP} (was given )?after {STAMP}|read past {STAMP} and never saw it",
-        frozenset({"pause"}),
-        rate=500.0,
-        seconds=8.0,
-    ),
-    "a lost commit made again": Break(
-        "buntime_plugin_database.libsql.writer",
-        "told = await self._find_out(self._witness)",
-        "return await self._commit(group)\n            told = None",
-        "libsql",
-        r"is not linearizable|and must be|is there \d times|was logged \d times",
-        frozenset({"lose"}),
-    ),
     "an event in halves": Break(
         f"{KEYVAL}.watch.events",
         "yield WatchEvent(bookmark, [notice.state for notice in taken.notices])",
@@ -74,9 +47,9 @@ BREAKS = {
     ),
     "an acknowledgement forgotten": Break(
         f"{KEYVAL}.queue.queue",
-        "(result,) = await self._commit(Settle(message_id, lease))",
+        "(result,) = await self._commit(Settle(message_id, lease), once=once)",
         "if message_id < '8':\n            return\n"
-        "        (result,) = await self._commit(Settle(message_id, lease))",
+        "        (result,) = await self._commit(Settle(message_id, lease), once=once)",
         "one",
         "came again after it was acknowledged",
     ),
@@ -97,7 +70,15 @@ async def test_a_broken_build_is_found(name: str, tmp_path: Path) -> None:
         "PYTHONPATH": str(BROKEN),
         "SOAK_BREAK": json.dumps([broken.module, broken.old, broken.new]),
     }
-    plan = Plan(broken.mode, broken.seconds, 7, broken.rate, broken.faults, environ, between=OFTEN)
-    result = await run(plan, tmp_path)
-    messages = [violation.message for violation in result.violations]
-    assert any(re.search(broken.said, message) for message in messages), messages
+    messages: list[str] = []
+    for seed in SEEDS:
+        plan = Plan(
+            *(broken.mode, broken.seconds, seed, broken.rate, broken.faults, environ),
+            between=OFTEN,
+        )
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        messages += [violation.message for violation in (await run(plan, folder)).violations]
+        if any(re.search(broken.said, message) for message in messages):
+            return
+    pytest.fail(f"not found, only {messages}")
