@@ -21,9 +21,9 @@ from buntime_plugin_database.config import (
 from buntime_plugin_database.sqlite import SqliteAdapter
 from buntime_plugin_database.sqlite.connection import MEMORY
 from buntime_plugin_database.sqlite.files import too_open
-from buntime_plugin_database.tenant_adapters import OpenDatabase, TenantAdapters, TenantKey
+from buntime_plugin_database.tenant_adapters import TenantAdapters, TenantKey
 from buntime_plugin_database.tenant_files import FileTenants
-from buntime_plugin_database.tenants import NoTenants, Tenants
+from buntime_plugin_database.tenants import NoTenants, OpenDatabase, Tenants
 
 if TYPE_CHECKING:
     from buntime_plugin_database.libsql.adapter import LibsqlAdapter

@@ -10,11 +10,10 @@ import asyncio
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, TypeVar
 from weakref import WeakValueDictionary
 
 from buntime_database import (
-    Adapter,
     Batch,
     Capabilities,
     DatabaseClosed,
@@ -22,7 +21,6 @@ from buntime_database import (
     DatabaseUnavailable,
     Guard,
     ResultSet,
-    Session,
     SessionLimits,
     Statement,
     Transaction,
@@ -30,27 +28,9 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.tenants import TenantNotFound
+from buntime_plugin_database.tenants import CountedSession, OpenDatabase, TenantNotFound
 
 T = TypeVar("T")
-
-
-class CountedSession(Session, Protocol):
-    """A session that says when it ends."""
-
-    def when_closed(self, call: Callable[[], object]) -> None:
-        """Have `call` called once the session is closed."""
-        ...
-
-
-class OpenDatabase(Adapter, Protocol):
-    """What an engine opens for a tenant."""
-
-    def is_current(self) -> bool:
-        """Whether it is still the tenant's: another process may have deleted that."""
-        ...
-
-    async def open_session(self, limits: SessionLimits | None = None) -> CountedSession: ...
 
 
 class TenantKey(NamedTuple):

@@ -1,17 +1,21 @@
-"""Names of tenants, what an engine does for them, and their files on the embedded engine."""
+"""Tenants: their names, what an engine does for them, and their files on the embedded engine."""
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, Protocol
+from typing import NoReturn, Protocol
 
-from buntime_database import DatabaseUnavailable, InvalidStatement
+from buntime_database import (
+    Adapter,
+    DatabaseUnavailable,
+    InvalidStatement,
+    Session,
+    SessionLimits,
+)
 
 from buntime_plugin_database.sqlite import files
-
-if TYPE_CHECKING:
-    from buntime_plugin_database.tenant_adapters import OpenDatabase
 
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -32,6 +36,24 @@ class TenancyNotSupported(InvalidStatement):
     """The engine, or its configuration, cannot do this for tenants."""
 
     code = "TENANCY_NOT_SUPPORTED"
+
+
+class CountedSession(Session, Protocol):
+    """A session that says when it ends."""
+
+    def when_closed(self, call: Callable[[], object]) -> None:
+        """Have `call` called once the session is closed."""
+        ...
+
+
+class OpenDatabase(Adapter, Protocol):
+    """What an engine opens for a tenant."""
+
+    def is_current(self) -> bool:
+        """Whether it is still the tenant's: another process may have deleted that."""
+        ...
+
+    async def open_session(self, limits: SessionLimits | None = None) -> CountedSession: ...
 
 
 class Tenants(Protocol):

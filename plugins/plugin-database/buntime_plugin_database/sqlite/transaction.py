@@ -2,23 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Awaitable, Callable, Sequence
 
 from buntime_database import ResultSet, TransactionMisuse, Value
-
-from buntime_plugin_database.sqlite.statements import run
-
-if TYPE_CHECKING:
-    from buntime_plugin_database.sqlite.writer import Writer
 
 
 class SqliteTransaction:
     """An open transaction on the writer's connection."""
 
-    def __init__(self, writer: Writer) -> None:
+    def __init__(self, run: Callable[[str, Sequence[Value]], Awaitable[ResultSet]]) -> None:
+        """`run` runs one statement on that connection."""
         self.open = True
-        self.writer = writer
+        self._run = run
 
     async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
         """Run one statement and return its rows as dictionaries."""
@@ -37,9 +32,4 @@ class SqliteTransaction:
         """
         if not self.open:
             raise TransactionMisuse("the transaction has ended")
-        with self.writer.condition.translated():
-            return await self.writer.in_thread(self._run, sql, args, interrupt=True)
-
-    def _run(self, sql: str, args: Sequence[Value]) -> ResultSet:
-        self.writer.check_transaction()
-        return run(self.writer.connection, sql, args)
+        return await self._run(sql, args)

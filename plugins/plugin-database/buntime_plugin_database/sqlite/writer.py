@@ -25,13 +25,22 @@ from time import perf_counter
 from typing import NamedTuple, TypeVar
 
 import apsw
-from buntime_database import Batch, DatabaseClosed, DatabaseFull, DatabaseLost, TransactionMisuse
+from buntime_database import (
+    Batch,
+    DatabaseClosed,
+    DatabaseFull,
+    DatabaseLost,
+    ResultSet,
+    TransactionMisuse,
+    Value,
+)
 
 from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.deadline import Deadline
 from buntime_plugin_database.sqlite.group import Outcome, run_group
 from buntime_plugin_database.sqlite.room import Room, makes_room, size_of
+from buntime_plugin_database.sqlite.statements import run
 from buntime_plugin_database.sqlite.thread import WorkThread
 from buntime_plugin_database.sqlite.transaction import SqliteTransaction
 
@@ -47,7 +56,7 @@ Short, because a process that writes without pause frees its lock for moments on
 
 # A context variable and not the current task: a task that a transaction starts and waits for
 # would wait for the end of that very transaction.
-_inside: ContextVar[tuple[SqliteTransaction, ...]] = ContextVar("inside", default=())
+_inside: ContextVar[tuple[tuple[Writer, SqliteTransaction], ...]] = ContextVar("inside", default=())
 
 
 class _Job(NamedTuple):
@@ -103,8 +112,8 @@ class Writer:
         async with self._turn:
             with self.condition.translated():
                 await self._begin()
-            transaction = SqliteTransaction(self)
-            outside = _inside.set((*_inside.get(), transaction))
+            transaction = SqliteTransaction(self._run_inside)
+            outside = _inside.set((*_inside.get(), (self, transaction)))
             try:
                 result = await fn(transaction)
                 transaction.open = False
@@ -120,6 +129,14 @@ class Writer:
             finally:
                 _inside.reset(outside)
             return result
+
+    async def _run_inside(self, sql: str, args: Sequence[Value]) -> ResultSet:
+        with self.condition.translated():
+            return await self.in_thread(self._run_checked, sql, args, interrupt=True)
+
+    def _run_checked(self, sql: str, args: Sequence[Value]) -> ResultSet:
+        self.check_transaction()
+        return run(self.connection, sql, args)
 
     async def reading(self, read: Callable[[], T]) -> T:
         """Run a read on this connection, outside any transaction that others have open."""
@@ -167,8 +184,8 @@ class Writer:
 
     def refuse_nesting(self) -> None:
         """Raise `TransactionMisuse` inside a transaction, where waiting for the turn never ends."""
-        for transaction in _inside.get():
-            if transaction.open and transaction.writer is self:
+        for writer, transaction in _inside.get():
+            if transaction.open and writer is self:
                 raise TransactionMisuse(
                     "a transaction is open here: use the transaction object, not the adapter"
                 )
