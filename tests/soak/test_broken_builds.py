@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,16 +19,30 @@ BROKEN = Path(__file__).with_name("broken")
 KEYVAL = "buntime_plugin_keyval"
 OFTEN = (0.1, 0.5)
 """Seconds from one fault to the next."""
+STAMP = "[0-9a-f-]{36}"
 SEEDS = (7, 8, 9)
 """A busy machine does little in a run, so that a fault may not show in the first."""
+
+
+Changes = Mapping[str, Sequence[tuple[str, str]]]
+"""By module, texts of it and what stands there instead."""
+
+_BATCHES = "batches = [self._batch(job) for job in writing]"
+SLOW: Changes = {
+    f"{KEYVAL}.commit": [
+        (_BATCHES, f"await asyncio.sleep(perf_counter() % 0.05)\n            {_BATCHES}")
+    ],
+}
+"""Gives other processes time to commit between the decision of a group and its commit, sometimes
+more and sometimes less: what the product guards against there would show once in many runs."""
+
+_ACK = "(result,) = await self._commit(Settle(message_id, lease), once=once)"
 
 
 class Break(NamedTuple):
     """What is changed, where it shows, and in what."""
 
-    module: str
-    old: str
-    new: str
+    changes: Changes
     mode: Mode
     said: str
     """A pattern of what has to be said of it."""
@@ -37,26 +52,74 @@ class Break(NamedTuple):
 
 
 BREAKS = {
+    "a guard removed": Break(
+        {**SLOW, f"{KEYVAL}.decisions": [("if not self._seen:", "if self._seen is not None:")]},
+        "hosts",
+        "is not linearizable|and must be|shows a total of|is lost",
+    ),
+    "a stamp taken early": Break(
+        {
+            **SLOW,
+            f"{KEYVAL}.storage.statements": [
+                (
+                    '_FIRM_STAMP = f"iif({_NEWEST_STAMP} > {{stamp}}, NULL, {{stamp}})"',
+                    '_FIRM_STAMP = "{stamp}"',
+                )
+            ],
+        },
+        "hosts",
+        f"{STAMP} (was given )?after {STAMP}|read past {STAMP} and never saw it",
+    ),
+    "a lost commit made again": Break(
+        {
+            "buntime_plugin_database.libsql.writer": [
+                (
+                    "told = await self._find_out(self._witness)",
+                    "return await self._commit(group)\n            told = None",
+                )
+            ]
+        },
+        "libsql",
+        r"is not linearizable|and must be|is there \d times|was logged \d times",
+        frozenset({"lose"}),
+        rate=500.0,
+        seconds=8.0,
+    ),
     "an event in halves": Break(
-        f"{KEYVAL}.watch.events",
-        "yield WatchEvent(bookmark, [notice.state for notice in taken.notices])",
-        "for notice in taken.notices:\n"
-        "                    yield WatchEvent(bookmark, [notice.state])",
+        {
+            f"{KEYVAL}.watch.events": [
+                (
+                    "yield WatchEvent(bookmark, [notice.state for notice in taken.notices])",
+                    "for notice in taken.notices:\n"
+                    + 20 * " "
+                    + "yield WatchEvent(bookmark, [notice.state])",
+                )
+            ]
+        },
         "one",
         r"^watch-\w+ was told (a total of|t\d \d times)",
     ),
     "an acknowledgement forgotten": Break(
-        f"{KEYVAL}.queue.queue",
-        "(result,) = await self._commit(Settle(message_id, lease), once=once)",
-        "if message_id < '8':\n            return\n"
-        "        (result,) = await self._commit(Settle(message_id, lease), once=once)",
+        {
+            f"{KEYVAL}.queue.queue": [
+                (
+                    _ACK,
+                    f"if message_id < '8':\n            return\n        {_ACK}",
+                )
+            ]
+        },
         "one",
         "came again after it was acknowledged",
     ),
     "an expiry that comes early": Break(
-        f"{KEYVAL}.storage.statements",
-        'LIVE = "(expires_at IS NULL OR expires_at > ?)"',
-        'LIVE = "(expires_at IS NULL OR expires_at > ? + 300)"',
+        {
+            f"{KEYVAL}.storage.statements": [
+                (
+                    'LIVE = "(expires_at IS NULL OR expires_at > ?)"',
+                    'LIVE = "(expires_at IS NULL OR expires_at > ? + 300)"',
+                )
+            ]
+        },
         "one",
         "is gone .* before its end",
     ),
@@ -68,7 +131,7 @@ async def test_a_broken_build_is_found(name: str, tmp_path: Path) -> None:
     broken = BREAKS[name]
     environ = {
         "PYTHONPATH": str(BROKEN),
-        "SOAK_BREAK": json.dumps([broken.module, broken.old, broken.new]),
+        "SOAK_BREAK": json.dumps(broken.changes),
     }
     messages: list[str] = []
     for seed in SEEDS:
