@@ -126,6 +126,7 @@ class Exchange(RequestResponseCycle):
         elif kind != "http.response.body":
             raise RuntimeError(f"after its start a response has 'http.response.body', not {kind!r}")
         else:
+            # The one kind that is left; what its members hold is the application's.
             self._continue(message.get("body", b""), more=message.get("more_body", False))  # type: ignore[arg-type]
 
     def _start(self, status: int, headers: Headers) -> None:

@@ -29,7 +29,7 @@ class Condition(dict[str, Any]):
     def __or__(self, other: Where) -> Condition:  # type: ignore[override] # not a merge of dicts
         return Condition({"$or": [*_members(self, "$or"), *_members(other, "$or")]})
 
-    def __ror__(self, other: Where) -> Condition:  # type: ignore[override]
+    def __ror__(self, other: Where) -> Condition:  # type: ignore[override] # as above
         return Condition(other) | self
 
     def __invert__(self) -> Condition:
@@ -61,10 +61,10 @@ class Field:
     def _is(self, operator: str, operand: Any) -> Condition:
         return Condition({self.path: {operator: operand}})
 
-    def __eq__(self, other: object) -> Condition:  # type: ignore[override]
+    def __eq__(self, other: object) -> Condition:  # type: ignore[override] # no comparison
         return self._is("$eq", other)
 
-    def __ne__(self, other: object) -> Condition:  # type: ignore[override]
+    def __ne__(self, other: object) -> Condition:  # type: ignore[override] # as above
         return self._is("$ne", other)
 
     def __gt__(self, other: Any) -> Condition:

@@ -94,19 +94,19 @@ class NoTenants:
         check_tenant_id(tenant)
         self._refuse()
 
-    async def create(self, tenant: str) -> NoReturn:  # noqa: ARG002
+    async def create(self, tenant: str) -> NoReturn:  # noqa: ARG002 - as in `Tenants`
         self._refuse()
 
-    async def delete(self, tenant: str) -> NoReturn:  # noqa: ARG002
+    async def delete(self, tenant: str) -> NoReturn:  # noqa: ARG002 - as in `Tenants`
         self._refuse()
 
     async def list(self) -> NoReturn:
         self._refuse()
 
-    async def prepare(self, tenant: str, *, create: bool) -> NoReturn:  # noqa: ARG002
+    async def prepare(self, tenant: str, *, create: bool) -> NoReturn:  # noqa: ARG002 - as in `Tenants`
         self._refuse()
 
-    async def open(self, tenant: str, *, create: bool) -> NoReturn:  # noqa: ARG002
+    async def open(self, tenant: str, *, create: bool) -> NoReturn:  # noqa: ARG002 - as in `Tenants`
         self._refuse()
 
     def _refuse(self) -> NoReturn:

@@ -53,7 +53,7 @@ class Stamps:
             digits = f"{milliseconds:012x}"
             self._head = f"{digits[:8]}-{digits[8:]}-7"
         # One of uuid4's has its random part in the same place, and this is the cheapest way to it.
-        return "%s%03x%s" % (self._head, number & 4095, str(uuid4())[18:])  # noqa: UP031
+        return "%s%03x%s" % (self._head, number & 4095, str(uuid4())[18:])  # noqa: UP031 - see above
 
     def learn(self, versionstamp: str) -> None:
         """Go on behind a stamp of somebody else. One of another kind says nothing."""

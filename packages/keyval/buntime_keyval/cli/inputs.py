@@ -50,7 +50,7 @@ class KeyType(click.ParamType[Key]):
         self,
         value: Any,
         param: click.Parameter | None,  # noqa: ARG002 - as click calls it
-        ctx: click.Context | None,  # noqa: ARG002
+        ctx: click.Context | None,  # noqa: ARG002 - as above
     ) -> Key:
         """Raises `Mistake`."""
         return value if isinstance(value, tuple) else _key_argument(value, empty=self._empty)
@@ -58,7 +58,7 @@ class KeyType(click.ParamType[Key]):
     def shell_complete(
         self,
         ctx: click.Context,
-        param: click.Parameter,  # noqa: ARG002
+        param: click.Parameter,  # noqa: ARG002 - as above
         incomplete: str,
     ) -> list[CompletionItem]:
         """What may follow, as far as the server says it at once."""

@@ -121,7 +121,7 @@ async def a_caller_that_goes_away_does_not_disturb_others(open_adapter: OpenAdap
 async def nonsense_from_one_caller_does_not_disturb_others(open_adapter: OpenAdapter) -> None:
     adapter = await open_adapter()
     await make_items(adapter)
-    nonsense: list[Any] = ["SELECT 1", None, Statement(5, ()), Statement("SELECT ?", 5)]  # type: ignore[arg-type]
+    nonsense: list[Any] = ["SELECT 1", None, Statement(5, ()), Statement("SELECT ?", 5)]  # type: ignore[arg-type] # wrong on purpose
     for number, step in enumerate(nonsense):
         outcomes = await asyncio.gather(
             adapter.batch([Statement(INSERT, (2 * number, "x", 0))]),

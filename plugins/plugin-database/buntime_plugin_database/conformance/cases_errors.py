@@ -75,7 +75,7 @@ async def arguments_that_sql_cannot_hold_are_refused(open_adapter: OpenAdapter) 
     for value in unfit:
         await _refused(adapter, sql, (value,))
         with expect_raises(InvalidStatement, f"guard with {value!r}"):
-            guard: Any = Guard("? IS NOT NULL", (value,))  # type: ignore[arg-type]
+            guard: Any = Guard("? IS NOT NULL", (value,))  # type: ignore[arg-type] # wrong on purpose
             await adapter.batch([guard])
     await _refused(adapter, "SELECT '\ud800' FROM items")
 

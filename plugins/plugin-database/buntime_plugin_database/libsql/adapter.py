@@ -136,13 +136,13 @@ class LibsqlAdapter:
                 self._vitals.worked("writes")
         return outcomes
 
-    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> NoReturn:  # noqa: ARG002
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> NoReturn:  # noqa: ARG002 - the seam's
         """Refuse: `TransactionMisuse`, always."""
         raise TransactionMisuse(
             "a libSQL server offers no interactive transactions here: use batch() with guards"
         )
 
-    async def open_session(self, limits: SessionLimits | None = None) -> NoReturn:  # noqa: ARG002
+    async def open_session(self, limits: SessionLimits | None = None) -> NoReturn:  # noqa: ARG002 - the seam's
         """Refuse: `SessionsNotSupported`, always."""
         raise SessionsNotSupported(
             "a libSQL server has no sessions here: let clients connect to the server itself"

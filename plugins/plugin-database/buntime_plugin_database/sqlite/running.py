@@ -62,7 +62,7 @@ class Running:
     def _rows(self) -> Iterator[tuple[Value, ...]]:
         try:
             # Not `yield from`: that would close the cursor when nobody wants the next row yet.
-            for row in self._cursor:  # noqa: UP028
+            for row in self._cursor:  # noqa: UP028 - see above
                 yield row
         except UnicodeDecodeError as error:
             # No certain sign of damage: SQL may make such a text, and may have stored it.

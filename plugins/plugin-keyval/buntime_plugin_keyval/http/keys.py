@@ -94,8 +94,8 @@ class DeletionOfKeys(Deletion, frozen=True, kw_only=True):
     keys: Annotated[list[Key], BATCH_KEYS]
 
 
-class Listing(Read, frozen=True, kw_only=True):
-    """Which entries to list."""
+class Ranged(Read, frozen=True, kw_only=True):
+    """Which entries of a range, and in which order."""
 
     prefix: Annotated[bytes, PREFIX] = b""
     start: Annotated[bytes | None, BOUND] = None
@@ -103,20 +103,19 @@ class Listing(Read, frozen=True, kw_only=True):
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     reverse: Annotated[bool, FLAG] = False
     where: Annotated[Where | None, FILTER] = None
+
+
+class Listing(Ranged, frozen=True, kw_only=True):
+    """Which entries to list."""
+
     snapshot: Annotated[bool, FLAG] = False
     """Without effect: a list is one reading."""
 
 
-class Page(Read, frozen=True, kw_only=True):
+class Page(Ranged, frozen=True, kw_only=True):
     """Which page of entries."""
 
-    prefix: Annotated[bytes, PREFIX] = b""
-    start: Annotated[bytes | None, BOUND] = None
-    end: Annotated[bytes | None, BOUND] = None
     cursor: Annotated[str | None, TEXT] = None
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    reverse: Annotated[bool, FLAG] = False
-    where: Annotated[Where | None, FILTER] = None
     snapshot: Annotated[bool, FLAG] = False
     """Whether all pages are to show one state of the store."""
 

@@ -109,7 +109,7 @@ class Queue:
         counts = self._deliveries.ended()
         *_, result = await self._commit(*counts, Lease(limit, self._lease_ms))
         self._deliveries.counted(counts)
-        messages = [Message(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type]
+        messages = [Message(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type] # as the schema says
         if not messages:
             await self.bury_exhausted()
         return messages

@@ -82,6 +82,7 @@ async def get_many_short(
         if value is None:
             sizes[key] = size  # type: ignore[index,assignment] # as the schema says
         else:
+            # The types are those of the columns, here and above.
             rows[key] = Row(value, versionstamp, expires_at, metadata)  # type: ignore[index,arg-type]
     return rows, sizes
 
@@ -134,6 +135,7 @@ async def list_rows(
     statement = sql.LIST.format(told=told, order=selection.order, where=selection.condition.sql)
     args = selection.args(now_ms)
     # Columns are what the schema says.
+    # The statement says which columns come, and the schema of which types they are.
     return await adapter.query(statement, args, point=selection.is_bounded(), fresh=fresh)  # type: ignore[return-value]
 
 

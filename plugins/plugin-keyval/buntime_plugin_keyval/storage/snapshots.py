@@ -34,6 +34,7 @@ def page_statement(selection: Selection, now_ms: int) -> tuple[str, tuple[Value,
 async def read_page(adapter: Adapter, selection: Selection, now_ms: int) -> Rows:
     """Keys and entries as they are now."""
     if selection.condition.recheck is None:
+        # The statement says which columns come, and the schema of which types they are.
         return await adapter.query(*page_statement(selection, now_ms), fresh=True)  # type: ignore[return-value]
     entry = sql.ENTRY_JSON[selection.shape]
     rows = matching_rows(adapter, selection, now_ms, told=entry, fresh=True)

@@ -192,7 +192,7 @@ async def _changed_keys(
             return _Changed(keys, place, False, is_first)
         for _, key, _ in page[1:]:
             if concerns(key):  # type: ignore[arg-type] # a BLOB
-                keys[key] = None  # type: ignore[index]
+                keys[key] = None  # type: ignore[index] # as above
         place = _place(after.log, page[-1][0], page[-1][2])
         if len(page) <= size:
             return _Changed(keys, place, True, is_first)

@@ -126,6 +126,7 @@ def _ordered(operator: str, found: object, scalar: object) -> bool:
         order = (found > scalar) - (found < scalar) if isinstance(found, str) else None
     else:
         number = _number(found)
+        # The filter was checked: what is no text here is a number.
         order = None if number is None else (number > scalar) - (number < scalar)  # type: ignore[operator]
     if order is None:
         return False
