@@ -28,7 +28,7 @@ from buntime_plugin_keyval.errors import (
     outcome_unknown,
 )
 from buntime_plugin_keyval.http.answers import Answer, Elsewhere, Frames
-from buntime_plugin_keyval.http.asked import Request, read_large
+from buntime_plugin_keyval.http.asked import CHEAP, Asked, Request, read_large
 from buntime_plugin_keyval.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.http.routes import find_methods
 from buntime_plugin_keyval.http.scans import is_scan, run_scan
@@ -109,14 +109,12 @@ class KeyValApp:
                 said = (method.encode(), path, query, content)
                 once = _once(noticed.idempotency_keys, *said)
             asked = route.ask(service, Request(path, given, content, head, scope["headers"], once))
-            most = service.config.limits.conditions
-            if asked.cost.conditions > most:
-                what = f"Filter too large: {asked.cost.conditions} conditions"
-                raise LimitExceeded(what, "conditions", most)
+            if asked.cost is not CHEAP:
+                _check_cost(asked, service)
             if asked.access != "read":
                 refuse_foreign(scope)
             try:
-                if is_scan(asked):
+                if asked.cost is not CHEAP and is_scan(asked):
                     answer = await run_scan(service, asked, scope, receive)
                 else:
                     answer = await asked.run()
@@ -131,6 +129,13 @@ class KeyValApp:
         if once is not None and once.replayed and isinstance(answer, Answer):
             return msgspec.structs.replace(answer, headers=(*answer.headers, REPLAYED))
         return answer
+
+
+def _check_cost(asked: Asked, service: KeyValService) -> None:
+    """Raise `LimitExceeded` for what would cost more than a request may."""
+    conditions, most = asked.cost.conditions, service.config.limits.conditions
+    if conditions > most:
+        raise LimitExceeded(f"Filter too large: {conditions} conditions", "conditions", most)
 
 
 def _once(keys: Sequence[bytes], *said: bytes) -> Once:
