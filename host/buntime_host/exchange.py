@@ -29,7 +29,8 @@ if TYPE_CHECKING:
 Headers = Iterable[tuple[bytes, bytes]]
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+_CONTROLS = bytes([*range(9), *range(10, 32), 127])
+"""All but the tab. To drop them takes a quarter of the time of looking for them."""
 _BODILESS = frozenset({204, 304})
 
 
@@ -166,7 +167,7 @@ class Exchange(RequestResponseCycle):
             parts.append(b"connection: close\r\n")
             count += 1
         head = b"".join(parts)
-        if _CONTROL.search(head) or head.count(b"\n") != count or head.count(b"\r") != count:
+        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * count:  # more than line ends
             raise RuntimeError("a response header has a control character")
         if length is not None and length > MAX_HELD_BYTES and not bodiless:
             error = self._lacking(length)
