@@ -181,6 +181,21 @@ async def test_settling_with_the_same_key_is_done_once(kv: AnyKv) -> None:
         await kv.ack_message(second)
 
 
+async def test_unknown_messages_are_fine_unless_strict(kv: AnyKv) -> None:
+    for use in (kv.ack_message, kv.nack_message):
+        await use("unknown")
+    for use in (kv.ack_message, kv.nack_message, kv.extend_message):
+        with pytest.raises(NotFound, match="No message in the queue has the id unknown"):
+            await use("unknown", strict=True)
+        with pytest.raises(StaleLease):
+            await use("unknown", lease="x", strict=True)
+    await kv.enqueue(1)
+    message = await kv.dequeue()
+    assert message is not None
+    await kv.extend_message(message.id, strict=True)
+    await kv.ack_message(message.id, strict=True)
+
+
 @pytest.mark.parametrize(
     "use",
     [

@@ -495,13 +495,18 @@ class AsyncKv:
         message: QueueMessage[Any] | str,
         *,
         lease: str | None = None,
+        strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
-        """Remove a processed message, given as such or by its id; an unknown id is fine.
+        """Remove a processed message, given as such or by its id.
 
-        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one.
+        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
+        and if `strict`, `NotFound` for an id that the queue does not have.
         """
-        await self._session.send(queue_calls.ack(*identify(message, lease)), idempotency_key)
+        message_id, known_lease = identify(message, lease)
+        await self._session.send(
+            queue_calls.ack(message_id, known_lease, strict=strict), idempotency_key
+        )
 
     async def nack_message(
         self,
@@ -510,15 +515,17 @@ class AsyncKv:
         *,
         delay: Duration | None = None,
         lease: str | None = None,
+        strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
         """Give a message back; after the last attempt it becomes a dead letter with `error`.
 
-        `delay` replaces the pause of the message's schedule. Raises `StaleLease` as `ack_message`.
+        `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
         message_id, known_lease = identify(message, lease)
         await self._session.send(
-            queue_calls.nack(message_id, known_lease, error, delay), idempotency_key
+            queue_calls.nack(message_id, known_lease, error, delay, strict=strict),
+            idempotency_key,
         )
 
     async def release_message(
@@ -540,15 +547,17 @@ class AsyncKv:
         duration: Duration | None = None,
         *,
         lease: str | None = None,
+        strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
         """Keep a message for `duration` from now, or for the server's lock duration.
 
-        Raises `StaleLease` when it is too late: it was delivered again, or settled.
+        Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
+        an id alone that the queue does not have is `NotFound`.
         """
         message_id, known_lease = identify(message, lease)
         await self._session.send(
-            queue_calls.extend(message_id, known_lease, duration), idempotency_key
+            queue_calls.extend(message_id, known_lease, duration, strict=strict), idempotency_key
         )
 
     def listen_queue(

@@ -98,7 +98,7 @@ class AccessDenied(StatusError):
 
 
 class NotFound(StatusError):
-    """404 or 405: no such route or dead letter. Missing keys are no errors."""
+    """404 or 405: no such route, message or dead letter. Missing keys are no errors."""
 
 
 class StaleLease(StatusError):

@@ -4,6 +4,7 @@
     ├── KeyNotFound         404  NotFound: the key does not exist
     ├── IndexNotFound       404  NotFound: the prefix has no full-text index
     ├── LetterNotFound      404  NotFound: there is no such dead letter
+    ├── MessageNotFound     404  NotFound: there is no such message, and it was to be said
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
     ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
     ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
@@ -71,6 +72,19 @@ class LetterNotFound(KeyValError, NotFound):
 
     def __init__(self) -> None:
         super().__init__("Message not found in DLQ")
+
+
+class MessageNotFound(KeyValError, NotFound):
+    """The queue has no message with this id: it was settled, is a dead letter, or never was."""
+
+    STATUS = 404
+    CODE = "KEYVAL_MESSAGE_NOT_FOUND"
+
+    def __init__(self, message_id: str) -> None:
+        super().__init__(
+            f"No message in the queue has the id {message_id}: it was settled, is a dead letter,"
+            " or never was"
+        )
 
 
 class StaleLease(KeyValError, buntime_keyval.StaleLease):

@@ -532,15 +532,17 @@ class Kv:
         message: QueueMessage[Any] | str,
         *,
         lease: str | None = None,
+        strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
-        """Remove a processed message, given as such or by its id; an unknown id is fine.
+        """Remove a processed message, given as such or by its id.
 
-        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one.
+        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
+        and if `strict`, `NotFound` for an id that the queue does not have.
         """
         message_id, known_lease = identify(message, lease)
         once = once_of(idempotency_key, "ack", message_id, known_lease)
-        await self._service.queue.ack(message_id, known_lease, once)
+        await self._service.queue.ack(message_id, known_lease, once, strict=strict)
 
     async def nack_message(
         self,
@@ -549,17 +551,23 @@ class Kv:
         *,
         delay: Duration | None = None,
         lease: str | None = None,
+        strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
         """Give a message back; after the last attempt it becomes a dead letter with `error`.
 
-        `delay` replaces the pause of the message's schedule. Raises `StaleLease` as `ack_message`.
+        `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
         message_id, known_lease = identify(message, lease)
         pause = None if delay is None else milliseconds("delay", delay)
         once = once_of(idempotency_key, "nack", message_id, known_lease, error, pause)
         await self._service.queue.nack(
-            message_id, error=error, delay_ms=pause, lease=known_lease, once=once
+            message_id,
+            error=error,
+            delay_ms=pause,
+            lease=known_lease,
+            once=once,
+            strict=strict,
         )
 
     async def release_message(
@@ -585,15 +593,19 @@ class Kv:
         duration: Duration | None = None,
         *,
         lease: str | None = None,
+        strict: bool = False,
         idempotency_key: str | None = None,
     ) -> None:
         """Keep a message for `duration` from now, or for `queue.lockDuration`.
 
-        Raises `StaleLease` when it is too late: it was delivered again, or settled.
+        Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
+        an id alone that the queue does not have is `NotFound`.
         """
         message_id, known_lease = identify(message, lease)
         once = once_of(idempotency_key, "extend", message_id, known_lease, duration)
-        await self._service.queue.extend(message_id, known_lease, lease_ms(duration), once)
+        await self._service.queue.extend(
+            message_id, known_lease, lease_ms(duration), once, strict=strict
+        )
 
     def listen_queue(
         self,

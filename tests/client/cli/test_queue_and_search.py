@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from buntime_keyval import Kv
 from client.cli.conftest import Commands
 
@@ -20,6 +21,13 @@ def test_send_and_receive(run: Commands, store: Kv) -> None:
     assert run("queue", "poll") == (1, "", "buntime: no message is ready\n")
     stats = {"pending": 0, "processing": 0, "dlq": 0, "total": 0}
     assert run.ok("queue", "stats", "--json").documents == [stats]
+
+
+@pytest.mark.parametrize("verb", ["ack", "nack", "extend"])
+def test_a_message_that_is_not_there(run: Commands, store: Kv, verb: str) -> None:
+    done = run("queue", verb, "nosuchid")
+    assert (done.status, done.out, done.err.count("\n")) == (1, "", 1)
+    assert done.err.startswith("buntime: error: No message in the queue has the id nosuchid")
 
 
 def test_options_of_a_message(run: Commands, store: Kv) -> None:

@@ -66,6 +66,40 @@ def test_unknown_ids_are_fine_in_body_and_path(api: Api, verb: str) -> None:
     assert api.json("POST", f"/queue/{verb}/unknown") == {"ok": True}
 
 
+@pytest.mark.parametrize("verb", ["ack", "nack", "extend"])
+def test_an_unknown_id_is_an_error_where_that_is_asked_for(api: Api, verb: str) -> None:
+    for path, body in ((f"/queue/{verb}", {"id": "unknown"}), (f"/queue/{verb}/unknown", {})):
+        response = api.send("POST", path, {**body, "strict": True})
+        assert (response.status_code, response.json()["code"]) == (404, "KEYVAL_MESSAGE_NOT_FOUND")
+        assert "the id unknown" in response.json()["error"]
+    assert "strict must be" in api.error("POST", f"/queue/{verb}", {"id": "x", "strict": 1})
+    options = {"backoffSchedule": [0]}
+    api.json("POST", "/queue/enqueue", {"value": 1, "options": options})
+    message = poll(api, lease="true")
+    lost = {**message, "lease": "another", "strict": True}
+    assert api.send("POST", f"/queue/{verb}", lost).status_code == 409  # as without it
+    known = {"id": message["id"], "strict": True}
+    assert api.json("POST", f"/queue/{verb}", known) == {"ok": True}
+    if verb == "nack":  # it waits, so it is there
+        assert api.send("POST", "/queue/extend", known).status_code == 409
+    api.json("POST", "/queue/ack", {"id": message["id"]})
+    assert api.send("POST", f"/queue/{verb}", known).status_code == 404
+    assert api.send("POST", f"/queue/{verb}", {**known, "lease": "x"}).status_code == 409
+
+
+@pytest.mark.parametrize("verb", ["ack", "nack"])
+def test_a_strict_answer_is_told_again(api: Api, verb: str) -> None:
+    api.json("POST", "/queue/enqueue", {"value": 1, "options": {"backoffSchedule": []}})
+    body = {"id": poll(api)["id"], "strict": True}
+    headers = {"idempotency-key": f"strict-{verb}"}
+    for _ in range(2):
+        assert api.json("POST", f"/queue/{verb}", body, headers=headers) == {"ok": True}
+    headers = {"idempotency-key": f"late-{verb}"}
+    for _ in range(2):
+        response = api.send("POST", f"/queue/{verb}", body, headers=headers)
+        assert response.status_code == 404
+
+
 def test_a_nack_says_why_and_when(api: Api) -> None:
     assert bury(api, error="Connection timeout")["errorMessage"] == "Connection timeout"
     assert bury(api)["errorMessage"] == "Max attempts exceeded"

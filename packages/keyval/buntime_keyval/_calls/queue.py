@@ -118,13 +118,17 @@ def poll() -> Call[Message | None]:
     return Call("GET", "/queue/poll?lease=true", _read_polled)
 
 
-def ack(message_id: str, lease: str | None, *, drain: bool = False) -> Call[None]:
-    """Remove a message; once more does no harm.
+def ack(
+    message_id: str, lease: str | None, *, strict: bool = False, drain: bool = False
+) -> Call[None]:
+    """Remove a message; once more does no harm, unless it is told that there is none any more.
 
     With `drain` the stream that brought it brings no more.
     """
-    body = json_body(id=checked_id(message_id), lease=lease, drain=drain or None)
-    return Call("POST", "/queue/ack", _read_nothing, body, repeatable=True)
+    body = json_body(
+        id=checked_id(message_id), lease=lease, strict=strict or None, drain=drain or None
+    )
+    return Call("POST", "/queue/ack", _read_nothing, body, repeatable=not strict)
 
 
 def nack(
@@ -133,12 +137,18 @@ def nack(
     error: str | None,
     delay: Duration | None,
     *,
+    strict: bool = False,
     drain: bool = False,
 ) -> Call[None]:
     """Give a message back. Not repeatable: the next attempt may have begun by then."""
     pause = None if delay is None else milliseconds("delay", delay)
     body = json_body(
-        id=checked_id(message_id), lease=lease, error=error, delay=pause, drain=drain or None
+        id=checked_id(message_id),
+        lease=lease,
+        error=error,
+        delay=pause,
+        strict=strict or None,
+        drain=drain or None,
     )
     return Call("POST", "/queue/nack", _read_nothing, body)
 
@@ -151,12 +161,14 @@ def release(message_id: str, lease: str | None, *, drain: bool = False) -> Call[
     return Call("POST", "/queue/nack", _read_nothing, body)
 
 
-def extend(message_id: str, lease: str | None, duration: Duration | None) -> Call[None]:
+def extend(
+    message_id: str, lease: str | None, duration: Duration | None, *, strict: bool = False
+) -> Call[None]:
     """Keep a message for longer; once more does no harm."""
     length = None if duration is None else milliseconds("duration", duration)
     if length == 0:
         raise InvalidInput("duration must be more than nothing")
-    body = json_body(id=checked_id(message_id), lease=lease, duration=length)
+    body = json_body(id=checked_id(message_id), lease=lease, duration=length, strict=strict or None)
     return Call("POST", "/queue/extend", _read_nothing, body, repeatable=True)
 
 

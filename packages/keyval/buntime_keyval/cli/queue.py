@@ -98,8 +98,8 @@ def listen(job: Job, limit: int | None) -> None:
 @IDEMPOTENCY_KEY
 @connected
 def ack(job: Job, message_id: str, lease: str | None, idempotency_key: str | None) -> None:
-    """Remove a message that was processed."""
-    job.kv.ack_message(message_id, lease=lease, idempotency_key=idempotency_key)
+    """Remove a message that was processed. The status is 1 if there is none with this id."""
+    job.kv.ack_message(message_id, lease=lease, strict=True, idempotency_key=idempotency_key)
     _done(job)
 
 
@@ -120,7 +120,7 @@ def nack(
 ) -> None:
     """Give a message back; after its last delivery it becomes a dead letter."""
     job.kv.nack_message(
-        message_id, error, delay=delay, lease=lease, idempotency_key=idempotency_key
+        message_id, error, delay=delay, lease=lease, strict=True, idempotency_key=idempotency_key
     )
     _done(job)
 
@@ -139,7 +139,9 @@ def extend(
     idempotency_key: str | None,
 ) -> None:
     """Keep a message that was received for longer."""
-    job.kv.extend_message(message_id, duration, lease=lease, idempotency_key=idempotency_key)
+    job.kv.extend_message(
+        message_id, duration, lease=lease, strict=True, idempotency_key=idempotency_key
+    )
     _done(job)
 
 

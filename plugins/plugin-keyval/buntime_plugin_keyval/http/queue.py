@@ -66,6 +66,8 @@ class Settlement(RequestShape, frozen=True, kw_only=True):
     id: Annotated[str | None, MESSAGE_ID] = None
     lease: Annotated[str | None, TEXT] = None
     drain: Annotated[bool, FLAG] = False
+    strict: Annotated[bool, FLAG] = False
+    """Whether an id that the queue does not have is an error."""
     value: Annotated[object, VALUE] = None
     """Without effect."""
     attempts: Annotated[int | None, OFFSET] = None
@@ -124,11 +126,11 @@ def poll(service: KeyValService, request: Request[Delivery]) -> Asked:
 
 def ack(service: KeyValService, request: Request[Settlement]) -> Asked:
     """`POST /queue/ack`, `POST /queue/ack/<id>`"""
-    message_id = _settled_id(request)
+    message_id, given = _settled_id(request), request.given
 
     async def run() -> str:
-        _drain(service, message_id, request.given)
-        await service.queue.ack(message_id, request.given.lease, request.once)
+        _drain(service, message_id, given)
+        await service.queue.ack(message_id, given.lease, request.once, strict=given.strict)
         return OK
 
     return Asked("queue_ack", "write", run)
@@ -150,6 +152,7 @@ def nack(service: KeyValService, request: Request[Failure]) -> Asked:
             delay_ms=given.delay,
             lease=lease,
             once=request.once,
+            strict=given.strict,
         )
         return OK
 
@@ -174,7 +177,9 @@ def extend(service: KeyValService, request: Request[Extension]) -> Asked:
 
     async def run() -> str:
         _drain(service, message_id, given)
-        await service.queue.extend(message_id, given.lease, given.duration, request.once)
+        await service.queue.extend(
+            message_id, given.lease, given.duration, request.once, strict=given.strict
+        )
         return OK
 
     return Asked("queue_extend", "write", run)

@@ -12,7 +12,7 @@ from buntime_keyval import QueueStats
 from buntime_keyval.wire import encode_key, key_to_json
 
 from buntime_plugin_keyval.decisions import Decision, Write
-from buntime_plugin_keyval.errors import LetterNotFound, StaleLease
+from buntime_plugin_keyval.errors import LetterNotFound, MessageNotFound, StaleLease
 from buntime_plugin_keyval.metrics.recorder import Recorder, measured
 from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.queue import statements as sql
@@ -120,15 +120,24 @@ class Queue:
 
     @measured("queue_ack")
     async def ack(
-        self, message_id: str, lease: str | None = None, once: Once | None = None
+        self,
+        message_id: str,
+        lease: str | None = None,
+        once: Once | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
-        """Remove a processed message; an unknown id is fine.
+        """Remove a processed message; an unknown id is fine unless `strict`.
 
-        Raises `StaleLease` if a lease is given and is not the message's current one.
+        Raises `StaleLease` if a lease is given and is not the message's current one, and if
+        `strict`, `MessageNotFound` for an id of which the queue has no message.
         """
         (result,) = await self._commit(Settle(message_id, lease), once=once)
-        if lease is not None and not result.rowcount:
-            raise StaleLease
+        if not result.rowcount:
+            if lease is not None:
+                raise StaleLease
+            if strict:
+                raise MessageNotFound(message_id)
         self._settled(message_id)
 
     @measured("queue_nack")
@@ -140,22 +149,23 @@ class Queue:
         delay_ms: int | None = None,
         lease: str | None = None,
         once: Once | None = None,
+        strict: bool = False,
     ) -> None:
-        """Give a message back for another attempt, or up after the last; an unknown id is fine.
+        """Give a message back for another attempt, or up after the last.
 
-        Raises `StaleLease` if a lease is given and is not the message's current one.
+        An unknown id is fine unless `strict`. Raises `StaleLease` and `MessageNotFound` as `ack`.
         """
         # Before a look at the message, which is another one's by now if this was done before.
         if once is not None and await self._store.replays.find(once) is not None:
             return
         while True:
-            rows = await self._store.adapter.query(
-                sql.DELIVERY, (message_id,), point=True, fresh=True
-            )
+            rows = await self._find(message_id)
             delivery = _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # schema
             if lease is not None and (delivery is None or delivery.lease != lease):
                 raise StaleLease
             if delivery is None:
+                if strict:
+                    raise MessageNotFound(message_id)
                 break
             if delivery.attempts >= delivery.max_attempts:
                 effects = _give_up(delivery, error or DEFAULT_ERROR)
@@ -186,15 +196,20 @@ class Queue:
         lease: str | None = None,
         duration_ms: int | None = None,
         once: Once | None = None,
+        *,
+        strict: bool = False,
     ) -> None:
         """Prolong the lease of a delivered message: it ends `duration_ms` from now.
 
         The default is as long as a new lease. Raises `StaleLease` if the message has no lease, or
-        not the one that is given: somebody else has it, or it is settled.
+        not the one that is given: somebody else has it, or it is settled. If `strict`, and no lease
+        is given, that is `MessageNotFound` where the queue has no such message at all.
         """
         duration = self._lease_ms if duration_ms is None else duration_ms
         (result,) = await self._commit(Extend(message_id, lease, duration), once=once)
         if not result.rowcount:
+            if strict and lease is None and not await self._find(message_id):
+                raise MessageNotFound(message_id)
             raise StaleLease
         self._deliveries.settled(message_id)
 
@@ -320,6 +335,10 @@ class Queue:
     async def close(self) -> None:
         """Write down which deliveries count."""
         await self._deliveries.close()
+
+    async def _find(self, message_id: str) -> Sequence[Sequence[Value]]:
+        """The row of a message, if the queue has it."""
+        return await self._store.adapter.query(sql.DELIVERY, (message_id,), point=True, fresh=True)
 
     def _settled(self, message_id: str) -> None:
         self._deliveries.settled(message_id)
