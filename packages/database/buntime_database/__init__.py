@@ -5,6 +5,7 @@ Everything here is a plain type: no driver, no I/O, no dependency. `plugin-datab
 """
 
 from buntime_database._adapter import Adapter, DatabaseService, Transaction
+from buntime_database._demands import ReadDemand, demand, demanding, read_demand
 from buntime_database._errors import (
     ConstraintViolation,
     DatabaseBusy,
@@ -54,6 +55,7 @@ __all__ = [
     "InvalidStatement",
     "LimitExceeded",
     "OutcomeUnknown",
+    "ReadDemand",
     "ResultSet",
     "ResultTooLarge",
     "Session",
@@ -67,4 +69,7 @@ __all__ = [
     "TransactionMisuse",
     "TransactionTimeout",
     "Value",
+    "demand",
+    "demanding",
+    "read_demand",
 ]

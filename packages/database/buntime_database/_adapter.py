@@ -72,9 +72,9 @@ class Adapter(Protocol):
     ) -> list[tuple[Value, ...]]:
         """Run one reading statement and return bare rows: the fast path for reads.
 
-        A read sees every write of this adapter that was acknowledged before. `fresh` asks for
-        the writes of others as well, which a replica may not have yet: for reads that a decision
-        rests on.
+        A read sees every write of this adapter that was acknowledged before, and what a
+        `ReadDemand` of the task says. `fresh` asks for the writes of others as well, which a
+        replica may not have yet: for reads that a decision rests on.
 
         `point` promises a bounded read (by key, or with a small limit), which an embedded engine
         runs on the event loop; anything else runs in a thread. A statement that would write is
@@ -111,6 +111,14 @@ class Adapter(Protocol):
         """A dedicated connection, where the engine has such; close it after use.
 
         Raises `DatabaseError` where it has not, as a database in memory.
+        """
+        ...
+
+    def position(self) -> int | None:
+        """How far in the log of the database everything is that this adapter wrote or read.
+
+        For a `ReadDemand`, here or on another host. None where it is not known, and for an engine
+        without replicas, where each read sees all that was committed before.
         """
         ...
 

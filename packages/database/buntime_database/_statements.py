@@ -86,3 +86,5 @@ class Capabilities(NamedTuple):
     """Reads that are no `point` reads that run at a time; None where nothing limits them here."""
     casefold_function: bool
     """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""
+    replicas: bool = False
+    """Reads may be answered by replicas: they heed a `ReadDemand`, and `position()` tells one."""

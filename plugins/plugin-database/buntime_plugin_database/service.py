@@ -74,7 +74,8 @@ class DatabaseService:
         self._others: list[Root] = []
         """Root databases of plugins that brought options of their own."""
         self._engines = {
-            entry.type: _tenants_of(entry, roots[entry.type], base_dir) for entry in config.adapters
+            entry.type: _tenants_of(entry, roots[entry.type], base_dir, workers)
+            for entry in config.adapters
         }
         self._tenants = TenantAdapters(self._open_tenant, max_open=config.tenancy.max_tenants)
         self._closed = False
@@ -197,10 +198,16 @@ def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str
     commits = workers.numbers(f"database.{name}.commits", 3)
     if entry.type == "libsql" and not entry.is_embedded:
         from buntime_plugin_database.libsql.adapter import LibsqlAdapter  # needs its library
+        from buntime_plugin_database.libsql.positions import NUMBERS
 
         reads = workers.numbers(f"database.{name}.reads", 3)
-        options = entry.libsql_options()
-        return LibsqlAdapter(entry.urls, options=options, commits=commits, reads=reads)
+        return LibsqlAdapter(
+            entry.urls,
+            options=entry.libsql_options(),
+            commits=commits,
+            reads=reads,
+            positions=workers.numbers(f"database.{name}.position", NUMBERS),
+        )
     if not entry.is_embedded:
         raise ConfigError(f"The {entry.type} adapter is not available in this version")
     path = sqlite_root(entry, base_dir)
@@ -210,7 +217,7 @@ def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str
     return SqliteAdapter(path, options=entry.sqlite_options(), counters=commits)
 
 
-def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path) -> Tenants:
+def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path, workers: Workers) -> Tenants:
     if isinstance(root, SqliteAdapter):
         folder = base_dir / entry.base_dir if entry.base_dir else None
         return FileTenants(entry.type, folder, root, entry.sqlite_options())
@@ -218,7 +225,10 @@ def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path) -> Tenants:
         return NoTenants()
     from buntime_plugin_database.libsql.namespaces import NamespaceTenants  # as above
 
-    return NamespaceTenants(entry.urls, entry.libsql_options(), entry.admin_url, entry.admin_token)
+    options, urls = entry.libsql_options(), entry.urls
+    if workers.count > 1 and options.read_your_writes is not False:
+        urls = urls[:1]  # workers tell each other of positions in the root database only
+    return NamespaceTenants(urls, options, entry.admin_url, entry.admin_token)
 
 
 async def _close_all(adapters: Iterable[Adapter]) -> list[Exception]:

@@ -231,6 +231,11 @@ class TenantAdapter:
         self._refuse_retired()
         return await self._adapters.open_session(self._key, limits)
 
+    def position(self) -> int | None:
+        """That of the open database; None while it is not open."""
+        adapter = self._adapters.opened(self._key)
+        return None if adapter is None else adapter.position()
+
     def statistics(self) -> dict[str, float]:
         """Those of the open database; none while it is not open."""
         adapter = self._adapters.opened(self._key)

@@ -30,6 +30,8 @@ class KeyValService:
     snapshots: Snapshots
     sweeper: Sweeper
     scans: Scans
+    has_replicas: bool
+    """Whether reads may be of replicas, so that each request says how much it has to see."""
     metrics_saver: MetricsSaver | None
     """Only where metrics are to survive restarts."""
 
@@ -114,6 +116,7 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
             idle_ms=config.snapshots.max_idle_ms,
             age_ms=config.snapshots.max_age_ms,
         ),
+        has_replicas=store.adapter.capabilities.replicas,
         metrics_saver=saver,
         sweeper=Sweeper(
             store,

@@ -91,7 +91,7 @@ async def test_a_server_that_tells_no_position(
 ) -> None:
     """Then own writes are read from the primary, for as long as a replica may be behind."""
     monkeypatch.setattr(servers, "position_of", lambda _: None)
-    monkeypatch.setattr(adapter._servers, "_position", None)
+    adapter._servers._positions.begin_log(None)
     await adapter.execute(INSERT)
     before = adapter.statistics()["primary_reads"]
     assert await adapter.query(COUNT) == [(1,)]

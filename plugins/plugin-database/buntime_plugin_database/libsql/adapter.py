@@ -24,6 +24,7 @@ from buntime_database import (
 
 from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
 from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.libsql.positions import Positions, SharedNumbers
 from buntime_plugin_database.libsql.servers import Servers
 from buntime_plugin_database.libsql.values import decode_result, encode_statement
 from buntime_plugin_database.libsql.writer import Writer
@@ -64,15 +65,20 @@ class LibsqlAdapter:
         tenant: str | None = None,
         commits: Counters | None = None,
         reads: Counters | None = None,
+        positions: SharedNumbers | None = None,
     ) -> None:
         """The first URL is the primary's.
 
-        `commits` and `reads` are counters for a database that several workers use.
+        `commits` and `reads` are counters for a database that several workers use, `positions`
+        is how they know of each other's writes.
         """
         options = options or LibsqlOptions()
         self.tenant = tenant
+        self.capabilities = self.capabilities._replace(replicas=len(urls) > 1)
         counters = reads or LocalCounters(3)
-        self._servers = Servers(urls, options, tenant=tenant, counters=counters)
+        self._servers = Servers(
+            urls, options, tenant=tenant, counters=counters, positions=Positions(positions)
+        )
         self._vitals = Vitals(self._servers.primary.name)
         self._writer = Writer(
             self._servers.write,
@@ -147,6 +153,10 @@ class LibsqlAdapter:
         raise SessionsNotSupported(
             "a libSQL server has no sessions here: let clients connect to the server itself"
         )
+
+    def position(self) -> int | None:
+        """How far the log of the primary goes, as far as it is known; None without replicas."""
+        return self._servers.position
 
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, reads of each kind, `replicas_benched`."""

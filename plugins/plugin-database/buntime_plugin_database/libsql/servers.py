@@ -13,11 +13,13 @@ from buntime_database import (
     DatabaseUnavailable,
     InvalidStatement,
     OutcomeUnknown,
+    read_demand,
 )
 
 from buntime_plugin_database.counters import Counters
 from buntime_plugin_database.libsql.errors import AccessRefused, NamespaceMissing, translate
 from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.libsql.positions import Positions
 from buntime_plugin_database.libsql.transport import (
     TRANSPORT_ERRORS,
     Json,
@@ -97,6 +99,7 @@ class Servers:
         *,
         tenant: str | None = None,
         counters: Counters,
+        positions: Positions,
     ) -> None:
         self._options = options
         self._tenant = tenant
@@ -104,9 +107,10 @@ class Servers:
         self.primary = Server(primary, options)
         self._replicas = [Server(url, options, is_replica=True) for url in replicas]
         self._turn = 0
-        self._position: int | None = None
+        self._positions = positions
         # A replica may still have what was deleted before a tenant of the same name was made.
-        self._primary_until = 0.0 if tenant is None else monotonic() + RESTART_SECONDS
+        if tenant is not None:
+            positions.stay_on_primary(monotonic() + RESTART_SECONDS)
         self._primary_was_lost = False
         self._closed = False
         self._counters = counters
@@ -117,10 +121,14 @@ class Servers:
         It may be sent twice: to the primary if a replica fails, and once more if the connection
         broke. Raises `DatabaseError`.
         """
+        demand = read_demand() if self._replicas else None
+        demanded = None if demand is None else demand.position
+        if demand is not None and (demand.strong or self._is_unheard_of(demanded)):
+            fresh = True
         replica = None if fresh else self._choose_replica(statement["sql"])
         if replica is not None:
             try:
-                answer = await self._read_replica(replica, statement)
+                answer = await self._read_replica(replica, statement, demanded)
             except InvalidStatement:
                 pass  # perhaps it has not heard of a new table yet: the primary knows
             except _Behind:
@@ -132,18 +140,21 @@ class Servers:
                 self._counters.own[_REPLICA_READS] += 1
                 return answer
         self._counters.own[_PRIMARY_READS] += 1
-        return await self._read_primary(statement)
+        answer = await self._read_primary(statement)
+        if demand is not None and self._is_unheard_of(demanded):
+            demand.is_outdated = True
+        return answer
 
     async def write(self, steps: list[Json]) -> Json:
         """Run a transaction on the primary, once. Raises `DatabaseError`."""
-        before = self._position
+        before = self._positions.known
         answer = await self._ask(self.primary, steps)
         self._wrote(position_of(answer), before)
         return answer
 
     async def ask_on_new_connection(self, steps: list[Json], *, most_seconds: float) -> Json:
         """The same past every connection that is open, since one of them may hang."""
-        before = self._position
+        before = self._positions.known
         transport = self.primary.open_transport()
         try:
             answer = await self._ask(
@@ -172,6 +183,11 @@ class Servers:
             else:
                 return
 
+    @property
+    def position(self) -> int | None:
+        """What clients are told of how far the log goes; None where there is no replica."""
+        return self._positions.told if self._replicas else None
+
     def read_statistics(self) -> dict[str, float]:
         """Reads of each kind."""
         names = ("primary_reads", "replica_reads", "replica_failures")
@@ -195,7 +211,7 @@ class Servers:
 
     def _choose_replica(self, sql: str) -> Server | None:
         now = monotonic()
-        if not self._replicas or now < self._primary_until or not _REPLICABLE.match(sql):
+        if not self._replicas or now < self._positions.primary_until or not _REPLICABLE.match(sql):
             return None
         for _ in self._replicas:
             self._turn = (self._turn + 1) % len(self._replicas)
@@ -203,8 +219,17 @@ class Servers:
                 return self._replicas[self._turn]
         return None
 
-    async def _read_replica(self, replica: Server, statement: Json) -> Json:
-        wanted = self._position if self._options.read_your_writes is True else None
+    def _is_unheard_of(self, demanded: int | None) -> bool:
+        """Whether a position is beyond all that is known of the log: the primary is asked then.
+
+        So a replica is never waited for in vain, should it be of a log that is no more.
+        """
+        known = self._positions.known
+        return demanded is not None and (known is None or demanded > known)
+
+    async def _read_replica(self, replica: Server, statement: Json, demanded: int | None) -> Json:
+        # What is demanded is known, and so part of it.
+        wanted = self._positions.known if self._options.read_your_writes is True else demanded
         if wanted is not None:
             # The replica waits until it has come so far.
             statement = {**statement, "replication_index": wanted}
@@ -212,11 +237,11 @@ class Servers:
         position = position_of(answer)
         if wanted is not None and (position is None or position < wanted):
             raise _Behind(f"{replica.name} answered before it had caught up")
-        self._saw(position)
+        self._positions.saw(position)
         return answer
 
     async def _read_primary(self, statement: Json) -> Json:
-        before = self._position
+        before = self._positions.known
         try:
             answer = await self._ask(self.primary, statement)
         except DatabaseUnavailable as error:
@@ -258,21 +283,15 @@ class Servers:
         self._is_at(position, before)
         wanted = self._options.read_your_writes
         if wanted is not False and wanted is not True:
-            self._primary_until = max(self._primary_until, monotonic() + wanted)
+            self._positions.stay_on_primary(monotonic() + wanted)
         elif wanted and position is None:
-            self._primary_until = max(self._primary_until, monotonic() + PRIMARY_SECONDS)
-
-    def _saw(self, position: int | None) -> None:
-        """Never read from a replica that is behind what was already read."""
-        if position is not None and (self._position is None or position > self._position):
-            self._position = position
+            self._positions.stay_on_primary(monotonic() + PRIMARY_SECONDS)
 
     def _is_at(self, position: int | None, before: int | None) -> None:
         """The primary told its position; `before` is what was known when it was asked."""
         is_other_log = position is not None and before is not None and position < before
         if self._primary_was_lost or is_other_log:
             self._primary_was_lost = False
-            self._position = position
-            self._primary_until = max(self._primary_until, monotonic() + RESTART_SECONDS)
+            self._positions.begin_log(position, new_until=monotonic() + RESTART_SECONDS)
         else:
-            self._saw(position)
+            self._positions.saw(position)

@@ -150,6 +150,9 @@ class SqliteAdapter:
             raise SessionsNotSupported("a database in memory has no sessions: give it a file")
         return await self._sessions.open(limits or SessionLimits())
 
+    def position(self) -> None:
+        """None: there are no replicas."""
+
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, and for a file `file_bytes` and `wal_bytes`."""
         numbers = commit_statistics(self._writer.counters)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 import buntime_database
 import msgspec
 import starlette.requests
+from buntime_database import demand
 from buntime_host import HttpError, ServiceUnavailable, hand_over, noticed_of, refuse_foreign
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import WHOLE
@@ -30,6 +31,7 @@ from buntime_plugin_keyval.errors import (
 from buntime_plugin_keyval.http.answers import Answer, Elsewhere, Frames
 from buntime_plugin_keyval.http.asked import CHEAP, Asked, Request, read_large
 from buntime_plugin_keyval.http.bodies import ClientGone, read_body
+from buntime_plugin_keyval.http.positions import demand_of, position_headers
 from buntime_plugin_keyval.http.routes import find_methods
 from buntime_plugin_keyval.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.http.sse import send_events
@@ -91,7 +93,7 @@ class KeyValApp:
             body = error_json(f"Method {method} not allowed, use {allow}")
             return Answer(405, body, allow=allow)
         service = self.service
-        once = None
+        once = demanded = None
         try:
             if service is None:
                 raise KeyValUnavailable
@@ -113,6 +115,9 @@ class KeyValApp:
                 _check_cost(asked, service)
             if asked.access != "read":
                 refuse_foreign(scope)
+            if service.has_replicas:
+                demanded = demand_of(scope["headers"], given)
+                demand(demanded)
             try:
                 if asked.cost is not CHEAP and is_scan(asked):
                     answer = await run_scan(service, asked, scope, receive)
@@ -127,8 +132,15 @@ class KeyValApp:
         if isinstance(answer, str):
             answer = Answer(200, answer)
         if once is not None and once.replayed and isinstance(answer, Answer):
-            return msgspec.structs.replace(answer, headers=(*answer.headers, REPLAYED))
+            answer = _with_headers(answer, REPLAYED)
+        if service is not None and demanded is not None and isinstance(answer, Answer):
+            answer = _with_headers(answer, *position_headers(service.store.adapter, demanded))
         return answer
+
+
+def _with_headers(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
+    """An answer with more headers."""
+    return msgspec.structs.replace(answer, headers=(*answer.headers, *headers))
 
 
 def _check_cost(asked: Asked, service: KeyValService) -> None:

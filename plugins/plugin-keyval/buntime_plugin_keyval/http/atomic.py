@@ -39,7 +39,7 @@ class Transaction(Commit, frozen=True, kw_only=True):
 
     reads: Annotated[Sequence[Key], READS] = ()
     consistency: Annotated[str | None, CONSISTENCY] = None
-    """Without effect: older clients send it."""
+    """Without effect, since what a transaction reads is of the primary."""
 
 
 def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:

@@ -54,7 +54,7 @@ class Read(RequestShape, frozen=True, kw_only=True):
     values: Annotated[bool, FLAG] = True
     details: Annotated[bool, FLAG] = False
     consistency: Annotated[str | None, CONSISTENCY] = None
-    """Without effect: older clients send it."""
+    """`strong` reads from the primary."""
 
     @property
     def is_shaped(self) -> bool:
@@ -126,6 +126,7 @@ class Counting(RequestShape, frozen=True, kw_only=True):
     prefix: Annotated[bytes, PREFIX] = b""
     where: Annotated[Where | None, FILTER] = None
     consistency: Annotated[str | None, CONSISTENCY] = None
+    """`strong` counts on the primary."""
 
 
 class BatchRead(Read, frozen=True, kw_only=True):

@@ -81,7 +81,7 @@ class Search(RequestShape, frozen=True, kw_only=True):
     snippet: Annotated[int | None, SNIPPET] = None
     fuzzy: Annotated[bool, FLAG] = False
     consistency: Annotated[str | None, CONSISTENCY] = None
-    """Without effect: older clients send it."""
+    """`strong` searches on the primary."""
 
     def options(self, cursor: str | None = None) -> SearchOptions:
         """The options as the service takes them. Raises `InvalidInput` for a bad cursor."""

@@ -44,7 +44,7 @@ class Watching(RequestShape, frozen=True, kw_only=True):
 
     initial: Annotated[bool, FLAG] = True
     consistency: Annotated[str | None, CONSISTENCY] = None
-    """Without effect: older clients send it."""
+    """Without effect, since a watch reads from the primary."""
 
 
 class KeysWatching(Watching, frozen=True, kw_only=True):
@@ -67,7 +67,7 @@ class KeysPoll(RequestShape, frozen=True, kw_only=True):
     keys: Annotated[list[Key], KEY_LIST]
     versionstamps: Annotated[Sequence[str], STAMPS] = ()
     consistency: Annotated[str | None, CONSISTENCY] = None
-    """Without effect: older clients send it."""
+    """Without effect, since a watch reads from the primary."""
 
 
 class PrefixPoll(RequestShape, frozen=True, kw_only=True):
@@ -78,7 +78,7 @@ class PrefixPoll(RequestShape, frozen=True, kw_only=True):
     versionstamps: Annotated[str, STAMP_PAIRS] = ""
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     consistency: Annotated[str | None, CONSISTENCY] = None
-    """Without effect: older clients send it."""
+    """Without effect, since a watch reads from the primary."""
 
 
 def watch_keys(service: KeyValService, request: Request[KeysWatching]) -> Asked:

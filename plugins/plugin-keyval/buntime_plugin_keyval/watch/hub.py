@@ -15,6 +15,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Sequence
+from contextvars import Context
 
 from buntime_database import DatabaseError
 from buntime_keyval.wire import part_ends
@@ -109,7 +110,8 @@ class WatchHub:
             unsubscribe()
             raise
         self._unsubscribe = unsubscribe
-        self._follower = asyncio.create_task(self._follow(), name="keyval-watch")
+        # It outlives the request that begins it, and what that one demands of its reads.
+        self._follower = asyncio.create_task(self._follow(), name="keyval-watch", context=Context())
         if not self._watchers:  # all were closed meanwhile
             self._stop()
 
