@@ -214,7 +214,8 @@ def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str
     warning = None if path == MEMORY else too_open(Path(path))
     if warning is not None and workers.number == 0:
         logger.warning("%s", warning)
-    return SqliteAdapter(path, options=entry.sqlite_options(), counters=commits)
+    asking = workers.numbers(f"database.{name}.asking", 2)
+    return SqliteAdapter(path, options=entry.sqlite_options(), counters=commits, asking=asking)
 
 
 def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path, workers: Workers) -> Tenants:

@@ -30,6 +30,7 @@ from buntime_plugin_database.sqlite.connection import (
     open_connection,
 )
 from buntime_plugin_database.sqlite.errors import translated
+from buntime_plugin_database.sqlite.queue import Asking, LockQueue
 from buntime_plugin_database.sqlite.readers import Readers, refusing_writes
 from buntime_plugin_database.sqlite.room import Room
 from buntime_plugin_database.sqlite.session import Sessions, SqliteSession
@@ -68,10 +69,12 @@ class SqliteAdapter:
         options: SqliteOptions | None = None,
         tenant: str | None = None,
         counters: Counters | None = None,
+        asking: Asking | None = None,
     ) -> None:
         """Open the database. Raises `DatabaseUnavailable` with the path when that fails.
 
-        `counters` count commits, also those of other workers that open the same database.
+        `counters` count commits, also those of other workers that open the same database; by
+        `asking` their writers know of each other.
         """
         options = options or SqliteOptions()
         in_memory = path == MEMORY
@@ -88,11 +91,16 @@ class SqliteAdapter:
             raise
         self._vitals = Vitals(f"database {path}")
         self._room = room = None if in_memory else _room(path, options, self._condition)
-        self._sessions = None if room is None else Sessions(path, options, self._condition, room)
+        self.queue = LockQueue(asking)
+        """Of those who wait for the write lock."""
+        self._sessions = (
+            None if room is None else Sessions(path, options, self._condition, room, self.queue)
+        )
         self._writer = Writer(
             connection,
             condition=self._condition,
             room=room,
+            queue=self.queue,
             busy_timeout_ms=options.busy_timeout_ms,
             statement_timeout_ms=options.statement_timeout_ms,
             threaded=not in_memory,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import deque
 from collections.abc import Iterator
 
 import apsw
@@ -39,6 +40,8 @@ class Running:
         self._changes = connection.total_changes()
         self._inserts = inserts(sql)
         self._cursor = connection.cursor()
+        self._ahead: deque[tuple[Value, ...]] | None = None
+        """The rows that are left, where all were read ahead."""
         self._cursor.execute(sql, values)
         if columns:
             self.columns = columns_of(self._cursor, connection, sql)
@@ -59,7 +62,18 @@ class Running:
                 break
         return rows
 
+    def read_ahead(self, max_bytes: int) -> None:
+        """Run the statement to its end, and keep its rows. Raises `ResultTooLarge`."""
+        rows = self.fetch(None, max_bytes)
+        self.close()
+        self._size = 0  # they are counted again
+        self._ahead = deque(rows)
+
     def _rows(self) -> Iterator[tuple[Value, ...]]:
+        if self._ahead is not None:
+            while self._ahead:
+                yield self._ahead.popleft()
+            return
         try:
             # Not `yield from`: that would close the cursor when nobody wants the next row yet.
             for row in self._cursor:  # noqa: UP028 - see above

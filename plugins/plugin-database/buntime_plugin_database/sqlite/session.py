@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 from typing import TypeVar
 
 import apsw
@@ -31,6 +32,7 @@ from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.sqlite.permissions import Permissions, restrict
 from buntime_plugin_database.sqlite.prepared import NO_VALUES, bind, describe, describe_now
+from buntime_plugin_database.sqlite.queue import LockQueue, Place
 from buntime_plugin_database.sqlite.room import Room, statement_makes_room, statement_size
 from buntime_plugin_database.sqlite.running import Running
 
@@ -39,6 +41,8 @@ T = TypeVar("T")
 MAX_THREADS = 512
 """Far above the number of sessions: a thread that waits for a lock must never keep another
 session, perhaps the one that has the lock, from running. Threads are made as they are needed."""
+LOCK_POLL_SECONDS = 0.005
+"""Pause between two attempts to get a lock."""
 CACHE_BYTES = 8 * 1024 * 1024
 MAX_VALUE_BYTES = 64 * 1024 * 1024
 _PROGRESS_STEPS = 20_000
@@ -50,9 +54,17 @@ _WRITING = 2  # what SQLite calls SQLITE_TXN_WRITE
 class Sessions:
     """The sessions of one database file, and the threads that they run in."""
 
-    def __init__(self, path: str, options: SqliteOptions, condition: Condition, room: Room) -> None:
+    def __init__(
+        self,
+        path: str,
+        options: SqliteOptions,
+        condition: Condition,
+        room: Room,
+        queue: LockQueue,
+    ) -> None:
         self._path = path
         self._room = room
+        self._queue = queue
         self._condition = condition
         self._options = options._replace(cache_bytes=CACHE_BYTES)
         self._threads: ThreadPoolExecutor | None = None
@@ -66,7 +78,8 @@ class Sessions:
         self._condition.check_commit()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="sqlite-session")
-        session = SqliteSession(self._threads, limits, self._condition, self._room)
+        self._queue.expect(limits)
+        session = SqliteSession(self._threads, limits, self._condition, self._room, self._queue)
         self._open.add(session)
         session.when_closed(lambda: self._open.discard(session))
         try:
@@ -93,8 +106,10 @@ class SqliteSession:
         limits: SessionLimits,
         condition: Condition,
         room: Room,
+        queue: LockQueue,
     ) -> None:
         self._room = room
+        self._queue = queue
         self._threads = threads
         self._condition = condition
         self._limits = limits
@@ -109,6 +124,12 @@ class SqliteSession:
         self._lost: Exception | None = None
         self._rollback_at: float | None = None
         self._autocommit = True
+        self._place: Place | None = None
+        """In the queue for the write lock."""
+        self._asked_at = 0.0
+        """When it last asked for that lock, which it has from then on if it has it."""
+        self._busy_seconds = self._busy_until = 0.0
+        self._is_late = False
 
     async def start(self, path: str, options: SqliteOptions) -> None:
         """Open the connection."""
@@ -140,7 +161,7 @@ class SqliteSession:
         self, sql: str, args: Sequence[Value] = (), named: Mapping[str, Value] | None = None
     ) -> SqliteCursor:
         """Start exactly one statement whose rows are fetched piece by piece."""
-        running = await self._call(self._start, sql, args, named or {})
+        running = await self._call(self._start_cursor, sql, args, named or {})
         return SqliteCursor(self, running)
 
     async def sequence(self, sql: str) -> None:
@@ -197,10 +218,53 @@ class SqliteSession:
         if not self._limits.readonly:
             connection.pragma("synchronous", options.synchronous)
             connection.pragma("query_only", False)
+        self._busy_seconds = options.busy_timeout_ms / 1000
+        connection.set_busy_handler(self._waits_on)
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
         self._permissions = restrict(connection, readonly=self._limits.readonly)
         self._connection = connection
+
+    def _waits_on(self, _: int) -> bool:
+        """Wait a little for a lock that somebody else has; False to give up."""
+        return self._pause() and self._comes_next()
+
+    def _comes_next(self) -> bool:
+        """Wait until nobody comes before this session; False to give up."""
+        while self._place is not None and not self._queue.is_next(self._place):
+            if not self._pause():
+                return False
+        if self._place is not None:
+            self._asked_at = time.monotonic()
+        return True
+
+    def _pause(self) -> bool:
+        """Wait a little, which is not time that the statement takes; False to give up."""
+        if self._interrupted or time.monotonic() >= self._busy_until:
+            return False
+        started = time.monotonic()
+        time.sleep(LOCK_POLL_SECONDS)
+        self._deadline += time.monotonic() - started
+        return True
+
+    @contextmanager
+    def _queued(self, *, is_readonly: bool) -> Iterator[None]:
+        """Wait for the turn at the write lock, unless the body needs none or has it.
+
+        Raises `apsw.BusyError`.
+        """
+        if is_readonly or self._connection.txn_state("main") == _WRITING:
+            yield
+            return
+        with self._queue.place(is_late=self._is_late) as place:
+            self._place = place
+            try:
+                if not self._comes_next():
+                    raise apsw.BusyError("database is locked")
+                yield
+            finally:
+                self._place = None
+        self._is_late = False
 
     def _must_stop(self) -> bool:
         return self._interrupted or time.monotonic() >= self._deadline
@@ -210,11 +274,16 @@ class SqliteSession:
         self._deadline = time.monotonic() + self._limits.statement_seconds
         if self._rollback_at is not None:
             self._deadline = min(self._deadline, self._rollback_at)
+        self._busy_until = time.monotonic() + self._busy_seconds
         in_transaction = not self._autocommit
         try:
             return work(*args)
         except apsw.InterruptError as error:
             raise self._stopped(in_transaction) from error
+        except apsw.BusyError as error:
+            if self._interrupted:
+                raise self._stopped(in_transaction) from error
+            raise self._condition.translate(error) from error
         except DatabaseError:
             raise
         except UnicodeDecodeError as error:
@@ -233,6 +302,7 @@ class SqliteSession:
         error: DatabaseError
         if self._rollback_at is not None and time.monotonic() >= self._rollback_at:
             error = self._transaction_timeout()
+            self._is_late = True
             self._undo()
         else:
             error = StatementTimeout(f"the statement ran for {self._limits.statement_seconds:g} s")
@@ -251,10 +321,11 @@ class SqliteSession:
         if self._connection.txn_state("main") != _WRITING:
             self._rollback_at = None
         elif self._rollback_at is None and not self._autocommit:
-            self._rollback_at = time.monotonic() + self._limits.transaction_seconds
+            self._rollback_at = self._asked_at + self._limits.transaction_seconds
 
     def _lose(self, reason: Exception) -> None:
         if self._connection.in_transaction:
+            self._is_late = True
             self._undo()
             self._lost = reason
 
@@ -318,12 +389,16 @@ class SqliteSession:
         if not description.is_readonly:
             self._refuse_without_room(sql, args)
         self._permissions.vacuuming = _VACUUM.match(sql) is not None
-        return Running(
-            self._connection,
-            sql,
-            bind(description.parameters, args, named),
-            description.columns,
-        )
+        values = bind(description.parameters, args, named)
+        with self._queued(is_readonly=description.is_readonly):
+            return Running(self._connection, sql, values, description.columns)
+
+    def _start_cursor(self, sql: str, args: Sequence[Value], named: Mapping[str, Value]) -> Running:
+        running = self._start(sql, args, named)
+        if not describe(self._connection, sql).is_readonly:
+            # Whoever reads its rows slowly would keep the lock.
+            running.read_ahead(self._limits.max_bytes)
+        return running
 
     def _refuse_without_room(self, sql: str, args: Sequence[Value]) -> None:
         """Raise `DatabaseFull` for what would fill up the reserve that was given up."""
@@ -345,16 +420,19 @@ class SqliteSession:
         self._condition.check_commit()
         self._permissions.vacuuming = False
         cursor = self._connection.cursor()
+        with ExitStack() as turn:
 
-        def before_each(cursor: apsw.Cursor, statement: str, _: apsw.Bindings | None) -> bool:
-            if cursor.bindings_count:
-                raise InvalidStatement("a sequence of statements takes no arguments")
-            self._permissions.vacuuming = _VACUUM.match(statement) is not None
-            return True
+            def before_each(cursor: apsw.Cursor, statement: str, _: apsw.Bindings | None) -> bool:
+                if cursor.bindings_count:
+                    raise InvalidStatement("a sequence of statements takes no arguments")
+                self._permissions.vacuuming = _VACUUM.match(statement) is not None
+                turn.close()  # that of the statement before
+                turn.enter_context(self._queued(is_readonly=cursor.is_readonly))
+                return True
 
-        cursor.exec_trace = before_each
-        for _ in cursor.execute(sql, NO_VALUES):
-            pass
+            cursor.exec_trace = before_each
+            for _ in cursor.execute(sql, NO_VALUES):
+                pass
 
     def _end(self) -> None:
         self._interrupted = False

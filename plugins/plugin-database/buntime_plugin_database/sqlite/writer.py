@@ -39,6 +39,7 @@ from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, C
 from buntime_plugin_database.sqlite.condition import Condition
 from buntime_plugin_database.sqlite.deadline import Deadline
 from buntime_plugin_database.sqlite.group import Outcome, run_group
+from buntime_plugin_database.sqlite.queue import LockQueue
 from buntime_plugin_database.sqlite.room import Room, makes_room, size_of
 from buntime_plugin_database.sqlite.statements import run
 from buntime_plugin_database.sqlite.thread import WorkThread
@@ -73,6 +74,7 @@ class Writer:
         *,
         condition: Condition,
         room: Room | None = None,
+        queue: LockQueue | None = None,
         busy_timeout_ms: int,
         statement_timeout_ms: int,
         threaded: bool,
@@ -82,6 +84,7 @@ class Writer:
         """Touch it only with the turn, or while nothing writes."""
         self.condition = condition
         self._room = room
+        self._queue = queue or LockQueue()
         self._tight = False
         self._shrinkings = 0
         self._busy_timeout_seconds = busy_timeout_ms / 1000
@@ -327,25 +330,36 @@ class Writer:
         return [(await self._commit_group([batch]))[0] for batch in batches]
 
     async def _begin(self) -> None:
-        """Take the write lock; while another process has it, ask again until the timeout."""
+        """Take the write lock; while somebody else has it, ask again until the timeout."""
         self.condition.check_commit()
         if self.condition.shrinkings != self._shrinkings:
             self._shrinkings = self.condition.shrinkings
             self.connection.pragma("shrink_memory")
         if self.connection.in_transaction:
             self.connection.execute("ROLLBACK")  # see _abandon
-        give_up = time.monotonic() + self._busy_timeout_seconds
+        try:
+            self.connection.execute("BEGIN IMMEDIATE")
+        except apsw.BusyError:
+            await self._begin_later()
+
+    async def _begin_later(self) -> None:
+        patience = max(self._busy_timeout_seconds, self._queue.patience)
+        give_up = time.monotonic() + patience
         pause, longest = LOCK_POLL_SECONDS
-        while True:
-            try:
-                self.connection.execute("BEGIN IMMEDIATE")
-            except apsw.BusyError:
-                if time.monotonic() >= give_up:
-                    raise
-            else:
-                return
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
+        try:
+            while True:
+                self._queue.writer_asks()
+                await asyncio.sleep(pause)
+                try:
+                    self.connection.execute("BEGIN IMMEDIATE")
+                except apsw.BusyError:
+                    if time.monotonic() >= give_up:
+                        raise
+                else:
+                    return
+                pause = min(2 * pause, longest)
+        finally:
+            self._queue.writer_is_done()
 
     def _run_and_commit(self, batches: list[Batch]) -> list[Outcome]:
         with self._deadline.running(patient=any(batch.patient for batch in batches)):
