@@ -30,6 +30,7 @@ from buntime_host.version import __version__
 from buntime_host.workers import Bell, Numbers, Workers
 
 if TYPE_CHECKING:
+    from buntime_host.doubled import find_doubled, has_doubled
     from buntime_host.host import Host, create_app
     from buntime_host.metrics import metrics_text
     from buntime_host.parameters import check_parameters, choice_of, flag_of, unknown_parameter
@@ -62,8 +63,10 @@ __all__ = [
     "check_parameters",
     "choice_of",
     "create_app",
+    "find_doubled",
     "flag_of",
     "hand_over",
+    "has_doubled",
     "hookimpl",
     "metrics_text",
     "noticed_of",
@@ -87,6 +90,10 @@ def __getattr__(name: str) -> Any:
         from buntime_host import parameters
 
         return getattr(parameters, name)
+    if name in ("find_doubled", "has_doubled"):
+        from buntime_host import doubled
+
+        return getattr(doubled, name)
     if name == "problem_response":
         from buntime_host import problem
 

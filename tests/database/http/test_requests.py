@@ -122,6 +122,22 @@ def test_a_misspelt_tenant_writes_nowhere(api: Api) -> None:
     assert api.rows("SELECT * FROM t WHERE x = 7") == []
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "refusal"),
+    [
+        ("query", '{"sql":"SELECT 1","sql":"SELECT 2"}', "sql is given twice;"),
+        ("batch", '{"statements":[{"sql":"SELECT 1","sql":""}]}', "twice in statements[0]"),
+        ("tables/t/rows", '{"row":{"x":1,"x":2}}', "x is given twice in row"),
+    ],
+)
+def test_a_member_that_is_there_twice_is_refused(
+    api: Api, path: str, body: str, refusal: str
+) -> None:
+    answer = api.client.post(f"{api.base}/{path}", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "INVALID_BODY")
+    assert refusal in answer.json()["error"]
+
+
 def test_wrong_types_are_refused_by_name(api: Api) -> None:
     for name, value in (("maxRows", "5"), ("readonly", 1), ("tenant", 5), ("args", "x")):
         refused = api.post("query", {"sql": "SELECT 1", name: value}, 400)

@@ -70,6 +70,36 @@ def test_what_is_wrong_in_a_large_commit_is_named(shared_api: Api, body: Any, me
     assert message in refusal(shared_api, "POST", "/atomic", body, 400)
 
 
+FILLER = json.dumps(LARGE)
+SET = f'{{"type":"set","key":["a"],"value":{FILLER}}}'
+
+
+@pytest.mark.parametrize(
+    ("body", "message"),
+    [
+        (f'{{"mutations":[{SET}],"checks":[],"mutations":[]}}', "mutations is given twice"),
+        (f'{{"mutations":[],"mutations":[{SET}]}}', "mutations is given twice"),
+        (f'{{"mutations":[{SET},{{"type":"set","type":"sum"}}]}}', "type is given twice in mut"),
+        (f'{{"mutations":[{{"key":["b"],{SET[1:]}]}}', "key is given twice in mutations"),
+        (f'{{"mutations":[{SET[:-1]},"key":["b"]}}]}}', "key is given twice in mutations"),
+        (f'{{"mutations":[{SET[:-1]},"value":1}}]}}', "value is given twice in mutations"),
+        (f'{{"mutations":[{SET}],"checks":[{{"key":[],"key":[]}}]}}', "key is given twice in ch"),
+    ],
+)
+def test_what_is_twice_in_a_large_commit(shared_api: Api, body: str, message: str) -> None:
+    answer = shared_api.send("POST", "/atomic", content=body.encode())
+    assert (answer.status_code, message in answer.json()["error"]) == (400, True), answer.text
+
+
+def test_in_large_values_the_last_one_counts(api: Api) -> None:
+    doubled = '{"a":1,"a":2}'
+    body = SET.replace(FILLER, f"[{doubled},{FILLER},{doubled}]")
+    answer = api.send("POST", "/atomic", content=f'{{"mutations":[{body}]}}'.encode())
+    assert answer.status_code == 200, answer.text
+    value = api.value("a")
+    assert (value[0], value[-1]) == ({"a": 2}, {"a": 2})
+
+
 def test_the_number_of_mutations_and_checks_is_limited(api: Api) -> None:
     delete = {"type": "delete", "key": ["a"]}
     check = {"key": ["a"], "versionstamp": None}

@@ -123,6 +123,38 @@ def test_what_is_not_understood_is_refused_and_nothing_is_done(
     assert state(accounts) == before
 
 
+DOUBLED = [
+    ("POST", "/queue/enqueue", '{"value":1,"value":2}', "value is given twice"),
+    ("POST", "/queue/enqueue", '{"value":1,"options":{"delay":1,"delay":2}}', "twice in options"),
+    ("POST", "/keys/list", '{"prefix":["acc"],"limit":1,"prefix":["b"]}', "prefix is given twice"),
+    ("POST", "/keys/count", '{"where":{"value":{"$gte":1,"$gte":2}}}', "twice in where.value"),
+    ("DELETE", "/keys/acc", '{"exact":true,"\\u0065xact":false}', "exact is given twice"),
+    (
+        "POST",
+        "/atomic",
+        '{"mutations":[{"type":"set","key":["a"],"value":1,"key":["b"]}]}',
+        "key is given twice in mutations[0]",
+    ),
+    ("POST", "/atomic", '{"mutations":[],"checks":[],"mutations":[]}', "mutations is given twice"),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "text", "refusal"), DOUBLED)
+def test_a_member_that_is_there_twice_is_refused(
+    accounts: Api, method: str, path: str, text: str, refusal: str
+) -> None:
+    before = state(accounts)
+    assert refusal in accounts.error(method, path, text.encode())
+    assert state(accounts) == before
+
+
+def test_in_values_the_last_one_counts(api: Api) -> None:
+    api.send("PUT", "/keys/a", content=b'{"a":1,"a":2}')
+    doubled = b'{"mutations":[{"type":"set","key":["b"],"value":[{"a":1,"a":{"b":1,"b":2}}]}]}'
+    assert api.json("POST", "/atomic", doubled)["ok"]
+    assert (api.value("a"), api.value("b")) == ({"a": 2}, [{"a": {"b": 2}}])
+
+
 SET = {"type": "set", "key": ["new"], "value": 1}
 BAD_MUTATIONS: list[tuple[dict[str, Any], str]] = [
     ({"type": "set", "key": ["new"]}, "value is required in a set"),

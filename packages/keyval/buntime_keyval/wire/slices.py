@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Protocol
 
 from buntime_keyval.wire.errors import InvalidInput
@@ -72,17 +72,36 @@ class _Open(NamedTuple):
     frame: Frame
 
 
-def read_slices(body: bytes, root: Frame) -> Steps:
+class Slice(NamedTuple):
+    """A slice as it was read, with what goes around it so that it is whole."""
+
+    text: bytes
+    value: Any
+    frames: Sequence[Frame]
+    """Of what goes around it, from the outer to the inner."""
+    is_first: bool
+
+    def levels(self) -> Iterator[tuple[Frame, bool]]:
+        """These frames; and whether what is there in the text begins with something else.
+
+        That is the next inner one, or the mark in the innermost.
+        """
+        for number, frame in enumerate(self.frames, 1):
+            yield frame, number < len(self.frames) or not self.is_first
+
+
+def read_slices(body: bytes, root: Frame, look: Callable[[Slice], None] | None = None) -> Steps:
     """Read a text into the frame of an array, whose only item it is; the result is that frame's.
 
-    Raises `InvalidInput` as `decode_json` does, and whatever frames raise.
+    `look` sees each slice before its frames do. Raises `InvalidInput` as `decode_json` does, and
+    whatever frames and `look` raise.
     """
     masked = yield from _without_escapes(body)
     open_ = [_Open("[", None, _Single(root))]
     start = 0
     while start < len(body) or not start:
         end = _find_end(masked, start)
-        yield from _read_slice(open_, body, masked, start, end)
+        yield from _read_slice(open_, body, masked, start, end, look)
         start = end
         yield
     return (yield from open_[0].frame.close())
@@ -148,7 +167,12 @@ def _find_end(masked: bytes, start: int) -> int:
 
 
 def _read_slice(
-    open_: list[_Open], body: bytes, masked: bytes, start: int, end: int
+    open_: list[_Open],
+    body: bytes,
+    masked: bytes,
+    start: int,
+    end: int,
+    look: Callable[[Slice], None] | None,
 ) -> Generator[None, None, None]:
     """Tell the frames what is between `start` and `end`."""
     is_long = end - start > SLICE
@@ -174,6 +198,8 @@ def _read_slice(
     value = decode(text, MAX_VALUE_DEPTH + 2 - depth)
     if is_long:
         yield
+    if look is not None:
+        look(Slice(text, value, [one.frame for one in around], not start))
     ended = _take_ended(value, around, is_first=not start)
     begun = [] if is_last else _take_begun(value, opened)
     for members in reversed(ended):

@@ -6,11 +6,14 @@ import re
 from typing import TypeVar, get_args
 
 import msgspec
-from buntime_host import BadRequest, unknown_parameter
+from buntime_host import BadRequest, find_doubled, has_doubled, unknown_parameter
 from starlette.requests import Request
 from starlette.responses import Response
 
 T = TypeVar("T")
+
+CHECKED_BYTES = 64 * 1024
+"""Bodies up to this size are searched for members that they have twice; longer ones are rows."""
 
 _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\.?(.*)`)?", re.DOTALL)
 
@@ -18,11 +21,22 @@ _UNKNOWN = re.compile(r"Object contains unknown field `(.*?)`(?: - at `\$\.?(.*)
 def decode_body(body: bytes, type: type[T]) -> T:
     """The body as the type says. Raises `BadRequest`."""
     try:
-        return msgspec.json.decode(body, type=type)
+        given = msgspec.json.decode(body, type=type)
+        if len(body) <= CHECKED_BYTES and has_doubled(body, msgspec.json.decode(body)):
+            _refuse_doubled(body)
     except msgspec.ValidationError as error:
         raise BadRequest(_explained(error, type), code="INVALID_BODY") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"Invalid body: {error}", code="INVALID_BODY") from None
+    return given
+
+
+def _refuse_doubled(body: bytes) -> None:
+    doubled = find_doubled(body)
+    if doubled is not None:
+        place = f" in {doubled.place}" if doubled.place else ""
+        text = f"{doubled.name} is given twice{place}; it may be given once"
+        raise BadRequest(text, code="INVALID_BODY")
 
 
 async def refuse_body(request: Request) -> None:

@@ -114,10 +114,12 @@ def _large(service: KeyValService) -> LargeMembers:
         count()
         return parse_mutation(index, item, now_ms)
 
-    return {
-        "checks": items_frame(check, {}),
-        "mutations": items_frame(mutation, {"value": value_frame(now_ms)}),
-    }
+    return dict(
+        [
+            items_frame("checks", check, {}),
+            items_frame("mutations", mutation, {"value": value_frame(now_ms)}),
+        ]
+    )
 
 
 COMMIT = Route(commit_atomic, Commit, Place.BODY, _large)

@@ -11,12 +11,14 @@ is refused by name, and so is what is given twice; the rest is for the member's 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
 from urllib.parse import unquote_plus
 
 import msgspec
+from buntime_host import find_doubled, has_doubled
 from buntime_keyval.wire import InvalidInput, decode_json
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.members import unknown_member
@@ -124,6 +126,8 @@ def read_shape(
     if content or place is Place.BODY:
         if body is msgspec.UNSET:
             body = decode_json(content)
+            if has_doubled(content, body):
+                refuse_doubled(content)
         _read_body(shape, checked_object(body), found)
     _require(shape, found, _missing_member)
     return shape(**found)
@@ -134,6 +138,19 @@ def checked_object(value: object) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise InvalidInput(f"Body must be a JSON object, received {describe(value)}")
     return value
+
+
+def refuse_doubled(text: bytes) -> None:
+    """Raise `InvalidInput` for a member that a JSON text has twice, outside of stored values."""
+    doubled = find_doubled(text, VALUES)
+    if doubled is not None:
+        raise given_twice(*doubled)
+
+
+def given_twice(name: str, place: str = "") -> InvalidInput:
+    """The error for a member that is there twice."""
+    where = f" in {place}" if place else ""
+    return InvalidInput(f"{name[:_SHOWN]} is given twice{where[:_SHOWN]}; it may be given once")
 
 
 def parse_parameters(query: bytes) -> list[tuple[str, str]]:
@@ -237,6 +254,8 @@ def _refuse_body(shape: type[RequestShape], content: bytes) -> None:
 
 
 _SHOWN = 50
+VALUES = re.compile(r"(?:mutations\[[0-9]*\]\.)?(?:value|metadata)")
+"""Members that hold whatever is to be stored."""
 
 
 def _require(
@@ -262,5 +281,5 @@ def _missing_member(member: Member) -> InvalidInput:
 
 def _given_twice(member: Member, first: str, second: str) -> InvalidInput:
     if first == second == member.name:
-        return InvalidInput(f"{member.name} is given twice; it may be given once")
+        return given_twice(member.name)
     return InvalidInput(f"{member.name} is given twice: as {first} and as {second}")

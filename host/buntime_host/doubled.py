@@ -1,0 +1,73 @@
+"""Members that an object of a JSON body has twice.
+
+A decoder keeps the last of them in silence, which may not be the one that was meant. To look at
+every member would cost more than the decoding, so the quotes are counted: a text has two for each
+string, however it is written, and what was dropped had a name at least.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import msgspec
+
+_encode = msgspec.json.encode
+
+
+class Doubled(NamedTuple):
+    """A member that is there twice."""
+
+    name: str
+    place: str
+    """The names of the members that it is in, with dots between; empty at the outermost."""
+
+
+def has_doubled(text: bytes, value: Any) -> bool:
+    """Whether an object somewhere in a JSON text has a member twice, given what it decodes to."""
+    return _quotes(text) != _quotes(_encode(value))
+
+
+def _quotes(text: bytes) -> int:
+    if b'\\"' in text:
+        text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
+    return text.count(b'"')
+
+
+def find_doubled(text: bytes, opaque: re.Pattern[str] | None = None) -> Doubled | None:
+    """The first such member. Slow: ask `has_doubled` before.
+
+    Members whose place and name match `opaque`, such as `items[2].value`, hold values of the
+    sender, in which the last one counts, as it does for most readers of JSON.
+    """
+    return next(doubled_in(read_pairs(text), opaque), None)
+
+
+class Pairs(list[tuple[str, Any]]):
+    """Names and values of an object, in their order."""
+
+
+def read_pairs(text: bytes) -> Any:
+    """What is in a JSON text, with `Pairs` for objects and numbers as texts.
+
+    Raises `ValueError` for what is not JSON.
+    """
+    return json.loads(text, object_pairs_hook=Pairs, parse_int=str, parse_float=str)
+
+
+def doubled_in(value: Any, opaque: re.Pattern[str] | None, place: str = "") -> Iterator[Doubled]:
+    """All such members of what `read_pairs` gave."""
+    if isinstance(value, Pairs):
+        names: set[str] = set()
+        for name, member in value:
+            if name in names:
+                yield Doubled(name, place)
+            names.add(name)
+            below = f"{place}.{name}" if place else name
+            if opaque is None or not opaque.fullmatch(below):
+                yield from doubled_in(member, opaque, below)
+    elif isinstance(value, list):
+        for index, item in enumerate(value):
+            yield from doubled_in(item, opaque, f"{place}[{index}]")
