@@ -36,6 +36,16 @@ SLOW: Changes = {
 """Gives other processes time to commit between the decision of a group and its commit, sometimes
 more and sometimes less: what the product guards against there would show once in many runs."""
 
+_UUID4 = "from uuid_utils import uuid4"
+APART: Changes = {
+    f"{KEYVAL}.versionstamps": [
+        (_UUID4, f"{_UUID4}\nimport os\n_AHEAD = os.getpid() * 389 % 2003"),
+        ("number = self._number + 1", "number = self._number + 1\n        now_ms += _AHEAD"),
+    ]
+}
+"""Lets the clocks that versionstamps are made by differ, by a second or so."""
+
+_FIRM = 'f"iif({_LOGGED_STAMP} > {{stamp}} OR {_NOTED_STAMP} > {{stamp}}, NULL, {{stamp}})"'
 _ACK = "(result,) = await self._commit(Settle(message_id, lease), once=once)"
 
 
@@ -58,17 +68,14 @@ BREAKS = {
         "is not linearizable|and must be|shows a total of|is lost",
     ),
     "a stamp taken early": Break(
-        {
-            **SLOW,
-            f"{KEYVAL}.storage.statements": [
-                (
-                    '_FIRM_STAMP = f"iif({_NEWEST_STAMP} > {{stamp}}, NULL, {{stamp}})"',
-                    '_FIRM_STAMP = "{stamp}"',
-                )
-            ],
-        },
+        {**APART, f"{KEYVAL}.storage.statements": [(_FIRM, '"{stamp}"')]},
         "hosts",
         f"{STAMP} (was given )?after {STAMP}|read past {STAMP} and never saw it",
+    ),
+    "a stamp that nobody knows of": Break(
+        {**APART, f"{KEYVAL}.writes": [("effects.append(NoteStamp())", "pass")]},
+        "hosts",
+        f"{STAMP} was given after {STAMP}",
     ),
     "a lost commit made again": Break(
         {

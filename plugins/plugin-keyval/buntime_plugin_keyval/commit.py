@@ -46,8 +46,10 @@ from buntime_plugin_keyval.storage.changelog import newest_stamp, read_changes
 from buntime_plugin_keyval.storage.effects import (
     Effect,
     EntryEffect,
+    NoteStamp,
     Put,
     Remove,
+    StampedEffect,
     stamp_of_commit,
 )
 from buntime_plugin_keyval.storage.reads import LONG_VALUE, Row
@@ -134,7 +136,7 @@ class _Job:
         """The versionstamp that the commit has got, where a result of it tells."""
         effects = self.decision.effects if self.decision is not None else ()
         for effect, result in zip(effects, results, strict=True):
-            if isinstance(effect, EntryEffect) and result.rows:
+            if isinstance(effect, StampedEffect) and result.rows:
                 return str(result.rows[0][0])
         return None
 
@@ -405,7 +407,7 @@ class Committer:
         """Note what became of a late stamp; the newest stamp of the group so far."""
         text = job.versionstamp
         given = job.given_stamp(results)
-        if given is None:  # it logs nothing, so that no other commit knows its stamp
+        if given is None:  # it changes nothing, so that no other commit knows its stamp
             given = text if text > newest else just_after(newest)
         if given != text:
             settled[text] = given
@@ -444,12 +446,11 @@ class Committer:
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
         if not job.is_firm:
             stamp = stamp_of_commit(job.versionstamp)
-            recalls = {step: stamp for effect, step in placed if isinstance(effect, EntryEffect)}
+            recalls = {step: stamp for effect, step in placed if isinstance(effect, StampedEffect)}
             return Batch(job.steps, job.is_bounded(), job.first_steps, recalls)
         # What a Put gives is of use to those alone who are told of its change.
-        wanted = [
-            step for effect, step in placed if self._subscribers or not isinstance(effect, Put)
-        ]
+        idle = NoteStamp if self._subscribers else Put | NoteStamp
+        wanted = [step for effect, step in placed if not isinstance(effect, idle)]
         return Batch(job.steps, job.is_bounded(), wanted)
 
     async def _publish(

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 from buntime_host import Workers
 
-from buntime_plugin_keyval.storage.effects import Effect, EntryEffect
+from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, NoteStamp
 
 
 class Neighbours:
@@ -32,7 +32,7 @@ class Neighbours:
         for effect in effects:
             if isinstance(effect, EntryEffect):
                 changed = True
-            else:
+            elif not isinstance(effect, NoteStamp):
                 queued = True
         if changed:
             self.changes.ring()

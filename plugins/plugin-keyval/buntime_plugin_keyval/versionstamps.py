@@ -1,9 +1,14 @@
 """Versionstamps: UUIDv7s that grow with every commit of a store, whoever makes it.
 
-The newest row of the change log is the clock of the store: a commit's stamp is greater than that
-row's, and it is the statement that logs the commit, run while the write lock is held, that sees
-to it (`FIRM_STAMP` and `LATE_STAMP` in `storage/statements.py`). So stamps are in the order of
-the commits over processes, hosts and restarts, and whatever their clocks say.
+The newest row of the change log is the clock of the store, together with the one row of
+`kv_stamps`, which has the newest stamp of a commit that need not have logged anything: it sent
+messages, or deleted what was missing. A commit's stamp is greater than both, and it is the
+statement that writes it into one of them, run while the write lock is held, that sees to it
+(`FIRM_STAMP` and `LATE_STAMP` in `storage/statements.py`). So stamps are in the order of the
+commits over processes, hosts and restarts, and whatever their clocks say.
+
+A commit that has nothing to do writes nothing, so that its stamp is in order within its process
+alone.
 
 A stamp is made before the lock is held: milliseconds and a count, 60 bits together, and 62 random
 ones. Nearly always it is greater than the newest, and the commit has it. If it is not, the commit

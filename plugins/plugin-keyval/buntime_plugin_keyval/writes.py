@@ -15,7 +15,7 @@ from buntime_plugin_keyval.limits import DEFAULT_LIMITS
 from buntime_plugin_keyval.mutations import LISTS, NUMERIC, Check, Mutation, NewMessage
 from buntime_plugin_keyval.options import EntryOptions
 from buntime_plugin_keyval.queue.effects import Enqueue
-from buntime_plugin_keyval.storage.effects import Expire, Put, Remove
+from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
@@ -132,8 +132,11 @@ def commit(
             }
             return Committed(settled.get(versionstamp, versionstamp), told)
 
-        effects = [draft.effect() for draft in drafts.values()]
-        return Decision((*effects, *enqueued), conclude, told=rows or None)
+        effects: list[Effect] = [draft.effect() for draft in drafts.values()]
+        effects += enqueued
+        if effects and not any(isinstance(effect, Put) for effect in effects):
+            effects.append(NoteStamp())
+        return Decision(effects, conclude, told=rows or None)
 
     number = len(checks) + len(mutations)
     return Write(

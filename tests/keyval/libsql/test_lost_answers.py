@@ -68,6 +68,10 @@ WRITES = [
         "lost-message", "SELECT count(*) FROM kv_queue WHERE value = '\"lost-message\"'",
     ),
     Lost(
+        "send", _atomic({"type": "enqueue", "value": "lost-sent"}), "lost-sent",
+        "SELECT count(*) FROM kv_queue WHERE value = '\"lost-sent\"'",
+    ),
+    Lost(
         "transaction",
         lambda api: api.send("POST", "/transaction", {
             "reads": [["lost-tx"]],
@@ -157,6 +161,31 @@ def test_a_lost_answer_is_asked_again_and_told(
                 assert answer.get("deletedCount", 1) == 1, lost.name
                 assert proxy.hit.is_set(), lost.name
                 assert _count(server, lost.effect) == before + 1, lost.name
+
+
+def test_a_lost_answer_tells_the_versionstamp_that_the_database_gave(
+    host: LiveServer, losing: tuple[Losing, str], server: Sqld
+) -> None:
+    """Another host is far ahead, so that the one that a process makes is out of date."""
+    proxy, _ = losing
+    run_sql(server, "UPDATE kv_stamps SET newest = 'ffff0000-0000-7000-8000-000000000000'")
+    newest = {
+        "lost-sum": _at("lost-sum", "versionstamp"),
+        "lost-sent": "SELECT newest FROM kv_stamps",
+    }
+    with api_of(host.api) as api:
+        api.put("known", 1)  # from now on the database gives them
+        told = []
+        for _ in range(2):
+            for lost in WRITES:
+                if lost.marker in newest:
+                    proxy.lose_answer(lost.marker)
+                    told.append(lost.send(api).json()["versionstamp"])
+                    assert proxy.hit.is_set()
+                    ((stored,),) = run_sql(server, newest[lost.marker])
+                    assert told[-1] == stored
+    assert told == sorted(set(told))
+    assert told[0].startswith("ffff0000-0000")
 
 
 def test_the_client_is_told_what_is_not_known(

@@ -6,13 +6,15 @@ import asyncio
 import uuid
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager
+from itertools import pairwise
 from typing import Any
 
 import pytest
-from buntime_keyval import CommitResult
+from buntime_keyval import AsyncAtomic, CommitResult
 from buntime_keyval.wire import encode_key, key_to_json
 from buntime_plugin_keyval import commit as commit_module
 from buntime_plugin_keyval import writes
+from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.mutations import Check, make_mutation
 from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
@@ -67,9 +69,15 @@ async def test_a_host_that_starts_with_its_clock_set_back_goes_on(open_store: Op
         told += [(await world.kv.set(("c", number), number)).versionstamp for number in range(3)]
         told.append((await world.kv.atomic().commit()).versionstamp)  # nothing of it is stored
         told.append((await world.kv.set(("d",), 1)).versionstamp)
+        told.append((await world.kv.atomic().enqueue("m").commit()).versionstamp)
         assert told == sorted(told)  # type: ignore[type-var] # no None among them
         assert len(set(told)) == len(told)
         await check_order(world)
+    async with open_store() as world:
+        world.clock.advance(-2 * MINUTE)
+        newest = told[-1]
+        assert newest is not None
+        assert str((await world.kv.atomic().enqueue("m").commit()).versionstamp) > newest
 
 
 async def test_keys_of_the_commit_have_the_stamp_that_it_has_got(world: World, late: World) -> None:
@@ -189,7 +197,79 @@ async def test_deletes_and_expiries_are_in_order_too(world: World, late: World) 
     assert len(await check_order(world)) == 4 * 7
 
 
-async def test_what_no_key_tells_of_is_in_order_within_the_process(
+def every_kind(kv: Kv, number: int) -> AsyncAtomic:
+    """Commits of every kind in turn; most of them log nothing."""
+    atomic = kv.atomic()
+    kinds = (
+        atomic.enqueue(number),
+        kv.atomic().delete(("missing",)),
+        kv.atomic().delete(("missing",)).delete(("also", "missing")).enqueue(number),
+        kv.atomic().set(("there", number), 1),
+        kv.atomic().delete(("there", number - 1)),  # the one before made it
+        kv.atomic().delete(("there", number - 2)).enqueue(number),
+        kv.atomic().sum(("n",), 1).enqueue(number),
+        kv.atomic().set(("log", kv.uuidv7()), 1).delete(("missing",)),
+    )
+    return kinds[number % len(kinds)]
+
+
+@pytest.mark.parametrize("step", [1, 3, 5, 8])
+async def test_commits_that_log_nothing_are_in_the_order_of_all_hosts(
+    world: World, late: World, step: int
+) -> None:
+    """`step` says which kinds follow each other, and whose they are."""
+    told: list[str] = []
+    for number in range(8 * step):
+        writer = (world, late, late)[number % 3]
+        result = await every_kind(writer.kv, number // step).commit()
+        told.append(str(result.versionstamp))
+        writer.clock.advance(number % 2)
+    assert told == sorted(set(told))
+    await check_order(world)
+
+
+async def test_groups_that_log_nothing_are_in_the_order_of_all_hosts(
+    world: World, late: World
+) -> None:
+    told: list[list[str]] = []
+    for _ in range(4):
+        for writer in (world, late):
+            commits = [every_kind(writer.kv, number).commit() for number in range(16)]
+            told.append([str(done.versionstamp) for done in await asyncio.gather(*commits)])
+    for before, after in pairwise(told):
+        assert max(before) < min(after)
+    assert len({stamp for group in told for stamp in group}) == 4 * 2 * 16
+
+
+async def test_hosts_that_only_send_at_a_time_give_no_stamp_twice(
+    world: World, late: World
+) -> None:
+    async def send(writer: World) -> list[str]:
+        commits = [await writer.kv.atomic().enqueue("m").commit() for _ in range(30)]
+        return [str(done.versionstamp) for done in commits]
+
+    told = await asyncio.gather(send(world), send(late), send(world))
+    stamps = [stamp for each in told for stamp in each]
+    assert len(set(stamps)) == len(stamps)
+    for each in told:
+        assert each == sorted(each)
+    newest = (await late.kv.set(("a",), 1)).versionstamp
+    assert str(newest) > max(stamps)
+
+
+async def test_a_repetition_tells_the_stamp_that_the_commit_has_got(
+    world: World, late: World
+) -> None:
+    """Whether an entry, the log, or nothing but the messages tells of it."""
+    for number in range(16):
+        await world.kv.set(("a",), number)
+        first = await every_kind(late.kv, number).commit(idempotency_key=f"k{number}")
+        await world.kv.set(("a",), number)
+        again = await every_kind(late.kv, number).commit(idempotency_key=f"k{number}")
+        assert again == first
+
+
+async def test_commits_of_one_process_that_change_no_entry_are_in_order(
     world: World, late: World
 ) -> None:
     before = str((await late.kv.set(("a",), 0)).versionstamp)

@@ -94,8 +94,22 @@ class Expire(NamedTuple):
         )
 
 
+class NoteStamp(NamedTuple):
+    """Let later commits have greater stamps than this one, though it may log no change.
+
+    Comes last, in commits whose stamp is told.
+    """
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`; where the stamp is not firm, the result has it as its only row."""
+        return (Statement(sql.NOTE_STAMP if is_firm else sql.NOTE_STAMP_LATE, (versionstamp,)),)
+
+
 EntryEffect = Put | Remove | Expire
 """Effects whose first statement writes the change log."""
+
+StampedEffect = EntryEffect | NoteStamp
+"""Effects whose first statement writes the stamp of the commit."""
 
 
 def unchanged(key: bytes, versionstamp: str | None, now_ms: int) -> Guard:

@@ -100,42 +100,53 @@ COUNT_UP_TO = f"SELECT count(*) FROM (SELECT 1 FROM kv_entries WHERE {IN_RANGE} 
 UNCHANGED = f"(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
 UNCHANGED_SINCE = f"(SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
 
-# The stamp of the newest commit, which is this one once it has logged something.
-_NEWEST_STAMP = "(SELECT versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"
+# The stamp of the newest commit that logged a change, which is this one once it has done so; and
+# that of the newest one that need not have logged any.
+_LOGGED_STAMP = "(SELECT versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"
+_NOTED_STAMP = "(SELECT newest FROM kv_stamps)"
 
-# See `versionstamps.py`. NULL, which the log refuses, unless the stamp follows the newest one.
-_FIRM_STAMP = f"iif({_NEWEST_STAMP} > {{stamp}}, NULL, {{stamp}})"
+# See `versionstamps.py`. NULL, which both refuse, unless the stamp follows the newest one.
+_FIRM_STAMP = f"iif({_LOGGED_STAMP} > {{stamp}} OR {_NOTED_STAMP} > {{stamp}}, NULL, {{stamp}})"
 
 _HEX = "[0-9a-f]"
 _UUIDV7 = "-".join([_HEX * 8, _HEX * 4, "7" + _HEX * 3, "[89ab]" + _HEX * 3, _HEX * 12])
-_LAST_NUMBER = 2**60 - 2**40
+_FAR_FUTURE = "fffff000"
 
-# The stamp if it follows the newest one; the newest one if this commit has logged it already;
-# else the next greater number with the random part of the stamp. A newest one that is no UUIDv7
-# can only be of another program, and counts for nothing.
-_LATE_STAMP = f"""CASE
-  WHEN {_NEWEST_STAMP} < {{stamp}} THEN {{stamp}}
-  WHEN substr({_NEWEST_STAMP}, 20) = substr({{stamp}}, 20) THEN {_NEWEST_STAMP}
-  ELSE coalesce((
+# The greater one of both. One in the log that is no UUIDv7, or of the far future, can only be of
+# another program, and counts for nothing.
+_NEWEST_STAMP = f"""max({_NOTED_STAMP}, coalesce((
+  SELECT logged FROM (SELECT {_LOGGED_STAMP} AS logged)
+  WHERE logged GLOB '{_UUIDV7}' AND logged < '{_FAR_FUTURE}'), ''))"""
+NEWEST_STAMP = f"SELECT {_NEWEST_STAMP}"
+
+# The stamp if it follows the newest one; the newest one if this commit has it already; else the
+# next greater number with the random part of the stamp.
+_LATE_STAMP = f"""(
+SELECT CASE
+  WHEN newest < {{stamp}} THEN {{stamp}}
+  WHEN substr(newest, 20) = substr({{stamp}}, 20) THEN newest
+  ELSE (
     SELECT format('%08x-%04x-7%03x-', number >> 28, (number >> 12) & 65535, number & 4095)
-      || substr({{stamp}}, 20)
     FROM (
-      SELECT 1 + CASE WHEN newest GLOB '{_UUIDV7}' THEN json_extract(
+      SELECT 1 + json_extract(
         '0x' || substr(newest, 1, 8) || substr(newest, 10, 4) || substr(newest, 16, 3), '$')
-        END AS number
-      FROM (SELECT {_NEWEST_STAMP} AS newest))
-    WHERE number <= {_LAST_NUMBER}), {{stamp}})
-END"""
+        AS number))
+    || substr({{stamp}}, 20)
+  END
+FROM (SELECT {_NEWEST_STAMP} AS newest))"""
 
 _TOLD = " RETURNING versionstamp"
+
+# For a commit that may log nothing: its stamp is the newest one from now on.
+NOTE_STAMP = f"UPDATE kv_stamps SET newest = {_FIRM_STAMP.format(stamp='?1')}"
+NOTE_STAMP_LATE = f"""
+UPDATE kv_stamps SET newest = {_LATE_STAMP.format(stamp="?1")} RETURNING newest AS versionstamp"""
 
 # The same row as JSON, for who lost the answer; `{tail}` is the random part of the stamp.
 STAMP_OF_COMMIT = f"""(
 SELECT json_group_array(json_object('versionstamp', newest))
-FROM (SELECT {_NEWEST_STAMP} AS newest) WHERE substr(newest, 20) = '{{tail}}')"""
-
-NEWEST_STAMP = f"""
-SELECT max(coalesce({_NEWEST_STAMP}, ''), (SELECT newest FROM kv_stamps))"""
+FROM (SELECT {_LOGGED_STAMP} AS newest UNION SELECT {_NOTED_STAMP})
+WHERE substr(newest, 20) = '{{tail}}')"""
 
 # `{created_at}` is what an overwrite makes of the time of creation.
 _PUT = """
@@ -179,13 +190,13 @@ def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -
 PUT = _put_texts(_LOG_PUT % _FIRM_STAMP.format(stamp="?2"), stamp="?4")
 PUT_LATE = _put_texts(
     _LOG_PUT % _LATE_STAMP.format(stamp="?2") + _TOLD,
-    stamp=_NEWEST_STAMP,
+    stamp=_LOGGED_STAMP,
 )
 PUT_STAMPED_LATE = _put_texts(
     _LOG_PUT_STAMPED + _TOLD,
-    key=f"unhex(replace(hex(?1), hex(?4), hex({_NEWEST_STAMP})))",
-    key_json=f"replace(?2, ?4, {_NEWEST_STAMP})",
-    stamp=_NEWEST_STAMP,
+    key=f"unhex(replace(hex(?1), hex(?4), hex({_LOGGED_STAMP})))",
+    key_json=f"replace(?2, ?4, {_LOGGED_STAMP})",
+    stamp=_LOGGED_STAMP,
 )
 
 _LOG_REMOVE = f"""
@@ -361,7 +372,10 @@ def _keep_texts(stamp: str) -> KeepTexts:
 
 KEEP = _keep_texts("?3")
 # The commit has the stamp that was made for it, or a later one with the same random part.
-KEEP_LATE = _keep_texts(f"iif(substr({_NEWEST_STAMP}, 20) = substr(?3, 20), {_NEWEST_STAMP}, ?3)")
+KEEP_LATE = _keep_texts(
+    f"CASE substr(?3, 20) WHEN substr({_LOGGED_STAMP}, 20) THEN {_LOGGED_STAMP}"
+    f" WHEN substr({_NOTED_STAMP}, 20) THEN {_NOTED_STAMP} ELSE ?3 END"
+)
 KEEP_COUNT = "UPDATE kv_replays SET counts = counts || changes() || ',' WHERE id = ?"
 NOT_KEPT = "NOT EXISTS (SELECT 1 FROM kv_replays WHERE id = ?)"
 FIND_KEPT = "SELECT fingerprint, versionstamp, told, counts FROM kv_replays WHERE id = ?"
