@@ -37,6 +37,7 @@ from buntime_keyval._network import (
     make_context,
     of_environment,
 )
+from buntime_keyval._positions import POSITION, LastPosition
 from buntime_keyval._retries import Retries, seconds
 from buntime_keyval.wire import Duration, InvalidInput
 from buntime_keyval.wire.idempotency import checked_idempotency_key
@@ -58,7 +59,7 @@ _NOT_SENT = (
 
 
 class Settings:
-    """The checked options of a client."""
+    """The checked options of a client, and what it remembers of the store."""
 
     def __init__(
         self,
@@ -97,6 +98,7 @@ class Settings:
         self.retries = Retries(times=retries) if isinstance(retries, int) else retries
         self.max_connections = max_connections
         self.on_exchange = on_exchange
+        self._position = LastPosition()
         self._unix_socket = unix_socket
         if unix_socket is not None and proxy is not None:
             raise InvalidInput("a unix_socket is reached without a proxy: give one of them")
@@ -153,11 +155,19 @@ class Settings:
             headers[REQUEST_ID] = str(uuid4())
         if call.idempotency_key is not None:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
+        if self._position.newest is not None:
+            headers[POSITION] = str(self._position.newest)
         return (
             call.method,
             self.base_url + call.target,
             {"content": call.body, "headers": headers},
         )
+
+    def heard(self, response: httpx2.Response) -> None:
+        """Remember how far the store was that answered, for the next requests."""
+        told = response.headers.get(POSITION)
+        if told is not None:
+            self._position.heard(response.request.headers.get(POSITION), told)
 
     def stream_request(self, call: StreamCall) -> tuple[str, str, dict[str, Any]]:
         """The same for an event stream."""

@@ -306,6 +306,7 @@ class _Observed:
 
     def result(self, call: Call[R], response: httpx2.Response) -> R:
         """What the answer means. Raises `KvError`."""
+        self._settings.heard(response)
         try:
             result = answer_of(call, reply_of(response, self._settings.base_url))
         except KvError as error:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ from buntime_plugin_database.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.libsql.options import LibsqlOptions
 from buntime_plugin_keyval.kv import Kv
 from database.libsql.support import wipe
-from keyval.libsql.support import config_of, open_libsql_world, run_sql
+from keyval.libsql.support import LAG_SECONDS, config_of, open_libsql_world, run_sql
 from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
@@ -43,6 +43,27 @@ def own_pair(tmp_path: Path) -> Iterator[list[Sqld]]:
     """Servers that a test may kill."""
     with running_sqld(tmp_path, replicas=1) as servers:
         yield servers
+
+
+@pytest.fixture(scope="module")
+def late_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
+    """A primary and a replica that is always behind."""
+    lags = (LAG_SECONDS,)
+    with running_sqld(tmp_path_factory.mktemp("pair"), replicas=1, lags=lags) as servers:
+        yield servers
+
+
+@pytest.fixture
+def hosts(late_pair: list[Sqld], tmp_path: Path) -> Iterator[list[Api]]:
+    """Two hosts with a replica."""
+    asyncio.run(wipe([late_pair[0].url]))
+    with ExitStack() as stack:
+        apis = []
+        for name in ("one", "two"):
+            (tmp_path / name).mkdir()
+            server = stack.enter_context(live_server(tmp_path / name, config_of(late_pair)))
+            apis.append(stack.enter_context(api_of(server.api)))
+        yield apis
 
 
 @pytest.fixture(scope="module")

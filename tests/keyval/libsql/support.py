@@ -17,6 +17,9 @@ from buntime_plugin_keyval.store import Store
 from keyval.service.world import LOGGER, FakeClock, World
 from support.sqld import Sqld
 
+LAG_SECONDS = 0.03
+"""How far some replicas are behind."""
+
 
 def config_of(
     servers: Sequence[Sqld], keyval: Mapping[str, Any] | None = None, **options: Any

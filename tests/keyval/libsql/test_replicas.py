@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
 from database.libsql.support import wipe
-from keyval.libsql.support import config_of
+from keyval.libsql.support import LAG_SECONDS, config_of
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.sqld import Sqld, running_sqld
@@ -19,7 +18,6 @@ from support.workers import api_of_any, api_of_worker
 
 POSITION = "x-buntime-position"
 ROUNDS = 50
-LAG_SECONDS = 0.03
 
 
 @pytest.fixture(scope="module")
@@ -31,32 +29,11 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
 
 
 @pytest.fixture(scope="module")
-def late_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
-    """A primary and a replica that is always behind."""
-    lags = (LAG_SECONDS,)
-    with running_sqld(tmp_path_factory.mktemp("pair"), replicas=1, lags=lags) as servers:
-        yield servers
-
-
-@pytest.fixture(scope="module")
 def host(trio: list[Sqld], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A host with two workers."""
     asyncio.run(wipe([trio[0].url]))
     with live_server(tmp_path_factory.mktemp("host"), config_of(trio), workers=2) as running:
         yield running
-
-
-@pytest.fixture
-def hosts(late_pair: list[Sqld], tmp_path: Path) -> Iterator[list[Api]]:
-    """Two hosts with a replica."""
-    asyncio.run(wipe([late_pair[0].url]))
-    with ExitStack() as stack:
-        apis = []
-        for name in ("one", "two"):
-            (tmp_path / name).mkdir()
-            server = stack.enter_context(live_server(tmp_path / name, config_of(late_pair)))
-            apis.append(stack.enter_context(api_of(server.api)))
-        yield apis
 
 
 def reads_of_replicas(host: LiveServer) -> int:
