@@ -103,8 +103,8 @@ if __name__ == "__main__":
     asyncio.run(main())
 """
 REVEALED = [
-    "buntime_keyval._watch_sync.Watch",
-    "buntime_keyval._listen_sync.QueueListener",
+    "buntime_keyval._sync.watch.Watch",
+    "buntime_keyval._sync.listen.QueueListener",
     "int | None",
     "list[buntime_keyval._results.KvEntry[Any]]",
     "buntime_keyval._results.KvEntry[Any]",

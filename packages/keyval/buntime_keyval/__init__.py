@@ -64,15 +64,18 @@ from buntime_keyval._where import Condition, Field, Where
 from buntime_keyval.wire import BigInt, Duration, InvalidInput, Key, KeyLike, KeyOrKeys, KeyPart
 
 if TYPE_CHECKING:
-    from buntime_keyval._async_client import AsyncKv
-    from buntime_keyval._atomic import AsyncAtomic, Atomic
-    from buntime_keyval._client import Kv
-    from buntime_keyval._listen_async import AsyncDelivery, AsyncQueueListener
-    from buntime_keyval._listen_sync import Delivery, QueueListener
-    from buntime_keyval._stores import AsyncStore, Store
-    from buntime_keyval._transaction import AsyncTransaction, Transaction
-    from buntime_keyval._watch_async import AsyncWatch
-    from buntime_keyval._watch_sync import Watch
+    from buntime_keyval._async.atomic import AsyncAtomic
+    from buntime_keyval._async.client import AsyncKv
+    from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
+    from buntime_keyval._async.stores import AsyncStore
+    from buntime_keyval._async.transactions import AsyncTransaction
+    from buntime_keyval._async.watch import AsyncWatch
+    from buntime_keyval._sync.atomic import Atomic
+    from buntime_keyval._sync.client import Kv
+    from buntime_keyval._sync.listen import Delivery, QueueListener
+    from buntime_keyval._sync.stores import Store
+    from buntime_keyval._sync.transactions import Transaction
+    from buntime_keyval._sync.watch import Watch
 
 __all__ = [
     "AccessDenied",
@@ -145,20 +148,20 @@ __all__ = [
 
 # A server needs the contract and the results alone: httpx2 is imported with the first client.
 _LATER = {
-    "AsyncAtomic": "buntime_keyval._atomic",
-    "AsyncDelivery": "buntime_keyval._listen_async",
-    "AsyncKv": "buntime_keyval._async_client",
-    "AsyncQueueListener": "buntime_keyval._listen_async",
-    "AsyncStore": "buntime_keyval._stores",
-    "AsyncTransaction": "buntime_keyval._transaction",
-    "AsyncWatch": "buntime_keyval._watch_async",
-    "Atomic": "buntime_keyval._atomic",
-    "Delivery": "buntime_keyval._listen_sync",
-    "Kv": "buntime_keyval._client",
-    "QueueListener": "buntime_keyval._listen_sync",
-    "Store": "buntime_keyval._stores",
-    "Transaction": "buntime_keyval._transaction",
-    "Watch": "buntime_keyval._watch_sync",
+    "AsyncAtomic": "buntime_keyval._async.atomic",
+    "AsyncDelivery": "buntime_keyval._async.listen",
+    "AsyncKv": "buntime_keyval._async.client",
+    "AsyncQueueListener": "buntime_keyval._async.listen",
+    "AsyncStore": "buntime_keyval._async.stores",
+    "AsyncTransaction": "buntime_keyval._async.transactions",
+    "AsyncWatch": "buntime_keyval._async.watch",
+    "Atomic": "buntime_keyval._sync.atomic",
+    "Delivery": "buntime_keyval._sync.listen",
+    "Kv": "buntime_keyval._sync.client",
+    "QueueListener": "buntime_keyval._sync.listen",
+    "Store": "buntime_keyval._sync.stores",
+    "Transaction": "buntime_keyval._sync.transactions",
+    "Watch": "buntime_keyval._sync.watch",
 }
 
 if not TYPE_CHECKING:  # else every misspelt name would be an `Any`

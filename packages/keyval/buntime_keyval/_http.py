@@ -48,6 +48,9 @@ KEEPALIVE_SECONDS = 3.0
 
 R = TypeVar("R")
 
+FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
+"""What httpx2 raises for a request without a complete answer."""
+
 # Nothing of the request left: whatever it is, it was not applied.
 _NOT_SENT = (
     httpx2.ConnectError,
@@ -111,15 +114,8 @@ class Settings:
         encrypted = parts.scheme == "https" or (found is not None and found.is_encrypted)
         self.verify = make_context(tls, encrypted=encrypted)
 
-    def transport(self, *, for_streams: bool) -> httpx2.HTTPTransport:
+    def transport_options(self, *, for_streams: bool) -> dict[str, Any]:
         """The way to the server; event streams have no limit, and take nothing from the calls."""
-        return httpx2.HTTPTransport(**self._transport_options(for_streams=for_streams))
-
-    def async_transport(self, *, for_streams: bool) -> httpx2.AsyncHTTPTransport:
-        """The same for asyncio."""
-        return httpx2.AsyncHTTPTransport(**self._transport_options(for_streams=for_streams))
-
-    def _transport_options(self, *, for_streams: bool) -> dict[str, Any]:
         most = None if for_streams else self.max_connections
         limits = httpx2.Limits(
             max_connections=most,

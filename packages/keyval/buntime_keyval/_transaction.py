@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-import asyncio
 import random
-import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, TypeVar, overload
+from typing import Any
 
-from buntime_keyval._atomic import AsyncSource, Source
 from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey
 from buntime_keyval._calls.keys import Entry
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
-from buntime_keyval._results import CommitResult, KvEntry, TransactionResult
+from buntime_keyval._results import CommitResult
 from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, encode_key, parse_duration
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 
-T = TypeVar("T")
 
-
-class _Transaction:
-    """What both kinds of transactions share.
+class Work:
+    """The work of a transaction.
 
     A key that was read once gives the same entry again; writes are buffered, and not seen by
     reads, until the commit, which fails if any key that was read has changed.
@@ -34,6 +29,11 @@ class _Transaction:
         self._ended = False
         self.result: CommitResult | None = None
         """How the commit ended, once it has."""
+
+    @property
+    def versionstamp(self) -> str | None:
+        """That of the commit; None without one."""
+        return None if self.result is None else self.result.versionstamp
 
     @property
     def read_count(self) -> int:
@@ -184,74 +184,6 @@ class _Transaction:
             )
 
 
-class AsyncTransaction(_Transaction):
-    """A transaction of `AsyncKv`; leaving its `async with` block commits it.
-
-    Raises `TransactionConflict` then if something that it read has changed. An exception in the
-    block means that nothing is written.
-    """
-
-    def __init__(self, source: AsyncSource) -> None:
-        super().__init__()
-        self._source = source
-
-    @overload
-    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike
-    ) -> KvEntry[Any]: ...
-    @overload
-    async def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
-    async def get(self, key: Any) -> Any:
-        """One entry, or, for a list of keys, one for each in their order."""
-        if is_many(key) and not key:
-            return []
-        keys, unread = self._wanted(key)
-        return self._entries(key, keys, await self._source.read(unread) if unread else [])
-
-    async def __aenter__(self) -> AsyncTransaction:
-        self._refuse_ended()
-        return self
-
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._finish(await self._source.commit(self._ending()))
-        self._ended = True
-
-
-class Transaction(_Transaction):
-    """A transaction of `Kv`; leaving its `with` block commits it.
-
-    Raises `TransactionConflict` then if something that it read has changed. An exception in the
-    block means that nothing is written.
-    """
-
-    def __init__(self, source: Source) -> None:
-        super().__init__()
-        self._source = source
-
-    @overload
-    def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike
-    ) -> KvEntry[Any]: ...
-    @overload
-    def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
-    def get(self, key: Any) -> Any:
-        """One entry, or, for a list of keys, one for each in their order."""
-        if is_many(key) and not key:
-            return []
-        keys, unread = self._wanted(key)
-        return self._entries(key, keys, self._source.read(unread) if unread else [])
-
-    def __enter__(self) -> Transaction:
-        self._refuse_ended()
-        return self
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self._finish(self._source.commit(self._ending()))
-        self._ended = True
-
-
 class Pauses:
     """The pauses before further attempts of a transaction: doubling, with as much again random."""
 
@@ -269,101 +201,3 @@ class Pauses:
             return 0.0
         jitter = random.uniform(0, self._delay)  # noqa: S311 - spreads retries, no secret
         return float(self._delay * 2 ** (attempt - 1) + jitter)
-
-
-async def run_async(
-    source: AsyncSource, fn: Callable[[AsyncTransaction], Awaitable[T]], pauses: Pauses
-) -> TransactionResult[T]:
-    """Run `fn` and commit, again after a conflict."""
-    for attempt in range(pauses.attempts):
-        if attempt:
-            await asyncio.sleep(pauses.before(attempt))
-        transaction = AsyncTransaction(source)
-        try:
-            async with transaction:
-                value = await fn(transaction)
-        except TransactionConflict:
-            if transaction.result is None:
-                raise  # of another transaction, inside this one
-        else:
-            return TransactionResult(True, value, _versionstamp(transaction))
-    return TransactionResult(ok=False, error="conflict")
-
-
-def run_blocking(
-    source: Source, fn: Callable[[Transaction], T], pauses: Pauses
-) -> TransactionResult[T]:
-    """The same, blocking."""
-    for attempt in range(pauses.attempts):
-        if attempt:
-            time.sleep(pauses.before(attempt))
-        transaction = Transaction(source)
-        try:
-            with transaction:
-                value = fn(transaction)
-        except TransactionConflict:
-            if transaction.result is None:
-                raise  # of another transaction, inside this one
-        else:
-            return TransactionResult(True, value, _versionstamp(transaction))
-    return TransactionResult(ok=False, error="conflict")
-
-
-class AsyncAttempt(AsyncTransaction):
-    """One attempt of `AsyncKv.attempts`: a conflict ends it quietly unless it is the last."""
-
-    def __init__(self, source: AsyncSource, *, last: bool) -> None:
-        super().__init__(source)
-        self._last = last
-
-    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            await super().__aexit__(kind, *rest)
-        except TransactionConflict:
-            if self._last:
-                raise
-
-
-class Attempt(Transaction):
-    """One attempt of `Kv.attempts`: a conflict ends it quietly unless it is the last."""
-
-    def __init__(self, source: Source, *, last: bool) -> None:
-        super().__init__(source)
-        self._last = last
-
-    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        try:
-            super().__exit__(kind, *rest)
-        except TransactionConflict:
-            if self._last:
-                raise
-
-
-async def attempts_async(source: AsyncSource, pauses: Pauses) -> AsyncIterator[AsyncAttempt]:
-    """Transactions until one is committed."""
-    for number in range(pauses.attempts):
-        if number:
-            await asyncio.sleep(pauses.before(number))
-        attempt = AsyncAttempt(source, last=number == pauses.attempts - 1)
-        yield attempt
-        if attempt.result is None:
-            raise RuntimeError("Each attempt has to be entered: `async with attempt as tx`")
-        if attempt.result.ok:
-            return
-
-
-def attempts_blocking(source: Source, pauses: Pauses) -> Iterator[Attempt]:
-    """The same, blocking."""
-    for number in range(pauses.attempts):
-        if number:
-            time.sleep(pauses.before(number))
-        attempt = Attempt(source, last=number == pauses.attempts - 1)
-        yield attempt
-        if attempt.result is None:
-            raise RuntimeError("Each attempt has to be entered: `with attempt as tx`")
-        if attempt.result.ok:
-            return
-
-
-def _versionstamp(transaction: _Transaction) -> str | None:
-    return None if transaction.result is None else transaction.result.versionstamp

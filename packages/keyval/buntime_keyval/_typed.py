@@ -144,3 +144,10 @@ def _integer(value: object) -> Any:
     if isinstance(value, int):  # BigInt, which msgspec does not know
         return int(value)
     raise TypeError(f"objects of type {type(value).__name__} are not supported")
+
+
+def make_scope(
+    prefix: KeyLike, type: type[T] | None, expires_in: Duration | None, metadata: Any
+) -> Scope[T]:
+    """The scope of a store. Raises `InvalidInput` for a type that cannot be validated."""
+    return Scope(prefix, type, expires_in, metadata)

@@ -4,25 +4,24 @@ Transactions, typed stores, watches and queue listeners are the same classes the
 them differs. For servers: it needs no httpx2, and it may change with every version.
 """
 
-from buntime_keyval._atomic import AsyncAtomic, AsyncSource
+from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
+from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
+from buntime_keyval._async.reports import report
+from buntime_keyval._async.stores import AsyncStore
+from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
+from buntime_keyval._async.transactions import attempts as attempts_async
+from buntime_keyval._async.transactions import run as run_async
+from buntime_keyval._async.watch import AsyncWatch, Feed
 from buntime_keyval._calls.atomic import AtomicBuilder, Mutation, NewMessage, contents_of
 from buntime_keyval._calls.keys import checked_limit, refuse_everything
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify, milliseconds
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._entries import is_many
-from buntime_keyval._listen_async import AsyncMessages, AsyncQueueListener, Handler
 from buntime_keyval._messages import checked_concurrency
-from buntime_keyval._reports import ErrorHandler, report
+from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._sharing import check_sharing
-from buntime_keyval._stores import AsyncStore, make_scope
-from buntime_keyval._transaction import (
-    AsyncAttempt,
-    AsyncTransaction,
-    Pauses,
-    attempts_async,
-    run_async,
-)
-from buntime_keyval._watch_async import AsyncWatch, Feed
+from buntime_keyval._transaction import Pauses
+from buntime_keyval._typed import make_scope
 from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_target
 
 __all__ = [

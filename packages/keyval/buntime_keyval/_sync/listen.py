@@ -1,25 +1,63 @@
-"""The queue listener of `Kv`: threads in the place of tasks."""
+# Made by scripts/unasync from _async/listen.py: change that one.
+"""The queue listener."""
 
 from __future__ import annotations
 
-import threading
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from concurrent.futures import wait as wait_for
-from typing import Any
+from typing import Any, Protocol
 
-from buntime_keyval._calls import queue as calls
 from buntime_keyval._calls.queue import Message
-from buntime_keyval._errors import KvError
-from buntime_keyval._follow import Reconnects, StopSignal, follow_blocking
-from buntime_keyval._messages import ListenPlan, Seen, error_text
-from buntime_keyval._reports import ErrorHandler, logger, report_blocking
-from buntime_keyval._retries import is_passing
-from buntime_keyval._session import Session
+from buntime_keyval._messages import SHUTDOWN_ERROR, Seen, error_text
+from buntime_keyval._reports import ErrorHandler, logger
+from buntime_keyval._sync.concurrency import (
+    JOIN_SECONDS,
+    Cancelled,
+    Condition,
+    Task,
+    Workers,
+    call,
+)
+from buntime_keyval._sync.reports import report
 from buntime_keyval.wire import Duration
 
-_JOIN_SECONDS = 5.0
+
+class Messages(Protocol):
+    """Where a listener gets its messages, and whom it tells what became of them.
+
+    `draining` says with a settlement that the listener takes no more messages.
+    """
+
+    def feed(
+        self,
+        has_room: Callable[[], bool],
+        deliver: Callable[[Message], bool],
+    ) -> None:
+        """Deliver messages, for as long as there may be any.
+
+        `has_room` waits until one can be taken, and is False when there are to be no more;
+        `deliver` is False for a message that was not taken.
+        """
+
+    def ack(self, message_id: str, *, draining: bool) -> None:
+        """It was processed."""
+
+    def nack(
+        self,
+        message_id: str,
+        lease: str | None,
+        error: str | None,
+        delay: Duration | None,
+        *,
+        draining: bool,
+    ) -> None:
+        """It is to be delivered again."""
+
+    def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
+        """Nobody began with it."""
+
+    def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
+        """It takes longer."""
 
 
 class Delivery:
@@ -77,47 +115,40 @@ class Delivery:
 
 
 Handler = Callable[[Delivery], Any]
+"""Processes one message, which is settled by how that ends."""
 
 
 class QueueListener:
     """A running consumer of the queue: with a handler, or iterated over.
 
-    With a handler, which runs in threads of its own, each message is settled by what the handler
-    does: it returns, and the message is gone; it raises, and the message comes again later.
-    Iterating, asking for the next message acknowledges the one before, and an exception that
-    leaves the `with` block gives it back. With `auto_ack=False` neither happens: call `ack`,
-    `nack` or `release`.
+    With a handler each message is settled by what the handler does: it returns, and the message is
+    gone; it raises, and the message comes again later. Iterating, asking for the next message
+    acknowledges the one before, and an exception that leaves the `with` block gives it back.
+    With `auto_ack=False` neither happens: call `ack`, `nack` or `release`.
     """
 
     def __init__(
         self,
-        session: Session,
+        messages: Messages,
         *,
         handler: Handler | None,
-        polling: bool,
-        poll_seconds: float,
         auto_ack: bool,
         concurrency: int,
         on_error: ErrorHandler | None,
     ) -> None:
-        self._session = session
+        self._messages = messages
         self._handler = handler
         self._auto_ack = auto_ack
-        self._concurrency = concurrency
         self._on_error = on_error
-        self._poll_seconds = poll_seconds if polling else None
         self._seen = Seen()
         self._free = concurrency
-        self._changed = threading.Condition()
+        self._changed = Condition()
         self._waiting: deque[Delivery] = deque()
         self._current: Delivery | None = None
-        self._workers = ThreadPoolExecutor(concurrency, thread_name_prefix="kv-queue-handler")
-        self._running: set[Future[None]] = set()
+        self._workers = Workers(concurrency, name="kv-queue-handler")
         self._stopping = False
-        self._stop = StopSignal()
         self._error: Exception | None = None
-        self._reader = threading.Thread(target=self._read, name="kv-queue", daemon=True)
-        self._reader.start()
+        self._reader = Task(self._read, name="kv-queue")
 
     @property
     def closed(self) -> bool:
@@ -132,26 +163,24 @@ class QueueListener:
     def stop(self, timeout: float | None = None) -> None:
         """Take no more messages and let running handlers finish and settle. Idempotent.
 
-        Waits at most `timeout` seconds for the handlers; threads cannot be cancelled, so later
-        ones go on, and settle, while their messages may already be delivered again.
+        After `timeout` seconds the coroutines that are left are cancelled, and their messages go
+        back to the queue; threads go on, and settle, while their messages may be delivered again.
         """
         self._close()
-        if not threading.current_thread().name.startswith("kv-queue-handler"):
-            wait_for(set(self._running), timeout)
+        self._workers.stop(timeout)
         with self._changed:
-            untouched = list(self._waiting)
+            untouched = [*self._waiting]
             self._waiting.clear()
         for delivery in untouched:
             self._quietly(delivery.release)
         # Only now: the end of the stream makes the server deliver unsettled messages again.
-        self._stop.give()
-        if threading.current_thread() is not self._reader:
-            self._reader.join(_JOIN_SECONDS)
-        self._workers.shutdown(wait=False)
+        self._reader.cancel()
+        self._reader.join(JOIN_SECONDS)
 
     def wait(self, timeout: float | None = None) -> None:
         """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
         self._reader.join(timeout)
+        self._workers.wait(timeout)
         self._raise()
 
     def __enter__(self) -> QueueListener:
@@ -191,86 +220,51 @@ class QueueListener:
 
     def _read(self) -> None:
         try:
-            if self._poll_seconds is None:
-                plan = ListenPlan(self._concurrency)
-                follow_blocking(self._session, plan, self._deliver, self._on_error, self._stop)
-            else:
-                self._poll(self._poll_seconds)
+            self._messages.feed(self._has_room, self._take)
         except Exception as error:  # noqa: BLE001 - whoever takes the messages gets it
             self._error = error
             if self._handler is not None:
                 logger.error("A queue listener ended: %s", error)
-                report_blocking(error, self._on_error)
+                report(error, self._on_error)
         finally:
             self._close()
 
-    def _deliver(self, message: Message) -> None:
-        self._acquire()
-        self._take(message)
-
-    def _poll(self, poll_seconds: float) -> None:
-        reconnects = Reconnects()
-        while self._acquire():
-            try:
-                message = self._session.send(calls.poll())
-            except KvError as error:
-                self._free_slot()
-                if not is_passing(error):
-                    raise
-                report_blocking(error, self._on_error)
-                self._stop.wait(reconnects.pause())
-                continue
-            reconnects.opened()
-            if message is None:
-                self._free_slot()
-                self._stop.wait(poll_seconds)
-            else:
-                self._take(message)
-
-    def _acquire(self) -> bool:
-        """Wait for a free slot; False when there is no more to do."""
-        with self._changed:
+    def _has_room(self) -> bool:
+        with self._changed:  # nobody but the reader takes a slot
             self._changed.wait_for(lambda: self._free > 0 or self._stopping)
-            if self._stopping:
-                return False
-            self._free -= 1
-            return True
+            return not self._stopping
 
-    def _free_slot(self) -> None:
-        with self._changed:
-            self._free += 1
-            self._changed.notify_all()
-
-    def _take(self, message: Message) -> None:
-        """Process a message, in the slot that was acquired for it."""
+    def _take(self, message: Message) -> bool:
+        """Process a message as soon as there is a slot; False if it is not this listener's."""
+        self._has_room()
         delivery = Delivery(message, self)
         with self._changed:
-            fresh = self._seen.hold(message)
-        if not fresh:
-            self._free_slot()
-        elif self._seen.was_processed(message.id):
-            self._quietly(delivery.ack)
-        elif self._stopping:
-            self._quietly(delivery.release)
-        elif self._handler is None:
-            with self._changed:
-                self._waiting.append(delivery)
-                self._changed.notify_all()
-        else:
-            future = self._workers.submit(self._handle, self._handler, delivery)
-            self._running.add(future)
-            future.add_done_callback(self._running.discard)
+            if not self._seen.hold(message):
+                return True
+            self._free -= 1
+            processed = self._seen.was_processed(message.id)
+            if not (processed or self._stopping):
+                if self._handler is None:
+                    self._waiting.append(delivery)
+                    self._changed.notify_all()
+                else:
+                    self._workers.start(self._handle, self._handler, delivery)
+                return True
+        self._quietly(delivery.ack if processed else delivery.release)
+        return processed
 
     def _handle(self, handler: Handler, delivery: Delivery) -> None:
         try:
-            handler(delivery)
+            call(handler, delivery)
+        except Cancelled:
+            self._quietly(delivery.nack, SHUTDOWN_ERROR, delay=0)
+            raise
         except Exception as error:  # noqa: BLE001 - the message comes again
             logger.warning("The handler of message %s failed", delivery.id, exc_info=error)
             if self._on_error is not None:
-                report_blocking(error, self._on_error)
+                report(error, self._on_error)
             if self._auto_ack:
-                text = error_text(error)
-                self._quietly(lambda: delivery.nack(text))
+                self._quietly(delivery.nack, error_text(error))
         else:
             if self._auto_ack:
                 self._quietly(delivery.ack)
@@ -278,37 +272,35 @@ class QueueListener:
             # The handler left that to others: its part of the work is done.
             self._release(delivery.id)
 
-    def _quietly(self, settle: Callable[[], None]) -> None:
+    def _quietly(self, settle: Callable[..., None], *args: Any, **options: Any) -> None:
         """Settle; a failure means that the message comes again."""
         try:
-            settle()
-        except KvError as error:
-            report_blocking(error, self._on_error)
+            settle(*args, **options)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the listener goes on
+            report(error, self._on_error)
 
     def _ack(self, message: Message) -> None:
-        # Without a lease: it is processed, whoever has it by now.
         self._seen.processed(message.id)
         try:
-            self._session.send(calls.ack(message.id, None, drain=self._stopping))
+            self._messages.ack(message.id, draining=self._stopping)
         finally:
             self._release(message.id)
 
     def _extend(self, message: Message, duration: Duration | None) -> None:
         lease = self._seen.lease(message.id) or message.lease
-        self._session.send(calls.extend(message.id, lease, duration))
+        self._messages.extend(message.id, lease, duration)
 
     def _nack(self, message: Message, error: str | None, delay: Duration | None) -> None:
         lease = self._seen.lease(message.id)
         try:
-            self._session.send(calls.nack(message.id, lease, error, delay, drain=self._stopping))
+            self._messages.nack(message.id, lease, error, delay, draining=self._stopping)
         finally:
             self._release(message.id)
 
     def _hand_back(self, message: Message) -> None:
         lease = self._seen.lease(message.id)
         try:
-            if lease is not None:
-                self._session.send(calls.release(message.id, lease, drain=self._stopping))
+            self._messages.release(message.id, lease, draining=self._stopping)
         finally:
             self._release(message.id)
 

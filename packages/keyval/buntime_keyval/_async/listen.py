@@ -1,16 +1,23 @@
-"""The queue listener of `AsyncKv`."""
+"""The queue listener."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
+from buntime_keyval._async.concurrency import (
+    JOIN_SECONDS,
+    Cancelled,
+    Condition,
+    Task,
+    Workers,
+    call,
+)
+from buntime_keyval._async.reports import report
 from buntime_keyval._calls.queue import Message
 from buntime_keyval._messages import SHUTDOWN_ERROR, Seen, error_text
-from buntime_keyval._reports import ErrorHandler, logger, report
+from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval.wire import Duration
 
 
@@ -106,7 +113,8 @@ class AsyncDelivery:
         await self._listener._extend(self._message, duration)
 
 
-Handler = Callable[[AsyncDelivery], Awaitable[Any] | Any]
+Handler = Callable[[AsyncDelivery], Any]
+"""Processes one message, which is settled by how that ends."""
 
 
 class AsyncQueueListener:
@@ -132,14 +140,14 @@ class AsyncQueueListener:
         self._auto_ack = auto_ack
         self._on_error = on_error
         self._seen = Seen()
-        self._slots = asyncio.Semaphore(concurrency)
-        self._arrived = asyncio.Condition()
+        self._free = concurrency
+        self._changed = Condition()
         self._waiting: deque[AsyncDelivery] = deque()
         self._current: AsyncDelivery | None = None
-        self._running: set[asyncio.Task[None]] = set()
+        self._workers = Workers(concurrency, name="kv-queue-handler")
         self._stopping = False
         self._error: Exception | None = None
-        self._reader = asyncio.create_task(self._read(), name="kv-queue")
+        self._reader = Task(self._read, name="kv-queue")
 
     @property
     def closed(self) -> bool:
@@ -154,28 +162,24 @@ class AsyncQueueListener:
     async def stop(self, timeout: float | None = None) -> None:
         """Take no more messages and let running handlers finish and settle. Idempotent.
 
-        After `timeout` seconds the handlers that are left are cancelled; their messages go back to
-        the queue.
+        After `timeout` seconds the coroutines that are left are cancelled, and their messages go
+        back to the queue; threads go on, and settle, while their messages may be delivered again.
         """
         await self._close()
-        others = self._running - {asyncio.current_task()}
-        if others:
-            _, late = await asyncio.wait(others, timeout=timeout)
-            for task in late:
-                task.cancel()
-            if late:
-                await asyncio.wait(late)
-        while self._waiting:
-            await self._quietly(self._waiting.popleft().release())
+        await self._workers.stop(timeout)
+        async with self._changed:
+            untouched = [*self._waiting]
+            self._waiting.clear()
+        for delivery in untouched:
+            await self._quietly(delivery.release)
         # Only now: the end of the stream makes the server deliver unsettled messages again.
         self._reader.cancel()
-        await asyncio.wait({self._reader})
+        await self._reader.join(JOIN_SECONDS)
 
-    async def wait(self) -> None:
-        """Wait until it ends. Raises the error that ended it."""
-        await asyncio.wait({self._reader})
-        if self._running:
-            await asyncio.wait(self._running)
+    async def wait(self, timeout: float | None = None) -> None:
+        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
+        await self._reader.join(timeout)
+        await self._workers.wait(timeout)
         self._raise()
 
     async def __aenter__(self) -> AsyncQueueListener:
@@ -205,8 +209,8 @@ class AsyncQueueListener:
         if self._auto_ack and self._current is not None:
             current, self._current = self._current, None
             await current.ack()
-        async with self._arrived:
-            await self._arrived.wait_for(lambda: self._waiting or self._stopping)
+        async with self._changed:
+            await self._changed.wait_for(lambda: self._waiting or self._stopping)
             if self._stopping:
                 self._raise()
                 raise StopAsyncIteration
@@ -225,55 +229,54 @@ class AsyncQueueListener:
             await self._close()
 
     async def _has_room(self) -> bool:
-        async with self._slots:  # nobody but the reader takes a slot
+        async with self._changed:  # nobody but the reader takes a slot
+            await self._changed.wait_for(lambda: self._free > 0 or self._stopping)
             return not self._stopping
 
     async def _take(self, message: Message) -> bool:
         """Process a message as soon as there is a slot; False if it is not this listener's."""
-        await self._slots.acquire()
+        await self._has_room()
         delivery = AsyncDelivery(message, self)
-        if not self._seen.hold(message):
-            self._slots.release()
-        elif self._seen.was_processed(message.id):
-            await self._quietly(delivery.ack())
-        elif self._stopping:
-            await self._quietly(delivery.release())
-            return False
-        elif self._handler is None:
-            async with self._arrived:
-                self._waiting.append(delivery)
-                self._arrived.notify_all()
-        else:
-            task = asyncio.create_task(self._handle(self._handler, delivery))
-            self._running.add(task)
-            task.add_done_callback(self._running.discard)
-        return True
+        async with self._changed:
+            if not self._seen.hold(message):
+                return True
+            self._free -= 1
+            processed = self._seen.was_processed(message.id)
+            if not (processed or self._stopping):
+                if self._handler is None:
+                    self._waiting.append(delivery)
+                    self._changed.notify_all()
+                else:
+                    self._workers.start(self._handle, self._handler, delivery)
+                return True
+        await self._quietly(delivery.ack if processed else delivery.release)
+        return processed
 
     async def _handle(self, handler: Handler, delivery: AsyncDelivery) -> None:
         try:
-            outcome = handler(delivery)
-            if inspect.isawaitable(outcome):
-                await outcome
-        except asyncio.CancelledError:
-            await self._quietly(delivery.nack(SHUTDOWN_ERROR, delay=0))
+            await call(handler, delivery)
+        except Cancelled:
+            await self._quietly(delivery.nack, SHUTDOWN_ERROR, delay=0)
             raise
         except Exception as error:  # noqa: BLE001 - the message comes again
             logger.warning("The handler of message %s failed", delivery.id, exc_info=error)
             if self._on_error is not None:
                 await report(error, self._on_error)
             if self._auto_ack:
-                await self._quietly(delivery.nack(error_text(error)))
+                await self._quietly(delivery.nack, error_text(error))
         else:
             if self._auto_ack:
-                await self._quietly(delivery.ack())
+                await self._quietly(delivery.ack)
         if not delivery.settled:
             # The handler left that to others: its part of the work is done.
-            self._release(delivery.id)
+            await self._release(delivery.id)
 
-    async def _quietly(self, settling: Awaitable[None]) -> None:
+    async def _quietly(
+        self, settle: Callable[..., Awaitable[None]], *args: Any, **options: Any
+    ) -> None:
         """Settle; a failure means that the message comes again."""
         try:
-            await settling
+            await settle(*args, **options)
         except Exception as error:  # noqa: BLE001 - whatever it is, the listener goes on
             await report(error, self._on_error)
 
@@ -282,7 +285,7 @@ class AsyncQueueListener:
         try:
             await self._messages.ack(message.id, draining=self._stopping)
         finally:
-            self._release(message.id)
+            await self._release(message.id)
 
     async def _extend(self, message: Message, duration: Duration | None) -> None:
         lease = self._seen.lease(message.id) or message.lease
@@ -293,23 +296,25 @@ class AsyncQueueListener:
         try:
             await self._messages.nack(message.id, lease, error, delay, draining=self._stopping)
         finally:
-            self._release(message.id)
+            await self._release(message.id)
 
     async def _hand_back(self, message: Message) -> None:
         lease = self._seen.lease(message.id)
         try:
             await self._messages.release(message.id, lease, draining=self._stopping)
         finally:
-            self._release(message.id)
+            await self._release(message.id)
 
-    def _release(self, message_id: str) -> None:
-        if self._seen.release(message_id):
-            self._slots.release()
+    async def _release(self, message_id: str) -> None:
+        async with self._changed:
+            if self._seen.release(message_id):
+                self._free += 1
+                self._changed.notify_all()
 
     async def _close(self) -> None:
-        async with self._arrived:
+        async with self._changed:
             self._stopping = True
-            self._arrived.notify_all()
+            self._changed.notify_all()
 
     def _raise(self) -> None:
         if self._error is not None:

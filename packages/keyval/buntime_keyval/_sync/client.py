@@ -1,14 +1,14 @@
-"""The asynchronous client."""
+# Made by scripts/unasync from _async/client.py: change that one.
+"""The client."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar, overload
 
 import httpx2
 
-from buntime_keyval._atomic import AsyncAtomic
 from buntime_keyval._calls import keys as calls
 from buntime_keyval._calls import queue as queue_calls
 from buntime_keyval._calls import search as search_calls
@@ -16,10 +16,7 @@ from buntime_keyval._calls.queue import identify
 from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._entries import Shape, is_many
 from buntime_keyval._exchange import Observer
-from buntime_keyval._feeds import ApiMessages, watch_feed
 from buntime_keyval._http import Settings
-from buntime_keyval._letters import AsyncDeadLetters
-from buntime_keyval._listen_async import AsyncQueueListener, Handler
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._network import VERIFIED, Tls
 from buntime_keyval._now import Now
@@ -40,18 +37,20 @@ from buntime_keyval._results import (
     VacuumResult,
 )
 from buntime_keyval._retries import Retries, seconds
-from buntime_keyval._session import AsyncSession
-from buntime_keyval._sharing import BUFFER_SIZE, AsyncSharing, check_sharing
-from buntime_keyval._stores import AsyncStore, make_scope, sweep_async
-from buntime_keyval._transaction import (
-    AsyncAttempt,
-    AsyncTransaction,
-    Pauses,
-    attempts_async,
-    run_async,
-)
+from buntime_keyval._sharing import BUFFER_SIZE, check_sharing
+from buntime_keyval._sync import transactions
+from buntime_keyval._sync.atomic import Atomic
+from buntime_keyval._sync.dead_letters import DeadLetters
+from buntime_keyval._sync.feeds import ApiMessages, watch_feed
+from buntime_keyval._sync.listen import Handler, QueueListener
+from buntime_keyval._sync.session import Session
+from buntime_keyval._sync.sharing import Sharing
+from buntime_keyval._sync.stores import Store, sweep
+from buntime_keyval._sync.transactions import Attempt, Transaction
+from buntime_keyval._sync.watch import Watch
+from buntime_keyval._transaction import Pauses
+from buntime_keyval._typed import make_scope
 from buntime_keyval._vacuum import Vacuum
-from buntime_keyval._watch_async import AsyncWatch
 from buntime_keyval._watching import (
     Buffer,
     Mode,
@@ -70,10 +69,10 @@ Entries = list[KvEntry[Any]]
 Indexes = list[SearchIndex]
 
 
-class AsyncKv:
-    """A client of one KeyVal API, for asyncio.
+class Kv:
+    """A client of one KeyVal API, for blocking code; threads may share it.
 
-    Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its
+    Use it as `with Kv(url) as kv`, or call `close` at the end. Every method checks its
     input before anything is sent and raises `InvalidInput`; what else it raises is a `KvError`.
     Durations are milliseconds or texts such as `"500ms"`, `"30s"`, `"1h"`, `"7d"`.
     """
@@ -93,7 +92,7 @@ class AsyncKv:
         proxy: str | None = None,
         unix_socket: str | None = None,
         on_exchange: Observer | None = None,
-        transport: httpx2.AsyncBaseTransport | None = None,
+        transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """`base_url` is absolute, such as `http://127.0.0.1:8000/keyval/api`.
 
@@ -122,39 +121,39 @@ class AsyncKv:
             unix_socket=unix_socket,
             on_exchange=on_exchange,
         )
-        self._session = AsyncSession(settings, transport)
-        self._sharing = AsyncSharing(self._session)
-        self._running: set[AsyncWatch | AsyncQueueListener] = set()
-        self.dlq = AsyncDeadLetters(self._session)
+        self._session = Session(settings, transport)
+        self._sharing = Sharing(self._session)
+        self._running: set[Watch | QueueListener] = set()
+        self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
 
     @classmethod
-    def from_env(cls, **options: Any) -> AsyncKv:
+    def from_env(cls, **options: Any) -> Kv:
         """A client of the server that `BUNTIME_URL` and `BUNTIME_TOKEN` name.
 
         `options` are the other ones. Raises `InvalidInput` if the first is not set.
         """
         return cls(None, **options)
 
-    async def aclose(self) -> None:
+    def close(self) -> None:
         """Stop all watches and listeners and close all connections. Idempotent."""
         while self._running:
-            await self._running.pop().stop()
-        await self._session.close()
+            self._running.pop().stop()
+        self._session.close()
 
-    async def __aenter__(self) -> AsyncKv:
+    def __enter__(self) -> Kv:
         return self
 
-    async def __aexit__(self, *_: object) -> None:
-        await self.aclose()
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     @overload
-    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+    def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
         self, key: KeyLike
     ) -> KvEntry[Any]: ...
     @overload
-    async def get(self, key: Sequence[KeyLike]) -> Entries: ...
-    async def get(self, key: Any) -> KvEntry[Any] | Entries:
+    def get(self, key: Sequence[KeyLike]) -> Entries: ...
+    def get(self, key: Any) -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
         A key that does not exist gives an entry with value and versionstamp None.
@@ -162,29 +161,29 @@ class AsyncKv:
         if is_many(key):
             if not key:
                 return []
-            return await self._session.send(calls.get_many(key))
-        return await self._session.send(calls.get(key))
+            return self._session.send(calls.get_many(key))
+        return self._session.send(calls.get(key))
 
     @overload
-    async def get_with_metadata(  # type: ignore[overload-overlap] # as above
+    def get_with_metadata(  # type: ignore[overload-overlap] # as above
         self, key: KeyLike
     ) -> KvEntry[Any]: ...
     @overload
-    async def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
-    async def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
+    def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
+    def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
         """The same, with the `details` of what exists: its metadata and its times."""
         shape = Shape(details=True)
         if is_many(key):
             if not key:
                 return []
-            return await self._session.send(calls.get_many(key, shape))
-        return await self._session.send(calls.get(key, shape))
+            return self._session.send(calls.get_many(key, shape))
+        return self._session.send(calls.get(key, shape))
 
-    async def has(self, key: KeyLike) -> bool:
+    def has(self, key: KeyLike) -> bool:
         """Whether a key exists, whatever its value, which is not sent."""
-        return await self._session.send(calls.has(key))
+        return self._session.send(calls.has(key))
 
-    async def set(
+    def set(
         self,
         key: KeyLike,
         value: Any,
@@ -202,9 +201,9 @@ class AsyncKv:
         then is told.
         """
         call = calls.set_value(key, value, expires_in, expires_at, metadata)
-        return await self._session.send(call, idempotency_key)
+        return self._session.send(call, idempotency_key)
 
-    async def delete(
+    def delete(
         self,
         key: KeyOrKeys,
         *,
@@ -221,11 +220,11 @@ class AsyncKv:
         """
         if key:
             call = calls.delete(key, exact=exact, where=where)
-            return await self._session.send(call, idempotency_key)
+            return self._session.send(call, idempotency_key)
         calls.refuse_everything(everything=everything, idempotency_key=idempotency_key)
-        return await sweep_async(self, (), where=where)
+        return sweep(self, (), where=where)
 
-    async def list(
+    def list(
         self,
         prefix: KeyLike = (),
         *,
@@ -238,7 +237,7 @@ class AsyncKv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
-    ) -> AsyncIterator[KvEntry[Any]]:
+    ) -> Iterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
@@ -258,14 +257,13 @@ class AsyncKv:
             snapshot=snapshot,
         )
         while (call := pager.next_call()) is not None:
-            for entry in pager.take(await self._session.send(call)):
-                yield entry
+            yield from pager.take(self._session.send(call))
 
-    async def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
+    def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
         """Number of entries below a prefix."""
-        return await self._session.send(calls.count(prefix, where))
+        return self._session.send(calls.count(prefix, where))
 
-    async def paginate(
+    def paginate(
         self,
         prefix: KeyLike = (),
         *,
@@ -292,16 +290,16 @@ class AsyncKv:
             shape=shape,
             snapshot=snapshot,
         )
-        return await self._session.send(call)
+        return self._session.send(call)
 
-    async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
+    def vacuum(self, *, limit: int | None = None) -> VacuumResult:
         """Remove what has expired now, all of it or at most `limit` entries.
 
         That happens by itself too; it is for who wants the room, or the events, at once.
         """
         plan = Vacuum(limit)
         while (call := plan.next_call()) is not None:
-            plan.take(await self._session.send(call))
+            plan.take(self._session.send(call))
         return plan.result
 
     def now(self) -> Now:
@@ -312,13 +310,13 @@ class AsyncKv:
         """A key part for atomic mutations that becomes the versionstamp of their commit."""
         return UUIDV7
 
-    def atomic(self) -> AsyncAtomic:
+    def atomic(self) -> Atomic:
         """A builder of checks and mutations that are committed together."""
-        return AsyncAtomic(self._session)
+        return Atomic(self._session)
 
-    async def transaction(
+    def transaction(
         self,
-        fn: Callable[[AsyncTransaction], Awaitable[T]],
+        fn: Callable[[Transaction], T],
         *,
         max_retries: int = 0,
         retry_delay: Duration = 10,
@@ -329,20 +327,18 @@ class AsyncKv:
         times two to the number of tries, and up to `retry_delay` more. An exception of `fn`
         propagates, and nothing is written.
         """
-        return await run_async(self._session, fn, Pauses(max_retries, retry_delay))
+        return transactions.run(self._session, fn, Pauses(max_retries, retry_delay))
 
-    def begin(self) -> AsyncTransaction:
-        """A transaction, as `async with kv.begin() as tx`; may end in a `TransactionConflict`."""
-        return AsyncTransaction(self._session)
+    def begin(self) -> Transaction:
+        """A transaction, as `with kv.begin() as tx`; may end in a `TransactionConflict`."""
+        return Transaction(self._session)
 
-    def attempts(
-        self, *, max_retries: int = 3, retry_delay: Duration = 10
-    ) -> AsyncIterator[AsyncAttempt]:
-        """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
+    def attempts(self, *, max_retries: int = 3, retry_delay: Duration = 10) -> Iterator[Attempt]:
+        """Transactions until one is committed, for `for tx in ...: with tx: ...`.
 
         The last one raises `TransactionConflict`.
         """
-        return attempts_async(self._session, Pauses(max_retries, retry_delay))
+        return transactions.attempts(self._session, Pauses(max_retries, retry_delay))
 
     @overload
     def store(
@@ -352,11 +348,11 @@ class AsyncKv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
-    ) -> AsyncStore[T]: ...
+    ) -> Store[T]: ...
     @overload
     def store(
         self, prefix: KeyLike, *, expires_in: Duration | None = None, metadata: Any = None
-    ) -> AsyncStore[Any]: ...
+    ) -> Store[Any]: ...
     def store(
         self,
         prefix: KeyLike,
@@ -364,15 +360,15 @@ class AsyncKv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
-    ) -> AsyncStore[Any]:
+    ) -> Store[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
         validates. `expires_in` and `metadata` are for what is set without them.
         """
-        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
+        return Store(self, make_scope(prefix, type, expires_in, metadata))
 
-    async def create_index(
+    def create_index(
         self,
         prefix: KeyLike,
         *,
@@ -381,19 +377,17 @@ class AsyncKv:
         idempotency_key: str | None = None,
     ) -> None:
         """Index these fields of all entries below a prefix, replacing an index that is there."""
-        await self._session.send(
-            search_calls.create_index(prefix, fields, tokenize), idempotency_key
-        )
+        self._session.send(search_calls.create_index(prefix, fields, tokenize), idempotency_key)
 
-    async def list_indexes(self) -> Indexes:
+    def list_indexes(self) -> Indexes:
         """All full-text indexes."""
-        return await self._session.send(search_calls.list_indexes())
+        return self._session.send(search_calls.list_indexes())
 
-    async def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
+    def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
         """Remove an index, if it is there; the entries stay."""
-        await self._session.send(search_calls.remove_index(prefix), idempotency_key)
+        self._session.send(search_calls.remove_index(prefix), idempotency_key)
 
-    async def search(
+    def search(
         self,
         prefix: KeyLike,
         query: str,
@@ -407,7 +401,7 @@ class AsyncKv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
-    ) -> AsyncIterator[SearchHit[Any]]:
+    ) -> Iterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
         `prefix` is exactly that of an index; raises `NotFound` without one. Words have to occur
@@ -434,10 +428,9 @@ class AsyncKv:
         )
         pager = search_calls.SearchPager(searching, limit)
         while (call := pager.next_call()) is not None:
-            for hit in pager.take(await self._session.send(call)):
-                yield hit
+            yield from pager.take(self._session.send(call))
 
-    async def paginate_search(
+    def paginate_search(
         self,
         prefix: KeyLike,
         query: str,
@@ -466,9 +459,9 @@ class AsyncKv:
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        return await self._session.send(searching.page(limit=limit, cursor=cursor))
+        return self._session.send(searching.page(limit=limit, cursor=cursor))
 
-    async def enqueue(
+    def enqueue(
         self,
         value: Any,
         *,
@@ -484,13 +477,13 @@ class AsyncKv:
         dead letter and its value is stored at each of `keys_if_undelivered`.
         """
         call = queue_calls.enqueue(value, delay, backoff_schedule, keys_if_undelivered)
-        return await self._session.send(call, idempotency_key)
+        return self._session.send(call, idempotency_key)
 
-    async def dequeue(self) -> QueueMessage[Any] | None:
+    def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
-        return await self._session.send(queue_calls.poll())
+        return self._session.send(queue_calls.poll())
 
-    async def ack_message(
+    def ack_message(
         self,
         message: QueueMessage[Any] | str,
         *,
@@ -504,11 +497,9 @@ class AsyncKv:
         and if `strict`, `NotFound` for an id that the queue does not have.
         """
         message_id, known_lease = identify(message, lease)
-        await self._session.send(
-            queue_calls.ack(message_id, known_lease, strict=strict), idempotency_key
-        )
+        self._session.send(queue_calls.ack(message_id, known_lease, strict=strict), idempotency_key)
 
-    async def nack_message(
+    def nack_message(
         self,
         message: QueueMessage[Any] | str,
         error: str | None = None,
@@ -523,12 +514,12 @@ class AsyncKv:
         `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
         message_id, known_lease = identify(message, lease)
-        await self._session.send(
+        self._session.send(
             queue_calls.nack(message_id, known_lease, error, delay, strict=strict),
             idempotency_key,
         )
 
-    async def release_message(
+    def release_message(
         self,
         message: QueueMessage[Any] | str,
         *,
@@ -539,9 +530,9 @@ class AsyncKv:
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
-        await self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
+        self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
 
-    async def extend_message(
+    def extend_message(
         self,
         message: QueueMessage[Any] | str,
         duration: Duration | None = None,
@@ -556,7 +547,7 @@ class AsyncKv:
         an id alone that the queue does not have is `NotFound`.
         """
         message_id, known_lease = identify(message, lease)
-        await self._session.send(
+        self._session.send(
             queue_calls.extend(message_id, known_lease, duration, strict=strict), idempotency_key
         )
 
@@ -569,7 +560,7 @@ class AsyncKv:
         auto_ack: bool = True,
         concurrency: int = 1,
         on_error: ErrorHandler | None = None,
-    ) -> AsyncQueueListener:
+    ) -> QueueListener:
         """Consume the queue, with a handler or by iterating, until the listener is stopped.
 
         Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
@@ -586,7 +577,7 @@ class AsyncKv:
             poll_seconds=pause if is_polling(mode) else None,
             on_error=on_error,
         )
-        listener = AsyncQueueListener(
+        listener = QueueListener(
             messages,
             handler=handler,
             auto_ack=auto_ack,
@@ -596,9 +587,9 @@ class AsyncKv:
         self._remember(listener)
         return listener
 
-    async def queue_stats(self) -> QueueStats:
+    def queue_stats(self) -> QueueStats:
         """How many messages there are in which state."""
-        return await self._session.send(queue_calls.stats())
+        return self._session.send(queue_calls.stats())
 
     def watch(
         self,
@@ -614,7 +605,7 @@ class AsyncKv:
         overflow_strategy: Overflow = "drop-oldest",
         shared: bool = False,
         on_error: ErrorHandler | None = None,
-    ) -> AsyncWatch:
+    ) -> Watch:
         """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
 
         Batches of entries go to `callback`, or to who iterates over the watch; the first one tells
@@ -642,22 +633,22 @@ class AsyncKv:
             plan = make_plan(target, emit_initial=emit_initial)
             feed = watch_feed(self._session, plan, pause, on_error)
         buffer = Buffer(buffer_size, overflow_strategy)
-        watch = AsyncWatch(feed, buffer, callback=callback, on_error=on_error)
+        watch = Watch(feed, buffer, callback=callback, on_error=on_error)
         self._remember(watch)
         return watch
 
     @overload
-    async def metrics(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
+    def metrics(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
     @overload
-    async def metrics(self, format: Literal["prometheus"]) -> str: ...
-    async def metrics(self, format: str = "json") -> dict[str, Any] | str:
+    def metrics(self, format: Literal["prometheus"]) -> str: ...
+    def metrics(self, format: str = "json") -> dict[str, Any] | str:
         """The server's counters: as a dict, or as the text that Prometheus reads."""
         if format == "prometheus":
-            return await self._session.send(search_calls.metrics_text())
+            return self._session.send(search_calls.metrics_text())
         if format != "json":
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
-        return await self._session.send(search_calls.metrics_json())
+        return self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: AsyncWatch | AsyncQueueListener) -> None:
+    def _remember(self, running: Watch | QueueListener) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

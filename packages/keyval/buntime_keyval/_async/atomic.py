@@ -23,16 +23,6 @@ class AsyncSource(Protocol):
         """Apply all mutations if all checks hold."""
 
 
-class Source(Protocol):
-    """The same, blocking."""
-
-    def read(self, keys: Sequence[Key]) -> list[Entry]:
-        """The newest entries of checked keys, at least one, in their order."""
-
-    def commit(self, atomic: AtomicBuilder, idempotency_key: str | None = None) -> CommitResult:
-        """Apply all mutations if all checks hold."""
-
-
 class AsyncAtomic(AtomicBuilder):
     """Checks and mutations of `AsyncKv`, committed together."""
 
@@ -48,20 +38,3 @@ class AsyncAtomic(AtomicBuilder):
         it cannot work on, and `OutcomeUnknown` when the answer was lost.
         """
         return await self._source.commit(self, idempotency_key)
-
-
-class Atomic(AtomicBuilder):
-    """Checks and mutations of `Kv`, committed together."""
-
-    def __init__(self, source: Source) -> None:
-        super().__init__()
-        self._source = source
-
-    def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
-        """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
-
-        With an `idempotency_key` that was used before, nothing but the result of then is told.
-        Raises `RequestRejected` when a mutation meets a value that it cannot work on, and
-        `OutcomeUnknown` when the answer was lost.
-        """
-        return self._source.commit(self, idempotency_key)

@@ -1,30 +1,32 @@
-"""The handle of a watch for `AsyncKv`."""
+# Made by scripts/unasync from _async/watch.py: change that one.
+"""The handle of a watch."""
 
 from __future__ import annotations
 
-import asyncio
-import inspect
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._reports import ErrorHandler, logger, report
+from buntime_keyval._reports import ErrorHandler, logger
+from buntime_keyval._sync.concurrency import JOIN_SECONDS, Condition, Task, call
+from buntime_keyval._sync.reports import report
 from buntime_keyval._watching import Buffer
 
 Batch = list[Entry]
 
-Feed = Callable[[Callable[[Batch], Awaitable[None]]], Awaitable[None]]
-"""Delivers batches, one after the other, for as long as there may be any."""
+Feed = Callable[[Callable[[Batch], None]], None]
+"""Delivers batches, one after the other, for as long as there may be any, until it is cancelled."""
 
 
-class AsyncWatch:
+class Watch:
     """A running watch: iterate over its batches, or give `watch` a callback.
 
     A batch is a list of entries in the order of their commits; the entry of a key that was deleted
     or has expired has value and versionstamp None. An empty batch comes only to who was away, or
     slow, for longer than the log of changes reaches back: all that is there follows, and what does
-    not follow is gone. Ends with `stop`, or with the `async with`
-    block. Iterating, `wait` and the end of the block raise the error that ended it.
+    not follow is gone. Ends with `stop`, which any thread may call, or with the `with` block.
+
+    Iterating, `wait` and the end of the block raise the error that ended it.
     """
 
     def __init__(
@@ -37,15 +39,15 @@ class AsyncWatch:
     ) -> None:
         self._feed = feed
         self._buffer = buffer
-        self._changed = asyncio.Condition()
+        self._changed = Condition()
         self._callback = callback
         self._on_error = on_error
         self._closed = False
         self._error: Exception | None = None
-        self._reader = asyncio.create_task(self._read(), name="kv-watch")
-        self._caller = None
+        self._reader = Task(self._read, name="kv-watch")
+        self._tasks = [self._reader]
         if callback is not None:
-            self._caller = asyncio.create_task(self._call(callback), name="kv-watch-callback")
+            self._tasks.append(Task(self._call, callback, name="kv-watch-callback"))
 
     @property
     def closed(self) -> bool:
@@ -62,84 +64,83 @@ class AsyncWatch:
         """Entries that a full buffer dropped."""
         return self._buffer.dropped
 
-    async def stop(self) -> None:
-        """End it, and wait until a running callback has returned. Idempotent."""
-        await self._close(drop=True)
-        for task in (self._reader, self._caller):
-            if task is None or task is asyncio.current_task():
-                continue
-            if task is self._reader:
-                task.cancel()
-            await asyncio.wait({task})
+    def stop(self) -> None:
+        """End it, and wait until a running callback has returned. Idempotent.
 
-    async def wait(self) -> None:
-        """Wait until it ends. Raises the error that ended it."""
-        await asyncio.wait({self._reader})
-        if self._caller is not None and self._caller is not asyncio.current_task():
-            await asyncio.wait({self._caller})
+        It is waited for 5 seconds at most where it is in a thread.
+        """
+        self._close(drop=True)
+        if not self._reader.is_current:
+            self._reader.cancel()
+        for task in self._tasks:
+            task.join(JOIN_SECONDS)
+        self._reader.cancel()  # even by its own `on_error`, after all that waits
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
+        for task in self._tasks:
+            task.join(timeout)
         self._raise()
 
-    async def __aenter__(self) -> AsyncWatch:
+    def __enter__(self) -> Watch:
         return self
 
-    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        await self.stop()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        self.stop()
         if kind is None:
             self._raise()
 
-    def __aiter__(self) -> AsyncIterator[Batch]:
+    def __iter__(self) -> Iterator[Batch]:
         if self._callback is not None:
             raise RuntimeError("This watch has a callback: it cannot be iterated over too")
         return self
 
-    async def __anext__(self) -> Batch:
-        batch = await self._take()
+    def __next__(self) -> Batch:
+        batch = self._take()
         if batch is None:
             self._raise()
-            raise StopAsyncIteration
+            raise StopIteration
         return batch
 
-    async def _read(self) -> None:
+    def _read(self) -> None:
         try:
-            await self._feed(self._deliver)
+            self._feed(self._deliver)
         except Exception as error:  # noqa: BLE001 - whoever takes the batches gets it
             self._error = error
             if self._callback is not None:
                 logger.error("A watch ended: %s", error)
-                await report(error, self._on_error)
+                report(error, self._on_error)
         finally:
             # Whatever ends the reader, whoever waits for batches must hear of it.
-            await self._close()
+            self._close()
 
-    async def _deliver(self, entries: Batch) -> None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: not self._buffer.full or self._closed)
+    def _deliver(self, entries: Batch) -> None:
+        with self._changed:
+            self._changed.wait_for(lambda: not self._buffer.full or self._closed)
             if not self._closed:
                 self._buffer.add(entries)
                 self._changed.notify_all()
 
-    async def _take(self) -> Batch | None:
-        async with self._changed:
-            await self._changed.wait_for(lambda: self._buffer.filled or self._closed)
+    def _take(self) -> Batch | None:
+        with self._changed:
+            self._changed.wait_for(lambda: self._buffer.filled or self._closed)
             if not self._buffer.filled:
                 return None
             batch = self._buffer.take()
             self._changed.notify_all()
             return batch
 
-    async def _call(self, callback: Callable[[Batch], Any]) -> None:
-        while (batch := await self._take()) is not None:
+    def _call(self, callback: Callable[[Batch], Any]) -> None:
+        while (batch := self._take()) is not None:
             try:
-                outcome = callback(batch)
-                if inspect.isawaitable(outcome):
-                    await outcome
+                call(callback, batch)
             except Exception as error:  # noqa: BLE001 - the watch outlives its callback
                 logger.exception("The callback of a watch failed")
                 if self._on_error is not None:
-                    await report(error, self._on_error)
+                    report(error, self._on_error)
 
-    async def _close(self, *, drop: bool = False) -> None:
-        async with self._changed:
+    def _close(self, *, drop: bool = False) -> None:
+        with self._changed:
             self._closed = True
             if drop:
                 self._buffer.clear()

@@ -1,14 +1,23 @@
-"""The blocking client."""
+"""The client."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, TypeVar, overload
 
 import httpx2
 
-from buntime_keyval._atomic import Atomic
+from buntime_keyval._async import transactions
+from buntime_keyval._async.atomic import AsyncAtomic
+from buntime_keyval._async.dead_letters import AsyncDeadLetters
+from buntime_keyval._async.feeds import ApiMessages, watch_feed
+from buntime_keyval._async.listen import AsyncQueueListener, Handler
+from buntime_keyval._async.session import AsyncSession
+from buntime_keyval._async.sharing import AsyncSharing
+from buntime_keyval._async.stores import AsyncStore, sweep
+from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
+from buntime_keyval._async.watch import AsyncWatch
 from buntime_keyval._calls import keys as calls
 from buntime_keyval._calls import queue as queue_calls
 from buntime_keyval._calls import search as search_calls
@@ -17,8 +26,6 @@ from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._entries import Shape, is_many
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
-from buntime_keyval._letters import DeadLetters
-from buntime_keyval._listen_sync import Handler, QueueListener
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._network import VERIFIED, Tls
 from buntime_keyval._now import Now
@@ -39,18 +46,10 @@ from buntime_keyval._results import (
     VacuumResult,
 )
 from buntime_keyval._retries import Retries, seconds
-from buntime_keyval._session import Session
-from buntime_keyval._sharing import BUFFER_SIZE, Sharing, check_sharing
-from buntime_keyval._stores import Store, make_scope, sweep_blocking
-from buntime_keyval._transaction import (
-    Attempt,
-    Pauses,
-    Transaction,
-    attempts_blocking,
-    run_blocking,
-)
+from buntime_keyval._sharing import BUFFER_SIZE, check_sharing
+from buntime_keyval._transaction import Pauses
+from buntime_keyval._typed import make_scope
 from buntime_keyval._vacuum import Vacuum
-from buntime_keyval._watch_sync import Watch, watch_feed
 from buntime_keyval._watching import (
     Buffer,
     Mode,
@@ -69,10 +68,10 @@ Entries = list[KvEntry[Any]]
 Indexes = list[SearchIndex]
 
 
-class Kv:
-    """A client of one KeyVal API, for blocking code; threads may share it.
+class AsyncKv:
+    """A client of one KeyVal API, for asyncio.
 
-    Use it as `with Kv(url) as kv`, or call `close` at the end. Every method checks its
+    Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its
     input before anything is sent and raises `InvalidInput`; what else it raises is a `KvError`.
     Durations are milliseconds or texts such as `"500ms"`, `"30s"`, `"1h"`, `"7d"`.
     """
@@ -92,7 +91,7 @@ class Kv:
         proxy: str | None = None,
         unix_socket: str | None = None,
         on_exchange: Observer | None = None,
-        transport: httpx2.BaseTransport | None = None,
+        transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """`base_url` is absolute, such as `http://127.0.0.1:8000/keyval/api`.
 
@@ -121,39 +120,39 @@ class Kv:
             unix_socket=unix_socket,
             on_exchange=on_exchange,
         )
-        self._session = Session(settings, transport)
-        self._sharing = Sharing(self._session)
-        self._running: set[Watch | QueueListener] = set()
-        self.dlq = DeadLetters(self._session)
+        self._session = AsyncSession(settings, transport)
+        self._sharing = AsyncSharing(self._session)
+        self._running: set[AsyncWatch | AsyncQueueListener] = set()
+        self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""
 
     @classmethod
-    def from_env(cls, **options: Any) -> Kv:
+    def from_env(cls, **options: Any) -> AsyncKv:
         """A client of the server that `BUNTIME_URL` and `BUNTIME_TOKEN` name.
 
         `options` are the other ones. Raises `InvalidInput` if the first is not set.
         """
         return cls(None, **options)
 
-    def close(self) -> None:
+    async def aclose(self) -> None:
         """Stop all watches and listeners and close all connections. Idempotent."""
         while self._running:
-            self._running.pop().stop()
-        self._session.close()
+            await self._running.pop().stop()
+        await self._session.close()
 
-    def __enter__(self) -> Kv:
+    async def __aenter__(self) -> AsyncKv:
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self.close()
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
     @overload
-    def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
         self, key: KeyLike
     ) -> KvEntry[Any]: ...
     @overload
-    def get(self, key: Sequence[KeyLike]) -> Entries: ...
-    def get(self, key: Any) -> KvEntry[Any] | Entries:
+    async def get(self, key: Sequence[KeyLike]) -> Entries: ...
+    async def get(self, key: Any) -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
         A key that does not exist gives an entry with value and versionstamp None.
@@ -161,29 +160,29 @@ class Kv:
         if is_many(key):
             if not key:
                 return []
-            return self._session.send(calls.get_many(key))
-        return self._session.send(calls.get(key))
+            return await self._session.send(calls.get_many(key))
+        return await self._session.send(calls.get(key))
 
     @overload
-    def get_with_metadata(  # type: ignore[overload-overlap] # as above
+    async def get_with_metadata(  # type: ignore[overload-overlap] # as above
         self, key: KeyLike
     ) -> KvEntry[Any]: ...
     @overload
-    def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
-    def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
+    async def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
+    async def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
         """The same, with the `details` of what exists: its metadata and its times."""
         shape = Shape(details=True)
         if is_many(key):
             if not key:
                 return []
-            return self._session.send(calls.get_many(key, shape))
-        return self._session.send(calls.get(key, shape))
+            return await self._session.send(calls.get_many(key, shape))
+        return await self._session.send(calls.get(key, shape))
 
-    def has(self, key: KeyLike) -> bool:
+    async def has(self, key: KeyLike) -> bool:
         """Whether a key exists, whatever its value, which is not sent."""
-        return self._session.send(calls.has(key))
+        return await self._session.send(calls.has(key))
 
-    def set(
+    async def set(
         self,
         key: KeyLike,
         value: Any,
@@ -201,9 +200,9 @@ class Kv:
         then is told.
         """
         call = calls.set_value(key, value, expires_in, expires_at, metadata)
-        return self._session.send(call, idempotency_key)
+        return await self._session.send(call, idempotency_key)
 
-    def delete(
+    async def delete(
         self,
         key: KeyOrKeys,
         *,
@@ -220,11 +219,11 @@ class Kv:
         """
         if key:
             call = calls.delete(key, exact=exact, where=where)
-            return self._session.send(call, idempotency_key)
+            return await self._session.send(call, idempotency_key)
         calls.refuse_everything(everything=everything, idempotency_key=idempotency_key)
-        return sweep_blocking(self, (), where=where)
+        return await sweep(self, (), where=where)
 
-    def list(
+    async def list(
         self,
         prefix: KeyLike = (),
         *,
@@ -237,7 +236,7 @@ class Kv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
-    ) -> Iterator[KvEntry[Any]]:
+    ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
@@ -257,13 +256,14 @@ class Kv:
             snapshot=snapshot,
         )
         while (call := pager.next_call()) is not None:
-            yield from pager.take(self._session.send(call))
+            for entry in pager.take(await self._session.send(call)):
+                yield entry
 
-    def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
+    async def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
         """Number of entries below a prefix."""
-        return self._session.send(calls.count(prefix, where))
+        return await self._session.send(calls.count(prefix, where))
 
-    def paginate(
+    async def paginate(
         self,
         prefix: KeyLike = (),
         *,
@@ -290,16 +290,16 @@ class Kv:
             shape=shape,
             snapshot=snapshot,
         )
-        return self._session.send(call)
+        return await self._session.send(call)
 
-    def vacuum(self, *, limit: int | None = None) -> VacuumResult:
+    async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
         """Remove what has expired now, all of it or at most `limit` entries.
 
         That happens by itself too; it is for who wants the room, or the events, at once.
         """
         plan = Vacuum(limit)
         while (call := plan.next_call()) is not None:
-            plan.take(self._session.send(call))
+            plan.take(await self._session.send(call))
         return plan.result
 
     def now(self) -> Now:
@@ -310,13 +310,13 @@ class Kv:
         """A key part for atomic mutations that becomes the versionstamp of their commit."""
         return UUIDV7
 
-    def atomic(self) -> Atomic:
+    def atomic(self) -> AsyncAtomic:
         """A builder of checks and mutations that are committed together."""
-        return Atomic(self._session)
+        return AsyncAtomic(self._session)
 
-    def transaction(
+    async def transaction(
         self,
-        fn: Callable[[Transaction], T],
+        fn: Callable[[AsyncTransaction], Awaitable[T]],
         *,
         max_retries: int = 0,
         retry_delay: Duration = 10,
@@ -327,18 +327,20 @@ class Kv:
         times two to the number of tries, and up to `retry_delay` more. An exception of `fn`
         propagates, and nothing is written.
         """
-        return run_blocking(self._session, fn, Pauses(max_retries, retry_delay))
+        return await transactions.run(self._session, fn, Pauses(max_retries, retry_delay))
 
-    def begin(self) -> Transaction:
-        """A transaction, as `with kv.begin() as tx`; may end in a `TransactionConflict`."""
-        return Transaction(self._session)
+    def begin(self) -> AsyncTransaction:
+        """A transaction, as `async with kv.begin() as tx`; may end in a `TransactionConflict`."""
+        return AsyncTransaction(self._session)
 
-    def attempts(self, *, max_retries: int = 3, retry_delay: Duration = 10) -> Iterator[Attempt]:
-        """Transactions until one is committed, for `for tx in ...: with tx: ...`.
+    def attempts(
+        self, *, max_retries: int = 3, retry_delay: Duration = 10
+    ) -> AsyncIterator[AsyncAttempt]:
+        """Transactions until one is committed, for `async for tx in ...: async with tx: ...`.
 
         The last one raises `TransactionConflict`.
         """
-        return attempts_blocking(self._session, Pauses(max_retries, retry_delay))
+        return transactions.attempts(self._session, Pauses(max_retries, retry_delay))
 
     @overload
     def store(
@@ -348,11 +350,11 @@ class Kv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
-    ) -> Store[T]: ...
+    ) -> AsyncStore[T]: ...
     @overload
     def store(
         self, prefix: KeyLike, *, expires_in: Duration | None = None, metadata: Any = None
-    ) -> Store[Any]: ...
+    ) -> AsyncStore[Any]: ...
     def store(
         self,
         prefix: KeyLike,
@@ -360,15 +362,15 @@ class Kv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
-    ) -> Store[Any]:
+    ) -> AsyncStore[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
         validates. `expires_in` and `metadata` are for what is set without them.
         """
-        return Store(self, make_scope(prefix, type, expires_in, metadata))
+        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
 
-    def create_index(
+    async def create_index(
         self,
         prefix: KeyLike,
         *,
@@ -377,17 +379,19 @@ class Kv:
         idempotency_key: str | None = None,
     ) -> None:
         """Index these fields of all entries below a prefix, replacing an index that is there."""
-        self._session.send(search_calls.create_index(prefix, fields, tokenize), idempotency_key)
+        await self._session.send(
+            search_calls.create_index(prefix, fields, tokenize), idempotency_key
+        )
 
-    def list_indexes(self) -> Indexes:
+    async def list_indexes(self) -> Indexes:
         """All full-text indexes."""
-        return self._session.send(search_calls.list_indexes())
+        return await self._session.send(search_calls.list_indexes())
 
-    def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
+    async def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
         """Remove an index, if it is there; the entries stay."""
-        self._session.send(search_calls.remove_index(prefix), idempotency_key)
+        await self._session.send(search_calls.remove_index(prefix), idempotency_key)
 
-    def search(
+    async def search(
         self,
         prefix: KeyLike,
         query: str,
@@ -401,7 +405,7 @@ class Kv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
-    ) -> Iterator[SearchHit[Any]]:
+    ) -> AsyncIterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
         `prefix` is exactly that of an index; raises `NotFound` without one. Words have to occur
@@ -428,9 +432,10 @@ class Kv:
         )
         pager = search_calls.SearchPager(searching, limit)
         while (call := pager.next_call()) is not None:
-            yield from pager.take(self._session.send(call))
+            for hit in pager.take(await self._session.send(call)):
+                yield hit
 
-    def paginate_search(
+    async def paginate_search(
         self,
         prefix: KeyLike,
         query: str,
@@ -459,9 +464,9 @@ class Kv:
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        return self._session.send(searching.page(limit=limit, cursor=cursor))
+        return await self._session.send(searching.page(limit=limit, cursor=cursor))
 
-    def enqueue(
+    async def enqueue(
         self,
         value: Any,
         *,
@@ -477,13 +482,13 @@ class Kv:
         dead letter and its value is stored at each of `keys_if_undelivered`.
         """
         call = queue_calls.enqueue(value, delay, backoff_schedule, keys_if_undelivered)
-        return self._session.send(call, idempotency_key)
+        return await self._session.send(call, idempotency_key)
 
-    def dequeue(self) -> QueueMessage[Any] | None:
+    async def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
-        return self._session.send(queue_calls.poll())
+        return await self._session.send(queue_calls.poll())
 
-    def ack_message(
+    async def ack_message(
         self,
         message: QueueMessage[Any] | str,
         *,
@@ -497,9 +502,11 @@ class Kv:
         and if `strict`, `NotFound` for an id that the queue does not have.
         """
         message_id, known_lease = identify(message, lease)
-        self._session.send(queue_calls.ack(message_id, known_lease, strict=strict), idempotency_key)
+        await self._session.send(
+            queue_calls.ack(message_id, known_lease, strict=strict), idempotency_key
+        )
 
-    def nack_message(
+    async def nack_message(
         self,
         message: QueueMessage[Any] | str,
         error: str | None = None,
@@ -514,12 +521,12 @@ class Kv:
         `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
         message_id, known_lease = identify(message, lease)
-        self._session.send(
+        await self._session.send(
             queue_calls.nack(message_id, known_lease, error, delay, strict=strict),
             idempotency_key,
         )
 
-    def release_message(
+    async def release_message(
         self,
         message: QueueMessage[Any] | str,
         *,
@@ -530,9 +537,9 @@ class Kv:
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
-        self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
+        await self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
 
-    def extend_message(
+    async def extend_message(
         self,
         message: QueueMessage[Any] | str,
         duration: Duration | None = None,
@@ -547,7 +554,7 @@ class Kv:
         an id alone that the queue does not have is `NotFound`.
         """
         message_id, known_lease = identify(message, lease)
-        self._session.send(
+        await self._session.send(
             queue_calls.extend(message_id, known_lease, duration, strict=strict), idempotency_key
         )
 
@@ -560,7 +567,7 @@ class Kv:
         auto_ack: bool = True,
         concurrency: int = 1,
         on_error: ErrorHandler | None = None,
-    ) -> QueueListener:
+    ) -> AsyncQueueListener:
         """Consume the queue, with a handler or by iterating, until the listener is stopped.
 
         Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
@@ -570,21 +577,26 @@ class Kv:
         """
         if auto_ack and handler is None and concurrency != 1:
             raise InvalidInput("Iterating with concurrency needs auto_ack=False")
-        listener = QueueListener(
+        pause = seconds(poll_interval)
+        messages = ApiMessages(
             self._session,
-            handler=handler,
-            polling=is_polling(mode),
-            poll_seconds=seconds(poll_interval),
-            auto_ack=auto_ack,
             concurrency=checked_concurrency(concurrency),
+            poll_seconds=pause if is_polling(mode) else None,
+            on_error=on_error,
+        )
+        listener = AsyncQueueListener(
+            messages,
+            handler=handler,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
             on_error=on_error,
         )
         self._remember(listener)
         return listener
 
-    def queue_stats(self) -> QueueStats:
+    async def queue_stats(self) -> QueueStats:
         """How many messages there are in which state."""
-        return self._session.send(queue_calls.stats())
+        return await self._session.send(queue_calls.stats())
 
     def watch(
         self,
@@ -600,7 +612,7 @@ class Kv:
         overflow_strategy: Overflow = "drop-oldest",
         shared: bool = False,
         on_error: ErrorHandler | None = None,
-    ) -> Watch:
+    ) -> AsyncWatch:
         """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
 
         Batches of entries go to `callback`, or to who iterates over the watch; the first one tells
@@ -628,22 +640,22 @@ class Kv:
             plan = make_plan(target, emit_initial=emit_initial)
             feed = watch_feed(self._session, plan, pause, on_error)
         buffer = Buffer(buffer_size, overflow_strategy)
-        watch = Watch(feed, buffer, callback=callback, on_error=on_error)
+        watch = AsyncWatch(feed, buffer, callback=callback, on_error=on_error)
         self._remember(watch)
         return watch
 
     @overload
-    def metrics(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
+    async def metrics(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
     @overload
-    def metrics(self, format: Literal["prometheus"]) -> str: ...
-    def metrics(self, format: str = "json") -> dict[str, Any] | str:
+    async def metrics(self, format: Literal["prometheus"]) -> str: ...
+    async def metrics(self, format: str = "json") -> dict[str, Any] | str:
         """The server's counters: as a dict, or as the text that Prometheus reads."""
         if format == "prometheus":
-            return self._session.send(search_calls.metrics_text())
+            return await self._session.send(search_calls.metrics_text())
         if format != "json":
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
-        return self._session.send(search_calls.metrics_json())
+        return await self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: Watch | QueueListener) -> None:
+    def _remember(self, running: AsyncWatch | AsyncQueueListener) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

@@ -1,20 +1,22 @@
-"""What feeds the watches and queue listeners of `AsyncKv`: the streams and polls of an API."""
+"""What feeds watches and queue listeners: the streams and polls of an API."""
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Awaitable, Callable
 
+from buntime_keyval._async.concurrency import sleep
+from buntime_keyval._async.follow import follow
+from buntime_keyval._async.reports import report
+from buntime_keyval._async.session import AsyncSession
+from buntime_keyval._async.watch import Feed
 from buntime_keyval._calls import queue as calls
 from buntime_keyval._calls.keys import Entry
 from buntime_keyval._calls.queue import Message
 from buntime_keyval._errors import KvError
-from buntime_keyval._follow import Reconnects, follow
+from buntime_keyval._follow import Reconnects
 from buntime_keyval._messages import ListenPlan
-from buntime_keyval._reports import ErrorHandler, report
+from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._retries import is_passing
-from buntime_keyval._session import AsyncSession
-from buntime_keyval._watch_async import Feed
 from buntime_keyval._watching import PollPlan, WatchPlan
 from buntime_keyval.wire import Duration
 
@@ -38,13 +40,12 @@ def watch_feed(
                 if not is_passing(error):
                     raise
                 await report(error, on_error)
-                await asyncio.sleep(reconnects.pause())
+                await sleep(reconnects.pause())
                 continue
             reconnects.opened()
             if entries:
                 await deliver(entries)
-            if not more:
-                await asyncio.sleep(poll_seconds)
+            await sleep(0 if more else poll_seconds)
 
     return feed
 
@@ -121,10 +122,10 @@ class ApiMessages:
                 if not is_passing(error):
                     raise
                 await report(error, self._on_error)
-                await asyncio.sleep(reconnects.pause())
+                await sleep(reconnects.pause())
                 continue
             reconnects.opened()
             if message is None:
-                await asyncio.sleep(poll_seconds)
+                await sleep(poll_seconds)
             else:
                 await deliver(message)

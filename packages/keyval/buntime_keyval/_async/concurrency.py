@@ -1,0 +1,97 @@
+"""What runs beside the caller: tasks of the event loop. `_sync` has the same with threads.
+
+Cancelling a task ends whatever it waits for with `Cancelled`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any, TypeVar
+
+Condition = asyncio.Condition
+Queue = asyncio.Queue
+Cancelled = asyncio.CancelledError
+sleep = asyncio.sleep
+
+T = TypeVar("T")
+
+JOIN_SECONDS = None
+"""How long to wait for what was cancelled: it ends."""
+
+Place = asyncio.AbstractEventLoop
+"""What runs in one place may share connections and streams."""
+
+
+def here() -> Place:
+    """The place of the caller."""
+    return asyncio.get_running_loop()
+
+
+def lock() -> AbstractContextManager[object]:
+    """Keeps other threads out of a block that awaits nothing: there are none."""
+    return nullcontext()
+
+
+async def call(function: Callable[..., T | Awaitable[T]], *args: Any) -> T:
+    """Call what a user gave, a function or a coroutine function."""
+    outcome = function(*args)
+    return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+class Task:
+    """A function that runs in the background."""
+
+    def __init__(self, function: Callable[..., Awaitable[None]], *args: Any, name: str) -> None:
+        async def run() -> None:
+            await function(*args)
+
+        self._task = asyncio.create_task(run(), name=name)
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the one that asks."""
+        return self._task is asyncio.current_task()
+
+    def cancel(self) -> None:
+        """Let it end where it waits, now or next. Idempotent."""
+        self._task.cancel()
+
+    async def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, at most `timeout` seconds; not for itself."""
+        if not self.is_current:
+            await asyncio.wait({self._task}, timeout=timeout)
+
+
+class Workers:
+    """Runs any number of functions side by side."""
+
+    def __init__(self, most: int, name: str) -> None:  # noqa: ARG002 - threads have to know
+        """`most` is how many the caller begins at a time."""
+        self._name = name
+        self._running: set[asyncio.Task[None]] = set()
+
+    def start(self, function: Callable[..., Awaitable[None]], *args: Any) -> None:
+        """Run a function, beginning now."""
+
+        async def run() -> None:
+            await function(*args)
+
+        task = asyncio.create_task(run(), name=self._name)
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def wait(self, timeout: float | None = None) -> None:
+        """Wait for those that run, but for the caller."""
+        others = self._running - {asyncio.current_task()}
+        if others:
+            await asyncio.wait(others, timeout=timeout)
+
+    async def stop(self, timeout: float | None) -> None:
+        """Wait so long for those that run, but for the caller, and cancel the others."""
+        await self.wait(timeout)
+        for task in self._running - {asyncio.current_task()}:
+            task.cancel()
+        await self.wait()

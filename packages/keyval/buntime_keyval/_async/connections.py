@@ -1,0 +1,72 @@
+"""Whose connections are whose: those of asyncio belong to one process and one event loop.
+
+A child process, and another loop, get connections of their own; those of the parent are left alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractContextManager, nullcontext
+from typing import Generic, Protocol, TypeVar
+from weakref import WeakKeyDictionary
+
+import httpx2
+
+_of_parents: list[object] = []
+"""Connections that a parent process made: closing one could end it there, so all are kept."""
+
+
+class Closable(Protocol):
+    """Connections that were made together."""
+
+    async def close(self) -> None:
+        """Close all of them."""
+
+
+C = TypeVar("C", bound=Closable)
+
+
+class Connections(Generic[C]):
+    """The connections of one client, by the loop that uses them."""
+
+    def __init__(self, make: Callable[[], C]) -> None:
+        self._make = make
+        self._pid = os.getpid()
+        self._made: WeakKeyDictionary[asyncio.AbstractEventLoop, C] = WeakKeyDictionary()
+
+    def here(self) -> C:
+        """Those of the caller, made when they are asked for first."""
+        if self._pid != os.getpid():
+            _of_parents.append(self._made)
+            self._made = WeakKeyDictionary()
+            self._pid = os.getpid()
+        loop = asyncio.get_running_loop()
+        made = self._made.get(loop)
+        if made is None:
+            made = self._made[loop] = self._make()
+        return made
+
+    async def close(self) -> None:
+        """Close all of this process. Idempotent."""
+        if self._pid != os.getpid():
+            return
+        here = asyncio.get_running_loop()
+        for loop, made in list(self._made.items()):
+            if loop is here:
+                await made.close()
+            elif loop.is_running():
+                closing = asyncio.run_coroutine_threadsafe(_closed(made.close), loop)
+                await asyncio.wrap_future(closing)
+            # What belongs to a loop that has ended is closed with it.
+        self._made.clear()
+
+
+def interruptible(response: httpx2.Response) -> AbstractContextManager[object]:  # noqa: ARG001
+    """A context in which cancelling ends the wait for more of a response: a task needs none."""
+    return nullcontext()
+
+
+async def _closed(close: Callable[[], Awaitable[None]]) -> None:
+    await close()

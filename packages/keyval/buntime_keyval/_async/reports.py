@@ -1,0 +1,17 @@
+"""Telling of failures that need nobody's help: to the caller's handler, or else to the log."""
+
+from __future__ import annotations
+
+from buntime_keyval._async.concurrency import call
+from buntime_keyval._reports import ErrorHandler, logger
+
+
+async def report(error: Exception, on_error: ErrorHandler | None) -> None:
+    """Tell the caller, or else the log, of a failure."""
+    if on_error is None:
+        logger.warning("%s; trying again", error)
+        return
+    try:
+        await call(on_error, error)
+    except Exception:  # noqa: BLE001 - it is not theirs who failed
+        logger.exception("on_error failed")

@@ -1,0 +1,97 @@
+"""Transactions of `AsyncKv`."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, TypeVar, overload
+
+from buntime_keyval._async.atomic import AsyncSource
+from buntime_keyval._async.concurrency import sleep
+from buntime_keyval._entries import is_many
+from buntime_keyval._errors import TransactionConflict
+from buntime_keyval._results import KvEntry, TransactionResult
+from buntime_keyval._transaction import Pauses, Work
+from buntime_keyval.wire import KeyLike
+
+T = TypeVar("T")
+
+
+class AsyncTransaction(Work):
+    """A transaction of `AsyncKv`; leaving its `async with` block commits it.
+
+    Raises `TransactionConflict` then if something that it read has changed. An exception in the
+    block means that nothing is written.
+    """
+
+    def __init__(self, source: AsyncSource) -> None:
+        super().__init__()
+        self._source = source
+
+    @overload
+    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+        self, key: KeyLike
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
+    async def get(self, key: Any) -> Any:
+        """One entry, or, for a list of keys, one for each in their order."""
+        if is_many(key) and not key:
+            return []
+        keys, unread = self._wanted(key)
+        return self._entries(key, keys, await self._source.read(unread) if unread else [])
+
+    async def __aenter__(self) -> AsyncTransaction:
+        self._refuse_ended()
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self._finish(await self._source.commit(self._ending()))
+        self._ended = True
+
+
+async def run(
+    source: AsyncSource, fn: Callable[[AsyncTransaction], Awaitable[T]], pauses: Pauses
+) -> TransactionResult[T]:
+    """Run `fn` and commit, again after a conflict."""
+    for attempt in range(pauses.attempts):
+        if attempt:
+            await sleep(pauses.before(attempt))
+        transaction = AsyncTransaction(source)
+        try:
+            async with transaction:
+                value = await fn(transaction)
+        except TransactionConflict:
+            if transaction.result is None:
+                raise  # of another transaction, inside this one
+        else:
+            return TransactionResult(True, value, transaction.versionstamp)
+    return TransactionResult(ok=False, error="conflict")
+
+
+class AsyncAttempt(AsyncTransaction):
+    """One attempt of `AsyncKv.attempts`: a conflict ends it quietly unless it is the last."""
+
+    def __init__(self, source: AsyncSource, *, last: bool) -> None:
+        super().__init__(source)
+        self._last = last
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        try:
+            await super().__aexit__(kind, *rest)
+        except TransactionConflict:
+            if self._last:
+                raise
+
+
+async def attempts(source: AsyncSource, pauses: Pauses) -> AsyncIterator[AsyncAttempt]:
+    """Transactions until one is committed."""
+    for number in range(pauses.attempts):
+        if number:
+            await sleep(pauses.before(number))
+        attempt = AsyncAttempt(source, last=number == pauses.attempts - 1)
+        yield attempt
+        if attempt.result is None:
+            raise RuntimeError("Each attempt has to be entered: `async with attempt as tx`")
+        if attempt.result.ok:
+            return

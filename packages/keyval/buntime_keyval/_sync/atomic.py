@@ -1,0 +1,39 @@
+# Made by scripts/unasync from _async/atomic.py: change that one.
+"""Atomic commits to whatever takes them: an API, or a store of this process."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from buntime_keyval._calls.atomic import AtomicBuilder
+from buntime_keyval._calls.keys import Entry
+from buntime_keyval._results import CommitResult
+from buntime_keyval.wire import Key
+
+
+class Source(Protocol):
+    """Where a transaction reads, and who commits."""
+
+    def read(self, keys: Sequence[Key]) -> list[Entry]:
+        """The newest entries of checked keys, at least one, in their order."""
+
+    def commit(self, atomic: AtomicBuilder, idempotency_key: str | None = None) -> CommitResult:
+        """Apply all mutations if all checks hold."""
+
+
+class Atomic(AtomicBuilder):
+    """Checks and mutations of `Kv`, committed together."""
+
+    def __init__(self, source: Source) -> None:
+        super().__init__()
+        self._source = source
+
+    def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
+        """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
+
+        With an `idempotency_key` that was used before, nothing but the result of then is told.
+        Raises `InvalidInput` (of a client: `RequestRejected`) when a mutation meets a value that
+        it cannot work on, and `OutcomeUnknown` when the answer was lost.
+        """
+        return self._source.commit(self, idempotency_key)

@@ -1,0 +1,174 @@
+"""What runs beside the caller: threads. `_async` has the same with tasks of the event loop.
+
+Python cannot end a thread, so a task is asked to: what it waits for in `sleep`, in a `Queue` or in
+`waking` ends with `Cancelled`.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import wait as wait_for
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any, Generic, TypeVar
+
+Condition = threading.Condition
+
+T = TypeVar("T")
+
+JOIN_SECONDS = 5.0
+"""How long to wait for what was cancelled: it may be busy with something else."""
+
+Place = int
+"""What runs in one place may share connections and streams."""
+
+
+class Cancelled(BaseException):
+    """The task that runs is to end."""
+
+
+class _Current(threading.local):
+    """What the thread that asks runs, if it is one of ours."""
+
+    task: Task | None = None
+    workers: Workers | None = None
+
+
+_current = _Current()
+
+
+def here() -> Place:
+    """The place of the caller: all threads of a process are in the same."""
+    return os.getpid()
+
+
+def lock() -> AbstractContextManager[object]:
+    """Keeps other threads out of a block."""
+    return threading.Lock()
+
+
+def call(function: Callable[..., T], *args: Any) -> T:
+    """Call what a user gave."""
+    return function(*args)
+
+
+def sleep(seconds: float) -> None:
+    """Wait; in a task raises `Cancelled` as soon as it is to end."""
+    if _current.task is None:
+        time.sleep(seconds)
+    else:
+        _current.task.sleep(seconds)
+
+
+@contextmanager
+def waking(wake: Callable[[], None]) -> Iterator[None]:
+    """A wait that `wake` ends, and that then raises `Cancelled`, when the task is to end."""
+    task = _current.task
+    if task is None:
+        yield
+        return
+    task.wake_by(wake)
+    try:
+        yield
+    finally:
+        task.wake_by(None)
+
+
+class Queue(Generic[T]):
+    """Items for one task."""
+
+    def __init__(self) -> None:
+        self._items: queue.SimpleQueue[T | None] = queue.SimpleQueue()
+
+    def put_nowait(self, item: T) -> None:
+        """Add an item, whatever thread has it."""
+        self._items.put(item)
+
+    def get(self) -> T:
+        """Wait for the next item."""
+        with waking(lambda: self._items.put(None)):
+            item = self._items.get()
+        if item is None:
+            raise Cancelled
+        return item
+
+
+class Task:
+    """A function that runs in the background."""
+
+    def __init__(self, function: Callable[..., None], *args: Any, name: str) -> None:
+        self._function = function
+        self._cancelled = threading.Event()
+        self._lock = threading.Lock()
+        self._wake: Callable[[], None] | None = None
+        self._thread = threading.Thread(target=self._run, args=args, name=name, daemon=True)
+        self._thread.start()
+
+    @property
+    def is_current(self) -> bool:
+        """Whether it is the one that asks."""
+        return self._thread is threading.current_thread()
+
+    def cancel(self) -> None:
+        """Let it end where it waits, now or next. Idempotent."""
+        with self._lock:
+            self._cancelled.set()
+            if self._wake is not None:
+                self._wake()
+
+    def join(self, timeout: float | None = None) -> None:
+        """Wait until it has ended, at most `timeout` seconds; not for itself."""
+        if not self.is_current:
+            self._thread.join(timeout)
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, in the task itself."""
+        if self._cancelled.wait(seconds):
+            raise Cancelled
+
+    def wake_by(self, wake: Callable[[], None] | None) -> None:
+        """Say, in the task itself, what ends its wait; raises `Cancelled` if it is to end."""
+        with self._lock:
+            self._wake = wake
+            if self._cancelled.is_set():
+                raise Cancelled
+
+    def _run(self, *args: Any) -> None:
+        _current.task = self
+        try:
+            self._function(*args)
+        except Cancelled:
+            return
+
+
+class Workers:
+    """Runs functions side by side."""
+
+    def __init__(self, most: int, name: str) -> None:
+        """`most` run at a time."""
+        self._pool = ThreadPoolExecutor(most, thread_name_prefix=name)
+        self._running: set[Future[None]] = set()
+
+    def start(self, function: Callable[..., None], *args: Any) -> None:
+        """Run a function as soon as there is a thread for it."""
+        future = self._pool.submit(self._run, function, *args)
+        self._running.add(future)
+        future.add_done_callback(self._running.discard)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait for those that run, unless one of them asks."""
+        if _current.workers is not self:
+            wait_for(set(self._running), timeout)
+
+    def stop(self, timeout: float | None) -> None:
+        """The same; those that are late go on."""
+        self.wait(timeout)
+        self._pool.shutdown(wait=False)
+
+    def _run(self, function: Callable[..., None], *args: Any) -> None:
+        _current.workers = self
+        function(*args)

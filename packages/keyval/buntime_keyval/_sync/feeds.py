@@ -1,0 +1,132 @@
+# Made by scripts/unasync from _async/feeds.py: change that one.
+"""What feeds watches and queue listeners: the streams and polls of an API."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from buntime_keyval._calls import queue as calls
+from buntime_keyval._calls.keys import Entry
+from buntime_keyval._calls.queue import Message
+from buntime_keyval._errors import KvError
+from buntime_keyval._follow import Reconnects
+from buntime_keyval._messages import ListenPlan
+from buntime_keyval._reports import ErrorHandler
+from buntime_keyval._retries import is_passing
+from buntime_keyval._sync.concurrency import sleep
+from buntime_keyval._sync.follow import follow
+from buntime_keyval._sync.reports import report
+from buntime_keyval._sync.session import Session
+from buntime_keyval._sync.watch import Feed
+from buntime_keyval._watching import PollPlan, WatchPlan
+from buntime_keyval.wire import Duration
+
+
+def watch_feed(
+    session: Session,
+    plan: WatchPlan | PollPlan,
+    poll_seconds: float,
+    on_error: ErrorHandler | None,
+) -> Feed:
+    """The batches that a plan brings."""
+
+    def feed(deliver: Callable[[list[Entry]], None]) -> None:
+        if isinstance(plan, WatchPlan):
+            follow(session, plan, deliver, on_error)
+        reconnects = Reconnects()
+        while isinstance(plan, PollPlan):
+            try:
+                entries, more = plan.take(session.send(plan.call()))
+            except KvError as error:
+                if not is_passing(error):
+                    raise
+                report(error, on_error)
+                sleep(reconnects.pause())
+                continue
+            reconnects.opened()
+            if entries:
+                deliver(entries)
+            sleep(0 if more else poll_seconds)
+
+    return feed
+
+
+class ApiMessages:
+    """The messages of an API, as `Messages`."""
+
+    def __init__(
+        self,
+        session: Session,
+        *,
+        concurrency: int,
+        poll_seconds: float | None,
+        on_error: ErrorHandler | None,
+    ) -> None:
+        """Without `poll_seconds` over a stream."""
+        self._session = session
+        self._concurrency = concurrency
+        self._poll_seconds = poll_seconds
+        self._on_error = on_error
+
+    def feed(
+        self,
+        has_room: Callable[[], bool],
+        deliver: Callable[[Message], bool],
+    ) -> None:
+        """See `Messages`."""
+        if self._poll_seconds is not None:
+            self._poll(self._poll_seconds, has_room, deliver)
+            return
+
+        def take(message: Message) -> None:
+            deliver(message)
+
+        follow(self._session, ListenPlan(self._concurrency), take, self._on_error)
+
+    def ack(self, message_id: str, *, draining: bool) -> None:
+        """See `Messages`."""
+        # Without a lease: it is processed, whoever has it by now.
+        self._session.send(calls.ack(message_id, None, drain=draining))
+
+    def nack(
+        self,
+        message_id: str,
+        lease: str | None,
+        error: str | None,
+        delay: Duration | None,
+        *,
+        draining: bool,
+    ) -> None:
+        """See `Messages`."""
+        self._session.send(calls.nack(message_id, lease, error, delay, drain=draining))
+
+    def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
+        """See `Messages`."""
+        if lease is not None:
+            self._session.send(calls.release(message_id, lease, drain=draining))
+
+    def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
+        """See `Messages`."""
+        self._session.send(calls.extend(message_id, lease, duration))
+
+    def _poll(
+        self,
+        poll_seconds: float,
+        has_room: Callable[[], bool],
+        deliver: Callable[[Message], bool],
+    ) -> None:
+        reconnects = Reconnects()
+        while has_room():
+            try:
+                message = self._session.send(calls.poll())
+            except KvError as error:
+                if not is_passing(error):
+                    raise
+                report(error, self._on_error)
+                sleep(reconnects.pause())
+                continue
+            reconnects.opened()
+            if message is None:
+                sleep(poll_seconds)
+            else:
+                deliver(message)

@@ -1,0 +1,18 @@
+# Made by scripts/unasync from _async/reports.py: change that one.
+"""Telling of failures that need nobody's help: to the caller's handler, or else to the log."""
+
+from __future__ import annotations
+
+from buntime_keyval._reports import ErrorHandler, logger
+from buntime_keyval._sync.concurrency import call
+
+
+def report(error: Exception, on_error: ErrorHandler | None) -> None:
+    """Tell the caller, or else the log, of a failure."""
+    if on_error is None:
+        logger.warning("%s; trying again", error)
+        return
+    try:
+        call(on_error, error)
+    except Exception:  # noqa: BLE001 - it is not theirs who failed
+        logger.exception("on_error failed")

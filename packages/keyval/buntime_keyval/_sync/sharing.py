@@ -1,0 +1,122 @@
+# Made by scripts/unasync from _async/sharing.py: change that one.
+"""One event stream for all watches of one target in this process.
+
+Who joins late is told what the stream has told so far, as its first batches; from then on all are
+told the same. Each has a buffer of its own, so a slow one holds up nobody.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from buntime_keyval._reports import ErrorHandler, logger
+from buntime_keyval._sharing import Latest
+from buntime_keyval._sync.concurrency import Place, Queue, Task, here, lock
+from buntime_keyval._sync.follow import follow
+from buntime_keyval._sync.reports import report
+from buntime_keyval._sync.session import Session
+from buntime_keyval._sync.watch import Batch, Feed
+from buntime_keyval._watching import WatchPlan, WatchTarget
+
+Told = Queue[Batch | Exception]
+"""What waits for one watch."""
+
+
+class _Stream:
+    """The stream of one target in one place."""
+
+    def __init__(self, session: Session, target: WatchTarget) -> None:
+        self.lock = lock()
+        self.latest = Latest(target)
+        self.queues: dict[Told, ErrorHandler | None] = {}
+        self.error: Exception | None = None
+        """What it ended with."""
+        self.task = Task(self._run, session, target, name="kv-shared-watch")
+
+    def _run(self, session: Session, target: WatchTarget) -> None:
+        try:
+            follow(session, WatchPlan(target, emit_initial=True), self._deliver, self._failed)
+        except Exception as error:  # noqa: BLE001 - whoever watches gets it
+            with self.lock:
+                self.error = error
+                self._tell(error)
+
+    def _deliver(self, batch: Batch) -> None:
+        with self.lock:
+            self.latest.take(batch)
+            self._tell(batch)
+
+    def _tell(self, news: Batch | Exception) -> None:
+        for waiting in self.queues:
+            waiting.put_nowait(news)
+
+    def _failed(self, error: Exception) -> None:
+        with self.lock:
+            handlers = [handler for handler in self.queues.values() if handler is not None]
+        if not handlers:
+            logger.warning("A shared watch is interrupted: %s", error)
+        for handler in handlers:
+            report(error, handler)
+
+
+class Sharing:
+    """The shared streams of one client."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._lock = lock()
+        self._streams: dict[tuple[Place, WatchTarget], _Stream] = {}
+
+    def feed(self, target: WatchTarget, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
+        """What feeds one watch."""
+
+        def feed(deliver: Callable[[Batch], None]) -> None:
+            waiting = Told()
+            stream, skips = self._join(target, waiting, initial=initial, on_error=on_error)
+            try:
+                while True:
+                    news = waiting.get()
+                    if isinstance(news, Exception):
+                        raise news
+                    if skips:
+                        skips = False  # what was there at the beginning
+                    else:
+                        deliver(news)
+            finally:
+                self._leave(target, stream, waiting)
+
+        return feed
+
+    def _join(
+        self,
+        target: WatchTarget,
+        waiting: Told,
+        *,
+        initial: bool,
+        on_error: ErrorHandler | None,
+    ) -> tuple[_Stream, bool]:
+        """The stream, and whether what it tells first is not for this one."""
+        place = (here(), target)
+        with self._lock:
+            stream = self._streams.get(place)
+            if stream is None or stream.error is not None:
+                stream = self._streams[place] = _Stream(self._session, target)
+            with stream.lock:
+                if initial:
+                    for batch in stream.latest.batches():
+                        waiting.put_nowait(batch)
+                stream.queues[waiting] = on_error
+                if stream.error is not None:  # it was quicker than we are
+                    waiting.put_nowait(stream.error)
+                return stream, not initial and not stream.latest.begun
+
+    def _leave(self, target: WatchTarget, stream: _Stream, waiting: Told) -> None:
+        place = (here(), target)
+        with self._lock:
+            with stream.lock:
+                del stream.queues[waiting]
+                last = not stream.queues
+            if last and self._streams.get(place) is stream:
+                del self._streams[place]
+        if last:
+            stream.task.cancel()
