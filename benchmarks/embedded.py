@@ -21,7 +21,7 @@ import apsw
 import dataset
 import uvloop
 from buntime_host.server import spare_the_collector
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.service import make_service

@@ -14,7 +14,7 @@ from pathlib import Path
 import apsw
 import dataset
 from buntime_keyval.wire import canonical_text, encode_key, key_to_json
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.storage.schema import migrate
 from buntime_plugin_keyval.versionstamps import Stamps
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from database.support import OpenSqlite
 
 

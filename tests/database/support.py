@@ -14,8 +14,8 @@ from typing import Any, Protocol
 import apsw
 from buntime_database import Adapter
 from buntime_plugin_database.conformance import OpenAdapter, Target
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
-from buntime_plugin_database.sqlite.adapter import CAPABILITIES
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 
 DEADLINE_SECONDS = 10.0
 

@@ -18,8 +18,8 @@ from buntime_plugin_database.conformance import (
     run_all,
     run_case,
 )
-from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_database.sqlite.adapter import CAPABILITIES
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from database.support import sqlite_target
 
 ON_FILE = sqlite_target("sqlite on a file", "a file of each test's own")

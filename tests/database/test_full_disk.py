@@ -20,8 +20,8 @@ from buntime_database import (
     Statement,
     Transaction,
 )
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
-from buntime_plugin_database.sqlite.connection import open_connection
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite.connection import open_connection
 from support.live import LiveServer, live_server
 
 DISK_BYTES = 16 * 1024 * 1024

@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 from buntime_database import SessionLimits, Statement, TransactionTimeout
 from buntime_host.workers import Group, Workers
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
-from buntime_plugin_database.sqlite.queue import LockQueue
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from database.support import eventually
 from support.api import api_of
 from support.database import Api

@@ -19,8 +19,8 @@ from buntime_database import (
     Transaction,
 )
 from buntime_plugin_database import tenants
-from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_database.sqlite.condition import LOOK_SECONDS
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite.condition import LOOK_SECONDS
 from database.support import OpenSqlite, eventually
 
 INSERT = "INSERT INTO t VALUES (1)"

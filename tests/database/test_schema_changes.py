@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from buntime_database import DatabaseUnavailable, ResultSet, Session
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 
 ALL = "SELECT * FROM staff"
 NOBODY = "SELECT * FROM staff WHERE name = 'nobody'"

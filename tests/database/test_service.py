@@ -13,9 +13,9 @@ from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable
 from buntime_host import Workers
 from buntime_plugin_database import service as service_module
 from buntime_plugin_database.config import ConfigError, parse_config
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.plugin import DatabasePlugin
 from buntime_plugin_database.service import DatabaseService, open_service
-from buntime_plugin_database.sqlite import SqliteAdapter
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
 LIBSQL = {"type": "libsql", "urls": ["http://localhost:1"]}

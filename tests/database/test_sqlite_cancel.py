@@ -9,7 +9,7 @@ from pathlib import Path
 import apsw
 import pytest
 from buntime_database import DatabaseClosed, Statement, Transaction, TransactionMisuse
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from database.support import OpenSqlite, Trace, eventually
 
 INSERT = Statement("INSERT INTO t VALUES (1)")

@@ -9,9 +9,9 @@ from typing import Literal
 
 import pytest
 from buntime_database import DatabaseUnavailable
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
-from buntime_plugin_database.sqlite.connection import open_connection
-from buntime_plugin_database.sqlite.readers import Readers
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite.connection import open_connection
+from buntime_plugin_database.engines.sqlite.readers import Readers
 from database.support import OpenSqlite
 
 SYNCHRONOUS: dict[Literal["off", "normal", "full", "extra"], int] = {

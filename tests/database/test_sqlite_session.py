@@ -20,7 +20,7 @@ from buntime_database import (
     StatementTimeout,
     TransactionTimeout,
 )
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n{}) SELECT i FROM n"
 ENDLESS = f"SELECT count(*) FROM ({NUMBERS.format('')})"

@@ -19,9 +19,9 @@ from buntime_database import (
     TransactionMisuse,
 )
 from buntime_plugin_database.counters import LocalCounters
-from buntime_plugin_database.sqlite.condition import Condition
-from buntime_plugin_database.sqlite.transaction import SqliteTransaction
-from buntime_plugin_database.sqlite.writer import Writer
+from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.transaction import SqliteTransaction
+from buntime_plugin_database.engines.sqlite.writer import Writer
 from database.support import OpenSqlite
 
 INSERT = Statement("INSERT INTO t VALUES (1)")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 from buntime_database import Batch, Statement, StatementTimeout
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 
 ENDLESS = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n)"
 SLOW_WRITE = Statement(f"{ENDLESS} INSERT INTO t SELECT sum(i) FROM n")

@@ -23,8 +23,8 @@ from buntime_plugin_database.conformance import (
     cases_lifecycle,
     run_case,
 )
+from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
-from buntime_plugin_database.sqlite.adapter import CAPABILITIES
 
 OPTIONS = {
     "adapters": [{"type": "sqlite", "baseDir": "data"}],

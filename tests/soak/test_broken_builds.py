@@ -79,7 +79,7 @@ BREAKS = {
     ),
     "a lost commit made again": Break(
         {
-            "buntime_plugin_database.libsql.writer": [
+            "buntime_plugin_database.engines.libsql.writer": [
                 (
                     "told = await self._find_out(self._witness)",
                     "return await self._commit(group)\n            told = None",

@@ -6,7 +6,7 @@ import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.clock import Clock, SystemClock
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv

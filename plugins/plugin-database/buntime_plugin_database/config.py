@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 
 import msgspec
 
-from buntime_plugin_database.libsql.configuration import (
+from buntime_plugin_database.engines.libsql.configuration import (
     TOKEN_VARIABLE,
     check_admin,
     check_servers,
@@ -16,9 +16,9 @@ from buntime_plugin_database.libsql.configuration import (
     is_file,
     servers_of_environment,
 )
-from buntime_plugin_database.libsql.options import LibsqlOptions, Routing
-from buntime_plugin_database.sqlite import SqliteOptions
-from buntime_plugin_database.sqlite.connection import MEMORY
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions, Routing
+from buntime_plugin_database.engines.sqlite import SqliteOptions
+from buntime_plugin_database.engines.sqlite.connection import MEMORY
 
 ENGINES = ("sqlite", "libsql", "postgres", "mysql", "rqlite")
 """Engine names that a configuration may use; see `service.py` for those that can be opened."""

@@ -18,15 +18,15 @@ from buntime_plugin_database.config import (
     parse_config,
     sqlite_root,
 )
-from buntime_plugin_database.sqlite import SqliteAdapter
-from buntime_plugin_database.sqlite.connection import MEMORY
-from buntime_plugin_database.sqlite.files import too_open
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite.connection import MEMORY
+from buntime_plugin_database.engines.sqlite.files import too_open
+from buntime_plugin_database.engines.sqlite.tenants import FileTenants
 from buntime_plugin_database.tenant_adapters import TenantAdapters, TenantKey
-from buntime_plugin_database.tenant_files import FileTenants
 from buntime_plugin_database.tenants import NoTenants, OpenDatabase, Tenants
 
 if TYPE_CHECKING:
-    from buntime_plugin_database.libsql.adapter import LibsqlAdapter
+    from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 
 Root: TypeAlias = "SqliteAdapter | LibsqlAdapter"
 
@@ -197,8 +197,10 @@ async def _open_ready(entry: AdapterConfig, base_dir: Path, workers: Workers, na
 def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str) -> Root:
     commits = workers.numbers(f"database.{name}.commits", 3)
     if entry.type == "libsql" and not entry.is_embedded:
-        from buntime_plugin_database.libsql.adapter import LibsqlAdapter  # needs its library
-        from buntime_plugin_database.libsql.positions import NUMBERS
+        from buntime_plugin_database.engines.libsql.adapter import (
+            LibsqlAdapter,  # needs its library
+        )
+        from buntime_plugin_database.engines.libsql.positions import NUMBERS
 
         reads = workers.numbers(f"database.{name}.reads", 3)
         return LibsqlAdapter(
@@ -224,7 +226,7 @@ def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path, workers: Worke
         return FileTenants(entry.type, folder, root, entry.sqlite_options())
     if not entry.has_namespaces:
         return NoTenants()
-    from buntime_plugin_database.libsql.namespaces import NamespaceTenants  # as above
+    from buntime_plugin_database.engines.libsql.namespaces import NamespaceTenants  # as above
 
     options, urls = entry.libsql_options(), entry.urls
     if workers.count > 1 and options.read_your_writes is not False:

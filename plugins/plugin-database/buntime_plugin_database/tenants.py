@@ -15,7 +15,7 @@ from buntime_database import (
     SessionLimits,
 )
 
-from buntime_plugin_database.sqlite import files
+from buntime_plugin_database.engines.sqlite import files
 
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 

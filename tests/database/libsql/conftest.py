@@ -6,8 +6,8 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
 import pytest
-from buntime_plugin_database.libsql.adapter import LibsqlAdapter
-from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from database.libsql.support import wipe
 from support.sqld import Sqld, running_sqld
 

@@ -8,9 +8,9 @@ from functools import partial
 
 from buntime_database import Adapter, Statement
 from buntime_plugin_database.conformance import OpenAdapter, Target
-from buntime_plugin_database.libsql.adapter import CAPABILITIES, LibsqlAdapter
-from buntime_plugin_database.libsql.options import LibsqlOptions
-from buntime_plugin_database.libsql.transport import Json
+from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES, LibsqlAdapter
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql.transport import Json
 
 # A virtual table takes its shadow tables with it; of others the youngest come first, since older
 # ones may be their parents.

@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 from buntime_plugin_database.conformance import CASES, Case, Need, Target, run_case
-from buntime_plugin_database.libsql.adapter import CAPABILITIES
+from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from database.libsql.support import libsql_target
 from support.sqld import Sqld
 

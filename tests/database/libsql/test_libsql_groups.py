@@ -15,7 +15,7 @@ from buntime_database import (
     InvalidStatement,
     Statement,
 )
-from buntime_plugin_database.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 
 OpenLibsql = Callable[..., LibsqlAdapter]
 TABLE = "CREATE TABLE t (id INTEGER PRIMARY KEY, n INTEGER CHECK (n < 10))"

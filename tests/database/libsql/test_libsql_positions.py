@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from time import monotonic
 
-from buntime_plugin_database.libsql.positions import BEYOND, NUMBERS, Positions
+from buntime_plugin_database.engines.libsql.positions import BEYOND, NUMBERS, Positions
 
 
 class Board:

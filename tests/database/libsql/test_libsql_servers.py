@@ -15,9 +15,9 @@ from buntime_database import (
     OutcomeUnknown,
     Statement,
 )
-from buntime_plugin_database.libsql import servers
-from buntime_plugin_database.libsql.adapter import LibsqlAdapter
-from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql import servers
+from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from support.sqld import Sqld, free_port, running_sqld
 
 OpenLibsql = Callable[..., LibsqlAdapter]

@@ -22,8 +22,8 @@ from buntime_plugin_database.conformance import (
     cases_lifecycle,
     run_case,
 )
-from buntime_plugin_database.libsql import servers as servers_module
-from buntime_plugin_database.libsql.adapter import CAPABILITIES
+from buntime_plugin_database.engines.libsql import servers as servers_module
+from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
 from buntime_plugin_database.tenants import InvalidTenant, TenancyNotSupported, TenantNotFound
 from database.support import DEADLINE_SECONDS

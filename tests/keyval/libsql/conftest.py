@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from buntime_database import Adapter
-from buntime_plugin_database.libsql.adapter import LibsqlAdapter
-from buntime_plugin_database.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_keyval.kv import Kv
 from database.libsql.support import wipe
 from keyval.libsql.support import LAG_SECONDS, config_of, open_libsql_world, run_sql

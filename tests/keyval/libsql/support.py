@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
 
-from buntime_plugin_database.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.service import make_service

@@ -24,8 +24,8 @@ HOSTS = 3
 def opening(namespaced: Sqld) -> str:
     names = [namespaced.create_namespace() for _ in range(ROUNDS)]
     return (
-        "from buntime_plugin_database.libsql.adapter import LibsqlAdapter; "
-        "from buntime_plugin_database.libsql.options import LibsqlOptions; "
+        "from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter; "
+        "from buntime_plugin_database.engines.libsql.options import LibsqlOptions; "
         f"options = LibsqlOptions(namespace={names!r}[number]); "
         f"return LibsqlAdapter([{namespaced.url!r}], options=options)"
     )

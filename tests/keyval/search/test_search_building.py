@@ -17,7 +17,7 @@ from buntime_database import (
     ResultSet,
     Statement,
 )
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.errors import IndexNotFound, LimitExceeded
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.limits import Limits

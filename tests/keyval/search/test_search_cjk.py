@@ -7,7 +7,7 @@ from pathlib import Path
 import apsw
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_database.sqlite import cjk
+from buntime_plugin_database.engines.sqlite import cjk
 from buntime_plugin_keyval.kv import Kv
 from hypothesis import given, settings
 from hypothesis import strategies as st

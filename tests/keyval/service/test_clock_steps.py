@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from buntime_host import Workers
 from buntime_keyval import KvDetails
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.clock import Clock, Moment, SystemClock
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv

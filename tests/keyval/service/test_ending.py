@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from buntime_database import Batch, DatabaseClosed, DatabaseError, ResultSet
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from keyval.service.world import World, open_world, values
 
 

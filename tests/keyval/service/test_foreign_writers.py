@@ -11,7 +11,7 @@ import apsw
 import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
 from buntime_keyval.wire import encode_key
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_keyval import commit as commit_module
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.mutations import Check

@@ -130,7 +130,7 @@ async def test_many_in_one_process_at_once(database_of: DatabaseOf) -> None:
 def opening(tmp_path: Path) -> str:
     """Code that returns the adapter of the empty database of that number."""
     return (
-        "from buntime_plugin_database.sqlite import SqliteAdapter; "
+        "from buntime_plugin_database.engines.sqlite import SqliteAdapter; "
         f"return SqliteAdapter({str(tmp_path)!r} + f'/{{number}}.db')"
     )
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
-from buntime_plugin_database.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval import sweeper as sweeper_module
 from buntime_plugin_keyval.options import EntryOptions
 from buntime_plugin_keyval.storage.schema import migrate

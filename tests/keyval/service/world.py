@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from buntime_keyval import BigInt
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits

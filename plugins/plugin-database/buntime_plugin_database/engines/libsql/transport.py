@@ -21,7 +21,7 @@ from libsql_client.hrana.client import HranaClient
 from libsql_client.hrana.conn import HranaConn
 from libsql_client.http import HttpClient
 
-from buntime_plugin_database.libsql.options import Routing
+from buntime_plugin_database.engines.libsql.options import Routing
 
 T = TypeVar("T")
 Json = dict[str, Any]

@@ -19,7 +19,7 @@ from typing import NamedTuple, NoReturn
 import apsw
 from buntime_database import DatabaseDamaged, DatabaseError, DatabaseLost, DatabaseUnavailable
 
-from buntime_plugin_database.sqlite.errors import translate
+from buntime_plugin_database.engines.sqlite.errors import translate
 
 LOOK_SECONDS = 0.1
 _SMALLEST_DATABASE_BYTES = 512

@@ -17,17 +17,17 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.counters import Counters
-from buntime_plugin_database.libsql.errors import AccessRefused, NamespaceMissing, translate
-from buntime_plugin_database.libsql.options import LibsqlOptions
-from buntime_plugin_database.libsql.positions import Positions
-from buntime_plugin_database.libsql.transport import (
+from buntime_plugin_database.engines.libsql.errors import AccessRefused, NamespaceMissing, translate
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql.positions import Positions
+from buntime_plugin_database.engines.libsql.transport import (
     TRANSPORT_ERRORS,
     Json,
     Transport,
     namespace_headers,
     open_transport,
 )
-from buntime_plugin_database.libsql.values import position_of
+from buntime_plugin_database.engines.libsql.values import position_of
 from buntime_plugin_database.tenants import TenantNotFound
 
 BENCH_SECONDS = 30.0

@@ -39,10 +39,10 @@ from buntime_database import (
     Statement,
 )
 
-from buntime_plugin_database.libsql.steps import both, control, negated, worked
-from buntime_plugin_database.libsql.transport import Json
-from buntime_plugin_database.libsql.values import decode_result, encode_statement
-from buntime_plugin_database.libsql.witness import (
+from buntime_plugin_database.engines.libsql.steps import both, control, negated, worked
+from buntime_plugin_database.engines.libsql.transport import Json
+from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
+from buntime_plugin_database.engines.libsql.witness import (
     Results,
     TablesMissing,
     Told,
@@ -50,7 +50,7 @@ from buntime_plugin_database.libsql.witness import (
     error_of,
     step_outcomes,
 )
-from buntime_plugin_database.sqlite.statements import (
+from buntime_plugin_database.engines.sqlite.statements import (
     asks_for_changes,
     classify,
     gives_rows,

@@ -27,7 +27,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
-from buntime_plugin_database.libsql.plan import (
+from buntime_plugin_database.engines.libsql.plan import (
     Encoded,
     Outcome,
     encode_batch,
@@ -35,8 +35,8 @@ from buntime_plugin_database.libsql.plan import (
     read_answer,
     recall,
 )
-from buntime_plugin_database.libsql.transport import Json
-from buntime_plugin_database.libsql.witness import TablesMissing, Told, Witness
+from buntime_plugin_database.engines.libsql.transport import Json
+from buntime_plugin_database.engines.libsql.witness import TablesMissing, Told, Witness
 
 MAX_GROUP_BATCHES = 256
 MAX_GROUP_BYTES = 1024 * 1024

@@ -11,7 +11,7 @@ from typing import Literal
 import apsw
 from buntime_database import InvalidStatement, ResultSet, Value
 
-from buntime_plugin_database.sqlite.prepared import columns_of
+from buntime_plugin_database.engines.sqlite.prepared import columns_of
 
 Kind = Literal["read", "write", "silent"]
 """`silent` writes and returns no rows, which spares asking for its columns."""

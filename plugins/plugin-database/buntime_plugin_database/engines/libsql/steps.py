@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buntime_plugin_database.libsql.transport import Json
+from buntime_plugin_database.engines.libsql.transport import Json
 
 
 def control(sql: str, condition: Json | None = None, *, want_rows: bool = False) -> Json:

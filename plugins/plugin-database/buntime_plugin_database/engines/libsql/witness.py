@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 import msgspec
 from buntime_database import DatabaseError, DatabaseUnavailable, OutcomeUnknown, ResultSet
 
-from buntime_plugin_database.libsql.errors import translate_step
-from buntime_plugin_database.libsql.steps import control, negated, worked
-from buntime_plugin_database.libsql.transport import Json
-from buntime_plugin_database.libsql.values import decode_result
+from buntime_plugin_database.engines.libsql.errors import translate_step
+from buntime_plugin_database.engines.libsql.steps import control, negated, worked
+from buntime_plugin_database.engines.libsql.transport import Json
+from buntime_plugin_database.engines.libsql.values import decode_result
 
 WRITERS = "buntime_writers"
 RESULTS = "buntime_results"

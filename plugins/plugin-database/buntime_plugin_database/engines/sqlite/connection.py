@@ -10,9 +10,9 @@ from typing import Literal, NamedTuple
 import apsw
 from buntime_database import DatabaseDamaged, DatabaseUnavailable
 
-from buntime_plugin_database.sqlite import cjk
-from buntime_plugin_database.sqlite.errors import translate
-from buntime_plugin_database.sqlite.files import (
+from buntime_plugin_database.engines.sqlite import cjk
+from buntime_plugin_database.engines.sqlite.errors import translate
+from buntime_plugin_database.engines.sqlite.files import (
     make_file,
     make_folder,
     refuse_remains,

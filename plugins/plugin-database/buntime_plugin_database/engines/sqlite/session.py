@@ -28,13 +28,13 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.sqlite.condition import Condition
-from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
-from buntime_plugin_database.sqlite.permissions import Permissions, restrict
-from buntime_plugin_database.sqlite.prepared import NO_VALUES, bind, describe, describe_now
-from buntime_plugin_database.sqlite.queue import LockQueue, Place
-from buntime_plugin_database.sqlite.room import Room, statement_makes_room, statement_size
-from buntime_plugin_database.sqlite.running import Running
+from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
+from buntime_plugin_database.engines.sqlite.permissions import Permissions, restrict
+from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, bind, describe, describe_now
+from buntime_plugin_database.engines.sqlite.queue import LockQueue, Place
+from buntime_plugin_database.engines.sqlite.room import Room, statement_makes_room, statement_size
+from buntime_plugin_database.engines.sqlite.running import Running
 
 T = TypeVar("T")
 

@@ -22,20 +22,20 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
-from buntime_plugin_database.sqlite.condition import Condition
-from buntime_plugin_database.sqlite.connection import (
+from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.connection import (
     CHECKPOINT_PAGES,
     MEMORY,
     SqliteOptions,
     open_connection,
 )
-from buntime_plugin_database.sqlite.errors import translated
-from buntime_plugin_database.sqlite.queue import Asking, LockQueue
-from buntime_plugin_database.sqlite.readers import Readers, refusing_writes
-from buntime_plugin_database.sqlite.room import Room
-from buntime_plugin_database.sqlite.session import Sessions, SqliteSession
-from buntime_plugin_database.sqlite.statements import classify, run
-from buntime_plugin_database.sqlite.writer import Writer
+from buntime_plugin_database.engines.sqlite.errors import translated
+from buntime_plugin_database.engines.sqlite.queue import Asking, LockQueue
+from buntime_plugin_database.engines.sqlite.readers import Readers, refusing_writes
+from buntime_plugin_database.engines.sqlite.room import Room
+from buntime_plugin_database.engines.sqlite.session import Sessions, SqliteSession
+from buntime_plugin_database.engines.sqlite.statements import classify, run
+from buntime_plugin_database.engines.sqlite.writer import Writer
 from buntime_plugin_database.vitals import Vitals
 
 T = TypeVar("T")

@@ -27,7 +27,9 @@ def check_servers(urls: Iterable[str]) -> str | None:
         if others:
             return f"libsql adapter: {shown(first)} is a file, which has no replicas"
         return None
-    from buntime_plugin_database.libsql.transport import check_url  # needs the client library
+    from buntime_plugin_database.engines.libsql.transport import (
+        check_url,  # needs the client library
+    )
 
     for url in (first, *others):
         scheme = _SCHEME.match(url)

@@ -23,12 +23,12 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
-from buntime_plugin_database.libsql.options import LibsqlOptions
-from buntime_plugin_database.libsql.positions import Positions, SharedNumbers
-from buntime_plugin_database.libsql.servers import Servers
-from buntime_plugin_database.libsql.values import decode_result, encode_statement
-from buntime_plugin_database.libsql.writer import Writer
-from buntime_plugin_database.sqlite.statements import classify
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql.positions import Positions, SharedNumbers
+from buntime_plugin_database.engines.libsql.servers import Servers
+from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
+from buntime_plugin_database.engines.libsql.writer import Writer
+from buntime_plugin_database.engines.sqlite.statements import classify
 from buntime_plugin_database.vitals import Vitals
 
 IDLE_SECONDS = 2.0

@@ -10,11 +10,11 @@ import aiohttp
 import msgspec
 from buntime_database import DatabaseError, DatabaseUnavailable
 
-from buntime_plugin_database.libsql.adapter import LibsqlAdapter
-from buntime_plugin_database.libsql.errors import NamespaceMissing, translate
-from buntime_plugin_database.libsql.options import LibsqlOptions
-from buntime_plugin_database.libsql.servers import Server
-from buntime_plugin_database.libsql.transport import (
+from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.errors import NamespaceMissing, translate
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql.servers import Server
+from buntime_plugin_database.engines.libsql.transport import (
     TRANSPORT_ERRORS,
     namespace_headers,
     open_transport,

@@ -12,8 +12,8 @@ from pathlib import Path
 from buntime_database import InvalidStatement
 
 from buntime_plugin_database import tenants
-from buntime_plugin_database.sqlite import SqliteAdapter, SqliteOptions
-from buntime_plugin_database.sqlite.files import make_file, too_open
+from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
+from buntime_plugin_database.engines.sqlite.files import make_file, too_open
 
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 

@@ -10,7 +10,7 @@ from typing import Any
 
 from buntime_database import DatabaseUnavailable, InvalidStatement, ResultSet, Value
 
-from buntime_plugin_database.libsql.transport import Json
+from buntime_plugin_database.engines.libsql.transport import Json
 
 _INTEGERS = range(-(2**63), 2**63)
 _NULL: Json = {"type": "null"}

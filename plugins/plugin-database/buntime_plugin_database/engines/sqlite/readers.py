@@ -11,10 +11,10 @@ from threading import Lock
 import apsw
 from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, ResultSet, Value
 
-from buntime_plugin_database.sqlite.condition import Condition
-from buntime_plugin_database.sqlite.connection import SqliteOptions, open_connection
-from buntime_plugin_database.sqlite.deadline import Deadline
-from buntime_plugin_database.sqlite.statements import classify, rows_of, run
+from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
+from buntime_plugin_database.engines.sqlite.deadline import Deadline
+from buntime_plugin_database.engines.sqlite.statements import classify, rows_of, run
 
 _INLINE_BUSY_TIMEOUT_MS = 0
 

@@ -16,8 +16,8 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.sqlite.prepared import columns_of
-from buntime_plugin_database.sqlite.statements import inserts
+from buntime_plugin_database.engines.sqlite.prepared import columns_of
+from buntime_plugin_database.engines.sqlite.statements import inserts
 
 _VALUE_OVERHEAD_BYTES = 16
 

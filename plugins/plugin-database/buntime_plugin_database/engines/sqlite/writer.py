@@ -36,14 +36,14 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
-from buntime_plugin_database.sqlite.condition import Condition
-from buntime_plugin_database.sqlite.deadline import Deadline
-from buntime_plugin_database.sqlite.group import Outcome, run_group
-from buntime_plugin_database.sqlite.queue import LockQueue
-from buntime_plugin_database.sqlite.room import Room, makes_room, size_of
-from buntime_plugin_database.sqlite.statements import run
-from buntime_plugin_database.sqlite.thread import WorkThread
-from buntime_plugin_database.sqlite.transaction import SqliteTransaction
+from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.deadline import Deadline
+from buntime_plugin_database.engines.sqlite.group import Outcome, run_group
+from buntime_plugin_database.engines.sqlite.queue import LockQueue
+from buntime_plugin_database.engines.sqlite.room import Room, makes_room, size_of
+from buntime_plugin_database.engines.sqlite.statements import run
+from buntime_plugin_database.engines.sqlite.thread import WorkThread
+from buntime_plugin_database.engines.sqlite.transaction import SqliteTransaction
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import apsw
 from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet
 
-from buntime_plugin_database.sqlite.statements import guard_query, run
+from buntime_plugin_database.engines.sqlite.statements import guard_query, run
 
 Outcome = list[ResultSet] | DatabaseError
 
