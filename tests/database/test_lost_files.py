@@ -18,9 +18,9 @@ from buntime_database import (
     Statement,
     Transaction,
 )
-from buntime_plugin_database import tenants
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.engines.sqlite.condition import LOOK_SECONDS
+from buntime_plugin_database.engines.sqlite.tenants import create_tenant_file
 from database.support import OpenSqlite, eventually
 
 INSERT = "INSERT INTO t VALUES (1)"
@@ -315,7 +315,7 @@ async def test_starting_with_a_file_that_was_cut(folder: Path, size: int) -> Non
 
 
 async def test_an_empty_file_without_a_log_is_a_new_database(folder: Path) -> None:
-    tenants.create_tenant_file(folder / "test.db")
+    create_tenant_file(folder / "test.db")
     adapter = await opened(folder)
     await eventually(lambda: adapter.problem() is None, "it to be well")
     await adapter.close()

@@ -7,7 +7,7 @@ from contextlib import suppress
 import apsw
 import pytest
 from buntime_database import InvalidStatement
-from buntime_plugin_database.engines.sqlite.statements import classify, guard_query
+from buntime_plugin_database.shared.statements import classify, guard_query
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

@@ -18,10 +18,10 @@ from buntime_database import (
     Transaction,
     TransactionMisuse,
 )
-from buntime_plugin_database.counters import LocalCounters
 from buntime_plugin_database.engines.sqlite.condition import Condition
 from buntime_plugin_database.engines.sqlite.transaction import SqliteTransaction
 from buntime_plugin_database.engines.sqlite.writer import Writer
+from buntime_plugin_database.shared.counters import LocalCounters
 from database.support import OpenSqlite
 
 INSERT = Statement("INSERT INTO t VALUES (1)")

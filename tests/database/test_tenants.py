@@ -20,7 +20,7 @@ from buntime_database import (
 )
 from buntime_plugin_database.config import parse_config
 from buntime_plugin_database.service import DatabaseService, open_service
-from buntime_plugin_database.tenants import InvalidTenant, TenantNotFound, check_tenant_id
+from buntime_plugin_database.shared.tenants import InvalidTenant, TenantNotFound, check_tenant_id
 
 
 class OpenService(Protocol):

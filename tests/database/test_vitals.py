@@ -16,8 +16,8 @@ from buntime_database import (
     InvalidStatement,
     OutcomeUnknown,
 )
-from buntime_plugin_database import vitals as module
-from buntime_plugin_database.vitals import Vitals
+from buntime_plugin_database.shared import vitals as module
+from buntime_plugin_database.shared.vitals import Vitals
 
 
 @pytest.fixture

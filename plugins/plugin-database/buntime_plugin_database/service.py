@@ -22,8 +22,8 @@ from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.engines.sqlite.connection import MEMORY
 from buntime_plugin_database.engines.sqlite.files import too_open
 from buntime_plugin_database.engines.sqlite.tenants import FileTenants
+from buntime_plugin_database.shared.tenants import NoTenants, OpenDatabase, Tenants
 from buntime_plugin_database.tenant_adapters import TenantAdapters, TenantKey
-from buntime_plugin_database.tenants import NoTenants, OpenDatabase, Tenants
 
 if TYPE_CHECKING:
     from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter

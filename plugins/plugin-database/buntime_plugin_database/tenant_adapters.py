@@ -28,7 +28,7 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.tenants import CountedSession, OpenDatabase, TenantNotFound
+from buntime_plugin_database.shared.tenants import CountedSession, OpenDatabase, TenantNotFound
 
 T = TypeVar("T")
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from buntime_plugin_database.hrana.values import InvalidValue, Value, from_sql, to_sql
+from buntime_plugin_database.shared.values import InvalidValue, Value, from_sql, to_sql
 from hypothesis import given
 from hypothesis import strategies as st
 from support.hrana import HranaHttp, execute, value

@@ -19,7 +19,7 @@ from buntime_database import (
 )
 from buntime_plugin_database.hrana.errors import StreamExpired, code_of, error_object
 from buntime_plugin_database.http.errors import http_error
-from buntime_plugin_database.tenants import InvalidTenant, TenantNotFound
+from buntime_plugin_database.shared.tenants import InvalidTenant, TenantNotFound
 
 
 @pytest.mark.parametrize(

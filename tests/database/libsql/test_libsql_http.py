@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from buntime_database import InvalidStatement
-from buntime_plugin_database.engines.libsql.permissions import NotAuthorized, authorize
+from buntime_plugin_database.shared.permissions import NotAuthorized, authorize
 from support.database import Api, database_server
 from support.live import LiveServer
 from support.sqld import Sqld

@@ -25,7 +25,11 @@ from buntime_plugin_database.conformance import (
 from buntime_plugin_database.engines.libsql import servers as servers_module
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
-from buntime_plugin_database.tenants import InvalidTenant, TenancyNotSupported, TenantNotFound
+from buntime_plugin_database.shared.tenants import (
+    InvalidTenant,
+    TenancyNotSupported,
+    TenantNotFound,
+)
 from database.support import DEADLINE_SECONDS
 from database.test_tenants import BAD
 from support.sqld import Sqld, free_port

@@ -14,7 +14,7 @@ from buntime_plugin_database.hrana.errors import error_object
 from buntime_plugin_database.hrana.messages import Batch, Stmt
 from buntime_plugin_database.hrana.requests import arguments, encode_columns
 from buntime_plugin_database.hrana.streams import StoredSql, Stream
-from buntime_plugin_database.hrana.values import encode_rows
+from buntime_plugin_database.shared.values import encode_rows
 
 ROWS_AT_A_TIME = 200
 

@@ -11,10 +11,11 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from buntime_plugin_database.hrana.errors import RequestRefused, error_object
 from buntime_plugin_database.hrana.legacy import exact_error, legacy_result, needs_stream
-from buntime_plugin_database.hrana.streams import Stream, Streams, Target
+from buntime_plugin_database.hrana.streams import Stream, Streams
 from buntime_plugin_database.hrana.websocket import HranaSocket
 from buntime_plugin_database.http.access import Access
 from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.shared.target import Target
 
 
 class LegacyFrame(msgspec.Struct, frozen=True):

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from buntime_plugin_database.hrana.values import Value
+from buntime_plugin_database.shared.values import Value
 
 
 class NamedArg(msgspec.Struct, frozen=True):

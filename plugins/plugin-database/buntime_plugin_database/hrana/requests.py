@@ -21,7 +21,7 @@ from buntime_plugin_database.hrana.messages import (
     Stmt,
 )
 from buntime_plugin_database.hrana.streams import StoredSql, Stream
-from buntime_plugin_database.hrana.values import encode_rows, to_sql
+from buntime_plugin_database.shared.values import encode_rows, to_sql
 
 ROWS_INLINE = 500
 """More rows than this are encoded in a thread, so that other requests are served meanwhile."""

@@ -29,13 +29,7 @@ from buntime_plugin_database.hrana.errors import (
     StreamExpired,
     TooManyStreams,
 )
-
-
-class Target(NamedTuple):
-    """The database that a client asked for; None is the default engine, or the root database."""
-
-    type: str | None = None
-    tenant: str | None = None
+from buntime_plugin_database.shared.target import Target
 
 
 class StreamLimits(NamedTuple):

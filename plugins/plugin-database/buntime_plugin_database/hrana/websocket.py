@@ -36,9 +36,10 @@ from buntime_plugin_database.hrana.messages import (
 from buntime_plugin_database.hrana.pipeline import decode
 from buntime_plugin_database.hrana.requests import serve
 from buntime_plugin_database.hrana.resolved import with_texts
-from buntime_plugin_database.hrana.streams import StoredSql, Stream, Streams, Target
+from buntime_plugin_database.hrana.streams import StoredSql, Stream, Streams
 from buntime_plugin_database.http.access import Access, token_of
 from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.shared.target import Target
 
 SUBPROTOCOLS = ("hrana3", "hrana2", "hrana1")
 """Ours, the best first. Their messages differ only by what is new in the later ones."""

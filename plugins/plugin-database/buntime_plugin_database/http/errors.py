@@ -16,7 +16,11 @@ from buntime_database import (
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
 from buntime_plugin_database.hrana.errors import RequestRefused, base_code
-from buntime_plugin_database.tenants import InvalidTenant, TenancyNotSupported, TenantNotFound
+from buntime_plugin_database.shared.tenants import (
+    InvalidTenant,
+    TenancyNotSupported,
+    TenantNotFound,
+)
 
 
 class Conflict(HttpError):

@@ -19,9 +19,9 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.engines.libsql.permissions import authorize
-from buntime_plugin_database.engines.sqlite.prepared import InvalidArguments, bind, parameters_of
-from buntime_plugin_database.engines.sqlite.statements import classify
+from buntime_plugin_database.shared.parameters import InvalidArguments, bind, parameters_of
+from buntime_plugin_database.shared.permissions import authorize
+from buntime_plugin_database.shared.statements import classify
 
 MAX_PARAMETERS = 32_766
 _VALUE_OVERHEAD_BYTES = 16

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from buntime_plugin_database.http.bodies import decode_body, json_response, refuse_body
 from buntime_plugin_database.service import DatabaseService
-from buntime_plugin_database.tenants import InvalidTenant
+from buntime_plugin_database.shared.tenants import InvalidTenant
 
 HEALTH_SECONDS = 2.0
 

@@ -20,9 +20,9 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError
 
-from buntime_plugin_database.hrana.streams import Target
 from buntime_plugin_database.http.errors import http_error
 from buntime_plugin_database.http.plain import Bound, PlainConnection
+from buntime_plugin_database.shared.target import Target
 
 MAX_AT_A_TIME = 64
 """Further requests wait: each session may need a thread."""

@@ -6,7 +6,7 @@ from buntime_host import BadRequest
 from starlette.requests import HTTPConnection
 
 from buntime_plugin_database.config import TenancyConfig
-from buntime_plugin_database.hrana.streams import Target
+from buntime_plugin_database.shared.target import Target
 
 TYPE_HEADER = "x-database-adapter"
 TENANT_HEADER = "x-database-namespace"

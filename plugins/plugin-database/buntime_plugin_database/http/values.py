@@ -13,7 +13,7 @@ from typing import Any
 from buntime_database import Column, SessionResult
 from buntime_database import Value as SqlValue
 
-from buntime_plugin_database.hrana.values import Blob, Integer, InvalidValue, to_sql
+from buntime_plugin_database.shared.values import Blob, Integer, InvalidValue, to_sql
 
 BLOB_FORMS = ("base64", "text")
 """How an answer may show blobs, by the query parameter `blob`."""

@@ -22,14 +22,14 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.positions import Positions, SharedNumbers
 from buntime_plugin_database.engines.libsql.servers import Servers
 from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
 from buntime_plugin_database.engines.libsql.writer import Writer
-from buntime_plugin_database.engines.sqlite.statements import classify
-from buntime_plugin_database.vitals import Vitals
+from buntime_plugin_database.shared.counters import Counters, LocalCounters, commit_statistics
+from buntime_plugin_database.shared.statements import classify
+from buntime_plugin_database.shared.vitals import Vitals
 
 IDLE_SECONDS = 2.0
 """After which a server that nobody has asked is asked how it is."""

@@ -19,7 +19,7 @@ from buntime_plugin_database.engines.libsql.transport import (
     namespace_headers,
     open_transport,
 )
-from buntime_plugin_database.tenants import (
+from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
     TenancyNotSupported,
     TenantNotFound,
@@ -32,7 +32,7 @@ CHECK_SECONDS = 5.0
 
 
 class NamespaceTenants:
-    """The tenants of one `libsql` entry; implements `buntime_plugin_database.tenants.Tenants`."""
+    """The tenants of one `libsql` entry, as `shared.tenants.Tenants`."""
 
     def __init__(
         self,

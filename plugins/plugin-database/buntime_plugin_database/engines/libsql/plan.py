@@ -50,7 +50,7 @@ from buntime_plugin_database.engines.libsql.witness import (
     error_of,
     step_outcomes,
 )
-from buntime_plugin_database.engines.sqlite.statements import (
+from buntime_plugin_database.shared.statements import (
     asks_for_changes,
     classify,
     gives_rows,

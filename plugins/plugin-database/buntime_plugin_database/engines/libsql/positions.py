@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from time import monotonic
 from typing import Protocol
 
-from buntime_plugin_database.counters import Doubles, LocalCounters
+from buntime_plugin_database.shared.counters import Doubles, LocalCounters
 
 _LOG, _LENGTH, _PRIMARY_UNTIL, _NEW_UNTIL = range(4)
 """How many logs there were; how much of this one is known, 0 for nothing; until when reads go to

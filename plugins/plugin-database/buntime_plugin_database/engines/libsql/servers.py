@@ -16,7 +16,6 @@ from buntime_database import (
     read_demand,
 )
 
-from buntime_plugin_database.counters import Counters
 from buntime_plugin_database.engines.libsql.errors import AccessRefused, NamespaceMissing, translate
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.positions import Positions
@@ -28,7 +27,8 @@ from buntime_plugin_database.engines.libsql.transport import (
     open_transport,
 )
 from buntime_plugin_database.engines.libsql.values import position_of
-from buntime_plugin_database.tenants import TenantNotFound
+from buntime_plugin_database.shared.counters import Counters
+from buntime_plugin_database.shared.tenants import TenantNotFound
 
 BENCH_SECONDS = 30.0
 """Time that a replica gets no reads after it failed."""

@@ -26,7 +26,6 @@ from buntime_database import (
     OutcomeUnknown,
 )
 
-from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 from buntime_plugin_database.engines.libsql.plan import (
     Encoded,
     Outcome,
@@ -37,6 +36,7 @@ from buntime_plugin_database.engines.libsql.plan import (
 )
 from buntime_plugin_database.engines.libsql.transport import Json
 from buntime_plugin_database.engines.libsql.witness import TablesMissing, Told, Witness
+from buntime_plugin_database.shared.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 
 MAX_GROUP_BATCHES = 256
 MAX_GROUP_BYTES = 1024 * 1024

@@ -21,7 +21,6 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.counters import Counters, LocalCounters, commit_statistics
 from buntime_plugin_database.engines.sqlite.condition import Condition
 from buntime_plugin_database.engines.sqlite.connection import (
     CHECKPOINT_PAGES,
@@ -34,9 +33,11 @@ from buntime_plugin_database.engines.sqlite.queue import Asking, LockQueue
 from buntime_plugin_database.engines.sqlite.readers import Readers, refusing_writes
 from buntime_plugin_database.engines.sqlite.room import Room
 from buntime_plugin_database.engines.sqlite.session import Sessions, SqliteSession
-from buntime_plugin_database.engines.sqlite.statements import classify, run
+from buntime_plugin_database.engines.sqlite.statements import run
 from buntime_plugin_database.engines.sqlite.writer import Writer
-from buntime_plugin_database.vitals import Vitals
+from buntime_plugin_database.shared.counters import Counters, LocalCounters, commit_statistics
+from buntime_plugin_database.shared.statements import classify
+from buntime_plugin_database.shared.vitals import Vitals
 
 T = TypeVar("T")
 

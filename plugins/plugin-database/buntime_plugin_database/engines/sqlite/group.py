@@ -7,7 +7,8 @@ from collections.abc import Callable, Sequence
 import apsw
 from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet
 
-from buntime_plugin_database.engines.sqlite.statements import guard_query, run
+from buntime_plugin_database.engines.sqlite.statements import run
+from buntime_plugin_database.shared.statements import guard_query
 
 Outcome = list[ResultSet] | DatabaseError
 

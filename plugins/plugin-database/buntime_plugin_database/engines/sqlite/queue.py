@@ -19,7 +19,7 @@ from typing import NamedTuple, Protocol
 
 from buntime_database import SessionLimits
 
-from buntime_plugin_database.counters import Doubles
+from buntime_plugin_database.shared.counters import Doubles
 
 WAITING_SECONDS = 0.1
 """How long it counts that a writer asked for the lock: its process may have died since."""

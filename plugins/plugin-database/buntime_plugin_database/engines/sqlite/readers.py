@@ -14,7 +14,8 @@ from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, Re
 from buntime_plugin_database.engines.sqlite.condition import Condition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
-from buntime_plugin_database.engines.sqlite.statements import classify, rows_of, run
+from buntime_plugin_database.engines.sqlite.statements import rows_of, run
+from buntime_plugin_database.shared.statements import classify
 
 _INLINE_BUSY_TIMEOUT_MS = 0
 

@@ -18,7 +18,7 @@ from buntime_database import Batch, DatabaseFull, Guard, Value
 
 from buntime_plugin_database.engines.sqlite.condition import Condition
 from buntime_plugin_database.engines.sqlite.files import PRIVATE_FILE
-from buntime_plugin_database.engines.sqlite.statements import first_word
+from buntime_plugin_database.shared.statements import first_word
 
 TIGHT_BYTES = 64 * 1024 * 1024
 """With less than this, every write is looked at: more than a log of usual length, twice."""

@@ -17,7 +17,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.engines.sqlite.prepared import columns_of
-from buntime_plugin_database.engines.sqlite.statements import inserts
+from buntime_plugin_database.shared.statements import inserts
 
 _VALUE_OVERHEAD_BYTES = 16
 

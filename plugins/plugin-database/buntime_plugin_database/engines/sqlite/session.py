@@ -31,10 +31,11 @@ from buntime_database import (
 from buntime_plugin_database.engines.sqlite.condition import Condition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.permissions import Permissions, restrict
-from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, bind, describe, describe_now
+from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, describe, describe_now
 from buntime_plugin_database.engines.sqlite.queue import LockQueue, Place
 from buntime_plugin_database.engines.sqlite.room import Room, statement_makes_room, statement_size
 from buntime_plugin_database.engines.sqlite.running import Running
+from buntime_plugin_database.shared.parameters import bind
 
 T = TypeVar("T")
 

@@ -9,11 +9,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from buntime_database import InvalidStatement
+from buntime_database import DatabaseUnavailable, InvalidStatement
 
-from buntime_plugin_database import tenants
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
-from buntime_plugin_database.engines.sqlite.files import make_file, too_open
+from buntime_plugin_database.engines.sqlite.files import make_file, make_folder, too_open
+from buntime_plugin_database.shared.tenants import (
+    InvalidTenant,
+    TenantNotFound,
+    check_tenant_id,
+    is_tenant_id,
+)
 
 logger = logging.getLogger("plugin:@buntime/plugin-database")
 
@@ -22,7 +27,7 @@ LOCK_FILE = ".tenants.lock"
 
 
 class FileTenants:
-    """The tenants of one folder; implements `buntime_plugin_database.tenants.Tenants`."""
+    """The tenants of one folder, as `shared.tenants.Tenants`."""
 
     def __init__(
         self, type: str, folder: Path | None, root: SqliteAdapter, options: SqliteOptions
@@ -50,7 +55,7 @@ class FileTenants:
     async def list(self) -> list[str]:
         """Ids of the tenants that have a file, sorted."""
         folder = self._required_folder()
-        found = await asyncio.to_thread(tenants.list_tenant_files, folder)
+        found = await asyncio.to_thread(list_tenant_files, folder)
         return [tenant for tenant in found if not self._is_root(folder / f"{tenant}.db")]
 
     async def prepare(self, tenant: str, *, create: bool) -> None:
@@ -62,16 +67,16 @@ class FileTenants:
 
     def _create(self, path: Path) -> None:
         with _only_one(path.parent):
-            tenants.create_tenant_file(path)
+            create_tenant_file(path)
 
     def _delete(self, path: Path) -> bool:
         with _only_one(path.parent):
-            return tenants.delete_tenant_file(path)
+            return delete_tenant_file(path)
 
     def _open(self, path: Path, tenant: str, create: bool) -> SqliteAdapter:
         with _only_one(path.parent):
             if not create and not path.exists():
-                raise tenants.TenantNotFound(f"Tenant not found: {tenant}")
+                raise TenantNotFound(f"Tenant not found: {tenant}")
             self._warn(path, tenant)
             return SqliteAdapter(str(path), options=self._options, tenant=tenant)
 
@@ -88,14 +93,45 @@ class FileTenants:
         return self._folder
 
     def _path(self, tenant: str) -> Path:
-        path = tenants.tenant_file(self._required_folder(), tenant)
+        path = tenant_file(self._required_folder(), tenant)
         if self._is_root(path):
-            raise tenants.InvalidTenant(f"Invalid tenant id {tenant!r}: the root database's file")
+            raise InvalidTenant(f"Invalid tenant id {tenant!r}: the root database's file")
         return path
 
     def _is_root(self, path: Path) -> bool:
         """Whether the root database is among the tenants' files, under that name."""
         return path.resolve() == Path(self._root.path).resolve()
+
+
+def tenant_file(folder: Path, tenant: str) -> Path:
+    """Where a tenant's database is."""
+    return folder / f"{check_tenant_id(tenant)}.db"
+
+
+def list_tenant_files(folder: Path) -> list[str]:
+    """Ids of the tenants that have a file in `folder`, sorted."""
+    return sorted(path.stem for path in folder.glob("*.db") if is_tenant_id(path.stem))
+
+
+def create_tenant_file(path: Path) -> None:
+    """Make an empty database, which SQLite fills at the first write; an old one is left alone.
+
+    Raises `DatabaseUnavailable` when the folder or the file cannot be made.
+    """
+    try:
+        make_folder(path.parent)
+        make_file(path)
+    except OSError as error:
+        raise DatabaseUnavailable(f"cannot create database {path}: {error.strerror}") from error
+
+
+def delete_tenant_file(path: Path) -> bool:
+    """Remove a tenant's database with its write-ahead log; False if there was none."""
+    existed = path.exists()
+    # The database last: a log without one looks like what is left of a loss.
+    for suffix in ("-wal", "-shm", ""):
+        path.with_name(path.name + suffix).unlink(missing_ok=True)
+    return existed
 
 
 @contextmanager

@@ -35,7 +35,6 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 from buntime_plugin_database.engines.sqlite.condition import Condition
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
 from buntime_plugin_database.engines.sqlite.group import Outcome, run_group
@@ -44,6 +43,7 @@ from buntime_plugin_database.engines.sqlite.room import Room, makes_room, size_o
 from buntime_plugin_database.engines.sqlite.statements import run
 from buntime_plugin_database.engines.sqlite.thread import WorkThread
 from buntime_plugin_database.engines.sqlite.transaction import SqliteTransaction
+from buntime_plugin_database.shared.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
 
 T = TypeVar("T")
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from buntime_database import InvalidStatement
 
-from buntime_plugin_database.engines.sqlite.statements import classify, tokens_of
+from buntime_plugin_database.shared.statements import classify, tokens_of
 
 _FUNCTIONS = frozenset(
     {

@@ -1,21 +1,17 @@
-"""Tenants: their names, what an engine does for them, and their files on the embedded engine."""
+"""Tenants: their names, and what an engine does for them."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from pathlib import Path
 from typing import NoReturn, Protocol
 
 from buntime_database import (
     Adapter,
-    DatabaseUnavailable,
     InvalidStatement,
     Session,
     SessionLimits,
 )
-
-from buntime_plugin_database.engines.sqlite import files
 
 _TENANT_ID = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -113,46 +109,19 @@ class NoTenants:
         raise TenancyNotSupported("The libsql adapter needs adminUrl to have tenants")
 
 
+def is_tenant_id(name: str) -> bool:
+    """Whether it is 1 to 63 letters, digits, `_` or `-`, the first of them a letter or digit."""
+    return _TENANT_ID.fullmatch(name) is not None
+
+
 def check_tenant_id(tenant: str) -> str:
     """Return the id as it is; ids are refused, never rewritten, so no two can meet.
 
-    Raises `InvalidTenant` unless it is 1 to 63 letters, digits, `_` or `-`, the first of them a
-    letter or digit.
+    Raises `InvalidTenant` unless it is one.
     """
-    if not _TENANT_ID.fullmatch(tenant):
+    if not is_tenant_id(tenant):
         raise InvalidTenant(
             f"Invalid tenant id {tenant[:80]!r}: use 1 to 63 letters, digits, '_' or '-', "
             "starting with a letter or digit"
         )
     return tenant
-
-
-def tenant_file(folder: Path, tenant: str) -> Path:
-    """Where a tenant's database is."""
-    return folder / f"{check_tenant_id(tenant)}.db"
-
-
-def list_tenant_files(folder: Path) -> list[str]:
-    """Ids of the tenants that have a file in `folder`, sorted."""
-    return sorted(path.stem for path in folder.glob("*.db") if _TENANT_ID.fullmatch(path.stem))
-
-
-def create_tenant_file(path: Path) -> None:
-    """Make an empty database, which SQLite fills at the first write; an old one is left alone.
-
-    Raises `DatabaseUnavailable` when the folder or the file cannot be made.
-    """
-    try:
-        files.make_folder(path.parent)
-        files.make_file(path)
-    except OSError as error:
-        raise DatabaseUnavailable(f"cannot create database {path}: {error.strerror}") from error
-
-
-def delete_tenant_file(path: Path) -> bool:
-    """Remove a tenant's database with its write-ahead log; False if there was none."""
-    existed = path.exists()
-    # The database last: a log without one looks like what is left of a loss.
-    for suffix in ("-wal", "-shm", ""):
-        path.with_name(path.name + suffix).unlink(missing_ok=True)
-    return existed
