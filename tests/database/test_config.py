@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_plugin_database.config import ConfigError, parse_config, sqlite_root
+from buntime_plugin_database.service.config import ConfigError, parse_config, sqlite_root
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
 POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}

@@ -8,9 +8,9 @@ from typing import Any
 
 import buntime_database
 from buntime_host.jsonc import parse_jsonc
-from buntime_plugin_database.config import AdapterConfig, TenancyConfig, parse_config
 from buntime_plugin_database.conformance import CASES
 from buntime_plugin_database.service import open_service
+from buntime_plugin_database.service.config import AdapterConfig, TenancyConfig, parse_config
 from database.support import sqlite_target
 from support.examples import read_examples, run_python
 

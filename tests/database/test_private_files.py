@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from buntime_plugin_database.config import parse_config
 from buntime_plugin_database.service import open_service
+from buntime_plugin_database.service.config import parse_config
 from support.database import Api
 from support.live import live_server
 

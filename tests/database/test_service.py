@@ -11,11 +11,11 @@ from unittest.mock import Mock
 import pytest
 from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable
 from buntime_host import Workers
-from buntime_plugin_database import service as service_module
-from buntime_plugin_database.config import ConfigError, parse_config
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.plugin import DatabasePlugin
 from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service import service as service_module
+from buntime_plugin_database.service.config import ConfigError, parse_config
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
 LIBSQL = {"type": "libsql", "urls": ["http://localhost:1"]}

@@ -14,7 +14,6 @@ from buntime_database import (
     Transaction,
     TransactionMisuse,
 )
-from buntime_plugin_database.config import parse_config
 from buntime_plugin_database.conformance import (
     CASES,
     Case,
@@ -25,6 +24,7 @@ from buntime_plugin_database.conformance import (
 )
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service.config import parse_config
 
 OPTIONS = {
     "adapters": [{"type": "sqlite", "baseDir": "data"}],

@@ -18,8 +18,8 @@ from buntime_database import (
     Statement,
     Transaction,
 )
-from buntime_plugin_database.config import parse_config
 from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.shared.tenants import InvalidTenant, TenantNotFound, check_tenant_id
 
 

@@ -9,7 +9,6 @@ from typing import Any
 from buntime_host import PluginContext, StartupError, hookimpl
 from starlette.routing import BaseRoute
 
-from buntime_plugin_database.config import DatabaseConfig, parse_config, sqlite_root
 from buntime_plugin_database.engines.sqlite.connection import MEMORY
 from buntime_plugin_database.hrana.streams import Streams
 from buntime_plugin_database.http.access import Access
@@ -17,6 +16,7 @@ from buntime_plugin_database.http.config import parse_http_config
 from buntime_plugin_database.http.routes import make_routes
 from buntime_plugin_database.http.targets import Targets
 from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service.config import DatabaseConfig, parse_config, sqlite_root
 
 
 class DatabasePlugin:

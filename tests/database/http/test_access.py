@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 from buntime_host import Forbidden, Unauthorized
-from buntime_plugin_database.config import ConfigError
 from buntime_plugin_database.http.access import Access
 from buntime_plugin_database.http.config import parse_http_config
+from buntime_plugin_database.service.config import ConfigError
 from starlette.requests import HTTPConnection
 from support.database import Api, Socket, database_server, websocket
 from support.live import live_server

@@ -10,13 +10,13 @@ from unittest.mock import Mock
 import pytest
 from buntime_database import DatabaseUnavailable, InvalidStatement
 from buntime_host import Workers
-from buntime_plugin_database import service as service_module
-from buntime_plugin_database.config import ConfigError, parse_config
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.plugin import DatabasePlugin
 from buntime_plugin_database.service import open_service
+from buntime_plugin_database.service import service as service_module
+from buntime_plugin_database.service.config import ConfigError, parse_config
 from support.sqld import Sqld, free_port
 
 ONE, TWO, THREE = "http://one:8080", "http://two:8080", "http://three:8080"

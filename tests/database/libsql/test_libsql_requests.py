@@ -21,10 +21,10 @@ from buntime_database import (
     Statement,
 )
 from buntime_host.jsonc import parse_jsonc
-from buntime_plugin_database.config import parse_config
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.errors import AccessRefused, translate_step
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.service.config import parse_config
 
 GROWING = Path(__file__).parents[3] / "docs" / "growing.md"
 

@@ -13,7 +13,6 @@ from typing import Any, Protocol
 
 import pytest
 from buntime_database import Adapter, DatabaseClosed, DatabaseUnavailable, SessionsNotSupported
-from buntime_plugin_database.config import ConfigError, parse_config
 from buntime_plugin_database.conformance import (
     CASES,
     Case,
@@ -25,6 +24,7 @@ from buntime_plugin_database.conformance import (
 from buntime_plugin_database.engines.libsql import servers as servers_module
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service.config import ConfigError, parse_config
 from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
     TenancyNotSupported,

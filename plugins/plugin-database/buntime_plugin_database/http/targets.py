@@ -5,7 +5,7 @@ from __future__ import annotations
 from buntime_host import BadRequest
 from starlette.requests import HTTPConnection
 
-from buntime_plugin_database.config import TenancyConfig
+from buntime_plugin_database.service.config import TenancyConfig
 from buntime_plugin_database.shared.target import Target
 
 TYPE_HEADER = "x-database-adapter"

@@ -11,19 +11,19 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 from buntime_database import Adapter, DatabaseClosed, InvalidStatement
 from buntime_host import Workers
 
-from buntime_plugin_database.config import (
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite.connection import MEMORY
+from buntime_plugin_database.engines.sqlite.files import too_open
+from buntime_plugin_database.engines.sqlite.tenants import FileTenants
+from buntime_plugin_database.service.config import (
     AdapterConfig,
     ConfigError,
     DatabaseConfig,
     parse_config,
     sqlite_root,
 )
-from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_database.engines.sqlite.connection import MEMORY
-from buntime_plugin_database.engines.sqlite.files import too_open
-from buntime_plugin_database.engines.sqlite.tenants import FileTenants
+from buntime_plugin_database.service.tenant_adapters import TenantAdapters, TenantKey
 from buntime_plugin_database.shared.tenants import NoTenants, OpenDatabase, Tenants
-from buntime_plugin_database.tenant_adapters import TenantAdapters, TenantKey
 
 if TYPE_CHECKING:
     from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
