@@ -10,11 +10,11 @@ from buntime_host import PluginContext, StartupError, hookimpl
 from starlette.routing import BaseRoute
 
 from buntime_plugin_database.engines.sqlite.connection import MEMORY
-from buntime_plugin_database.hrana.streams import Streams
-from buntime_plugin_database.http.access import Access
-from buntime_plugin_database.http.config import parse_http_config
-from buntime_plugin_database.http.routes import make_routes
-from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.faces.access import Access
+from buntime_plugin_database.faces.config import parse_http_config
+from buntime_plugin_database.faces.hrana.streams import StreamLimits, Streams
+from buntime_plugin_database.faces.routes import make_routes
+from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import DatabaseService, open_service
 from buntime_plugin_database.service.config import DatabaseConfig, parse_config, sqlite_root
 
@@ -42,7 +42,10 @@ class DatabasePlugin:
         if ctx.workers.count > 1:
             _refuse_memory(config, ctx.base_dir)
         self._service = await open_service(config, ctx.base_dir, ctx.workers)
-        self._streams = Streams(self._service, http.api.stream_limits(), ctx.workers)
+        limits = StreamLimits(
+            http.api.max_streams, http.api.idle_seconds(), http.api.session_limits()
+        )
+        self._streams = Streams(self._service, limits, ctx.workers)
         access = Access(http.tokens, write=http.api.write, authorize=ctx.authorize)
         targets = Targets(config.tenancy)
         self._routes = make_routes(self._service, self._streams, targets, access, http.api)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buntime_host import Workers
 from buntime_host.workers import Group
-from buntime_plugin_database.hrana.batons import Batons
+from buntime_plugin_database.faces.hrana.batons import Batons
 from hypothesis import given
 from hypothesis import strategies as st
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from buntime_plugin_database.hrana.conditions import Outcome, holds
-from buntime_plugin_database.hrana.errors import RequestRefused
+from buntime_plugin_database.faces.hrana.conditions import Outcome, holds
+from buntime_plugin_database.faces.hrana.errors import RequestRefused
 
 OUTCOMES = [Outcome.OK, Outcome.ERROR, Outcome.SKIPPED]
 

@@ -13,8 +13,8 @@ from typing import Any, cast
 
 import httpx2
 import pytest
-from buntime_plugin_database.http.config import ApiConfig
-from buntime_plugin_database.http.routes import make_routes
+from buntime_plugin_database.faces.config import ApiConfig
+from buntime_plugin_database.faces.routes import make_routes
 from starlette.routing import Route, WebSocketRoute
 from support.database import NO_TLS, database_server, websocket
 from support.live import LiveServer

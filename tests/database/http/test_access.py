@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from buntime_host import Forbidden, Unauthorized
-from buntime_plugin_database.http.access import Access
-from buntime_plugin_database.http.config import parse_http_config
+from buntime_plugin_database.faces.access import Access
+from buntime_plugin_database.faces.config import parse_http_config
 from buntime_plugin_database.service.config import ConfigError
 from starlette.requests import HTTPConnection
 from support.database import Api, Socket, database_server, websocket

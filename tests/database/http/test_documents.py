@@ -8,10 +8,10 @@ from typing import Any
 
 import buntime_plugin_database
 import pytest
-from buntime_plugin_database.http.access import Access
-from buntime_plugin_database.http.config import ApiConfig
-from buntime_plugin_database.http.routes import make_routes
-from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.faces.access import Access
+from buntime_plugin_database.faces.config import ApiConfig
+from buntime_plugin_database.faces.routes import make_routes
+from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service.config import TenancyConfig
 from starlette.routing import Route
 

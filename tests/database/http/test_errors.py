@@ -17,8 +17,8 @@ from buntime_database import (
     StatementTimeout,
     TransactionTimeout,
 )
-from buntime_plugin_database.hrana.errors import StreamExpired, code_of, error_object
-from buntime_plugin_database.http.errors import http_error
+from buntime_plugin_database.faces.errors import http_error
+from buntime_plugin_database.faces.hrana.errors import StreamExpired, code_of, error_object
 from buntime_plugin_database.shared.tenants import InvalidTenant, TenantNotFound
 
 

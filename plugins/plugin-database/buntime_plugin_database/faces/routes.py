@@ -10,21 +10,22 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
 
-from buntime_plugin_database.hrana.legacy import LegacyHttp
-from buntime_plugin_database.hrana.legacy_websocket import LegacySocket
-from buntime_plugin_database.hrana.pipeline import HranaHttp, no_protobuf, version
-from buntime_plugin_database.hrana.streams import Streams
-from buntime_plugin_database.hrana.websocket import HranaSocket
-from buntime_plugin_database.http.access import Access
-from buntime_plugin_database.http.bodies import refuse_body
-from buntime_plugin_database.http.config import ApiConfig
-from buntime_plugin_database.http.errors import NotSupported, hrana_error, http_error
-from buntime_plugin_database.http.query import QueryRoutes
-from buntime_plugin_database.http.rows import RowRoutes
-from buntime_plugin_database.http.service_routes import ServiceRoutes
-from buntime_plugin_database.http.sessions import RequestSessions
-from buntime_plugin_database.http.tables import TableRoutes
-from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.faces.access import Access
+from buntime_plugin_database.faces.bodies import refuse_body
+from buntime_plugin_database.faces.config import ApiConfig
+from buntime_plugin_database.faces.errors import NotSupported, http_error
+from buntime_plugin_database.faces.hrana.errors import answer_of
+from buntime_plugin_database.faces.hrana.legacy import LegacyHttp
+from buntime_plugin_database.faces.hrana.legacy_websocket import LegacySocket
+from buntime_plugin_database.faces.hrana.pipeline import HranaHttp, no_protobuf, version
+from buntime_plugin_database.faces.hrana.streams import Streams
+from buntime_plugin_database.faces.hrana.websocket import HranaSocket
+from buntime_plugin_database.faces.http.query import QueryRoutes
+from buntime_plugin_database.faces.http.rows import RowRoutes
+from buntime_plugin_database.faces.http.service_routes import ServiceRoutes
+from buntime_plugin_database.faces.http.sessions import RequestSessions
+from buntime_plugin_database.faces.http.tables import TableRoutes
+from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import DatabaseService
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -108,7 +109,7 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
             ("/v3/pipeline", http.pipeline),
             ("/v3/cursor", http.cursor),
         ):
-            checked = _checked(endpoint, access, TARGET, write=True, error_of=hrana_error)
+            checked = _checked(endpoint, access, TARGET, write=True, error_of=answer_of)
             routes.append(Route(prefix + path, checked, methods=["POST"]))
         # Clients probe the version before they log in, and it tells nothing.
         routes += [Route(prefix + path, version) for path in ("/v1", "/v2", "/v3")]

@@ -11,9 +11,10 @@ from buntime_host import HttpError, NotFound
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from buntime_plugin_database.hrana.cursor import entries
-from buntime_plugin_database.hrana.errors import InvalidMessage, RequestRefused, error_object
-from buntime_plugin_database.hrana.messages import (
+from buntime_plugin_database.faces.bodies import json_response
+from buntime_plugin_database.faces.hrana.cursor import entries
+from buntime_plugin_database.faces.hrana.errors import InvalidMessage, RequestRefused, error_object
+from buntime_plugin_database.faces.hrana.messages import (
     BatchBody,
     Close,
     CloseSql,
@@ -23,10 +24,9 @@ from buntime_plugin_database.hrana.messages import (
     Pipeline,
     StoreSql,
 )
-from buntime_plugin_database.hrana.requests import run_batch, run_statement, serve
-from buntime_plugin_database.hrana.streams import Stream, Streams
-from buntime_plugin_database.http.bodies import json_response
-from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.faces.hrana.requests import run_batch, run_statement, serve
+from buntime_plugin_database.faces.hrana.streams import Stream, Streams
+from buntime_plugin_database.faces.targets import Targets
 
 T = TypeVar("T")
 _CHUNK_BYTES = 64 * 1024

@@ -14,25 +14,25 @@ from buntime_database import DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.hrana.errors import (
+from buntime_plugin_database.faces.bodies import json_response
+from buntime_plugin_database.faces.hrana.errors import (
     InvalidBaton,
     RequestRefused,
     StreamBusy,
     StreamExpired,
     error_object,
 )
-from buntime_plugin_database.hrana.messages import (
+from buntime_plugin_database.faces.hrana.messages import (
     Close,
     CloseSql,
     Describe,
     HttpRequest,
     StoreSql,
 )
-from buntime_plugin_database.hrana.pipeline import decode
-from buntime_plugin_database.hrana.requests import serve
-from buntime_plugin_database.hrana.streams import Stream, Streams
-from buntime_plugin_database.http.bodies import json_response
-from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.faces.hrana.pipeline import decode
+from buntime_plugin_database.faces.hrana.requests import serve
+from buntime_plugin_database.faces.hrana.streams import Stream, Streams
+from buntime_plugin_database.faces.targets import Targets
 
 _TYPES = frozenset(
     {

@@ -8,9 +8,9 @@ from typing import Any
 from buntime_database import Column, DatabaseError, ResultTooLarge, SessionResult
 from buntime_database import Value as SqlValue
 
-from buntime_plugin_database.hrana.conditions import Outcome, holds
-from buntime_plugin_database.hrana.errors import RequestRefused, error_object
-from buntime_plugin_database.hrana.messages import (
+from buntime_plugin_database.faces.hrana.conditions import Outcome, holds
+from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_object
+from buntime_plugin_database.faces.hrana.messages import (
     Batch,
     Describe,
     Execute,
@@ -20,7 +20,7 @@ from buntime_plugin_database.hrana.messages import (
     SqlRequest,
     Stmt,
 )
-from buntime_plugin_database.hrana.streams import StoredSql, Stream
+from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
 from buntime_plugin_database.shared.values import encode_rows, to_sql
 
 ROWS_INLINE = 500

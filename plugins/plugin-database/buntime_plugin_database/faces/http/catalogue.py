@@ -10,8 +10,8 @@ from typing import Any, NamedTuple
 
 from buntime_host import BadRequest, NotFound
 
-from buntime_plugin_database.http.sessions import Connection
-from buntime_plugin_database.http.values import to_json
+from buntime_plugin_database.faces.http.sessions import Connection
+from buntime_plugin_database.faces.http.values import to_json
 
 
 class Table(NamedTuple):

@@ -21,8 +21,8 @@ from buntime_host import Workers, hand_over
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.hrana.batons import Batons
-from buntime_plugin_database.hrana.errors import (
+from buntime_plugin_database.faces.hrana.batons import Batons
+from buntime_plugin_database.faces.hrana.errors import (
     InvalidBaton,
     RequestRefused,
     StreamBusy,

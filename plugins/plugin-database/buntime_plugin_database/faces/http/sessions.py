@@ -20,8 +20,8 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError
 
-from buntime_plugin_database.http.errors import http_error
-from buntime_plugin_database.http.plain import Bound, PlainConnection
+from buntime_plugin_database.faces.errors import http_error
+from buntime_plugin_database.faces.http.plain import Bound, PlainConnection
 from buntime_plugin_database.shared.target import Target
 
 MAX_AT_A_TIME = 64

@@ -10,8 +10,8 @@ from buntime_host import BadRequest, choice_of, flag_of
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.http.bodies import json_response
-from buntime_plugin_database.http.catalogue import (
+from buntime_plugin_database.faces.bodies import json_response
+from buntime_plugin_database.faces.http.catalogue import (
     TableColumn,
     describe_table,
     find_column,
@@ -20,10 +20,10 @@ from buntime_plugin_database.http.catalogue import (
     list_tables,
     quoted,
 )
-from buntime_plugin_database.http.sessions import RequestSessions
-from buntime_plugin_database.http.statements import count_rows, select_rows, where
-from buntime_plugin_database.http.targets import Targets
-from buntime_plugin_database.http.values import BLOB_FORMS, column_objects, row_objects
+from buntime_plugin_database.faces.http.sessions import RequestSessions
+from buntime_plugin_database.faces.http.statements import count_rows, select_rows, where
+from buntime_plugin_database.faces.http.values import BLOB_FORMS, column_objects, row_objects
+from buntime_plugin_database.faces.targets import Targets
 
 DEFAULT_LIMIT = 100
 MAX_LIMIT = 1000

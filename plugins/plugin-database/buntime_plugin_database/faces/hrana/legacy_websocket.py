@@ -9,12 +9,12 @@ from buntime_database import DatabaseError
 from buntime_host import HttpError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from buntime_plugin_database.hrana.errors import RequestRefused, error_object
-from buntime_plugin_database.hrana.legacy import exact_error, legacy_result, needs_stream
-from buntime_plugin_database.hrana.streams import Stream, Streams
-from buntime_plugin_database.hrana.websocket import HranaSocket
-from buntime_plugin_database.http.access import Access
-from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.faces.access import Access
+from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_object
+from buntime_plugin_database.faces.hrana.legacy import exact_error, legacy_result, needs_stream
+from buntime_plugin_database.faces.hrana.streams import Stream, Streams
+from buntime_plugin_database.faces.hrana.websocket import HranaSocket
+from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.shared.target import Target
 
 

@@ -15,7 +15,6 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
-from buntime_plugin_database.hrana.errors import RequestRefused, base_code
 from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
     TenancyNotSupported,
@@ -39,13 +38,6 @@ class NotSupported(HttpError):
     default_message = "Not supported"
 
 
-def hrana_error(error: DatabaseError) -> HttpError:
-    """The answer for a request of the protocol that fails as a whole, with the protocol's codes."""
-    answer = http_error(error)
-    answer.error_code = base_code(answer.error_code)
-    return answer
-
-
 def http_error(error: DatabaseError) -> HttpError:
     """The answer for an error of the database; the engine's own code is kept where it has one."""
     message = str(error)
@@ -58,8 +50,6 @@ def http_error(error: DatabaseError) -> HttpError:
             return NotSupported(message, code="TENANCY_NOT_SUPPORTED")
         case ConstraintViolation():
             return Conflict(message, code=error.code or "CONSTRAINT_VIOLATION")
-        case RequestRefused():
-            return BadRequest(message, code=error.code)
         case InvalidStatement() | LimitExceeded():
             return BadRequest(message, code=error.code or "INVALID_STATEMENT")
         case SessionsNotSupported():

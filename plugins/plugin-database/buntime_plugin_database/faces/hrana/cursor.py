@@ -9,11 +9,11 @@ from typing import Any
 
 from buntime_database import DatabaseError, SessionCursor
 
-from buntime_plugin_database.hrana.conditions import Outcome, holds
-from buntime_plugin_database.hrana.errors import error_object
-from buntime_plugin_database.hrana.messages import Batch, Stmt
-from buntime_plugin_database.hrana.requests import arguments, encode_columns
-from buntime_plugin_database.hrana.streams import StoredSql, Stream
+from buntime_plugin_database.faces.hrana.conditions import Outcome, holds
+from buntime_plugin_database.faces.hrana.errors import error_object
+from buntime_plugin_database.faces.hrana.messages import Batch, Stmt
+from buntime_plugin_database.faces.hrana.requests import arguments, encode_columns
+from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
 from buntime_plugin_database.shared.values import encode_rows
 
 ROWS_AT_A_TIME = 200

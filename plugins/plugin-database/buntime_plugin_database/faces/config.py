@@ -9,7 +9,6 @@ import msgspec
 from buntime_database import SessionLimits
 from buntime_host.units import parse_duration, parse_size
 
-from buntime_plugin_database.hrana.streams import StreamLimits
 from buntime_plugin_database.service.config import ConfigError
 
 
@@ -34,13 +33,9 @@ class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
             max_bytes=parse_size(self.max_response_size),
         )
 
-    def stream_limits(self) -> StreamLimits:
-        """Limits of Hrana. Raises `ValueError` for text that is no size or duration."""
-        return StreamLimits(
-            max_streams=self.max_streams,
-            idle_seconds=parse_duration(self.idle_timeout),
-            session=self.session_limits(),
-        )
+    def idle_seconds(self) -> float:
+        """`idle_timeout`. Raises `ValueError` for text that is no duration."""
+        return parse_duration(self.idle_timeout)
 
 
 class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -56,7 +51,8 @@ def parse_http_config(options: Mapping[str, Any]) -> HttpConfig:
         api = msgspec.convert(options.get("api") or {}, ApiConfig)
         token = msgspec.convert(options.get("token"), str | None)
         keys = msgspec.convert(options.get("apiKeys") or [], tuple[str, ...])
-        api.stream_limits()
+        api.session_limits()
+        api.idle_seconds()
     except (msgspec.ValidationError, ValueError) as error:
         raise ConfigError(f"token, apiKeys or api: {error}") from error
     tokens = tuple(text.strip() for text in (token or "", *keys) if text.strip())

@@ -14,6 +14,8 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError, ServiceUnavailable
 
+from buntime_plugin_database.faces.errors import http_error
+
 SERVER_ERROR = "SERVER_ERROR"
 
 
@@ -77,6 +79,15 @@ def code_of(error: DatabaseError) -> str:
 def base_code(code: str) -> str:
     """SQLite's primary code for an extended one: `SQLITE_CONSTRAINT_UNIQUE` is a constraint."""
     return "_".join(code.split("_")[:2]) if code.startswith("SQLITE_") else code
+
+
+def answer_of(error: DatabaseError) -> HttpError:
+    """The answer for a request that fails as a whole, with the protocol's codes."""
+    if isinstance(error, RequestRefused):
+        return BadRequest(str(error), code=error.code)
+    answer = http_error(error)
+    answer.error_code = base_code(answer.error_code)
+    return answer
 
 
 def error_object(error: DatabaseError | HttpError) -> dict[str, str]:

@@ -10,19 +10,24 @@ from buntime_host import BadRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.http.bodies import decode_body, json_response
-from buntime_plugin_database.http.catalogue import TableColumn, find_table, list_columns, quoted
-from buntime_plugin_database.http.plain import Bound
-from buntime_plugin_database.http.sessions import Connection, RequestSessions
-from buntime_plugin_database.http.statements import (
+from buntime_plugin_database.faces.bodies import decode_body, json_response
+from buntime_plugin_database.faces.http.catalogue import (
+    TableColumn,
+    find_table,
+    list_columns,
+    quoted,
+)
+from buntime_plugin_database.faces.http.plain import Bound
+from buntime_plugin_database.faces.http.sessions import Connection, RequestSessions
+from buntime_plugin_database.faces.http.statements import (
     assignments,
     delete_rows,
     insert_row,
     update_rows,
     where,
 )
-from buntime_plugin_database.http.targets import Targets
-from buntime_plugin_database.http.values import row_objects
+from buntime_plugin_database.faces.http.values import row_objects
+from buntime_plugin_database.faces.targets import Targets
 
 
 class InsertBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -6,7 +6,7 @@ from typing import TypeVar
 
 import msgspec
 
-from buntime_plugin_database.hrana.messages import (
+from buntime_plugin_database.faces.hrana.messages import (
     Batch,
     BatchStep,
     Describe,
@@ -17,7 +17,7 @@ from buntime_plugin_database.hrana.messages import (
     SocketRequest,
     Stmt,
 )
-from buntime_plugin_database.hrana.streams import StoredSql
+from buntime_plugin_database.faces.hrana.streams import StoredSql
 
 T = TypeVar("T", Stmt, Sequence, Describe)
 

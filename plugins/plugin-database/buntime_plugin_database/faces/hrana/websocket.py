@@ -13,14 +13,15 @@ from buntime_database import DatabaseError
 from buntime_host import BadRequest, HttpError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
-from buntime_plugin_database.hrana.cursor import entries
-from buntime_plugin_database.hrana.errors import (
+from buntime_plugin_database.faces.access import Access, token_of
+from buntime_plugin_database.faces.hrana.cursor import entries
+from buntime_plugin_database.faces.hrana.errors import (
     SERVER_ERROR,
     InvalidMessage,
     RequestRefused,
     error_object,
 )
-from buntime_plugin_database.hrana.messages import (
+from buntime_plugin_database.faces.hrana.messages import (
     ClientMessage,
     CloseCursor,
     CloseSql,
@@ -33,12 +34,11 @@ from buntime_plugin_database.hrana.messages import (
     SocketRequest,
     StoreSql,
 )
-from buntime_plugin_database.hrana.pipeline import decode
-from buntime_plugin_database.hrana.requests import serve
-from buntime_plugin_database.hrana.resolved import with_texts
-from buntime_plugin_database.hrana.streams import StoredSql, Stream, Streams
-from buntime_plugin_database.http.access import Access, token_of
-from buntime_plugin_database.http.targets import Targets
+from buntime_plugin_database.faces.hrana.pipeline import decode
+from buntime_plugin_database.faces.hrana.requests import serve
+from buntime_plugin_database.faces.hrana.resolved import with_texts
+from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream, Streams
+from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.shared.target import Target
 
 SUBPROTOCOLS = ("hrana3", "hrana2", "hrana1")

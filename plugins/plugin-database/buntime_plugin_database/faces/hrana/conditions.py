@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from enum import Enum
 from typing import Any
 
-from buntime_plugin_database.hrana.errors import RequestRefused
+from buntime_plugin_database.faces.hrana.errors import RequestRefused
 
 MAX_DEPTH = 32
 

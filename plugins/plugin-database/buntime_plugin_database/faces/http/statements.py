@@ -8,8 +8,8 @@ from typing import Any
 from buntime_database import Value as SqlValue
 from buntime_host import BadRequest
 
-from buntime_plugin_database.http.catalogue import TableColumn, find_column
-from buntime_plugin_database.http.values import from_json
+from buntime_plugin_database.faces.http.catalogue import TableColumn, find_column
+from buntime_plugin_database.faces.http.values import from_json
 
 _OPERATORS = {
     "eq": "IS",

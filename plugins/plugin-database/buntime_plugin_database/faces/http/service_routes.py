@@ -11,7 +11,7 @@ from buntime_host import BadRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.http.bodies import decode_body, json_response, refuse_body
+from buntime_plugin_database.faces.bodies import decode_body, json_response, refuse_body
 from buntime_plugin_database.service import DatabaseService
 from buntime_plugin_database.shared.tenants import InvalidTenant
 

@@ -10,14 +10,19 @@ from buntime_host import BadRequest, choice_of
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.http.access import Access
-from buntime_plugin_database.http.bodies import decode_body, json_response
-from buntime_plugin_database.http.config import ApiConfig
-from buntime_plugin_database.http.errors import http_error
-from buntime_plugin_database.http.plain import Bound
-from buntime_plugin_database.http.sessions import Connection, RequestSessions, at_statement
-from buntime_plugin_database.http.targets import Targets
-from buntime_plugin_database.http.values import BLOB_FORMS, column_objects, from_json, row_objects
+from buntime_plugin_database.faces.access import Access
+from buntime_plugin_database.faces.bodies import decode_body, json_response
+from buntime_plugin_database.faces.config import ApiConfig
+from buntime_plugin_database.faces.errors import http_error
+from buntime_plugin_database.faces.http.plain import Bound
+from buntime_plugin_database.faces.http.sessions import Connection, RequestSessions, at_statement
+from buntime_plugin_database.faces.http.values import (
+    BLOB_FORMS,
+    column_objects,
+    from_json,
+    row_objects,
+)
+from buntime_plugin_database.faces.targets import Targets
 
 Args = list[Any] | dict[str, Any] | None
 

@@ -1,0 +1,1 @@
+"""The JSON API: tables, rows, SQL with bound arguments, tenants and health."""

@@ -1,1 +1,0 @@
-"""The HTTP face of the plugin: who may do what, and the routes of the JSON API."""
