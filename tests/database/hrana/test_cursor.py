@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
+from support.database import database_server
 from support.hrana import HranaHttp, batch, execute, value
 
 
@@ -65,16 +67,23 @@ def test_more_rows_than_a_pipeline_may_return(hrana: HranaHttp) -> None:
     hrana.run(baton=head["baton"])
 
 
-def test_a_stream_whose_cursor_is_being_read_is_busy(hrana: HranaHttp) -> None:
+def test_a_stream_whose_cursor_is_being_read_is_busy(tmp_path: Path) -> None:
     rows = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 300000) SELECT"
     body = {"batch": batch((None, f"{rows} i, hex(randomblob(50)) FROM n"))}
-    with hrana.client.stream("POST", f"{hrana.base}/v3/cursor", json=body) as answer:
-        head = json.loads(next(answer.iter_lines()))  # and no more, so that it cannot end
-        for path, more in (("pipeline", {"requests": [{"type": "close"}]}), ("cursor", body)):
-            again = hrana.client.post(
-                f"{hrana.base}/v3/{path}", json={"baton": head["baton"], **more}
-            )
-            assert (again.status_code, again.json()["code"]) == (400, "STREAM_BUSY")
+    # A server of its own, since on the others the statement may run for no longer than a second.
+    patient = {"write": True, "statementTimeout": "60s", "idleTimeout": "60s"}
+    with database_server(tmp_path, api=patient, tenancy={"autoCreate": True}) as server:
+        hrana = HranaHttp(server)
+        with (
+            hrana.client,
+            hrana.client.stream("POST", f"{hrana.base}/v3/cursor", json=body) as answer,
+        ):
+            head = json.loads(next(answer.iter_lines()))  # and no more, so that it cannot end
+            for path, more in (("pipeline", {"requests": [{"type": "close"}]}), ("cursor", body)):
+                again = hrana.client.post(
+                    f"{hrana.base}/v3/{path}", json={"baton": head["baton"], **more}
+                )
+                assert (again.status_code, again.json()["code"]) == (400, "STREAM_BUSY")
 
 
 def test_a_reader_that_leaves_frees_the_stream(hrana: HranaHttp) -> None:
