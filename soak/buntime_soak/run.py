@@ -141,5 +141,5 @@ def judge(history: History, clocks: expiry.Clocks) -> list[Violation]:
         *sessions.check(ops),
         *expiry.check(ops, clocks),
         *watches.check(ops, promises),
-        *queue.check(ops, history.faults),
+        *queue.check(ops, history.faults, clocks),
     ]

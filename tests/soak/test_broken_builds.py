@@ -118,6 +118,12 @@ BREAKS = {
         "one",
         "came again after it was acknowledged",
     ),
+    "a delivery that does not count": Break(
+        {f"{KEYVAL}.queue.queue": [("self._deliveries.given(message)", "pass")]},
+        "one",
+        "came twice as attempt",
+        seconds=8.0,
+    ),
     "an expiry that comes early": Break(
         {
             f"{KEYVAL}.storage.statements": [

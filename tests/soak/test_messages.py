@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
+from buntime_soak.checks.expiry import Clocks
 from buntime_soak.checks.queue import check
 from buntime_soak.history import Fault, Op
 from soak.histories import op, said
@@ -18,8 +19,10 @@ def given(attempts: int, lease: str) -> dict[str, Any]:
     return {"id": "i", "attempts": attempts, "lease": lease}
 
 
-def delivered(call: float, end: float, attempts: int, lease: str, how: str = "poll") -> Op:
-    return op("deliver", "m", call, end, asked=how, got=given(attempts, lease))
+def delivered(
+    call: float, end: float, attempts: int, lease: str, how: str = "poll", host: str = "h0"
+) -> Op:
+    return op("deliver", "m", call, end, asked=how, got=given(attempts, lease), host=host)
 
 
 def settled(kind: str, call: float, end: float, attempts: int, lease: str, **more: Any) -> Op:
@@ -33,7 +36,15 @@ def letter(attempts: int) -> Op:
 EMPTY = op("queue-end", "queue", 90, 91, got={"total": 0})
 FULL = op("queue-end", "queue", 90, 91, got={"total": 1})
 KILLED = Fault("kill", "h0", 2.5, 3.5)
+STOPPED = Fault("pause", "h1", 3.2, 5)
 ABANDONED = op("abandon", "poller", 2, 3, outcome="unknown")
+TWICE = [
+    sent(),
+    delivered(2, 3, 1, "a"),
+    delivered(4, 5, 1, "b", host="h1"),
+    settled("ack", 6, 7, 1, "b"),
+    EMPTY,
+]
 
 
 @pytest.mark.parametrize(
@@ -77,17 +88,11 @@ ABANDONED = op("abandon", "poller", 2, 3, outcome="unknown")
             ],
             [],
         ),
-        # A server that died may not have known that the first delivery had arrived.
-        (
-            [
-                sent(),
-                delivered(2, 3, 1, "a"),
-                delivered(4, 5, 1, "b"),
-                settled("ack", 6, 7, 1, "b"),
-                EMPTY,
-            ],
-            [KILLED],
-        ),
+        # A server that died may not have known that the first delivery had arrived; one that stood
+        # still could not note it, nor one that waited for the lock.
+        (TWICE, [KILLED]),
+        (TWICE, [STOPPED]),
+        ([*TWICE, op("put", "k", 3, 4.5)], []),
         ([sent(1), delivered(2, 3, 1, "a"), settled("nack", 4, 5, 1, "a"), letter(1), EMPTY], []),
         # It was sent, and this side did not read it.
         ([sent(1), ABANDONED, letter(1), EMPTY], []),
@@ -107,6 +112,31 @@ ABANDONED = op("abandon", "poller", 2, 3, outcome="unknown")
 )
 def test_queues_that_are_right(ops: list[Op], faults: list[Fault]) -> None:
     assert check(ops, faults) == []
+
+
+def test_a_host_whose_clock_is_ahead_takes_leases_over_early() -> None:
+    apart = Clocks([(0, frozenset({0.0})), (1.5, frozenset({0.0, 30.0}))])
+    assert check(TWICE, clocks=apart) == []
+    assert "came twice" in said(check(TWICE, clocks=Clocks([(0, frozenset({0.0}))])))
+    same_host = [*TWICE[:2], delivered(4, 5, 1, "b"), *TWICE[3:]]
+    assert "came twice" in said(check(same_host, clocks=apart))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        [],
+        [Fault("pause", "h1", 5.5, 7)],
+        [Fault("clock", "+30 s", 3, 4)],
+        [op("put", "k", 3, 3.9)],
+        [op("put", "k", 3, 4.5, host="h1")],
+        [op("told", "w", 1, 9)],
+    ],
+)
+def test_nothing_else_lets_an_attempt_come_twice(more: list[Op | Fault]) -> None:
+    ops = [*TWICE, *(one for one in more if isinstance(one, Op))]
+    faults = [one for one in more if isinstance(one, Fault)]
+    assert said(check(ops, faults)) == "m came twice as attempt 1"
 
 
 @pytest.mark.parametrize(

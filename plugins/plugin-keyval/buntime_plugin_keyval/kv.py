@@ -522,10 +522,8 @@ class Kv:
 
     async def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
-        messages = await self._service.queue.lease(1)
-        for message in messages:
-            self._service.queue.given(message)
-        return message_of(messages[0]) if messages else None
+        message = await self._service.queue.take()
+        return None if message is None else message_of(message)
 
     async def ack_message(
         self,

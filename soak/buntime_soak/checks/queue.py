@@ -5,21 +5,33 @@ the id), `deliver` (call: when the poll was sent, or the stream opened; end: whe
 `poll` or `listen`; got: id, attempts and lease), `ack`, `nack` and `release` (asked: what was
 delivered), `abandon` (a stream or poll that this side gave up: what was sent last may be unread),
 `letter` (got: attempts and error), `queue-end` (got: the numbers, once nothing is left).
+
+A delivery counts once it is noted, which is a moment after it was given. If the server dies before
+that, or stands still until the lease has ended, the next delivery has the same number.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from buntime_soak.checks.expiry import Clocks
 from buntime_soak.history import Fault, Op, Violation, by_subject, of_kinds
 
 NAME = "queue"
 KINDS = ("enqueue", "deliver", "ack", "nack", "release", "letter")
-DEATHS = ("kill", "restart")
-"""Faults after which nobody knows whether the last thing that was sent had arrived."""
+INTERRUPTIONS = ("kill", "restart", "pause", "stall")
+"""Faults after which nobody knows whether the last thing that was sent had arrived, or during
+which nothing is noted."""
+STILL_SECONDS = 1.0
+"""A host whose answer takes so long may note as little, for half of a lease: it waits for the lock
+that a process holds which stands still, or the machine is busy."""
+STREAMED = ("deliver", "told", "abandon")
+"""Kinds whose times are those of streams."""
 
 
-def check(ops: Sequence[Op], faults: Sequence[Fault] = ()) -> list[Violation]:
+def check(
+    ops: Sequence[Op], faults: Sequence[Fault] = (), clocks: Clocks | None = None
+) -> list[Violation]:
     """Every message for itself."""
     ended = [op for op in of_kinds(ops, "queue-end") if op.outcome == "ok"]
     empty = bool(ended) and not ended[-1].got.get("total")
@@ -29,15 +41,44 @@ def check(ops: Sequence[Op], faults: Sequence[Fault] = ()) -> list[Violation]:
         if op.got.get("total")
     ]
     abandoned = of_kinds(ops, "abandon")
+    times = _Times(ops, faults, clocks or Clocks())
     for subject, mine in by_subject(of_kinds(ops, *KINDS)).items():
-        message = _Message(subject, mine, faults, abandoned)
+        message = _Message(subject, mine, times, abandoned)
         found += message.check(settled=empty)
     return found
 
 
+class _Times:
+    """What may have kept deliveries from being noted while their leases lasted."""
+
+    def __init__(self, ops: Sequence[Op], faults: Sequence[Fault], clocks: Clocks) -> None:
+        self._clocks = clocks
+        self._interrupted = [
+            (fault.begin, fault.end) for fault in faults if fault.kind.startswith(INTERRUPTIONS)
+        ]
+        self._still = [
+            (op.call, op.end, op.host)
+            for op in ops
+            if op.end - op.call >= STILL_SECONDS and op.kind not in STREAMED
+        ]
+
+    def excuse(self, before: Op, after: Op) -> bool:
+        """Whether the lease of one delivery may have ended, for others, before it was noted."""
+        begin, end = before.call, after.end
+        return (
+            any(since <= end and until >= begin for since, until in self._interrupted)
+            or any(
+                since <= end and until >= begin and host == before.host
+                for since, until, host in self._still
+            )
+            # Hosts have each their own time, and the one that is ahead takes leases over early.
+            or (before.host != after.host and not self._clocks.agree(begin, end))
+        )
+
+
 class _Message:
     def __init__(
-        self, subject: str, ops: Sequence[Op], faults: Sequence[Fault], abandoned: Sequence[Op]
+        self, subject: str, ops: Sequence[Op], times: _Times, abandoned: Sequence[Op]
     ) -> None:
         self._subject = subject
         self._sent = next((op for op in ops if op.kind == "enqueue"), None)
@@ -45,7 +86,7 @@ class _Message:
         self._acks = of_kinds(ops, "ack")
         self._releases = of_kinds(ops, "release")
         self._letters = of_kinds(ops, "letter")
-        self._faults = [fault for fault in faults if fault.kind.startswith(DEATHS)]
+        self._times = times
         self._abandoned = abandoned
         self._all = sorted(ops, key=lambda op: op.end)
 
@@ -106,8 +147,7 @@ class _Message:
             op.asked["lease"] == before.got["lease"] and op.outcome != "failed"
             for op in self._releases
         )
-        died = any(fault.begin <= after.end and fault.end >= before.call for fault in self._faults)
-        return given_back or died
+        return given_back or self._times.excuse(before, after)
 
     def _dead(self, broken: Callable[..., None]) -> None:
         if len(self._letters) > 1:

@@ -165,7 +165,14 @@ class Messages:
         elif what == "release":
             body |= {"attempted": False}
         path = "/queue/ack" if what == "ack" else "/queue/nack"
-        reply = await caller.call("POST", path, body)
+        begin = self._world.history.now()
+        try:
+            reply = await caller.call("POST", path, body)
+        except asyncio.CancelledError:  # the stream took too long to end, and all of it is given up
+            now = self._world.history.now()
+            given_up = Reply("unknown", None, 0, begin, now, "", "given up")
+            caller.record(what, message["value"], given_up, asked=_given(message))
+            raise
         caller.record(what, message["value"], reply, asked=_given(message))
 
     def _gave_up(self, caller: Caller, place: Place, begin: float) -> None:

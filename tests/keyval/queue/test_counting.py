@@ -14,6 +14,7 @@ from buntime_database import Batch, DatabaseError, DatabaseUnavailable, ResultSe
 from buntime_plugin_keyval.kv import Kv
 from buntime_plugin_keyval.queue.messages import Message
 from buntime_plugin_keyval.queue.statements import MAX_UNSURE
+from keyval.queue.test_dispatching import take
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import NOW_MS, FakeClock, World, until
 from support.api import api_of
@@ -85,6 +86,50 @@ async def test_a_lease_that_ran_out_here_counts_at_once(
         clock.advance(LEASE_MS)
     assert await lease(world) == []
     assert await states(kv) == (0, 0, 1)
+
+
+async def test_a_listener_gets_nothing_that_others_may_have_by_now(
+    kv: Kv, world: World, clock: FakeClock, other: World
+) -> None:
+    """The server stood still, or nobody read, while the leases ended."""
+    for number in range(3):
+        await kv.enqueue(number)
+    listener = world.service.dispatcher.attach(prefetch=3)
+    assert [await take(listener) for _ in range(1)]
+    clock.advance(LEASE_MS)
+    assert [(m.value, m.attempts) for m in await lease(other, 2)] == [("0", 1), ("1", 1)]
+    # What nobody else has comes once more, under a new lease.
+    message = await take(listener)
+    assert (message.value, message.attempts) == ("2", 1)
+    assert message.ends_at_ms > clock.now()
+    assert await listener.next(0.2) is None
+
+
+@pytest.mark.parametrize("stops", [1, 2, 100])
+async def test_a_poll_gets_nothing_that_others_may_have_by_now(
+    kv: Kv, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, stops: int
+) -> None:
+    await kv.enqueue("m")
+    commit = world.adapter.batch_each
+    stopped: list[int] = []
+
+    async def stopping(batches: Any) -> Any:
+        told = await commit(batches)
+        if len(stopped) < stops:
+            stopped.append(1)
+            clock.advance(LEASE_MS)
+        return told
+
+    monkeypatch.setattr(world.adapter, "batch_each", stopping)
+    message = await kv.dequeue()
+    if stops == 100:
+        assert message is None  # it is not tried for ever
+        monkeypatch.undo()
+        message = await kv.dequeue()
+    assert message is not None
+    assert message.attempts == 1
+    await kv.ack_message(message)
+    assert await states(kv) == (0, 0, 0)
 
 
 async def test_what_is_settled_soon_costs_nothing(

@@ -115,11 +115,10 @@ def poll(service: KeyValService, request: Request[Delivery]) -> Asked:
     lease = request.given.lease
 
     async def run() -> str:
-        messages = await service.queue.lease(1)
-        if not messages:
+        message = await service.queue.take()
+        if message is None:
             return '{"message":null}'
-        service.queue.given(messages[0])
-        return f'{{"message":{message_json(messages[0], lease=lease)}}}'
+        return f'{{"message":{message_json(message, lease=lease)}}}'
 
     return Asked("queue_dequeue", "write", run)
 

@@ -119,6 +119,10 @@ class Dispatcher:
         """Look at the queue again."""
         self._wake.set()
 
+    def holds(self, message: Message) -> bool:
+        """Whether the lease of this message lasts."""
+        return self._queue.holds(message)
+
     def given(self, message: Message) -> None:
         """A consumer has this message."""
         self._queue.given(message)
@@ -134,7 +138,7 @@ class Dispatcher:
             self._count_listeners()
         for message in (*left.unsent, *left.unsettled):
             self.released(message)
-        self._give_back(left)
+        self.give_back(left)
 
     def _count_listeners(self) -> None:
         """Say how many there are, and hear of other workers while there are any."""
@@ -154,7 +158,8 @@ class Dispatcher:
             holder.forget(message_id)
             self.wake()
 
-    def _give_back(self, left: Ending) -> None:
+    def give_back(self, left: Ending) -> None:
+        """Return messages in the background."""
         if left.unsent or left.unsettled:
             task = asyncio.create_task(self._returned(left))
             self._returns.add(task)
@@ -223,7 +228,7 @@ class Dispatcher:
             else:
                 idle += 1
         # Some are left if a listener closed while the lease was being committed.
-        self._give_back(Ending(list(waiting), []))
+        self.give_back(Ending(list(waiting), []))
 
     async def _check_listeners(self) -> None:
         """See to what no commit of this process tells: at most once in `foreign_poll_ms`.
@@ -239,7 +244,7 @@ class Dispatcher:
             stuck = listener.reclaim()
             for message in stuck:
                 self.released(message)
-            self._give_back(Ending(stuck, []))
+            self.give_back(Ending(stuck, []))
         held = [message for listener in self._listeners for message in listener.unsettled()]
         if held:
             for message in await self._queue.no_longer_held(held):

@@ -24,11 +24,17 @@ class Owner(Protocol):
     def wake(self) -> None:
         """The listener can take messages."""
 
+    def holds(self, message: Message) -> bool:
+        """Whether the lease of this message lasts: others have it otherwise, now or soon."""
+
     def given(self, message: Message) -> None:
         """The consumer has this message."""
 
     def released(self, message: Message) -> None:
         """The listener does not care any more who settles this message."""
+
+    def give_back(self, left: Ending) -> None:
+        """These are for others."""
 
     def ended(self, listener: Listener, left: Ending) -> None:
         """The listener is closed; what it leaves has to go back to the queue."""
@@ -69,6 +75,19 @@ class Listener:
         It counts as delivered once `sent` says so, or `next` is called again.
         """
         self.sent()
+        while await self._is_there(timeout_s):
+            self._moved = True
+            message = self._unsent.pop(next(iter(self._unsent)))
+            # The process may have stood still since, or the consumer did not read.
+            if self._owner.holds(message):
+                self._in_hand = message
+                return message
+            self._owner.released(message)
+            self._owner.give_back(Ending([message], []))
+        return None
+
+    async def _is_there(self, timeout_s: float | None) -> bool:
+        """Wait for a message; whether there is one to take."""
         if not self._unsent and not self.closed:
             self._waiting = True
             self._owner.wake()
@@ -78,15 +97,10 @@ class Listener:
                         self._arrived.clear()
                         await self._arrived.wait()
             except TimeoutError:
-                if not self._unsent:
-                    return None
+                pass
             finally:
                 self._waiting = False
-        if self.closed:
-            return None
-        self._moved = True
-        self._in_hand = self._unsent.pop(next(iter(self._unsent)))
-        return self._in_hand
+        return bool(self._unsent) and not self.closed
 
     def sent(self) -> None:
         """The message that `next` returned has reached the consumer."""

@@ -48,6 +48,8 @@ DEFAULT_ERROR = "Max attempts exceeded"
 LEASE_EXPIRED = "Lease expired after max attempts"
 PAUSE_WITHOUT_SCHEDULE_MS = 1000
 _BURY_BATCH = 50
+_TAKE_ATTEMPTS = 3
+"""Messages that a poll leases, one after another, since the leases ended before it could answer."""
 
 
 class _Delivery(NamedTuple):
@@ -113,6 +115,21 @@ class Queue:
         if not messages:
             await self.bury_exhausted()
         return messages
+
+    async def take(self) -> Message | None:
+        """Lease one message for a consumer who is given it now, so that it counts."""
+        for _ in range(_TAKE_ATTEMPTS):
+            messages = await self.lease(1)
+            if not messages:
+                return None
+            if self.holds(messages[0]):
+                self.given(messages[0])
+                return messages[0]
+        return None
+
+    def holds(self, message: Message) -> bool:
+        """Whether the lease of this message lasts, so that nobody else is given it."""
+        return message.ends_at_ms > self._store.clock.now()
 
     def given(self, message: Message) -> None:
         """A consumer has been given this message: its delivery counts."""
