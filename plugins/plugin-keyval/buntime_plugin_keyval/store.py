@@ -221,13 +221,9 @@ class Store:
             # What SQL cannot decide, or not soon, is read, and removed unless it changed in
             # between: a write that thinks for long would let all others wait.
             selections = [Selection(keys, sys.maxsize, condition=condition) for keys in ranges]
-            found = {
-                key: versionstamp
-                for selection in selections
-                for key, _, versionstamp in await reads.list_rows(
-                    self.adapter, selection, now_ms, fresh=True
-                )
-            }
+            found: dict[bytes, str] = {}
+            for selection in selections:
+                found |= await reads.list_stamps(self.adapter, selection, now_ms)
             return await self._committer.commit(writes.remove_rows(list(found.items())), once)
         bounded = len(ranges) == 1 and await reads.is_small(self.adapter, ranges[0])
         return await self._committer.commit(

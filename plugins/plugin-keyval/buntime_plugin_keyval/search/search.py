@@ -31,6 +31,7 @@ from buntime_plugin_keyval.search.indexes import (
 )
 from buntime_plugin_keyval.search.query import Match, plain_words, to_match, with_alternatives
 from buntime_plugin_keyval.search.similar import MAX_WORDS, similar_words
+from buntime_plugin_keyval.storage.rechecked import kept
 from buntime_plugin_keyval.storage.statements import IN_RANGE
 from buntime_plugin_keyval.store import Store
 
@@ -189,17 +190,16 @@ class Search:
             if page is not None:
                 return page
         condition = store.condition(options.where)
-        recheck = condition.recheck
-        if recheck is None:
+        if condition.recheck is None:
             sql, args = page_statement(index, match, options, condition, now_ms)
             ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)
             return SearchPage(str(entries), bool(has_more))
         everything = options._replace(limit=EVERYTHING, offset=0)
         sql, args = rows_statement(index, match, everything, condition, now_ms)
         rows = await store.adapter.query(sql, args, fresh=fresh)
-        kept = [str(entry) for entry, value in rows if recheck(str(value))][options.offset :]
-        page_entries = kept if options.limit == EVERYTHING else kept[: options.limit]
-        return SearchPage(",".join(page_entries), len(page_entries) < len(kept))
+        found = [str(row[0]) async for row in kept(rows, condition, value=1)][options.offset :]
+        page_entries = found if options.limit == EVERYTHING else found[: options.limit]
+        return SearchPage(",".join(page_entries), len(page_entries) < len(found))
 
     async def _small_page(
         self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool

@@ -139,6 +139,15 @@ async def list_rows(
     return await adapter.query(statement, args, point=selection.is_bounded(), fresh=fresh)  # type: ignore[return-value]
 
 
+async def list_stamps(adapter: Adapter, selection: Selection, now_ms: int) -> dict[bytes, str]:
+    """Keys and versionstamps of the selected entries, for what a decision rests on."""
+    if selection.condition.recheck is not None:
+        rows = matching_rows(adapter, selection, now_ms, told="versionstamp", fresh=True)
+        return {key: versionstamp async for key, _, versionstamp in rows}
+    statement = sql.LIST_STAMPS.format(order=selection.order, where=selection.condition.sql)
+    return dict(await adapter.query(statement, selection.args(now_ms), fresh=True))  # type: ignore[arg-type] # as above
+
+
 async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
     """The selected entries as the inside of a JSON array."""
     entry = sql.ENTRY_JSON[selection.shape]

@@ -6,33 +6,70 @@ is checked again here. Slower, but the same answer on every engine.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from time import perf_counter
+from typing import TypeVar
 
 from buntime_database import Adapter
 
 from buntime_plugin_keyval.storage import statements as sql
-from buntime_plugin_keyval.storage.selection import Selection
+from buntime_plugin_keyval.storage.selection import Condition, Selection
+
+R = TypeVar("R", bound=Sequence[object])
 
 PAGE = 1000
 """Rows that are read and checked at a time."""
+
+SLICE_SECONDS = 0.004
+"""How long rows are checked before others get their turn on the event loop."""
+
+INLINE_CHARS = 64 * 1024
+INLINE_WORK = 8 * 1024 * 1024
+"""Length of a value, and that times the filter's arguments, beyond which a thread checks it: it
+takes more than a slice, and a thread gives others their turn within it."""
 
 
 async def matching_rows(
     adapter: Adapter, selection: Selection, now_ms: int, *, told: str, fresh: bool = False
 ) -> AsyncIterator[tuple[bytes, str, str]]:
     """Key, value and what `told` says of the entries that really match, up to the limit."""
-    recheck = selection.condition.recheck
-    statement = sql.LIST.format(told=told, order=selection.order, where=selection.condition.sql)
+    condition = selection.condition
+    statement = sql.LIST.format(told=told, order=selection.order, where=condition.sql)
     rest = selection._replace(limit=PAGE)
     left = selection.limit
     while True:
         rows = await adapter.query(statement, rest.args(now_ms), fresh=fresh)
-        for row in rows:
-            if recheck is None or recheck(str(row[1])):
-                yield row  # type: ignore[misc] # as the schema says
-                left -= 1
-                if left == 0:
-                    return
+        async for row in kept(rows, condition, value=1):
+            yield row  # type: ignore[misc] # as the schema says
+            left -= 1
+            if left == 0:
+                return
         if len(rows) < PAGE:
             return
         rest = rest.behind(rows[-1][0])  # type: ignore[arg-type] # a BLOB
+
+
+async def kept(rows: Sequence[R], condition: Condition, *, value: int) -> AsyncIterator[R]:
+    """The rows that really match by the value in their column of that number.
+
+    However many there are, and however long it takes, others run meanwhile.
+    """
+    recheck = condition.recheck
+    if recheck is None:
+        for row in rows:
+            yield row
+        return
+    weight = 1 + len(condition.args)
+    until = perf_counter() + SLICE_SECONDS
+    for row in rows:
+        text = str(row[value])
+        if len(text) > INLINE_CHARS or len(text) * weight > INLINE_WORK:
+            matches = await asyncio.to_thread(recheck, text)
+        else:
+            matches = recheck(text)
+        if matches:
+            yield row
+        if perf_counter() > until:
+            await asyncio.sleep(0)
+            until = perf_counter() + SLICE_SECONDS

@@ -8,7 +8,7 @@ from buntime_plugin_keyval.changes import Place, mark_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.changelog import newest_place
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.rechecked import matching_rows
+from buntime_plugin_keyval.storage.rechecked import kept, matching_rows
 from buntime_plugin_keyval.storage.selection import Selection
 
 Rows = list[tuple[bytes, str]]
@@ -107,9 +107,9 @@ async def _mend(
     changed = [row for row in rows[1:] if row[0] == 1]
     for _, key, _, _ in changed:
         found.pop(key, None)  # type: ignore[arg-type] # a BLOB
-    for part, key, text, value in rows[1:]:
-        if part == 2 and (condition.recheck is None or condition.recheck(str(value))):
-            found[key] = str(text)  # type: ignore[index] # a BLOB
+    present = [row for row in rows[1:] if row[0] == 2]
+    async for _, key, text, _ in kept(present, condition, value=3):
+        found[key] = str(text)  # type: ignore[index] # a BLOB
     # What the log has forgotten since may be missing: that is seen now, and not before.
     nothing = KeyRange(b"", b"")
     if not await is_unchanged(adapter, begun, nothing):

@@ -71,6 +71,10 @@ LIST = f"""
 SELECT key, value, {{told}} FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
 
+LIST_STAMPS = f"""
+SELECT key, versionstamp FROM kv_entries
+WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
+
 # The same as JSON text, joined by SQLite: a hundred entries in one row, none touched by Python.
 LIST_JSON = f"""
 SELECT coalesce(group_concat(entry, ','), '') FROM (

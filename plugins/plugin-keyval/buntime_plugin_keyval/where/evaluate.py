@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Iterable
 from decimal import Decimal
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from buntime_plugin_keyval.where.nodes import (
     INT64_MAX,
@@ -30,35 +31,49 @@ Truth: TypeAlias = bool | None
 
 def matches(where: Where, value: object, *, now_ms: int) -> bool:
     """Say whether the decoded JSON value matches; unknown is no match."""
-    return _truth(where, value, now_ms) is True
+    return _truth(where, _Asked(value, now_ms, {})) is True
 
 
-def _truth(where: Where, value: object, now_ms: int) -> Truth:
+class _Asked(NamedTuple):
+    """What a filter is asked about."""
+
+    value: object
+    now_ms: int
+    folded: dict[int, object]
+    """What was found there without its case, by the id of that: folded once for all conditions."""
+
+
+def _truth(where: Where, asked: _Asked) -> Truth:
     if isinstance(where, Condition):
-        return _condition(where, value, now_ms)
+        return _condition(where, asked)
     if isinstance(where, Not):
-        inner = _truth(where.member, value, now_ms)
+        inner = _truth(where.member, asked)
         return None if inner is None else not inner
-    truths = [_truth(member, value, now_ms) for member in where.members]
-    if isinstance(where, And):
-        return _all(truths)
-    return _any(truths)
+    truths = (_truth(member, asked) for member in where.members)
+    return _all(truths) if isinstance(where, And) else _any(truths)
 
 
-def _all(truths: list[Truth]) -> Truth:
-    if False in truths:
-        return False
-    return None if None in truths else True
+def _all(truths: Iterable[Truth]) -> Truth:
+    answer: Truth = True
+    for truth in truths:
+        if truth is False:
+            return False
+        answer = answer if truth else None
+    return answer
 
 
-def _any(truths: list[Truth]) -> Truth:
-    if True in truths:
-        return True
-    return None if None in truths else False
+def _any(truths: Iterable[Truth]) -> Truth:
+    answer: Truth = False
+    for truth in truths:
+        if truth:
+            return True
+        answer = answer if truth is False else None
+    return answer
 
 
-def _condition(condition: Condition, value: object, now_ms: int) -> Truth:
-    found = _find(value, condition.path)
+def _condition(condition: Condition, asked: _Asked) -> Truth:
+    found = _find(asked.value, condition.path)
+    now_ms = asked.now_ms
     operator = condition.operator
     operand = condition.operand
     if isinstance(operand, tuple):
@@ -77,6 +92,10 @@ def _condition(condition: Condition, value: object, now_ms: int) -> Truth:
         return _is_empty(found) is scalar
     if operator == "$notEmpty":
         return _is_empty(found) is not scalar
+    if operator.endswith("i") and isinstance(scalar, str):
+        if id(found) not in asked.folded:
+            asked.folded[id(found)] = _casefold(found)
+        return _compare(operator[:-1], asked.folded[id(found)], scalar.casefold())
     return _compare(operator, found, scalar)
 
 
@@ -155,10 +174,6 @@ def _number(found: object) -> int | float | Decimal | None:
 
 
 def _text(operator: str, found: object, scalar: str) -> bool:
-    if operator.endswith("i"):
-        operator = operator[:-1]
-        scalar = scalar.casefold()
-        found = _casefold(found)
     if operator == "$startsWith":
         return isinstance(found, str) and found.startswith(scalar)
     if operator == "$endsWith":
