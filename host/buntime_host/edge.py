@@ -10,7 +10,7 @@ import asyncio
 import heapq
 import ipaddress
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
@@ -99,6 +99,14 @@ class Guarded(Protocol):
 
     def make_room(self, reason: str) -> None:
         """Give back what it holds, because it has not moved for long."""
+        ...
+
+
+class Leaving(Protocol):
+    """A connection that is gone."""
+
+    def take_leave(self) -> None:
+        """Give everything back, and tell whoever waits for it."""
         ...
 
 
@@ -203,6 +211,7 @@ class Edge:
         self._of_clients: Counter[str] = Counter()
         self._clients: dict[str, str | None] = {}
         self._nobody_idle_at = -1.0
+        self._lost: deque[Leaving] = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._reported_at = -REPORT_SECONDS
         self._since_report: Counter[str] = Counter()
@@ -268,6 +277,18 @@ class Edge:
                 headers={"Retry-After": "1"},
             )
         return None
+
+    def lost(self, connection: Leaving) -> None:
+        """Let a connection that is gone take leave soon, in its turn."""
+        if not self._lost:
+            asyncio.get_running_loop().call_soon(self._take_leave)
+        self._lost.append(connection)
+
+    def _take_leave(self) -> None:
+        for _ in range(min(len(self._lost), LOOKED_AT_ONCE)):
+            self._lost.popleft().take_leave()
+        if self._lost:
+            asyncio.get_running_loop().call_soon(self._take_leave)
 
     def leave(self, connection: Guarded) -> None:
         """Forget a connection. Safe to call again."""

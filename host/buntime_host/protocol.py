@@ -151,7 +151,11 @@ class HostProtocol(HttpToolsProtocol):
         return self.edge.client_of(self.client[0] if self.client else None)
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
-        """Tell the request that its client is gone. Thousands of clients may go in one turn."""
+        """Leave. Thousands of clients may go in one turn, so the work of that is spread."""
+        self.edge.lost(self)
+
+    def take_leave(self) -> None:
+        """Tell the request that its client is gone."""
         self.connections.discard(self)
         self.edge.leave(self)
         self._receiving.set(0)
