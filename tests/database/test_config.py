@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_plugin_database.service.config import ConfigError, parse_config, sqlite_root
+from buntime_plugin_database.service.config import parse_config
+from buntime_plugin_database.shared.engine import ConfigError
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
 POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
@@ -39,7 +40,9 @@ POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
         ({"adapters": [{**SQLITE, "synchronous": "maybe"}]}, "Invalid enum value 'maybe'"),
         ({"adapters": [{**SQLITE, "busyTimeout": -1}]}, "Expected `int` >= 0"),
         ({"adapters": [{**SQLITE, "readers": 0}]}, "Expected `int` >= 1"),
-        ({"adapters": [{**SQLITE, "cacheSize": "big"}]}, "$[0].cacheSize"),
+        ({"adapters": [{**SQLITE, "cacheSize": "big"}]}, "`adapters[0].cacheSize`"),
+        ({"adapters": [{"baseDir": "x"}]}, "adapters[0].type: must be the name of an engine"),
+        ({"adapters": ["sqlite"]}, "Expected `object`"),
         ({"adapters": {"type": "sqlite"}}, "Expected `array`"),
         ({"adapters": [SQLITE], "tenancy": {"maxTenants": 0}}, "$.maxTenants"),
     ],
@@ -57,13 +60,14 @@ def test_the_first_adapter_is_the_default_unless_another_says_so() -> None:
 
 
 def test_a_single_adapter_in_the_oldest_spelling() -> None:
-    assert parse_config({"adapter": SQLITE}) == parse_config({"adapters": [SQLITE]})
+    old, new = parse_config({"adapter": SQLITE}), parse_config({"adapters": [SQLITE]})
+    assert (old.adapters, old.default) == (new.adapters, new.default)
 
 
 def test_defaults() -> None:
     config = parse_config({"adapters": [SQLITE]})
     assert (config.tenancy.auto_create, config.tenancy.max_tenants) == (False, 1000)
-    options = config.adapters[0].sqlite_options()
+    options = config.adapters[0].options.settings()
     assert options == ("full", 5000, 10_000, 64 * 1024 * 1024, 2, 4 * 1024 * 1024)
 
 
@@ -77,7 +81,7 @@ def test_options_of_an_embedded_database() -> None:
         "reserve": 0,
     }
     entry["statementTimeout"] = 9
-    options = parse_config({"adapters": [entry]}).adapters[0].sqlite_options()
+    options = parse_config({"adapters": [entry]}).adapters[0].options.settings()
     assert options == ("normal", 7, 9, 3 * 1024 * 1024, 4, 0)
 
 
@@ -100,7 +104,7 @@ def test_options_of_an_embedded_database() -> None:
 )
 def test_where_the_root_database_is(location: dict[str, str], path: str) -> None:
     config = parse_config({"adapters": [{"type": "sqlite", **location}]})
-    root = sqlite_root(config.adapters[0], Path("/base"))
+    root = config.adapters[0].options.root(Path("/base"))
     assert (root if root == ":memory:" else str(Path(root))) == path
 
 
@@ -115,5 +119,5 @@ def test_where_the_root_database_is(location: dict[str, str], path: str) -> None
 def test_a_url_that_is_no_file(url: str, message: str) -> None:
     config = parse_config({"adapters": [{"type": "sqlite", "url": url}]})
     with pytest.raises(ConfigError) as raised:
-        sqlite_root(config.adapters[0], Path("/base"))
+        config.adapters[0].options.root(Path("/base"))
     assert message in str(raised.value)

@@ -9,8 +9,9 @@ from typing import Any
 import buntime_database
 from buntime_host.jsonc import parse_jsonc
 from buntime_plugin_database.conformance import CASES
+from buntime_plugin_database.engines.sqlite.engine import SqliteEntry
 from buntime_plugin_database.service import open_service
-from buntime_plugin_database.service.config import AdapterConfig, TenancyConfig, parse_config
+from buntime_plugin_database.service.config import TenancyConfig, parse_config
 from database.support import sqlite_target
 from support.examples import read_examples, run_python
 
@@ -71,9 +72,7 @@ async def test_the_example_of_a_further_engine() -> None:
 
 def test_every_option_of_an_adapter_is_in_the_guide() -> None:
     # Those of servers are in a guide of their own.
-    servers = {"urls", "authToken", "adminUrl", "operationTimeout", "readYourWrites"}
-    servers |= {"adminToken", "namespaceRouting"}
-    assert set(AdapterConfig.__struct_encode_fields__) - servers <= names_in_tables()
+    assert set(SqliteEntry.__struct_encode_fields__) <= names_in_tables()
     for option in ("autoCreate", "maxTenants"):
         assert option in TenancyConfig.__struct_encode_fields__
         assert f"`tenancy.{option}`" in GUIDE
@@ -93,5 +92,5 @@ def test_every_error_of_an_adapter_is_in_the_guide() -> None:
 
 def test_the_configuration_in_the_guide_shows_the_defaults() -> None:
     config = parse_config(configured())
-    assert config.adapters[0].sqlite_options() == AdapterConfig(type="sqlite").sqlite_options()
+    assert config.adapters[0].options.settings() == SqliteEntry(type="sqlite").settings()
     assert config.tenancy == TenancyConfig()

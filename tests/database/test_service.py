@@ -12,13 +12,14 @@ import pytest
 from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable
 from buntime_host import Workers
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite.engine import ENGINE
 from buntime_plugin_database.plugin import DatabasePlugin
 from buntime_plugin_database.service import DatabaseService, open_service
-from buntime_plugin_database.service import service as service_module
-from buntime_plugin_database.service.config import ConfigError, parse_config
+from buntime_plugin_database.service.config import parse_config
+from buntime_plugin_database.service.engines import Engines
+from buntime_plugin_database.shared.engine import ConfigError
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
-LIBSQL = {"type": "libsql", "urls": ["http://localhost:1"]}
 POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
 
 
@@ -56,12 +57,13 @@ async def test_an_unknown_type_names_those_that_there_are(tmp_path: Path) -> Non
     await service.close()
 
 
-async def test_types_are_listed_in_the_order_of_the_configuration(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(service_module, "_open_root", lambda entry, *_: SqliteAdapter(":memory:"))
-    service = await open_at(tmp_path, POSTGRES, {**SQLITE, "default": True}, LIBSQL)
-    assert service.get_available_types() == ["postgres", "sqlite", "libsql"]
+async def test_types_are_listed_in_the_order_of_the_configuration(tmp_path: Path) -> None:
+    file = {"type": "libsql", "urls": ["file:x.db"]}
+    memory = ENGINE._replace(name="memory")
+    entries = [{"type": "memory", "url": ":memory:"}, {**SQLITE, "default": True}, file]
+    config = parse_config({"adapters": entries}, engines=Engines(memory))
+    service = await open_service(config, tmp_path)
+    assert service.get_available_types() == ["memory", "sqlite", "libsql"]
     assert service.get_default_type() == "sqlite"
     await service.close()
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 
 import httpx2
 import pytest
+from support.packages import install
 
 if TYPE_CHECKING:
     from host.conftest import Serve
@@ -35,17 +35,7 @@ def test_from_a_folder(serve: Serve, tmp_path: Path) -> None:
 @pytest.fixture
 def installed(tmp_path: Path) -> Path:
     """A folder into which the example was built and installed as a wheel."""
-    source, target = tmp_path / "source", tmp_path / "site"
-    shutil.copytree(EXAMPLE, source, ignore=shutil.ignore_patterns("__pycache__"))
-    options = ("--quiet", "--disable-pip-version-check", "--no-index")
-    build = ("--no-build-isolation", "--no-deps", "--target", str(target), str(source))
-    subprocess.run(
-        [sys.executable, "-m", "pip", "install", *options, *build],
-        check=True,
-        env={**os.environ, "PIP_ROOT_USER_ACTION": "ignore"},
-        stdin=subprocess.DEVNULL,
-    )
-    return target
+    return install(EXAMPLE, tmp_path)
 
 
 def test_from_an_installed_package(

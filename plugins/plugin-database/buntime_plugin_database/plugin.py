@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 from typing import Any
 
-from buntime_host import PluginContext, StartupError, hookimpl
+from buntime_host import PluginContext, hookimpl
 from starlette.routing import BaseRoute
 
-from buntime_plugin_database.engines.sqlite.connection import MEMORY
 from buntime_plugin_database.faces.access import Access
 from buntime_plugin_database.faces.config import parse_http_config
 from buntime_plugin_database.faces.hrana.streams import StreamLimits, Streams
 from buntime_plugin_database.faces.routes import make_routes
 from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import DatabaseService, open_service
-from buntime_plugin_database.service.config import DatabaseConfig, parse_config, sqlite_root
+from buntime_plugin_database.service.config import parse_config
 
 
 class DatabasePlugin:
@@ -32,15 +30,12 @@ class DatabasePlugin:
     async def on_init(self, ctx: PluginContext) -> None:
         """Open the root databases.
 
-        Raises `ConfigError` or `DatabaseUnavailable`; `StartupError` for several workers with a
-        database in memory, since each would have one of its own.
+        Raises `ConfigError`, `StartupError` or `DatabaseUnavailable`.
         """
         config = parse_config(self._options, os.environ)
         for warning in config.warnings:
             ctx.logger.warning("%s", warning)
         http = parse_http_config(self._options)
-        if ctx.workers.count > 1:
-            _refuse_memory(config, ctx.base_dir)
         self._service = await open_service(config, ctx.base_dir, ctx.workers)
         limits = StreamLimits(
             http.api.max_streams, http.api.idle_seconds(), http.api.session_limits()
@@ -78,12 +73,3 @@ class DatabasePlugin:
             await self._streams.close()
         if service is not None:
             await service.close()
-
-
-def _refuse_memory(config: DatabaseConfig, base_dir: Path) -> None:
-    for entry in config.adapters:
-        if entry.is_embedded and sqlite_root(entry, base_dir) == MEMORY:
-            raise StartupError(
-                f"the {entry.type} database is in memory, which workers cannot share: give it a"
-                " file, or use one worker"
-            )

@@ -10,7 +10,7 @@ import pytest
 from buntime_host import Forbidden, Unauthorized
 from buntime_plugin_database.faces.access import Access
 from buntime_plugin_database.faces.config import parse_http_config
-from buntime_plugin_database.service.config import ConfigError
+from buntime_plugin_database.shared.engine import ConfigError
 from starlette.requests import HTTPConnection
 from support.database import Api, Socket, database_server, websocket
 from support.live import live_server

@@ -10,13 +10,16 @@ from unittest.mock import Mock
 import pytest
 from buntime_database import DatabaseUnavailable, InvalidStatement
 from buntime_host import Workers
+from buntime_plugin_database.engines.libsql import engine as engine_module
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.engine import LibsqlEntry
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_database.engines.sqlite.engine import SqliteEntry
 from buntime_plugin_database.plugin import DatabasePlugin
 from buntime_plugin_database.service import open_service
-from buntime_plugin_database.service import service as service_module
-from buntime_plugin_database.service.config import ConfigError, parse_config
+from buntime_plugin_database.service.config import parse_config
+from buntime_plugin_database.shared.engine import ConfigError
 from support.sqld import Sqld, free_port
 
 ONE, TWO, THREE = "http://one:8080", "http://two:8080", "http://three:8080"
@@ -24,7 +27,8 @@ ONE, TWO, THREE = "http://one:8080", "http://two:8080", "http://three:8080"
 
 def servers(entry: dict[str, Any], **environ: str) -> tuple[str, ...]:
     config = parse_config({"adapters": [{"type": "libsql", **entry}]}, environ)
-    return config.adapters[0].urls
+    found: LibsqlEntry = config.adapters[0].options
+    return found.urls
 
 
 @pytest.mark.parametrize(
@@ -37,7 +41,6 @@ def servers(entry: dict[str, Any], **environ: str) -> tuple[str, ...]:
         ({"urls": ["libsql://db.example.org"]}, ("libsql://db.example.org",)),
         ({"urls": ["libsql://localhost:8080?tls=0"]}, ("libsql://localhost:8080?tls=0",)),
         ({"urls": ["ws://one:1", "wss://two"]}, ("ws://one:1", "wss://two")),
-        ({"urls": ["file:./x.db"]}, ("file:./x.db",)),
     ],
 )
 def test_urls_of_the_configuration(entry: dict[str, Any], urls: tuple[str, ...]) -> None:
@@ -99,8 +102,8 @@ def test_replicas_alone_are_no_primary() -> None:
 def test_the_environment_never_adds_a_replica_to_the_configuration() -> None:
     environ = {"DATABASE_LIBSQL_URL": TWO, "DATABASE_LIBSQL_AUTH_TOKEN": "secret"}
     config = parse_config({"adapters": [{"type": "libsql", "url": ONE}]}, environ)
-    assert config.adapters[0].urls == (ONE,)
-    assert config.adapters[0].auth_token == "secret"
+    assert config.adapters[0].options.urls == (ONE,)
+    assert config.adapters[0].options.auth_token == "secret"
     (warning,) = config.warnings
     assert warning == (
         "The libsql adapter has URLs in its configuration: those in the environment"
@@ -115,10 +118,10 @@ def test_the_environment_never_adds_a_replica_to_the_configuration() -> None:
 def test_options() -> None:
     entry = {"type": "libsql", "url": ONE, "authToken": "t", "operationTimeout": 1500}
     config = parse_config({"adapters": [entry]}, {"DATABASE_LIBSQL_AUTH_TOKEN": "other"})
-    assert config.adapters[0].libsql_options() == LibsqlOptions("t", 1.5, read_your_writes=True)
+    assert config.adapters[0].options.settings() == LibsqlOptions("t", 1.5, read_your_writes=True)
     for given, wanted in ((False, False), (True, True), (250, 0.25)):
         config = parse_config({"adapters": [{**entry, "readYourWrites": given}]})
-        assert config.adapters[0].libsql_options().read_your_writes == wanted
+        assert config.adapters[0].options.settings().read_your_writes == wanted
 
 
 async def test_a_file_is_served_by_the_embedded_engine(tmp_path: Path) -> None:
@@ -128,6 +131,27 @@ async def test_a_file_is_served_by_the_embedded_engine(tmp_path: Path) -> None:
         assert isinstance(service.get_root_adapter("libsql"), SqliteAdapter)
         await service.close()
         assert (tmp_path / f"{url[-4]}.db").exists()
+
+
+def test_options_of_a_file_are_those_of_the_embedded_engine() -> None:
+    entry = {"type": "libsql", "urls": ["file:x.db"], "authToken": "t", "default": True}
+    (file,) = parse_config({"adapters": [{**entry, "readers": 3, "baseDir": "d"}]}).adapters
+    assert (file.type, file.engine.name) == ("libsql", "sqlite")
+    assert file.options == SqliteEntry(
+        type="libsql", default=True, url="file:x.db", base_dir="d", readers=3
+    )
+    of_environment = {"DATABASE_LIBSQL_URL": "file:y.db"}
+    (file,) = parse_config({"adapters": [{"type": "libsql"}]}, of_environment).adapters
+    assert file.options.url == "file:y.db"
+    for wrong in ({"synchronus": "off"}, {"readers": 0}, {"authToken": 5}):
+        with pytest.raises(ConfigError, match=next(iter(wrong)).replace("readers", "Expected")):
+            parse_config({"adapters": [{**entry, **wrong}]})
+
+
+def test_options_of_files_are_none_of_a_server() -> None:
+    entry = {"type": "libsql", "url": ONE, "synchronous": "full"}
+    with pytest.raises(ConfigError, match="unknown field `synchronous`"):
+        parse_config({"adapters": [entry]})
 
 
 async def test_servers_of_the_environment_from_start_to_shutdown(
@@ -155,7 +179,7 @@ async def test_servers_of_the_environment_from_start_to_shutdown(
 async def test_a_server_that_never_comes_up(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(service_module, "START_SECONDS", 0.1)
+    monkeypatch.setattr(engine_module, "START_SECONDS", 0.1)
     url = f"http://127.0.0.1:{free_port()}"
     config = parse_config({"adapters": [{"type": "libsql", "url": url}]})
     with pytest.raises(DatabaseUnavailable, match="cannot be reached"):

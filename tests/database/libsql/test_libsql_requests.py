@@ -150,6 +150,6 @@ def test_the_configuration_of_the_document() -> None:
     configured: Any = parse_jsonc(text)
     (_, options), _ = configured["plugins"]
     config = parse_config(options)
-    assert config.adapters[0].urls == ("http://primary:8080", "http://replica:8080")
+    assert config.adapters[0].options.urls == ("http://primary:8080", "http://replica:8080")
     empty = parse_config({"adapters": [{"type": "libsql"}]}, {"DATABASE_LIBSQL_URL": "http://p"})
-    assert empty.adapters[0].urls == ("http://p",)
+    assert empty.adapters[0].options.urls == ("http://p",)

@@ -24,7 +24,8 @@ from buntime_plugin_database.conformance import (
 from buntime_plugin_database.engines.libsql import servers as servers_module
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
-from buntime_plugin_database.service.config import ConfigError, parse_config
+from buntime_plugin_database.service.config import parse_config
+from buntime_plugin_database.shared.engine import ConfigError
 from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
     TenancyNotSupported,

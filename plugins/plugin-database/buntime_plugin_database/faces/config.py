@@ -9,7 +9,7 @@ import msgspec
 from buntime_database import SessionLimits
 from buntime_host.units import parse_duration, parse_size
 
-from buntime_plugin_database.service.config import ConfigError
+from buntime_plugin_database.shared.engine import ConfigError
 
 
 class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):

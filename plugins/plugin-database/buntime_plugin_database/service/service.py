@@ -3,37 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import Any
 
 from buntime_database import Adapter, DatabaseClosed, InvalidStatement
 from buntime_host import Workers
 
-from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_database.engines.sqlite.connection import MEMORY
-from buntime_plugin_database.engines.sqlite.files import too_open
-from buntime_plugin_database.engines.sqlite.tenants import FileTenants
-from buntime_plugin_database.service.config import (
-    AdapterConfig,
-    ConfigError,
-    DatabaseConfig,
-    parse_config,
-    sqlite_root,
-)
+from buntime_plugin_database.service.config import DatabaseConfig, Entry, parse_config
 from buntime_plugin_database.service.tenant_adapters import TenantAdapters, TenantKey
-from buntime_plugin_database.shared.tenants import NoTenants, OpenDatabase, Tenants
-
-if TYPE_CHECKING:
-    from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
-
-Root: TypeAlias = "SqliteAdapter | LibsqlAdapter"
-
-logger = logging.getLogger("plugin:@buntime/plugin-database")
-
-START_SECONDS = 10.0
-"""Time that a server may take to come up when both are started at once."""
+from buntime_plugin_database.shared.engine import Opening, RootDatabase
+from buntime_plugin_database.shared.tenants import OpenDatabase, Tenants
 
 
 async def open_service(
@@ -47,10 +27,11 @@ async def open_service(
     `DatabaseUnavailable` when a database cannot be opened; what was open is closed again.
     """
     workers = workers or Workers.alone()
-    roots: dict[str, Root] = {}
+    roots: dict[str, RootDatabase] = {}
     try:
         for entry in config.adapters:
-            roots[entry.type] = await _open_ready(entry, base_dir, workers, entry.type)
+            opening = Opening(entry.type, base_dir, workers)
+            roots[entry.type] = await entry.engine.open_root(entry.options, opening)
     except BaseException as error:
         for failure in await _close_all(roots.values()):
             error.add_note(f"closing what was open failed as well: {failure}")
@@ -65,16 +46,22 @@ class DatabaseService:
     """
 
     def __init__(
-        self, config: DatabaseConfig, base_dir: Path, roots: Mapping[str, Root], workers: Workers
+        self,
+        config: DatabaseConfig,
+        base_dir: Path,
+        roots: Mapping[str, RootDatabase],
+        workers: Workers,
     ) -> None:
         self._config = config
         self._base_dir = base_dir
         self._workers = workers
         self._roots = roots
-        self._others: list[Root] = []
+        self._others: list[RootDatabase] = []
         """Root databases of plugins that brought options of their own."""
-        self._engines = {
-            entry.type: _tenants_of(entry, roots[entry.type], base_dir, workers)
+        self._tenants_of = {
+            entry.type: entry.engine.tenants(
+                entry.options, roots[entry.type], Opening(entry.type, base_dir, workers)
+            )
             for entry in config.adapters
         }
         self._tenants = TenantAdapters(self._open_tenant, max_open=config.tenancy.max_tenants)
@@ -105,8 +92,9 @@ class DatabaseService:
         Raises `ConfigError` and `DatabaseUnavailable`.
         """
         self._refuse_closed()
-        (entry,) = parse_config({"adapters": [options]}).adapters
-        root = await _open_ready(entry, self._base_dir, self._workers, name)
+        (entry,) = parse_config({"adapters": [options]}, engines=self._config.engines).adapters
+        opening = Opening(name, self._base_dir, self._workers)
+        root: RootDatabase = await entry.engine.open_root(entry.options, opening)
         self._others.append(root)
         return root
 
@@ -126,7 +114,7 @@ class DatabaseService:
 
         Raises `TenancyNotSupported` for an engine that cannot tell.
         """
-        return await self._engines[self._entry(type).type].list()
+        return await self._tenants_of[self._entry(type).type].list()
 
     def get_default_type(self) -> str:
         """The engine that is used when none is named."""
@@ -157,7 +145,7 @@ class DatabaseService:
         if failures:
             raise ExceptionGroup("closing databases", failures)
 
-    def _entry(self, type: str | None) -> AdapterConfig:
+    def _entry(self, type: str | None) -> Entry:
         self._refuse_closed()
         wanted = type or self._config.default
         for entry in self._config.adapters:
@@ -167,71 +155,19 @@ class DatabaseService:
             f'Adapter type "{wanted}" not configured. Available: {", ".join(self._roots)}'
         )
 
-    def _engine(self, entry: AdapterConfig, tenant: str) -> Tenants:
+    def _engine(self, entry: Entry, tenant: str) -> Tenants:
         """What keeps the tenants of the engine, if the id is one."""
-        engine = self._engines[entry.type]
+        engine = self._tenants_of[entry.type]
         engine.check(tenant)
         return engine
 
     async def _open_tenant(self, key: TenantKey) -> OpenDatabase:
         create = self._config.tenancy.auto_create
-        return await self._engines[key.type].open(key.tenant, create=create)
+        return await self._tenants_of[key.type].open(key.tenant, create=create)
 
     def _refuse_closed(self) -> None:
         if self._closed:
             raise DatabaseClosed("the database plugin has shut down")
-
-
-async def _open_ready(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str) -> Root:
-    """Open a root database whose numbers are counted under a name, and wait until it answers."""
-    root = await asyncio.to_thread(_open_root, entry, base_dir, workers, name)
-    if not isinstance(root, SqliteAdapter):
-        try:
-            await root.wait_until_ready(START_SECONDS)
-        except BaseException:
-            await root.close()
-            raise
-    return root
-
-
-def _open_root(entry: AdapterConfig, base_dir: Path, workers: Workers, name: str) -> Root:
-    commits = workers.numbers(f"database.{name}.commits", 3)
-    if entry.type == "libsql" and not entry.is_embedded:
-        from buntime_plugin_database.engines.libsql.adapter import (
-            LibsqlAdapter,  # needs its library
-        )
-        from buntime_plugin_database.engines.libsql.positions import NUMBERS
-
-        reads = workers.numbers(f"database.{name}.reads", 3)
-        return LibsqlAdapter(
-            entry.urls,
-            options=entry.libsql_options(),
-            commits=commits,
-            reads=reads,
-            positions=workers.numbers(f"database.{name}.position", NUMBERS),
-        )
-    if not entry.is_embedded:
-        raise ConfigError(f"The {entry.type} adapter is not available in this version")
-    path = sqlite_root(entry, base_dir)
-    warning = None if path == MEMORY else too_open(Path(path))
-    if warning is not None and workers.number == 0:
-        logger.warning("%s", warning)
-    asking = workers.numbers(f"database.{name}.asking", 2)
-    return SqliteAdapter(path, options=entry.sqlite_options(), counters=commits, asking=asking)
-
-
-def _tenants_of(entry: AdapterConfig, root: Root, base_dir: Path, workers: Workers) -> Tenants:
-    if isinstance(root, SqliteAdapter):
-        folder = base_dir / entry.base_dir if entry.base_dir else None
-        return FileTenants(entry.type, folder, root, entry.sqlite_options())
-    if not entry.has_namespaces:
-        return NoTenants()
-    from buntime_plugin_database.engines.libsql.namespaces import NamespaceTenants  # as above
-
-    options, urls = entry.libsql_options(), entry.urls
-    if workers.count > 1 and options.read_your_writes is not False:
-        urls = urls[:1]  # workers tell each other of positions in the root database only
-    return NamespaceTenants(urls, options, entry.admin_url, entry.admin_token)
 
 
 async def _close_all(adapters: Iterable[Adapter]) -> list[Exception]:

@@ -86,6 +86,10 @@ class Tenants(Protocol):
 class NoTenants:
     """An engine without tenants; implements `Tenants`, and refuses everything."""
 
+    def __init__(self, reason: str) -> None:
+        """`reason` is what is said to whoever asks for a tenant."""
+        self._reason = reason
+
     def check(self, tenant: str) -> None:
         check_tenant_id(tenant)
         self._refuse()
@@ -106,7 +110,7 @@ class NoTenants:
         self._refuse()
 
     def _refuse(self) -> NoReturn:
-        raise TenancyNotSupported("The libsql adapter needs adminUrl to have tenants")
+        raise TenancyNotSupported(self._reason)
 
 
 def is_tenant_id(name: str) -> bool:

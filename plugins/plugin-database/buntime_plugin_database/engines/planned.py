@@ -1,0 +1,42 @@
+"""Engines to come: their entries are understood, and refused when they are to be opened."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NoReturn, Self
+
+from buntime_plugin_database.shared.engine import (
+    AnyEngine,
+    Completed,
+    ConfigError,
+    Engine,
+    EngineOptions,
+    Opening,
+    RootDatabase,
+)
+from buntime_plugin_database.shared.tenants import NoTenants, Tenants
+
+
+class PlannedOptions(EngineOptions, frozen=True, forbid_unknown_fields=False):
+    """An entry whose further options nobody knows yet."""
+
+    url: str | None = None
+
+    def completed(self, environ: Mapping[str, str]) -> Completed[Self]:
+        if not self.url:
+            raise ConfigError(f"URL is required for {self.type} adapter")
+        return super().completed(environ)
+
+
+async def _open_root(options: PlannedOptions, _: Opening) -> NoReturn:
+    raise ConfigError(f"The {options.type} adapter is not available in this version")
+
+
+def _tenants(options: PlannedOptions, root: RootDatabase, _: Opening) -> Tenants:  # noqa: ARG001 - as every engine
+    return NoTenants(f"The {options.type} adapter has no tenants")
+
+
+PLANNED: dict[str, AnyEngine] = {
+    name: Engine(name, PlannedOptions, _open_root, _tenants)
+    for name in ("postgres", "mysql", "rqlite")
+}
