@@ -206,6 +206,8 @@ class Edge:
         """Each with the client that it counts for."""
         self.uploads = Budget("uploads", limits.upload_bytes, limits.upload_bytes_per_client)
         self.unsent = Budget("answers", limits.unsent_bytes, limits.unsent_bytes_per_client)
+        self.closing = False
+        """Whether nobody is let in any more: the host shuts down."""
         self.names: dict[bytes, bytes] = {}
         """Names of response headers that were checked, and how they are written."""
         self._of_clients: Counter[str] = Counter()
@@ -254,6 +256,8 @@ class Edge:
 
     def join(self, connection: Guarded, client: str | None) -> HttpError | None:
         """Take a connection in; why it has to go at once, if there is no room for it."""
+        if self.closing:
+            return ServiceUnavailable("The host is shutting down", headers={"Retry-After": "1"})
         limits = self.limits
         if client is not None:
             if self._of_clients[client] >= limits.connections_per_client:

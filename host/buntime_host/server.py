@@ -27,6 +27,10 @@ from buntime_host.websocket_protocol import HostWebSocket
 
 DRAIN_POLL_SECONDS = 0.01
 CANCEL_GRACE_SECONDS = 1.0
+
+DRAIN_SHARE = 0.5
+"""Of the cap for shutdown; the rest is for the plugins, however long `drainTimeout` is."""
+
 FORCE_EXIT_SLACK_SECONDS = 2.0
 """Past the cap for shutdown: only code that blocks the process makes it this far."""
 
@@ -168,16 +172,20 @@ class HostServer(uvicorn.Server):
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Shut down in order; uvicorn's own way would wait for open streams forever."""
+        config = self.host.config
         self.host.announce_closing()
         logger.info("Shutting down")
         for server in self.servers:
             server.close()
         for sock in sockets or ():
             sock.close()
+        # What was accepted just now becomes a connection only in the next turn of the loop, after
+        # all others were told to end: nobody would tell it, and the drain would wait for it.
+        self.host.edge.closing = True
         await self.host.close_websockets()
         for connection in list(self.server_state.connections):
             connection.shutdown()
-        await self._drain(self.host.config.drain_timeout)
+        await self._drain(min(config.drain_timeout, config.shutdown_timeout * DRAIN_SHARE))
         self.host.edge.stop()
         self.in_time = await self.host.stop()
         if self.in_time:

@@ -27,7 +27,7 @@ from buntime_host import logs, server
 from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, ConfigError, StartupError
 from buntime_host.server import FORCE_EXIT_SLACK_SECONDS
-from buntime_host.worker import Failed, Ready, Word, pulse_seconds, run_worker
+from buntime_host.worker import SIGNALS, Failed, Ready, Word, pulse_seconds, run_worker
 from buntime_host.workers import Group
 
 MAX_RESTARTS = 10
@@ -38,8 +38,6 @@ STEADY_SECONDS = 60.0
 
 RESTART_PAUSES = (0.0, 0.5, 1.0, 2.0, 5.0)
 """Before the first restart in a row, the second, and so on."""
-
-_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 logger = logging.getLogger("App")
 _WORDS = msgspec.json.Decoder(Word)
@@ -182,13 +180,14 @@ class Supervisor:
         place.started_at = time.monotonic()
         sys.stdout.flush()
         sys.stderr.flush()
-        # Until the new process has handlers of its own, a signal would run the parent's in it.
-        signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
+        # Until the new process has handlers of its own, a signal would run the parent's in it. It
+        # lets them through once it has: a SIGTERM that came before is not lost.
+        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         pid = os.fork()
         if pid == 0:
             ours.close()
             self._be_worker(place, theirs)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         theirs.close()
         place.pid, place.channel = pid, ours
         self._selector.register(ours, selectors.EVENT_READ, place)
@@ -198,9 +197,6 @@ class Supervisor:
         code = 1
         try:
             signal.set_wakeup_fd(-1)
-            for number in _SIGNALS:  # until it serves; the parent's word is not lost
-                signal.signal(number, signal.SIG_IGN)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, _SIGNALS)
             self._selector.close()
             for other in self._places:
                 if other.channel is not None:
@@ -345,7 +341,7 @@ class Supervisor:
             theirs.setblocking(False)
             self._selector.register(ours, selectors.EVENT_READ)
             wakeup = signal.set_wakeup_fd(theirs.fileno())
-            before = {number: signal.signal(number, self._on_signal) for number in _SIGNALS}
+            before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
             try:
                 yield
             finally:

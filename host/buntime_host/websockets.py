@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 
 from starlette.types import Message, Send
 
 GOING_AWAY = 1001
+
+GOODBYE_SECONDS = 1.0
+"""How long clients have to take the goodbye; one that reads nothing would keep the host waiting."""
 
 
 class SocketGone(OSError):
@@ -17,22 +21,36 @@ class OpenSockets:
     """The accepted websockets of one host."""
 
     def __init__(self) -> None:
+        self.closing = False
+        """Whether the host goes away: whoever is accepted from now on hears that at once."""
         self._open: set[Socket] = set()
 
     def track(self, send: Send) -> Socket:
         """A socket that `close_all` knows from its acceptance to its end."""
-        return Socket(send, self._open)
+        return Socket(send, self)
+
+    def add(self, socket: Socket) -> None:
+        """A socket is accepted."""
+        self._open.add(socket)
+
+    def discard(self, socket: Socket) -> None:
+        """It is over."""
+        self._open.discard(socket)
 
     async def close_all(self) -> None:
-        """Tell every client that the host goes away."""
-        for socket in list(self._open):
-            await socket.go_away()
+        """Tell every client that the host goes away, now and if more of them come."""
+        self.closing = True
+        goodbyes = [asyncio.create_task(socket.go_away()) for socket in self._open]
+        if goodbyes:
+            _, late = await asyncio.wait(goodbyes, timeout=GOODBYE_SECONDS)
+            for goodbye in late:
+                goodbye.cancel()
 
 
 class Socket:
     """One websocket as a plugin sends to it."""
 
-    def __init__(self, send: Send, registry: set[Socket]) -> None:
+    def __init__(self, send: Send, registry: OpenSockets) -> None:
         self._send = send
         self._registry = registry
         self._gone = False
@@ -53,6 +71,8 @@ class Socket:
             await self._send(message)
         except OSError as error:
             raise SocketGone from error
+        if self._registry.closing and not self.closed:
+            await self.go_away()
 
     async def go_away(self) -> None:
         """Close with 1001. The plugin gets a disconnect from `receive` and errors from `send`."""

@@ -30,6 +30,9 @@ ADDED_HEADER_BYTES = 256
 
 LONGEST_PULSE_SECONDS = 1.0
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+"""What the parent and its workers end by. They are held back in a new worker until it listens."""
+
 logger = logging.getLogger("App")
 
 
@@ -88,7 +91,8 @@ class WorkerServer(HostServer):
         self._pulse = host.workers.numbers(PULSE, 1).own
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        """Start, with an ear for the parent."""
+        """Start, with an ear for the parent and for signals, which have their handlers by now."""
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
         asyncio.get_running_loop().add_reader(self._parent, self._parent_spoke)
         if self.host.config.hung_timeout:
             self._beat()
