@@ -10,7 +10,6 @@ from buntime_host.units import parse_size
 from buntime_keyval.wire import InvalidInput, parse_duration
 
 from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.sweeper import Retention
 
 LEGACY_PATH = "/_/plugin-keyval"
 """Where the first version of the plugin served what is below `/api` today."""
@@ -18,6 +17,13 @@ LEGACY_PATH = "/_/plugin-keyval"
 
 class ConfigError(ValueError):
     """The configuration of the plugin is wrong; the message says what would be right."""
+
+
+class Retention(msgspec.Struct, frozen=True, kw_only=True):
+    """How much of the change log is kept; the newest change always is."""
+
+    changes: int = 100_000
+    age_ms: int = 24 * 60 * 60 * 1000
 
 
 class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
@@ -123,8 +129,8 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
         cleanup_interval_ms=_milliseconds(options, "cleanupInterval", 60_000),
         foreign_poll_ms=_milliseconds(options, "foreignPoll", 50),
         retention=Retention(
-            _count(changes, "maxCount", Retention().changes),
-            _milliseconds(changes, "maxAge", Retention().age_ms),
+            changes=_count(changes, "maxCount", Retention().changes),
+            age_ms=_milliseconds(changes, "maxAge", Retention().age_ms),
         ),
         queue=QueueConfig(
             lock_duration_ms=_milliseconds(queue, "lockDuration", 30_000),

@@ -13,7 +13,7 @@ from prometheus_client.core import Metric
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.http.app import KeyValApp
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.metrics.report import make_report, to_families
+from buntime_plugin_keyval.metrics.report import to_families
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
 from buntime_plugin_keyval.store import Store
@@ -73,7 +73,7 @@ class KeyValPlugin:
     @hookimpl
     async def metrics(self) -> Iterable[Metric]:
         """What the host's `/metrics` shows of the store."""
-        return () if self._service is None else to_families(await make_report(self._service))
+        return () if self._service is None else to_families(await self._service.report())
 
     @hookimpl
     async def health(self) -> str | None:

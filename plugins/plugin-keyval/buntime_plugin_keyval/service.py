@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from buntime_plugin_keyval.config import KeyValConfig
+from buntime_plugin_keyval.metrics.report import Report, measure_stored
 from buntime_plugin_keyval.metrics.saving import MetricsSaver
 from buntime_plugin_keyval.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.queue.queue import Queue
@@ -58,6 +59,17 @@ class KeyValService:
             if part.has_ended
         ]
         return f"{' and '.join(ended)} ended unexpectedly, see the log" if ended else None
+
+    async def report(self) -> Report:
+        """What is measured now."""
+        return Report(
+            operations=self.store.recorder.totals,
+            letters_expired=self.queue.letters_expired,
+            watchers=self.watches.watcher_count,
+            listeners=self.dispatcher.listener_count,
+            engine=self.store.adapter.statistics(),
+            stored=await measure_stored(self.store, self.queue),
+        )
 
     async def end_streams(self) -> None:
         """Let every watcher and listener end, so that their connections do."""

@@ -10,12 +10,12 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable
-from typing import NamedTuple
 
 from buntime_database import DatabaseError
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
 
 from buntime_plugin_keyval.complaint import Complaint
+from buntime_plugin_keyval.config import Retention
 from buntime_plugin_keyval.once import Once
 from buntime_plugin_keyval.storage import changelog, reads
 from buntime_plugin_keyval.store import Store
@@ -25,13 +25,6 @@ BATCH = 500
 
 RETRY_MS = 1000
 """Pause after the database failed."""
-
-
-class Retention(NamedTuple):
-    """How much of the change log is kept; the newest change always is."""
-
-    changes: int = 100_000
-    age_ms: int = 24 * 60 * 60 * 1000
 
 
 async def vacuum(store: Store, limit: int, once: Once | None = None) -> tuple[int, bool]:

@@ -5,12 +5,11 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from buntime_plugin_keyval.metrics import report
 from keyval.service.world import World, until
 
 
 async def totals(world: World) -> tuple[int, int]:
-    made = (await report.make_report(world.service)).stored
+    made = (await world.service.report()).stored
     assert made is not None
     return made.entries, made.size_bytes
 

@@ -11,7 +11,6 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.metrics.report import make_report
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyval.service.world import FakeClock
@@ -140,7 +139,7 @@ class Story:
             "WHERE expires_at IS NULL OR expires_at > ?",
             (self.clock.now_ms,),
         )
-        stored = (await make_report(self.kv._service)).stored
+        stored = (await self.kv._service.report()).stored
         assert stored is not None
         assert (stored.entries, stored.size_bytes) == (live, size)
         for index in await self.kv.list_indexes():

@@ -8,7 +8,7 @@ from typing import Any, Literal, overload
 from buntime_host import metrics_text
 from buntime_keyval import InvalidInput
 
-from buntime_plugin_keyval.metrics.report import make_report, to_families, to_json
+from buntime_plugin_keyval.metrics.report import to_families, to_json
 from buntime_plugin_keyval.service import KeyValService
 
 # The order of labels means nothing, but clients exist that look for this text.
@@ -35,11 +35,11 @@ class KvMetrics:
 
     async def to_json(self) -> dict[str, Any]:
         """What `GET /metrics` answers."""
-        return to_json(await make_report(self._service))
+        return to_json(await self._service.report())
 
     async def to_prometheus(self, prefix: str = "keyval") -> str:
         """What `GET /metrics/prometheus` answers, with names that start with `prefix`."""
-        text = metrics_text(to_families(await make_report(self._service), prefix))
+        text = metrics_text(to_families(await self._service.report(), prefix))
         return _BOUND_FIRST.sub(r"{\2,\1}", text)
 
     async def flush(self) -> None:

@@ -21,7 +21,8 @@ from prometheus_client.core import (
 )
 
 from buntime_plugin_keyval.metrics.recorder import BUCKETS_MS, Samples
-from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.queue.queue import Queue
+from buntime_plugin_keyval.store import Store
 
 # What has expired and is not removed yet is no entry any more. It is found through its own index.
 _TOTALS = """
@@ -62,31 +63,21 @@ class Report:
     """None where the database did not tell in time: whoever looks then needs the rest most."""
 
 
-async def make_report(service: KeyValService) -> Report:
-    """Measure now, with a few small reads: none of them looks at every entry."""
-    store = service.store
-    stored = None
+async def measure_stored(store: Store, queue: Queue) -> Stored | None:
+    """Ask the database, with a few small reads: none of them looks at every entry."""
     with suppress(TimeoutError, DatabaseError):
         async with asyncio.timeout(DATABASE_SECONDS):
-            stored = await _measure_stored(service)
-    return Report(
-        operations=store.recorder.totals,
-        letters_expired=service.queue.letters_expired,
-        watchers=service.watches.watcher_count,
-        listeners=service.dispatcher.listener_count,
-        engine=store.adapter.statistics(),
-        stored=stored,
-    )
+            return await _measure_stored(store, queue)
+    return None
 
 
-async def _measure_stored(service: KeyValService) -> Stored:
-    store = service.store
+async def _measure_stored(store: Store, queue: Queue) -> Stored:
     now_ms = store.clock.now()
     ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
     ((indexes, unfinished),) = await store.adapter.query(_INDEXES, point=True)
     oldest, newest = await store.change_bounds()
     return Stored(
-        queue=await service.queue.stats(),
+        queue=await queue.stats(),
         entries=int(entries or 0),
         size_bytes=int(size_bytes or 0),
         changes=newest - oldest + 1 if newest else 0,
