@@ -51,7 +51,8 @@ from buntime_plugin_keyval.storage.selection import (
 )
 from buntime_plugin_keyval.storage.states import Catch, Reading
 from buntime_plugin_keyval.turns import Turns
-from buntime_plugin_keyval.where import Where, compile_where, matches
+from buntime_plugin_keyval.where import Where, matches
+from buntime_plugin_keyval.where.compile import compile_where
 from buntime_plugin_keyval.writes import Committed
 
 T = TypeVar("T")

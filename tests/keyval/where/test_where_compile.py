@@ -6,7 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import pytest
-from buntime_plugin_keyval.where import Compiled, compile_where, parse_where
+from buntime_plugin_keyval.where import parse_where
+from buntime_plugin_keyval.where.compile import Compiled, compile_where
 
 Ask: TypeAlias = Callable[[Sequence[object], object], list[int]]
 
