@@ -23,10 +23,10 @@ import uvloop
 from buntime_host.server import spare_the_collector
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import parse_config
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.kv import Kv
 from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
 
 PAGE = 100
 LOAD_CHUNK = 100

@@ -15,8 +15,8 @@ import apsw
 import dataset
 from buntime_keyval.wire import canonical_text, encode_key, key_to_json
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from buntime_plugin_keyval.model.versionstamps import Stamps
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.versionstamps import Stamps
 
 PREFIX: dataset.Key = ["growth"]
 CHUNK = 500_000

@@ -27,7 +27,7 @@ from buntime_keyval import (
     StaleLease,
     TransactionConflict,
 )
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from client.waiting import until
 from support.store import open_kv
 

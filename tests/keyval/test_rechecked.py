@@ -6,7 +6,7 @@ import asyncio
 import threading
 import time
 
-from buntime_plugin_keyval.storage.rechecked import INLINE_CHARS, INLINE_WORK, SLICE_SECONDS, kept
+from buntime_plugin_keyval.storage.postfilter import INLINE_CHARS, INLINE_WORK, SLICE_SECONDS, kept
 from buntime_plugin_keyval.storage.selection import Condition
 
 ROWS = 50

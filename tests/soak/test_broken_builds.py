@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -29,7 +30,7 @@ Changes = Mapping[str, Sequence[tuple[str, str]]]
 
 _BATCHES = "batches = [self._batch(job) for job in writing]"
 SLOW: Changes = {
-    f"{KEYVAL}.commit": [
+    f"{KEYVAL}.engine.commit": [
         (_BATCHES, f"await asyncio.sleep(perf_counter() % 0.05)\n            {_BATCHES}")
     ],
 }
@@ -38,7 +39,7 @@ more and sometimes less: what the product guards against there would show once i
 
 _UUID4 = "from uuid_utils import uuid4"
 APART: Changes = {
-    f"{KEYVAL}.versionstamps": [
+    f"{KEYVAL}.model.versionstamps": [
         (_UUID4, f"{_UUID4}\nimport os\n_AHEAD = os.getpid() * 389 % 2003"),
         ("number = self._number + 1", "number = self._number + 1\n        now_ms += _AHEAD"),
     ]
@@ -63,7 +64,10 @@ class Break(NamedTuple):
 
 BREAKS = {
     "a guard removed": Break(
-        {**SLOW, f"{KEYVAL}.decisions": [("if not self._seen:", "if self._seen is not None:")]},
+        {
+            **SLOW,
+            f"{KEYVAL}.engine.decisions": [("if not self._seen:", "if self._seen is not None:")],
+        },
         "hosts",
         "is not linearizable|and must be|shows a total of|is lost",
     ),
@@ -73,7 +77,7 @@ BREAKS = {
         f"{STAMP} (was given )?after {STAMP}|read past {STAMP} and never saw it",
     ),
     "a stamp that nobody knows of": Break(
-        {**APART, f"{KEYVAL}.writes": [("effects.append(NoteStamp())", "pass")]},
+        {**APART, f"{KEYVAL}.engine.writes": [("effects.append(NoteStamp())", "pass")]},
         "hosts",
         f"{STAMP} was given after {STAMP}",
     ),
@@ -94,7 +98,7 @@ BREAKS = {
     ),
     "an event in halves": Break(
         {
-            f"{KEYVAL}.watch.events": [
+            f"{KEYVAL}.features.watch.events": [
                 (
                     "yield WatchEvent(bookmark, [notice.state for notice in taken.notices])",
                     "for notice in taken.notices:\n"
@@ -108,7 +112,7 @@ BREAKS = {
     ),
     "an acknowledgement forgotten": Break(
         {
-            f"{KEYVAL}.queue.queue": [
+            f"{KEYVAL}.features.queue.queue": [
                 (
                     _ACK,
                     f"if message_id < '8':\n            return\n        {_ACK}",
@@ -119,7 +123,7 @@ BREAKS = {
         "came again after it was acknowledged",
     ),
     "a delivery that does not count": Break(
-        {f"{KEYVAL}.queue.queue": [("self._deliveries.given(message)", "pass")]},
+        {f"{KEYVAL}.features.queue.queue": [("self._deliveries.given(message)", "pass")]},
         "one",
         "came twice as attempt",
         seconds=8.0,
@@ -142,6 +146,7 @@ BREAKS = {
 @pytest.mark.parametrize("name", BREAKS)
 async def test_a_broken_build_is_found(name: str, tmp_path: Path) -> None:
     broken = BREAKS[name]
+    assert all(map(find_spec, broken.changes)), "a module to be changed is not there"
     environ = {
         "PYTHONPATH": str(BROKEN),
         "SOAK_BREAK": json.dumps(broken.changes),

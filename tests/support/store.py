@@ -7,12 +7,12 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval.clock import Clock, SystemClock
 from buntime_plugin_keyval.config import parse_config
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.clock import Clock, SystemClock
 from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
 
 
 @asynccontextmanager

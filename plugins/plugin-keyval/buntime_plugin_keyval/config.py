@@ -9,7 +9,7 @@ import msgspec
 from buntime_host.units import parse_size
 from buntime_keyval.wire import InvalidInput, parse_duration
 
-from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 
 LEGACY_PATH = "/_/plugin-keyval"
 """Where the first version of the plugin served what is below `/api` today."""

@@ -11,12 +11,12 @@ from buntime_host import PluginContext, hookimpl
 from prometheus_client.core import Metric
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
-from buntime_plugin_keyval.http.app import KeyValApp
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.metrics.report import to_families
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.http.app import KeyValApp
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.metrics.report import to_families
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
 
 DATABASE = "@buntime/plugin-database"
 

@@ -6,16 +6,16 @@ from dataclasses import dataclass
 from functools import partial
 
 from buntime_plugin_keyval.config import KeyValConfig
-from buntime_plugin_keyval.metrics.report import Report, measure_stored
-from buntime_plugin_keyval.metrics.saving import MetricsSaver
-from buntime_plugin_keyval.queue.dispatcher import Dispatcher
-from buntime_plugin_keyval.queue.queue import Queue
-from buntime_plugin_keyval.scans import Scans
-from buntime_plugin_keyval.search.search import Search
-from buntime_plugin_keyval.snapshots.snapshots import Snapshots
-from buntime_plugin_keyval.store import Store
-from buntime_plugin_keyval.sweeper import Sweeper
-from buntime_plugin_keyval.watch.hub import WatchHub
+from buntime_plugin_keyval.engine.scans import Scans
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
+from buntime_plugin_keyval.features.metrics.report import Report, measure_stored
+from buntime_plugin_keyval.features.metrics.saving import MetricsSaver
+from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
+from buntime_plugin_keyval.features.queue.queue import Queue
+from buntime_plugin_keyval.features.search.search import Search
+from buntime_plugin_keyval.features.snapshots.snapshots import Snapshots
+from buntime_plugin_keyval.features.watch.hub import WatchHub
 
 
 @dataclass(frozen=True)

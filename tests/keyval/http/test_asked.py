@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from buntime_keyval.wire import InvalidInput, encode_key
-from buntime_plugin_keyval.http.asked import Asked, Cost, Keys, Request
-from buntime_plugin_keyval.http.routes import find_methods
+from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request
+from buntime_plugin_keyval.faces.http.routes import find_methods
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 from keyval.service.world import World
 

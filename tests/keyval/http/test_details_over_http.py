@@ -9,7 +9,7 @@ from typing import Any
 import httpx2
 import pytest
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES
-from buntime_plugin_keyval.http.app import KeyValApp
+from buntime_plugin_keyval.faces.http.app import KeyValApp
 from keyval.service.world import World
 from support.api import Api
 

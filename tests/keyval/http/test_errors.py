@@ -9,7 +9,7 @@ from typing import Any
 import apsw
 import httpx2
 import pytest
-from buntime_plugin_keyval.http.app import KeyValApp
+from buntime_plugin_keyval.faces.http.app import KeyValApp
 from support.api import NOTHING, Api, api_of
 from support.live import LiveServer
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 import pytest
-from buntime_plugin_keyval.http.routes import FIXED, KEY, WITH_ID
+from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.workers import api_of_worker

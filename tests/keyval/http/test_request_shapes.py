@@ -8,12 +8,12 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from buntime_plugin_keyval.http import kinds
-from buntime_plugin_keyval.http.asked import AnyRoute
-from buntime_plugin_keyval.http.metrics import Report
-from buntime_plugin_keyval.http.queue import Listening
-from buntime_plugin_keyval.http.routes import FIXED, KEY, WITH_ID
-from buntime_plugin_keyval.http.shape import Kind, Member, Place, RequestShape, members_of
+from buntime_plugin_keyval.faces.http import kinds
+from buntime_plugin_keyval.faces.http.asked import AnyRoute
+from buntime_plugin_keyval.faces.http.metrics import Report
+from buntime_plugin_keyval.faces.http.queue import Listening
+from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
+from buntime_plugin_keyval.faces.http.shape import Kind, Member, Place, RequestShape, members_of
 from support.api import Api
 
 

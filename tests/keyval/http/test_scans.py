@@ -12,8 +12,8 @@ from typing import Any
 import apsw
 import httpx2
 import pytest
-from buntime_plugin_keyval.errors import TooManyScans
-from buntime_plugin_keyval.scans import MAX_WAITING, Scans
+from buntime_plugin_keyval.engine.scans import MAX_WAITING, Scans
+from buntime_plugin_keyval.model.errors import TooManyScans
 from support.api import Api, api_of
 from support.live import live_server
 

@@ -19,9 +19,9 @@ import pytest
 from buntime_host.auth import MasterKey
 from buntime_host.core_routes import CoreRoutes
 from buntime_keyval import Kv
-from buntime_plugin_keyval.http.asked import AnyRoute
-from buntime_plugin_keyval.http.routes import FIXED, KEY, WITH_ID
-from buntime_plugin_keyval.http.shape import Place, members_of
+from buntime_plugin_keyval.faces.http.asked import AnyRoute
+from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
+from buntime_plugin_keyval.faces.http.shape import Place, members_of
 from support.live import LiveServer, live_server
 from support.mutations import Mutator
 

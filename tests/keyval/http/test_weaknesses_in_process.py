@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from buntime_plugin_keyval.storage import statements as sql
-from buntime_plugin_keyval.triggers import TriggerEvent
 from keyval.service.world import FakeClock
 from support.store import open_kv
 

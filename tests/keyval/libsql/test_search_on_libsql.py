@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.metrics.test_metrics_formats import (
     test_json_holds_operations_in_both_places,
     test_reset,

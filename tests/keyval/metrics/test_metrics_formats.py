@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.metrics.recorder import BUCKETS_MS
+from buntime_plugin_keyval.engine.recorder import BUCKETS_MS
 from keyval.service.world import World
 from prometheus_client.parser import text_string_to_metric_families
 from support.api import Api

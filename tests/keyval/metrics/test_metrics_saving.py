@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 from buntime_database import Adapter, DatabaseFull, Guard, OutcomeUnknown, ResultSet, Statement
 from buntime_plugin_keyval.config import ConfigError, parse_config
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.metrics.saving import MetricsSaver
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.metrics.saving import MetricsSaver
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
 from keyval.metrics.test_metrics_formats import of, parse
 from keyval.service.world import until
 from support.api import Api, api_of

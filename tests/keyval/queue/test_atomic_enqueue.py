@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.queue.test_queue_messages import drain, states
 from keyval.service.world import FakeClock, World
 from support.api import Api

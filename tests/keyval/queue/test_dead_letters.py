@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput, QueueMessage
-from buntime_plugin_keyval.errors import LetterNotFound
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.errors import LetterNotFound
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until, values
 

@@ -9,11 +9,11 @@ from typing import Any
 
 import pytest
 from buntime_database import DatabaseBusy
-from buntime_plugin_keyval.errors import TooManyStreams
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.queue import dispatcher as module
-from buntime_plugin_keyval.queue.listener import READ_AHEAD, Listener
-from buntime_plugin_keyval.queue.messages import Message
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.queue import dispatcher as module
+from buntime_plugin_keyval.features.queue.listener import READ_AHEAD, Listener
+from buntime_plugin_keyval.model.errors import TooManyStreams
+from buntime_plugin_keyval.model.messages import Message
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, World, open_world, until
 

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncDelivery, InvalidInput
-from buntime_plugin_keyval.errors import StaleLease
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.errors import StaleLease
 from keyval.queue.test_dead_letters import take
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, World, until

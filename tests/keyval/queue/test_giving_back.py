@@ -6,9 +6,9 @@ import asyncio
 
 import pytest
 from buntime_keyval import InvalidInput, StaleLease
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.queue.listener import READ_AHEAD
-from buntime_plugin_keyval.queue.messages import Message
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.queue.listener import READ_AHEAD
+from buntime_plugin_keyval.model.messages import Message
 from keyval.queue.test_dispatching import take
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncDelivery, InvalidInput
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, until
 

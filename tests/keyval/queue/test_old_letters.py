@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_plugin_keyval import sweeper as sweeper_module
 from buntime_plugin_keyval.config import ConfigError, parse_config
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.expiry import sweeper as sweeper_module
 from buntime_plugin_keyval.service import make_service
 from keyval.queue.test_dead_letters import bury
 from keyval.service.world import FakeClock, World, until

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from buntime_keyval import BigInt, InvalidInput
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
-from buntime_plugin_keyval.errors import StaleLease
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.errors import StaleLease
 from keyval.service.world import FakeClock, World, exact
 
 LEASE_MS = 30_000

@@ -18,11 +18,12 @@ from buntime_database import (
     Statement,
 )
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval.errors import IndexNotFound, LimitExceeded
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.limits import Limits
-from buntime_plugin_keyval.search import building, indexes
-from buntime_plugin_keyval.search.indexes import IndexOptions
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.search import index_builder as building
+from buntime_plugin_keyval.features.search import indexes
+from buntime_plugin_keyval.features.search.indexes import IndexOptions
+from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
+from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import World, open_world, until
 
 Outcome = list[ResultSet] | DatabaseError
@@ -211,7 +212,7 @@ async def test_stopping_in_the_middle_of_resuming(tmp_path: Path) -> None:
 async def test_resuming_survives_a_failing_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from buntime_plugin_keyval.search import search
+    from buntime_plugin_keyval.features.search import search
 
     monkeypatch.setattr(search, "RETRY_SECONDS", 0.01)
     async with open_world(tmp_path / "kv.db", adapter_type=Stopping) as world:

@@ -8,7 +8,7 @@ import apsw
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_plugin_database.engines.sqlite import cjk
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

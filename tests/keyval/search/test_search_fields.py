@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 
 VALUE = {
     "text": "plain words",
@@ -82,7 +82,7 @@ HOSTILE = [
 
 @pytest.mark.parametrize("field", HOSTILE, ids=range(len(HOSTILE)))
 async def test_hostile_names_are_names(kv: Kv, field: str) -> None:
-    from buntime_plugin_keyval.where.paths import parse_path
+    from buntime_plugin_keyval.model.where.paths import parse_path
 
     value: Any = "needle"
     for step in reversed(parse_path(field)):

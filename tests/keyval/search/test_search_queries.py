@@ -6,9 +6,14 @@ import apsw
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_plugin_database.engines.sqlite import cjk
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.search.indexes import FTS5_TOKENIZERS, TOKENIZERS
-from buntime_plugin_keyval.search.query import MAX_DEPTH, MAX_QUERY_LENGTH, MAX_TERMS, to_match
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.search.indexes import FTS5_TOKENIZERS, TOKENIZERS
+from buntime_plugin_keyval.features.search.query import (
+    MAX_DEPTH,
+    MAX_QUERY_LENGTH,
+    MAX_TERMS,
+    to_match,
+)
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

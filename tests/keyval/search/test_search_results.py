@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput, KvEntry
-from buntime_plugin_keyval.errors import IndexNotFound
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.search.asking import FEW
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.search.search_sql import FEW
+from buntime_plugin_keyval.model.errors import IndexNotFound
 from keyval.service.world import FakeClock
 from support.api import Api
 

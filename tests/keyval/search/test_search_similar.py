@@ -6,9 +6,9 @@ import random
 
 import pytest
 from buntime_keyval.shared import Tokenizer
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.search.query import plain_words, with_alternatives
-from buntime_plugin_keyval.search.similar import distance, fold
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.search.query import plain_words, with_alternatives
+from buntime_plugin_keyval.features.search.similar import distance, fold
 
 TEXTS = {
     1: "A dessert of cream and sugar",

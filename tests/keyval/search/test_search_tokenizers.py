@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from buntime_keyval import SearchWarning
 from buntime_keyval.shared import Tokenizer
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 
 TEXTS = {
     1: "Crème Brûlée",

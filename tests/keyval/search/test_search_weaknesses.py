@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.config import parse_config
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.kv import Kv
 from buntime_plugin_keyval.service import make_service
-from buntime_plugin_keyval.store import Store
 from keyval.service.world import LOGGER, FakeClock, World
 
 

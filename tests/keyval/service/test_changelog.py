@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_keyval.wire import decode_key
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from buntime_plugin_keyval.storage.changelog import trim_changes
 from keyval.service.world import NOW_MS, World, open_world
 

@@ -12,12 +12,12 @@ import pytest
 from buntime_host import Workers
 from buntime_keyval import KvDetails
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval.clock import Clock, Moment, SystemClock
 from buntime_plugin_keyval.config import parse_config
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.clock import Clock, Moment, SystemClock
 from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FAST, LOGGER, NOW_MS, FakeClock, World, until
 

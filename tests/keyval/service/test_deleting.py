@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.service.world import FakeClock, World, values
 
 KEYS: list[Any] = [("u",), ("u", 1), ("u", 1, "x"), ("u", 2), ("users",), ("u\0",), ("v",)]

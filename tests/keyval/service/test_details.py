@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from buntime_keyval import BigInt, InvalidInput, KvDetails, KvEntry, VacuumResult
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES, MAX_TIMESTAMP_MS
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.sweeper import BATCH
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.expiry.sweeper import BATCH
 from keyval.service.world import NOW_MS, FakeClock, World
 
 KEY = ("a", 1)

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from buntime_keyval import KvEntry
 from buntime_keyval.wire import encode_key
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from buntime_plugin_keyval.storage.ranges import descendants
 from keyval.service.world import NOW_MS, FakeClock, World, values
 

@@ -12,8 +12,8 @@ import pytest
 from buntime_database import DatabaseError, DatabaseFull, DatabaseUnavailable
 from buntime_keyval import CommitResult
 from buntime_keyval.wire import decode_key
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.triggers import TriggerEvent
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from keyval.service.world import World, open_world, values
 
 FAULTS = [None, apsw.IOError, apsw.FullError, apsw.BusyError]

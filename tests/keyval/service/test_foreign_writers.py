@@ -12,9 +12,9 @@ import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
 from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
-from buntime_plugin_keyval import commit as commit_module
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.mutations import Check
+from buntime_plugin_keyval.engine import commit as commit_module
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.mutations import Check
 from keyval.service.world import World, open_world, until, values
 
 IMPATIENT = SqliteOptions(synchronous="off", busy_timeout_ms=60)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from buntime_database import Batch, DatabaseError, ResultSet
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval import commit
+from buntime_plugin_keyval.engine import commit
+from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
 
 WRITERS = 8
 ROUNDS = 5

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
-from buntime_plugin_keyval.errors import LimitExceeded
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.limits import Limits
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import FakeClock, World, exact, open_world, values
 
 KEY = ("k", 1)

@@ -9,7 +9,7 @@ import buntime_keyval
 import pytest
 from buntime_database import DatabaseFull, OutcomeUnknown
 from buntime_keyval import CommitResult, IdempotencyKeyReused, InvalidInput, RequestUnderWay
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.service.world import FakeClock, World
 
 

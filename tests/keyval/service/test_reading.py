@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput, KvEntry
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.service.world import World, exact
 
 MANY = 2_345

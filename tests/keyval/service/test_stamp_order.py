@@ -12,10 +12,10 @@ from typing import Any
 import pytest
 from buntime_keyval import AsyncAtomic, CommitResult
 from buntime_keyval.wire import encode_key, key_to_json
-from buntime_plugin_keyval import commit as commit_module
-from buntime_plugin_keyval import writes
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.mutations import Check, make_mutation
+from buntime_plugin_keyval.engine import commit as commit_module
+from buntime_plugin_keyval.engine import writes
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.mutations import Check, make_mutation
 from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
 from keyval.service.world import NOW_MS, FakeClock, World, until, values

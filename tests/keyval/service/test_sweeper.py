@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval import sweeper as sweeper_module
 from buntime_plugin_keyval.config import Retention
-from buntime_plugin_keyval.options import EntryOptions
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.expiry import sweeper as sweeper_module
+from buntime_plugin_keyval.features.expiry.sweeper import BATCH, Sweeper
+from buntime_plugin_keyval.model.options import EntryOptions
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
-from buntime_plugin_keyval.sweeper import BATCH, Sweeper
 from keyval.service.world import DEADLINE_SECONDS, FAST, LOGGER, FakeClock, World, until
 
 HOUR_MS = 3_600_000

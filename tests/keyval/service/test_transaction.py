@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from buntime_database import DatabaseUnavailable
 from buntime_keyval import AsyncTransaction, InvalidInput
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.service.world import World, values
 
 KEY = ("k",)

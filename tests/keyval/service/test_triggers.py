@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.triggers import TriggerEvent
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from keyval.service.world import World, values
 
 Events = list[TriggerEvent]

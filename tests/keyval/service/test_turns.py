@@ -12,11 +12,11 @@ import pytest
 from buntime_keyval import BigInt
 from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.slices import SLICE, Steps
-from buntime_plugin_keyval import commit
-from buntime_plugin_keyval.errors import LimitExceeded
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.limits import Limits
-from buntime_plugin_keyval.turns import Turns
+from buntime_plugin_keyval.engine import commit
+from buntime_plugin_keyval.engine.turns import Turns
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import World, open_world
 
 

@@ -9,8 +9,8 @@ from typing import Any
 import httpx2
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.http.app import KeyValApp
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.http.app import KeyValApp
+from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.service.world import World
 
 LONG = "x" * 1025

@@ -9,7 +9,7 @@ import pytest
 from buntime_database import Statement
 from buntime_keyval import KvDetails
 from buntime_keyval.wire import encode_key, key_to_json
-from buntime_plugin_keyval.search.indexes import Index, IndexOptions, create_statements
+from buntime_plugin_keyval.features.search.indexes import Index, IndexOptions, create_statements
 from buntime_plugin_keyval.storage import schema
 from keyval.service.world import NOW_MS, World
 

@@ -13,11 +13,11 @@ from typing import Any, NamedTuple
 from buntime_keyval import BigInt
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_keyval.config import parse_config
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.limits import DEFAULT_LIMITS, Limits
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
-from buntime_plugin_keyval.store import Store
 
 NOW_MS = 1_700_000_000_000
 DEADLINE_SECONDS = 15.0

@@ -11,8 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 from buntime_keyval import InvalidInput, KvEntry, SnapshotGone
-from buntime_plugin_keyval.kv import Kv
-from buntime_plugin_keyval.snapshots.cursors import parse_cursor
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.snapshots.cursors import parse_cursor
 from buntime_plugin_keyval.storage import changelog
 from buntime_plugin_keyval.storage import snapshots as reading
 from keyval.service.world import FakeClock, World, until

@@ -7,9 +7,9 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from buntime_plugin_keyval.watch.bookmarks import Bookmark
-from buntime_plugin_keyval.watch.events import WatchEvent, watch_events
-from buntime_plugin_keyval.watch.watcher import WatchTarget
+from buntime_plugin_keyval.features.watch.bookmarks import Bookmark
+from buntime_plugin_keyval.features.watch.events import WatchEvent, watch_events
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from keyval.service.world import World
 
 EVERYTHING = WatchTarget(prefixes=(b"",))

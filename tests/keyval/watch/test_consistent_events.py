@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 from buntime_keyval.wire import encode_key
+from buntime_plugin_keyval.features.watch import watcher as watcher_module
+from buntime_plugin_keyval.features.watch.pending import Notice, Pending, State
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.storage import states
-from buntime_plugin_keyval.watch import watcher as watcher_module
-from buntime_plugin_keyval.watch.pending import Notice, Pending, State
-from buntime_plugin_keyval.watch.watcher import WatchTarget
 from keyval.service.world import World
 from keyval.watch.bank import ACCOUNTS, TOTAL, OpenStream, run_bank
 from keyval.watch.following import Client, Gate, stored

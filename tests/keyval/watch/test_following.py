@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 from buntime_keyval.wire import encode_key
+from buntime_plugin_keyval.features.watch.watcher import Watcher, WatchTarget
 from buntime_plugin_keyval.storage import changelog, states
-from buntime_plugin_keyval.watch.watcher import Watcher, WatchTarget
 from keyval.service.world import World
 from keyval.watch.following import Client, Gate, stored
 

@@ -12,8 +12,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from buntime_plugin_keyval.features.watch.bookmarks import NOWHERE, Bookmark, parse_bookmark
 from buntime_plugin_keyval.storage import changelog
-from buntime_plugin_keyval.watch.bookmarks import NOWHERE, Bookmark, parse_bookmark
 from keyval.service.world import World, open_world
 from keyval.watch.following import Client, stored
 from support.api import api_of

@@ -6,11 +6,11 @@ import contextlib
 from typing import Any
 
 import pytest
+from buntime_plugin_keyval.features.watch import events
+from buntime_plugin_keyval.features.watch.bookmarks import parse_bookmark
+from buntime_plugin_keyval.features.watch.watcher import Watcher, WatchTarget
 from buntime_plugin_keyval.storage import changelog, states
 from buntime_plugin_keyval.storage.statements import CHANGED_KEYS
-from buntime_plugin_keyval.watch import events
-from buntime_plugin_keyval.watch.bookmarks import parse_bookmark
-from buntime_plugin_keyval.watch.watcher import Watcher, WatchTarget
 from keyval.service.world import World
 from keyval.watch.following import Client, stored
 from support.api import Api

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval.wire import encode_key
-from buntime_plugin_keyval.watch.watcher import WatchTarget
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from keyval.service.world import FakeClock, World
 from keyval.watch.following import Client, stored
 from support.api import Api

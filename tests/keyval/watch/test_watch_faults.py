@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from buntime_database import DatabaseBusy
 from buntime_keyval.wire import decode_key, encode_key
-from buntime_plugin_keyval.changes import Place
+from buntime_plugin_keyval.features.watch import hub as hub_module
+from buntime_plugin_keyval.features.watch import watcher as watcher_module
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
+from buntime_plugin_keyval.model.changes import Place
 from buntime_plugin_keyval.storage import changelog
-from buntime_plugin_keyval.watch import hub as hub_module
-from buntime_plugin_keyval.watch import watcher as watcher_module
-from buntime_plugin_keyval.watch.watcher import WatchTarget
 from keyval.service.world import World, until
 from keyval.watch.following import Client, Gate, stored
 

@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncWatch, BigInt, InvalidInput
-from buntime_plugin_keyval.errors import TooManyStreams
-from buntime_plugin_keyval.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
+from buntime_plugin_keyval.model.errors import TooManyStreams
 from buntime_plugin_keyval.storage.statements import LOG_HEAD
-from buntime_plugin_keyval.watch.watcher import WatchTarget
 from keyval.service.world import FakeClock, World, exact, until
 
 

@@ -8,8 +8,8 @@ from typing import Any
 import apsw
 import msgspec
 import pytest
-from buntime_plugin_keyval.where import matches, parse_where
-from buntime_plugin_keyval.where.compile import compile_where
+from buntime_plugin_keyval.model.where import matches, parse_where
+from buntime_plugin_keyval.storage.filters.compile import compile_where
 
 NOW_MS = 1_700_000_000_000
 

@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
 import pytest
-from buntime_plugin_keyval.where import parse_where
-from buntime_plugin_keyval.where.compile import Compiled, compile_where
+from buntime_plugin_keyval.model.where import parse_where
+from buntime_plugin_keyval.storage.filters.compile import Compiled, compile_where
 
 Ask: TypeAlias = Callable[[Sequence[object], object], list[int]]
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from buntime_plugin_keyval.where import InvalidWhere, parse_where
-from buntime_plugin_keyval.where.nodes import And, Condition, Not, Now, Or
+from buntime_plugin_keyval.model.where import InvalidWhere, parse_where
+from buntime_plugin_keyval.model.where.nodes import And, Condition, Not, Now, Or
 
 BIGINT = {"__type": "bigint", "value": "5"}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from buntime_database import Adapter, Statement
 
-from buntime_plugin_keyval.changes import Change, Place, mark_of
+from buntime_plugin_keyval.model.changes import Change, Place, mark_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.ranges import KeyRange
 

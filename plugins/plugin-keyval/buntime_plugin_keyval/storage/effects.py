@@ -11,11 +11,11 @@ from typing import NamedTuple, Protocol
 
 from buntime_database import Guard, Statement
 
-from buntime_plugin_keyval.clock import Moment
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition
-from buntime_plugin_keyval.versionstamps import tail_of
 
 
 class Effect(Protocol):

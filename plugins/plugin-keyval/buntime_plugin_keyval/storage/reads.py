@@ -11,8 +11,8 @@ import msgspec
 from buntime_database import Adapter, Value
 
 from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.rechecked import matching_rows
 from buntime_plugin_keyval.storage.selection import (
     EVERYTHING,
     POINT_LIMIT,

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from buntime_database import Adapter, Session, Value
 
-from buntime_plugin_keyval.changes import Place, mark_of
+from buntime_plugin_keyval.model.changes import Place, mark_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.changelog import newest_place
+from buntime_plugin_keyval.storage.postfilter import kept, matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.rechecked import kept, matching_rows
 from buntime_plugin_keyval.storage.selection import Selection
 
 Rows = list[tuple[bytes, str]]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import msgspec
 from buntime_database import Adapter, Value
 
-from buntime_plugin_keyval.changes import Place, mark_of
+from buntime_plugin_keyval.model.changes import Place, mark_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT

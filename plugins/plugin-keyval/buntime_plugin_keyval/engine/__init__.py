@@ -1,0 +1,1 @@
+"""One way to read and one to write: decisions in Python, guarded batches in the database."""

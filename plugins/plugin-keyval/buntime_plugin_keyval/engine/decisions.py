@@ -1,0 +1,100 @@
+"""Writes as data: what a write needs to know, and what it decides from that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence, Set
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from buntime_database import Guard, ResultSet
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.effects import Effect, unchanged, unchanged_since
+from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.replays import Kept
+
+T = TypeVar("T")
+
+
+class View:
+    """What a decision sees: the live rows as of the commit that it will be part of."""
+
+    def __init__(
+        self, at: Moment, versionstamp: str, rows: dict[bytes, Row], pending: Set[bytes]
+    ) -> None:
+        """`pending` are the keys of rows that are about to be committed in the same group."""
+        self.at = at
+        self.now_ms = at.now_ms
+        self.versionstamp = versionstamp
+        """That of the write that is being decided, and of what it stores: unless the commit gives
+        it another one, which `Settled` tells then."""
+        self._rows = rows
+        self._pending = pending
+        self._seen: dict[bytes, str | None] = {}
+
+    def get(self, key: bytes) -> Row | None:
+        """The live row of a key that the write named in `reads`."""
+        row = self._rows.get(key)
+        if row is not None and row.expires_at is not None and row.expires_at <= self.now_ms:
+            row = None
+        self._seen[key] = row.versionstamp if row is not None else None
+        return row
+
+    def stamp(self, key: bytes) -> str | None:
+        """The versionstamp of the live row of a key that the write named in `stamps`."""
+        row = self.get(key)
+        return None if row is None else row.versionstamp
+
+    def saw_pending(self) -> bool:
+        """Whether anything was looked at that is not committed yet."""
+        return not self._pending.isdisjoint(self._seen)
+
+    def guards(self) -> list[Guard]:
+        """Conditions under which all that was seen is still so."""
+        if not self._seen:
+            return []
+        return [
+            unchanged(key, stamp, self.now_ms)
+            if stamp is None or key not in self._pending
+            else unchanged_since(key, stamp, self.now_ms)
+            for key, stamp in self._seen.items()
+        ]
+
+
+Settled = Mapping[str, str]
+"""Versionstamps that a decision saw, and what the commits have got instead of them; of most
+nothing, since they are what was committed."""
+
+
+class Decision(NamedTuple, Generic[T]):
+    """What a write does, and what its caller is told."""
+
+    effects: Sequence[Effect]
+    conclude: Callable[[Sequence[ResultSet], Settled], T]
+    """Gets the result of each effect: rows, and how many the effect concerned."""
+    told: Any = None
+    """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
+
+
+class Write(NamedTuple, Generic[T]):
+    """A write that is not decided yet."""
+
+    decide: Callable[[View], Decision[T]]
+    """Pure; may be called again. Raises what the caller shall get instead of a commit."""
+    reads: Sequence[bytes] = ()
+    """Keys whose rows `decide` looks at."""
+    stamps: Sequence[bytes] = ()
+    """Keys of which it looks at the versionstamps alone."""
+    whole_ranges: bool = False
+    """Whether an effect concerns keys that the write cannot name. Such a write commits alone."""
+    bounded: bool = True
+    """Whether it touches few rows, so that an embedded engine may run it on the event loop."""
+    size: int = 0
+    """About how many bytes of values it brings."""
+    is_long: bool = False
+    """Whether `decide` takes too long for the event loop."""
+    guards: Sequence[Guard] = ()
+    """Conditions of the caller: if one does not hold, `GuardFailed` is raised to it."""
+    recall: Callable[[Kept], T] | None = None
+    """Makes the conclusion of what was kept of an earlier time; None for what is never repeated."""
+    has_counts: bool = False
+    """Whether it needs the counts of the effects for that."""

@@ -1,0 +1,210 @@
+"""What the mutations of one commit leave under a key.
+
+Each mutation sees what those before it did, but texts are put together and numbers written once,
+at the end: a thousand items that are appended one by one copy a long array once.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import msgspec
+from buntime_keyval.wire import InvalidInput, encode_key, key_to_json, read_integer
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
+from buntime_keyval.wire.numbers import is_long, is_tagged_bigint, plain_number, tag_bigint
+
+from buntime_plugin_keyval.engine.decisions import View
+from buntime_plugin_keyval.model.mutations import LISTS, Mutation, shown_key
+from buntime_plugin_keyval.storage.effects import Effect, Put, Remove
+from buntime_plugin_keyval.storage.ranges import single
+
+_LONGEST_NUMBER = MAX_BIGINT_DIGITS + 100
+"""Characters of a number's text; one of a bigint from before there was a limit is none."""
+
+_KINDS = {"[": "array", "{": "object", '"': "string", "t": "boolean", "f": "boolean"}
+
+
+class Draft:
+    """One key in a commit that is being decided."""
+
+    __slots__ = (
+        "_back",
+        "_expires_at",
+        "_front",
+        "_is_tagged",
+        "_key",
+        "_metadata",
+        "_mutation",
+        "_number",
+        "_size",
+        "_text",
+        "_view",
+        "_was_deleted",
+    )
+
+    def __init__(self, key: bytes, view: View) -> None:
+        self._key = key
+        self._view = view
+        self._mutation: Mutation | None = None
+        """The last one."""
+        self._was_deleted = False
+        self._text: str | None = None
+        """The value, where it is neither a number nor has items in front of it or behind it."""
+        self._size = 0
+        self._number: int | float | None = None
+        self._is_tagged = False
+        self._front: list[str] = []
+        self._back: list[str] = []
+        self._expires_at: int | None = None
+        self._metadata: str | None = None
+
+    def apply(self, mutation: Mutation) -> None:
+        """Let a mutation change it. Raises `InvalidInput` if it cannot take what is there."""
+        first = self._mutation is None
+        self._mutation = mutation
+        if mutation.type == "delete":
+            self._was_deleted = True
+            self._begin(None)
+            self._expires_at = self._metadata = None
+            return
+        options = mutation.options
+        expires_at, metadata = options.expiry(self._view.at), options.metadata
+        if mutation.type == "set":
+            self._begin(str(mutation.operand))
+        else:
+            if first:
+                row = self._view.get(self._key)
+                if row is not None:
+                    self._begin(row.value)
+                    self._expires_at, self._metadata = row.expires_at, row.metadata
+            # A counter keeps the life and the metadata that it was given.
+            expires_at = self._expires_at if expires_at is None else expires_at
+            metadata = self._metadata if metadata is None else metadata
+            if mutation.type in LISTS:
+                self._extend(mutation, str(mutation.operand))
+            else:
+                self._compute(mutation, mutation.operand)  # type: ignore[arg-type] # an integer
+        self._expires_at, self._metadata = expires_at, metadata
+
+    @property
+    def size(self) -> int:
+        """Characters of the value, a few more or less."""
+        return self._size
+
+    def effect(self) -> Effect:
+        """What has to be done to the key, once all mutations were applied."""
+        mutation = self._mutation
+        value = self._value()
+        if mutation is None or value is None:
+            return Remove(single(self._key))
+        return Put(
+            self._key,
+            key_to_json(mutation.resolved_key(self._view.versionstamp)),
+            value,
+            self._expires_at,
+            self._metadata,
+            self._was_deleted,
+            mutation.encoded is None,  # its key holds the versionstamp
+        )
+
+    def _begin(self, text: str | None) -> None:
+        self._text = text
+        self._number = None
+        self._front, self._back = [], []
+        self._size = len(text or "")
+
+    def _value(self) -> str | None:
+        """The canonical value, put together if need be; None if there is none."""
+        if self._number is not None:
+            number = tag_bigint(int(self._number)) if self._is_tagged else self._number
+            self._begin(msgspec.json.encode(number).decode())
+        elif self._text is not None and (self._front or self._back):
+            items = [*reversed(self._front), self._text[1:-1], *self._back]
+            self._begin(f"[{','.join(items)}]")
+        return self._text
+
+    def _extend(self, mutation: Mutation, added: str) -> None:
+        if self._number is not None:
+            self._value()
+        text = self._text
+        if text is None or text in ("null", "[]"):
+            self._begin(added)
+            return
+        if not text.startswith("["):
+            raise InvalidInput(
+                f"{mutation.type} requires an array at key {shown_key(mutation.key)}, "
+                f"found {_describe_text(text)}"
+            )
+        if added == "[]":
+            return
+        # Both are canonical arrays with items: what lies between the brackets is all it takes.
+        (self._back if mutation.type == "append" else self._front).append(added[1:-1])
+        self._size += len(added) - 1
+        if self._size > MAX_VALUE_BYTES:
+            raise InvalidInput(
+                f"Value too large at key {shown_key(mutation.key)} (max {MAX_VALUE_BYTES})"
+            )
+
+    def _compute(self, mutation: Mutation, operand: int) -> None:
+        if self._number is None:
+            self._read_number(mutation)
+        value = self._number
+        result: int | float
+        if value is None:
+            result = operand
+        elif mutation.type == "sum":
+            try:
+                result = value + operand
+            except OverflowError:
+                result = math.inf
+        else:
+            result = max(value, operand) if mutation.type == "max" else min(value, operand)
+        if isinstance(result, float):
+            if not math.isfinite(result):
+                raise InvalidInput(
+                    f"{mutation.type} at key {shown_key(mutation.key)} exceeds the range of a "
+                    "number"
+                )
+            result, self._is_tagged = plain_number(result), False
+        elif self._is_tagged or not -MAX_SAFE_INTEGER <= result <= MAX_SAFE_INTEGER:
+            if is_long(result):
+                raise InvalidInput(
+                    f"{mutation.type} at key {shown_key(mutation.key)} exceeds "
+                    f"{MAX_BIGINT_DIGITS} digits"
+                )
+            self._is_tagged = True
+        self._number = result
+        self._size = result.bit_length() if isinstance(result, int) else 0
+
+    def _read_number(self, mutation: Mutation) -> None:
+        """Take the value for a number; there may be none, or null."""
+        text = self._value()
+        self._is_tagged = False
+        if text is None or text == "null":
+            return
+        value: Any = None
+        if len(text) <= _LONGEST_NUMBER:
+            value = msgspec.json.decode(text)
+            if is_tagged_bigint(value):
+                self._number, self._is_tagged = read_integer(value.get("value")), True
+                return
+        if isinstance(value, bool) or not isinstance(value, (int, float)):
+            raise InvalidInput(
+                f"{mutation.type} requires a numeric value at key {shown_key(mutation.key)}, "
+                f"found {_describe_text(text)}"
+            )
+        self._number = value
+
+
+def draft_key(mutation: Mutation, versionstamp: str) -> bytes:
+    """The encoded key of a mutation."""
+    return mutation.encoded or encode_key(mutation.resolved_key(versionstamp))
+
+
+def _describe_text(text: str) -> str:
+    """As `describe`, of a canonical text, of which no more is read than is shown."""
+    if len(text) <= _LONGEST_NUMBER:
+        return describe(msgspec.json.decode(text))
+    return f"{_KINDS.get(text[0], 'number')}: {text[:50]}"

@@ -1,0 +1,432 @@
+"""The store: every operation on encoded keys and canonical values, for HTTP and Python alike.
+
+`faces/local/` puts Python values on top of it, `faces/http/` JSON bodies. Both check their input;
+the store takes it as correct.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import logging
+import sys
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from time import perf_counter
+from typing import TypeVar
+
+import msgspec
+from buntime_database import (
+    Adapter,
+    DatabaseError,
+    Guard,
+    OutcomeUnknown,
+    ResultSet,
+    Statement,
+)
+from buntime_host import Workers
+from buntime_keyval.wire import InvalidInput, decode_key
+
+from buntime_plugin_keyval.engine import writes
+from buntime_plugin_keyval.engine.commit import Committer
+from buntime_plugin_keyval.engine.decisions import Write
+from buntime_plugin_keyval.engine.once import Once, Replays
+from buntime_plugin_keyval.engine.peers import Neighbours
+from buntime_plugin_keyval.engine.recorder import Recorder, measured
+from buntime_plugin_keyval.engine.turns import Turns
+from buntime_plugin_keyval.engine.writes import Committed
+from buntime_plugin_keyval.model.changes import Change, Place, Subscriber
+from buntime_plugin_keyval.model.clock import Clock, SystemClock, moment_of
+from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
+from buntime_plugin_keyval.model.mutations import Check, Mutation, NewMessage
+from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
+from buntime_plugin_keyval.model.where import Where, matches
+from buntime_plugin_keyval.storage import changelog, reads, states
+from buntime_plugin_keyval.storage.filters.compile import compile_where
+from buntime_plugin_keyval.storage.maintenance import patient_batch
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
+from buntime_plugin_keyval.storage.reads import EntryPage, Row
+from buntime_plugin_keyval.storage.selection import (
+    EVERYTHING,
+    PLAIN,
+    Condition,
+    Selection,
+    Shape,
+)
+from buntime_plugin_keyval.storage.states import Catch, Reading
+
+T = TypeVar("T")
+
+EXPIRY_BATCH = 500
+EXPIRY_ROUNDS = 10
+"""Commits that remove what a reading met that has expired, before it goes without that."""
+
+_SIMPLE = 32
+"""Arguments of a filter that a write may test by itself."""
+
+
+class Store:
+    """One key-value store in one database."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        *,
+        logger: logging.Logger,
+        clock: Clock | None = None,
+        workers: Workers | None = None,
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """`workers` are the processes that serve this store together, by default this one."""
+        workers = workers or Workers.alone()
+        self.adapter = adapter
+        self.clock: Clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
+        self.logger = logger
+        self.limits = limits
+        """What a request may cost."""
+        self.turns = Turns()
+        """For long work on the loop."""
+        self.recorder = Recorder(workers)
+        """What was measured of the operations below."""
+        self.neighbours = Neighbours(workers)
+        self._committer = Committer(
+            adapter,
+            clock=self.clock,
+            logger=logger,
+            neighbours=self.neighbours if workers.count > 1 else None,
+            most_bytes=limits.commit_bytes,
+        )
+        self._expiring: Callable[[int], None] = lambda _: None
+        self._enqueued: Callable[[], None] = lambda: None
+
+    async def begin(self) -> None:
+        """Go on with the time of the store where it ended, if the clock was set back since.
+
+        So whatever waits does so no longer than it was to. Raises `DatabaseError`.
+        """
+        self.clock.not_before(await self._committer.begin())
+
+    # Not `async`: what measures it awaits it, and every frame on the way costs time.
+    @measured("get")
+    def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
+        """Value and versionstamp of a key, or None."""
+        return reads.get(self.adapter, key, self.clock.now())
+
+    @measured("get")
+    async def size(self, key: bytes) -> int | None:
+        """Bytes of value and versionstamp of a key, which are not read; None if it is missing."""
+        return await reads.size(self.adapter, key, self.clock.now())
+
+    @measured("get")
+    async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
+        """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
+        return await reads.get_many(self.adapter, keys, self.clock.now(), fresh=fresh)
+
+    @measured("get")
+    async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
+        """Those of the keys that exist as JSON objects, read from one snapshot."""
+        return await reads.get_many_json(self.adapter, keys, self.clock.now(), shape)
+
+    @measured("list")
+    async def list_rows(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        fresh: bool = False,
+    ) -> list[tuple[bytes, str, str]]:
+        """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where))
+        return await reads.list_rows(self.adapter, selection, now_ms, fresh=fresh)
+
+    @measured("list")
+    async def list_json(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape = PLAIN,
+    ) -> str:
+        """The entries in a range as the inside of a JSON array."""
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where), shape)
+        return await reads.list_json(self.adapter, selection, now_ms)
+
+    @measured("paginate")
+    async def page_json(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape = PLAIN,
+    ) -> EntryPage:
+        """The page of the entries in a range that starts at the cursor."""
+        now_ms = self.clock.now()
+        keys = continue_at(keys, cursor, reverse=reverse)
+        selection = Selection(keys, limit, reverse, self.condition(where), shape)
+        return await reads.page_json(self.adapter, selection, now_ms)
+
+    @measured("count")
+    async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
+        """Number of entries in a range."""
+        now_ms = self.clock.now()
+        return await reads.count(self.adapter, keys, self.condition(where), now_ms)
+
+    @measured("set")
+    async def set(
+        self,
+        key: bytes,
+        key_json: str,
+        value: str,
+        options: EntryOptions = NO_OPTIONS,
+        once: Once | None = None,
+    ) -> str:
+        """Store a value; the new versionstamp, or with `once` that of the first time."""
+        write = writes.set_value(key, key_json, value, options)
+        versionstamp = await self._committer.commit(write, once)
+        if options is not NO_OPTIONS:
+            self._announce_expiry([options])
+        return versionstamp
+
+    async def delete(
+        self,
+        keys: Sequence[bytes],
+        *,
+        exact: bool,
+        where: Where | None = None,
+        once: Once | None = None,
+    ) -> int:
+        """Delete keys, with all that extend them unless `exact`; the number of entries deleted.
+
+        All of it is one commit, and an entry that several keys name counts once.
+        """
+        ranges = [single(key) if exact else subtree(key) for key in keys]
+        return await self.delete_ranges(ranges, where=where, once=once)
+
+    @measured("delete")
+    async def delete_ranges(
+        self, ranges: Sequence[KeyRange], *, where: Where | None = None, once: Once | None = None
+    ) -> int:
+        """Delete what is in the ranges; the number of entries deleted."""
+        now_ms = self.clock.now()
+        condition = self.condition(where)
+        if condition.recheck is not None or len(condition.args) > _SIMPLE:
+            # What SQL cannot decide, or not soon, is read, and removed unless it changed in
+            # between: a write that thinks for long would let all others wait.
+            selections = [Selection(keys, sys.maxsize, condition=condition) for keys in ranges]
+            found: dict[bytes, str] = {}
+            for selection in selections:
+                found |= await reads.list_stamps(self.adapter, selection, now_ms)
+            return await self._committer.commit(writes.remove_rows(list(found.items())), once)
+        bounded = len(ranges) == 1 and await reads.is_small(self.adapter, ranges[0])
+        return await self._committer.commit(
+            writes.remove(ranges, condition=condition, bounded=bounded), once
+        )
+
+    @measured("atomic_commit")
+    async def commit(
+        self,
+        checks: Sequence[Check],
+        mutations: Sequence[Mutation | NewMessage],
+        also_read: Sequence[bytes] = (),
+        once: Once | None = None,
+    ) -> Committed | None:
+        """Apply the mutations if the checks hold; None if they do not.
+
+        The result holds the rows of `also_read` as they were just before. Raises `LimitExceeded`.
+        """
+        self.check_number(len(checks) + len(mutations))
+        write = writes.commit(checks, mutations, also_read, most_bytes=self.limits.commit_bytes)
+        committed = await self._committer.commit(write, once)
+        if committed is not None:
+            changed = [m for m in mutations if isinstance(m, Mutation)]
+            self._announce_expiry([m.options for m in changed if m.options is not NO_OPTIONS])
+            if len(changed) < len(mutations):
+                self._enqueued()
+        return committed
+
+    def check_number(self, number: int) -> None:
+        """Refuse so many mutations and checks in one commit with `LimitExceeded`."""
+        if number > self.limits.mutations:
+            raise LimitExceeded(
+                f"Too many mutations and checks: {number}", "mutations", self.limits.mutations
+            )
+
+    async def expire(self, limit: int) -> int:
+        """Remove at most `limit` expired entries; their number. Measured only if it fails."""
+        started = perf_counter()
+        try:
+            return await self._committer.commit(writes.expire(limit))
+        except DatabaseError:
+            self.recorder.record("cleanup", perf_counter() - started, failed=True)
+            raise
+
+    async def changes(
+        self, after: int, *, limit: int, keys: KeyRange | None = None, fresh: bool = False
+    ) -> list[Change]:
+        """Changes behind a place in the log, oldest first; `fresh` for all that were committed."""
+        return await changelog.read_changes(
+            self.adapter, after, limit=limit, keys=keys, fresh=fresh
+        )
+
+    async def change_bounds(self, *, fresh: bool = False) -> tuple[int, int]:
+        """The oldest and the newest place in the log; zeros while it is empty."""
+        return await changelog.change_bounds(self.adapter, fresh=fresh)
+
+    async def newest_place(self, *, fresh: bool = False) -> Place:
+        """The place behind the newest change."""
+        return await changelog.newest_place(self.adapter, fresh=fresh)
+
+    async def states(
+        self, keys: Sequence[bytes], ranges: Sequence[KeyRange], *, limit: int
+    ) -> Reading:
+        """The keys, then the first entries of the ranges, and the place that they are of.
+
+        An entry has expired there once that is in the log, as every other change: so it is put
+        there before anybody is told.
+        """
+        for _ in range(EXPIRY_ROUNDS):
+            now_ms = self.clock.now()
+            reading = await states.read_states(
+                self.adapter, keys, ranges, limit=limit, now_ms=now_ms
+            )
+            if not any(state.is_expired for state in reading.states):
+                return reading
+            await self._remove_expired()
+        found = [state for state in reading.states[len(keys) :] if not state.is_expired]
+        return reading._replace(states=[*reading.states[: len(keys)], *found])
+
+    async def news(
+        self, after: Place, until: Place | None, concerns: Callable[[bytes], object]
+    ) -> Catch | None:
+        """What was changed behind a place; None if the log does not have it, or `until`.
+
+        As to what expires, see `states`.
+        """
+        for _ in range(EXPIRY_ROUNDS):
+            now_ms = self.clock.now()
+            catch = await states.read_news(self.adapter, after, until, concerns, now_ms=now_ms)
+            if catch is None or not any(news.state.is_expired for news in catch.news):
+                break
+            await self._remove_expired()
+        return catch
+
+    @measured("list")
+    async def poll(
+        self, given: Mapping[bytes, str], ranges: Sequence[KeyRange], *, limit: int
+    ) -> list[tuple[bytes, str, str | None]]:
+        """What ranges hold for somebody who knows of versionstamps; see `read_poll`."""
+        return await states.read_poll(
+            self.adapter, given, ranges, limit=limit, now_ms=self.clock.now()
+        )
+
+    def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
+        """Hand every commit's changes to `subscriber`; returns what ends that."""
+        return self._committer.subscribe(subscriber)
+
+    def on_expiry(self, listener: Callable[[int], None]) -> None:
+        """Tell `listener` when an entry that was just written expires (epoch milliseconds)."""
+        self._expiring = listener
+
+    def on_enqueue(self, listener: Callable[[], None]) -> None:
+        """Tell `listener` when a commit of mutations brought messages."""
+        self._enqueued = listener
+
+    async def write(self, write: Write[T], once: Once | None = None) -> T:
+        """Commit a write of another kind, for parts of the plugin with decisions of their own."""
+        return await self._committer.commit(write, once)
+
+    @property
+    def replays(self) -> Replays:
+        """The results of writes that their callers may repeat."""
+        return self._committer.replays
+
+    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
+        """Commit what concerns no entry, past the decisions. Raises as `Adapter.batch` does."""
+        try:
+            return await patient_batch(self.adapter, steps)
+        except OutcomeUnknown as error:
+            raise outcome_unknown(error) from error
+
+    async def close(self) -> None:
+        """Let every accepted write finish. The adapter stays open: it is not ours."""
+        await self._committer.close()
+
+    async def _remove_expired(self) -> None:
+        for _ in range(EXPIRY_ROUNDS):
+            if await self.expire(EXPIRY_BATCH) < EXPIRY_BATCH:
+                return
+
+    def _announce_expiry(self, written: Sequence[EntryOptions]) -> None:
+        at = moment_of(self.clock)
+        ends = [end for options in written if (end := options.expiry(at)) is not None]
+        if ends:
+            self._expiring(min(ends))
+
+    def condition(self, where: Where | None, at_ms: int | None = None) -> Condition:
+        """A filter as SQL for this store's database.
+
+        Now is what the clock on the wall shows, or showed at `at_ms` of the store's time.
+        """
+        if where is None:
+            return EVERYTHING
+        at = moment_of(self.clock)
+        now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms
+        casefold = self.adapter.capabilities.casefold_function
+        compiled = compile_where(where, column="value", now_ms=now_ms, casefold=casefold)
+        if compiled.exact:
+            return Condition(compiled.sql, compiled.args)
+
+        def recheck(value: str) -> bool:
+            return matches(where, msgspec.json.decode(value), now_ms=now_ms)
+
+        return Condition(compiled.sql, compiled.args, recheck)
+
+
+def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None = None) -> KeyRange:
+    """Descendants of a prefix, from `start` inclusive to `end` exclusive."""
+    keys = descendants(prefix)
+    if start is not None:
+        keys = keys.from_key(start)
+    if end is not None:
+        keys = keys.before(end)
+    return keys
+
+
+def make_cursor(key: bytes) -> str:
+    """The cursor of the page behind a key."""
+    return base64.b64encode(key).decode("ascii")
+
+
+def decode_cursor(cursor: str) -> bytes:
+    """What a cursor holds. Raises `InvalidInput`.
+
+    Accepts what URLs make of base64: its URL-safe alphabet, missing padding, blanks for `+`.
+    """
+    text = cursor.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
+    try:
+        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        raise InvalidInput("Invalid cursor") from None
+
+
+def continue_at(keys: KeyRange, cursor: str | None, *, reverse: bool) -> KeyRange:
+    """The part of a range that the cursor leaves to read. Raises `InvalidInput`."""
+    if not cursor:
+        return keys
+    key = decode_cursor(cursor)
+    if key.startswith(b"\x00["):
+        raise InvalidInput("The cursor is one of a snapshot: ask with snapshot=true")
+    try:
+        decode_key(key)
+    except ValueError:
+        raise InvalidInput("Invalid cursor") from None
+    return keys.before(key) if reverse else keys.after(key)

@@ -1,0 +1,163 @@
+"""The writes of the store, each as one decision for the commit path."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from buntime_database import ResultSet
+
+from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
+from buntime_plugin_keyval.engine.drafts import Draft, draft_key
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS
+from buntime_plugin_keyval.model.mutations import LISTS, NUMERIC, Check, Mutation, NewMessage
+from buntime_plugin_keyval.model.options import EntryOptions
+from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
+from buntime_plugin_keyval.storage.message_effects import Enqueue
+from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.replays import Kept
+from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition
+
+LONG_NUMBER_BITS = 3000
+"""Bits from which a number takes more than a moment to be written as decimal."""
+
+
+def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> Write[str]:
+    """Store a canonical value under a key; concludes with the versionstamp."""
+
+    def decide(view: View) -> Decision[str]:
+        versionstamp = view.versionstamp
+        put = Put(key, key_json, value, options.expiry(view.at), options.metadata)
+        return Decision((put,), lambda _, settled: settled.get(versionstamp, versionstamp))
+
+    return Write(decide, size=len(value), recall=lambda kept: kept.versionstamp)
+
+
+def remove(
+    ranges: Sequence[KeyRange], *, condition: Condition = EVERYTHING, bounded: bool
+) -> Write[int]:
+    """Remove what lives in the ranges; concludes with the number of removed entries.
+
+    `bounded` says that few rows are in them.
+    """
+    decision = Decision([Remove(keys, condition) for keys in ranges], _total)
+    return Write(
+        lambda _: decision,
+        whole_ranges=True,
+        bounded=bounded,
+        recall=lambda kept: sum(kept.counts),
+        has_counts=True,
+    )
+
+
+def remove_rows(rows: Sequence[tuple[bytes, str]]) -> Write[int]:
+    """Remove entries that still have these versionstamps; concludes with their number."""
+    effects = [Remove(single(key), Condition("versionstamp = ?", (stamp,))) for key, stamp in rows]
+    decision = Decision(effects, _total)
+    return Write(
+        lambda _: decision,
+        whole_ranges=True,
+        bounded=len(rows) <= POINT_LIMIT,
+        recall=lambda kept: sum(kept.counts),
+        has_counts=True,
+    )
+
+
+def expire(limit: int) -> Write[int]:
+    """Remove at most `limit` expired entries; concludes with their number."""
+    decision = Decision((Expire(limit),), _total)
+    return Write(lambda _: decision, whole_ranges=True)
+
+
+def _total(results: Sequence[ResultSet], _: Settled) -> int:
+    return sum(result.rowcount for result in results)
+
+
+class Committed(NamedTuple):
+    """A commit whose checks held, with the rows that it was asked to read before it."""
+
+    versionstamp: str
+    rows: dict[bytes, Row]
+
+
+def commit(
+    checks: Sequence[Check],
+    mutations: Sequence[Mutation | NewMessage],
+    also_read: Sequence[bytes] = (),
+    *,
+    most_bytes: int = DEFAULT_LIMITS.commit_bytes,
+) -> Write[Committed | None]:
+    """All mutations, in order, if all checks hold; concludes with None if they do not.
+
+    Raises `LimitExceeded` when that would write more than `most_bytes`.
+    """
+    targets = [mutation for mutation in mutations if isinstance(mutation, Mutation)]
+    messages = [mutation for mutation in mutations if isinstance(mutation, NewMessage)]
+    enqueued = [Enqueue(message.id, message.value, message.options) for message in messages]
+    reads = [*also_read]
+    reads += [
+        mutation.encoded
+        for mutation in targets
+        if mutation.encoded and mutation.type in (*NUMERIC, *LISTS)
+    ]
+
+    def decide(view: View) -> Decision[Committed | None]:
+        rows = {key: row for key in also_read if (row := view.get(key))}
+        for check in checks:
+            if view.stamp(check.key) != check.versionstamp:
+                return Decision((), lambda *_: None, told=False)
+        versionstamp = view.versionstamp
+        # What the mutations so far leave under each key: several of one key see each other.
+        drafts: dict[bytes, Draft] = {}
+        for mutation in targets:
+            key = draft_key(mutation, versionstamp)
+            draft = drafts.get(key)
+            if draft is None:
+                draft = drafts[key] = Draft(key, view)
+            draft.apply(mutation)
+        size = sum(draft.size for draft in drafts.values())
+        if size > most_bytes:
+            what = f"Values to write too large: {size} bytes"
+            raise LimitExceeded(what, "commitBytes", most_bytes)
+
+        def conclude(_: Sequence[ResultSet], settled: Settled) -> Committed:
+            if not settled:
+                return Committed(versionstamp, rows)
+            told = {
+                key: row._replace(versionstamp=settled.get(row.versionstamp, row.versionstamp))
+                for key, row in rows.items()
+            }
+            return Committed(settled.get(versionstamp, versionstamp), told)
+
+        effects: list[Effect] = [draft.effect() for draft in drafts.values()]
+        effects += enqueued
+        if effects and not any(isinstance(effect, Put) for effect in effects):
+            effects.append(NoteStamp())
+        return Decision(effects, conclude, told=rows or None)
+
+    number = len(checks) + len(mutations)
+    return Write(
+        decide,
+        reads=reads,
+        stamps=[check.key for check in checks],
+        bounded=number <= POINT_LIMIT,
+        size=sum(len(m.operand) for m in targets if isinstance(m.operand, str))
+        + sum(len(message.value) for message in messages),
+        is_long=number > POINT_LIMIT or any(_is_large_number(m.operand) for m in targets),
+        recall=_recall_commit,
+    )
+
+
+def _is_large_number(operand: int | str | None) -> bool:
+    """Whether it takes long to write an operand as decimal."""
+    return isinstance(operand, int) and operand.bit_length() > LONG_NUMBER_BITS
+
+
+def _recall_commit(kept: Kept) -> Committed | None:
+    if kept.told is False:
+        return None
+    rows = {b64decode(key): Row(*row) for key, row in (kept.told or {}).items()}
+    return Committed(kept.versionstamp, rows)

@@ -1,0 +1,1 @@
+"""What callers see: HTTP, and the store for other plugins of the process."""

@@ -1,0 +1,137 @@
+"""What a request asks for, known before anything of it runs.
+
+An endpoint is a function that reads a request into `Asked`: which operation, what it touches,
+what it may cost, and the call itself. Whoever has to decide about a request (may its sender do
+this, to these keys; is it too much) decides by this value, in one place, before `run`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any, Generic, Literal, TypeVar
+
+import msgspec
+
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.faces.http.answers import Answer, Frames
+from buntime_plugin_keyval.faces.http.large import LargeMembers, body_steps
+from buntime_plugin_keyval.faces.http.shape import Place, RequestShape, read_shape
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.ranges import KeyRange
+
+G = TypeVar("G", bound=RequestShape)
+Given = TypeVar("Given", bound=RequestShape, covariant=True)
+
+Access = Literal["read", "write", "admin"]
+"""Whether a request changes nothing, changes what is stored, or changes the store itself."""
+
+Run = Callable[[], Awaitable[str | Answer | Frames]]
+"""Returns JSON text, which is an answer with status 200, or anything else in full."""
+
+
+class Keys(msgspec.Struct, frozen=True, gc=False):
+    """Encoded keys, and ranges of them."""
+
+    keys: Sequence[bytes] = ()
+    ranges: Sequence[KeyRange] = ()
+
+
+NO_KEYS = Keys()
+
+
+class Cost(msgspec.Struct, frozen=True, gc=False):
+    """What a request may take, as far as it can be told from the request alone."""
+
+    entries: int | None = 1
+    """Entries that it reads or writes at the most; None where the size of a range decides."""
+    conditions: int = 0
+    """Conditions of its filter, each of which is tested on every entry that it looks at."""
+
+
+CHEAP = Cost()
+
+
+class Asked(msgspec.Struct, frozen=True, gc=False):
+    """What one request asks for."""
+
+    operation: str
+    """Its name, such as `set`: the part of the API, and a verb where there are several."""
+    access: Access
+    run: Run
+    reads: Keys = NO_KEYS
+    """What is read of the entries, a check of a commit included."""
+    writes: Keys = NO_KEYS
+    """What may be written or deleted."""
+    cost: Cost = CHEAP
+
+
+class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
+    """One request below `/keyval/api`, whole, with its members read by the route's shape."""
+
+    path: bytes
+    """Raw path behind the API's base, still percent-encoded."""
+    given: Given
+    content: bytes
+    """The body as it came."""
+    head: bool
+    """Whether only the head of the answer is wanted."""
+    headers: Sequence[tuple[bytes, bytes]]
+    once: Once | None = None
+    """For a write that came with an idempotency key; every endpoint that writes heeds it."""
+
+    def header(self, name: bytes) -> bytes:
+        """The value of a header, empty if absent."""
+        for key, value in self.headers:
+            if key == name:
+                return bytes(value)
+        return b""
+
+
+class Route(Generic[G]):
+    """An endpoint with what it takes."""
+
+    __slots__ = ("_of_nothing", "ask", "has_body", "large", "place", "shape")
+
+    def __init__(
+        self,
+        ask: Callable[[KeyValService, Request[G]], Asked],
+        shape: type[G],
+        place: Place = Place.QUERY,
+        large: Callable[[KeyValService], LargeMembers] | None = None,
+    ) -> None:
+        self.ask = ask
+        """Raises `InvalidInput` or another error of the service for what cannot be asked."""
+        self.shape = shape
+        self.place = place
+        self.large = large
+        """For a body that may be large, since it holds values: how to read these."""
+        self.has_body = place is not Place.QUERY
+        """Whether the body is looked for; otherwise only when the request says that it has one."""
+        self._of_nothing: G | None = None
+
+    def read(self, query: bytes, content: bytes) -> G:
+        """What query and body give of the shape. Raises `InvalidInput`."""
+        if query or (content and self.place is not Place.BESIDE_VALUE):
+            return read_shape(self.shape, self.place, query, content)
+        given = self._of_nothing
+        if given is None:
+            # Kept: it is the same every time, and what raises is not kept.
+            given = self._of_nothing = read_shape(self.shape, self.place, query, content)
+        return given
+
+
+AnyRoute = Route[Any]
+
+
+async def read_large(service: KeyValService, route: Route[G], query: bytes, content: bytes) -> G:
+    """What `Route.read` gives, read in steps. Raises `InvalidInput` and `LimitExceeded`."""
+    if route.place in (Place.QUERY, Place.BESIDE_VALUE):
+        return route.read(query, content)
+    store = service.store
+    most = store.limits.request_bytes
+    if route.large is None and len(content) > most:
+        raise LimitExceeded(f"Body too large: {len(content)} bytes", "requestBytes", most)
+    members = {} if route.large is None else route.large(service)
+    body = await store.turns.run(body_steps(content, members))
+    return read_shape(route.shape, route.place, query, content, body)

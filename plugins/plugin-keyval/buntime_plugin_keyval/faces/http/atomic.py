@@ -1,0 +1,150 @@
+"""Endpoints that commit checks and mutations together."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Annotated, Any
+
+from buntime_keyval.wire import Key, encode_key
+
+from buntime_plugin_keyval.faces.http.asked import Access, Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.faces.http.keys import commit_json
+from buntime_plugin_keyval.faces.http.kinds import CONSISTENCY, ITEMS, READS
+from buntime_plugin_keyval.faces.http.large import LargeMembers, items_frame, value_frame
+from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.model.mutations import (
+    Check,
+    Mutation,
+    NewMessage,
+    parse_check,
+    parse_checks,
+    parse_mutation,
+    parse_mutations,
+)
+from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.entries import entries_json
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.reads import Row
+
+
+class Commit(RequestShape, frozen=True, kw_only=True):
+    """What to check, and what to change."""
+
+    checks: Annotated[Sequence[Any], ITEMS] = ()
+    mutations: Annotated[Sequence[Any], ITEMS] = ()
+
+
+class Transaction(Commit, frozen=True, kw_only=True):
+    """The same, with what to read before it."""
+
+    reads: Annotated[Sequence[Key], READS] = ()
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect, since what a transaction reads is of the primary."""
+
+
+def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
+    """`POST /atomic`"""
+    service.store.check_number(len(request.given.checks) + len(request.given.mutations))
+    checks = parse_checks(request.given.checks)
+    mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
+
+    async def run() -> str:
+        committed = await service.store.commit(checks, mutations, once=request.once)
+        return commit_json(None if committed is None else committed.versionstamp)
+
+    return Asked(
+        "atomic",
+        "write",
+        run,
+        reads=Keys([check.key for check in checks]),
+        writes=_written(mutations),
+        cost=Cost(len(checks) + len(mutations)),
+    )
+
+
+def commit_transaction(service: KeyValService, request: Request[Transaction]) -> Asked:
+    """`POST /transaction`: reads from one snapshot, a guarded commit, or both at once.
+
+    With reads, the entries are those from before the mutations. Reads alone answer with a null
+    versionstamp, since nothing was committed.
+    """
+    reads = request.given.reads
+    service.store.check_number(len(request.given.checks) + len(request.given.mutations))
+    checks = parse_checks(request.given.checks)
+    mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
+    encoded = [encode_key(key) for key in reads]
+    access: Access = "write" if checks or mutations else "read"
+
+    async def run() -> str:
+        if access == "read":
+            return _committed_json("null", reads, encoded, await service.store.get_many(encoded))
+        committed = await service.store.commit(
+            checks, mutations, also_read=encoded, once=request.once
+        )
+        if committed is None:
+            return '{"ok":false,"error":"conflict"}'
+        return _committed_json(f'"{committed.versionstamp}"', reads, encoded, committed.rows)
+
+    return Asked(
+        "transaction",
+        access,
+        run,
+        reads=Keys([*encoded, *(check.key for check in checks)]),
+        writes=_written(mutations),
+        cost=Cost(len(encoded) + len(checks) + len(mutations)),
+    )
+
+
+def _large(service: KeyValService) -> LargeMembers:
+    """How to read what a large commit holds; stops where it has more than it may."""
+    store = service.store
+    now_ms = store.clock.wall()
+    number = 0
+
+    def count() -> None:
+        nonlocal number
+        number += 1
+        store.check_number(number)
+
+    def check(index: int, item: Any) -> Check:
+        count()
+        return parse_check(index, item)
+
+    def mutation(index: int, item: Any) -> Mutation | NewMessage:
+        count()
+        return parse_mutation(index, item, now_ms)
+
+    return dict(
+        [
+            items_frame("checks", check, {}),
+            items_frame("mutations", mutation, {"value": value_frame(now_ms)}),
+        ]
+    )
+
+
+COMMIT = Route(commit_atomic, Commit, Place.BODY, _large)
+TRANSACTION = Route(commit_transaction, Transaction, Place.BODY, _large)
+
+
+def _written(mutations: Sequence[Mutation | NewMessage]) -> Keys:
+    """What mutations may write; a key that is known only at the commit counts with its range."""
+    keys: list[bytes] = []
+    ranges: list[KeyRange] = []
+    for mutation in mutations:
+        if isinstance(mutation, NewMessage):
+            keys += [encode_key(key) for key in mutation.options.keys_if_undelivered]
+        elif mutation.encoded is not None:
+            keys.append(mutation.encoded)
+        else:
+            prefix = encode_key(mutation.known_prefix())
+            ranges.append(subtree(prefix) if prefix else descendants(prefix))
+    return Keys(keys, ranges)
+
+
+def _committed_json(
+    versionstamp: str, keys: Sequence[Key], encoded: Sequence[bytes], rows: Mapping[bytes, Row]
+) -> str:
+    if not keys:
+        return f'{{"ok":true,"versionstamp":{versionstamp}}}'
+    entries = ",".join(entries_json(keys, encoded, rows))
+    return f'{{"ok":true,"versionstamp":{versionstamp},"entries":[{entries}]}}'

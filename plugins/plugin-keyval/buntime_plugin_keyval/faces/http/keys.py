@@ -1,0 +1,389 @@
+"""Endpoints below `/keys`. Each reads a request into what it asks for."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Annotated
+
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    canonical_metadata,
+    canonical_value,
+    encode_key,
+    key_to_json,
+    parse_key_path,
+)
+from buntime_keyval.wire.canonical import WHOLE, canonical_steps
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+
+from buntime_plugin_keyval.engine.store import listing_range, make_cursor
+from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere
+from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.faces.http.kinds import (
+    BATCH_KEYS,
+    BOUND,
+    CONSISTENCY,
+    EXPIRES_AT,
+    EXPIRES_IN,
+    FILTER,
+    FLAG,
+    LIMIT,
+    METADATA,
+    PREFIX,
+    TEXT,
+)
+from buntime_plugin_keyval.faces.http.shape import Alias, Place, RequestShape
+from buntime_plugin_keyval.features.expiry.sweeper import vacuum
+from buntime_plugin_keyval.model.errors import KeyNotFound
+from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
+from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.entries import shaped_json
+from buntime_plugin_keyval.storage.entry_json import entry_json
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.reads import EntryPage
+from buntime_plugin_keyval.storage.selection import PLAIN, Shape
+
+KEYS_PATH = b"/keys/"
+
+
+class Read(RequestShape, frozen=True, kw_only=True):
+    """What every route takes that reads entries."""
+
+    values: Annotated[bool, FLAG] = True
+    details: Annotated[bool, FLAG] = False
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """`strong` reads from the primary."""
+
+    @property
+    def is_shaped(self) -> bool:
+        """Whether something else is asked of each entry than its value and versionstamp."""
+        return self.details or not self.values
+
+    @property
+    def entry_shape(self) -> Shape:
+        """What is told of each entry."""
+        return Shape(self.values, self.details) if self.is_shaped else PLAIN
+
+
+class Written(RequestShape, frozen=True, kw_only=True):
+    """What goes with a value that is set."""
+
+    expires_in: Annotated[int | None, EXPIRES_IN, Alias("expireIn")] = None
+    expires_at: Annotated[int | None, EXPIRES_AT] = None
+    metadata: Annotated[object, METADATA] = None
+
+
+class Deletion(RequestShape, frozen=True, kw_only=True):
+    """How much to delete."""
+
+    exact: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+
+
+class DeletionBelow(Deletion, frozen=True, kw_only=True):
+    """The same of a prefix."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+
+
+class DeletionOfKeys(Deletion, frozen=True, kw_only=True):
+    """The same of several keys."""
+
+    keys: Annotated[list[Key], BATCH_KEYS]
+
+
+class Ranged(Read, frozen=True, kw_only=True):
+    """Which entries of a range, and in which order."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+
+
+class Listing(Ranged, frozen=True, kw_only=True):
+    """Which entries to list."""
+
+    snapshot: Annotated[bool, FLAG] = False
+    """Without effect: a list is one reading."""
+
+
+class Page(Ranged, frozen=True, kw_only=True):
+    """Which page of entries."""
+
+    cursor: Annotated[str | None, TEXT] = None
+    snapshot: Annotated[bool, FLAG] = False
+    """Whether all pages are to show one state of the store."""
+
+
+class Counting(RequestShape, frozen=True, kw_only=True):
+    """Which entries to count."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    where: Annotated[Where | None, FILTER] = None
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """`strong` counts on the primary."""
+
+
+class BatchRead(Read, frozen=True, kw_only=True):
+    """Which keys to read."""
+
+    keys: Annotated[list[Key], BATCH_KEYS]
+
+
+class Vacuum(RequestShape, frozen=True, kw_only=True):
+    """How much to remove."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+
+
+def get_key(service: KeyValService, request: Request[Read]) -> Asked:
+    """`GET /keys/<path>`; for a `HEAD` the value is not read."""
+    key = _path_key(request.path)
+    encoded = encode_key(key)
+    reads = Keys((encoded,))
+    given = request.given
+    if request.head or given.details or not given.values:
+        return Asked("get", "read", partial(_get_uncommon, service, request, key), reads)
+
+    async def run() -> str:
+        found = await service.store.get(encoded)
+        if found is None:
+            raise KeyNotFound
+        return entry_json(key_to_json(key), *found)
+
+    return Asked("get", "read", run, reads)
+
+
+async def _get_uncommon(service: KeyValService, request: Request[Read], key: Key) -> str | Answer:
+    encoded = encode_key(key)
+    if request.given.is_shaped:
+        entries = await service.store.get_many_json([encoded], request.given.entry_shape)
+        if not entries:
+            raise KeyNotFound
+        return entries[encoded]
+    size = await service.store.size(encoded)
+    if size is None:
+        raise KeyNotFound
+    return Answer(200, "", length=size + len(entry_json(key_to_json(key), "", "").encode()))
+
+
+def put_key(service: KeyValService, request: Request[Written]) -> Asked:
+    """`PUT /keys/<path>`: the body is the value."""
+    key = _path_key(request.path)
+    encoded = encode_key(key)
+    now_ms = service.store.clock.wall()
+    content = request.content
+    options = _entry_options(request.given, now_ms)
+    is_large = len(content) > WHOLE
+    whole = "" if is_large else canonical_value(content, now_ms)
+
+    async def run() -> str:
+        value = whole
+        if is_large:
+            value = await service.store.turns.run(canonical_steps(content, now_ms))
+        return commit_json(
+            await service.store.set(encoded, key_to_json(key), value, options, request.once)
+        )
+
+    return Asked("set", "write", run, writes=Keys((encoded,)))
+
+
+def delete_key(service: KeyValService, request: Request[Deletion]) -> Asked:
+    """`DELETE /keys/<path>`: the key and all that extend it, unless `exact` says otherwise."""
+    return _deletion(service, [encode_key(_path_key(request.path))], request)
+
+
+def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
+    """`DELETE /keys?prefix=`: as `DELETE /keys/<path>`; never the whole store by accident."""
+    if not request.given.prefix:
+        raise InvalidInput("Missing 'prefix' query parameter: name what to delete")
+    return _deletion(service, [request.given.prefix], request)
+
+
+def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
+    """`POST /keys/delete-batch`"""
+    return _deletion(service, [encode_key(key) for key in request.given.keys], request)
+
+
+def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
+    given = request.given
+
+    async def run() -> str:
+        count = await service.store.delete(
+            keys, exact=given.exact, where=given.where, once=request.once
+        )
+        return deleted_json(count)
+
+    if given.exact:
+        entries, writes = len(keys), Keys(keys)
+    else:
+        entries, writes = None, Keys(ranges=[subtree(key) for key in keys])
+    cost = Cost(entries, count_conditions(given.where))
+    return Asked("delete", "write", run, writes=writes, cost=cost)
+
+
+def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
+    """`GET /keys`, `POST /keys/list`"""
+    given = request.given
+    keys = listing_range(given.prefix, given.start, given.end)
+
+    async def run() -> str:
+        entries = await service.store.list_json(
+            keys,
+            limit=given.limit,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return f"[{entries}]"
+
+    return Asked(
+        "list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
+    )
+
+
+def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
+    """`GET /keys/count`, `POST /keys/count`"""
+    given = request.given
+    keys = descendants(given.prefix)
+
+    async def run() -> str:
+        return count_json(await service.store.count(keys, where=given.where))
+
+    cost = Cost(None, count_conditions(given.where))
+    return Asked("count", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
+
+
+def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
+    """`GET /keys/paginate`, `POST /keys/paginate`"""
+    given = request.given
+    keys = listing_range(given.prefix, given.start, given.end)
+
+    async def run() -> str:
+        page = await service.store.page_json(
+            keys,
+            limit=given.limit,
+            cursor=given.cursor,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return page_json(page)
+
+    cost = _cost(given.limit, given.where)
+    if not given.snapshot:
+        return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
+    if not (given.cursor or service.store.adapter.capabilities.embedded):
+        cost = Cost(None, cost.conditions)  # all pages are collected for the first one
+    snapshot = partial(_page_of_snapshot, service, keys, given)
+    return Asked("paginate", "read", snapshot, reads=Keys(ranges=(keys,)), cost=cost)
+
+
+async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: Page) -> str:
+    snapshots = service.snapshots
+
+    async def here() -> str:
+        page = await snapshots.page(
+            keys,
+            limit=given.limit,
+            cursor=given.cursor,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return _page_json(page.entries, page.cursor)
+
+    worker = snapshots.worker_of(given.cursor)
+    if worker is not None:
+        raise Elsewhere(worker, here)
+    return await here()
+
+
+def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
+    """`POST /keys/batch`: entries in the order of the request, missing ones null."""
+    keys = request.given.keys
+    shape = request.given.entry_shape
+    encoded = [encode_key(key) for key in keys]
+
+    async def run() -> str:
+        found = await service.store.get_many_json(encoded, shape)
+        return f"[{','.join(shaped_json(keys, encoded, found, shape))}]"
+
+    return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
+
+
+def vacuum_expired(service: KeyValService, request: Request[Vacuum]) -> Asked:
+    """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
+    limit = request.given.limit
+
+    async def run() -> str:
+        count, has_more = await vacuum(service.store, limit, request.once)
+        return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
+
+    return Asked("vacuum", "admin", run, cost=Cost(limit))
+
+
+GET = Route(get_key, Read)
+PUT = Route(put_key, Written, Place.BESIDE_VALUE)
+DELETE = Route(delete_key, Deletion, Place.EITHER)
+DELETE_BELOW = Route(delete_prefix, DeletionBelow, Place.EITHER)
+DELETE_BATCH = Route(delete_batch, DeletionOfKeys, Place.BODY)
+LIST = Route(list_keys, Listing)
+LIST_BY_BODY = Route(list_keys, Listing, Place.BODY)
+COUNT = Route(count_keys, Counting)
+COUNT_BY_BODY = Route(count_keys, Counting, Place.BODY)
+PAGINATE = Route(paginate_keys, Page)
+PAGINATE_BY_BODY = Route(paginate_keys, Page, Place.BODY)
+BATCH = Route(get_batch, BatchRead, Place.BODY)
+VACUUM = Route(vacuum_expired, Vacuum, Place.OPTIONAL_BODY)
+
+
+def _path_key(path: bytes) -> Key:
+    """The key of the path behind the first `/keys/`."""
+    return parse_key_path(path[len(KEYS_PATH) :].decode("latin-1"))
+
+
+def _entry_options(given: Written, now_ms: int) -> EntryOptions:
+    metadata = canonical_metadata(given.metadata, now_ms)
+    if given.expires_in is None and given.expires_at is None and metadata is None:
+        return NO_OPTIONS
+    return EntryOptions(given.expires_in, given.expires_at, metadata)
+
+
+def _cost(limit: int, where: Where | None) -> Cost:
+    """The cost of finding some entries: with a filter nobody knows how many there are to test."""
+    return Cost(limit) if where is None else Cost(None, count_conditions(where))
+
+
+def commit_json(versionstamp: str | None) -> str:
+    """The answer to a commit; None where a check did not hold."""
+    if versionstamp is None:
+        return '{"ok":false}'
+    return f'{{"ok":true,"versionstamp":"{versionstamp}"}}'
+
+
+def count_json(count: int) -> str:
+    """The answer to a count."""
+    return f'{{"count":{count}}}'
+
+
+def deleted_json(count: int) -> str:
+    """The answer to a deletion."""
+    return f'{{"deletedCount":{count}}}'
+
+
+def page_json(page: EntryPage) -> str:
+    """The answer to a request for a page."""
+    cursor = make_cursor(page.last) if page.has_more and page.last else None
+    return _page_json(page.entries, cursor)
+
+
+def _page_json(entries: str, cursor: str | None) -> str:
+    quoted = "null" if cursor is None else f'"{cursor}"'
+    more = "false" if cursor is None else "true"
+    return f'{{"entries":[{entries}],"cursor":{quoted},"hasMore":{more}}}'

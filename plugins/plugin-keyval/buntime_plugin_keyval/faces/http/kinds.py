@@ -1,0 +1,286 @@
+"""The kinds of members: how each is read from a query and from a JSON body."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from typing import Any
+
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    check_key,
+    check_keys,
+    decode_json,
+    encode_key,
+    parse_expires_at,
+    parse_expires_in,
+    parse_key_path,
+    parse_key_text,
+)
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
+from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
+
+from buntime_plugin_keyval.faces.http.shape import Kind
+from buntime_plugin_keyval.features.search.indexes import TOKENIZERS
+from buntime_plugin_keyval.model.messages import (
+    OPTION_NAMES,
+    parse_lease_duration,
+    parse_options,
+    parse_pause,
+)
+from buntime_plugin_keyval.model.where import InvalidWhere, Where, parse_where
+
+_WHOLE = re.compile(r"(-?)[0-9]+", re.ASCII)
+_MAX_DIGITS = 15
+_HUGE: int = 10**15
+"""As good as any larger number where entries are counted."""
+
+
+def parse_limit(name: str, raw: object) -> int:
+    """A limit as every route takes it: a whole number from 1; above 1000 it is 1000."""
+    number = _whole(raw)
+    if number is None or number < 1:
+        raise InvalidInput(f"{name} must be a positive number, received {describe(raw)}")
+    return min(number, MAX_LIMIT)
+
+
+def _offset(name: str, raw: object) -> int:
+    number = _whole(raw)
+    if number is None:
+        raise InvalidInput(f"{name} must be a whole number, received {describe(raw)}")
+    if number < 0:
+        raise InvalidInput(f"{name} must not be negative, received {describe(raw)}")
+    return min(number, _HUGE)
+
+
+def _whole(raw: object) -> int | None:
+    """A whole number of JSON, or its decimal text."""
+    if isinstance(raw, str):
+        match = _WHOLE.fullmatch(raw)
+        if match is None:
+            return None
+        if len(raw) <= _MAX_DIGITS:
+            return int(raw)
+        return -_HUGE if match[1] else _HUGE
+    if isinstance(raw, bool) or not isinstance(raw, (int, float)):
+        return None
+    return int(raw) if isinstance(raw, int) or raw.is_integer() else None
+
+
+def count_up_to(most: int) -> Kind:
+    """A whole number from 1 to `most`."""
+
+    def parse(name: str, raw: object) -> int:
+        number = _whole(raw)
+        if number is None or not 1 <= number <= most:
+            raise InvalidInput(
+                f"{name} must be a number from 1 to {most}, received {describe(raw)}"
+            )
+        return number
+
+    return Kind(f"a number from 1 to {most}", parse, parse)
+
+
+def _flag_of_text(name: str, text: str) -> bool:
+    if text not in ("true", "false"):
+        raise InvalidInput(f"{name} must be true or false, received {describe(text)}")
+    return text == "true"
+
+
+def _flag(name: str, raw: object) -> bool:
+    if not isinstance(raw, bool):
+        raise InvalidInput(f"{name} must be a boolean, received {describe(raw)}")
+    return raw
+
+
+def _text(name: str, raw: object) -> str:
+    if not isinstance(raw, str):
+        raise InvalidInput(f"{name} must be a string, received {describe(raw)}")
+    return raw
+
+
+def one_of(*choices: str) -> Kind:
+    """One of a few texts."""
+    expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
+
+    def parse(name: str, raw: object) -> str:
+        if raw not in choices:
+            raise InvalidInput(f"{name} must be {expected}, received {describe(raw)}")
+        return str(raw)
+
+    return Kind(expected, parse, parse)
+
+
+def _message_id(name: str, raw: object) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise InvalidInput(f"{name} must be a non-empty string, received {describe(raw)}")
+    return raw
+
+
+def body_key(raw: object) -> Key:
+    """A key array, or a key path in the place of one."""
+    return parse_key_text(raw) if isinstance(raw, str) else check_key(raw)
+
+
+def _prefix(name: str, raw: object) -> bytes:
+    return b"" if raw in (None, "", [], "[]") else encode_key(body_key(raw))
+
+
+def _bound(name: str, raw: object) -> bytes | None:
+    return _prefix(name, raw) or None
+
+
+def _named_prefix_of_text(name: str, text: str) -> Key:
+    if not text:
+        raise InvalidInput(f"Missing '{name}' query parameter")
+    return parse_key_text(text)
+
+
+def _named_prefix(name: str, raw: object) -> Key:
+    if raw in (None, "", []):
+        raise InvalidInput(f"{name} is required")
+    return body_key(raw)
+
+
+def _named_text(name: str, raw: object) -> str:
+    if raw is not None and not isinstance(raw, str):
+        raise InvalidInput(f"{name} must be a string, received {describe(raw)}")
+    if raw is None:
+        raise InvalidInput(f"{name} is required")
+    return raw
+
+
+def _batch_keys(name: str, raw: object) -> list[Key]:
+    return check_keys(raw)
+
+
+def _reads(name: str, raw: object) -> list[Key]:
+    return [] if raw == [] else check_keys(raw)
+
+
+def _key_list(name: str, raw: object) -> list[Key]:
+    """A body's keys: arrays, or key paths in their places."""
+    if not isinstance(raw, list) or not raw:
+        raise InvalidInput(f"{name} must be a non-empty array of keys")
+    return check_number_of_keys([body_key(key) for key in raw[: MAX_KEYS_PER_BATCH + 1]], len(raw))
+
+
+def check_number_of_keys(keys: list[Key], count: int) -> list[Key]:
+    """The keys, if there are not too many of them. Raises `InvalidInput`."""
+    if count > MAX_KEYS_PER_BATCH:
+        raise InvalidInput(f"Too many keys: {count} (max {MAX_KEYS_PER_BATCH})")
+    return keys
+
+
+def _key_list_of_text(name: str, text: str) -> list[Key]:
+    """A comma list of key paths, or a JSON array: one key, or several."""
+    if text.startswith("["):
+        try:
+            raw = decode_json(text.encode())
+        except (InvalidInput, UnicodeEncodeError):
+            raw = None
+        if isinstance(raw, list):
+            nested = bool(raw) and isinstance(raw[0], list)
+            return check_keys(raw) if nested else [check_key(raw)]
+    return [parse_key_path(path) for path in text.split(",") if path]
+
+
+def _filter(name: str, raw: object) -> Where:
+    try:
+        return parse_where(raw)
+    except InvalidWhere as error:
+        raise InvalidInput(str(error)) from None
+
+
+def _stamps_of_text(name: str, text: str) -> list[str]:
+    return text.split(",")  # empty ones keep their places
+
+
+def _stamps(name: str, raw: object) -> list[str]:
+    if isinstance(raw, list):
+        if not all(isinstance(stamp, str) for stamp in raw):
+            raise InvalidInput(f"{name} must be strings")
+        return raw
+    return _text(name, raw).split(",")
+
+
+def _array(name: str, raw: object) -> list[Any]:
+    if not isinstance(raw, list):
+        raise InvalidInput(f"{name} must be an array, received {describe(raw)}")
+    return raw
+
+
+def _raw(name: str, raw: Any) -> Any:
+    return raw
+
+
+def _unnamed(parse: Callable[[Any], Any]) -> Callable[[str, Any], Any]:
+    """A parser that knows by itself how its member is called."""
+
+    def named(name: str, raw: Any) -> Any:
+        return parse(raw)
+
+    return named
+
+
+def _json_of_text(name: str, text: str) -> Any:
+    try:
+        return decode_json(text.encode())
+    except (InvalidInput, UnicodeEncodeError):
+        raise InvalidInput(f"{name} must be JSON, received {text:.50}") from None
+
+
+_KEY_EXPECTED = 'a key array such as ["users", 1], or a key path such as users/1'
+
+LIMIT = Kind(f"a positive number, up to {MAX_LIMIT}", parse_limit, parse_limit)
+OFFSET = Kind("a whole number that is not negative", _offset, _offset)
+FLAG = Kind("true or false", _flag_of_text, _flag)
+CONSISTENCY = one_of("strong", "eventual")
+TEXT = Kind("a string", _text, _text)
+NAMED_TEXT = Kind("a text, which may be empty", _named_text, _named_text)
+"""One that has to be there."""
+MESSAGE_ID = Kind("a non-empty string", _message_id, _message_id)
+PREFIX = Kind(_KEY_EXPECTED, _prefix, _prefix)
+"""Encoded; nothing, for all keys, where it is empty."""
+NAMED_PREFIX = Kind(_KEY_EXPECTED, _named_prefix_of_text, _named_prefix)
+"""One that has to be there, as a key."""
+BOUND = Kind(_KEY_EXPECTED, _bound, _bound)
+BATCH_KEYS = Kind("an array of key arrays", None, _batch_keys)
+READS = Kind("an array of key arrays", None, _reads)
+KEY_LIST = Kind(
+    "comma-separated key paths, or keys as a JSON array",
+    _key_list_of_text,
+    _key_list,
+    repeatable=True,
+)
+FILTER = Kind('a filter such as {"age": {"$gte": 18}}', None, _filter)
+EXPIRES_IN = Kind(
+    'milliseconds, or a duration such as "30s"',
+    _unnamed(parse_expires_in),
+    _unnamed(parse_expires_in),
+)
+EXPIRES_AT = Kind(
+    "a time in epoch milliseconds", _unnamed(parse_expires_at), _unnamed(parse_expires_at)
+)
+METADATA = Kind("any JSON", _json_of_text, _raw)
+"""Decoded; whoever stores it knows what time it is."""
+STAMPS = Kind("versionstamps, comma-separated or in an array", _stamps_of_text, _stamps)
+STAMP_PAIRS = Kind("what the poll before answered", _text, _text)
+VALUE = Kind("any JSON value, null included", None, _raw, nullable=True)
+ITEMS = Kind("an array", None, _array)
+"""Left for the parser of its items."""
+MESSAGE_OPTIONS = Kind("an object", None, _unnamed(parse_options), inner=OPTION_NAMES)
+PAUSE = Kind('milliseconds, or a duration such as "5s"', parse_pause, parse_pause)
+LEASE_DURATION = Kind(
+    'milliseconds, or a duration such as "5s"',
+    _unnamed(parse_lease_duration),
+    _unnamed(parse_lease_duration),
+)
+TOKENIZER = Kind(f"one of {', '.join(TOKENIZERS)}", None, _raw)
+"""Left, as the fields are, for the parser of an index's options."""
+FIELDS = Kind("a non-empty array of paths", None, _raw)
+WEIGHTS = Kind("an object of numbers by field", None, _unnamed(parse_weights))
+MARKS = Kind("true or a pair of texts", None, _unnamed(parse_marks))
+SNIPPET = Kind("true or a number of words", None, _unnamed(parse_snippet))

@@ -1,0 +1,56 @@
+"""Endpoints that report: `/metrics` and `/health`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import msgspec
+
+from buntime_plugin_keyval.faces.http.answers import Answer
+from buntime_plugin_keyval.faces.http.asked import Asked, Request, Route
+from buntime_plugin_keyval.faces.http.kinds import one_of
+from buntime_plugin_keyval.faces.http.shape import RequestShape
+from buntime_plugin_keyval.faces.local.metrics import KvMetrics
+from buntime_plugin_keyval.service import KeyValService
+
+PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
+
+
+class Report(RequestShape, frozen=True, kw_only=True):
+    """How to report."""
+
+    format: Annotated[str, one_of("json", "prometheus")] = "json"
+
+
+def report_metrics(service: KeyValService, request: Request[Report]) -> Asked:
+    """`GET /metrics`, with `?format=prometheus` as `GET /metrics/prometheus`."""
+    if request.given.format == "prometheus":
+        return report_to_prometheus(service, request)
+
+    async def run() -> str:
+        return msgspec.json.encode(await KvMetrics(service).to_json()).decode()
+
+    return Asked("metrics", "read", run)
+
+
+def report_to_prometheus(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`GET /metrics/prometheus`"""
+
+    async def run() -> Answer:
+        return Answer(200, await KvMetrics(service).to_prometheus(), PROMETHEUS)
+
+    return Asked("metrics", "read", run)
+
+
+def report_health(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`GET /health`: answers while the plugin can be asked at all."""
+
+    async def run() -> str:
+        return '{"status":"ok"}'
+
+    return Asked("health", "read", run)
+
+
+METRICS = Route(report_metrics, Report)
+PROMETHEUS_METRICS = Route(report_to_prometheus, RequestShape)
+HEALTH = Route(report_health, RequestShape)

@@ -1,0 +1,338 @@
+"""Endpoints below `/queue`."""
+
+from __future__ import annotations
+
+from typing import Annotated
+from urllib.parse import unquote
+
+import msgspec
+from buntime_host import MethodNotAllowed
+from buntime_keyval.wire import InvalidInput, encode_key
+from buntime_keyval.wire.canonical import text_of
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+
+from buntime_plugin_keyval.faces.http.answers import Answer, Frames
+from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.faces.http.kinds import (
+    FLAG,
+    LEASE_DURATION,
+    LIMIT,
+    MESSAGE_ID,
+    MESSAGE_OPTIONS,
+    OFFSET,
+    PAUSE,
+    TEXT,
+    VALUE,
+    count_up_to,
+)
+from buntime_plugin_keyval.faces.http.large import LargeMembers, value_frame
+from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.faces.http.sse import OPENED, PING, frame, opened
+from buntime_plugin_keyval.model.errors import LetterNotFound
+from buntime_plugin_keyval.model.messages import Message, Options
+from buntime_plugin_keyval.service import KeyValService
+
+OK = '{"ok":true}'
+MAX_PREFETCH = 1000
+
+
+class NewMessageBody(RequestShape, frozen=True, kw_only=True):
+    """A message to send."""
+
+    value: Annotated[object, VALUE]
+    options: Annotated[Options, MESSAGE_OPTIONS] = Options()
+    delivery: Annotated[str | None, TEXT] = None
+    """Without effect: older clients send it."""
+
+
+class Delivery(RequestShape, frozen=True, kw_only=True):
+    """How messages are delivered."""
+
+    lease: Annotated[bool, FLAG] = False
+    delivery: Annotated[str | None, TEXT] = None
+    """Without effect: older clients send it."""
+
+
+class Listening(Delivery, frozen=True, kw_only=True):
+    """The same for a stream of them."""
+
+    prefetch: Annotated[int | None, count_up_to(MAX_PREFETCH)] = None
+
+
+class Settlement(RequestShape, frozen=True, kw_only=True):
+    """Which delivery is over. The message may be sent back as it came, with its value."""
+
+    id: Annotated[str | None, MESSAGE_ID] = None
+    lease: Annotated[str | None, TEXT] = None
+    drain: Annotated[bool, FLAG] = False
+    strict: Annotated[bool, FLAG] = False
+    """Whether an id that the queue does not have is an error."""
+    value: Annotated[object, VALUE] = None
+    """Without effect."""
+    attempts: Annotated[int | None, OFFSET] = None
+    """Without effect."""
+
+
+class Failure(Settlement, frozen=True, kw_only=True):
+    """A delivery that was in vain."""
+
+    error: Annotated[str | None, TEXT] = None
+    delay: Annotated[int | None, PAUSE] = None
+    attempted: Annotated[bool, FLAG] = True
+
+
+class Extension(Settlement, frozen=True, kw_only=True):
+    """A delivery that takes longer."""
+
+    duration: Annotated[int | None, LEASE_DURATION] = None
+
+
+class LetterListing(RequestShape, frozen=True, kw_only=True):
+    """Which dead letters to list."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    offset: Annotated[int, OFFSET] = 0
+
+
+def enqueue(service: KeyValService, request: Request[NewMessageBody]) -> Asked:
+    """`POST /queue/enqueue`"""
+    value = text_of(request.given.value, service.store.clock.wall())
+    options = request.given.options
+
+    async def run() -> str:
+        message_id = await service.queue.enqueue(value, options, request.once)
+        return f'{{"ok":true,"id":"{message_id}"}}'
+
+    writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
+    return Asked("queue_enqueue", "write", run, writes=writes)
+
+
+def poll(service: KeyValService, request: Request[Delivery]) -> Asked:
+    """`GET /queue/poll`, `GET /queue/dequeue`; with `lease=true` the message names its lease."""
+    if request.head:  # the message would be taken, and told to nobody
+        raise MethodNotAllowed("HEAD would take a message, use GET", headers={"Allow": "GET"})
+    lease = request.given.lease
+
+    async def run() -> str:
+        message = await service.queue.take()
+        if message is None:
+            return '{"message":null}'
+        return f'{{"message":{message_json(message, lease=lease)}}}'
+
+    return Asked("queue_dequeue", "write", run)
+
+
+def ack(service: KeyValService, request: Request[Settlement]) -> Asked:
+    """`POST /queue/ack`, `POST /queue/ack/<id>`"""
+    message_id, given = _settled_id(request), request.given
+
+    async def run() -> str:
+        _drain(service, message_id, given)
+        await service.queue.ack(message_id, given.lease, request.once, strict=given.strict)
+        return OK
+
+    return Asked("queue_ack", "write", run)
+
+
+def nack(service: KeyValService, request: Request[Failure]) -> Asked:
+    """`POST /queue/nack`, `POST /queue/nack/<id>`
+
+    With `"attempted": false`, which needs the lease, the delivery counts for nothing.
+    """
+    message_id, given = _settled_id(request), request.given
+    lease = given.lease
+
+    async def run() -> str:
+        _drain(service, message_id, given)
+        await service.queue.nack(
+            message_id,
+            error=given.error,
+            delay_ms=given.delay,
+            lease=lease,
+            once=request.once,
+            strict=given.strict,
+        )
+        return OK
+
+    if given.attempted:
+        return Asked("queue_nack", "write", run)
+    if not lease:
+        raise InvalidInput("lease is required where attempted is false")
+    if given.error is not None or given.delay is not None:
+        raise InvalidInput("error and delay are for attempts: attempted is false")
+
+    async def release() -> str:
+        _drain(service, message_id, given)
+        await service.queue.release(message_id, lease, request.once)
+        return OK
+
+    return Asked("queue_nack", "write", release)
+
+
+def extend(service: KeyValService, request: Request[Extension]) -> Asked:
+    """`POST /queue/extend`, `POST /queue/extend/<id>`"""
+    message_id, given = _settled_id(request), request.given
+
+    async def run() -> str:
+        _drain(service, message_id, given)
+        await service.queue.extend(
+            message_id, given.lease, given.duration, request.once, strict=given.strict
+        )
+        return OK
+
+    return Asked("queue_extend", "write", run)
+
+
+def stats(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`GET /queue/stats`"""
+
+    async def run() -> str:
+        return msgspec.json.encode(await service.queue.stats()).decode()
+
+    return Asked("queue_stats", "read", run)
+
+
+def list_dlq(service: KeyValService, request: Request[LetterListing]) -> Asked:
+    """`GET /queue/dlq`"""
+    given = request.given
+
+    async def run() -> str:
+        letters = await service.queue.list_dlq(limit=given.limit, offset=given.offset)
+        return msgspec.json.encode(letters).decode()
+
+    return Asked("dlq_list", "read", run, cost=Cost(given.limit + given.offset))
+
+
+def get_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`GET /queue/dlq/<id>`"""
+    letter_id = _path_id(request.path)
+
+    async def run() -> str:
+        letter = await service.queue.get_dlq_message(letter_id)
+        if letter is None:
+            raise LetterNotFound
+        return msgspec.json.encode(letter).decode()
+
+    return Asked("dlq_get", "read", run)
+
+
+def requeue_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`POST /queue/dlq/<id>/requeue`"""
+    letter_id = _path_id(request.path)
+
+    async def run() -> str | Answer:
+        try:
+            message_id = await service.queue.requeue_dlq(letter_id, request.once)
+        except LetterNotFound as error:
+            return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
+        # The first server called it newId, its client reads id.
+        return f'{{"ok":true,"id":"{message_id}","newId":"{message_id}"}}'
+
+    return Asked("dlq_requeue", "write", run)
+
+
+def delete_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`DELETE /queue/dlq/<id>`"""
+    letter_id = _path_id(request.path)
+
+    async def run() -> str:
+        await service.queue.delete_dlq(letter_id, request.once)
+        return OK
+
+    return Asked("dlq_delete", "write", run)
+
+
+def purge_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`DELETE /queue/dlq`"""
+
+    async def run() -> str:
+        return f'{{"deletedCount":{await service.queue.purge_dlq(request.once)}}}'
+
+    return Asked("dlq_purge", "write", run, cost=Cost(None))
+
+
+def listen(service: KeyValService, request: Request[Listening]) -> Asked:
+    """`GET /queue/listen`: messages as they come.
+
+    With `prefetch` at most so many of them are not settled, and those go back to the queue when
+    the connection ends. Without it there is no limit, and what was sent keeps its lease.
+    """
+    given = request.given
+
+    async def run() -> Frames:
+        frames = _frames(service, given.prefetch, lease=given.lease)
+        return await opened(frames, head=request.head)
+
+    return Asked("queue_listen", "write", run)
+
+
+def _large(service: KeyValService) -> LargeMembers:
+    """How to read the value of a message."""
+    return {"value": value_frame(service.store.clock.wall())}
+
+
+ENQUEUE = Route(enqueue, NewMessageBody, Place.BODY, _large)
+POLL = Route(poll, Delivery)
+LISTEN = Route(listen, Listening)
+ACK = Route(ack, Settlement, Place.BODY, _large)
+ACK_OF_PATH = Route(ack, Settlement, Place.OPTIONAL_BODY, _large)
+NACK = Route(nack, Failure, Place.BODY, _large)
+NACK_OF_PATH = Route(nack, Failure, Place.OPTIONAL_BODY, _large)
+EXTEND = Route(extend, Extension, Place.BODY, _large)
+EXTEND_OF_PATH = Route(extend, Extension, Place.OPTIONAL_BODY, _large)
+STATS = Route(stats, RequestShape)
+LIST_DLQ = Route(list_dlq, LetterListing)
+GET_DLQ = Route(get_dlq, RequestShape)
+REQUEUE_DLQ = Route(requeue_dlq, RequestShape, Place.OPTIONAL_BODY)
+DELETE_DLQ = Route(delete_dlq, RequestShape, Place.OPTIONAL_BODY)
+PURGE_DLQ = Route(purge_dlq, RequestShape, Place.OPTIONAL_BODY)
+
+
+async def _frames(service: KeyValService, prefetch: int | None, *, lease: bool) -> Frames:
+    heartbeat_s = service.config.queue.heartbeat_ms / 1000
+    listener = service.dispatcher.attach(prefetch=prefetch)
+    try:
+        yield OPENED
+        yield PING
+        while not listener.closed:
+            message = await listener.next(heartbeat_s)
+            if message is not None:
+                yield frame("message", message_json(message, lease=lease), message.id)
+            elif not listener.closed:
+                yield PING
+    finally:
+        listener.close()
+
+
+def message_json(message: Message, *, lease: bool) -> str:
+    """A message as clients know it."""
+    extra = f',"lease":"{message.lease}"' if lease else ""
+    return f'{{"id":"{message.id}","value":{message.value},"attempts":{message.attempts}{extra}}}'
+
+
+def _settled_id(request: Request[Settlement]) -> str:
+    """The id, from the path or the body."""
+    given = request.given.id
+    if request.path.count(b"/") > _SLASHES_WITHOUT_ID:
+        message_id = _path_id(request.path)
+        if given not in (None, message_id):
+            raise InvalidInput("id is given twice: in the path and, another one, in the body")
+        return message_id
+    if given is None:
+        raise InvalidInput(f"id must be a non-empty string, received {describe(None)}")
+    return given
+
+
+_SLASHES_WITHOUT_ID = 2
+
+
+def _drain(service: KeyValService, message_id: str, given: Settlement) -> None:
+    """With `"drain": true` the stream that delivered the message is told to deliver no more."""
+    if given.drain:
+        service.dispatcher.drain(message_id)
+
+
+def _path_id(path: bytes) -> str:
+    """The id in `/queue/<kind>/<id>` and `/queue/<kind>/<id>/<verb>`."""
+    return unquote(path.split(b"/")[3].decode("latin-1"))

@@ -1,0 +1,70 @@
+"""Requests that may look at any number of entries: in turn, and only while somebody waits."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from starlette.types import Receive, Scope
+
+from buntime_plugin_keyval.faces.http.answers import Answer, Frames
+from buntime_plugin_keyval.faces.http.asked import Asked
+from buntime_plugin_keyval.faces.http.bodies import ClientGone
+from buntime_plugin_keyval.model.errors import RequestTooLong
+from buntime_plugin_keyval.service import KeyValService
+
+_OPERATIONS = frozenset({"list", "paginate", "count", "delete", "search"})
+
+
+def is_scan(asked: Asked) -> bool:
+    """Whether only the size of a range, and not the request, tells what it takes."""
+    cost = asked.cost
+    if cost.entries is not None or asked.operation not in _OPERATIONS:
+        return False
+    # An index finds its hits by itself, and a range is deleted without being looked at.
+    return cost.conditions > 0 or asked.operation == "count"
+
+
+async def run_scan(
+    service: KeyValService, asked: Asked, scope: Scope, receive: Receive
+) -> str | Answer | Frames:
+    """The answer, when it is its turn; the engine is interrupted once nobody waits for it.
+
+    Raises `ClientGone`, `TooManyScans`, and `RequestTooLong` for a read that takes too long. A
+    write that has begun is not given up: whether it was done could not be said then.
+    """
+    seconds = service.config.limits.request_ms / 1000
+    working = asyncio.create_task(_in_turn(service, asked, _client_of(scope)))
+    gone = asyncio.create_task(_disconnected(receive))
+    try:
+        done, _ = await asyncio.wait(
+            {working, gone},
+            timeout=seconds if asked.access == "read" else None,
+            return_when=asyncio.FIRST_COMPLETED,
+        )
+        if working in done:
+            return working.result()
+        if gone in done:
+            raise ClientGone
+        raise RequestTooLong(seconds)
+    finally:
+        for task in (working, gone):
+            task.cancel()
+        await asyncio.wait({working, gone})
+        if not working.cancelled():
+            working.exception()  # nobody is left who wants to know
+
+
+async def _in_turn(service: KeyValService, asked: Asked, client: str) -> str | Answer | Frames:
+    async with service.scans.turn(client):
+        return await asked.run()
+
+
+def _client_of(scope: Scope) -> str:
+    client: Any = scope.get("client")
+    return str(client[0]) if client else ""
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

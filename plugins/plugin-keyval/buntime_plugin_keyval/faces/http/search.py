@@ -1,0 +1,228 @@
+"""Endpoints of full-text search: `/indexes` and `/search`."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Annotated, ClassVar
+
+import msgspec
+from buntime_keyval import SearchIndex
+from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+from buntime_keyval.wire.searching import HitMarks
+
+from buntime_plugin_keyval.faces.http.answers import Answer
+from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.faces.http.kinds import (
+    BOUND,
+    CONSISTENCY,
+    FIELDS,
+    FILTER,
+    FLAG,
+    LIMIT,
+    MARKS,
+    NAMED_PREFIX,
+    NAMED_TEXT,
+    SNIPPET,
+    TEXT,
+    TOKENIZER,
+    WEIGHTS,
+)
+from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.features.search.indexes import parse_options
+from buntime_plugin_keyval.features.search.search_sql import (
+    SearchOptions,
+    SearchPage,
+    make_search_cursor,
+    parse_search_cursor,
+)
+from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.ranges import subtree
+
+OK = '{"ok":true}'
+
+
+class IndexCreation(RequestShape, frozen=True, kw_only=True):
+    """Which index to make: one client has the options in `options`, another beside the prefix."""
+
+    OVERRIDES: ClassVar[str] = "options"
+    OVERRIDING: ClassVar[frozenset[str]] = frozenset({"fields", "tokenize"})
+
+    prefix: Annotated[Key, NAMED_PREFIX]
+    fields: Annotated[object, FIELDS] = None
+    tokenize: Annotated[object, TOKENIZER] = None
+
+
+class IndexRemoval(RequestShape, frozen=True, kw_only=True):
+    """Which index to remove."""
+
+    prefix: Annotated[Key | None, NAMED_PREFIX] = None
+
+
+class Search(RequestShape, frozen=True, kw_only=True):
+    """What to search for, and how: the options in `options`, or beside prefix and query."""
+
+    OVERRIDES: ClassVar[str] = "options"
+    OVERRIDING: ClassVar[frozenset[str]] = frozenset(
+        {"limit", "reverse", "where", "start", "end", "weights", "highlight", "snippet", "fuzzy"}
+    )
+
+    prefix: Annotated[Key, NAMED_PREFIX]
+    query: Annotated[str, NAMED_TEXT]
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    reverse: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
+    weights: Annotated[Mapping[str, float], WEIGHTS] = msgspec.field(default_factory=dict)
+    highlight: Annotated[HitMarks | None, MARKS] = None
+    snippet: Annotated[int | None, SNIPPET] = None
+    fuzzy: Annotated[bool, FLAG] = False
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """`strong` searches on the primary."""
+
+    def options(self, cursor: str | None = None) -> SearchOptions:
+        """The options as the service takes them. Raises `InvalidInput` for a bad cursor."""
+        return SearchOptions(
+            limit=self.limit,
+            offset=parse_search_cursor(cursor),
+            reverse=self.reverse,
+            where=self.where,
+            start=self.start,
+            end=self.end,
+            weights=self.weights,
+            highlight=self.highlight,
+            snippet_words=self.snippet,
+            fuzzy=self.fuzzy,
+        )
+
+
+class SearchPaging(Search, frozen=True, kw_only=True):
+    """The same, a page at a time."""
+
+    OVERRIDING: ClassVar[frozenset[str]] = Search.OVERRIDING | {"cursor"}
+
+    cursor: Annotated[str | None, TEXT] = None
+
+
+def create_index(service: KeyValService, request: Request[IndexCreation]) -> Asked:
+    """`POST /indexes`: the options in `options`, or beside the prefix."""
+    given = request.given
+    options = parse_options(given.fields, given.tokenize)
+
+    async def run() -> str:
+        await service.search.create_index(given.prefix, options, request.once)
+        return OK
+
+    reads = Keys(ranges=(subtree(encode_key(given.prefix)),))
+    return Asked("index_create", "admin", run, reads=reads, cost=Cost(None))
+
+
+def list_indexes(service: KeyValService, request: Request[RequestShape]) -> Asked:
+    """`GET /indexes`"""
+
+    async def run() -> str:
+        infos = [_info_json(info) for info in await service.search.list_indexes()]
+        return f"[{','.join(infos)}]"
+
+    return Asked("index_list", "read", run)
+
+
+def remove_index(service: KeyValService, request: Request[IndexRemoval]) -> Asked:
+    """`DELETE /indexes`: the prefix as a query parameter, or in a JSON body."""
+    prefix = request.given.prefix
+    if prefix is None:
+        raise InvalidInput("Missing 'prefix' query parameter")
+
+    async def run() -> str:
+        await service.search.remove_index(prefix, request.once)
+        return OK
+
+    return Asked("index_remove", "admin", run)
+
+
+def search(service: KeyValService, request: Request[Search]) -> Asked:
+    """`GET /search`, `POST /search`"""
+    given = request.given
+    options = given.options()
+
+    async def run() -> Answer:
+        return _answer_hits(await service.search.search(given.prefix, given.query, options))
+
+    return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
+
+
+def paginate_search(service: KeyValService, request: Request[SearchPaging]) -> Asked:
+    """`POST /search/paginate`: as `POST /search`, a page at a time."""
+    given = request.given
+    options = given.options(given.cursor)
+
+    async def run() -> str:
+        page = await service.search.search(given.prefix, given.query, options)
+        return _page_json(page, options)
+
+    return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
+
+
+CREATE_INDEX = Route(create_index, IndexCreation, Place.BODY)
+LIST_INDEXES = Route(list_indexes, RequestShape)
+REMOVE_INDEX = Route(remove_index, IndexRemoval, Place.EITHER)
+SEARCH = Route(search, Search)
+SEARCH_BY_BODY = Route(search, Search, Place.BODY)
+PAGINATE_SEARCH = Route(paginate_search, SearchPaging, Place.BODY)
+
+
+def _searched(given: Search) -> Keys:
+    keys = subtree(encode_key(given.prefix))
+    if given.start is not None:
+        keys = keys.from_key(given.start)
+    if given.end is not None:
+        keys = keys.before(given.end)
+    return Keys(ranges=(keys,))
+
+
+def _cost(given: Search) -> Cost:
+    return Cost(None, count_conditions(given.where))
+
+
+def _page_json(page: SearchPage, options: SearchOptions) -> str:
+    cursor = f'"{make_search_cursor(options)}"' if page.has_more else "null"
+    more = "true" if page.has_more else "false"
+    rest = "".join(
+        f',"{name}":{msgspec.json.encode(remark).decode()}'
+        for name, remark in _remarks(page).items()
+    )
+    return f'{{"entries":[{page.entries}],"cursor":{cursor},"hasMore":{more}{rest}}}'
+
+
+def _answer_hits(page: SearchPage) -> Answer:
+    """The hits as an array, which has no room for remarks: these are headers of ASCII JSON."""
+    headers = {"warnings": b"x-buntime-warnings", "searchedFor": b"x-buntime-searched-for"}
+    found = [(headers[name], json.dumps(it).encode()) for name, it in _remarks(page).items()]
+    return Answer(200, f"[{page.entries}]", headers=tuple(found))
+
+
+def _remarks(page: SearchPage) -> dict[str, object]:
+    """What is to be said beside the hits."""
+    remarks: dict[str, object] = {}
+    if page.warnings:
+        remarks["warnings"] = page.warnings
+    if page.searched_for is not None:
+        remarks["searchedFor"] = page.searched_for
+    return remarks
+
+
+def _info_json(info: SearchIndex) -> str:
+    rest = msgspec.json.encode(
+        {
+            "fields": info.fields,
+            "tokenize": info.tokenize,
+            "tableName": info.table_name,
+            "documents": info.documents,
+            "entries": info.entries,
+            "ready": info.ready,
+        }
+    ).decode()
+    return f'{{"prefix":{key_to_json(info.prefix)},{rest[1:]}'

@@ -1,0 +1,79 @@
+"""Server-sent events: bare line feeds, one `data:` line and one write for each event.
+
+Clients of the first implementation split frames by line feeds alone and parse what one read gave
+them, so a frame is never spread over two writes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+
+from starlette.types import Receive, Send
+
+from buntime_plugin_keyval.faces.http.answers import Frames
+
+OPENED = b""
+"""What a generator of frames yields once nothing can refuse the stream any more; never sent."""
+
+PING = b"event: ping\ndata: \n\n"
+
+HEADERS = [
+    (b"content-type", b"text/event-stream"),
+    (b"cache-control", b"no-cache"),
+    (b"connection", b"keep-alive"),
+    (b"x-accel-buffering", b"no"),  # a proxy that buffers would hold events back
+]
+
+
+def ping(event_id: str) -> bytes:
+    """A heartbeat that says how far the client has come."""
+    return f"event: ping\ndata: \nid: {event_id}\n\n".encode()
+
+
+def frame(event: str, data: str, event_id: str) -> bytes:
+    """One event; `data` is JSON text without line breaks."""
+    return f"event: {event}\ndata: {data}\nid: {event_id}\n\n".encode()
+
+
+async def opened(frames: Frames, *, head: bool) -> Frames:
+    """Run a generator up to its `OPENED`: it raises what refuses the stream, or has to be closed.
+
+    A HEAD request, which takes no frames, ends it there.
+    """
+    await anext(frames)
+    if head:
+        await frames.aclose()
+    return frames
+
+
+async def send_events(receive: Receive, send: Send, frames: Frames) -> None:
+    """Send frames until they end or the client is gone; the generator is closed either way."""
+    async with contextlib.aclosing(frames):
+        await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
+        gone = asyncio.create_task(_disconnected(receive))
+        sending = asyncio.create_task(_send_all(send, frames, gone))
+        try:
+            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.wait({sending, gone})
+        if not sending.cancelled():
+            sending.result()
+
+
+async def _send_all(send: Send, frames: Frames, gone: asyncio.Task[None]) -> None:
+    async for data in frames:
+        await send({"type": "http.response.body", "body": data, "more_body": True})
+        # Whoever takes the next frame says by that that this one was sent: a server drops frames
+        # for a client that is gone without a word, so let that news arrive first.
+        await asyncio.sleep(0)
+        if gone.done():
+            return
+    await send({"type": "http.response.body", "body": b""})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

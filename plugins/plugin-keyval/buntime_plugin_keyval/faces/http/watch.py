@@ -1,0 +1,223 @@
+"""Endpoints below `/watch`."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import Annotated
+
+from buntime_database import DatabaseError
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    encode_key,
+)
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+
+from buntime_plugin_keyval.faces.http.answers import Frames
+from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.faces.http.kinds import (
+    CONSISTENCY,
+    FLAG,
+    KEY_LIST,
+    LIMIT,
+    NAMED_PREFIX,
+    STAMP_PAIRS,
+    STAMPS,
+    check_number_of_keys,
+)
+from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.faces.http.sse import OPENED, frame, opened, ping
+from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
+from buntime_plugin_keyval.features.watch.events import watch_events
+from buntime_plugin_keyval.features.watch.polling import poll_below
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
+from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.entries import entries_json
+
+RESET = b"event: reset\ndata: \n\n"
+"""Tells a client that changes were lost: it has to forget what it knows, and is told all of it."""
+
+
+class Watching(RequestShape, frozen=True, kw_only=True):
+    """How to watch."""
+
+    initial: Annotated[bool, FLAG] = True
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect, since a watch reads from the primary."""
+
+
+class KeysWatching(Watching, frozen=True, kw_only=True):
+    """Which keys to watch."""
+
+    keys: Annotated[list[Key], KEY_LIST]
+
+
+class PrefixWatching(Watching, frozen=True, kw_only=True):
+    """Below what to watch: `prefix` without itself, or `prefixes` with themselves."""
+
+    prefix: Annotated[Key | None, NAMED_PREFIX] = None
+    prefixes: Annotated[list[Key] | None, KEY_LIST] = None
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+
+
+class KeysPoll(RequestShape, frozen=True, kw_only=True):
+    """Which keys to compare with which versionstamps."""
+
+    keys: Annotated[list[Key], KEY_LIST]
+    versionstamps: Annotated[Sequence[str], STAMPS] = ()
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect, since a watch reads from the primary."""
+
+
+class PrefixPoll(RequestShape, frozen=True, kw_only=True):
+    """Below what to compare with which versionstamps."""
+
+    prefix: Annotated[Key | None, NAMED_PREFIX] = None
+    prefixes: Annotated[list[Key] | None, KEY_LIST] = None
+    versionstamps: Annotated[str, STAMP_PAIRS] = ""
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """Without effect, since a watch reads from the primary."""
+
+
+def watch_keys(service: KeyValService, request: Request[KeysWatching]) -> Asked:
+    """`GET /watch`: the given keys."""
+    target = WatchTarget.of_keys(_checked_keys(request.given.keys))
+    return _watch(service, request, target, MAX_LIMIT)
+
+
+def watch_prefix(service: KeyValService, request: Request[PrefixWatching]) -> Asked:
+    """`GET /watch/prefix`: what extends a prefix, and with `prefixes` the prefixes too."""
+    target = _target(request)
+    return _watch(service, request, target, request.given.limit)
+
+
+def _watch(
+    service: KeyValService, request: Request[Watching], target: WatchTarget, limit: int
+) -> Asked:
+    after = _last_event_id(request)
+    initial = request.given.initial
+
+    async def run() -> Frames:
+        frames = _frames(service, target, initial=initial, limit=limit, after=after)
+        return await opened(frames, head=request.head)
+
+    return Asked("watch", "read", run, reads=_watched(target), cost=_cost(target))
+
+
+def poll_keys(service: KeyValService, request: Request[KeysPoll]) -> Asked:
+    """`GET /watch/poll`, `POST /watch/poll`: the keys whose versionstamp is not the given one."""
+    keys = _checked_keys(request.given.keys)
+    encoded = [encode_key(key) for key in keys]
+    given = request.given.versionstamps
+
+    async def run() -> str:
+        return await _changed_keys(service, keys, encoded, given)
+
+    return Asked("watch_poll", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
+
+
+def poll_prefix(service: KeyValService, request: Request[PrefixPoll]) -> Asked:
+    """`GET` and `POST /watch/prefix/poll`: what is new, changed or gone among the descendants.
+
+    More than `limit` news come with the next polls, since `versionstamps` names only what the
+    client has been told.
+    """
+    target = _target(request)
+    told = request.given.versionstamps
+    limit = request.given.limit
+
+    async def run() -> str:
+        return await poll_below(service.store, target, told, limit)
+
+    return Asked("watch_poll", "read", run, reads=_watched(target), cost=_cost(target))
+
+
+WATCH_KEYS = Route(watch_keys, KeysWatching)
+WATCH_PREFIX = Route(watch_prefix, PrefixWatching)
+POLL_KEYS = Route(poll_keys, KeysPoll)
+POLL_KEYS_BY_BODY = Route(poll_keys, KeysPoll, Place.BODY)
+POLL_PREFIX = Route(poll_prefix, PrefixPoll)
+POLL_PREFIX_BY_BODY = Route(poll_prefix, PrefixPoll, Place.BODY)
+
+
+async def _changed_keys(
+    service: KeyValService, keys: list[Key], encoded: list[bytes], given: Sequence[str]
+) -> str:
+    rows = await service.store.get_many(encoded, fresh=True)  # no answer is older than another one
+    stamps = [rows[code].versionstamp if code in rows else "" for code in encoded]
+    known = [given[index] if index < len(given) else "" for index in range(len(keys))]
+    changed = [index for index in range(len(keys)) if stamps[index] != known[index]]
+    entries = entries_json(
+        [keys[index] for index in changed], [encoded[index] for index in changed], rows
+    )
+    quoted = ",".join(f'"{stamp}"' for stamp in stamps)
+    return f'{{"entries":[{",".join(entries)}],"versionstamps":[{quoted}]}}'
+
+
+async def _frames(
+    service: KeyValService,
+    target: WatchTarget,
+    *,
+    initial: bool,
+    limit: int,
+    after: Bookmark | None,
+) -> Frames:
+    watcher = await service.watches.watch(target)
+    events = watch_events(
+        service.store,
+        service.watches,
+        watcher,
+        initial=initial,
+        limit=limit,
+        heartbeat_s=service.config.watch.heartbeat_ms / 1000,
+        after=after,
+    )
+    async with contextlib.aclosing(events):
+        event = await anext(events, None)
+        yield OPENED  # what fails before this has an answer of its own
+        while event is not None:
+            if event.states:
+                data = ",".join([state.json for state in event.states])
+                yield frame("change", f"[{data}]", event.bookmark.text)
+            else:
+                yield RESET if event.is_reset else ping(event.bookmark.text)
+            try:
+                event = await anext(events, None)
+            except DatabaseError as error:
+                # The client comes again and says where it was.
+                service.store.logger.warning("A watch ends: %s", error)
+                return
+
+
+def _last_event_id(request: Request[Watching]) -> Bookmark | None:
+    text = request.header(b"last-event-id")
+    return parse_bookmark(text.decode("latin-1")) if text else None
+
+
+def _checked_keys(keys: list[Key]) -> list[Key]:
+    if not keys:
+        raise InvalidInput("Missing 'keys' query parameter")
+    return check_number_of_keys(keys, len(keys))
+
+
+def _target(request: Request[PrefixWatching] | Request[PrefixPoll]) -> WatchTarget:
+    """What is watched; `prefixes` of a query may be empty, which names nothing."""
+    prefix, prefixes = request.given.prefix, request.given.prefixes
+    if prefixes and prefix is not None:
+        raise InvalidInput("prefix and prefixes exclude each other")
+    if prefixes:
+        return WatchTarget.of_prefixes(prefixes)
+    if prefix is None:
+        in_body = bool(request.content)
+        raise InvalidInput("prefix is required" if in_body else "Missing 'prefix' query parameter")
+    return WatchTarget.of_prefix(prefix)
+
+
+def _watched(target: WatchTarget) -> Keys:
+    return Keys(target.keys, target.ranges())
+
+
+def _cost(target: WatchTarget) -> Cost:
+    return Cost(None if target.prefixes else len(target.keys))

@@ -1,0 +1,1 @@
+"""The store for other plugins of the same process."""

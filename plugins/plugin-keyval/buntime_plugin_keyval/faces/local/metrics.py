@@ -1,0 +1,55 @@
+"""The metrics for Python callers, and as text."""
+
+from __future__ import annotations
+
+import re
+from typing import Any, Literal, overload
+
+from buntime_host import metrics_text
+from buntime_keyval import InvalidInput
+
+from buntime_plugin_keyval.features.metrics.report import to_families, to_json
+from buntime_plugin_keyval.service import KeyValService
+
+# The order of labels means nothing, but clients exist that look for this text.
+_BOUND_FIRST = re.compile(r'\{(le="[^"]+"),(operation="[^"]+")\}')
+
+
+class KvMetrics:
+    """`kv.metrics`: what was measured of the store, now. Call it, as the method of a client."""
+
+    def __init__(self, service: KeyValService) -> None:
+        self._service = service
+
+    @overload
+    async def __call__(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
+    @overload
+    async def __call__(self, format: Literal["prometheus"]) -> str: ...
+    async def __call__(self, format: str = "json") -> dict[str, Any] | str:
+        """The counters: as a dict, or as the text that Prometheus reads."""
+        if format == "prometheus":
+            return await self.to_prometheus()
+        if format != "json":
+            raise InvalidInput(f"format must be json or prometheus, received {format!r}")
+        return await self.to_json()
+
+    async def to_json(self) -> dict[str, Any]:
+        """What `GET /metrics` answers."""
+        return to_json(await self._service.report())
+
+    async def to_prometheus(self, prefix: str = "keyval") -> str:
+        """What `GET /metrics/prometheus` answers, with names that start with `prefix`."""
+        text = metrics_text(to_families(await self._service.report(), prefix))
+        return _BOUND_FIRST.sub(r"{\2,\1}", text)
+
+    async def flush(self) -> None:
+        """Save now what survives restarts; nothing unless `metrics.persistent`."""
+        if self._service.metrics_saver is not None:
+            await self._service.metrics_saver.flush()
+
+    async def reset(self) -> None:
+        """Start to count operations at zero again, also what is saved."""
+        if self._service.metrics_saver is not None:
+            await self._service.metrics_saver.reset()
+        else:
+            self._service.store.recorder.reset()

@@ -1,0 +1,1 @@
+"""What the store can do besides holding values; each is one folder."""

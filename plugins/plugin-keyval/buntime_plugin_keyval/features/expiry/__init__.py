@@ -1,0 +1,1 @@
+"""Removing what has expired or is too old."""

@@ -1,0 +1,147 @@
+"""Removing what has expired, and of the change log, dead letters and results what is too old.
+
+One task sleeps until the next entry expires. It is woken earlier only by a commit that brings an
+entry which expires before that, so an idle store costs nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+
+from buntime_database import DatabaseError
+from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
+
+from buntime_plugin_keyval.config import Retention
+from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.storage import changelog, reads
+
+BATCH = 500
+"""Rows that one commit removes, so that other writes find room between two of them."""
+
+RETRY_MS = 1000
+"""Pause after the database failed."""
+
+
+async def vacuum(store: Store, limit: int, once: Once | None = None) -> tuple[int, bool]:
+    """Remove at most `limit` expired entries now; their number, and whether there are more."""
+    return await store.replays.run(
+        once,
+        lambda: _vacuum(store, limit),
+        keep=lambda removed: removed,
+        recall=lambda kept: tuple(kept.told),
+    )
+
+
+async def _vacuum(store: Store, limit: int) -> tuple[int, bool]:
+    count = 0
+    while count < limit:
+        wanted = min(BATCH, limit - count)
+        removed = await store.expire(wanted)
+        count += removed
+        if removed < wanted:
+            return count, False
+    expires_at = await reads.next_expiry(store.adapter, fresh=True)
+    return count, expires_at is not None and expires_at <= store.clock.now()
+
+
+class Sweeper:
+    """A background task; `start` and `stop` may each be called twice."""
+
+    def __init__(
+        self,
+        store: Store,
+        *,
+        interval_ms: int,
+        retention: Retention,
+        logger: logging.Logger,
+        forget_results: Callable[[], Awaitable[int]] | None = None,
+        expire_letters: Callable[[int], Awaitable[int]] | None = None,
+    ) -> None:
+        """`interval_ms` is the longest sleep: entries of other processes are found after it.
+
+        `forget_results` removes some results of writes that nobody repeats any more, and says how
+        many; it is called until there are none.
+
+        `expire_letters` deletes at most so many dead letters that are too old; None keeps all.
+        """
+        self._store = store
+        self._interval_ms = interval_ms
+        self._retention = retention
+        self._forget_results = forget_results
+        self._expire_letters = expire_letters
+        self._kept = Complaint(logger, "Expired entries could not be removed: %s")
+        self._task: asyncio.Task[None] | None = None
+        self._wake = asyncio.Event()
+        self._sleeps_until_ms = 0
+
+    def start(self) -> None:
+        """Begin to sweep."""
+        if self._task is None:
+            self._store.on_expiry(self._entry_expires_at)
+            self._task = asyncio.create_task(self._run(), name="keyval-sweeper")
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it sweeps no more, though nobody stopped it."""
+        return self._task is not None and self._task.done()
+
+    async def stop(self) -> None:
+        """Stop sweeping. A commit that was submitted is finished by the store."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    def _entry_expires_at(self, expires_at_ms: int) -> None:
+        if expires_at_ms < self._sleeps_until_ms:
+            self._wake.set()
+
+    async def _run(self) -> None:
+        while True:
+            self._wake.clear()
+            # What is written during the sweep may be missed by it, and asks for another one.
+            self._sleeps_until_ms = MAX_TIMESTAMP_MS
+            try:
+                pause_ms = await self._sweep()
+                self._kept.over()
+            except DatabaseError as error:
+                self._kept.about(error)
+                pause_ms = RETRY_MS
+            self._sleeps_until_ms = self._store.clock.now() + pause_ms
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the wake-up.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(pause_ms / 1000):
+                    await self._wake.wait()
+
+    async def _sweep(self) -> int:
+        """Remove what has expired; milliseconds until there may be more to do."""
+        while await self._store.expire(BATCH) == BATCH:
+            pass
+        await self._trim()
+        if self._forget_results is not None:
+            while await self._forget_results():
+                pass
+        if self._expire_letters is not None:
+            while await self._expire_letters(BATCH) == BATCH:
+                pass
+        expires_at = await reads.next_expiry(self._store.adapter)
+        if expires_at is None:
+            return self._interval_ms
+        # At least a millisecond: a clock that stands still must not make this spin.
+        return max(1, min(expires_at - self._store.clock.now(), self._interval_ms))
+
+    async def _trim(self) -> None:
+        removed = BATCH
+        while removed == BATCH:
+            removed = await changelog.trim_changes(
+                self._store.adapter,
+                keep=self._retention.changes,
+                since_ms=self._store.clock.now() - self._retention.age_ms,
+                limit=BATCH,
+            )

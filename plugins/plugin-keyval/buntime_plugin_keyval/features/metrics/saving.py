@@ -1,0 +1,163 @@
+"""Keeping what was measured over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+import msgspec
+from buntime_database import Adapter, DatabaseError, OutcomeUnknown, Statement
+from buntime_host import Workers
+
+from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.recorder import Recorder, Samples
+from buntime_plugin_keyval.model.clock import Clock
+
+_LOAD = "SELECT operation, count, errors, latency_sum, buckets FROM kv_metrics"
+# Adds to what is there, array element by array element: several processes save to one row.
+_SAVE = """
+INSERT INTO kv_metrics (operation, count, errors, latency_sum, buckets, updated_at)
+VALUES (?, ?, ?, ?, ?, ?)
+ON CONFLICT (operation) DO UPDATE SET
+  count = count + excluded.count,
+  errors = errors + excluded.errors,
+  latency_sum = latency_sum + excluded.latency_sum,
+  buckets = (
+    SELECT json_group_array(total) FROM (
+      SELECT old.value + new.value AS total
+      FROM json_each(kv_metrics.buckets) AS old
+      JOIN json_each(excluded.buckets) AS new ON new.key = old.key
+      ORDER BY old.key)),
+  updated_at = excluded.updated_at"""
+_FORGET = "DELETE FROM kv_metrics"
+
+
+class MetricsSaver:
+    """Loads at the start, saves at intervals and at the end.
+
+    Each process adds what it measured itself, and shows that and what was saved when it started.
+    The workers of one host count as one: each shows what all of them measured.
+    """
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        recorder: Recorder,
+        *,
+        interval_ms: int,
+        clock: Clock,
+        logger: logging.Logger,
+        workers: Workers,
+    ) -> None:
+        self._adapter = adapter
+        self._recorder = recorder
+        self._interval_ms = interval_ms
+        self._clock = clock
+        self._logger = logger
+        self._unsaved = Complaint(logger, "Metrics could not be saved: %s")
+        self._task: asyncio.Task[None] | None = None
+        self._stopping = asyncio.Event()
+        self._turn = asyncio.Lock()
+        self._workers = workers
+        self._loaded = workers.numbers("keyval.metrics.loaded", 1)
+        """1 once this worker, or the one before it, has added what was saved."""
+
+    def start(self) -> None:
+        """Load what was saved, then save at intervals."""
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="keyval-metrics")
+
+    async def stop(self) -> None:
+        """Save what is not saved yet and end. Idempotent."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        # Not cancelled: a save that is under way would end without a word about its outcome.
+        self._stopping.set()
+        await task
+        try:
+            await self.flush()
+        except DatabaseError as error:
+            self._logger.warning("The last metrics could not be saved: %s", error)
+
+    async def load(self) -> None:
+        """Add what earlier processes measured to the totals; the first call only.
+
+        Of several workers the first does it for all.
+        """
+        async with self._turn:
+            if self._is_loaded or self._workers.number != 0:
+                return
+            saved = {
+                str(operation): Samples(
+                    int(count or 0),
+                    int(errors or 0),
+                    float(latency_ms or 0),
+                    msgspec.json.decode(str(buckets), type=list[int]),
+                )
+                for operation, count, errors, latency_ms, buckets in await self._adapter.query(
+                    _LOAD
+                )
+            }
+            self._recorder.load(saved)
+            self._loaded.own[0] = 1
+
+    async def flush(self) -> None:
+        """Save what was measured since the last time: all of it, or none and it is kept.
+
+        Raises `DatabaseError`; after an `OutcomeUnknown` it is not saved again. What earlier
+        processes saved is loaded before anything is saved: it is not to be counted twice.
+        """
+        await self.load()
+        async with self._turn:
+            if not self._is_loaded:
+                return
+            unsaved = self._recorder.take_unsaved()
+            if not unsaved:
+                return
+            now_ms = self._clock.wall()
+            try:
+                await self._adapter.batch(
+                    [
+                        Statement(
+                            _SAVE,
+                            (
+                                operation,
+                                samples.count,
+                                samples.errors,
+                                samples.latency_ms,
+                                msgspec.json.encode(samples.buckets).decode(),
+                                now_ms,
+                            ),
+                        )
+                        for operation, samples in unsaved.items()
+                    ]
+                )
+            except OutcomeUnknown:
+                raise  # not put back: rather too few than the same ones twice
+            except DatabaseError:
+                self._recorder.put_back(unsaved)
+                raise
+
+    async def reset(self) -> None:
+        """Forget everything, also what is saved. Raises `DatabaseError`; all is kept then."""
+        async with self._turn:
+            await self._adapter.batch([Statement(_FORGET)])
+            self._recorder.reset()
+            self._loaded.own[0] = 1
+
+    @property
+    def _is_loaded(self) -> bool:
+        return any(self._loaded.totals())
+
+    async def _run(self) -> None:
+        while not self._stopping.is_set():
+            try:
+                await self.flush()
+                self._unsaved.over()
+            except DatabaseError as error:
+                self._unsaved.about(error)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._interval_ms / 1000):
+                    await self._stopping.wait()

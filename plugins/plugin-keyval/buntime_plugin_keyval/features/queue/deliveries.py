@@ -1,0 +1,131 @@
+"""Deliveries that count: who was given a message, until the store knows it.
+
+A lease alone does not count, since whoever has it may be killed before anybody is given the
+message. Most messages are settled soon after they were given, and then nothing more is written of
+them. Of the others it is written down after a while, many in one commit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from itertools import islice
+from time import monotonic
+from typing import NamedTuple
+
+from buntime_database import DatabaseError
+
+from buntime_plugin_keyval.model.clock import Clock
+from buntime_plugin_keyval.model.messages import Message
+from buntime_plugin_keyval.storage.message_effects import Count
+
+COUNT_SECONDS = 0.2
+"""How long a message may go unsettled before its delivery is written down. Half a lease if that is
+less: others must not find a lease that ran out and was not counted."""
+
+RETRY_SECONDS = 1.0
+"""Pause after the database failed."""
+
+BATCH = 128
+"""Deliveries that one commit counts."""
+
+
+class _Given(NamedTuple):
+    lease: str
+    at: float
+    """When it was given, by a clock that only goes forward."""
+    ends_at_ms: int
+    """When its lease ends, unless it is prolonged."""
+
+
+class Deliveries:
+    """What this process has given to consumers and nobody has settled here, the oldest first."""
+
+    def __init__(
+        self,
+        write: Callable[[Sequence[Count]], Awaitable[object]],
+        *,
+        lease_ms: int,
+        clock: Clock,
+        logger: logging.Logger,
+    ) -> None:
+        """`write` commits counts."""
+        self._write = write
+        self._lease_ms = lease_ms
+        self._clock = clock
+        self._logger = logger
+        self._after_s = min(COUNT_SECONDS, lease_ms / 2000)
+        self._given: dict[str, _Given] = {}
+        self._task: asyncio.Task[None] | None = None
+
+    def given(self, message: Message) -> None:
+        """Somebody has this message now."""
+        self._given.pop(message.id, None)
+        self._given[message.id] = _Given(message.lease, monotonic(), message.ends_at_ms)
+        if self._task is None:
+            self._task = asyncio.create_task(self._run(), name="keyval-deliveries")
+
+    def settled(self, message_id: str) -> None:
+        """Its delivery need not be counted any more: the store knows all about it."""
+        self._given.pop(message_id, None)
+
+    def ended(self) -> list[Count]:
+        """What has to be written before anybody looks for messages whose leases ran out.
+
+        Those that run out soon are among them: they may have by the time of the commit.
+        """
+        soon_ms = self._clock.now() + self._lease_ms // 2
+        ended = []
+        for message_id, given in self._given.items():
+            if given.ends_at_ms > soon_ms:
+                break
+            ended.append(Count(message_id, given.lease))
+        return ended
+
+    def counted(self, counts: Sequence[Count]) -> None:
+        """These are written down."""
+        for message_id, lease in counts:
+            given = self._given.get(message_id)
+            if given is not None and given.lease == lease:
+                del self._given[message_id]
+
+    async def close(self) -> None:
+        """Write down what is left, if that can be done now."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+        try:
+            while self._given:
+                await self._write_older_than(float("inf"))
+        except DatabaseError as error:
+            self._logger.warning("Deliveries could not be counted: %s", error)
+
+    async def _run(self) -> None:
+        """Write down what is old enough, as long as there is anything."""
+        while self._given:
+            oldest = next(iter(self._given.values()))
+            await asyncio.sleep(max(oldest.at + self._after_s - monotonic(), self._after_s / 4))
+            due = monotonic() - self._after_s
+            try:
+                while await self._write_older_than(due):
+                    pass
+            except DatabaseError as error:
+                self._logger.warning("Deliveries could not be counted: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+        self._task = None
+
+    async def _write_older_than(self, due: float) -> bool:
+        """Write a batch; whether there was one."""
+        counts = [
+            Count(message_id, given.lease)
+            for message_id, given in islice(self._given.items(), BATCH)
+            if given.at <= due
+        ]
+        if counts:
+            await self._write(counts)
+            self.counted(counts)
+        return bool(counts)

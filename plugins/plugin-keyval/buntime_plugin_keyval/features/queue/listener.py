@@ -1,0 +1,158 @@
+"""One consumer of the queue: what it may take, and what it has taken."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NamedTuple, Protocol
+
+from buntime_plugin_keyval.model.messages import Message
+
+READ_AHEAD = 16
+"""Messages that a listener without a prefetch limit may get at once."""
+
+
+class Ending(NamedTuple):
+    """What a listener leaves behind."""
+
+    unsent: list[Message]
+    unsettled: list[Message]
+
+
+class Owner(Protocol):
+    """Who hands messages to a listener."""
+
+    def wake(self) -> None:
+        """The listener can take messages."""
+
+    def holds(self, message: Message) -> bool:
+        """Whether the lease of this message lasts: others have it otherwise, now or soon."""
+
+    def given(self, message: Message) -> None:
+        """The consumer has this message."""
+
+    def released(self, message: Message) -> None:
+        """The listener does not care any more who settles this message."""
+
+    def give_back(self, left: Ending) -> None:
+        """These are for others."""
+
+    def ended(self, listener: Listener, left: Ending) -> None:
+        """The listener is closed; what it leaves has to go back to the queue."""
+
+
+class Listener:
+    """Has to be closed. Nothing is leased to it but while its owner waits in `next`."""
+
+    def __init__(self, owner: Owner, *, prefetch: int | None, returns_unsettled: bool) -> None:
+        self._owner = owner
+        self.prefetch = prefetch
+        """Messages that it may hold at a time, unsettled ones included; None for no limit."""
+        self.returns_unsettled = returns_unsettled
+        """Whether the unsettled ones go back when it is closed."""
+        self._unsent: dict[str, Message] = {}
+        self._in_hand: Message | None = None
+        """Taken from `next`, and perhaps not sent yet."""
+        self._unsettled: dict[str, Message] = {}
+        """Sent; only with a prefetch limit, since nobody else asks."""
+        self._waiting = False
+        self._moved = True
+        self._draining = False
+        self._arrived = asyncio.Event()
+        self.closed = False
+
+    @property
+    def capacity(self) -> int:
+        """Messages that it can take now."""
+        if not self._waiting or self._draining or self.closed:
+            return 0
+        if self.prefetch is None:
+            return READ_AHEAD - len(self._unsent)
+        return self.prefetch - len(self._unsent) - len(self._unsettled)
+
+    async def next(self, timeout_s: float | None = None) -> Message | None:
+        """The next message; None after the timeout and once the listener is closed.
+
+        It counts as delivered once `sent` says so, or `next` is called again.
+        """
+        self.sent()
+        while await self._is_there(timeout_s):
+            self._moved = True
+            message = self._unsent.pop(next(iter(self._unsent)))
+            # The process may have stood still since, or the consumer did not read.
+            if self._owner.holds(message):
+                self._in_hand = message
+                return message
+            self._owner.released(message)
+            self._owner.give_back(Ending([message], []))
+        return None
+
+    async def _is_there(self, timeout_s: float | None) -> bool:
+        """Wait for a message; whether there is one to take."""
+        if not self._unsent and not self.closed:
+            self._waiting = True
+            self._owner.wake()
+            try:
+                async with asyncio.timeout(timeout_s):
+                    while not self._unsent and not self.closed:
+                        self._arrived.clear()
+                        await self._arrived.wait()
+            except TimeoutError:
+                pass
+            finally:
+                self._waiting = False
+        return bool(self._unsent) and not self.closed
+
+    def sent(self) -> None:
+        """The message that `next` returned has reached the consumer."""
+        message, self._in_hand = self._in_hand, None
+        if message is not None:
+            self._owner.given(message)
+            if self.prefetch is None:
+                self._owner.released(message)
+            else:
+                self._unsettled[message.id] = message
+
+    def deliver(self, message: Message) -> None:
+        """Hand over a leased message."""
+        self._unsent[message.id] = message
+        self._arrived.set()
+
+    def drain(self) -> None:
+        """Its consumer is about to end: hand nothing more to it."""
+        self._draining = True
+
+    def forget(self, message_id: str) -> None:
+        """Drop a message that was settled, or whose lease is over."""
+        self._unsent.pop(message_id, None)
+        self._unsettled.pop(message_id, None)
+        if self._in_hand is not None and self._in_hand.id == message_id:
+            self._in_hand = None
+
+    def unsettled(self) -> list[Message]:
+        """The messages that were sent and not settled."""
+        return list(self._unsettled.values())
+
+    def reclaim(self) -> list[Message]:
+        """Give up the unsent messages if none was taken since the last call."""
+        if self._moved or self._waiting:
+            self._moved = False
+            return []
+        stuck, self._unsent = list(self._unsent.values()), {}
+        return stuck
+
+    def close(self) -> None:
+        """Take no more; what was not sent goes back, and what was not settled if so agreed."""
+        if self.closed:
+            return
+        self.closed = True
+        self._arrived.set()
+        unsent = list(self._unsent.values())
+        if self._in_hand is not None:
+            unsent.append(self._in_hand)
+        unsettled = self.unsettled()
+        self._unsent, self._in_hand, self._unsettled = {}, None, {}
+        if not self.returns_unsettled:
+            for message in unsettled:
+                self._owner.released(message)
+            unsettled = []
+        self._owner.ended(self, Ending(unsent, unsettled))

@@ -1,0 +1,412 @@
+"""Operations of the queue, all through the store's one commit path."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import GuardFailed, ResultSet, Value
+from buntime_keyval import QueueStats
+from buntime_keyval.wire import encode_key, key_to_json
+
+from buntime_plugin_keyval.engine.decisions import Decision, Write
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.recorder import Recorder, measured
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.queue.deliveries import Deliveries
+from buntime_plugin_keyval.model.errors import LetterNotFound, MessageNotFound, StaleLease
+from buntime_plugin_keyval.model.messages import (
+    Message,
+    Options,
+    StoredLetter,
+    new_id,
+    stored_keys,
+)
+from buntime_plugin_keyval.storage import message_statements as sql
+from buntime_plugin_keyval.storage.effects import Effect, Put
+from buntime_plugin_keyval.storage.message_effects import (
+    Bury,
+    Count,
+    Enqueue,
+    Extend,
+    Forget,
+    ForgetOld,
+    GiveBack,
+    Lease,
+    Requeue,
+    Retry,
+    Settle,
+    Undeliver,
+    same_delivery,
+)
+from buntime_plugin_keyval.storage.replays import Kept
+from buntime_plugin_keyval.storage.selection import POINT_LIMIT
+
+DEFAULT_ERROR = "Max attempts exceeded"
+LEASE_EXPIRED = "Lease expired after max attempts"
+PAUSE_WITHOUT_SCHEDULE_MS = 1000
+_BURY_BATCH = 50
+_TAKE_ATTEMPTS = 3
+"""Messages that a poll leases, one after another, since the leases ended before it could answer."""
+
+
+class _Delivery(NamedTuple):
+    """A row of the queue as far as giving it up or trying again needs it."""
+
+    id: str
+    lease: str | None
+    visible_at: int
+    value: str
+    attempts: int
+    max_attempts: int
+    backoff_schedule: str
+    keys_if_undelivered: str
+
+
+class Queue:
+    """The store's queue: first in, first out among the messages that are ready."""
+
+    def __init__(self, store: Store, *, lease_ms: int) -> None:
+        self._store = store
+        self._lease_ms = lease_ms
+        self.letters_expired = 0
+        """Dead letters that `expire_letters` deleted in this process."""
+        self._deliveries = Deliveries(
+            self._count, lease_ms=lease_ms, clock=store.clock, logger=store.logger
+        )
+        self._on_ready: Callable[[], None] = lambda: None
+        self._on_settled: Callable[[str], None] = lambda _: None
+        store.on_enqueue(self.enqueued)
+
+    def observe(self, *, ready: Callable[[], None], settled: Callable[[str], None]) -> None:
+        """Tell one observer when messages may have become ready, and when one was settled."""
+        self._on_ready = ready
+        self._on_settled = settled
+
+    @measured("queue_enqueue")
+    async def enqueue(self, value: str, options: Options, once: Once | None = None) -> str:
+        """Add a message with a canonical value; its id."""
+        message_id = new_id()
+        decision = Decision(
+            (Enqueue(message_id, value, options),), lambda *_: message_id, message_id
+        )
+        message_id = await self._store.write(
+            Write(lambda _: decision, recall=lambda kept: str(kept.told)), once
+        )
+        self._on_ready()
+        return message_id
+
+    def enqueued(self) -> None:
+        """Say that a commit of another kind brought messages."""
+        self._on_ready()
+
+    @measured("queue_dequeue")
+    async def lease(self, limit: int) -> list[Message]:
+        """Lease at most so many ready messages, in order; whoever has one says so with `given`.
+
+        If there are none, messages whose last lease ran out go to the dead letters.
+        """
+        counts = self._deliveries.ended()
+        *_, result = await self._commit(*counts, Lease(limit, self._lease_ms))
+        self._deliveries.counted(counts)
+        messages = [Message(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type] # as the schema says
+        if not messages:
+            await self.bury_exhausted()
+        return messages
+
+    async def take(self) -> Message | None:
+        """Lease one message for a consumer who is given it now, so that it counts."""
+        for _ in range(_TAKE_ATTEMPTS):
+            messages = await self.lease(1)
+            if not messages:
+                return None
+            if self.holds(messages[0]):
+                self.given(messages[0])
+                return messages[0]
+        return None
+
+    def holds(self, message: Message) -> bool:
+        """Whether the lease of this message lasts, so that nobody else is given it."""
+        return message.ends_at_ms > self._store.clock.now()
+
+    def given(self, message: Message) -> None:
+        """A consumer has been given this message: its delivery counts."""
+        self._deliveries.given(message)
+
+    @measured("queue_ack")
+    async def ack(
+        self,
+        message_id: str,
+        lease: str | None = None,
+        once: Once | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """Remove a processed message; an unknown id is fine unless `strict`.
+
+        Raises `StaleLease` if a lease is given and is not the message's current one, and if
+        `strict`, `MessageNotFound` for an id of which the queue has no message.
+        """
+        (result,) = await self._commit(Settle(message_id, lease), once=once)
+        if not result.rowcount:
+            if lease is not None:
+                raise StaleLease
+            if strict:
+                raise MessageNotFound(message_id)
+        self._settled(message_id)
+
+    @measured("queue_nack")
+    async def nack(
+        self,
+        message_id: str,
+        *,
+        error: str | None = None,
+        delay_ms: int | None = None,
+        lease: str | None = None,
+        once: Once | None = None,
+        strict: bool = False,
+    ) -> None:
+        """Give a message back for another attempt, or up after the last.
+
+        An unknown id is fine unless `strict`. Raises `StaleLease` and `MessageNotFound` as `ack`.
+        """
+        # Before a look at the message, which is another one's by now if this was done before.
+        if once is not None and await self._store.replays.find(once) is not None:
+            return
+        while True:
+            rows = await self._find(message_id)
+            delivery = _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # schema
+            if lease is not None and (delivery is None or delivery.lease != lease):
+                raise StaleLease
+            if delivery is None:
+                if strict:
+                    raise MessageNotFound(message_id)
+                break
+            if delivery.attempts >= delivery.max_attempts:
+                effects = _give_up(delivery, error or DEFAULT_ERROR)
+            else:
+                pause = _pause(delivery) if delay_ms is None else delay_ms
+                effects = [Retry(message_id, pause)]
+            if await self._commit_if_current(delivery, effects, once):
+                self._on_ready()
+                break
+        self._settled(message_id)
+
+    @measured("queue_nack")
+    async def release(self, message_id: str, lease: str, once: Once | None = None) -> None:
+        """Take a delivery back that nobody began with: it does not count as an attempt.
+
+        Raises `StaleLease` if the lease is not the message's current one.
+        """
+        (result,) = await self._commit(Undeliver(message_id, lease), once=once)
+        if not result.rowcount:
+            raise StaleLease
+        self._on_ready()
+        self._settled(message_id)
+
+    @measured("queue_extend")
+    async def extend(
+        self,
+        message_id: str,
+        lease: str | None = None,
+        duration_ms: int | None = None,
+        once: Once | None = None,
+        *,
+        strict: bool = False,
+    ) -> None:
+        """Prolong the lease of a delivered message: it ends `duration_ms` from now.
+
+        The default is as long as a new lease. Raises `StaleLease` if the message has no lease, or
+        not the one that is given: somebody else has it, or it is settled. If `strict`, and no lease
+        is given, that is `MessageNotFound` where the queue has no such message at all.
+        """
+        duration = self._lease_ms if duration_ms is None else duration_ms
+        (result,) = await self._commit(Extend(message_id, lease, duration), once=once)
+        if not result.rowcount:
+            if strict and lease is None and not await self._find(message_id):
+                raise MessageNotFound(message_id)
+            raise StaleLease
+        self._deliveries.settled(message_id)
+
+    async def give_back(self, unsent: Sequence[Message], unsettled: Sequence[Message] = ()) -> None:
+        """End the leases of messages that their listener will not settle.
+
+        The delivery of unsent ones does not count as an attempt. Unsettled ones may have been
+        processed: theirs counts, and after the last attempt they keep their lease.
+        """
+        await self._commit(
+            *(Undeliver(message.id, message.lease) for message in unsent),
+            *(GiveBack(message.id, message.lease) for message in unsettled),
+        )
+        for message in (*unsent, *unsettled):
+            self._deliveries.settled(message.id)
+        self._on_ready()
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where the operations are measured."""
+        return self._store.recorder
+
+    @property
+    def logger(self) -> logging.Logger:
+        """For what goes wrong in the background."""
+        return self._store.logger
+
+    async def bury_exhausted(self) -> None:
+        """Move messages that nobody holds and whose attempts are used up to the dead letters."""
+        counts = self._deliveries.ended()
+        if counts:
+            await self._count(counts)
+            self._deliveries.counted(counts)
+        while True:
+            args = (self._store.clock.now(), _BURY_BATCH)
+            rows = await self._store.adapter.query(sql.EXHAUSTED, args, point=True, fresh=True)
+            for row in rows:
+                delivery = _Delivery(*row)  # type: ignore[arg-type] # as the schema says
+                if await self._commit_if_current(delivery, _give_up(delivery, LEASE_EXPIRED)):
+                    self._settled(delivery.id)
+            if len(rows) < _BURY_BATCH:
+                return
+
+    async def next_event(self) -> tuple[int | None, int | None]:
+        """When the next message becomes visible, and when the next one is to be buried."""
+        visible = await self._store.adapter.query(sql.NEXT_VISIBLE, point=True)
+        ((exhausted,),) = await self._store.adapter.query(sql.NEXT_EXHAUSTED, point=True)
+        return (visible[0][0] if visible else None), exhausted  # type: ignore[return-value] # schema
+
+    async def no_longer_held(self, messages: Sequence[Message]) -> list[Message]:
+        """Those of the messages whose leases ended: settled, run out, or delivered again."""
+        ids = msgspec.json.encode([message.id for message in messages]).decode()
+        rows = await self._store.adapter.query(
+            sql.HELD,
+            (self._store.clock.now(), ids),
+            point=len(messages) <= POINT_LIMIT,
+            fresh=True,
+        )
+        held = set(rows)
+        return [message for message in messages if (message.id, message.lease) not in held]
+
+    async def stats(self) -> QueueStats:
+        """How many messages there are; delayed ones and ones whose lease ran out are pending."""
+        ((queued, leased, dead),) = await self._store.adapter.query(
+            sql.STATS, (self._store.clock.now(),)
+        )
+        queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
+        return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
+
+    async def list_dlq(self, *, limit: int, offset: int = 0) -> list[StoredLetter]:
+        """Dead letters, the newest failure first."""
+        rows = await self._store.adapter.query(sql.LIST_DLQ, (limit, offset))
+        return [_letter(row) for row in rows]
+
+    async def get_dlq_message(self, letter_id: str) -> StoredLetter | None:
+        """One dead letter, or None."""
+        rows = await self._store.adapter.query(sql.GET_DLQ, (letter_id,), point=True)
+        return _letter(rows[0]) if rows else None
+
+    async def requeue_dlq(self, letter_id: str, once: Once | None = None) -> str:
+        """Send a dead letter again as a new message; its new id. Raises `LetterNotFound`."""
+        new = new_id()
+        decision = Decision[str | None](
+            (Requeue(letter_id, new),),
+            lambda results, _: new if results[0].rowcount else None,
+            new,
+        )
+        write = Write(
+            lambda _: decision,
+            recall=lambda kept: str(kept.told) if kept.counts[0] else None,
+            has_counts=True,
+        )
+        message_id = await self._store.write(write, once)
+        if message_id is None:
+            raise LetterNotFound
+        self._on_ready()
+        return message_id
+
+    async def delete_dlq(self, letter_id: str, once: Once | None = None) -> bool:
+        """Delete a dead letter; whether it was there."""
+        (result,) = await self._commit(Forget(letter_id), once=once)
+        return result.rowcount > 0
+
+    async def purge_dlq(self, once: Once | None = None) -> int:
+        """Delete all dead letters; how many there were."""
+        (result,) = await self._commit(Forget(None), bounded=False, once=once)
+        return result.rowcount
+
+    async def expire_letters(self, age_ms: int, limit: int) -> int:
+        """Delete at most `limit` dead letters that are older than that; how many there were."""
+        (result,) = await self._commit(ForgetOld(age_ms, limit))
+        self.letters_expired += result.rowcount
+        return result.rowcount
+
+    async def begin(self) -> None:
+        """Let the store's time go on where the queue's ended: see `Store.begin`."""
+        clock = self._store.clock
+        ((since,),) = await self._store.adapter.query(
+            sql.WAITING_SINCE, (clock.now(),), point=True, fresh=True
+        )
+        clock.not_before(int(since or 0))
+
+    async def close(self) -> None:
+        """Write down which deliveries count."""
+        await self._deliveries.close()
+
+    async def _find(self, message_id: str) -> Sequence[Sequence[Value]]:
+        """The row of a message, if the queue has it."""
+        return await self._store.adapter.query(sql.DELIVERY, (message_id,), point=True, fresh=True)
+
+    def _settled(self, message_id: str) -> None:
+        self._deliveries.settled(message_id)
+        self._on_settled(message_id)
+
+    async def _count(self, counts: Sequence[Count]) -> None:
+        await self._commit(*counts)
+        self._on_ready()  # one may have had its last delivery, and an end that is to be seen to
+
+    async def _commit(
+        self, *effects: Effect, bounded: bool = True, once: Once | None = None
+    ) -> Sequence[ResultSet]:
+        decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
+        write = Write(lambda _: decision, bounded=bounded, recall=_counted, has_counts=True)
+        return await self._store.write(write, once)
+
+    async def _commit_if_current(
+        self, delivery: _Delivery, effects: Sequence[Effect], once: Once | None = None
+    ) -> bool:
+        """Commit unless the message was settled or delivered again since it was read."""
+        guard = same_delivery(delivery.id, delivery.attempts, delivery.visible_at, delivery.lease)
+        decision = Decision[None](effects, lambda *_: None)
+        try:
+            write = Write(lambda _: decision, guards=(guard,), recall=lambda _: None)
+            await self._store.write(write, once)
+        except GuardFailed:
+            return False
+        return True
+
+
+def _counted(kept: Kept) -> list[ResultSet]:
+    """The results of effects that return no rows."""
+    return [ResultSet((), [], count) for count in kept.counts]
+
+
+def _give_up(delivery: _Delivery, error_message: str) -> list[Effect]:
+    """To the dead letters, and its value to the keys that the sender named, in one commit."""
+    effects: list[Effect] = [Bury(delivery.id, new_id(), error_message)]
+    keys = stored_keys(delivery.keys_if_undelivered)
+    effects.extend(Put(encode_key(key), key_to_json(key), delivery.value) for key in keys)
+    return effects
+
+
+def _pause(delivery: _Delivery) -> int:
+    schedule: list[int] = msgspec.json.decode(delivery.backoff_schedule)
+    if not schedule:
+        return PAUSE_WITHOUT_SCHEDULE_MS  # it was nacked before anybody received it
+    return schedule[min(max(delivery.attempts - 1, 0), len(schedule) - 1)]
+
+
+def _letter(row: Sequence[Value]) -> StoredLetter:
+    letter_id, original_id, value, *rest = row
+    raw = msgspec.Raw(str(value).encode())
+    return StoredLetter(letter_id, original_id, raw, *rest)  # type: ignore[arg-type] # schema

@@ -1,0 +1,229 @@
+"""Creating, filling, replacing and removing indexes, in commits that leave room for other writes.
+
+An index that is being filled is unfinished: its triggers keep it already, but nobody is answered
+from it. Every step holds only if the index still exists, so whoever removes or replaces it ends
+its filling, in whichever process that runs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+
+import msgspec
+from buntime_database import DatabaseError, Guard, GuardFailed, Statement, Value
+from buntime_keyval.wire import InvalidInput, Key, check_key, encode_key, key_to_json
+
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.search.indexes import (
+    FORMAT,
+    INDEX_COLUMNS,
+    Index,
+    IndexOptions,
+    create_statements,
+    drop_statements,
+    extracts,
+    index_of_row,
+)
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.statements import IN_RANGE
+
+FILL_ENTRIES = 500
+"""Entries that one commit adds to a new index, so that other writes find room in between."""
+
+FILL_BYTES = 1_000_000
+"""Bytes of values after which such a commit takes no further entry."""
+
+_LAST_ID = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'kv_indexes'), 0)"
+_INSERT = """
+INSERT INTO kv_indexes (id, prefix, prefix_json, fields, tokenize, format, ready, created_at)
+VALUES (?, ?, ?, ?, ?, ?, FALSE, ?)"""
+_OF_PREFIX = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE prefix = ? AND id < ? ORDER BY id"
+_NEWEST = f"""
+SELECT {INDEX_COLUMNS}, ready FROM kv_indexes WHERE prefix = ? ORDER BY id DESC LIMIT 1"""
+_OUTDATED = f"""
+SELECT {INDEX_COLUMNS}, prefix_json FROM kv_indexes AS old WHERE ready AND format < ?
+  AND NOT EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = old.prefix AND id > old.id)"""
+_UNFINISHED = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE NOT ready ORDER BY id"
+_SET_READY = "UPDATE kv_indexes SET ready = TRUE WHERE id = ?"
+_STILL_THERE = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ?)"
+_STILL_UNFINISHED = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ? AND NOT ready)"
+_STILL_THESE = """
+(SELECT group_concat(id) FROM (
+   SELECT id FROM kv_indexes WHERE prefix = ? AND id < ? ORDER BY id)) IS ?"""
+_NEXT_ENTRIES = f"""
+SELECT key, octet_length(value) FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?"""
+_ADD_DOCS = f"""
+INSERT OR IGNORE INTO kv_docs (index_id, doc_key)
+SELECT ?, key FROM kv_entries WHERE {IN_RANGE} ORDER BY key"""
+_HAS_ROOM = """
+(EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = ?)
+ OR (SELECT count(DISTINCT prefix) FROM kv_indexes) < ?)"""
+_BEYOND_EVERY_ID = 1 << 62
+
+
+class IndexBuilder:
+    """Changes the indexes of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def create(self, prefix: Key, options: IndexOptions) -> None:
+        """Index what is below a prefix, and all that comes; an older index is replaced.
+
+        Nothing happens if the index is there as described. Returns when every entry is in.
+        Until then the older index, if there is one, answers, and goes on to do so if this
+        fails. The last one that is created replaces all others. After an `OutcomeUnknown` one of
+        the two answers. Raises `LimitExceeded` for one more than there may be.
+        """
+        if self._store.adapter.capabilities.full_text_search != "fts5":
+            raise InvalidInput("The database of this store has no full-text search")
+        if options.tokenize == "cjk" and not self._store.adapter.capabilities.cjk_tokenizer:
+            raise InvalidInput(
+                "The database of this store has no tokenizer cjk: trigram finds any three"
+                " characters in texts without spaces"
+            )
+        if await self._is_there(prefix, options):
+            return
+        index = await self._define(prefix, options)
+        try:
+            await self._finish(index)
+        except DatabaseError:
+            with contextlib.suppress(DatabaseError):
+                await self._drop([index], Guard(_STILL_UNFINISHED, (index.id,)))
+            raise
+
+    async def resume(self) -> None:
+        """Finish indexes whose building was interrupted by the end of its process."""
+        for row in await self._store.adapter.query(_UNFINISHED, fresh=True):
+            await self._finish(index_of_row(row))
+
+    async def renew(self) -> None:
+        """Build those indexes anew that were built in an older way; they answer until then."""
+        rows = await self._store.adapter.query(_OUTDATED, (FORMAT,), fresh=True)
+        for *row, prefix_json in rows:
+            prefix = check_key(msgspec.json.decode(str(prefix_json)))
+            await self.create(prefix, index_of_row(row).options)
+
+    async def _is_there(self, prefix: Key, options: IndexOptions) -> bool:
+        rows = await self._store.adapter.query(_NEWEST, (encode_key(prefix),), fresh=True)
+        if not rows:
+            return False
+        *row, ready = rows[0]
+        index = index_of_row(row)
+        return bool(ready) and index.format == FORMAT and index.options == options
+
+    async def remove(self, prefix: Key) -> bool:
+        """Drop the index of a prefix, finished or not; the data stays. Whether there was one."""
+        args = (encode_key(prefix), _BEYOND_EVERY_ID)
+        while True:
+            rows = await self._store.adapter.query(_OF_PREFIX, args, fresh=True)
+            indexes = [index_of_row(row) for row in rows]
+            try:
+                if indexes:
+                    await self._drop(indexes)
+            except GuardFailed:
+                continue  # another one was created or finished meanwhile
+            return bool(indexes)
+
+    async def _define(self, prefix: Key, options: IndexOptions) -> Index:
+        """Make an empty index whose triggers are at work."""
+        adapter = self._store.adapter
+        limit = self._store.limits.indexes
+        while True:
+            ((last_id,),) = await adapter.query(f"SELECT {_LAST_ID}", fresh=True)
+            index = Index(int(last_id or 0) + 1, encode_key(prefix), options)
+            fields = msgspec.json.encode(options.fields).decode()
+            row: tuple[Value, ...] = (
+                index.id,
+                index.prefix,
+                key_to_json(prefix),
+                fields,
+                options.tokenize,
+                index.format,
+                self._store.clock.wall(),
+            )
+            try:
+                await self._store.batch(
+                    [
+                        Guard(_HAS_ROOM, (index.prefix, limit)),
+                        Guard(f"{_LAST_ID} = ?", (last_id,)),
+                        Statement(_INSERT, row),
+                        *(Statement(text) for text in create_statements(index)),
+                    ]
+                )
+            except GuardFailed as failed:
+                if failed.index == 0:
+                    raise LimitExceeded("Too many indexes", "indexes", limit) from None
+                continue  # somebody else took the number
+            return index
+
+    async def _finish(self, index: Index) -> None:
+        with contextlib.suppress(GuardFailed):  # removed or replaced meanwhile
+            await self._fill(index)
+            await self._take_over(index)
+
+    async def _fill(self, index: Index) -> None:
+        """Add the entries that were there before. Raises `GuardFailed` if it is removed."""
+        columns = ", ".join(f"f{number}" for number in range(len(index.options.fields)))
+        add_texts = f"""
+INSERT INTO {index.table} (rowid, {columns})
+SELECT doc, {extracts(index, "value")} FROM kv_docs JOIN kv_entries ON key = doc_key
+WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
+  AND NOT EXISTS (SELECT 1 FROM {index.table} WHERE rowid = doc)"""
+        rest = index.keys
+        while rest.start < rest.end:
+            part = await self._next_part(rest)
+            await self._store.batch(
+                [
+                    Guard(_STILL_THERE, (index.id,)),
+                    Statement(_ADD_DOCS, (index.id, *part)),
+                    Statement(add_texts, (index.id, *part)),
+                ]
+            )
+            rest = rest.from_key(part.end)
+
+    async def _next_part(self, rest: KeyRange) -> KeyRange:
+        """As much of a range as one commit may take."""
+        rows = await self._store.adapter.query(_NEXT_ENTRIES, (*rest, FILL_ENTRIES + 1), fresh=True)
+        size = 0
+        for number, (key, length) in enumerate(rows):
+            if isinstance(key, bytes) and (number == FILL_ENTRIES or size > FILL_BYTES):
+                return rest.before(key)
+            size += int(length or 0)
+        return rest
+
+    async def _take_over(self, index: Index) -> None:
+        """Let a filled index answer, and drop those that it replaces in the same commit."""
+        adapter = self._store.adapter
+        of_prefix = (index.prefix, index.id)
+        while True:
+            older = [
+                index_of_row(row) for row in await adapter.query(_OF_PREFIX, of_prefix, fresh=True)
+            ]
+            drops = [Statement(text) for old in older for text in drop_statements(old)]
+            try:
+                await self._store.batch(
+                    [
+                        Guard(_STILL_THERE, (index.id,)),
+                        Guard(_STILL_THESE, (*of_prefix, _ids(older))),
+                        *drops,
+                        Statement(_SET_READY, (index.id,)),
+                    ]
+                )
+            except GuardFailed as failed:
+                if failed.index == 0:
+                    raise
+                continue  # an older one was finished or removed meanwhile
+            return
+
+    async def _drop(self, indexes: Sequence[Index], *guards: Guard) -> None:
+        """Drop indexes of one prefix together. Raises `GuardFailed` if one is gone already."""
+        there = [Guard(_STILL_THERE, (index.id,)) for index in indexes]
+        drops = [Statement(text) for index in indexes for text in drop_statements(index)]
+        await self._store.batch([*there, *guards, *drops])
+
+
+def _ids(indexes: Sequence[Index]) -> str | None:
+    return ",".join(str(index.id) for index in indexes) or None

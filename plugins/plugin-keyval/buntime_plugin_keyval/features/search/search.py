@@ -1,0 +1,248 @@
+"""The indexes of one store: listing and asking them, and the way to change them."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import re
+
+from buntime_database import DatabaseError
+from buntime_keyval import SearchIndex
+from buntime_keyval.wire import Key, decode_key, encode_key, key_to_json
+
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.recorder import Recorder, measured
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
+from buntime_plugin_keyval.features.search.indexes import (
+    INDEX_COLUMNS,
+    Index,
+    IndexOptions,
+    index_of_row,
+)
+from buntime_plugin_keyval.features.search.query import (
+    Match,
+    plain_words,
+    to_match,
+    with_alternatives,
+)
+from buntime_plugin_keyval.features.search.search_sql import (
+    EVERYTHING,
+    SearchOptions,
+    SearchPage,
+    page_statement,
+    rows_statement,
+    small_page,
+    small_statement,
+)
+from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
+from buntime_plugin_keyval.model.errors import IndexNotFound
+from buntime_plugin_keyval.storage.postfilter import kept
+from buntime_plugin_keyval.storage.statements import IN_RANGE
+
+MAX_ATTEMPTS = 5
+"""Times that a search is tried while indexes come and go."""
+
+RETRY_SECONDS = 5.0
+"""Pause after the database failed while an interrupted index was finished."""
+
+_READY = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE prefix = ? AND ready"
+_LIST = f"""
+SELECT {INDEX_COLUMNS}, ready, (SELECT count(*) FROM kv_docs WHERE index_id = kv_indexes.id)
+FROM kv_indexes ORDER BY prefix, id"""
+_ENTRIES = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE}"
+_ONE_WORD = re.compile(r'(\{f[0-9]+\} : )?"[^\W_]+"')
+
+
+class Search:
+    """The full-text indexes of one store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._builder = IndexBuilder(store)
+        self._resuming: asyncio.Task[None] | None = None
+        self._known: dict[bytes, Index] = {}
+        """Ready indexes by prefix, as long as their tables answer; see `search`."""
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where searches are measured."""
+        return self._store.recorder
+
+    def start(self) -> None:
+        """Finish in the background what an earlier process began to build."""
+        if self._resuming is None:
+            self._resuming = asyncio.create_task(self._keep_resuming(), name="keyval-indexes")
+
+    async def stop(self) -> None:
+        """Leave the rest to the next start. Idempotent."""
+        task, self._resuming = self._resuming, None
+        if task is not None:
+            task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await task
+
+    async def create_index(
+        self, prefix: Key, options: IndexOptions, once: Once | None = None
+    ) -> None:
+        """See `IndexBuilder.create`."""
+        await self._store.replays.run(
+            once,
+            lambda: self._builder.create(prefix, options),
+            keep=lambda _: None,
+            recall=lambda _: None,
+        )
+
+    async def remove_index(self, prefix: Key, once: Once | None = None) -> bool:
+        """See `IndexBuilder.remove`."""
+        self._known.pop(encode_key(prefix), None)
+        return await self._store.replays.run(
+            once,
+            lambda: self._builder.remove(prefix),
+            keep=lambda was_there: was_there,
+            recall=lambda kept: bool(kept.told),
+        )
+
+    async def list_indexes(self) -> list[SearchIndex]:
+        """All indexes in the order of their prefixes, those that are being built too."""
+        adapter = self._store.adapter
+        infos = []
+        for *row, ready, documents in await adapter.query(_LIST):
+            index = index_of_row(row)
+            entries = documents
+            if not ready:
+                ((entries,),) = await adapter.query(_ENTRIES, index.keys)
+            info = SearchIndex(
+                decode_key(index.prefix),
+                list(index.options.fields),
+                index.options.tokenize,
+                index.table,
+                int(documents or 0),
+                int(entries or 0),
+                bool(ready),
+            )
+            infos.append(info)
+        return infos
+
+    @measured("search")
+    async def search(self, prefix: Key, query: str, options: SearchOptions) -> SearchPage:
+        """What matches, the best first; equally good entries by key.
+
+        Raises `IndexNotFound` unless exactly this prefix has an index.
+        """
+        encoded = encode_key(prefix)
+        for attempt in range(1, MAX_ATTEMPTS + 1):
+            fresh = attempt > 1
+            # An index that was ready stays so until its table is dropped, and no other ever has
+            # its number. So what is known of it is true as long as its table can be read,
+            # whichever process or replica answers.
+            index = self._known.get(encoded)
+            if index is None:
+                index = await self._ready_index(prefix, encoded, fresh=fresh)
+            try:
+                return await self._answer(index, query, options, fresh=fresh)
+            except DatabaseError:
+                # Its table may have been dropped, and SQLite opens no FTS5 table at the moment at
+                # which another one comes or goes.
+                self._known.pop(encoded, None)
+                if attempt == MAX_ATTEMPTS:
+                    raise
+        raise AssertionError  # the last attempt has raised
+
+    async def _answer(
+        self, index: Index, query: str, options: SearchOptions, *, fresh: bool
+    ) -> SearchPage:
+        match = to_match(query, index.options.fields, index.options.tokenize)
+        page = await self._page_of(index, match, options, fresh)
+        if options.fuzzy and not page.entries:
+            first = options._replace(offset=0, limit=1)
+            if not options.offset or not (await self._page_of(index, match, first, fresh)).entries:
+                page = await self._fuzzy_page(index, query, options, fresh=fresh) or page
+        return page._replace(warnings=match.warnings) if match.warnings else page
+
+    async def _fuzzy_page(
+        self, index: Index, query: str, options: SearchOptions, *, fresh: bool
+    ) -> SearchPage | None:
+        """What is found with similar words in place of those that the index does not have."""
+        words = dict.fromkeys(plain_words(query))
+        others = {
+            word: found
+            for word in list(words)[:MAX_WORDS]
+            if (found := await similar_words(self._store.adapter, index, word))
+        }
+        fields = index.options.fields
+        searched_for = with_alternatives(query, fields, others)
+        if searched_for == query:
+            return None
+        match = to_match(searched_for, fields, index.options.tokenize)
+        page = await self._page_of(index, match, options, fresh)
+        return page._replace(searched_for=searched_for)
+
+    async def _page_of(
+        self, index: Index, match: Match, options: SearchOptions, fresh: bool
+    ) -> SearchPage:
+        if match.expression is None:
+            return SearchPage("", has_more=False)
+        return await self._page(index, match.expression, options, fresh=fresh)
+
+    async def _page(
+        self, index: Index, match: str, options: SearchOptions, *, fresh: bool
+    ) -> SearchPage:
+        store = self._store
+        now_ms = store.clock.now()
+        if _may_be_small(index, match, options):
+            page = await self._small_page(index, match, options, now_ms, fresh=fresh)
+            if page is not None:
+                return page
+        condition = store.condition(options.where)
+        if condition.recheck is None:
+            sql, args = page_statement(index, match, options, condition, now_ms)
+            ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)
+            return SearchPage(str(entries), bool(has_more))
+        everything = options._replace(limit=EVERYTHING, offset=0)
+        sql, args = rows_statement(index, match, everything, condition, now_ms)
+        rows = await store.adapter.query(sql, args, fresh=fresh)
+        found = [str(row[0]) async for row in kept(rows, condition, value=1)][options.offset :]
+        page_entries = found if options.limit == EVERYTHING else found[: options.limit]
+        return SearchPage(",".join(page_entries), len(page_entries) < len(found))
+
+    async def _small_page(
+        self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool
+    ) -> SearchPage | None:
+        """The page if few entries match, else None."""
+        sql, args = small_statement(index, match, options)
+        rows = await self._store.adapter.query(sql, args, point=True, fresh=fresh)
+        return small_page(rows, options, now_ms)  # type: ignore[arg-type] # as the schema says
+
+    async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> Index:
+        rows = await self._store.adapter.query(_READY, (encoded,), point=True, fresh=fresh)
+        if not rows:
+            raise IndexNotFound(key_to_json(prefix))
+        index = self._known[encoded] = index_of_row(rows[0])
+        return index
+
+    async def _keep_resuming(self) -> None:
+        while True:
+            try:
+                await self._builder.resume()
+                await self._builder.renew()
+            except DatabaseError as error:
+                self._store.logger.warning("Indexes could not be finished: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+
+def _may_be_small(index: Index, match: str, options: SearchOptions) -> bool:
+    """Whether a search may be a small read: for one word, and with no look at the values.
+
+    A small read runs on the event loop, since a hop to a thread takes longer than all of it. Of
+    more words each may be in every entry, and how many have them all is known only at the end.
+    """
+    return (
+        _ONE_WORD.fullmatch(match) is not None
+        and index.options.tokenize not in ("trigram", "cjk")  # a word of ours is several there
+        and options.where is None
+        and options.highlight is None
+        and options.snippet_words is None
+    )

@@ -1,0 +1,103 @@
+"""Snapshots that are kept for the pages to come: a read transaction, or all the entries."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import NamedTuple, Protocol
+
+from buntime_database import Adapter, Session, SessionLimits, SessionsNotSupported
+
+from buntime_plugin_keyval.model.changes import Place
+from buntime_plugin_keyval.storage import snapshots as reading
+from buntime_plugin_keyval.storage.selection import Selection
+
+STATEMENT_SECONDS = 30.0
+"""Longest time that reading one page may take."""
+
+
+class Held(Protocol):
+    """A state of the store that stays."""
+
+    place: Place
+
+    async def page(self, selection: Selection, now_ms: int) -> reading.Rows | None:
+        """Key and JSON of the selected entries; None if they are not what is held."""
+        ...
+
+    async def close(self) -> None:
+        """Let go of it. Idempotent."""
+        ...
+
+
+class Transaction:
+    """A read transaction on a connection of its own."""
+
+    def __init__(self, session: Session, place: Place) -> None:
+        self.place = place
+        self._session = session
+
+    async def page(self, selection: Selection, now_ms: int) -> reading.Rows | None:
+        """See `Held`."""
+        found = await self._session.execute(*reading.page_statement(selection, now_ms))
+        return found.rows  # type: ignore[return-value] # a BLOB and a text
+
+    async def close(self) -> None:
+        """See `Held`."""
+        await self._session.close()
+
+
+class _Question(NamedTuple):
+    """What a list is of, whichever part of it comes next."""
+
+    reverse: bool
+    where: tuple[str, Sequence[object]]
+    shape: tuple[bool, bool]
+
+
+class Collection:
+    """All entries of one list, in their order."""
+
+    def __init__(self, selection: Selection, rows: reading.Rows, place: Place) -> None:
+        self.place = place
+        self._keys = selection.keys
+        self._question = _question(selection)
+        self._rows = rows
+
+    async def page(self, selection: Selection, now_ms: int) -> reading.Rows | None:  # noqa: ARG002 - collected then
+        """See `Held`."""
+        keys = selection.keys
+        inside = keys.start >= self._keys.start and keys.end <= self._keys.end
+        if not inside or _question(selection) != self._question:
+            return None
+        found = [row for row in self._rows if keys.start <= row[0] < keys.end]
+        return found[: selection.limit]
+
+    async def close(self) -> None:
+        """See `Held`."""
+        self._rows = []
+
+
+def _question(selection: Selection) -> _Question:
+    condition = selection.condition
+    return _Question(selection.reverse, (condition.sql, condition.args), selection.shape)
+
+
+async def hold(adapter: Adapter, selection: Selection, now_ms: int) -> Held | None:
+    """The store as it is now, or what a list finds in it; None if that is too much to keep.
+
+    Raises `DatabaseError`.
+    """
+    try:
+        session = await adapter.open_session(
+            SessionLimits(statement_seconds=STATEMENT_SECONDS, max_bytes=sys.maxsize)
+        )
+    except SessionsNotSupported:
+        collected = await reading.collect(adapter, selection, now_ms)
+        return None if collected is None else Collection(selection, *collected)
+    try:
+        await session.execute("BEGIN")
+        return Transaction(session, await reading.place_of(session))
+    except BaseException:
+        await session.close()
+        raise

@@ -1,0 +1,211 @@
+"""Pages of snapshots, and the snapshots that are held for the pages to come.
+
+The first page of a snapshot is read where the next ones will be: in a read transaction, or from
+all that the list finds. That is held, for a while, by the worker that was asked; its cursor says by
+which one and as what. Where it is not held any more, a page is read as it is now, if the log says
+that nothing in it was changed since.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Iterable
+from time import monotonic
+from typing import NamedTuple
+
+from buntime_keyval.wire import InvalidInput
+
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.snapshots.cursors import Cursor, parse_cursor
+from buntime_plugin_keyval.features.snapshots.held import Held, hold
+from buntime_plugin_keyval.model.errors import SnapshotGone
+from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.selection import Selection, Shape
+from buntime_plugin_keyval.storage.snapshots import Rows, is_unchanged, read_page
+
+ATTEMPTS = 3
+"""How often the first page is read, where nothing is held and others write into it."""
+
+LINGER_SECONDS = 2.0
+"""How long a snapshot is held behind its last page."""
+
+
+class SnapshotPage(NamedTuple):
+    """Entries as the inside of a JSON array, and the cursor of the next page, if there is one."""
+
+    entries: str
+    cursor: str | None
+
+
+class _Open:
+    def __init__(self, held: Held) -> None:
+        self.held = held
+        self.begun = self.used = monotonic()
+        self.turn = asyncio.Lock()
+
+
+class Snapshots:
+    """The snapshots of one worker."""
+
+    def __init__(self, store: Store, *, most: int, idle_ms: int, age_ms: int) -> None:
+        """At most so many are held; one that nobody asks for, or that is old, is let go."""
+        self._store = store
+        self._most = most
+        self._idle_s = idle_ms / 1000
+        self._age_s = age_ms / 1000
+        self._open: OrderedDict[str, _Open] = OrderedDict()
+        self._sweeping: asyncio.TimerHandle | None = None
+        self._closing: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def held_count(self) -> int:
+        """Snapshots that are held now."""
+        return len(self._open)
+
+    def worker_of(self, text: str | None) -> int | None:
+        """The other worker that holds the snapshot of a cursor, if it is one. `InvalidInput`."""
+        cursor = parse_cursor(text) if text else None
+        workers = self._store.neighbours.workers
+        if cursor is None or not cursor.id or cursor.id in self._open:
+            return None
+        is_other = cursor.worker != workers.number and 0 <= cursor.worker < workers.count
+        return cursor.worker if is_other else None
+
+    async def page(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape,
+    ) -> SnapshotPage:
+        """A page of the entries in a range, of the snapshot that the first page began.
+
+        Raises `SnapshotGone`, and `InvalidInput` for the cursor of something else.
+        """
+        place = parse_cursor(cursor) if cursor else None
+        if cursor and place is None:
+            raise InvalidInput("The cursor is not one of a snapshot: begin without a cursor")
+        now_ms = self._store.clock.now() if place is None else place.now_ms
+        condition = self._store.condition(where, now_ms)
+        selection = Selection(keys, limit + 1, reverse, condition, shape)
+        if place is None:
+            return await self._first(selection, now_ms)
+        selection = selection.behind(place.key)
+        return await self._next(selection, place)
+
+    async def close(self) -> None:
+        """Let go of all. Idempotent."""
+        self._closed = True
+        if self._sweeping is not None:
+            self._sweeping.cancel()
+        self._drop(list(self._open))
+        while self._closing:
+            await asyncio.wait(self._closing)
+
+    async def _first(self, selection: Selection, now_ms: int) -> SnapshotPage:
+        held = await hold(self._store.adapter, selection, now_ms)
+        if held is None:
+            return await self._first_unheld(selection, now_ms)
+        rows = None
+        try:
+            rows = await held.page(selection, now_ms)
+        finally:
+            has_more = rows is not None and len(rows) == selection.limit
+            if not has_more or self._closed:
+                await held.close()
+        if rows is None:
+            raise SnapshotGone
+        id_ = secrets.token_hex(8)
+        if has_more and not self._closed:
+            self._keep(id_, _Open(held))
+        worker = self._store.neighbours.workers.number
+        return _page(selection, rows, Cursor(b"", held.place, now_ms, worker, id_))
+
+    async def _first_unheld(self, selection: Selection, now_ms: int) -> SnapshotPage:
+        for _ in range(ATTEMPTS):
+            place = await self._store.newest_place(fresh=True)
+            try:
+                return await self._unheld(selection, Cursor(b"", place, now_ms, 0, ""))
+            except SnapshotGone:
+                continue  # it was changed in between
+        raise SnapshotGone
+
+    async def _next(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
+        opened = self._open.get(cursor.id)
+        if opened is None or opened.held.place != cursor.place:
+            return await self._unheld(selection, cursor)
+        self._open.move_to_end(cursor.id)
+        opened.used = monotonic()
+        async with opened.turn:
+            rows = await opened.held.page(selection, cursor.now_ms)
+        opened.used = monotonic()
+        if rows is None:
+            raise InvalidInput("The cursor is one of another list: range, filter or shape differ")
+        if len(rows) < selection.limit:
+            # Not at once: an answer may be lost, and the last page asked for again.
+            asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop, [cursor.id])
+        return _page(selection, rows, cursor)
+
+    async def _unheld(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
+        rows = await read_page(self._store.adapter, selection, cursor.now_ms)
+        read = selection.keys
+        if len(rows) == selection.limit:
+            last = rows[-1][0]
+            read = read.after(last) if selection.reverse else read.before(last)
+        # Read first, then checked: what is unchanged now was so when it was read.
+        if not await is_unchanged(self._store.adapter, cursor.place, read):
+            raise SnapshotGone
+        return _page(selection, rows, cursor)
+
+    def _keep(self, id_: str, opened: _Open) -> None:
+        while len(self._open) >= self._most:
+            self._drop([next(iter(self._open))])
+        self._open[id_] = opened
+        if self._sweeping is None:
+            self._sweep_later()
+
+    def _sweep_later(self) -> None:
+        pause = min(self._idle_s, self._age_s) / 4
+        self._sweeping = asyncio.get_running_loop().call_later(pause, self._sweep)
+
+    def _sweep(self) -> None:
+        self._sweeping = None
+        now = monotonic()
+        self._drop(
+            [
+                id_
+                for id_, opened in self._open.items()
+                if now - opened.used > self._idle_s or now - opened.begun > self._age_s
+            ]
+        )
+        if self._open:
+            self._sweep_later()
+
+    def _drop(self, ids: Iterable[str]) -> None:
+        for id_ in ids:
+            opened = self._open.pop(id_, None)
+            if opened is not None:
+                task = asyncio.create_task(_close(opened), name="keyval-snapshot")
+                self._closing.add(task)
+                task.add_done_callback(self._closing.discard)
+
+
+async def _close(opened: _Open) -> None:
+    async with opened.turn:
+        await opened.held.close()
+
+
+def _page(selection: Selection, rows: Rows, cursor: Cursor) -> SnapshotPage:
+    """The rows but for the one too many, which says that there are more."""
+    page = rows[: selection.limit - 1]
+    entries = ",".join([text for _, text in page])
+    if len(rows) < selection.limit:
+        return SnapshotPage(entries, None)
+    return SnapshotPage(entries, cursor._replace(key=page[-1][0]).text)

@@ -1,0 +1,217 @@
+"""From commits to watchers.
+
+Watchers are told of commits in the order of the log. A commit of this process that follows what
+was told last hands its changes over with their values, so nobody reads the database for it.
+Otherwise somebody else has written: then the log says which keys were changed, and one reading
+what they hold behind the newest change, which watchers are told all at once. The log is looked at
+every `foreign_poll_ms`, however many watchers there are, and at once when another worker of this
+host rings. A change finds its watchers through a dict by key and a dict by prefix, with one look-up
+for each part of the key.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Sequence
+from contextvars import Context
+
+from buntime_database import DatabaseError
+from buntime_keyval.wire import part_ends
+
+from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.watch.pending import Notice, State
+from buntime_plugin_keyval.features.watch.watcher import Watcher, WatchTarget
+from buntime_plugin_keyval.model.changes import Change, Place
+from buntime_plugin_keyval.model.errors import TooManyStreams
+
+RETRY_SECONDS = 1.0
+"""Pause after the database failed."""
+
+
+class WatchHub:
+    """The watchers of one store. Follows commits only while there are any."""
+
+    def __init__(
+        self, store: Store, *, max_watchers: int, foreign_poll_ms: int, logger: logging.Logger
+    ) -> None:
+        self._store = store
+        self._max_watchers = max_watchers
+        self._foreign_poll_s = foreign_poll_ms / 1000
+        self._unread = Complaint(logger, "The change log could not be read: %s")
+        self._watchers: set[Watcher] = set()
+        self._by_key: dict[bytes, set[Watcher]] = {}
+        self._by_prefix: dict[bytes, set[Watcher]] = {}
+        self._unsubscribe: Callable[[], None] | None = None
+        self._follower: asyncio.Task[None] | None = None
+        self._place: Place | None = None
+        """Behind the last change that was delivered; None while it is not known."""
+        self._beginning = asyncio.Lock()
+        self._news = asyncio.Event()
+        self._closed = False
+
+    @property
+    def watcher_count(self) -> int:
+        """Open watchers, those of other workers included."""
+        return int(self._store.neighbours.watchers.totals()[0])
+
+    @property
+    def place(self) -> Place | None:
+        """Behind the last change that watchers were told of; None while that is being found."""
+        return self._place
+
+    async def watch(self, target: WatchTarget) -> Watcher:
+        """A watcher of every change from now on; it has to be closed.
+
+        Raises `TooManyStreams` when as many are open as are allowed.
+        """
+        if len(self._watchers) >= self._max_watchers:
+            raise TooManyStreams("watch.maxWatchers", self._max_watchers)
+        watcher = Watcher(target, self._forget)
+        self._watchers.add(watcher)
+        self._store.neighbours.watchers.own[0] = len(self._watchers)
+        for key in target.keys:
+            self._by_key.setdefault(key, set()).add(watcher)
+        for prefix in target.prefixes:
+            self._by_prefix.setdefault(prefix, set()).add(watcher)
+        try:
+            async with self._beginning:
+                if self._unsubscribe is None:
+                    await self._begin()
+        except BaseException:
+            watcher.close()
+            raise
+        if self._closed:
+            watcher.close()
+        return watcher
+
+    async def close(self) -> None:
+        """Close every watcher, so that their streams end. Idempotent."""
+        self._closed = True
+        for watcher in tuple(self._watchers):
+            watcher.close()
+        follower = self._follower
+        self._stop()
+        if follower is not None:
+            with contextlib.suppress(asyncio.CancelledError):
+                await follower
+
+    async def _begin(self) -> None:
+        """Follow commits from here on."""
+        # First the subscription: what is committed in between is then found in the log.
+        unsubscribe = self._store.subscribe(self._committed)
+        self._store.neighbours.changes.listen(self._news.set)
+        try:
+            self._place = await self._store.newest_place(fresh=True)
+        except BaseException:
+            self._store.neighbours.changes.listen(None)
+            unsubscribe()
+            raise
+        self._unsubscribe = unsubscribe
+        # It outlives the request that begins it, and what that one demands of its reads.
+        self._follower = asyncio.create_task(self._follow(), name="keyval-watch", context=Context())
+        if not self._watchers:  # all were closed meanwhile
+            self._stop()
+
+    def _forget(self, watcher: Watcher) -> None:
+        self._watchers.discard(watcher)
+        self._store.neighbours.watchers.own[0] = len(self._watchers)
+        for index, names in (
+            (self._by_key, watcher.target.keys),
+            (self._by_prefix, watcher.target.prefixes),
+        ):
+            for name in names:
+                others = index.get(name)
+                if others is not None:
+                    others.discard(watcher)
+                    if not others:
+                        del index[name]
+        if not self._watchers:
+            self._stop()
+
+    def _stop(self) -> None:
+        if self._unsubscribe is not None:
+            self._unsubscribe()
+            self._unsubscribe = None
+            self._store.neighbours.changes.listen(None)
+        if self._follower is not None:
+            self._follower.cancel()
+            self._follower = None
+        self._place = None
+
+    def _committed(self, changes: Sequence[Change]) -> None:
+        """Deliver a commit of this process, if it is the next one."""
+        place = self._place
+        if place is None or not _follow(place, changes):
+            self._news.set()
+            return
+        for change in changes:
+            watchers = self._watchers_of(change.key)
+            if watchers:
+                state = State(change.key, change.value, change.versionstamp)
+                notice = Notice(change.versionstamp, change.seq, change.versionstamp, state)
+                for watcher in watchers:
+                    watcher.add(notice)
+        self._place = changes[-1].place(place.log)
+
+    def _watchers_of(self, key: bytes) -> set[Watcher]:
+        found = set(self._by_key.get(key, ()))
+        if self._by_prefix:
+            found |= self._by_prefix.get(b"", set())
+            for end in part_ends(key):
+                for watcher in self._by_prefix.get(key[:end], ()):
+                    if end < len(key) or watcher.target.includes_prefix:
+                        found.add(watcher)
+        return found
+
+    async def _follow(self) -> None:
+        while True:
+            self._news.clear()
+            try:
+                await self._catch_up()
+                self._unread.over()
+            except DatabaseError as error:
+                self._unread.about(error)
+                await asyncio.sleep(RETRY_SECONDS)
+            # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the event.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._foreign_poll_s):
+                    await self._news.wait()
+
+    async def _catch_up(self) -> None:
+        """Deliver what others have committed, and what we have behind it."""
+        place = self._place
+        if place is not None and await self._store.newest_place() == place:
+            return
+        catch = place and await self._store.news(place, None, self._watchers_of)
+        if catch is None or not catch.is_complete:
+            # The log does not reach back to where we are, or it is another one, or there is too
+            # much for one reading: everybody reads what concerns him.
+            self._place = None
+            self._place = await self._store.newest_place(fresh=True)
+            for watcher in tuple(self._watchers):
+                watcher.give_up()
+            return
+        told = self._place.seq if self._place is not None else 0  # we may have committed meanwhile
+        for since, seq, commit, stored in catch.news:
+            if seq > told:
+                state = State(stored.key, stored.value, stored.versionstamp)
+                for watcher in self._watchers_of(stored.key):
+                    watcher.add(Notice(since, seq, commit, state))
+        if catch.place.seq > told:
+            self._place = catch.place
+
+
+def _follow(place: Place, changes: Sequence[Change]) -> bool:
+    """Whether nothing is between a place and these changes, nor between two of them.
+
+    Where numbers are left out it seems so, and the log is read in vain.
+    """
+    before = place.seq
+    for change in changes:
+        if change.seq != before + 1:
+            return False
+        before = change.seq
+    return True

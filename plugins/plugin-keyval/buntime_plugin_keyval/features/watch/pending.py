@@ -1,0 +1,122 @@
+"""What is to be told of keys, and how it is cut into events."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from buntime_keyval.wire import decode_key, key_to_json
+
+from buntime_plugin_keyval.model.changes import Place, mark_of
+from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
+
+
+class State:
+    """What a key holds; value and versionstamp are None where it does not exist."""
+
+    __slots__ = ("_json", "key", "value", "versionstamp")
+
+    def __init__(self, key: bytes, value: str | None, versionstamp: str | None) -> None:
+        self.key = key
+        self.value = value
+        self.versionstamp = None if value is None else versionstamp
+        self._json = ""
+
+    @property
+    def json(self) -> str:
+        """The entry as JSON text, made once however many watchers send it."""
+        if not self._json:
+            key = key_to_json(decode_key(self.key))
+            if self.value is None or self.versionstamp is None:
+                self._json = missing_json(key)
+            else:
+                self._json = entry_json(key, self.value, self.versionstamp)
+        return self._json
+
+
+class Notice(NamedTuple):
+    """What is under a key behind a change of it."""
+
+    since: str
+    """Versionstamp of the first commit that changed the key and is not told yet."""
+    seq: int
+    """Place of the last change of the key in the log."""
+    commit: str
+    """Versionstamp of the commit of that."""
+    state: State
+
+    def place(self, log: str) -> Place:
+        """The place behind the last change."""
+        return Place(log, self.seq, mark_of(self.commit))
+
+
+class Taken(NamedTuple):
+    """Notices for one event."""
+
+    notices: list[Notice]
+    is_whole: bool
+    """Whether nothing that is left has a part in the commits of these, or in one before them: so
+    they bring a client from how things were at one place to how they were at another."""
+
+
+class Pending:
+    """The latest notice of each changed key, in the order of the changes."""
+
+    def __init__(self) -> None:
+        self._notices: dict[bytes, Notice] = {}
+        self.chars = 0
+        """Length of the values."""
+
+    def __len__(self) -> int:
+        return len(self._notices)
+
+    def add(self, notice: Notice) -> None:
+        """Take a notice of a change that is behind all that are there."""
+        key = notice.state.key
+        known = self._notices.pop(key, None)
+        if known is not None:
+            self.chars -= len(known.state.value or "")
+            notice = notice._replace(since=known.since)
+        self._notices[key] = notice
+        self.chars += len(notice.state.value or "")
+
+    def forget(self, seq: int) -> None:
+        """Drop the notices of changes up to this one."""
+        for notice in [notice for notice in self._notices.values() if notice.seq <= seq]:
+            self._drop(notice)
+
+    def clear(self) -> None:
+        """Drop all."""
+        self._notices.clear()
+        self.chars = 0
+
+    def take(self, limit: int) -> Taken:
+        """The first notices, at most `limit`.
+
+        All of them if they are no more than that. Else they are cut where both parts are whole;
+        where there is no such place, behind a commit; and only one that is too large itself is
+        divided.
+        """
+        notices = [*self._notices.values()]
+        if len(notices) <= limit:
+            self.clear()
+            return Taken(notices, True)
+        since = notices[-1].since
+        for notice in notices[limit:]:
+            since = min(since, notice.since)
+        whole = commit = 0
+        for end in range(limit, 0, -1):
+            before, behind = notices[end - 1], notices[end]
+            since = min(since, behind.since)
+            if since > before.commit:  # they grow from commit to commit
+                whole = end
+                break
+            if not commit and behind.commit != before.commit:
+                commit = end
+        taken = notices[: whole or commit or limit]
+        for notice in taken:
+            self._drop(notice)
+        return Taken(taken, bool(whole))
+
+    def _drop(self, notice: Notice) -> None:
+        del self._notices[notice.state.key]
+        self.chars -= len(notice.state.value or "")

@@ -1,0 +1,91 @@
+"""Polls of prefixes: what a client has not been told yet, from the versionstamps that it names.
+
+A client sends back the text that it got, so that text is all that the server knows of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from urllib.parse import quote, unquote
+
+from buntime_keyval.wire import (
+    Key,
+    decode_key,
+    encode_key,
+    format_key_path,
+    key_to_json,
+    parse_key_text,
+)
+
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
+from buntime_plugin_keyval.storage.ranges import DisjointRanges
+
+_AT_ONCE = 200
+"""Versionstamps that are read or written in one step."""
+
+
+async def poll_below(store: Store, target: WatchTarget, told: str, limit: int) -> str:
+    """What is new, changed or gone below the prefixes, and what the client is told of now, as JSON.
+
+    `told` is the text of the poll before. More than `limit` news come with the next polls, since
+    the new text names only what the client has been told. Raises `LimitExceeded`, `InvalidInput`.
+    """
+    ranges = DisjointRanges(target.ranges())
+    number = told.count(",") + 1
+    if number > store.limits.stamps:
+        raise LimitExceeded(f"Too many versionstamps: {number}", "stamps", store.limits.stamps)
+    given: dict[bytes, str] = await store.turns.run(_read_stamps(told, ranges))
+    current: dict[bytes, str] = {}
+    entries = []
+    for key, versionstamp, value in await store.poll(given, [*ranges], limit=limit):
+        current[key] = versionstamp
+        if value is not None:
+            entries.append(entry_json(key_to_json(decode_key(key)), value, versionstamp))
+        elif versionstamp != given[key]:
+            current[key] = given[key]  # it comes with one of the next polls
+    for key in sorted(given.keys() - current.keys()):
+        if len(entries) < limit:
+            entries.append(missing_json(key_to_json(decode_key(key))))
+        else:
+            current[key] = given[key]
+    stamps = await store.turns.run(_write_stamps(current))
+    return f'{{"entries":[{",".join(entries)}],"versionstamps":"{stamps}"}}'
+
+
+def _read_stamps(text: str, ranges: DisjointRanges) -> Generator[None, None, dict[bytes, str]]:
+    given = {}
+    for number, pair in enumerate(text.split(",")):
+        path, colon, versionstamp = pair.rpartition(":")
+        if colon:
+            key = encode_key(_parse_token(path))
+            if key in ranges:
+                given[key] = versionstamp
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            yield
+    return given
+
+
+def _write_stamps(stamps: dict[bytes, str]) -> Generator[None, None, str]:
+    pairs = []
+    for number, key in enumerate(sorted(stamps)):
+        pairs.append(f"{_key_token(key)}:{stamps[key]}")
+        if number % _AT_ONCE == _AT_ONCE - 1:
+            yield
+    return ",".join(pairs)
+
+
+def _parse_token(token: str) -> Key:
+    """The key of what `_key_token` made, which the query string may have decoded once."""
+    if token.startswith("%5B"):
+        return parse_key_text(unquote(token))
+    return parse_key_text(token)
+
+
+def _key_token(encoded: bytes) -> str:
+    """A key in the text that a polling client sends back: no comma and no colon in it."""
+    key = decode_key(encoded)
+    path = format_key_path(key)
+    return quote(key_to_json(key), safe="") if path is None else path

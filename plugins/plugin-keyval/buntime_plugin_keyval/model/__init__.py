@@ -1,0 +1,1 @@
+"""What the store is about: values, mutations, messages, changes, filters, time, limits, errors."""

@@ -1,0 +1,285 @@
+"""The mutations of an atomic commit: parsing them, and what each makes of a value."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any, Literal, NamedTuple, cast, get_args
+
+import msgspec
+from buntime_keyval.wire import (
+    UUIDV7,
+    InvalidInput,
+    Key,
+    KeyPart,
+    Placeholder,
+    canonical_metadata,
+    check_key,
+    encode_key,
+    key_to_json,
+    parse_expires_at,
+    parse_expires_in,
+    parse_integer,
+)
+from buntime_keyval.wire.canonical import CanonicalText, text_of
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
+from buntime_keyval.wire.members import check_members
+from buntime_keyval.wire.numbers import (
+    TooManyDigits,
+    is_long,
+    is_tagged_bigint,
+)
+
+from buntime_plugin_keyval.model.messages import OPTION_NAMES, Options, new_id, parse_options
+from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
+
+MutationType = Literal["set", "delete", "sum", "max", "min", "append", "prepend"]
+TYPES: tuple[str, ...] = get_args(MutationType)
+NUMERIC = ("sum", "max", "min")
+LISTS = ("append", "prepend")
+
+CHECK_MEMBERS = frozenset({"key", "versionstamp"})
+MUTATION_MEMBERS = frozenset(
+    {"type", "key", "value", "expiresIn", "expireIn", "expiresAt", "metadata"}
+)
+# In the order in which a message names them.
+_HINTED_MEMBERS = ("type", "key", "value", "expiresIn", "expiresAt", "metadata", "expireIn")
+_NOT_OF_MESSAGES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
+_MESSAGE_MEMBERS = ("type", "value", *OPTION_NAMES, *_NOT_OF_MESSAGES)
+
+MutationKey = tuple[KeyPart | Placeholder, ...]
+"""A key that may hold placeholders."""
+
+
+class Check(NamedTuple):
+    """Holds while the key has this versionstamp; None means that it does not exist."""
+
+    key: bytes
+    versionstamp: str | None
+
+
+class Mutation(NamedTuple):
+    """One change of one key.
+
+    `operand` is the canonical text of a value to set, an integer for the numeric types, the
+    canonical text of an array for append and prepend, and None for delete.
+    """
+
+    type: MutationType
+    key: MutationKey
+    operand: int | str | None = None
+    options: EntryOptions = NO_OPTIONS
+    encoded: bytes | None = None
+    """The encoded key; None where it is known only once the commit has its versionstamp."""
+
+    def known_prefix(self) -> Key:
+        """The parts of the key in front of its first placeholder."""
+        known: list[KeyPart] = []
+        for part in self.key:
+            if isinstance(part, Placeholder):
+                break
+            known.append(part)
+        return tuple(known)
+
+    def resolved_key(self, versionstamp: str) -> Key:
+        """The key with the versionstamp in the place of placeholders."""
+        return resolve_key(self.key, versionstamp)
+
+
+class NewMessage(NamedTuple):
+    """A message to add to the queue, with its canonical value."""
+
+    id: str
+    value: str
+    options: Options
+
+
+def resolve_key(key: MutationKey, versionstamp: str) -> Key:
+    """The key with the versionstamp in the place of placeholders."""
+    return tuple([versionstamp if isinstance(part, Placeholder) else part for part in key])
+
+
+def parse_checks(raw: object) -> list[Check]:
+    """The checks of a decoded request; none if absent. Raises `InvalidInput`."""
+    return [
+        item if isinstance(item, Check) else parse_check(index, item)
+        for index, item in enumerate(_list("checks", raw))
+    ]
+
+
+def parse_check(index: int, item: Any) -> Check:
+    """One of them."""
+    if not isinstance(item, dict):
+        raise InvalidInput(f"Invalid check at index {index}: received {describe(item)}")
+    if not item.keys() <= CHECK_MEMBERS:
+        check_members(item, CHECK_MEMBERS, f"checks[{index}]")
+    versionstamp = item.get("versionstamp")
+    if versionstamp is not None and not isinstance(versionstamp, str):
+        raise InvalidInput(
+            f"Invalid check at index {index}: versionstamp must be a string or null, "
+            f"received {describe(versionstamp)}"
+        )
+    return Check(encode_key(check_key(item.get("key"))), versionstamp)
+
+
+def parse_mutations(raw: object, now_ms: int) -> list[Mutation | NewMessage]:
+    """The mutations of a decoded request; none if absent. Raises `InvalidInput`.
+
+    `now_ms` is what `$now` stands for. Mutations that were parsed before stay as they are.
+    """
+    return [
+        item if isinstance(item, (Mutation, NewMessage)) else parse_mutation(index, item, now_ms)
+        for index, item in enumerate(_list("mutations", raw))
+    ]
+
+
+def parse_mutation(index: int, item: Any, now_ms: int) -> Mutation | NewMessage:
+    """One of them; its value may be a `CanonicalText`."""
+    if not isinstance(item, dict):
+        raise InvalidInput(f"Invalid mutation at index {index}: received {describe(item)}")
+    if item.get("type") == "enqueue":
+        return _parse_message(item, f"mutations[{index}]", now_ms)
+    if not item.keys() <= MUTATION_MEMBERS:
+        check_members(item, _HINTED_MEMBERS, f"mutations[{index}]")
+    expires_in = item.get("expiresIn")
+    if (older := item.get("expireIn")) is not None:
+        if expires_in is not None:
+            raise InvalidInput("expiresIn is given twice: as expiresIn and as expireIn")
+        expires_in = older
+    return make_mutation(
+        item.get("type"),
+        item.get("key"),
+        item.get("value", msgspec.UNSET),
+        expires_in=expires_in,
+        expires_at=item.get("expiresAt"),
+        metadata=canonical_metadata(item.get("metadata"), now_ms),
+        now_ms=now_ms,
+    )
+
+
+def make_mutation(
+    type: object,
+    key: object,
+    value: object = msgspec.UNSET,
+    *,
+    expires_in: object = None,
+    expires_at: object = None,
+    metadata: str | None = None,
+    now_ms: int,
+) -> Mutation:
+    """A checked mutation. `value` is decoded JSON or a `CanonicalText`, `UNSET` without one.
+
+    `metadata` is canonical JSON; the times are as callers wrote them; `now_ms` is that of `$now`.
+
+    Raises `InvalidInput` for an unknown type, a bad key, or an operand that the type cannot take.
+    """
+    if type not in TYPES:
+        shown = type if isinstance(type, str) else describe(type)
+        known = ", ".join((*TYPES, "enqueue"))
+        raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
+    kind = cast(MutationType, type)
+    checked: MutationKey = check_key(key, placeholders=True)
+    # Refuses lone surrogates before anything is decided.
+    encoded: bytes | None = encode_key(resolve_key(checked, ""))
+    if UUIDV7 in checked:
+        encoded = None
+    if kind == "delete":
+        for name, option in (
+            ("expiresIn", expires_in),
+            ("expiresAt", expires_at),
+            ("metadata", metadata),
+            ("value", None if value is msgspec.UNSET else value),
+        ):
+            if option is not None:
+                raise InvalidInput(f"{name} is not allowed on a delete")
+        return Mutation(kind, checked, encoded=encoded)
+    operand: int | str
+    if kind in NUMERIC:
+        operand = _integer(kind, value)
+    elif kind == "set" and value is msgspec.UNSET:
+        raise InvalidInput("value is required in a set: any JSON value, null included")
+    elif kind in LISTS and not _is_array(value):
+        raise InvalidInput(f"{kind} value must be an array")
+    else:
+        operand = text_of(value, now_ms)
+    if expires_in is None and expires_at is None and metadata is None:
+        return Mutation(kind, checked, operand, encoded=encoded)
+    options = EntryOptions(parse_expires_in(expires_in), parse_expires_at(expires_at), metadata)
+    return Mutation(kind, checked, operand, options, encoded)
+
+
+def _parse_message(item: dict[str, Any], place: str, now_ms: int) -> NewMessage:
+    check_members(item, _MESSAGE_MEMBERS, place)
+    if "value" not in item:
+        raise InvalidInput("value is required: any JSON value, null included")
+    for name in _NOT_OF_MESSAGES:
+        if item.get(name) is not None:
+            raise InvalidInput(f"{name} is not allowed on an enqueue")
+    options = {name: option for name, option in item.items() if name in OPTION_NAMES}
+    return NewMessage(new_id(), text_of(item["value"], now_ms), parse_options(options))
+
+
+def _is_array(value: object) -> bool:
+    if isinstance(value, CanonicalText):
+        return value.text.startswith("[")
+    return isinstance(value, list)
+
+
+def _integer(kind: str, value: object) -> int:
+    """The operand of a numeric mutation, in all the forms that clients send."""
+    if isinstance(value, CanonicalText):
+        if len(value.text) < 2 * MAX_BIGINT_DIGITS:  # perhaps a tagged bigint
+            value = msgspec.json.decode(value.text)
+        else:
+            value = [] if value.text.startswith("[") else {}
+    if isinstance(value, bool) or value is msgspec.UNSET:
+        pass
+    elif isinstance(value, int):
+        return int(value)
+    elif isinstance(value, float):
+        if math.isfinite(value):
+            return math.trunc(value)
+        raise InvalidInput(f"{kind} value must be a finite number, received {value}")
+    elif isinstance(value, str) or is_tagged_bigint(value):
+        text = value if isinstance(value, str) else cast("dict[str, Any]", value).get("value")
+        try:
+            return _integer_of_text(text)
+        except TooManyDigits:
+            raise
+        except ValueError:
+            raise InvalidInput(
+                f'{kind} value is not a valid integer: "{str(text)[:50]}", '
+                'use decimal digits such as "42"'
+            ) from None
+    shown = "undefined" if value is msgspec.UNSET else describe(value)
+    raise InvalidInput(
+        f"{kind} value must be a number, bigint, or numeric string, received {shown}"
+    )
+
+
+def _integer_of_text(text: object) -> int:
+    """An integer as JavaScript's BigInt() reads it: blanks around it, 0x, 0o, 0b, empty is 0."""
+    stripped = text.strip() if isinstance(text, str) else text
+    if stripped == "":
+        return 0
+    if isinstance(stripped, str) and stripped[:2].lower() in ("0x", "0o", "0b"):
+        # These take no time to read, but to write as decimals.
+        number = int(stripped.replace("_", "?"), 0)
+        if is_long(number):
+            raise TooManyDigits
+        return number
+    return parse_integer(stripped)
+
+
+def _list(name: str, raw: object) -> Sequence[object]:
+    if raw is None:
+        return ()
+    if not isinstance(raw, (list, tuple)):
+        raise InvalidInput(f"{name} must be an array, received {describe(raw)}")
+    return raw
+
+
+def shown_key(key: MutationKey) -> str:
+    """A key in a message."""
+    return key_to_json(resolve_key(key, repr(UUIDV7)))

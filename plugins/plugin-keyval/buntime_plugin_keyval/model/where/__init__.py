@@ -1,0 +1,20 @@
+"""Where filters: parse one from JSON, and test one value in Python.
+
+The way of a filter: `parse_where` checks and freezes it, `compile_where` of the storage says it in
+SQL with every path and operand bound, `matches` decides for one decoded value what the SQL decides
+for a row.
+"""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.model.where.evaluate import matches
+from buntime_plugin_keyval.model.where.nodes import InvalidWhere, Where, count_conditions
+from buntime_plugin_keyval.model.where.parse import parse_where
+
+__all__ = [
+    "InvalidWhere",
+    "Where",
+    "count_conditions",
+    "matches",
+    "parse_where",
+]

@@ -1,0 +1,189 @@
+"""What a commit does to the queue."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from buntime_database import Guard, Statement
+from buntime_keyval.wire import key_to_json
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.model.messages import Options
+from buntime_plugin_keyval.storage import message_statements as sql
+
+
+class Enqueue(NamedTuple):
+    """Add a message."""
+
+    id: str
+    value: str
+    options: Options
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        options = self.options
+        ready_at = at.now_ms + options.delay_ms
+        backoff = ",".join(map(str, options.backoff_ms))
+        keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
+        return (
+            Statement(
+                sql.ENQUEUE,
+                (
+                    self.id,
+                    self.value,
+                    ready_at,
+                    ready_at,
+                    options.max_attempts,
+                    f"[{backoff}]",
+                    f"[{keys}]",
+                    at.wall_ms,
+                    at.now_ms,
+                ),
+            ),
+        )
+
+
+class Lease(NamedTuple):
+    """Give somebody at most `limit` messages, which counts once they have them: see `Count`."""
+
+    limit: int
+    duration_ms: int
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        now_ms = at.now_ms
+        args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
+        return (Statement(sql.LEASE, args),)
+
+
+class Count(NamedTuple):
+    """Say that somebody has been given a message under this lease; twice is as good as once."""
+
+    id: str
+    lease: str
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.COUNT, (self.id, self.lease)),)
+
+
+class Settle(NamedTuple):
+    """Remove a processed message; only under this lease, if one is given."""
+
+    id: str
+    lease: str | None
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.SETTLE, (self.id, self.lease, self.lease)),)
+
+
+class Extend(NamedTuple):
+    """Prolong the lease of a message, from now on; only this lease, if one is given."""
+
+    id: str
+    lease: str | None
+    duration_ms: int
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        now_ms = at.now_ms
+        args = (now_ms + self.duration_ms, now_ms, self.id, self.lease, self.lease)
+        return (Statement(sql.EXTEND, args),)
+
+
+class GiveBack(NamedTuple):
+    """End a lease at once: the message can be delivered again.
+
+    Not after the last attempt: whoever has the message may still settle it, until its lease runs
+    out, and only then it is a dead letter.
+    """
+
+    id: str
+    lease: str
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.GIVE_BACK, (self.id, self.lease)),)
+
+
+class Undeliver(NamedTuple):
+    """End a lease as if there had been none: nobody began with the message."""
+
+    id: str
+    lease: str
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.UNDELIVER, (self.id, self.lease)),)
+
+
+class Retry(NamedTuple):
+    """Deliver a message again after a pause."""
+
+    id: str
+    pause_ms: int
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        ready_at = at.now_ms + self.pause_ms
+        return (Statement(sql.RETRY, (ready_at, ready_at, at.now_ms, self.id)),)
+
+
+class Bury(NamedTuple):
+    """Move a message to the dead letters."""
+
+    id: str
+    letter_id: str
+    error_message: str
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (
+            Statement(
+                sql.BURY, (self.letter_id, self.error_message, at.wall_ms, at.now_ms, self.id)
+            ),
+            Statement(sql.REMOVE, (self.id,)),
+        )
+
+
+class Requeue(NamedTuple):
+    """Make a dead letter a new message, with its old schedule and no attempts."""
+
+    letter_id: str
+    new_id: str
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        now_ms, wall_ms = at
+        args = (self.new_id, now_ms, now_ms, wall_ms, now_ms, self.letter_id)
+        return (Statement(sql.REQUEUE, args), Statement(sql.DELETE_DLQ, (self.letter_id,)))
+
+
+class Forget(NamedTuple):
+    """Delete one dead letter, or all of them."""
+
+    letter_id: str | None
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        if self.letter_id is None:
+            return (Statement(sql.PURGE_DLQ),)
+        return (Statement(sql.DELETE_DLQ, (self.letter_id,)),)
+
+
+class ForgetOld(NamedTuple):
+    """Delete at most `limit` dead letters that are older than that, the oldest first."""
+
+    age_ms: int
+    limit: int
+
+    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.EXPIRE_DLQ, (at.now_ms - self.age_ms, self.limit)),)
+
+
+def same_delivery(id: str, attempts: int, visible_at: int, lease: str | None) -> Guard:
+    """Holds while this delivery of the message is its last one, unsettled and not extended."""
+    return Guard(sql.SAME_DELIVERY, (id, f"{attempts} {visible_at} {lease or ''}"))
