@@ -37,7 +37,8 @@ KEYVAL = {
 }
 OPERATION_TIMEOUT_MS = 3000
 WORKERS = 2
-BACK_SECONDS = 20.0
+PATIENCE_SECONDS = 90.0
+"""For a process to start or to end, on a machine that is busy."""
 _PIDS = re.compile(r"process ids (\d+), (\d+)")
 _BACK = re.compile(r"Worker (\d) is back, with process id (\d+)")
 
@@ -79,7 +80,7 @@ class Host:
     async def start(self) -> None:
         """Start it and wait until it serves."""
         self._server = LiveServer(self._process(), self._folder)
-        await asyncio.to_thread(self._server.wait_until_listening)
+        await asyncio.to_thread(self._server.wait_until_listening, PATIENCE_SECONDS)
 
     def _process(self) -> subprocess.Popen[str]:
         return subprocess.Popen(
@@ -116,7 +117,7 @@ class Host:
         if self._server is None:
             return
         server, self._server = self._server, None
-        await asyncio.to_thread(server.stop)
+        await asyncio.to_thread(server.stop, PATIENCE_SECONDS)
         self._forget(server)
 
     async def kill_worker(self, number: int) -> None:
@@ -125,7 +126,7 @@ class Host:
         before = len(_BACK.findall(self._server.output))
         with suppress(ProcessLookupError):
             os.kill(_worker_pids(self._server)[number], signal.SIGKILL)
-        async with asyncio.timeout(BACK_SECONDS):
+        async with asyncio.timeout(PATIENCE_SECONDS):
             while len(_BACK.findall(self._server.output)) == before:  # noqa: ASYNC110 - another process says so
                 await asyncio.sleep(0.02)
 

@@ -129,7 +129,7 @@ def test_a_host_whose_clock_is_ahead_takes_leases_over_early() -> None:
         [Fault("pause", "h1", 5.5, 7)],
         [Fault("clock", "+30 s", 3, 4)],
         [op("put", "k", 3, 3.9)],
-        [op("put", "k", 3, 4.5, host="h1")],
+        [op("put", "k", 3, 4.5, host="h2")],
         [op("told", "w", 1, 9)],
     ],
 )

@@ -45,8 +45,8 @@ class LiveServer:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def wait_until_listening(self) -> None:
-        deadline = time.monotonic() + START_SECONDS
+    def wait_until_listening(self, seconds: float = START_SECONDS) -> None:
+        deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             match = _LISTENING.search(self.output)
             if match:
@@ -70,12 +70,12 @@ class LiveServer:
         self.process.send_signal(signal.SIGKILL)
         self.process.wait(STOP_SECONDS)
 
-    def stop(self) -> int:
+    def stop(self, seconds: float = STOP_SECONDS) -> int:
         """Ask it to end and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)
         try:
-            return self.process.wait(STOP_SECONDS)
+            return self.process.wait(seconds)
         except subprocess.TimeoutExpired:
             self.kill()
             raise

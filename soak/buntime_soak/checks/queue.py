@@ -64,11 +64,12 @@ class _Times:
 
     def excuse(self, before: Op, after: Op) -> bool:
         """Whether the lease of one delivery may have ended, for others, before it was noted."""
-        begin, end = before.call, after.end
+        # A stream is read late, so the delivery that came first need not have been given first.
+        begin, end = min(before.call, after.call), after.end
         return (
             any(since <= end and until >= begin for since, until in self._interrupted)
             or any(
-                since <= end and until >= begin and host == before.host
+                since <= end and until >= begin and host in (before.host, after.host)
                 for since, until, host in self._still
             )
             # Hosts have each their own time, and the one that is ahead takes leases over early.
