@@ -72,7 +72,6 @@ async def _restart(faults: Faults) -> str:
 async def _kill_worker(faults: Faults) -> str:
     host = faults.dice.choice(faults.servers.hosts)
     number = faults.dice.randrange(host.workers)
-    faults.servers.note_start(host)
     await host.kill_worker(number)
     return f"{host.name}, worker {number}"
 

@@ -114,13 +114,13 @@ async def _drive(plan: Plan, servers: Servers, world: World) -> None:
     await bank.prepare()
     faults = Faults(servers, world.history, random.Random(plan.seed), between=plan.between)
     async with asyncio.TaskGroup() as group:
-        for load in loads:
-            for client in load.clients():
-                group.create_task(client)
+        ending = [group.create_task(client) for load in loads for client in load.clients()]
+        for client in (*messages.staying(), *watchers.staying()):
+            group.create_task(client)
         injecting = group.create_task(faults.run(kinds, world.done))
         await asyncio.sleep(plan.seconds)
         world.done.set()
-        await injecting
+        await asyncio.wait([injecting, *ending])  # what comes last may take as long as it takes
         await asyncio.sleep(LONGEST_SECONDS)  # until what has a limited life is gone
         await adding.finish()
         await messages.finish()

@@ -9,7 +9,7 @@ import re
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Hashable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any, Literal
@@ -57,8 +57,8 @@ class Host:
     ) -> None:
         self.name = name
         self.workers = workers
-        self.settings: set[float] = set()
-        """How far the clock was ahead when each of its processes was started."""
+        self.setting: Hashable = 0.0
+        """By which time it goes: see `Clocks`."""
         self.outputs: list[str] = []
         """What earlier processes have said."""
         self._folder = folder
@@ -181,7 +181,9 @@ class Servers:
         self.databases = databases
         self.proxies = proxies
         self._history = history
-        self._settings: list[tuple[float, frozenset[float]]] = []
+        self._settings: list[tuple[float, frozenset[Hashable]]] = []
+        self._lead = 0.0
+        """How far the clock was ahead at most when a host was started."""
 
     @property
     def places(self) -> list[Place]:
@@ -199,16 +201,12 @@ class Servers:
 
     async def start(self, host: Host) -> None:
         """Start a host that does not run."""
-        host.settings = {self.clock.offset}
-        self.note_start()
-        await host.start()
-
-    def note_start(self, host: Host | None = None) -> None:
-        """Remember that a process starts: `host` has one more beside those that it had."""
-        if host is not None:
-            host.settings.add(self.clock.offset)
-        settings = frozenset(offset for host in self.hosts for offset in host.settings)
+        offset, number = self.clock.offset, len(self._settings)
+        host.setting = (offset, number) if offset < self._lead else offset
+        self._lead = max(self._lead, offset)
+        settings = frozenset(host.setting for host in self.hosts)
         self._settings.append((self._history.now(), settings))
+        await host.start()
 
 
 @asynccontextmanager

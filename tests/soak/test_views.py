@@ -226,8 +226,8 @@ def lend(call: float, end: float, life: float, **more: Any) -> Op:
     return op("lend", "e", call, end, asked=life, **more)
 
 
-def glance(call: float, end: float, there: bool) -> Op:
-    return op("glance", "e", call, end, got=there)
+def glance(call: float, end: float, there: bool, **more: Any) -> Op:
+    return op("glance", "e", call, end, got=there, **more)
 
 
 ONE_CLOCK = Clocks([(0.0, frozenset({0.0}))])
@@ -235,6 +235,8 @@ ONE_CLOCK = Clocks([(0.0, frozenset({0.0}))])
 SET_BACK = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({-3600.0}))])
 # The same, while another process goes on.
 MIXED = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({0.0, -3600.0}))])
+# Two hosts that both went on from the newest commit, each from another one.
+BEHIND = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({(-3600.0, 1), (-3600.0, 2)}))])
 
 
 @pytest.mark.parametrize(
@@ -249,6 +251,9 @@ MIXED = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({0.0, -3600.0}))])
         ([lend(1, 2, 5), glance(8, 9, True)], SET_BACK),
         ([lend(1, 2, 9), glance(6, 7, False)], SET_BACK),
         ([lend(6, 7, 9), glance(8, 9, False)], MIXED),
+        # A host that is behind shows it for longer than the one that it was lent at.
+        ([lend(6, 7, 2), glance(11, 12, True, host="h1")], MIXED),
+        ([lend(6, 7, 2), glance(11, 12, True, host="h1")], BEHIND),
     ],
 )
 def test_lives_that_are_right(ops: list[Op], clocks: Clocks) -> None:
@@ -263,6 +268,7 @@ def test_lives_that_are_right(ops: list[Op], clocks: Clocks) -> None:
         ([lend(0, 1, 5, outcome="failed"), glance(2, 3, True)], ONE_CLOCK, "its write failed"),
         ([lend(1, 2, 5), glance(12, 13, True)], SET_BACK, "is there 2.000 s after its life"),
         ([lend(6, 7, 5), glance(8, 9, False)], SET_BACK, "is gone 2.000 s before its end"),
+        ([lend(6, 7, 2), glance(11, 12, True)], BEHIND, "is there 2.000 s after its life"),
     ],
 )
 def test_lives_that_are_wrong(ops: list[Op], clocks: Clocks, what: str) -> None:

@@ -35,9 +35,12 @@ class Messages:
         self._closing = asyncio.Event()
 
     def clients(self) -> list[Any]:
-        """A coroutine for each client. The consumers stay until `finish`."""
+        """A coroutine for each sender."""
+        return [self._send(f"sender{number}") for number in range(SENDERS)]
+
+    def staying(self) -> list[Any]:
+        """A coroutine for each consumer; they stay until `finish`."""
         return [
-            *(self._send(f"sender{number}") for number in range(SENDERS)),
             *(self._poll(f"poller{number}") for number in range(POLLERS)),
             *(self._listen(f"listener{number}") for number in range(LISTENERS)),
         ]

@@ -40,8 +40,12 @@ class Watchers:
         ]
 
     def clients(self) -> list[Any]:
-        """A coroutine for each client. The watchers stay until `finish`."""
-        return [*(watcher.run(self._leave) for watcher in self._watchers), self._poll()]
+        """A coroutine for each client that polls."""
+        return [self._poll()]
+
+    def staying(self) -> list[Any]:
+        """A coroutine for each watcher; they stay until `finish`."""
+        return [watcher.run(self._leave) for watcher in self._watchers]
 
     async def finish(self) -> None:
         """Wait until each watcher knows what there is, and keep what the store had then."""
