@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import os
+import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import apsw
 import pytest
@@ -95,6 +99,61 @@ def test_a_locked_database_is_503_and_loses_nothing(impatient: LiveServer) -> No
         assert rows(path) == before
         _every_write_works_again(api)
     assert "KeyVal route error" not in impatient.output
+
+
+@pytest.mark.parametrize("workers", [1, 2])
+def test_what_the_end_of_the_server_meets_may_have_been_done(tmp_path: Path, workers: int) -> None:
+    """It waits for a lock, the server does not wait for it, and the lock is free after all."""
+    adapter = {"type": "sqlite", "baseDir": "data", "busyTimeout": 20_000}
+    config = {
+        "drainTimeout": 300,
+        "plugins": [
+            ["@buntime/plugin-database", {"adapters": [adapter], "api": {"write": True}}],
+            "@buntime/plugin-keyval",
+        ],
+    }
+    insert = "INSERT INTO t VALUES (1)"
+    pipeline = {"requests": [{"type": "execute", "stmt": {"sql": insert}}]}
+    writes: list[tuple[str, str, Any, str]] = [
+        ("PUT", "/keyval/api/keys/a", 2, "KEYVAL_OUTCOME_UNKNOWN"),
+        ("DELETE", "/keyval/api/keys/b", {}, "KEYVAL_OUTCOME_UNKNOWN"),
+        ("POST", "/keyval/api/queue/enqueue", {"value": 1}, "KEYVAL_OUTCOME_UNKNOWN"),
+        ("GET", "/keyval/api/queue/poll", None, "KEYVAL_OUTCOME_UNKNOWN"),
+        ("POST", "/database/api/execute", {"sql": insert}, "OUTCOME_UNKNOWN"),
+        ("POST", "/database/v2/pipeline", pipeline, "OUTCOME_UNKNOWN"),
+    ]
+    with live_server(tmp_path, config, workers=workers) as server, api_of(server.api) as api:
+        api.put("a", 1)
+        table = {"sql": "CREATE TABLE t (x)"}
+        assert api.client.post(f"{server.url}/database/api/execute", json=table).status_code == 200
+        with held(tmp_path / "data" / "_default.db"):
+            sockets = [_asked(server, *write[:3]) for write in writes]
+            for _ in range(20):  # what came before these has begun
+                with api_of(server.api) as other:
+                    assert other.value("a") == 1
+            server.process.send_signal(signal.SIGTERM)
+            for (method, path, _, code), sock in zip(writes, sockets, strict=True):
+                status, body = _answer(sock)
+                assert (status, body["code"]) == (503, code), f"{method} {path}: {body}"
+
+
+def _asked(server: LiveServer, method: str, path: str, body: Any) -> socket.socket:
+    """A request that is sent, and not answered."""
+    parts = urlsplit(server.url)
+    sock = socket.create_connection((parts.hostname, parts.port), timeout=30)
+    content = b"" if body is None else json.dumps(body).encode()
+    head = f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
+    sock.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)
+    return sock
+
+
+def _answer(sock: socket.socket) -> tuple[int, Any]:
+    with sock:
+        received = b""
+        while part := sock.recv(65536):
+            received += part
+    head, _, body = received.partition(b"\r\n\r\n")
+    return int(head.split()[1]), json.loads(body)
 
 
 def _every_write_works_again(api: Api) -> None:

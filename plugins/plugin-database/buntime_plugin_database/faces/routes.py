@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 
-from buntime_database import DatabaseError
+from buntime_database import DatabaseError, OutcomeUnknown
 from buntime_host import HttpError, check_parameters, noticed_of
 from starlette.requests import Request
 from starlette.responses import Response
@@ -136,6 +137,11 @@ def _checked(
             return await endpoint(request)
         except DatabaseError as error:
             raise error_of(error) from error
+        except asyncio.CancelledError:
+            if not write:
+                raise
+            lost = OutcomeUnknown("the host is shutting down; the write may have been carried out")
+            raise error_of(lost) from None
 
     return checked
 

@@ -6,6 +6,7 @@ is read by the route's shape, and by its endpoint, into what it asks for; that i
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Sequence
 
 import buntime_database
@@ -31,6 +32,7 @@ from buntime_plugin_keyval.model.errors import (
     KeyValError,
     KeyValUnavailable,
     LimitExceeded,
+    OutcomeUnknown,
     RequestTooLong,
     RequestUnderWay,
     database_down,
@@ -123,6 +125,11 @@ class KeyValApp:
                     answer = await run_scan(service, asked, scope, receive)
                 else:
                     answer = await asked.run()
+            except asyncio.CancelledError:
+                if asked.access == "read":
+                    raise
+                # What was begun is done before the store closes, or fails.
+                raise OutcomeUnknown("the host is shutting down") from None
             except Elsewhere as elsewhere:
                 return await _relayed(service, elsewhere, scope, content)
         except ClientGone:
