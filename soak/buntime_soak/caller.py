@@ -12,6 +12,7 @@ from buntime_soak.history import History, Op, Outcome, Violation
 BASE = "/keyval/api"
 UNKNOWN = "KEYVAL_OUTCOME_UNKNOWN"
 LATER = "IDEMPOTENCY_KEY_IN_USE"
+POSITION = "x-buntime-position"
 
 
 class Place(NamedTuple):
@@ -46,16 +47,20 @@ class Caller:
         dice: random.Random,
         *,
         replicated: bool = False,
+        carries: bool = False,
     ) -> None:
         """With several places each request goes to one of them, at random.
 
         `replicated` says that reads may come from replicas, unless they ask for the newest state.
+        Who `carries` brings to each place the position that the one before told.
         """
         self.name = name
         self.places = places
         self.history = history
         self.dice = dice
         self._replicated = replicated
+        self._carries = carries
+        self._position: str | None = None
         self._connections = {place.name: Connection(place.address) for place in places}
 
     async def call(
@@ -81,12 +86,16 @@ class Caller:
         connection = self._connections[place.name]
         if self.dice.random() < 0.1:
             connection.close()  # of several workers another one may take the next
+        if self._position is not None:
+            headers = {**(headers or {}), POSITION: self._position}
         call = self.history.now()
         answer: Answer | None = None
         note = ""
         try:
             answer = await connection.request(method, BASE + path, body, headers)
             outcome, note = _judge(answer, good)
+            if self._carries:
+                self._position = answer.headers.get(POSITION, self._position)
         except NotSent as error:
             outcome, note = "failed", str(error)
         except NoAnswer as error:

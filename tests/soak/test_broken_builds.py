@@ -128,6 +128,13 @@ BREAKS = {
         "came twice as attempt",
         seconds=8.0,
     ),
+    "a position that is not heeded": Break(
+        {f"{KEYVAL}.http.positions": [("position = max(position or 0, int(value))", "int(value)")]},
+        "libsql",
+        "at any host goes back",
+        rate=500.0,
+        seconds=8.0,
+    ),
     "an expiry that comes early": Break(
         {
             f"{KEYVAL}.storage.statements": [

@@ -1,9 +1,12 @@
 """Whoever asks one host sees what it has written and what it has seen there before.
 
+So does who asks any host, and brings the position that the one before told.
+
 Each key has one writer, which puts growing numbers, waits for each answer, and takes a new key
 when it does not know what came of a write.
 
-Kinds: `step` (asked: the number), `look` (got: the number, or None). `host` is where it was asked.
+Kinds: `step` (asked: the number), `look` (got: the number, or None). `host` is where it was asked,
+and one name for all hosts where positions are carried from one to the other.
 """
 
 from __future__ import annotations

@@ -45,10 +45,17 @@ class World:
         """Chance that a seed repeats."""
         return random.Random(f"{self._seed} {name}")
 
-    def caller(self, name: str, place: Place | None = None) -> Caller:
-        """A client, of one place or of all."""
+    def caller(self, name: str, place: Place | None = None, *, carries: bool = False) -> Caller:
+        """A client, of one place or of all; see `Caller`."""
         places = self.places if place is None else [place]
-        caller = Caller(name, places, self.history, self.dice(name), replicated=self._replicated)
+        caller = Caller(
+            name,
+            places,
+            self.history,
+            self.dice(name),
+            replicated=self._replicated,
+            carries=carries,
+        )
         self._callers.append(caller)
         return caller
 
