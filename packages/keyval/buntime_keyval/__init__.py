@@ -62,6 +62,7 @@ from buntime_keyval._results import (
 from buntime_keyval._retries import Retries
 from buntime_keyval._where import Condition, Field, Where
 from buntime_keyval.wire import BigInt, Duration, InvalidInput, Key, KeyLike, KeyOrKeys, KeyPart
+from buntime_keyval.wire.python_options import Consistency
 
 if TYPE_CHECKING:
     from buntime_keyval._async.atomic import AsyncAtomic
@@ -92,6 +93,7 @@ __all__ = [
     "CommitResult",
     "Condition",
     "ConnectionLost",
+    "Consistency",
     "DeadLetter",
     "DeleteResult",
     "Delivery",

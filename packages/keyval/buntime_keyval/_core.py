@@ -7,13 +7,14 @@ becomes a result or an exception.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
 from buntime_keyval._errors import InvalidResponse, KvError, answered_error
 from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.python_options import Consistency, is_strong
 
 R = TypeVar("R")
 
@@ -44,6 +45,17 @@ class Call(Generic[R]):
     """Under which the server does it once, however often it gets it."""
     absent: tuple[str, R] | None = None
     """The message of a 404 that is no error, and the result that it stands for."""
+
+
+def consistent(call: Call[R], consistency: Consistency) -> Call[R]:
+    """A call that reads, as one that sees so much. Raises `InvalidInput`."""
+    if not is_strong(consistency):
+        return call
+    if call.body is None:
+        joint = "&" if "?" in call.target else "?"
+        return replace(call, target=f"{call.target}{joint}consistency=strong")
+    joint_of_body = b"" if call.body == b"{}" else b","
+    return replace(call, body=b'{"consistency":"strong"' + joint_of_body + call.body[1:])
 
 
 class StreamCall(NamedTuple):

@@ -23,6 +23,7 @@ from buntime_keyval._calls import queue as queue_calls
 from buntime_keyval._calls import search as search_calls
 from buntime_keyval._calls.queue import identify
 from buntime_keyval._calls.search import Marks, Tokenizer
+from buntime_keyval._core import consistent
 from buntime_keyval._entries import Shape, is_many
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
@@ -62,6 +63,7 @@ from buntime_keyval._watching import (
 from buntime_keyval._where import Where
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_options import Consistency
 
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]
@@ -148,39 +150,49 @@ class AsyncKv:
 
     @overload
     async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
-    async def get(self, key: Sequence[KeyLike]) -> Entries: ...
-    async def get(self, key: Any) -> KvEntry[Any] | Entries:
+    async def get(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
-        A key that does not exist gives an entry with value and versionstamp None.
+        A key that does not exist gives an entry with value and versionstamp None. `consistency`
+        matters where servers have replicas: a `strong` read sees all that anybody has written, an
+        `eventual` one at least what this client has written and read.
         """
         if is_many(key):
             if not key:
                 return []
-            return await self._session.send(calls.get_many(key))
-        return await self._session.send(calls.get(key))
+            return await self._session.send(consistent(calls.get_many(key), consistency))
+        return await self._session.send(consistent(calls.get(key), consistency))
 
     @overload
     async def get_with_metadata(  # type: ignore[overload-overlap] # as above
-        self, key: KeyLike
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
-    async def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
-    async def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
+    async def get_with_metadata(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get_with_metadata(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
         """The same, with the `details` of what exists: its metadata and its times."""
         shape = Shape(details=True)
         if is_many(key):
             if not key:
                 return []
-            return await self._session.send(calls.get_many(key, shape))
-        return await self._session.send(calls.get(key, shape))
+            return await self._session.send(consistent(calls.get_many(key, shape), consistency))
+        return await self._session.send(consistent(calls.get(key, shape), consistency))
 
-    async def has(self, key: KeyLike) -> bool:
+    async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
         """Whether a key exists, whatever its value, which is not sent."""
-        return await self._session.send(calls.has(key))
+        return await self._session.send(consistent(calls.has(key), consistency))
 
     async def set(
         self,
@@ -236,13 +248,15 @@ class AsyncKv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
         is when it is fetched, or with `snapshot` all as they are at the first one; that raises
         `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
-        and times, without `values` None for a value, which is not sent.
+        and times, without `values` None for a value, which is not sent. `consistency` is as in
+        `get`; a snapshot is always of the newest state.
         """
         pager = Pager(
             prefix,
@@ -256,12 +270,18 @@ class AsyncKv:
             snapshot=snapshot,
         )
         while (call := pager.next_call()) is not None:
-            for entry in pager.take(await self._session.send(call)):
+            for entry in pager.take(await self._session.send(consistent(call, consistency))):
                 yield entry
 
-    async def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
-        """Number of entries below a prefix."""
-        return await self._session.send(calls.count(prefix, where))
+    async def count(
+        self,
+        prefix: KeyLike = (),
+        *,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
+    ) -> int:
+        """Number of entries below a prefix; `consistency` is as in `get`."""
+        return await self._session.send(consistent(calls.count(prefix, where), consistency))
 
     async def paginate(
         self,
@@ -274,11 +294,12 @@ class AsyncKv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> KvPage[Any]:
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
-        `details` and `values` are as in `list`. With `snapshot`, of every page, all of them are as
-        they were at the first one, or raise `SnapshotGone`.
+        `details`, `values` and `consistency` are as in `list`. With `snapshot`, of every page, all
+        of them are as they were at the first one, or raise `SnapshotGone`.
         """
         shape = Shape(values, details)
         call = calls.paginate(
@@ -290,7 +311,7 @@ class AsyncKv:
             shape=shape,
             snapshot=snapshot,
         )
-        return await self._session.send(call)
+        return await self._session.send(consistent(call, consistency))
 
     async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
         """Remove what has expired now, all of it or at most `limit` entries.
@@ -405,6 +426,7 @@ class AsyncKv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        consistency: Consistency = "eventual",
     ) -> AsyncIterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
@@ -415,8 +437,8 @@ class AsyncKv:
         `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
         two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
         number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
-        HTML. `fuzzy` looks for similar words where nothing is found. What the index cannot look
-        for is said by a `SearchWarning`.
+        HTML. `fuzzy` looks for similar words where nothing is found; `consistency` is as in
+        `get`. What the index cannot look for is said by a `SearchWarning`.
         """
         searching = search_calls.Searching(
             prefix,
@@ -432,7 +454,7 @@ class AsyncKv:
         )
         pager = search_calls.SearchPager(searching, limit)
         while (call := pager.next_call()) is not None:
-            for hit in pager.take(await self._session.send(call)):
+            for hit in pager.take(await self._session.send(consistent(call, consistency))):
                 yield hit
 
     async def paginate_search(
@@ -450,6 +472,7 @@ class AsyncKv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
         """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
         searching = search_calls.Searching(
@@ -464,7 +487,8 @@ class AsyncKv:
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        return await self._session.send(searching.page(limit=limit, cursor=cursor))
+        call = searching.page(limit=limit, cursor=cursor)
+        return await self._session.send(consistent(call, consistency))
 
     async def enqueue(
         self,

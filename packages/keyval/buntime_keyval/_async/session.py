@@ -13,7 +13,7 @@ from buntime_keyval._async.concurrency import sleep
 from buntime_keyval._async.connections import Connections, interruptible
 from buntime_keyval._calls.atomic import AtomicBuilder, commit
 from buntime_keyval._calls.keys import Entry, get_many
-from buntime_keyval._core import REQUEST_ID, Call, StreamCall
+from buntime_keyval._core import REQUEST_ID, Call, StreamCall, consistent
 from buntime_keyval._errors import ClientClosed, KvError
 from buntime_keyval._http import FAILURES, Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
@@ -79,7 +79,7 @@ class AsyncSession:
 
     async def read(self, keys: Sequence[Key]) -> list[Entry]:
         """See `AsyncSource`."""
-        return await self.send(get_many(keys))
+        return await self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
     async def commit(
         self, atomic: AtomicBuilder, idempotency_key: str | None = None

@@ -12,6 +12,7 @@ from buntime_keyval._typed import DELETE_BATCH, Progress, Scope, StoreKey
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Duration, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
+from buntime_keyval.wire.python_options import Consistency
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -20,11 +21,13 @@ U = TypeVar("U")
 class AsyncEntries(Protocol):
     """What a store needs of `AsyncKv`, or of another one with its methods."""
 
-    async def get(self, key: Any) -> Any: ...
+    async def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
 
-    async def get_with_metadata(self, key: Any) -> Any: ...
+    async def get_with_metadata(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> Any: ...
 
-    async def has(self, key: KeyLike) -> bool: ...
+    async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool: ...
 
     async def set(
         self,
@@ -57,6 +60,7 @@ class AsyncEntries(Protocol):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> AsyncIterator[KvEntry[Any]]: ...
 
     async def paginate(
@@ -70,9 +74,12 @@ class AsyncEntries(Protocol):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> KvPage[Any]: ...
 
-    async def count(self, prefix: KeyLike, *, where: Where | None = None) -> int: ...
+    async def count(
+        self, prefix: KeyLike, *, where: Where | None = None, consistency: Consistency = "eventual"
+    ) -> int: ...
 
 
 class AsyncStore(Generic[T]):
@@ -109,24 +116,36 @@ class AsyncStore(Generic[T]):
         """
         return AsyncStore(self._kv, self._scope.below(prefix, type))
 
-    async def get(self, key: StoreKey) -> KvEntry[T]:
-        """One entry; value and versionstamp are None where the key does not exist."""
-        return self._scope.typed(await self._kv.get(self._scope.absolute(key)))
+    async def get(self, key: StoreKey, *, consistency: Consistency = "eventual") -> KvEntry[T]:
+        """One entry; value and versionstamp are None where the key does not exist.
 
-    async def get_with_metadata(self, key: StoreKey) -> KvEntry[T]:
+        `consistency` is as in `AsyncKv.get`.
+        """
+        entry = await self._kv.get(self._scope.absolute(key), consistency=consistency)
+        return self._scope.typed(entry)
+
+    async def get_with_metadata(
+        self, key: StoreKey, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[T]:
         """The same, with the `details` of what exists: its metadata and its times."""
-        return self._scope.typed(await self._kv.get_with_metadata(self._scope.absolute(key)))
+        absolute = self._scope.absolute(key)
+        return self._scope.typed(
+            await self._kv.get_with_metadata(absolute, consistency=consistency)
+        )
 
-    async def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
+    async def get_many(
+        self, keys: Sequence[StoreKey], *, consistency: Consistency = "eventual"
+    ) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
         if not keys:
             return []
-        entries = await self._kv.get([self._scope.absolute(key) for key in keys])
+        absolute = [self._scope.absolute(key) for key in keys]
+        entries = await self._kv.get(absolute, consistency=consistency)
         return [self._scope.typed(entry) for entry in entries]
 
-    async def has(self, key: StoreKey) -> bool:
+    async def has(self, key: StoreKey, *, consistency: Consistency = "eventual") -> bool:
         """Whether the key exists, whatever its value."""
-        return await self._kv.has(self._scope.absolute(key))
+        return await self._kv.has(self._scope.absolute(key), consistency=consistency)
 
     async def set(
         self,
@@ -173,6 +192,7 @@ class AsyncStore(Generic[T]):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> AsyncIterator[KvEntry[T]]:
         """The entries below a prefix of the store, in key order, however many there are.
 
@@ -188,6 +208,7 @@ class AsyncStore(Generic[T]):
             details=details,
             values=values,
             snapshot=snapshot,
+            consistency=consistency,
         )
         async for entry in entries:
             yield self._scope.typed(entry, validate=values)
@@ -201,10 +222,17 @@ class AsyncStore(Generic[T]):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> Sequence[KvEntry[T]]:
         """The same as a list; `limit` guards against more than fit into memory."""
         entries = self.list(
-            prefix, limit=limit, where=where, details=details, values=values, snapshot=snapshot
+            prefix,
+            limit=limit,
+            where=where,
+            details=details,
+            values=values,
+            snapshot=snapshot,
+            consistency=consistency,
         )
         return [entry async for entry in entries]
 
@@ -219,6 +247,7 @@ class AsyncStore(Generic[T]):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
@@ -231,13 +260,21 @@ class AsyncStore(Generic[T]):
             details=details,
             values=values,
             snapshot=snapshot,
+            consistency=consistency,
         )
         entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)
 
-    async def count(self, prefix: StoreKey = (), *, where: Where | None = None) -> int:
+    async def count(
+        self,
+        prefix: StoreKey = (),
+        *,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
+    ) -> int:
         """Number of entries below a prefix of the store."""
-        return await self._kv.count(self._scope.absolute_prefix(prefix), where=where)
+        absolute = self._scope.absolute_prefix(prefix)
+        return await self._kv.count(absolute, where=where, consistency=consistency)
 
     async def delete_all(
         self,

@@ -14,6 +14,7 @@ from buntime_keyval._calls import queue as queue_calls
 from buntime_keyval._calls import search as search_calls
 from buntime_keyval._calls.queue import identify
 from buntime_keyval._calls.search import Marks, Tokenizer
+from buntime_keyval._core import consistent
 from buntime_keyval._entries import Shape, is_many
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
@@ -63,6 +64,7 @@ from buntime_keyval._watching import (
 from buntime_keyval._where import Where
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_options import Consistency
 
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]
@@ -149,39 +151,45 @@ class Kv:
 
     @overload
     def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
-    def get(self, key: Sequence[KeyLike]) -> Entries: ...
-    def get(self, key: Any) -> KvEntry[Any] | Entries:
+    def get(self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual") -> Entries: ...
+    def get(self, key: Any, *, consistency: Consistency = "eventual") -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
-        A key that does not exist gives an entry with value and versionstamp None.
+        A key that does not exist gives an entry with value and versionstamp None. `consistency`
+        matters where servers have replicas: a `strong` read sees all that anybody has written, an
+        `eventual` one at least what this client has written and read.
         """
         if is_many(key):
             if not key:
                 return []
-            return self._session.send(calls.get_many(key))
-        return self._session.send(calls.get(key))
+            return self._session.send(consistent(calls.get_many(key), consistency))
+        return self._session.send(consistent(calls.get(key), consistency))
 
     @overload
     def get_with_metadata(  # type: ignore[overload-overlap] # as above
-        self, key: KeyLike
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
-    def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
-    def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
+    def get_with_metadata(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    def get_with_metadata(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
         """The same, with the `details` of what exists: its metadata and its times."""
         shape = Shape(details=True)
         if is_many(key):
             if not key:
                 return []
-            return self._session.send(calls.get_many(key, shape))
-        return self._session.send(calls.get(key, shape))
+            return self._session.send(consistent(calls.get_many(key, shape), consistency))
+        return self._session.send(consistent(calls.get(key, shape), consistency))
 
-    def has(self, key: KeyLike) -> bool:
+    def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
         """Whether a key exists, whatever its value, which is not sent."""
-        return self._session.send(calls.has(key))
+        return self._session.send(consistent(calls.has(key), consistency))
 
     def set(
         self,
@@ -237,13 +245,15 @@ class Kv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> Iterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
         is when it is fetched, or with `snapshot` all as they are at the first one; that raises
         `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
-        and times, without `values` None for a value, which is not sent.
+        and times, without `values` None for a value, which is not sent. `consistency` is as in
+        `get`; a snapshot is always of the newest state.
         """
         pager = Pager(
             prefix,
@@ -257,11 +267,17 @@ class Kv:
             snapshot=snapshot,
         )
         while (call := pager.next_call()) is not None:
-            yield from pager.take(self._session.send(call))
+            yield from pager.take(self._session.send(consistent(call, consistency)))
 
-    def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
-        """Number of entries below a prefix."""
-        return self._session.send(calls.count(prefix, where))
+    def count(
+        self,
+        prefix: KeyLike = (),
+        *,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
+    ) -> int:
+        """Number of entries below a prefix; `consistency` is as in `get`."""
+        return self._session.send(consistent(calls.count(prefix, where), consistency))
 
     def paginate(
         self,
@@ -274,11 +290,12 @@ class Kv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> KvPage[Any]:
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
-        `details` and `values` are as in `list`. With `snapshot`, of every page, all of them are as
-        they were at the first one, or raise `SnapshotGone`.
+        `details`, `values` and `consistency` are as in `list`. With `snapshot`, of every page, all
+        of them are as they were at the first one, or raise `SnapshotGone`.
         """
         shape = Shape(values, details)
         call = calls.paginate(
@@ -290,7 +307,7 @@ class Kv:
             shape=shape,
             snapshot=snapshot,
         )
-        return self._session.send(call)
+        return self._session.send(consistent(call, consistency))
 
     def vacuum(self, *, limit: int | None = None) -> VacuumResult:
         """Remove what has expired now, all of it or at most `limit` entries.
@@ -401,6 +418,7 @@ class Kv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        consistency: Consistency = "eventual",
     ) -> Iterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
@@ -411,8 +429,8 @@ class Kv:
         `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
         two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
         number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
-        HTML. `fuzzy` looks for similar words where nothing is found. What the index cannot look
-        for is said by a `SearchWarning`.
+        HTML. `fuzzy` looks for similar words where nothing is found; `consistency` is as in
+        `get`. What the index cannot look for is said by a `SearchWarning`.
         """
         searching = search_calls.Searching(
             prefix,
@@ -428,7 +446,7 @@ class Kv:
         )
         pager = search_calls.SearchPager(searching, limit)
         while (call := pager.next_call()) is not None:
-            yield from pager.take(self._session.send(call))
+            yield from pager.take(self._session.send(consistent(call, consistency)))
 
     def paginate_search(
         self,
@@ -445,6 +463,7 @@ class Kv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
         """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
         searching = search_calls.Searching(
@@ -459,7 +478,8 @@ class Kv:
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        return self._session.send(searching.page(limit=limit, cursor=cursor))
+        call = searching.page(limit=limit, cursor=cursor)
+        return self._session.send(consistent(call, consistency))
 
     def enqueue(
         self,

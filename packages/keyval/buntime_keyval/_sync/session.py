@@ -12,7 +12,7 @@ import httpx2
 
 from buntime_keyval._calls.atomic import AtomicBuilder, commit
 from buntime_keyval._calls.keys import Entry, get_many
-from buntime_keyval._core import REQUEST_ID, Call, StreamCall
+from buntime_keyval._core import REQUEST_ID, Call, StreamCall, consistent
 from buntime_keyval._errors import ClientClosed, KvError
 from buntime_keyval._http import FAILURES, Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
@@ -80,7 +80,7 @@ class Session:
 
     def read(self, keys: Sequence[Key]) -> list[Entry]:
         """See `Source`."""
-        return self.send(get_many(keys))
+        return self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
     def commit(self, atomic: AtomicBuilder, idempotency_key: str | None = None) -> CommitResult:
         """See `Source`."""

@@ -13,6 +13,7 @@ from buntime_keyval._typed import DELETE_BATCH, Progress, Scope, StoreKey
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Duration, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
+from buntime_keyval.wire.python_options import Consistency
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -21,11 +22,11 @@ U = TypeVar("U")
 class Entries(Protocol):
     """What a store needs of `Kv`, or of another one with its methods."""
 
-    def get(self, key: Any) -> Any: ...
+    def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
 
-    def get_with_metadata(self, key: Any) -> Any: ...
+    def get_with_metadata(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
 
-    def has(self, key: KeyLike) -> bool: ...
+    def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool: ...
 
     def set(
         self,
@@ -58,6 +59,7 @@ class Entries(Protocol):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> Iterator[KvEntry[Any]]: ...
 
     def paginate(
@@ -71,9 +73,12 @@ class Entries(Protocol):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> KvPage[Any]: ...
 
-    def count(self, prefix: KeyLike, *, where: Where | None = None) -> int: ...
+    def count(
+        self, prefix: KeyLike, *, where: Where | None = None, consistency: Consistency = "eventual"
+    ) -> int: ...
 
 
 class Store(Generic[T]):
@@ -110,24 +115,34 @@ class Store(Generic[T]):
         """
         return Store(self._kv, self._scope.below(prefix, type))
 
-    def get(self, key: StoreKey) -> KvEntry[T]:
-        """One entry; value and versionstamp are None where the key does not exist."""
-        return self._scope.typed(self._kv.get(self._scope.absolute(key)))
+    def get(self, key: StoreKey, *, consistency: Consistency = "eventual") -> KvEntry[T]:
+        """One entry; value and versionstamp are None where the key does not exist.
 
-    def get_with_metadata(self, key: StoreKey) -> KvEntry[T]:
+        `consistency` is as in `Kv.get`.
+        """
+        entry = self._kv.get(self._scope.absolute(key), consistency=consistency)
+        return self._scope.typed(entry)
+
+    def get_with_metadata(
+        self, key: StoreKey, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[T]:
         """The same, with the `details` of what exists: its metadata and its times."""
-        return self._scope.typed(self._kv.get_with_metadata(self._scope.absolute(key)))
+        absolute = self._scope.absolute(key)
+        return self._scope.typed(self._kv.get_with_metadata(absolute, consistency=consistency))
 
-    def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
+    def get_many(
+        self, keys: Sequence[StoreKey], *, consistency: Consistency = "eventual"
+    ) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
         if not keys:
             return []
-        entries = self._kv.get([self._scope.absolute(key) for key in keys])
+        absolute = [self._scope.absolute(key) for key in keys]
+        entries = self._kv.get(absolute, consistency=consistency)
         return [self._scope.typed(entry) for entry in entries]
 
-    def has(self, key: StoreKey) -> bool:
+    def has(self, key: StoreKey, *, consistency: Consistency = "eventual") -> bool:
         """Whether the key exists, whatever its value."""
-        return self._kv.has(self._scope.absolute(key))
+        return self._kv.has(self._scope.absolute(key), consistency=consistency)
 
     def set(
         self,
@@ -174,6 +189,7 @@ class Store(Generic[T]):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> Iterator[KvEntry[T]]:
         """The entries below a prefix of the store, in key order, however many there are.
 
@@ -189,6 +205,7 @@ class Store(Generic[T]):
             details=details,
             values=values,
             snapshot=snapshot,
+            consistency=consistency,
         )
         for entry in entries:
             yield self._scope.typed(entry, validate=values)
@@ -202,10 +219,17 @@ class Store(Generic[T]):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> Sequence[KvEntry[T]]:
         """The same as a list; `limit` guards against more than fit into memory."""
         entries = self.list(
-            prefix, limit=limit, where=where, details=details, values=values, snapshot=snapshot
+            prefix,
+            limit=limit,
+            where=where,
+            details=details,
+            values=values,
+            snapshot=snapshot,
+            consistency=consistency,
         )
         return list(entries)
 
@@ -220,6 +244,7 @@ class Store(Generic[T]):
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
         key = self._scope.absolute_prefix(prefix)
@@ -232,13 +257,21 @@ class Store(Generic[T]):
             details=details,
             values=values,
             snapshot=snapshot,
+            consistency=consistency,
         )
         entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
         return KvPage(entries, page.cursor, page.has_more)
 
-    def count(self, prefix: StoreKey = (), *, where: Where | None = None) -> int:
+    def count(
+        self,
+        prefix: StoreKey = (),
+        *,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
+    ) -> int:
         """Number of entries below a prefix of the store."""
-        return self._kv.count(self._scope.absolute_prefix(prefix), where=where)
+        absolute = self._scope.absolute_prefix(prefix)
+        return self._kv.count(absolute, where=where, consistency=consistency)
 
     def delete_all(
         self,

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar
+from typing import Any, BinaryIO, NamedTuple, TypeVar, get_args
 
 import click
 import msgspec
@@ -27,6 +27,7 @@ from buntime_keyval.wire import (
     untag,
 )
 from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.python_options import Consistency
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -99,6 +100,13 @@ METADATA = click.option(
 )
 IDEMPOTENCY_KEY = click.option(
     "--idempotency-key", metavar="KEY", help="However often it is sent with KEY, it is done once."
+)
+CONSISTENCY = click.option(
+    "--consistency",
+    type=click.Choice(get_args(Consistency)),
+    default="eventual",
+    show_default=True,
+    help="strong reads the newest state also where replicas are behind.",
 )
 EXPIRES_IN = click.option("--expires-in", metavar="DURATION", help="Lifetime, such as 30s or 7d.")
 

@@ -8,6 +8,7 @@ from typing import Any
 import click
 
 from buntime_keyval.cli.inputs import (
+    CONSISTENCY,
     EXPIRES_IN,
     IDEMPOTENCY_KEY,
     KEY,
@@ -24,6 +25,7 @@ from buntime_keyval.cli.inputs import (
 from buntime_keyval.cli.options import Job, Mistake, confirm, connected
 from buntime_keyval.cli.output import note, shown_key, shown_value
 from buntime_keyval.wire import Key
+from buntime_keyval.wire.python_options import Consistency
 
 Where = dict[str, Any]
 
@@ -36,15 +38,19 @@ DETAILS = click.option(
 @click.argument("keys", metavar="KEY...", type=KEY, nargs=-1, required=True)
 @click.option("--text", is_flag=True, help="Print the text itself of a value that is one.")
 @DETAILS
+@CONSISTENCY
 @connected
-def get(job: Job, keys: tuple[Key, ...], text: bool, details: bool) -> None:
+def get(
+    job: Job, keys: tuple[Key, ...], text: bool, details: bool, consistency: Consistency
+) -> None:
     """Print the value of a key, or the entries of several, or with their details.
 
     The status is 1 if one of them does not exist.
     """
     if text and details:
         raise Mistake("say either --text or --details")
-    entries = job.kv.get_with_metadata(list(keys)) if details else job.kv.get(list(keys))
+    read = job.kv.get_with_metadata if details else job.kv.get
+    entries = read(list(keys), consistency=consistency)
     found = [entry for entry in entries if entry.exists]
     if job.out.as_json:
         job.out.entries(entries)
@@ -156,6 +162,7 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 @click.option("--reverse", is_flag=True, help="Last key first.")
 @click.option("--keys-only", is_flag=True, help="Without the values, which are not sent.")
 @click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
+@CONSISTENCY
 @DETAILS
 @WHERE
 @connected
@@ -168,6 +175,7 @@ def list_(
     reverse: bool,
     keys_only: bool,
     snapshot: bool,
+    consistency: Consistency,
     details: bool,
     where: Where | None,
 ) -> None:
@@ -183,17 +191,19 @@ def list_(
         details=details,
         values=values,
         snapshot=snapshot,
+        consistency=consistency,
     )
     job.out.entries(entries, values=values, details=details)
 
 
 @click.command()
 @PREFIX_ARGUMENT
+@CONSISTENCY
 @WHERE
 @connected
-def count(job: Job, prefix: Key, where: Where | None) -> None:
+def count(job: Job, prefix: Key, consistency: Consistency, where: Where | None) -> None:
     """Count the entries below a prefix, or all."""
-    number = job.kv.count(prefix, where=where)
+    number = job.kv.count(prefix, where=where, consistency=consistency)
     if job.out.as_json:
         job.out.document(count=number)
     else:

@@ -13,11 +13,12 @@ import msgspec
 from buntime_keyval._calls.search import Tokenizer
 from buntime_keyval._entries import raw_key
 from buntime_keyval._results import SearchHit, SearchPage
-from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, INDEX_PREFIX, KEY, WHERE
+from buntime_keyval.cli.inputs import CONSISTENCY, IDEMPOTENCY_KEY, INDEX_PREFIX, KEY, WHERE
 from buntime_keyval.cli.options import Job, connected
 from buntime_keyval.cli.output import shown_key
 from buntime_keyval.wire import Key
 from buntime_keyval.wire.limits import MAX_LIMIT
+from buntime_keyval.wire.python_options import Consistency
 from buntime_keyval.wire.searching import MAX_SNIPPET_WORDS
 
 _MARKS = ("**", "**")
@@ -33,6 +34,7 @@ _MARKS = ("**", "**")
     help="Show extracts of so many words around the hits.",
 )  # fmt: skip
 @click.option("--fuzzy", is_flag=True, help="Look for similar words where nothing is found.")
+@CONSISTENCY
 @WHERE
 @connected
 def search(
@@ -43,6 +45,7 @@ def search(
     highlight: bool,
     snippet: int | None,
     fuzzy: bool,
+    consistency: Consistency,
     where: dict[str, Any] | None,
 ) -> None:
     """Find entries by their words, the most relevant first; the prefix is that of an index.
@@ -60,6 +63,7 @@ def search(
         highlight=highlight if job.out.as_json or not shows_text else _MARKS,
         snippet=snippet or False,
         fuzzy=fuzzy,
+        consistency=consistency,
     )
     hits = _hits(search_page, limit)
     if job.out.as_json:

@@ -16,6 +16,7 @@ from buntime_keyval._entries import raw_key
 from buntime_keyval._errors import KvError
 from buntime_keyval._results import KvEntry
 from buntime_keyval.cli.inputs import (
+    CONSISTENCY,
     EXPIRES_IN,
     PREFIX_ARGUMENT,
     Stored,
@@ -28,6 +29,7 @@ from buntime_keyval.cli.options import Failure, Job, connected
 from buntime_keyval.cli.output import details_members, note, value_json
 from buntime_keyval.wire import InvalidInput, Key, encode_key, parse_expires_at, parse_expires_in
 from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.python_options import Consistency
 
 _FLUSHED = 1000
 # Well below what servers and proxies take as a body, unless a single value is larger.
@@ -69,23 +71,32 @@ class Item(NamedTuple):
 )  # fmt: skip
 @click.option("--details", is_flag=True, help="With metadata, lifetimes, and times.")
 @click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
+@CONSISTENCY
 @connected
-def export(job: Job, prefix: Key, output: Path | None, details: bool, snapshot: bool) -> None:
+def export(
+    job: Job,
+    prefix: Key,
+    output: Path | None,
+    details: bool,
+    snapshot: bool,
+    consistency: Consistency,
+) -> None:
     """Write a key and everything below it, or the whole store, one JSON document a line.
 
     Each page of 1000 entries is as it is when it is read; with --snapshot, all of them as at the
-    first one. With --details an import gives the
-    entries their metadata again, and what is left of their lives.
+    first one. With --details an import gives the entries their metadata again, and what is left of
+    their lives.
     """
     to_stdout = output is None or str(output) == "-"
     path = None if output is None or to_stdout else output
     read = job.kv.get_with_metadata if details else job.kv.get
-    own = read(prefix) if prefix else None
+    own = read(prefix, consistency=consistency) if prefix else None
+    options: dict[str, Any] = {"details": details, "consistency": consistency}
     has_bar = sys.stderr.isatty() and not (to_stdout and sys.stdout.isatty())
     total = job.kv.count(prefix) + (own is not None and own.exists) if has_bar else None
     number = 0
     with _progress("export", total, shown=has_bar) as advance, _writing(path) as stream:
-        for number, entry in enumerate(_subtree(job, prefix, own, details, snapshot), 1):
+        for number, entry in enumerate(_subtree(job, prefix, own, options, snapshot), 1):
             stream.write(_line(entry))
             advance(1)
             if to_stdout and number % _FLUSHED == 0:
@@ -137,15 +148,15 @@ def _entries(number: int) -> str:
 
 
 def _subtree(
-    job: Job, prefix: Key, own: KvEntry[Any] | None, details: bool, snapshot: bool
+    job: Job, prefix: Key, own: KvEntry[Any] | None, options: dict[str, Any], snapshot: bool
 ) -> Iterator[KvEntry[Any]]:
     if not snapshot:
         if own is not None and own.exists:
             yield own
-        yield from job.kv.list(prefix, details=details)
+        yield from job.kv.list(prefix, **options)
         return
     # The key and what is below it follow each other, so one list has all of it.
-    for entry in job.kv.list(start=prefix or None, details=details, snapshot=True):
+    for entry in job.kv.list(start=prefix or None, snapshot=True, **options):
         if not _starts_with(entry.key, prefix):
             return
         yield entry

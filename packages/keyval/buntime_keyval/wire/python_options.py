@@ -1,11 +1,17 @@
-"""Lives and times of entries that Python code gives, as opposed to those that a request brings."""
+"""Options that Python code gives, as opposed to those that a request brings."""
 
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Literal
 
+from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.durations import parse_expires_at, parse_expires_in
 from buntime_keyval.wire.errors import InvalidInput
+
+Consistency = Literal["strong", "eventual"]
+"""What a read sees where servers have replicas: all that was committed before it, for which the
+primary is asked, or what the same client wrote and what it read before, and perhaps no more."""
 
 _SECONDS_PERHAPS = 1000
 """Numbers below are refused as lives: nearly always seconds are meant."""
@@ -45,3 +51,12 @@ def checked_expires_at(value: object) -> int | None:
             "expires_at must be an aware datetime or epoch milliseconds, received"
             f" {value!r:.100}{', which has no time zone' if zone else ''}"
         ) from None
+
+
+def is_strong(consistency: object) -> bool:
+    """Whether a read has to see everything. Raises `InvalidInput` for what is no `Consistency`."""
+    if consistency not in ("strong", "eventual"):
+        raise InvalidInput(
+            f'consistency must be "strong" or "eventual", received {describe(consistency)}'
+        )
+    return consistency == "strong"

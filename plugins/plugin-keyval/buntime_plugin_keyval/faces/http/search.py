@@ -66,8 +66,11 @@ class Search(RequestShape, frozen=True, kw_only=True):
 
     OVERRIDES: ClassVar[str] = "options"
     OVERRIDING: ClassVar[frozenset[str]] = frozenset(
-        {"limit", "reverse", "where", "start", "end", "weights", "highlight", "snippet", "fuzzy"}
-    )
+        {
+            "limit", "reverse", "where", "start", "end", "weights", "highlight", "snippet", "fuzzy",
+            "consistency",
+        }
+    )  # fmt: skip
 
     prefix: Annotated[Key, NAMED_PREFIX]
     query: Annotated[str, NAMED_TEXT]

@@ -5,10 +5,17 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime
 from typing import Any, TypeVar, overload
 
-from buntime_database import Adapter, DatabaseUnavailable, OutcomeUnknown
+from buntime_database import (
+    Adapter,
+    DatabaseUnavailable,
+    OutcomeUnknown,
+    ReadDemand,
+    demanding,
+)
 from buntime_keyval import (
     CommitResult,
     DeleteResult,
@@ -71,6 +78,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
+from buntime_keyval.wire.python_options import Consistency, is_strong
 
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import continue_at, listing_range, make_cursor
@@ -131,15 +139,24 @@ class Kv:
 
     @overload
     async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
-    async def get(self, key: Sequence[KeyLike]) -> Entries: ...
-    async def get(self, key: Any) -> KvEntry[Any] | Entries:
+    async def get(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
-        A key that does not exist gives an entry with value and versionstamp None.
+        A key that does not exist gives an entry with value and versionstamp None. `consistency`
+        matters where servers have replicas: a `strong` read sees what other hosts have written.
         """
+        if consistency != "eventual":
+            with _reading(consistency):
+                found_so: KvEntry[Any] | Entries = await self.get(key)
+                return found_so
         if is_many(key):
             return await self._get_many(key)
         checked = checked_key(key)
@@ -151,20 +168,26 @@ class Kv:
 
     @overload
     async def get_with_metadata(  # type: ignore[overload-overlap] # as above
-        self, key: KeyLike
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
-    async def get_with_metadata(self, key: Sequence[KeyLike]) -> Entries: ...
-    async def get_with_metadata(self, key: Any) -> KvEntry[Any] | Entries:
+    async def get_with_metadata(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get_with_metadata(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
         """The same, with the `details` of what exists: its metadata and its times."""
-        if is_many(key):
-            return await self._get_with_details(checked_keys(key)) if key else []
-        (entry,) = await self._get_with_details([checked_key(key)])
-        return entry
+        with _reading(consistency):
+            if is_many(key):
+                return await self._get_with_details(checked_keys(key)) if key else []
+            (entry,) = await self._get_with_details([checked_key(key)])
+            return entry
 
-    async def has(self, key: KeyLike) -> bool:
+    async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
         """Whether a key exists, whatever its value, which is not read."""
-        return await self._store.size(encode_key(checked_key(key))) is not None
+        with _reading(consistency):
+            return await self._store.size(encode_key(checked_key(key))) is not None
 
     async def set(
         self,
@@ -243,14 +266,17 @@ class Kv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         Without `limit` all of them, read `page_size` (at most 1000) at a time, each page as it is
         when it is read, or with `snapshot` all as they are at the first one; that raises
         `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
-        and times, without `values` None for a value.
+        and times, without `values` None for a value. `consistency` is as in `get`; a snapshot is
+        always of the newest state.
         """
+        is_strong(consistency)
         shape = Shape(values, details)
         keys = listing_range(_encode_prefix(prefix), _encode_bound(start), _encode_bound(end))
         condition = _filter(where)
@@ -270,7 +296,8 @@ class Kv:
             left = None if left is None else left - size
         while left is None or left > 0:
             size = page if left is None else min(left, page)
-            entries = await self._read(keys, size, reverse, condition, shape)
+            with _reading(consistency):  # not around a yield: it is for this task alone
+                entries = await self._read(keys, size, reverse, condition, shape)
             for entry in entries:
                 yield entry
             if len(entries) < size:
@@ -279,9 +306,17 @@ class Kv:
             keys = keys.before(last) if reverse else keys.after(last)
             left = None if left is None else left - size
 
-    async def count(self, prefix: KeyLike = (), *, where: Where | None = None) -> int:
-        """Number of entries below a prefix."""
-        return await self._store.count(descendants(_encode_prefix(prefix)), where=_filter(where))
+    async def count(
+        self,
+        prefix: KeyLike = (),
+        *,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
+    ) -> int:
+        """Number of entries below a prefix; `consistency` is as in `get`."""
+        keys = descendants(_encode_prefix(prefix))
+        with _reading(consistency):
+            return await self._store.count(keys, where=_filter(where))
 
     async def paginate(
         self,
@@ -294,12 +329,14 @@ class Kv:
         details: bool = False,
         values: bool = True,
         snapshot: bool = False,
+        consistency: Consistency = "eventual",
     ) -> KvPage[Any]:
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
-        `details` and `values` are as in `list`. With `snapshot`, of every page, all of them are as
-        they were at the first one, or raise `SnapshotGone`.
+        `details`, `values` and `consistency` are as in `list`. With `snapshot`, of every page, all
+        of them are as they were at the first one, or raise `SnapshotGone`.
         """
+        is_strong(consistency)
         size = min(checked_limit(limit), MAX_LIMIT)
         if snapshot:
             found = await self._service.snapshots.page(
@@ -314,7 +351,8 @@ class Kv:
             return KvPage(read_entries(found.entries), found.cursor, more)
         keys = continue_at(descendants(_encode_prefix(prefix)), cursor, reverse=reverse)
         shape = Shape(values, details)
-        entries = await self._read(keys, size + 1, reverse, _filter(where), shape)
+        with _reading(consistency):
+            entries = await self._read(keys, size + 1, reverse, _filter(where), shape)
         has_more = len(entries) > size
         del entries[size:]
         last = make_cursor(encode_key(entries[-1].key)) if has_more else None
@@ -445,6 +483,7 @@ class Kv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        consistency: Consistency = "eventual",
     ) -> AsyncIterator[SearchHit[Any]]:
         """The entries that match a query, the most relevant first; all, or the first `limit`.
 
@@ -452,8 +491,8 @@ class Kv:
         `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
         two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
         number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
-        HTML. `fuzzy` looks for similar words where nothing is found. What the index cannot look
-        for is said by a `SearchWarning`.
+        HTML. `fuzzy` looks for similar words where nothing is found; `consistency` is as in
+        `get`. What the index cannot look for is said by a `SearchWarning`.
         """
         options = searching.make_options(
             query,
@@ -467,7 +506,8 @@ class Kv:
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        page = await self._service.search.search(checked_key(prefix), query, options)
+        with _reading(consistency):
+            page = await self._service.search.search(checked_key(prefix), query, options)
         warn_of_search(page.warnings)
         for hit in searching.hits_of(page.entries):
             yield hit
@@ -487,6 +527,7 @@ class Kv:
         highlight: Marks = False,
         snippet: bool | int = False,
         fuzzy: bool = False,
+        consistency: Consistency = "eventual",
     ) -> SearchPage[Any]:
         """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
         options = searching.make_options(
@@ -502,7 +543,8 @@ class Kv:
             snippet=snippet,
             fuzzy=fuzzy,
         )
-        page = await self._service.search.search(checked_key(prefix), query, options)
+        with _reading(consistency):
+            page = await self._service.search.search(checked_key(prefix), query, options)
         behind = make_search_cursor(options) if page.has_more else None
         hits = searching.hits_of(page.entries)
         return SearchPage(hits, behind, page.has_more, page.warnings, page.searched_for)
@@ -798,6 +840,11 @@ def _filter(where: Where | None) -> Filter | None:
         return parse_where(where)
     except InvalidWhere as error:
         raise InvalidInput(str(error)) from None
+
+
+def _reading(consistency: Consistency) -> AbstractContextManager[None]:
+    """What a read is to go on in. Raises `InvalidInput`."""
+    return demanding(ReadDemand(strong=True)) if is_strong(consistency) else nullcontext()
 
 
 def _check_mode(mode: Mode, poll_interval: Duration) -> bool:
