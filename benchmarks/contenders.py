@@ -178,6 +178,7 @@ class Buntime(HttpContender):
         name: str = "Buntime",
         adapter: Mapping[str, object] = SQLITE,
         keyval: Mapping[str, object] | None = None,
+        database: Mapping[str, object] | None = None,
         port: int = 0,
         arguments: Sequence[str] = (),
     ) -> None:
@@ -185,13 +186,14 @@ class Buntime(HttpContender):
         self.name = name
         self._adapter = adapter
         self._keyval = keyval or {}
+        self._database = database or {}
         self._arguments = ("--port", str(port), *arguments)
 
     def command(self, folder: Path) -> list[str]:
         """See `HttpContender`."""
         config = folder / "buntime.jsonc"
         plugins = [
-            ["@buntime/plugin-database", {"adapters": [self._adapter]}],
+            ["@buntime/plugin-database", {"adapters": [self._adapter], **self._database}],
             ["@buntime/plugin-keyval", self._keyval],
         ]
         config.write_text(json.dumps({"plugins": plugins}), encoding="utf-8")

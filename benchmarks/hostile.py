@@ -30,6 +30,12 @@ class Hostile(NamedTuple):
     """Whether a connection that the server closed is opened anew."""
     prepare: Sequence[Request] = ()
     """What has to be in the store before."""
+    stays: float | None = None
+    """Seconds after which a connection is closed by who opened it."""
+    most_ms: float = 50
+    """What another client may have to wait."""
+    most_write_ms: float | None = None
+    """The same for its writes, where these may have to wait for longer."""
 
 
 def start(method: str, path: str, netloc: str, *headers: str) -> bytes:

@@ -28,7 +28,6 @@ from results import Cell, Measurement, Row, Section
 OURS = "Buntime"
 ROWS = (*CONNECTIONS, *BODIES)
 QUIET = Hostile("quiet", "nothing", lambda _: (), 0)
-MOST_MS = 50
 MOST_MIB = 300
 START_SECONDS = 10.0
 CONNECT_SECONDS = 5.0
@@ -59,7 +58,7 @@ def _job(row: Hostile, folder: Path, seconds: int) -> Job:
         # A server for each: what one row left behind is not the next one's.
         home = folder / f"{row.name}-{next(numbers)}"
         home.mkdir()
-        server = Stalled(())
+        server = Stalled((), database={"api": {"write": True}})
         with server.running(home, ()):
             return _measured(server, row, seconds)
 
@@ -75,12 +74,12 @@ def _measured(server: Buntime, row: Hostile, seconds: int) -> Mapping[Cell, Meas
         _attack(server, row, seconds)
         peak = peak_mib(server.pid)
         found = waited()
-    return {
-        (row.name, OURS): Measurement(
-            max(found["get"], found["put"]) * 1000, cpu=found["loop"] * 1e6
-        ),
-        _memory(row): Measurement(max(peak - idle, 0.0)),
-    }
+    waits = {"get": found["get"], "put": found["put"]}
+    cells = {_memory(row): Measurement(max(peak - idle, 0.0))}
+    if row.most_write_ms is not None:
+        cells[_writes(row)] = Measurement(waits.pop("put") * 1000)
+    longest = max(waits.values()) * 1000
+    return {(row.name, OURS): Measurement(longest, cpu=found["loop"] * 1e6), **cells}
 
 
 @contextmanager
@@ -125,6 +124,10 @@ def _attack(server: Buntime, row: Hostile, seconds: int) -> None:
             for key, events in selector.select(0 if waiting else min(left, SAMPLE_SECONDS)):
                 if not key.data.go_on(events) and row.again:
                     waiting += 1
+            if row.stays is not None:
+                for key in list(selector.get_map().values()):
+                    if key.data.leave(row.stays) and row.again:
+                        waiting += 1
 
 
 class _Attacker:
@@ -139,6 +142,7 @@ class _Attacker:
     ) -> None:
         self._selector = selector
         self._reads = row.reads
+        self._began = time.monotonic()
         self._pieces = iter(row.send(f"{target[0]}:{target[1]}"))
         self._left = memoryview(b"")
         self._events = selectors.EVENT_WRITE | (selectors.EVENT_READ if row.reads else 0)
@@ -163,6 +167,14 @@ class _Attacker:
             return False
         return True
 
+    def leave(self, seconds: float) -> bool:
+        """Close the connection if it has been there for so long; whether it has."""
+        if time.monotonic() - self._began < seconds:
+            return False
+        self._wait_for(0)
+        self._socket.close()
+        return True
+
     def _send(self) -> None:
         if not self._left:
             piece = next(self._pieces, None)
@@ -183,16 +195,20 @@ def _memory(row: Hostile) -> Cell:
     return f"{row.name}-memory", OURS
 
 
+def _writes(row: Hostile) -> Cell:
+    return f"{row.name}-writes", OURS
+
+
+def _lines(row: Hostile) -> Iterator[Row]:
+    yield Row((row.name, OURS), row.title, "ms", most=row.most_ms)
+    if row.most_write_ms is not None:
+        yield Row(_writes(row), "longest wait of its writes", "ms", most=row.most_write_ms)
+    yield Row(_memory(row), "most memory above idle", "MiB", most=MOST_MIB)
+
+
 SECTION = Section(
     "stall",
     "Strangers, and another client's longest wait",
-    [
-        line
-        for row in (QUIET, *ROWS)
-        for line in (
-            Row((row.name, OURS), row.title, "ms", most=MOST_MS),
-            Row(_memory(row), "most memory above idle", "MiB", most=MOST_MIB),
-        )
-    ],
+    [line for row in (QUIET, *ROWS) for line in _lines(row)],
 )
 GROUP = Group({"stall": tuple(row.name for row in (QUIET, *ROWS))}, opened, needs_wrk=False)
