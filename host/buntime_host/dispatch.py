@@ -8,6 +8,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from urllib.parse import unquote
 
 from starlette.middleware import Middleware
@@ -26,7 +27,7 @@ from buntime_host.cors import (
     preflight_headers,
     with_answer_headers,
 )
-from buntime_host.errors import Forbidden, NotFound, PayloadTooLarge, UnsupportedEncoding
+from buntime_host.errors import Forbidden, HttpError, NotFound, PayloadTooLarge, UnsupportedEncoding
 from buntime_host.inflate import Inflated, is_gzip
 from buntime_host.logs import REQUEST_ID
 from buntime_host.mounts import Mount
@@ -291,7 +292,7 @@ class Dispatcher:
             await refuse_websocket(scope, send, problem)
             return
         mount = self._find(scope)
-        socket = self.sockets.track(send)
+        socket = self.sockets.track(scope, send)
         try:
             if self._pipeline is not None:
                 await self._pipeline(scope, receive, socket.send)
@@ -304,6 +305,11 @@ class Dispatcher:
             pass  # it is closed, and the plugin has noticed
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
             await self._websocket_failed(error, socket, scope, send)
+        else:
+            if not socket.accepted and not socket.closed:
+                logger.error("Neither accepted nor refused: the websocket at %s", scope["path"])
+                with suppress(OSError):  # the client may be gone
+                    await refuse_websocket(scope, send, problem_of(HttpError()))
         finally:
             socket.finished()
 
@@ -313,7 +319,7 @@ class Dispatcher:
         problem = problem_of(error)
         if problem.status == INTERNAL_ERROR:
             logger.error("Unhandled exception at %s", scope["path"], exc_info=error)
-        if not socket.accepted:
+        if not socket.accepted and not socket.closed:
             await refuse_websocket(scope, send, problem)
         elif not socket.closed:
             await socket.send({"type": "websocket.close", "code": WEBSOCKET_INTERNAL_ERROR})

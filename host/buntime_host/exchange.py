@@ -147,9 +147,12 @@ class Exchange(RequestResponseCycle):
                     chunked = value.lower() == b"chunked"
                     if chunked:
                         continue  # said below, if the client understands it
-                elif name == b"connection" and b"close" in value.lower():
-                    keep_alive = False
-                    said_close = True
+                elif name == b"connection":
+                    if b"close" in value.lower():
+                        keep_alive = False
+                        said_close = True
+                    elif not keep_alive:
+                        continue  # it says that it stays open, which it does not
                 parts += (name, b": ", value, b"\r\n")
                 count += 1
         bodiless = status in _BODILESS or self.scope["method"] == "HEAD"

@@ -5,7 +5,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 
-from starlette.types import Message, Send
+from starlette.types import Message, Scope, Send
+
+from buntime_host.errors import Forbidden
+from buntime_host.problem import problem_of, refuse_websocket
 
 GOING_AWAY = 1001
 
@@ -25,9 +28,9 @@ class OpenSockets:
         """Whether the host goes away: whoever is accepted from now on hears that at once."""
         self._open: set[Socket] = set()
 
-    def track(self, send: Send) -> Socket:
+    def track(self, scope: Scope, send: Send) -> Socket:
         """A socket that `close_all` knows from its acceptance to its end."""
-        return Socket(send, self)
+        return Socket(scope, send, self)
 
     def add(self, socket: Socket) -> None:
         """A socket is accepted."""
@@ -48,27 +51,37 @@ class OpenSockets:
 
 
 class Socket:
-    """One websocket as a plugin sends to it."""
+    """One websocket as a plugin sends to it.
 
-    def __init__(self, send: Send, registry: OpenSockets) -> None:
+    A plugin that closes it instead of accepting it refuses it, which the client is told in the form
+    of all errors.
+    """
+
+    def __init__(self, scope: Scope, send: Send, registry: OpenSockets) -> None:
+        self._scope = scope
         self._send = send
         self._registry = registry
         self._gone = False
         self.accepted = False
         self.closed = False
+        """Closed, or refused."""
 
     async def send(self, message: Message) -> None:
         """Pass a message on. Raises `SocketGone` once the host or the client has closed it."""
         if self._gone:
             raise SocketGone
-        if message["type"] == "websocket.accept":
+        kind = message["type"]
+        if kind == "websocket.accept":
             self.accepted = True
             self._registry.add(self)
-        elif message["type"] == "websocket.close":
+        elif kind != "websocket.send":  # a close, or a part of a response that refuses it
             self.closed = True
             self._registry.discard(self)
         try:
-            await self._send(message)
+            if kind == "websocket.close" and not self.accepted:
+                await refuse_websocket(self._scope, self._send, problem_of(Forbidden()))
+            else:
+                await self._send(message)
         except OSError as error:
             raise SocketGone from error
         if self._registry.closing and not self.closed:

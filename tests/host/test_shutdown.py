@@ -119,7 +119,7 @@ async def test_a_client_that_takes_no_goodbye_is_not_waited_for() -> None:
         heard.append(message["type"])
 
     for send in (deaf, hears):
-        await sockets.track(send).send({"type": "websocket.accept"})
+        await sockets.track({}, send).send({"type": "websocket.accept"})
     async with asyncio.timeout(DEADLINE_SECONDS):
         await sockets.close_all()
     assert heard == ["websocket.accept", "websocket.close"]
@@ -133,7 +133,7 @@ async def test_a_websocket_that_is_accepted_too_late_hears_it_at_once() -> None:
     async def hears(message: Message) -> None:
         heard.append(message)
 
-    late = sockets.track(hears)
+    late = sockets.track({}, hears)
     await late.send({"type": "websocket.accept"})
     assert [(it["type"], it.get("code")) for it in heard] == [
         ("websocket.accept", None),

@@ -28,7 +28,8 @@ class Plugin:
     def routes(self):
         return [WebSocketRoute("/echo", self.echo), WebSocketRoute("/early", self.early),
                 WebSocketRoute("/late", self.late), WebSocketRoute("/denied", self.denied),
-                WebSocketRoute("/deaf", self.deaf)]
+                WebSocketRoute("/deaf", self.deaf), WebSocketRoute("/closed", self.closed),
+                WebSocketRoute("/silent", self.silent)]
     async def echo(self, websocket):
         await websocket.accept()
         async for text in websocket.iter_text():
@@ -49,6 +50,10 @@ class Plugin:
         raise RuntimeError("late")
     async def denied(self, websocket):
         raise Forbidden
+    async def closed(self, websocket):
+        await websocket.close()
+    async def silent(self, websocket):
+        pass
 """
 
 
@@ -114,6 +119,7 @@ async def test_echo_and_going_away(plugin: None, make_host: MakeHost) -> None:
     [
         ("/p/early", 500, "INTERNAL_SERVER_ERROR"),
         ("/p/denied", 403, "FORBIDDEN"),
+        ("/p/closed", 403, "FORBIDDEN"),
         ("/p/none", 404, "NOT_FOUND"),
         ("/none", 404, "NOT_FOUND"),
         ("/health", 404, "NOT_FOUND"),
@@ -147,6 +153,16 @@ async def test_an_exception_after_accepting_closes_with_1011(
     assert client.types == ["accept", "close"]
     assert client.sent[1]["code"] == 1011
     assert "Unhandled exception at /p/late" in caplog.messages
+
+
+async def test_a_plugin_that_neither_accepts_nor_refuses(
+    plugin: None, make_host: MakeHost, caplog: pytest.LogCaptureFixture
+) -> None:
+    async with make_host() as host:
+        client = Client(host, "/p/silent")
+        await client.done
+    assert (client.sent[0]["status"], client.types[0]) == (500, "http.response.start")
+    assert "Neither accepted nor refused: the websocket at /p/silent" in caplog.messages
 
 
 async def test_before_the_start_nothing_is_accepted(make_host: MakeHost) -> None:

@@ -34,7 +34,8 @@ CODE = """
         async def parts():
             for _ in range(int(request.query_params["parts"])):
                 yield "a" * 50_000
-        return StreamingResponse(parts(), media_type="text/plain")
+        kept = {"connection": "keep-alive"}
+        return StreamingResponse(parts(), media_type="text/plain", headers=kept)
 
     async def early(request):
         return PlainTextResponse("early")

@@ -154,7 +154,20 @@ def test_no_chunks_for_http_1_0(edge: Edge) -> None:
     line = edge.line(head("GET /edge/stream?parts=3 HTTP/1.0", "host: a"))
     answer = line.answer()
     assert "transfer-encoding" not in answer.headers
+    assert answer.headers["connection"] == "close"
     assert answer.body == b"a" * 150_000
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [["HTTP/1.0", "host: a"], ["HTTP/1.1", "host: a", "connection: close"]],
+    ids=["HTTP/1.0", "close"],
+)
+def test_a_connection_that_ends_is_not_said_to_stay(edge: Edge, lines: list[str]) -> None:
+    version, *headers = lines
+    line = edge.line(head(f"GET /edge/stream?parts=1 {version}", *headers))
+    told = line.rest().partition(b"\r\n\r\n")[0].lower()
+    assert told.count(b"connection:") == told.count(b"connection: close") == 1
 
 
 def test_a_client_that_leaves_at_once(edge: Edge) -> None:

@@ -225,3 +225,15 @@ async def test_before_the_start_everything_is_503() -> None:
         "error": "KeyVal storage not initialized",
         "code": "KEYVAL_UNAVAILABLE",
     }
+
+
+def test_there_are_no_websockets(api: Api) -> None:
+    """The refusal has the host's form, since it is the host's."""
+    handshake = {
+        "Connection": "Upgrade",
+        "Upgrade": "websocket",
+        "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+        "Sec-WebSocket-Version": "13",
+    }
+    answer = api.send("GET", "/keys/a", headers=handshake)
+    assert (answer.status_code, answer.json()["code"]) == (404, "NOT_FOUND")

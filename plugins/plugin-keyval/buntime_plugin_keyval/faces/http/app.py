@@ -13,7 +13,14 @@ import buntime_database
 import msgspec
 import starlette.requests
 from buntime_database import demand
-from buntime_host import HttpError, ServiceUnavailable, hand_over, noticed_of, refuse_foreign
+from buntime_host import (
+    HttpError,
+    NotFound,
+    ServiceUnavailable,
+    hand_over,
+    noticed_of,
+    refuse_foreign,
+)
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import WHOLE
 from starlette.responses import Response
@@ -53,8 +60,7 @@ class KeyValApp:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
-            await send({"type": "websocket.close", "code": 1000})
-            return
+            raise NotFound
         try:
             answer = await self._answer(scope, receive)
         except ClientGone:
