@@ -123,6 +123,18 @@ async def test_the_writer_comes_before_sessions(adapter: SqliteAdapter) -> None:
     await two.execute("COMMIT")
 
 
+async def test_only_sessions_that_are_open_are_waited_for(adapter: SqliteAdapter) -> None:
+    long = await adapter.open_session(SessionLimits(transaction_seconds=60))
+    short = await adapter.open_session(SessionLimits(1, 2))
+    reading = await adapter.open_session(SessionLimits(transaction_seconds=90, readonly=True))
+    assert 60 < adapter.queue.patience < 90
+    await long.close()
+    assert 2 < adapter.queue.patience < 5
+    await short.close()
+    assert adapter.queue.patience == 0
+    await reading.close()
+
+
 async def test_a_cursor_that_nobody_reads_keeps_no_lock(adapter: SqliteAdapter) -> None:
     session = await adapter.open_session()
     numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 1000)"
@@ -151,8 +163,10 @@ def test_writers_of_other_workers_come_first_too() -> None:
     here, there = (
         LockQueue(Workers(number, group).numbers("database.x.asking", 2)) for number in range(2)
     )
-    there.expect(SessionLimits(statement_seconds=3, transaction_seconds=7))
+    over = there.expect(SessionLimits(statement_seconds=3, transaction_seconds=7))
     assert here.patience > 7
+    over()
+    assert here.patience == 0
     with here.place(is_late=False) as place:
         assert here.is_next(place)
         there.writer_asks()

@@ -11,7 +11,8 @@ The writers of other workers count as well, by a number that workers share; thei
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from threading import Lock
@@ -69,20 +70,30 @@ class LockQueue:
 
     def __init__(self, asking: Asking | None = None) -> None:
         self._asking = asking or AskingAlone()
-        self._asking.own[ASKED_AT] = 0.0  # whoever had this place before may have died waiting
+        # Whoever had this place before may have died waiting, or with sessions.
+        self._asking.own[ASKED_AT] = self._asking.own[KEPT_SECONDS] = 0.0
+        self._sessions: Counter[float] = Counter()
+        """How many there are that may keep the lock for so many seconds."""
         self._numbers = count()
         self._lock = Lock()
         self._places: set[Place] = set()
 
-    def expect(self, limits: SessionLimits) -> None:
-        """Take note of how long a session may keep the lock."""
+    def expect(self, limits: SessionLimits) -> Callable[[], None]:
+        """Take note of how long a session may keep the lock; what is given says that it is over."""
         seconds = max(limits.statement_seconds, limits.transaction_seconds)
-        if seconds > self._asking.own[KEPT_SECONDS]:
-            self._asking.own[KEPT_SECONDS] = seconds
+        self._sessions[seconds] += 1
+        self._asking.own[KEPT_SECONDS] = max(self._sessions)
+
+        def over() -> None:
+            self._sessions[seconds] -= 1
+            self._sessions += Counter()  # without those that are zero
+            self._asking.own[KEPT_SECONDS] = max(self._sessions, default=0.0)
+
+        return over
 
     @property
     def patience(self) -> float:
-        """How long the writer has to wait at the most for sessions; 0 where there were none."""
+        """How long the writer has to wait at the most for sessions; 0 where there are none."""
         kept = self._asking.own[KEPT_SECONDS]
         for _, numbers in self._asking.others():
             kept = max(kept, numbers[KEPT_SECONDS])

@@ -79,8 +79,9 @@ class Sessions:
         self._condition.check_commit()
         if self._threads is None:
             self._threads = ThreadPoolExecutor(MAX_THREADS, thread_name_prefix="sqlite-session")
-        self._queue.expect(limits)
         session = SqliteSession(self._threads, limits, self._condition, self._room, self._queue)
+        if not limits.readonly:
+            session.when_closed(self._queue.expect(limits))
         self._open.add(session)
         session.when_closed(lambda: self._open.discard(session))
         try:
