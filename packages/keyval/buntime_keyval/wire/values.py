@@ -82,7 +82,11 @@ def decode_levels(body: bytes, levels: int) -> Any:
     value = _decoded(_decode_plain if _has_whole_float(body) else _decode, body)
     if len(body) > 2 * levels:  # each level has a bracket on both sides
         _check_depth(value, levels)
-    if _LONG_SAMPLE.search(body[::_STRIDE]) and _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS):
+    if (
+        len(body) > _DOUBLE_DIGITS
+        and _LONG_SAMPLE.search(body[::_STRIDE])
+        and _LONG_NUMBER in body.translate(_DIGITS_AS_ZEROS)
+    ):
         _check_range(value)
     return value
 

@@ -366,6 +366,8 @@ class Store:
                 return
 
     def _announce_expiry(self, written: Sequence[EntryOptions]) -> None:
+        if not written:
+            return
         at = moment_of(self.clock)
         ends = [end for options in written if (end := options.expiry(at)) is not None]
         if ends:

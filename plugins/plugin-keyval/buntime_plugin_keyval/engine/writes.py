@@ -12,7 +12,7 @@ from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Writ
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS
-from buntime_plugin_keyval.model.mutations import LISTS, NUMERIC, Check, Mutation, NewMessage
+from buntime_plugin_keyval.model.mutations import MERGING, Check, Mutation, NewMessage
 from buntime_plugin_keyval.model.options import EntryOptions
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
 from buntime_plugin_keyval.storage.message_effects import Enqueue
@@ -94,15 +94,25 @@ def commit(
 
     Raises `LimitExceeded` when that would write more than `most_bytes`.
     """
-    targets = [mutation for mutation in mutations if isinstance(mutation, Mutation)]
-    messages = [mutation for mutation in mutations if isinstance(mutation, NewMessage)]
-    enqueued = [Enqueue(message.id, message.value, message.options) for message in messages]
+    number = len(checks) + len(mutations)
+    is_long = number > POINT_LIMIT
+    targets: list[Mutation] = []
+    enqueued: list[Enqueue] = []
     reads = [*also_read]
-    reads += [
-        mutation.encoded
-        for mutation in targets
-        if mutation.encoded and mutation.type in (*NUMERIC, *LISTS)
-    ]
+    written = 0
+    for mutation in mutations:
+        if isinstance(mutation, NewMessage):
+            enqueued.append(Enqueue(mutation.id, mutation.value, mutation.options))
+            written += len(mutation.value)
+            continue
+        targets.append(mutation)
+        operand = mutation.operand
+        if isinstance(operand, str):
+            written += len(operand)
+        elif operand is not None and operand.bit_length() > LONG_NUMBER_BITS:
+            is_long = True
+        if mutation.type in MERGING and mutation.encoded is not None:
+            reads.append(mutation.encoded)
 
     def decide(view: View) -> Decision[Committed | None]:
         rows = {key: row for key in also_read if (row := view.get(key))}
@@ -138,22 +148,15 @@ def commit(
             effects.append(NoteStamp())
         return Decision(effects, conclude, told=rows or None)
 
-    number = len(checks) + len(mutations)
     return Write(
         decide,
         reads=reads,
         stamps=[check.key for check in checks],
         bounded=number <= POINT_LIMIT,
-        size=sum(len(m.operand) for m in targets if isinstance(m.operand, str))
-        + sum(len(message.value) for message in messages),
-        is_long=number > POINT_LIMIT or any(_is_large_number(m.operand) for m in targets),
+        size=written,
+        is_long=is_long,
         recall=_recall_commit,
     )
-
-
-def _is_large_number(operand: int | str | None) -> bool:
-    """Whether it takes long to write an operand as decimal."""
-    return isinstance(operand, int) and operand.bit_length() > LONG_NUMBER_BITS
 
 
 def _recall_commit(kept: Kept) -> Committed | None:

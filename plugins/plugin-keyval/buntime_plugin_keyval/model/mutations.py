@@ -38,6 +38,8 @@ MutationType = Literal["set", "delete", "sum", "max", "min", "append", "prepend"
 TYPES: tuple[str, ...] = get_args(MutationType)
 NUMERIC = ("sum", "max", "min")
 LISTS = ("append", "prepend")
+MERGING = frozenset((*NUMERIC, *LISTS))
+"""Those that make a new value of the one that is there."""
 
 CHECK_MEMBERS = frozenset({"key", "versionstamp"})
 MUTATION_MEMBERS = frozenset(
@@ -84,6 +86,8 @@ class Mutation(NamedTuple):
 
     def resolved_key(self, versionstamp: str) -> Key:
         """The key with the versionstamp in the place of placeholders."""
+        if self.encoded is not None:
+            return cast(Key, self.key)  # it has none
         return resolve_key(self.key, versionstamp)
 
 
@@ -180,10 +184,12 @@ def make_mutation(
         raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
     kind = cast(MutationType, type)
     checked: MutationKey = check_key(key, placeholders=True)
-    # Refuses lone surrogates before anything is decided.
-    encoded: bytes | None = encode_key(resolve_key(checked, ""))
+    encoded: bytes | None
     if UUIDV7 in checked:
+        encode_key(resolve_key(checked, ""))  # refuses lone surrogates before anything is decided
         encoded = None
+    else:
+        encoded = encode_key(cast(Key, checked))
     if kind == "delete":
         for name, option in (
             ("expiresIn", expires_in),

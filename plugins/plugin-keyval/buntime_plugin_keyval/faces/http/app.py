@@ -28,7 +28,7 @@ from starlette.types import Message, Receive, Scope, Send
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere, Frames
-from buntime_plugin_keyval.faces.http.asked import CHEAP, Asked, Request, read_large
+from buntime_plugin_keyval.faces.http.asked import Request, read_large
 from buntime_plugin_keyval.faces.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers
 from buntime_plugin_keyval.faces.http.routes import find_methods
@@ -119,15 +119,16 @@ class KeyValApp:
                 said = (method.encode(), path, query, content)
                 once = _once(noticed.idempotency_keys, *said)
             asked = route.ask(service, Request(path, given, content, head, scope["headers"], once))
-            if asked.cost is not CHEAP:
-                _check_cost(asked, service)
+            cost = asked.cost
+            if cost.conditions:
+                _check_conditions(cost.conditions, service)
             if asked.access != "read":
                 refuse_foreign(scope)
             if service.has_replicas:
                 demanded = demand_of(scope["headers"], given)
                 demand(demanded)
             try:
-                if asked.cost is not CHEAP and is_scan(asked):
+                if cost.entries is None and is_scan(asked):
                     answer = await run_scan(service, asked, scope, receive)
                 else:
                     answer = await asked.run()
@@ -156,9 +157,9 @@ def _with_headers(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
     return msgspec.structs.replace(answer, headers=(*answer.headers, *headers))
 
 
-def _check_cost(asked: Asked, service: KeyValService) -> None:
-    """Raise `LimitExceeded` for what would cost more than a request may."""
-    conditions, most = asked.cost.conditions, service.config.limits.conditions
+def _check_conditions(conditions: int, service: KeyValService) -> None:
+    """Raise `LimitExceeded` for a filter that has more of them than it may."""
+    most = service.config.limits.conditions
     if conditions > most:
         raise LimitExceeded(f"Filter too large: {conditions} conditions", "conditions", most)
 
