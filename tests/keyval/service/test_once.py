@@ -7,7 +7,7 @@ from typing import Any
 
 import buntime_keyval
 import pytest
-from buntime_database import DatabaseFull, OutcomeUnknown
+from buntime_database import ConstraintViolation, DatabaseFull, OutcomeUnknown
 from buntime_keyval import CommitResult, IdempotencyKeyReused, InvalidInput, RequestUnderWay
 from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.service.world import FakeClock, World
@@ -42,6 +42,28 @@ async def test_one_that_is_under_way_is_told_so(world: World) -> None:
     assert (raised.value.status, raised.value.code) == (409, "KEYVAL_REQUEST_UNDER_WAY")
     assert await add(world.kv, "another") is not None
     assert await first == await add(world.kv, "k")
+    assert (await world.kv.get(["n"])).value == 2
+
+
+@pytest.mark.parametrize("late_groups", [0, 10])
+async def test_a_result_that_is_forgotten_while_it_is_looked_for(
+    world: World, other: World, monkeypatch: pytest.MonkeyPatch, late_groups: int
+) -> None:
+    """The key is free again then, so the write is made as if it were new."""
+    first = await add(other.kv, "k")
+    await world.kv.set(["learns", "of the stamps"], 1)
+    commit = world.adapter.batch_each
+
+    async def forget(batches: Any) -> Any:
+        outcomes = await commit(batches)
+        if any(isinstance(outcome, ConstraintViolation) for outcome in outcomes):
+            await world.adapter.execute("DELETE FROM kv_replays")
+        return outcomes
+
+    monkeypatch.setattr(world.adapter, "batch_each", forget)
+    monkeypatch.setattr(world.kv._store._committer, "_late_groups", late_groups)
+    second = await add(world.kv, "k")
+    assert second.versionstamp != first.versionstamp
     assert (await world.kv.get(["n"])).value == 2
 
 

@@ -381,10 +381,13 @@ class Committer:
         """Whether a write failed because others were faster, and is to be decided again."""
         if isinstance(error, GuardFailed):
             return error.index >= len(job.write.guards)
-        if isinstance(error, ConstraintViolation) and job.is_firm:
+        if not isinstance(error, ConstraintViolation):
+            return False
+        if job.is_firm:
             self._late_groups = LATE_GROUPS
             return True
-        return False
+        # What was kept under its key was there, and has been forgotten since.
+        return job.once is not None
 
     async def _replay(self, job: _Job, once: Once) -> bool:
         """Conclude a write that failed as it was concluded before, if it was."""
