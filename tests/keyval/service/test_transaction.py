@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from buntime_database import DatabaseUnavailable
 from buntime_keyval import AsyncTransaction, InvalidInput
+from buntime_keyval._async import transactions
 from buntime_plugin_keyval.faces.local.kv import Kv
 from keyval.service.world import World, values
 
@@ -19,13 +20,12 @@ KEY = ("k",)
 def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Seconds that retries waited; they wait no longer, and randomness is three quarters."""
     waited: list[float] = []
-    sleep = asyncio.sleep
 
     async def record(seconds: float) -> None:
         waited.append(seconds)
-        await sleep(0)
+        await asyncio.sleep(0)
 
-    monkeypatch.setattr(asyncio, "sleep", record)
+    monkeypatch.setattr(transactions, "sleep", record)
     monkeypatch.setattr(random, "uniform", lambda low, high: low + (high - low) * 0.75)
     return waited
 
