@@ -11,7 +11,6 @@ it committed nothing, and cannot any more, the writes are sent again.
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic, perf_counter, time
 from typing import Protocol
@@ -37,6 +36,7 @@ from buntime_plugin_database.engines.libsql.plan import (
 from buntime_plugin_database.engines.libsql.transport import Json
 from buntime_plugin_database.engines.libsql.witness import TablesMissing, Told, Witness
 from buntime_plugin_database.shared.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
+from buntime_plugin_database.shared.grouping import Grouping
 
 MAX_GROUP_BATCHES = 256
 MAX_GROUP_BYTES = 1024 * 1024
@@ -88,8 +88,7 @@ class Writer:
         self._cautious_groups = 0
         """Groups that still get savepoints; `_caution` is how many there were at the last time."""
         self._timeout_seconds = timeout_seconds
-        self._pending: deque[_Job] = deque()
-        self._draining: asyncio.Task[None] | None = None
+        self._grouping = Grouping[_Job](self._commit_jobs, _give_up, _share)
         self._closed = False
         self.counters = counters
 
@@ -101,17 +100,12 @@ class Writer:
         if self._closed:
             raise DatabaseClosed("the database is closed")
         loop = asyncio.get_running_loop()
-        outcomes = [self._submit(batch, loop) for batch in batches]
-        if self._pending and self._draining is None:
-            # As a task it starts in the next turn of the loop, with all that this turn brings.
-            self._draining = loop.create_task(self._drain())
-        return list(await asyncio.gather(*outcomes))
+        return list(await asyncio.gather(*(self._submit(batch, loop) for batch in batches)))
 
     async def close(self) -> None:
         """Let every accepted write finish. Idempotent."""
         self._closed = True
-        while self._draining is not None:
-            await asyncio.shield(self._draining)
+        await self._grouping.finish()
 
     def _submit(self, batch: Batch, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome]:
         done: asyncio.Future[Outcome] = loop.create_future()
@@ -126,47 +120,15 @@ class Writer:
         else:
             if encoded.steps:
                 deadline = monotonic() + self._timeout_seconds
-                self._pending.append(_Job(encoded, done, deadline))
+                self._grouping.add(_Job(encoded, done, deadline))
             else:
                 done.set_result([])
         return done
 
-    async def _drain(self) -> None:
-        group: list[_Job] = []
-        try:
-            while self._pending:
-                group = self._take()
-                if group:
-                    await self._commit(group)
-        except BaseException as error:
-            _conclude(group, OutcomeUnknown(f"the write was given up on its way: {error!r}"))
-            given_up = DatabaseUnavailable(f"the write was given up and not sent: {error!r}")
-            _conclude(self._pending, given_up)
-            self._pending.clear()
-            raise
-        finally:
-            self._draining = None
-
-    def _take(self) -> list[_Job]:
-        """The next writes that can share a transaction; what may scan is alone in its own."""
-        group: list[_Job] = []
-        size = 0
-        now = monotonic()
-        while self._pending and len(group) < MAX_GROUP_BATCHES:
-            job = self._pending[0]
-            if group and not (group[0].batch.bounded and job.batch.bounded):
-                break
-            if group and size + job.batch.size > MAX_GROUP_BYTES:
-                break
-            self._pending.popleft()
-            if job.done.done():
-                continue
-            if now > job.deadline:
-                _conclude([job], DatabaseUnavailable("the write waited too long and was not sent"))
-                continue
-            group.append(job)
-            size += job.batch.size
-        return group
+    async def _commit_jobs(self, jobs: list[_Job]) -> None:
+        group = self._still_wanted(jobs, "the write waited too long and was not sent")
+        if group:
+            await self._commit(group)
 
     async def _commit(
         self, group: list[_Job], *, has_savepoints: bool = False, has_tables: bool = False
@@ -216,7 +178,7 @@ class Writer:
         for job, outcome in zip(group, outcomes, strict=True):
             if outcome is not None:
                 _conclude([job], outcome)
-        left = self._still_wanted(group)
+        left = self._still_wanted(group, "the server was lost, nothing was written")
         if is_written:
             await self._commit_alone(left)
         elif left:
@@ -267,21 +229,32 @@ class Writer:
 
     def _refuse_pending(self, error: DatabaseUnavailable) -> None:
         """What waits has not been sent, and is not kept waiting for a server that is gone."""
-        _conclude(self._pending, DatabaseUnavailable(str(error)))
-        self._pending.clear()
+        _conclude(self._grouping.waiting, DatabaseUnavailable(str(error)))
+        self._grouping.waiting.clear()
 
-    def _still_wanted(self, group: Iterable[_Job]) -> list[_Job]:
-        """The writes that were not made and whose time is not over; the others hear of that."""
+    def _still_wanted(self, group: Iterable[_Job], reason: str) -> list[_Job]:
+        """The writes that nobody concluded and whose time is not over; the others hear why not."""
         wanted = []
         now = monotonic()
         for job in group:
             if job.done.done():
                 continue
             if now > job.deadline:
-                _conclude([job], DatabaseUnavailable("the server was lost, nothing was written"))
+                _conclude([job], DatabaseUnavailable(reason))
             else:
                 wanted.append(job)
         return wanted
+
+
+def _share(job: _Job) -> float:
+    """What may scan is alone in its transaction."""
+    batch = job.batch
+    return max(1 / MAX_GROUP_BATCHES, batch.size / MAX_GROUP_BYTES) if batch.bounded else 1
+
+
+def _give_up(group: Sequence[_Job], waiting: Sequence[_Job], error: BaseException) -> None:
+    _conclude(group, OutcomeUnknown(f"the write was given up on its way: {error!r}"))
+    _conclude(waiting, DatabaseUnavailable(f"the write was given up and not sent: {error!r}"))
 
 
 def _conclude(jobs: Iterable[_Job], outcome: Outcome) -> None:

@@ -44,6 +44,7 @@ from buntime_plugin_database.engines.sqlite.statements import run
 from buntime_plugin_database.engines.sqlite.thread import WorkThread
 from buntime_plugin_database.engines.sqlite.transaction import SqliteTransaction
 from buntime_plugin_database.shared.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
+from buntime_plugin_database.shared.grouping import Grouping
 
 T = TypeVar("T")
 
@@ -91,8 +92,7 @@ class Writer:
         self._deadline = Deadline(connection, statement_timeout_ms / 1000)
         # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
         self._thread = WorkThread("sqlite-writer") if threaded else None
-        self._pending: list[_Job] = []
-        self._draining: asyncio.Task[None] | None = None
+        self._grouping = Grouping[_Job](self._commit_jobs, _cancel, _share)
         self._turn = asyncio.Lock()
         self._closed = False
         self.counters = counters
@@ -101,11 +101,8 @@ class Writer:
         """Commit each batch, together with whatever else waits; outcomes in the given order."""
         self._refuse_closed()
         self.refuse_nesting()
-        loop = asyncio.get_running_loop()
-        job = _Job(tuple(batches), loop.create_future())
-        self._pending.append(job)
-        if self._draining is None:
-            self._draining = loop.create_task(self._drain())
+        job = _Job(tuple(batches), asyncio.get_running_loop().create_future())
+        self._grouping.add(job)
         return await job.done
 
     async def transaction(self, fn: Callable[[SqliteTransaction], Awaitable[T]]) -> T:
@@ -197,8 +194,7 @@ class Writer:
         """Finish the writes that were accepted and close the connection. Idempotent."""
         self.refuse_nesting()
         self._closed = True
-        if self._draining is not None:
-            await asyncio.wait([self._draining])
+        await self._grouping.finish()
         async with self._turn:
             await self.in_thread(self.condition.close, self.connection)
             if self._thread is not None:
@@ -209,35 +205,14 @@ class Writer:
         if self._closed:
             raise DatabaseClosed("the database is closed")
 
-    async def _drain(self) -> None:
-        jobs: list[_Job] = []
-        try:
-            while self._pending:
-                async with self._turn:
-                    jobs = self._take()
-                    batches = [batch for job in jobs for batch in job.batches]
-                    outcomes = iter(await self._commit_in_room(batches))
-                for job in jobs:
-                    own = list(islice(outcomes, len(job.batches)))
-                    if not job.done.done():  # the caller may have been cancelled meanwhile
-                        job.done.set_result(own)
-        finally:
-            self._draining = None
-            for job in (*jobs, *self._pending):
-                job.done.cancel()  # only if the event loop ends: nobody may wait for ever
-            self._pending.clear()
-
-    def _take(self) -> list[_Job]:
-        """The jobs of the next commit, in order of arrival."""
-        size = taken = 0
-        for job in self._pending:
-            size += len(job.batches)
-            if taken and size > MAX_GROUP_BATCHES:
-                break
-            taken += 1
-        jobs = self._pending[:taken]
-        del self._pending[:taken]
-        return jobs
+    async def _commit_jobs(self, jobs: list[_Job]) -> None:
+        async with self._turn:
+            batches = [batch for job in jobs for batch in job.batches]
+            outcomes = iter(await self._commit_in_room(batches))
+        for job in jobs:
+            own = list(islice(outcomes, len(job.batches)))
+            if not job.done.done():  # the caller may have been cancelled meanwhile
+                job.done.set_result(own)
 
     async def _commit_in_room(self, batches: list[Batch]) -> list[Outcome]:
         """Commit what there is room for; while there is none, what makes some."""
@@ -378,3 +353,12 @@ class Writer:
         with suppress(apsw.Error):
             if self.connection.in_transaction:
                 self.connection.execute("ROLLBACK")
+
+
+def _cancel(group: Sequence[_Job], waiting: Sequence[_Job], _: BaseException) -> None:
+    for job in (*group, *waiting):
+        job.done.cancel()
+
+
+def _share(job: _Job) -> float:
+    return len(job.batches) / MAX_GROUP_BATCHES

@@ -1,0 +1,63 @@
+"""Group commit: what arrives while something is being written is written together, next."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
+
+
+class Grouping(Generic[T]):
+    """Writes that wait for their turn, and the one task that writes a group of them at a time."""
+
+    def __init__(
+        self,
+        write: Callable[[list[T]], Awaitable[None]],
+        give_up: Callable[[Sequence[T], Sequence[T], BaseException], None],
+        share: Callable[[T], float],
+    ) -> None:
+        """`write` writes a group. Should it raise, as when the loop ends, `give_up` tells that
+        group and those that wait: nobody may wait for ever.
+
+        `share` is the part of a group that a write takes: they go together up to a sum of 1.
+        """
+        self.waiting: deque[T] = deque()
+        self._write = write
+        self._give_up = give_up
+        self._share = share
+        self._draining: asyncio.Task[None] | None = None
+
+    def add(self, write: T) -> None:
+        """Have it written."""
+        self.waiting.append(write)
+        if self._draining is None:
+            # As a task it starts in the next turn of the loop, with all that this turn brings.
+            self._draining = asyncio.get_running_loop().create_task(self._drain())
+
+    async def finish(self) -> None:
+        """Wait until nothing waits any more."""
+        while self._draining is not None:
+            await asyncio.wait([self._draining])
+
+    async def _drain(self) -> None:
+        group: list[T] = []
+        try:
+            while self.waiting:
+                group = self._take()
+                await self._write(group)
+        except BaseException as error:
+            self._give_up(group, self.waiting, error)
+            self.waiting.clear()
+            raise
+        finally:
+            self._draining = None
+
+    def _take(self) -> list[T]:
+        group = [self.waiting.popleft()]
+        taken = self._share(group[0])
+        while self.waiting and (taken := taken + self._share(self.waiting[0])) <= 1:
+            group.append(self.waiting.popleft())
+        return group
