@@ -1,7 +1,8 @@
-"""What an adapter counts. With several workers the counts are of all of them."""
+"""Numbers that workers share: what adapters count, and what they tell each other."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Protocol
 
 
@@ -13,16 +14,24 @@ class Doubles(Protocol):
     def __setitem__(self, index: int, value: float, /) -> None: ...
 
 
-class Counters(Protocol):
-    """Numbers that this process adds to, with the sums over all workers of its host."""
+class Numbers(Protocol):
+    """Numbers of this process, beside those of the other workers of its host."""
 
     @property
     def own(self) -> Doubles:
-        """Those of this process."""
+        """Those of this process, which only it writes."""
         ...
 
+    def others(self) -> Iterator[tuple[int, Doubles]]:
+        """Each other worker that has them, with its own."""
+        ...
+
+
+class Counters(Numbers, Protocol):
+    """Numbers that add up."""
+
     def totals(self) -> list[float]:
-        """The sums."""
+        """The sums over all workers."""
         ...
 
 
@@ -30,7 +39,10 @@ class LocalCounters:
     """Counters that no other process has a part in."""
 
     def __init__(self, size: int) -> None:
-        self.own = [0.0] * size
+        self.own: list[float] = [0.0] * size
+
+    def others(self) -> Iterator[tuple[int, Doubles]]:
+        return iter(())
 
     def totals(self) -> list[float]:
         return self.own

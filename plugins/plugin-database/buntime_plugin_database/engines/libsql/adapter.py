@@ -23,11 +23,16 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
-from buntime_plugin_database.engines.libsql.positions import Positions, SharedNumbers
+from buntime_plugin_database.engines.libsql.positions import Positions
 from buntime_plugin_database.engines.libsql.servers import Servers
 from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
 from buntime_plugin_database.engines.libsql.writer import Writer
-from buntime_plugin_database.shared.counters import Counters, LocalCounters, commit_statistics
+from buntime_plugin_database.shared.counters import (
+    Counters,
+    LocalCounters,
+    Numbers,
+    commit_statistics,
+)
 from buntime_plugin_database.shared.statements import classify
 from buntime_plugin_database.shared.vitals import Vitals
 
@@ -65,7 +70,7 @@ class LibsqlAdapter:
         tenant: str | None = None,
         commits: Counters | None = None,
         reads: Counters | None = None,
-        positions: SharedNumbers | None = None,
+        positions: Numbers | None = None,
     ) -> None:
         """The first URL is the primary's.
 

@@ -11,11 +11,9 @@ falls.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import monotonic
-from typing import Protocol
 
-from buntime_plugin_database.shared.counters import Doubles, LocalCounters
+from buntime_plugin_database.shared.counters import LocalCounters, Numbers
 
 _LOG, _LENGTH, _PRIMARY_UNTIL, _NEW_UNTIL = range(4)
 """How many logs there were; how much of this one is known, 0 for nothing; until when reads go to
@@ -29,27 +27,11 @@ BEYOND = 10**15 - 1
 there, also if that host knows a higher position of a log that is no more."""
 
 
-class SharedNumbers(Protocol):
-    """Numbers of each worker that all of them see."""
-
-    @property
-    def own(self) -> Doubles: ...
-
-    def others(self) -> Iterator[tuple[int, Doubles]]:
-        """Each other worker with its own."""
-        ...
-
-
-class _Alone(LocalCounters):
-    def others(self) -> Iterator[tuple[int, Doubles]]:
-        return iter(())
-
-
 class Positions:
     """What is known of one primary."""
 
-    def __init__(self, shared: SharedNumbers | None = None) -> None:
-        self._shared = shared or _Alone(NUMBERS)
+    def __init__(self, shared: Numbers | None = None) -> None:
+        self._shared = shared or LocalCounters(NUMBERS)
 
     @property
     def known(self) -> int | None:

@@ -29,13 +29,18 @@ from buntime_plugin_database.engines.sqlite.connection import (
     open_connection,
 )
 from buntime_plugin_database.engines.sqlite.errors import translated
-from buntime_plugin_database.engines.sqlite.queue import Asking, LockQueue
+from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.readers import Readers, refusing_writes
 from buntime_plugin_database.engines.sqlite.room import Room
 from buntime_plugin_database.engines.sqlite.session import Sessions, SqliteSession
 from buntime_plugin_database.engines.sqlite.statements import run
 from buntime_plugin_database.engines.sqlite.writer import Writer
-from buntime_plugin_database.shared.counters import Counters, LocalCounters, commit_statistics
+from buntime_plugin_database.shared.counters import (
+    Counters,
+    LocalCounters,
+    Numbers,
+    commit_statistics,
+)
 from buntime_plugin_database.shared.statements import classify
 from buntime_plugin_database.shared.vitals import Vitals
 
@@ -70,7 +75,7 @@ class SqliteAdapter:
         options: SqliteOptions | None = None,
         tenant: str | None = None,
         counters: Counters | None = None,
-        asking: Asking | None = None,
+        asking: Numbers | None = None,
     ) -> None:
         """Open the database. Raises `DatabaseUnavailable` with the path when that fails.
 

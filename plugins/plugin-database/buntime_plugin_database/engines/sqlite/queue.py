@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from itertools import count
 from threading import Lock
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from buntime_database import SessionLimits
 
-from buntime_plugin_database.shared.counters import Doubles
+from buntime_plugin_database.shared.counters import LocalCounters, Numbers
 
 WAITING_SECONDS = 0.1
 """How long it counts that a writer asked for the lock: its process may have died since."""
@@ -31,30 +31,6 @@ SPARE_SECONDS = 1.0
 ASKED_AT, KEPT_SECONDS = range(2)
 """What writers tell each other: when one last asked in vain, and how long its sessions may keep
 the lock."""
-
-
-class Asking(Protocol):
-    """Two numbers of each worker, see `ASKED_AT`."""
-
-    @property
-    def own(self) -> Doubles:
-        """Those of this worker."""
-        ...
-
-    def others(self) -> Iterator[tuple[int, Doubles]]:
-        """Those of each other one."""
-        ...
-
-
-class AskingAlone:
-    """The numbers of a process that has no others."""
-
-    def __init__(self) -> None:
-        self.own: Doubles = [0.0, 0.0]
-
-    def others(self) -> Iterator[tuple[int, Doubles]]:
-        """Nobody's."""
-        return iter(())
 
 
 class Place(NamedTuple):
@@ -68,8 +44,9 @@ class Place(NamedTuple):
 class LockQueue:
     """The queue for one file. Sessions use it from their threads, the writer from the loop."""
 
-    def __init__(self, asking: Asking | None = None) -> None:
-        self._asking = asking or AskingAlone()
+    def __init__(self, asking: Numbers | None = None) -> None:
+        """`asking` are two numbers, see `ASKED_AT`."""
+        self._asking = asking or LocalCounters(2)
         # Whoever had this place before may have died waiting, or with sessions.
         self._asking.own[ASKED_AT] = self._asking.own[KEPT_SECONDS] = 0.0
         self._sessions: Counter[float] = Counter()
