@@ -55,6 +55,7 @@ from buntime_plugin_keyval.storage.effects import (
 )
 from buntime_plugin_keyval.storage.reads import LONG_VALUE, Row
 from buntime_plugin_keyval.storage.replays import Keeping
+from buntime_plugin_keyval.storage.statements import KEEP, KEEP_LATE
 
 T = TypeVar("T")
 
@@ -438,10 +439,12 @@ class Committer:
         for effect in effects:
             job.first_steps.append(len(steps))
             statements = effect.statements(versionstamp, at, is_firm)
-            steps.extend(statements if keeping is None else keeping.among(statements))
+            if keeping is not None and job.write.has_counts:
+                statements = keeping.among(statements, is_first=effect is effects[0])
+            steps.extend(statements)
             job.size += _apply(effect, versionstamp, rows, pending)
-        if keeping is not None:
-            steps.extend(keeping.end())
+        if keeping is not None and not (effects and job.write.has_counts):
+            steps.append(keeping.end())
 
     def _batch(self, job: _Job) -> Batch:
         if self._adapter.capabilities.embedded or job.decision is None:
@@ -530,15 +533,14 @@ def _keeping(job: _Job, now_ms: int) -> Keeping | None:
     if job.once is None or job.decision is None:
         return None
     told = job.decision.told
-    return Keeping(
+    row = (
         job.once.key,
         job.once.fingerprint,
         job.versionstamp,
         "null" if told is None else msgspec.json.encode(told).decode(),
         now_ms,
-        is_firm=job.is_firm,
-        has_counts=job.write.has_counts,
     )
+    return Keeping(row, KEEP if job.is_firm else KEEP_LATE)
 
 
 def _committed(

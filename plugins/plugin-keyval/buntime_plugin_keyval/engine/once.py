@@ -35,12 +35,10 @@ class Once:
     def __init__(self, key: object, *request: bytes) -> None:
         """`request` is all that it says: under one key it is always the same.
 
-        Raises `InvalidInput` for what is no key.
+        Only its last part may hold blanks. Raises `InvalidInput` for what is no key.
         """
         self.key = checked_idempotency_key(key)
-        lengths = " ".join([str(len(part)) for part in request])
-        parts = (lengths.encode(), *request)
-        self.fingerprint = blake2b(b" ".join(parts), digest_size=16).digest()
+        self.fingerprint = blake2b(b" ".join(request), digest_size=16).digest()
         self.replayed = False
         """Whether what was answered is the result of an earlier time."""
 

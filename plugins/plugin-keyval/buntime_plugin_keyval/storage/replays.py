@@ -24,41 +24,23 @@ class Kept(NamedTuple):
     """How many rows or entries each of its effects concerned, where that was wanted."""
 
 
-class Keeping:
-    """Keeps the result of one commit by statements among those that have its effects."""
+class Keeping(NamedTuple):
+    """Keeps the result of one commit by statements behind or among those that have its effects."""
 
-    def __init__(
-        self,
-        key: str,
-        fingerprint: bytes,
-        versionstamp: str,
-        told: str,
-        now_ms: int,
-        *,
-        is_firm: bool,
-        has_counts: bool,
-    ) -> None:
-        """The stamp is firm, or the commit may get another one."""
-        self._key = key
-        self._row = (key, fingerprint, versionstamp, told, now_ms)
-        self._texts = sql.KEEP if is_firm else sql.KEEP_LATE
-        self._has_counts = has_counts
-        self._is_kept = False
+    row: tuple[str, bytes, str, str, int]
+    """Key, fingerprint, stamp, what was told as JSON, and when."""
+    texts: sql.KeepTexts
 
-    def among(self, statements: Sequence[Statement]) -> list[Statement]:
+    def end(self) -> Statement:
+        """What comes behind all effects, where their counts are not wanted or there are none."""
+        return Statement(self.texts.keep, self.row)
+
+    def among(self, statements: Sequence[Statement], *, is_first: bool) -> list[Statement]:
         """The statements of one effect, and what keeps the count of the first of them."""
-        if not self._has_counts:
-            return list(statements)
-        if self._is_kept:
-            note = Statement(sql.KEEP_COUNT, (self._key,))
-        else:
-            note = Statement(self._texts.keep_with_count, self._row)
-        self._is_kept = True
-        return [statements[0], note, *statements[1:]]
-
-    def end(self) -> list[Statement]:
-        """What comes behind all effects."""
-        return [] if self._is_kept else [Statement(self._texts.keep, self._row)]
+        first, *others = statements
+        if is_first:
+            return [first, Statement(self.texts.keep_with_count, self.row), *others]
+        return [first, Statement(sql.KEEP_COUNT, (self.row[0],)), *others]
 
 
 def keeping(key: str, fingerprint: bytes, told: object, now_ms: int) -> list[Statement | Guard]:

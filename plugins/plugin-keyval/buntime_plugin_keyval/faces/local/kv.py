@@ -64,6 +64,7 @@ from buntime_keyval.shared import (
     warn_of_search,
 )
 from buntime_keyval.wire import (
+    NOW_MEMBER,
     UUIDV7,
     Duration,
     KeyLike,
@@ -115,6 +116,7 @@ T = TypeVar("T")
 Entries = list[KvEntry[Any]]
 Changes = list[Change]
 Indexes = list[SearchIndex]
+_NOW_TEXT = f'"{NOW_MEMBER}"'
 
 
 class Kv:
@@ -208,22 +210,18 @@ class Kv:
         """
         checked = checked_key(key)
         now_ms = self._store.clock.wall()
+        once = None
+        if idempotency_key is None:
+            text = encode_value(value, now_ms)
+        else:
+            text, said = _text_and_saying(value, now_ms)
+            once = once_of(idempotency_key, "set", checked, said, expires_in, expires_at, metadata)
         versionstamp = await self._store.set(
             encode_key(checked),
             key_to_json(checked),
-            encode_value(value, now_ms),
+            text,
             entry_options(expires_in, expires_at, metadata, now_ms),
-            None
-            if idempotency_key is None
-            else once_of(
-                idempotency_key,
-                "set",
-                checked,
-                encode_value(value, 0),
-                expires_in,
-                expires_at,
-                metadata,
-            ),
+            once,
         )
         return CommitResult(ok=True, versionstamp=versionstamp)
 
@@ -565,10 +563,8 @@ class Kv:
         dead letter and its value is stored at each of `keys_if_undelivered`.
         """
         options = make_options(delay, backoff_schedule, keys_if_undelivered)
-        text = encode_value(value, self._store.clock.wall())
-        once = None
-        if idempotency_key is not None:
-            once = once_of(idempotency_key, "enqueue", encode_value(value, 0), options)
+        text, said = _text_and_saying(value, self._store.clock.wall())
+        once = once_of(idempotency_key, "enqueue", said, options)
         return EnqueueResult(True, await self._service.queue.enqueue(text, options, once))
 
     async def dequeue(self) -> QueueMessage[Any] | None:
@@ -845,6 +841,12 @@ def _filter(where: Where | None) -> Filter | None:
 def _reading(consistency: Consistency) -> AbstractContextManager[None]:
     """What a read is to go on in. Raises `InvalidInput`."""
     return demanding(ReadDemand(strong=True)) if is_strong(consistency) else nullcontext()
+
+
+def _text_and_saying(value: Any, now_ms: int) -> tuple[str, str]:
+    """The text of a value to store, and what its caller says however often: `$now` stays there."""
+    said = encode_value(value, None)
+    return encode_value(value, now_ms) if _NOW_TEXT in said else said, said
 
 
 def _check_mode(mode: Mode, poll_interval: Duration) -> bool:
