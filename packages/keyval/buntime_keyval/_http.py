@@ -82,6 +82,11 @@ class Settings:
     ) -> None:
         base_url, token = of_environment(base_url, token)
         parts = urlsplit(base_url)
+        if parts.netloc.count(":") > 1 and "[" not in parts.netloc and "@" not in parts.netloc:
+            raise InvalidInput(
+                "base_url needs brackets around an IPv6 address, such as http://[::1]:8000,"
+                f" received {base_url!r}"
+            )
         if parts.scheme not in ("http", "https") or not parts.netloc:
             raise InvalidInput(
                 f"base_url must be absolute, such as http://127.0.0.1:8000/keyval/api, "

@@ -10,7 +10,6 @@ from buntime_keyval._core import StreamCall
 from buntime_keyval._sse import ServerEvent
 from buntime_keyval._watching import read_event
 from buntime_keyval.wire import InvalidInput
-from buntime_keyval.wire.describe import describe
 
 _REMEMBERED = 1000
 
@@ -86,7 +85,7 @@ def checked_concurrency(concurrency: object) -> int:
         or not isinstance(concurrency, int)
         or not 1 <= concurrency <= 1000
     ):
-        raise InvalidInput(f"concurrency must be from 1 to 1000, received {describe(concurrency)}")
+        raise InvalidInput(f"concurrency must be from 1 to 1000, received {concurrency!r:.50}")
     return concurrency
 
 

@@ -49,7 +49,7 @@ def test_frames_are_single_writes_with_bare_line_feeds(api: Api) -> None:
         chunks = stream.chunks
         assert stream.status == 200
         assert stream.headers["content-type"] == "text/event-stream"
-        assert stream.headers["cache-control"] == "no-cache"
+        assert stream.headers["cache-control"] == "no-cache, no-transform"
         assert stream.headers["connection"] == "keep-alive"
     assert chunks[0] == b"event: ping\ndata: \n\n"
     frames = [FRAME.fullmatch(chunk) for chunk in chunks if chunk != chunks[0]]

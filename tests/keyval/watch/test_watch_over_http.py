@@ -82,7 +82,7 @@ def test_frames_are_single_writes_with_bare_line_feeds(api: Api) -> None:
         assert b"\r" not in data
         for header, value in (
             ("content-type", "text/event-stream"),
-            ("cache-control", "no-cache"),
+            ("cache-control", "no-cache, no-transform"),
             ("connection", "keep-alive"),
         ):
             assert stream.headers[header] == value

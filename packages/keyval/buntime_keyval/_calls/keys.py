@@ -32,7 +32,6 @@ from buntime_keyval.wire import (
     format_key_path,
     format_key_text,
 )
-from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
 
 Entry = KvEntry[Any]
@@ -280,7 +279,7 @@ def read_commit(content: bytes) -> CommitResult:
 def checked_limit(limit: object) -> int:
     """A positive integer. Raises `InvalidInput`."""
     if isinstance(limit, bool) or not isinstance(limit, int) or limit < 1:
-        raise InvalidInput(f"limit must be a positive number, received {describe(limit)}")
+        raise InvalidInput(f"limit must be a positive number, received {limit!r:.50}")
     return limit
 
 
@@ -289,7 +288,7 @@ def raw_where(where: Where | None) -> msgspec.Raw | None:
     if where is None:
         return None
     if not isinstance(where, dict):
-        raise InvalidInput(f"where must be a dict or a condition, received {describe(where)}")
+        raise InvalidInput(f"where must be a dict or a condition, received {where!r:.50}")
     return raw_value(where)
 
 

@@ -14,7 +14,6 @@ from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import raw_keys, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
 from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, parse_duration, untag
-from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.python_keys import checked_keys
 
@@ -109,7 +108,7 @@ def milliseconds(name: str, duration: Duration) -> int:
     """A duration that is not negative, rounded up. Raises `InvalidInput`."""
     length = parse_duration(duration)
     if length < 0:
-        raise InvalidInput(f"{name} must not be negative, received {describe(duration)}")
+        raise InvalidInput(f"{name} must not be negative, received {duration!r:.50}")
     return math.ceil(length)
 
 
@@ -156,7 +155,7 @@ def nack(
 def release(message_id: str, lease: str | None, *, drain: bool = False) -> Call[None]:
     """Give a message back that nobody began with: its delivery does not count as an attempt."""
     if not isinstance(lease, str) or not lease:
-        raise InvalidInput(f"lease must be a non-empty string, received {describe(lease)}")
+        raise InvalidInput(f"lease must be a non-empty string, received {lease!r:.50}")
     body = json_body(id=checked_id(message_id), lease=lease, attempted=False, drain=drain or None)
     return Call("POST", "/queue/nack", _read_nothing, body)
 
@@ -180,7 +179,7 @@ def stats() -> Call[QueueStats]:
 def list_dlq(limit: int, offset: int) -> Call[list[Letter]]:
     """Dead letters, the newest failure first."""
     if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
-        raise InvalidInput(f"offset must not be negative, received {describe(offset)}")
+        raise InvalidInput(f"offset must not be negative, received {offset!r:.50}")
     target = f"/queue/dlq?limit={checked_limit(limit)}&offset={offset}"
     return Call("GET", target, _read_letters, repeatable=True)
 
@@ -263,7 +262,7 @@ def identify(message: Message | str, lease: str | None) -> tuple[str, str | None
 def checked_id(message_id: object) -> str:
     """The id of a message or a dead letter. Raises `InvalidInput`."""
     if not isinstance(message_id, str) or not message_id:
-        raise InvalidInput(f"id must be a non-empty string, received {describe(message_id)}")
+        raise InvalidInput(f"id must be a non-empty string, received {message_id!r:.50}")
     return message_id
 
 

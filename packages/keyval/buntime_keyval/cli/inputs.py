@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -138,15 +139,20 @@ def value_input(command: F) -> F:
     return command
 
 
+def without_mark(content: bytes) -> bytes:
+    """The content of a text file, which may begin with a byte order mark."""
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
 def read_value(value: str | None, *, text: bool, file: Path | None) -> bytes:
     """The JSON of a value that was typed, or is in a file or in stdin. Raises `Failure`."""
     if (value is None) == (file is None):
         raise Mistake("say one of VALUE, - for stdin, and --file")
     if file is not None and str(file) != "-":
         with opened(file) as stream:
-            content = stream.read()
+            content = without_mark(stream.read())
     elif file is not None or value == "-":
-        content = sys.stdin.buffer.read()
+        content = without_mark(sys.stdin.buffer.read())
     else:
         content = (value or "").encode("utf-8", "surrogateescape")
     if text:

@@ -24,6 +24,7 @@ from buntime_keyval.cli.inputs import (
     commit_json,
     opened,
     reason,
+    without_mark,
 )
 from buntime_keyval.cli.options import Failure, Job, connected
 from buntime_keyval.cli.output import details_members, note, value_json
@@ -179,6 +180,8 @@ def _line(entry: KvEntry[Any]) -> bytes:
 def _items(stream: BinaryIO) -> Iterator[Item]:
     """The lines that are not blank. Raises `_BadLines` with the number of one that is wrong."""
     for number, line in enumerate(stream, 1):
+        if number == 1:
+            line = without_mark(line)
         if not line.strip():
             continue
         try:

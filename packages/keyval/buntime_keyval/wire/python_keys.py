@@ -6,10 +6,18 @@ no double holds is refused here and not rounded.
 
 from __future__ import annotations
 
+from datetime import datetime
+from uuid import UUID
+
+from buntime_keyval.wire.binary import foreign_bytes
 from buntime_keyval.wire.errors import InvalidInput
-from buntime_keyval.wire.keys import Key, check_key, check_keys
+from buntime_keyval.wire.keys import UUIDV7, Key, check_key, check_keys
 from buntime_keyval.wire.limits import MAX_SAFE_INTEGER
-from buntime_keyval.wire.numbers import BigInt
+from buntime_keyval.wire.numbers import TYPE_MEMBER, BigInt
+
+_TYPES = "str, int, float, bool, bytes, UUID, datetime"
+_PARTS = (int, float, bytes, bytearray, memoryview, UUID, datetime)
+"""Beside texts."""
 
 
 def checked_key(raw: object, *, placeholders: bool = False) -> Key:
@@ -36,10 +44,9 @@ def _check_parts(raw: object) -> None:
     """Refuse texts that are none, and integers that a number part, a double, would change."""
     if not isinstance(raw, (list, tuple)):
         raise InvalidInput(
-            "Key must be a list or tuple of parts (str, int, float, bool, bytes), received"
-            f" {raw!r:.100}"
+            f"Key must be a list or tuple of parts ({_TYPES}), received {raw!r:.100}"
         )
-    for part in raw:
+    for index, part in enumerate(raw):
         if isinstance(part, str):
             if not part.isascii():
                 _refuse_surrogates(part)
@@ -52,6 +59,18 @@ def _check_parts(raw: object) -> None:
             raise InvalidInput(
                 f"Key part {part} is beyond ±(2^53 - 1) and would be rounded: use BigInt({part})"
             )
+        elif not (isinstance(part, _PARTS) or part is UUIDV7 or _is_json_form(part)):
+            raise InvalidInput(
+                f"Invalid key part at index {index}: expected one of {_TYPES}, received"
+                f" {part!r:.50}"
+            )
+
+
+def _is_json_form(part: object) -> bool:
+    """Whether it may stand for a part in JSON; `check_key` says whether it does."""
+    return isinstance(part, dict) and (
+        TYPE_MEMBER in part or "$uuidv7" in part or foreign_bytes(part) is not None
+    )
 
 
 def _is_double(number: int) -> bool:

@@ -20,7 +20,8 @@ PING = b"event: ping\ndata: \n\n"
 
 HEADERS = [
     (b"content-type", b"text/event-stream"),
-    (b"cache-control", b"no-cache"),
+    # Whoever compresses it collects events until there is enough to compress.
+    (b"cache-control", b"no-cache, no-transform"),
     (b"connection", b"keep-alive"),
     (b"x-accel-buffering", b"no"),  # a proxy that buffers would hold events back
 ]
