@@ -15,7 +15,7 @@ from collections import Counter
 from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
-FOLDERS = ("packages/keyval/buntime_keyval",)
+FOLDERS = ("packages/keyval/buntime_keyval", "tests/client", "tests/keyval/libsql")
 MARK = "# Made by scripts/unasync from"
 
 WORDS = [
@@ -24,7 +24,7 @@ WORDS = [
     (r"\b(_?)Async(?=[A-Z])", r"\1"),
     (r"\b_async\b", "_sync"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
-    (r"\ba(close|closing|iter_bytes|next|read)\b", r"\1"),
+    (r"\ba(close|closing|iter|iter_bytes|next|read)\b", r"\1"),
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"for asyncio\.", "for blocking code; threads may share it."),
@@ -32,7 +32,7 @@ WORDS = [
 ]
 """Patterns and what takes their place; one that is nowhere is an error."""
 
-# Sorted imports, none that are not used any more, and `yield from` where nothing is awaited.
+# Sorted imports, none that are not used any more, and what is shorter where nothing is awaited.
 FIXED = "I001,F401,UP028,C416"
 
 

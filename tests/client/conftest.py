@@ -1,13 +1,11 @@
-"""One server for each module, one empty store for each test, and both clients."""
+"""One server for each module, and one empty store for each test."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
-from typing import Any
+from collections.abc import Iterator
 
 import pytest
-from buntime_keyval import AsyncKv, Kv
-from client.facade import Blocking
+from buntime_keyval import Kv
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 
 
@@ -32,15 +30,3 @@ def api(shared_server: LiveServer) -> str:
             kv.ack_message(message.id)
         kv.dlq.purge()
     return shared_server.api
-
-
-@pytest.fixture(params=["async", "sync"])
-async def kv(request: pytest.FixtureRequest, api: str) -> AsyncIterator[Any]:
-    """Each of the clients, with the methods of `AsyncKv`."""
-    async with open_client(request.param, api) as client:
-        yield client
-
-
-def open_client(kind: str, api: str, **options: Any) -> Any:
-    """A client of either kind."""
-    return AsyncKv(api, **options) if kind == "async" else Blocking(Kv(api, **options))

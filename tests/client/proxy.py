@@ -1,20 +1,27 @@
-"""A TCP proxy that spoils connections on demand."""
+"""A TCP proxy that spoils connections on demand.
+
+It runs on a loop of its own, in a thread, so that tests that block can have it too.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any
 from urllib.parse import urlsplit
 
+SECONDS = 10
 UNAVAILABLE = b'{"error":"not now","code":"KEYVAL_DB_DOWN"}'
 
 
 class Proxy:
     """Forwards to `upstream`; what it may do to the bytes is in its attributes."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
         self.retarget(upstream)
         self.connections = 0
         """Accepted so far."""
@@ -45,29 +52,42 @@ class Proxy:
         self._upstream = (parts.hostname, parts.port)
         self._path = parts.path
 
-    async def start(self) -> None:
+    def start(self) -> None:
         """Listen, on the same port again if it did before."""
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
-        self._port = self._server.sockets[0].getsockname()[1]
+        self._run(self._start())
 
-    async def refuse(self) -> None:
+    def refuse(self) -> None:
         """Cut everything and refuse connections until `start`."""
-        if self._server is not None:
-            self._server.close()
-            self._server = None
-        await self.cut()
+        self._run(self._refuse())
 
-    async def cut(self) -> None:
+    def cut(self) -> None:
         """Cut every open connection."""
-        for writer in tuple(self._writers):
-            writer.transport.abort()
-        if self._tasks:
-            await asyncio.wait(self._tasks)
+        self._run(self._cut())
 
     def unavailable(self, body: bytes = UNAVAILABLE) -> None:
         """Answer 503 from now on, until `canned` is None again."""
         head = f"HTTP/1.1 503 Service Unavailable\r\ncontent-length: {len(body)}\r\n"
-        self.canned = f"{head}content-type: application/json\r\n\r\n".encode() + body
+        head += "content-type: application/json\r\nconnection: close\r\n\r\n"
+        self.canned = head.encode() + body
+
+    def _run(self, work: Coroutine[Any, Any, None]) -> None:
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _refuse(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        await self._cut()
+
+    async def _cut(self) -> None:
+        for writer in tuple(self._writers):
+            writer.transport.abort()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
 
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self.connections += 1
@@ -132,12 +152,18 @@ async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
             await writer.drain()
 
 
-@asynccontextmanager
-async def proxy_to(upstream: str) -> AsyncIterator[Proxy]:
+@contextmanager
+def proxy_to(upstream: str) -> Iterator[Proxy]:
     """A running proxy."""
-    proxy = Proxy(upstream)
-    await proxy.start()
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    proxy = Proxy(upstream, loop)
     try:
+        proxy.start()
         yield proxy
+        proxy.refuse()
     finally:
-        await proxy.refuse()
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        loop.close()

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import re
-import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import buntime_keyval
 import pytest
 from buntime_keyval import AsyncKv, Kv
-from client.waiting import until
+from client._async.beside import until as until_awaited
+from client._sync.beside import until
 from support.examples import Example, read_examples, run_python
 from support.live import LiveServer
 
@@ -24,7 +23,7 @@ _TO_BLOCKING = [("async def ", "def "), ("async with ", "with "), ("async for ",
 
 async def test_the_guide_runs_as_it_is(server: LiveServer) -> None:
     async with AsyncKv(server.api) as kv:
-        names: dict[str, Any] = {"kv": kv, "url": server.api, "happens": until}
+        names: dict[str, Any] = {"kv": kv, "url": server.api, "happens": until_awaited}
         for example in EXAMPLES:
             await run_python(example, names)
 
@@ -32,7 +31,7 @@ async def test_the_guide_runs_as_it_is(server: LiveServer) -> None:
 async def test_the_guide_runs_without_async_and_await(server: LiveServer) -> None:
     def run() -> None:
         with Kv(server.api) as kv:
-            names: dict[str, Any] = {"kv": kv, "url": server.api, "happens": happens}
+            names: dict[str, Any] = {"kv": kv, "url": server.api, "happens": until}
             for example in EXAMPLES:
                 asyncio.run(run_python(blocking(example), names))
 
@@ -45,13 +44,6 @@ def blocking(example: Example) -> Example:
         text = text.replace(waiting, plain)
     assert not re.search(r"\basync\b|\bawait\b", text)
     return example._replace(text=text)
-
-
-def happens(condition: Callable[[], Any]) -> None:
-    deadline = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_there_are_examples_for_each_subject() -> None:

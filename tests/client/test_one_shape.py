@@ -28,7 +28,7 @@ from buntime_keyval import (
     TransactionConflict,
 )
 from buntime_plugin_keyval.faces.local.kv import Kv
-from client.waiting import until
+from client._async.beside import until
 from support.store import open_kv
 
 AnyKv = AsyncKv | Kv

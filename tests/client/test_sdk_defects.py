@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import time
-from typing import Any
 
 import pytest
 
@@ -23,11 +21,11 @@ DEFECTS = {
     "bigints not sent": "test_entries.test_python_values_come_back_without_loss",
     "bigints not enqueued, time not resolved": "test_queue.test_messages_by_hand",
     "time sent as an empty object": "test_entries.test_the_server_time_resolves_at_the_server",
-    "transaction cache mixes typed keys": "test_sdk_defects.test_typed_keys_in_a_transaction",
+    "transaction cache mixes typed keys": "test_atomic.test_typed_keys_in_a_transaction",
     "a stored null conflicts for ever": (
         "test_atomic.test_a_missing_and_a_null_key_can_be_guarded"
     ),
-    "retry delay 0 becomes 10": "test_sdk_defects.test_a_retry_delay_of_nothing_is_none",
+    "retry delay 0 becomes 10": "test_atomic.test_a_retry_delay_of_nothing_is_none",
     "callbacks not awaited": "test_watch.test_one_callback_at_a_time_and_its_failures_are_told",
     "a buffer that is no backpressure": (
         "test_watch.test_a_slow_reader_with_a_buffer_gets_the_latest_of_each_key"
@@ -43,31 +41,5 @@ DEFECTS = {
 @pytest.mark.parametrize("place", sorted(set(DEFECTS.values())))
 def test_each_defect_has_its_test(place: str) -> None:
     module, _, name = place.partition(".")
-    assert callable(getattr(importlib.import_module(f"client.{module}"), name))
-
-
-async def test_typed_keys_in_a_transaction(kv: Any) -> None:
-    keys = [["k", 1], ["k", "1"], ["k", True], ["k", b"1"]]
-    for key in keys:
-        await kv.set(key, repr(key))
-
-    async def read(tx: Any) -> list[Any]:
-        values = [(await tx.get(key)).value for key in keys]
-        assert tx.read_count == len(keys)
-        tx.set(["done"], True)
-        return values
-
-    result = await kv.transaction(read)
-    assert (result.ok, result.value) == (True, [repr(key) for key in keys])
-
-
-async def test_a_retry_delay_of_nothing_is_none(kv: Any) -> None:
-    async def hopeless(tx: Any) -> None:
-        await tx.get(["n"])
-        await kv.set(["n"], time.monotonic())
-
-    from buntime_keyval._transaction import Pauses
-
-    assert [Pauses(3, 0).before(attempt) for attempt in range(4)] == [0.0] * 4
-    result = await kv.transaction(hopeless, max_retries=5, retry_delay=0)
-    assert (result.ok, result.error) == (False, "conflict")
+    folder = "client" if module == "test_sse" else "client._async"
+    assert callable(getattr(importlib.import_module(f"{folder}.{module}"), name))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 import subprocess
@@ -117,17 +116,16 @@ def test_listen(run: Commands, store: Kv) -> None:
         assert process.stderr.read() == ""
 
 
-async def test_a_lost_connection_is_told_and_made_again(run: Commands, store: Kv, api: str) -> None:
-    async with proxy_to(api) as proxy:
-        with run.process("watch", "a", "--url", proxy.api) as process:
-            assert process.stdout is not None
-            assert process.stderr is not None
-            assert await asyncio.to_thread(process.stdout.readline) == "gone\ta\n"
-            await proxy.cut()
-            assert "trying again" in await asyncio.to_thread(process.stderr.readline)
-            await asyncio.to_thread(store.set, ["a"], 1)
-            assert await asyncio.to_thread(process.stdout.readline) == "set\ta\t1\n"
-            assert interrupt(process) == 130
+def test_a_lost_connection_is_told_and_made_again(run: Commands, store: Kv, api: str) -> None:
+    with proxy_to(api) as proxy, run.process("watch", "a", "--url", proxy.api) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline() == "gone\ta\n"
+        proxy.cut()
+        assert "trying again" in process.stderr.readline()
+        store.set(["a"], 1)
+        assert process.stdout.readline() == "set\ta\t1\n"
+        assert interrupt(process) == 130
 
 
 def test_a_closed_pipe_is_no_traceback(run: Commands, store: Kv) -> None:

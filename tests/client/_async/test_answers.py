@@ -10,11 +10,11 @@ import httpx2
 import pytest
 from buntime_keyval import (
     AccessDenied,
+    AsyncKv,
     ConnectionLost,
     IdempotencyKeyReused,
     InvalidInput,
     InvalidResponse,
-    Kv,
     KvError,
     NotFound,
     OutcomeUnknown,
@@ -53,18 +53,22 @@ class Script:
             return httpx2.Response(answer[0], content=answer[1])
         return answer
 
-    def client(self, **options: Any) -> Kv:
+    def client(self, **options: Any) -> AsyncKv:
         options = {"retries": QUICK, **options}
         transport = httpx2.MockTransport(self)
-        return Kv("http://host/keyval/api/", transport=transport, **options)
+        return AsyncKv("http://host/keyval/api/", transport=transport, **options)
 
 
-def get(kv: Kv) -> Any:
+def get(kv: AsyncKv) -> Any:
     return kv.get(["a"])
 
 
-def put(kv: Kv) -> Any:
+def put(kv: AsyncKv) -> Any:
     return kv.set(["a"], 1)
+
+
+async def listed(kv: AsyncKv) -> Any:
+    return [entry async for entry in kv.list()]
 
 
 @pytest.mark.parametrize(
@@ -77,13 +81,14 @@ def put(kv: Kv) -> Any:
     ],
 )  # fmt: skip
 @pytest.mark.parametrize("call", [get, put])
-def test_every_status_is_an_exception(
-    status: int, kind: type[StatusError], call: Callable[[Kv], Any]
+async def test_every_status_is_an_exception(
+    status: int, kind: type[StatusError], call: Callable[[AsyncKv], Any]
 ) -> None:
     body = b'{"error":"what happened","code":"WHY"}'
     answer = httpx2.Response(status, content=body, headers={"x-request-id": "r1"})
-    with Script(answer).client(retries=0) as kv, pytest.raises(KvError) as caught:
-        call(kv)
+    async with Script(answer).client(retries=0) as kv:
+        with pytest.raises(KvError) as caught:
+            await call(kv)
     error = caught.value
     assert type(error) is kind
     assert (error.status, error.code, error.request_id) == (status, "WHY", "r1")
@@ -92,18 +97,23 @@ def test_every_status_is_an_exception(
 
 @pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"ok":"yes"}', b"\xff", b'{"key":1}'])
 @pytest.mark.parametrize("call", [get, put])
-def test_a_success_that_makes_no_sense_is_an_error(body: bytes, call: Callable[[Kv], Any]) -> None:
-    with Script((200, body)).client() as kv, pytest.raises(InvalidResponse, match="KeyVal server"):
-        call(kv)
+async def test_a_success_that_makes_no_sense_is_an_error(
+    body: bytes, call: Callable[[AsyncKv], Any]
+) -> None:
+    async with Script((200, body)).client() as kv:
+        with pytest.raises(InvalidResponse, match="KeyVal server"):
+            await call(kv)
 
 
-def test_a_missing_key_is_told_from_a_wrong_address() -> None:
-    with Script((404, b'{"error":"Key not found"}')).client() as kv:
-        assert not kv.get(["a"]).exists
-    with Script((404, b'{"error":"Not found"}')).client() as kv, pytest.raises(NotFound):
-        kv.get(["a"])
-    with Script((404, b"")).client() as kv, pytest.raises(NotFound, match="no KeyVal API at"):
-        kv.dlq.get("x")
+async def test_a_missing_key_is_told_from_a_wrong_address() -> None:
+    async with Script((404, b'{"error":"Key not found"}')).client() as kv:
+        assert not (await kv.get(["a"])).exists
+    async with Script((404, b'{"error":"Not found"}')).client() as kv:
+        with pytest.raises(NotFound):
+            await kv.get(["a"])
+    async with Script((404, b"")).client() as kv:
+        with pytest.raises(NotFound, match="no KeyVal API at"):
+            await kv.dlq.get("x")
 
 
 @pytest.mark.parametrize(
@@ -137,11 +147,11 @@ def test_a_missing_key_is_told_from_a_wrong_address() -> None:
         ((400, b""), 1, 1, KvError, KvError),
     ],
 )  # fmt: skip
-def test_what_is_sent_again(
+async def test_what_is_sent_again(
     failure: Any, times: int, polls: int, read_error: type[KvError], write_error: type[KvError]
 ) -> None:
     """A write is, since it carries a key; a poll would take another message."""
-    reads: list[Call] = [get, lambda kv: kv.get([True]), lambda kv: [*kv.list()]]
+    reads: list[Call] = [get, lambda kv: kv.get([True]), listed]
     writes: list[Call] = [
         put,
         lambda kv: kv.delete(["a"]),
@@ -152,26 +162,27 @@ def test_what_is_sent_again(
         lambda kv: kv.dlq.purge(),
     ]
     for call in reads:
-        _expect(call, failure, times, read_error)
+        await _expect(call, failure, times, read_error)
     for call in writes:
-        sent = _expect(call, failure, times, write_error)
+        sent = await _expect(call, failure, times, write_error)
         keys = {request.headers["idempotency-key"] for request in sent}
         assert len(keys) == 1
         assert len({request.headers["x-request-id"] for request in sent}) == times
-    sent = _expect(lambda kv: kv.dequeue(), failure, polls, write_error)
+    sent = await _expect(lambda kv: kv.dequeue(), failure, polls, write_error)
     assert "idempotency-key" not in sent[0].headers
-    _expect(lambda kv: kv.ack_message("x"), failure, times, read_error)
+    await _expect(lambda kv: kv.ack_message("x"), failure, times, read_error)
 
 
-Call = Callable[[Kv], Any]
+Call = Callable[[AsyncKv], Any]
 
 
-def _expect(
+async def _expect(
     call: Call, failure: Any, times: int, kind: type[KvError], **options: Any
 ) -> list[httpx2.Request]:
     script = Script(failure)
-    with script.client(**options) as kv, pytest.raises(kind):
-        call(kv)
+    async with script.client(**options) as kv:
+        with pytest.raises(kind):
+            await call(kv)
     assert len(script.requests) == times
     return script.requests
 
@@ -189,51 +200,53 @@ def _expect(
         ((400, b'{"error":"x"}'), RequestRejected),
     ],
 )
-def test_a_later_failure_says_nothing_about_an_unknown_outcome(
+async def test_a_later_failure_says_nothing_about_an_unknown_outcome(
     later: Any, kind: type[KvError]
 ) -> None:
     """That the last attempt was not carried out does not mean that the first one was not."""
-    with Script(httpx2.ReadError("reset"), later).client() as kv, pytest.raises(kind):
-        put(kv)
-    with Script((200, COMMITTED), later).client() as kv:
-        put(kv)
+    async with Script(httpx2.ReadError("reset"), later).client() as kv:
+        with pytest.raises(kind):
+            await put(kv)
+    async with Script((200, COMMITTED), later).client() as kv:
+        await put(kv)
 
 
-def test_without_retries_there_is_no_key_but_that_of_the_caller() -> None:
-    (sent,) = _expect(put, httpx2.ReadError("reset"), 1, OutcomeUnknown, retries=0)
+async def test_without_retries_there_is_no_key_but_that_of_the_caller() -> None:
+    (sent,) = await _expect(put, httpx2.ReadError("reset"), 1, OutcomeUnknown, retries=0)
     assert "idempotency-key" not in sent.headers
     script = Script((200, COMMITTED))
-    with script.client(retries=0) as kv:
-        kv.set(["a"], 1, idempotency_key="mine")
+    async with script.client(retries=0) as kv:
+        await kv.set(["a"], 1, idempotency_key="mine")
     assert script.requests[0].headers["idempotency-key"] == "mine"
 
 
 @pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256, "new\nline", 5])
-def test_a_key_is_checked_before_anything_is_sent(key: Any) -> None:
+async def test_a_key_is_checked_before_anything_is_sent(key: Any) -> None:
     script = Script((200, COMMITTED))
-    with script.client() as kv:
+    async with script.client() as kv:
         for call in (
             lambda: kv.set(["a"], 1, idempotency_key=key),
             lambda: kv.atomic().sum(["a"], 1).commit(idempotency_key=key),
             lambda: kv.delete([], everything=True, idempotency_key="fine"),
         ):
             with pytest.raises(InvalidInput, match="idempotency key"):
-                call()
+                await call()
     assert not script.requests
 
 
-def test_a_write_goes_through_once_the_server_is_back() -> None:
+async def test_a_write_goes_through_once_the_server_is_back() -> None:
     script = Script(httpx2.ConnectError("refused"), (200, COMMITTED))
-    with script.client() as kv:
-        assert put(kv).versionstamp == "v"
+    async with script.client() as kv:
+        assert (await put(kv)).versionstamp == "v"
     assert len(script.requests) == 2
 
 
-def test_the_server_may_ask_to_wait_but_not_for_ever() -> None:
+async def test_the_server_may_ask_to_wait_but_not_for_ever() -> None:
     for asked, times in (("0", 4), ("3600", 1), ("Wed, 21 Oct", 4)):
         script = Script(httpx2.Response(429, headers={"retry-after": asked}))
-        with script.client() as kv, pytest.raises(RateLimited):
-            get(kv)
+        async with script.client() as kv:
+            with pytest.raises(RateLimited):
+                await get(kv)
         assert len(script.requests) == times
 
 
@@ -248,11 +261,11 @@ def test_pauses_grow_are_bounded_and_differ() -> None:
     assert backoff.next() <= 0.1
 
 
-def test_headers_and_token() -> None:
+async def test_headers_and_token() -> None:
     script = Script((200, COMMITTED))
-    with script.client(token="secret", headers={"x-tenant": "a"}) as kv:
-        put(kv)
-        put(kv)
+    async with script.client(token="secret", headers={"x-tenant": "a"}) as kv:
+        await put(kv)
+        await put(kv)
     first, second = (request.headers for request in script.requests)
     assert first["authorization"] == "Bearer secret"
     assert first["x-tenant"] == "a"
@@ -264,30 +277,30 @@ def test_headers_and_token() -> None:
 @pytest.mark.parametrize("url", ["", "/keyval/api", "host:80", "ftp://host", "http://h/?a=b"])
 def test_the_address_has_to_be_absolute(url: str) -> None:
     with pytest.raises(InvalidInput, match="base_url"):
-        Kv(url)
+        AsyncKv(url)
 
 
 @pytest.mark.parametrize("options", [{"timeout": "soon"}, {"idle_timeout": -1}])
 def test_options_are_checked(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
-        Kv("http://host", **options)
+        AsyncKv("http://host", **options)
 
 
-def test_paths_and_queries_are_encoded_once() -> None:
+async def test_paths_and_queries_are_encoded_once() -> None:
     script = Script((200, b'{"count":1}'))
-    with script.client() as kv:
-        kv.count(["a b", "é", 1])
+    async with script.client() as kv:
+        await kv.count(["a b", "é", 1])
     # One encoding for segments, one for the query: the server decodes once for each.
     assert (
         script.requests[0].url.raw_path == b"/keyval/api/keys/count?prefix=a%2520b%2F%25C3%25A9%2F1"
     )
 
 
-def test_long_keys_do_not_make_long_urls() -> None:
+async def test_long_keys_do_not_make_long_urls() -> None:
     key = ["é" * 1000, "x" * 1000]
     answer = json.dumps([{"key": key, "value": 1, "versionstamp": "v"}])
     script = Script((200, answer.encode()))
-    with script.client() as kv:
-        kv.get(key)
+    async with script.client() as kv:
+        await kv.get(key)
     assert script.requests[0].method == "POST"
     assert len(script.requests[0].url.raw_path) < 100

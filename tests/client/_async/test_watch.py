@@ -1,17 +1,12 @@
-"""Watching, with both clients, against a live server."""
+"""Watching, against a live server."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from typing import Any
 
-import msgspec
 import pytest
-from buntime_keyval import AsyncKv, BigInt, InvalidInput, Kv, KvEntry, StatusError, Watch
-from buntime_keyval._sse import ServerEvent
-from buntime_keyval._watching import Buffer, PollAnswer, PollPlan, WatchPlan, make_target
-from client.waiting import until
+from buntime_keyval import AsyncKv, BigInt, InvalidInput, KvEntry, StatusError
+from client._async.beside import Event, happened, sleep, until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 FAST = {"poll_interval": "20ms"}
@@ -88,7 +83,7 @@ async def test_without_the_initial_state(kv: Any, mode: str, exact: bool) -> Non
         while not heard.state:  # until the watch is there
             number += 1
             await kv.set(["p", 5], number)
-            await asyncio.sleep(0.05)
+            await sleep(0.05)
         await until(lambda: heard.state.get("('p', 5)") == number)
         await kv.delete(["p", 5])
         await until(lambda: heard.state.get("('p', 5)", "") is None)
@@ -116,7 +111,7 @@ async def test_one_callback_at_a_time_and_its_failures_are_told(kv: Any) -> None
         nonlocal running
         running += 1
         assert running == 1
-        await asyncio.sleep(0.01)
+        await sleep(0.01)
         running -= 1
         values.extend(entry.value for entry in entries)
         if len(values) == 1:
@@ -133,47 +128,30 @@ async def test_one_callback_at_a_time_and_its_failures_are_told(kv: Any) -> None
 async def test_a_watch_can_be_stopped_by_its_own_callback(api: str) -> None:
     watches: list[Any] = []
     calls: list[Any] = []
+    ready = Event()
 
     async def once(entries: list[KvEntry[Any]]) -> None:
+        await happened(ready)
         calls.append(entries)
         await watches[0].stop()
 
     async with AsyncKv(api) as kv:
         await kv.set(["p", 1], 1)
         watches.append(kv.watch(["p"], once))
-        await until(lambda: watches[0].closed)
-        await kv.set(["p", 2], 2)
-        await watches[0].wait()
-    assert len(calls) == 1
-
-
-def test_a_blocking_watch_can_be_stopped_by_its_own_callback(api: str) -> None:
-    watches: list[Watch] = []
-    calls: list[Any] = []
-    ready = threading.Event()
-
-    def once(entries: list[KvEntry[Any]]) -> None:
-        assert ready.wait(5)
-        calls.append(entries)
-        watches[0].stop()
-
-    with Kv(api) as kv:
-        kv.set(["p", 1], 1)
-        watches.append(kv.watch(["p"], once))
         ready.set()
-        watches[0].wait(5)
+        await watches[0].wait(5)
         assert watches[0].closed
-        kv.set(["p", 2], 2)
+        await kv.set(["p", 2], 2)
     assert len(calls) == 1
 
 
 async def test_a_slow_reader_with_a_buffer_gets_the_latest_of_each_key(kv: Any) -> None:
-    release = asyncio.Event()
+    release = Event()
     batches: list[list[Any]] = []
 
     async def slow(entries: list[KvEntry[Any]]) -> None:
         batches.append([entry.value for entry in entries])
-        await asyncio.wait_for(release.wait(), 5)
+        await happened(release)
 
     await kv.set(["p", 0], "first")
     async with kv.watch(["p"], slow, buffer_size=2) as watch:
@@ -182,35 +160,14 @@ async def test_a_slow_reader_with_a_buffer_gets_the_latest_of_each_key(kv: Any) 
             await kv.set(["p", number], number)
             await kv.set(["p", number], number * 10)
         await until(lambda: watch.dropped == 1)
-        await asyncio.sleep(0.1)
+        await sleep(0.1)
         release.set()
         await until(lambda: len(batches) == 2)
     assert batches == [["first"], [20, 30]]
 
 
-def entry(key: str, value: int) -> KvEntry[Any]:
-    return KvEntry((key,), value, "v")
-
-
-@pytest.mark.parametrize(
-    ("overflow", "expected"),
-    [("drop-oldest", [("b", 2), ("c", 3)]), ("drop-newest", [("a", 1), ("b", 2)])],
-)
-def test_overflow(overflow: Any, expected: list[tuple[str, int]]) -> None:
-    buffer = Buffer(2, overflow)
-    buffer.add([entry("a", 1), entry("b", 2), entry("c", 3)])
-    assert [(item.key[0], item.value) for item in buffer.take()] == expected
-    assert buffer.dropped == 1
-    buffer.add([entry("a", 1), entry("b", 2), entry("a", 9)])
-    assert [(item.key[0], item.value) for item in buffer.take()] == [("a", 9), ("b", 2)]
-    assert not buffer.filled
-
-
-async def test_weakness_41_what_will_not_pass_ends_the_watch(kv: Any, api: str) -> None:
-    from client.conftest import open_client
-
-    kind = "async" if type(kv).__name__ == "AsyncKv" else "sync"
-    async with open_client(kind, api + "/wrong") as lost:
+async def test_weakness_41_what_will_not_pass_ends_the_watch(api: str) -> None:
+    async with AsyncKv(api + "/wrong") as lost:
 
         async def iterate() -> None:
             async with lost.watch(["a"]) as watch:
@@ -242,39 +199,6 @@ async def test_wrong_options(kv: Any) -> None:
         async for _ in watch:
             pass
     await watch.stop()
-
-
-def test_a_reset_is_an_empty_batch() -> None:
-    plan = WatchPlan(make_target(["p"], exact=False, limit=None), emit_initial=True)
-    assert plan.take(ServerEvent("ping", b"", "7")) is None
-    assert plan.stream_call().last_event_id == "7"
-    assert plan.take(ServerEvent("reset", b"", None)) == []
-    assert plan.stream_call().last_event_id == "7"
-
-
-@pytest.mark.parametrize("size", [None, 2])
-def test_what_waits_before_a_reset_is_out_of_date(size: int | None) -> None:
-    entry = KvEntry(("p", 1), 1, "v")
-    buffer = Buffer(size, "drop-oldest")
-    if size is not None:
-        buffer.add([KvEntry(("p", 0), 0, "v")])
-    buffer.add([])
-    assert buffer.filled
-    if size is not None:
-        buffer.add([entry])
-    assert buffer.take() == []
-    if size is not None:
-        assert buffer.take() == [entry]
-    assert not buffer.filled
-
-
-def test_a_long_poll_goes_into_a_body() -> None:
-    target = make_target([["p", number] for number in range(900)], exact=True, limit=None)
-    assert PollPlan(target, emit_initial=True).call().method == "POST"
-    plan = PollPlan(make_target(["p"], exact=False, limit=None), emit_initial=True)
-    assert plan.call().method == "GET"
-    plan.take(PollAnswer(msgspec.Raw(b"[]"), ",".join(["p/a:" + "v" * 36] * 200)))
-    assert (plan.call().method, plan.call().target) == ("POST", "/watch/prefix/poll")
 
 
 async def test_polling_many_keys(kv: Any) -> None:

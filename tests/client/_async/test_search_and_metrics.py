@@ -1,4 +1,4 @@
-"""Full-text search and metrics, with both clients, against a live server."""
+"""Full-text search and metrics, against a live server."""
 
 from __future__ import annotations
 

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,10 +16,9 @@ from buntime_keyval import (
     ServerUnreachable,
     ServiceUnavailable,
 )
-from client.conftest import open_client
+from client._async.beside import Event, Started, happened, sleep, until
 from client.proxy import Proxy, proxy_to
-from client.waiting import until
-from support.live import live_server
+from support.live import LiveServer, live_server
 
 FAST = Retries(times=5, first_delay="10ms", max_delay="100ms")
 
@@ -33,15 +31,15 @@ async def direct(api: str) -> AsyncIterator[AsyncKv]:
 
 
 @pytest.fixture
-async def proxy(api: str) -> AsyncIterator[Proxy]:
-    async with proxy_to(api) as running:
+def proxy(api: str) -> Iterator[Proxy]:
+    with proxy_to(api) as running:
         yield running
 
 
-@pytest.fixture(params=["async", "sync"])
-async def kv(request: pytest.FixtureRequest, proxy: Proxy) -> AsyncIterator[Any]:
-    """Each of the clients, behind the proxy."""
-    async with open_client(request.param, proxy.api, retries=FAST, timeout="2s") as client:
+@pytest.fixture
+async def kv(proxy: Proxy) -> AsyncIterator[AsyncKv]:
+    """A client behind the proxy."""
+    async with AsyncKv(proxy.api, retries=FAST, timeout="2s") as client:
         yield client
 
 
@@ -132,13 +130,13 @@ async def test_writes_wait_for_a_server_that_refuses_connections(
     kv: Any, direct: AsyncKv, proxy: Proxy
 ) -> None:
     await kv.count()
-    await proxy.refuse()
-    writing = asyncio.create_task(kv.atomic().sum(["n"], 1).commit())
-    await asyncio.sleep(0.05)
-    await proxy.start()
-    assert (await writing).ok
+    proxy.refuse()
+    writing = Started(lambda: kv.atomic().sum(["n"], 1).commit())
+    await sleep(0.05)
+    proxy.start()
+    assert (await writing.result()).ok
     assert (await direct.get(["n"])).value == 1
-    await proxy.refuse()
+    proxy.refuse()
     with pytest.raises(ServerUnreachable):
         await kv.set(["n"], 2)
 
@@ -148,18 +146,18 @@ async def test_connections_that_died_while_idle_are_noticed(
 ) -> None:
     for _ in range(5):
         await kv.atomic().sum(["n"], 1).commit()
-        await proxy.cut()
+        proxy.cut()
     assert (await direct.get(["n"])).value == 5
 
 
 async def test_503_for_a_while(kv: Any, direct: AsyncKv, proxy: Proxy) -> None:
     proxy.unavailable()  # the server says that nothing was written
-    writing = asyncio.create_task(kv.atomic().sum(["n"], 1).commit())
-    reading = asyncio.create_task(kv.get(["x"]))
+    writing = Started(lambda: kv.atomic().sum(["n"], 1).commit())
+    reading = Started(lambda: kv.get(["x"]))
     await until(lambda: proxy.connections >= 4)
     proxy.canned = None
-    assert (await writing).ok
-    assert not (await reading).exists
+    assert (await writing.result()).ok
+    assert not (await reading.result()).exists
     assert (await direct.get(["n"])).value == 1
 
 
@@ -185,12 +183,12 @@ async def test_slow_answers(proxy: Proxy, direct: AsyncKv) -> None:
         assert (await kv.get(["a"])).value == "x" * 300
         proxy.piece = None
         proxy.delay = 0.4
-        writing = asyncio.create_task(kv.atomic().sum(["n"], 1).commit())
-        reading = asyncio.create_task(kv.get(["a"]))
+        writing = Started(lambda: kv.atomic().sum(["n"], 1).commit())
+        reading = Started(lambda: kv.get(["a"]))
         await until(lambda: proxy.connections >= 4)
         proxy.delay = 0.0
-        assert (await writing).ok
-        assert (await reading).exists
+        assert (await writing.result()).ok
+        assert (await reading.result()).exists
     assert (await direct.get(["n"])).value == 1
 
 
@@ -214,14 +212,14 @@ async def test_a_watch_goes_on_without_a_gap(
         await until(lambda: seen == ["old"])
     else:
         await until(lambda: proxy.connections >= 1)
-        await asyncio.sleep(0.15)
+        await sleep(0.15)
     seen.clear()
     expected = []
     for number in range(1, 21):
         if number % 10 == 3:
             proxy.cut_after = 40 + number  # within the next event
         elif number % 10 == 6:
-            await proxy.cut()
+            proxy.cut()
         elif number % 10 == 8:
             proxy.piece = 1 if number < 20 else None
         await direct.set(["p", number], number)
@@ -249,16 +247,16 @@ async def test_reconnecting_is_never_a_hot_loop(kv: Any, proxy: Proxy) -> None:
             elif spoil == "cut":
                 proxy.canned, proxy.cut_always_after = None, 5
             if spoil == "refuse":
-                await proxy.refuse()
+                proxy.refuse()
             else:
-                await proxy.cut()
-            await asyncio.sleep(0.6)
+                proxy.cut()
+            await sleep(0.6)
             assert proxy.connections - before <= 6, spoil
             if spoil == "refuse":
-                await proxy.start()
+                proxy.start()
     assert errors
     before = proxy.connections
-    await asyncio.sleep(0.3)
+    await sleep(0.3)
     assert proxy.connections == before, "a stopped watch stays stopped"
 
 
@@ -275,7 +273,7 @@ async def test_a_listener_loses_nothing(kv: Any, direct: AsyncKv, proxy: Proxy, 
             if number % 10 == 3:
                 proxy.cut_after = 60  # within a frame, an answer, or an acknowledgement
             elif number % 10 == 7:
-                await proxy.cut()
+                proxy.cut()
             await direct.enqueue(number, backoff_schedule=[1] * 10)
             if number % 6 == 0:
                 await until(lambda: set(range(number + 1)) <= set(handled))  # noqa: B023
@@ -292,20 +290,20 @@ async def test_a_listener_loses_nothing(kv: Any, direct: AsyncKv, proxy: Proxy, 
 async def test_a_message_in_work_is_not_started_again(
     kv: Any, direct: AsyncKv, proxy: Proxy
 ) -> None:
-    finish = asyncio.Event()
+    finish = Event()
     started: list[int] = []
 
     async def handler(message: Any) -> None:
         started.append(message.attempts)
-        await asyncio.wait_for(finish.wait(), 5)
+        await happened(finish)
 
     async with kv.listen_queue(handler, on_error=lambda error: None):
         await direct.enqueue("x")
         await until(lambda: started)
         connections = proxy.connections
-        await proxy.cut()
+        proxy.cut()
         await until(lambda: proxy.connections > connections)
-        await asyncio.sleep(0.3)  # it is delivered again
+        await sleep(0.3)  # it is delivered again
         finish.set()
 
         async def drained() -> bool:
@@ -316,28 +314,32 @@ async def test_a_message_in_work_is_not_started_again(
 
 
 async def test_everything_goes_on_after_a_restart(tmp_path: Path) -> None:
-    with live_server(tmp_path) as first:
-        async with proxy_to(first.api) as proxy, AsyncKv(proxy.api, retries=FAST) as kv:
-            seen: list[Any] = []
-            handled: list[Any] = []
-            await kv.set(["p", 0], 0)
-            quiet: dict[str, Any] = {"on_error": lambda error: None}
-            kv.watch(["p"], lambda entries: seen.extend(e.value for e in entries), **quiet)
-            kv.listen_queue(lambda message: handled.append(message.value), **quiet)
-            await kv.enqueue("before")
-            await until(lambda: seen == [0] and handled == ["before"])
-            first.stop()
-            reading = asyncio.create_task(_patiently(kv))
-            with live_server(tmp_path) as second:
-                async with AsyncKv(second.api) as direct:
-                    await direct.set(["p", 1], 1)  # while the watch is away
-                    await direct.enqueue("meanwhile")
-                connections = proxy.connections
-                proxy.retarget(second.api)
-                assert await reading == 0
-                await kv.set(["p", 2], 2)
-                await until(lambda: seen == [0, 1, 2] and handled == ["before", "meanwhile"])
-                assert proxy.connections - connections < 10
+    with live_server(tmp_path) as first, proxy_to(first.api) as proxy:
+        await _over_a_restart(first, proxy, tmp_path)
+
+
+async def _over_a_restart(first: LiveServer, proxy: Proxy, tmp_path: Path) -> None:
+    async with AsyncKv(proxy.api, retries=FAST) as kv:
+        seen: list[Any] = []
+        handled: list[Any] = []
+        await kv.set(["p", 0], 0)
+        quiet: dict[str, Any] = {"on_error": lambda error: None}
+        kv.watch(["p"], lambda entries: seen.extend(e.value for e in entries), **quiet)
+        kv.listen_queue(lambda message: handled.append(message.value), **quiet)
+        await kv.enqueue("before")
+        await until(lambda: seen == [0] and handled == ["before"])
+        first.stop()
+        reading = Started(lambda: _patiently(kv))
+        with live_server(tmp_path) as second:
+            async with AsyncKv(second.api) as direct:
+                await direct.set(["p", 1], 1)  # while the watch is away
+                await direct.enqueue("meanwhile")
+            connections = proxy.connections
+            proxy.retarget(second.api)
+            assert await reading.result() == 0
+            await kv.set(["p", 2], 2)
+            await until(lambda: seen == [0, 1, 2] and handled == ["before", "meanwhile"])
+            assert proxy.connections - connections < 10
 
 
 async def _patiently(kv: AsyncKv) -> Any:
@@ -345,4 +347,4 @@ async def _patiently(kv: AsyncKv) -> Any:
         try:
             return (await kv.get(["p", 0])).value
         except (ConnectionLost, ServerUnreachable):
-            await asyncio.sleep(0.05)
+            await sleep(0.05)

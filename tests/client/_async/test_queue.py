@@ -1,13 +1,12 @@
-"""The queue, with both clients, against a live server."""
+"""The queue, against a live server."""
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any
 
 import pytest
-from buntime_keyval import InvalidInput, NotFound, QueueStats, StaleLease
-from client.waiting import until
+from buntime_keyval import AsyncKv, InvalidInput, NotFound, QueueStats, StaleLease
+from client._async.beside import Event, Started, happened, until
 
 MODES = pytest.mark.parametrize("mode", ["sse", "polling"])
 
@@ -172,41 +171,42 @@ async def test_settling_by_hand_with_several_at_a_time(kv: Any) -> None:
 
 
 async def test_handlers_run_side_by_side_up_to_the_limit(kv: Any) -> None:
-    running, most, done = 0, 0, 0
-    both = asyncio.Event()
+    running: set[Any] = set()
+    peaks: list[int] = []
+    done: list[Any] = []
+    full = Event()
 
     async def handler(message: Any) -> None:
-        nonlocal running, most, done
-        running += 1
-        most = max(most, running)
-        if running == 3:
-            both.set()
-        await asyncio.wait_for(both.wait(), 5)
-        running -= 1
-        done += 1
+        running.add(message.id)
+        peaks.append(len(running))
+        if len(running) == 3:
+            full.set()
+        await happened(full)
+        running.remove(message.id)
+        done.append(message.value)
 
     async with kv.listen_queue(handler, concurrency=3):
         for number in range(9):
             await kv.enqueue(number)
-        await until(lambda: done == 9)
-    assert most == 3
+        await until(lambda: len(done) == 9)
+    assert max(peaks) == 3
 
 
 async def test_stopping_lets_a_running_handler_finish(kv: Any) -> None:
-    started, finish = asyncio.Event(), asyncio.Event()
+    started, finish = Event(), Event()
 
     async def handler(message: Any) -> None:
         started.set()
-        await asyncio.wait_for(finish.wait(), 5)
+        await happened(finish)
 
     listener = kv.listen_queue(handler)
     await kv.enqueue("x")
-    await asyncio.wait_for(started.wait(), 5)
-    stopping = asyncio.create_task(listener.stop())
+    await happened(started)
+    stopping = Started(listener.stop)
     await until(lambda: listener.closed)
-    assert not stopping.done()
+    assert not stopping.done
     finish.set()
-    await stopping
+    await stopping.result()
     assert await empty(kv)
 
 
@@ -254,21 +254,20 @@ async def test_closing_the_client_stops_its_listeners(kv: Any) -> None:
     assert watch.closed
 
 
-async def test_cancelled_handlers_give_their_messages_back(api: str) -> None:
-    from buntime_keyval import AsyncKv
-
+async def test_handlers_that_are_late_do_not_keep_their_messages(api: str) -> None:
     async with AsyncKv(api) as kv:
-        started = asyncio.Event()
+        started, go_on = Event(), Event()
 
         async def handler(message: Any) -> None:
             started.set()
-            await asyncio.sleep(60)
+            await happened(go_on)
 
         listener = kv.listen_queue(handler)
         await kv.enqueue("x")
-        await asyncio.wait_for(started.wait(), 5)
+        await happened(started)
         await listener.stop(timeout=0.01)
         await until(lambda: _redelivered(kv))
+        go_on.set()
 
 
 async def _redelivered(kv: Any) -> bool:
@@ -278,24 +277,24 @@ async def _redelivered(kv: Any) -> bool:
 
 async def test_stopping_costs_no_attempt(kv: Any) -> None:
     """Each acknowledgement of a listener that stops would bring it another message."""
-    running, go_on = 0, asyncio.Event()
+    running: list[Any] = []
     done: list[Any] = []
+    go_on = Event()
 
     async def handler(message: Any) -> None:
-        nonlocal running
-        running += 1
-        await go_on.wait()
+        running.append(message.value)
+        await happened(go_on)
         done.append(message.value)
 
     await until(lambda: emptied(kv))
     for number in range(12):
         await kv.enqueue(number, backoff_schedule=[])
     listener = kv.listen_queue(handler, concurrency=3)
-    await until(lambda: running == 3)
-    stopping = asyncio.create_task(listener.stop())
+    await until(lambda: len(running) == 3)
+    stopping = Started(listener.stop)
     await until(lambda: listener.closed)
     go_on.set()
-    await stopping
+    await stopping.result()
     assert sorted(done) == [0, 1, 2]
     left: dict[Any, int] = {}
 

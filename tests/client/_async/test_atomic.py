@@ -1,8 +1,8 @@
-"""Atomic commits and transactions, with both clients, against a live server."""
+"""Atomic commits and transactions, against a live server."""
 
 from __future__ import annotations
 
-import asyncio
+import time
 from typing import Any
 
 import pytest
@@ -14,6 +14,8 @@ from buntime_keyval import (
     TransactionConflict,
     TransactionResult,
 )
+from buntime_keyval._transaction import Pauses
+from client._async.beside import together
 
 
 async def value(kv: Any, *key: Any) -> Any:
@@ -209,8 +211,34 @@ async def test_transactions_side_by_side_lose_nothing(kv: Any) -> None:
     async def add(tx: Any) -> None:
         tx.set(["n"], ((await tx.get(["n"])).value or 0) + 1)
 
-    results = await asyncio.gather(
-        *(kv.transaction(add, max_retries=50, retry_delay=2) for _ in range(6))
-    )
+    async def commit() -> Any:
+        return await kv.transaction(add, max_retries=50, retry_delay=2)
+
+    results = await together(*[commit] * 6)
     assert all(result.ok for result in results)
     assert await value(kv, "n") == 6
+
+
+async def test_typed_keys_in_a_transaction(kv: Any) -> None:
+    keys = [["k", 1], ["k", "1"], ["k", True], ["k", b"1"]]
+    for key in keys:
+        await kv.set(key, repr(key))
+
+    async def read(tx: Any) -> list[Any]:
+        values = [(await tx.get(key)).value for key in keys]
+        assert tx.read_count == len(keys)
+        tx.set(["done"], True)
+        return values
+
+    result = await kv.transaction(read)
+    assert (result.ok, result.value) == (True, [repr(key) for key in keys])
+
+
+async def test_a_retry_delay_of_nothing_is_none(kv: Any) -> None:
+    async def hopeless(tx: Any) -> None:
+        await tx.get(["n"])
+        await kv.set(["n"], time.monotonic())
+
+    assert [Pauses(3, 0).before(attempt) for attempt in range(4)] == [0.0] * 4
+    result = await kv.transaction(hopeless, max_retries=5, retry_delay=0)
+    assert (result.ok, result.error) == (False, "conflict")

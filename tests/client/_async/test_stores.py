@@ -1,4 +1,4 @@
-"""Typed stores, with both clients, against a live server."""
+"""Typed stores, against a live server."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import msgspec
 import pytest
 from buntime_keyval import InvalidInput, InvalidValue, KvEntry
-from client.waiting import until
+from client._async.beside import until
 
 
 class User(msgspec.Struct):

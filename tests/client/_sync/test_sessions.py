@@ -1,0 +1,110 @@
+# Made by scripts/unasync from _async/test_sessions.py: change that one.
+"""The life of a client: where its server is, streams beside calls, who is told, and its end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from buntime_keyval import (
+    ClientClosed,
+    Exchange,
+    InvalidResponse,
+    Kv,
+    KvError,
+    NotFound,
+    ServerUnreachable,
+)
+from client._sync.beside import together
+from support.live import LiveServer
+
+STREAMS = 130
+"""More than there are connections for calls."""
+
+
+def test_a_closed_client_says_so(server: LiveServer) -> None:
+    kv = Kv(server.api)
+    kv.close()
+    kv.close()
+    with pytest.raises(ClientClosed, match="make a new one"):
+        kv.get(["a"])
+
+
+def test_streams_take_no_connection_from_calls(server: LiveServer) -> None:
+    with Kv(server.api) as kv:
+        kv.set(["a"], 1)
+        watches = [kv.watch([["a"]], exact=True) for _ in range(STREAMS)]
+        try:
+            for watch in watches:
+                first = next(watch)
+                assert first[0].value == 1
+            assert (kv.get(["a"])).value == 1
+        finally:
+            together(*[watch.stop for watch in watches])
+
+
+def test_an_answer_to_another_question_is_refused() -> None:
+    entry = '{"key":["b"],"value":1,"versionstamp":"x"}'
+
+    def answer(request: httpx2.Request) -> httpx2.Response:
+        text = f"[{entry}]" if request.url.path.endswith("batch") else entry
+        return httpx2.Response(200, text=text)
+
+    with Kv("http://x/api", transport=httpx2.MockTransport(answer)) as kv:
+        asked: list[Any] = [["a"], [["a"]], ["a", 1.5]]
+        for ask in asked:
+            with pytest.raises(InvalidResponse, match=r"an entry of \('b',\) for the key \('a'"):
+                kv.get(ask)
+
+
+def listed(kv: Kv) -> Any:
+    return list(kv.list(["a"]))
+
+
+@pytest.mark.parametrize("path", ["", "/keyval", "/keyval/api/api", "/nothing"])
+def test_a_wrong_base_url_is_named(server: LiveServer, path: str) -> None:
+    base_url = f"{server.url}{path}"
+    uses: list[Callable[[Kv], Any]] = [
+        lambda kv: kv.get(["a"]),
+        lambda kv: kv.set(["a"], 1),
+        listed,
+    ]
+    with Kv(base_url) as kv:
+        for use in uses:
+            with pytest.raises(KvError) as caught:
+                use(kv)
+            assert isinstance(caught.value, NotFound)
+            assert f"no KeyVal API at {base_url}" in str(caught.value)
+
+
+def test_every_request_is_told(server: LiveServer) -> None:
+    seen: list[Exchange] = []
+    with Kv(server.api, on_exchange=seen.append) as kv:
+        kv.set(["a"], 1)
+        kv.get(["b"])
+        with pytest.raises(KvError):
+            kv.atomic().sum(["c"], 1).set(["c"], "x").sum(["c"], 1).commit()
+    told = [(it.method, it.path, it.status, it.error is None) for it in seen]
+    assert told == [
+        ("PUT", "/keys/a", 200, True),
+        ("GET", "/keys/b", 404, True),
+        ("POST", "/atomic", 400, False),
+    ]
+    assert all(it.seconds > 0 and it.request_id for it in seen)
+    with Kv("http://127.0.0.1:1/api", retries=1, on_exchange=seen.append) as nobody:
+        with pytest.raises(ServerUnreachable):
+            nobody.get(["a"])
+    assert [it.status for it in seen[3:]] == [None, None]
+
+
+def test_the_environment_names_the_server(
+    server: LiveServer, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("BUNTIME_URL", server.api)
+    for make in (Kv, Kv.from_env):
+        with make() as kv:
+            kv.set(["a"], 1)
+            assert (kv.get(["a"])).value == 1
