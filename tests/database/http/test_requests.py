@@ -138,6 +138,20 @@ def test_a_member_that_is_there_twice_is_refused(
     assert refusal in answer.json()["error"]
 
 
+def test_a_column_that_a_filter_names_twice_is_refused(api: Api) -> None:
+    query = '?filter={"x":1,"x":2}'
+    status, text = ask(api, "GET tables/t/rows", query)
+    assert (status, "filter: x is given twice" in text) == (400, True)
+
+
+@pytest.mark.parametrize("path", ["pipeline", "v2/pipeline", "v3/pipeline"])
+def test_a_message_of_hrana_says_nothing_twice(api: Api, path: str) -> None:
+    body = '{"requests":[{"type":"execute","stmt":{"sql":"SELECT 1","sql":"SELECT 2"}}]}'
+    answer = api.client.post(f"{api.base}/{path}", content=body)
+    assert (answer.status_code, answer.json()["code"]) == (400, "HRANA_PROTO_ERROR")
+    assert "sql is given twice in requests[0].stmt" in answer.json()["error"]
+
+
 def test_wrong_types_are_refused_by_name(api: Api) -> None:
     for name, value in (("maxRows", "5"), ("readonly", 1), ("tenant", 5), ("args", "x")):
         refused = api.post("query", {"sql": "SELECT 1", name: value}, 400)

@@ -22,21 +22,28 @@ def decode_body(body: bytes, type: type[T]) -> T:
     """The body as the type says. Raises `BadRequest`."""
     try:
         given = msgspec.json.decode(body, type=type)
-        if len(body) <= CHECKED_BYTES and has_doubled(body, msgspec.json.decode(body)):
-            _refuse_doubled(body)
+        doubled = doubled_member(body)
     except msgspec.ValidationError as error:
         raise BadRequest(_explained(error, type), code="INVALID_BODY") from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"Invalid body: {error}", code="INVALID_BODY") from None
+    if doubled is not None:
+        raise BadRequest(doubled, code="INVALID_BODY")
     return given
 
 
-def _refuse_doubled(body: bytes) -> None:
-    doubled = find_doubled(body)
-    if doubled is not None:
-        place = f" in {doubled.place}" if doubled.place else ""
-        text = f"{doubled.name} is given twice{place}; it may be given once"
-        raise BadRequest(text, code="INVALID_BODY")
+def doubled_member(text: bytes) -> str | None:
+    """What is wrong with a JSON text in which an object has a member twice; None if none has.
+
+    Of the two, the decoder keeps the last in silence. Raises as that does for what is not JSON.
+    """
+    if len(text) > CHECKED_BYTES or not has_doubled(text, msgspec.json.decode(text)):
+        return None
+    doubled = find_doubled(text)
+    if doubled is None:
+        return None
+    place = f" in {doubled.place}" if doubled.place else ""
+    return f"{doubled.name} is given twice{place}; it may be given once"
 
 
 async def refuse_body(request: Request) -> None:

@@ -11,7 +11,7 @@ from buntime_host import HttpError, NotFound
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
-from buntime_plugin_database.faces.bodies import json_response
+from buntime_plugin_database.faces.bodies import doubled_member, json_response
 from buntime_plugin_database.faces.hrana.cursor import entries
 from buntime_plugin_database.faces.hrana.errors import InvalidMessage, RequestRefused, error_object
 from buntime_plugin_database.faces.hrana.messages import (
@@ -148,9 +148,13 @@ class HranaHttp:
 def decode(body: bytes | str, decoder: msgspec.json.Decoder[T]) -> T:
     """A message of the protocol. Raises `InvalidMessage`."""
     try:
-        return decoder.decode(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        message = decoder.decode(body)
+        doubled = doubled_member(body.encode() if isinstance(body, str) else body)
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise InvalidMessage(f"not a message of the protocol: {error}") from None
+    if doubled is not None:
+        raise InvalidMessage(doubled)
+    return message
 
 
 def _line(entry: dict[str, Any]) -> bytes:

@@ -10,7 +10,7 @@ from buntime_host import BadRequest, choice_of, flag_of
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.faces.bodies import json_response
+from buntime_plugin_database.faces.bodies import doubled_member, json_response
 from buntime_plugin_database.faces.http.catalogue import (
     TableColumn,
     describe_table,
@@ -110,6 +110,9 @@ def _filter(request: Request, columns: list[TableColumn]) -> tuple[str, list[Sql
         return "", []
     try:
         wanted = msgspec.json.decode(text, type=dict[str, Any])
+        doubled = doubled_member(text.encode())
     except msgspec.MsgspecError as error:
         raise BadRequest(f"filter must be a JSON object: {error}") from None
+    if doubled is not None:
+        raise BadRequest(f"filter: {doubled}")
     return where(columns, wanted)
