@@ -1,7 +1,8 @@
 """`stall`: what strangers send, and how long another client has to wait meanwhile.
 
-The rows are in `hostile.py` and `hostile_bodies.py`. A well-behaved client (`bystander.py`) runs in
-a process of its own. The log of the server goes into a pipe that nobody reads.
+The rows are in `hostile.py`, `hostile_bodies.py` and `hostile_answers.py`. A well-behaved client
+(`bystander.py`) runs in a process of its own. The log of the server goes into a pipe that nobody
+reads.
 """
 
 from __future__ import annotations
@@ -21,12 +22,13 @@ from contenders import HERE, Buntime
 from group import Group, Job, Plan, Selection, Settings
 from hostile import ROWS as CONNECTIONS
 from hostile import Hostile
+from hostile_answers import ANSWERS
 from hostile_bodies import BODIES
 from processes import peak_mib, read_line, reset_peak, resident_mib, started, want_files
 from results import Cell, Measurement, Row, Section
 
 OURS = "Buntime"
-ROWS = (*CONNECTIONS, *BODIES)
+ROWS = (*CONNECTIONS, *BODIES, *ANSWERS)
 QUIET = Hostile("quiet", "nothing", lambda _: (), 0)
 MOST_MIB = 300
 START_SECONDS = 10.0

@@ -76,8 +76,9 @@ class StringsForIntegers(SqliteAdapter):
         *,
         point: bool = False,
         fresh: bool = False,
+        max_bytes: int | None = None,
     ) -> list[tuple[Value, ...]]:
-        rows = await super().query(sql, args, point=point, fresh=fresh)
+        rows = await super().query(sql, args, point=point, fresh=fresh, max_bytes=max_bytes)
         return [tuple(str(v) if isinstance(v, int) else v for v in row) for row in rows]
 
 

@@ -89,7 +89,7 @@ class Api:
 
     def empty(self) -> None:
         """Delete everything."""
-        while keys := self.keys(limit=1000):
+        while keys := self.keys(limit=1000, values=False):
             self.json("POST", "/keys/delete-batch", {"keys": keys, "exact": True})
 
 

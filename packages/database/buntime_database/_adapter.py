@@ -69,6 +69,7 @@ class Adapter(Protocol):
         *,
         point: bool = False,
         fresh: bool = False,
+        max_bytes: int | None = None,
     ) -> list[tuple[Value, ...]]:
         """Run one reading statement and return bare rows: the fast path for reads.
 
@@ -79,6 +80,9 @@ class Adapter(Protocol):
         `point` promises a bounded read (by key, or with a small limit), which an embedded engine
         runs on the event loop; anything else runs in a thread. A statement that would write is
         refused with `InvalidStatement`.
+
+        `max_bytes` is for statements that put long texts together: an embedded engine stops with
+        `ResultTooLarge` before one is longer. Others do not look.
         """
         ...
 

@@ -46,6 +46,8 @@ class Pager:
         self._asked = 0
         self._done = False
         self._snapshot = snapshot
+        self._by_cursor = snapshot
+        """Whether pages are asked for that may end early, and say where."""
         self._cursor: str | None = None
 
     def next_call(self) -> Call[Any] | None:
@@ -53,7 +55,7 @@ class Pager:
         if self._done or self._left == 0:
             return None
         size = self._page_size if self._left is None else min(self._left, self._page_size)
-        if self._snapshot:
+        if self._by_cursor:
             return page_of_range(
                 self._prefix,
                 start=self._start,
@@ -63,7 +65,7 @@ class Pager:
                 reverse=self._reverse,
                 where=self._where,
                 shape=self._shape,
-                snapshot=True,
+                snapshot=self._snapshot,
             )
         if self._last is not None and not self._reverse:
             # `start` is inclusive, so the page begins with the key that is known already.
@@ -79,14 +81,26 @@ class Pager:
             shape=self._shape,
         )
 
+    def refused(self) -> bool:
+        """What was asked for is too large for one answer; whether there is another way to ask."""
+        if self._by_cursor:
+            return False
+        self._by_cursor = True
+        return True
+
     def take(self, page: list[Entry] | KvPage[Any]) -> list[Entry]:
         """The entries of a page that are new."""
         if isinstance(page, KvPage):
+            entries = page.entries
+            if entries and self._last is not None:  # it went on from a list
+                if encode_key(entries[0].key) == encode_key(self._last):
+                    entries = entries[1:]
+                self._last = None
             self._cursor = page.cursor
             self._done = page.cursor is None
             if self._left is not None:
-                self._left -= len(page.entries)
-            return page.entries
+                self._left -= len(entries)
+            return entries
         if len(page) < self._asked:
             self._done = True
         if not page:

@@ -9,7 +9,7 @@ import msgspec
 from buntime_host.units import parse_size
 from buntime_keyval.wire import InvalidInput, parse_duration
 
-from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, LEAST_ANSWER_BYTES, Limits
 
 LEGACY_PATH = "/_/plugin-keyval"
 """Where the first version of the plugin served what is below `/api` today."""
@@ -165,6 +165,12 @@ def _limits(section: Mapping[str, Any]) -> Limits:
     conditions = _count(section, "conditions", default.conditions)
     if conditions > default.conditions:
         raise ConfigError(f"conditions must be at most {default.conditions}, received {conditions}")
+    answer_bytes = _size(section, "answerBytes", default.answer_bytes)
+    if answer_bytes < LEAST_ANSWER_BYTES:
+        raise ConfigError(
+            f"answerBytes must be at least {LEAST_ANSWER_BYTES}, so that any entry fits,"
+            f" received {answer_bytes}"
+        )
     return Limits(
         mutations=_count(section, "mutations", default.mutations),
         commit_bytes=_size(section, "commitBytes", default.commit_bytes),
@@ -172,6 +178,7 @@ def _limits(section: Mapping[str, Any]) -> Limits:
         stamps=_count(section, "stamps", default.stamps),
         request_bytes=_size(section, "requestBytes", default.request_bytes),
         request_ms=_milliseconds(section, "requestTime", default.request_ms),
+        answer_bytes=answer_bytes,
         indexes=_count(section, "indexes", default.indexes),
     )
 

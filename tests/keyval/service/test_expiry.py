@@ -18,7 +18,7 @@ LIFE = 7
 
 
 async def over_http(world: World) -> bool:
-    page = await world.store.page_json(descendants(encode_key(("t",))), limit=5)
+    page = await world.store.page_within(descendants(encode_key(("t",))), limit=5)
     text = await world.store.list_json(descendants(b""), limit=1000)
     assert bool(page.entries) is bool(text)
     return bool(text)

@@ -262,7 +262,7 @@ class StoreMachine(RuleBasedStateMachine):
     ) -> None:
         keys = descendants(encode_key(prefix))
         raw = self.run(
-            self.world.store.page_json(keys, limit=limit, cursor=cursor, reverse=reverse)
+            self.world.store.page_within(keys, limit=limit, cursor=cursor, reverse=reverse)
         )
         stamps = [entry["versionstamp"] for entry in msgspec.json.decode(f"[{raw.entries}]")]
         expected = self.model.select(prefix, None, None, None, reverse)

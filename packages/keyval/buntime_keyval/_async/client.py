@@ -25,6 +25,7 @@ from buntime_keyval._calls.queue import identify
 from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._core import consistent
 from buntime_keyval._entries import Shape, is_many
+from buntime_keyval._errors import TooLarge
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
 from buntime_keyval._messages import checked_concurrency
@@ -270,8 +271,14 @@ class AsyncKv:
             snapshot=snapshot,
         )
         while (call := pager.next_call()) is not None:
-            for entry in pager.take(await self._session.send(consistent(call, consistency))):
-                yield entry
+            try:
+                page = await self._session.send(consistent(call, consistency))
+            except TooLarge:
+                if not pager.refused():
+                    raise
+            else:
+                for entry in pager.take(page):
+                    yield entry
 
     async def count(
         self,

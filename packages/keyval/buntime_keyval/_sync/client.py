@@ -16,6 +16,7 @@ from buntime_keyval._calls.queue import identify
 from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._core import consistent
 from buntime_keyval._entries import Shape, is_many
+from buntime_keyval._errors import TooLarge
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
 from buntime_keyval._messages import checked_concurrency
@@ -267,7 +268,13 @@ class Kv:
             snapshot=snapshot,
         )
         while (call := pager.next_call()) is not None:
-            yield from pager.take(self._session.send(consistent(call, consistency)))
+            try:
+                page = self._session.send(consistent(call, consistency))
+            except TooLarge:
+                if not pager.refused():
+                    raise
+            else:
+                yield from pager.take(page)
 
     def count(
         self,

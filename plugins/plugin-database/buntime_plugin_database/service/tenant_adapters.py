@@ -211,9 +211,10 @@ class TenantAdapter:
         *,
         point: bool = False,
         fresh: bool = False,
+        max_bytes: int | None = None,
     ) -> list[tuple[Value, ...]]:
         async with self._using() as adapter:
-            return await adapter.query(sql, args, point=point, fresh=fresh)
+            return await adapter.query(sql, args, point=point, fresh=fresh, max_bytes=max_bytes)
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
         async with self._using() as adapter:

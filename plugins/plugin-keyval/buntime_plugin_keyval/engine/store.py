@@ -41,11 +41,11 @@ from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.model.mutations import Check, Mutation, NewMessage
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.model.where import Where, matches
-from buntime_plugin_keyval.storage import changelog, reads, states
+from buntime_plugin_keyval.storage import changelog, reads, states, within
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
-from buntime_plugin_keyval.storage.reads import EntryPage, Row
+from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.selection import (
     EVERYTHING,
     PLAIN,
@@ -54,6 +54,7 @@ from buntime_plugin_keyval.storage.selection import (
     Shape,
 )
 from buntime_plugin_keyval.storage.states import Catch, Reading
+from buntime_plugin_keyval.storage.within import Found, Page, Text
 
 T = TypeVar("T")
 
@@ -157,8 +158,41 @@ class Store:
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
         return await reads.list_json(self.adapter, selection, now_ms)
 
+    @measured("get")
+    async def get_many_within(
+        self, keys: Sequence[bytes], shape: Shape = PLAIN
+    ) -> dict[bytes, Text]:
+        """The entries of those of the keys that exist. Raises `LimitExceeded`."""
+        most = self.limits.answer_bytes
+        return await within.get_many(self.adapter, keys, self.clock.now(), shape, most=most)
+
+    @measured("get")
+    async def get_changed(self, keys: Sequence[bytes], known: Sequence[str]) -> dict[bytes, Found]:
+        """Those of the keys that exist, for somebody who knows of versionstamps; `LimitExceeded`.
+
+        Whether it has an entry says whether that was read: see `within.get_changed`.
+        """
+        most = self.limits.answer_bytes
+        return await within.get_changed(self.adapter, keys, known, self.clock.now(), most=most)
+
+    @measured("list")
+    async def list_within(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape = PLAIN,
+    ) -> Text:
+        """The entries in a range as the inside of a JSON array. Raises `LimitExceeded`."""
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where), shape)
+        most = self.limits.answer_bytes
+        return await within.list_within(self.adapter, selection, now_ms, most=most)
+
     @measured("paginate")
-    async def page_json(
+    async def page_within(
         self,
         keys: KeyRange,
         *,
@@ -167,12 +201,16 @@ class Store:
         reverse: bool = False,
         where: Where | None = None,
         shape: Shape = PLAIN,
-    ) -> EntryPage:
-        """The page of the entries in a range that starts at the cursor."""
+    ) -> Page:
+        """The page of the entries in a range that starts at the cursor.
+
+        It ends before the limit where an answer has no room for more.
+        """
         now_ms = self.clock.now()
         keys = continue_at(keys, cursor, reverse=reverse)
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
-        return await reads.page_json(self.adapter, selection, now_ms)
+        most = self.limits.answer_bytes
+        return await within.page_within(self.adapter, selection, now_ms, most=most)
 
     @measured("count")
     async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
@@ -244,7 +282,7 @@ class Store:
         The result holds the rows of `also_read` as they were just before. Raises `LimitExceeded`.
         """
         self.check_number(len(checks) + len(mutations))
-        write = writes.commit(checks, mutations, also_read, most_bytes=self.limits.commit_bytes)
+        write = writes.commit(checks, mutations, also_read, limits=self.limits)
         committed = await self._committer.commit(write, once)
         if committed is not None:
             changed = [m for m in mutations if isinstance(m, Mutation)]

@@ -11,7 +11,7 @@ from buntime_database import ResultSet
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.model.mutations import MERGING, Check, Mutation, NewMessage
 from buntime_plugin_keyval.model.options import EntryOptions
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
@@ -20,6 +20,7 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition
+from buntime_plugin_keyval.storage.within import check_answer, size_of
 
 LONG_NUMBER_BITS = 3000
 """Bits from which a number takes more than a moment to be written as decimal."""
@@ -88,11 +89,12 @@ def commit(
     mutations: Sequence[Mutation | NewMessage],
     also_read: Sequence[bytes] = (),
     *,
-    most_bytes: int = DEFAULT_LIMITS.commit_bytes,
+    limits: Limits = DEFAULT_LIMITS,
 ) -> Write[Committed | None]:
     """All mutations, in order, if all checks hold; concludes with None if they do not.
 
-    Raises `LimitExceeded` when that would write more than `most_bytes`.
+    Raises `LimitExceeded` when that would write more than `commit_bytes`, or when the values of
+    `also_read`, each as often as it is there, are more than `answer_bytes`.
     """
     number = len(checks) + len(mutations)
     is_long = number > POINT_LIMIT
@@ -116,6 +118,9 @@ def commit(
 
     def decide(view: View) -> Decision[Committed | None]:
         rows = {key: row for key in also_read if (row := view.get(key))}
+        if rows:
+            sizes = {key: size_of(row.value) for key, row in rows.items()}
+            check_answer(sum(sizes.get(key, 0) for key in also_read), limits.answer_bytes)
         for check in checks:
             if view.stamp(check.key) != check.versionstamp:
                 return Decision((), lambda *_: None, told=False)
@@ -129,9 +134,9 @@ def commit(
                 draft = drafts[key] = Draft(key, view)
             draft.apply(mutation)
         size = sum(draft.size for draft in drafts.values())
-        if size > most_bytes:
+        if size > limits.commit_bytes:
             what = f"Values to write too large: {size} bytes"
-            raise LimitExceeded(what, "commitBytes", most_bytes)
+            raise LimitExceeded(what, "commitBytes", limits.commit_bytes)
 
         def conclude(_: Sequence[ResultSet], settled: Settled) -> Committed:
             if not settled:

@@ -103,9 +103,9 @@ class LimitExceeded(KeyValError, TooLarge):
     STATUS = 413
     CODE = "KEYVAL_LIMIT_EXCEEDED"
 
-    def __init__(self, what: str, option: str, limit: int) -> None:
-        """`what` says how much of what there is, `option` names the limit."""
-        super().__init__(f"{what} (limits.{option} is {limit})")
+    def __init__(self, what: str, option: str, limit: int, right: str = "") -> None:
+        """`what` says how much of what there is, `option` names the limit, `right` the way out."""
+        super().__init__(f"{what} (limits.{option} is {limit}){right and ': '}{right}")
 
 
 class ConditionsNotSupported(KeyValError):

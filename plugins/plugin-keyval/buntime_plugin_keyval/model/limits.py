@@ -20,8 +20,13 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Size of a JSON body that holds no values."""
     request_ms: int = 10_000
     """How long a request may read that may look at any number of entries."""
+    answer_bytes: int = 16 * 1024 * 1024
+    """Size of one answer. Pages and events end before it, other answers are refused."""
     indexes: int = 64
     """Full-text indexes; each write below their prefixes keeps them."""
 
+
+LEAST_ANSWER_BYTES = 12 * 1024 * 1024
+"""So much an answer may always have: any one entry fits, with its key and its metadata."""
 
 DEFAULT_LIMITS = Limits()

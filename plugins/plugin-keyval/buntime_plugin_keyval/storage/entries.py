@@ -12,6 +12,7 @@ from buntime_keyval.wire import Key, check_key, decode_value, key_to_json
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.selection import Shape
+from buntime_plugin_keyval.storage.within import Text
 
 
 def entries_json(
@@ -32,6 +33,16 @@ def shaped_json(
     keys: Sequence[Key], encoded: Sequence[bytes], found: Mapping[bytes, str], shape: Shape
 ) -> list[str]:
     """The same for entries that were read as JSON."""
+    return [
+        found.get(code) or missing_json(key_to_json(key), shape)
+        for key, code in zip(keys, encoded, strict=True)
+    ]
+
+
+def found_json(
+    keys: Sequence[Key], encoded: Sequence[bytes], found: Mapping[bytes, Text], shape: Shape
+) -> list[Text]:
+    """The same for entries that were read for an answer."""
     return [
         found.get(code) or missing_json(key_to_json(key), shape)
         for key, code in zip(keys, encoded, strict=True)

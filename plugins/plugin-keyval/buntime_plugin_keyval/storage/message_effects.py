@@ -12,6 +12,9 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.messages import Options
 from buntime_plugin_keyval.storage import message_statements as sql
 
+LEASE_BYTES = 1024 * 1024
+"""Values of messages that are leased together, but for the first one."""
+
 
 class Enqueue(NamedTuple):
     """Add a message."""
@@ -54,7 +57,9 @@ class Lease(NamedTuple):
         """See `Effect`."""
         now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
-        return (Statement(sql.LEASE, args),)
+        if self.limit == 1:
+            return (Statement(sql.LEASE, args),)
+        return (Statement(sql.LEASE_SEVERAL, (*args, LEASE_BYTES)),)
 
 
 class Count(NamedTuple):

@@ -19,21 +19,38 @@ _ATTEMPTS = f"min(max_attempts, attempts + {_UNCOUNTED})"
 
 # `+?4`, since SQLite prepares a statement anew for each value of a bare variable behind LIMIT.
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
-LEASE = f"""
+_READY = """
+SELECT {told} FROM (
+  SELECT * FROM (
+    SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
+    WHERE lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT +?4)
+  UNION ALL
+  SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
+  WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
+ORDER BY ready_at, seq LIMIT +?4"""
+
+_LEASE = f"""
 UPDATE kv_queue SET
   lease = ?1, visible_at = ?2, set_at = ?3, counted = 0, unsure = unsure + {_UNCOUNTED},
   attempts = attempts + ({_UNCOUNTED} AND unsure >= {MAX_UNSURE})
-WHERE seq IN (
-  SELECT seq FROM (
-    SELECT * FROM (
-      SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
-      WHERE lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
-      ORDER BY visible_at, seq LIMIT +?4)
-    UNION ALL
-    SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
-    WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
-  ORDER BY ready_at, seq LIMIT +?4)
+WHERE seq IN ({{ready}})
 RETURNING ready_at, seq, id, value, min(max_attempts, attempts + 1), lease, visible_at"""
+
+LEASE = _LEASE.format(ready=_READY.format(told="seq"))
+
+# The same for several, whose values have ?5 bytes in all, but for the first one.
+LEASE_SEVERAL = _LEASE.format(
+    ready=f"""
+SELECT seq FROM (
+  SELECT seq, row_number() OVER ready AS place, sum(size) OVER ready AS bytes
+  FROM (
+    SELECT seq, ready_at, (
+      SELECT octet_length(value) FROM kv_queue WHERE kv_queue.seq = ready.seq) AS size
+    FROM ({_READY.format(told="seq, ready_at")}) AS ready)
+  WINDOW ready AS (ORDER BY ready_at, seq ROWS UNBOUNDED PRECEDING))
+WHERE place = 1 OR bytes <= ?5"""
+)
 
 COUNT = f"""
 UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
@@ -82,8 +99,8 @@ SAME_DELIVERY = f"""
 
 DELIVERY = f"SELECT id, lease, visible_at, {_DELIVERY} FROM kv_queue WHERE id = ?"
 
-EXHAUSTED = f"""
-SELECT id, lease, visible_at, {_DELIVERY} FROM kv_queue
+EXHAUSTED = """
+SELECT id FROM kv_queue
 WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?"""
 
 NEXT_VISIBLE = """
@@ -106,8 +123,15 @@ SELECT (SELECT count(*) FROM kv_queue),
 
 _LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
 
+# Some of the dead letters, with the bytes of their values; no value if there are more than ?3.
 LIST_DLQ = f"""
-SELECT {_LETTER} FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT ? OFFSET ?"""
+WITH chosen AS MATERIALIZED (
+  SELECT seq, octet_length(value) AS bytes
+  FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT ?1 OFFSET ?2),
+total AS MATERIALIZED (SELECT sum(bytes) AS bytes FROM chosen)
+SELECT total.bytes, {_LETTER.replace(" value,", " iif(total.bytes <= ?3, value, 'null'),")}
+FROM total CROSS JOIN chosen CROSS JOIN kv_dlq ON kv_dlq.seq = chosen.seq
+ORDER BY failed_at DESC, kv_dlq.seq DESC"""
 
 GET_DLQ = f"SELECT {_LETTER} FROM kv_dlq WHERE id = ?"
 

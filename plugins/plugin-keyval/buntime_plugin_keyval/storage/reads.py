@@ -40,14 +40,6 @@ class Row(NamedTuple):
     metadata: str | None
 
 
-class EntryPage(NamedTuple):
-    """Entries as the inside of a JSON array, the key of the last one, and whether more follow."""
-
-    entries: str
-    last: bytes | None
-    has_more: bool
-
-
 async def get(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str, str] | None:
     """Value and versionstamp of a live key."""
     rows = await adapter.query(sql.GET, (key, now_ms), point=True)
@@ -64,7 +56,7 @@ async def get_many(
     adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
 ) -> dict[bytes, Row]:
     """The live ones of the keys; `fresh` for what a decision rests on."""
-    rows = await _rows_of(adapter, sql.GET_MANY, keys, now_ms, fresh=fresh)
+    rows = await rows_of_keys(adapter, sql.GET_MANY, keys, now_ms, fresh=fresh)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as the schema says
 
 
@@ -75,7 +67,7 @@ async def get_many_short(
 
     For what a decision rests on.
     """
-    found = await _rows_of(adapter, _GET_MANY_SHORT, keys, now_ms, fresh=True)
+    found = await rows_of_keys(adapter, _GET_MANY_SHORT, keys, now_ms, fresh=True)
     rows: dict[bytes, Row] = {}
     sizes: dict[bytes, int] = {}
     for key, value, versionstamp, expires_at, metadata, size in found:
@@ -89,7 +81,7 @@ async def get_many_short(
 
 async def get_many_stamps(adapter: Adapter, keys: Iterable[bytes], now_ms: int) -> dict[bytes, Row]:
     """The live ones of the keys without their values, for what a decision rests on."""
-    rows = await _rows_of(adapter, sql.GET_MANY_STAMPS, keys, now_ms, fresh=True)
+    rows = await rows_of_keys(adapter, sql.GET_MANY_STAMPS, keys, now_ms, fresh=True)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as above
 
 
@@ -97,13 +89,14 @@ async def get_many_json(
     adapter: Adapter, keys: Iterable[bytes], now_ms: int, shape: Shape
 ) -> dict[bytes, str]:
     """The live ones of the keys as JSON objects."""
-    rows = await _rows_of(adapter, sql.GET_MANY_JSON[shape], keys, now_ms)
+    rows = await rows_of_keys(adapter, sql.GET_MANY_JSON[shape], keys, now_ms)
     return dict(rows)  # type: ignore[arg-type] # pairs of a BLOB and a text
 
 
-async def _rows_of(
+async def rows_of_keys(
     adapter: Adapter, template: str, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
 ) -> list[tuple[Value, ...]]:
+    """What a statement reads of keys, each once; they go in for the `%s` of the template."""
     wanted = list(dict.fromkeys(keys))
     if not wanted:
         return []
@@ -163,30 +156,6 @@ async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
     return entries  # type: ignore[return-value] # group_concat of text
 
 
-async def page_json(adapter: Adapter, selection: Selection, now_ms: int) -> EntryPage:
-    """A page of the selected entries."""
-    entry = sql.ENTRY_JSON[selection.shape]
-    if selection.condition.recheck is not None:
-        one_more = selection._replace(limit=selection.limit + 1)
-        rows = [row async for row in matching_rows(adapter, one_more, now_ms, told=entry)]
-        page = rows[: selection.limit]
-        has_more = len(rows) > selection.limit
-        entries = ",".join([text for _, _, text in page])
-        return EntryPage(entries, page[-1][0] if has_more else None, has_more)
-    statement = sql.PAGE_JSON.format(
-        entry=entry,
-        order=selection.order,
-        where=selection.condition.sql,
-        last="min" if selection.reverse else "max",
-    )
-    point = selection.is_bounded()
-    ((text, last, count),) = await adapter.query(statement, selection.args(now_ms), point=point)
-    if not isinstance(last, bytes) or count != selection.limit:
-        return EntryPage(str(text), None, has_more=False)
-    has_more = await _any(adapter, selection.behind(last), now_ms)
-    return EntryPage(str(text), last, has_more)
-
-
 async def count(adapter: Adapter, keys: KeyRange, condition: Condition, now_ms: int) -> int:
     """Number of live entries in the range that meet the condition."""
     if condition.recheck is not None:
@@ -213,7 +182,8 @@ async def is_small(adapter: Adapter, keys: KeyRange) -> bool:
     return isinstance(number, int) and number < POINT_LIMIT
 
 
-async def _any(adapter: Adapter, selection: Selection, now_ms: int) -> bool:
+async def is_any(adapter: Adapter, selection: Selection, now_ms: int) -> bool:
+    """Whether there is anything to select."""
     statement = sql.ANY_IN_RANGE.format(where=selection.condition.sql)
     args = (*selection.keys, now_ms, *selection.condition.args)
     ((found,),) = await adapter.query(statement, args, point=selection.is_bounded())

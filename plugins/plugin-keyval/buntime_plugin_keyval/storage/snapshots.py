@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from typing import NamedTuple
+
 from buntime_database import Adapter, Session, Value
 
 from buntime_plugin_keyval.model.changes import Place, mark_of
@@ -10,9 +13,16 @@ from buntime_plugin_keyval.storage.changelog import newest_place
 from buntime_plugin_keyval.storage.postfilter import kept, matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import Selection
+from buntime_plugin_keyval.storage.within import size_of
 
-Rows = list[tuple[bytes, str]]
-"""Keys of entries, and the entries as JSON."""
+
+class Rows(NamedTuple):
+    """Keys of entries, and the entries as JSON."""
+
+    rows: list[tuple[bytes, str]]
+    is_cut: bool = False
+    """Whether more were found, and there was no room for them."""
+
 
 MOST_ENTRIES = 20_000
 MOST_BYTES = 16 * 1024 * 1024
@@ -21,24 +31,50 @@ MOST_BYTES = 16 * 1024 * 1024
 ATTEMPTS = 3
 
 
-def page_statement(selection: Selection, now_ms: int) -> tuple[str, tuple[Value, ...]]:
-    """The statement that reads keys and entries, where SQL decides the filter."""
-    statement = sql.PAGE_ROWS.format(
+Query = tuple[str, tuple[Value, ...]]
+"""A statement with its arguments."""
+
+
+def page_query(selection: Selection, now_ms: int) -> Query:
+    """What reads keys and entries, where SQL decides the filter."""
+    return _statement(sql.PAGE_ROWS, selection), selection.args(now_ms)
+
+
+def page_query_within(selection: Selection, now_ms: int, most: int) -> Query:
+    """What reads as many of them as there is room for in `most` bytes: see `page_rows`."""
+    return _statement(sql.PAGE_ROWS_WITHIN, selection), (*selection.args(now_ms), most)
+
+
+def _statement(template: str, selection: Selection) -> str:
+    return template.format(
         entry=sql.ENTRY_JSON[selection.shape],
+        size=sql.ENTRY_SIZE[selection.shape],
         order=selection.order,
         where=selection.condition.sql,
     )
-    return statement, selection.args(now_ms)
 
 
-async def read_page(adapter: Adapter, selection: Selection, now_ms: int) -> Rows:
-    """Keys and entries as they are now."""
+def page_rows(rows: Sequence[tuple[Value, ...]]) -> Rows:
+    """What `page_query_within` has read."""
+    # The statement says which columns come, and the schema of which types they are.
+    found: list[tuple[bytes, str]] = [(key, entry) for key, entry, _ in rows]  # type: ignore[misc]
+    return Rows(found, bool(rows) and rows[0][2] != len(rows))
+
+
+async def read_page(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Rows:
+    """Keys and entries as they are now, but for the first one no more than `most` bytes."""
     if selection.condition.recheck is None:
-        # The statement says which columns come, and the schema of which types they are.
-        return await adapter.query(*page_statement(selection, now_ms), fresh=True)  # type: ignore[return-value]
+        query = page_query_within(selection, now_ms, most)
+        return page_rows(await adapter.query(*query, fresh=True))
     entry = sql.ENTRY_JSON[selection.shape]
-    rows = matching_rows(adapter, selection, now_ms, told=entry, fresh=True)
-    return [(key, text) async for key, _, text in rows]
+    found: list[tuple[bytes, str]] = []
+    size = 0
+    async for key, _, text in matching_rows(adapter, selection, now_ms, told=entry, fresh=True):
+        size += size_of(text)
+        if found and size > most:
+            return Rows(found, is_cut=True)
+        found.append((key, text))
+    return Rows(found)
 
 
 async def place_of(session: Session) -> Place:
@@ -59,7 +95,9 @@ async def is_unchanged(adapter: Adapter, place: Place, keys: KeyRange) -> bool:
     )
 
 
-async def collect(adapter: Adapter, selection: Selection, now_ms: int) -> tuple[Rows, Place] | None:
+async def collect(
+    adapter: Adapter, selection: Selection, now_ms: int
+) -> tuple[list[tuple[bytes, str]], Place] | None:
     """All that a list finds, whatever its limit, at one place; None if it is too much.
 
     The pages are read one after the other. What was changed meanwhile is then read anew, in one
@@ -82,10 +120,10 @@ async def _read_all(adapter: Adapter, selection: Selection, now_ms: int) -> dict
     size = 0
     page = selection._replace(limit=1000)
     while True:
-        rows = await read_page(adapter, page, now_ms)
+        rows, is_cut = await read_page(adapter, page, now_ms, MOST_BYTES)
         found.update(rows)
         size += sum(len(text) for _, text in rows)
-        if len(found) > MOST_ENTRIES or size > MOST_BYTES:
+        if is_cut or len(found) > MOST_ENTRIES or size > MOST_BYTES:
             return None
         if len(rows) < page.limit:
             return found

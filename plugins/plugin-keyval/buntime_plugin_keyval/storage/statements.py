@@ -41,6 +41,17 @@ ENTRY_JSON = {
     (False, True): f"{_KEY}{_VERSIONSTAMP}{_DETAILS} || '}}'",
 }
 
+# About the bytes of it, for where they are counted before values are read.
+_KEY_SIZE = "octet_length(key_json) + 80"
+_VALUE_SIZE = " + octet_length(value)"
+_DETAILS_SIZE = " + coalesce(octet_length(metadata), 0) + 120"
+ENTRY_SIZE = {
+    (True, False): f"{_KEY_SIZE}{_VALUE_SIZE}",
+    (True, True): f"{_KEY_SIZE}{_VALUE_SIZE}{_DETAILS_SIZE}",
+    (False, False): _KEY_SIZE,
+    (False, True): f"{_KEY_SIZE}{_DETAILS_SIZE}",
+}
+
 # The keys go in for the %s: as many placeholders as `reads` rounds up to, or `KEYS_OF_JSON`.
 GET_MANY = f"""
 SELECT key, value, versionstamp, expires_at, metadata FROM kv_entries
@@ -54,6 +65,29 @@ GET_MANY_STAMPS = f"""
 SELECT key, '', versionstamp, expires_at, NULL FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
 GET_MANY_JSON = {
     shape: f"SELECT key, {entry} FROM kv_entries WHERE key IN (%s) AND {LIVE}"
+    for shape, entry in ENTRY_JSON.items()
+}
+# The same for an answer, with versionstamps: NULL for an entry that is long, since up to 128 of
+# them are read on the event loop.
+SHORT_ENTRY = 8 * 1024
+GET_MANY_ENTRIES = {
+    shape: f"""
+SELECT key, versionstamp, iif({ENTRY_SIZE[shape]} > {SHORT_ENTRY}, NULL, {entry})
+FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
+    for shape, entry in ENTRY_JSON.items()
+}
+# And where some are: keys with the number of times that each is wanted (a JSON array of pairs), and
+# how many bytes that takes in all. No entry, if these are too many.
+GET_MANY_WITHIN = {
+    shape: f"""
+WITH wanted AS MATERIALIZED (
+  SELECT unhex(value ->> 0) AS code, value ->> 1 AS times FROM json_each(?1)),
+total AS MATERIALIZED (
+  SELECT sum(times * ({ENTRY_SIZE[shape]})) AS bytes
+  FROM wanted CROSS JOIN kv_entries ON key = code WHERE (expires_at IS NULL OR expires_at > ?2))
+SELECT key, versionstamp, iif(times > 0 AND bytes <= ?3, CAST({entry} AS BLOB), NULL), bytes
+FROM total CROSS JOIN wanted CROSS JOIN kv_entries ON key = code
+WHERE (expires_at IS NULL OR expires_at > ?2)"""
     for shape, entry in ENTRY_JSON.items()
 }
 
@@ -85,6 +119,33 @@ PAGE_JSON = f"""
 SELECT coalesce(group_concat(entry, ','), ''), {{last}}(key), count(*) FROM (
   SELECT key, {{entry}} AS entry FROM kv_entries
   WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?)"""
+
+# For lists that are long: the entries that are found, with the bytes up to and with each. `{size}`
+# is that of an entry.
+_FOUND = f"""
+WITH found AS MATERIALIZED (
+  SELECT code, row_number() OVER behind AS number, sum(size) OVER behind AS bytes
+  FROM (
+    SELECT key AS code, {{size}} AS size FROM kv_entries
+    WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?)
+  WINDOW behind AS (ORDER BY code {{order}} ROWS UNBOUNDED PRECEDING))"""
+
+# Of these as many as there is room for, but at least one, as bytes: no text that Python has to take
+# apart. The last key, how many they are, how many were found, and all bytes of those.
+PAGE_WITHIN = f"""{_FOUND}
+SELECT coalesce(CAST(group_concat(entry, ',') AS BLOB), x''), {{last}}(code), count(*),
+  (SELECT count(*) FROM found), coalesce((SELECT max(bytes) FROM found), 0)
+FROM (
+  SELECT code, {{entry}} AS entry FROM found CROSS JOIN kv_entries ON key = code
+  WHERE number = 1 OR bytes <= ? ORDER BY code {{order}})"""
+
+# All of these, or none if there is no room for all.
+LIST_WITHIN = f"""{_FOUND}
+SELECT coalesce(CAST(group_concat(entry, ',') AS BLOB), x''), (SELECT count(*) FROM found),
+  coalesce((SELECT max(bytes) FROM found), 0)
+FROM (
+  SELECT {{entry}} AS entry FROM found CROSS JOIN kv_entries ON key = code
+  WHERE (SELECT max(bytes) FROM found) <= ? ORDER BY code {{order}})"""
 
 ANY_IN_RANGE = f"""
 SELECT EXISTS (SELECT 1 FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}})"""
@@ -280,8 +341,9 @@ LEFT JOIN kv_entries ON kv_entries.key = wanted.key
 ORDER BY wanted.seq"""
 
 # What keys (?1: a JSON array) and the first ?3 entries of ranges (?2: pairs, in their order) hold,
-# with the newest place of the same snapshot. CROSS JOIN: the ranges are read one after the other,
-# and no further than the limit.
+# with the newest place of the same snapshot: those for whose values there is room, ?4 bytes, but
+# the first one in any case, and how many there would be. CROSS JOIN: the ranges are read one after
+# the other, and no further than the limit.
 STATES = f"""
 WITH told (part, number, key) AS (
   SELECT 0, key, unhex(value) FROM json_each(?1)
@@ -290,33 +352,48 @@ WITH told (part, number, key) AS (
     SELECT kv_entries.key FROM json_each(?2) AS ranges CROSS JOIN kv_entries
     WHERE kv_entries.key >= unhex(ranges.value ->> 0) AND kv_entries.key < unhex(ranges.value ->> 1)
     LIMIT ?3)),
+sized AS MATERIALIZED (
+  SELECT part, number, told.key, count(*) OVER () AS many, row_number() OVER told AS place,
+    sum(coalesce(octet_length(value), 0)) OVER told AS bytes
+  FROM told LEFT JOIN kv_entries ON kv_entries.key = told.key
+  WINDOW told AS (ORDER BY part, number, told.key ROWS UNBOUNDED PRECEDING)),
 head AS (SELECT {_HEAD_COLUMNS} FROM {_HEAD})
-SELECT head.*, part, told.key, value, kv_entries.versionstamp, expires_at
-FROM head LEFT JOIN told LEFT JOIN kv_entries ON kv_entries.key = told.key
-ORDER BY part, number, told.key"""
+SELECT head.*, many, sized.key, value, kv_entries.versionstamp, expires_at
+FROM head LEFT JOIN sized ON place = 1 OR bytes <= ?4
+LEFT JOIN kv_entries ON kv_entries.key = sized.key
+ORDER BY place"""
 
 # What a polling client has to be told of ranges (?2, as above): ?1 is the versionstamps that it
-# knows, by hexadecimal key. A row for each entry that it knows, and for the first ?4 that are news
-# to it, these with their values.
+# knows, by hexadecimal key. A row for each entry that it knows, and for the first that are news to
+# it, these with their values: ?4 of them, with ?5 bytes of values but for the first one.
 POLL = """
 WITH given (key, versionstamp) AS MATERIALIZED (SELECT unhex(key), value FROM json_each(?1)),
 there AS (
-  SELECT kv_entries.key, kv_entries.versionstamp, given.versionstamp AS known
+  SELECT kv_entries.key, kv_entries.versionstamp, given.versionstamp AS known,
+    octet_length(kv_entries.value) AS size
   FROM json_each(?2) AS ranges CROSS JOIN kv_entries LEFT JOIN given ON given.key = kv_entries.key
   WHERE kv_entries.key >= unhex(ranges.value ->> 0) AND kv_entries.key < unhex(ranges.value ->> 1)
     AND (expires_at IS NULL OR expires_at > ?3)),
+summed AS (
+  SELECT key, versionstamp, known, sum(versionstamp IS NOT known) OVER behind AS news,
+    sum(iif(versionstamp IS NOT known, size, 0)) OVER behind AS bytes
+  FROM there WINDOW behind AS (ORDER BY key ROWS UNBOUNDED PRECEDING)),
 counted AS (
-  SELECT key, versionstamp, known,
-    sum(versionstamp IS NOT known) OVER (ORDER BY key ROWS UNBOUNDED PRECEDING) AS news
-  FROM there)
-SELECT key, versionstamp, CASE WHEN versionstamp IS NOT known AND news <= ?4 THEN
+  SELECT key, versionstamp, known, news = 1 OR (news <= ?4 AND bytes <= ?5) AS fits FROM summed)
+SELECT key, versionstamp, CASE WHEN versionstamp IS NOT known AND fits THEN
   (SELECT value FROM kv_entries WHERE kv_entries.key = counted.key) END
-FROM counted WHERE known IS NOT NULL OR news <= ?4 ORDER BY key"""
+FROM counted WHERE known IS NOT NULL OR fits ORDER BY key"""
 
 # Keys and entries, as rows: a page of a snapshot may be too large for one text.
 PAGE_ROWS = f"""
 SELECT key, {{entry}} FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
+
+# As many of these as there is room for, and how many they would be.
+PAGE_ROWS_WITHIN = f"""{_FOUND}
+SELECT code, {{entry}}, (SELECT count(*) FROM found)
+FROM found CROSS JOIN kv_entries ON key = code WHERE number = 1 OR bytes <= ?
+ORDER BY code {{order}}"""
 
 # Whether something in the range ?2 to ?3 was changed behind the place ?1, and what the log knows
 # of that place.

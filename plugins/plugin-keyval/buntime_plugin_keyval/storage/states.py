@@ -24,6 +24,9 @@ MOST_KEYS = 10_000
 MOST_BYTES = 8 * 1024 * 1024
 """Changed keys, and values of them, that one reading brings."""
 
+INLINE_BYTES = 1024 * 1024
+"""The same on the event loop."""
+
 
 class Stored(NamedTuple):
     """What a key holds; None for value and versionstamp where it does not exist."""
@@ -62,13 +65,22 @@ class Catch(NamedTuple):
         return self.place == self.newest
 
 
+class Rest(NamedTuple):
+    """Keys and ranges that are still to be read."""
+
+    keys: Sequence[bytes]
+    ranges: Sequence[KeyRange]
+
+
 class Reading(NamedTuple):
     """States, and the place in the log that they are of."""
 
     states: list[Stored]
     place: Place
-    last: bytes | None
-    """The last key that was read in the ranges, if there are more behind it."""
+    rest: Rest | None
+    """What was not read of what was asked for."""
+    is_cut: bool
+    """Whether that is so although the limit is not reached: the values are long."""
 
 
 async def read_states(
@@ -79,26 +91,40 @@ async def read_states(
     limit: int,
     now_ms: int,
 ) -> Reading:
-    """The keys in their order, missing ones too, then the first `limit` entries of the ranges."""
-    rows = await adapter.query(
-        sql.STATES,
-        (
-            _hexadecimal(keys),
-            _pairs(ranges),
-            limit + 1 if ranges else 0,
-        ),
-        point=len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT,
-        fresh=True,
-    )
-    log, seq, stamp, *_ = rows[0]
+    """The keys in their order, missing ones too, then the first `limit` entries of the ranges.
+
+    Fewer, if their values are more than `MOST_BYTES`.
+    """
+    statement_keys, pairs, one_more = _hexadecimal(keys), _pairs(ranges), limit + 1 if ranges else 0
+    point = len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT
+    while True:
+        most = INLINE_BYTES if point else MOST_BYTES
+        rows = await adapter.query(
+            sql.STATES, (statement_keys, pairs, one_more, most), point=point, fresh=True
+        )
+        log, seq, stamp, many, *_ = rows[0]
+        if not point or many is None or many == len(rows):
+            break
+        point = False  # too much for the event loop
     states = [
         _stored(key, value, versionstamp, expires_at, now_ms)
-        for *_, part, key, value, versionstamp, expires_at in rows
-        if part is not None
+        for *_, key, value, versionstamp, expires_at in rows
+        if many is not None
     ]
-    has_more = len(states) > len(keys) + limit
-    del states[len(keys) + limit :]
-    return Reading(states, _place(log, seq, stamp), states[-1].key if has_more else None)
+    wanted = min(len(keys) + limit, int(many or 0))
+    is_cut = len(states) < wanted
+    has_more = is_cut or len(states) > wanted
+    del states[wanted:]
+    rest = _rest(keys, ranges, states) if has_more else None
+    return Reading(states, _place(log, seq, stamp), rest, is_cut)
+
+
+def _rest(keys: Sequence[bytes], ranges: Sequence[KeyRange], states: Sequence[Stored]) -> Rest:
+    """What is behind the states that were read of keys and ranges."""
+    if len(states) <= len(keys):
+        return Rest(keys[len(states) :], ranges)
+    last = states[-1].key
+    return Rest((), [part.after(last) for part in ranges if last < part.end])
 
 
 async def read_news(
@@ -116,20 +142,25 @@ async def read_news(
     changed = await _changed_keys(adapter, after, concerns)
     if changed.is_whole and not changed.keys and until is None:
         return Catch([], changed.place, changed.place)
-    rows = await adapter.query(
-        sql.NEWS,
-        (
-            after.seq,
-            changed.place.seq,
-            _hexadecimal(changed.keys),
-            MOST_KEYS,
-            MOST_BYTES,
-            until.seq if until is not None else None,
-        ),
-        point=changed.is_few,
-        fresh=True,
-    )
-    log, seq, stamp, stamp_there, stamp_until, trimmed_seq, trimmed_stamp, many, *_ = rows[0]
+    point = changed.is_few
+    while True:
+        rows = await adapter.query(
+            sql.NEWS,
+            (
+                after.seq,
+                changed.place.seq,
+                _hexadecimal(changed.keys),
+                MOST_KEYS,
+                INLINE_BYTES if point else MOST_BYTES,
+                until.seq if until is not None else None,
+            ),
+            point=point,
+            fresh=True,
+        )
+        log, seq, stamp, stamp_there, stamp_until, trimmed_seq, trimmed_stamp, many, *_ = rows[0]
+        if not point or many is None or many == len(rows):
+            break
+        point = False  # too much for the event loop
     newest = _place(log, seq, stamp)
     for place, found in ((after, stamp_there), (until, stamp_until)):
         if place is None:
@@ -158,9 +189,10 @@ async def read_poll(
     now_ms: int,
 ) -> list[tuple[bytes, str, str | None]]:
     """Key, versionstamp and perhaps value of the entries of ranges that are in `given`, and of the
-    first `limit` others that are there or have another versionstamp; only these have a value."""
+    first `limit` others that are there or have another versionstamp, as long as there is room for
+    their values; only these have one."""
     known = msgspec.json.encode({key.hex(): stamp for key, stamp in given.items()}).decode()
-    args = (known, _pairs(ranges), now_ms, limit)
+    args = (known, _pairs(ranges), now_ms, limit, MOST_BYTES)
     return await adapter.query(sql.POLL, args, fresh=True)  # type: ignore[return-value] # as the schema says
 
 

@@ -120,6 +120,7 @@ class LibsqlAdapter:
         *,
         point: bool = False,  # noqa: ARG002 - all reads cost a round trip
         fresh: bool = False,
+        max_bytes: int | None = None,  # noqa: ARG002 - what comes has been read
     ) -> list[tuple[Value, ...]]:
         statement = encode_statement(sql, args)
         if classify(sql) != "read":

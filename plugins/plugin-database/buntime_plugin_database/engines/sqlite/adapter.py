@@ -33,7 +33,7 @@ from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.readers import Readers, refusing_writes
 from buntime_plugin_database.engines.sqlite.room import Room
 from buntime_plugin_database.engines.sqlite.session import Sessions, SqliteSession
-from buntime_plugin_database.engines.sqlite.statements import run
+from buntime_plugin_database.engines.sqlite.statements import AtMost, run
 from buntime_plugin_database.engines.sqlite.writer import Writer
 from buntime_plugin_database.shared.counters import (
     Counters,
@@ -136,10 +136,11 @@ class SqliteAdapter:
         *,
         point: bool = False,
         fresh: bool = False,  # noqa: ARG002 - every read of a file is
+        max_bytes: int | None = None,
     ) -> Coroutine[Any, Any, list[tuple[Value, ...]]]:
         if self._readers is not None:
-            return self._readers.query(sql, args, point=point)
-        return self._query_writer(sql, args)
+            return self._readers.query(sql, args, point=point, max_bytes=max_bytes)
+        return self._query_writer(sql, args, max_bytes)
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
         (outcome,) = await self.batch_each([Batch(steps)])
@@ -210,14 +211,24 @@ class SqliteAdapter:
                 await self._readers.close()
             self._condition.end()
 
-    async def _query_writer(self, sql: str, args: Sequence[Value]) -> list[tuple[Value, ...]]:
-        return (await self._read(sql, args)).rows
+    async def _query_writer(
+        self, sql: str, args: Sequence[Value], max_bytes: int | None
+    ) -> list[tuple[Value, ...]]:
+        return (await self._read(sql, args, max_bytes)).rows
 
-    async def _read(self, sql: str, args: Sequence[Value]) -> ResultSet:
+    async def _read(
+        self, sql: str, args: Sequence[Value], max_bytes: int | None = None
+    ) -> ResultSet:
         if self._readers is not None:
             return await self._readers.result(sql, args)
+        connection = self._writer.connection
+
+        def read() -> ResultSet:
+            with AtMost(connection, max_bytes):
+                return run(connection, sql, args)
+
         with refusing_writes(self._condition):
-            return await self._writer.reading(lambda: run(self._writer.connection, sql, args))
+            return await self._writer.reading(read)
 
 
 def _room(path: str, options: SqliteOptions, condition: Condition) -> Room:

@@ -14,7 +14,7 @@ from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, Re
 from buntime_plugin_database.engines.sqlite.condition import Condition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
-from buntime_plugin_database.engines.sqlite.statements import rows_of, run
+from buntime_plugin_database.engines.sqlite.statements import AtMost, rows_of, run
 from buntime_plugin_database.shared.statements import classify
 
 _INLINE_BUSY_TIMEOUT_MS = 0
@@ -45,15 +45,18 @@ class Readers:
         self._closed = False
 
     async def query(
-        self, sql: str, args: Sequence[Value], *, point: bool
+        self, sql: str, args: Sequence[Value], *, point: bool, max_bytes: int | None = None
     ) -> list[tuple[Value, ...]]:
-        """Rows of one query, on the loop if `point`, else in a thread."""
+        """Rows of one query, on the loop if `point`, else in a thread; see `Adapter.query`."""
         if point:
             try:
                 self._condition.check()
                 if self._condition.shrinkings != self._shrinkings:
                     self._forget_pages()
                 classify(sql)
+                if max_bytes is not None:
+                    with AtMost(self._inline, max_bytes):
+                        return rows_of(self._inline.execute(sql, args))
                 return rows_of(self._inline.execute(sql, args))
             except apsw.BusyError:
                 pass  # another process recovers the WAL: wait for it in a thread
@@ -61,9 +64,11 @@ class Readers:
                 raise
             except Exception as error:
                 raise _refusal(error, self._condition) from error
-        return (await self.result(sql, args)).rows
+        return (await self.result(sql, args, max_bytes)).rows
 
-    async def result(self, sql: str, args: Sequence[Value]) -> ResultSet:
+    async def result(
+        self, sql: str, args: Sequence[Value], max_bytes: int | None = None
+    ) -> ResultSet:
         """Rows and columns of one query, run in a thread; interrupted if the task is cancelled."""
         if self._closed:
             raise DatabaseClosed("the database is closed")
@@ -72,7 +77,9 @@ class Readers:
         loop = asyncio.get_running_loop()
         with refusing_writes(self._condition):
             try:
-                return await loop.run_in_executor(self._threads, self._run, scan, sql, args)
+                return await loop.run_in_executor(
+                    self._threads, self._run, scan, sql, args, max_bytes
+                )
             except asyncio.CancelledError:
                 scan.abandon()
                 raise
@@ -83,11 +90,13 @@ class Readers:
         await asyncio.to_thread(self._threads.shutdown)
         self._close_connections()
 
-    def _run(self, scan: _Scan, sql: str, args: Sequence[Value]) -> ResultSet:
+    def _run(
+        self, scan: _Scan, sql: str, args: Sequence[Value], max_bytes: int | None
+    ) -> ResultSet:
         idle = self._idle.pop()  # as many connections as threads, so one is always there
         connection, deadline = idle
         try:
-            with scan.on(connection), deadline.running():
+            with scan.on(connection), deadline.running(), AtMost(connection, max_bytes):
                 return run(connection, sql, args)
         finally:
             self._idle.append(idle)

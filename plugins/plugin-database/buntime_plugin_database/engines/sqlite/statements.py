@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import apsw
-from buntime_database import ResultSet, Value
+from buntime_database import ResultSet, ResultTooLarge, Value
 
 from buntime_plugin_database.engines.sqlite.prepared import columns_of
 from buntime_plugin_database.shared.statements import classify
@@ -39,6 +39,27 @@ def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultS
     if connection.total_changes() == before:
         return ResultSet(columns, rows, 0)
     return ResultSet(columns, rows, connection.changes(), connection.last_insert_rowid() or None)
+
+
+class AtMost:
+    """No text or blob gets longer than that in the body; None for no limit. `ResultTooLarge`."""
+
+    __slots__ = ("_connection", "_max_bytes", "_usual")
+
+    def __init__(self, connection: apsw.Connection, max_bytes: int | None) -> None:
+        self._connection = connection
+        self._max_bytes = max_bytes
+        self._usual = 0
+
+    def __enter__(self) -> None:
+        if self._max_bytes is not None:
+            self._usual = self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, self._max_bytes)
+
+    def __exit__(self, _: object, error: BaseException | None, __: object) -> None:
+        if self._max_bytes is not None:
+            self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, self._usual)
+            if isinstance(error, apsw.TooBigError):
+                raise ResultTooLarge(f"a text is longer than {self._max_bytes} bytes") from error
 
 
 def rows_of(cursor: apsw.Cursor) -> list[tuple[Value, ...]]:

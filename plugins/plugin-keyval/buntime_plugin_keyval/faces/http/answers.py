@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
 import msgspec
 
 JSON = "application/json"
+
+Text = str | bytes
+"""JSON; a long one as bytes of UTF-8."""
 
 
 class Answer(msgspec.Struct, frozen=True, gc=False):
@@ -16,7 +19,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """
 
     status: int
-    body: str
+    body: Text
     content_type: str = JSON
     allow: str = ""
     length: int | None = None
@@ -27,7 +30,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
 class Elsewhere(Exception):
     """Another worker has what the request is about: let it answer."""
 
-    def __init__(self, worker: int, here: Callable[[], Awaitable[str]]) -> None:
+    def __init__(self, worker: int, here: Callable[[], Awaitable[Text]]) -> None:
         super().__init__(worker)
         self.worker = worker
         self.here = here
@@ -36,3 +39,14 @@ class Elsewhere(Exception):
 
 Frames = AsyncGenerator[bytes, None]
 """The frames of an event stream."""
+
+
+def spliced(head: str, entries: Sequence[Text], tail: str) -> Text:
+    """JSON with entries between the brackets of an array. What is long is copied once."""
+    if not any(isinstance(entry, bytes) for entry in entries):
+        return f"{head}{','.join(entries)}{tail}"  # type: ignore[arg-type] # there are texts alone
+    parts = [head.encode()]
+    for entry in entries:
+        parts += (entry if isinstance(entry, bytes) else entry.encode(), b",")
+    parts[-1] = tail.encode()
+    return b"".join(parts)

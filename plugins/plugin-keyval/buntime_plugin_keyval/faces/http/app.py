@@ -71,7 +71,9 @@ class KeyValApp:
         if not isinstance(answer, Answer):
             await send_events(receive, send, answer)
             return
-        body = answer.body.encode()
+        body = answer.body
+        if isinstance(body, str):
+            body = body.encode()
         headers = [
             (b"content-type", answer.content_type.encode()),
             (b"content-length", b"%d" % (answer.length or len(body))),
@@ -143,7 +145,7 @@ class KeyValApp:
             raise  # as it is: an error that its own traceback holds keeps what was received
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
             answer = _answer_error(error, service)
-        if isinstance(answer, str):
+        if isinstance(answer, (str, bytes)):
             answer = Answer(200, answer)
         if once is not None and once.replayed and isinstance(answer, Answer):
             answer = _with_headers(answer, REPLAYED)

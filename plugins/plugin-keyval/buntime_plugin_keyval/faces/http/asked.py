@@ -13,7 +13,7 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from buntime_plugin_keyval.engine.once import Once
-from buntime_plugin_keyval.faces.http.answers import Answer, Frames
+from buntime_plugin_keyval.faces.http.answers import Answer, Frames, Text
 from buntime_plugin_keyval.faces.http.large import LargeMembers, body_steps
 from buntime_plugin_keyval.faces.http.shape import Place, RequestShape, read_shape
 from buntime_plugin_keyval.model.errors import LimitExceeded
@@ -26,7 +26,7 @@ Given = TypeVar("Given", bound=RequestShape, covariant=True)
 Access = Literal["read", "write", "admin"]
 """Whether a request changes nothing, changes what is stored, or changes the store itself."""
 
-Run = Callable[[], Awaitable[str | Answer | Frames]]
+Run = Callable[[], Awaitable[Text | Answer | Frames]]
 """Returns JSON text, which is an answer with status 200, or anything else in full."""
 
 

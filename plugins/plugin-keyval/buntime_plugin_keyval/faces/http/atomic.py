@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Annotated, Any
 
 from buntime_keyval.wire import Key, encode_key
 
+from buntime_plugin_keyval.faces.http.answers import Text, spliced
 from buntime_plugin_keyval.faces.http.asked import Access, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.faces.http.kinds import CONSISTENCY, ITEMS, READS
@@ -22,9 +23,9 @@ from buntime_plugin_keyval.model.mutations import (
     parse_mutations,
 )
 from buntime_plugin_keyval.service import KeyValService
-from buntime_plugin_keyval.storage.entries import entries_json
+from buntime_plugin_keyval.storage.entries import entries_json, found_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
-from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.selection import PLAIN
 
 
 class Commit(RequestShape, frozen=True, kw_only=True):
@@ -75,15 +76,17 @@ def commit_transaction(service: KeyValService, request: Request[Transaction]) ->
     encoded = [encode_key(key) for key in reads]
     access: Access = "write" if checks or mutations else "read"
 
-    async def run() -> str:
+    async def run() -> Text:
         if access == "read":
-            return _committed_json("null", reads, encoded, await service.store.get_many(encoded))
+            found = await service.store.get_many_within(encoded)
+            return _committed_json("null", found_json(reads, encoded, found, PLAIN))
         committed = await service.store.commit(
             checks, mutations, also_read=encoded, once=request.once
         )
         if committed is None:
             return '{"ok":false,"error":"conflict"}'
-        return _committed_json(f'"{committed.versionstamp}"', reads, encoded, committed.rows)
+        entries = entries_json(reads, encoded, committed.rows)
+        return _committed_json(f'"{committed.versionstamp}"', entries)
 
     return Asked(
         "transaction",
@@ -141,10 +144,9 @@ def _written(mutations: Sequence[Mutation | NewMessage]) -> Keys:
     return Keys(keys, ranges)
 
 
-def _committed_json(
-    versionstamp: str, keys: Sequence[Key], encoded: Sequence[bytes], rows: Mapping[bytes, Row]
-) -> str:
-    if not keys:
-        return f'{{"ok":true,"versionstamp":{versionstamp}}}'
-    entries = ",".join(entries_json(keys, encoded, rows))
-    return f'{{"ok":true,"versionstamp":{versionstamp},"entries":[{entries}]}}'
+def _committed_json(versionstamp: str, entries: Sequence[Text]) -> Text:
+    """The answer to a transaction; without reads it has no entries."""
+    told = f'{{"ok":true,"versionstamp":{versionstamp}'
+    if not entries:
+        return told + "}"
+    return spliced(f'{told},"entries":[', entries, "]}")

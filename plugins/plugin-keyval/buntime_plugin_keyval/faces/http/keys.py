@@ -18,7 +18,7 @@ from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.engine.store import listing_range, make_cursor
-from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere
+from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere, Text, spliced
 from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.faces.http.kinds import (
     BATCH_KEYS,
@@ -39,11 +39,11 @@ from buntime_plugin_keyval.model.errors import KeyNotFound
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.service import KeyValService
-from buntime_plugin_keyval.storage.entries import shaped_json
+from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
-from buntime_plugin_keyval.storage.reads import EntryPage
 from buntime_plugin_keyval.storage.selection import PLAIN, Shape
+from buntime_plugin_keyval.storage.within import Page as EntryPage
 
 KEYS_PATH = b"/keys/"
 
@@ -232,15 +232,15 @@ def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
     given = request.given
     keys = listing_range(given.prefix, given.start, given.end)
 
-    async def run() -> str:
-        entries = await service.store.list_json(
+    async def run() -> Text:
+        entries = await service.store.list_within(
             keys,
             limit=given.limit,
             reverse=given.reverse,
             where=given.where,
             shape=given.entry_shape,
         )
-        return f"[{entries}]"
+        return f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
 
     return Asked(
         "list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
@@ -264,8 +264,8 @@ def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
     given = request.given
     keys = listing_range(given.prefix, given.start, given.end)
 
-    async def run() -> str:
-        page = await service.store.page_json(
+    async def run() -> Text:
+        page = await service.store.page_within(
             keys,
             limit=given.limit,
             cursor=given.cursor,
@@ -284,10 +284,10 @@ def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
     return Asked("paginate", "read", snapshot, reads=Keys(ranges=(keys,)), cost=cost)
 
 
-async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: Page) -> str:
+async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: Page) -> Text:
     snapshots = service.snapshots
 
-    async def here() -> str:
+    async def here() -> Text:
         page = await snapshots.page(
             keys,
             limit=given.limit,
@@ -310,9 +310,9 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
     shape = request.given.entry_shape
     encoded = [encode_key(key) for key in keys]
 
-    async def run() -> str:
-        found = await service.store.get_many_json(encoded, shape)
-        return f"[{','.join(shaped_json(keys, encoded, found, shape))}]"
+    async def run() -> Text:
+        found = await service.store.get_many_within(encoded, shape)
+        return spliced("[", found_json(keys, encoded, found, shape), "]")
 
     return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
 
@@ -377,13 +377,13 @@ def deleted_json(count: int) -> str:
     return f'{{"deletedCount":{count}}}'
 
 
-def page_json(page: EntryPage) -> str:
+def page_json(page: EntryPage) -> Text:
     """The answer to a request for a page."""
     cursor = make_cursor(page.last) if page.has_more and page.last else None
     return _page_json(page.entries, cursor)
 
 
-def _page_json(entries: str, cursor: str | None) -> str:
+def _page_json(entries: Text, cursor: str | None) -> Text:
     quoted = "null" if cursor is None else f'"{cursor}"'
     more = "false" if cursor is None else "true"
-    return f'{{"entries":[{entries}],"cursor":{quoted},"hasMore":{more}}}'
+    return spliced('{"entries":[', (entries,), f'],"cursor":{quoted},"hasMore":{more}}}')

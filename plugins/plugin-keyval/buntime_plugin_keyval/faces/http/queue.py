@@ -12,7 +12,7 @@ from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
-from buntime_plugin_keyval.faces.http.answers import Answer, Frames
+from buntime_plugin_keyval.faces.http.answers import Answer, Frames, Text
 from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.faces.http.kinds import (
     FLAG,
@@ -197,9 +197,11 @@ def list_dlq(service: KeyValService, request: Request[LetterListing]) -> Asked:
     """`GET /queue/dlq`"""
     given = request.given
 
-    async def run() -> str:
-        letters = await service.queue.list_dlq(limit=given.limit, offset=given.offset)
-        return msgspec.json.encode(letters).decode()
+    async def run() -> Text:
+        letters = await service.queue.list_dlq(
+            limit=given.limit, offset=given.offset, most=service.store.limits.answer_bytes
+        )
+        return msgspec.json.encode(letters)
 
     return Asked("dlq_list", "read", run, cost=Cost(given.limit + given.offset))
 
@@ -298,7 +300,10 @@ async def _frames(service: KeyValService, prefetch: int | None, *, lease: bool) 
         while not listener.closed:
             message = await listener.next(heartbeat_s)
             if message is not None:
-                yield frame("message", message_json(message, lease=lease), message.id)
+                sent = frame("message", message_json(message, lease=lease), message.id)
+                message = None  # what a client does not take is there once, in its connection
+                yield sent
+                del sent
             elif not listener.closed:
                 yield PING
     finally:

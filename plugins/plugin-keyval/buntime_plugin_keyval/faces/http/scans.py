@@ -7,7 +7,7 @@ from typing import Any
 
 from starlette.types import Receive, Scope
 
-from buntime_plugin_keyval.faces.http.answers import Answer, Frames
+from buntime_plugin_keyval.faces.http.answers import Answer, Frames, Text
 from buntime_plugin_keyval.faces.http.asked import Asked
 from buntime_plugin_keyval.faces.http.bodies import ClientGone
 from buntime_plugin_keyval.model.errors import RequestTooLong
@@ -27,7 +27,7 @@ def is_scan(asked: Asked) -> bool:
 
 async def run_scan(
     service: KeyValService, asked: Asked, scope: Scope, receive: Receive
-) -> str | Answer | Frames:
+) -> Text | Answer | Frames:
     """The answer, when it is its turn; the engine is interrupted once nobody waits for it.
 
     Raises `ClientGone`, `TooManyScans`, and `RequestTooLong` for a read that takes too long. A
@@ -55,7 +55,7 @@ async def run_scan(
             working.exception()  # nobody is left who wants to know
 
 
-async def _in_turn(service: KeyValService, asked: Asked, client: str) -> str | Answer | Frames:
+async def _in_turn(service: KeyValService, asked: Asked, client: str) -> Text | Answer | Frames:
     async with service.scans.turn(client):
         return await asked.run()
 

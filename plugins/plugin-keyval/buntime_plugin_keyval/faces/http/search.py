@@ -12,7 +12,7 @@ from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.searching import HitMarks
 
-from buntime_plugin_keyval.faces.http.answers import Answer
+from buntime_plugin_keyval.faces.http.answers import Answer, Text, spliced
 from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.faces.http.kinds import (
     BOUND,
@@ -37,6 +37,7 @@ from buntime_plugin_keyval.features.search.search_sql import (
     make_search_cursor,
     parse_search_cursor,
 )
+from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.ranges import subtree
@@ -149,21 +150,32 @@ def remove_index(service: KeyValService, request: Request[IndexRemoval]) -> Aske
 def search(service: KeyValService, request: Request[Search]) -> Asked:
     """`GET /search`, `POST /search`"""
     given = request.given
-    options = given.options()
+    options = given.options()._replace(most_bytes=service.store.limits.answer_bytes)
 
     async def run() -> Answer:
-        return _answer_hits(await service.search.search(given.prefix, given.query, options))
+        page = await service.search.search(given.prefix, given.query, options)
+        if page.has_more and page.limit is not None and page.limit < options.limit:
+            what = f"Answer too large: there is room for {page.limit} hits"
+            most = service.store.limits.answer_bytes
+            raise LimitExceeded(what, "answerBytes", most, _SMALLER_SEARCH)
+        return _answer_hits(page)
 
     return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
+
+
+_SMALLER_SEARCH = "ask for pages (/search/paginate), or for fewer hits with limit"
 
 
 def paginate_search(service: KeyValService, request: Request[SearchPaging]) -> Asked:
     """`POST /search/paginate`: as `POST /search`, a page at a time."""
     given = request.given
-    options = given.options(given.cursor)
+    most = service.store.limits.answer_bytes
+    options = given.options(given.cursor)._replace(most_bytes=most)
 
-    async def run() -> str:
+    async def run() -> Text:
         page = await service.search.search(given.prefix, given.query, options)
+        if page.limit is not None:
+            return _page_json(page, options._replace(limit=page.limit))
         return _page_json(page, options)
 
     return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
@@ -190,21 +202,22 @@ def _cost(given: Search) -> Cost:
     return Cost(None, count_conditions(given.where))
 
 
-def _page_json(page: SearchPage, options: SearchOptions) -> str:
+def _page_json(page: SearchPage, options: SearchOptions) -> Text:
     cursor = f'"{make_search_cursor(options)}"' if page.has_more else "null"
     more = "true" if page.has_more else "false"
     rest = "".join(
         f',"{name}":{msgspec.json.encode(remark).decode()}'
         for name, remark in _remarks(page).items()
     )
-    return f'{{"entries":[{page.entries}],"cursor":{cursor},"hasMore":{more}{rest}}}'
+    tail = f'],"cursor":{cursor},"hasMore":{more}{rest}}}'
+    return spliced('{"entries":[', (page.entries,), tail)
 
 
 def _answer_hits(page: SearchPage) -> Answer:
     """The hits as an array, which has no room for remarks: these are headers of ASCII JSON."""
     headers = {"warnings": b"x-buntime-warnings", "searchedFor": b"x-buntime-searched-for"}
     found = [(headers[name], json.dumps(it).encode()) for name, it in _remarks(page).items()]
-    return Answer(200, f"[{page.entries}]", headers=tuple(found))
+    return Answer(200, spliced("[", (page.entries,), "]"), headers=tuple(found))
 
 
 def _remarks(page: SearchPage) -> dict[str, object]:

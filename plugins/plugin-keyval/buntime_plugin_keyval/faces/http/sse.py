@@ -34,7 +34,7 @@ def ping(event_id: str) -> bytes:
 
 def frame(event: str, data: str, event_id: str) -> bytes:
     """One event; `data` is JSON text without line breaks."""
-    return f"event: {event}\ndata: {data}\nid: {event_id}\n\n".encode()
+    return b"event: %b\ndata: %b\nid: %b\n\n" % (event.encode(), data.encode(), event_id.encode())
 
 
 async def opened(frames: Frames, *, head: bool) -> Frames:

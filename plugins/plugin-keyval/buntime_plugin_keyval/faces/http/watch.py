@@ -11,10 +11,11 @@ from buntime_keyval.wire import (
     InvalidInput,
     Key,
     encode_key,
+    key_to_json,
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
-from buntime_plugin_keyval.faces.http.answers import Frames
+from buntime_plugin_keyval.faces.http.answers import Frames, Text, spliced
 from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.faces.http.kinds import (
     CONSISTENCY,
@@ -29,11 +30,11 @@ from buntime_plugin_keyval.faces.http.kinds import (
 from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
 from buntime_plugin_keyval.faces.http.sse import OPENED, frame, opened, ping
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
-from buntime_plugin_keyval.features.watch.events import watch_events
+from buntime_plugin_keyval.features.watch.events import WatchEvent, watch_events
 from buntime_plugin_keyval.features.watch.polling import poll_below
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.service import KeyValService
-from buntime_plugin_keyval.storage.entries import entries_json
+from buntime_plugin_keyval.storage.entry_json import missing_json
 
 RESET = b"event: reset\ndata: \n\n"
 """Tells a client that changes were lost: it has to forget what it knows, and is told all of it."""
@@ -112,7 +113,7 @@ def poll_keys(service: KeyValService, request: Request[KeysPoll]) -> Asked:
     encoded = [encode_key(key) for key in keys]
     given = request.given.versionstamps
 
-    async def run() -> str:
+    async def run() -> Text:
         return await _changed_keys(service, keys, encoded, given)
 
     return Asked("watch_poll", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
@@ -144,16 +145,22 @@ POLL_PREFIX_BY_BODY = Route(poll_prefix, PrefixPoll, Place.BODY)
 
 async def _changed_keys(
     service: KeyValService, keys: list[Key], encoded: list[bytes], given: Sequence[str]
-) -> str:
-    rows = await service.store.get_many(encoded, fresh=True)  # no answer is older than another one
-    stamps = [rows[code].versionstamp if code in rows else "" for code in encoded]
+) -> Text:
     known = [given[index] if index < len(given) else "" for index in range(len(keys))]
-    changed = [index for index in range(len(keys)) if stamps[index] != known[index]]
-    entries = entries_json(
-        [keys[index] for index in changed], [encoded[index] for index in changed], rows
-    )
-    quoted = ",".join(f'"{stamp}"' for stamp in stamps)
-    return f'{{"entries":[{",".join(entries)}],"versionstamps":[{quoted}]}}'
+    found = await service.store.get_changed(encoded, known)
+    entries: list[Text] = []
+    stamps = []
+    for key, code, before in zip(keys, encoded, known, strict=True):
+        one = found.get(code)
+        stamp = "" if one is None else one.versionstamp
+        if stamp != before:
+            entry = missing_json(key_to_json(key)) if one is None else one.entry
+            if entry is None:
+                stamp = before  # it changed a moment ago, and comes with the next poll
+            else:
+                entries.append(entry)
+        stamps.append(f'"{stamp}"')
+    return spliced('{"entries":[', entries, f'],"versionstamps":[{",".join(stamps)}]}}')
 
 
 async def _frames(
@@ -179,16 +186,23 @@ async def _frames(
         yield OPENED  # what fails before this has an answer of its own
         while event is not None:
             if event.states:
-                data = ",".join([state.json for state in event.states])
-                yield frame("change", f"[{data}]", event.bookmark.text)
+                sent = frame("change", _states_json(event), event.bookmark.text)
             else:
-                yield RESET if event.is_reset else ping(event.bookmark.text)
+                sent = RESET if event.is_reset else ping(event.bookmark.text)
+            yield sent
+            del sent
             try:
                 event = await anext(events, None)
             except DatabaseError as error:
                 # The client comes again and says where it was.
                 service.store.logger.warning("A watch ends: %s", error)
                 return
+
+
+def _states_json(event: WatchEvent) -> str:
+    text = f"[{','.join([state.json for state in event.states])}]"
+    event.states.clear()  # what a client does not take is there once, in its connection
+    return text
 
 
 def _last_event_id(request: Request[Watching]) -> Bookmark | None:

@@ -14,6 +14,7 @@ from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weig
 
 from buntime_plugin_keyval.features.search.search_sql import SearchOptions
 from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.storage.within import Text
 
 
 class _Row(msgspec.Struct):
@@ -58,7 +59,7 @@ def make_options(
     )
 
 
-def hits_of(entries: str) -> list[SearchHit[Any]]:
+def hits_of(entries: Text) -> list[SearchHit[Any]]:
     """What was found, of the inside of a JSON array."""
     return [
         SearchHit(
@@ -68,5 +69,5 @@ def hits_of(entries: str) -> list[SearchHit[Any]]:
             highlight=row.highlight,
             snippet=row.snippet,
         )
-        for row in _decode_rows(f"[{entries}]")
+        for row in _decode_rows(f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries)
     ]

@@ -51,7 +51,7 @@ class Listener:
         """Whether the unsettled ones go back when it is closed."""
         self._unsent: dict[str, Message] = {}
         self._in_hand: Message | None = None
-        """Taken from `next`, and perhaps not sent yet."""
+        """Taken from `next`, and perhaps not sent yet; without its value, as below."""
         self._unsettled: dict[str, Message] = {}
         """Sent; only with a prefetch limit, since nobody else asks."""
         self._waiting = False
@@ -80,7 +80,8 @@ class Listener:
             message = self._unsent.pop(next(iter(self._unsent)))
             # The process may have stood still since, or the consumer did not read.
             if self._owner.holds(message):
-                self._in_hand = message
+                # Its consumer may have it for long, and others with it: the value is his.
+                self._in_hand = message._replace(value="")
                 return message
             self._owner.released(message)
             self._owner.give_back(Ending([message], []))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -43,6 +44,7 @@ from buntime_plugin_keyval.storage.message_effects import (
 )
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
+from buntime_plugin_keyval.storage.within import too_large
 
 DEFAULT_ERROR = "Max attempts exceeded"
 LEASE_EXPIRED = "Lease expired after max attempts"
@@ -176,8 +178,7 @@ class Queue:
         if once is not None and await self._store.replays.find(once) is not None:
             return
         while True:
-            rows = await self._find(message_id)
-            delivery = _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # schema
+            delivery = await self._delivery(message_id)
             if lease is not None and (delivery is None or delivery.lease != lease):
                 raise StaleLease
             if delivery is None:
@@ -225,7 +226,7 @@ class Queue:
         duration = self._lease_ms if duration_ms is None else duration_ms
         (result,) = await self._commit(Extend(message_id, lease, duration), once=once)
         if not result.rowcount:
-            if strict and lease is None and not await self._find(message_id):
+            if strict and lease is None and not await self._delivery(message_id):
                 raise MessageNotFound(message_id)
             raise StaleLease
         self._deliveries.settled(message_id)
@@ -263,9 +264,15 @@ class Queue:
         while True:
             args = (self._store.clock.now(), _BURY_BATCH)
             rows = await self._store.adapter.query(sql.EXHAUSTED, args, point=True, fresh=True)
-            for row in rows:
-                delivery = _Delivery(*row)  # type: ignore[arg-type] # as the schema says
-                if await self._commit_if_current(delivery, _give_up(delivery, LEASE_EXPIRED)):
+            for (message_id,) in rows:
+                # One at a time: each may have a long value.
+                delivery = await self._delivery(str(message_id))
+                if (
+                    delivery is not None
+                    and delivery.attempts >= delivery.max_attempts
+                    and delivery.visible_at <= args[0]
+                    and await self._commit_if_current(delivery, _give_up(delivery, LEASE_EXPIRED))
+                ):
                     self._settled(delivery.id)
             if len(rows) < _BURY_BATCH:
                 return
@@ -296,10 +303,15 @@ class Queue:
         queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
         return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
 
-    async def list_dlq(self, *, limit: int, offset: int = 0) -> list[StoredLetter]:
-        """Dead letters, the newest failure first."""
-        rows = await self._store.adapter.query(sql.LIST_DLQ, (limit, offset))
-        return [_letter(row) for row in rows]
+    async def list_dlq(
+        self, *, limit: int, offset: int = 0, most: int = sys.maxsize
+    ) -> list[StoredLetter]:
+        """Dead letters, the newest failure first. `LimitExceeded` for more than `most` bytes."""
+        rows = await self._store.adapter.query(sql.LIST_DLQ, (limit, offset, most))
+        if rows and int(rows[0][0] or 0) > most:
+            right = "ask for fewer with limit, and for the next ones with offset"
+            raise too_large(int(rows[0][0] or 0), most, right)
+        return [_letter(row[1:]) for row in rows]
 
     async def get_dlq_message(self, letter_id: str) -> StoredLetter | None:
         """One dead letter, or None."""
@@ -353,13 +365,14 @@ class Queue:
         """Write down which deliveries count."""
         await self._deliveries.close()
 
-    async def _find(self, message_id: str) -> Sequence[Sequence[Value]]:
-        """The row of a message, if the queue has it."""
-        return await self._store.adapter.query(sql.DELIVERY, (message_id,), point=True, fresh=True)
-
     def _settled(self, message_id: str) -> None:
         self._deliveries.settled(message_id)
         self._on_settled(message_id)
+
+    async def _delivery(self, message_id: str) -> _Delivery | None:
+        """The row of a message, if the queue has it."""
+        rows = await self._store.adapter.query(sql.DELIVERY, (message_id,), point=True, fresh=True)
+        return _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # as the schema says
 
     async def _count(self, counts: Sequence[Count]) -> None:
         await self._commit(*counts)

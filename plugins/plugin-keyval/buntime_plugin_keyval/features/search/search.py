@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
+from collections.abc import Sequence
 
-from buntime_database import DatabaseError
+from buntime_database import DatabaseError, ResultTooLarge
 from buntime_keyval import SearchIndex
 from buntime_keyval.wire import Key, decode_key, encode_key, key_to_json
 
@@ -36,9 +37,11 @@ from buntime_plugin_keyval.features.search.search_sql import (
     small_statement,
 )
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
-from buntime_plugin_keyval.model.errors import IndexNotFound
+from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
 from buntime_plugin_keyval.storage.postfilter import kept
+from buntime_plugin_keyval.storage.selection import Condition
 from buntime_plugin_keyval.storage.statements import IN_RANGE
+from buntime_plugin_keyval.storage.within import SHORT_BYTES, size_of
 
 MAX_ATTEMPTS = 5
 """Times that a search is tried while indexes come and go."""
@@ -195,16 +198,55 @@ class Search:
             if page is not None:
                 return page
         condition = store.condition(options.where)
-        if condition.recheck is None:
+        if condition.recheck is None and options.most_bytes is None:
             sql, args = page_statement(index, match, options, condition, now_ms)
             ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)
             return SearchPage(str(entries), bool(has_more))
+        if condition.recheck is None:
+            return await self._page_within(index, match, options, condition, now_ms, fresh=fresh)
         everything = options._replace(limit=EVERYTHING, offset=0)
         sql, args = rows_statement(index, match, everything, condition, now_ms)
         rows = await store.adapter.query(sql, args, fresh=fresh)
         found = [str(row[0]) async for row in kept(rows, condition, value=1)][options.offset :]
         page_entries = found if options.limit == EVERYTHING else found[: options.limit]
-        return SearchPage(",".join(page_entries), len(page_entries) < len(found))
+        has_more = len(page_entries) < len(found)
+        if options.most_bytes is None:
+            return SearchPage(",".join(page_entries), has_more)
+        return _cut(page_entries, options.most_bytes, has_more=has_more)
+
+    async def _page_within(
+        self,
+        index: Index,
+        match: str,
+        options: SearchOptions,
+        condition: Condition,
+        now_ms: int,
+        *,
+        fresh: bool,
+    ) -> SearchPage:
+        """The page with no more entries than there is room for; `LimitExceeded` if not for one.
+
+        Only the engine knows how long an entry is, with its highlights. It stops where the entries
+        are too long, and is asked for half as many.
+        """
+        most = options.most_bytes or 0
+        limit = options.limit
+        for max_bytes in (SHORT_BYTES, *[most] * limit.bit_length()):
+            one = options._replace(limit=limit)
+            is_short = max_bytes == SHORT_BYTES
+            sql, args = page_statement(index, match, one, condition, now_ms, as_bytes=not is_short)
+            try:
+                ((entries, has_more),) = await self._store.adapter.query(
+                    sql, args, fresh=fresh, max_bytes=max_bytes
+                )
+            except ResultTooLarge:
+                if not is_short:
+                    limit //= 2
+                continue
+            if size_of(entries) <= most:  # type: ignore[arg-type] # a TEXT or a BLOB
+                return SearchPage(entries, bool(has_more), limit=limit)  # type: ignore[arg-type]
+            limit //= 2
+        raise LimitExceeded("An entry with its highlights is too large", "answerBytes", most)
 
     async def _small_page(
         self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool
@@ -231,6 +273,16 @@ class Search:
                 await asyncio.sleep(RETRY_SECONDS)
             else:
                 return
+
+
+def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> SearchPage:
+    """As many of the entries as there is room for, but at least one."""
+    size = 0
+    for number, entry in enumerate(entries):
+        size += size_of(entry) + 1
+        if number and size > most:
+            return SearchPage(",".join(entries[:number]), has_more=True, limit=number)
+    return SearchPage(",".join(entries), has_more)
 
 
 def _may_be_small(index: Index, match: str, options: SearchOptions) -> bool:

@@ -21,6 +21,7 @@ from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import Condition
 from buntime_plugin_keyval.storage.statements import ENTRY_MEMBERS, LIVE
+from buntime_plugin_keyval.storage.within import Text
 
 _OFFSET = re.compile(rb"[0-9]{1,9}")
 _HTML = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("''", "&#39;"))
@@ -31,6 +32,9 @@ EVERYTHING = -1
 
 FEW = 64
 """Matches below which a search is a small read."""
+
+SHORT_VALUE = 16 * 1024
+"""Bytes of a value that a small read may have."""
 
 # Without a filter a search need not look at the entries before it knows the best hits: what has
 # expired is little, since the sweeper removes it.
@@ -54,6 +58,8 @@ class SearchOptions(NamedTuple):
     """Length of the extracts in `snippet`, which then go with each entry."""
     fuzzy: bool = False
     """Whether to look for similar words where nothing is found."""
+    most_bytes: int | None = None
+    """How large the entries of an answer may be together; None for any size."""
 
     @property
     def is_narrowed(self) -> bool:
@@ -61,20 +67,23 @@ class SearchOptions(NamedTuple):
         return self.start is not None or self.end is not None
 
 
-SmallHit = tuple[int, int | None, str, str, str]
-"""How many entries were ranked; when this one expires; its key as JSON, value, versionstamp."""
+SmallHit = tuple[int, int | None, str, str | None, str]
+"""How many entries were ranked; when this one expires; its key as JSON; its value, None for a long
+one; its versionstamp."""
 
 
 class SearchPage(NamedTuple):
     """What was found, up to the limit."""
 
-    entries: str
+    entries: Text
     """The inside of a JSON array."""
     has_more: bool
     warnings: tuple[str, ...] = ()
     """What the index could not look for."""
     searched_for: str | None = None
     """The query that was answered, where it is not the one that was asked."""
+    limit: int | None = None
+    """The limit that was answered, where the one that was asked for is too large an answer."""
 
 
 def make_search_cursor(options: SearchOptions) -> str:
@@ -96,18 +105,26 @@ def parse_search_cursor(cursor: str | None) -> int:
 
 
 def page_statement(
-    index: Index, match: str, options: SearchOptions, condition: Condition, now_ms: int
+    index: Index,
+    match: str,
+    options: SearchOptions,
+    condition: Condition,
+    now_ms: int,
+    *,
+    as_bytes: bool = False,
 ) -> Statement:
     """One row: the entries that were found, as the inside of a JSON array, and whether more were.
 
     One row, since a thread that reads many rows asks for the interpreter's lock as often.
     Raises `InvalidInput` for the weight of an unknown field.
     """
+    entries = "group_concat(entry, ',')"
+    entries = f"coalesce(CAST({entries} AS BLOB), x'')" if as_bytes else f"coalesce({entries}, '')"
     hits = _hits(index, options, condition)
     found, found_args = _found(index, match, options, "entry")
     sql = f"""
 {hits}
-SELECT coalesce(group_concat(entry, ','), ''), (SELECT count(*) FROM hits) > ?
+SELECT {entries}, (SELECT count(*) FROM hits) > ?
 FROM ({found} LIMIT ?)"""
     # One more than is wanted says whether there are more.
     one_more = options._replace(limit=options.limit + 1)
@@ -140,7 +157,8 @@ def _small_sql(table: str, weights: int, is_narrowed: bool, reverse: bool) -> st
 WITH hits AS MATERIALIZED (
   SELECT doc_key, bm25({score}) AS score FROM {table} CROSS JOIN kv_docs ON doc = {table}.rowid
   WHERE {table} MATCH ? LIMIT {FEW + 1})
-SELECT (SELECT count(*) FROM hits), expires_at, key_json, value, versionstamp
+SELECT (SELECT count(*) FROM hits), expires_at, key_json,
+  iif(octet_length(value) > {SHORT_VALUE}, NULL, value), versionstamp
 FROM (SELECT doc_key, score FROM hits {inside} ORDER BY {order} LIMIT ? OFFSET ?)
 CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 
@@ -148,7 +166,8 @@ CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> SearchPage | None:
     """The page that `small_statement` read, or None where it takes more than that.
 
-    That is so if more than `FEW` match, and for an expired entry, which took the place of another.
+    That is so if more than `FEW` match, for an expired entry, which took the place of another, and
+    for a long value.
     """
     if not rows:
         # Nothing matches, unless what was ranked is not what was asked for.
@@ -157,7 +176,11 @@ def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> Sea
     if rows[0][0] > FEW or any(row[1] is not None and row[1] <= now_ms for row in rows):
         return None
     page = rows if options.limit == EVERYTHING else rows[: options.limit]
-    entries = [entry_json(key, value, versionstamp) for _, _, key, value, versionstamp in page]
+    entries = []
+    for _, _, key, value, versionstamp in page:
+        if value is None:
+            return None
+        entries.append(entry_json(key, value, versionstamp))
     return SearchPage(",".join(entries), len(page) < len(rows))
 
 

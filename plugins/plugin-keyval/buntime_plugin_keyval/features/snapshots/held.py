@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import NamedTuple, Protocol
 
-from buntime_database import Adapter, Session, SessionLimits, SessionsNotSupported
+from buntime_database import (
+    Adapter,
+    ResultTooLarge,
+    Session,
+    SessionLimits,
+    SessionsNotSupported,
+)
 
 from buntime_plugin_keyval.model.changes import Place
 from buntime_plugin_keyval.storage import snapshots as reading
@@ -16,13 +22,20 @@ STATEMENT_SECONDS = 30.0
 """Longest time that reading one page may take."""
 
 
+MAX_CHAR_BYTES = 4
+"""Sessions count characters."""
+
+
 class Held(Protocol):
     """A state of the store that stays."""
 
     place: Place
 
-    async def page(self, selection: Selection, now_ms: int) -> reading.Rows | None:
-        """Key and JSON of the selected entries; None if they are not what is held."""
+    async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:
+        """Key and JSON of the selected entries; None if they are not what is held.
+
+        But for the first one no more than `most` bytes.
+        """
         ...
 
     async def close(self) -> None:
@@ -37,10 +50,16 @@ class Transaction:
         self.place = place
         self._session = session
 
-    async def page(self, selection: Selection, now_ms: int) -> reading.Rows | None:
+    async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:
         """See `Held`."""
-        found = await self._session.execute(*reading.page_statement(selection, now_ms))
-        return found.rows  # type: ignore[return-value] # a BLOB and a text
+        # Most pages are small: only where one is not, what there is room for is counted.
+        with suppress(ResultTooLarge):
+            found = await self._session.execute(*reading.page_query(selection, now_ms))
+            if found.size * MAX_CHAR_BYTES <= most:
+                return reading.Rows(found.rows)  # type: ignore[arg-type] # a BLOB and a text
+            del found
+        query = reading.page_query_within(selection, now_ms, most)
+        return reading.page_rows((await self._session.execute(*query)).rows)
 
     async def close(self) -> None:
         """See `Held`."""
@@ -58,20 +77,20 @@ class _Question(NamedTuple):
 class Collection:
     """All entries of one list, in their order."""
 
-    def __init__(self, selection: Selection, rows: reading.Rows, place: Place) -> None:
+    def __init__(self, selection: Selection, rows: list[tuple[bytes, str]], place: Place) -> None:
         self.place = place
         self._keys = selection.keys
         self._question = _question(selection)
         self._rows = rows
 
-    async def page(self, selection: Selection, now_ms: int) -> reading.Rows | None:  # noqa: ARG002 - collected then
+    async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:  # noqa: ARG002 - collected then, and not too much
         """See `Held`."""
         keys = selection.keys
         inside = keys.start >= self._keys.start and keys.end <= self._keys.end
         if not inside or _question(selection) != self._question:
             return None
         found = [row for row in self._rows if keys.start <= row[0] < keys.end]
-        return found[: selection.limit]
+        return reading.Rows(found[: selection.limit])
 
     async def close(self) -> None:
         """See `Held`."""
@@ -83,14 +102,14 @@ def _question(selection: Selection) -> _Question:
     return _Question(selection.reverse, (condition.sql, condition.args), selection.shape)
 
 
-async def hold(adapter: Adapter, selection: Selection, now_ms: int) -> Held | None:
+async def hold(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Held | None:
     """The store as it is now, or what a list finds in it; None if that is too much to keep.
 
-    Raises `DatabaseError`.
+    `most` are the bytes of a page. Raises `DatabaseError`.
     """
     try:
         session = await adapter.open_session(
-            SessionLimits(statement_seconds=STATEMENT_SECONDS, max_bytes=sys.maxsize)
+            SessionLimits(statement_seconds=STATEMENT_SECONDS, max_bytes=most)
         )
     except SessionsNotSupported:
         collected = await reading.collect(adapter, selection, now_ms)

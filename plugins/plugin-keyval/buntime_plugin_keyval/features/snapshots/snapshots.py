@@ -22,7 +22,7 @@ from buntime_plugin_keyval.features.snapshots.cursors import Cursor, parse_curso
 from buntime_plugin_keyval.features.snapshots.held import Held, hold
 from buntime_plugin_keyval.model.errors import SnapshotGone
 from buntime_plugin_keyval.model.where import Where
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import Selection, Shape
 from buntime_plugin_keyval.storage.snapshots import Rows, is_unchanged, read_page
 
@@ -54,6 +54,7 @@ class Snapshots:
         """At most so many are held; one that nobody asks for, or that is old, is let go."""
         self._store = store
         self._most = most
+        self._most_bytes = store.limits.answer_bytes
         self._idle_s = idle_ms / 1000
         self._age_s = age_ms / 1000
         self._open: OrderedDict[str, _Open] = OrderedDict()
@@ -110,14 +111,14 @@ class Snapshots:
             await asyncio.wait(self._closing)
 
     async def _first(self, selection: Selection, now_ms: int) -> SnapshotPage:
-        held = await hold(self._store.adapter, selection, now_ms)
+        held = await hold(self._store.adapter, selection, now_ms, self._most_bytes)
         if held is None:
             return await self._first_unheld(selection, now_ms)
         rows = None
         try:
-            rows = await held.page(selection, now_ms)
+            rows = await held.page(selection, now_ms, self._most_bytes)
         finally:
-            has_more = rows is not None and len(rows) == selection.limit
+            has_more = rows is not None and _has_more(selection, rows)
             if not has_more or self._closed:
                 await held.close()
         if rows is None:
@@ -144,21 +145,24 @@ class Snapshots:
         self._open.move_to_end(cursor.id)
         opened.used = monotonic()
         async with opened.turn:
-            rows = await opened.held.page(selection, cursor.now_ms)
+            rows = await opened.held.page(selection, cursor.now_ms, self._most_bytes)
         opened.used = monotonic()
         if rows is None:
             raise InvalidInput("The cursor is one of another list: range, filter or shape differ")
-        if len(rows) < selection.limit:
+        if not _has_more(selection, rows):
             # Not at once: an answer may be lost, and the last page asked for again.
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop, [cursor.id])
         return _page(selection, rows, cursor)
 
     async def _unheld(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
-        rows = await read_page(self._store.adapter, selection, cursor.now_ms)
+        adapter = self._store.adapter
+        rows = await read_page(adapter, selection, cursor.now_ms, self._most_bytes)
         read = selection.keys
-        if len(rows) == selection.limit:
-            last = rows[-1][0]
+        if _has_more(selection, rows):
+            last = rows.rows[-1][0]
             read = read.after(last) if selection.reverse else read.before(last)
+        if rows.is_cut:  # then the last one is shown, too
+            read = KeyRange(min(read.start, last), max(read.end, single(last).end))
         # Read first, then checked: what is unchanged now was so when it was read.
         if not await is_unchanged(self._store.adapter, cursor.place, read):
             raise SnapshotGone
@@ -202,10 +206,15 @@ async def _close(opened: _Open) -> None:
         await opened.held.close()
 
 
+def _has_more(selection: Selection, rows: Rows) -> bool:
+    """Whether something is behind this page; its selection is of one entry too many."""
+    return rows.is_cut or len(rows.rows) == selection.limit
+
+
 def _page(selection: Selection, rows: Rows, cursor: Cursor) -> SnapshotPage:
     """The rows but for the one too many, which says that there are more."""
-    page = rows[: selection.limit - 1]
+    page = rows.rows if rows.is_cut else rows.rows[: selection.limit - 1]
     entries = ",".join([text for _, text in page])
-    if len(rows) < selection.limit:
+    if not _has_more(selection, rows):
         return SnapshotPage(entries, None)
     return SnapshotPage(entries, cursor._replace(key=page[-1][0]).text)

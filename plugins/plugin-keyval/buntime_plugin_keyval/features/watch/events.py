@@ -9,7 +9,7 @@ reading: it would show less than the log of another one says.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator
 from typing import NamedTuple
 
 from buntime_plugin_keyval.engine.store import Store
@@ -29,7 +29,8 @@ class WatchEvent(NamedTuple):
     """
 
     bookmark: Bookmark
-    states: Sequence[State] = ()
+    states: list[State]
+    """Whoever has told them clears the list: the others who have it wait for the next event."""
     is_reset: bool = False
     """Whether deletions may have been missed: all that is there follows, what is not is gone."""
 
@@ -57,15 +58,18 @@ async def watch_events(
             bookmark = after
             watcher.overrun = True
         elif initial:
-            reading = await store.states(target.keys, target.ranges(), limit=limit)
-            watcher.knows(reading.place.seq)
-            bookmark = Bookmark(reading.place)
-            yield WatchEvent(bookmark, _states(reading.states))
+            async with contextlib.aclosing(_snapshot(store, target, limit)) as events:
+                async for event in events:
+                    bookmark = event.bookmark
+                    watcher.knows(bookmark.place.seq)
+                    yield event
+            if bookmark.until is not None:
+                watcher.give_up()  # several readings: what changed between them is in the log
         else:
             place = hub.place or await store.newest_place(fresh=True)
             watcher.knows(place.seq)
             bookmark = Bookmark(place)
-            yield WatchEvent(bookmark)
+            yield WatchEvent(bookmark, [])
         while not watcher.closed:
             if watcher.overrun:
                 watcher.overrun = False
@@ -80,11 +84,11 @@ async def watch_events(
                 if not taken.notices:
                     continue  # they were dropped, see above
                 bookmark = _reached(hub, watcher, bookmark, taken.notices[-1], taken.is_whole)
-                yield WatchEvent(bookmark, [notice.state for notice in taken.notices])
+                yield WatchEvent(bookmark, taken.states())
             elif not watcher.closed:
                 # Others' changes do not concern this client, but they move the log on.
                 bookmark = Bookmark(_later(bookmark.place, hub.place))
-                yield WatchEvent(bookmark)
+                yield WatchEvent(bookmark, [])
     finally:
         watcher.close()
 
@@ -121,8 +125,8 @@ async def _catch_up(
         if catch is None:
             async with contextlib.aclosing(_everything(store, target, limit)) as events:
                 async for event in events:
-                    yield event
                     place, until = event.bookmark
+                    yield event
             if until is None:
                 return
             continue
@@ -142,16 +146,31 @@ def _events(catch: Catch, limit: int, *, in_the_middle: bool) -> Iterator[WatchE
     pending = Pending()
     for since, seq, commit, stored in catch.news:
         pending.add(Notice(since, seq, commit, _state(stored)))
+    catch.news.clear()
     while len(pending) > limit:
         taken = pending.take(limit)
         is_whole = taken.is_whole and not in_the_middle
         place = taken.notices[-1].place(catch.newest.log)
-        yield WatchEvent(
-            Bookmark(place, None if is_whole else catch.newest),
-            [notice.state for notice in taken.notices],
-        )
-    rest = [notice.state for notice in pending.take(limit).notices]
+        yield WatchEvent(Bookmark(place, None if is_whole else catch.newest), taken.states())
+    rest = pending.take(limit).states()
     yield WatchEvent(Bookmark(catch.place, None if catch.is_complete else catch.newest), rest)
+
+
+async def _snapshot(
+    store: Store, target: WatchTarget, limit: int
+) -> AsyncGenerator[WatchEvent, None]:
+    """The keys that are watched, and the first `limit` entries of the prefixes.
+
+    One event, unless the values are long; then the last one is as in `_everything`.
+    """
+    reading = await store.states(target.keys, target.ranges(), limit=limit)
+    begun = reading.place
+    left = limit + len(target.keys)
+    while (rest := reading.rest) is not None and reading.is_cut:
+        left -= len(reading.states)
+        yield WatchEvent(_in_the_middle(begun), _states(reading.states))
+        reading = await store.states(*rest, limit=left - len(rest.keys))
+    yield WatchEvent(_at_the_end(begun, reading.place), _states(reading.states))
 
 
 async def _everything(
@@ -162,25 +181,30 @@ async def _everything(
     If one reading cannot bring it all, it is not of one place: then the last event is in the
     middle of what has changed meanwhile.
     """
-    keys, ranges = target.keys, target.ranges()
-    reading = await store.states(keys, ranges, limit=limit)
+    reading = await store.states(target.keys, target.ranges(), limit=limit)
     begun = reading.place
-    # Whoever has a part of it would need everything behind the beginning of the log.
-    middle = Bookmark(Place(begun.log, 0, ""), begun)
     if target.prefixes:
-        yield WatchEvent(middle, is_reset=True)
-    while (last := reading.last) is not None:
-        yield WatchEvent(middle, _states(reading.states))
-        ranges = [part.after(last) for part in ranges if last < part.end]
-        reading = await store.states((), ranges, limit=limit)
-    if reading.place == begun:
-        yield WatchEvent(Bookmark(begun), _states(reading.states))
-    else:
-        yield WatchEvent(Bookmark(begun, reading.place), _states(reading.states))
+        yield WatchEvent(_in_the_middle(begun), [], is_reset=True)
+    while (rest := reading.rest) is not None:
+        yield WatchEvent(_in_the_middle(begun), _states(reading.states))
+        reading = await store.states(*rest, limit=limit)
+    yield WatchEvent(_at_the_end(begun, reading.place), _states(reading.states))
 
 
-def _states(stored: Sequence[Stored]) -> list[State]:
-    return [_state(one) for one in stored]
+def _in_the_middle(begun: Place) -> Bookmark:
+    """Whoever has a part of everything would need all that is behind the beginning of the log."""
+    return Bookmark(Place(begun.log, 0, ""), begun)
+
+
+def _at_the_end(begun: Place, ended: Place) -> Bookmark:
+    return Bookmark(begun, None if ended == begun else ended)
+
+
+def _states(stored: list[Stored]) -> list[State]:
+    """The states that were read, which are let go of there."""
+    found = [_state(one) for one in stored]
+    stored.clear()
+    return found
 
 
 def _state(stored: Stored) -> State:

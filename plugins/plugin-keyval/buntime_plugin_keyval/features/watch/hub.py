@@ -22,8 +22,8 @@ from buntime_keyval.wire import part_ends
 
 from buntime_plugin_keyval.engine.complaint import Complaint
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.watch.pending import Notice, State
-from buntime_plugin_keyval.features.watch.watcher import Watcher, WatchTarget
+from buntime_plugin_keyval.features.watch.pending import Notice, Room, State
+from buntime_plugin_keyval.features.watch.watcher import MAX_ALL_PENDING_CHARS, Watcher, WatchTarget
 from buntime_plugin_keyval.model.changes import Change, Place
 from buntime_plugin_keyval.model.errors import TooManyStreams
 
@@ -50,6 +50,7 @@ class WatchHub:
         """Behind the last change that was delivered; None while it is not known."""
         self._beginning = asyncio.Lock()
         self._news = asyncio.Event()
+        self._room = Room(MAX_ALL_PENDING_CHARS)
         self._closed = False
 
     @property
@@ -69,7 +70,7 @@ class WatchHub:
         """
         if len(self._watchers) >= self._max_watchers:
             raise TooManyStreams("watch.maxWatchers", self._max_watchers)
-        watcher = Watcher(target, self._forget)
+        watcher = Watcher(target, self._forget, self._room)
         self._watchers.add(watcher)
         self._store.neighbours.watchers.own[0] = len(self._watchers)
         for key in target.keys:

@@ -9,17 +9,22 @@ from buntime_keyval.wire import decode_key, key_to_json
 from buntime_plugin_keyval.model.changes import Place, mark_of
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 
+LONG = 4096
+"""Characters from which a value is long."""
+
 
 class State:
     """What a key holds; value and versionstamp are None where it does not exist."""
 
-    __slots__ = ("_json", "key", "value", "versionstamp")
+    __slots__ = ("_json", "holders", "key", "value", "versionstamp")
 
     def __init__(self, key: bytes, value: str | None, versionstamp: str | None) -> None:
         self.key = key
         self.value = value
         self.versionstamp = None if value is None else versionstamp
         self._json = ""
+        self.holders = 0
+        """Watchers that it waits for; see `Room`."""
 
     @property
     def json(self) -> str:
@@ -57,12 +62,38 @@ class Taken(NamedTuple):
     """Whether nothing that is left has a part in the commits of these, or in one before them: so
     they bring a client from how things were at one place to how they were at another."""
 
+    def states(self) -> list[State]:
+        """What to tell. The notices are let go of."""
+        states = [notice.state for notice in self.notices]
+        self.notices.clear()
+        return states
+
+
+class Room:
+    """How much of long values may wait for all watchers together, each value counted once."""
+
+    def __init__(self, most: int) -> None:
+        self.left = most
+
+    def take(self, state: State) -> None:
+        """One more watcher has the state."""
+        if not state.holders:
+            self.left -= len(state.value or "")
+        state.holders += 1
+
+    def give(self, state: State) -> None:
+        """One less has it."""
+        state.holders -= 1
+        if not state.holders:
+            self.left += len(state.value or "")
+
 
 class Pending:
     """The latest notice of each changed key, in the order of the changes."""
 
-    def __init__(self) -> None:
+    def __init__(self, room: Room | None = None) -> None:
         self._notices: dict[bytes, Notice] = {}
+        self._room = room
         self.chars = 0
         """Length of the values."""
 
@@ -72,12 +103,15 @@ class Pending:
     def add(self, notice: Notice) -> None:
         """Take a notice of a change that is behind all that are there."""
         key = notice.state.key
-        known = self._notices.pop(key, None)
+        known = self._notices.get(key)
         if known is not None:
-            self.chars -= len(known.state.value or "")
+            self._drop(known)
             notice = notice._replace(since=known.since)
         self._notices[key] = notice
-        self.chars += len(notice.state.value or "")
+        chars = len(notice.state.value or "")
+        self.chars += chars
+        if chars > LONG and self._room is not None:
+            self._room.take(notice.state)
 
     def forget(self, seq: int) -> None:
         """Drop the notices of changes up to this one."""
@@ -86,6 +120,10 @@ class Pending:
 
     def clear(self) -> None:
         """Drop all."""
+        if self.chars > LONG and self._room is not None:
+            for notice in self._notices.values():
+                if len(notice.state.value or "") > LONG:
+                    self._room.give(notice.state)
         self._notices.clear()
         self.chars = 0
 
@@ -119,4 +157,7 @@ class Pending:
 
     def _drop(self, notice: Notice) -> None:
         del self._notices[notice.state.key]
-        self.chars -= len(notice.state.value or "")
+        chars = len(notice.state.value or "")
+        self.chars -= chars
+        if chars > LONG and self._room is not None:
+            self._room.give(notice.state)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from buntime_keyval.wire import Key, encode_key
 
-from buntime_plugin_keyval.features.watch.pending import Notice, Pending, Taken
+from buntime_plugin_keyval.features.watch.pending import LONG, Notice, Pending, Room, Taken
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 
 MAX_PENDING = 10_000
@@ -17,6 +17,10 @@ MAX_PENDING = 10_000
 
 MAX_PENDING_CHARS = 8 * 1024 * 1024
 """The same for the length of their values."""
+
+
+MAX_ALL_PENDING_CHARS = 64 * 1024 * 1024
+"""The same for all watchers together: what several of them wait for counts once."""
 
 
 class WatchTarget(NamedTuple):
@@ -54,10 +58,12 @@ class WatchTarget(NamedTuple):
 class Watcher:
     """Keeps the latest state of each changed key until its owner takes it."""
 
-    def __init__(self, target: WatchTarget, forget: Callable[[Watcher], None]) -> None:
+    def __init__(self, target: WatchTarget, forget: Callable[[Watcher], None], room: Room) -> None:
+        """`room` is what all watchers have for what waits for them."""
         self.target = target
         self._forget = forget
-        self._pending = Pending()
+        self._room = room
+        self._pending = Pending(room)
         self._told = 0
         self._arrived = asyncio.Event()
         self.overrun = False
@@ -69,7 +75,12 @@ class Watcher:
         if self.overrun or self.closed or notice.seq <= self._told:
             return
         self._pending.add(notice)
-        if len(self._pending) > MAX_PENDING or self._pending.chars > MAX_PENDING_CHARS:
+        pending = self._pending
+        if (
+            len(pending) > MAX_PENDING
+            or pending.chars > MAX_PENDING_CHARS
+            or (self._room.left < 0 and pending.chars > LONG)
+        ):
             self.give_up()
         self._arrived.set()
 

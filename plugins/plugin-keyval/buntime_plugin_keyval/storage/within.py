@@ -1,0 +1,232 @@
+"""Reading what an answer may hold, counted before it is read.
+
+Most answers are short: one statement reads them, and stops where they are not. Only then another
+one adds up the lengths, which an engine knows without reading the texts, and reads what there is
+room for, in a thread. What it reads comes as bytes: a long text would have to be decoded and
+encoded again, with others waiting.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Adapter, ResultTooLarge, Value
+
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.postfilter import matching_rows
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.reads import is_any, rows_of_keys
+from buntime_plugin_keyval.storage.selection import EVERYTHING, PLAIN, Selection, Shape
+
+SHORT_BYTES = 1024 * 1024
+"""What one statement puts together without having counted, perhaps on the event loop."""
+
+Text = str | bytes
+"""JSON; a long one as bytes of UTF-8."""
+
+
+class Found(NamedTuple):
+    """One of the keys that were asked for."""
+
+    versionstamp: str
+    entry: Text | None
+    """None where it was not wanted."""
+
+
+class Page(NamedTuple):
+    """Entries as the inside of a JSON array, the key of the last one, and whether more follow."""
+
+    entries: Text
+    last: bytes | None
+    has_more: bool
+
+
+def too_large(size: int, most: int, right: str) -> LimitExceeded:
+    """The refusal of an answer of that size; `right` says how to ask instead."""
+    return LimitExceeded(f"Answer too large: {size} bytes", "answerBytes", most, right)
+
+
+def size_of(text: Text) -> int:
+    """Bytes of a text in UTF-8."""
+    if isinstance(text, bytes) or text.isascii():
+        return len(text)
+    return len(text.encode())
+
+
+def check_answer(size: int, most: int) -> None:
+    """Raise `LimitExceeded` for an answer with entries of keys that is too large."""
+    if size > most:
+        raise too_large(size, most, "ask for fewer keys at a time")
+
+
+async def get_many(
+    adapter: Adapter, keys: Sequence[bytes], now_ms: int, shape: Shape, *, most: int
+) -> dict[bytes, Text]:
+    """The entries of the live ones of the keys; one that is there several times counts as often.
+
+    Raises `LimitExceeded` for more than `most` bytes.
+    """
+    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[shape], keys, now_ms)
+    # The types are those of the columns; None stands for an entry that is long.
+    entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc]
+    if None in entries.values():
+        found = await _get_long(adapter, Counter(keys), now_ms, shape, most=most)
+        return {key: one.entry for key, one in found.items() if one.entry is not None}
+    if len(keys) * sql.SHORT_ENTRY > most:
+        sizes = {key: size_of(entry) for key, entry in entries.items()}
+        check_answer(sum(sizes.get(key, 0) for key in keys), most)
+    return entries
+
+
+async def get_changed(
+    adapter: Adapter, keys: Sequence[bytes], known: Sequence[str], now_ms: int, *, most: int
+) -> dict[bytes, Found]:
+    """The live ones of the keys, with the entries of those that have other versionstamps.
+
+    `known` are those that the asker knows, one for each place in `keys`. Raises `LimitExceeded` as
+    `get_many`.
+    """
+    # Fresh: no answer is older than another one.
+    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[PLAIN], keys, now_ms, fresh=True)
+    found = _found(rows)
+    times = Counter(keys)
+    for key, stamp in zip(keys, known, strict=True):
+        if key in found and found[key].versionstamp == stamp:
+            times[key] -= 1
+    if any(times[key] and one.entry is None for key, one in found.items()):
+        return await _get_long(adapter, times, now_ms, PLAIN, most=most, fresh=True)
+    wanted = [(one.entry, times[key]) for key, one in found.items() if one.entry is not None]
+    check_answer(sum(size_of(entry) * number for entry, number in wanted), most)
+    return found
+
+
+async def _get_long(
+    adapter: Adapter,
+    times: Mapping[bytes, int],
+    now_ms: int,
+    shape: Shape,
+    *,
+    most: int,
+    fresh: bool = False,
+) -> dict[bytes, Found]:
+    """The live ones of keys, each with the number of times that its entry is wanted."""
+    pairs = msgspec.json.encode([(key.hex(), number) for key, number in times.items()]).decode()
+    rows = await adapter.query(sql.GET_MANY_WITHIN[shape], (pairs, now_ms, most), fresh=fresh)
+    if rows:
+        check_answer(int(rows[0][3] or 0), most)
+    return _found(rows)
+
+
+def _found(rows: Sequence[tuple[Value, ...]]) -> dict[bytes, Found]:
+    # The types are those of the columns.
+    return {key: Found(stamp, entry) for key, stamp, entry, *_ in rows}  # type: ignore[arg-type,misc]
+
+
+async def list_within(adapter: Adapter, selection: Selection, now_ms: int, *, most: int) -> Text:
+    """The selected entries as the inside of a JSON array. Raises `LimitExceeded`."""
+    if selection.condition.recheck is not None:
+        page = await _recheck(adapter, selection, now_ms, most)
+        if page.has_more:
+            raise too_large(most, most, _SMALLER_LIST)
+        return page.entries
+    if adapter.capabilities.embedded:
+        try:
+            ((entries,),) = await adapter.query(
+                _statement(sql.LIST_JSON, selection),
+                selection.args(now_ms),
+                point=selection.is_bounded(),
+                max_bytes=SHORT_BYTES,
+            )
+        except ResultTooLarge:
+            pass
+        else:
+            return entries  # type: ignore[return-value] # group_concat of text
+    ((entries, number, size),) = await adapter.query(
+        _statement(sql.LIST_WITHIN, selection), _args(selection, now_ms, most)
+    )
+    if int(size or 0) > most:
+        what = f"Answer too large: {number!r} entries of {size!r} bytes"
+        raise LimitExceeded(what, "answerBytes", most, _SMALLER_LIST)
+    return entries  # type: ignore[return-value] # a BLOB
+
+
+_SMALLER_LIST = "ask for pages, for fewer entries with limit, or for keys alone with values=false"
+
+
+async def page_within(adapter: Adapter, selection: Selection, now_ms: int, *, most: int) -> Page:
+    """A page of the selected entries, which ends early where there is no room for more."""
+    if selection.condition.recheck is not None:
+        return await _recheck(adapter, selection, now_ms, most)
+    if adapter.capabilities.embedded:
+        try:
+            ((text, last, count),) = await adapter.query(
+                _statement(sql.PAGE_JSON, selection),
+                selection.args(now_ms),
+                point=selection.is_bounded(),
+                max_bytes=SHORT_BYTES,
+            )
+        except ResultTooLarge:
+            pass
+        else:
+            return await _page(adapter, selection, now_ms, (text, last, count, count))
+    ((text, last, count, number, _),) = await adapter.query(
+        _statement(sql.PAGE_WITHIN, selection), _args(selection, now_ms, most)
+    )
+    return await _page(adapter, selection, now_ms, (text, last, count, number))
+
+
+async def _page(
+    adapter: Adapter, selection: Selection, now_ms: int, row: tuple[Value, ...]
+) -> Page:
+    """The page of a row: entries, last key, how many they are, and how many were found."""
+    text, last, count, number = row
+    has_more = count != number
+    if not has_more and count == selection.limit and isinstance(last, bytes):
+        has_more = await is_any(adapter, selection.behind(last), now_ms)
+    return Page(text, last, has_more)  # type: ignore[arg-type] # as the statements say
+
+
+async def _recheck(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Page:
+    """The same where the engine cannot decide the filter."""
+    entry = sql.ENTRY_JSON[selection.shape]
+    found: list[str] = []
+    last: bytes | None = None
+    size = 0
+    one_more = selection._replace(limit=selection.limit + 1)
+    async for key, _, text in matching_rows(adapter, one_more, now_ms, told=entry):
+        size += size_of(text) + 1
+        if len(found) == selection.limit or (found and size > most):
+            return Page(",".join(found), last, has_more=True)
+        found.append(text)
+        last = key
+    return Page(",".join(found), None, has_more=False)
+
+
+def _statement(template: str, selection: Selection) -> str:
+    if selection.condition is EVERYTHING:
+        return _plain_statement(template, selection.shape, selection.reverse)
+    return _made_statement(template, selection)
+
+
+@lru_cache
+def _plain_statement(template: str, shape: Shape, reverse: bool) -> str:
+    return _made_statement(template, Selection(KeyRange(b"", b""), 0, reverse, shape=shape))
+
+
+def _made_statement(template: str, selection: Selection) -> str:
+    return template.format(
+        entry=sql.ENTRY_JSON[selection.shape],
+        size=sql.ENTRY_SIZE[selection.shape],
+        order=selection.order,
+        where=selection.condition.sql,
+        last="min" if selection.reverse else "max",
+    )
+
+
+def _args(selection: Selection, now_ms: int, most: int) -> tuple[Value, ...]:
+    return (*selection.args(now_ms), most)
