@@ -73,6 +73,9 @@ class PluginContext:
     """Raises `Unauthorized` unless the request has the master key, or none is configured."""
     workers: Workers
     """The processes that serve the same configuration, each with all plugins; see `workers`."""
+    client_of: Callable[[Mapping[str, Any]], str | None]
+    """Who a request with this ASGI scope counts for, for limits of one client: an address or a
+    network; None where nobody can be told apart, as on this machine. See `trustedProxies`."""
 
     def get_plugin(self, name: str) -> Any:
         """Return the service of plugin `name`, or None: unknown, failed, not yet up, shut down.

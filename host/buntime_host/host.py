@@ -7,6 +7,7 @@ import logging
 import os
 import time
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from buntime_host.aliases import Aliases
 from buntime_host.auth import MasterKey
+from buntime_host.clients import client_of_request
 from buntime_host.config import HostConfig, load_config
 from buntime_host.core_routes import CoreRoutes
 from buntime_host.dispatch import Dispatcher
@@ -102,7 +104,14 @@ class Host:
         if plan.errors:
             raise _combined(plan.errors)
         self.statuses = statuses(self.config, plan)
-        lifecycle = Lifecycle(self.config, self.statuses, self.closing, self._key, self.workers)
+        lifecycle = Lifecycle(
+            self.config,
+            self.statuses,
+            self.closing,
+            self._key,
+            self.workers,
+            partial(client_of_request, client_of=self.edge.client_of),
+        )
         self._lifecycle = lifecycle
         try:
             await lifecycle.start(plan)

@@ -64,12 +64,14 @@ class Lifecycle:
         closing: asyncio.Event,
         key: MasterKey,
         workers: Workers,
+        client_of: Callable[[Mapping[str, Any]], str | None],
     ) -> None:
         self._config = config
         self._statuses = statuses
         self._closing = closing
         self._key = key
         self._workers = workers
+        self._client_of = client_of
         self.hooks = HookRegistry()
         self.services = Services()
         self.running: list[RunningPlugin] = []
@@ -181,6 +183,7 @@ class Lifecycle:
             lookup=self.services.lookup_for(manifest.name, declared, log),
             authorize=self._key.authorize,
             workers=self._workers,
+            client_of=self._client_of,
         )
 
     async def _call(self, name: str, hook: str, late: str | None = None, **arguments: Any) -> Any:

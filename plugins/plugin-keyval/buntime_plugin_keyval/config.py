@@ -37,6 +37,8 @@ class QueueConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Pause after which an idle listener gets a ping."""
     max_listeners: int = 1000
     """Listeners that may be open at a time."""
+    max_listeners_per_client: int = 250
+    """The same of one client."""
     dlq_max_age_ms: int = 0
     """Age from which dead letters are deleted; 0 keeps them until somebody deletes them."""
 
@@ -46,6 +48,8 @@ class WatchConfig(msgspec.Struct, frozen=True, kw_only=True):
 
     max_watchers: int = 1000
     """Watch streams that may be open at a time."""
+    max_watchers_per_client: int = 250
+    """The same of one client."""
     heartbeat_ms: int = 30_000
     """Pause after which an idle watcher gets a ping."""
 
@@ -137,10 +141,12 @@ def parse_config(options: Mapping[str, Any]) -> KeyValConfig:
             cleanup_interval_ms=_milliseconds(queue, "cleanupInterval", 60_000, least=0),
             heartbeat_ms=_milliseconds(queue, "heartbeat", 15_000),
             max_listeners=_count(queue, "maxListeners", 1000),
+            max_listeners_per_client=_count(queue, "maxListenersPerClient", 250),
             dlq_max_age_ms=_milliseconds(queue, "dlqMaxAge", 0, least=0),
         ),
         watch=WatchConfig(
             max_watchers=_count(watch, "maxWatchers", 1000),
+            max_watchers_per_client=_count(watch, "maxWatchersPerClient", 250),
             heartbeat_ms=_milliseconds(watch, "heartbeat", 30_000),
         ),
         snapshots=SnapshotsConfig(

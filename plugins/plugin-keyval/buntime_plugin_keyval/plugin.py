@@ -46,7 +46,7 @@ class KeyValPlugin:
             adapter = await databases.open_adapter("keyval", config.own_database)
         store = Store(adapter, logger=ctx.logger, workers=ctx.workers, limits=config.limits)
         await migrate(adapter, store.clock.wall())
-        service = make_service(config, store)
+        service = make_service(config, store, ctx.client_of)
         await service.begin()
         service.start()
         self._service = self._app.service = service

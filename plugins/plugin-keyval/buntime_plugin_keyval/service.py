@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from buntime_plugin_keyval.config import KeyValConfig
 from buntime_plugin_keyval.engine.scans import Scans
+from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
 from buntime_plugin_keyval.features.metrics.report import Report, measure_stored
@@ -31,6 +34,8 @@ class KeyValService:
     snapshots: Snapshots
     sweeper: Sweeper
     scans: Scans
+    client_of: Callable[[Mapping[str, Any]], str | None]
+    """Who a request counts for: see `PluginContext`."""
     has_replicas: bool
     """Whether reads may be of replicas, so that each request says how much it has to see."""
     metrics_saver: MetricsSaver | None
@@ -88,8 +93,12 @@ class KeyValService:
         await self.store.close()
 
 
-def make_service(config: KeyValConfig, store: Store) -> KeyValService:
-    """Put the parts together; nothing runs before `start`."""
+def make_service(
+    config: KeyValConfig,
+    store: Store,
+    client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
+) -> KeyValService:
+    """Put the parts together; nothing runs before `start`. For `client_of` see `PluginContext`."""
     queue = Queue(store, lease_ms=config.queue.lock_duration_ms)
     saver = None
     if config.metrics.persistent:
@@ -103,6 +112,7 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
         )
     return KeyValService(
         config=config,
+        client_of=client_of,
         store=store,
         search=Search(store),
         queue=queue,
@@ -112,12 +122,20 @@ def make_service(config: KeyValConfig, store: Store) -> KeyValService:
             clock=store.clock,
             sweep_ms=config.queue.cleanup_interval_ms,
             foreign_poll_ms=config.foreign_poll_ms,
-            max_listeners=config.queue.max_listeners,
+            shares=Shares(
+                "queue.maxListeners",
+                most=config.queue.max_listeners,
+                most_of_client=config.queue.max_listeners_per_client,
+            ),
             logger=store.logger,
         ),
         watches=WatchHub(
             store,
-            max_watchers=config.watch.max_watchers,
+            shares=Shares(
+                "watch.maxWatchers",
+                most=config.watch.max_watchers,
+                most_of_client=config.watch.max_watchers_per_client,
+            ),
             foreign_poll_ms=config.foreign_poll_ms,
             logger=store.logger,
         ),

@@ -23,7 +23,7 @@ def asked(world: World, method: str, path: str, body: Any = None, *, query: str 
     raw = path.encode()
     route = find_methods(raw, method)[method]
     given = route.read(query.encode(), content)
-    return route.ask(world.service, Request(raw, given, content, False, ()))
+    return route.ask(world.service, Request(raw, given, content, False, {"headers": ()}))
 
 
 def keys(*encoded: bytes) -> Keys:

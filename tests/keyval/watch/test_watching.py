@@ -244,7 +244,7 @@ async def test_closing_the_store_ends_watches(kv: Kv, world: World) -> None:
 
 async def test_there_is_a_limit_to_watchers(world: World) -> None:
     hub = world.service.watches
-    hub._max_watchers = 2
+    hub.shares.most = 2
     first, _ = [await hub.watch(WatchTarget(keys=(b"k",))) for _ in range(2)]
     with pytest.raises(TooManyStreams, match=r"watch\.maxWatchers is 2"):
         await hub.watch(WatchTarget())

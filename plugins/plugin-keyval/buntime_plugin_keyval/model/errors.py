@@ -14,6 +14,7 @@
     ├── RequestUnderWay     409  RequestUnderWay: the first one with its key is not answered yet
     ├── IdempotencyKeyReused 422 IdempotencyKeyReused: another request had its key
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
+    ├── TooManyStreamsOfClient 429 RateLimited: as many of one client
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
     │   ├── StoreLost       503  the database's file was deleted, replaced or cut
@@ -30,7 +31,7 @@ from typing import ClassVar
 
 import buntime_database
 import buntime_keyval
-from buntime_keyval import NotFound, ServiceUnavailable, StatusError, TooLarge
+from buntime_keyval import NotFound, RateLimited, ServiceUnavailable, StatusError, TooLarge
 
 
 class KeyValError(StatusError):
@@ -185,6 +186,16 @@ class TooManyStreams(KeyValError, ServiceUnavailable):
 
     def __init__(self, option: str, limit: int) -> None:
         super().__init__(f"Too many open streams ({option} is {limit})")
+
+
+class TooManyStreamsOfClient(KeyValError, RateLimited):
+    """As many streams of one client are open as the configuration allows."""
+
+    STATUS = 429
+    CODE = "KEYVAL_TOO_MANY_STREAMS"
+
+    def __init__(self, option: str, limit: int) -> None:
+        super().__init__(f"Too many open streams of this client ({option} is {limit})")
 
 
 class KeyValUnavailable(KeyValError, ServiceUnavailable):

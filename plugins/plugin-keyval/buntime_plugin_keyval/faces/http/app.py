@@ -42,6 +42,9 @@ from buntime_plugin_keyval.model.errors import (
     OutcomeUnknown,
     RequestTooLong,
     RequestUnderWay,
+    TooManyScans,
+    TooManyStreams,
+    TooManyStreamsOfClient,
     database_down,
     outcome_unknown,
 )
@@ -50,6 +53,7 @@ from buntime_plugin_keyval.service import KeyValService
 API_PATH = b"/api"
 REPLAYED = (b"idempotent-replayed", b"true")
 RETRY_SOON = (b"retry-after", b"1")
+_MAY_PASS_SOON = (RequestUnderWay, TooManyScans, TooManyStreams, TooManyStreamsOfClient)
 
 
 class KeyValApp:
@@ -120,7 +124,7 @@ class KeyValApp:
             if noticed.idempotency_keys and method != "GET":
                 said = (method.encode(), path, query, content)
                 once = _once(noticed.idempotency_keys, *said)
-            asked = route.ask(service, Request(path, given, content, head, scope["headers"], once))
+            asked = route.ask(service, Request(path, given, content, head, scope, once))
             cost = asked.cost
             if cost.conditions:
                 _check_conditions(cost.conditions, service)
@@ -201,7 +205,7 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     elif isinstance(error, buntime_database.StatementTimeout):
         error = RequestTooLong(str(error))
     if isinstance(error, KeyValError):
-        headers = (RETRY_SOON,) if isinstance(error, RequestUnderWay) else ()
+        headers = (RETRY_SOON,) if isinstance(error, _MAY_PASS_SOON) else ()
         return Answer(error.STATUS, error_json(error.message, error.CODE), headers=headers)
     if isinstance(error, (ClientGone, HttpError)):
         raise error  # nobody is left to be told, or the host answers: a body beyond its limit

@@ -7,7 +7,7 @@ this, to these keys; is it too much) decides by this value, in one place, before
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -76,13 +76,14 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
     """The body as it came."""
     head: bool
     """Whether only the head of the answer is wanted."""
-    headers: Sequence[tuple[bytes, bytes]]
+    scope: Mapping[str, Any]
+    """Of ASGI."""
     once: Once | None = None
     """For a write that came with an idempotency key; every endpoint that writes heeds it."""
 
     def header(self, name: bytes) -> bytes:
         """The value of a header, empty if absent."""
-        for key, value in self.headers:
+        for key, value in self.scope["headers"]:
             if key == name:
                 return bytes(value)
         return b""

@@ -263,7 +263,8 @@ def listen(service: KeyValService, request: Request[Listening]) -> Asked:
     given = request.given
 
     async def run() -> Frames:
-        frames = _frames(service, given.prefetch, lease=given.lease)
+        client = service.client_of(request.scope)
+        frames = _frames(service, given.prefetch, client, lease=given.lease)
         return await opened(frames, head=request.head)
 
     return Asked("queue_listen", "write", run)
@@ -291,9 +292,11 @@ DELETE_DLQ = Route(delete_dlq, RequestShape, Place.OPTIONAL_BODY)
 PURGE_DLQ = Route(purge_dlq, RequestShape, Place.OPTIONAL_BODY)
 
 
-async def _frames(service: KeyValService, prefetch: int | None, *, lease: bool) -> Frames:
+async def _frames(
+    service: KeyValService, prefetch: int | None, client: str | None, *, lease: bool
+) -> Frames:
     heartbeat_s = service.config.queue.heartbeat_ms / 1000
-    listener = service.dispatcher.attach(prefetch=prefetch)
+    listener = service.dispatcher.attach(prefetch=prefetch, client=client)
     try:
         yield OPENED
         yield PING

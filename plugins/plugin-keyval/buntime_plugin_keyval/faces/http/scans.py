@@ -34,7 +34,9 @@ async def run_scan(
     write that has begun is not given up: whether it was done could not be said then.
     """
     seconds = service.config.limits.request_ms / 1000
-    working = asyncio.create_task(_in_turn(service, asked, _client_of(scope)))
+    working = asyncio.create_task(
+        _in_turn(service, asked, service.client_of(scope) or _address_of(scope))
+    )
     gone = asyncio.create_task(_disconnected(receive))
     try:
         done, _ = await asyncio.wait(
@@ -60,7 +62,7 @@ async def _in_turn(service: KeyValService, asked: Asked, client: str) -> Text | 
         return await asked.run()
 
 
-def _client_of(scope: Scope) -> str:
+def _address_of(scope: Scope) -> str:
     client: Any = scope.get("client")
     return str(client[0]) if client else ""
 

@@ -101,7 +101,8 @@ def _watch(
     initial = request.given.initial
 
     async def run() -> Frames:
-        frames = _frames(service, target, initial=initial, limit=limit, after=after)
+        client = service.client_of(request.scope)
+        frames = _frames(service, target, client, initial=initial, limit=limit, after=after)
         return await opened(frames, head=request.head)
 
     return Asked("watch", "read", run, reads=_watched(target), cost=_cost(target))
@@ -166,12 +167,13 @@ async def _changed_keys(
 async def _frames(
     service: KeyValService,
     target: WatchTarget,
+    client: str | None,
     *,
     initial: bool,
     limit: int,
     after: Bookmark | None,
 ) -> Frames:
-    watcher = await service.watches.watch(target)
+    watcher = await service.watches.watch(target, client)
     events = watch_events(
         service.store,
         service.watches,

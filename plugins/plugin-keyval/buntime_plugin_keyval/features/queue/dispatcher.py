@@ -19,10 +19,10 @@ from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.engine.complaint import Complaint
 from buntime_plugin_keyval.engine.peers import Neighbours
+from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.queue.listener import Ending, Listener
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.clock import Clock
-from buntime_plugin_keyval.model.errors import TooManyStreams
 from buntime_plugin_keyval.model.messages import Message
 
 MAX_LEASE = 128
@@ -43,7 +43,7 @@ class Dispatcher:
         clock: Clock,
         sweep_ms: int,
         foreign_poll_ms: int,
-        max_listeners: int,
+        shares: Shares,
         logger: logging.Logger,
     ) -> None:
         """`sweep_ms` bounds the sleep without listeners; 0 leaves exhausted leases to dequeues."""
@@ -52,7 +52,7 @@ class Dispatcher:
         self._clock = clock
         self._sweep_ms = sweep_ms
         self._foreign_poll_ms = foreign_poll_ms
-        self._max_listeners = max_listeners
+        self.shares = shares
         self._logger = logger
         self._unread = Complaint(logger, "The queue could not be read: %s")
         self._listeners: deque[Listener] = deque()
@@ -92,15 +92,22 @@ class Dispatcher:
         while self._returns:
             await asyncio.wait(self._returns)
 
-    def attach(self, *, prefetch: int | None = None, returns_unsettled: bool = True) -> Listener:
+    def attach(
+        self,
+        *,
+        prefetch: int | None = None,
+        returns_unsettled: bool = True,
+        client: str | None = None,
+    ) -> Listener:
         """A new listener; with `prefetch` it never has more unsettled messages than that.
 
         Without `returns_unsettled` those keep their leases when it is closed. Raises
-        `TooManyStreams` when as many are open as are allowed.
+        `TooManyStreams` or `TooManyStreamsOfClient` when as many are open as are allowed.
         """
-        if len(self._listeners) >= self._max_listeners:
-            raise TooManyStreams("queue.maxListeners", self._max_listeners)
-        listener = Listener(self, prefetch=prefetch, returns_unsettled=returns_unsettled)
+        self.shares.take(client)
+        listener = Listener(
+            self, prefetch=prefetch, returns_unsettled=returns_unsettled, client=client
+        )
         if self._closing.is_set():
             listener.close()
         else:
@@ -133,6 +140,7 @@ class Dispatcher:
 
     def ended(self, listener: Listener, left: Ending) -> None:
         """Forget a closed listener and return its messages in the background."""
+        self.shares.give(listener.client)
         with contextlib.suppress(ValueError):
             self._listeners.remove(listener)
             self._count_listeners()

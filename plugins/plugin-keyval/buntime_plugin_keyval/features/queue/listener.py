@@ -43,8 +43,12 @@ class Owner(Protocol):
 class Listener:
     """Has to be closed. Nothing is leased to it but while its owner waits in `next`."""
 
-    def __init__(self, owner: Owner, *, prefetch: int | None, returns_unsettled: bool) -> None:
+    def __init__(
+        self, owner: Owner, *, prefetch: int | None, returns_unsettled: bool, client: str | None
+    ) -> None:
         self._owner = owner
+        self.client = client
+        """Who it counts for; None where nobody can be told apart."""
         self.prefetch = prefetch
         """Messages that it may hold at a time, unsettled ones included; None for no limit."""
         self.returns_unsettled = returns_unsettled

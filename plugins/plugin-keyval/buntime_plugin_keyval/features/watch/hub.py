@@ -21,11 +21,11 @@ from buntime_database import DatabaseError
 from buntime_keyval.wire import part_ends
 
 from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.watch.pending import Notice, Room, State
 from buntime_plugin_keyval.features.watch.watcher import MAX_ALL_PENDING_CHARS, Watcher, WatchTarget
 from buntime_plugin_keyval.model.changes import Change, Place
-from buntime_plugin_keyval.model.errors import TooManyStreams
 
 RETRY_SECONDS = 1.0
 """Pause after the database failed."""
@@ -35,10 +35,10 @@ class WatchHub:
     """The watchers of one store. Follows commits only while there are any."""
 
     def __init__(
-        self, store: Store, *, max_watchers: int, foreign_poll_ms: int, logger: logging.Logger
+        self, store: Store, *, shares: Shares, foreign_poll_ms: int, logger: logging.Logger
     ) -> None:
         self._store = store
-        self._max_watchers = max_watchers
+        self.shares = shares
         self._foreign_poll_s = foreign_poll_ms / 1000
         self._unread = Complaint(logger, "The change log could not be read: %s")
         self._watchers: set[Watcher] = set()
@@ -63,14 +63,13 @@ class WatchHub:
         """Behind the last change that watchers were told of; None while that is being found."""
         return self._place
 
-    async def watch(self, target: WatchTarget) -> Watcher:
+    async def watch(self, target: WatchTarget, client: str | None = None) -> Watcher:
         """A watcher of every change from now on; it has to be closed.
 
-        Raises `TooManyStreams` when as many are open as are allowed.
+        Raises `TooManyStreams` or `TooManyStreamsOfClient` when as many are open as are allowed.
         """
-        if len(self._watchers) >= self._max_watchers:
-            raise TooManyStreams("watch.maxWatchers", self._max_watchers)
-        watcher = Watcher(target, self._forget, self._room)
+        self.shares.take(client)
+        watcher = Watcher(target, self._forget, self._room, client)
         self._watchers.add(watcher)
         self._store.neighbours.watchers.own[0] = len(self._watchers)
         for key in target.keys:
@@ -118,6 +117,7 @@ class WatchHub:
 
     def _forget(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
+        self.shares.give(watcher.client)
         self._store.neighbours.watchers.own[0] = len(self._watchers)
         for index, names in (
             (self._by_key, watcher.target.keys),

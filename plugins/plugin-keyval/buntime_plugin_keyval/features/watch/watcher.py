@@ -58,9 +58,17 @@ class WatchTarget(NamedTuple):
 class Watcher:
     """Keeps the latest state of each changed key until its owner takes it."""
 
-    def __init__(self, target: WatchTarget, forget: Callable[[Watcher], None], room: Room) -> None:
+    def __init__(
+        self,
+        target: WatchTarget,
+        forget: Callable[[Watcher], None],
+        room: Room,
+        client: str | None,
+    ) -> None:
         """`room` is what all watchers have for what waits for them."""
         self.target = target
+        self.client = client
+        """Who it counts for; None where nobody can be told apart."""
         self._forget = forget
         self._room = room
         self._pending = Pending(room)

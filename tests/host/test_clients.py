@@ -1,0 +1,40 @@
+"""Who a request counts for."""
+
+from __future__ import annotations
+
+import pytest
+from buntime_host.clients import client_of_request
+from buntime_host.edge import Edge
+from buntime_host.limits import Limits, _networks
+
+EDGE = Edge(Limits(shared_networks=_networks(["127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8"])))
+
+
+@pytest.mark.parametrize(
+    ("peer", "forwarded", "client"),
+    [
+        ("198.51.100.1", [], "198.51.100.1"),
+        ("2001:db8:1:2:3::4", [], "2001:db8:1:2::/64"),
+        ("::ffff:198.51.100.1", [], "198.51.100.1"),
+        # Only a trusted proxy is believed.
+        ("198.51.100.1", ["203.0.113.1"], "198.51.100.1"),
+        ("127.0.0.1", [], None),
+        ("127.0.0.1", ["203.0.113.1"], "203.0.113.1"),
+        ("10.1.2.3", ["2001:db8:1:2:3::4"], "2001:db8:1:2::/64"),
+        # What a client says of itself comes before what its proxy says.
+        ("127.0.0.1", ["192.0.2.9, 203.0.113.1"], "203.0.113.1"),
+        ("127.0.0.1", ["192.0.2.9", "203.0.113.1"], "203.0.113.1"),
+        ("127.0.0.1", ["192.0.2.9, 203.0.113.1 ,10.0.0.7, 127.0.0.1"], "203.0.113.1"),
+        ("127.0.0.1", ["10.0.0.7, 127.0.0.1"], None),
+        ("127.0.0.1", ["203.0.113.1, unknown"], None),
+        ("127.0.0.1", [""], None),
+        (None, [], None),
+        (None, ["203.0.113.1"], "203.0.113.1"),
+    ],
+)
+def test_who_a_request_counts_for(
+    peer: str | None, forwarded: list[str], client: str | None
+) -> None:
+    headers = [(b"host", b"a"), *((b"x-forwarded-for", text.encode()) for text in forwarded)]
+    scope = {"client": None if peer is None else (peer, 1234), "headers": headers}
+    assert client_of_request(scope, EDGE.client_of) == client
