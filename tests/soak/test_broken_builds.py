@@ -129,7 +129,11 @@ BREAKS = {
         seconds=8.0,
     ),
     "a position that is not heeded": Break(
-        {f"{KEYVAL}.http.positions": [("position = max(position or 0, int(value))", "int(value)")]},
+        {
+            f"{KEYVAL}.faces.http.positions": [
+                ("position = max(position or 0, int(value))", "int(value)")
+            ]
+        },
         "libsql",
         "at any host goes back",
         rate=500.0,
