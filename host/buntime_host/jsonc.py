@@ -10,7 +10,7 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NoReturn
+from typing import Any
 
 MAX_DEPTH = 64
 """Levels of arrays and objects; nothing in a configuration comes near."""
@@ -24,6 +24,7 @@ _BRACKETS = re.compile(rf"{_STRING}|[\[{{}}\]]", re.DOTALL)
 _SURROGATES = re.compile(
     r"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F])|.)", re.DOTALL
 )
+_NUMBERS = re.compile(rf"{_STRING}|-?(?:NaN|Infinity)\b|-?\d[\d.eE+-]*+", re.DOTALL)
 _NO_BLANK = re.compile(r"[^\n]")
 _VARIABLE = re.compile(r"\$\$\{|\$\{([^}]*+)(\}|\Z)")
 
@@ -44,16 +45,11 @@ def parse_jsonc(text: str) -> Any:
     text = _COMMAS.sub(lambda token: " " if token[0] == "," else token[0], text)
     _refuse_depth(text)
     _refuse_half_characters(text)
+    _refuse_what_is_no_number(text)
     try:
-        return json.loads(
-            text, object_pairs_hook=_object, parse_float=_float, parse_constant=_constant
-        )
+        return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise _error(text, error.pos, error.msg) from None
-    except JsoncError:
-        raise
-    except ValueError as error:  # an integer of thousands of digits
-        raise JsoncError(str(error)) from None
 
 
 def _blank_comment(token: re.Match[str]) -> str:
@@ -80,6 +76,22 @@ def _refuse_half_characters(text: str) -> None:
             raise _error(text, escape.start(), "half of a surrogate pair is no character")
 
 
+def _refuse_what_is_no_number(text: str) -> None:
+    """Refuse the words that Python's reader takes for numbers, and what no double holds."""
+    for token in _NUMBERS.finditer(text):
+        found = token[0]
+        if found[0] == '"':
+            continue
+        if found[-1] in "Ny":
+            raise _error(text, token.start(), f"{found} is no value of JSON")
+        try:
+            number = float(found)
+        except ValueError:
+            continue  # it is none at all, which the reader says
+        if not math.isfinite(number):
+            raise _error(text, token.start(), f"the number {found:.20} is too large")
+
+
 def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     members = dict(pairs)
     if len(members) < len(pairs):
@@ -89,17 +101,6 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
                 raise JsoncError(f"the key {json.dumps(name)} occurs twice in one object")
             seen.add(name)
     return members
-
-
-def _float(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise JsoncError(f"the number {text} is too large")
-    return number
-
-
-def _constant(name: str) -> NoReturn:
-    raise JsoncError(f"{name} is no value of JSON")
 
 
 def _error(text: str, at: int, reason: str) -> JsoncError:

@@ -69,6 +69,10 @@ def test_parse_refuses(text: str) -> None:
         ('{ // path\n  "dir": ".\\data" }', r"line 2, column 12: Invalid \\escape"),
         ('/* \n\n */ ["\\ud83d"]', "line 3, column 7: half of a surrogate pair"),
         ('["\\ude00\\ud83d"]', "line 1, column 3: half of a surrogate pair"),
+        ('["NaN -Infinity",\n NaN]', "line 2, column 2: NaN is no value of JSON"),
+        ("[1, -Infinity]", "line 1, column 5: -Infinity is no value"),
+        ('{"a": "1e999",\n\n "b": -1e999}', "line 3, column 7: the number -1e999 is too large"),
+        ("[" + "9" * 5000 + "]", "line 1, column 2: the number 99999999999999999999 is too large"),
         ("[\n" * 65, "line 65, column 1: nested too deeply"),
     ],
 )
@@ -78,7 +82,7 @@ def test_an_error_says_where(text: str, where: str) -> None:
 
 
 def test_what_a_hostile_text_costs_grows_with_its_size() -> None:
-    for piece in ("/*", '"', '"\\', ",", "[,", ", ", "//", '/* "', "{", "\\u"):
+    for piece in ("/*", '"', '"\\', ",", "[,", ", ", "//", '/* "', "{", "\\u", "9", "-", "1e"):
         with pytest.raises(JsoncError):
             parse_jsonc("[" + piece * 200_000)
 
