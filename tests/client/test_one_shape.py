@@ -181,6 +181,25 @@ async def test_settling_with_the_same_key_is_done_once(kv: AnyKv) -> None:
         await kv.ack_message(second)
 
 
+@pytest.mark.parametrize(
+    ("options", "received"),
+    [
+        ({"weights": 3}, "3"),
+        ({"weights": {"title": None}}, "None"),
+        ({"highlight": b"b"}, "b'b'"),
+        ({"highlight": {"marks": (1, 2)}}, "(1, 2)"),
+        ({"highlight": {"escape": True}}, "True"),
+        ({"snippet": 65}, "65"),
+    ],
+)
+async def test_what_is_wrong_is_shown_as_python_writes_it(
+    kv: AnyKv, options: dict[str, Any], received: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        await anext(kv.search(["a"], "x", **options))
+    assert str(caught.value).endswith(f"received {received}")
+
+
 async def test_unknown_messages_are_fine_unless_strict(kv: AnyKv) -> None:
     for use in (kv.ack_message, kv.nack_message):
         await use("unknown")

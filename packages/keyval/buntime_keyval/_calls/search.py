@@ -15,6 +15,7 @@ from buntime_keyval._entries import raw_key, read_hits
 from buntime_keyval._results import SearchHit, SearchIndex, SearchPage
 from buntime_keyval._where import Where
 from buntime_keyval.wire import InvalidInput, KeyLike, check_key, format_key_text
+from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights, raw_marks
@@ -105,9 +106,9 @@ class Searching:
             "start": None if start is None else raw_key(checked_prefix(start)),
             "end": None if end is None else raw_key(checked_prefix(end)),
             "reverse": True if reverse else None,
-            "weights": parse_weights(weights) or None,
-            "highlight": raw_marks(parse_marks(highlight)),
-            "snippet": parse_snippet(snippet),
+            "weights": parse_weights(weights, as_written) or None,
+            "highlight": raw_marks(parse_marks(highlight, as_written)),
+            "snippet": parse_snippet(snippet, as_written),
             "fuzzy": True if fuzzy else None,
         }
 

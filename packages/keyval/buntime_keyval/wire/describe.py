@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import msgspec
 
 from buntime_keyval.wire.numbers import BigInt
+
+Describe = Callable[[object], str]
 
 _MOST_SHOWN = 50
 
@@ -37,6 +39,11 @@ def describe(value: object) -> str:
         if len(shown) >= _MOST_SHOWN:
             break
     return f"{name}: {shown[:_MOST_SHOWN]}"
+
+
+def as_written(value: object) -> str:
+    """The same for those who write Python: as Python writes it, cut off."""
+    return f"{value!r:.50}"
 
 
 def _pieces(value: object) -> Iterator[str]:

@@ -6,7 +6,7 @@ import math
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.describe import Describe, describe
 from buntime_keyval.wire.errors import InvalidInput
 
 DEFAULT_MARKS = ("<mark>", "</mark>")
@@ -24,12 +24,12 @@ class HitMarks(NamedTuple):
     """`html`: the texts become HTML, apart from the two marks, which stay as they are."""
 
 
-def parse_weights(raw: object) -> dict[str, float]:
-    """Weights by field. Raises `InvalidInput`."""
+def parse_weights(raw: object, shown: Describe = describe) -> dict[str, float]:
+    """Weights by field. Raises `InvalidInput`, with values as `shown` writes them."""
     if raw is None:
         return {}
     if not isinstance(raw, Mapping):
-        raise InvalidInput(f"weights must be an object, received {describe(raw)}")
+        raise InvalidInput(f"weights must be an object, received {shown(raw)}")
     weights = {}
     for field, weight in raw.items():
         number = math.nan
@@ -40,17 +40,16 @@ def parse_weights(raw: object) -> dict[str, float]:
                 number = math.inf
         if not 0 <= number < math.inf:
             raise InvalidInput(
-                f"weights.{field} must be a number that is not negative, received "
-                f"{describe(weight)}"
+                f"weights.{field} must be a number that is not negative, received {shown(weight)}"
             )
         weights[str(field)] = number
     return weights
 
 
-def parse_marks(raw: object) -> HitMarks | None:
+def parse_marks(raw: object, shown: Describe = describe) -> HitMarks | None:
     """The texts around a hit: `true` for the usual ones, or a pair, or an object with both.
 
-    The object has `marks`, true or a pair, and `escape`. Raises `InvalidInput`.
+    The object has `marks`, true or a pair, and `escape`. Raises `InvalidInput` as `parse_weights`.
     """
     if raw is None or raw is False:
         return None
@@ -61,10 +60,10 @@ def parse_marks(raw: object) -> HitMarks | None:
         if isinstance(before, str) and isinstance(after, str):
             return HitMarks(before, after)
     if isinstance(raw, Mapping):
-        return _marks_of_object(raw)
+        return _marks_of_object(raw, shown)
     raise InvalidInput(
         "highlight must be true, a pair of texts, or an object with marks and escape, received "
-        f"{describe(raw)}"
+        f"{shown(raw)}"
     )
 
 
@@ -76,26 +75,26 @@ def raw_marks(marks: HitMarks | None) -> object:
     return pair if marks.escape is None else {"marks": pair, "escape": marks.escape}
 
 
-def _marks_of_object(raw: Mapping[object, object]) -> HitMarks:
+def _marks_of_object(raw: Mapping[object, object], shown: Describe) -> HitMarks:
     for name in raw:
         if name not in ("marks", "escape"):
             raise InvalidInput(f"Unknown parameter: 'highlight.{name}' (one of marks, escape)")
     escape = raw.get("escape")
     if escape not in (None, *ESCAPES):
         raise InvalidInput(
-            f"highlight.escape must be {' or '.join(ESCAPES)}, received {describe(escape)}"
+            f"highlight.escape must be {' or '.join(ESCAPES)}, received {shown(escape)}"
         )
     pair = raw.get("marks", True)
-    marks = parse_marks(pair) if not isinstance(pair, Mapping) else None
+    marks = parse_marks(pair, shown) if not isinstance(pair, Mapping) else None
     if marks is None:
         raise InvalidInput(
-            f"highlight.marks must be true or a pair of texts, received {describe(pair)}"
+            f"highlight.marks must be true or a pair of texts, received {shown(pair)}"
         )
     return marks._replace(escape=escape)
 
 
-def parse_snippet(raw: object) -> int | None:
-    """The words of an extract: `true` for the usual number. Raises `InvalidInput`."""
+def parse_snippet(raw: object, shown: Describe = describe) -> int | None:
+    """The words of an extract: `true` for the usual number. Raises as `parse_weights`."""
     if raw is None or raw is False:
         return None
     if raw is True:
@@ -104,5 +103,5 @@ def parse_snippet(raw: object) -> int | None:
         return raw
     raise InvalidInput(
         f"snippet must be true or a number of words up to {MAX_SNIPPET_WORDS}, received "
-        f"{describe(raw)}"
+        f"{shown(raw)}"
     )

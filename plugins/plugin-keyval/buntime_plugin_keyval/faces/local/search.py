@@ -9,6 +9,7 @@ import msgspec
 from buntime_keyval import InvalidInput, KeyLike, SearchHit
 from buntime_keyval.shared import Marks
 from buntime_keyval.wire import decode_value, encode_key
+from buntime_keyval.wire.describe import as_written
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
 
@@ -52,9 +53,9 @@ def make_options(
         where=where,
         start=encode_key(checked_key(start)) if start else None,
         end=encode_key(checked_key(end)) if end else None,
-        weights=parse_weights(weights),
-        highlight=parse_marks(highlight),
-        snippet_words=parse_snippet(snippet),
+        weights=parse_weights(weights, as_written),
+        highlight=parse_marks(highlight, as_written),
+        snippet_words=parse_snippet(snippet, as_written),
         fuzzy=bool(fuzzy),
     )
 
