@@ -30,6 +30,7 @@ from buntime_host.version import __version__
 from buntime_host.workers import Bell, Numbers, Workers
 
 if TYPE_CHECKING:
+    from buntime_host.declared import Duration, OptionError, Options, Size, option, read_options
     from buntime_host.doubled import find_doubled, has_doubled
     from buntime_host.host import Host, create_app
     from buntime_host.metrics import metrics_text
@@ -43,6 +44,7 @@ __all__ = [
     "Bell",
     "BuntimeError",
     "ConfigError",
+    "Duration",
     "Forbidden",
     "Host",
     "HttpError",
@@ -51,11 +53,14 @@ __all__ = [
     "NotFound",
     "Noticed",
     "Numbers",
+    "OptionError",
+    "Options",
     "PayloadTooLarge",
     "PluginContext",
     "PluginError",
     "Runtime",
     "ServiceUnavailable",
+    "Size",
     "StartupError",
     "Unauthorized",
     "Workers",
@@ -70,7 +75,9 @@ __all__ = [
     "hookimpl",
     "metrics_text",
     "noticed_of",
+    "option",
     "problem_response",
+    "read_options",
     "refuse_foreign",
     "unknown_parameter",
 ]
@@ -82,6 +89,10 @@ def __getattr__(name: str) -> Any:
         from buntime_host import host
 
         return getattr(host, name)
+    if name in ("Duration", "OptionError", "Options", "Size", "option", "read_options"):
+        from buntime_host import declared
+
+        return getattr(declared, name)
     if name == "metrics_text":
         from buntime_host.metrics import metrics_text
 

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buntime_host import OptionError
 from buntime_plugin_database.service.config import parse_config
-from buntime_plugin_database.shared.engine import ConfigError
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
 POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
@@ -38,17 +38,23 @@ POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
         ),
         ({"adapters": [{**SQLITE, "synchronus": "off"}]}, "unknown field `synchronus`"),
         ({"adapters": [{**SQLITE, "synchronous": "maybe"}]}, "Invalid enum value 'maybe'"),
-        ({"adapters": [{**SQLITE, "busyTimeout": -1}]}, "Expected `int` >= 0"),
-        ({"adapters": [{**SQLITE, "readers": 0}]}, "Expected `int` >= 1"),
-        ({"adapters": [{**SQLITE, "cacheSize": "big"}]}, "`adapters[0].cacheSize`"),
+        (
+            {"adapters": [{**SQLITE, "busyTimeout": -1}]},
+            "[0]: busyTimeout: must be a number of",
+        ),
+        ({"adapters": [{**SQLITE, "readers": 0}]}, "adapters[0]: readers: must be at least 1"),
+        ({"adapters": [{**SQLITE, "cacheSize": "big"}]}, "adapters[0]: cacheSize: Expected `int`"),
         ({"adapters": [{"baseDir": "x"}]}, "adapters[0].type: must be the name of an engine"),
         ({"adapters": ["sqlite"]}, "Expected `object`"),
         ({"adapters": {"type": "sqlite"}}, "Expected `array`"),
-        ({"adapters": [SQLITE], "tenancy": {"maxTenants": 0}}, "$.maxTenants"),
+        (
+            {"adapters": [SQLITE], "tenancy": {"maxTenants": 0}},
+            "tenancy.maxTenants: must be at least 1",
+        ),
     ],
 )
 def test_a_wrong_configuration(options: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(OptionError) as raised:
         parse_config(options)
     assert message in str(raised.value)
 
@@ -118,6 +124,6 @@ def test_where_the_root_database_is(location: dict[str, str], path: str) -> None
 )
 def test_a_url_that_is_no_file(url: str, message: str) -> None:
     config = parse_config({"adapters": [{"type": "sqlite", "url": url}]})
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(OptionError) as raised:
         config.adapters[0].options.root(Path("/base"))
     assert message in str(raised.value)

@@ -13,13 +13,14 @@ from typing import Any
 
 import pytest
 from buntime_database import Adapter, DatabaseError
+from buntime_host import OptionError
 from buntime_plugin_database.conformance import CASES, OpenAdapter, Target, run_all
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from buntime_plugin_database.service import engines as engines_module
 from buntime_plugin_database.service import open_service
 from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.service.engines import Engines
-from buntime_plugin_database.shared.engine import AnyEngine, ConfigError
+from buntime_plugin_database.shared.engine import AnyEngine
 from support.database import Api
 from support.live import live_server
 from support.packages import install
@@ -39,7 +40,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> AnyEngine:
 
 def test_those_that_are_installed() -> None:
     assert {"sqlite", "libsql"} <= set(Engines().names())
-    with pytest.raises(ConfigError, match=r"Unknown adapter type: oracle\. There are .*sqlite"):
+    with pytest.raises(OptionError, match=r"Unknown adapter type: oracle\. There are .*sqlite"):
         Engines().named("oracle")
 
 
@@ -47,14 +48,14 @@ def test_those_that_are_installed() -> None:
     ("entry", "message"),
     [
         ({"type": "recorder"}, "path is required for recorder adapter"),
-        ({**ENTRY, "kept": 1}, "unknown field `kept` - at `adapters[0]`|Object contains unknown"),
-        ({**ENTRY, "keep": 0}, "Expected `int` >= 1 - at `adapters[0].keep`"),
+        ({**ENTRY, "kept": 1}, "adapters[0]: Object contains unknown field `kept`"),
+        ({**ENTRY, "keep": 0}, "adapters[0]: keep: must be at least 1, received 0"),
     ],
 )
 def test_its_options_are_its_own(recorder: AnyEngine, entry: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(OptionError) as raised:
         parse_config({"adapters": [entry]}, engines=Engines(recorder))
-    assert any(part in str(raised.value) for part in message.split("|"))
+    assert message in str(raised.value)
 
 
 async def test_one_that_is_given_in_process(recorder: AnyEngine, tmp_path: Path) -> None:
@@ -130,7 +131,7 @@ def test_one_that_is_badly_installed(
 ) -> None:
     points = [EntryPoint("x", value, "group") for value in values]
     monkeypatch.setattr(engines_module, "entry_points", lambda **_: points)
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(OptionError, match=message):
         Engines().named("x")
 
 
@@ -140,5 +141,5 @@ def test_an_engine_to_come_gives_way_to_one_that_is_installed(
     assert Engines().named("postgres").name == "postgres"
     point = EntryPoint("postgres", "json:loads", "group")
     monkeypatch.setattr(engines_module, "entry_points", lambda **_: [point])
-    with pytest.raises(ConfigError, match="is no engine of that name"):
+    with pytest.raises(OptionError, match="is no engine of that name"):
         Engines().named("postgres")

@@ -10,14 +10,13 @@ from unittest.mock import Mock
 
 import pytest
 from buntime_database import DatabaseClosed, DatabaseError, DatabaseUnavailable
-from buntime_host import Workers
+from buntime_host import OptionError, Workers
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.engines.sqlite.engine import ENGINE
 from buntime_plugin_database.plugin import DatabasePlugin
 from buntime_plugin_database.service import DatabaseService, open_service
 from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.service.engines import Engines
-from buntime_plugin_database.shared.engine import ConfigError
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
 POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
@@ -69,13 +68,13 @@ async def test_types_are_listed_in_the_order_of_the_configuration(tmp_path: Path
 
 
 async def test_an_engine_of_a_later_version(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="The postgres adapter is not available"):
+    with pytest.raises(OptionError, match="The postgres adapter is not available"):
         await open_at(tmp_path, POSTGRES)
 
 
 async def test_what_was_opened_is_closed_when_a_later_one_fails(tmp_path: Path) -> None:
     before = len(os.listdir("/dev/fd"))
-    with pytest.raises(ConfigError, match="not available"):
+    with pytest.raises(OptionError, match="not available"):
         await open_at(tmp_path, SQLITE, POSTGRES)
     assert (tmp_path / "data" / "_default.db").exists()  # it was open, and is no longer
     assert not (tmp_path / "data" / "_default.db-wal").exists()
@@ -92,7 +91,7 @@ async def test_a_failure_to_close_does_not_hide_why_opening_failed(
         raise OSError("disk on fire")
 
     monkeypatch.setattr(SqliteAdapter, "close", close_badly)
-    with pytest.raises(ConfigError, match="not available") as raised:
+    with pytest.raises(OptionError, match="not available") as raised:
         await open_at(tmp_path, SQLITE, POSTGRES)
     assert raised.value.__notes__ == ["closing what was open failed as well: disk on fire"]
 
@@ -141,17 +140,18 @@ async def test_a_closed_service_hands_nothing_out(tmp_path: Path) -> None:
     assert not (tmp_path / "data" / "tenant.db").exists()
 
 
-def context(folder: Path) -> Any:
-    return Mock(base_dir=folder, logger=logging.getLogger("test"), workers=Workers.alone())
+def context(folder: Path, options: dict[str, Any]) -> Any:
+    logger = logging.getLogger("test")
+    return Mock(config=options, base_dir=folder, logger=logger, workers=Workers.alone())
 
 
 async def test_the_plugin_from_start_to_shutdown(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    plugin = DatabasePlugin({"adapters": [SQLITE]})
+    plugin = DatabasePlugin({})
     assert plugin.provides() is None
     with caplog.at_level(logging.INFO):
-        await plugin.on_init(context(tmp_path))
+        await plugin.on_init(context(tmp_path, {"adapters": [SQLITE]}))
     assert "Databases open: sqlite (default sqlite)" in caplog.text
     service = plugin.provides()
     assert service is not None
@@ -165,8 +165,8 @@ async def test_the_plugin_from_start_to_shutdown(
 
 async def test_a_plugin_that_could_not_start(tmp_path: Path) -> None:
     for options in ({}, {"adapters": [SQLITE, POSTGRES]}):
-        plugin = DatabasePlugin(options)
-        with pytest.raises(ConfigError):
-            await plugin.on_init(context(tmp_path))
+        plugin = DatabasePlugin({})
+        with pytest.raises(OptionError):
+            await plugin.on_init(context(tmp_path, options))
         assert plugin.provides() is None
         await plugin.on_shutdown()

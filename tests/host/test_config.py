@@ -162,7 +162,16 @@ def test_bad_sizes(value: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [(500, 0.5), ("500", 0.5), ("30s", 30), ("5m", 300), ("1h", 3600)]
+    ("value", "seconds"),
+    [
+        (500, 0.5),
+        ("500", 0.5),
+        ("30s", 30),
+        ("5m", 300),
+        ("1h", 3600),
+        (".5 Hours", 1800),
+        ("2 days", 172_800),
+    ],
 )
 def test_durations(value: object, seconds: float) -> None:
     assert parse_duration(value) == seconds

@@ -5,11 +5,11 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from buntime_host import PluginContext, hookimpl
+from buntime_host import PluginContext, hookimpl, read_options
 from starlette.routing import BaseRoute
 
 from buntime_plugin_database.faces.access import Access
-from buntime_plugin_database.faces.config import parse_http_config
+from buntime_plugin_database.faces.config import FaceOptions
 from buntime_plugin_database.faces.hrana.streams import StreamLimits, Streams
 from buntime_plugin_database.faces.routes import make_routes
 from buntime_plugin_database.faces.targets import Targets
@@ -20,8 +20,8 @@ from buntime_plugin_database.service.config import parse_config
 class DatabasePlugin:
     """Opens the configured databases and provides a `DatabaseService`."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._options = options
+    def __init__(self, _: dict[str, Any]) -> None:
+        """Options come with `on_init`."""
         self._service: DatabaseService | None = None
         self._streams: Streams | None = None
         self._routes: list[BaseRoute] = []
@@ -30,20 +30,19 @@ class DatabasePlugin:
     async def on_init(self, ctx: PluginContext) -> None:
         """Open the root databases.
 
-        Raises `ConfigError`, `StartupError` or `DatabaseUnavailable`.
+        Raises `OptionError`, `StartupError` or `DatabaseUnavailable`.
         """
-        config = parse_config(self._options, os.environ)
+        config = parse_config(ctx.config, os.environ)
         for warning in config.warnings:
             ctx.logger.warning("%s", warning)
-        http = parse_http_config(self._options)
+        faces = read_options(FaceOptions, ctx.config)
         self._service = await open_service(config, ctx.base_dir, ctx.workers)
-        limits = StreamLimits(
-            http.api.max_streams, http.api.idle_seconds(), http.api.session_limits()
-        )
+        api = faces.api
+        limits = StreamLimits(api.max_streams, api.idle_timeout, api.session_limits())
         self._streams = Streams(self._service, limits, ctx.workers)
-        access = Access(http.tokens, write=http.api.write, authorize=ctx.authorize)
+        access = Access(faces.tokens(), write=api.write, authorize=ctx.authorize)
         targets = Targets(config.tenancy)
-        self._routes = make_routes(self._service, self._streams, targets, access, http.api)
+        self._routes = make_routes(self._service, self._streams, targets, access, api)
         ctx.logger.info(
             "Databases open: %s (default %s)",
             ", ".join(self._service.get_available_types()),

@@ -7,10 +7,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_host import Forbidden, Unauthorized
+from buntime_host import Forbidden, OptionError, Unauthorized, read_options
 from buntime_plugin_database.faces.access import Access
-from buntime_plugin_database.faces.config import parse_http_config
-from buntime_plugin_database.shared.engine import ConfigError
+from buntime_plugin_database.faces.config import FaceOptions
 from starlette.requests import HTTPConnection
 from support.database import Api, Socket, database_server, websocket
 from support.live import live_server
@@ -245,8 +244,8 @@ def test_a_token_is_good_from_everywhere() -> None:
 
 
 def test_blank_tokens_are_none() -> None:
-    assert parse_http_config({"token": " ", "apiKeys": ["", " a "]}).tokens == ("a",)
-    assert parse_http_config({}).tokens == ()
+    assert read_options(FaceOptions, {"token": " ", "apiKeys": ["", " a "]}).tokens() == ("a",)
+    assert FaceOptions().tokens() == ()
 
 
 @pytest.mark.parametrize(
@@ -262,5 +261,7 @@ def test_blank_tokens_are_none() -> None:
     ],
 )
 def test_options_that_are_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(ConfigError, match="token, apiKeys or api"):
-        parse_http_config(options)
+    (name, inner), *_ = options.items()
+    path = f"api.{next(iter(inner))}" if isinstance(inner, dict) else name
+    with pytest.raises(OptionError, match=f"^{path}: "):
+        read_options(FaceOptions, options)

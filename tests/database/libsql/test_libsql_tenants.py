@@ -13,6 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 from buntime_database import Adapter, DatabaseClosed, DatabaseUnavailable, SessionsNotSupported
+from buntime_host import OptionError
 from buntime_plugin_database.conformance import (
     CASES,
     Case,
@@ -25,7 +26,6 @@ from buntime_plugin_database.engines.libsql import servers as servers_module
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
 from buntime_plugin_database.service.config import parse_config
-from buntime_plugin_database.shared.engine import ConfigError
 from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
     TenancyNotSupported,
@@ -379,7 +379,7 @@ async def test_without_either_option_there_are_no_tenants(pair: list[Sqld]) -> N
     ],
 )
 def test_a_wrong_configuration(entry: dict[str, Any], message: str) -> None:
-    with pytest.raises(ConfigError) as raised:
+    with pytest.raises(OptionError) as raised:
         parse_config({"adapters": [{"type": "libsql", "url": "http://one", **entry}]})
     assert message in str(raised.value)
 

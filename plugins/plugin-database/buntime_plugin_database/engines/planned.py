@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import NoReturn, Self
 
+from buntime_host import OptionError
+
 from buntime_plugin_database.shared.engine import (
     AnyEngine,
     Completed,
-    ConfigError,
     Engine,
     EngineOptions,
     Opening,
@@ -24,12 +25,12 @@ class PlannedOptions(EngineOptions, frozen=True, forbid_unknown_fields=False):
 
     def completed(self, environ: Mapping[str, str]) -> Completed[Self]:
         if not self.url:
-            raise ConfigError(f"URL is required for {self.type} adapter")
+            raise OptionError(f"URL is required for {self.type} adapter")
         return super().completed(environ)
 
 
 async def _open_root(options: PlannedOptions, _: Opening) -> NoReturn:
-    raise ConfigError(f"The {options.type} adapter is not available in this version")
+    raise OptionError(f"The {options.type} adapter is not available in this version")
 
 
 def _tenants(options: PlannedOptions, root: RootDatabase, _: Opening) -> Tenants:  # noqa: ARG001 - as every engine

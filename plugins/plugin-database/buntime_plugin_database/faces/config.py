@@ -2,58 +2,56 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated
 
-import msgspec
 from buntime_database import SessionLimits
-from buntime_host.units import parse_duration, parse_size
-
-from buntime_plugin_database.shared.engine import ConfigError
+from buntime_host import Duration, Options, Size, option
 
 
-class ApiConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+class ApiConfig(Options, frozen=True):
     """The option `api`."""
 
-    write: bool = False
-    """Without a token, let programs on this machine write."""
-    max_rows: Annotated[int, msgspec.Meta(ge=1)] = 1000
-    """Rows of one answer of the JSON API."""
-    max_response_size: int | str = "10mb"
-    statement_timeout: int | float | str = "5s"
-    transaction_timeout: int | float | str = "5s"
-    idle_timeout: int | float | str = "10s"
-    max_streams: Annotated[int, msgspec.Meta(ge=1, le=256)] = 128
+    write: Annotated[
+        bool,
+        option(
+            "Let programs on this machine write without a token",
+            "Execute, batch, rows, tenants and Hrana; with a token these are always open",
+        ),
+    ] = False
+    max_rows: Annotated[int, option("Most rows of one answer of the JSON API", least=1)] = 1000
+    max_response_size: Annotated[Size, option("Largest result of one statement")] = Size("10mb")
+    statement_timeout: Annotated[Duration, option("Longest time that a statement may run")] = (
+        Duration("5s")
+    )
+    transaction_timeout: Annotated[
+        Duration, option("Longest time that a transaction may keep the write lock")
+    ] = Duration("5s")
+    idle_timeout: Annotated[
+        Duration, option("Time without a request after which a Hrana stream is closed")
+    ] = Duration("10s")
+    max_streams: Annotated[
+        int, option("Hrana streams that may be open at a time", least=1, most=256)
+    ] = 128
 
     def session_limits(self) -> SessionLimits:
-        """Limits of one connection. Raises `ValueError` for text that is no size or duration."""
+        """Limits of one connection."""
         return SessionLimits(
-            statement_seconds=parse_duration(self.statement_timeout),
-            transaction_seconds=parse_duration(self.transaction_timeout),
-            max_bytes=parse_size(self.max_response_size),
+            statement_seconds=self.statement_timeout,
+            transaction_seconds=self.transaction_timeout,
+            max_bytes=self.max_response_size,
         )
 
-    def idle_seconds(self) -> float:
-        """`idle_timeout`. Raises `ValueError` for text that is no duration."""
-        return parse_duration(self.idle_timeout)
 
+class FaceOptions(Options, frozen=True):
+    """The options of the plugin that concern requests from outside."""
 
-class HttpConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """All options that concern requests from outside."""
+    token: Annotated[
+        str | None,
+        option("Token that opens the HTTP API and Hrana", env="DATABASE_API_TOKEN", secret=True),
+    ] = None
+    api_keys: Annotated[tuple[str, ...], option("Further tokens")] = ()
+    api: Annotated[ApiConfig, option("HTTP API and Hrana")] = ApiConfig()
 
-    tokens: tuple[str, ...]
-    api: ApiConfig
-
-
-def parse_http_config(options: Mapping[str, Any]) -> HttpConfig:
-    """Check the options. Blank tokens count as none. Raises `ConfigError`."""
-    try:
-        api = msgspec.convert(options.get("api") or {}, ApiConfig)
-        token = msgspec.convert(options.get("token"), str | None)
-        keys = msgspec.convert(options.get("apiKeys") or [], tuple[str, ...])
-        api.session_limits()
-        api.idle_seconds()
-    except (msgspec.ValidationError, ValueError) as error:
-        raise ConfigError(f"token, apiKeys or api: {error}") from error
-    tokens = tuple(text.strip() for text in (token or "", *keys) if text.strip())
-    return HttpConfig(tokens=tokens, api=api)
+    def tokens(self) -> tuple[str, ...]:
+        """All tokens; blank ones count as none."""
+        return tuple(text.strip() for text in (self.token or "", *self.api_keys) if text.strip())

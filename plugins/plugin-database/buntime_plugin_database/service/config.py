@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, NamedTuple
 
-import msgspec
+from buntime_host import OptionError, Options, option, read_options
 
 from buntime_plugin_database.service.engines import Engines
-from buntime_plugin_database.shared.engine import AnyEngine, ConfigError
+from buntime_plugin_database.shared.engine import AnyEngine
 
 
 class Entry(NamedTuple):
@@ -22,21 +22,50 @@ class Entry(NamedTuple):
     """An instance of `engine.options`."""
 
 
-class TenancyConfig(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
-    """How databases of tenants are chosen, and how they come into being."""
+class TenancyConfig(Options, frozen=True):
+    """How databases of tenants are chosen, and how they come into being.
 
-    enabled: bool = False
-    """Whether requests without an explicit tenant are for the tenant of `header`, or the default;
-    a tenant that is named explicitly is served either way."""
-    header: str = "x-tenant-id"
-    default_tenant: str | None = "default"
-    auto_create: bool = False
-    """Create a tenant's database when it is first asked for."""
-    max_tenants: Annotated[int, msgspec.Meta(ge=1)] = 1000
-    """Tenant databases of one engine that may be open at a time."""
+    A tenant that a request names explicitly is served whether `enabled` or not.
+    """
+
+    enabled: Annotated[
+        bool,
+        option(
+            "Choose the tenant by a header of the request",
+            doc="choose the tenant of a request by a header",
+        ),
+    ] = False
+    header: Annotated[str, option("The header")] = "x-tenant-id"
+    default_tenant: Annotated[str | None, option("Tenant of requests without the header")] = (
+        "default"
+    )
+    auto_create: Annotated[
+        bool,
+        option(
+            "Create a tenant's database at first use",
+            doc="create a tenant's database when it is first asked for",
+        ),
+    ] = False
+    max_tenants: Annotated[
+        int, option("Tenant databases that may be open at a time", "Of each engine", least=1)
+    ] = 1000
 
 
-class DatabaseConfig(msgspec.Struct, frozen=True, kw_only=True):
+class ServiceOptions(Options, frozen=True):
+    """The options of the plugin that concern databases."""
+
+    adapters: Annotated[
+        tuple[dict[str, Any], ...],
+        option(
+            "Adapters",
+            "Engines, each type once; the first is the default unless another says default",
+            doc="engines, each type once; see [databases](databases.md) for their options",
+        ),
+    ] = ()
+    tenancy: Annotated[TenancyConfig, option("Tenancy")] = TenancyConfig()
+
+
+class DatabaseConfig(NamedTuple):
     """The whole configuration, checked."""
 
     adapters: tuple[Entry, ...]
@@ -54,26 +83,22 @@ def parse_config(
 ) -> DatabaseConfig:
     """Check the options of the plugin; variables stand in for servers that they do not name.
 
-    Raises `ConfigError` in the words of the contract: no adapter, a type twice, two defaults, an
+    Raises `OptionError` in the words of the contract: no adapter, a type twice, two defaults, an
     unknown type, an engine without a place for its data.
     """
     engines = engines or Engines()
-    raw = options.get("adapters")
-    if raw is None and "adapter" in options:
-        raw = [options["adapter"]]  # the oldest spelling, one engine
-    if not raw:
-        raise ConfigError("No adapters configured. At least one adapter is required.")
-    try:
-        raw_entries = msgspec.convert(raw, tuple[dict[str, Any], ...])
-        tenancy = msgspec.convert(options.get("tenancy") or {}, TenancyConfig)
-    except msgspec.ValidationError as error:
-        raise ConfigError(f"adapters or tenancy: {error}") from error
+    if options.get("adapters") is None and "adapter" in options:
+        options = {**options, "adapters": [options["adapter"]]}  # the oldest spelling, one engine
+    given = read_options(ServiceOptions, options)
+    tenancy = given.tenancy
+    if not given.adapters:
+        raise OptionError("No adapters configured. At least one adapter is required.")
     warnings: list[str] = []
     adapters: dict[str, Entry] = {}
-    for index, raw_entry in enumerate(raw_entries):
+    for index, raw_entry in enumerate(given.adapters):
         entry = _parse_entry(raw_entry, index, environ or {}, engines, warnings)
         if entry.type in adapters:
-            raise ConfigError(
+            raise OptionError(
                 f"Duplicate adapter type: {entry.type}. Each type can only appear once."
             )
         adapters[entry.type] = entry
@@ -85,7 +110,7 @@ def parse_config(
             )
     defaults = [entry.type for entry in adapters.values() if entry.options.default]
     if len(defaults) > 1:
-        raise ConfigError(
+        raise OptionError(
             f"Multiple default adapters: {defaults[0]} and {defaults[1]}. Only one can be default."
         )
     return DatabaseConfig(
@@ -106,16 +131,15 @@ def _parse_entry(
 ) -> Entry:
     kind = raw.get("type")
     if not isinstance(kind, str):
-        raise ConfigError(f"adapters[{index}].type: must be the name of an engine")
+        raise OptionError(f"adapters[{index}].type: must be the name of an engine")
     engine = engines.named(kind)
     try:
         stand_in = engine.stand_in(raw, environ)
         if stand_in is not None:
             engine, raw = engines.named(stand_in.engine), stand_in.entry
             warnings += stand_in.warnings
-        options = msgspec.convert(raw, engine.options)
-    except msgspec.ValidationError as error:
-        raise ConfigError(str(error).replace("`$", f"`adapters[{index}]")) from error
-    completed = options.completed(environ)
+        completed = read_options(engine.options, raw).completed(environ)
+    except OptionError as error:
+        raise OptionError(f"adapters[{index}]: {error}") from error
     warnings += completed.warnings
     return Entry(kind, engine, completed.options)

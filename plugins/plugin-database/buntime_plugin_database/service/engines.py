@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from importlib.metadata import EntryPoint, entry_points
 
+from buntime_host import OptionError
+
 from buntime_plugin_database.engines.planned import PLANNED
-from buntime_plugin_database.shared.engine import ENTRY_POINTS, AnyEngine, ConfigError, Engine
+from buntime_plugin_database.shared.engine import ENTRY_POINTS, AnyEngine, Engine
 
 
 class Engines:
@@ -19,7 +21,7 @@ class Engines:
             self._installed.setdefault(point.name, []).append(point)
 
     def named(self, name: str) -> AnyEngine:
-        """The engine of a name. Raises `ConfigError` if there is none, or no certain one."""
+        """The engine of a name. Raises `OptionError` if there is none, or no certain one."""
         if name not in self._known:
             self._known[name] = self._load(name)
         return self._known[name]
@@ -33,14 +35,14 @@ class Engines:
         if not points:
             if name in PLANNED:
                 return PLANNED[name]
-            raise ConfigError(f"Unknown adapter type: {name}. There are {', '.join(self.names())}")
+            raise OptionError(f"Unknown adapter type: {name}. There are {', '.join(self.names())}")
         if len({point.value for point in points}) > 1:
             values = " and ".join(sorted({point.value for point in points}))
-            raise ConfigError(f"Adapter type {name} is installed more than once: {values}")
+            raise OptionError(f"Adapter type {name} is installed more than once: {values}")
         try:
             engine = points[0].load()
         except (ImportError, AttributeError) as error:
-            raise ConfigError(f"Adapter type {name} cannot be loaded: {error}") from error
+            raise OptionError(f"Adapter type {name} cannot be loaded: {error}") from error
         if not isinstance(engine, Engine) or engine.name != name:
-            raise ConfigError(f"Adapter type {name}: {points[0].value} is no engine of that name")
+            raise OptionError(f"Adapter type {name}: {points[0].value} is no engine of that name")
         return engine

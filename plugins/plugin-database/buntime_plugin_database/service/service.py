@@ -23,7 +23,7 @@ async def open_service(
 
     `workers` are the processes that open the same ones, by default this one alone.
 
-    Raises `ConfigError` for an engine that this version does not serve, and
+    Raises `OptionError` for an engine that this version does not serve, and
     `DatabaseUnavailable` when a database cannot be opened; what was open is closed again.
     """
     workers = workers or Workers.alone()
@@ -89,7 +89,7 @@ class DatabaseService:
     async def open_adapter(self, name: str, options: Mapping[str, Any]) -> Adapter:
         """A root database of the caller's own, described like an entry of `adapters`.
 
-        Raises `ConfigError` and `DatabaseUnavailable`.
+        Raises `OptionError` and `DatabaseUnavailable`.
         """
         self._refuse_closed()
         (entry,) = parse_config({"adapters": [options]}, engines=self._config.engines).adapters

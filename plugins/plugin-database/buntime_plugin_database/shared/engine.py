@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
-from typing import Any, Generic, NamedTuple, Protocol, Self, TypeVar
+from typing import Annotated, Any, Generic, NamedTuple, Protocol, Self, TypeVar
 
-import msgspec
-from buntime_host import Workers
+from buntime_host import Options, Workers, option
 
 from buntime_plugin_database.shared.tenants import OpenDatabase, Tenants
 
@@ -20,25 +19,21 @@ ENTRY_POINTS = "buntime.database.engines"
 T = TypeVar("T")
 
 
-class ConfigError(ValueError):
-    """The configuration of the plugin is wrong; the message says what would be right."""
-
-
-class EngineOptions(
-    msgspec.Struct, frozen=True, kw_only=True, rename="camel", forbid_unknown_fields=True
-):
+class EngineOptions(Options, frozen=True, forbid_unknown_fields=True):
     """What every entry of `adapters` has; each engine adds options of its own.
 
     A misspelt option is an error: durability may hang on it.
     """
 
-    type: str
-    default: bool = False
+    type: Annotated[str, option("The engine", "Each once")]
+    default: Annotated[bool, option("Use it when none is named", "By default the first entry")] = (
+        False
+    )
 
     def completed(self, environ: Mapping[str, str]) -> Completed[Self]:  # noqa: ARG002 - not here
         """The options with what variables say where the entry says nothing.
 
-        Raises `ConfigError` for what types cannot tell.
+        Raises `OptionError` for what types cannot tell.
         """
         return Completed(self)
 
@@ -103,13 +98,13 @@ class Engine(NamedTuple, Generic[OptionsT, RootT]):
     open_root: Callable[[OptionsT, Opening], Awaitable[RootT]]
     """Opens the root database of an entry, and waits until it answers.
 
-    Raises `ConfigError` and `DatabaseUnavailable`; nothing stays open then.
+    Raises `OptionError` and `DatabaseUnavailable`; nothing stays open then.
     """
     tenants: Callable[[OptionsT, RootT, Opening], Tenants]
     """The tenants of an entry, beside its root database. Opens nothing."""
     stand_in: Callable[[Mapping[str, Any], Mapping[str, str]], StandIn | None] = _stays
     """Which other engine serves an entry, asked with the entry and the environment; None for this
-    one. Raises `ConfigError`, and msgspec's errors for values of a wrong type."""
+    one. Raises `OptionError`."""
 
 
 AnyEngine = Engine[Any, Any]

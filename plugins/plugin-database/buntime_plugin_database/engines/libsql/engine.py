@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Annotated, Any, Self
 
 import msgspec
+from buntime_host import Duration, OptionError, option, read_options
 
 from buntime_plugin_database.engines.libsql.configuration import (
     TOKEN_VARIABLE,
@@ -23,7 +24,6 @@ from buntime_plugin_database.engines.libsql.configuration import (
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions, Routing
 from buntime_plugin_database.shared.engine import (
     Completed,
-    ConfigError,
     Engine,
     EngineOptions,
     Opening,
@@ -41,23 +41,66 @@ START_SECONDS = 10.0
 class LibsqlEntry(EngineOptions, frozen=True):
     """An entry for a primary and its replicas."""
 
-    url: str | None = None
-    """The primary, before `urls`."""
-    urls: tuple[str, ...] = ()
-    """The primary, then its replicas."""
-    auth_token: str | None = None
-    """What the servers ask for."""
-    admin_url: str | None = None
-    """The listener that manages namespaces."""
-    admin_token: str | None = None
-    """What that listener asks for, if sqld has an `--admin-auth-key`."""
-    namespace_routing: Routing | None = None
-    """How requests name the namespace."""
-    operation_timeout: Annotated[int, msgspec.Meta(ge=1)] = 30_000
-    """Milliseconds that a server may take for a request."""
-    read_your_writes: bool | Annotated[int, msgspec.Meta(ge=0)] = True
-    """True: replicas answer only once they have what was written before. A number: reads go to
-    the primary for so many milliseconds after a write."""
+    url: Annotated[str | None, option("The primary", "Before those of urls")] = None
+    urls: Annotated[
+        tuple[str, ...],
+        option(
+            "The primary, then its replicas",
+            "Without any, those of the environment",
+            doc="the primary, then its replicas: `http`, `https`, `ws`, `wss`, `libsql`; without"
+            " any, those of the environment. A path or `file:` is served by the embedded engine",
+        ),
+    ] = ()
+    auth_token: Annotated[
+        str | None,
+        option(
+            "What the servers ask for",
+            doc="sent to all servers as bearer token; without it the variable"
+            " `DATABASE_LIBSQL_AUTH_TOKEN`",
+            secret=True,
+        ),
+    ] = None
+    admin_url: Annotated[
+        str | None,
+        option(
+            "The listener that makes and deletes namespaces",
+            doc="the listener of the primary that makes and deletes namespaces; see"
+            " [Tenants](#tenants)",
+        ),
+    ] = None
+    admin_token: Annotated[
+        str | None,
+        option(
+            "What that listener asks for",
+            doc="its `--admin-auth-key`; without it `authToken` is sent there as bearer token",
+            secret=True,
+        ),
+    ] = None
+    namespace_routing: Annotated[
+        Routing | None,
+        option(
+            "How a request names the namespace",
+            doc="how a request names the namespace: `subdomain`, as without it, or `header`; see"
+            " [Tenants](#tenants)",
+        ),
+    ] = None
+    operation_timeout: Annotated[
+        Duration,
+        option(
+            "Time that a server may take for a request",
+            "After that, or when a connection breaks, it is asked for as long again what became"
+            " of a write",
+            least=1,
+        ),
+    ] = Duration("30s")
+    read_your_writes: Annotated[
+        bool | int | float | str,
+        option(
+            "Whether replicas answer only once they have what was written before",
+            "A duration: reads go to the primary for so long after a write",
+            doc="what a read from a replica shows; see below",
+        ),
+    ] = True
 
     @property
     def has_namespaces(self) -> bool:
@@ -68,10 +111,14 @@ class LibsqlEntry(EngineOptions, frozen=True):
         found = self.with_servers(environ)
         entry = found.options
         if not entry.urls:
-            raise ConfigError("libsql adapter requires at least one URL in urls[]")
+            raise OptionError("libsql adapter requires at least one URL in urls[]")
+        try:
+            entry.settings()
+        except ValueError as error:
+            raise OptionError(f"readYourWrites: {error}, or true or false") from None
         problem = check_servers(entry.urls) or check_admin(entry.admin_url)
         if problem is not None:
-            raise ConfigError(problem)
+            raise OptionError(problem)
         return found
 
     def with_servers(self, environ: Mapping[str, str]) -> Completed[Self]:
@@ -83,7 +130,7 @@ class LibsqlEntry(EngineOptions, frozen=True):
         of_environment = servers_of_environment(environ)
         urls = distinct(given)
         if given and not urls and not of_environment:
-            raise ConfigError("libsql adapter requires at least one valid URL in urls[]")
+            raise OptionError("libsql adapter requires at least one valid URL in urls[]")
         warnings: list[str] = []
         if urls and of_environment and urls != of_environment:
             warnings.append(
@@ -103,10 +150,10 @@ class LibsqlEntry(EngineOptions, frozen=True):
         wanted = self.read_your_writes
         return LibsqlOptions(
             auth_token=self.auth_token,
-            timeout_seconds=self.operation_timeout / 1000,
+            timeout_seconds=self.operation_timeout,
             namespace="default" if self.has_namespaces else None,
             routing=self.namespace_routing or "subdomain",
-            read_your_writes=wanted if isinstance(wanted, bool) else wanted / 1000,
+            read_your_writes=wanted if isinstance(wanted, bool) else Duration(wanted),
         )
 
 
@@ -119,12 +166,12 @@ def file_entry(entry: Mapping[str, Any], environ: Mapping[str, str]) -> StandIn 
     Its other options are those of that engine; what only servers have means nothing to a file.
     """
     own = {name: value for name, value in entry.items() if name in _OWN}
-    options, warnings = msgspec.convert(own, LibsqlEntry).with_servers(environ)
+    options, warnings = read_options(LibsqlEntry, own).with_servers(environ)
     if not options.urls or not is_file(options.urls[0]):
         return None
     problem = check_servers(options.urls)
     if problem is not None:
-        raise ConfigError(problem)
+        raise OptionError(problem)
     rest = {name: value for name, value in entry.items() if name not in _OWN}
     shared = {"type": options.type, "default": options.default}
     return StandIn("sqlite", {**rest, **shared, "url": options.urls[0]}, warnings)

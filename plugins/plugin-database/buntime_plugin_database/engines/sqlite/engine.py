@@ -8,8 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-import msgspec
-from buntime_host import StartupError
+from buntime_host import Duration, OptionError, StartupError, option
 
 from buntime_plugin_database.engines.sqlite.adapter import SqliteAdapter
 from buntime_plugin_database.engines.sqlite.connection import MEMORY, SqliteOptions
@@ -17,7 +16,6 @@ from buntime_plugin_database.engines.sqlite.files import too_open
 from buntime_plugin_database.engines.sqlite.tenants import FileTenants
 from buntime_plugin_database.shared.engine import (
     Completed,
-    ConfigError,
     Engine,
     EngineOptions,
     Opening,
@@ -29,31 +27,69 @@ logger = logging.getLogger("plugin:@buntime/plugin-database")
 class SqliteEntry(EngineOptions, frozen=True):
     """An entry for a file, or for a database in memory."""
 
-    url: str | None = None
-    """The root database: a path, `file:…`, `sqlite://…` or `:memory:`."""
-    base_dir: str | None = None
-    """Folder of the tenants' files; without `url` also of the root file `_default.db`."""
-    synchronous: Literal["off", "normal", "full", "extra"] = "full"
-    busy_timeout: Annotated[int, msgspec.Meta(ge=0)] = 5000
-    """Milliseconds that a write waits for another process's lock."""
-    statement_timeout: Annotated[int, msgspec.Meta(ge=0)] = 10_000
-    """Milliseconds that a read or a write may run; 0 for ever."""
-    cache_size: Annotated[int, msgspec.Meta(ge=1)] = 64
-    """Page cache of each connection, in MiB."""
-    readers: Annotated[int, msgspec.Meta(ge=1, le=64)] = 2
-    """Threads that scan."""
-    reserve: Annotated[int, msgspec.Meta(ge=0)] = 4
-    """MiB beside the root database that are given up when the disk is full."""
+    url: Annotated[
+        str | None,
+        option(
+            "The root database",
+            "A path, file:…, sqlite://… or :memory:",
+            doc="the root database; see below",
+        ),
+    ] = None
+    base_dir: Annotated[
+        str | None,
+        option(
+            "Folder of the tenants' databases",
+            "Without url also of the root database, _default.db",
+            doc="folder of the tenants' databases; without `url` also of the root database,"
+            " `_default.db`",
+        ),
+    ] = None
+    synchronous: Annotated[
+        Literal["off", "normal", "full", "extra"],
+        option(
+            "What an acknowledged write survives",
+            doc="what an acknowledged write survives; see below",
+        ),
+    ] = "full"
+    busy_timeout: Annotated[
+        Duration,
+        option(
+            "Time that a write waits while another process has the lock",
+            "For a transaction from outside at least as long as that may last",
+        ),
+    ] = Duration("5s")
+    statement_timeout: Annotated[
+        Duration,
+        option(
+            "Time that a read or a write may run before it is stopped and leaves nothing",
+            "0 for ever",
+        ),
+    ] = Duration("10s")
+    cache_size: Annotated[int, option("Page cache of each connection in MiB", least=1)] = 64
+    readers: Annotated[
+        int,
+        option("Threads for reads that may scan", "Reads by key need none", least=1, most=64),
+    ] = 2
+    reserve: Annotated[
+        int,
+        option(
+            "MiB of a file beside the root database that is given up when the disk is full",
+            "0 is none",
+            doc="MiB of a file beside the root database that is given up when the disk is full;"
+            " 0 is none. See [below](#when-the-disk-is-full)",
+            least=0,
+        ),
+    ] = 4
 
     def completed(self, environ: Mapping[str, str]) -> Completed[Self]:
         if not (self.url or self.base_dir):
-            raise ConfigError(f"URL is required for {self.type} adapter (or baseDir)")
+            raise OptionError(f"URL is required for {self.type} adapter (or baseDir)")
         return super().completed(environ)
 
     def root(self, base_dir: Path) -> str:
         """Path of the root database, or `MEMORY`; relative paths start at `base_dir`.
 
-        Raises `ConfigError` for a URL of something else than a file.
+        Raises `OptionError` for a URL of something else than a file.
         """
         if self.url:
             return _path(self.url, base_dir)
@@ -63,8 +99,8 @@ class SqliteEntry(EngineOptions, frozen=True):
         """How the databases behave."""
         return SqliteOptions(
             synchronous=self.synchronous,
-            busy_timeout_ms=self.busy_timeout,
-            statement_timeout_ms=self.statement_timeout,
+            busy_timeout_ms=self.busy_timeout.milliseconds,
+            statement_timeout_ms=self.statement_timeout.milliseconds,
             cache_bytes=self.cache_size * 1024 * 1024,
             readers=self.readers,
             reserve_bytes=self.reserve * 1024 * 1024,
@@ -112,7 +148,7 @@ def _path(url: str, base_dir: Path) -> str:
             path = url.removeprefix(scheme)
             break
     if "://" in path:
-        raise ConfigError(f"{url} is not the URL of an SQLite file")
+        raise OptionError(f"{url} is not the URL of an SQLite file")
     if path != url and "?" in path:
-        raise ConfigError(f"{url}: parameters of the URL are not supported")
+        raise OptionError(f"{url}: parameters of the URL are not supported")
     return MEMORY if path == MEMORY else str(base_dir / path)

@@ -11,10 +11,10 @@ from typing import Annotated, Self
 
 import msgspec
 from buntime_database import Batch, DatabaseError, ResultSet, Statement
+from buntime_host import OptionError, option
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.shared.engine import (
     Completed,
-    ConfigError,
     Engine,
     EngineOptions,
     Opening,
@@ -25,15 +25,13 @@ from buntime_plugin_database.shared.tenants import NoTenants, Tenants
 class RecorderOptions(EngineOptions, frozen=True):
     """An entry of `adapters`."""
 
-    path: str | None = None
-    """The file; the variable `RECORDER_PATH` stands in for it."""
-    keep: Annotated[int, msgspec.Meta(ge=1)] = 100
-    """Statements that are kept; the oldest go first."""
+    path: Annotated[str | None, option("The file", "Or the variable RECORDER_PATH")] = None
+    keep: Annotated[int, option("Statements that are kept", least=1)] = 100
 
     def completed(self, environ: Mapping[str, str]) -> Completed[Self]:
         path = self.path or environ.get("RECORDER_PATH")
         if not path:
-            raise ConfigError("path is required for recorder adapter")
+            raise OptionError("path is required for recorder adapter")
         return Completed(msgspec.structs.replace(self, path=path))
 
 
