@@ -260,6 +260,24 @@ async def test_reconnecting_is_never_a_hot_loop(kv: Any, proxy: Proxy) -> None:
     assert proxy.connections == before, "a stopped watch stays stopped"
 
 
+async def test_a_watch_that_its_own_on_error_stops_does_not_go_on(kv: Any, proxy: Proxy) -> None:
+    stopped = Event()
+    watches: list[Any] = []
+
+    async def on_error(error: Exception) -> None:
+        await watches[0].stop()
+        stopped.set()
+
+    watches.append(kv.watch(["p"], on_error=on_error))
+    await until(lambda: proxy.connections)
+    proxy.unavailable()
+    proxy.cut()
+    await happened(stopped)
+    before = proxy.connections
+    await sleep(0.5)  # a few of its pauses
+    assert proxy.connections == before
+
+
 @pytest.mark.parametrize("mode", ["sse", "polling"])
 async def test_a_listener_loses_nothing(kv: Any, direct: AsyncKv, proxy: Proxy, mode: str) -> None:
     handled: list[Any] = []

@@ -255,6 +255,24 @@ def test_reconnecting_is_never_a_hot_loop(kv: Any, proxy: Proxy) -> None:
     assert proxy.connections == before, "a stopped watch stays stopped"
 
 
+def test_a_watch_that_its_own_on_error_stops_does_not_go_on(kv: Any, proxy: Proxy) -> None:
+    stopped = Event()
+    watches: list[Any] = []
+
+    def on_error(error: Exception) -> None:
+        watches[0].stop()
+        stopped.set()
+
+    watches.append(kv.watch(["p"], on_error=on_error))
+    until(lambda: proxy.connections)
+    proxy.unavailable()
+    proxy.cut()
+    happened(stopped)
+    before = proxy.connections
+    sleep(0.5)  # a few of its pauses
+    assert proxy.connections == before
+
+
 @pytest.mark.parametrize("mode", ["sse", "polling"])
 def test_a_listener_loses_nothing(kv: Any, direct: Kv, proxy: Proxy, mode: str) -> None:
     handled: list[Any] = []
