@@ -23,22 +23,9 @@ from buntime_keyval.wire import (
     untag,
 )
 from buntime_keyval.wire.python_options import checked_expires_at, checked_expires_in
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 _TAG = b'"__type"'
-
-
-class Shape(NamedTuple):
-    """What a request asks of entries beside key and versionstamp."""
-
-    values: bool = True
-    details: bool = False
-
-    def members(self) -> dict[str, bool | None]:
-        """As members of a body or a query; None where nothing has to be said."""
-        return {"values": None if self.values else False, "details": self.details or None}
-
-
-PLAIN = Shape()
 
 
 class _WireEntry(msgspec.Struct):

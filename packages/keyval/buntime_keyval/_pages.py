@@ -6,12 +6,12 @@ from typing import Any
 
 from buntime_keyval._calls.keys import Entry, checked_limit, list_range, page_of_range, raw_where
 from buntime_keyval._core import Call
-from buntime_keyval._entries import PLAIN, Shape
 from buntime_keyval._results import KvPage
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_prefix
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 
 class Pager:

@@ -24,7 +24,7 @@ from buntime_keyval._calls import search as search_calls
 from buntime_keyval._calls.queue import identify
 from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._core import consistent
-from buntime_keyval._entries import Shape, is_many
+from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TooLarge
 from buntime_keyval._exchange import Observer
 from buntime_keyval._http import Settings
@@ -65,6 +65,7 @@ from buntime_keyval._where import Where
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_options import Consistency
+from buntime_keyval.wire.shapes import Shape
 
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]

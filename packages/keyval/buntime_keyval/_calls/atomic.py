@@ -24,6 +24,7 @@ from buntime_keyval.wire import (
     Placeholder,
 )
 from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.shapes import MutationType
 
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
 """A key that may hold `kv.uuidv7()`."""
@@ -41,7 +42,7 @@ class Check(NamedTuple):
 class Mutation(NamedTuple):
     """One change of one key."""
 
-    type: str
+    type: MutationType
     key: tuple[KeyPart | Placeholder, ...]
     value: bytes | None
     """JSON text, with `$now` left to whoever commits; None for a deletion."""
@@ -210,7 +211,9 @@ class AtomicBuilder:
         self._contents.mutations.append(NewMessage(value_json(value), options))
         return self
 
-    def _add(self: B, type: str, key: MutationKey, value: bytes | None, options: WriteOptions) -> B:
+    def _add(
+        self: B, type: MutationType, key: MutationKey, value: bytes | None, options: WriteOptions
+    ) -> B:
         checked = checked_key(key, placeholders=True)
         self._contents.mutations.append(Mutation(type, checked, value, options))
         return self

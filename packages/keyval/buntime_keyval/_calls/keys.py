@@ -12,8 +12,6 @@ import msgspec
 
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import (
-    PLAIN,
-    Shape,
     is_many,
     raw_key,
     raw_keys,
@@ -33,6 +31,7 @@ from buntime_keyval.wire import (
     format_key_text,
 )
 from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 Entry = KvEntry[Any]
 

@@ -25,6 +25,7 @@ from buntime_database import (
 )
 from buntime_host import Workers
 from buntime_keyval.wire import InvalidInput, decode_key
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.engine.commit import Committer
@@ -46,13 +47,7 @@ from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import Row
-from buntime_plugin_keyval.storage.selection import (
-    EVERYTHING,
-    PLAIN,
-    Condition,
-    Selection,
-    Shape,
-)
+from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition, Selection
 from buntime_plugin_keyval.storage.states import Catch, Reading
 from buntime_plugin_keyval.storage.within import Found, Page, Text
 

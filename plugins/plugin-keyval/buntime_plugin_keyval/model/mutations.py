@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, cast, get_args
+from typing import Any, NamedTuple, cast
 
 import msgspec
 from buntime_keyval.wire import (
@@ -30,12 +30,11 @@ from buntime_keyval.wire.numbers import (
     is_long,
     is_tagged_bigint,
 )
+from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
 
 from buntime_plugin_keyval.model.messages import OPTION_NAMES, Options, new_id, parse_options
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 
-MutationType = Literal["set", "delete", "sum", "max", "min", "append", "prepend"]
-TYPES: tuple[str, ...] = get_args(MutationType)
 NUMERIC = ("sum", "max", "min")
 LISTS = ("append", "prepend")
 MERGING = frozenset((*NUMERIC, *LISTS))
@@ -178,9 +177,9 @@ def make_mutation(
 
     Raises `InvalidInput` for an unknown type, a bad key, or an operand that the type cannot take.
     """
-    if type not in TYPES:
+    if type not in MUTATION_TYPES:
         shown = type if isinstance(type, str) else describe(type)
-        known = ", ".join((*TYPES, "enqueue"))
+        known = ", ".join((*MUTATION_TYPES, "enqueue"))
         raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
     kind = cast(MutationType, type)
     checked: MutationKey = check_key(key, placeholders=True)

@@ -8,10 +8,10 @@ from typing import Any
 import msgspec
 from buntime_keyval import KvDetails, KvEntry
 from buntime_keyval.wire import Key, check_key, decode_value, key_to_json
+from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
 from buntime_plugin_keyval.storage.reads import Row
-from buntime_plugin_keyval.storage.selection import Shape
 from buntime_plugin_keyval.storage.within import Text
 
 

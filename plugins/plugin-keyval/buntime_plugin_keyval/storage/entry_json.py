@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from buntime_plugin_keyval.storage.selection import PLAIN, Shape
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 _NO_DETAILS = ',"metadata":null,"createdAt":null,"updatedAt":null,"expiresAt":null'
 

@@ -9,17 +9,12 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import Adapter, Value
+from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.selection import (
-    EVERYTHING,
-    POINT_LIMIT,
-    Condition,
-    Selection,
-    Shape,
-)
+from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition, Selection
 
 VARIABLE_LIMIT = 1024
 """Keys that one statement takes as variables; engines stop somewhere above 32,000."""

@@ -6,22 +6,12 @@ from collections.abc import Callable, Sequence
 from typing import Literal, NamedTuple
 
 from buntime_database import Value
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.storage.ranges import KeyRange
 
 POINT_LIMIT = 128
 """Rows that a read may touch and still count as bounded, so run on the event loop."""
-
-
-class Shape(NamedTuple):
-    """What of an entry is told beside its key and its versionstamp."""
-
-    values: bool = True
-    details: bool = False
-    """Metadata, and the times of creation, last write and expiry."""
-
-
-PLAIN = Shape()
 
 
 class Condition(NamedTuple):

@@ -15,13 +15,14 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import Adapter, ResultTooLarge, Value
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.reads import is_any, rows_of_keys
-from buntime_plugin_keyval.storage.selection import EVERYTHING, PLAIN, Selection, Shape
+from buntime_plugin_keyval.storage.selection import EVERYTHING, Selection
 
 SHORT_BYTES = 1024 * 1024
 """What one statement puts together without having counted, perhaps on the event loop."""

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from buntime_keyval.wire import Key, encode_key
+from buntime_keyval.wire.shapes import PLAIN
 
 from buntime_plugin_keyval.faces.http.answers import Text, spliced
 from buntime_plugin_keyval.faces.http.asked import Access, Asked, Cost, Keys, Request, Route
@@ -25,7 +26,6 @@ from buntime_plugin_keyval.model.mutations import (
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import entries_json, found_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
-from buntime_plugin_keyval.storage.selection import PLAIN
 
 
 class Commit(RequestShape, frozen=True, kw_only=True):

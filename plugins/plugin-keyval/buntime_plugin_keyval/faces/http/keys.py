@@ -16,6 +16,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.store import listing_range, make_cursor
 from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere, Text, spliced
@@ -42,7 +43,6 @@ from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
-from buntime_plugin_keyval.storage.selection import PLAIN, Shape
 from buntime_plugin_keyval.storage.within import Page as EntryPage
 
 KEYS_PATH = b"/keys/"

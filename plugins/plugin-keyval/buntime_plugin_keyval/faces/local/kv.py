@@ -80,6 +80,7 @@ from buntime_keyval.wire import (
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import Consistency, is_strong
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import continue_at, listing_range, make_cursor
@@ -110,7 +111,6 @@ from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
-from buntime_plugin_keyval.storage.selection import PLAIN, Shape
 
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]

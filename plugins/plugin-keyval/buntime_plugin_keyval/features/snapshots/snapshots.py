@@ -16,6 +16,7 @@ from time import monotonic
 from typing import NamedTuple
 
 from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.snapshots.cursors import Cursor, parse_cursor
@@ -23,7 +24,7 @@ from buntime_plugin_keyval.features.snapshots.held import Held, hold
 from buntime_plugin_keyval.model.errors import SnapshotGone
 from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
-from buntime_plugin_keyval.storage.selection import Selection, Shape
+from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.snapshots import Rows, is_unchanged, read_page
 
 ATTEMPTS = 3
