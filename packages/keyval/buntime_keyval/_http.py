@@ -170,6 +170,10 @@ class Settings:
         if told is not None:
             self._position.heard(response.request.headers.get(POSITION), told)
 
+    def heard_of(self, position: str | None) -> None:
+        """The same of what an event told, if it told anything."""
+        self._position.heard(None, position)
+
     def stream_request(self, call: StreamCall) -> tuple[str, str, dict[str, Any]]:
         """The same for an event stream."""
         headers = {"accept": EVENT_STREAM, "accept-encoding": "identity"}

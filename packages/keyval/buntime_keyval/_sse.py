@@ -30,6 +30,8 @@ class EventParser:
         self._new_id: str | None = None
         self.last_id: str | None = None
         """Of the last finished event that named one."""
+        self.position: str | None = None
+        """The last one that the stream told of its store."""
 
     def feed(self, chunk: bytes) -> list[ServerEvent]:
         """The events that the chunk finishes."""
@@ -67,6 +69,8 @@ class EventParser:
             self._event = value.decode("utf-8", "replace")
         elif name == b"id" and b"\0" not in value:
             self._new_id = value.decode("utf-8", "replace")
+        elif name == b"position":
+            self.position = value.decode("utf-8", "replace")
         return None  # comments, and fields that nobody knows
 
     def _finish(self) -> ServerEvent | None:

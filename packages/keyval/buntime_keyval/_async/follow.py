@@ -31,7 +31,9 @@ async def follow(
                 reconnects.opened()
                 parser = EventParser()
                 async for chunk in chunks:
-                    for event in parser.feed(chunk):
+                    events = parser.feed(chunk)
+                    session.heard_of(parser.position)
+                    for event in events:
                         item = plan.take(event)
                         if item is not None:
                             await deliver(item)

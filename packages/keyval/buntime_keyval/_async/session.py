@@ -107,6 +107,10 @@ class AsyncSession:
             observed.ended(None, lost)
             raise lost from error
 
+    def heard_of(self, position: str | None) -> None:
+        """A stream told how far the store is: what is sent from now on is to see that."""
+        self._settings.heard_of(position)
+
     async def close(self) -> None:
         """Close all connections of this process. Idempotent."""
         self._closed = True

@@ -32,7 +32,9 @@ def follow(
                 reconnects.opened()
                 parser = EventParser()
                 for chunk in chunks:
-                    for event in parser.feed(chunk):
+                    events = parser.feed(chunk)
+                    session.heard_of(parser.position)
+                    for event in events:
                         item = plan.take(event)
                         if item is not None:
                             deliver(item)

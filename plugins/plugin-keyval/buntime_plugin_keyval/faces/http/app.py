@@ -30,7 +30,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere, Frames
 from buntime_plugin_keyval.faces.http.asked import Request, read_large
 from buntime_plugin_keyval.faces.http.bodies import ClientGone, read_body
-from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers
+from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
 from buntime_plugin_keyval.faces.http.routes import find_methods
 from buntime_plugin_keyval.faces.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.faces.http.sse import send_events
@@ -153,8 +153,11 @@ class KeyValApp:
             answer = Answer(200, answer)
         if once is not None and once.replayed and isinstance(answer, Answer):
             answer = _with_headers(answer, REPLAYED)
-        if service is not None and demanded is not None and isinstance(answer, Answer):
-            answer = _with_headers(answer, *position_headers(service.store.adapter, demanded))
+        if service is not None and demanded is not None:
+            adapter = service.store.adapter
+            if isinstance(answer, Answer):
+                return _with_headers(answer, *position_headers(adapter, demanded))
+            return told_positions(answer, adapter)
         return answer
 
 

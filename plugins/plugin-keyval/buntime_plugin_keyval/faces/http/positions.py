@@ -3,14 +3,20 @@
 `X-Buntime-Position` on an answer says how far the database was then. Sent back with a request, to
 whichever host, that one reads no less, and tells no lower position unless the database has begun a
 new log, where the old one means nothing. Engines without replicas tell no position and heed none.
+
+In an event stream it is a field `position` of each event, which parsers of events skip that do not
+know it: who is told of a change, and reads at another host, finds it there.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import aclosing
 
 from buntime_database import Adapter, ReadDemand
 from buntime_keyval.wire import InvalidInput
+
+from buntime_plugin_keyval.faces.http.answers import Frames
 
 POSITION = b"x-buntime-position"
 _MOST_DIGITS = 15
@@ -43,3 +49,11 @@ def position_headers(adapter: Adapter, demanded: ReadDemand) -> tuple[Header, ..
     if position < (demanded.position or 0) and not demanded.is_outdated:
         return ()  # it read nothing: what its sender knows is better
     return ((POSITION, b"%d" % position),)
+
+
+async def told_positions(frames: Frames, adapter: Adapter) -> Frames:
+    """The frames of a stream, each with how far the database is then."""
+    async with aclosing(frames):
+        async for frame in frames:
+            position = adapter.position()
+            yield frame if position is None else b"position: %d\n%b" % (position, frame)
