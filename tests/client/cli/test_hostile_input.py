@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from buntime_keyval import Kv
 from buntime_keyval._entries import raw_key
+from client._async.test_hostile_keys import OTHERS, TEXTS
 from client.cli.conftest import Commands
-from client.test_hostile_keys import OTHERS, TEXTS
 
 BOM = b"\xef\xbb\xbf"
 

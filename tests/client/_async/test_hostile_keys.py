@@ -4,12 +4,11 @@ went, or is refused in words that help."""
 from __future__ import annotations
 
 import math
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 from buntime_keyval import AsyncKv, BigInt, InvalidInput
-from support.waiting import until
+from client._async.beside import until
 
 TEXTS = [
     "", " ", ".", "..", "...", "/", "//", "a/b", "\\", "%", "%2F", "%2f", "%00", "%zz", "+", "&=",
@@ -23,12 +22,6 @@ OTHERS: list[Any] = [
     0, -1, 2**53 - 1, -(2**53) + 1, 2**53, 2**63, BigInt(0), BigInt(2**53 + 1), BigInt(-(10**30)),
     1.5, -1.5, 1e300, 5e-324, True, False, b"", b"\0", b"\xff\xfe/%", b"x" * 1024,
 ]  # fmt: skip
-
-
-@pytest.fixture
-async def kv(api: str) -> AsyncIterator[AsyncKv]:
-    async with AsyncKv(api) as client:
-        yield client
 
 
 @pytest.mark.parametrize("part", [*TEXTS, *OTHERS], ids=lambda part: ascii(part)[:24])
