@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 from buntime_keyval import BigInt, InvalidInput, KvEntry
 from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.storage.reads import READ_INLINE
 from keyval.service.world import World, exact
 
 MANY = 2_345
@@ -196,3 +197,32 @@ async def test_writes_are_there_at_once_for_every_way_to_read(world: World) -> N
         assert (await kv.get([("a", 1)]))[0].value == number
         assert [e.value async for e in kv.list(("a",))] == [number]
         assert await kv.count(where={"$": number}) == 1
+
+
+async def test_a_long_value_is_read_beside_the_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter: Any = world.adapter
+    query = adapter.query
+    inline: list[int] = []
+
+    def counted(sql: str, args: Any = (), **options: Any) -> Any:
+        if options.get("point"):
+            reading = query(sql, args, **options)
+
+            async def measured() -> Any:
+                rows = await reading
+                inline.append(sum(len(str(value)) for row in rows for value in row))
+                return rows
+
+            return measured()
+        return query(sql, args, **options)
+
+    values = {"short": "a" * 1_000, "just": "b" * (READ_INLINE - 2), "long": "c" * READ_INLINE}
+    for name, value in values.items():
+        await world.kv.set((name,), value)
+    monkeypatch.setattr(adapter, "query", counted)
+    for name, value in values.items():
+        assert (await world.kv.get((name,))).value == value
+    assert len(inline) == 3
+    assert max(inline) < READ_INLINE + 100

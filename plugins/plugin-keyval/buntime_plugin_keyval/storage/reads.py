@@ -23,6 +23,10 @@ VARIABLE_LIMIT = 1024
 LONG_VALUE = 64 * 1024
 """Bytes from which a value is long: reading or writing it takes more than a moment."""
 
+READ_INLINE = 256 * 1024
+"""Bytes of a value that may be read on the event loop; a hundred clients may ask at once."""
+
+_GET_SHORT = sql.GET_SHORT.format(most=READ_INLINE)
 _GET_MANY_SHORT = sql.GET_MANY_SHORT.format(most=LONG_VALUE)
 
 
@@ -37,7 +41,9 @@ class Row(NamedTuple):
 
 async def get(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str, str] | None:
     """Value and versionstamp of a live key."""
-    rows = await adapter.query(sql.GET, (key, now_ms), point=True)
+    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=True)
+    if rows and rows[0][0] is None:
+        rows = await adapter.query(sql.GET, (key, now_ms))  # in a thread
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 

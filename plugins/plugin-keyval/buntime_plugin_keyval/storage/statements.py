@@ -24,6 +24,11 @@ UPDATED_AT = f"coalesce(updated_at, {_STAMPED_AT}, 0)"
 
 GET = f"SELECT value, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}"
 
+# The same without a value that is long, whose length is known without reading it.
+GET_SHORT = f"""
+SELECT iif(octet_length(value) > {{most}}, NULL, value), versionstamp FROM kv_entries
+WHERE key = ? AND {LIVE}"""
+
 # An entry as a JSON object, by (with its value, with details): what is in it, and the whole of it.
 _KEY = """'{"key":' || key_json"""
 _VALUE = """ || ',"value":' || value"""
