@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import apsw
 from buntime_database import Adapter
-from buntime_plugin_database.conformance import OpenAdapter, Target
+from buntime_database_conformance import OpenAdapter, Target
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from buntime_database import Adapter, Batch, DatabaseError, GuardFailed, ResultSet, Value
-from buntime_plugin_database.conformance import (
+from buntime_database_conformance import (
     CASES,
     Case,
     Need,

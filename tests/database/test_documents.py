@@ -7,8 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import buntime_database
+from buntime_database_conformance import CASES
 from buntime_host.jsonc import parse_jsonc
-from buntime_plugin_database.conformance import CASES
 from buntime_plugin_database.engines.sqlite.engine import SqliteEntry
 from buntime_plugin_database.service import open_service
 from buntime_plugin_database.service.config import TenancyConfig, parse_config
@@ -65,7 +65,7 @@ async def test_the_example_of_a_further_engine() -> None:
         "capabilities": target.capabilities._replace(interactive_transactions=False),
         "fresh_database": target.database,
     }
-    (example,) = read_examples(ROOT / "plugins/plugin-database/README.md")
+    (example,) = read_examples(ROOT / "packages/database-conformance/README.md")
     await run_python(example, names)
     assert len(names["outcomes"]) == len(CASES)
 

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 from buntime_database import Adapter, DatabaseError
+from buntime_database_conformance import CASES, OpenAdapter, Target, run_all
 from buntime_host import OptionError
-from buntime_plugin_database.conformance import CASES, OpenAdapter, Target, run_all
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from buntime_plugin_database.service import engines as engines_module
 from buntime_plugin_database.service import open_service

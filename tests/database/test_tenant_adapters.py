@@ -14,7 +14,7 @@ from buntime_database import (
     Transaction,
     TransactionMisuse,
 )
-from buntime_plugin_database.conformance import (
+from buntime_database_conformance import (
     CASES,
     Case,
     OpenAdapter,

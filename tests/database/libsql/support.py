@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from buntime_database import Adapter, Statement
-from buntime_plugin_database.conformance import OpenAdapter, Target
+from buntime_database_conformance import OpenAdapter, Target
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES, LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.transport import Json

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from buntime_plugin_database.conformance import CASES, Case, Need, Target, run_case
+from buntime_database_conformance import CASES, Case, Need, Target, run_case
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from database.libsql.support import libsql_target
 from support.sqld import Sqld

@@ -13,8 +13,7 @@ from typing import Any, Protocol
 
 import pytest
 from buntime_database import Adapter, DatabaseClosed, DatabaseUnavailable, SessionsNotSupported
-from buntime_host import OptionError
-from buntime_plugin_database.conformance import (
+from buntime_database_conformance import (
     CASES,
     Case,
     OpenAdapter,
@@ -22,6 +21,7 @@ from buntime_plugin_database.conformance import (
     cases_lifecycle,
     run_case,
 )
+from buntime_host import OptionError
 from buntime_plugin_database.engines.libsql import servers as servers_module
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service

@@ -6,9 +6,9 @@ import asyncio
 
 from buntime_database import Batch, Guard, OutcomeUnknown, Statement
 
-from buntime_plugin_database.conformance.dialect import COUNT, INSERT, ids_in, make_items
-from buntime_plugin_database.conformance.expect import expect, expect_raises
-from buntime_plugin_database.conformance.suite import Need, OpenAdapter, case
+from buntime_database_conformance.dialect import COUNT, INSERT, ids_in, make_items
+from buntime_database_conformance.expect import expect, expect_raises
+from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 ADD = "UPDATE items SET n = n + 1 WHERE id = ?"
 TOTAL = "SELECT sum(n) FROM items"

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from buntime_database import InvalidStatement
 
-from buntime_plugin_database.conformance.dialect import ids_in, make_items
-from buntime_plugin_database.conformance.expect import expect, expect_raises
-from buntime_plugin_database.conformance.suite import Need, OpenAdapter, case
+from buntime_database_conformance.dialect import ids_in, make_items
+from buntime_database_conformance.expect import expect, expect_raises
+from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 
 @case()

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from buntime_database import Adapter, Value
 
-from buntime_plugin_database.conformance.dialect import make_items, values_table
-from buntime_plugin_database.conformance.expect import expect
-from buntime_plugin_database.conformance.suite import Need, OpenAdapter, case
+from buntime_database_conformance.dialect import make_items, values_table
+from buntime_database_conformance.expect import expect
+from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 INT64_MIN, INT64_MAX = -(2**63), 2**63 - 1
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from buntime_plugin_database.conformance.dialect import ITEMS, make_items
-from buntime_plugin_database.conformance.expect import expect
-from buntime_plugin_database.conformance.suite import Need, OpenAdapter, case
+from buntime_database_conformance.dialect import ITEMS, make_items
+from buntime_database_conformance.expect import expect
+from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 
 @case()

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 from buntime_database import Adapter, ResultSet, Statement, Transaction, Value
 
-from buntime_plugin_database.conformance.expect import expect
-from buntime_plugin_database.conformance.suite import Need, OpenAdapter, case
+from buntime_database_conformance.expect import expect
+from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 Row = dict[str, Value]
 

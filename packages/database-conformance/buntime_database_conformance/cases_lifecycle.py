@@ -11,9 +11,9 @@ from buntime_database import (
     Transaction,
 )
 
-from buntime_plugin_database.conformance.dialect import COUNT, INSERT, ids_in, make_items
-from buntime_plugin_database.conformance.expect import expect, expect_raises
-from buntime_plugin_database.conformance.suite import Need, OpenAdapter, case
+from buntime_database_conformance.dialect import COUNT, INSERT, ids_in, make_items
+from buntime_database_conformance.expect import expect, expect_raises
+from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 
 @case()

@@ -7,7 +7,7 @@ engine does not have is *not applicable*, which is told, not hidden.
 SQL is kept to what SQLite, PostgreSQL and MySQL all understand; see `dialect.py` for the rest.
 """
 
-from buntime_plugin_database.conformance import (
+from buntime_database_conformance import (
     cases_batch,
     cases_batch_each,
     cases_concurrency,
@@ -20,7 +20,7 @@ from buntime_plugin_database.conformance import (
     cases_transactions,
     cases_values,
 )
-from buntime_plugin_database.conformance.suite import (
+from buntime_database_conformance.suite import (
     Case,
     Need,
     OpenAdapter,

@@ -15,9 +15,9 @@ from buntime_database import (
     Transaction,
 )
 
-from buntime_plugin_database.conformance.dialect import INSERT, ids_in, make_items
-from buntime_plugin_database.conformance.expect import expect
-from buntime_plugin_database.conformance.suite import Need, OpenAdapter, case
+from buntime_database_conformance.dialect import INSERT, ids_in, make_items
+from buntime_database_conformance.expect import expect
+from buntime_database_conformance.suite import Need, OpenAdapter, case
 
 WORKERS, ROUNDS = 4, 8
 
