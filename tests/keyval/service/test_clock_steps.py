@@ -61,6 +61,19 @@ def test_the_time_of_a_store_is_what_has_passed(step: int) -> None:
     assert clock.now() == NOW_MS + 91
 
 
+@pytest.mark.parametrize("workers", [None, Workers.alone()], ids=["alone", "shared"])
+def test_until_then_both_clocks_show_the_same(workers: Workers | None) -> None:
+    """Whichever of them is nearer to its next millisecond."""
+    sources = Sources()
+    sources.wall_ns += 700_000
+    sources.elapsed_ns += 200_000
+    clock = sources.make(workers)
+    for _ in range(20):
+        assert clock.now() == clock.wall()
+        sources.wall_ns += 150_000
+        sources.elapsed_ns += 150_000
+
+
 def test_clocks_that_are_slewed_agree() -> None:
     for difference in (-499, -1, 0, 1, 499):
         assert Moment(NOW_MS, NOW_MS + difference).ahead_ms == 0

@@ -74,24 +74,26 @@ class SystemClock:
     ) -> None:
         """`shared` is a number of each worker: all have the time of the one that was first."""
         elapsed = elapsed_ns or _elapsed()
-        base_ms = wall_ns() // _NS - elapsed() // _NS
+        # In nanoseconds, or both clocks would often be a millisecond apart.
+        base_ns = wall_ns() - elapsed()
         if shared is not None:
-            known = max([shared.own[0], *(numbers[0] for _, numbers in shared.others())])
-            base_ms = int(known) or base_ms
-            shared.own[0] = base_ms
+            known_ms = max([shared.own[0], *(numbers[0] for _, numbers in shared.others())])
+            shared.own[0] = known_ms or base_ns / _NS
+            whole_ms = int(shared.own[0])
+            base_ns = whole_ms * _NS + int((shared.own[0] - whole_ms) * _NS)
 
         # Closures, since every request asks for the time: half of what methods cost.
         def now() -> int:
-            return base_ms + elapsed() // _NS
+            return (base_ns + elapsed()) // _NS
 
         def wall() -> int:
             return wall_ns() // _NS
 
         def not_before(milliseconds: int) -> None:
-            nonlocal base_ms
-            base_ms += max(0, milliseconds - now())
+            nonlocal base_ns
+            base_ns += max(0, milliseconds - now()) * _NS
             if shared is not None:
-                shared.own[0] = base_ms
+                shared.own[0] = base_ns / _NS
 
         self.now = now
         self.wall = wall
