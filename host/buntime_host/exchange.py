@@ -13,7 +13,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from buntime_host.edge import KNOWN_NAMES, Edge, Holding
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
 from buntime_host.problem import problem_of
-from buntime_host.transport import MAX_HELD_BYTES
+from buntime_host.transport import MAX_HELD_BYTES, GatheringTransport
 
 if TYPE_CHECKING:
     from uvicorn._types import (
@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
 Headers = Iterable[tuple[bytes, bytes]]
+
+GONE_POLL_SECONDS = 0.002
+"""Between two looks whether the news has come that a client is gone."""
 
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = bytes([*range(9), *range(10, 32), 127])
@@ -114,6 +117,8 @@ class Exchange(RequestResponseCycle):
         """See ASGI. Waits while the client does not take what was sent before."""
         if self.flow.write_paused and not self.disconnected:
             await self.flow.drain()
+        if self.transport.is_closing():
+            await self._gone()
         if self.disconnected:
             return
         kind = message["type"]
@@ -129,6 +134,14 @@ class Exchange(RequestResponseCycle):
         else:
             # The one kind that is left; what its members hold is the application's.
             self._continue(message.get("body", b""), more=message.get("more_body", False))  # type: ignore[arg-type]
+
+    async def _gone(self) -> None:
+        """Wait until the news that the client is gone has had its turn.
+
+        What is sent until then would be dropped, and whoever sent it would take it for sent.
+        """
+        while not (self.disconnected or self.response_complete):  # noqa: ASYNC110 - the event is that of the body, too
+            await asyncio.sleep(GONE_POLL_SECONDS)
 
     def _start(self, status: int, headers: Headers) -> None:
         names = self.edge.names
@@ -228,6 +241,10 @@ class Exchange(RequestResponseCycle):
             self.response_complete = True
             self.message_event.set()
             self.on_response()
+        elif body:
+            # A part of a stream is on its way when its sender goes on: what is held would be
+            # dropped if the client left in the same turn.
+            cast(GatheringTransport, self.transport).flush()
 
     async def run_asgi(self, app: ASGI3Application) -> None:
         """Let the application answer, and answer for it if it does not."""

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any
 
@@ -187,3 +189,38 @@ def test_shutdown_with_a_hundred_streams(tmp_path: Path) -> None:
         found = api.json("GET", "/queue/stats")
         assert found == {"dlq": 0, "pending": 250, "processing": 50, "total": 300}
         assert api.json("GET", "/queue/poll")["message"]["attempts"] == 1
+
+
+def test_a_message_that_meets_clients_that_leave_comes_to_somebody(tmp_path: Path) -> None:
+    """What was not written to anybody does not count; each has one attempt, and is read or left."""
+    plugins = [DEFAULT_PLUGINS[0], ["@buntime/plugin-keyval", {"queue": {"lockDuration": "1s"}}]]
+    with live_server(tmp_path, {"plugins": plugins}) as server, api_of(server.api) as api:
+        seen: set[str] = set()
+        sent: set[str] = set()
+        for _ in range(15):
+            with ExitStack() as stack:
+                opened = [
+                    stack.enter_context(
+                        event_stream(server.api, "/queue/listen", query={"prefetch": 1})
+                    )
+                    for _ in range(20)
+                ]
+                for number in range(20):
+                    if number % 2:
+                        sent.add(enqueue(api, number, backoffSchedule=[]))
+                    opened[number].socket.shutdown(socket.SHUT_WR)
+                for stream in opened:
+                    with suppress(ConnectionError):  # the end of what was written
+                        while (event := stream.next()) is not None:
+                            seen.add(str(event.id))
+
+        def nobody_has_one() -> bool:
+            one = api.json("GET", "/queue/poll")["message"]
+            if one is not None:
+                seen.add(one["id"])
+                api.json("POST", "/queue/ack", {"id": one["id"]})
+            numbers = api.json("GET", "/queue/stats")
+            return bool(numbers["total"] == numbers["dlq"])
+
+        wait_for(nobody_has_one)
+        assert seen == sent
