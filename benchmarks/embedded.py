@@ -24,7 +24,7 @@ from buntime_host.server import spare_the_collector
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
 
@@ -48,9 +48,9 @@ class Timed(NamedTuple):
 
 
 class Kvs:
-    """The operations of a `Kv` on 10,000 entries and 1,000 counters."""
+    """The operations of a `LocalKv` on 10,000 entries and 1,000 counters."""
 
-    def __init__(self, kv: Kv) -> None:
+    def __init__(self, kv: LocalKv) -> None:
         self._kv = kv
         self._random = Random(1)
         self._sums = 0
@@ -222,7 +222,7 @@ async def measure(timed: Timed, seconds: float) -> tuple[float, float, float]:
 
 
 @asynccontextmanager
-async def opened(path: str) -> AsyncIterator[Kv]:
+async def opened(path: str) -> AsyncIterator[LocalKv]:
     """A store with default options, as the plugin makes it."""
     adapter = SqliteAdapter(path)
     try:
@@ -231,7 +231,7 @@ async def opened(path: str) -> AsyncIterator[Kv]:
         service = make_service(parse_config({}), store)
         service.start()
         try:
-            yield Kv(service)
+            yield LocalKv(service)
         finally:
             await service.close()
     finally:

@@ -1,6 +1,6 @@
 """A store in the server's process and one behind HTTP: the same methods, and the same outcomes.
 
-Each test is the code of a user, and runs with the `Kv` of a plugin and with `AsyncKv`.
+Each test is the code of a user, and runs with the `LocalKv` of a plugin and with `AsyncKv`.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ from buntime_keyval import (
     StaleLease,
     TransactionConflict,
 )
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from client._async.beside import until
 from support.store import open_kv
 
-AnyKv = AsyncKv | Kv
+AnyKv = AsyncKv | LocalKv
 
 CLIENT_ALONE = {
     "aclose": "a plugin does not close the store of another plugin",
@@ -60,7 +60,7 @@ async def kv(request: pytest.FixtureRequest) -> AsyncIterator[AnyKv]:
 
 
 def test_every_difference_of_the_methods_has_a_reason() -> None:
-    client, plugin = methods(AsyncKv), methods(Kv)
+    client, plugin = methods(AsyncKv), methods(LocalKv)
     assert client.keys() - plugin.keys() - OTHERWISE.keys() == CLIENT_ALONE.keys()
     assert plugin.keys() - client.keys() == PLUGIN_ALONE.keys()
     for name in client.keys() & plugin.keys():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from buntime_database import Adapter
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FAST, FakeClock, World, open_world
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
@@ -78,7 +78,7 @@ def host_config() -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def kv(world: World) -> Kv:
+def kv(world: World) -> LocalKv:
     return world.kv
 
 

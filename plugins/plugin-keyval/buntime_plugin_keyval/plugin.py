@@ -13,7 +13,7 @@ from prometheus_client.core import Metric
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.http.app import KeyValApp
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.metrics.report import to_families
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
@@ -22,14 +22,14 @@ DATABASE = "@buntime/plugin-database"
 
 
 class KeyValPlugin:
-    """Opens the store in a database of plugin-database, serves it and provides a `Kv`."""
+    """Opens the store in a database of plugin-database, serves it and provides a `LocalKv`."""
 
     def __init__(self, options: dict[str, Any]) -> None:
         self._options = options
         self._app = KeyValApp()
         self._legacy_base = False
         self._service: KeyValService | None = None
-        self._kv: Kv | None = None
+        self._kv: LocalKv | None = None
         self._closing: asyncio.Task[None] | None = None
 
     @hookimpl
@@ -50,13 +50,13 @@ class KeyValPlugin:
         await service.begin()
         service.start()
         self._service = self._app.service = service
-        self._kv = Kv(service)
+        self._kv = LocalKv(service)
         self._closing = asyncio.create_task(_end_streams(ctx.closing, service))
         where = adapter.type if config.own_database else config.database or "default"
         ctx.logger.info("KeyVal initialized (database: %s)", where)
 
     @hookimpl
-    def provides(self) -> Kv | None:
+    def provides(self) -> LocalKv | None:
         """The store for other plugins; None before `on_init`."""
         return self._kv
 

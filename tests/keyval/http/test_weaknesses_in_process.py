@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from buntime_plugin_keyval.storage import statements as sql
 from keyval.service.world import FakeClock
@@ -20,14 +20,14 @@ def clock() -> FakeClock:
 
 
 @pytest.fixture
-async def kv(clock: FakeClock) -> AsyncIterator[Kv]:
+async def kv(clock: FakeClock) -> AsyncIterator[LocalKv]:
     async with open_kv(clock) as opened:
         yield opened
 
 
 @pytest.mark.parametrize("kind", ["sum", "max", "min", "append", "prepend"])
 async def test_weakness_06_mutations_keep_the_life_of_an_entry(
-    kv: Kv, clock: FakeClock, kind: str
+    kv: LocalKv, clock: FakeClock, kind: str
 ) -> None:
     first: Any = [1] if kind.endswith("pend") else 1
     await kv.set(["c"], first, expires_in=1000)
@@ -43,7 +43,7 @@ async def test_weakness_06_mutations_keep_the_life_of_an_entry(
     ("kind", "value"), [("sum", 3), ("max", -3), ("min", 30), ("append", [3]), ("prepend", [3])]
 )
 async def test_weakness_06_what_has_expired_counts_as_missing(
-    kv: Kv, clock: FakeClock, kind: str, value: Any
+    kv: LocalKv, clock: FakeClock, kind: str, value: Any
 ) -> None:
     await kv.set(["c"], [1] if kind.endswith("pend") else 10, expires_in=1000)
     clock.now_ms += 1000
@@ -56,7 +56,7 @@ async def test_weakness_06_what_has_expired_counts_as_missing(
 @pytest.mark.parametrize("exact", [True, False])
 @pytest.mark.parametrize("where", [None, {"$": 1}])
 async def test_weakness_34_deletions_count_live_entries(
-    kv: Kv, clock: FakeClock, exact: bool, where: Any
+    kv: LocalKv, clock: FakeClock, exact: bool, where: Any
 ) -> None:
     await kv.set(["d"], 1, expires_in="10ms")
     await kv.set(["d", "child"], 1, expires_in="10ms")
@@ -66,7 +66,7 @@ async def test_weakness_34_deletions_count_live_entries(
     assert deleted.deleted_count == (0 if exact else 1)
 
 
-async def test_weakness_35_an_empty_key_deletes_nothing(kv: Kv) -> None:
+async def test_weakness_35_an_empty_key_deletes_nothing(kv: LocalKv) -> None:
     await kv.set(["a"], 1)
     empties: list[Any] = [[], ()]
     for empty in empties:
@@ -76,7 +76,7 @@ async def test_weakness_35_an_empty_key_deletes_nothing(kv: Kv) -> None:
     assert (await kv.delete([], everything=True)).deleted_count == 1
 
 
-async def test_weakness_36_each_deleted_key_is_an_event(kv: Kv) -> None:
+async def test_weakness_36_each_deleted_key_is_an_event(kv: LocalKv) -> None:
     seen: list[TriggerEvent] = []
     kv.add_trigger(prefix=["p"], events=["delete"], handler=seen.append)
     await kv.delete(["p"])
@@ -90,7 +90,7 @@ async def test_weakness_36_each_deleted_key_is_an_event(kv: Kv) -> None:
     assert seen[0].versionstamp
 
 
-async def test_weakness_49_prefixes_of_bytes_match_by_value(kv: Kv) -> None:
+async def test_weakness_49_prefixes_of_bytes_match_by_value(kv: LocalKv) -> None:
     seen: list[TriggerEvent] = []
     kv.add_trigger(prefix=[b"\0\xff"], handler=seen.append)
     keys: list[Any] = [[b"\0\xff", 1], [b"\0\xff\0"], ["\0\xff"], [b"\0"]]
@@ -100,7 +100,7 @@ async def test_weakness_49_prefixes_of_bytes_match_by_value(kv: Kv) -> None:
 
 
 @pytest.mark.parametrize("order", ["ASC", "DESC"])
-async def test_weakness_44_lists_walk_the_primary_key(kv: Kv, order: str) -> None:
+async def test_weakness_44_lists_walk_the_primary_key(kv: LocalKv, order: str) -> None:
     where = "json_extract(value, ?) = ?"
     query = sql.LIST.format(told="versionstamp", order=order, where=where)
     explain = f"EXPLAIN QUERY PLAN {query}"

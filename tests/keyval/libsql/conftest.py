@@ -15,7 +15,7 @@ import pytest
 from buntime_database import Adapter
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from database.libsql.support import wipe
 from keyval.libsql.support import LAG_SECONDS, config_of, open_libsql_world, run_sql
 from keyval.service.world import FakeClock, World
@@ -151,7 +151,7 @@ def host_config(pair: list[Sqld]) -> Callable[..., dict[str, Any]]:
 
 
 @pytest.fixture
-def kv(world: World) -> Kv:
+def kv(world: World) -> LocalKv:
     return world.kv
 
 

@@ -11,7 +11,7 @@ from typing import Any
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import LOGGER, FakeClock, World
@@ -60,7 +60,7 @@ async def open_libsql_world(
         store = Store(adapter, logger=LOGGER, clock=clock)
         await migrate(adapter, clock())
         service = make_service(parse_config({}), store)
-        kv = Kv(service)
+        kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv)
         await kv.close()
     finally:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.metrics.test_metrics_formats import (
     test_json_holds_operations_in_both_places,
     test_reset,
@@ -69,12 +69,12 @@ __all__ = [
 ]
 
 
-async def test_a_server_has_no_tokenizer_of_ours(kv: Kv) -> None:
+async def test_a_server_has_no_tokenizer_of_ours(kv: LocalKv) -> None:
     with pytest.raises(InvalidInput, match="no tokenizer cjk: trigram"):
         await kv.create_index(["t"], fields=["text"], tokenize="cjk")
 
 
-async def test_a_filter_that_sql_cannot_decide_comes_before_the_limit(indexed: Kv) -> None:
+async def test_a_filter_that_sql_cannot_decide_comes_before_the_limit(indexed: LocalKv) -> None:
     for number in range(10):
         value = {"text": "word", "name": "STRASSE" if number % 2 else "x"}
         await indexed.set(["d", number], value)

@@ -14,7 +14,7 @@ import pytest
 from buntime_database import Adapter, DatabaseFull, Guard, OutcomeUnknown, ResultSet, Statement
 from buntime_plugin_keyval.config import ConfigError, parse_config
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.metrics.saving import MetricsSaver
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
@@ -55,7 +55,7 @@ def _sql(step: Statement | Guard) -> str:
 @asynccontextmanager
 async def persistent(
     database_of: DatabaseOf, interval_ms: int = FOREVER_MS
-) -> AsyncIterator[tuple[Kv, KeyValService, Failing]]:
+) -> AsyncIterator[tuple[LocalKv, KeyValService, Failing]]:
     """A store with persistent metrics; it ends without saving, as if it were killed."""
     adapter = database_of("kv")
     failing = Failing(adapter)
@@ -64,7 +64,7 @@ async def persistent(
     config = parse_config({"metrics": {"persistent": True, "flushInterval": interval_ms}})
     service = make_service(config, store)
     try:
-        yield Kv(service), service, failing
+        yield LocalKv(service), service, failing
     finally:
         await adapter.close()
 
@@ -79,7 +79,7 @@ async def saved(adapter: Adapter) -> Mapping[str, tuple[int, int]]:
     return {str(name): (int(count or 0), int(errors or 0)) for name, count, errors in rows}
 
 
-async def check(kv: Kv, operation: str, count: int) -> None:
+async def check(kv: LocalKv, operation: str, count: int) -> None:
     """The operation was measured so often, and all numbers agree on it."""
     found = parse(await kv.metrics.to_prometheus())
     name = "keyval_operation_duration_ms"

@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.queue.test_queue_messages import drain, states
 from keyval.service.world import FakeClock, World
 from support.api import Api
 
 
-async def test_message_and_data_come_together(kv: Kv, clock: FakeClock) -> None:
+async def test_message_and_data_come_together(kv: LocalKv, clock: FakeClock) -> None:
     result = await (
         kv.atomic()
         .check((["order", 1], None))
@@ -32,21 +32,23 @@ async def test_message_and_data_come_together(kv: Kv, clock: FakeClock) -> None:
     assert (await kv.get(["lost"])).value == {"ship": 1}
 
 
-async def test_a_failed_check_enqueues_nothing(kv: Kv) -> None:
+async def test_a_failed_check_enqueues_nothing(kv: LocalKv) -> None:
     await kv.set(["taken"], 1)
     result = await kv.atomic().check((["taken"], None)).enqueue("x").set(["a"], 1).commit()
     assert not result.ok
     assert await states(kv) == (0, 0, 0)
 
 
-async def test_a_mutation_that_fails_enqueues_nothing(kv: Kv) -> None:
+async def test_a_mutation_that_fails_enqueues_nothing(kv: LocalKv) -> None:
     await kv.set(["text"], "no number")
     with pytest.raises(InvalidInput):
         await kv.atomic().enqueue("x").sum(["text"], 1).commit()
     assert await states(kv) == (0, 0, 0)
 
 
-async def test_a_database_that_refuses_the_message_refuses_the_data(kv: Kv, world: World) -> None:
+async def test_a_database_that_refuses_the_message_refuses_the_data(
+    kv: LocalKv, world: World
+) -> None:
     await world.adapter.execute(
         "CREATE TRIGGER refuse BEFORE INSERT ON kv_queue BEGIN SELECT raise(ABORT, 'full'); END"
     )
@@ -55,14 +57,14 @@ async def test_a_database_that_refuses_the_message_refuses_the_data(kv: Kv, worl
     assert (await kv.get(["a"])).versionstamp is None
 
 
-async def test_a_message_alone_is_a_commit_too(kv: Kv) -> None:
+async def test_a_message_alone_is_a_commit_too(kv: LocalKv) -> None:
     result = await kv.atomic().enqueue("alone").commit()
     assert result.ok
     assert result.versionstamp
     assert await drain(kv) == ["alone"]
 
 
-async def test_listeners_learn_of_it(kv: Kv) -> None:
+async def test_listeners_learn_of_it(kv: LocalKv) -> None:
     async with kv.listen_queue() as messages:
         for value in ("wake up", "again"):
             await kv.atomic().set(["a"], 1).enqueue(value).commit()
@@ -70,7 +72,7 @@ async def test_listeners_learn_of_it(kv: Kv) -> None:
 
 
 @pytest.mark.parametrize("kind", ["atomic", "plain", "requeued", "nacked", "given back"])
-async def test_listeners_wake_without_looking(kv: Kv, world: World, kind: str) -> None:
+async def test_listeners_wake_without_looking(kv: LocalKv, world: World, kind: str) -> None:
     world.service.dispatcher._foreign_poll_ms = 3_600_000
     if kind != "plain":
         await kv.enqueue("x", backoff_schedule=[] if kind == "requeued" else [0])

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 from buntime_database import Batch, DatabaseError, DatabaseUnavailable, ResultSet
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.messages import Message
 from buntime_plugin_keyval.storage.message_statements import MAX_UNSURE
 from keyval.queue.test_dispatching import take
@@ -45,7 +45,7 @@ async def counts(world: World) -> list[tuple[Any, ...]]:
 
 
 async def test_what_a_dead_server_gave_to_nobody_does_not_count(
-    kv: Kv, world: World, next_server: World
+    kv: LocalKv, world: World, next_server: World
 ) -> None:
     for value in ("once", "again"):
         await kv.enqueue(value, backoff_schedule=[] if value == "once" else [0])
@@ -58,7 +58,7 @@ async def test_what_a_dead_server_gave_to_nobody_does_not_count(
 
 
 async def test_what_somebody_was_given_counts_in_the_end(
-    kv: Kv, world: World, next_server: World
+    kv: LocalKv, world: World, next_server: World
 ) -> None:
     await kv.enqueue("once", backoff_schedule=[])
     await kv.enqueue("again", backoff_schedule=[0])
@@ -76,7 +76,7 @@ async def test_what_somebody_was_given_counts_in_the_end(
 
 
 async def test_a_lease_that_ran_out_here_counts_at_once(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     await kv.enqueue("m", backoff_schedule=[0])
     for attempts in (1, 2):
@@ -89,7 +89,7 @@ async def test_a_lease_that_ran_out_here_counts_at_once(
 
 
 async def test_a_listener_gets_nothing_that_others_may_have_by_now(
-    kv: Kv, world: World, clock: FakeClock, other: World
+    kv: LocalKv, world: World, clock: FakeClock, other: World
 ) -> None:
     """The server stood still, or nobody read, while the leases ended."""
     for number in range(3):
@@ -107,7 +107,7 @@ async def test_a_listener_gets_nothing_that_others_may_have_by_now(
 
 @pytest.mark.parametrize("stops", [1, 2, 100])
 async def test_a_poll_gets_nothing_that_others_may_have_by_now(
-    kv: Kv, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, stops: int
+    kv: LocalKv, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, stops: int
 ) -> None:
     await kv.enqueue("m")
     commit = world.adapter.batch_each
@@ -133,7 +133,7 @@ async def test_a_poll_gets_nothing_that_others_may_have_by_now(
 
 
 async def test_what_is_settled_soon_costs_nothing(
-    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch
+    kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     written: list[str] = []
     commit = world.adapter.batch_each
@@ -160,7 +160,7 @@ async def test_what_is_settled_soon_costs_nothing(
 
 @pytest.mark.parametrize("is_counted", [False, True])
 async def test_each_end_knows_whether_the_delivery_counts_already(
-    kv: Kv, world: World, is_counted: bool
+    kv: LocalKv, world: World, is_counted: bool
 ) -> None:
     names = ("nacked", "last", "released", "unsent", "unsettled", "last unsettled", "extended")
     for name in names:
@@ -196,7 +196,7 @@ async def test_each_end_knows_whether_the_delivery_counts_already(
 
 
 async def test_a_message_that_kills_each_server_comes_to_an_end(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     await kv.enqueue("poison", backoff_schedule=[0], keys_if_undelivered=[["lost"]])
     deliveries = 0
@@ -210,7 +210,7 @@ async def test_a_message_that_kills_each_server_comes_to_an_end(
 
 
 async def test_a_server_that_ends_counts_what_it_gave(
-    kv: Kv, world: World, next_server: World
+    kv: LocalKv, world: World, next_server: World
 ) -> None:
     await kv.enqueue("m", backoff_schedule=[0])
     await kv.dequeue()
@@ -220,7 +220,7 @@ async def test_a_server_that_ends_counts_what_it_gave(
 
 
 async def test_counting_goes_on_after_the_database_was_away(
-    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch
+    kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kv.enqueue("m")
     await kv.dequeue()

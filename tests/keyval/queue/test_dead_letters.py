@@ -6,26 +6,26 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput, QueueMessage
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import LetterNotFound
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until, values
 
 
-async def take(kv: Kv) -> QueueMessage[Any]:
+async def take(kv: LocalKv) -> QueueMessage[Any]:
     message = await kv.dequeue()
     assert message is not None
     return message
 
 
-async def bury(kv: Kv, value: Any, **options: Any) -> str:
+async def bury(kv: LocalKv, value: Any, **options: Any) -> str:
     """Make a dead letter; its id."""
     await kv.enqueue(value, backoff_schedule=[], **options)
     await kv.nack_message(await take(kv))
     return (await kv.dlq.list(limit=1))[0].id
 
 
-async def test_the_default_schedule_gives_four_attempts(kv: Kv, clock: FakeClock) -> None:
+async def test_the_default_schedule_gives_four_attempts(kv: LocalKv, clock: FakeClock) -> None:
     await kv.enqueue("x")
     for attempt, pause in enumerate((1000, 5000, 10_000), 1):
         message = await take(kv)
@@ -40,7 +40,7 @@ async def test_the_default_schedule_gives_four_attempts(kv: Kv, clock: FakeClock
     assert await states(kv) == (0, 0, 1)
 
 
-async def test_nack_takes_a_pause_of_its_own(kv: Kv, clock: FakeClock) -> None:
+async def test_nack_takes_a_pause_of_its_own(kv: LocalKv, clock: FakeClock) -> None:
     await kv.enqueue(1, backoff_schedule=["1h"])
     await kv.nack_message(await take(kv), delay="2s")
     clock.advance(1999)
@@ -51,7 +51,7 @@ async def test_nack_takes_a_pause_of_its_own(kv: Kv, clock: FakeClock) -> None:
         await kv.nack_message("any", delay=-1)
 
 
-async def test_a_nack_before_any_delivery_is_no_attempt(kv: Kv, clock: FakeClock) -> None:
+async def test_a_nack_before_any_delivery_is_no_attempt(kv: LocalKv, clock: FakeClock) -> None:
     message_id = (await kv.enqueue(1, backoff_schedule=[])).id
     await kv.nack_message(message_id)
     assert await kv.dequeue() is None
@@ -59,7 +59,7 @@ async def test_a_nack_before_any_delivery_is_no_attempt(kv: Kv, clock: FakeClock
     assert (await take(kv)).attempts == 1
 
 
-async def test_a_dead_letter_tells_what_happened(kv: Kv, clock: FakeClock) -> None:
+async def test_a_dead_letter_tells_what_happened(kv: LocalKv, clock: FakeClock) -> None:
     created = clock.now_ms
     message_id = (await kv.enqueue({"a": 1}, backoff_schedule=[10])).id
     await kv.nack_message(await take(kv), error="first")
@@ -73,13 +73,13 @@ async def test_a_dead_letter_tells_what_happened(kv: Kv, clock: FakeClock) -> No
     assert (letter.original_created_at, letter.failed_at) == (created, created + 10)
 
 
-async def test_without_an_error_the_letter_has_the_default_text(kv: Kv) -> None:
+async def test_without_an_error_the_letter_has_the_default_text(kv: LocalKv) -> None:
     letter = await kv.dlq.get(await bury(kv, 1))
     assert letter is not None
     assert letter.error_message == "Max attempts exceeded"
 
 
-async def test_keys_if_undelivered_come_with_the_dead_letter(kv: Kv, world: World) -> None:
+async def test_keys_if_undelivered_come_with_the_dead_letter(kv: LocalKv, world: World) -> None:
     await kv.set(("failed", 1), "old", expires_in=1000)
     seen: list[tuple[Any, Any]] = []
     kv.add_trigger(prefix=["failed"], handler=lambda event: seen.append((event.key, event.value)))
@@ -94,7 +94,7 @@ async def test_keys_if_undelivered_come_with_the_dead_letter(kv: Kv, world: Worl
 
 
 async def test_weakness_14_a_failed_move_to_the_dead_letters_leaves_everything_as_it_was(
-    kv: Kv, world: World
+    kv: LocalKv, world: World
 ) -> None:
     await kv.enqueue(1, backoff_schedule=[], keys_if_undelivered=[["failed"]])
     message = await take(kv)
@@ -112,7 +112,7 @@ async def test_weakness_14_a_failed_move_to_the_dead_letters_leaves_everything_a
 
 
 async def test_weakness_13_a_message_that_crashes_its_consumers_ends_among_the_dead_letters(
-    kv: Kv, clock: FakeClock
+    kv: LocalKv, clock: FakeClock
 ) -> None:
     await kv.enqueue("poison", backoff_schedule=[0, 0], keys_if_undelivered=[["dead"]])
     for attempt in (1, 2, 3):
@@ -125,7 +125,7 @@ async def test_weakness_13_a_message_that_crashes_its_consumers_ends_among_the_d
 
 
 async def test_exhausted_leases_are_found_without_anybody_asking(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     world.service.dispatcher.start()
     for number in range(120):
@@ -140,7 +140,7 @@ async def test_exhausted_leases_are_found_without_anybody_asking(
     await until(all_dead)
 
 
-async def test_letters_are_listed_newest_first(kv: Kv, clock: FakeClock) -> None:
+async def test_letters_are_listed_newest_first(kv: LocalKv, clock: FakeClock) -> None:
     for number in range(5):
         await bury(kv, number)
         clock.advance(number % 2)  # some fail in the same millisecond
@@ -152,7 +152,7 @@ async def test_letters_are_listed_newest_first(kv: Kv, clock: FakeClock) -> None
             await kv.dlq.list(**wrong)
 
 
-async def test_a_requeued_letter_keeps_schedule_and_keys(kv: Kv, clock: FakeClock) -> None:
+async def test_a_requeued_letter_keeps_schedule_and_keys(kv: LocalKv, clock: FakeClock) -> None:
     await kv.enqueue("x", backoff_schedule=[50], keys_if_undelivered=[["dead"]])
     await kv.nack_message(await take(kv))
     clock.advance(50)
@@ -175,7 +175,7 @@ async def test_a_requeued_letter_keeps_schedule_and_keys(kv: Kv, clock: FakeCloc
 
 
 async def test_weakness_14_a_failed_requeue_leaves_everything_as_it_was(
-    kv: Kv, world: World
+    kv: LocalKv, world: World
 ) -> None:
     letter = await bury(kv, 1)
     await world.adapter.execute(
@@ -190,7 +190,7 @@ async def test_weakness_14_a_failed_requeue_leaves_everything_as_it_was(
     assert await states(kv) == (1, 0, 0)
 
 
-async def test_letters_can_be_deleted(kv: Kv) -> None:
+async def test_letters_can_be_deleted(kv: LocalKv) -> None:
     first = await bury(kv, 1)
     await bury(kv, 2)
     await bury(kv, 3)

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from buntime_database import DatabaseBusy
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.queue import dispatcher as module
 from buntime_plugin_keyval.features.queue.listener import READ_AHEAD, Listener
 from buntime_plugin_keyval.model.errors import TooManyStreams
@@ -25,7 +25,7 @@ async def take(listener: Listener) -> Message:
     return message
 
 
-async def test_waiting_listeners_share_what_comes(kv: Kv, world: World) -> None:
+async def test_waiting_listeners_share_what_comes(kv: LocalKv, world: World) -> None:
     listeners = [world.service.dispatcher.attach(prefetch=5) for _ in range(4)]
     waiting = [asyncio.create_task(take(listener)) for listener in listeners]
     await asyncio.sleep(0)
@@ -34,7 +34,7 @@ async def test_waiting_listeners_share_what_comes(kv: Kv, world: World) -> None:
     assert sorted(message.value for message in got) == ["0", "1", "2", "3"]
 
 
-async def test_one_listener_gets_them_in_order(kv: Kv, world: World) -> None:
+async def test_one_listener_gets_them_in_order(kv: LocalKv, world: World) -> None:
     for number in range(100):
         await kv.enqueue(number)
     listener = world.service.dispatcher.attach()
@@ -42,7 +42,7 @@ async def test_one_listener_gets_them_in_order(kv: Kv, world: World) -> None:
 
 
 @pytest.mark.parametrize("prefetch", [1, 3])
-async def test_no_more_than_the_prefetch_is_out(kv: Kv, world: World, prefetch: int) -> None:
+async def test_no_more_than_the_prefetch_is_out(kv: LocalKv, world: World, prefetch: int) -> None:
     for number in range(10):
         await kv.enqueue(number)
     listener = world.service.dispatcher.attach(prefetch=prefetch)
@@ -56,7 +56,9 @@ async def test_no_more_than_the_prefetch_is_out(kv: Kv, world: World, prefetch: 
     assert len({message.id for message in taken}) == prefetch + 2
 
 
-async def test_nothing_is_leased_to_a_listener_that_does_not_wait(kv: Kv, world: World) -> None:
+async def test_nothing_is_leased_to_a_listener_that_does_not_wait(
+    kv: LocalKv, world: World
+) -> None:
     listener = world.service.dispatcher.attach(prefetch=10)
     for number in range(5):
         await kv.enqueue(number)
@@ -67,7 +69,7 @@ async def test_nothing_is_leased_to_a_listener_that_does_not_wait(kv: Kv, world:
 
 
 async def test_a_lease_that_ran_out_frees_the_listener(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     await kv.enqueue("forgotten")
     listener = world.service.dispatcher.attach(prefetch=1)
@@ -79,7 +81,7 @@ async def test_a_lease_that_ran_out_frees_the_listener(
 
 
 async def test_an_ack_of_a_redelivered_message_frees_the_one_who_has_it(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     await kv.enqueue("x")
     await kv.enqueue("y")
@@ -95,7 +97,7 @@ async def test_an_ack_of_a_redelivered_message_frees_the_one_who_has_it(
 
 
 async def test_a_redelivered_message_is_no_more_with_the_one_who_had_it(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     await kv.enqueue("x")
     slow = world.service.dispatcher.attach(prefetch=1)
@@ -111,7 +113,7 @@ async def test_a_redelivered_message_is_no_more_with_the_one_who_had_it(
 
 
 async def test_a_foreign_ack_is_seen_however_much_goes_on_here(
-    kv: Kv, world: World, tmp_path: Path
+    kv: LocalKv, world: World, tmp_path: Path
 ) -> None:
     await kv.enqueue("x")
     await kv.enqueue("y")
@@ -131,7 +133,9 @@ async def test_a_foreign_ack_is_seen_however_much_goes_on_here(
     busy.cancel()
 
 
-async def test_weakness_16_one_commit_leases_as_many_as_can_be_sent(kv: Kv, world: World) -> None:
+async def test_weakness_16_one_commit_leases_as_many_as_can_be_sent(
+    kv: LocalKv, world: World
+) -> None:
     count = 6 * READ_AHEAD
     for number in range(count):
         await kv.enqueue(number)
@@ -142,7 +146,9 @@ async def test_weakness_16_one_commit_leases_as_many_as_can_be_sent(kv: Kv, worl
     assert leases <= count / 4
 
 
-async def test_a_delayed_message_wakes_a_listener(kv: Kv, world: World, clock: FakeClock) -> None:
+async def test_a_delayed_message_wakes_a_listener(
+    kv: LocalKv, world: World, clock: FakeClock
+) -> None:
     listener = world.service.dispatcher.attach()
     await kv.enqueue("later", delay=1000)
     assert await listener.next(0.1) is None
@@ -150,7 +156,7 @@ async def test_a_delayed_message_wakes_a_listener(kv: Kv, world: World, clock: F
     assert (await take(listener)).value == '"later"'
 
 
-async def test_there_is_a_limit_to_listeners(kv: Kv, world: World) -> None:
+async def test_there_is_a_limit_to_listeners(kv: LocalKv, world: World) -> None:
     world.service.dispatcher.shares.most = 2
     first, _ = (world.service.dispatcher.attach() for _ in range(2))
     with pytest.raises(TooManyStreams, match=r"queue\.maxListeners is 2"):
@@ -161,7 +167,7 @@ async def test_there_is_a_limit_to_listeners(kv: Kv, world: World) -> None:
 
 @pytest.mark.parametrize("method", ["next_event", "lease"])
 async def test_a_failing_database_does_not_end_delivery(
-    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch, method: str
+    kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
     monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
     failures = 0
@@ -180,7 +186,7 @@ async def test_a_failing_database_does_not_end_delivery(
     assert (await waiting).value == "1"
 
 
-async def test_weakness_15_an_idle_listener_costs_no_writes(kv: Kv, world: World) -> None:
+async def test_weakness_15_an_idle_listener_costs_no_writes(kv: LocalKv, world: World) -> None:
     listener = world.service.dispatcher.attach()
     await listener.next(0.05)
     commits = 0

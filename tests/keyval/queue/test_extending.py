@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncDelivery, InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import StaleLease
 from keyval.queue.test_dead_letters import take
 from keyval.queue.test_queue_messages import LEASE_MS, states
@@ -15,7 +15,7 @@ from keyval.service.world import FakeClock, World, until
 
 
 async def test_weakness_48_a_lease_can_be_prolonged_again_and_again(
-    kv: Kv, clock: FakeClock
+    kv: LocalKv, clock: FakeClock
 ) -> None:
     await kv.enqueue("slow")
     message = await take(kv)
@@ -30,7 +30,7 @@ async def test_weakness_48_a_lease_can_be_prolonged_again_and_again(
 
 @pytest.mark.parametrize(("duration", "milliseconds"), [(70_000, 70_000), ("2m", 120_000), (5, 5)])
 async def test_it_lasts_from_now_for_as_long_as_asked(
-    kv: Kv, clock: FakeClock, duration: Any, milliseconds: int
+    kv: LocalKv, clock: FakeClock, duration: Any, milliseconds: int
 ) -> None:
     await kv.enqueue(1)
     message = await take(kv)
@@ -43,7 +43,7 @@ async def test_it_lasts_from_now_for_as_long_as_asked(
 
 
 async def test_weakness_48_who_lost_the_message_cannot_prolong_what_another_has(
-    kv: Kv, clock: FakeClock
+    kv: LocalKv, clock: FakeClock
 ) -> None:
     await kv.enqueue(1)
     slow = await take(kv)
@@ -60,7 +60,7 @@ async def test_weakness_48_who_lost_the_message_cannot_prolong_what_another_has(
             await kv.extend_message(gone)
 
 
-async def test_what_was_not_delivered_has_no_lease(kv: Kv) -> None:
+async def test_what_was_not_delivered_has_no_lease(kv: LocalKv) -> None:
     waiting = (await kv.enqueue(1)).id
     with pytest.raises(StaleLease):
         await kv.extend_message(waiting, "1h")
@@ -68,7 +68,7 @@ async def test_what_was_not_delivered_has_no_lease(kv: Kv) -> None:
 
 
 async def test_a_lease_that_ran_out_is_good_until_somebody_else_has_one(
-    kv: Kv, clock: FakeClock
+    kv: LocalKv, clock: FakeClock
 ) -> None:
     await kv.enqueue(1, backoff_schedule=[])
     message = await take(kv)
@@ -81,7 +81,7 @@ async def test_a_lease_that_ran_out_is_good_until_somebody_else_has_one(
 
 
 @pytest.mark.parametrize("duration", [0, -1, "0s", "soon", True])
-async def test_no_time_is_no_extension(kv: Kv, duration: Any) -> None:
+async def test_no_time_is_no_extension(kv: LocalKv, duration: Any) -> None:
     await kv.enqueue(1)
     message = await take(kv)
     with pytest.raises(InvalidInput, match="duration must be"):
@@ -90,7 +90,7 @@ async def test_no_time_is_no_extension(kv: Kv, duration: Any) -> None:
 
 @pytest.mark.parametrize("settle", ["extend", "ack", "redeliver"])
 async def test_weakness_52_what_changes_between_look_and_burial_is_not_buried(
-    kv: Kv, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, settle: str
+    kv: LocalKv, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch, settle: str
 ) -> None:
     """The message was read as given up; by the time of the commit it is not."""
     await kv.enqueue("alive", backoff_schedule=[], keys_if_undelivered=[["dead"]])
@@ -119,7 +119,7 @@ async def test_weakness_52_what_changes_between_look_and_burial_is_not_buried(
 
 
 async def test_a_nack_that_meets_an_extension_still_counts(
-    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch
+    kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     await kv.enqueue(1, backoff_schedule=[])
     message = await take(kv)
@@ -137,7 +137,7 @@ async def test_a_nack_that_meets_an_extension_still_counts(
 
 
 async def test_a_handler_that_prolongs_keeps_its_message(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     handled: list[int] = []
     go_on = asyncio.Event()
@@ -160,7 +160,7 @@ async def test_a_handler_that_prolongs_keeps_its_message(
     assert await states(kv) == (0, 0, 0)
 
 
-async def test_it_is_measured(kv: Kv) -> None:
+async def test_it_is_measured(kv: LocalKv) -> None:
     await kv.enqueue(1)
     await kv.extend_message(await take(kv))
     operations = (await kv.metrics.to_json())["operations"]["operations"]

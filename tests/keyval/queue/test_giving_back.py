@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 from buntime_keyval import InvalidInput, StaleLease
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.queue.listener import READ_AHEAD
 from buntime_plugin_keyval.model.messages import Message
 from keyval.queue.test_dispatching import take
@@ -14,14 +14,14 @@ from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until
 
 
-async def all_returned(kv: Kv, pending: int) -> None:
+async def all_returned(kv: LocalKv, pending: int) -> None:
     async def returned() -> bool:
         return (await states(kv))[:2] == (pending, 0)
 
     await until(returned)
 
 
-async def test_without_a_prefetch_messages_come_without_acks(kv: Kv, world: World) -> None:
+async def test_without_a_prefetch_messages_come_without_acks(kv: LocalKv, world: World) -> None:
     count = 3 * READ_AHEAD
     for number in range(count):
         await kv.enqueue(number)
@@ -34,7 +34,7 @@ async def test_without_a_prefetch_messages_come_without_acks(kv: Kv, world: Worl
     assert await states(kv) == (0, count, 0)  # sent: they keep their leases
 
 
-async def test_what_was_not_sent_goes_back_without_counting(kv: Kv, world: World) -> None:
+async def test_what_was_not_sent_goes_back_without_counting(kv: LocalKv, world: World) -> None:
     for number in range(3):
         await kv.enqueue(number, backoff_schedule=[])
     listener = world.service.dispatcher.attach()
@@ -48,7 +48,7 @@ async def test_what_was_not_sent_goes_back_without_counting(kv: Kv, world: World
 
 
 async def test_with_a_prefetch_what_was_not_settled_goes_back_and_counts(
-    kv: Kv, world: World
+    kv: LocalKv, world: World
 ) -> None:
     for number in range(3):
         await kv.enqueue(number, backoff_schedule=[0])
@@ -65,7 +65,7 @@ async def test_with_a_prefetch_what_was_not_settled_goes_back_and_counts(
 
 
 async def test_after_the_last_attempt_the_lease_has_to_run_out(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     for value in ("processed", "lost"):
         await kv.enqueue(value, backoff_schedule=[], keys_if_undelivered=[[value]])
@@ -85,7 +85,7 @@ async def test_after_the_last_attempt_the_lease_has_to_run_out(
     assert not (await kv.get(["processed"])).exists
 
 
-async def test_a_draining_listener_gets_nothing_more(kv: Kv, world: World) -> None:
+async def test_a_draining_listener_gets_nothing_more(kv: LocalKv, world: World) -> None:
     for number in range(3):
         await kv.enqueue(number)
     dispatcher = world.service.dispatcher
@@ -103,7 +103,7 @@ async def test_a_draining_listener_gets_nothing_more(kv: Kv, world: World) -> No
     assert await waiting is None
 
 
-async def test_a_release_takes_the_delivery_back(kv: Kv) -> None:
+async def test_a_release_takes_the_delivery_back(kv: LocalKv) -> None:
     await kv.enqueue("x", backoff_schedule=[])
     for _ in range(3):
         message = await kv.dequeue()
@@ -117,7 +117,9 @@ async def test_a_release_takes_the_delivery_back(kv: Kv) -> None:
     assert await states(kv) == (1, 0, 0)
 
 
-async def test_a_listener_whose_client_does_not_read_keeps_nothing(kv: Kv, world: World) -> None:
+async def test_a_listener_whose_client_does_not_read_keeps_nothing(
+    kv: LocalKv, world: World
+) -> None:
     for number in range(READ_AHEAD):
         await kv.enqueue(number)
     stuck = world.service.dispatcher.attach()
@@ -128,7 +130,7 @@ async def test_a_listener_whose_client_does_not_read_keeps_nothing(kv: Kv, world
     assert first.id not in {message.id for message in got}
 
 
-async def test_closing_while_a_lease_is_committed_loses_nothing(kv: Kv, world: World) -> None:
+async def test_closing_while_a_lease_is_committed_loses_nothing(kv: LocalKv, world: World) -> None:
     dispatcher = world.service.dispatcher
     for number in range(50):
         await kv.enqueue(number)
@@ -147,7 +149,9 @@ async def test_closing_while_a_lease_is_committed_loses_nothing(kv: Kv, world: W
     assert message.attempts == 1
 
 
-async def test_closing_the_dispatcher_while_it_leases_loses_nothing(kv: Kv, world: World) -> None:
+async def test_closing_the_dispatcher_while_it_leases_loses_nothing(
+    kv: LocalKv, world: World
+) -> None:
     for number in range(20):
         await kv.enqueue(number)
     waiting = [asyncio.create_task(world.service.dispatcher.attach().next()) for _ in range(3)]
@@ -159,7 +163,7 @@ async def test_closing_the_dispatcher_while_it_leases_loses_nothing(kv: Kv, worl
 
 
 async def test_closing_waits_for_a_lease_that_was_committed(
-    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch
+    kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     committed, go_on = asyncio.Event(), asyncio.Event()
     original = world.service.queue.lease

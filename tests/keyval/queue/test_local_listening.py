@@ -8,27 +8,27 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncDelivery, InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, until
 
 
 @pytest.fixture
-def release(kv: Kv) -> Iterator[asyncio.Event]:
+def release(kv: LocalKv) -> Iterator[asyncio.Event]:
     """What handlers wait for; closing the store waits for handlers, so it comes at the end."""
     event = asyncio.Event()
     yield event
     event.set()
 
 
-async def settled(kv: Kv, pending: int = 0, dead: int = 0) -> None:
+async def settled(kv: LocalKv, pending: int = 0, dead: int = 0) -> None:
     async def done() -> bool:
         return await states(kv) == (pending, 0, dead)
 
     await until(done)
 
 
-async def test_handled_messages_are_acked_in_order(kv: Kv) -> None:
+async def test_handled_messages_are_acked_in_order(kv: LocalKv) -> None:
     seen: list[Any] = []
     for number in range(20):
         await kv.enqueue(number)
@@ -41,7 +41,7 @@ async def test_handled_messages_are_acked_in_order(kv: Kv) -> None:
     await settled(kv)
 
 
-async def test_what_a_handler_raises_is_reported_and_nacked(kv: Kv, clock: FakeClock) -> None:
+async def test_what_a_handler_raises_is_reported_and_nacked(kv: LocalKv, clock: FakeClock) -> None:
     errors: list[str] = []
 
     async def handle(message: AsyncDelivery) -> None:
@@ -63,7 +63,7 @@ async def test_what_a_handler_raises_is_reported_and_nacked(kv: Kv, clock: FakeC
 
 
 @pytest.mark.parametrize("on_error", [None, lambda error: 1 / 0])
-async def test_an_error_without_text_and_a_failing_reporter(kv: Kv, on_error: Any) -> None:
+async def test_an_error_without_text_and_a_failing_reporter(kv: LocalKv, on_error: Any) -> None:
     def handle(message: AsyncDelivery) -> None:
         raise KeyError
 
@@ -76,7 +76,7 @@ async def test_an_error_without_text_and_a_failing_reporter(kv: Kv, on_error: An
 
 @pytest.mark.parametrize("concurrency", [1, 4])
 async def test_so_many_handlers_run_at_a_time(
-    kv: Kv, concurrency: int, release: asyncio.Event
+    kv: LocalKv, concurrency: int, release: asyncio.Event
 ) -> None:
     running, most = 0, 0
 
@@ -99,7 +99,7 @@ async def test_so_many_handlers_run_at_a_time(
 
 
 async def test_a_handler_that_takes_too_long_keeps_its_place(
-    kv: Kv, clock: FakeClock, release: asyncio.Event
+    kv: LocalKv, clock: FakeClock, release: asyncio.Event
 ) -> None:
     running, most = 0, 0
 
@@ -122,7 +122,7 @@ async def test_a_handler_that_takes_too_long_keeps_its_place(
 
 
 async def test_stopping_waits_for_the_handler_and_takes_nothing_more(
-    kv: Kv, release: asyncio.Event
+    kv: LocalKv, release: asyncio.Event
 ) -> None:
     started = asyncio.Event()
     finished: list[Any] = []
@@ -147,7 +147,7 @@ async def test_stopping_waits_for_the_handler_and_takes_nothing_more(
     await listener.stop()  # again
 
 
-async def test_a_handler_may_stop_its_listener(kv: Kv) -> None:
+async def test_a_handler_may_stop_its_listener(kv: LocalKv) -> None:
     seen: list[Any] = []
 
     async def handle(message: AsyncDelivery) -> None:
@@ -161,7 +161,7 @@ async def test_a_handler_may_stop_its_listener(kv: Kv) -> None:
     assert seen == [1]
 
 
-async def test_closing_the_store_waits_for_handlers(kv: Kv) -> None:
+async def test_closing_the_store_waits_for_handlers(kv: LocalKv) -> None:
     started, finished = asyncio.Event(), asyncio.Event()
 
     async def handle(message: AsyncDelivery) -> None:
@@ -180,7 +180,7 @@ async def test_closing_the_store_waits_for_handlers(kv: Kv) -> None:
     await kv.close()
 
 
-async def test_messages_are_iterated_and_settled_by_hand(kv: Kv) -> None:
+async def test_messages_are_iterated_and_settled_by_hand(kv: LocalKv) -> None:
     for number in range(5):
         await kv.enqueue(number)
     seen = []
@@ -197,7 +197,7 @@ async def test_messages_are_iterated_and_settled_by_hand(kv: Kv) -> None:
     assert (again.value, again.attempts) == (3, 2)
 
 
-async def test_iterating_acknowledges_and_an_exception_gives_back(kv: Kv) -> None:
+async def test_iterating_acknowledges_and_an_exception_gives_back(kv: LocalKv) -> None:
     for number in range(3):
         await kv.enqueue(number, backoff_schedule=[])
 
@@ -214,7 +214,7 @@ async def test_iterating_acknowledges_and_an_exception_gives_back(kv: Kv) -> Non
     assert (letter.value, letter.error_message) == (2, "ValueError: two")
 
 
-async def test_what_a_stopped_listener_did_not_begin_with_loses_no_attempt(kv: Kv) -> None:
+async def test_what_a_stopped_listener_did_not_begin_with_loses_no_attempt(kv: LocalKv) -> None:
     for number in range(4):
         await kv.enqueue(number, backoff_schedule=[])
     listener = kv.listen_queue(auto_ack=False, concurrency=3)
@@ -229,7 +229,7 @@ async def test_what_a_stopped_listener_did_not_begin_with_loses_no_attempt(kv: K
     assert attempts == [(1, 1), (2, 1), (3, 1)]
 
 
-async def test_a_message_can_be_given_back_untouched(kv: Kv) -> None:
+async def test_a_message_can_be_given_back_untouched(kv: LocalKv) -> None:
     await kv.enqueue("x", backoff_schedule=[])
     seen: list[int] = []
 
@@ -244,7 +244,7 @@ async def test_a_message_can_be_given_back_untouched(kv: Kv) -> None:
     assert seen == [1, 1, 1]
 
 
-async def test_late_handlers_are_cancelled_and_their_messages_go_back(kv: Kv) -> None:
+async def test_late_handlers_are_cancelled_and_their_messages_go_back(kv: LocalKv) -> None:
     started = asyncio.Event()
 
     async def handle(message: AsyncDelivery) -> None:
@@ -260,7 +260,7 @@ async def test_late_handlers_are_cancelled_and_their_messages_go_back(kv: Kv) ->
     assert (message.value, message.attempts) == ("slow", 2)
 
 
-async def test_closing_the_store_ends_the_iteration(kv: Kv) -> None:
+async def test_closing_the_store_ends_the_iteration(kv: LocalKv) -> None:
     async def iterate() -> list[Any]:
         return [message.value async for message in kv.listen_queue()]
 
@@ -271,7 +271,7 @@ async def test_closing_the_store_ends_the_iteration(kv: Kv) -> None:
 
 
 @pytest.mark.parametrize("number", [0, -1, True, 1.5, "2", 1001])
-async def test_wrong_options_are_refused(kv: Kv, number: Any) -> None:
+async def test_wrong_options_are_refused(kv: LocalKv, number: Any) -> None:
     with pytest.raises(InvalidInput):
         kv.listen_queue(lambda message: None, concurrency=number)
     with pytest.raises(InvalidInput):

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from buntime_plugin_keyval.config import ConfigError, parse_config
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.expiry import sweeper as sweeper_module
 from buntime_plugin_keyval.service import make_service
 from keyval.queue.test_dead_letters import bury
@@ -21,21 +21,21 @@ from support.live import DEFAULT_PLUGINS, live_server
 DAY_MS = 24 * 3600 * 1000
 
 
-async def values_of(kv: Kv) -> list[Any]:
+async def values_of(kv: LocalKv) -> list[Any]:
     return sorted(letter.value for letter in await kv.dlq.list())
 
 
 @asynccontextmanager
-async def sweeping(world: World, **options: Any) -> AsyncIterator[Kv]:
+async def sweeping(world: World, **options: Any) -> AsyncIterator[LocalKv]:
     """The sweeper as the plugin starts it, over the store of `world`."""
     service = make_service(parse_config({"cleanupInterval": 5, "queue": options}), world.store)
     service.sweeper.start()
-    yield Kv(service)
+    yield LocalKv(service)
     await service.sweeper.stop()
 
 
 async def test_weakness_46_old_letters_are_deleted_and_younger_ones_stay(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     await bury(kv, 1)
     clock.advance(DAY_MS)
@@ -61,7 +61,9 @@ async def test_weakness_46_old_letters_are_deleted_and_younger_ones_stay(
         assert "keyval_queue_dlq_expired_total 2\n" in await swept.metrics.to_prometheus()
 
 
-async def test_without_the_option_they_are_kept(kv: Kv, world: World, clock: FakeClock) -> None:
+async def test_without_the_option_they_are_kept(
+    kv: LocalKv, world: World, clock: FakeClock
+) -> None:
     await bury(kv, 1)
     clock.advance(100 * 365 * DAY_MS)
     async with sweeping(world):
@@ -81,7 +83,7 @@ async def test_without_the_option_they_are_kept(kv: Kv, world: World, clock: Fak
 
 
 async def test_one_commit_deletes_a_bounded_number_oldest_first(
-    kv: Kv, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
+    kv: LocalKv, world: World, clock: FakeClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number in range(5):
         await bury(kv, number)
@@ -104,7 +106,7 @@ async def test_one_commit_deletes_a_bounded_number_oldest_first(
 
 
 async def test_a_letter_that_is_requeued_is_young_again(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     letter = await bury(kv, 1)
     clock.advance(DAY_MS)

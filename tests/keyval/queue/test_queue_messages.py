@@ -8,14 +8,14 @@ from typing import Any
 import pytest
 from buntime_keyval import BigInt, InvalidInput
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import StaleLease
 from keyval.service.world import FakeClock, World, exact
 
 LEASE_MS = 30_000
 
 
-async def drain(kv: Kv) -> list[Any]:
+async def drain(kv: LocalKv) -> list[Any]:
     """The values of what can be delivered now, in order."""
     found = []
     while (message := await kv.dequeue()) is not None:
@@ -23,14 +23,14 @@ async def drain(kv: Kv) -> list[Any]:
     return found
 
 
-async def states(kv: Kv) -> tuple[int, int, int]:
+async def states(kv: LocalKv) -> tuple[int, int, int]:
     """Pending, processing, dead; the total is checked on the way."""
     stats = await kv.queue_stats()
     assert stats.total == stats.pending + stats.processing + stats.dlq
     return stats.pending, stats.processing, stats.dlq
 
 
-async def test_a_message_is_pending_then_leased_then_gone(kv: Kv) -> None:
+async def test_a_message_is_pending_then_leased_then_gone(kv: LocalKv) -> None:
     message_id = (await kv.enqueue({"n": 1})).id
     assert await states(kv) == (1, 0, 0)
     message = await kv.dequeue()
@@ -45,7 +45,7 @@ async def test_a_message_is_pending_then_leased_then_gone(kv: Kv) -> None:
 @pytest.mark.parametrize(
     "value", [None, 0, "", [], {"a": [1.5, True]}, BigInt(7), 2**70, b"\x00\xff"]
 )
-async def test_values_keep_their_types(kv: Kv, value: Any) -> None:
+async def test_values_keep_their_types(kv: LocalKv, value: Any) -> None:
     await kv.enqueue(value)
     message = await kv.dequeue()
     assert message is not None
@@ -53,14 +53,14 @@ async def test_values_keep_their_types(kv: Kv, value: Any) -> None:
     assert exact(message.value) == exact(stored)
 
 
-async def test_messages_of_one_moment_keep_their_order(kv: Kv) -> None:
+async def test_messages_of_one_moment_keep_their_order(kv: LocalKv) -> None:
     for number in range(20):
         await kv.enqueue(number)
     assert await drain(kv) == list(range(20))
 
 
 async def test_a_delayed_message_takes_its_place_by_its_ready_time(
-    kv: Kv, clock: FakeClock
+    kv: LocalKv, clock: FakeClock
 ) -> None:
     await kv.enqueue("late", delay=1000)
     await kv.enqueue("early", delay="0.5s")
@@ -74,12 +74,14 @@ async def test_a_delayed_message_takes_its_place_by_its_ready_time(
     assert await drain(kv) == ["late", "last"]
 
 
-async def test_delayed_messages_are_pending(kv: Kv) -> None:
+async def test_delayed_messages_are_pending(kv: LocalKv) -> None:
     await kv.enqueue(1, delay="1h")
     assert await states(kv) == (1, 0, 0)
 
 
-async def test_a_retried_message_queues_by_its_new_ready_time(kv: Kv, clock: FakeClock) -> None:
+async def test_a_retried_message_queues_by_its_new_ready_time(
+    kv: LocalKv, clock: FakeClock
+) -> None:
     await kv.enqueue("a", backoff_schedule=[100])
     first = await kv.dequeue()
     assert first is not None
@@ -90,7 +92,7 @@ async def test_a_retried_message_queues_by_its_new_ready_time(kv: Kv, clock: Fak
     assert await drain(kv) == ["b", "a", "c"]
 
 
-async def test_a_message_whose_lease_ran_out_goes_first(kv: Kv, clock: FakeClock) -> None:
+async def test_a_message_whose_lease_ran_out_goes_first(kv: LocalKv, clock: FakeClock) -> None:
     for value in "abc":
         await kv.enqueue(value)
     first = await kv.dequeue()
@@ -104,14 +106,16 @@ async def test_a_message_whose_lease_ran_out_goes_first(kv: Kv, clock: FakeClock
     assert await drain(kv) == ["c"]
 
 
-async def test_a_message_whose_lease_ran_out_counts_as_pending(kv: Kv, clock: FakeClock) -> None:
+async def test_a_message_whose_lease_ran_out_counts_as_pending(
+    kv: LocalKv, clock: FakeClock
+) -> None:
     await kv.enqueue(1)
     await kv.dequeue()
     clock.advance(LEASE_MS)
     assert await states(kv) == (1, 0, 0)
 
 
-async def test_concurrent_dequeues_share_the_messages(kv: Kv) -> None:
+async def test_concurrent_dequeues_share_the_messages(kv: LocalKv) -> None:
     for number in range(30):
         await kv.enqueue(number)
     taken = await asyncio.gather(*(kv.dequeue() for _ in range(40)))
@@ -119,7 +123,7 @@ async def test_concurrent_dequeues_share_the_messages(kv: Kv) -> None:
     assert sorted(values) == list(range(30))
 
 
-async def test_acks_are_for_any_state_and_any_id(kv: Kv) -> None:
+async def test_acks_are_for_any_state_and_any_id(kv: LocalKv) -> None:
     pending = await kv.enqueue("never delivered")
     await kv.ack_message(pending.id)
     await kv.ack_message("no such message")
@@ -127,7 +131,7 @@ async def test_acks_are_for_any_state_and_any_id(kv: Kv) -> None:
     assert await states(kv) == (0, 0, 0)
 
 
-async def test_weakness_48_a_stale_lease_settles_nothing(kv: Kv, clock: FakeClock) -> None:
+async def test_weakness_48_a_stale_lease_settles_nothing(kv: LocalKv, clock: FakeClock) -> None:
     await kv.enqueue(1)
     slow = await kv.dequeue()
     clock.advance(LEASE_MS)
@@ -146,7 +150,7 @@ async def test_weakness_48_a_stale_lease_settles_nothing(kv: Kv, clock: FakeCloc
 
 
 async def test_a_lease_that_ran_out_is_good_until_somebody_else_has_one(
-    kv: Kv, clock: FakeClock
+    kv: LocalKv, clock: FakeClock
 ) -> None:
     await kv.enqueue(1)
     slow = await kv.dequeue()
@@ -156,7 +160,7 @@ async def test_a_lease_that_ran_out_is_good_until_somebody_else_has_one(
     assert await states(kv) == (0, 0, 0)
 
 
-async def test_queue_messages_do_not_expire(kv: Kv, clock: FakeClock, world: World) -> None:
+async def test_queue_messages_do_not_expire(kv: LocalKv, clock: FakeClock, world: World) -> None:
     await kv.enqueue("old")
     clock.advance(10 * 365 * 24 * 3600 * 1000)
     await world.store.expire(100)
@@ -180,7 +184,7 @@ async def test_queue_messages_do_not_expire(kv: Kv, clock: FakeClock, world: Wor
         {"keys_if_undelivered": [[None]]},
     ],
 )
-async def test_weakness_38_wrong_options_are_refused(kv: Kv, options: dict[str, Any]) -> None:
+async def test_weakness_38_wrong_options_are_refused(kv: LocalKv, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         await kv.enqueue(1, **options)
     with pytest.raises(InvalidInput):
@@ -189,6 +193,6 @@ async def test_weakness_38_wrong_options_are_refused(kv: Kv, options: dict[str, 
 
 
 @pytest.mark.parametrize("value", [float("nan"), object(), "\ud800"])
-async def test_what_is_no_json_is_refused(kv: Kv, value: Any) -> None:
+async def test_what_is_no_json_is_refused(kv: LocalKv, value: Any) -> None:
     with pytest.raises(InvalidInput):
         await kv.enqueue(value)

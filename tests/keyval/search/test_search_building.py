@@ -18,7 +18,7 @@ from buntime_database import (
     Statement,
 )
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.search import index_builder as building
 from buntime_plugin_keyval.features.search import indexes
 from buntime_plugin_keyval.features.search.indexes import IndexOptions
@@ -55,7 +55,7 @@ class Killed(BaseException):
     """What no handler of errors sees."""
 
 
-async def fill(kv: Kv, count: int, text: str = "word") -> None:
+async def fill(kv: LocalKv, count: int, text: str = "word") -> None:
     for first in range(0, count, 500):
         atomic = kv.atomic()
         for number in range(first, min(first + 500, count)):
@@ -63,7 +63,7 @@ async def fill(kv: Kv, count: int, text: str = "word") -> None:
         await atomic.commit()
 
 
-async def found(kv: Kv, query: str = "word") -> list[Any]:
+async def found(kv: LocalKv, query: str = "word") -> list[Any]:
     return sorted([hit.key[-1] async for hit in kv.search(["d"], query)])
 
 

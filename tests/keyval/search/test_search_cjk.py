@@ -8,7 +8,7 @@ import apsw
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_plugin_database.engines.sqlite import cjk
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -24,7 +24,7 @@ TEXTS = {
 }
 
 
-async def fill(kv: Kv) -> None:
+async def fill(kv: LocalKv) -> None:
     for number, text in TEXTS.items():
         await kv.set(["t", number], {"text": text})
     await kv.create_index(["t"], fields=["text"], tokenize="cjk")
@@ -66,14 +66,14 @@ async def fill(kv: Kv) -> None:
         ("日本 NOT 首都", {1}),
     ],
 )
-async def test_words(kv: Kv, query: str, found: set[int]) -> None:
+async def test_words(kv: LocalKv, query: str, found: set[int]) -> None:
     await fill(kv)
     page = await kv.paginate_search(["t"], query)
     assert {entry.key[1] for entry in page.entries} == found
     assert page.warnings == ()
 
 
-async def test_hits_are_marked_where_they_are(kv: Kv) -> None:
+async def test_hits_are_marked_where_they_are(kv: LocalKv) -> None:
     await fill(kv)
     (hit,) = [it async for it in kv.search(["t"], "全文", highlight=("[", "]"))]
     assert hit.highlight == {"text": "日本語の[全文]検索を試す"}
@@ -109,7 +109,7 @@ def test_every_part_of_a_run_is_found(text: str, data: st.DataObject) -> None:
 
 
 async def test_an_engine_without_it_says_so(
-    tmp_path: Path, kv: Kv, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, kv: LocalKv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     adapter = kv._store.adapter
     without = adapter.capabilities._replace(cjk_tokenizer=False)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 
 VALUE = {
     "text": "plain words",
@@ -61,7 +61,7 @@ VALUE = {
         ("mixed", "eleven 12 true", True),
     ],
 )
-async def test_fields(kv: Kv, field: str, query: str, matches: bool) -> None:
+async def test_fields(kv: LocalKv, field: str, query: str, matches: bool) -> None:
     await kv.create_index(["d"], fields=[field])
     await kv.set(["d", 1], VALUE)  # by a trigger
     await kv.create_index(["e"], fields=["nothing"])
@@ -81,7 +81,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("field", HOSTILE, ids=range(len(HOSTILE)))
-async def test_hostile_names_are_names(kv: Kv, field: str) -> None:
+async def test_hostile_names_are_names(kv: LocalKv, field: str) -> None:
     from buntime_plugin_keyval.model.where.paths import parse_path
 
     value: Any = "needle"
@@ -117,7 +117,7 @@ async def test_hostile_names_are_names(kv: Kv, field: str) -> None:
         (["\x01" * (1000 + n) for n in range(20)], "The paths of the fields are too long together"),
     ],
 )
-async def test_wrong_fields_are_refused(kv: Kv, fields: Any, message: str) -> None:
+async def test_wrong_fields_are_refused(kv: LocalKv, fields: Any, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         await kv.create_index(["d"], fields=fields)
     assert message in str(caught.value)
@@ -125,12 +125,12 @@ async def test_wrong_fields_are_refused(kv: Kv, fields: Any, message: str) -> No
 
 
 @pytest.mark.parametrize("tokenize", ["unicode", "", "porter unicode61", "ascii'); --", 1, ["a"]])
-async def test_only_known_tokenizers(kv: Kv, tokenize: Any) -> None:
+async def test_only_known_tokenizers(kv: LocalKv, tokenize: Any) -> None:
     with pytest.raises(InvalidInput, match="tokenize must be one of unicode61, porter, ascii"):
         await kv.create_index(["d"], fields=["a"], tokenize=tokenize)
 
 
-async def test_fifty_long_fields_fit(kv: Kv) -> None:
+async def test_fifty_long_fields_fit(kv: LocalKv) -> None:
     fields = [f"member{number:02}" + "x" * 500 for number in range(50)]
     await kv.create_index(["d"], fields=fields)
     await kv.set(["d", 1], {fields[49]: "needle"})

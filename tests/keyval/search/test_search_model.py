@@ -10,7 +10,7 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyval.service.world import FakeClock
@@ -58,7 +58,7 @@ operations = st.one_of(
 class Story:
     """What a sequence does, in words that the sequence uses."""
 
-    def __init__(self, kv: Kv, clock: FakeClock) -> None:
+    def __init__(self, kv: LocalKv, clock: FakeClock) -> None:
         self.kv = kv
         self.clock = clock
         self.indexes: dict[tuple[Any, ...], list[str]] = {}

@@ -6,7 +6,7 @@ import apsw
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_plugin_database.engines.sqlite import cjk
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.search.indexes import FTS5_TOKENIZERS, TOKENIZERS
 from buntime_plugin_keyval.features.search.query import (
     MAX_DEPTH,
@@ -89,7 +89,7 @@ DOCUMENTS = {
 
 
 @pytest.fixture
-async def filled(kv: Kv) -> Kv:
+async def filled(kv: LocalKv) -> LocalKv:
     for number, value in DOCUMENTS.items():
         await kv.set(["d", number], value)
     await kv.create_index(["d"], fields=["title", "body"])
@@ -149,7 +149,7 @@ async def filled(kv: Kv) -> Kv:
         ("f0:alpha", set()),
     ],
 )
-async def test_the_grammar(filled: Kv, query: str, found: set[int]) -> None:
+async def test_the_grammar(filled: LocalKv, query: str, found: set[int]) -> None:
     assert {entry.key[1] async for entry in filled.search(["d"], query)} == found
 
 
@@ -160,7 +160,7 @@ async def test_the_grammar(filled: Kv, query: str, found: set[int]) -> None:
         ("a " * (MAX_TERMS + 1), "query has too many words: 201 (max 200)"),
     ],
 )
-async def test_limits(filled: Kv, query: str, message: str) -> None:
+async def test_limits(filled: LocalKv, query: str, message: str) -> None:
     with pytest.raises(InvalidInput) as caught:
         [_ async for _ in filled.search(["d"], query)]
     assert str(caught.value) == message

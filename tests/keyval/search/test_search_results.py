@@ -6,29 +6,29 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput, KvEntry
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.search.search_sql import FEW
 from buntime_plugin_keyval.model.errors import IndexNotFound
 from keyval.service.world import FakeClock
 from support.api import Api
 
 
-async def found(kv: Kv, query: str, **options: Any) -> list[Any]:
+async def found(kv: LocalKv, query: str, **options: Any) -> list[Any]:
     return [entry.key[-1] async for entry in kv.search(["d"], query, **options)]
 
 
-async def fill(kv: Kv, texts: dict[int, str], **more: Any) -> None:
+async def fill(kv: LocalKv, texts: dict[int, str], **more: Any) -> None:
     for number, text in texts.items():
         await kv.set(["d", number], {"text": text, "number": number, **more})
 
 
 @pytest.fixture
-async def indexed(kv: Kv) -> Kv:
+async def indexed(kv: LocalKv) -> LocalKv:
     await kv.create_index(["d"], fields=["text"])
     return kv
 
 
-async def test_the_best_come_first_and_equally_good_ones_by_key(indexed: Kv) -> None:
+async def test_the_best_come_first_and_equally_good_ones_by_key(indexed: LocalKv) -> None:
     filler = " ".join(["filler"] * 20)
     texts = {9: "word", 10: "word", 2: f"word {filler}", 3: "word word word", 1: "none"}
     await fill(indexed, texts)
@@ -38,7 +38,9 @@ async def test_the_best_come_first_and_equally_good_ones_by_key(indexed: Kv) -> 
 
 @pytest.mark.parametrize("count", [FEW - 1, FEW, 3 * FEW])
 @pytest.mark.parametrize("more", [{}, {"highlight": True}, {"where": {"even": {"$ne": None}}}])
-async def test_few_and_many_are_found_alike(indexed: Kv, count: int, more: dict[str, Any]) -> None:
+async def test_few_and_many_are_found_alike(
+    indexed: LocalKv, count: int, more: dict[str, Any]
+) -> None:
     for number in range(count):
         await indexed.set(["d", number], {"text": "word " * (1 + number % 3), "even": True})
     best_first = [n for rest in (2, 1, 0) for n in range(count) if n % 3 == rest]
@@ -51,7 +53,9 @@ async def test_few_and_many_are_found_alike(indexed: Kv, count: int, more: dict[
     assert await found(indexed, "word", limit=7, **options) == inside[:7]
 
 
-async def test_what_is_left_behind_is_not_missed_among_many(indexed: Kv, clock: FakeClock) -> None:
+async def test_what_is_left_behind_is_not_missed_among_many(
+    indexed: LocalKv, clock: FakeClock
+) -> None:
     # More than are looked at first, and none of those is what was asked for.
     for number in range(2 * FEW):
         expires_in = 1000 if number < FEW else None
@@ -71,7 +75,7 @@ async def test_what_is_left_behind_is_not_missed_among_many(indexed: Kv, clock: 
     assert await found(indexed, "word", limit=1) == [FEW]
 
 
-async def test_everything_that_decides_comes_before_the_limit(indexed: Kv) -> None:
+async def test_everything_that_decides_comes_before_the_limit(indexed: LocalKv) -> None:
     await fill(indexed, dict.fromkeys(range(100), "same words"))
     options: dict[str, Any] = {
         "where": {"number": {"$gte": 20}}, "start": ["d", 10], "end": ["d", 90], "limit": 3,
@@ -80,7 +84,7 @@ async def test_everything_that_decides_comes_before_the_limit(indexed: Kv) -> No
     assert await found(indexed, "words", **options, reverse=True) == [89, 88, 87]
 
 
-async def test_what_has_expired_is_not_found(indexed: Kv, clock: FakeClock) -> None:
+async def test_what_has_expired_is_not_found(indexed: LocalKv, clock: FakeClock) -> None:
     await fill(indexed, dict.fromkeys(range(3), "word"))
     await indexed.set(["d", 1], {"text": "word"}, expires_in=1000)
     clock.advance(999)
@@ -94,7 +98,7 @@ async def test_what_has_expired_is_not_found(indexed: Kv, clock: FakeClock) -> N
         assert await found(indexed, "word", **options) == [0, 2]
 
 
-async def test_weights(kv: Kv) -> None:
+async def test_weights(kv: LocalKv) -> None:
     await kv.set(["d", 1], {"title": "word other", "body": "some text"})
     await kv.set(["d", 2], {"title": "some text", "body": "word other"})
     await kv.create_index(["d"], fields=["title", "body"])
@@ -122,14 +126,14 @@ async def test_weights(kv: Kv) -> None:
     ],
 )
 async def test_wrong_options_are_refused(
-    indexed: Kv, options: dict[str, Any], message: str
+    indexed: LocalKv, options: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(InvalidInput) as caught:
         await found(indexed, "word", **options)
     assert message in str(caught.value)
 
 
-async def test_highlight_and_snippet(kv: Kv) -> None:
+async def test_highlight_and_snippet(kv: LocalKv) -> None:
     text = " ".join(f"w{number}" for number in range(100)) + " Café end"
     await kv.set(["d", 1], {"title": "a cafe", "body": text})
     await kv.create_index(["d"], fields=["title", "body"])
@@ -152,14 +156,14 @@ async def test_highlight_and_snippet(kv: Kv) -> None:
     assert hit.snippet["title"] == "a cafe"
 
 
-async def test_values_come_back_as_they_were(indexed: Kv) -> None:
+async def test_values_come_back_as_they_were(indexed: LocalKv) -> None:
     value = {"text": "word", "big": 2**70, "bytes": b"\0\xff", "none": None}
     await indexed.set(["d", True, b"\0", -1.5], value)
     (hit,) = [hit async for hit in indexed.search(["d"], "word")]
     assert (hit.key, hit.value) == (("d", True, b"\0", -1.5), value)
 
 
-async def test_only_an_index_of_exactly_this_prefix_is_asked(indexed: Kv) -> None:
+async def test_only_an_index_of_exactly_this_prefix_is_asked(indexed: LocalKv) -> None:
     await indexed.set(["d"], {"text": "word"})
     await indexed.set(["d", "e", 1], {"text": "word"})
     await indexed.set(["d2", 1], {"text": "word"})
@@ -195,7 +199,7 @@ def test_pages_are_the_whole_in_order(api: Api) -> None:
         assert message == "Invalid cursor"
 
 
-async def test_texts_can_be_html(kv: Kv) -> None:
+async def test_texts_can_be_html(kv: LocalKv) -> None:
     text = """<b>1 & 2</b> "word" isn't \x02 <word>"""
     await kv.set(["d", 1], {"text": text})
     await kv.create_index(["d"], fields=["text"])

@@ -6,7 +6,7 @@ import random
 
 import pytest
 from buntime_keyval.shared import Tokenizer
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.search.query import plain_words, with_alternatives
 from buntime_plugin_keyval.features.search.similar import distance, fold
 
@@ -19,7 +19,7 @@ TEXTS = {
 
 
 @pytest.fixture
-async def filled(kv: Kv) -> Kv:
+async def filled(kv: LocalKv) -> LocalKv:
     for number, text in TEXTS.items():
         await kv.set(["t", number], {"text": text, "other": "nothing"})
     await kv.create_index(["t"], fields=["text", "other"])
@@ -54,7 +54,7 @@ async def filled(kv: Kv) -> Kv:
     ],
 )
 async def test_similar_words(
-    filled: Kv, query: str, found: set[int], searched_for: str | None
+    filled: LocalKv, query: str, found: set[int], searched_for: str | None
 ) -> None:
     page = await filled.paginate_search(["t"], query, fuzzy=True)
     assert ({entry.key[1] for entry in page.entries}, page.searched_for) == (found, searched_for)
@@ -62,7 +62,7 @@ async def test_similar_words(
     assert hits == found
 
 
-async def test_without_the_option_nothing_is_found(filled: Kv) -> None:
+async def test_without_the_option_nothing_is_found(filled: LocalKv) -> None:
     page = await filled.paginate_search(["t"], "sugr")
     assert (page.entries, page.searched_for) == ([], None)
 
@@ -72,7 +72,7 @@ async def test_without_the_option_nothing_is_found(filled: Kv) -> None:
     [("porter", "runnning", {3}), ("ascii", "deseert", {1, 2}), ("trigram", "sugr", {1, 4})],
 )
 async def test_with_other_tokenizers(
-    kv: Kv, tokenize: Tokenizer, query: str, found: set[int]
+    kv: LocalKv, tokenize: Tokenizer, query: str, found: set[int]
 ) -> None:
     for number, text in TEXTS.items():
         await kv.set(["t", number], {"text": text})
@@ -81,7 +81,7 @@ async def test_with_other_tokenizers(
     assert {entry.key[1] for entry in page.entries} == found
 
 
-async def test_pages_of_a_fuzzy_search(kv: Kv) -> None:
+async def test_pages_of_a_fuzzy_search(kv: LocalKv) -> None:
     for number in range(5):
         await kv.set(["t", number], {"text": "sugar"})
     await kv.create_index(["t"], fields=["text"])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from buntime_keyval import SearchWarning
 from buntime_keyval.shared import Tokenizer
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 
 TEXTS = {
     1: "Crème Brûlée",
@@ -74,7 +74,7 @@ TEXTS = {
         ("unicode61", "text:한국 한국", {10, 11}),
     ],
 )
-async def test_words(kv: Kv, tokenize: Tokenizer, query: str, found: set[int]) -> None:
+async def test_words(kv: LocalKv, tokenize: Tokenizer, query: str, found: set[int]) -> None:
     for number, text in TEXTS.items():
         await kv.set(["t", number], {"text": text})
     await kv.create_index(["t"], fields=["text"], tokenize=tokenize)
@@ -95,7 +95,7 @@ async def test_words(kv: Kv, tokenize: Tokenizer, query: str, found: set[int]) -
     ],
 )
 async def test_what_cannot_be_looked_for_is_said(
-    kv: Kv, tokenize: Tokenizer, query: str, warnings: list[str]
+    kv: LocalKv, tokenize: Tokenizer, query: str, warnings: list[str]
 ) -> None:
     await kv.create_index(["t"], fields=["text"], tokenize=tokenize)
     page = await kv.paginate_search(["t"], query)

@@ -8,24 +8,24 @@ import pytest
 from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.service import make_service
 from keyval.service.world import LOGGER, FakeClock, World
 
 
-async def found(kv: Kv, query: str, *prefix: Any, **options: Any) -> list[Any]:
+async def found(kv: LocalKv, query: str, *prefix: Any, **options: Any) -> list[Any]:
     return [hit.key async for hit in kv.search(prefix or ("d",), query, **options)]
 
 
 @pytest.fixture
-async def indexed(kv: Kv) -> Kv:
+async def indexed(kv: LocalKv) -> LocalKv:
     await kv.create_index(["d"], fields=["text"])
     for number in range(4):
         await kv.set(["d", number], {"text": "word", "odd": number % 2 == 1})
     return kv
 
 
-async def test_weakness_08_names_and_tokenizers_are_no_sql(kv: Kv) -> None:
+async def test_weakness_08_names_and_tokenizers_are_no_sql(kv: LocalKv) -> None:
     evil = "a, tokenize='ascii'); DROP TABLE kv_entries; --"
     await kv.create_index(["d"], fields=[evil])
     await kv.set(["d", 1], {evil: "word"})
@@ -36,7 +36,7 @@ async def test_weakness_08_names_and_tokenizers_are_no_sql(kv: Kv) -> None:
 
 
 async def test_weakness_27_every_kind_of_write_keeps_the_index(
-    indexed: Kv, clock: FakeClock
+    indexed: LocalKv, clock: FakeClock
 ) -> None:
     async def expect(*numbers: int) -> None:
         assert await found(indexed, "word") == [("d", number) for number in numbers]
@@ -67,7 +67,7 @@ async def _write(tx: Any, key: list[Any]) -> None:
     tx.set(key, {"text": "word"})
 
 
-async def test_weakness_27_the_values_of_undelivered_messages(indexed: Kv) -> None:
+async def test_weakness_27_the_values_of_undelivered_messages(indexed: LocalKv) -> None:
     await indexed.enqueue(
         {"text": "letter"}, backoff_schedule=[], keys_if_undelivered=[["d", "dead"]]
     )
@@ -78,7 +78,7 @@ async def test_weakness_27_the_values_of_undelivered_messages(indexed: Kv) -> No
 
 
 async def test_weakness_28_filters_and_liveness_come_before_the_limit(
-    indexed: Kv, clock: FakeClock
+    indexed: LocalKv, clock: FakeClock
 ) -> None:
     await indexed.set(["d", 0], {"text": "word"}, expires_in="1ms")
     clock.advance(1)
@@ -89,23 +89,23 @@ async def test_weakness_28_filters_and_liveness_come_before_the_limit(
 
 
 async def test_weakness_29_a_process_that_wrote_nothing_yet_finds(
-    world: World, indexed: Kv
+    world: World, indexed: LocalKv
 ) -> None:
     store = Store(world.adapter, logger=LOGGER, clock=world.clock)
-    restarted = Kv(make_service(parse_config({}), store))
+    restarted = LocalKv(make_service(parse_config({}), store))
     assert sorted(await found(restarted, "word")) == [("d", number) for number in range(4)]
     await restarted.close()
     await store.close()
 
 
-async def test_weakness_30_no_query_is_an_error_and_nested_fields_work(kv: Kv) -> None:
+async def test_weakness_30_no_query_is_an_error_and_nested_fields_work(kv: LocalKv) -> None:
     await kv.create_index(["d"], fields=["author.name"])
     await kv.set(["d", 1], {"author": {"name": "Anne-Marie O'Neill: 100%"}})
     for query in ("anne-marie", "o'neill", "o'neill:", "100%", "author.name:anne", "-marie"):
         assert await found(kv, query) == [("d", 1)], query
 
 
-async def test_weakness_31_creating_again_replaces_the_table(indexed: Kv) -> None:
+async def test_weakness_31_creating_again_replaces_the_table(indexed: LocalKv) -> None:
     (before,) = await indexed.list_indexes()
     await indexed.create_index(["d"], fields=["other", "text"], tokenize="porter")
     (after,) = await indexed.list_indexes()
@@ -115,7 +115,7 @@ async def test_weakness_31_creating_again_replaces_the_table(indexed: Kv) -> Non
     assert len(await found(indexed, "word")) == 5
 
 
-async def test_weakness_32_all_overlapping_indexes_are_kept(world: World, indexed: Kv) -> None:
+async def test_weakness_32_all_overlapping_indexes_are_kept(world: World, indexed: LocalKv) -> None:
     await indexed.create_index(["d", 1], fields=["text"])
     await indexed.create_index(["d", 1, "x"], fields=["more"])
     await indexed.set(["d", 1, "x"], {"text": "deep", "more": "deeper"})
@@ -130,7 +130,7 @@ async def test_weakness_32_all_overlapping_indexes_are_kept(world: World, indexe
     assert len(await world.rows("SELECT * FROM kv_docs")) == 3
 
 
-async def test_weakness_33_data_and_index_are_one_commit(world: World, indexed: Kv) -> None:
+async def test_weakness_33_data_and_index_are_one_commit(world: World, indexed: LocalKv) -> None:
     # If the index cannot be written, nothing is: here because its table is damaged.
     (index,) = await indexed.list_indexes()
     world.adapter.get_raw_client().execute(f"DROP TABLE {index.table_name}")

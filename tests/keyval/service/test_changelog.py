@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_keyval.wire import decode_key
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.changelog import trim_changes
 from keyval.service.world import NOW_MS, World, open_world
 
 
-async def told(kv: Kv, **options: Any) -> list[tuple[str, Any]]:
+async def told(kv: LocalKv, **options: Any) -> list[tuple[str, Any]]:
     return [(change.operation, decode_key(change.key)) for change in await kv.changes(**options)]
 
 
@@ -75,7 +75,7 @@ async def test_what_changes_nothing_logs_nothing(world: World) -> None:
     assert await told(kv) == [("set", ("a",))]
 
 
-async def test_a_prefix_has_its_own_key_and_no_sibling(kv: Kv) -> None:
+async def test_a_prefix_has_its_own_key_and_no_sibling(kv: LocalKv) -> None:
     keys: list[Any] = [("u",), ("u", 1), ("users",), ("u\0",), ("v",), ("u", 1, 2)]
     for key in keys:
         await kv.set(key, 1)
@@ -83,7 +83,7 @@ async def test_a_prefix_has_its_own_key_and_no_sibling(kv: Kv) -> None:
     assert await told(kv, prefix=("u", 1), after=2) == [("set", ("u", 1, 2))]
 
 
-async def test_after_and_limit_page_through(kv: Kv) -> None:
+async def test_after_and_limit_page_through(kv: LocalKv) -> None:
     for number in range(10):
         await kv.set(("n",), number)
     seen: list[int] = []

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 from buntime_keyval import CommitResult, InvalidInput, KvEntry
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock, World, values
 
 KEY = ("k",)
 
 
-async def test_the_current_versionstamp_holds(kv: Kv) -> None:
+async def test_the_current_versionstamp_holds(kv: LocalKv) -> None:
     first = await kv.set(KEY, 1)
     result = await kv.atomic().check((KEY, first.versionstamp)).set(KEY, 2).commit()
     assert result.ok
@@ -20,7 +20,7 @@ async def test_the_current_versionstamp_holds(kv: Kv) -> None:
     assert entry == KvEntry(KEY, 2, result.versionstamp)
 
 
-async def test_an_entry_is_a_check(kv: Kv) -> None:
+async def test_an_entry_is_a_check(kv: LocalKv) -> None:
     missing = await kv.get(KEY)
     assert (await kv.atomic().check(missing).set(KEY, 1).commit()).ok
     entry = await kv.get(KEY)
@@ -31,7 +31,7 @@ async def test_an_entry_is_a_check(kv: Kv) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["old", "unknown", "null", "deleted"])
-async def test_a_wrong_versionstamp_writes_nothing(kv: Kv, wrong: str) -> None:
+async def test_a_wrong_versionstamp_writes_nothing(kv: LocalKv, wrong: str) -> None:
     old = (await kv.set(KEY, 1)).versionstamp
     current = (await kv.set(KEY, 2)).versionstamp
     if wrong == "deleted":
@@ -42,7 +42,7 @@ async def test_a_wrong_versionstamp_writes_nothing(kv: Kv, wrong: str) -> None:
     assert await values(kv) == ({} if wrong == "deleted" else {KEY: 2})
 
 
-async def test_one_of_many_checks_fails_all(kv: Kv) -> None:
+async def test_one_of_many_checks_fails_all(kv: LocalKv) -> None:
     entries = []
     for number in range(10):
         await kv.set(("n", number), number)
@@ -52,7 +52,7 @@ async def test_one_of_many_checks_fails_all(kv: Kv) -> None:
     assert (await kv.atomic().check(*entries[:9]).set(("n", 0), "new").commit()).ok
 
 
-async def test_null_is_a_stored_value_and_not_a_missing_key(kv: Kv) -> None:
+async def test_null_is_a_stored_value_and_not_a_missing_key(kv: LocalKv) -> None:
     await kv.set(KEY, None)
     entry = await kv.get(KEY)
     assert entry.exists
@@ -79,18 +79,18 @@ async def test_an_empty_commit_succeeds_and_writes_nothing(world: World) -> None
     assert await world.stored() == 0
 
 
-async def test_a_check_sees_the_state_before_the_mutations(kv: Kv) -> None:
+async def test_a_check_sees_the_state_before_the_mutations(kv: LocalKv) -> None:
     result = await kv.atomic().set(KEY, 1).check((KEY, None)).sum(KEY, 1).commit()
     assert result.ok
     assert (await kv.get(KEY)).value == 2
 
 
-async def test_a_failed_check_wins_over_a_mutation_that_cannot_work(kv: Kv) -> None:
+async def test_a_failed_check_wins_over_a_mutation_that_cannot_work(kv: LocalKv) -> None:
     await kv.set(KEY, "text")
     assert not (await kv.atomic().check((KEY, None)).sum(KEY, 1).commit()).ok
 
 
-async def test_an_expired_key_is_missing_for_checks(kv: Kv, clock: FakeClock) -> None:
+async def test_an_expired_key_is_missing_for_checks(kv: LocalKv, clock: FakeClock) -> None:
     stamp = (await kv.set(KEY, 1, expires_in="10ms")).versionstamp
     clock.advance(9)
     assert not (await kv.atomic().check((KEY, None)).commit()).ok
@@ -102,12 +102,12 @@ async def test_an_expired_key_is_missing_for_checks(kv: Kv, clock: FakeClock) ->
 
 
 @pytest.mark.parametrize("stamp", [5, b"x", ["a"], True])
-async def test_a_versionstamp_is_text_or_none(kv: Kv, stamp: Any) -> None:
+async def test_a_versionstamp_is_text_or_none(kv: LocalKv, stamp: Any) -> None:
     with pytest.raises(InvalidInput, match="versionstamp must be"):
         kv.atomic().check((KEY, stamp))
 
 
-async def test_a_check_needs_a_real_key(kv: Kv) -> None:
+async def test_a_check_needs_a_real_key(kv: LocalKv) -> None:
     with pytest.raises(InvalidInput, match="Key cannot be empty"):
         kv.atomic().check(((), None))
     with pytest.raises(InvalidInput, match="uuidv7 placeholder"):

@@ -14,7 +14,7 @@ from buntime_keyval import KvDetails
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.clock import Clock, Moment, SystemClock
 from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
@@ -99,7 +99,7 @@ def test_a_worker_that_starts_later_has_the_time_of_the_others() -> None:
 
 
 @STEPS
-async def test_messages_wait_for_their_delay(kv: Kv, clock: FakeClock, step: int) -> None:
+async def test_messages_wait_for_their_delay(kv: LocalKv, clock: FakeClock, step: int) -> None:
     await kv.enqueue("m", delay=1000, backoff_schedule=[500])
     clock.step(step)
     assert await kv.dequeue() is None
@@ -118,7 +118,7 @@ async def test_messages_wait_for_their_delay(kv: Kv, clock: FakeClock, step: int
 
 
 @STEPS
-async def test_leases_last_as_long_as_they_are_to(kv: Kv, clock: FakeClock, step: int) -> None:
+async def test_leases_last_as_long_as_they_are_to(kv: LocalKv, clock: FakeClock, step: int) -> None:
     await kv.enqueue("m")
     message = await kv.dequeue()
     assert message is not None
@@ -134,7 +134,9 @@ async def test_leases_last_as_long_as_they_are_to(kv: Kv, clock: FakeClock, step
 
 
 @STEPS
-async def test_entries_live_as_long_as_they_are_to(kv: Kv, clock: FakeClock, step: int) -> None:
+async def test_entries_live_as_long_as_they_are_to(
+    kv: LocalKv, clock: FakeClock, step: int
+) -> None:
     await kv.set(("a",), 1, expires_in=1000)
     await kv.atomic().set(("b",), 1, expires_in=1000).sum(("n",), 1).commit()
     clock.step(step)
@@ -150,7 +152,7 @@ async def test_entries_live_as_long_as_they_are_to(kv: Kv, clock: FakeClock, ste
 
 @STEPS
 async def test_a_moment_that_people_name_is_one_of_their_clock(
-    kv: Kv, clock: FakeClock, step: int
+    kv: LocalKv, clock: FakeClock, step: int
 ) -> None:
     clock.step(step)
     await kv.set(("a",), 1, expires_at=clock.wall() + 1000)
@@ -161,7 +163,7 @@ async def test_a_moment_that_people_name_is_one_of_their_clock(
 
 
 @STEPS
-async def test_people_see_what_their_clock_shows(kv: Kv, clock: FakeClock, step: int) -> None:
+async def test_people_see_what_their_clock_shows(kv: LocalKv, clock: FakeClock, step: int) -> None:
     await kv.set(("a",), 1)
     clock.step(step)
     clock.advance(7)
@@ -182,7 +184,7 @@ async def test_people_see_what_their_clock_shows(kv: Kv, clock: FakeClock, step:
 
 @STEPS
 async def test_what_is_kept_for_a_while_is_kept_for_so_long(
-    kv: Kv, world: World, clock: FakeClock, step: int
+    kv: LocalKv, world: World, clock: FakeClock, step: int
 ) -> None:
     for _ in range(2):
         await kv.enqueue("m", backoff_schedule=[])
@@ -200,7 +202,7 @@ async def test_what_is_kept_for_a_while_is_kept_for_so_long(
 
 
 async def test_after_a_restart_with_the_clock_set_back_no_message_waits_longer(
-    kv: Kv, join_store: Join
+    kv: LocalKv, join_store: Join
 ) -> None:
     await kv.enqueue("delayed", delay=1000)
     await kv.enqueue("leased")
@@ -215,7 +217,7 @@ async def test_after_a_restart_with_the_clock_set_back_no_message_waits_longer(
 
 
 async def test_after_a_restart_with_the_clock_set_back_no_entry_lives_longer(
-    kv: Kv, world: World, join_store: Join
+    kv: LocalKv, world: World, join_store: Join
 ) -> None:
     world.clock.advance(5)
     await kv.set(("a",), 1, expires_in=1000)
@@ -229,7 +231,7 @@ async def test_after_a_restart_with_the_clock_set_back_no_entry_lives_longer(
         assert not (await again.kv.get(("a",))).exists
 
 
-async def test_a_clock_that_was_right_is_left_alone(kv: Kv, join_store: Join) -> None:
+async def test_a_clock_that_was_right_is_left_alone(kv: LocalKv, join_store: Join) -> None:
     await kv.set(("a",), 1, expires_in=1000)
     await kv.enqueue("delayed", delay=1000)
     async with join_store(FakeClock(NOW_MS + 10)) as again:
@@ -246,7 +248,7 @@ async def test_the_loops_of_a_service_wake_in_time(tmp_path: Path, step: int) ->
     await migrate(adapter, clock.wall())
     store = Store(adapter, logger=LOGGER, clock=clock)
     service = make_service(parse_config({"queue": {"lockDuration": 400}}), store)
-    kv = Kv(service)
+    kv = LocalKv(service)
     got: asyncio.Queue[int] = asyncio.Queue()
     await service.begin()
     service.start()

@@ -6,42 +6,42 @@ from typing import Any
 
 import pytest
 from buntime_keyval import InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock, World, values
 
 KEYS: list[Any] = [("u",), ("u", 1), ("u", 1, "x"), ("u", 2), ("users",), ("u\0",), ("v",)]
 
 
-async def fill(kv: Kv) -> None:
+async def fill(kv: LocalKv) -> None:
     for index, key in enumerate(KEYS):
         await kv.set(key, {"n": index})
 
 
-async def left(kv: Kv) -> set[Any]:
+async def left(kv: LocalKv) -> set[Any]:
     return set(await values(kv))
 
 
-async def test_a_key_goes_with_all_that_extend_it_and_no_sibling(kv: Kv) -> None:
+async def test_a_key_goes_with_all_that_extend_it_and_no_sibling(kv: LocalKv) -> None:
     await fill(kv)
     assert (await kv.delete(("u",))).deleted_count == 4
     assert await left(kv) == {("users",), ("u\0",), ("v",)}
     assert (await kv.delete(("u",))).deleted_count == 0
 
 
-async def test_exact_spares_what_extends_the_key(kv: Kv) -> None:
+async def test_exact_spares_what_extends_the_key(kv: LocalKv) -> None:
     await fill(kv)
     assert (await kv.delete(("u", 1), exact=True)).deleted_count == 1
     assert await left(kv) == set(KEYS) - {("u", 1)}
 
 
-async def test_several_keys_count_each_entry_once(kv: Kv) -> None:
+async def test_several_keys_count_each_entry_once(kv: LocalKv) -> None:
     await fill(kv)
     doomed = [("u", 1), ("u",), ("u", 1, "x"), ("none",), ("v",), ("v",)]
     assert (await kv.delete(doomed)).deleted_count == 5
     assert await left(kv) == {("users",), ("u\0",)}
 
 
-async def test_several_keys_are_one_commit(kv: Kv) -> None:
+async def test_several_keys_are_one_commit(kv: LocalKv) -> None:
     await fill(kv)
     before = await kv.changes()
     await kv.delete([("u", 1), ("v",)], exact=True)
@@ -50,7 +50,7 @@ async def test_several_keys_are_one_commit(kv: Kv) -> None:
     assert len({change.versionstamp for change in changes}) == 1
 
 
-async def test_a_filter_restricts_prefix_and_exact(kv: Kv) -> None:
+async def test_a_filter_restricts_prefix_and_exact(kv: LocalKv) -> None:
     await fill(kv)
     assert (await kv.delete(("u",), where={"n": {"$gte": 2}})).deleted_count == 2
     assert await left(kv) == set(KEYS) - {("u", 1, "x"), ("u", 2)}
@@ -59,7 +59,7 @@ async def test_a_filter_restricts_prefix_and_exact(kv: Kv) -> None:
     assert await left(kv) == {("u", 1), ("users",), ("u\0",), ("v",)}
 
 
-async def test_the_whole_store_goes_only_when_that_is_said(kv: Kv) -> None:
+async def test_the_whole_store_goes_only_when_that_is_said(kv: LocalKv) -> None:
     await fill(kv)
     nothing: list[Any] = [[], ()]
     for empty in nothing:
@@ -75,7 +75,7 @@ async def test_the_whole_store_goes_only_when_that_is_said(kv: Kv) -> None:
     assert await left(kv) == set()
 
 
-async def test_a_wrong_filter_deletes_nothing(kv: Kv) -> None:
+async def test_a_wrong_filter_deletes_nothing(kv: LocalKv) -> None:
     await fill(kv)
     filters: list[Any] = [{"n": {"$foo": 1}}, {"$or": []}, {"a": {"b": 1}}, 5]
     for where in filters:
@@ -95,7 +95,7 @@ async def test_expired_entries_are_not_counted(world: World, clock: FakeClock) -
     assert [change.operation for change in await kv.changes()] == ["set", "set", "delete"]
 
 
-async def test_a_large_prefix(kv: Kv) -> None:
+async def test_a_large_prefix(kv: LocalKv) -> None:
     builder = kv.atomic().set(("m",), 0)
     for number in range(3000):
         builder.set(("n", number), number)

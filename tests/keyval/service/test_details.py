@@ -8,19 +8,19 @@ from typing import Any
 import pytest
 from buntime_keyval import BigInt, InvalidInput, KvDetails, KvEntry, VacuumResult
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES, MAX_TIMESTAMP_MS
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.expiry.sweeper import BATCH
 from keyval.service.world import NOW_MS, FakeClock, World
 
 KEY = ("a", 1)
 
 
-async def details(kv: Kv, key: tuple[Any, ...] = KEY) -> KvDetails | None:
+async def details(kv: LocalKv, key: tuple[Any, ...] = KEY) -> KvDetails | None:
     entry: KvEntry[Any] = await kv.get_with_metadata(key)
     return entry.details
 
 
-async def test_times_are_those_of_the_writes(kv: Kv, clock: FakeClock) -> None:
+async def test_times_are_those_of_the_writes(kv: LocalKv, clock: FakeClock) -> None:
     await kv.set(KEY, 1)
     assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS, None)
     clock.advance(10)
@@ -47,7 +47,7 @@ async def test_what_was_gone_is_created_anew(world: World) -> None:
     assert await details(kv) == KvDetails(None, NOW_MS + 6, NOW_MS + 6, None)
 
 
-async def test_a_commit_that_deletes_and_sets_creates(kv: Kv, clock: FakeClock) -> None:
+async def test_a_commit_that_deletes_and_sets_creates(kv: LocalKv, clock: FakeClock) -> None:
     for name in ("set", "sum", "twice"):
         await kv.set((name,), 1, metadata="old")
     clock.advance(5)
@@ -85,7 +85,7 @@ async def test_a_commit_that_deletes_and_sets_creates(kv: Kv, clock: FakeClock) 
         "é\u2028",
     ],
 )
-async def test_metadata_comes_back(kv: Kv, metadata: Any) -> None:
+async def test_metadata_comes_back(kv: LocalKv, metadata: Any) -> None:
     await kv.set(KEY, 1, metadata=metadata)
     await kv.atomic().set(("b",), 1, metadata=metadata).commit()
     for key in (KEY, ("b",)):
@@ -95,7 +95,7 @@ async def test_metadata_comes_back(kv: Kv, metadata: Any) -> None:
         assert type(told.metadata) is type(metadata)
 
 
-async def test_a_set_replaces_metadata_and_counters_keep_it(kv: Kv, clock: FakeClock) -> None:
+async def test_a_set_replaces_metadata_and_counters_keep_it(kv: LocalKv, clock: FakeClock) -> None:
     kinds: dict[str, Any] = {"sum": 1, "max": 1, "min": 1, "append": [1], "prepend": [1]}
     for kind, operand in kinds.items():
         await kv.set((kind,), operand, metadata=kind, expires_in="50ms")
@@ -121,14 +121,14 @@ async def test_a_set_replaces_metadata_and_counters_keep_it(kv: Kv, clock: FakeC
     assert await details(kv, ("sum",)) == KvDetails(None, NOW_MS + 11, NOW_MS + 11, None)
 
 
-async def test_mutations_of_one_commit_see_the_metadata_of_each_other(kv: Kv) -> None:
+async def test_mutations_of_one_commit_see_the_metadata_of_each_other(kv: LocalKv) -> None:
     await kv.atomic().set(KEY, 1, metadata="m", expires_in="7ms").sum(KEY, 2).commit()
     assert await details(kv) == KvDetails("m", NOW_MS, NOW_MS, NOW_MS + 7)
     await kv.atomic().sum(KEY, 2).set(KEY, 3).commit()
     assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS, None)
 
 
-async def test_a_transaction_sets_metadata(kv: Kv) -> None:
+async def test_a_transaction_sets_metadata(kv: LocalKv) -> None:
     async def fn(tx: Any) -> None:
         tx.set(KEY, 1, metadata={"n": 1}, expires_at=NOW_MS + 4)
 
@@ -136,7 +136,7 @@ async def test_a_transaction_sets_metadata(kv: Kv) -> None:
     assert await details(kv) == KvDetails({"n": 1}, NOW_MS, NOW_MS, NOW_MS + 4)
 
 
-async def test_metadata_is_small_json(kv: Kv) -> None:
+async def test_metadata_is_small_json(kv: LocalKv) -> None:
     fits = "x" * (MAX_METADATA_BYTES - 2)
     await kv.set(KEY, 1, metadata=fits)
     told = await details(kv)
@@ -153,7 +153,7 @@ async def test_metadata_is_small_json(kv: Kv) -> None:
     assert (await kv.get(KEY)).value == 1
 
 
-async def test_an_entry_may_expire_at_a_moment(kv: Kv, clock: FakeClock) -> None:
+async def test_an_entry_may_expire_at_a_moment(kv: LocalKv, clock: FakeClock) -> None:
     moment = datetime.fromtimestamp((NOW_MS + 10) / 1000, UTC)
     await kv.set(("ms",), 1, expires_at=NOW_MS + 9.5)
     await kv.set(("datetime",), 1, expires_at=moment)
@@ -178,7 +178,7 @@ async def test_an_entry_may_expire_at_a_moment(kv: Kv, clock: FakeClock) -> None
     assert not await kv.has(("x",))
 
 
-async def test_only_who_asks_gets_details(kv: Kv) -> None:
+async def test_only_who_asks_gets_details(kv: LocalKv) -> None:
     await kv.set(KEY, 1, metadata="m")
     assert (await kv.get(KEY)).details is None
     assert [entry.details async for entry in kv.list()] == [None]
@@ -194,7 +194,7 @@ async def test_only_who_asks_gets_details(kv: Kv) -> None:
         await kv.get_with_metadata([()])
 
 
-async def test_lists_and_pages_have_what_is_asked_for(kv: Kv) -> None:
+async def test_lists_and_pages_have_what_is_asked_for(kv: LocalKv) -> None:
     stamps = {}
     for number in range(5):
         key = ("n", number, b"\0", BigInt(2**70))
@@ -227,7 +227,7 @@ async def test_lists_and_pages_have_what_is_asked_for(kv: Kv) -> None:
             assert (page.entries, page.has_more) == (wanted[:2:-1], True)
 
 
-async def test_more_than_a_page_is_listed_without_values(kv: Kv) -> None:
+async def test_more_than_a_page_is_listed_without_values(kv: LocalKv) -> None:
     for start in range(0, 1500, 500):
         atomic = kv.atomic()
         for number in range(start, start + 500):
@@ -238,7 +238,7 @@ async def test_more_than_a_page_is_listed_without_values(kv: Kv) -> None:
     assert [e.key[1] async for e in kv.list(values=False, reverse=True)] == keys[::-1]
 
 
-async def test_has(kv: Kv, clock: FakeClock) -> None:
+async def test_has(kv: LocalKv, clock: FakeClock) -> None:
     await kv.set(KEY, None, expires_in="5ms")
     assert await kv.has(KEY)
     assert not await kv.has(("a",))

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from buntime_keyval import KvEntry
 from buntime_keyval.wire import encode_key
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.ranges import descendants
 from keyval.service.world import NOW_MS, FakeClock, World, values
 
@@ -66,7 +66,7 @@ async def _first(entries: Awaitable[list[KvEntry[Any]]]) -> KvEntry[Any]:
     return (await entries)[0]
 
 
-async def _listed(kv: Kv, **options: Any) -> list[Any]:
+async def _listed(kv: LocalKv, **options: Any) -> list[Any]:
     return [entry async for entry in kv.list(**options)]
 
 
@@ -124,7 +124,7 @@ async def test_where_delete_does_not_see_what_has_expired(world: World) -> None:
     ],
 )
 async def test_a_life_is_exact_to_the_millisecond(
-    kv: Kv, clock: FakeClock, life: Any, milliseconds: int
+    kv: LocalKv, clock: FakeClock, life: Any, milliseconds: int
 ) -> None:
     await kv.set(("set",), 1, expires_in=life)
     await kv.atomic().append(("append",), [1], expires_in=life).commit()
@@ -134,14 +134,14 @@ async def test_a_life_is_exact_to_the_millisecond(
     assert await kv.count() == 0
 
 
-async def test_a_set_without_life_makes_it_permanent(kv: Kv, clock: FakeClock) -> None:
+async def test_a_set_without_life_makes_it_permanent(kv: LocalKv, clock: FakeClock) -> None:
     await kv.set(KEY, 1, expires_in=f"{LIFE}ms")
     await kv.set(KEY, 2)
     clock.advance(10**12)
     assert await values(kv) == {KEY: 2}
 
 
-async def test_a_new_life_counts_from_its_own_write(kv: Kv, clock: FakeClock) -> None:
+async def test_a_new_life_counts_from_its_own_write(kv: LocalKv, clock: FakeClock) -> None:
     for _ in range(5):
         await kv.set(KEY, 1, expires_in=f"{LIFE}ms")
         clock.advance(LIFE - 1)
@@ -150,7 +150,7 @@ async def test_a_new_life_counts_from_its_own_write(kv: Kv, clock: FakeClock) ->
     assert await kv.count() == 0
 
 
-async def test_an_endless_life_is_no_overflow(kv: Kv, clock: FakeClock) -> None:
+async def test_an_endless_life_is_no_overflow(kv: LocalKv, clock: FakeClock) -> None:
     await kv.set(KEY, 1, expires_in=1e300)
     clock.now_ms = 10**15
     assert await kv.count() == 1

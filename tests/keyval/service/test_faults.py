@@ -12,7 +12,7 @@ import pytest
 from buntime_database import DatabaseError, DatabaseFull, DatabaseUnavailable
 from buntime_keyval import CommitResult
 from buntime_keyval.wire import decode_key
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from keyval.service.world import World, open_world, values
 
@@ -53,11 +53,11 @@ async def answers(*writes: Awaitable[CommitResult]) -> list[bool | None]:
     return told
 
 
-async def prepare(kv: Kv) -> None:
+async def prepare(kv: LocalKv) -> None:
     await kv.atomic().set(("sum",), 1000).set(("list",), [0]).set(("gone",), 1).commit()
 
 
-async def group(kv: Kv) -> list[bool | None]:
+async def group(kv: LocalKv) -> list[bool | None]:
     """Writes that share a commit: alone, building on each other, and in each other's way."""
     return await answers(
         kv.set(("first",), 1),

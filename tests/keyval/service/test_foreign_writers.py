@@ -13,7 +13,7 @@ from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
 from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_keyval.engine import commit as commit_module
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.mutations import Check
 from keyval.service.world import World, open_world, until, values
 
@@ -34,13 +34,13 @@ class Meddled(SqliteAdapter):
 
 
 @pytest.fixture
-async def foreign(tmp_path: Path) -> AsyncIterator[Kv]:
+async def foreign(tmp_path: Path) -> AsyncIterator[LocalKv]:
     async with open_world(tmp_path / "kv.db") as opened:
         yield opened.kv
 
 
 @pytest.fixture
-async def meddled(foreign: Kv, tmp_path: Path) -> AsyncIterator[World]:
+async def meddled(foreign: LocalKv, tmp_path: Path) -> AsyncIterator[World]:
     async with open_world(tmp_path / "kv.db", adapter_type=Meddled) as opened:
         yield opened
 
@@ -50,7 +50,9 @@ def meddle(world: World, *meddles: Meddle) -> None:
     world.adapter.meddles = list(meddles)
 
 
-async def test_a_decision_is_made_again_on_what_is_there_now(meddled: World, foreign: Kv) -> None:
+async def test_a_decision_is_made_again_on_what_is_there_now(
+    meddled: World, foreign: LocalKv
+) -> None:
     kv = meddled.kv
     await kv.atomic().set(("n",), 1).set(("list",), ["a"]).set(("gone",), 1).commit()
 
@@ -65,7 +67,7 @@ async def test_a_decision_is_made_again_on_what_is_there_now(meddled: World, for
 
 @pytest.mark.parametrize("change", ["changed", "deleted", "created", "same value again"])
 async def test_weakness_02_a_check_that_held_at_first_fails(
-    meddled: World, foreign: Kv, change: str
+    meddled: World, foreign: LocalKv, change: str
 ) -> None:
     kv = meddled.kv
     if change != "created":
@@ -83,7 +85,7 @@ async def test_weakness_02_a_check_that_held_at_first_fails(
 
 
 async def test_a_check_that_failed_because_of_a_foreign_failure_is_no_check_of_ours(
-    meddled: World, foreign: Kv
+    meddled: World, foreign: LocalKv
 ) -> None:
     """A builds on a stale row, B on A: both decide again, in their order."""
     kv = meddled.kv
@@ -100,7 +102,7 @@ async def test_a_check_that_failed_because_of_a_foreign_failure_is_no_check_of_o
     assert await values(kv) == {("n",): 102, ("other",): 1}
 
 
-async def test_a_foreign_type_change_is_refused(meddled: World, foreign: Kv) -> None:
+async def test_a_foreign_type_change_is_refused(meddled: World, foreign: LocalKv) -> None:
     kv = meddled.kv
     await kv.set(("n",), 1)
     meddle(meddled, lambda: foreign.set(("n",), "text"))
@@ -110,7 +112,7 @@ async def test_a_foreign_type_change_is_refused(meddled: World, foreign: Kv) -> 
 
 
 async def test_who_is_always_too_slow_gives_way(
-    meddled: World, foreign: Kv, monkeypatch: pytest.MonkeyPatch
+    meddled: World, foreign: LocalKv, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(commit_module, "MAX_ATTEMPTS", 5)
     kv = meddled.kv
@@ -123,7 +125,7 @@ async def test_who_is_always_too_slow_gives_way(
     assert await values(kv) == {("n",): 5, ("other",): 1}
 
 
-async def test_what_a_commit_reads_existed_at_one_moment(meddled: World, foreign: Kv) -> None:
+async def test_what_a_commit_reads_existed_at_one_moment(meddled: World, foreign: LocalKv) -> None:
     """It reads x from the database and y from a write before it in the same group."""
     kv, store = meddled.kv, meddled.store
     await kv.atomic().set(("x",), "old").set(("y",), "old").commit()
@@ -137,7 +139,7 @@ async def test_what_a_commit_reads_existed_at_one_moment(meddled: World, foreign
     assert seen != ('"old"', '"new"'), "y became new only after x had"
 
 
-async def test_a_transaction_over_two_processes(meddled: World, foreign: Kv) -> None:
+async def test_a_transaction_over_two_processes(meddled: World, foreign: LocalKv) -> None:
     runs = 0
 
     async def move(tx: Any) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import FakeClock, World, exact, open_world, values
@@ -118,7 +118,7 @@ async def test_the_value_and_the_life_that_are_left(
 @pytest.mark.parametrize("type", ["set", "sum", "max", "min", "append", "prepend"])
 @pytest.mark.parametrize("before", [None, OLD])
 async def test_a_life_of_its_own_replaces_that_of_the_key(
-    kv: Kv, clock: FakeClock, type: str, before: int | None
+    kv: LocalKv, clock: FakeClock, type: str, before: int | None
 ) -> None:
     operand: Any = [1] if "pend" in type else 1
     await kv.set(KEY, operand, expires_in=before and f"{before}ms")
@@ -127,26 +127,26 @@ async def test_a_life_of_its_own_replaces_that_of_the_key(
 
 
 @pytest.mark.parametrize("before", [None, OLD])
-async def test_delete_removes_exactly_one_key(kv: Kv, before: int | None) -> None:
+async def test_delete_removes_exactly_one_key(kv: LocalKv, before: int | None) -> None:
     for key in (KEY, (*KEY, "child"), ("k",)):
         await kv.set(key, 1, expires_in=before and f"{before}ms")
     assert (await kv.atomic().delete(KEY).delete(("none",)).commit()).ok
     assert list(await values(kv)) == [("k",), (*KEY, "child")]
 
 
-async def test_mutations_see_those_before_them(kv: Kv) -> None:
+async def test_mutations_see_those_before_them(kv: LocalKv) -> None:
     atomic = kv.atomic().set(KEY, 5).sum(KEY, 3).max(KEY, 20).min(KEY, 12).sum(KEY, BigInt(SAFE))
     await atomic.commit()
     assert exact((await kv.get(KEY)).value) == exact(BigInt(SAFE + 12))
 
 
-async def test_the_last_set_wins(kv: Kv) -> None:
+async def test_the_last_set_wins(kv: LocalKv) -> None:
     await kv.atomic().set(KEY, 1).set(KEY, 2).commit()
     assert await values(kv) == {KEY: 2}
     assert len(await kv.changes()) == 1
 
 
-async def test_set_after_delete_and_delete_after_set(kv: Kv) -> None:
+async def test_set_after_delete_and_delete_after_set(kv: LocalKv) -> None:
     await kv.set(KEY, [1], expires_in=f"{OLD}ms")
     await kv.atomic().delete(KEY).append(KEY, [2]).commit()
     assert (await kv.get(KEY)).value == [2]
@@ -156,7 +156,7 @@ async def test_set_after_delete_and_delete_after_set(kv: Kv) -> None:
     assert await values(kv) == {KEY: 4}
 
 
-async def test_the_life_goes_along_with_the_mutations(kv: Kv, clock: FakeClock) -> None:
+async def test_the_life_goes_along_with_the_mutations(kv: LocalKv, clock: FakeClock) -> None:
     await kv.set(KEY, [1], expires_in=f"{OLD}ms")
     await kv.atomic().delete(KEY).append(KEY, [2]).commit()
     assert await _life(kv, clock) == ALIVE[None], "a deleted key's life is over"
@@ -166,7 +166,7 @@ async def test_the_life_goes_along_with_the_mutations(kv: Kv, clock: FakeClock) 
     assert await _life(kv, clock) == ALIVE[None]
 
 
-async def test_one_refused_mutation_undoes_those_before_it(kv: Kv) -> None:
+async def test_one_refused_mutation_undoes_those_before_it(kv: LocalKv) -> None:
     await kv.set(("text",), "x")
     with pytest.raises(InvalidInput, match="sum requires a numeric value"):
         await (
@@ -175,14 +175,14 @@ async def test_one_refused_mutation_undoes_those_before_it(kv: Kv) -> None:
     assert await values(kv) == {("text",): "x"}
 
 
-async def test_a_float_that_grows_beyond_the_doubles_is_refused(kv: Kv) -> None:
+async def test_a_float_that_grows_beyond_the_doubles_is_refused(kv: LocalKv) -> None:
     await kv.set(KEY, 1.5)
     with pytest.raises(InvalidInput, match="exceeds the range of a number"):
         await kv.atomic().sum(KEY, 10**400).commit()
     assert (await kv.get(KEY)).value == 1.5
 
 
-async def test_many_sums_stay_exact(kv: Kv) -> None:
+async def test_many_sums_stay_exact(kv: LocalKv) -> None:
     total = 0
     for power in range(0, 400, 7):
         total += 3**power
@@ -211,7 +211,7 @@ def _as_number(operand: Any) -> Any:
     return BigInt(number) if abs(number) > SAFE else number
 
 
-async def _life(kv: Kv, clock: FakeClock) -> tuple[bool, bool]:
+async def _life(kv: LocalKv, clock: FakeClock) -> tuple[bool, bool]:
     """Whether the entry is still there at NEW and at OLD milliseconds."""
     before = clock()
     there = []

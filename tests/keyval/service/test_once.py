@@ -9,11 +9,11 @@ import buntime_keyval
 import pytest
 from buntime_database import ConstraintViolation, DatabaseFull, OutcomeUnknown
 from buntime_keyval import CommitResult, IdempotencyKeyReused, InvalidInput, RequestUnderWay
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock, World
 
 
-async def add(kv: Kv, key: str, amount: int = 1) -> CommitResult:
+async def add(kv: LocalKv, key: str, amount: int = 1) -> CommitResult:
     return await kv.atomic().sum(["n"], amount).commit(idempotency_key=key)
 
 

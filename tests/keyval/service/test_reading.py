@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput, KvEntry
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.reads import READ_INLINE
 from keyval.service.world import World, exact
 
@@ -24,7 +24,7 @@ ORDERED: list[tuple[Any, ...]] = [
 ]  # fmt: skip
 
 
-async def fill(kv: Kv, number: int) -> None:
+async def fill(kv: LocalKv, number: int) -> None:
     for start in range(0, number, 500):
         builder = kv.atomic()
         for index in range(start, min(start + 500, number)):
@@ -32,7 +32,7 @@ async def fill(kv: Kv, number: int) -> None:
         await builder.commit()
 
 
-async def test_get_gives_what_set_took(kv: Kv) -> None:
+async def test_get_gives_what_set_took(kv: LocalKv) -> None:
     @dataclass
     class Point:
         x: int
@@ -72,7 +72,7 @@ async def test_get_gives_what_set_took(kv: Kv) -> None:
 
 
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), object(), "\ud800", {"a": {1j}}])
-async def test_what_json_cannot_hold_is_refused(kv: Kv, value: Any) -> None:
+async def test_what_json_cannot_hold_is_refused(kv: LocalKv, value: Any) -> None:
     with pytest.raises(InvalidInput):
         await kv.set(("a",), value)
     with pytest.raises(InvalidInput):
@@ -80,12 +80,12 @@ async def test_what_json_cannot_hold_is_refused(kv: Kv, value: Any) -> None:
     assert await kv.count() == 0
 
 
-async def test_a_missing_key_is_an_entry_without_versionstamp(kv: Kv) -> None:
+async def test_a_missing_key_is_an_entry_without_versionstamp(kv: LocalKv) -> None:
     assert await kv.get(("a", 1.0)) == KvEntry(("a", 1), None, None)
     assert not (await kv.get(("a",))).exists
 
 
-async def test_a_batch_keeps_order_and_repeats(kv: Kv) -> None:
+async def test_a_batch_keeps_order_and_repeats(kv: LocalKv) -> None:
     await kv.set(("a",), 1)
     await kv.set((1,), 2)
     wanted: list[Any] = [("a",), ("x",), [1], ("a",), (BigInt(1),), (True,), ("1",)]
@@ -95,13 +95,13 @@ async def test_a_batch_keeps_order_and_repeats(kv: Kv) -> None:
     assert [entry.exists for entry in entries] == [True, False, True, True, False, False, False]
 
 
-async def test_an_empty_batch_is_empty(kv: Kv) -> None:
+async def test_an_empty_batch_is_empty(kv: LocalKv) -> None:
     nothing: list[Any] = []
     assert await kv.get(nothing) == nothing
     assert await kv.get(tuple(nothing)) == nothing
 
 
-async def test_a_batch_of_a_thousand(kv: Kv) -> None:
+async def test_a_batch_of_a_thousand(kv: LocalKv) -> None:
     await fill(kv, 1000)
     entries = await kv.get([("n", index) for index in reversed(range(1000))])
     assert [entry.value for entry in entries] == list(reversed(range(1000)))
@@ -109,7 +109,7 @@ async def test_a_batch_of_a_thousand(kv: Kv) -> None:
         await kv.get([("n", index) for index in range(1001)])
 
 
-async def test_weakness_47_a_list_without_limit_has_everything(kv: Kv) -> None:
+async def test_weakness_47_a_list_without_limit_has_everything(kv: LocalKv) -> None:
     await fill(kv, MANY)
     assert [entry.value async for entry in kv.list(("n",))] == list(range(MANY))
     backwards = [entry.value async for entry in kv.list(("n",), reverse=True)]
@@ -121,12 +121,12 @@ async def test_weakness_47_a_list_without_limit_has_everything(kv: Kv) -> None:
 
 
 @pytest.mark.parametrize("limit", [1, 128, 129, 999, 1000, 1001, 2000, 2345, 9999])
-async def test_a_limit_is_exact_and_has_no_cap(kv: Kv, limit: int) -> None:
+async def test_a_limit_is_exact_and_has_no_cap(kv: LocalKv, limit: int) -> None:
     await fill(kv, MANY)
     assert [e.value async for e in kv.list(limit=limit)] == list(range(min(limit, MANY)))
 
 
-async def test_keys_sort_by_type_and_value(kv: Kv) -> None:
+async def test_keys_sort_by_type_and_value(kv: LocalKv) -> None:
     for key in sorted(ORDERED, key=repr):
         await kv.set(key, repr(key))
     found = [entry async for entry in kv.list()]
@@ -136,7 +136,7 @@ async def test_keys_sort_by_type_and_value(kv: Kv) -> None:
     assert backwards == [exact(key) for key in reversed(ORDERED)]
 
 
-async def test_a_prefix_has_its_descendants_and_no_others(kv: Kv) -> None:
+async def test_a_prefix_has_its_descendants_and_no_others(kv: LocalKv) -> None:
     for key in ORDERED:
         await kv.set(key, 1)
     assert [e.key async for e in kv.list(("a",))] == [("a", "b"), ("a", 1)]
@@ -150,7 +150,7 @@ async def test_a_prefix_has_its_descendants_and_no_others(kv: Kv) -> None:
 
 @pytest.mark.parametrize("reverse", [False, True])
 @pytest.mark.parametrize("limit", [1, 2, 3, 6, 7])
-async def test_pages_meet_without_gap_or_overlap(kv: Kv, limit: int, reverse: bool) -> None:
+async def test_pages_meet_without_gap_or_overlap(kv: LocalKv, limit: int, reverse: bool) -> None:
     await fill(kv, 6)
     seen: list[Any] = []
     cursor = None
@@ -163,7 +163,7 @@ async def test_pages_meet_without_gap_or_overlap(kv: Kv, limit: int, reverse: bo
     assert seen == sorted(range(6), reverse=reverse)
 
 
-async def test_the_key_of_a_cursor_may_be_gone(kv: Kv) -> None:
+async def test_the_key_of_a_cursor_may_be_gone(kv: LocalKv) -> None:
     await fill(kv, 6)
     page = await kv.paginate(limit=3)
     await kv.delete(("n", 2))
@@ -174,7 +174,7 @@ async def test_the_key_of_a_cursor_may_be_gone(kv: Kv) -> None:
     assert (await kv.paginate(limit=3, cursor=page.cursor)).entries == []
 
 
-async def test_a_page_is_capped_and_its_default_is_a_hundred(kv: Kv) -> None:
+async def test_a_page_is_capped_and_its_default_is_a_hundred(kv: LocalKv) -> None:
     await fill(kv, 1200)
     assert len((await kv.paginate()).entries) == 100
     page = await kv.paginate(limit=5000)
@@ -182,7 +182,7 @@ async def test_a_page_is_capped_and_its_default_is_a_hundred(kv: Kv) -> None:
     assert page.has_more
 
 
-async def test_a_page_with_filter_is_filled_with_matches(kv: Kv) -> None:
+async def test_a_page_with_filter_is_filled_with_matches(kv: LocalKv) -> None:
     await fill(kv, 1000)
     page = await kv.paginate(limit=5, where={"$": {"$in": list(range(0, 1000, 100))}})
     assert [entry.value for entry in page.entries] == [0, 100, 200, 300, 400]

@@ -14,7 +14,7 @@ from buntime_keyval import AsyncAtomic, CommitResult
 from buntime_keyval.wire import encode_key, key_to_json
 from buntime_plugin_keyval.engine import commit as commit_module
 from buntime_plugin_keyval.engine import writes
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.mutations import Check, make_mutation
 from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
@@ -197,7 +197,7 @@ async def test_deletes_and_expiries_are_in_order_too(world: World, late: World) 
     assert len(await check_order(world)) == 4 * 7
 
 
-def every_kind(kv: Kv, number: int) -> AsyncAtomic:
+def every_kind(kv: LocalKv, number: int) -> AsyncAtomic:
     """Commits of every kind in turn; most of them log nothing."""
     atomic = kv.atomic()
     kinds = (

@@ -10,7 +10,7 @@ import pytest
 from buntime_database import DatabaseUnavailable
 from buntime_keyval import AsyncTransaction, InvalidInput
 from buntime_keyval._async import transactions
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import World, values
 
 KEY = ("k",)
@@ -30,7 +30,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return waited
 
 
-async def test_what_it_wrote_is_committed_together(kv: Kv) -> None:
+async def test_what_it_wrote_is_committed_together(kv: LocalKv) -> None:
     await kv.set(KEY, 1)
 
     async def fn(tx: AsyncTransaction) -> str:
@@ -67,7 +67,7 @@ async def test_an_expiry_and_a_placeholder(world: World) -> None:
     assert await values(world.kv) == {}
 
 
-async def test_reads_are_cached_across_single_and_batch(kv: Kv) -> None:
+async def test_reads_are_cached_across_single_and_batch(kv: LocalKv) -> None:
     await kv.set(("a",), 1)
     await kv.set((1,), "number")
 
@@ -88,7 +88,7 @@ async def test_reads_are_cached_across_single_and_batch(kv: Kv) -> None:
     assert result.error == "conflict"
 
 
-async def test_writes_are_not_seen_by_reads(kv: Kv) -> None:
+async def test_writes_are_not_seen_by_reads(kv: LocalKv) -> None:
     async def fn(tx: AsyncTransaction) -> None:
         tx.set(KEY, 1)
         assert not (await tx.get(KEY)).exists
@@ -99,7 +99,7 @@ async def test_writes_are_not_seen_by_reads(kv: Kv) -> None:
 @pytest.mark.parametrize("change", ["changed", "created", "deleted", "same value again"])
 @pytest.mark.parametrize("reads", ["single", "batch"])
 async def test_a_foreign_change_of_what_was_read_is_a_conflict(
-    kv: Kv, change: str, reads: str
+    kv: LocalKv, change: str, reads: str
 ) -> None:
     if change != "created":
         await kv.set(KEY, 1)
@@ -121,7 +121,7 @@ async def test_a_foreign_change_of_what_was_read_is_a_conflict(
     assert not (await kv.get(("mine",))).exists
 
 
-async def test_what_was_not_read_may_change(kv: Kv) -> None:
+async def test_what_was_not_read_may_change(kv: LocalKv) -> None:
     async def fn(tx: AsyncTransaction) -> None:
         await tx.get(("a",))
         await kv.set(("b",), 1)
@@ -131,7 +131,7 @@ async def test_what_was_not_read_may_change(kv: Kv) -> None:
     assert await values(kv) == {("b",): 2}
 
 
-async def test_a_transaction_that_only_reads_is_checked_too(kv: Kv) -> None:
+async def test_a_transaction_that_only_reads_is_checked_too(kv: LocalKv) -> None:
     async def calm(tx: AsyncTransaction) -> Any:
         return (await tx.get([("a",), ("b",)]))[0].value
 
@@ -146,7 +146,7 @@ async def test_a_transaction_that_only_reads_is_checked_too(kv: Kv) -> None:
     assert (await kv.transaction(disturbed)).error == "conflict"
 
 
-async def test_retries_run_again_with_fresh_reads(kv: Kv, pauses: list[float]) -> None:
+async def test_retries_run_again_with_fresh_reads(kv: LocalKv, pauses: list[float]) -> None:
     seen: list[Any] = []
 
     async def fn(tx: AsyncTransaction) -> int:
@@ -164,7 +164,7 @@ async def test_retries_run_again_with_fresh_reads(kv: Kv, pauses: list[float]) -
     assert (await kv.get(("mine",))).value == 4
 
 
-async def test_retries_end(kv: Kv, pauses: list[float]) -> None:
+async def test_retries_end(kv: LocalKv, pauses: list[float]) -> None:
     runs = 0
 
     async def fn(tx: AsyncTransaction) -> None:
@@ -178,7 +178,9 @@ async def test_retries_end(kv: Kv, pauses: list[float]) -> None:
     assert pauses == pytest.approx([0.175, 0.275])
 
 
-async def test_an_exception_is_the_result_and_is_not_retried(kv: Kv, pauses: list[float]) -> None:
+async def test_an_exception_is_the_result_and_is_not_retried(
+    kv: LocalKv, pauses: list[float]
+) -> None:
     error = ValueError("no luck")
 
     async def fn(tx: AsyncTransaction) -> None:
@@ -192,7 +194,7 @@ async def test_an_exception_is_the_result_and_is_not_retried(kv: Kv, pauses: lis
     assert await values(kv) == {}
 
 
-async def test_a_mutation_that_cannot_work_is_an_error(kv: Kv) -> None:
+async def test_a_mutation_that_cannot_work_is_an_error(kv: LocalKv) -> None:
     await kv.set(KEY, "text")
 
     async def fn(tx: AsyncTransaction) -> None:
@@ -205,7 +207,7 @@ async def test_a_mutation_that_cannot_work_is_an_error(kv: Kv) -> None:
     assert await values(kv) == {KEY: "text"}
 
 
-async def test_refused_input_is_not_counted(kv: Kv) -> None:
+async def test_refused_input_is_not_counted(kv: LocalKv) -> None:
     bad: Any = ()
     nothing: Any = None
 
@@ -222,7 +224,7 @@ async def test_refused_input_is_not_counted(kv: Kv) -> None:
     assert (result.ok, result.value) == (True, (0, 0))
 
 
-async def test_cancellation_passes_through(kv: Kv) -> None:
+async def test_cancellation_passes_through(kv: LocalKv) -> None:
     reached = asyncio.Event()
 
     async def fn(tx: AsyncTransaction) -> None:
@@ -238,7 +240,7 @@ async def test_cancellation_passes_through(kv: Kv) -> None:
     assert await values(kv) == {}
 
 
-async def test_use_after_the_end_is_refused(kv: Kv) -> None:
+async def test_use_after_the_end_is_refused(kv: LocalKv) -> None:
     kept: list[AsyncTransaction] = []
 
     async def fn(tx: AsyncTransaction) -> None:
@@ -269,7 +271,7 @@ async def test_a_database_that_is_down_is_raised(world: World) -> None:
 
 
 @pytest.mark.parametrize("options", [{"max_retries": -1}, {"retry_delay": -1}])
-async def test_negative_options_are_refused(kv: Kv, options: dict[str, Any]) -> None:
+async def test_negative_options_are_refused(kv: LocalKv, options: dict[str, Any]) -> None:
     async def fn(tx: AsyncTransaction) -> None:
         raise AssertionError
 
@@ -277,7 +279,7 @@ async def test_negative_options_are_refused(kv: Kv, options: dict[str, Any]) -> 
         await kv.transaction(fn, **options)
 
 
-async def test_concurrent_counters_lose_nothing(kv: Kv) -> None:
+async def test_concurrent_counters_lose_nothing(kv: LocalKv) -> None:
     async def add(tx: AsyncTransaction) -> None:
         entry = await tx.get(KEY)
         await asyncio.sleep(0)

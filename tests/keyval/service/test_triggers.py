@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import BigInt, InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from keyval.service.world import World, values
 
@@ -16,19 +16,19 @@ Events = list[TriggerEvent]
 
 
 @pytest.fixture
-def events(kv: Kv) -> Events:
+def events(kv: LocalKv) -> Events:
     """What a trigger on everything is told."""
     told: Events = []
     kv.add_trigger(handler=told.append)
     return told
 
 
-async def test_a_set_is_told_with_its_value(kv: Kv, events: Events) -> None:
+async def test_a_set_is_told_with_its_value(kv: LocalKv, events: Events) -> None:
     result = await kv.set(("a", 1), {"b": BigInt(5)})
     assert events == [TriggerEvent("set", ("a", 1), str(result.versionstamp), {"b": BigInt(5)})]
 
 
-async def test_every_mutation_tells_the_new_value(kv: Kv, events: Events) -> None:
+async def test_every_mutation_tells_the_new_value(kv: LocalKv, events: Events) -> None:
     for _ in range(2):
         result = await (
             kv.atomic()
@@ -47,12 +47,12 @@ async def test_every_mutation_tells_the_new_value(kv: Kv, events: Events) -> Non
     assert {event.versionstamp for event in events[6:]} == {result.versionstamp}
 
 
-async def test_several_mutations_of_a_key_are_one_event(kv: Kv, events: Events) -> None:
+async def test_several_mutations_of_a_key_are_one_event(kv: LocalKv, events: Events) -> None:
     await kv.atomic().set(("a",), 1).sum(("a",), 2).set(("b",), 1).delete(("b",)).commit()
     assert [(event.type, event.key, event.value) for event in events] == [("set", ("a",), 3)]
 
 
-async def test_a_prefix_delete_tells_every_removed_key(kv: Kv, events: Events) -> None:
+async def test_a_prefix_delete_tells_every_removed_key(kv: LocalKv, events: Events) -> None:
     keys: list[Any] = [("u",), ("u", 1), ("u", 1, b"\0"), ("u", True), ("users",)]
     for key in keys:
         await kv.set(key, 1)
@@ -66,7 +66,7 @@ async def test_a_prefix_delete_tells_every_removed_key(kv: Kv, events: Events) -
     assert stamps == {change.versionstamp for change in (await kv.changes())[5:]}
 
 
-async def test_deletes_of_every_kind_are_told(kv: Kv, events: Events) -> None:
+async def test_deletes_of_every_kind_are_told(kv: LocalKv, events: Events) -> None:
     for key in ("a", "b", "c", "d"):
         await kv.set((key,), key)
     del events[:]
@@ -80,7 +80,7 @@ async def test_deletes_of_every_kind_are_told(kv: Kv, events: Events) -> None:
     assert {event.versionstamp for event in events[:2]} == {result.versionstamp}
 
 
-async def test_nothing_is_told_where_nothing_changed(kv: Kv, events: Events) -> None:
+async def test_nothing_is_told_where_nothing_changed(kv: LocalKv, events: Events) -> None:
     await kv.set(("a",), "text")
     del events[:]
     await kv.delete(("none",))
@@ -101,7 +101,7 @@ async def test_expiry_is_no_event(world: World, events: Events) -> None:
     assert [event.type for event in events] == ["set"]
 
 
-async def test_handlers_run_in_order_of_registration_for_every_key(kv: Kv) -> None:
+async def test_handlers_run_in_order_of_registration_for_every_key(kv: LocalKv) -> None:
     told: list[tuple[str, Any]] = []
 
     def register(name: str) -> None:
@@ -129,7 +129,7 @@ async def test_handlers_run_in_order_of_registration_for_every_key(kv: Kv) -> No
         (("u", 1, 2), 0),
     ],
 )
-async def test_a_prefix_matches_by_value(kv: Kv, prefix: Any, told: int) -> None:
+async def test_a_prefix_matches_by_value(kv: LocalKv, prefix: Any, told: int) -> None:
     events: Events = []
     kv.add_trigger(prefix=prefix, handler=events.append)
     keys: list[Any] = [("u",), ("u", 1), ("users",), (1,), (BigInt(1),), (b"\x01\x00", "x")]
@@ -140,7 +140,7 @@ async def test_a_prefix_matches_by_value(kv: Kv, prefix: Any, told: int) -> None
 
 
 @pytest.mark.parametrize("wanted", [["set"], ["delete"], ["set", "delete"]])
-async def test_only_the_listed_events(kv: Kv, wanted: list[str]) -> None:
+async def test_only_the_listed_events(kv: LocalKv, wanted: list[str]) -> None:
     events: Events = []
     kv.add_trigger(events=wanted, handler=events.append)
     await kv.set(("a",), 1)
@@ -149,13 +149,13 @@ async def test_only_the_listed_events(kv: Kv, wanted: list[str]) -> None:
 
 
 @pytest.mark.parametrize("wanted", [[], ["expire"], ["set", "x"]])
-async def test_unknown_events_are_refused(kv: Kv, wanted: list[str]) -> None:
+async def test_unknown_events_are_refused(kv: LocalKv, wanted: list[str]) -> None:
     with pytest.raises(InvalidInput, match="events must be"):
         kv.add_trigger(events=wanted, handler=print)
 
 
 async def test_a_failure_is_logged_and_disturbs_nobody(
-    kv: Kv, caplog: pytest.LogCaptureFixture
+    kv: LocalKv, caplog: pytest.LogCaptureFixture
 ) -> None:
     events: Events = []
 
@@ -176,7 +176,7 @@ async def test_a_failure_is_logged_and_disturbs_nobody(
     assert messages == ["Trigger handler failed for key ('a',)"] * 2
 
 
-async def test_the_writer_waits_for_its_handlers(kv: Kv) -> None:
+async def test_the_writer_waits_for_its_handlers(kv: LocalKv) -> None:
     gate = asyncio.Event()
     entered = asyncio.Event()
 
@@ -194,7 +194,7 @@ async def test_the_writer_waits_for_its_handlers(kv: Kv) -> None:
     assert (await slow).ok
 
 
-async def test_a_handler_may_write(kv: Kv) -> None:
+async def test_a_handler_may_write(kv: LocalKv) -> None:
     async def handler(event: TriggerEvent) -> None:
         await kv.atomic().sum(("count",), 1).set(("copy", *event.key), event.value).commit()
 
@@ -204,7 +204,7 @@ async def test_a_handler_may_write(kv: Kv) -> None:
     assert await kv.count(("copy",)) == 20
 
 
-async def test_a_handler_may_write_below_its_own_prefix(kv: Kv) -> None:
+async def test_a_handler_may_write_below_its_own_prefix(kv: LocalKv) -> None:
     async def handler(event: TriggerEvent) -> None:
         if event.value > 0:
             await kv.set(("n", event.value - 1), event.value - 1)
@@ -214,7 +214,7 @@ async def test_a_handler_may_write_below_its_own_prefix(kv: Kv) -> None:
     assert list((await values(kv)).values()) == list(range(6))
 
 
-async def test_unsubscribing_ends_it_and_may_happen_twice(kv: Kv, events: Events) -> None:
+async def test_unsubscribing_ends_it_and_may_happen_twice(kv: LocalKv, events: Events) -> None:
     mine: Events = []
     remove = kv.add_trigger(handler=mine.append)
     await kv.set(("a",), 1)
@@ -225,7 +225,7 @@ async def test_unsubscribing_ends_it_and_may_happen_twice(kv: Kv, events: Events
     assert [event.key for event in events] == [("a",), ("b",)]
 
 
-async def test_a_handler_that_is_registered_twice_runs_twice(kv: Kv) -> None:
+async def test_a_handler_that_is_registered_twice_runs_twice(kv: LocalKv) -> None:
     told: Events = []
     removes: list[Callable[[], None]] = [kv.add_trigger(handler=told.append) for _ in range(2)]
     await kv.set(("a",), 1)
@@ -235,7 +235,7 @@ async def test_a_handler_that_is_registered_twice_runs_twice(kv: Kv) -> None:
     assert len(told) == 3
 
 
-async def test_a_cancelled_writer_does_not_stop_its_handlers(kv: Kv) -> None:
+async def test_a_cancelled_writer_does_not_stop_its_handlers(kv: LocalKv) -> None:
     told: Events = []
     entered = asyncio.Event()
 

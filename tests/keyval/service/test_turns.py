@@ -14,7 +14,7 @@ from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.slices import SLICE, Steps
 from buntime_plugin_keyval.engine import commit
 from buntime_plugin_keyval.engine.turns import Turns
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import World, open_world
@@ -82,7 +82,7 @@ async def test_what_steps_raise_reaches_the_caller_and_nobody_else() -> None:
     assert str(results[1]).startswith("[[],[]")
 
 
-async def test_large_commits_are_decided_beside_the_loop(kv: Kv) -> None:
+async def test_large_commits_are_decided_beside_the_loop(kv: LocalKv) -> None:
     builder = kv.atomic()
     for number in range(5_000):
         builder.check((("c", number), None)).sum(("n", number % 100), BigInt(10**3000))
@@ -90,7 +90,7 @@ async def test_large_commits_are_decided_beside_the_loop(kv: Kv) -> None:
     assert (await kv.get(("n", 1))).value == BigInt(50 * 10**3000)
 
 
-async def test_large_values_of_python_commits_are_read_in_slices(kv: Kv) -> None:
+async def test_large_values_of_python_commits_are_read_in_slices(kv: LocalKv) -> None:
     value = [[1.0]] * 100_000
     assert await turns_during(kv.atomic().set(("a",), value).commit()) > 10
     assert (await kv.get(("a",))).value == [[1]] * 100_000

@@ -10,21 +10,21 @@ import httpx2
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.faces.http.app import KeyValApp
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import World
 
 LONG = "x" * 1025
 DEEP = [0] * 21
-Call = Callable[[Kv], Awaitable[Any]]
+Call = Callable[[LocalKv], Awaitable[Any]]
 Request = tuple[str, str, Any]
 
 
-async def listed(kv: Kv, **options: Any) -> list[Any]:
+async def listed(kv: LocalKv, **options: Any) -> list[Any]:
     return [entry async for entry in kv.list(**options)]
 
 
 def atomic(type: str, key: Any, *value: Any, **options: Any) -> Call:
-    async def call(kv: Kv) -> None:
+    async def call(kv: LocalKv) -> None:
         await getattr(kv.atomic(), type)(key, *value, **options).commit()
 
     return call
@@ -100,13 +100,13 @@ PYTHON: list[tuple[Any, str]] = [
 
 
 @pytest.mark.parametrize(("call", "words"), PYTHON, ids=range(len(PYTHON)))
-async def test_python_is_spoken_to_in_its_own_words(kv: Kv, call: Call, words: str) -> None:
+async def test_python_is_spoken_to_in_its_own_words(kv: LocalKv, call: Call, words: str) -> None:
     with pytest.raises(InvalidInput, match=words):
         await call(kv)
     assert await kv.count() == 0
 
 
-async def test_a_life_may_be_a_timedelta(kv: Kv) -> None:
+async def test_a_life_may_be_a_timedelta(kv: LocalKv) -> None:
     for life in (timedelta(hours=1), "1h", 3_600_000):
         await kv.set(["a"], 1, expires_in=life)
         details = (await kv.get_with_metadata(["a"])).details
@@ -127,7 +127,7 @@ async def test_a_key_is_a_list_or_tuple(world: World, key: Any) -> None:
 
 @pytest.mark.parametrize("key", [("n", 2**53 + 1), ("n", -(2**64) - 1), ("n", 10**400)])
 async def test_an_integer_that_a_number_cannot_hold_is_refused_and_not_rounded(
-    kv: Kv, key: tuple[str, int]
+    kv: LocalKv, key: tuple[str, int]
 ) -> None:
     for ask in (kv.get(key), kv.set(key, 1), kv.delete(key), kv.count(key)):
         with pytest.raises(InvalidInput, match="use BigInt"):

@@ -14,7 +14,7 @@ from buntime_keyval import BigInt
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
@@ -62,7 +62,7 @@ class World(NamedTuple):
     adapter: SqliteAdapter
     service: KeyValService
     store: Store
-    kv: Kv
+    kv: LocalKv
 
     async def rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         """What is really in the tables, expired or not."""
@@ -89,7 +89,7 @@ async def open_world(
         store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
         await migrate(adapter, clock())
         service = make_service(parse_config({}), store)
-        kv = Kv(service)
+        kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv)
         await kv.close()
     finally:
@@ -107,7 +107,7 @@ async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
     raise AssertionError("the condition did not come true in time")
 
 
-async def values(kv: Kv, *prefix: Any) -> dict[tuple[Any, ...], Any]:
+async def values(kv: LocalKv, *prefix: Any) -> dict[tuple[Any, ...], Any]:
     """Key and value of everything below a prefix."""
     return {entry.key: entry.value async for entry in kv.list(prefix)}
 

@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 import pytest
 from buntime_keyval import InvalidInput, KvEntry, SnapshotGone
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.snapshots.cursors import parse_cursor
 from buntime_plugin_keyval.storage import changelog
 from buntime_plugin_keyval.storage import snapshots as reading
@@ -31,7 +31,7 @@ async def entries(world: World) -> AsyncIterator[None]:
 
 
 async def pages(
-    kv: Kv, between: Callable[[int], Any] | None = None, **options: Any
+    kv: LocalKv, between: Callable[[int], Any] | None = None, **options: Any
 ) -> list[KvEntry[Any]]:
     """All pages of a snapshot, with something happening between them."""
     found: list[KvEntry[Any]] = []

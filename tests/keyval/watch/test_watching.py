@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncWatch, BigInt, InvalidInput
-from buntime_plugin_keyval.faces.local.kv import Kv
+from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.errors import TooManyStreams
 from buntime_plugin_keyval.storage.statements import LOG_HEAD
@@ -31,7 +31,7 @@ async def running(world: World, watch: AsyncWatch, count: int = 1) -> asyncio.Ta
     return task
 
 
-async def test_keys_begin_with_what_they_hold(kv: Kv) -> None:
+async def test_keys_begin_with_what_they_hold(kv: LocalKv) -> None:
     await kv.set(["b"], 2)
     watch = kv.watch([["b"], ["a"], ["b"]], exact=True)
     assert await event(watch) == [(("b",), 2), (("a",), None)]
@@ -42,7 +42,7 @@ async def test_keys_begin_with_what_they_hold(kv: Kv) -> None:
     await watch.stop()
 
 
-async def test_one_key(kv: Kv) -> None:
+async def test_one_key(kv: LocalKv) -> None:
     watch = kv.watch(("a", 1), exact=True)
     assert await event(watch) == [(("a", 1), None)]
     await kv.set(("a", "1"), "another")
@@ -52,7 +52,7 @@ async def test_one_key(kv: Kv) -> None:
     await watch.stop()
 
 
-async def test_a_key_is_watched_with_its_descendants(kv: Kv) -> None:
+async def test_a_key_is_watched_with_its_descendants(kv: LocalKv) -> None:
     for key in (("p",), ("p", 2), ("p", 1), ("pp",), ("q", 1)):
         await kv.set(key, key)
     watch = kv.watch(["p"])
@@ -66,7 +66,7 @@ async def test_a_key_is_watched_with_its_descendants(kv: Kv) -> None:
     await watch.stop()
 
 
-async def test_several_keys_with_their_descendants(kv: Kv) -> None:
+async def test_several_keys_with_their_descendants(kv: LocalKv) -> None:
     await kv.set(["a"], 0)
     await kv.set(("a", 1), 1)
     await kv.set(("b", 1), 2)
@@ -81,7 +81,7 @@ async def test_several_keys_with_their_descendants(kv: Kv) -> None:
 
 @pytest.mark.parametrize("exact_keys", [False, True])
 async def test_weakness_19_without_the_initial_state_there_are_only_changes(
-    kv: Kv, world: World, exact_keys: bool
+    kv: LocalKv, world: World, exact_keys: bool
 ) -> None:
     for key in (("a",), ("a", 1)):
         await kv.set(key, "old")
@@ -94,7 +94,7 @@ async def test_weakness_19_without_the_initial_state_there_are_only_changes(
     await watch.stop()
 
 
-async def test_weakness_22_the_limit_bounds_the_first_event_and_no_change(kv: Kv) -> None:
+async def test_weakness_22_the_limit_bounds_the_first_event_and_no_change(kv: LocalKv) -> None:
     for number in range(10):
         await kv.set(("p", number), number)
     watch = kv.watch(["p"], limit=3)
@@ -108,7 +108,7 @@ async def test_weakness_22_the_limit_bounds_the_first_event_and_no_change(kv: Kv
     await watch.stop()
 
 
-async def test_weakness_22_thousands_of_changes_beyond_the_limit_are_all_told(kv: Kv) -> None:
+async def test_weakness_22_thousands_of_changes_beyond_the_limit_are_all_told(kv: LocalKv) -> None:
     watch = kv.watch(["p"], limit=100, emit_initial=False)
     first = asyncio.create_task(event(watch))
     await asyncio.sleep(0.05)
@@ -130,7 +130,7 @@ async def test_weakness_22_thousands_of_changes_beyond_the_limit_are_all_told(kv
     await watch.stop()
 
 
-async def test_a_commit_is_one_event(kv: Kv, world: World) -> None:
+async def test_a_commit_is_one_event(kv: LocalKv, world: World) -> None:
     watch = kv.watch(["p"], limit=10, emit_initial=False)
     waiting = await running(world, watch)
     commits = []
@@ -149,7 +149,7 @@ async def test_a_commit_is_one_event(kv: Kv, world: World) -> None:
 KEYS: list[Any] = [1, "1", BigInt(1), b"1", b"\x00/,", True, 1.5, "a/b", "", "é,:"]
 
 
-async def test_weakness_20_deleted_keys_keep_their_types(kv: Kv) -> None:
+async def test_weakness_20_deleted_keys_keep_their_types(kv: LocalKv) -> None:
     for part in KEYS:
         await kv.set(("p", part), "x")
     watch = kv.watch(["p"])
@@ -162,7 +162,7 @@ async def test_weakness_20_deleted_keys_keep_their_types(kv: Kv) -> None:
     await watch.stop()
 
 
-async def test_values_keep_their_types(kv: Kv) -> None:
+async def test_values_keep_their_types(kv: LocalKv) -> None:
     await kv.set(["v"], {"big": BigInt(5), "raw": b"\x00"})
     watch = kv.watch(["v"], exact=True)
     ((_, value),) = await event(watch)
@@ -170,7 +170,7 @@ async def test_values_keep_their_types(kv: Kv) -> None:
     await watch.stop()
 
 
-async def test_a_slow_watcher_gets_the_latest_state(kv: Kv) -> None:
+async def test_a_slow_watcher_gets_the_latest_state(kv: LocalKv) -> None:
     await kv.set(("p", 1), "first")
     watch = kv.watch(["p"])
     await event(watch)
@@ -187,7 +187,7 @@ async def test_a_slow_watcher_gets_the_latest_state(kv: Kv) -> None:
     await watch.stop()
 
 
-async def test_an_entry_that_expires_is_told(kv: Kv, world: World, clock: FakeClock) -> None:
+async def test_an_entry_that_expires_is_told(kv: LocalKv, world: World, clock: FakeClock) -> None:
     await kv.set(["a"], 1, expires_in="500ms")
     watch = kv.watch(["a"], exact=True)
     assert await event(watch) == [(("a",), 1)]
@@ -198,7 +198,7 @@ async def test_an_entry_that_expires_is_told(kv: Kv, world: World, clock: FakeCl
 
 
 async def test_an_entry_that_expired_unswept_is_missing_once(
-    kv: Kv, world: World, clock: FakeClock
+    kv: LocalKv, world: World, clock: FakeClock
 ) -> None:
     await kv.set(["a"], 1, expires_in="500ms")
     clock.advance(500)
@@ -212,7 +212,7 @@ async def test_an_entry_that_expired_unswept_is_missing_once(
 
 
 async def test_weakness_18_watched_keys_cost_no_query_each(
-    kv: Kv, world: World, monkeypatch: pytest.MonkeyPatch
+    kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """And 15: for all watchers together one task asks, and only for the newest change."""
     targets = [WatchTarget.of_keys([(name, n) for n in range(50)]) for name in "abcdefgh"]
@@ -234,7 +234,7 @@ async def test_weakness_18_watched_keys_cost_no_query_each(
         watcher.close()
 
 
-async def test_closing_the_store_ends_watches(kv: Kv, world: World) -> None:
+async def test_closing_the_store_ends_watches(kv: LocalKv, world: World) -> None:
     waiting = await running(world, kv.watch(["a"], exact=True, emit_initial=False))
     await kv.close()
     with pytest.raises(StopAsyncIteration):
@@ -266,6 +266,6 @@ async def test_there_is_a_limit_to_watchers(world: World) -> None:
         (["a"], {"overflow_strategy": "drop-all"}),
     ],
 )
-async def test_wrong_watches_are_refused(kv: Kv, key: Any, options: dict[str, Any]) -> None:
+async def test_wrong_watches_are_refused(kv: LocalKv, key: Any, options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         kv.watch(key, **options)

@@ -3,19 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
-from buntime_keyval import DeadLetter, DeleteResult, EnqueueResult, InvalidInput, QueueMessage
-from buntime_keyval.shared import Letter, checked_id, checked_limit, milliseconds
-from buntime_keyval.wire import Duration, decode_value
+from buntime_keyval import (
+    DeadLetter,
+    DeleteResult,
+    EnqueueResult,
+    InvalidInput,
+    QueueMessage,
+    QueueStats,
+)
+from buntime_keyval.shared import (
+    AsyncQueueListener,
+    ErrorHandler,
+    Handler,
+    Letter,
+    Mode,
+    checked_concurrency,
+    checked_id,
+    checked_limit,
+    identify,
+    milliseconds,
+)
+from buntime_keyval.wire import Duration, KeyLike, decode_value
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
 from buntime_plugin_keyval.engine.once import once_of
+from buntime_plugin_keyval.faces.local.part import LocalPart, check_mode, text_and_saying
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.messages import Message, StoredLetter, parse_lease_duration
+from buntime_plugin_keyval.model.messages import make_options as message_options
 
 Deliver = Callable[[QueueMessage[Any]], Awaitable[bool]]
 
@@ -131,3 +151,151 @@ def _decoded(letter: StoredLetter) -> Letter:
         letter.original_created_at,
         letter.failed_at,
     )
+
+
+class LocalQueue(LocalPart):
+    """The queue of the store."""
+
+    async def enqueue(
+        self,
+        value: Any,
+        *,
+        delay: Duration | None = None,
+        backoff_schedule: Sequence[Duration] | None = None,
+        keys_if_undelivered: Sequence[KeyLike] | None = None,
+        idempotency_key: str | None = None,
+    ) -> EnqueueResult:
+        """Send a message.
+
+        `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
+        also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
+        dead letter and its value is stored at each of `keys_if_undelivered`.
+        """
+        options = message_options(delay, backoff_schedule, keys_if_undelivered)
+        text, said = text_and_saying(value, self._store.clock.wall())
+        once = once_of(idempotency_key, "enqueue", said, options)
+        return EnqueueResult(True, await self._service.queue.enqueue(text, options, once))
+
+    async def dequeue(self) -> QueueMessage[Any] | None:
+        """Take one message, or None; settle it with `ack_message` or `nack_message`."""
+        message = await self._service.queue.take()
+        return None if message is None else message_of(message)
+
+    async def ack_message(
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        strict: bool = False,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Remove a processed message, given as such or by its id.
+
+        Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
+        and if `strict`, `NotFound` for an id that the queue does not have.
+        """
+        message_id, known_lease = identify(message, lease)
+        once = once_of(idempotency_key, "ack", message_id, known_lease)
+        await self._service.queue.ack(message_id, known_lease, once, strict=strict)
+
+    async def nack_message(
+        self,
+        message: QueueMessage[Any] | str,
+        error: str | None = None,
+        *,
+        delay: Duration | None = None,
+        lease: str | None = None,
+        strict: bool = False,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Give a message back; after the last attempt it becomes a dead letter with `error`.
+
+        `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
+        """
+        message_id, known_lease = identify(message, lease)
+        pause = None if delay is None else milliseconds("delay", delay)
+        once = once_of(idempotency_key, "nack", message_id, known_lease, error, pause)
+        await self._service.queue.nack(
+            message_id,
+            error=error,
+            delay_ms=pause,
+            lease=known_lease,
+            once=once,
+            strict=strict,
+        )
+
+    async def release_message(
+        self,
+        message: QueueMessage[Any] | str,
+        *,
+        lease: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Give a message back as if it had not been delivered: no attempt is lost.
+
+        Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
+        """
+        message_id, known_lease = identify(message, lease)
+        if not known_lease:
+            raise InvalidInput("lease must be a non-empty string")
+        once = once_of(idempotency_key, "release", message_id, known_lease)
+        await self._service.queue.release(message_id, known_lease, once)
+
+    async def extend_message(
+        self,
+        message: QueueMessage[Any] | str,
+        duration: Duration | None = None,
+        *,
+        lease: str | None = None,
+        strict: bool = False,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Keep a message for `duration` from now, or for `queue.lockDuration`.
+
+        Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
+        an id alone that the queue does not have is `NotFound`.
+        """
+        message_id, known_lease = identify(message, lease)
+        once = once_of(idempotency_key, "extend", message_id, known_lease, duration)
+        await self._service.queue.extend(
+            message_id, known_lease, lease_ms(duration), once, strict=strict
+        )
+
+    def listen_queue(
+        self,
+        handler: Handler | None = None,
+        *,
+        mode: Mode = "sse",
+        poll_interval: Duration = 1000,
+        auto_ack: bool = True,
+        concurrency: int = 1,
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncQueueListener:
+        """Consume the queue, with a handler or by iterating, until the listener is stopped.
+
+        Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
+        whose handler takes longer than `queue.lockDuration` comes again. `on_error` hears of
+        failures of handlers; without it they are logged. There is no network to wait for, so
+        `mode` and `poll_interval` change nothing.
+        """
+        check_mode(mode, poll_interval)
+        if auto_ack and handler is None and concurrency != 1:
+            raise InvalidInput("Iterating with concurrency needs auto_ack=False")
+        messages = LocalMessages(
+            self._service.queue,
+            self._service.dispatcher,
+            concurrency=checked_concurrency(concurrency),
+        )
+        listener = AsyncQueueListener(
+            messages,
+            handler=handler,
+            auto_ack=auto_ack,
+            concurrency=concurrency,
+            on_error=on_error,
+        )
+        self._remember(listener)
+        return listener
+
+    async def queue_stats(self) -> QueueStats:
+        """How many messages there are in which state."""
+        return await self._service.queue.stats()

@@ -2,20 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
-from buntime_keyval import InvalidInput, KeyLike, SearchHit
-from buntime_keyval.shared import Marks
+from buntime_keyval import InvalidInput, KeyLike, SearchHit, SearchIndex, SearchPage, Where
+from buntime_keyval.shared import Marks, Tokenizer, checked_limit, warn_of_search
 from buntime_keyval.wire import decode_value, encode_key
 from buntime_keyval.wire.describe import as_written
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.python_options import Consistency
 from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
 
-from buntime_plugin_keyval.features.search.search_sql import SearchOptions
-from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.engine.once import once_of
+from buntime_plugin_keyval.faces.local.part import LocalPart, filter_of, reading
+from buntime_plugin_keyval.features.search.indexes import parse_options
+from buntime_plugin_keyval.features.search.search_sql import (
+    EVERYTHING,
+    SearchOptions,
+    make_search_cursor,
+    parse_search_cursor,
+)
+from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.storage.within import Text
+
+Indexes = list[SearchIndex]
 
 
 class _Row(msgspec.Struct):
@@ -34,7 +46,7 @@ def make_options(
     *,
     limit: int,
     offset: int = 0,
-    where: Where | None,
+    where: Filter | None,
     start: KeyLike | None,
     end: KeyLike | None,
     reverse: bool,
@@ -72,3 +84,115 @@ def hits_of(entries: Text) -> list[SearchHit[Any]]:
         )
         for row in _decode_rows(f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries)
     ]
+
+
+class LocalSearch(LocalPart):
+    """Full-text indexes, and what they find."""
+
+    async def create_index(
+        self,
+        prefix: KeyLike,
+        *,
+        fields: Sequence[str],
+        tokenize: Tokenizer = "unicode61",
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Index fields of the values at a prefix and below it, for `search`; replaces an older one.
+
+        Fields are paths such as `title`, `author.name` or `tags[0]`. `tokenize` is `unicode61`,
+        `porter`, `ascii`, `trigram` or `cjk`. Returns when everything that is stored is indexed;
+        from then on every write keeps the index, in its own commit. An index that is there as
+        described is left alone.
+        """
+        options = parse_options(fields, tokenize)
+        once = once_of(idempotency_key, "create_index", checked_key(prefix), options)
+        await self._service.search.create_index(checked_key(prefix), options, once)
+
+    async def list_indexes(self) -> Indexes:
+        """All indexes in the order of their prefixes, those that are being built too."""
+        return await self._service.search.list_indexes()
+
+    async def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
+        """Remove an index, if it is there; the entries stay."""
+        once = once_of(idempotency_key, "remove_index", checked_key(prefix))
+        await self._service.search.remove_index(checked_key(prefix), once)
+
+    async def search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+        fuzzy: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> AsyncIterator[SearchHit[Any]]:
+        """The entries that match a query, the most relevant first; all, or the first `limit`.
+
+        `prefix` is exactly that of an index; raises `IndexNotFound`, a `NotFound`, without one.
+        `weights` say how much a hit in a field counts, 1 unless given. `highlight` (True, or the
+        two texts around a hit) asks for the fields with their hits marked, `snippet` (True, or a
+        number of words up to 64) for extracts around the hits; `{"escape": "html"}` makes both
+        HTML. `fuzzy` looks for similar words where nothing is found; `consistency` is as in
+        `get`. What the index cannot look for is said by a `SearchWarning`.
+        """
+        options = make_options(
+            query,
+            limit=EVERYTHING if limit is None else checked_limit(limit),
+            where=filter_of(where),
+            start=start,
+            end=end,
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
+            fuzzy=fuzzy,
+        )
+        with reading(consistency):
+            page = await self._service.search.search(checked_key(prefix), query, options)
+        warn_of_search(page.warnings)
+        for hit in hits_of(page.entries):
+            yield hit
+
+    async def paginate_search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+        fuzzy: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> SearchPage[Any]:
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        options = make_options(
+            query,
+            limit=min(checked_limit(limit), MAX_LIMIT),
+            offset=parse_search_cursor(cursor),
+            where=filter_of(where),
+            start=start,
+            end=end,
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
+            fuzzy=fuzzy,
+        )
+        with reading(consistency):
+            page = await self._service.search.search(checked_key(prefix), query, options)
+        behind = make_search_cursor(options) if page.has_more else None
+        hits = hits_of(page.entries)
+        return SearchPage(hits, behind, page.has_more, page.warnings, page.searched_for)

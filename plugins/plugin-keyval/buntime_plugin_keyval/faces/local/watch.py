@@ -4,22 +4,40 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from buntime_database import DatabaseError
 from buntime_keyval import KvEntry
-from buntime_keyval.shared import ErrorHandler, Feed, report
-from buntime_keyval.wire import decode_key, decode_value
+from buntime_keyval.shared import (
+    AsyncWatch,
+    Buffer,
+    ErrorHandler,
+    Feed,
+    Mode,
+    Overflow,
+    check_sharing,
+    checked_limit,
+    make_target,
+    report,
+)
+from buntime_keyval.wire import Duration, KeyLike, KeyOrKeys, decode_key, decode_value
+from buntime_keyval.wire.limits import MAX_LIMIT
 
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.part import LocalPart, check_mode, encode_prefix
+from buntime_plugin_keyval.faces.local.triggers import Trigger, TriggerHandler, Triggers
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark
 from buntime_plugin_keyval.features.watch.events import watch_events
 from buntime_plugin_keyval.features.watch.hub import RETRY_SECONDS, WatchHub
 from buntime_plugin_keyval.features.watch.pending import State
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
+from buntime_plugin_keyval.model.changes import Change
+from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.ranges import KeyRange
 
-Batch = list[KvEntry[Any]]
+Changes = list[Change]
+Entries = list[KvEntry[Any]]
 
 
 def local_feed(
@@ -33,7 +51,7 @@ def local_feed(
 ) -> Feed:
     """The events of one watch as lists of entries, an empty one for a reset."""
 
-    async def feed(deliver: Callable[[Batch], Awaitable[None]]) -> None:
+    async def feed(deliver: Callable[[Entries], Awaitable[None]]) -> None:
         bookmark: Bookmark | None = None
         while True:
             try:
@@ -64,3 +82,84 @@ def local_feed(
 def _entry(state: State) -> KvEntry[Any]:
     value = None if state.value is None else decode_value(state.value)
     return KvEntry(decode_key(state.key), value, state.versionstamp)
+
+
+class LocalWatching(LocalPart):
+    """What changed, as it happens and afterwards."""
+
+    def __init__(self, service: KeyValService) -> None:
+        super().__init__(service)
+        self._triggers = Triggers(service.store)
+
+    def watch(
+        self,
+        key: KeyOrKeys,
+        callback: Callable[[Entries], Any] | None = None,
+        *,
+        exact: bool = False,
+        mode: Mode = "sse",
+        poll_interval: Duration = 1000,
+        emit_initial: bool = True,
+        limit: int | None = None,
+        buffer_size: int | None = None,
+        overflow_strategy: Overflow = "drop-oldest",
+        shared: bool = False,
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncWatch:
+        """Follow the changes of keys and of all that extend them, or only of the keys if `exact`.
+
+        Batches of entries go to `callback`, or to who iterates over the watch; the first one tells
+        what is there (of a prefix `limit` entries, 100 by default) unless `emit_initial` is False.
+        Of several changes of one key in short order only the last may be told.
+
+        Without `buffer_size` nothing is read before the last batch was taken. With it, up to so
+        many changed keys wait, each with its latest entry; `overflow_strategy` says which of them
+        goes when there are more. `on_error` hears of failures of the database, which are retried;
+        without it they are logged. There is no network, so `mode`, `poll_interval` and `shared`
+        change nothing.
+        """
+        polling = check_mode(mode, poll_interval)
+        if shared:
+            check_sharing(polling=polling)
+        wanted = make_target(key, exact=exact, limit=limit)
+        make = WatchTarget.of_keys if exact else WatchTarget.of_prefixes
+        watch = AsyncWatch(
+            local_feed(
+                self._store,
+                self._service.watches,
+                make(wanted.keys),
+                initial=emit_initial,
+                limit=MAX_LIMIT if exact else wanted.limit,
+                on_error=on_error,
+            ),
+            Buffer(buffer_size, overflow_strategy),
+            callback=callback,
+            on_error=on_error,
+        )
+        self._remember(watch)
+        return watch
+
+    def add_trigger(
+        self,
+        *,
+        prefix: KeyLike = (),
+        events: Sequence[str] = ("set", "delete"),
+        handler: TriggerHandler,
+    ) -> Callable[[], None]:
+        """Call `handler` for every changed key that is or extends `prefix`; returns the way out.
+
+        Called after the commit and before its writer goes on, once for each key, in the order of
+        registration. What a handler raises is logged and changes nothing. Expiry is no event.
+        """
+        return self._triggers.add(Trigger(encode_prefix(prefix), tuple(events), handler))
+
+    async def changes(
+        self, *, after: int = 0, prefix: KeyLike = (), limit: int = MAX_LIMIT
+    ) -> Changes:
+        """The change log behind `after`, oldest first: of all keys, or of a prefix with its own.
+
+        The log is trimmed by age and number, so the first `seq` may lie well behind `after`.
+        """
+        encoded = encode_prefix(prefix)
+        keys = KeyRange(encoded, encoded + b"\xff") if encoded else None
+        return await self._store.changes(after, limit=checked_limit(limit), keys=keys)

@@ -1,0 +1,310 @@
+"""Reading and writing entries for Python callers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, overload
+
+from buntime_keyval import CommitResult, DeleteResult, Key, KvEntry, KvPage, VacuumResult, Where
+from buntime_keyval.shared import checked_limit, is_many, refuse_everything
+from buntime_keyval.wire import (
+    Duration,
+    KeyLike,
+    KeyOrKeys,
+    decode_key,
+    decode_value,
+    encode_key,
+    encode_value,
+    key_to_json,
+)
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_keys import checked_key, checked_keys
+from buntime_keyval.wire.python_options import Consistency, is_strong
+
+from buntime_plugin_keyval.engine.once import once_of
+from buntime_plugin_keyval.engine.store import continue_at, listing_range, make_cursor
+from buntime_plugin_keyval.faces.local.part import (
+    LocalPart,
+    encode_prefix,
+    filter_of,
+    reading,
+    text_and_saying,
+)
+from buntime_plugin_keyval.faces.local.transactions import entry_of
+from buntime_plugin_keyval.features.expiry.sweeper import vacuum
+from buntime_plugin_keyval.model.options import make_options as entry_options
+from buntime_plugin_keyval.model.where import Where as Filter
+from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
+
+Entries = list[KvEntry[Any]]
+
+
+class LocalEntries(LocalPart):
+    """One key or many, ranges, pages."""
+
+    @overload
+    async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
+        """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
+
+        A key that does not exist gives an entry with value and versionstamp None. `consistency`
+        matters where servers have replicas: a `strong` read sees what other hosts have written.
+        """
+        if consistency != "eventual":
+            with reading(consistency):
+                found_so: KvEntry[Any] | Entries = await self.get(key)
+                return found_so
+        if is_many(key):
+            return await self._get_many(key)
+        checked = checked_key(key)
+        found = await self._store.get(encode_key(checked))
+        if found is None:
+            return KvEntry(checked, None, None)
+        value, versionstamp = found
+        return KvEntry(checked, decode_value(value), versionstamp)
+
+    @overload
+    async def get_with_metadata(  # type: ignore[overload-overlap] # as above
+        self, key: KeyLike, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any]: ...
+    @overload
+    async def get_with_metadata(
+        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    async def get_with_metadata(
+        self, key: Any, *, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
+        """The same, with the `details` of what exists: its metadata and its times."""
+        with reading(consistency):
+            if is_many(key):
+                return await self._get_with_details(checked_keys(key)) if key else []
+            (entry,) = await self._get_with_details([checked_key(key)])
+            return entry
+
+    async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
+        """Whether a key exists, whatever its value, which is not read."""
+        with reading(consistency):
+            return await self._store.size(encode_key(checked_key(key))) is not None
+
+    async def set(
+        self,
+        key: KeyLike,
+        value: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        idempotency_key: str | None = None,
+    ) -> CommitResult:
+        """Store a value, in the place of the one that is there with its life and its metadata.
+
+        `expires_in` is milliseconds or a duration text and wins over `expires_at`, epoch
+        milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
+        that a value may be, up to 16 KiB of JSON. With an `idempotency_key` that was used before,
+        nothing but the result of then is told.
+        """
+        checked = checked_key(key)
+        now_ms = self._store.clock.wall()
+        once = None
+        if idempotency_key is None:
+            text = encode_value(value, now_ms)
+        else:
+            text, said = text_and_saying(value, now_ms)
+            once = once_of(idempotency_key, "set", checked, said, expires_in, expires_at, metadata)
+        versionstamp = await self._store.set(
+            encode_key(checked),
+            key_to_json(checked),
+            text,
+            entry_options(expires_in, expires_at, metadata, now_ms),
+            once,
+        )
+        return CommitResult(ok=True, versionstamp=versionstamp)
+
+    async def delete(
+        self,
+        key: KeyOrKeys,
+        *,
+        exact: bool = False,
+        where: Where | None = None,
+        everything: bool = False,
+        idempotency_key: str | None = None,
+    ) -> DeleteResult:
+        """Delete a key with all that extend it, or only the key if `exact`; or several keys.
+
+        `where` restricts that to entries whose value matches. The empty prefix, which is the
+        whole store, has to be confirmed with `everything=True`. An `idempotency_key`, which is as
+        in `set`, is not for everything.
+        """
+        condition = filter_of(where)
+        if not key:
+            refuse_everything(everything=everything, idempotency_key=idempotency_key)
+            count = await self._store.delete_ranges([descendants(b"")], where=condition)
+        else:
+            keys = checked_keys(key) if is_many(key) else [checked_key(key)]
+            encoded = [encode_key(item) for item in keys]
+            once = once_of(idempotency_key, "delete", encoded, exact, condition)
+            count = await self._store.delete(encoded, exact=exact, where=condition, once=once)
+        return DeleteResult(count)
+
+    async def list(
+        self,
+        prefix: KeyLike = (),
+        *,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        page_size: int = MAX_LIMIT,
+        details: bool = False,
+        values: bool = True,
+        snapshot: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> AsyncIterator[KvEntry[Any]]:
+        """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
+
+        Without `limit` all of them, read `page_size` (at most 1000) at a time, each page as it is
+        when it is read, or with `snapshot` all as they are at the first one; that raises
+        `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
+        and times, without `values` None for a value. `consistency` is as in `get`; a snapshot is
+        always of the newest state.
+        """
+        is_strong(consistency)
+        shape = Shape(values, details)
+        keys = listing_range(encode_prefix(prefix), _encode_bound(start), _encode_bound(end))
+        condition = filter_of(where)
+        left = None if limit is None else checked_limit(limit)
+        page = min(checked_limit(page_size), MAX_LIMIT)
+        cursor: str | None = None
+        while snapshot and (left is None or left > 0):
+            size = page if left is None else min(left, page)
+            found = await self._service.snapshots.page(
+                keys, limit=size, cursor=cursor, reverse=reverse, where=condition, shape=shape
+            )
+            for entry in read_entries(found.entries):
+                yield entry
+            cursor = found.cursor
+            if cursor is None:
+                return
+            left = None if left is None else left - size
+        while left is None or left > 0:
+            size = page if left is None else min(left, page)
+            with reading(consistency):  # not around a yield: it is for this task alone
+                entries = await self._read(keys, size, reverse, condition, shape)
+            for entry in entries:
+                yield entry
+            if len(entries) < size:
+                return
+            last = encode_key(entries[-1].key)
+            keys = keys.before(last) if reverse else keys.after(last)
+            left = None if left is None else left - size
+
+    async def count(
+        self,
+        prefix: KeyLike = (),
+        *,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
+    ) -> int:
+        """Number of entries below a prefix; `consistency` is as in `get`."""
+        keys = descendants(encode_prefix(prefix))
+        with reading(consistency):
+            return await self._store.count(keys, where=filter_of(where))
+
+    async def paginate(
+        self,
+        prefix: KeyLike = (),
+        *,
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        reverse: bool = False,
+        where: Where | None = None,
+        details: bool = False,
+        values: bool = True,
+        snapshot: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> KvPage[Any]:
+        """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
+
+        `details`, `values` and `consistency` are as in `list`. With `snapshot`, of every page, all
+        of them are as they were at the first one, or raise `SnapshotGone`.
+        """
+        is_strong(consistency)
+        size = min(checked_limit(limit), MAX_LIMIT)
+        if snapshot:
+            found = await self._service.snapshots.page(
+                descendants(encode_prefix(prefix)),
+                limit=size,
+                cursor=cursor,
+                reverse=reverse,
+                where=filter_of(where),
+                shape=Shape(values, details),
+            )
+            more = found.cursor is not None
+            return KvPage(read_entries(found.entries), found.cursor, more)
+        keys = continue_at(descendants(encode_prefix(prefix)), cursor, reverse=reverse)
+        shape = Shape(values, details)
+        with reading(consistency):
+            entries = await self._read(keys, size + 1, reverse, filter_of(where), shape)
+        has_more = len(entries) > size
+        del entries[size:]
+        last = make_cursor(encode_key(entries[-1].key)) if has_more else None
+        return KvPage(entries, last, has_more)
+
+    async def vacuum(self, *, limit: int | None = None) -> VacuumResult:
+        """Remove what has expired now, all of it or at most `limit` entries.
+
+        That happens by itself too; it is for who wants the room, or the events, at once.
+        """
+        most = sys.maxsize if limit is None else checked_limit(limit)
+        return VacuumResult(*await vacuum(self._store, most))
+
+    async def _read(
+        self,
+        keys: KeyRange,
+        limit: int,
+        reverse: bool,
+        where: Filter | None,
+        shape: Shape,
+    ) -> Entries:
+        if shape == PLAIN:
+            rows = await self._store.list_rows(keys, limit=limit, reverse=reverse, where=where)
+            return [_entry(row) for row in rows]
+        entries = await self._store.list_json(
+            keys, limit=limit, reverse=reverse, where=where, shape=shape
+        )
+        return read_entries(entries)
+
+    async def _get_with_details(self, keys: Sequence[Key]) -> Entries:
+        encoded = [encode_key(key) for key in keys]
+        shape = Shape(details=True)
+        found = await self._store.get_many_json(encoded, shape)
+        return read_entries(",".join(shaped_json(keys, encoded, found, shape)))
+
+    async def _get_many(self, raw: Sequence[KeyLike]) -> Entries:
+        if not raw:
+            return []
+        keys = checked_keys(raw)
+        encoded = [encode_key(key) for key in keys]
+        rows = await self._store.get_many(encoded)
+        return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
+
+
+def _entry(row: tuple[bytes, str, str]) -> KvEntry[Any]:
+    key, value, versionstamp = row
+    return KvEntry(decode_key(key), decode_value(value), versionstamp)
+
+
+def _encode_bound(bound: KeyLike | None) -> bytes | None:
+    return encode_key(checked_key(bound)) if bound else None

@@ -1,0 +1,73 @@
+"""What the subjects of the store for other plugins share."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from typing import Any
+
+from buntime_database import ReadDemand, demanding
+from buntime_keyval import InvalidInput, Where
+from buntime_keyval.shared import AsyncQueueListener, AsyncWatch, Mode, is_polling
+from buntime_keyval.wire import (
+    NOW_MEMBER,
+    Duration,
+    KeyLike,
+    encode_key,
+    encode_value,
+    parse_duration,
+)
+from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.python_options import Consistency, is_strong
+
+from buntime_plugin_keyval.model.where import InvalidWhere, parse_where
+from buntime_plugin_keyval.model.where import Where as Filter
+from buntime_plugin_keyval.service import KeyValService
+
+Running = AsyncWatch | AsyncQueueListener
+_NOW_TEXT = f'"{NOW_MEMBER}"'
+
+
+class LocalPart:
+    """The methods of one subject; `LocalKv` has them all."""
+
+    def __init__(self, service: KeyValService) -> None:
+        self._service = service
+        self._store = service.store
+        self._running: set[Running] = set()
+
+    def _remember(self, running: Running) -> None:
+        """End it when the store is closed."""
+        self._running = {other for other in self._running if not other.closed}
+        self._running.add(running)
+
+
+def encode_prefix(prefix: KeyLike) -> bytes:
+    """The binary form of a prefix, which may be empty. Raises `InvalidInput`."""
+    return encode_key(checked_key(prefix)) if prefix else b""
+
+
+def filter_of(where: Where | None) -> Filter | None:
+    """A filter, checked. Raises `InvalidInput`."""
+    if where is None:
+        return None
+    try:
+        return parse_where(where)
+    except InvalidWhere as error:
+        raise InvalidInput(str(error)) from None
+
+
+def reading(consistency: Consistency) -> AbstractContextManager[None]:
+    """What a read is to go on in. Raises `InvalidInput`."""
+    return demanding(ReadDemand(strong=True)) if is_strong(consistency) else nullcontext()
+
+
+def text_and_saying(value: Any, now_ms: int) -> tuple[str, str]:
+    """The text of a value to store, and what its caller says however often: `$now` stays there."""
+    said = encode_value(value, None)
+    return encode_value(value, now_ms) if _NOW_TEXT in said else said, said
+
+
+def check_mode(mode: Mode, poll_interval: Duration) -> bool:
+    """Whether it is polling, which changes nothing here."""
+    parse_duration(poll_interval)
+    return is_polling(mode)
