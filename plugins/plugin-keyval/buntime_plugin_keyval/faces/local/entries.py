@@ -22,6 +22,7 @@ from buntime_keyval.wire import (
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import Consistency, is_strong
+from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import continue_at, listing_range, make_cursor
