@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any
 
 from client import Request
-from hostile import LARGE, MIB, Hostile, whole
+from hostile import MIB, Hostile, whole
 
 API = "/keyval/api"
 KEYS = [["stall", "many", number] for number in range(100)]
@@ -209,15 +209,10 @@ ANSWERS = (
     ),
     _unread(
         "unread-rows",
-        "100 that ask for rows of 9 MB over Hrana and never read",
-        "/database/api/v2/pipeline",
-        [LARGE],
+        "100 that ask for a row of 9 MB of SQL and never read",
+        "/database/api/query",
+        (),
         100,
-        {
-            "requests": [
-                {"type": "execute", "stmt": {"sql": "SELECT printf('%.9000000c', 'x')"}},
-                {"type": "close"},
-            ]
-        },
+        {"sql": "SELECT hex(zeroblob(4500000))"},
     ),
 )

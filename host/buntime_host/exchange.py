@@ -51,6 +51,10 @@ class Connection(Protocol):
         """Called when the response is."""
         ...
 
+    def wrote_much(self) -> None:
+        """Called when so much was written that it counts before the transport says so."""
+        ...
+
 
 class Exchange(RequestResponseCycle):
     """A request as ASGI sees it.
@@ -75,6 +79,7 @@ class Exchange(RequestResponseCycle):
         self.default_headers = connection.server_state.default_headers
         self.message_event = asyncio.Event()
         self.on_response = connection.on_response_complete
+        self._wrote_much = connection.wrote_much
         self.edge = connection.edge
         self.sending = connection.sending
         self.disconnected = False
@@ -226,6 +231,8 @@ class Exchange(RequestResponseCycle):
                 self.transport.write(b"%x\r\n" % len(body))
                 self.transport.write(body)
                 self.transport.write(b"\r\n" if more else b"\r\n0\r\n\r\n")
+                if len(body) > MAX_HELD_BYTES:
+                    self._wrote_much()
             elif not more:
                 self.transport.write(b"0\r\n\r\n")
         else:
@@ -235,6 +242,8 @@ class Exchange(RequestResponseCycle):
                     raise RuntimeError("the response is longer than its content-length")
             if body:
                 self.transport.write(body)
+                if len(body) > MAX_HELD_BYTES:
+                    self._wrote_much()
         if not more:
             if self.expected_content_length:
                 raise RuntimeError("the response is shorter than its content-length")

@@ -572,6 +572,24 @@ class HostProtocol(HttpToolsProtocol):
         if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
             self.make_room("answers")
 
+    def wrote_much(self) -> None:
+        """Count what was written at once, or many could write before the first of it counts.
+
+        A transport says that it is full only when this turn of the loop is over.
+        """
+        edge, sending = self.edge, self.sending
+        sending.moved = edge.now
+        sending.set(self._gathering.get_write_buffer_size())
+        if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
+            self.make_room("answers")
+        else:
+            self.loop.call_soon(self._count_unsent)
+
+    def _count_unsent(self) -> None:
+        """Count what the client has not taken at once."""
+        paused = self._flow.write_paused and not self._gathering.is_closing()
+        self.sending.set(self._gathering.get_write_buffer_size() if paused else 0)
+
     def resume_writing(self) -> None:
         """The client has taken most of it."""
         super().resume_writing()

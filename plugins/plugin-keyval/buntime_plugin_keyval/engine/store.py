@@ -109,6 +109,16 @@ class Store:
         return reads.get(self.adapter, key, self.clock.now())
 
     @measured("get")
+    def get_short(self, key: bytes) -> Awaitable[tuple[str | None, str] | None]:
+        """Value and versionstamp of a key, or None; of a long value None, see `get_long`."""
+        return reads.get_short(self.adapter, key, self.clock.now())
+
+    async def get_long(self, key: bytes) -> Text | None:
+        """The entry of a key with a long value, for an answer; measured by `get_short` before."""
+        most = self.limits.answer_bytes
+        return await within.get_long(self.adapter, key, self.clock.now(), most=most)
+
+    @measured("get")
     async def size(self, key: bytes) -> int | None:
         """Bytes of value and versionstamp of a key, which are not read; None if it is missing."""
         return await reads.size(self.adapter, key, self.clock.now())

@@ -62,9 +62,14 @@ class _Entry(msgspec.Struct, rename="camel"):
 _decode_entries = msgspec.json.Decoder(list[_Entry]).decode
 
 
-def read_entries(entries: str) -> list[KvEntry[Any]]:
+def read_entries(entries: Text) -> list[KvEntry[Any]]:
     """Python's entries of the inside of a JSON array, in whatever shape."""
-    return [_read(entry) for entry in _decode_entries(f"[{entries}]")]
+    return [
+        _read(entry)
+        for entry in _decode_entries(
+            f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
+        )
+    ]
 
 
 def _read(entry: _Entry) -> KvEntry[Any]:

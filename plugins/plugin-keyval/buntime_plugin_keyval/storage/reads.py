@@ -47,6 +47,12 @@ async def get(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str, str] | No
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 
+async def get_short(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str | None, str] | None:
+    """The same, with None for a value that is long."""
+    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=True)
+    return rows[0] if rows else None  # type: ignore[return-value] # as above
+
+
 async def size(adapter: Adapter, key: bytes, now_ms: int) -> int | None:
     """Bytes of value and versionstamp of a live key, which are not read; None if it is missing."""
     rows = await adapter.query(sql.SIZE, (key, now_ms), point=True)

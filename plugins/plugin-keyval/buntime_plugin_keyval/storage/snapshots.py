@@ -13,13 +13,13 @@ from buntime_plugin_keyval.storage.changelog import newest_place
 from buntime_plugin_keyval.storage.postfilter import kept, matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import Selection
-from buntime_plugin_keyval.storage.within import size_of
+from buntime_plugin_keyval.storage.within import Text, size_of
 
 
 class Rows(NamedTuple):
     """Keys of entries, and the entries as JSON."""
 
-    rows: list[tuple[bytes, str]]
+    rows: list[tuple[bytes, Text]]
     is_cut: bool = False
     """Whether more were found, and there was no room for them."""
 
@@ -57,7 +57,7 @@ def _statement(template: str, selection: Selection) -> str:
 def page_rows(rows: Sequence[tuple[Value, ...]]) -> Rows:
     """What `page_query_within` has read."""
     # The statement says which columns come, and the schema of which types they are.
-    found: list[tuple[bytes, str]] = [(key, entry) for key, entry, _ in rows]  # type: ignore[misc]
+    found: list[tuple[bytes, Text]] = [(key, entry) for key, entry, _ in rows]  # type: ignore[misc]
     return Rows(found, bool(rows) and rows[0][2] != len(rows))
 
 
@@ -67,7 +67,7 @@ async def read_page(adapter: Adapter, selection: Selection, now_ms: int, most: i
         query = page_query_within(selection, now_ms, most)
         return page_rows(await adapter.query(*query, fresh=True))
     entry = sql.ENTRY_JSON[selection.shape]
-    found: list[tuple[bytes, str]] = []
+    found: list[tuple[bytes, Text]] = []
     size = 0
     async for key, _, text in matching_rows(adapter, selection, now_ms, told=entry, fresh=True):
         size += size_of(text)
@@ -97,7 +97,7 @@ async def is_unchanged(adapter: Adapter, place: Place, keys: KeyRange) -> bool:
 
 async def collect(
     adapter: Adapter, selection: Selection, now_ms: int
-) -> tuple[list[tuple[bytes, str]], Place] | None:
+) -> tuple[list[tuple[bytes, Text]], Place] | None:
     """All that a list finds, whatever its limit, at one place; None if it is too much.
 
     The pages are read one after the other. What was changed meanwhile is then read anew, in one
@@ -115,8 +115,10 @@ async def collect(
     return None
 
 
-async def _read_all(adapter: Adapter, selection: Selection, now_ms: int) -> dict[bytes, str] | None:
-    found: dict[bytes, str] = {}
+async def _read_all(
+    adapter: Adapter, selection: Selection, now_ms: int
+) -> dict[bytes, Text] | None:
+    found: dict[bytes, Text] = {}
     size = 0
     page = selection._replace(limit=1000)
     while True:
@@ -131,7 +133,7 @@ async def _read_all(adapter: Adapter, selection: Selection, now_ms: int) -> dict
 
 
 async def _mend(
-    adapter: Adapter, selection: Selection, now_ms: int, begun: Place, found: dict[bytes, str]
+    adapter: Adapter, selection: Selection, now_ms: int, begun: Place, found: dict[bytes, Text]
 ) -> Place | None:
     """Bring what was read since a place to the newest one; None if the log does not tell."""
     condition = selection.condition

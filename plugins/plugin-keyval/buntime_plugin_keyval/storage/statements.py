@@ -319,14 +319,15 @@ SELECT seq, key, versionstamp FROM kv_changes WHERE seq >= ? ORDER BY seq LIMIT 
 # What the keys hold that were changed behind the place ?1, in one snapshot and up to the newest
 # change in it: those of the keys in ?3 (JSON, hexadecimal), and all whose last change is behind
 # ?2. In the order of their last changes, at most ?4 of them, with at most ?5 bytes of values but
-# for the first one. Each row has the head of the log first, with what it has at ?1 and at ?6.
+# for the first ?7, and how many they would be. Each row has the head of the log first, with what it
+# has at ?1 and at ?6.
 NEWS = f"""
 WITH changed AS (
   SELECT key, min(versionstamp) AS since, max(seq) AS seq
   FROM kv_changes WHERE seq > ?1 GROUP BY key),
 wanted AS (
   SELECT changed.key, since, seq,
-    row_number() OVER latest AS number, count(*) OVER () AS many,
+    row_number() OVER latest AS number,
     sum(coalesce(octet_length(value), 0)) OVER latest AS bytes
   FROM changed LEFT JOIN kv_entries ON kv_entries.key = changed.key
   WHERE seq > ?2 OR changed.key IN (SELECT unhex(value) FROM json_each(?3))
@@ -335,19 +336,19 @@ head AS (
   SELECT {_HEAD_COLUMNS},
     (SELECT versionstamp FROM kv_changes WHERE seq = ?1) AS stamp_there,
     (SELECT versionstamp FROM kv_changes WHERE seq = ?6) AS stamp_until,
-    trimmed_seq, trimmed_stamp
+    trimmed_seq, trimmed_stamp, (SELECT count(*) FROM wanted) AS many
   FROM {_HEAD})
-SELECT head.*, many, wanted.key, since, wanted.seq, kv_changes.versionstamp,
+SELECT head.*, wanted.key, since, wanted.seq, kv_changes.versionstamp,
   value, kv_entries.versionstamp, expires_at
 FROM head
-LEFT JOIN wanted ON number = 1 OR (number <= ?4 AND bytes <= ?5)
+LEFT JOIN wanted ON number <= ?7 OR (number <= ?4 AND bytes <= ?5)
 LEFT JOIN kv_changes ON kv_changes.seq = wanted.seq
 LEFT JOIN kv_entries ON kv_entries.key = wanted.key
 ORDER BY wanted.seq"""
 
 # What keys (?1: a JSON array) and the first ?3 entries of ranges (?2: pairs, in their order) hold,
 # with the newest place of the same snapshot: those for whose values there is room, ?4 bytes, but
-# the first one in any case, and how many there would be. CROSS JOIN: the ranges are read one after
+# the first ?5 in any case, and how many there would be. CROSS JOIN: the ranges are read one after
 # the other, and no further than the limit.
 STATES = f"""
 WITH told (part, number, key) AS (
@@ -358,13 +359,13 @@ WITH told (part, number, key) AS (
     WHERE kv_entries.key >= unhex(ranges.value ->> 0) AND kv_entries.key < unhex(ranges.value ->> 1)
     LIMIT ?3)),
 sized AS MATERIALIZED (
-  SELECT part, number, told.key, count(*) OVER () AS many, row_number() OVER told AS place,
+  SELECT part, number, told.key, row_number() OVER told AS place,
     sum(coalesce(octet_length(value), 0)) OVER told AS bytes
   FROM told LEFT JOIN kv_entries ON kv_entries.key = told.key
   WINDOW told AS (ORDER BY part, number, told.key ROWS UNBOUNDED PRECEDING)),
-head AS (SELECT {_HEAD_COLUMNS} FROM {_HEAD})
-SELECT head.*, many, sized.key, value, kv_entries.versionstamp, expires_at
-FROM head LEFT JOIN sized ON place = 1 OR bytes <= ?4
+head AS (SELECT {_HEAD_COLUMNS}, (SELECT count(*) FROM told) AS many FROM {_HEAD})
+SELECT head.*, sized.key, value, kv_entries.versionstamp, expires_at
+FROM head LEFT JOIN sized ON place <= ?5 OR bytes <= ?4
 LEFT JOIN kv_entries ON kv_entries.key = sized.key
 ORDER BY place"""
 
@@ -389,14 +390,15 @@ SELECT key, versionstamp, CASE WHEN versionstamp IS NOT known AND fits THEN
   (SELECT value FROM kv_entries WHERE kv_entries.key = counted.key) END
 FROM counted WHERE known IS NOT NULL OR fits ORDER BY key"""
 
-# Keys and entries, as rows: a page of a snapshot may be too large for one text.
+# Keys and entries, as rows: a page of a snapshot may be too large for one text. NULL for an entry
+# that is long.
 PAGE_ROWS = f"""
-SELECT key, {{entry}} FROM kv_entries
+SELECT key, iif({{size}} > {SHORT_ENTRY}, NULL, {{entry}}) FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
 
-# As many of these as there is room for, and how many they would be.
+# As many of these as there is room for, as bytes, and how many they would be.
 PAGE_ROWS_WITHIN = f"""{_FOUND}
-SELECT code, {{entry}}, (SELECT count(*) FROM found)
+SELECT code, CAST({{entry}} AS BLOB), (SELECT count(*) FROM found)
 FROM found CROSS JOIN kv_entries ON key = code WHERE number = 1 OR bytes <= ?
 ORDER BY code {{order}}"""
 

@@ -98,18 +98,18 @@ async def read_states(
     statement_keys, pairs, one_more = _hexadecimal(keys), _pairs(ranges), limit + 1 if ranges else 0
     point = len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT
     while True:
-        most = INLINE_BYTES if point else MOST_BYTES
+        room = (INLINE_BYTES, 0) if point else (MOST_BYTES, 1)
         rows = await adapter.query(
-            sql.STATES, (statement_keys, pairs, one_more, most), point=point, fresh=True
+            sql.STATES, (statement_keys, pairs, one_more, *room), point=point, fresh=True
         )
-        log, seq, stamp, many, *_ = rows[0]
-        if not point or many is None or many == len(rows):
+        log, seq, stamp, many, first, *_ = rows[0]
+        if not point or not many or (first is not None and many == len(rows)):
             break
         point = False  # too much for the event loop
     states = [
         _stored(key, value, versionstamp, expires_at, now_ms)
         for *_, key, value, versionstamp, expires_at in rows
-        if many is not None
+        if key is not None
     ]
     wanted = min(len(keys) + limit, int(many or 0))
     is_cut = len(states) < wanted
@@ -153,12 +153,14 @@ async def read_news(
                 MOST_KEYS,
                 INLINE_BYTES if point else MOST_BYTES,
                 until.seq if until is not None else None,
+                0 if point else 1,
             ),
             point=point,
             fresh=True,
         )
         log, seq, stamp, stamp_there, stamp_until, trimmed_seq, trimmed_stamp, many, *_ = rows[0]
-        if not point or many is None or many == len(rows):
+        is_whole = not many or (rows[0][8] is not None and many == len(rows))
+        if not point or is_whole:
             break
         point = False  # too much for the event loop
     newest = _place(log, seq, stamp)
@@ -174,7 +176,7 @@ async def read_news(
         for *_, key, since, last, commit, value, versionstamp, expires_at in rows
         if key is not None and concerns(key)  # type: ignore[arg-type] # a BLOB
     ]
-    if many is None or len(rows) == many:
+    if is_whole:
         return Catch(news, newest, newest)
     *_, last, commit, _, _, _ = rows[-1]
     return Catch(news, _place(log, last, commit), newest)

@@ -59,10 +59,23 @@ def size_of(text: Text) -> int:
     return len(text.encode())
 
 
+def joined(entries: Sequence[Text]) -> Text:
+    """The inside of a JSON array with these entries."""
+    if not any(isinstance(entry, bytes) for entry in entries):
+        return ",".join(entries)  # type: ignore[arg-type] # there are texts alone
+    return b",".join([entry if isinstance(entry, bytes) else entry.encode() for entry in entries])
+
+
 def check_answer(size: int, most: int) -> None:
     """Raise `LimitExceeded` for an answer with entries of keys that is too large."""
     if size > most:
         raise too_large(size, most, "ask for fewer keys at a time")
+
+
+async def get_long(adapter: Adapter, key: bytes, now_ms: int, *, most: int) -> Text | None:
+    """The entry of a live key with a long value, which a thread reads. Raises `LimitExceeded`."""
+    found = await _get_long(adapter, {key: 1}, now_ms, PLAIN, most=most)
+    return found[key].entry if key in found else None
 
 
 async def get_many(

@@ -19,6 +19,9 @@ from buntime_plugin_database.shared.statements import classify
 
 _INLINE_BUSY_TIMEOUT_MS = 0
 
+READ_AHEAD = 2
+"""Reads that wait for a thread, or for the event loop to take their rows, beside those that run."""
+
 
 class Readers:
     """Reads of one database file, each seeing the newest commit when it starts."""
@@ -42,6 +45,7 @@ class Readers:
         # longer than such a read itself.
         self._inline.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
         self._threads = ThreadPoolExecutor(options.readers, thread_name_prefix="sqlite-reader")
+        self._in_hand = asyncio.Semaphore(options.readers + READ_AHEAD)
         self._closed = False
 
     async def query(
@@ -70,19 +74,21 @@ class Readers:
         self, sql: str, args: Sequence[Value], max_bytes: int | None = None
     ) -> ResultSet:
         """Rows and columns of one query, run in a thread; interrupted if the task is cancelled."""
-        if self._closed:
-            raise DatabaseClosed("the database is closed")
-        self._condition.check()
-        scan = _Scan()
-        loop = asyncio.get_running_loop()
-        with refusing_writes(self._condition):
-            try:
-                return await loop.run_in_executor(
-                    self._threads, self._run, scan, sql, args, max_bytes
-                )
-            except asyncio.CancelledError:
-                scan.abandon()
-                raise
+        # Held until whoever asked has the rows: what they do not come to take must not pile up.
+        async with self._in_hand:
+            if self._closed:
+                raise DatabaseClosed("the database is closed")
+            self._condition.check()
+            scan = _Scan()
+            loop = asyncio.get_running_loop()
+            with refusing_writes(self._condition):
+                try:
+                    return await loop.run_in_executor(
+                        self._threads, self._run, scan, sql, args, max_bytes
+                    )
+                except asyncio.CancelledError:
+                    scan.abandon()
+                    raise
 
     async def close(self) -> None:
         """Wait for the reads under way and close all connections. Idempotent."""

@@ -150,19 +150,25 @@ def get_key(service: KeyValService, request: Request[Read]) -> Asked:
     if request.head or given.details or not given.values:
         return Asked("get", "read", partial(_get_uncommon, service, request, key), reads)
 
-    async def run() -> str:
-        found = await service.store.get(encoded)
+    async def run() -> Text:
+        found = await service.store.get_short(encoded)
         if found is None:
             raise KeyNotFound
-        return entry_json(key_to_json(key), *found)
+        value, versionstamp = found
+        if value is not None:
+            return entry_json(key_to_json(key), value, versionstamp)
+        entry = await service.store.get_long(encoded)
+        if entry is None:
+            raise KeyNotFound
+        return entry
 
     return Asked("get", "read", run, reads)
 
 
-async def _get_uncommon(service: KeyValService, request: Request[Read], key: Key) -> str | Answer:
+async def _get_uncommon(service: KeyValService, request: Request[Read], key: Key) -> Text | Answer:
     encoded = encode_key(key)
     if request.given.is_shaped:
-        entries = await service.store.get_many_json([encoded], request.given.entry_shape)
+        entries = await service.store.get_many_within([encoded], request.given.entry_shape)
         if not entries:
             raise KeyNotFound
         return entries[encoded]

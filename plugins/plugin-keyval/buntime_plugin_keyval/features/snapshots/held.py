@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from typing import NamedTuple, Protocol
 
 from buntime_database import (
     Adapter,
-    ResultTooLarge,
     Session,
     SessionLimits,
     SessionsNotSupported,
@@ -17,13 +15,10 @@ from buntime_database import (
 from buntime_plugin_keyval.model.changes import Place
 from buntime_plugin_keyval.storage import snapshots as reading
 from buntime_plugin_keyval.storage.selection import Selection
+from buntime_plugin_keyval.storage.within import Text
 
 STATEMENT_SECONDS = 30.0
 """Longest time that reading one page may take."""
-
-
-MAX_CHAR_BYTES = 4
-"""Sessions count characters."""
 
 
 class Held(Protocol):
@@ -52,12 +47,10 @@ class Transaction:
 
     async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:
         """See `Held`."""
-        # Most pages are small: only where one is not, what there is room for is counted.
-        with suppress(ResultTooLarge):
-            found = await self._session.execute(*reading.page_query(selection, now_ms))
-            if found.size * MAX_CHAR_BYTES <= most:
-                return reading.Rows(found.rows)  # type: ignore[arg-type] # a BLOB and a text
-            del found
+        found = await self._session.execute(*reading.page_query(selection, now_ms))
+        if all(entry is not None for _, entry in found.rows):
+            return reading.Rows(found.rows)  # type: ignore[arg-type] # a BLOB and a text
+        # Only where an entry is long, what there is room for is counted.
         query = reading.page_query_within(selection, now_ms, most)
         return reading.page_rows((await self._session.execute(*query)).rows)
 
@@ -77,7 +70,7 @@ class _Question(NamedTuple):
 class Collection:
     """All entries of one list, in their order."""
 
-    def __init__(self, selection: Selection, rows: list[tuple[bytes, str]], place: Place) -> None:
+    def __init__(self, selection: Selection, rows: list[tuple[bytes, Text]], place: Place) -> None:
         self.place = place
         self._keys = selection.keys
         self._question = _question(selection)

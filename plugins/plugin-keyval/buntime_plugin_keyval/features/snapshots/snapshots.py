@@ -26,6 +26,7 @@ from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.snapshots import Rows, is_unchanged, read_page
+from buntime_plugin_keyval.storage.within import Text, joined
 
 ATTEMPTS = 3
 """How often the first page is read, where nothing is held and others write into it."""
@@ -37,7 +38,7 @@ LINGER_SECONDS = 2.0
 class SnapshotPage(NamedTuple):
     """Entries as the inside of a JSON array, and the cursor of the next page, if there is one."""
 
-    entries: str
+    entries: Text
     cursor: str | None
 
 
@@ -215,7 +216,7 @@ def _has_more(selection: Selection, rows: Rows) -> bool:
 def _page(selection: Selection, rows: Rows, cursor: Cursor) -> SnapshotPage:
     """The rows but for the one too many, which says that there are more."""
     page = rows.rows if rows.is_cut else rows.rows[: selection.limit - 1]
-    entries = ",".join([text for _, text in page])
+    entries = joined([text for _, text in page])
     if not _has_more(selection, rows):
         return SnapshotPage(entries, None)
     return SnapshotPage(entries, cursor._replace(key=page[-1][0]).text)
