@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from typing import Any
 
@@ -226,3 +227,28 @@ async def test_a_long_value_is_read_beside_the_loop(
         assert (await world.kv.get((name,))).value == value
     assert len(inline) == 3
     assert max(inline) < READ_INLINE + 100
+
+
+async def test_long_values_are_read_one_after_the_other(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter: Any = world.adapter
+    query = adapter.query
+    reading = most = 0
+
+    async def counted(sql: str, args: Any = (), **options: Any) -> Any:
+        nonlocal reading, most
+        if options.get("point"):
+            return await query(sql, args, **options)
+        reading += 1
+        most = max(most, reading)
+        try:
+            return await query(sql, args, **options)
+        finally:
+            reading -= 1
+
+    await world.kv.set(("long",), "c" * READ_INLINE)
+    monkeypatch.setattr(adapter, "query", counted)
+    entries = await asyncio.gather(*(world.kv.get(("long",)) for _ in range(20)))
+    assert {entry.value for entry in entries} == {"c" * READ_INLINE}
+    assert most == 1

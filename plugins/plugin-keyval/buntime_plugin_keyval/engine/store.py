@@ -6,6 +6,7 @@ the store takes it as correct.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
@@ -81,6 +82,7 @@ class Store:
         self.limits = limits
         """What a request may cost."""
         self.turns = Turns()
+        self._long_read = asyncio.Lock()
         """For long work on the loop."""
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
@@ -106,7 +108,7 @@ class Store:
     @measured("get")
     def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
         """Value and versionstamp of a key, or None."""
-        return reads.get(self.adapter, key, self.clock.now())
+        return reads.get(self.adapter, key, self.clock.now(), self._long_read)
 
     @measured("get")
     def get_short(self, key: bytes) -> Awaitable[tuple[str | None, str] | None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
@@ -39,11 +40,18 @@ class Row(NamedTuple):
     metadata: str | None
 
 
-async def get(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str, str] | None:
-    """Value and versionstamp of a live key."""
+async def get(
+    adapter: Adapter, key: bytes, now_ms: int, turn: asyncio.Lock
+) -> tuple[str, str] | None:
+    """Value and versionstamp of a live key.
+
+    A long value is read with the `turn`: threads would read all that are asked for before the event
+    loop has answered with the first, and all of them would be in memory.
+    """
     rows = await adapter.query(_GET_SHORT, (key, now_ms), point=True)
     if rows and rows[0][0] is None:
-        rows = await adapter.query(sql.GET, (key, now_ms))  # in a thread
+        async with turn:
+            rows = await adapter.query(sql.GET, (key, now_ms))  # in a thread
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 
