@@ -103,7 +103,8 @@ def check_key(raw: object, *, placeholders: bool = False) -> Key:
     return tuple(
         [
             part
-            if type(part) is str and len(part) <= _SURELY_SHORT
+            if (type(part) is str and len(part) <= _SURELY_SHORT)
+            or (type(part) is int and -MAX_SAFE_INTEGER <= part <= MAX_SAFE_INTEGER)
             else _check_part(part, index, placeholders)
             for index, part in enumerate(raw)
         ]
@@ -222,14 +223,19 @@ def encode_key(key: Sequence[KeyPart]) -> bytes:
     Raises `InvalidInput` for a text with a lone surrogate, which UTF-8 cannot hold.
     """
     encoded = []
-    for part in key:
-        kind = type(part)
-        if kind is str:
-            encoded.append(_encode_text(part))  # type: ignore[arg-type] # a str
-        elif kind is int:
-            encoded.append(_encode_number(part))  # type: ignore[arg-type] # an int
-        else:
-            encoded.append(_encode_uncommon(part))
+    try:
+        for part in key:
+            if type(part) is str:
+                data = part.encode()
+                if b"\0" in data:
+                    data = data.replace(b"\0", b"\0\xff")
+                encoded.append(b"\x02%b\0" % data)
+            elif type(part) is int:
+                encoded.append(_encode_number(part))
+            else:
+                encoded.append(_encode_uncommon(part))
+    except UnicodeEncodeError:
+        raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
     return b"".join(encoded)
 
 
@@ -240,15 +246,9 @@ def _encode_uncommon(part: KeyPart) -> bytes:
         return b"\x04" + _encode_bigint(part)
     if isinstance(part, bytes):
         return b"\x01%b\0" % part.replace(b"\0", b"\0\xff")
-    return _encode_text(part) if isinstance(part, str) else _encode_number(part)
-
-
-def _encode_text(part: str) -> bytes:
-    try:
-        data = part.encode()
-    except UnicodeEncodeError:
-        raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
-    return b"\x02%b\0" % (data.replace(b"\0", b"\0\xff") if b"\0" in data else data)
+    if isinstance(part, str):
+        return b"\x02%b\0" % part.encode().replace(b"\0", b"\0\xff")
+    return _encode_number(part)
 
 
 def _encode_number(value: int | float) -> bytes:

@@ -19,6 +19,7 @@ from buntime_keyval.wire.numbers import BigInt
 from buntime_keyval.wire.values import decode_json
 
 _INTEGER = re.compile(r"-?[0-9]+")
+_SURELY_SAFE_DIGITS = 16
 _SAFE_INTEGER_DIGITS = 17  # more digits, leading zeros aside, are beyond 2^53
 
 
@@ -59,12 +60,12 @@ def _parse_segment(segment: str) -> KeyPart:
         and len(segment.encode("utf-16-le", "surrogatepass")) // 2 > MAX_KEY_PART_LENGTH
     ):
         raise InvalidInput(f"Key part too long (max {MAX_KEY_PART_LENGTH} chars)")
-    # The first character tells most texts from integers.
-    if (
-        segment[0] <= "9"
-        and _INTEGER.fullmatch(segment)
-        and len(segment.lstrip("-0")) <= _SAFE_INTEGER_DIGITS
-    ):
+    # The first character tells most texts from integers, and the length most integers from others.
+    if segment[0] > "9":
+        return segment
+    if len(segment) < _SURELY_SAFE_DIGITS and segment.isascii() and segment.isdecimal():
+        return int(segment)
+    if _INTEGER.fullmatch(segment) and len(segment.lstrip("-0")) <= _SAFE_INTEGER_DIGITS:
         number = int(segment)
         if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
             return number
