@@ -118,7 +118,8 @@ class Store:
     async def get_long(self, key: bytes) -> Text | None:
         """The entry of a key with a long value, for an answer; measured by `get_short` before."""
         most = self.limits.answer_bytes
-        return await within.get_long(self.adapter, key, self.clock.now(), most=most)
+        async with self._long_read:  # see `reads.get`
+            return await within.get_long(self.adapter, key, self.clock.now(), most=most)
 
     @measured("get")
     async def size(self, key: bytes) -> int | None:
