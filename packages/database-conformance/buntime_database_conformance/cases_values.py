@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from enum import IntEnum
+
 from buntime_database import Adapter, Value
 
 from buntime_database_conformance.dialect import make_items, values_table
@@ -28,6 +30,17 @@ async def _round_trips(adapter: Adapter, column: str, values: list[Value]) -> No
 async def integers_up_to_64_bits(open_adapter: OpenAdapter) -> None:
     values: list[Value] = [0, 1, -1, 2**31, 2**53 + 1, INT64_MAX, INT64_MIN, None]
     await _round_trips(await open_adapter(), "i", values)
+
+
+class _Level(IntEnum):
+    HIGH = 3
+
+
+@case()
+async def kinds_of_integers_are_integers(open_adapter: OpenAdapter) -> None:
+    adapter = await open_adapter()
+    rows = await adapter.query("SELECT ?, ?, ?", (_Level.HIGH, True, False))
+    expect(rows, [(3, 1, 0)], "values of classes that are integers")
 
 
 @case()

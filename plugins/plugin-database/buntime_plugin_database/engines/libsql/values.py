@@ -12,7 +12,7 @@ from buntime_database import DatabaseUnavailable, InvalidStatement, ResultSet, V
 
 from buntime_plugin_database.engines.libsql.transport import Json
 
-_INTEGERS = range(-(2**63), 2**63)
+_LEAST, _MOST = -(2**63), 2**63 - 1
 _NULL: Json = {"type": "null"}
 
 
@@ -51,7 +51,7 @@ def _encode(value: object) -> Json:
     if isinstance(value, str):
         return {"type": "text", "value": _text(value)}
     if isinstance(value, int):
-        if value not in _INTEGERS:
+        if not _LEAST <= value <= _MOST:  # not in a range: that is slow for kinds of integers
             raise InvalidStatement("an integer does not fit into 64 bits")
         return {"type": "integer", "value": str(int(value))}
     if isinstance(value, float):
