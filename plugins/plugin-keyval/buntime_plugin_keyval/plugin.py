@@ -24,8 +24,8 @@ DATABASE = "@buntime/plugin-database"
 class KeyValPlugin:
     """Opens the store in a database of plugin-database, serves it and provides a `LocalKv`."""
 
-    def __init__(self, options: dict[str, Any]) -> None:
-        self._options = options
+    def __init__(self, _: dict[str, Any]) -> None:
+        """Options come with `on_init`."""
         self._app = KeyValApp()
         self._legacy_base = False
         self._service: KeyValService | None = None
@@ -34,16 +34,17 @@ class KeyValPlugin:
 
     @hookimpl
     async def on_init(self, ctx: PluginContext) -> None:
-        """Bring the schema up to date and start. Raises `ConfigError` or `DatabaseError`."""
-        config = parse_config(self._options)
+        """Bring the schema up to date and start. Raises `OptionError` or `DatabaseError`."""
+        config = parse_config(ctx.config)
         self._legacy_base = config.legacy_base
         databases: DatabaseService | None = ctx.get_plugin(DATABASE)
         if databases is None:
             raise RuntimeError(f"plugin-keyval requires {DATABASE} to be loaded first")
-        if config.own_database is None:
-            adapter = databases.get_root_adapter(config.database)
+        own_database = config.own_database()
+        if own_database is None:
+            adapter = databases.get_root_adapter(config.database or None)
         else:
-            adapter = await databases.open_adapter("keyval", config.own_database)
+            adapter = await databases.open_adapter("keyval", own_database)
         store = Store(adapter, logger=ctx.logger, workers=ctx.workers, limits=config.limits)
         await migrate(adapter, store.clock.wall())
         service = make_service(config, store, ctx.client_of)
@@ -52,7 +53,7 @@ class KeyValPlugin:
         self._service = self._app.service = service
         self._kv = LocalKv(service)
         self._closing = asyncio.create_task(_end_streams(ctx.closing, service))
-        where = adapter.type if config.own_database else config.database or "default"
+        where = adapter.type if own_database else config.database or "default"
         ctx.logger.info("KeyVal initialized (database: %s)", where)
 
     @hookimpl

@@ -99,13 +99,13 @@ def make_service(
     client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
 ) -> KeyValService:
     """Put the parts together; nothing runs before `start`. For `client_of` see `PluginContext`."""
-    queue = Queue(store, lease_ms=config.queue.lock_duration_ms)
+    queue = Queue(store, lease_ms=config.queue.lock_duration.milliseconds)
     saver = None
     if config.metrics.persistent:
         saver = MetricsSaver(
             store.adapter,
             store.recorder,
-            interval_ms=config.metrics.flush_interval_ms,
+            interval_ms=config.metrics.flush_interval.milliseconds,
             clock=store.clock,
             logger=store.logger,
             workers=store.neighbours.workers,
@@ -120,8 +120,8 @@ def make_service(
             queue,
             neighbours=store.neighbours,
             clock=store.clock,
-            sweep_ms=config.queue.cleanup_interval_ms,
-            foreign_poll_ms=config.foreign_poll_ms,
+            sweep_ms=config.queue.cleanup_interval.milliseconds,
+            foreign_poll_ms=config.foreign_poll.milliseconds,
             shares=Shares(
                 "queue.maxListeners",
                 most=config.queue.max_listeners,
@@ -136,30 +136,30 @@ def make_service(
                 most=config.watch.max_watchers,
                 most_of_client=config.watch.max_watchers_per_client,
             ),
-            foreign_poll_ms=config.foreign_poll_ms,
+            foreign_poll_ms=config.foreign_poll.milliseconds,
             logger=store.logger,
         ),
         scans=Scans(store.adapter.capabilities.scans_at_once),
         snapshots=Snapshots(
             store,
             most=config.snapshots.max_open,
-            idle_ms=config.snapshots.max_idle_ms,
-            age_ms=config.snapshots.max_age_ms,
+            idle_ms=config.snapshots.max_idle.milliseconds,
+            age_ms=config.snapshots.max_age.milliseconds,
         ),
         has_replicas=store.adapter.capabilities.replicas,
         metrics_saver=saver,
         sweeper=Sweeper(
             store,
-            interval_ms=config.cleanup_interval_ms,
-            retention=config.retention,
+            interval_ms=config.cleanup_interval.milliseconds,
+            retention=config.changes.retention(),
             forget_results=partial(
                 store.replays.forget,
                 keep=config.idempotency.max_count,
-                age_ms=config.idempotency.max_age_ms,
+                age_ms=config.idempotency.max_age.milliseconds,
             ),
             expire_letters=(
-                partial(queue.expire_letters, config.queue.dlq_max_age_ms)
-                if config.queue.dlq_max_age_ms
+                partial(queue.expire_letters, config.queue.dlq_max_age.milliseconds)
+                if config.queue.dlq_max_age.milliseconds
                 else None
             ),
             logger=store.logger,

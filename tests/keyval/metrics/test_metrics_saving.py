@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 from buntime_database import Adapter, DatabaseFull, Guard, OutcomeUnknown, ResultSet, Statement
-from buntime_plugin_keyval.config import ConfigError, parse_config
+from buntime_host import OptionError
+from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.metrics.saving import MetricsSaver
@@ -258,12 +259,12 @@ def _eventually(api: Api, expected: int) -> int:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"persistent": "yes"}, "metrics.persistent must be true or false"),
-        ({"flushInterval": 0}, "flushInterval must be at least 1 ms"),
+        ({"persistent": "yes"}, "metrics.persistent: Expected `bool`"),
+        ({"flushInterval": 0}, "metrics.flushInterval: must be at least 1 ms"),
         ({"flushInterval": "soon"}, "flushInterval"),
-        (1, "metrics must be an object"),
+        (1, "metrics: Expected `object`"),
     ],
 )
 def test_wrong_options(options: Any, message: str) -> None:
-    with pytest.raises(ConfigError, match=message):
+    with pytest.raises(OptionError, match=message):
         parse_config({"metrics": options})

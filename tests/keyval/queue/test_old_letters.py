@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_plugin_keyval.config import ConfigError, parse_config
+from buntime_host import OptionError
+from buntime_plugin_keyval.config import parse_config
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.expiry import sweeper as sweeper_module
 from buntime_plugin_keyval.service import make_service
@@ -139,5 +140,5 @@ def wait_until_expired(api: Api) -> None:
 
 @pytest.mark.parametrize("age", [-1, "old", True])
 def test_wrong_ages_are_refused(age: Any) -> None:
-    with pytest.raises(ConfigError, match="dlqMaxAge"):
+    with pytest.raises(OptionError, match="dlqMaxAge"):
         parse_config({"queue": {"dlqMaxAge": age}})

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from buntime_host import Size
 from buntime_keyval import BigInt
 from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.slices import SLICE, Steps
@@ -123,7 +124,7 @@ async def test_long_values_are_read_by_a_few_commits_at_a_time(
 
 
 async def test_one_commit_reads_and_writes_so_much(tmp_path: Path) -> None:
-    limits = Limits(commit_bytes=300_000)
+    limits = Limits(commit_bytes=Size(300_000))
     async with open_world(tmp_path / "kv.db", limits=limits) as world:
         kv = world.kv
         for name in "ab":

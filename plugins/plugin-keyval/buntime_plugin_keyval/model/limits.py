@@ -2,31 +2,52 @@
 
 from __future__ import annotations
 
-import msgspec
+from typing import Annotated
 
-
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
-    """The section `limits` of the options."""
-
-    mutations: int = 10_000
-    """Mutations and checks of one commit, together."""
-    commit_bytes: int = 32 * 1024 * 1024
-    """Bytes of the values that one commit reads, and of those that it writes."""
-    conditions: int = 1000
-    """Conditions of a filter; 1000 are the most."""
-    stamps: int = 50_000
-    """Versionstamps that the poll of a prefix names."""
-    request_bytes: int = 2 * 1024 * 1024
-    """Size of a JSON body that holds no values."""
-    request_ms: int = 10_000
-    """How long a request may read that may look at any number of entries."""
-    answer_bytes: int = 16 * 1024 * 1024
-    """Size of one answer. Pages and events end before it, other answers are refused."""
-    indexes: int = 64
-    """Full-text indexes; each write below their prefixes keeps them."""
-
+from buntime_host import Duration, Options, Size, option
 
 LEAST_ANSWER_BYTES = 12 * 1024 * 1024
 """So much an answer may always have: any one entry fits, with its key and its metadata."""
+
+
+class Limits(Options, frozen=True):
+    """The section `limits` of the options."""
+
+    mutations: Annotated[int, option("Mutations and checks of one commit, together", least=1)] = (
+        10_000
+    )
+    commit_bytes: Annotated[
+        Size, option("Values that one commit reads, and those that it writes")
+    ] = Size("32mb")
+    conditions: Annotated[
+        int,
+        option(
+            "Conditions of a filter", doc="conditions of a filter, at most 1000", least=1, most=1000
+        ),
+    ] = 1000
+    stamps: Annotated[int, option("Versionstamps that the poll of a prefix names", least=1)] = (
+        50_000
+    )
+    request_bytes: Annotated[Size, option("JSON body that holds no values")] = Size("2mb")
+    request_time: Annotated[
+        Duration,
+        option(
+            "Time that a request may read which may look at any number of entries",
+            doc="a read that may look at any number of entries: a count, or a list with a filter",
+            least=1,
+        ),
+    ] = Duration("10s")
+    answer_bytes: Annotated[
+        Size,
+        option(
+            "One answer: pages end before it, what has no pages is refused",
+            "At least 12mb, so that any entry fits",
+            doc="one answer: pages end before it, what has no pages is refused; at least `12mb`, so"
+            " that any entry fits",
+            least=LEAST_ANSWER_BYTES,
+        ),
+    ] = Size("16mb")
+    indexes: Annotated[int, option("Full-text indexes", least=1)] = 64
+
 
 DEFAULT_LIMITS = Limits()

@@ -295,7 +295,7 @@ PURGE_DLQ = Route(purge_dlq, RequestShape, Place.OPTIONAL_BODY)
 async def _frames(
     service: KeyValService, prefetch: int | None, client: str | None, *, lease: bool
 ) -> Frames:
-    heartbeat_s = service.config.queue.heartbeat_ms / 1000
+    heartbeat_s = service.config.queue.heartbeat
     listener = service.dispatcher.attach(prefetch=prefetch, client=client)
     try:
         yield OPENED

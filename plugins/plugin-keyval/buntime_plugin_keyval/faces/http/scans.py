@@ -33,7 +33,7 @@ async def run_scan(
     Raises `ClientGone`, `TooManyScans`, and `RequestTooLong` for a read that takes too long. A
     write that has begun is not given up: whether it was done could not be said then.
     """
-    seconds = service.config.limits.request_ms / 1000
+    seconds = service.config.limits.request_time
     working = asyncio.create_task(
         _in_turn(service, asked, service.client_of(scope) or _address_of(scope))
     )

@@ -180,7 +180,7 @@ async def _frames(
         watcher,
         initial=initial,
         limit=limit,
-        heartbeat_s=service.config.watch.heartbeat_ms / 1000,
+        heartbeat_s=service.config.watch.heartbeat,
         after=after,
     )
     async with contextlib.aclosing(events):
