@@ -78,7 +78,8 @@ def test_a_stream_whose_cursor_is_being_read_is_busy(tmp_path: Path) -> None:
             hrana.client,
             hrana.client.stream("POST", f"{hrana.base}/v3/cursor", json=body) as answer,
         ):
-            head = json.loads(next(answer.iter_lines()))  # and no more, so that it cannot end
+            entries = answer.iter_lines()  # kept, since the answer is closed with it
+            head = json.loads(next(entries))  # and no more, so that it cannot end
             for path, more in (("pipeline", {"requests": [{"type": "close"}]}), ("cursor", body)):
                 again = hrana.client.post(
                     f"{hrana.base}/v3/{path}", json={"baton": head["baton"], **more}
