@@ -6,7 +6,6 @@ the store takes it as correct.
 
 from __future__ import annotations
 
-import asyncio
 import base64
 import binascii
 import logging
@@ -82,7 +81,7 @@ class Store:
         self.limits = limits
         """What a request may cost."""
         self.turns = Turns()
-        self._long_read = asyncio.Lock()
+        self._long_reads = reads.LongReads()
         """For long work on the loop."""
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
@@ -108,17 +107,17 @@ class Store:
     @measured("get")
     def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
         """Value and versionstamp of a key, or None."""
-        return reads.get(self.adapter, key, self.clock.now(), self._long_read)
+        return reads.get(self.adapter, key, self.clock.now(), self._long_reads)
 
     @measured("get")
-    def get_short(self, key: bytes) -> Awaitable[tuple[str | None, str] | None]:
-        """Value and versionstamp of a key, or None; of a long value None, see `get_long`."""
-        return reads.get_short(self.adapter, key, self.clock.now())
+    def get_short(self, key: bytes) -> Awaitable[tuple[str, str] | tuple[None, None] | None]:
+        """Value and versionstamp of a key, or None; where the value is long, see `get_long`."""
+        return reads.get_short(self.adapter, key, self.clock.now(), self._long_reads)
 
     async def get_long(self, key: bytes) -> Text | None:
         """The entry of a key with a long value, for an answer; measured by `get_short` before."""
         most = self.limits.answer_bytes
-        async with self._long_read:  # see `reads.get`
+        async with self._long_reads.turn:  # see `reads.get`
             return await within.get_long(self.adapter, key, self.clock.now(), most=most)
 
     @measured("get")

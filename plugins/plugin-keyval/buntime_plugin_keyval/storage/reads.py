@@ -6,6 +6,7 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
+from time import monotonic
 from typing import NamedTuple
 
 import msgspec
@@ -27,6 +28,9 @@ LONG_VALUE = 64 * 1024
 READ_INLINE = 256 * 1024
 """Bytes of a value that may be read on the event loop; a hundred clients may ask at once."""
 
+LONG_SECONDS = 0.1
+"""How long keys are looked up in threads after a long value was met."""
+
 _GET_SHORT = sql.GET_SHORT.format(most=READ_INLINE)
 _GET_MANY_SHORT = sql.GET_MANY_SHORT.format(most=LONG_VALUE)
 
@@ -40,25 +44,52 @@ class Row(NamedTuple):
     metadata: str | None
 
 
-async def get(
-    adapter: Adapter, key: bytes, now_ms: int, turn: asyncio.Lock
-) -> tuple[str, str] | None:
-    """Value and versionstamp of a live key.
+class LongReads:
+    """Reads of long values: in threads, and one after the other.
 
-    A long value is read with the `turn`: threads would read all that are asked for before the event
-    loop has answered with the first, and all of them would be in memory.
+    Threads would read all that are asked for before the event loop has answered with the first, and
+    all of them would be in memory.
     """
-    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=True)
-    if rows and rows[0][0] is None:
-        async with turn:
-            rows = await adapter.query(sql.GET, (key, now_ms))  # in a thread
+
+    def __init__(self) -> None:
+        self.turn = asyncio.Lock()
+        self._until = 0.0
+
+    def are_rare(self) -> bool:
+        """Whether keys may be looked up on the event loop.
+
+        SQLite reads all of an entry to find it, which takes a millisecond or two where it is long.
+        One may hold the loop for that, but not the hundred that are asked for at the same time.
+        """
+        return monotonic() >= self._until
+
+    def met(self) -> None:
+        """A value was found to be long: for a moment there may be more of its kind."""
+        self._until = monotonic() + LONG_SECONDS
+
+
+async def get(
+    adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads
+) -> tuple[str, str] | None:
+    """Value and versionstamp of a live key."""
+    found = await get_short(adapter, key, now_ms, long_reads)
+    if found is None or found[0] is not None:
+        return found
+    async with long_reads.turn:
+        rows = await adapter.query(sql.GET, (key, now_ms))  # in a thread
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 
-async def get_short(adapter: Adapter, key: bytes, now_ms: int) -> tuple[str | None, str] | None:
-    """The same, with None for a value that is long."""
-    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=True)
-    return rows[0] if rows else None  # type: ignore[return-value] # as above
+async def get_short(
+    adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads
+) -> tuple[str, str] | tuple[None, None] | None:
+    """The same, with None for both where the value is long, whether the key is live or not."""
+    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=long_reads.are_rare())
+    if not rows:
+        return None
+    if rows[0][0] is None:
+        long_reads.met()
+    return rows[0]  # type: ignore[return-value] # as above
 
 
 async def size(adapter: Adapter, key: bytes, now_ms: int) -> int | None:

@@ -24,10 +24,12 @@ UPDATED_AT = f"coalesce(updated_at, {_STAMPED_AT}, 0)"
 
 GET = f"SELECT value, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}"
 
-# The same without a value that is long, whose length is known without reading it.
+# The same where the value is short. Of one that is long, only that it is there: all other columns
+# lie behind it, a page of the file for every 4 KiB.
 GET_SHORT = f"""
-SELECT iif(octet_length(value) > {{most}}, NULL, value), versionstamp FROM kv_entries
-WHERE key = ? AND {LIVE}"""
+SELECT iif(octet_length(value) > {{most}}, NULL, value),
+  iif(octet_length(value) > {{most}}, NULL, versionstamp)
+FROM kv_entries WHERE key = ? AND (octet_length(value) > {{most}} OR {LIVE})"""
 
 # An entry as a JSON object, by (with its value, with details): what is in it, and the whole of it.
 _KEY = """'{"key":' || key_json"""

@@ -154,9 +154,8 @@ def get_key(service: KeyValService, request: Request[Read]) -> Asked:
         found = await service.store.get_short(encoded)
         if found is None:
             raise KeyNotFound
-        value, versionstamp = found
-        if value is not None:
-            return entry_json(key_to_json(key), value, versionstamp)
+        if found[0] is not None:
+            return entry_json(key_to_json(key), *found)
         entry = await service.store.get_long(encoded)
         if entry is None:
             raise KeyNotFound
