@@ -1,25 +1,50 @@
-"""One server for each module, one empty store for each test; stores of this process."""
+"""One server for each module, one empty store for each test; stores of this process.
+
+They are on the engine that the mark of the test names, see `keyval.engines`.
+"""
 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import AbstractAsyncContextManager
+from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 from buntime_database import Adapter
-from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from keyval.service.world import FAST, FakeClock, World, open_world
+from keyval.engines import ENGINES, Engine, LibsqlServers
+from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
-from support.live import DEFAULT_PLUGINS, LiveServer, live_server
+from support.live import LiveServer, live_server
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Run a test that has a store on each engine that its mark names, one after the other."""
+    mark = metafunc.definition.get_closest_marker("engines")
+    if mark is not None and "engine" in metafunc.fixturenames:
+        metafunc.parametrize("engine", mark.args, indirect=True, scope="module")
+
+
+@pytest.fixture(scope="session")
+def libsql_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibsqlServers]:
+    """Servers that the tests share; none runs before one of them is asked for."""
+    with ExitStack() as stack:
+        yield LibsqlServers(stack, tmp_path_factory.mktemp)
 
 
 @pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def engine(request: pytest.FixtureRequest, libsql_servers: LibsqlServers) -> Engine:
+    """Where the stores of a test are: embedded, unless it has the mark `engines`."""
+    return ENGINES[getattr(request, "param", "sqlite")](libsql_servers)
+
+
+@pytest.fixture(scope="module")
+def shared_server(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A server that the tests of one module share."""
-    with live_server(tmp_path_factory.mktemp("server")) as running:
+    engine.empty_hosts()
+    with live_server(tmp_path_factory.mktemp("server"), engine.host_config({})) as running:
         yield running
 
 
@@ -37,44 +62,53 @@ def api(shared_api: Api) -> Api:
 
 
 @pytest.fixture
-async def world(tmp_path: Path) -> AsyncIterator[World]:
-    """A store in a file, with a clock that is moved by hand."""
-    async with open_world(tmp_path / "kv.db") as opened:
+def open_store(engine: Engine, tmp_path: Path) -> Callable[..., AbstractAsyncContextManager[World]]:
+    """Opens the one store of a test, as a process does when it starts; with a clock or a new one.
+
+    While it is open this is a second process on it, as far as the store can tell.
+    """
+    engine.empty_worlds()
+    return partial(engine.open_world, tmp_path)
+
+
+@pytest.fixture
+async def world(
+    open_store: Callable[[], AbstractAsyncContextManager[World]],
+) -> AsyncIterator[World]:
+    """A store with a clock that is moved by hand."""
+    async with open_store() as opened:
         yield opened
         await opened.service.close()
 
 
 @pytest.fixture
-async def other(world: World, tmp_path: Path) -> AsyncIterator[World]:
+def join_store(
+    world: World, open_store: Callable[[FakeClock], AbstractAsyncContextManager[World]]
+) -> Callable[[FakeClock], AbstractAsyncContextManager[World]]:
+    """Opens the database of `world` once more, as a host does whose clock is another one."""
+    return open_store
+
+
+@pytest.fixture
+async def other(
+    world: World, open_store: Callable[[FakeClock], AbstractAsyncContextManager[World]]
+) -> AsyncIterator[World]:
     """A second process on the database of `world`, as far as the store can tell."""
-    async with open_world(tmp_path / "kv.db", world.clock) as opened:
+    async with open_store(world.clock) as opened:
         yield opened
 
 
 @pytest.fixture
-def join_store(
-    world: World, tmp_path: Path
-) -> Callable[[FakeClock], AbstractAsyncContextManager[World]]:
-    """Opens the database of `world` once more, as a host does whose clock is another one."""
-    return lambda clock: open_world(tmp_path / "kv.db", clock)
-
-
-@pytest.fixture
-def open_store(tmp_path: Path) -> Callable[[], AbstractAsyncContextManager[World]]:
-    """Opens the one store of a test, as a process does when it starts."""
-    return lambda: open_world(tmp_path / "kv.db")
-
-
-@pytest.fixture
-def database_of(tmp_path: Path) -> Callable[[str], Adapter]:
+def database_of(engine: Engine, tmp_path: Path) -> Callable[[str], Adapter]:
     """Opens the database of a name, which is empty at first; the test closes it."""
-    return lambda name: SqliteAdapter(str(tmp_path / f"{name}.db"), options=FAST)
+    return partial(engine.open_database, tmp_path)
 
 
 @pytest.fixture
-def host_config() -> Callable[..., dict[str, Any]]:
-    """Makes the configuration of a host from options of the store."""
-    return lambda **options: {"plugins": [DEFAULT_PLUGINS[0], ["@buntime/plugin-keyval", options]]}
+def host_config(engine: Engine) -> Callable[..., dict[str, Any]]:
+    """Makes the configuration of a host from options of the store, which is empty at first."""
+    engine.empty_hosts()
+    return lambda **options: engine.host_config(options)
 
 
 @pytest.fixture

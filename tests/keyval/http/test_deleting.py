@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support.api import JSON_HEADERS, Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}
 
 

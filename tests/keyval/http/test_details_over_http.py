@@ -13,6 +13,8 @@ from buntime_plugin_keyval.faces.http.app import KeyValApp
 from keyval.service.world import World
 from support.api import Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 PAST = 1_600_000_000_000
 FUTURE = 4_000_000_000_000
 META = {"by": "ada", "n": {"__type": "bigint", "value": "5"}, "f": 1.0}

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support.api import Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 DEADLINE_SECONDS = 10.0
 
 

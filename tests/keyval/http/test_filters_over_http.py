@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support.api import Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 ATTACKS = [
     "') OR 1=1 --",
     "a') IS NULL OR ('1'='1",

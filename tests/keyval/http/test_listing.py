@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support.api import Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 
 def fill(api: Api, *prefix: Any, count: int) -> None:
     sets = [{"type": "set", "key": [*prefix, n], "value": n} for n in range(count)]

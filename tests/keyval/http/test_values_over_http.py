@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from support.api import Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 VALUES: list[Any] = [
     None, True, False, 0, -1, 1.5, 2**53, 1e300, 5e-324, "", "text", "é🙂\0\u2028", '"\\', [], {},
     [[[]]], {"a": {"b": [1, None, {"c": "d"}]}, "": 1, "$eq": 2}, {"key": 1, "value": 2},

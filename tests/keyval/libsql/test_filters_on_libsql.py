@@ -8,6 +8,8 @@ import pytest
 from keyval.service.world import World
 from support.api import Api
 
+pytestmark = pytest.mark.engines("libsql")
+
 NAMES = ["Straße", "STRASSE", "strasse", "Strand", "ΣΑΣ", "σας", "plain"]
 
 

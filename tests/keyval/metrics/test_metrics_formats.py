@@ -54,6 +54,7 @@ async def use_everything(world: World) -> None:
     await kv.delete(("d", 2))
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_json_holds_operations_in_both_places(world: World) -> None:
     await use_everything(world)
     report = await world.kv.metrics.to_json()
@@ -147,6 +148,7 @@ async def test_sums_and_buckets_are_exact(world: World) -> None:
     assert found[f"{name}_bucket"][of("set", le="+Inf")] == len(latencies)
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_reset(world: World) -> None:
     await world.kv.set(["a"], 1)
     await world.kv.metrics.reset()

@@ -24,6 +24,8 @@ from keyval.service.world import until
 from support.api import Api, api_of
 from support.live import live_server
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 LOGGER = logging.getLogger("metrics-test")
 DEADLINE_SECONDS = 20.0
 FOREVER_MS = 1_000_000

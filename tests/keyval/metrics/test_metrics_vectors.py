@@ -9,6 +9,8 @@ import pytest
 from support.api import Api
 from support.vectors import read_vectors, run_vector
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 VECTORS = read_vectors(Path(__file__).with_name("vectors.jsonl"))
 
 

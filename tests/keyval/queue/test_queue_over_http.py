@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support.api import Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 
 def poll(api: Api, **query: Any) -> dict[str, Any]:
     message: dict[str, Any] = api.json("GET", "/queue/poll", query=query)["message"]

@@ -67,6 +67,7 @@ async def found(kv: LocalKv, query: str = "word") -> list[Any]:
     return sorted([hit.key[-1] async for hit in kv.search(["d"], query)])
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_nothing_is_missing_when_others_write_meanwhile(world: World) -> None:
     kv = world.kv
     await fill(kv, ENTRIES)
@@ -232,6 +233,7 @@ async def test_resuming_survives_a_failing_database(
         assert len(await found(world.kv)) == 100
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_removing_while_building(world: World) -> None:
     await fill(world.kv, ENTRIES)
     building_it = asyncio.create_task(world.kv.create_index(["d"], fields=["text"]))
@@ -248,6 +250,7 @@ async def test_removing_while_building(world: World) -> None:
     assert await world.rows("SELECT name FROM sqlite_schema WHERE name LIKE 'kv_fts%'") == []
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_the_last_of_several_creations_wins(world: World) -> None:
     await fill(world.kv, 1500)
     first = asyncio.create_task(world.kv.create_index(["d"], fields=["text"]))
@@ -262,6 +265,7 @@ async def test_the_last_of_several_creations_wins(world: World) -> None:
     assert len(await found(world.kv, "different")) == 1500
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_searches_go_on_while_indexes_are_replaced(world: World) -> None:
     await fill(world.kv, 700)
     await world.kv.create_index(["d"], fields=["text"])
@@ -346,6 +350,7 @@ async def test_what_another_process_does_to_an_index_is_seen_at_once(tmp_path: P
             await one.kv.create_index(["d"], fields=["text"])
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_an_equal_index_is_left_alone(world: World) -> None:
     await fill(world.kv, 3)
     await world.kv.create_index(["d"], fields=["text"])
@@ -357,6 +362,7 @@ async def test_an_equal_index_is_left_alone(world: World) -> None:
     assert after.table_name != before.table_name
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_an_index_of_an_older_format_is_built_anew(world: World) -> None:
     """Until then it answers as it did, without a vocabulary and with one mark folded only."""
     store = world.store

@@ -25,6 +25,7 @@ VALUE = {
 }
 
 
+@pytest.mark.engines("sqlite", "libsql")
 @pytest.mark.parametrize(
     ("field", "query", "matches"),
     [
@@ -80,6 +81,7 @@ HOSTILE = [
 ]  # fmt: skip
 
 
+@pytest.mark.engines("sqlite", "libsql")
 @pytest.mark.parametrize("field", HOSTILE, ids=range(len(HOSTILE)))
 async def test_hostile_names_are_names(kv: LocalKv, field: str) -> None:
     from buntime_plugin_keyval.model.where.paths import parse_path

@@ -26,6 +26,7 @@ async def filled(kv: LocalKv) -> LocalKv:
     return kv
 
 
+@pytest.mark.engines("sqlite", "libsql")
 @pytest.mark.parametrize(
     ("query", "found", "searched_for"),
     [
@@ -81,6 +82,7 @@ async def test_with_other_tokenizers(
     assert {entry.key[1] for entry in page.entries} == found
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_pages_of_a_fuzzy_search(kv: LocalKv) -> None:
     for number in range(5):
         await kv.set(["t", number], {"text": "sugar"})

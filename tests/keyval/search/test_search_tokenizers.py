@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from buntime_keyval import SearchWarning
+from buntime_keyval import InvalidInput, SearchWarning
 from buntime_keyval.shared import Tokenizer
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 
@@ -23,6 +23,7 @@ TEXTS = {
 }
 
 
+@pytest.mark.engines("sqlite", "libsql")
 @pytest.mark.parametrize(
     ("tokenize", "query", "found"),
     [
@@ -82,6 +83,7 @@ async def test_words(kv: LocalKv, tokenize: Tokenizer, query: str, found: set[in
     assert {entry.key[1] for entry in page.entries} == found
 
 
+@pytest.mark.engines("sqlite", "libsql")
 @pytest.mark.parametrize(
     ("tokenize", "query", "warnings"),
     [
@@ -105,3 +107,9 @@ async def test_what_cannot_be_looked_for_is_said(
     if warnings:
         with pytest.warns(SearchWarning, match=warnings[0]):
             [_ async for _ in kv.search(["t"], query)]
+
+
+@pytest.mark.engines("libsql")
+async def test_a_server_has_no_tokenizer_of_ours(kv: LocalKv) -> None:
+    with pytest.raises(InvalidInput, match="no tokenizer cjk: trigram"):
+        await kv.create_index(["t"], fields=["text"], tokenize="cjk")

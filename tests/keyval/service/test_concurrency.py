@@ -1,40 +1,42 @@
-"""Many clients at once, against one server and against two on the same database file."""
+"""Many clients at once, against one server and against two that share a store."""
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import pytest
+from keyval.engines import Engine
 from keyval.service.asking import Api, open_api, together
 from support.live import live_server
 
-# Whoever is faster may be so for long on a loaded machine.
-PLUGINS: list[Any] = [
-    [
-        "@buntime/plugin-database",
-        {"adapters": [{"type": "sqlite", "baseDir": "data", "busyTimeout": 60_000}]},
-    ],
-    "@buntime/plugin-keyval",
-]
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 ACCOUNTS = [["account", number] for number in range(100)]
 START = 100
 COUNTER = ["counter"]
 
 
 @pytest.fixture(params=[1, 2], ids=["one server", "two servers"])
-async def api(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Api]:
+def bases(request: pytest.FixtureRequest, engine: Engine, tmp_path: Path) -> Iterator[list[str]]:
+    """These tests ask two servers in turn, and expect one view of the store."""
+    engine.empty_hosts()
+    config = engine.host_config({}, one_view=True)
     with ExitStack() as servers:
-        bases = [
-            servers.enter_context(live_server(tmp_path, {"plugins": PLUGINS})).api
+        yield [
+            servers.enter_context(live_server(tmp_path, config)).api
             for _ in range(int(request.param))
         ]
-        async with open_api(bases) as opened:
-            yield opened
+
+
+@pytest.fixture
+async def api(bases: list[str]) -> AsyncIterator[Api]:
+    async with open_api(bases) as opened:
+        yield opened
 
 
 def check(entry: Any) -> dict[str, Any]:

@@ -7,8 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from keyval.service.asking import Api, open_api, together
 from support.live import LiveServer, live_server
+
+pytestmark = pytest.mark.engines("sqlite", "libsql")
 
 ROUNDS = 3
 CONNECTIONS = 8

@@ -12,6 +12,8 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.expiry.sweeper import BATCH
 from keyval.service.world import NOW_MS, FakeClock, World
 
+pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+
 KEY = ("a", 1)
 
 

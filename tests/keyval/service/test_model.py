@@ -264,7 +264,7 @@ class StoreMachine(RuleBasedStateMachine):
         raw = self.run(
             self.world.store.page_within(keys, limit=limit, cursor=cursor, reverse=reverse)
         )
-        stamps = [entry["versionstamp"] for entry in msgspec.json.decode(f"[{raw.entries}]")]
+        stamps = [entry["versionstamp"] for entry in msgspec.json.decode(b"[%b]" % raw.entries)]
         expected = self.model.select(prefix, None, None, None, reverse)
         if cursor is None:
             assert stamps == [item.versionstamp for item in expected[:limit]]

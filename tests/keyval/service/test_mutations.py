@@ -12,6 +12,8 @@ from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import FakeClock, World, exact, open_world, values
 
+pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+
 KEY = ("k", 1)
 SAFE = 2**53 - 1
 MISSING = object()
@@ -190,6 +192,7 @@ async def test_many_sums_stay_exact(kv: LocalKv) -> None:
     assert exact((await kv.get(KEY)).value) == exact(BigInt(total))
 
 
+@pytest.mark.engines("sqlite")
 async def test_more_keys_than_a_statement_has_variables(tmp_path: Path) -> None:
     number = 40_000
     limits = Limits(mutations=number + 1)

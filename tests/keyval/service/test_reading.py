@@ -17,6 +17,8 @@ from buntime_plugin_keyval.storage import statements
 from buntime_plugin_keyval.storage.reads import READ_INLINE
 from keyval.service.world import FakeClock, World, exact, open_world
 
+pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+
 MANY = 2_345
 ORDERED: list[tuple[Any, ...]] = [
     (b"",), (b"\0",), (b"\0\0",), (b"\0\1",), (b"a",), (b"a", b""), (b"\xff",),

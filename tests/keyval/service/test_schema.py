@@ -13,8 +13,11 @@ import pytest
 from buntime_database import Adapter, DatabaseError
 from buntime_plugin_keyval.storage import schema
 from buntime_plugin_keyval.storage.schema import Migration, SchemaTooNew, load_migrations, migrate
+from keyval.engines import Engine
 from keyval.service.upgrade import check_upgrade
 from keyval.service.world import NOW_MS, World
+
+pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
 
 DatabaseOf = Callable[[str], Adapter]
 OpenStore = Callable[[], AbstractAsyncContextManager[World]]
@@ -126,18 +129,9 @@ async def test_many_in_one_process_at_once(database_of: DatabaseOf) -> None:
         await adapter.close()
 
 
-@pytest.fixture
-def opening(tmp_path: Path) -> str:
-    """Code that returns the adapter of the empty database of that number."""
-    return (
-        "from buntime_plugin_database.engines.sqlite import SqliteAdapter; "
-        f"return SqliteAdapter({str(tmp_path)!r} + f'/{{number}}.db')"
-    )
-
-
-def test_two_processes_at_once(tmp_path: Path, opening: str) -> None:
+def test_two_processes_at_once(tmp_path: Path, engine: Engine) -> None:
     """Both find an empty database, again and again, and both come to the same schema."""
-    code = MIGRATE.format(opening=opening)
+    code = MIGRATE.format(opening=engine.code_that_opens(tmp_path, ROUNDS))
     starters = [
         subprocess.Popen(
             [sys.executable, "-c", code, str(tmp_path), name, str(ROUNDS)],

@@ -20,6 +20,8 @@ from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
 from keyval.service.world import NOW_MS, FakeClock, World, until, values
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 Join = Callable[[FakeClock], AbstractAsyncContextManager[World]]
 Opening = Callable[[], AbstractAsyncContextManager[World]]
 
@@ -60,6 +62,7 @@ async def test_hosts_whose_clocks_differ_commit_in_order(world: World, late: Wor
     assert entries == told
 
 
+@pytest.mark.engines("sqlite", "libsql-replica")
 async def test_a_host_that_starts_with_its_clock_set_back_goes_on(open_store: Opening) -> None:
     async with open_store() as world:
         await world.kv.set(("a",), 1)
@@ -321,6 +324,7 @@ async def test_a_stamp_of_another_kind_in_the_log_stops_nobody(world: World, for
     assert [entry.versionstamp async for entry in world.kv.list(("b",))] == told
 
 
+@pytest.mark.engines("sqlite", "libsql-replica")
 @pytest.mark.parametrize("where", ["entry", "log"])
 async def test_an_older_store_goes_on_behind_its_greatest_stamp(
     open_store: Opening, monkeypatch: pytest.MonkeyPatch, where: str

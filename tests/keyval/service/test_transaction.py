@@ -13,6 +13,8 @@ from buntime_keyval._async import transactions
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import World, values
 
+pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+
 KEY = ("k",)
 
 

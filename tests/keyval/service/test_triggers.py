@@ -12,6 +12,8 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from keyval.service.world import World, values
 
+pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+
 Events = list[TriggerEvent]
 
 

@@ -11,6 +11,8 @@ from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import values
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 
 async def test_all_mutations_of_a_commit_share_its_versionstamp(kv: LocalKv) -> None:
     await kv.set(("d",), 1)

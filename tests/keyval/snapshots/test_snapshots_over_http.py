@@ -15,6 +15,8 @@ from buntime_keyval import AsyncKv, Kv, KvEntry, SnapshotGone
 from support.api import Api, api_of
 from support.live import live_server
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 SIZE = 60
 
 

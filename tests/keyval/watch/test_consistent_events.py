@@ -21,6 +21,8 @@ from support.api import api_of
 from support.live import live_server
 from support.sse import event_stream
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 KEYS: list[tuple[Any, ...]] = [("bank", number) for number in range(ACCOUNTS)]
 
 

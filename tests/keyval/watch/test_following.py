@@ -13,6 +13,8 @@ from buntime_plugin_keyval.storage import changelog, states
 from keyval.service.world import World
 from keyval.watch.following import Client, Gate, stored
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 
 async def test_a_foreign_change_is_told(world: World, other: World) -> None:
     client = Client(world)

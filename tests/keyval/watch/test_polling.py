@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from support.api import Api
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 BIGINT = {"__type": "bigint", "value": "1"}
 BYTES = {"__type": "uint8array", "value": "AQ=="}
 TYPED: list[Any] = [

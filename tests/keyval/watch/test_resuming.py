@@ -16,6 +16,8 @@ from keyval.watch.following import Client, stored
 from support.api import Api
 from support.sse import Event, event_stream
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 
 async def away(world: World, limit: int = 100) -> Client:
     """A client that knows twenty entries and has left."""

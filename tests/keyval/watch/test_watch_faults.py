@@ -16,6 +16,8 @@ from buntime_plugin_keyval.storage import changelog
 from keyval.service.world import World, until
 from keyval.watch.following import Client, Gate, stored
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 
 @pytest.mark.parametrize("method", ["newest_place", "news"])
 async def test_a_failing_database_delays_foreign_changes_and_loses_none(

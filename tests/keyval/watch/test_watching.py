@@ -13,6 +13,8 @@ from buntime_plugin_keyval.model.errors import TooManyStreams
 from buntime_plugin_keyval.storage.statements import LOG_HEAD
 from keyval.service.world import FakeClock, World, exact, until
 
+pytestmark = pytest.mark.engines("sqlite", "libsql")
+
 
 async def event(watch: AsyncWatch) -> list[tuple[Any, Any]]:
     """Keys and values of the next event; None as value of an entry that is gone."""

@@ -1,34 +1,18 @@
-"""Migrations on a libSQL server, and hosts that come to a new one at the same moment."""
+"""Hosts that come to a new libSQL server at the same moment."""
 
-# mypy: disable-error-code="no-redef"
-# ruff: noqa: F403 - the tests are those of the embedded engine
 from __future__ import annotations
 
 from contextlib import ExitStack
 from pathlib import Path
 from threading import Barrier, Thread
 
-import pytest
 from buntime_plugin_keyval.storage.schema import load_migrations
 from keyval.libsql.support import config_of, run_sql
-from keyval.service.test_schema import *
-from keyval.service.test_schema import ROUNDS
 from support.api import api_of
 from support.live import live_server
 from support.sqld import Sqld, running_sqld
 
 HOSTS = 3
-
-
-@pytest.fixture
-def opening(namespaced: Sqld) -> str:
-    names = [namespaced.create_namespace() for _ in range(ROUNDS)]
-    return (
-        "from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter; "
-        "from buntime_plugin_database.engines.libsql.options import LibsqlOptions; "
-        f"options = LibsqlOptions(namespace={names!r}[number]); "
-        f"return LibsqlAdapter([{namespaced.url!r}], options=options)"
-    )
 
 
 def test_hosts_that_start_at_once_on_a_new_server(tmp_path: Path) -> None:

@@ -1,0 +1,179 @@
+"""The engines that the stores of tests are on.
+
+`@pytest.mark.engines("sqlite", "libsql")` on a test or module names those that it runs on, one
+after the other; without the mark it runs on the embedded one.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager, ExitStack
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Protocol
+
+import apsw
+from buntime_database import Adapter
+from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
+from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.sqlite import SqliteAdapter
+from database.libsql.support import wipe
+from keyval.libsql.support import config_of, open_libsql_world, run_sql
+from keyval.service.world import FAST, FakeClock, World, open_world
+from support.live import LiveServer
+from support.sqld import Sqld, running_sqld
+
+BUSY_SECONDS = 60
+"""A lock is waited for: whoever is faster may be so for long on a loaded machine."""
+FORGET_MESSAGES = ("DELETE FROM kv_queue", "DELETE FROM kv_dlq")
+
+
+class Engine(Protocol):
+    """Makes stores and databases; those of one test are in its folder, or on servers."""
+
+    def empty_hosts(self) -> None:
+        """Forget what hosts have written."""
+
+    def empty_worlds(self) -> None:
+        """Forget what stores of this process have written."""
+
+    def open_world(
+        self, folder: Path, clock: FakeClock | None = None
+    ) -> AbstractAsyncContextManager[World]:
+        """Open the one store of this process, once more if it is open already."""
+
+    def open_database(self, folder: Path, name: str) -> Adapter:
+        """Open the database of a name, which is empty at first; the caller closes it."""
+
+    def code_that_opens(self, folder: Path, databases: int) -> str:
+        """Python that returns the adapter of the empty database `number`."""
+
+    def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
+        """The configuration of a host; with `one_view` hosts see each other's writes at once."""
+
+    def forget_messages(self, server: LiveServer) -> None:
+        """Empty queue and dead letters of a server past its API, which takes no part in it."""
+
+
+class SqliteEngine:
+    """Files in the folder of a test."""
+
+    def empty_hosts(self) -> None:
+        pass  # their folder is new
+
+    def empty_worlds(self) -> None:
+        pass
+
+    def open_world(
+        self, folder: Path, clock: FakeClock | None = None
+    ) -> AbstractAsyncContextManager[World]:
+        return open_world(folder / "kv.db", clock)
+
+    def open_database(self, folder: Path, name: str) -> Adapter:
+        return SqliteAdapter(str(folder / f"{name}.db"), options=FAST)
+
+    def code_that_opens(self, folder: Path, databases: int) -> str:
+        return (
+            "from buntime_plugin_database.engines.sqlite import SqliteAdapter; "
+            f"return SqliteAdapter({str(folder)!r} + f'/{{number}}.db')"
+        )
+
+    def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
+        busy = {"busyTimeout": BUSY_SECONDS * 1000} if one_view else {}
+        adapter = {"type": "sqlite", "baseDir": "data", **busy}
+        return {
+            "plugins": [
+                ["@buntime/plugin-database", {"adapters": [adapter]}],
+                ["@buntime/plugin-keyval", options],
+            ]
+        }
+
+    def forget_messages(self, server: LiveServer) -> None:
+        database = apsw.Connection(os.fspath(server.folder / "data" / "_default.db"))
+        database.set_busy_timeout(BUSY_SECONDS * 1000)
+        database.execute("; ".join(FORGET_MESSAGES))
+        database.close()
+
+
+class LibsqlServers:
+    """Servers that the tests of one process share, each started when the first test needs it."""
+
+    def __init__(self, stack: ExitStack, new_folder: Callable[[str], Path]) -> None:
+        self._stack = stack
+        self._new_folder = new_folder
+
+    @cached_property
+    def of_hosts(self) -> list[Sqld]:
+        """A primary and a replica."""
+        return self._start("sqld", replicas=1)
+
+    @cached_property
+    def of_worlds(self) -> list[Sqld]:
+        """For stores of this process: a host on the same ones would sweep what these keep."""
+        return self._start("sqld-of-worlds", replicas=1)
+
+    @cached_property
+    def namespaced(self) -> Sqld:
+        """A server with a database for each namespace."""
+        (server,) = self._start("namespaced", namespaces=True)
+        return server
+
+    def _start(self, name: str, **options: Any) -> list[Sqld]:
+        return self._stack.enter_context(running_sqld(self._new_folder(name), **options))
+
+
+class LibsqlEngine:
+    """Real servers; hosts have a replica, stores of this process only `with_replica`.
+
+    Some tests of those count what happens meanwhile, and replicas lag.
+    """
+
+    def __init__(self, servers: LibsqlServers, *, with_replica: bool) -> None:
+        self._servers = servers
+        self._with_replica = with_replica
+        self._namespaces: dict[tuple[Path, str], str] = {}
+
+    def empty_hosts(self) -> None:
+        asyncio.run(wipe([self._servers.of_hosts[0].url]))
+
+    def empty_worlds(self) -> None:
+        asyncio.run(wipe([self._servers.of_worlds[0].url]))
+
+    def open_world(
+        self, folder: Path, clock: FakeClock | None = None
+    ) -> AbstractAsyncContextManager[World]:
+        servers = self._servers.of_worlds
+        return open_libsql_world(servers if self._with_replica else servers[:1], clock)
+
+    def open_database(self, folder: Path, name: str) -> Adapter:
+        server = self._servers.namespaced
+        if (folder, name) not in self._namespaces:
+            self._namespaces[folder, name] = server.create_namespace()
+        options = LibsqlOptions(namespace=self._namespaces[folder, name])
+        return LibsqlAdapter([server.url], options=options)
+
+    def code_that_opens(self, folder: Path, databases: int) -> str:
+        server = self._servers.namespaced
+        names = [server.create_namespace() for _ in range(databases)]
+        return (
+            "from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter; "
+            "from buntime_plugin_database.engines.libsql.options import LibsqlOptions; "
+            f"options = LibsqlOptions(namespace={names!r}[number]); "
+            f"return LibsqlAdapter([{server.url!r}], options=options)"
+        )
+
+    def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
+        servers = self._servers.of_hosts
+        return config_of(servers[:1] if one_view else servers, options)
+
+    def forget_messages(self, server: LiveServer) -> None:
+        run_sql(self._servers.of_hosts[0], *FORGET_MESSAGES)
+
+
+ENGINES: dict[str, Callable[[LibsqlServers], Engine]] = {
+    "sqlite": lambda servers: SqliteEngine(),
+    "libsql": lambda servers: LibsqlEngine(servers, with_replica=False),
+    "libsql-replica": lambda servers: LibsqlEngine(servers, with_replica=True),
+}
