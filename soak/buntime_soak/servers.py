@@ -182,6 +182,7 @@ class Servers:
         self.proxies = proxies
         self._history = history
         self._settings: list[tuple[float, frozenset[Hashable]]] = []
+        self._served: list[float] = []
         self._lead = 0.0
         """How far the clock was ahead at most when a host was started."""
 
@@ -197,7 +198,7 @@ class Servers:
     @property
     def clocks(self) -> Clocks:
         """When processes were started, and under which settings of the clock."""
-        return Clocks(self._settings)
+        return Clocks(self._settings, self._served)
 
     async def start(self, host: Host) -> None:
         """Start a host that does not run."""
@@ -207,6 +208,7 @@ class Servers:
         settings = frozenset(host.setting for host in self.hosts)
         self._settings.append((self._history.now(), settings))
         await host.start()
+        self._served.append(self._history.now())
 
 
 @asynccontextmanager

@@ -233,7 +233,9 @@ def glance(call: float, end: float, there: bool, **more: Any) -> Op:
 ONE_CLOCK = Clocks([(0.0, frozenset({0.0}))])
 # Set back by an hour at 4, which the process that is started at 5 sees.
 SET_BACK = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({-3600.0}))])
-# The same, while another process goes on.
+# The same, and it takes three seconds until it serves.
+SLOW_START = Clocks(SET_BACK.moments, (0.0, 8.0))
+# Set back as well, while another process goes on.
 MIXED = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({0.0, -3600.0}))])
 # Two hosts that both went on from the newest commit, each from another one.
 BEHIND = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({(-3600.0, 1), (-3600.0, 2)}))])
@@ -250,6 +252,7 @@ BEHIND = Clocks([(0.0, frozenset({0.0})), (5.0, frozenset({(-3600.0, 1), (-3600.
         # It may wait for its whole life again, or be gone, after a start under another setting.
         ([lend(1, 2, 5), glance(8, 9, True)], SET_BACK),
         ([lend(1, 2, 9), glance(6, 7, False)], SET_BACK),
+        ([lend(1, 2, 5), glance(12, 13, True)], SLOW_START),
         ([lend(6, 7, 9), glance(8, 9, False)], MIXED),
         # A host that is behind shows it for longer than the one that it was lent at.
         ([lend(6, 7, 2), glance(11, 12, True, host="h1")], MIXED),
@@ -267,6 +270,7 @@ def test_lives_that_are_right(ops: list[Op], clocks: Clocks) -> None:
         ([lend(0, 1, 5), glance(2, 3, False)], ONE_CLOCK, "is gone 2.000 s before its end"),
         ([lend(0, 1, 5, outcome="failed"), glance(2, 3, True)], ONE_CLOCK, "its write failed"),
         ([lend(1, 2, 5), glance(12, 13, True)], SET_BACK, "is there 2.000 s after its life"),
+        ([lend(1, 2, 5), glance(15, 16, True)], SLOW_START, "is there 2.000 s after its life"),
         ([lend(6, 7, 5), glance(8, 9, False)], SET_BACK, "is gone 2.000 s before its end"),
         ([lend(6, 7, 2), glance(11, 12, True)], BEHIND, "is there 2.000 s after its life"),
     ],

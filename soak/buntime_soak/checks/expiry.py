@@ -28,6 +28,8 @@ class Clocks(NamedTuple):
 
     moments: Sequence[tuple[float, frozenset[Hashable]]] = ()
     """From a moment on the settings that serving hosts have; one entry for each start."""
+    served: Sequence[float] = ()
+    """When each of these starts was over, which takes seconds on a busy machine."""
 
     def agree(self, begin: float, end: float) -> bool:
         """Whether all hosts between two moments have the same setting."""
@@ -39,8 +41,10 @@ class Clocks(NamedTuple):
         return len(seen) <= 1
 
     def last_start(self, before: float) -> float:
-        """The last start before a moment."""
-        return max((moment for moment, _ in self.moments if moment <= before), default=0.0)
+        """When the last host served that was started before a moment; its time begins by then."""
+        launched = [moment for moment, _ in self.moments]
+        starts = zip(launched, self.served or launched, strict=True)
+        return max((served for moment, served in starts if moment <= before), default=0.0)
 
 
 def check(ops: Sequence[Op], clocks: Clocks) -> list[Violation]:
@@ -65,7 +69,7 @@ def _wrong(lent: Op, glance: Op, clocks: Clocks) -> str:
     if glance.got:
         if not agree and glance.host != lent.host:
             return ""  # there it is as much longer as that host is behind
-        begin = lent.end if agree else max(lent.end, clocks.last_start(glance.call))
+        begin = lent.end if agree else max(lent.end, clocks.last_start(glance.end))
         late = glance.call - begin - lent.asked
         return f"is there {late:.3f} s after its life" if late > MARGIN_SECONDS else ""
     early = lent.call + lent.asked - glance.end
