@@ -17,6 +17,7 @@ import httpx2
 import pytest
 import uvicorn
 import websockets
+from buntime_host import __version__
 from buntime_host.server import GC_THRESHOLDS, HostServer
 from websockets.asyncio.client import connect
 
@@ -341,7 +342,7 @@ def test_what_is_served_where_is_logged(add_plugin: AddPlugin, serve: Serve, log
     assert get(process, "/health/ready").status_code == 200
     messages = [json.loads(line)["message"] for line in process.out.splitlines()]
     assert messages == [
-        f"Buntime 0.1.0 listening on http://127.0.0.1:{port}",
+        f"Buntime {__version__} listening on http://127.0.0.1:{port}",
         f"p 1.2.3 at http://127.0.0.1:{port}/p",
         f"API at http://127.0.0.1:{port}/api, readiness at http://127.0.0.1:{port}/health/ready",
     ]
@@ -352,7 +353,7 @@ def test_text_logs(add_plugin: AddPlugin, serve: Serve, poll: Poll) -> None:
     add_plugin("p")
     process = serve(config={"plugins": ["p"]}, RUNTIME_LOG_FORMAT="text")
     poll(lambda: "readiness at" in process.out, "the start")
-    assert " INF [App] Buntime 0.1.0 listening on http://127.0.0.1:" in process.out
+    assert f" INF [App] Buntime {__version__} listening on http://127.0.0.1:" in process.out
     assert "[App] p 0.0.0 (serves nothing itself)" in process.out
 
 

@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from buntime_host import __version__
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Process, Serve
@@ -150,7 +151,7 @@ def test_all_workers_serve_and_it_is_said_once(
     assert get(process, "/p/who")["count"] == 2
     poll(lambda: "2 workers" in process.out, "the last line")
     assert messages(process.out) == [
-        f"Buntime 0.1.0 listening on http://127.0.0.1:{port}",
+        f"Buntime {__version__} listening on http://127.0.0.1:{port}",
         f"p 0.0.0 at http://127.0.0.1:{port}/p",
         f"API at http://127.0.0.1:{port}/api, readiness at http://127.0.0.1:{port}/health/ready",
         f"2 workers, with the process ids {found[0]}, {found[1]}",

@@ -264,7 +264,8 @@ class StoreMachine(RuleBasedStateMachine):
         raw = self.run(
             self.world.store.page_within(keys, limit=limit, cursor=cursor, reverse=reverse)
         )
-        stamps = [entry["versionstamp"] for entry in msgspec.json.decode(b"[%b]" % raw.entries)]
+        text = raw.entries if isinstance(raw.entries, str) else raw.entries.decode()
+        stamps = [entry["versionstamp"] for entry in msgspec.json.decode(f"[{text}]")]
         expected = self.model.select(prefix, None, None, None, reverse)
         if cursor is None:
             assert stamps == [item.versionstamp for item in expected[:limit]]
