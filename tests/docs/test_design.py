@@ -139,11 +139,16 @@ async def test_every_way_is_gone(tmp_path: Path) -> None:
 
 
 def _differing(ways: Ways, drawn: Way) -> str:
-    """A way that is not gone, beside the shortest ones that end there."""
-    lines = ["drawn:", *map(str, drawn)]
-    for way in ways.to(drawn[-1].function)[:3]:
-        lines += ["gone:", *map(str, way)]
+    """A way that is not gone, beside those between the same two functions."""
+    lines = ["drawn:", *map(_shown, drawn)]
+    for way in ways.to(drawn[-1].function):
+        if drawn[0] in way:
+            lines += ["gone:", *map(_shown, way[way.index(drawn[0]) :])]
     return "\n".join(lines)
+
+
+def _shown(hop: Hop) -> str:
+    return f"  {hop.module}  {hop.function}"
 
 
 def _configuration(folder: Path) -> Path:
