@@ -60,7 +60,11 @@ class KeyValService:
         """Which background task has ended though it should run, as a text for people; or None."""
         ended = [
             name
-            for name, part in (("delivery", self.dispatcher), ("expiry", self.sweeper))
+            for name, part in (
+                ("delivery", self.dispatcher),
+                ("expiry", self.sweeper),
+                ("watching", self.watches),
+            )
             if part.has_ended
         ]
         return f"{' and '.join(ended)} ended unexpectedly, see the log" if ended else None

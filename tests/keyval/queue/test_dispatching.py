@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 from buntime_database import DatabaseBusy
+from buntime_plugin_keyval.engine import loop as loop_module
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.features.queue import dispatcher as module
 from buntime_plugin_keyval.features.queue.listener import READ_AHEAD, Listener
 from buntime_plugin_keyval.model.errors import TooManyStreams
 from buntime_plugin_keyval.model.messages import Message
@@ -169,7 +169,7 @@ async def test_there_is_a_limit_to_listeners(kv: LocalKv, world: World) -> None:
 async def test_a_failing_database_does_not_end_delivery(
     kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(loop_module, "RETRY_SECONDS", 0.01)
     failures = 0
 
     async def fail(*args: Any, **options: Any) -> Any:

@@ -11,8 +11,8 @@ import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import Retention
+from buntime_plugin_keyval.engine import loop as loop_module
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.expiry import sweeper as sweeper_module
 from buntime_plugin_keyval.features.expiry.sweeper import BATCH, Sweeper
 from buntime_plugin_keyval.model.options import EntryOptions
 from buntime_plugin_keyval.storage.schema import migrate
@@ -138,7 +138,7 @@ class Failing(SqliteAdapter):
 async def test_it_survives_a_failing_database(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(sweeper_module, "RETRY_MS", 1)
+    monkeypatch.setattr(loop_module, "RETRY_SECONDS", 0.001)
     clock = FakeClock()
     adapter = Failing(str(tmp_path / "kv.db"), options=FAST)
     store = Store(adapter, logger=LOGGER, clock=clock)

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from buntime_database import DatabaseBusy
 from buntime_keyval.wire import decode_key, encode_key
-from buntime_plugin_keyval.features.watch import hub as hub_module
+from buntime_plugin_keyval.engine import loop as loop_module
 from buntime_plugin_keyval.features.watch import watcher as watcher_module
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.changes import Place
@@ -23,7 +23,7 @@ pytestmark = pytest.mark.engines("sqlite", "libsql")
 async def test_a_failing_database_delays_foreign_changes_and_loses_none(
     world: World, other: World, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:
-    monkeypatch.setattr(hub_module, "RETRY_SECONDS", 0.02)
+    monkeypatch.setattr(loop_module, "RETRY_SECONDS", 0.02)
     client = Client(world)
     await client.connect()
     failures = 0

@@ -24,12 +24,13 @@ from buntime_keyval.shared import (
 from buntime_keyval.wire import Duration, KeyLike, KeyOrKeys, decode_key, decode_value
 from buntime_keyval.wire.limits import MAX_LIMIT
 
+from buntime_plugin_keyval.engine.loop import RETRY_SECONDS
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.part import LocalPart, check_mode, encode_prefix
 from buntime_plugin_keyval.faces.local.triggers import Trigger, TriggerHandler, Triggers
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark
 from buntime_plugin_keyval.features.watch.events import watch_events
-from buntime_plugin_keyval.features.watch.hub import RETRY_SECONDS, WatchHub
+from buntime_plugin_keyval.features.watch.hub import WatchHub
 from buntime_plugin_keyval.features.watch.pending import State
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.changes import Change

@@ -6,25 +6,19 @@ entry which expires before that, so an idle store costs nothing.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 
-from buntime_database import DatabaseError
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
 
 from buntime_plugin_keyval.config import Retention
-from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.storage import changelog, reads
 
 BATCH = 500
 """Rows that one commit removes, so that other writes find room between two of them."""
-
-RETRY_MS = 1000
-"""Pause after the database failed."""
 
 
 async def vacuum(store: Store, limit: int, once: Once | None = None) -> tuple[int, bool]:
@@ -74,50 +68,38 @@ class Sweeper:
         self._retention = retention
         self._forget_results = forget_results
         self._expire_letters = expire_letters
-        self._kept = Complaint(logger, "Expired entries could not be removed: %s")
-        self._task: asyncio.Task[None] | None = None
-        self._wake = asyncio.Event()
+        self._loop = Loop(
+            self._step,
+            "keyval-sweeper",
+            logger=logger,
+            complaint="Expired entries could not be removed: %s",
+        )
         self._sleeps_until_ms = 0
 
     def start(self) -> None:
         """Begin to sweep."""
-        if self._task is None:
-            self._store.on_expiry(self._entry_expires_at)
-            self._task = asyncio.create_task(self._run(), name="keyval-sweeper")
+        self._store.on_expiry(self._entry_expires_at)
+        self._loop.start()
 
     @property
     def has_ended(self) -> bool:
         """Whether it sweeps no more, though nobody stopped it."""
-        return self._task is not None and self._task.done()
+        return self._loop.has_ended
 
     async def stop(self) -> None:
         """Stop sweeping. A commit that was submitted is finished by the store."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._loop.stop()
 
     def _entry_expires_at(self, expires_at_ms: int) -> None:
         if expires_at_ms < self._sleeps_until_ms:
-            self._wake.set()
+            self._loop.wake()
 
-    async def _run(self) -> None:
-        while True:
-            self._wake.clear()
-            # What is written during the sweep may be missed by it, and asks for another one.
-            self._sleeps_until_ms = MAX_TIMESTAMP_MS
-            try:
-                pause_ms = await self._sweep()
-                self._kept.over()
-            except DatabaseError as error:
-                self._kept.about(error)
-                pause_ms = RETRY_MS
-            self._sleeps_until_ms = self._store.clock.now() + pause_ms
-            # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the wake-up.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(pause_ms / 1000):
-                    await self._wake.wait()
+    async def _step(self) -> float:
+        # What is written during the sweep may be missed by it, and asks for another one.
+        self._sleeps_until_ms = MAX_TIMESTAMP_MS
+        pause_ms = await self._sweep()
+        self._sleeps_until_ms = self._store.clock.now() + pause_ms
+        return pause_ms / 1000
 
     async def _sweep(self) -> int:
         """Remove what has expired; milliseconds until there may be more to do."""

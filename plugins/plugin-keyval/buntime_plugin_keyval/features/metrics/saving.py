@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 
 import msgspec
 from buntime_database import Adapter, DatabaseError, OutcomeUnknown, Statement
 from buntime_host import Workers
 
-from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.recorder import Recorder, Samples
 from buntime_plugin_keyval.model.clock import Clock
 
@@ -52,12 +51,17 @@ class MetricsSaver:
     ) -> None:
         self._adapter = adapter
         self._recorder = recorder
-        self._interval_ms = interval_ms
+        self._interval_s = interval_ms / 1000
         self._clock = clock
         self._logger = logger
-        self._unsaved = Complaint(logger, "Metrics could not be saved: %s")
-        self._task: asyncio.Task[None] | None = None
-        self._stopping = asyncio.Event()
+        self._loop = Loop(
+            self._step,
+            "keyval-metrics",
+            logger=logger,
+            complaint="Metrics could not be saved: %s",
+            retry_s=self._interval_s,
+            finishes_step=True,  # a save that is cancelled would leave its outcome unknown
+        )
         self._turn = asyncio.Lock()
         self._workers = workers
         self._loaded = workers.numbers("keyval.metrics.loaded", 1)
@@ -65,17 +69,13 @@ class MetricsSaver:
 
     def start(self) -> None:
         """Load what was saved, then save at intervals."""
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="keyval-metrics")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Save what is not saved yet and end. Idempotent."""
-        task, self._task = self._task, None
-        if task is None:
+        if not self._loop.is_running:
             return
-        # Not cancelled: a save that is under way would end without a word about its outcome.
-        self._stopping.set()
-        await task
+        await self._loop.stop()
         try:
             await self.flush()
         except DatabaseError as error:
@@ -151,13 +151,6 @@ class MetricsSaver:
     def _is_loaded(self) -> bool:
         return any(self._loaded.totals())
 
-    async def _run(self) -> None:
-        while not self._stopping.is_set():
-            try:
-                await self.flush()
-                self._unsaved.over()
-            except DatabaseError as error:
-                self._unsaved.about(error)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._interval_ms / 1000):
-                    await self._stopping.wait()
+    async def _step(self) -> float:
+        await self.flush()
+        return self._interval_s

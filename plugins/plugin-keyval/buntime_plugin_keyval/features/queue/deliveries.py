@@ -7,8 +7,6 @@ them. Of the others it is written down after a while, many in one commit.
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from itertools import islice
@@ -17,6 +15,7 @@ from typing import NamedTuple
 
 from buntime_database import DatabaseError
 
+from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.model.clock import Clock
 from buntime_plugin_keyval.model.messages import Message
 from buntime_plugin_keyval.storage.message_effects import Count
@@ -25,11 +24,10 @@ COUNT_SECONDS = 0.2
 """How long a message may go unsettled before its delivery is written down. Half a lease if that is
 less: others must not find a lease that ran out and was not counted."""
 
-RETRY_SECONDS = 1.0
-"""Pause after the database failed."""
-
 BATCH = 128
 """Deliveries that one commit counts."""
+
+_COMPLAINT = "Deliveries could not be counted: %s"
 
 
 class _Given(NamedTuple):
@@ -58,14 +56,18 @@ class Deliveries:
         self._logger = logger
         self._after_s = min(COUNT_SECONDS, lease_ms / 2000)
         self._given: dict[str, _Given] = {}
-        self._task: asyncio.Task[None] | None = None
+        self._loop = Loop(self._step, "keyval-deliveries", logger=logger, complaint=_COMPLAINT)
+        self._is_idle = True
+        """Whether it waits for a message to be given."""
 
     def given(self, message: Message) -> None:
         """Somebody has this message now."""
         self._given.pop(message.id, None)
         self._given[message.id] = _Given(message.lease, monotonic(), message.ends_at_ms)
-        if self._task is None:
-            self._task = asyncio.create_task(self._run(), name="keyval-deliveries")
+        if self._is_idle:
+            self._is_idle = False
+            self._loop.start()
+            self._loop.wake()
 
     def settled(self, message_id: str) -> None:
         """Its delivery need not be counted any more: the store knows all about it."""
@@ -93,30 +95,24 @@ class Deliveries:
 
     async def close(self) -> None:
         """Write down what is left, if that can be done now."""
-        task, self._task = self._task, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._loop.stop()
+        self._is_idle = True
         try:
             while self._given:
                 await self._write_older_than(float("inf"))
         except DatabaseError as error:
-            self._logger.warning("Deliveries could not be counted: %s", error)
+            self._logger.warning(_COMPLAINT, error)
 
-    async def _run(self) -> None:
-        """Write down what is old enough, as long as there is anything."""
-        while self._given:
-            oldest = next(iter(self._given.values()))
-            await asyncio.sleep(max(oldest.at + self._after_s - monotonic(), self._after_s / 4))
-            due = monotonic() - self._after_s
-            try:
-                while await self._write_older_than(due):
-                    pass
-            except DatabaseError as error:
-                self._logger.warning("Deliveries could not be counted: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-        self._task = None
+    async def _step(self) -> float | None:
+        """Write down what is old enough; seconds until the oldest of the others is."""
+        due = monotonic() - self._after_s
+        while await self._write_older_than(due):
+            pass
+        if not self._given:
+            self._is_idle = True
+            return None
+        oldest = next(iter(self._given.values()))
+        return max(oldest.at + self._after_s - monotonic(), self._after_s / 4)
 
     async def _write_older_than(self, due: float) -> bool:
         """Write a batch; whether there was one."""

@@ -17,7 +17,7 @@ from collections.abc import Sequence
 
 from buntime_database import DatabaseError
 
-from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.peers import Neighbours
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.queue.listener import Ending, Listener
@@ -27,9 +27,6 @@ from buntime_plugin_keyval.model.messages import Message
 
 MAX_LEASE = 128
 """Messages that one commit leases."""
-
-RETRY_SECONDS = 1.0
-"""Pause after the database failed."""
 
 
 class Dispatcher:
@@ -54,14 +51,18 @@ class Dispatcher:
         self._foreign_poll_ms = foreign_poll_ms
         self.shares = shares
         self._logger = logger
-        self._unread = Complaint(logger, "The queue could not be read: %s")
+        self._loop = Loop(
+            self._step,
+            "keyval-queue",
+            logger=logger,
+            complaint="The queue could not be read: %s",
+            finishes_step=True,  # a lease that is being committed is to be handed out or returned
+        )
         self._listeners: deque[Listener] = deque()
         self._holders: dict[str, Listener] = {}
         """Who has to know when a message is settled."""
         self._next_check = 0.0
-        self._wake = asyncio.Event()
-        self._closing = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._is_closing = False
         self._returns: set[asyncio.Task[None]] = set()
 
     @property
@@ -71,24 +72,21 @@ class Dispatcher:
 
     def start(self) -> None:
         """Begin to deliver."""
-        if self._task is None and not self._closing.is_set():
+        if not self._is_closing:
             self._queue.observe(ready=self.wake, settled=self._settled)
-            self._task = asyncio.create_task(self._run(), name="keyval-queue")
+            self._loop.start()
 
     @property
     def has_ended(self) -> bool:
         """Whether it delivers no more, though nobody closed it."""
-        return self._task is not None and self._task.done() and not self._closing.is_set()
+        return self._loop.has_ended
 
     async def close(self) -> None:
         """Close every listener, return what they leave, and stop."""
-        self._closing.set()
+        self._is_closing = True
         for listener in tuple(self._listeners):
             listener.close()
-        self.wake()
-        if self._task is not None:
-            # Not cancelled: a lease that is being committed has to be handed out or returned.
-            await asyncio.wait({self._task})
+        await self._loop.stop()
         while self._returns:
             await asyncio.wait(self._returns)
 
@@ -108,7 +106,7 @@ class Dispatcher:
         listener = Listener(
             self, prefetch=prefetch, returns_unsettled=returns_unsettled, client=client
         )
-        if self._closing.is_set():
+        if self._is_closing:
             listener.close()
         else:
             self._listeners.append(listener)
@@ -124,7 +122,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Look at the queue again."""
-        self._wake.set()
+        self._loop.wake()
 
     def holds(self, message: Message) -> bool:
         """Whether the lease of this message lasts."""
@@ -180,19 +178,10 @@ class Dispatcher:
             # Their leases will run out: late, but nothing is lost.
             self._logger.warning("Messages of a listener could not be returned: %s", error)
 
-    async def _run(self) -> None:
-        while not self._closing.is_set():
-            self._wake.clear()
-            try:
-                await self._check_listeners()
-                pause_ms = await self._deliver()
-                self._unread.over()
-            except DatabaseError as error:
-                self._unread.about(error)
-                await _until_set(self._closing, RETRY_SECONDS)
-                continue
-            if pause_ms != 0:
-                await _until_set(self._wake, None if pause_ms is None else pause_ms / 1000)
+    async def _step(self) -> float | None:
+        await self._check_listeners()
+        pause_ms = await self._deliver()
+        return None if pause_ms is None else pause_ms / 1000
 
     async def _deliver(self) -> int | None:
         """Hand out what there is; milliseconds to sleep, None for until woken."""
@@ -257,10 +246,3 @@ class Dispatcher:
         if held:
             for message in await self._queue.no_longer_held(held):
                 self._settled(message.id)
-
-
-async def _until_set(event: asyncio.Event, timeout_s: float | None) -> None:
-    # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the event.
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(timeout_s):
-            await event.wait()

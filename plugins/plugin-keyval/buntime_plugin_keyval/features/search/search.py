@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 import re
 from collections.abc import Sequence
 
@@ -11,6 +9,7 @@ from buntime_database import DatabaseError, ResultTooLarge
 from buntime_keyval import SearchIndex
 from buntime_keyval.wire import Key, decode_key, encode_key, key_to_json
 
+from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.store import Store
@@ -63,7 +62,13 @@ class Search:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._builder = IndexBuilder(store)
-        self._resuming: asyncio.Task[None] | None = None
+        self._loop = Loop(
+            self._step,
+            "keyval-indexes",
+            logger=store.logger,
+            complaint="Indexes could not be finished: %s",
+            retry_s=RETRY_SECONDS,
+        )
         self._known: dict[bytes, Index] = {}
         """Ready indexes by prefix, as long as their tables answer; see `search`."""
 
@@ -74,16 +79,11 @@ class Search:
 
     def start(self) -> None:
         """Finish in the background what an earlier process began to build."""
-        if self._resuming is None:
-            self._resuming = asyncio.create_task(self._keep_resuming(), name="keyval-indexes")
+        self._loop.start()
 
     async def stop(self) -> None:
         """Leave the rest to the next start. Idempotent."""
-        task, self._resuming = self._resuming, None
-        if task is not None:
-            task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await task
+        await self._loop.stop()
 
     async def create_index(
         self, prefix: Key, options: IndexOptions, once: Once | None = None
@@ -263,16 +263,9 @@ class Search:
         index = self._known[encoded] = index_of_row(rows[0])
         return index
 
-    async def _keep_resuming(self) -> None:
-        while True:
-            try:
-                await self._builder.resume()
-                await self._builder.renew()
-            except DatabaseError as error:
-                self._store.logger.warning("Indexes could not be finished: %s", error)
-                await asyncio.sleep(RETRY_SECONDS)
-            else:
-                return
+    async def _step(self) -> None:
+        await self._builder.resume()
+        await self._builder.renew()
 
 
 def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> SearchPage:

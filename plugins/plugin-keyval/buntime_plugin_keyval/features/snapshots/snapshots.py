@@ -18,6 +18,7 @@ from typing import NamedTuple
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.shapes import Shape
 
+from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.snapshots.cursors import Cursor, parse_cursor
 from buntime_plugin_keyval.features.snapshots.held import Held, hold
@@ -60,7 +61,12 @@ class Snapshots:
         self._idle_s = idle_ms / 1000
         self._age_s = age_ms / 1000
         self._open: OrderedDict[str, _Open] = OrderedDict()
-        self._sweeping: asyncio.TimerHandle | None = None
+        self._loop = Loop(
+            self._step,
+            "keyval-snapshots",
+            logger=store.logger,
+            complaint="Snapshots could not be let go: %s",
+        )
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
 
@@ -106,8 +112,7 @@ class Snapshots:
     async def close(self) -> None:
         """Let go of all. Idempotent."""
         self._closed = True
-        if self._sweeping is not None:
-            self._sweeping.cancel()
+        await self._loop.stop()
         self._drop(list(self._open))
         while self._closing:
             await asyncio.wait(self._closing)
@@ -174,15 +179,12 @@ class Snapshots:
         while len(self._open) >= self._most:
             self._drop([next(iter(self._open))])
         self._open[id_] = opened
-        if self._sweeping is None:
-            self._sweep_later()
+        if len(self._open) == 1:
+            self._loop.start()
+            self._loop.wake()
 
-    def _sweep_later(self) -> None:
-        pause = min(self._idle_s, self._age_s) / 4
-        self._sweeping = asyncio.get_running_loop().call_later(pause, self._sweep)
-
-    def _sweep(self) -> None:
-        self._sweeping = None
+    async def _step(self) -> float | None:
+        """Let go of what nobody asks for, or is old; seconds until more may be so."""
         now = monotonic()
         self._drop(
             [
@@ -191,8 +193,7 @@ class Snapshots:
                 if now - opened.used > self._idle_s or now - opened.begun > self._age_s
             ]
         )
-        if self._open:
-            self._sweep_later()
+        return min(self._idle_s, self._age_s) / 4 if self._open else None
 
     def _drop(self, ids: Iterable[str]) -> None:
         for id_ in ids:

@@ -12,23 +12,17 @@ for each part of the key.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Sequence
-from contextvars import Context
 
-from buntime_database import DatabaseError
 from buntime_keyval.wire import part_ends
 
-from buntime_plugin_keyval.engine.complaint import Complaint
+from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.watch.pending import Notice, Room, State
 from buntime_plugin_keyval.features.watch.watcher import MAX_ALL_PENDING_CHARS, Watcher, WatchTarget
 from buntime_plugin_keyval.model.changes import Change, Place
-
-RETRY_SECONDS = 1.0
-"""Pause after the database failed."""
 
 
 class WatchHub:
@@ -40,16 +34,19 @@ class WatchHub:
         self._store = store
         self.shares = shares
         self._foreign_poll_s = foreign_poll_ms / 1000
-        self._unread = Complaint(logger, "The change log could not be read: %s")
+        self._loop = Loop(
+            self._step,
+            "keyval-watch",
+            logger=logger,
+            complaint="The change log could not be read: %s",
+        )
         self._watchers: set[Watcher] = set()
         self._by_key: dict[bytes, set[Watcher]] = {}
         self._by_prefix: dict[bytes, set[Watcher]] = {}
         self._unsubscribe: Callable[[], None] | None = None
-        self._follower: asyncio.Task[None] | None = None
         self._place: Place | None = None
         """Behind the last change that was delivered; None while it is not known."""
         self._beginning = asyncio.Lock()
-        self._news = asyncio.Event()
         self._room = Room(MAX_ALL_PENDING_CHARS)
         self._closed = False
 
@@ -62,6 +59,11 @@ class WatchHub:
     def place(self) -> Place | None:
         """Behind the last change that watchers were told of; None while that is being found."""
         return self._place
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it follows no more, though there are watchers."""
+        return self._loop.has_ended
 
     async def watch(self, target: WatchTarget, client: str | None = None) -> Watcher:
         """A watcher of every change from now on; it has to be closed.
@@ -92,17 +94,14 @@ class WatchHub:
         self._closed = True
         for watcher in tuple(self._watchers):
             watcher.close()
-        follower = self._follower
         self._stop()
-        if follower is not None:
-            with contextlib.suppress(asyncio.CancelledError):
-                await follower
+        await self._loop.stop()
 
     async def _begin(self) -> None:
         """Follow commits from here on."""
         # First the subscription: what is committed in between is then found in the log.
         unsubscribe = self._store.subscribe(self._committed)
-        self._store.neighbours.changes.listen(self._news.set)
+        self._store.neighbours.changes.listen(self._loop.wake)
         try:
             self._place = await self._store.newest_place(fresh=True)
         except BaseException:
@@ -110,8 +109,7 @@ class WatchHub:
             unsubscribe()
             raise
         self._unsubscribe = unsubscribe
-        # It outlives the request that begins it, and what that one demands of its reads.
-        self._follower = asyncio.create_task(self._follow(), name="keyval-watch", context=Context())
+        self._loop.start()
         if not self._watchers:  # all were closed meanwhile
             self._stop()
 
@@ -137,16 +135,14 @@ class WatchHub:
             self._unsubscribe()
             self._unsubscribe = None
             self._store.neighbours.changes.listen(None)
-        if self._follower is not None:
-            self._follower.cancel()
-            self._follower = None
+            self._loop.stop_soon()
         self._place = None
 
     def _committed(self, changes: Sequence[Change]) -> None:
         """Deliver a commit of this process, if it is the next one."""
         place = self._place
         if place is None or not _follow(place, changes):
-            self._news.set()
+            self._loop.wake()
             return
         for change in changes:
             watchers = self._watchers_of(change.key)
@@ -167,19 +163,9 @@ class WatchHub:
                         found.add(watcher)
         return found
 
-    async def _follow(self) -> None:
-        while True:
-            self._news.clear()
-            try:
-                await self._catch_up()
-                self._unread.over()
-            except DatabaseError as error:
-                self._unread.about(error)
-                await asyncio.sleep(RETRY_SECONDS)
-            # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the event.
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(self._foreign_poll_s):
-                    await self._news.wait()
+    async def _step(self) -> float:
+        await self._catch_up()
+        return self._foreign_poll_s
 
     async def _catch_up(self) -> None:
         """Deliver what others have committed, and what we have behind it."""

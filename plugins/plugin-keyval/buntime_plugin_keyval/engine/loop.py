@@ -1,0 +1,128 @@
+"""Background work: the same step again and again, each after a pause that the one before asked for.
+
+The loops of this plugin differ in their steps alone. Not among them: the committer drains its queue
+without a pause, and each of its failures goes to somebody who waits for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import Context
+
+from buntime_database import DatabaseError
+
+RETRY_SECONDS = 1.0
+"""Pause after the database failed."""
+
+Step = Callable[[], Awaitable[float | None]]
+"""Does what there is to do; the seconds until there is more, None for not before `Loop.wake`."""
+
+Pause = Callable[[asyncio.Event, float | None], Awaitable[None]]
+"""Waits until an event is set or so many seconds have passed; without a number until it is set."""
+
+
+async def until_set(event: asyncio.Event, seconds: float | None) -> None:
+    """The pause of a clock on the wall."""
+    # Not `wait_for`: in Python 3.11 it swallows a cancellation that meets the event.
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()
+
+
+class Loop:
+    """A background task between `start` and `stop`, after which it may be started again."""
+
+    def __init__(
+        self,
+        step: Step,
+        name: str,
+        *,
+        logger: logging.Logger,
+        complaint: str,
+        retry_s: float | None = None,
+        finishes_step: bool = False,
+        pause: Pause = until_set,
+    ) -> None:
+        """`complaint` has one `%s`, for what the database raised.
+
+        A step that fails so is repeated after `retry_s`, whoever wakes the loop meanwhile; None for
+        `RETRY_SECONDS`. Any other exception ends the loop. With `finishes_step`, the one that is
+        under way when the loop is stopped comes to its end; without, it is cancelled.
+        """
+        self._step = step
+        self._name = name
+        self._logger = logger
+        self._complaint = complaint
+        self._retry_s = retry_s
+        self._finishes_step = finishes_step
+        self._pause = pause
+        self._said = ""
+        """What the database raised when that was last logged; nothing after a step that worked."""
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Take the first step soon. Nothing happens if the loop runs, or has ended by itself."""
+        if self._task is None or self._stopping.is_set():
+            # One pair for each life: the one before may still be at its last step.
+            self._woken, self._stopping = asyncio.Event(), asyncio.Event()
+            # It outlives the request that starts it, and what that one demands of its reads.
+            self._task = asyncio.create_task(
+                self._run(self._woken, self._stopping), name=self._name, context=Context()
+            )
+
+    def wake(self) -> None:
+        """Take another step, which begins after this call."""
+        self._woken.set()
+
+    def stop_soon(self) -> None:
+        """As `stop`, for those who cannot wait."""
+        self._stopping.set()
+        self._woken.set()
+        if self._task is not None and not self._finishes_step:
+            self._task.cancel()
+
+    async def stop(self) -> None:
+        """Take no further step, and wait for the end of the one under way. Idempotent."""
+        self.stop_soon()
+        if self._task is not None:
+            # Not awaited itself: its cancellation could not be told from that of the caller.
+            await asyncio.wait({self._task})
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and not stopped since."""
+        return self._task is not None and not self._stopping.is_set()
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether it takes no more steps, though nobody stopped it."""
+        return self._task is not None and self._task.done() and not self._stopping.is_set()
+
+    async def _run(self, woken: asyncio.Event, stopping: asyncio.Event) -> None:
+        try:
+            while not stopping.is_set():
+                # Before the step: what happens during it may be missed by it.
+                woken.clear()
+                try:
+                    seconds = await self._step()
+                except DatabaseError as error:
+                    self._complain(error)
+                    retry_s = RETRY_SECONDS if self._retry_s is None else self._retry_s
+                    await self._pause(stopping, retry_s)
+                    continue
+                self._said = ""
+                if seconds != 0:
+                    await self._pause(woken, seconds)
+        except Exception:
+            self._logger.exception("The background task %s has ended", self._name)
+
+    def _complain(self, error: DatabaseError) -> None:
+        """Log what goes wrong, once as long as it is the same."""
+        if str(error) != self._said:
+            self._said = str(error)
+            self._logger.warning(self._complaint, error)

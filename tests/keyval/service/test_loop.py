@@ -1,0 +1,274 @@
+"""The loop of all background work: its pauses are those of a clock that the tests own."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from contextvars import ContextVar
+
+import pytest
+from buntime_database import DatabaseBusy
+from buntime_plugin_keyval.engine.loop import Loop, until_set
+from keyval.service.world import DEADLINE_SECONDS
+
+LOGGER = logging.getLogger("test.loop")
+NAME = "keyval-test"
+
+
+class FakePause:
+    """Passes when its time is let pass, or its event is set; `asked` are the seconds so far."""
+
+    def __init__(self) -> None:
+        self.asked: list[float | None] = []
+        self._passed = asyncio.Event()
+
+    async def __call__(self, event: asyncio.Event, seconds: float | None) -> None:
+        self.asked.append(seconds)
+        self._passed.clear()
+        waits = [asyncio.create_task(it.wait()) for it in (event, self._passed)]
+        try:
+            await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for wait in waits:
+                wait.cancel()
+
+    def let_pass(self) -> None:
+        self._passed.set()
+
+
+async def settle() -> None:
+    """Let everything happen that waits for nobody."""
+    for _ in range(20):
+        await asyncio.sleep(0)
+
+
+def state_of(loop: Loop) -> tuple[bool, bool]:
+    return loop.is_running, loop.has_ended
+
+
+def loop_of(
+    step: Callable[[], Awaitable[float | None]], pause: FakePause, *, finishes_step: bool = False
+) -> Loop:
+    return Loop(
+        step,
+        NAME,
+        logger=LOGGER,
+        complaint="It does not work: %s",
+        retry_s=7.0,
+        finishes_step=finishes_step,
+        pause=pause,
+    )
+
+
+class Steps:
+    """Does what it is told to, a step at a time, the last of it for ever."""
+
+    def __init__(self, *results: float | Exception | None) -> None:
+        self._results = list(results)
+        self.taken = 0
+
+    async def __call__(self) -> float | None:
+        self.taken += 1
+        result = self._results.pop(0) if len(self._results) > 1 else self._results[0]
+        if isinstance(result, Exception):
+            raise result
+        return result
+
+
+async def test_a_step_follows_when_the_pause_that_was_asked_for_is_over() -> None:
+    pause, steps = FakePause(), Steps(3.0, 0, None)
+    loop = loop_of(steps, pause)
+    loop.start()
+    loop.start()
+    await settle()
+    assert (steps.taken, pause.asked) == (1, [3.0])
+    pause.let_pass()
+    await settle()
+    assert (steps.taken, pause.asked) == (3, [3.0, None])  # no pause at all after 0
+    await loop.stop()
+
+
+async def test_a_wake_up_ends_the_pause() -> None:
+    pause, steps = FakePause(), Steps(None)
+    loop = loop_of(steps, pause)
+    loop.start()
+    for taken in range(1, 4):
+        await settle()
+        assert steps.taken == taken
+        loop.wake()
+    await loop.stop()
+
+
+async def test_a_wake_up_during_a_step_is_not_lost() -> None:
+    pause = FakePause()
+    taken = 0
+
+    async def step() -> None:
+        nonlocal taken
+        taken += 1
+        if taken == 1:
+            loop.wake()
+
+    loop = loop_of(step, pause)
+    loop.start()
+    await settle()
+    assert taken == 2
+    await loop.stop()
+
+
+async def test_a_failure_is_repeated_after_its_pause_whoever_wakes_the_loop() -> None:
+    pause, steps = FakePause(), Steps(DatabaseBusy("locked"), None)
+    loop = loop_of(steps, pause)
+    loop.start()
+    await settle()
+    loop.wake()
+    await settle()
+    assert (steps.taken, pause.asked) == (1, [7.0])
+    pause.let_pass()
+    await settle()
+    assert (steps.taken, pause.asked) == (2, [7.0, None])
+    await loop.stop()
+
+
+async def test_the_same_failure_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    locked, full = DatabaseBusy("locked"), DatabaseBusy("full")
+    pause, steps = FakePause(), Steps(locked, locked, full, full, 1.0, full, None)
+    loop = loop_of(steps, pause)
+    loop.start()
+    for _ in range(7):
+        await settle()
+        pause.let_pass()
+    await settle()
+    await loop.stop()
+    told = [it.getMessage() for it in caplog.records if it.name == LOGGER.name]
+    assert told == [f"It does not work: {what}" for what in ("locked", "full", "full")]
+
+
+async def test_any_other_exception_ends_it_and_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    loop = loop_of(Steps(ValueError("a fault")), FakePause())
+    assert state_of(loop) == (False, False)
+    loop.start()
+    assert state_of(loop) == (True, False)
+    await settle()
+    assert state_of(loop) == (True, True)
+    loop.start()
+    await settle()
+    assert state_of(loop) == (
+        True,
+        True,
+    )  # for the health of the store to tell, until it is stopped
+    (record,) = [it for it in caplog.records if it.name == LOGGER.name]
+    assert record.getMessage() == f"The background task {NAME} has ended"
+    assert record.exc_info is not None
+    assert str(record.exc_info[1]) == "a fault"
+    await loop.stop()
+    assert state_of(loop) == (False, False)
+
+
+@pytest.mark.parametrize("fails", [False, True])
+async def test_stopping_ends_every_pause_and_a_start_begins_anew(fails: bool) -> None:
+    steps = Steps(DatabaseBusy("locked")) if fails else Steps(None)
+    loop = loop_of(steps, FakePause())
+    await loop.stop()  # of what never began
+    for life in range(1, 4):
+        loop.start()
+        assert state_of(loop) == (True, False)
+        await settle()
+        assert steps.taken == life
+        await loop.stop()
+        await loop.stop()
+        assert state_of(loop) == (False, False)
+        assert NAME not in {task.get_name() for task in asyncio.all_tasks()}
+
+
+@pytest.mark.parametrize("finishes_step", [False, True])
+async def test_a_step_under_way_is_finished_where_that_is_asked_for(finishes_step: bool) -> None:
+    began, may_end = asyncio.Event(), asyncio.Event()
+    ends: list[str] = []
+
+    async def step() -> None:
+        began.set()
+        try:
+            await may_end.wait()
+        except asyncio.CancelledError:
+            ends.append("cancelled")
+            raise
+        ends.append("finished")
+
+    loop = loop_of(step, FakePause(), finishes_step=finishes_step)
+    loop.start()
+    await began.wait()
+    stopping = asyncio.create_task(loop.stop())
+    await settle()
+    assert stopping.done() is not finishes_step
+    may_end.set()
+    async with asyncio.timeout(DEADLINE_SECONDS):
+        await stopping
+    assert ends == ["finished" if finishes_step else "cancelled"]
+
+
+async def test_one_that_is_stopped_at_its_last_step_does_not_hold_up_the_next_life() -> None:
+    may_end = asyncio.Event()
+    began = 0
+
+    async def step() -> None:
+        nonlocal began
+        began += 1
+        await may_end.wait()
+
+    loop = loop_of(step, FakePause(), finishes_step=True)
+    loop.start()
+    await settle()
+    loop.stop_soon()
+    loop.start()
+    await settle()
+    assert began == 2
+    may_end.set()
+    await settle()
+    assert began == 2  # the first takes no further step, the second sleeps
+    assert [it.get_name() for it in asyncio.all_tasks()].count(NAME) == 1
+    await loop.stop()
+
+
+async def test_whoever_is_cancelled_while_it_stops_a_loop_is_cancelled() -> None:
+    may_end = asyncio.Event()
+
+    async def step() -> None:
+        await may_end.wait()
+
+    loop = loop_of(step, FakePause(), finishes_step=True)
+    loop.start()
+    await settle()
+    stopping = asyncio.create_task(loop.stop())
+    await settle()
+    stopping.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await stopping
+    may_end.set()
+    await loop.stop()
+
+
+async def test_a_cancellation_that_meets_the_wake_up_is_not_swallowed() -> None:
+    for _ in range(20):
+        loop = Loop(Steps(None), NAME, logger=LOGGER, complaint="%s", pause=until_set)
+        loop.start()
+        await settle()
+        loop.wake()
+        async with asyncio.timeout(DEADLINE_SECONDS):
+            await loop.stop()
+
+
+async def test_it_knows_nothing_of_the_request_that_started_it() -> None:
+    asked = ContextVar("asked", default="nothing")
+    seen: list[str] = []
+
+    async def step() -> None:
+        seen.append(asked.get())
+
+    asked.set("a strong read")
+    loop = loop_of(step, FakePause())
+    loop.start()
+    await settle()
+    assert seen == ["nothing"]
+    await loop.stop()
