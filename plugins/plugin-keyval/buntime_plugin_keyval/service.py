@@ -50,7 +50,7 @@ class KeyValService:
         """Start the background tasks."""
         self.sweeper.start()
         self.dispatcher.start()
-        workers = self.store.neighbours.workers
+        workers = self.store.peers.workers
         if workers.number == 0 or workers.took_over:  # else the first worker has seen to it
             self.search.start()
         if self.metrics_saver is not None:
@@ -112,7 +112,7 @@ def make_service(
             interval_ms=config.metrics.flush_interval.milliseconds,
             clock=store.clock,
             logger=store.logger,
-            workers=store.neighbours.workers,
+            workers=store.peers.workers,
         )
     return KeyValService(
         config=config,
@@ -122,7 +122,7 @@ def make_service(
         queue=queue,
         dispatcher=Dispatcher(
             queue,
-            neighbours=store.neighbours,
+            peers=store.peers,
             clock=store.clock,
             sweep_ms=config.queue.cleanup_interval.milliseconds,
             foreign_poll_ms=config.foreign_poll.milliseconds,

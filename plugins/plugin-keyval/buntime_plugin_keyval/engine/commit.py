@@ -36,7 +36,7 @@ from buntime_database import (
 
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
-from buntime_plugin_keyval.engine.peers import Neighbours
+from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.model.changes import Change, Subscriber
 from buntime_plugin_keyval.model.clock import Clock, Moment, moment_of
 from buntime_plugin_keyval.model.errors import IdempotencyKeyReused, LimitExceeded, outcome_unknown
@@ -160,13 +160,13 @@ class Committer:
         *,
         clock: Clock,
         logger: logging.Logger,
-        neighbours: Neighbours | None = None,
+        peers: Peers | None = None,
         most_bytes: int = DEFAULT_LIMITS.commit_bytes,
     ) -> None:
         """`most_bytes` are those of the values that one commit may read."""
         self._adapter = adapter
         self.replays = Replays(adapter, clock)
-        self._neighbours = neighbours
+        self._peers = peers
         self._clock = clock
         self._most_bytes = most_bytes
         self._stamps = Stamps()
@@ -301,8 +301,8 @@ class Committer:
                 outcomes = await self._adapter.batch_each(batches)
             except DatabaseError as error:  # the adapter was closed
                 outcomes = [error] * len(batches)
-        if self._neighbours is not None:
-            self._neighbours.committed(_committed(writing, outcomes))
+        if self._peers is not None:
+            self._peers.committed(_committed(writing, outcomes))
         again: list[_Job] = []
         settled: dict[str, str] = {}
         newest = ""

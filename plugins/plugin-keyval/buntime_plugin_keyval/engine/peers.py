@@ -9,7 +9,7 @@ from buntime_host import Workers
 from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, NoteStamp
 
 
-class Neighbours:
+class Peers:
     """Hears of their commits and lets them hear of ours.
 
     Foreign commits are found without this, every `foreign_poll_ms`: it is what makes it quick.

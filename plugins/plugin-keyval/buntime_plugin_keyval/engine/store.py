@@ -31,7 +31,7 @@ from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.decisions import Write
 from buntime_plugin_keyval.engine.once import Once, Replays
-from buntime_plugin_keyval.engine.peers import Neighbours
+from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.turns import Turns
 from buntime_plugin_keyval.engine.writes import Committed
@@ -85,12 +85,12 @@ class Store:
         """For long work on the loop."""
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
-        self.neighbours = Neighbours(workers)
+        self.peers = Peers(workers)
         self._committer = Committer(
             adapter,
             clock=self.clock,
             logger=logger,
-            neighbours=self.neighbours if workers.count > 1 else None,
+            peers=self.peers if workers.count > 1 else None,
             most_bytes=limits.commit_bytes,
         )
         self._expiring: Callable[[int], None] = lambda _: None

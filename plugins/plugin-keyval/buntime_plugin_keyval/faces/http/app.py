@@ -188,7 +188,7 @@ async def _relayed(
     async def receive() -> Message:
         return {"type": "http.request", "body": content, "more_body": False}
 
-    workers = service.store.neighbours.workers
+    workers = service.store.peers.workers
     try:
         return await hand_over(
             workers, elsewhere.worker, starlette.requests.Request(scope, receive)

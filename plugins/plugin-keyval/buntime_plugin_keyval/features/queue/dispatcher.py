@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.engine.loop import Loop
-from buntime_plugin_keyval.engine.peers import Neighbours
+from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.queue.listener import Ending, Listener
 from buntime_plugin_keyval.features.queue.queue import Queue
@@ -36,7 +36,7 @@ class Dispatcher:
         self,
         queue: Queue,
         *,
-        neighbours: Neighbours,
+        peers: Peers,
         clock: Clock,
         sweep_ms: int,
         foreign_poll_ms: int,
@@ -45,7 +45,7 @@ class Dispatcher:
     ) -> None:
         """`sweep_ms` bounds the sleep without listeners; 0 leaves exhausted leases to dequeues."""
         self._queue = queue
-        self._neighbours = neighbours
+        self._peers = peers
         self._clock = clock
         self._sweep_ms = sweep_ms
         self._foreign_poll_ms = foreign_poll_ms
@@ -68,7 +68,7 @@ class Dispatcher:
     @property
     def listener_count(self) -> int:
         """Open listeners, those of other workers included."""
-        return int(self._neighbours.listeners.totals()[0])
+        return int(self._peers.listeners.totals()[0])
 
     def start(self) -> None:
         """Begin to deliver."""
@@ -148,10 +148,10 @@ class Dispatcher:
 
     def _count_listeners(self) -> None:
         """Say how many there are, and hear of other workers while there are any."""
-        before = self._neighbours.listeners.own[0]
-        self._neighbours.listeners.own[0] = len(self._listeners)
+        before = self._peers.listeners.own[0]
+        self._peers.listeners.own[0] = len(self._listeners)
         if bool(before) != bool(self._listeners):
-            self._neighbours.queue.listen(self._rung if self._listeners else None)
+            self._peers.queue.listen(self._rung if self._listeners else None)
 
     def _rung(self) -> None:
         """Another worker has changed the queue."""

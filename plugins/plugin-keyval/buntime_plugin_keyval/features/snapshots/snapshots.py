@@ -78,7 +78,7 @@ class Snapshots:
     def worker_of(self, text: str | None) -> int | None:
         """The other worker that holds the snapshot of a cursor, if it is one. `InvalidInput`."""
         cursor = parse_cursor(text) if text else None
-        workers = self._store.neighbours.workers
+        workers = self._store.peers.workers
         if cursor is None or not cursor.id or cursor.id in self._open:
             return None
         is_other = cursor.worker != workers.number and 0 <= cursor.worker < workers.count
@@ -133,7 +133,7 @@ class Snapshots:
         id_ = secrets.token_hex(8)
         if has_more and not self._closed:
             self._keep(id_, _Open(held))
-        worker = self._store.neighbours.workers.number
+        worker = self._store.peers.workers.number
         return _page(selection, rows, Cursor(b"", held.place, now_ms, worker, id_))
 
     async def _first_unheld(self, selection: Selection, now_ms: int) -> SnapshotPage:

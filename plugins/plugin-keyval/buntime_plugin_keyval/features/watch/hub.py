@@ -53,7 +53,7 @@ class WatchHub:
     @property
     def watcher_count(self) -> int:
         """Open watchers, those of other workers included."""
-        return int(self._store.neighbours.watchers.totals()[0])
+        return int(self._store.peers.watchers.totals()[0])
 
     @property
     def place(self) -> Place | None:
@@ -73,7 +73,7 @@ class WatchHub:
         self.shares.take(client)
         watcher = Watcher(target, self._forget, self._room, client)
         self._watchers.add(watcher)
-        self._store.neighbours.watchers.own[0] = len(self._watchers)
+        self._store.peers.watchers.own[0] = len(self._watchers)
         for key in target.keys:
             self._by_key.setdefault(key, set()).add(watcher)
         for prefix in target.prefixes:
@@ -101,11 +101,11 @@ class WatchHub:
         """Follow commits from here on."""
         # First the subscription: what is committed in between is then found in the log.
         unsubscribe = self._store.subscribe(self._committed)
-        self._store.neighbours.changes.listen(self._loop.wake)
+        self._store.peers.changes.listen(self._loop.wake)
         try:
             self._place = await self._store.newest_place(fresh=True)
         except BaseException:
-            self._store.neighbours.changes.listen(None)
+            self._store.peers.changes.listen(None)
             unsubscribe()
             raise
         self._unsubscribe = unsubscribe
@@ -116,7 +116,7 @@ class WatchHub:
     def _forget(self, watcher: Watcher) -> None:
         self._watchers.discard(watcher)
         self.shares.give(watcher.client)
-        self._store.neighbours.watchers.own[0] = len(self._watchers)
+        self._store.peers.watchers.own[0] = len(self._watchers)
         for index, names in (
             (self._by_key, watcher.target.keys),
             (self._by_prefix, watcher.target.prefixes),
@@ -134,7 +134,7 @@ class WatchHub:
         if self._unsubscribe is not None:
             self._unsubscribe()
             self._unsubscribe = None
-            self._store.neighbours.changes.listen(None)
+            self._store.peers.changes.listen(None)
             self._loop.stop_soon()
         self._place = None
 
