@@ -77,7 +77,7 @@ LONG_NUMBER_DIGITS = 1000
 MAX_GROUP_BYTES = 8 * 1024 * 1024
 """Bytes of values that the writes of one group bring or read, unless one alone has more."""
 
-MAX_HASTE = 63
+MAX_REGATHER_BACKOFF = 63
 """Groups that do not wait because the writers did not come back in time before: 1, then 3, 7, …"""
 
 LATE_GROUPS = 256
@@ -177,9 +177,9 @@ class Committer:
         self._draining: asyncio.Task[None] | None = None
         self._subscribers: list[Subscriber] = []
         self._settling: set[asyncio.Task[None]] = set()
-        self._haste = 0
-        self._hasty_groups = 0
-        """Groups that still do not wait; `_haste` is how many there were at the last time."""
+        self._regather_backoff = 0
+        self._backoff_groups = 0
+        """Groups that still do not wait, of the `_regather_backoff` of the last time."""
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:
         """Call `subscriber` with the changes of every commit; returns what ends that."""
@@ -249,16 +249,18 @@ class Committer:
         expected = min(len(self._pending) + answered, MAX_GROUP)
         if not self._pending or len(self._pending) >= expected:
             return
-        if self._hasty_groups:
-            self._hasty_groups -= 1
+        if self._backoff_groups:
+            self._backoff_groups -= 1
             return
         give_up = perf_counter() + min(REGATHER_SHARE * commit_seconds, REGATHER_SECONDS)
         while len(self._pending) < expected and perf_counter() < give_up:  # noqa: ASYNC110 - no event says that nobody comes
             # A turn of the loop, which brings requests in. Its timers know milliseconds only.
             await asyncio.sleep(0)
         came_back = len(self._pending) >= expected
-        self._haste = 0 if came_back else min(2 * self._haste + 1, MAX_HASTE)
-        self._hasty_groups = self._haste
+        self._regather_backoff = (
+            0 if came_back else min(2 * self._regather_backoff + 1, MAX_REGATHER_BACKOFF)
+        )
+        self._backoff_groups = self._regather_backoff
 
     def _take(self) -> list[_Job]:
         """The next writes that can share a commit."""
