@@ -48,18 +48,18 @@ PULSE = "host.pulse"
 class Numbers:
     """Some numbers of this worker, and the same numbers of the others."""
 
-    def __init__(self, board: _Board, worker: int, name: str, size: int) -> None:
-        self.own = board.allocate(worker, name, size)
+    def __init__(self, shared_counters: _SharedCounters, worker: int, name: str, size: int) -> None:
+        self.own = shared_counters.allocate(worker, name, size)
         """Only this worker writes them; what one that died had is still there."""
-        self._board = board
+        self._shared_counters = shared_counters
         self._worker = worker
         self._name = name
 
     def others(self) -> Iterator[tuple[int, Doubles]]:
         """Each other worker that has these numbers, with its own."""
-        for worker in range(self._board.count):
+        for worker in range(self._shared_counters.count):
             if worker != self._worker:
-                numbers = self._board.find(worker, self._name)
+                numbers = self._shared_counters.find(worker, self._name)
                 if numbers is not None:
                     yield worker, numbers
 
@@ -121,7 +121,7 @@ class Workers:
         self.number = number
         """Of this worker, from 0; the one that takes the place of a dead one has its number."""
         self.count = group.count
-        self.took_over = group.board.is_used(number)
+        self.took_over = group.shared_counters.is_used(number)
         """Whether another process had this number before."""
         self._group = group
         self._bells: list[Bell] = []
@@ -139,11 +139,11 @@ class Workers:
         They start at 0, or where the worker was that had this one's place. Raises `ValueError`
         for a name that is too long, `MemoryError` when the shared memory is full.
         """
-        return Numbers(self._group.board, self.number, name, size)
+        return Numbers(self._group.shared_counters, self.number, name, size)
 
     def names(self, prefix: str) -> list[str]:
         """The names that begin so of numbers that any worker has, sorted."""
-        return sorted(self._group.board.names(prefix))
+        return sorted(self._group.shared_counters.names(prefix))
 
     def bell(self, name: str) -> Bell:
         """A bell of this name, once in a worker; with several workers it needs the event loop."""
@@ -221,7 +221,7 @@ class Group:
 
     def __init__(self, count: int) -> None:
         self.count = count
-        self.board = _Board(count)
+        self.shared_counters = _SharedCounters(count)
         self.doors: list[Door] = []
         """One for each worker, if there are several."""
         for _ in range(count if count > 1 else 0):
@@ -232,7 +232,7 @@ class Group:
 
     def pulse(self, worker: int) -> float:
         """When the event loop of a worker last turned; 0 before it did."""
-        numbers = self.board.find(worker, PULSE)
+        numbers = self.shared_counters.find(worker, PULSE)
         return numbers[0] if numbers is not None else 0.0
 
     def close(self) -> None:
@@ -243,7 +243,7 @@ class Group:
         self.doors = []
 
 
-class _Board:
+class _SharedCounters:
     """Memory with one region for each worker, in which names stand before their numbers.
 
     The first number of a region says how much of it is used, and is written last: nobody finds

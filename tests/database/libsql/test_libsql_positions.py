@@ -8,7 +8,7 @@ from time import monotonic
 from buntime_plugin_database.engines.libsql.positions import BEYOND, NUMBERS, Positions
 
 
-class Board:
+class SharedCounters:
     """Numbers of several workers, as the host's shared memory has them."""
 
     def __init__(self, workers: int) -> None:
@@ -40,20 +40,20 @@ def test_one_alone() -> None:
 
 
 def test_each_knows_what_the_others_saw() -> None:
-    board = Board(3)
-    one, two, three = (board.of(worker) for worker in range(3))
+    counters = SharedCounters(3)
+    one, two, three = (counters.of(worker) for worker in range(3))
     one.saw(5)
     two.saw(9)
     one.saw(7)
     assert [it.known for it in (one, two, three)] == [9, 9, 9]
     three.stay_on_primary(7.0)
     assert one.primary_until == 7.0
-    assert board.of(1).known == 9  # and so does the one that takes its place
+    assert counters.of(1).known == 9  # and so does the one that takes its place
 
 
 def test_a_new_log_is_news_to_all() -> None:
-    board = Board(2)
-    one, two = board.of(0), board.of(1)
+    counters = SharedCounters(2)
+    one, two = counters.of(0), counters.of(1)
     two.saw(90)
     one.begin_log(3)
     assert (one.known, two.known) == (3, 3)
@@ -65,15 +65,15 @@ def test_a_new_log_is_news_to_all() -> None:
 
 def test_while_a_log_is_new_clients_are_told_to_ask_the_primary() -> None:
     """Another host may know a higher position of the log before, and a replica still have that."""
-    board = Board(2)
-    one, two = board.of(0), board.of(1)
+    counters = SharedCounters(2)
+    one, two = counters.of(0), counters.of(1)
     one.saw(90)
     assert (one.told, two.told) == (90, 90)
     one.begin_log(3, new_until=monotonic() + 60)
     assert (one.known, two.known) == (3, 3)
     assert (one.told, two.told) == (BEYOND, BEYOND)
     assert two.primary_until > monotonic()
-    board.rows[0][3] = monotonic() - 1
+    counters.rows[0][3] = monotonic() - 1
     assert (one.told, two.told) == (3, 3)
 
 
