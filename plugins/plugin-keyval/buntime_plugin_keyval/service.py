@@ -73,7 +73,7 @@ class KeyValService:
         """What is measured now."""
         return Report(
             operations=self.store.recorder.totals,
-            letters_expired=self.queue.letters_expired,
+            dead_letters_expired=self.queue.dead_letters_expired,
             watchers=self.watches.watcher_count,
             listeners=self.dispatcher.listener_count,
             engine=self.store.adapter.statistics(),
@@ -161,8 +161,8 @@ def make_service(
                 keep=config.idempotency.max_count,
                 age_ms=config.idempotency.max_age.milliseconds,
             ),
-            expire_letters=(
-                partial(queue.expire_letters, config.queue.dlq_max_age.milliseconds)
+            expire_dead_letters=(
+                partial(queue.expire_dead_letters, config.queue.dlq_max_age.milliseconds)
                 if config.queue.dlq_max_age.milliseconds
                 else None
             ),

@@ -91,9 +91,9 @@ async def test_one_commit_deletes_a_bounded_number_oldest_first(
         clock.advance(1)
     clock.advance(DAY_MS)
     queue = world.service.queue
-    assert [await queue.expire_letters(DAY_MS, 2) for _ in range(2)] == [2, 2]
+    assert [await queue.expire_dead_letters(DAY_MS, 2) for _ in range(2)] == [2, 2]
     assert await values_of(kv) == [4]
-    assert await queue.expire_letters(DAY_MS, 2) == 1
+    assert await queue.expire_dead_letters(DAY_MS, 2) == 1
     for number in range(5):
         await bury(kv, number)
     clock.advance(DAY_MS)
@@ -115,7 +115,7 @@ async def test_a_letter_that_is_requeued_is_young_again(
     message = await kv.dequeue()
     assert message is not None
     await kv.nack_message(message)
-    assert await world.service.queue.expire_letters(DAY_MS, 10) == 0
+    assert await world.service.queue.expire_dead_letters(DAY_MS, 10) == 0
     assert await values_of(kv) == [1]
 
 

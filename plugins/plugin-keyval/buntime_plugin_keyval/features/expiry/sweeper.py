@@ -54,20 +54,20 @@ class Sweeper:
         retention: Retention,
         logger: logging.Logger,
         forget_results: Callable[[], Awaitable[int]] | None = None,
-        expire_letters: Callable[[int], Awaitable[int]] | None = None,
+        expire_dead_letters: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
         """`interval_ms` is the longest sleep: entries of other processes are found after it.
 
         `forget_results` removes some results of writes that nobody repeats any more, and says how
         many; it is called until there are none.
 
-        `expire_letters` deletes at most so many dead letters that are too old; None keeps all.
+        `expire_dead_letters` deletes at most so many dead letters that are too old; None keeps all.
         """
         self._store = store
         self._interval_ms = interval_ms
         self._retention = retention
         self._forget_results = forget_results
-        self._expire_letters = expire_letters
+        self._expire_dead_letters = expire_dead_letters
         self._loop = Loop(
             self._step,
             "keyval-sweeper",
@@ -109,8 +109,8 @@ class Sweeper:
         if self._forget_results is not None:
             while await self._forget_results():
                 pass
-        if self._expire_letters is not None:
-            while await self._expire_letters(BATCH) == BATCH:
+        if self._expire_dead_letters is not None:
+            while await self._expire_dead_letters(BATCH) == BATCH:
                 pass
         expires_at = await reads.next_expiry(self._store.adapter)
         if expires_at is None:

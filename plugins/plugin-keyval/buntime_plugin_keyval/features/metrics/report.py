@@ -55,7 +55,7 @@ class Report:
     """Everything that is measured, at one moment."""
 
     operations: Mapping[str, Samples]
-    letters_expired: int
+    dead_letters_expired: int
     watchers: int
     listeners: int
     engine: Mapping[str, float]
@@ -112,7 +112,7 @@ def to_json(report: Report) -> dict[str, Any]:
     return {
         "operations": {**operations, "operations": operations, "totals": totals},
         **of_database,
-        "deadLetters": {"expired": report.letters_expired},
+        "deadLetters": {"expired": report.dead_letters_expired},
         "streams": {"listeners": report.listeners, "watchers": report.watchers},
         "engine": dict(report.engine),
     }
@@ -129,7 +129,7 @@ def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
         CounterMetricFamily(
             f"{prefix}_queue_dlq_expired",
             "Dead letters that were deleted because of their age",
-            value=report.letters_expired,
+            value=report.dead_letters_expired,
         ),
         *_engine(report.engine, prefix),
     ]

@@ -73,8 +73,8 @@ class Queue:
     def __init__(self, store: Store, *, lease_ms: int) -> None:
         self._store = store
         self._lease_ms = lease_ms
-        self.letters_expired = 0
-        """Dead letters that `expire_letters` deleted in this process."""
+        self.dead_letters_expired = 0
+        """Dead letters that `expire_dead_letters` deleted in this process."""
         self._deliveries = Deliveries(
             self._count, lease_ms=lease_ms, clock=store.clock, logger=store.logger
         )
@@ -347,10 +347,10 @@ class Queue:
         (result,) = await self._commit(Forget(None), bounded=False, once=once)
         return result.rowcount
 
-    async def expire_letters(self, age_ms: int, limit: int) -> int:
+    async def expire_dead_letters(self, age_ms: int, limit: int) -> int:
         """Delete at most `limit` dead letters that are older than that; how many there were."""
         (result,) = await self._commit(ForgetOld(age_ms, limit))
-        self.letters_expired += result.rowcount
+        self.dead_letters_expired += result.rowcount
         return result.rowcount
 
     async def begin(self) -> None:
