@@ -18,7 +18,7 @@ from buntime_database import (
     Transaction,
     TransactionMisuse,
 )
-from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.transaction import SqliteTransaction
 from buntime_plugin_database.engines.sqlite.writer import Writer
 from buntime_plugin_database.shared.counters import LocalCounters
@@ -47,7 +47,7 @@ def faulty_writer(tmp_path: Path, faults: dict[str, list[Exception]]) -> Writer:
     connection.faults = faults
     return Writer(
         connection,
-        condition=Condition(str(tmp_path / "test.db")),
+        condition=FileCondition(str(tmp_path / "test.db")),
         busy_timeout_ms=100,
         statement_timeout_ms=10_000,
         threaded=True,

@@ -7,7 +7,7 @@ import threading
 import time
 
 from buntime_plugin_keyval.storage.postfilter import INLINE_CHARS, INLINE_WORK, SLICE_SECONDS, kept
-from buntime_plugin_keyval.storage.selection import Condition
+from buntime_plugin_keyval.storage.selection import RowCondition
 
 ROWS = 50
 
@@ -29,7 +29,7 @@ async def test_others_run_between_slices() -> None:
 
     task = asyncio.create_task(other())
     rows = [(b"key", str(number)) for number in range(ROWS)]
-    found = [row async for row in kept(rows, Condition(recheck=takes_a_slice), value=1)]
+    found = [row async for row in kept(rows, RowCondition(recheck=takes_a_slice), value=1)]
     task.cancel()
     assert found == [row for row in rows if row[1] != "3"]
     assert turns >= ROWS - 1
@@ -45,7 +45,7 @@ async def test_what_takes_longer_than_a_slice_is_checked_in_a_thread() -> None:
     args = ("needle",) * 1_000
     values = ["a" * 100, "b" * (INLINE_CHARS + 1), "c" * (INLINE_WORK // len(args))]
     found = [
-        row async for row in kept([(v,) for v in values], Condition("1", args, recheck), value=0)
+        row async for row in kept([(v,) for v in values], RowCondition("1", args, recheck), value=0)
     ]
     assert [value for (value,) in found] == values
     assert here == {"a": True, "b": False, "c": False}
@@ -53,4 +53,4 @@ async def test_what_takes_longer_than_a_slice_is_checked_in_a_thread() -> None:
 
 async def test_what_sql_decides_is_not_checked() -> None:
     rows = [(1,), (2,)]
-    assert [row async for row in kept(rows, Condition(), value=0)] == rows
+    assert [row async for row in kept(rows, RowCondition(), value=0)] == rows

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_plugin_keyval.model.where import InvalidWhere, parse_where
-from buntime_plugin_keyval.model.where.nodes import And, Condition, Not, Now, Or
+from buntime_plugin_keyval.model.where.nodes import And, Comparison, Not, Now, Or
 
 BIGINT = {"__type": "bigint", "value": "5"}
 
@@ -152,8 +152,8 @@ def test_nodes_are_what_was_said() -> None:
     where = parse_where({"a.b[0]": {"$gt": 5.0}, "$not": {"$or": [{"c": {"$now": True}}, {}]}})
     assert where == And(
         (
-            Condition(("a", "b", 0), "$gt", 5),
-            Not(Or((Condition(("c",), "$eq", Now(0)), And(())))),
+            Comparison(("a", "b", 0), "$gt", 5),
+            Not(Or((Comparison(("c",), "$eq", Now(0)), And(())))),
         )
     )
     assert isinstance(hash(where), int)
@@ -177,7 +177,7 @@ def test_nodes_are_what_was_said() -> None:
 )
 def test_scalar_operand(raw: object, operand: object) -> None:
     where = parse_where({"a": raw})
-    assert isinstance(where, Condition)
+    assert isinstance(where, Comparison)
     assert where.operator == "$eq"
     assert where.operand == operand
     assert type(where.operand) is type(operand)

@@ -47,7 +47,7 @@ from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import Row
-from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition, Selection
+from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition, Selection
 from buntime_plugin_keyval.storage.states import Catch, Reading
 from buntime_plugin_keyval.storage.within import Found, Page, Text
 
@@ -418,7 +418,7 @@ class Store:
         if ends:
             self._expiring(min(ends))
 
-    def condition(self, where: Where | None, at_ms: int | None = None) -> Condition:
+    def condition(self, where: Where | None, at_ms: int | None = None) -> RowCondition:
         """A filter as SQL for this store's database.
 
         Now is what the clock on the wall shows, or showed at `at_ms` of the store's time.
@@ -430,12 +430,12 @@ class Store:
         casefold = self.adapter.capabilities.casefold_function
         compiled = compile_where(where, column="value", now_ms=now_ms, casefold=casefold)
         if compiled.exact:
-            return Condition(compiled.sql, compiled.args)
+            return RowCondition(compiled.sql, compiled.args)
 
         def recheck(value: str) -> bool:
             return matches(where, msgspec.json.decode(value), now_ms=now_ms)
 
-        return Condition(compiled.sql, compiled.args, recheck)
+        return RowCondition(compiled.sql, compiled.args, recheck)
 
 
 def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None = None) -> KeyRange:

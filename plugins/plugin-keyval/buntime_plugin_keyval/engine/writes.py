@@ -19,7 +19,7 @@ from buntime_plugin_keyval.storage.message_effects import Enqueue
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
-from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition
+from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition
 from buntime_plugin_keyval.storage.within import check_answer, size_of
 
 LONG_NUMBER_BITS = 3000
@@ -38,7 +38,7 @@ def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> W
 
 
 def remove(
-    ranges: Sequence[KeyRange], *, condition: Condition = EVERYTHING, bounded: bool
+    ranges: Sequence[KeyRange], *, condition: RowCondition = EVERYTHING, bounded: bool
 ) -> Write[int]:
     """Remove what lives in the ranges; concludes with the number of removed entries.
 
@@ -56,7 +56,9 @@ def remove(
 
 def remove_rows(rows: Sequence[tuple[bytes, str]]) -> Write[int]:
     """Remove entries that still have these versionstamps; concludes with their number."""
-    effects = [Remove(single(key), Condition("versionstamp = ?", (stamp,))) for key, stamp in rows]
+    effects = [
+        Remove(single(key), RowCondition("versionstamp = ?", (stamp,))) for key, stamp in rows
+    ]
     decision = Decision(effects, _total)
     return Write(
         lambda _: decision,

@@ -15,7 +15,7 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
-from buntime_plugin_keyval.storage.selection import EVERYTHING, Condition
+from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
 
 class Effect(Protocol):
@@ -60,7 +60,7 @@ class Remove(NamedTuple):
     """Remove the live entries of a range that meet a condition."""
 
     keys: KeyRange
-    condition: Condition = EVERYTHING
+    condition: RowCondition = EVERYTHING
 
     def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`; the result for one key has a row as that of `Put`, if it is removed."""

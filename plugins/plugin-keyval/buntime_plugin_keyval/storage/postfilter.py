@@ -14,7 +14,7 @@ from typing import TypeVar
 from buntime_database import Adapter
 
 from buntime_plugin_keyval.storage import statements as sql
-from buntime_plugin_keyval.storage.selection import Condition, Selection
+from buntime_plugin_keyval.storage.selection import RowCondition, Selection
 
 R = TypeVar("R", bound=Sequence[object])
 
@@ -50,7 +50,7 @@ async def matching_rows(
         rest = rest.behind(rows[-1][0])  # type: ignore[arg-type] # a BLOB
 
 
-async def kept(rows: Sequence[R], condition: Condition, *, value: int) -> AsyncIterator[R]:
+async def kept(rows: Sequence[R], condition: RowCondition, *, value: int) -> AsyncIterator[R]:
     """The rows that really match by the value in their column of that number.
 
     However many there are, and however long it takes, others run meanwhile.

@@ -16,7 +16,7 @@ from buntime_keyval.wire.shapes import Shape
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, Condition, Selection
+from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition, Selection
 
 VARIABLE_LIMIT = 1024
 """Keys that one statement takes as variables; engines stop somewhere above 32,000."""
@@ -202,7 +202,7 @@ async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
     return entries  # type: ignore[return-value] # group_concat of text
 
 
-async def count(adapter: Adapter, keys: KeyRange, condition: Condition, now_ms: int) -> int:
+async def count(adapter: Adapter, keys: KeyRange, condition: RowCondition, now_ms: int) -> int:
     """Number of live entries in the range that meet the condition."""
     if condition.recheck is not None:
         selection = Selection(keys, sys.maxsize, condition=condition)

@@ -14,7 +14,7 @@ POINT_LIMIT = 128
 """Rows that a read may touch and still count as bounded, so run on the event loop."""
 
 
-class Condition(NamedTuple):
+class RowCondition(NamedTuple):
     """A compiled filter: SQL with its arguments."""
 
     sql: str = "TRUE"
@@ -23,7 +23,7 @@ class Condition(NamedTuple):
     """Decides for a value that the SQL let through; None where the SQL decides alone."""
 
 
-EVERYTHING = Condition()
+EVERYTHING = RowCondition()
 
 
 class Selection(NamedTuple):
@@ -32,7 +32,7 @@ class Selection(NamedTuple):
     keys: KeyRange
     limit: int
     reverse: bool = False
-    condition: Condition = EVERYTHING
+    condition: RowCondition = EVERYTHING
     shape: Shape = PLAIN
 
     @property

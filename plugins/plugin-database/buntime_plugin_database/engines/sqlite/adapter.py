@@ -21,7 +21,7 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import (
     CHECKPOINT_PAGES,
     MEMORY,
@@ -90,7 +90,7 @@ class SqliteAdapter:
         self.tenant = tenant
         connection = open_connection(path, options, writes=True)
         try:
-            self._condition = Condition(None if in_memory else path)
+            self._condition = FileCondition(None if in_memory else path)
             self._readers = None if in_memory else Readers(path, options, self._condition)
         except BaseException:
             connection.close()
@@ -231,7 +231,7 @@ class SqliteAdapter:
             return await self._writer.reading(read)
 
 
-def _room(path: str, options: SqliteOptions, condition: Condition) -> Room:
+def _room(path: str, options: SqliteOptions, condition: FileCondition) -> Room:
     return Room(
         path,
         condition,

@@ -33,7 +33,7 @@ class _Identity(NamedTuple):
     inode: int
 
 
-class Condition:
+class FileCondition:
     """What is known of one open database; its writer, readers and sessions share it."""
 
     def __init__(self, path: str | None) -> None:

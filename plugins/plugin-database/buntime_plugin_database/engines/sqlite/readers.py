@@ -11,7 +11,7 @@ from threading import Lock
 import apsw
 from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, ResultSet, Value
 
-from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
 from buntime_plugin_database.engines.sqlite.statements import AtMost, rows_of, run
@@ -26,7 +26,7 @@ READ_AHEAD = 2
 class Readers:
     """Reads of one database file, each seeing the newest commit when it starts."""
 
-    def __init__(self, path: str, options: SqliteOptions, condition: Condition) -> None:
+    def __init__(self, path: str, options: SqliteOptions, condition: FileCondition) -> None:
         self._condition = condition
         self._shrinkings = 0
         # A read by key costs about 4 µs, and any hop to a thread costs 60 or more.
@@ -139,7 +139,7 @@ class _Scan:
 
 
 @contextmanager
-def refusing_writes(condition: Condition) -> Iterator[None]:
+def refusing_writes(condition: FileCondition) -> Iterator[None]:
     """Translate errors of a reading connection, on which any write is the caller's mistake."""
     try:
         yield
@@ -149,7 +149,7 @@ def refusing_writes(condition: Condition) -> Iterator[None]:
         raise _refusal(error, condition) from error
 
 
-def _refusal(error: Exception, condition: Condition) -> DatabaseError:
+def _refusal(error: Exception, condition: FileCondition) -> DatabaseError:
     if isinstance(error, apsw.ReadOnlyError):
         return InvalidStatement("query() only reads: use execute() or batch() to write")
     return condition.translate(error)

@@ -16,7 +16,7 @@ from time import monotonic
 import apsw
 from buntime_database import Batch, DatabaseFull, Guard, Value
 
-from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.files import PRIVATE_FILE
 from buntime_plugin_database.shared.statements import first_word
 
@@ -55,7 +55,7 @@ class Room:
     """
 
     def __init__(
-        self, path: str, condition: Condition, *, reserve_bytes: int, checkpoint_pages: int
+        self, path: str, condition: FileCondition, *, reserve_bytes: int, checkpoint_pages: int
     ) -> None:
         """Make the reserve if there is room for it; 0 is none.
 
@@ -177,7 +177,7 @@ class Room:
         """Bytes of the file system, and those that are free."""
         try:
             status = os.statvfs(self._folder)
-        except OSError:  # the folder is gone, and `Condition` tells so
+        except OSError:  # the folder is gone, and `FileCondition` tells so
             return 0, 0
         return status.f_blocks * status.f_frsize, status.f_bavail * status.f_frsize
 

@@ -28,7 +28,7 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.permissions import Permissions, restrict
 from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, describe, describe_now
@@ -59,7 +59,7 @@ class Sessions:
         self,
         path: str,
         options: SqliteOptions,
-        condition: Condition,
+        condition: FileCondition,
         room: Room,
         queue: LockQueue,
     ) -> None:
@@ -106,7 +106,7 @@ class SqliteSession:
         self,
         threads: ThreadPoolExecutor,
         limits: SessionLimits,
-        condition: Condition,
+        condition: FileCondition,
         room: Room,
         queue: LockQueue,
     ) -> None:

@@ -35,7 +35,7 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.engines.sqlite.condition import Condition
+from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
 from buntime_plugin_database.engines.sqlite.group import Outcome, run_group
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
@@ -73,7 +73,7 @@ class Writer:
         self,
         connection: apsw.Connection,
         *,
-        condition: Condition,
+        condition: FileCondition,
         room: Room | None = None,
         queue: LockQueue | None = None,
         busy_timeout_ms: int,

@@ -38,7 +38,7 @@ from buntime_plugin_keyval.features.search.search_sql import (
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
 from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
 from buntime_plugin_keyval.storage.postfilter import kept
-from buntime_plugin_keyval.storage.selection import Condition
+from buntime_plugin_keyval.storage.selection import RowCondition
 from buntime_plugin_keyval.storage.statements import IN_RANGE
 from buntime_plugin_keyval.storage.within import SHORT_BYTES, size_of
 
@@ -219,7 +219,7 @@ class Search:
         index: Index,
         match: str,
         options: SearchOptions,
-        condition: Condition,
+        condition: RowCondition,
         now_ms: int,
         *,
         fresh: bool,

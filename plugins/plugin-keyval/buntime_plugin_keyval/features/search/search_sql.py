@@ -19,7 +19,7 @@ from buntime_plugin_keyval.features.search.indexes import Index
 from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.selection import Condition
+from buntime_plugin_keyval.storage.selection import RowCondition
 from buntime_plugin_keyval.storage.statements import ENTRY_MEMBERS, LIVE
 from buntime_plugin_keyval.storage.within import Text
 
@@ -108,7 +108,7 @@ def page_statement(
     index: Index,
     match: str,
     options: SearchOptions,
-    condition: Condition,
+    condition: RowCondition,
     now_ms: int,
     *,
     as_bytes: bool = False,
@@ -185,7 +185,7 @@ def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> Sea
 
 
 def rows_statement(
-    index: Index, match: str, options: SearchOptions, condition: Condition, now_ms: int
+    index: Index, match: str, options: SearchOptions, condition: RowCondition, now_ms: int
 ) -> Statement:
     """A row for each entry: its JSON text, and its value for a condition to be looked at again.
 
@@ -196,7 +196,7 @@ def rows_statement(
     return Statement(f"{_hits(index, options, condition)} {found}", (*args, *found_args))
 
 
-def _hits(index: Index, options: SearchOptions, condition: Condition) -> str:
+def _hits(index: Index, options: SearchOptions, condition: RowCondition) -> str:
     """The keys of the best hits. Everything that decides what is a hit comes before the limit."""
     table = index.table
     joined, alive = "", _NOT_EXPIRED
@@ -211,7 +211,7 @@ WITH hits AS MATERIALIZED (
 
 
 def _hits_args(
-    index: Index, match: str, options: SearchOptions, condition: Condition, now_ms: int
+    index: Index, match: str, options: SearchOptions, condition: RowCondition, now_ms: int
 ) -> tuple[Value, ...]:
     return (
         *_weights(index, options),

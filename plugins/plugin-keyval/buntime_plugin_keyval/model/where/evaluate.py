@@ -16,7 +16,7 @@ from buntime_plugin_keyval.model.where.nodes import (
     INT64_MAX,
     INT64_MIN,
     And,
-    Condition,
+    Comparison,
     Not,
     Path,
     Where,
@@ -44,7 +44,7 @@ class _Asked(NamedTuple):
 
 
 def _truth(where: Where, asked: _Asked) -> Truth:
-    if isinstance(where, Condition):
+    if isinstance(where, Comparison):
         return _condition(where, asked)
     if isinstance(where, Not):
         inner = _truth(where.member, asked)
@@ -71,7 +71,7 @@ def _any(truths: Iterable[Truth]) -> Truth:
     return answer
 
 
-def _condition(condition: Condition, asked: _Asked) -> Truth:
+def _condition(condition: Comparison, asked: _Asked) -> Truth:
     found = _find(asked.value, condition.path)
     now_ms = asked.now_ms
     operator = condition.operator

@@ -31,7 +31,7 @@ Path: TypeAlias = tuple[str | int, ...]
 """Steps from the root: a member's name, an index, or a negative index that counts from the end."""
 
 
-class Condition(msgspec.Struct, frozen=True):
+class Comparison(msgspec.Struct, frozen=True):
     """One operator on one field; `operand` is a tuple for `$in`, `$nin` and `$between`."""
 
     path: Path
@@ -57,7 +57,7 @@ class Not(msgspec.Struct, frozen=True):
     member: Where
 
 
-Where: TypeAlias = Condition | And | Or | Not
+Where: TypeAlias = Comparison | And | Or | Not
 
 
 def normal_number(number: Number) -> Number:

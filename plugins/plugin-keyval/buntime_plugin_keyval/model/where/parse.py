@@ -9,7 +9,7 @@ from __future__ import annotations
 from buntime_plugin_keyval.model.where.budget import MAX_DEPTH, Budget
 from buntime_plugin_keyval.model.where.nodes import (
     And,
-    Condition,
+    Comparison,
     InvalidWhere,
     Not,
     Or,
@@ -65,13 +65,13 @@ def _parse_logical(name: str, raw: object, depth: int, budget: Budget) -> Where:
     return (And if name == "$and" else Or)(tuple(members))
 
 
-def _parse_field(field: str, raw: object, budget: Budget) -> list[Condition]:
+def _parse_field(field: str, raw: object, budget: Budget) -> list[Comparison]:
     if field.startswith("$") and field != "$" and not field.startswith(("$.", "$[")):
         raise InvalidWhere(f"Unknown operator: {field}")
     path = parse_path(field)
     if not isinstance(raw, dict) or is_scalar_object(raw):
         budget.take_condition()
-        return [Condition(path, "$eq", parse_scalar(field, raw, budget))]
+        return [Comparison(path, "$eq", parse_scalar(field, raw, budget))]
     return [
         _parse_condition(path, operator, operand, budget) for operator, operand in _operators(raw)
     ]
@@ -85,8 +85,8 @@ def _operators(raw: dict[object, object]) -> list[tuple[str, object]]:
     return operators
 
 
-def _parse_condition(path: Path, operator: str, operand: object, budget: Budget) -> Condition:
+def _parse_condition(path: Path, operator: str, operand: object, budget: Budget) -> Comparison:
     budget.take_condition()
     if operator not in OPERATORS:
         raise InvalidWhere(f"Unknown operator: {operator}")
-    return Condition(path, operator, parse_operand(operator, operand, budget))
+    return Comparison(path, operator, parse_operand(operator, operand, budget))

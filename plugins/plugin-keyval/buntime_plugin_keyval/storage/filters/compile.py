@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from buntime_plugin_keyval.model.where.nodes import And, Condition, Not, Where
+from buntime_plugin_keyval.model.where.nodes import And, Comparison, Not, Where
 from buntime_plugin_keyval.storage.filters.conditions import Field, condition_sql
 from buntime_plugin_keyval.storage.filters.fragments import EVERY, Fragment, Value, joined
 
@@ -44,7 +44,7 @@ def compile_where(where: Where, *, column: str, now_ms: int, casefold: bool) -> 
 
 
 def _compile(where: Where, field: Field, wanted: bool) -> Fragment:
-    if isinstance(where, Condition):
+    if isinstance(where, Comparison):
         return condition_sql(where, field, wanted)
     if isinstance(where, Not):
         return _compile(where.member, field, not wanted)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from buntime_plugin_keyval.model.where.nodes import Condition, Scalar, resolve
+from buntime_plugin_keyval.model.where.nodes import Comparison, Scalar, resolve
 from buntime_plugin_keyval.model.where.paths import json_path
 from buntime_plugin_keyval.storage.filters.fragments import EVERY, Fragment, Value, joined, one_of
 from buntime_plugin_keyval.storage.filters.numbers import number_keys, number_range
@@ -51,7 +51,7 @@ class Field(NamedTuple):
         return f"json_type({self.column}, ?)"
 
 
-def condition_sql(condition: Condition, field: Field, wanted: bool) -> Fragment:
+def condition_sql(condition: Comparison, field: Field, wanted: bool) -> Fragment:
     """Return SQL that is true exactly where the condition has the wanted truth value.
 
     Elsewhere the SQL is false or NULL. Where the engine cannot tell, it is too wide and says so.
