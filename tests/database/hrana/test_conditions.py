@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from buntime_plugin_database.faces.hrana.conditions import Outcome, holds
+from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import RequestRefused
 
-OUTCOMES = [Outcome.OK, Outcome.ERROR, Outcome.SKIPPED]
+OUTCOMES = [StepOutcome.OK, StepOutcome.ERROR, StepOutcome.SKIPPED]
 
 
 @pytest.mark.parametrize(

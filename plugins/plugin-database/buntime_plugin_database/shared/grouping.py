@@ -7,7 +7,12 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
 
+from buntime_database import DatabaseError, ResultSet
+
 T = TypeVar("T")
+
+BatchOutcome = list[ResultSet] | DatabaseError
+"""What became of a batch in a group: its results, or why it was not written."""
 
 
 class Grouping(Generic[T]):

@@ -50,14 +50,13 @@ from buntime_plugin_database.engines.libsql.witness import (
     error_of,
     step_outcomes,
 )
+from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.statements import (
     asks_for_changes,
     classify,
     gives_rows,
     guard_query,
 )
-
-Outcome = list[ResultSet] | DatabaseError
 
 _BROKEN = "the guard does not hold"
 _NOTHING = ResultSet((), [], 0)
@@ -186,7 +185,7 @@ def _add_batch(steps: list[Json], batch: Encoded, number: int, witness: Witness)
 
 def read_answer(
     request: Request, batches: Sequence[Encoded], answer: Json
-) -> list[Outcome | None] | None:
+) -> list[BatchOutcome | None] | None:
     """What became of each batch; None for one that has to be sent once more.
 
     None in the place of the list if all was rolled back, because one batch failed, or ended it, or
@@ -203,7 +202,7 @@ def read_answer(
                     raise failure
         if len(batches) > 1:
             return None
-    outcomes: list[Outcome | None] = []
+    outcomes: list[BatchOutcome | None] = []
     for batch, place in zip(batches, request.places, strict=True):
         outcome = _outcome(batch, results, errors, place, committed=committed)
         if isinstance(outcome, list) and not committed:
@@ -212,7 +211,7 @@ def read_answer(
     return outcomes
 
 
-def recall(request: Request, batches: Sequence[Encoded], told: Told) -> list[Outcome | None]:
+def recall(request: Request, batches: Sequence[Encoded], told: Told) -> list[BatchOutcome | None]:
     """What became of each batch when the answer was lost; None for those that were not written."""
     if not told.was_committed:
         return [None] * len(batches)
@@ -225,7 +224,7 @@ def recall(request: Request, batches: Sequence[Encoded], told: Told) -> list[Out
     ]
 
 
-def _recalled(batch: Encoded, number: int, results: Results) -> Outcome:
+def _recalled(batch: Encoded, number: int, results: Results) -> BatchOutcome:
     if not batch.is_tellable:
         return OutcomeUnknown(
             "the write was carried out, but what it returned was lost with the server's answer"
@@ -235,7 +234,7 @@ def _recalled(batch: Encoded, number: int, results: Results) -> Outcome:
 
 def _outcome(
     batch: Encoded, results: list[Any], errors: list[Any], place: Place, *, committed: bool
-) -> Outcome:
+) -> BatchOutcome:
     sets: list[ResultSet] = []
     for number, position in enumerate(place.steps):
         is_guard = number in batch.guards

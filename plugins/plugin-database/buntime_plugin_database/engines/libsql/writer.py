@@ -27,7 +27,6 @@ from buntime_database import (
 
 from buntime_plugin_database.engines.libsql.plan import (
     Encoded,
-    Outcome,
     encode_batch,
     make_request,
     read_answer,
@@ -36,7 +35,7 @@ from buntime_plugin_database.engines.libsql.plan import (
 from buntime_plugin_database.engines.libsql.transport import Json
 from buntime_plugin_database.engines.libsql.witness import TablesMissing, Told, Witness
 from buntime_plugin_database.shared.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
-from buntime_plugin_database.shared.grouping import Grouping
+from buntime_plugin_database.shared.grouping import BatchOutcome, Grouping
 
 MAX_GROUP_BATCHES = 256
 MAX_GROUP_BYTES = 1024 * 1024
@@ -59,7 +58,7 @@ class Ask(Protocol):
 class _Job:
     __slots__ = ("batch", "deadline", "done")
 
-    def __init__(self, batch: Encoded, done: asyncio.Future[Outcome], deadline: float) -> None:
+    def __init__(self, batch: Encoded, done: asyncio.Future[BatchOutcome], deadline: float) -> None:
         self.batch = batch
         self.done = done
         self.deadline = deadline
@@ -92,7 +91,7 @@ class Writer:
         self._closed = False
         self.counters = counters
 
-    async def batch_each(self, batches: Sequence[Batch]) -> list[Outcome]:
+    async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order.
 
         A write whose caller goes away is left out, unless it is already on its way.
@@ -107,8 +106,10 @@ class Writer:
         self._closed = True
         await self._grouping.finish()
 
-    def _submit(self, batch: Batch, loop: asyncio.AbstractEventLoop) -> asyncio.Future[Outcome]:
-        done: asyncio.Future[Outcome] = loop.create_future()
+    def _submit(
+        self, batch: Batch, loop: asyncio.AbstractEventLoop
+    ) -> asyncio.Future[BatchOutcome]:
+        done: asyncio.Future[BatchOutcome] = loop.create_future()
         try:
             encoded = encode_batch(batch)
         except DatabaseError as error:
@@ -143,7 +144,7 @@ class Writer:
             self._witness = Witness()  # here, since no two processes may share it
         request = make_request(batches, self._witness, _now_ms(), has_savepoints=has_savepoints)
         started = perf_counter()
-        outcomes: Sequence[Outcome | None] | None
+        outcomes: Sequence[BatchOutcome | None] | None
         try:
             outcomes = read_answer(request, batches, await self._send(request.steps))
         except OutcomeUnknown as lost:
@@ -257,7 +258,7 @@ def _give_up(group: Sequence[_Job], waiting: Sequence[_Job], error: BaseExceptio
     _conclude(waiting, DatabaseUnavailable(f"the write was given up and not sent: {error!r}"))
 
 
-def _conclude(jobs: Iterable[_Job], outcome: Outcome) -> None:
+def _conclude(jobs: Iterable[_Job], outcome: BatchOutcome) -> None:
     for job in jobs:
         if not job.done.done():
             job.done.set_result(outcome)

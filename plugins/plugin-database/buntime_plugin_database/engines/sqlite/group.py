@@ -8,9 +8,8 @@ import apsw
 from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet
 
 from buntime_plugin_database.engines.sqlite.statements import run
+from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.statements import guard_query
-
-Outcome = list[ResultSet] | DatabaseError
 
 _GUARD_HELD = ResultSet((), [], 0)
 
@@ -20,7 +19,7 @@ Translate = Callable[[Exception], DatabaseError]
 
 def run_group(
     connection: apsw.Connection, batches: Sequence[Batch], translate: Translate
-) -> list[Outcome]:
+) -> list[BatchOutcome]:
     """Run the batches, each undone alone if it fails.
 
     Raises, as it comes, the error that ended the whole transaction, or that of a sole batch: that
@@ -40,7 +39,9 @@ def run_group(
     return [_run_in_savepoint(connection, batch, translate) for batch in batches]
 
 
-def _run_in_savepoint(connection: apsw.Connection, batch: Batch, translate: Translate) -> Outcome:
+def _run_in_savepoint(
+    connection: apsw.Connection, batch: Batch, translate: Translate
+) -> BatchOutcome:
     execute = connection.execute
     execute("SAVEPOINT one_batch")
     try:

@@ -13,14 +13,14 @@ from contextlib import suppress
 from queue import SimpleQueue
 from typing import Any, NamedTuple
 
-Outcome = tuple[Any, BaseException | None]
+WorkResult = tuple[Any, BaseException | None]
 """What the work returned, or what it raised."""
 
 
 class _Work(NamedTuple):
     do: Callable[[], Any]
     loop: asyncio.AbstractEventLoop
-    done: asyncio.Future[Outcome]
+    done: asyncio.Future[WorkResult]
 
 
 class WorkThread:
@@ -32,10 +32,10 @@ class WorkThread:
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
         self._thread.start()
 
-    def submit(self, do: Callable[[], Any]) -> asyncio.Future[Outcome]:
+    def submit(self, do: Callable[[], Any]) -> asyncio.Future[WorkResult]:
         """Have `do` done after what was submitted before; the future never raises."""
         loop = asyncio.get_running_loop()
-        done: asyncio.Future[Outcome] = loop.create_future()
+        done: asyncio.Future[WorkResult] = loop.create_future()
         self._queue.put(_Work(do, loop, done))
         return done
 
@@ -47,7 +47,7 @@ class WorkThread:
     def _run(self) -> None:
         while (work := self._queue.get()) is not None:
             try:
-                outcome: Outcome = (work.do(), None)
+                outcome: WorkResult = (work.do(), None)
             except BaseException as error:  # noqa: BLE001 - goes to whoever waits
                 outcome = (None, error)
             with suppress(RuntimeError):  # the loop has ended, and nobody waits any more
@@ -55,6 +55,6 @@ class WorkThread:
             del work, outcome  # or they would live until the next one comes
 
 
-def _deliver(done: asyncio.Future[Outcome], outcome: Outcome) -> None:
+def _deliver(done: asyncio.Future[WorkResult], outcome: WorkResult) -> None:
     if not done.done():
         done.set_result(outcome)

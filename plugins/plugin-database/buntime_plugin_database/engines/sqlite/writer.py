@@ -37,14 +37,14 @@ from buntime_database import (
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
-from buntime_plugin_database.engines.sqlite.group import Outcome, run_group
+from buntime_plugin_database.engines.sqlite.group import run_group
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.room import Room, makes_room, size_of
 from buntime_plugin_database.engines.sqlite.statements import run
 from buntime_plugin_database.engines.sqlite.thread import WorkThread
 from buntime_plugin_database.engines.sqlite.transaction import SqliteTransaction
 from buntime_plugin_database.shared.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
-from buntime_plugin_database.shared.grouping import Grouping
+from buntime_plugin_database.shared.grouping import BatchOutcome, Grouping
 
 T = TypeVar("T")
 
@@ -63,7 +63,7 @@ _inside: ContextVar[tuple[tuple[Writer, SqliteTransaction], ...]] = ContextVar("
 
 class _Job(NamedTuple):
     batches: tuple[Batch, ...]
-    done: asyncio.Future[list[Outcome]]
+    done: asyncio.Future[list[BatchOutcome]]
 
 
 class Writer:
@@ -97,7 +97,7 @@ class Writer:
         self._closed = False
         self.counters = counters
 
-    async def batch_each(self, batches: Sequence[Batch]) -> list[Outcome]:
+    async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order."""
         self._refuse_closed()
         self.refuse_nesting()
@@ -214,7 +214,7 @@ class Writer:
             if not job.done.done():  # the caller may have been cancelled meanwhile
                 job.done.set_result(own)
 
-    async def _commit_in_room(self, batches: list[Batch]) -> list[Outcome]:
+    async def _commit_in_room(self, batches: list[Batch]) -> list[BatchOutcome]:
         """Commit what there is room for; while there is none, what makes some."""
         room = self._room
         if room is None:
@@ -235,12 +235,12 @@ class Writer:
             await self.in_thread(room.give_back, self.connection)
         return outcomes
 
-    async def _commit_admitted(self, room: Room, batches: list[Batch]) -> list[Outcome]:
+    async def _commit_admitted(self, room: Room, batches: list[Batch]) -> list[BatchOutcome]:
         """Refuse what there is no room for, commit the rest, and give back what is free."""
         fits = await self._fitting(room, batches)
         admitted = [batch for batch, fit in zip(batches, fits, strict=True) if fit]
         done = iter(await self._commit_group(admitted)) if admitted else iter(())
-        outcomes: list[Outcome] = [next(done) if fit else room.refuse() for fit in fits]
+        outcomes: list[BatchOutcome] = [next(done) if fit else room.refuse() for fit in fits]
         if room.has_much_unused(self.connection):
             await self.in_thread(room.give_back, self.connection)
         return outcomes
@@ -269,14 +269,16 @@ class Writer:
             fits.append(fit)
         return fits
 
-    async def _recover(self, room: Room, batches: list[Batch], outcomes: list[Outcome]) -> None:
+    async def _recover(
+        self, room: Room, batches: list[Batch], outcomes: list[BatchOutcome]
+    ) -> None:
         """SQLite found no room: give up the reserve, and do again what makes some."""
         await self.in_thread(room.give_up, self.connection)
         for index, batch in enumerate(batches):
             if type(outcomes[index]) is DatabaseFull and makes_room(batch):
                 (outcomes[index],) = await self._commit_group([batch])
 
-    async def _commit_group(self, batches: list[Batch]) -> list[Outcome]:
+    async def _commit_group(self, batches: list[Batch]) -> list[BatchOutcome]:
         started = perf_counter()
         try:
             await self._begin()
@@ -336,7 +338,7 @@ class Writer:
         finally:
             self._queue.writer_is_done()
 
-    def _run_and_commit(self, batches: list[Batch]) -> list[Outcome]:
+    def _run_and_commit(self, batches: list[Batch]) -> list[BatchOutcome]:
         with self._deadline.running(patient=any(batch.patient for batch in batches)):
             outcomes = run_group(self.connection, batches, self.condition.translate)
         self._commit()

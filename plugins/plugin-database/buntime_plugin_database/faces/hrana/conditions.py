@@ -15,7 +15,7 @@ from buntime_plugin_database.faces.hrana.errors import RequestRefused
 MAX_DEPTH = 32
 
 
-class Outcome(Enum):
+class StepOutcome(Enum):
     """What became of a step."""
 
     OK = "ok"
@@ -25,7 +25,7 @@ class Outcome(Enum):
 
 def holds(
     condition: Any,
-    outcomes: Sequence[Outcome],
+    outcomes: Sequence[StepOutcome],
     *,
     autocommit: bool,
     depth: int = 0,

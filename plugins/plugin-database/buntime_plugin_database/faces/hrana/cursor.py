@@ -9,7 +9,7 @@ from typing import Any
 
 from buntime_database import DatabaseError, SessionCursor
 
-from buntime_plugin_database.faces.hrana.conditions import Outcome, holds
+from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import error_object
 from buntime_plugin_database.faces.hrana.messages import Batch, Stmt
 from buntime_plugin_database.faces.hrana.requests import arguments, encode_columns
@@ -23,11 +23,11 @@ async def entries(
     stream: Stream, batch: Batch, stored: StoredSql
 ) -> AsyncGenerator[dict[str, Any], None]:
     """The entries of the protocol: begin, rows and end of every step that runs, or its error."""
-    outcomes: list[Outcome] = []
+    outcomes: list[StepOutcome] = []
     for number, step in enumerate(batch.steps):
         try:
             if not holds(step.condition, outcomes, autocommit=stream.session.autocommit):
-                outcomes.append(Outcome.SKIPPED)
+                outcomes.append(StepOutcome.SKIPPED)
                 continue
         except DatabaseError as error:
             yield {"type": "error", "error": error_object(error)}
@@ -46,9 +46,9 @@ async def entries(
                 "affected_row_count": result.rowcount,
                 "last_insert_rowid": (None if result.lastrowid is None else str(result.lastrowid)),
             }
-            outcomes.append(Outcome.OK)
+            outcomes.append(StepOutcome.OK)
         except DatabaseError as error:
-            outcomes.append(Outcome.ERROR)
+            outcomes.append(StepOutcome.ERROR)
             yield {"type": "step_error", "step": number, "error": error_object(error)}
 
 

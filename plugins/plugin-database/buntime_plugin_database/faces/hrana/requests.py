@@ -8,7 +8,7 @@ from typing import Any
 from buntime_database import Column, DatabaseError, ResultTooLarge, SessionResult
 from buntime_database import Value as SqlValue
 
-from buntime_plugin_database.faces.hrana.conditions import Outcome, holds
+from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_object
 from buntime_plugin_database.faces.hrana.messages import (
     Batch,
@@ -57,17 +57,17 @@ async def run_batch(stream: Stream, batch: Batch, stored: StoredSql) -> dict[str
     """Results and errors of a batch, each at the place of its step."""
     results: list[dict[str, Any] | None] = []
     errors: list[dict[str, Any] | None] = []
-    outcomes: list[Outcome] = []
+    outcomes: list[StepOutcome] = []
     for step in batch.steps:
         result = error = None
-        outcome = Outcome.SKIPPED
+        outcome = StepOutcome.SKIPPED
         if holds(step.condition, outcomes, autocommit=stream.session.autocommit):
             try:
                 result = await run_statement(stream, step.stmt, stored)
-                outcome = Outcome.OK
+                outcome = StepOutcome.OK
             except DatabaseError as failure:
                 error = error_object(failure)
-                outcome = Outcome.ERROR
+                outcome = StepOutcome.ERROR
         results.append(result)
         errors.append(error)
         outcomes.append(outcome)
