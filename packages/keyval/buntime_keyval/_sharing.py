@@ -8,7 +8,7 @@ from buntime_keyval._calls.keys import Entry
 from buntime_keyval._watching import WatchTarget
 from buntime_keyval.wire import InvalidInput, encode_key
 
-Batch = list[Entry]
+EntryBatch = list[Entry]
 
 BUFFER_SIZE = 1000
 """Keys that wait for one watch unless it says otherwise."""
@@ -29,7 +29,7 @@ class Latest:
         self.begun = False
         """Whether the stream has told what was there at its beginning."""
 
-    def take(self, batch: Batch) -> None:
+    def take(self, batch: EntryBatch) -> None:
         """Note a batch; an empty one says that what was told is out of date."""
         self.begun = True
         if not batch:
@@ -41,7 +41,7 @@ class Latest:
             else:
                 self._entries[code] = entry
 
-    def batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[EntryBatch]:
         """All of it, in the sizes that the target asks for."""
         entries = list(self._entries.values())
         size = max(len(self._target.keys), 1) if self._target.exact else self._target.limit

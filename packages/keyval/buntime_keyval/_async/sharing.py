@@ -12,12 +12,12 @@ from buntime_keyval._async.concurrency import Place, Queue, Task, here, lock
 from buntime_keyval._async.follow import follow
 from buntime_keyval._async.reports import report
 from buntime_keyval._async.session import AsyncSession
-from buntime_keyval._async.watch import Batch, Feed
+from buntime_keyval._async.watch import EntryBatch, Feed
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._sharing import Latest
 from buntime_keyval._watching import WatchPlan, WatchTarget
 
-Told = Queue[Batch | Exception]
+Told = Queue[EntryBatch | Exception]
 """What waits for one watch."""
 
 
@@ -40,12 +40,12 @@ class _AsyncStream:
                 self.error = error
                 self._tell(error)
 
-    async def _deliver(self, batch: Batch) -> None:
+    async def _deliver(self, batch: EntryBatch) -> None:
         with self.lock:
             self.latest.take(batch)
             self._tell(batch)
 
-    def _tell(self, news: Batch | Exception) -> None:
+    def _tell(self, news: EntryBatch | Exception) -> None:
         for waiting in self.queues:
             waiting.put_nowait(news)
 
@@ -69,7 +69,7 @@ class AsyncSharing:
     def feed(self, target: WatchTarget, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
         """What feeds one watch."""
 
-        async def feed(deliver: Callable[[Batch], Awaitable[None]]) -> None:
+        async def feed(deliver: Callable[[EntryBatch], Awaitable[None]]) -> None:
             waiting = Told()
             stream, skips = self._join(target, waiting, initial=initial, on_error=on_error)
             try:

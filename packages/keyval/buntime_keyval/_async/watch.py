@@ -11,9 +11,9 @@ from buntime_keyval._calls.keys import Entry
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._watching import Buffer
 
-Batch = list[Entry]
+EntryBatch = list[Entry]
 
-Feed = Callable[[Callable[[Batch], Awaitable[None]]], Awaitable[None]]
+Feed = Callable[[Callable[[EntryBatch], Awaitable[None]]], Awaitable[None]]
 """Delivers batches, one after the other, for as long as there may be any, until it is cancelled."""
 
 
@@ -33,7 +33,7 @@ class AsyncWatch:
         feed: Feed,
         buffer: Buffer,
         *,
-        callback: Callable[[Batch], Any] | None,
+        callback: Callable[[EntryBatch], Any] | None,
         on_error: ErrorHandler | None,
     ) -> None:
         self._feed = feed
@@ -89,12 +89,12 @@ class AsyncWatch:
         if kind is None:
             self._raise()
 
-    def __aiter__(self) -> AsyncIterator[Batch]:
+    def __aiter__(self) -> AsyncIterator[EntryBatch]:
         if self._callback is not None:
             raise RuntimeError("This watch has a callback: it cannot be iterated over too")
         return self
 
-    async def __anext__(self) -> Batch:
+    async def __anext__(self) -> EntryBatch:
         batch = await self._take()
         if batch is None:
             self._raise()
@@ -113,14 +113,14 @@ class AsyncWatch:
             # Whatever ends the reader, whoever waits for batches must hear of it.
             await self._close()
 
-    async def _deliver(self, entries: Batch) -> None:
+    async def _deliver(self, entries: EntryBatch) -> None:
         async with self._changed:
             await self._changed.wait_for(lambda: not self._buffer.full or self._closed)
             if not self._closed:
                 self._buffer.add(entries)
                 self._changed.notify_all()
 
-    async def _take(self) -> Batch | None:
+    async def _take(self) -> EntryBatch | None:
         async with self._changed:
             await self._changed.wait_for(lambda: self._buffer.filled or self._closed)
             if not self._buffer.filled:
@@ -129,7 +129,7 @@ class AsyncWatch:
             self._changed.notify_all()
             return batch
 
-    async def _call(self, callback: Callable[[Batch], Any]) -> None:
+    async def _call(self, callback: Callable[[EntryBatch], Any]) -> None:
         while (batch := await self._take()) is not None:
             try:
                 await call(callback, batch)

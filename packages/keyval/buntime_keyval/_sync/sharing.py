@@ -15,10 +15,10 @@ from buntime_keyval._sync.concurrency import Place, Queue, Task, here, lock
 from buntime_keyval._sync.follow import follow
 from buntime_keyval._sync.reports import report
 from buntime_keyval._sync.session import Session
-from buntime_keyval._sync.watch import Batch, Feed
+from buntime_keyval._sync.watch import EntryBatch, Feed
 from buntime_keyval._watching import WatchPlan, WatchTarget
 
-Told = Queue[Batch | Exception]
+Told = Queue[EntryBatch | Exception]
 """What waits for one watch."""
 
 
@@ -41,12 +41,12 @@ class _Stream:
                 self.error = error
                 self._tell(error)
 
-    def _deliver(self, batch: Batch) -> None:
+    def _deliver(self, batch: EntryBatch) -> None:
         with self.lock:
             self.latest.take(batch)
             self._tell(batch)
 
-    def _tell(self, news: Batch | Exception) -> None:
+    def _tell(self, news: EntryBatch | Exception) -> None:
         for waiting in self.queues:
             waiting.put_nowait(news)
 
@@ -70,7 +70,7 @@ class Sharing:
     def feed(self, target: WatchTarget, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
         """What feeds one watch."""
 
-        def feed(deliver: Callable[[Batch], None]) -> None:
+        def feed(deliver: Callable[[EntryBatch], None]) -> None:
             waiting = Told()
             stream, skips = self._join(target, waiting, initial=initial, on_error=on_error)
             try:

@@ -12,9 +12,9 @@ from buntime_keyval._sync.concurrency import JOIN_SECONDS, Condition, Task, call
 from buntime_keyval._sync.reports import report
 from buntime_keyval._watching import Buffer
 
-Batch = list[Entry]
+EntryBatch = list[Entry]
 
-Feed = Callable[[Callable[[Batch], None]], None]
+Feed = Callable[[Callable[[EntryBatch], None]], None]
 """Delivers batches, one after the other, for as long as there may be any, until it is cancelled."""
 
 
@@ -34,7 +34,7 @@ class Watch:
         feed: Feed,
         buffer: Buffer,
         *,
-        callback: Callable[[Batch], Any] | None,
+        callback: Callable[[EntryBatch], Any] | None,
         on_error: ErrorHandler | None,
     ) -> None:
         self._feed = feed
@@ -90,12 +90,12 @@ class Watch:
         if kind is None:
             self._raise()
 
-    def __iter__(self) -> Iterator[Batch]:
+    def __iter__(self) -> Iterator[EntryBatch]:
         if self._callback is not None:
             raise RuntimeError("This watch has a callback: it cannot be iterated over too")
         return self
 
-    def __next__(self) -> Batch:
+    def __next__(self) -> EntryBatch:
         batch = self._take()
         if batch is None:
             self._raise()
@@ -114,14 +114,14 @@ class Watch:
             # Whatever ends the reader, whoever waits for batches must hear of it.
             self._close()
 
-    def _deliver(self, entries: Batch) -> None:
+    def _deliver(self, entries: EntryBatch) -> None:
         with self._changed:
             self._changed.wait_for(lambda: not self._buffer.full or self._closed)
             if not self._closed:
                 self._buffer.add(entries)
                 self._changed.notify_all()
 
-    def _take(self) -> Batch | None:
+    def _take(self) -> EntryBatch | None:
         with self._changed:
             self._changed.wait_for(lambda: self._buffer.filled or self._closed)
             if not self._buffer.filled:
@@ -130,7 +130,7 @@ class Watch:
             self._changed.notify_all()
             return batch
 
-    def _call(self, callback: Callable[[Batch], Any]) -> None:
+    def _call(self, callback: Callable[[EntryBatch], Any]) -> None:
         while (batch := self._take()) is not None:
             try:
                 call(callback, batch)

@@ -11,7 +11,7 @@ from buntime_database import DatabaseError, SessionCursor
 
 from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import error_object
-from buntime_plugin_database.faces.hrana.messages import Batch, Stmt
+from buntime_plugin_database.faces.hrana.messages import HranaBatch, Stmt
 from buntime_plugin_database.faces.hrana.requests import arguments, encode_columns
 from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
 from buntime_plugin_database.shared.values import encode_rows
@@ -20,7 +20,7 @@ ROWS_AT_A_TIME = 200
 
 
 async def entries(
-    stream: Stream, batch: Batch, stored: StoredSql
+    stream: Stream, batch: HranaBatch, stored: StoredSql
 ) -> AsyncGenerator[dict[str, Any], None]:
     """The entries of the protocol: begin, rows and end of every step that runs, or its error."""
     outcomes: list[StepOutcome] = []

@@ -33,7 +33,7 @@ class BatchStep(msgspec.Struct, frozen=True):
     condition: dict[str, Any] | None = None
 
 
-class Batch(msgspec.Struct, frozen=True):
+class HranaBatch(msgspec.Struct, frozen=True):
     """Steps that run in order; it is the conditions that make it stop at an error."""
 
     steps: tuple[BatchStep, ...]
@@ -53,7 +53,7 @@ class Execute(_Request, frozen=True, kw_only=True, tag="execute"):
 class RunBatch(_Request, frozen=True, kw_only=True, tag="batch"):
     """Run a batch."""
 
-    batch: Batch
+    batch: HranaBatch
 
 
 class Sequence(_Request, frozen=True, kw_only=True, tag="sequence"):
@@ -103,7 +103,7 @@ class OpenCursor(_Request, frozen=True, kw_only=True, tag="open_cursor"):
     """Over a websocket: run a batch whose results are fetched piece by piece."""
 
     cursor_id: int
-    batch: Batch
+    batch: HranaBatch
 
 
 class FetchCursor(_Request, frozen=True, kw_only=True, tag="fetch_cursor"):
@@ -145,7 +145,7 @@ class Pipeline(msgspec.Struct, frozen=True):
 class CursorBody(msgspec.Struct, frozen=True):
     """Body of `POST v3/cursor`."""
 
-    batch: Batch
+    batch: HranaBatch
     baton: str | None = None
 
 
@@ -155,10 +155,10 @@ class ExecuteBody(msgspec.Struct, frozen=True):
     stmt: Stmt
 
 
-class BatchBody(msgspec.Struct, frozen=True):
+class HranaBatchBody(msgspec.Struct, frozen=True):
     """Body of `POST v1/batch`."""
 
-    batch: Batch
+    batch: HranaBatch
 
 
 class Hello(msgspec.Struct, frozen=True, tag_field="type", tag="hello"):

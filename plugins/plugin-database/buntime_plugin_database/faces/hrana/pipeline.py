@@ -15,11 +15,11 @@ from buntime_plugin_database.faces.bodies import doubled_member, json_response
 from buntime_plugin_database.faces.hrana.cursor import entries
 from buntime_plugin_database.faces.hrana.errors import InvalidMessage, RequestRefused, error_object
 from buntime_plugin_database.faces.hrana.messages import (
-    BatchBody,
     Close,
     CloseSql,
     CursorBody,
     ExecuteBody,
+    HranaBatchBody,
     HttpRequest,
     Pipeline,
     StoreSql,
@@ -35,7 +35,7 @@ _CHUNK_BYTES = 64 * 1024
 _PIPELINE = msgspec.json.Decoder(Pipeline)
 _CURSOR = msgspec.json.Decoder(CursorBody)
 _EXECUTE = msgspec.json.Decoder(ExecuteBody)
-_BATCH = msgspec.json.Decoder(BatchBody)
+_BATCH = msgspec.json.Decoder(HranaBatchBody)
 
 
 async def version(_: Request) -> Response:

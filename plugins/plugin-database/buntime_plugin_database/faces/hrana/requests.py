@@ -11,10 +11,10 @@ from buntime_database import Value as SqlValue
 from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_object
 from buntime_plugin_database.faces.hrana.messages import (
-    Batch,
     Describe,
     Execute,
     GetAutocommit,
+    HranaBatch,
     RunBatch,
     Sequence,
     SqlRequest,
@@ -53,7 +53,7 @@ async def run_statement(stream: Stream, stmt: Stmt, stored: StoredSql) -> dict[s
     return await statement_result(result)
 
 
-async def run_batch(stream: Stream, batch: Batch, stored: StoredSql) -> dict[str, Any]:
+async def run_batch(stream: Stream, batch: HranaBatch, stored: StoredSql) -> dict[str, Any]:
     """Results and errors of a batch, each at the place of its step."""
     results: list[dict[str, Any] | None] = []
     errors: list[dict[str, Any] | None] = []

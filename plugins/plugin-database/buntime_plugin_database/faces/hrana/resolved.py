@@ -7,10 +7,10 @@ from typing import TypeVar
 import msgspec
 
 from buntime_plugin_database.faces.hrana.messages import (
-    Batch,
     BatchStep,
     Describe,
     Execute,
+    HranaBatch,
     OpenCursor,
     RunBatch,
     Sequence,
@@ -46,8 +46,8 @@ def _with_text(item: T, stored: StoredSql) -> T:
     return item if item.sql is not None else msgspec.structs.replace(item, sql=sql, sql_id=None)
 
 
-def _with_step_texts(batch: Batch, stored: StoredSql) -> Batch:
-    return Batch(
+def _with_step_texts(batch: HranaBatch, stored: StoredSql) -> HranaBatch:
+    return HranaBatch(
         tuple(
             step
             if step.stmt.sql_id is None or not stored.has(step.stmt.sql_id)
