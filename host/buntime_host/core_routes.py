@@ -27,7 +27,7 @@ HOOK_TIMEOUT_SECONDS = 5.0
 
 logger = logging.getLogger("App")
 
-Handler = Callable[[Request], Response | Awaitable[Response]]
+RouteHandler = Callable[[Request], Response | Awaitable[Response]]
 
 
 class HostState(Protocol):
@@ -72,7 +72,7 @@ class CoreRoutes:
         self._api = api
         self._homepage = homepage
         self._key = key
-        public: dict[str, Handler] = {
+        public: dict[str, RouteHandler] = {
             "/": self._home,
             "/favicon.ico": lambda _: Response(status_code=204),
             "/.well-known/buntime": lambda _: _json({"api": api, "version": __version__}),
@@ -85,7 +85,7 @@ class CoreRoutes:
         self._public = public
         # Who looks after the health of a host may have parameters of their own.
         self._strict = (f"{api}/plugins", "/metrics")
-        self._private: dict[str, Handler] = {
+        self._private: dict[str, RouteHandler] = {
             f"{api}/plugins": self._plugins,
             f"{api}/plugins/status": self._status,
             "/metrics": self._metrics,

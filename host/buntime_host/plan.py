@@ -15,14 +15,14 @@ from buntime_host.discovery import discover
 from buntime_host.errors import RequiredPluginFailed, StartupError
 from buntime_host.names import known_name
 from buntime_host.resolver import Node, Resolution, resolve
-from buntime_host.selection import Selected, Selection, select
+from buntime_host.selection import PluginSelection, Selected, select
 from buntime_host.status import PluginStatus
 
 
 class Plan(msgspec.Struct, frozen=True, kw_only=True):
     """What is going to happen, and what stands against it."""
 
-    selection: Selection
+    selection: PluginSelection
     resolution: Resolution
     warnings: tuple[str, ...]
     errors: tuple[StartupError, ...]
@@ -66,7 +66,9 @@ def is_required(config: HostConfig, name: str) -> bool:
     return config.strict or known_name(name, config.required) is not None
 
 
-def _unmet(config: HostConfig, selection: Selection, resolution: Resolution) -> list[StartupError]:
+def _unmet(
+    config: HostConfig, selection: PluginSelection, resolution: Resolution
+) -> list[StartupError]:
     errors: list[StartupError] = []
     for plugin in selection.plugins:
         name = plugin.manifest.name

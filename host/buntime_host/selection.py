@@ -46,7 +46,7 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     """Why its options are refused: the plugin fails, the others go on."""
 
 
-class Selection(msgspec.Struct, frozen=True, kw_only=True):
+class PluginSelection(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome: plugins in the order of the array (or of discovery), disabled ones included."""
 
     plugins: tuple[Selected, ...]
@@ -60,8 +60,8 @@ class Selection(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(plugin for plugin in self.plugins if plugin.manifest.enabled)
 
 
-def select(config: HostConfig, catalogue: Catalogue, environ: Mapping[str, str]) -> Selection:
-    """Match the configuration with what was found; nothing is raised, see `Selection.errors`."""
+def select(config: HostConfig, catalogue: Catalogue, environ: Mapping[str, str]) -> PluginSelection:
+    """Match the configuration with what was found; raises nothing, see `PluginSelection.errors`."""
     errors: list[StartupError] = []
     warnings: list[str] = []
     wanted = _wanted(config, catalogue, errors)
@@ -75,7 +75,7 @@ def select(config: HostConfig, catalogue: Catalogue, environ: Mapping[str, str])
     errors += _base_conflicts(config, plugins)
     errors += _unknown_required(config, plugins)
     names = {plugin.manifest.name for plugin in plugins}
-    return Selection(
+    return PluginSelection(
         plugins=tuple(plugins),
         not_listed=tuple(f for name, f in catalogue.found.items() if name not in names),
         errors=tuple(errors),

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from buntime_host.config import parse_config
 from buntime_host.discovery import discover
-from buntime_host.selection import Selection, select
+from buntime_host.selection import PluginSelection, select
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def choose(tmp_path: Path) -> Any:
-    def run(config: dict[str, Any], /, **environ: str) -> Selection:
+    def run(config: dict[str, Any], /, **environ: str) -> PluginSelection:
         parsed = parse_config(config, tmp_path, environ=environ)
         catalogue = discover(parsed.plugin_dirs, dirs_win=True, installed=())
         return select(parsed, catalogue, environ)
@@ -22,11 +22,11 @@ def choose(tmp_path: Path) -> Any:
     return run
 
 
-def names(selection: Selection) -> list[str]:
+def names(selection: PluginSelection) -> list[str]:
     return [plugin.manifest.name for plugin in selection.enabled]
 
 
-def errors(selection: Selection) -> str:
+def errors(selection: PluginSelection) -> str:
     return "\n".join(str(error) for error in selection.errors)
 
 

@@ -17,7 +17,7 @@ HEALTHY_S = 2.0
 """A stream that lived so long is no failed attempt either: the pauses are short again."""
 
 
-class Plan(Protocol[T_co]):
+class FollowPlan(Protocol[T_co]):
     """What a follower asks for, and what it makes of events."""
 
     def stream_call(self) -> StreamCall:

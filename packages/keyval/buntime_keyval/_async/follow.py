@@ -9,7 +9,7 @@ from buntime_keyval._async.concurrency import sleep
 from buntime_keyval._async.reports import report
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._errors import KvError
-from buntime_keyval._follow import Plan, Reconnects
+from buntime_keyval._follow import FollowPlan, Reconnects
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._retries import is_passing
 from buntime_keyval._sse import EventParser
@@ -19,7 +19,7 @@ T = TypeVar("T")
 
 async def follow(
     session: AsyncSession,
-    plan: Plan[T],
+    plan: FollowPlan[T],
     deliver: Callable[[T], Awaitable[None]],
     on_error: ErrorHandler | None,
 ) -> None:

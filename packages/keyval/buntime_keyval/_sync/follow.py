@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from buntime_keyval._errors import KvError
-from buntime_keyval._follow import Plan, Reconnects
+from buntime_keyval._follow import FollowPlan, Reconnects
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._retries import is_passing
 from buntime_keyval._sse import EventParser
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 def follow(
     session: Session,
-    plan: Plan[T],
+    plan: FollowPlan[T],
     deliver: Callable[[T], None],
     on_error: ErrorHandler | None,
 ) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from buntime_keyval.cli.options import DEFAULT_URL, Target
+from buntime_keyval.cli.options import DEFAULT_URL, ServerTarget
 from buntime_keyval.cli.output import shown_key
 from buntime_keyval.wire import Key, parse_key_path
 from buntime_keyval.wire.errors import InvalidInput
@@ -79,7 +79,7 @@ def _ask(ctx: click.Context, question: Any) -> list[str]:
     return answer
 
 
-def _target(ctx: click.Context) -> Target:
+def _target(ctx: click.Context) -> ServerTarget:
     """The server that was typed so far, behind the command or behind the group."""
     url = token = None
     step: click.Context | None = ctx
@@ -87,4 +87,4 @@ def _target(ctx: click.Context) -> Target:
         url = url or step.params.get("url")
         token = token or step.params.get("token")
         step = step.parent
-    return Target(url or DEFAULT_URL, token)
+    return ServerTarget(url or DEFAULT_URL, token)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from buntime_keyval.cli import follow, keys, queue, search, transfer
-from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABLES, Target
+from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABLES, ServerTarget
 
 
 @click.group()
@@ -21,7 +21,7 @@ def kv(ctx: click.Context, url: str, token: str | None) -> None:
     A key is a path, such as users/123, or JSON, such as '["users", 123]'. In a path whole numbers
     are numbers, and a slash inside a part is %2F. A value is JSON unless you say --text.
     """
-    ctx.obj = Target(url, token)
+    ctx.obj = ServerTarget(url, token)
 
 
 for _module in (keys, transfer, follow, search, queue):

@@ -28,7 +28,7 @@ _INTERRUPTED = 130
 P = ParamSpec("P")
 
 
-class Target(NamedTuple):
+class ServerTarget(NamedTuple):
     """The server that the group was told of."""
 
     url: str
@@ -52,7 +52,7 @@ class Mistake(Failure):
 class Job:
     """One run of a command: its client, made when it is needed, and its output."""
 
-    def __init__(self, target: Target, *, as_json: bool) -> None:
+    def __init__(self, target: ServerTarget, *, as_json: bool) -> None:
         self._target = target
         self._kv: Kv | None = None
         self.out = Output(as_json=as_json)
@@ -82,8 +82,10 @@ def connected(run: Callable[Concatenate[Job, P], None]) -> Callable[..., None]:
     def command(
         url: str | None, token: str | None, as_json: bool, *args: P.args, **kwargs: P.kwargs
     ) -> None:
-        group: Target = click.get_current_context().obj
-        target = Target(group.url if url is None else url, group.token if token is None else token)
+        group: ServerTarget = click.get_current_context().obj
+        target = ServerTarget(
+            group.url if url is None else url, group.token if token is None else token
+        )
         with failures_told(target.url):
             job = Job(target, as_json=as_json)
             try:

@@ -48,7 +48,7 @@ class Connection(Protocol):
         ...
 
 
-Plan = Callable[[Connection], Awaitable[Sequence[Bound]]]
+Planner = Callable[[Connection], Awaitable[Sequence[Bound]]]
 """Reads what it must know, and tells what to write."""
 
 
@@ -76,7 +76,7 @@ class RequestSessions:
                 await session.close()
 
     async def write(
-        self, target: Target, plan: Plan, *, max_rows: int | None = None, numbered: bool = False
+        self, target: Target, plan: Planner, *, max_rows: int | None = None, numbered: bool = False
     ) -> list[SessionResult]:
         """Write what the plan says as one transaction, all or nothing.
 
@@ -109,7 +109,7 @@ class RequestSessions:
         return target.type or self._service.get_default_type()
 
     async def _write_plainly(
-        self, adapter: Adapter, plan: Plan, max_rows: int | None, numbered: bool
+        self, adapter: Adapter, plan: Planner, max_rows: int | None, numbered: bool
     ) -> list[SessionResult]:
         connection = PlainConnection(adapter, self._limits, fresh=True)
         statements: list[Statement] = []
