@@ -100,10 +100,10 @@ BREAKS = {
         {
             f"{KEYVAL}.features.watch.events": [
                 (
-                    "yield WatchEvent(bookmark, [notice.state for notice in taken.notices])",
-                    "for notice in taken.notices:\n"
+                    "yield WatchEvent(bookmark, taken.states())",
+                    "for state in taken.states():\n"
                     + 20 * " "
-                    + "yield WatchEvent(bookmark, [notice.state])",
+                    + "yield WatchEvent(bookmark, [state])",
                 )
             ]
         },
