@@ -8,6 +8,23 @@ from pathlib import Path
 import pytest
 from support.live import LiveServer, live_server
 
+SLOW_FOLDERS = (
+    "client/_sync",  # the same tests as those of `_async`, from which they are generated
+    "client/cli",
+    "database/libsql",
+    "keyval/libsql",
+    "keyval/workers",
+    "soak",
+)
+"""Tests that start programs, all of them: `slow` is for those besides them."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    folders = [Path(__file__).parent / name for name in SLOW_FOLDERS]
+    for item in items:
+        if any(item.path.is_relative_to(folder) for folder in folders):
+            item.add_marker(pytest.mark.slow)
+
 
 @pytest.fixture
 def anyio_backend() -> str:

@@ -21,6 +21,8 @@ import pytest
 from buntime_keyval import AsyncKv
 from support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 
 class Collecting:
     """A proxy that follows what answers say of buffering and compression; it does what it may."""

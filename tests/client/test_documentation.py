@@ -15,6 +15,8 @@ from client._sync.beside import until
 from support.examples import Example, read_examples, run_python
 from support.live import LiveServer
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parents[2] / "docs"
 EXAMPLES = read_examples(DOCS / "client.md")
 _TO_BLOCKING = [("async def ", "def "), ("async with ", "with "), ("async for ", "for "),

@@ -8,6 +8,8 @@ import sys
 import pytest
 from support.live import LiveServer
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 60
 
 # The child goes on with the client of its parent, while that one uses it too.

@@ -23,7 +23,7 @@ def _has_ipv6() -> bool:
     return True
 
 
-pytestmark = pytest.mark.skipif(not _has_ipv6(), reason="needs IPv6")
+pytestmark = [pytest.mark.skipif(not _has_ipv6(), reason="needs IPv6"), pytest.mark.slow]
 
 
 @pytest.fixture(scope="module", params=[1, 2])

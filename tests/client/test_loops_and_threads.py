@@ -12,6 +12,8 @@ import pytest
 from buntime_keyval import AsyncKv, Kv, PoolExhausted
 from support.live import LiveServer
 
+pytestmark = pytest.mark.slow
+
 
 # A loop that ends leaves its connections to the garbage collector, which says so.
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")

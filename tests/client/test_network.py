@@ -11,6 +11,8 @@ from buntime_keyval import InvalidInput, Kv, Tls
 from buntime_keyval._http import Settings
 from buntime_keyval._network import find_proxy, of_environment
 
+pytestmark = pytest.mark.slow
+
 HTTP = "http://proxy.example:3128"
 
 

@@ -12,6 +12,8 @@ from pathlib import Path
 import buntime_keyval
 import pytest
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 PACKAGE = ROOT / "packages" / "keyval"
 

@@ -14,6 +14,8 @@ from buntime_keyval import AsyncKv, KvError, Retries, SnapshotGone, TransactionC
 from support.live import LiveServer, live_server
 from support.waiting import until
 
+pytestmark = pytest.mark.slow
+
 PATIENT = Retries(times=200, first_delay="20ms", max_delay="100ms")
 PAGE = 5
 

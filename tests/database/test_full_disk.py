@@ -24,6 +24,8 @@ from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_database.engines.sqlite.connection import open_connection
 from support.live import LiveServer, live_server
 
+pytestmark = pytest.mark.slow
+
 DISK_BYTES = 16 * 1024 * 1024
 LARGE = b"x" * 200_000
 INSERT = "INSERT INTO t (value) VALUES (?)"

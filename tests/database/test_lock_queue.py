@@ -19,6 +19,8 @@ from support.database import Api
 from support.hrana import execute
 from support.live import LiveServer, live_server
 
+pytestmark = pytest.mark.slow
+
 INSERT = Statement("INSERT INTO t VALUES (1)")
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 STRANGERS = 4

@@ -167,6 +167,7 @@ def test_any_text_is_classified_or_refused(sql: str) -> None:
     assert kind in {"read", "write", "silent"}
 
 
+@pytest.mark.slow
 @settings(max_examples=500)
 @example("\ufeffCOMMIT")
 @example("SELECT $a('); COMMIT; SELECT $b(')")

@@ -115,6 +115,7 @@ async def test_many_sessions_that_wait_for_one_do_not_keep_it_from_going_on(
     await asyncio.gather(*(session.close() for session in (first, *others)))
 
 
+@pytest.mark.slow
 async def test_waiting_for_a_lock_has_an_end(tmp_path: Path) -> None:
     options = SqliteOptions(busy_timeout_ms=50)
     adapter = SqliteAdapter(str(tmp_path / "test.db"), options=options)

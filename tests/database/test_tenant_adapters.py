@@ -26,6 +26,8 @@ from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from buntime_plugin_database.service import DatabaseService, open_service
 from buntime_plugin_database.service.config import parse_config
 
+pytestmark = pytest.mark.slow
+
 OPTIONS = {
     "adapters": [{"type": "sqlite", "baseDir": "data"}],
     "tenancy": {"autoCreate": True, "maxTenants": 1},

@@ -255,6 +255,7 @@ async def test_a_tenant_that_another_process_deleted_is_gone(open_tenants: OpenS
     assert await rows(one, "acme") == await rows(two, "acme") == [(3,), (4,)]
 
 
+@pytest.mark.slow
 async def test_processes_that_make_write_and_delete_one_tenant(
     open_tenants: OpenService, tmp_path: Path
 ) -> None:

@@ -14,6 +14,8 @@ from support.hrana import HranaHttp, execute
 from support.live import LiveServer
 from support.workers import client_of
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:

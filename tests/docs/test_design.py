@@ -21,6 +21,8 @@ from buntime_keyval import AsyncKv
 from support.names import ROOT, all_names, names_of, options, packages, sources, tables
 from support.ways import Hop, Way, Ways, recorded
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 20.0
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = [ARCHITECTURE, *sorted((*ROOT.glob("*/DESIGN.md"), *ROOT.glob("*/*/DESIGN.md")))]

@@ -10,6 +10,8 @@ from support.examples import Example, parse_documents, read_examples, run_python
 from support.live import LiveServer
 from support.store import open_kv
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 # Blocks of a page build on each other, so a page is one case. They find $KV, the base of the API,
 # and `kv`, a store for the Python blocks.

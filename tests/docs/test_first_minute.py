@@ -14,6 +14,8 @@ from support.api import api_of
 from support.examples import SECONDS, read_examples, run_python, run_shell
 from support.live import LiveServer
 
+pytestmark = pytest.mark.slow
+
 README = Path(__file__).parents[2] / "README.md"
 ADDRESS = "http://127.0.0.1:8000/keyval/api"
 

@@ -42,6 +42,7 @@ MANIFESTS = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("text", "problem"), MANIFESTS.values(), ids=MANIFESTS)
 def test_manifests(tmp_path: Path, text: str, problem: str) -> None:
     path = tmp_path / "manifest.yaml"

@@ -17,6 +17,8 @@ from buntime_host.inflate import PIECE_BYTES, Inflated
 from starlette.types import Message, Receive
 from support.live import live_server
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Call, MakeHost
 

@@ -81,6 +81,7 @@ def test_an_error_says_where(text: str, where: str) -> None:
         parse_jsonc(text)
 
 
+@pytest.mark.slow
 def test_what_a_hostile_text_costs_grows_with_its_size() -> None:
     for piece in ("/*", '"', '"\\', ",", "[,", ", ", "//", '/* "', "{", "\\u", "9", "-", "1e"):
         with pytest.raises(JsoncError):

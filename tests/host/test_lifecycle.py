@@ -384,6 +384,7 @@ async def test_entries_that_lead_nowhere(
         assert reason in (host.statuses["bad"].reason or "")
 
 
+@pytest.mark.slow
 async def test_a_folder_without_code(add_plugin: AddPlugin, make_host: MakeHost) -> None:
     (add_plugin("bad", pluginEntry="gone.py") / "plugin.py").unlink()
     add_plugin("good")

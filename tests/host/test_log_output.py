@@ -16,6 +16,8 @@ import pytest
 from buntime_host.log_output import MAX_WAITING_BYTES, LineHandler
 from host.conftest import base_environ, wait_for
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

@@ -13,6 +13,8 @@ import httpx2
 import pytest
 from support.packages import install
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from host.conftest import Serve
 

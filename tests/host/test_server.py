@@ -21,6 +21,8 @@ from buntime_host import __version__
 from buntime_host.server import GC_THRESHOLDS, HostServer
 from websockets.asyncio.client import connect
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, MakeHost, Process, Serve
 

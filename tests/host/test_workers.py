@@ -22,7 +22,10 @@ from buntime_host import __version__
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Process, Serve
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc")
+pytestmark = [
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="reads /proc"),
+    pytest.mark.slow,
+]
 
 Poll = Callable[[Callable[[], Any], str], Any]
 

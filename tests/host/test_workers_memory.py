@@ -11,6 +11,8 @@ from contextlib import suppress
 import pytest
 from buntime_host.workers import PACE_SECONDS, REGION_BYTES, Group, Workers
 
+pytestmark = pytest.mark.slow
+
 SECONDS = 10
 
 

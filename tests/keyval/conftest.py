@@ -24,7 +24,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that has a store on each engine that its mark names, one after the other."""
     mark = metafunc.definition.get_closest_marker("engines")
     if mark is not None and "engine" in metafunc.fixturenames:
-        metafunc.parametrize("engine", mark.args, indirect=True, scope="module")
+        # Each commit is a round trip to another process, and a test begins with an empty server.
+        slow = {name: [pytest.mark.slow] for name in mark.args if name.startswith("libsql")}
+        engines = [pytest.param(name, marks=slow.get(name, [])) for name in mark.args]
+        metafunc.parametrize("engine", engines, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="session")

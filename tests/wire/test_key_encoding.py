@@ -8,6 +8,8 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from support.keys import keys, order, parts
 
+pytestmark = pytest.mark.slow
+
 some = settings(max_examples=300, deadline=None)
 
 

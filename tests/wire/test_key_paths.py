@@ -112,6 +112,7 @@ def test_a_json_array_that_is_no_key_is_refused(text: str) -> None:
         parse_key_text(text)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(keys())
 @example(("a/b", "100%", "é", "..", "?", "#"))

@@ -14,6 +14,8 @@ from buntime_keyval.wire.slices import Steps
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.slow
+
 NOW = 1_700_000_000_000
 SIZES = [1, 7, 20]
 

@@ -10,6 +10,8 @@ import pytest
 from buntime_keyval import AsyncKv, BigInt, InvalidInput
 from client._async.beside import until
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "", " ", ".", "..", "...", "/", "//", "a/b", "\\", "%", "%2F", "%2f", "%00", "%zz", "+", "&=",
     "?", "#", ";", ",", ":", '"', "'", "`", "$now", "$offset", "*", "~", "|",

@@ -11,6 +11,8 @@ import httpx2
 import pytest
 from buntime_keyval import InvalidInput, Kv
 
+pytestmark = pytest.mark.slow
+
 FAR: list[Any] = [
     2**53, 2**63 - 1, 2**63, 2**63 + 1, 2**64, 10**30, 1e19, 1e300, "9223372036854775807",
     "9223372036854775808", "99999999999999999999d", timedelta.max,

@@ -21,6 +21,8 @@ from client._sync.beside import Event, Started, happened, sleep, until
 from client.proxy import Proxy, proxy_to
 from support.live import LiveServer, live_server
 
+pytestmark = pytest.mark.slow
+
 FAST = Retries(times=5, first_delay="10ms", max_delay="100ms")
 
 

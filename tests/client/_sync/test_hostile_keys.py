@@ -11,6 +11,8 @@ import pytest
 from buntime_keyval import BigInt, InvalidInput, Kv
 from client._sync.beside import until
 
+pytestmark = pytest.mark.slow
+
 TEXTS = [
     "", " ", ".", "..", "...", "/", "//", "a/b", "\\", "%", "%2F", "%2f", "%00", "%zz", "+", "&=",
     "?", "#", ";", ",", ":", '"', "'", "`", "$now", "$offset", "*", "~", "|",

@@ -6,8 +6,11 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import pytest
 from support.database import Api, database_server, websocket
 from support.hrana import HranaHttp, OpenHrana, execute, stmt
+
+pytestmark = pytest.mark.slow
 
 ENDLESS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
 WORKERS = 8

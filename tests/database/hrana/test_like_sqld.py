@@ -11,6 +11,8 @@ from support.database import NO_TLS
 from support.hrana import HranaHttp, stmt, value
 from support.sqld import Sqld, running_sqld
 
+pytestmark = pytest.mark.slow
+
 Requests = list[dict[str, Any]]
 
 

@@ -14,6 +14,8 @@ from support.hrana import HranaHttp
 from support.live import LiveServer
 from support.npm import npm_folder
 
+pytestmark = pytest.mark.slow
+
 VERSION = "0.18.0"
 SCRIPT = Path(__file__).parent / "client.cjs"
 CLIENT_SECONDS = 30

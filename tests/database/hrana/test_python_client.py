@@ -8,6 +8,8 @@ from libsql_client import Client, LibsqlError, Statement
 from support.hrana import HranaHttp
 from support.live import LiveServer
 
+pytestmark = pytest.mark.slow
+
 TRANSPORTS = ["http", "ws"]
 
 

@@ -242,6 +242,7 @@ def test_what_is_refused_inside_a_pipeline(server: LiveServer, request_: Any) ->
     no_failure_is_logged(server)
 
 
+@pytest.mark.slow
 def test_every_route(server: LiveServer) -> None:
     mutator = Mutator(SEED)
     templates = Templates(mutator)
@@ -274,6 +275,7 @@ def test_every_route(server: LiveServer) -> None:
     is_well(server)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "protocols"),
     [

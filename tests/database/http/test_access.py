@@ -103,6 +103,7 @@ def test_a_page_from_elsewhere_is_refused(closed: Api) -> None:
             assert found == (403, "ORIGIN_NOT_ALLOWED")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("method", "path", "body"), [*READS, *WRITES])
 def test_with_a_token_it_is_needed_for_everything(
     locked: Api, method: str, path: str, body: Any
@@ -159,6 +160,7 @@ def test_hello_carries_the_token(locked: Api) -> None:
         assert raised.value.rcvd.code == 1008
 
 
+@pytest.mark.slow
 def test_a_websocket_that_does_not_say_hello_is_closed(tmp_path: Path) -> None:
     api = {"idleTimeout": "100ms"}
     with (
@@ -186,6 +188,7 @@ def test_a_header_of_the_handshake_will_do(locked: Api) -> None:
     assert raised.value.response.status_code == 401
 
 
+@pytest.mark.slow
 def test_the_master_key_of_the_host_is_a_token(tmp_path: Path) -> None:
     adapter = {"type": "sqlite", "baseDir": "data"}
     plugins = [["@buntime/plugin-database", {"adapters": [adapter]}]]

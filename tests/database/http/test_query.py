@@ -60,6 +60,7 @@ def test_named_arguments(api: Api) -> None:
     assert list(found["rows"][0].values()) == [1, 2]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("body", "code"),
     [

@@ -61,6 +61,7 @@ def test_the_explicit_tenant_comes_first(api: Api) -> None:
     assert refused["error"] == "tenant is given twice, and not as the same: nobody and q"
 
 
+@pytest.mark.slow
 def test_tenancy_by_header(tmp_path: Path) -> None:
     tenancy = {"enabled": True, "header": "x-org", "autoCreate": True}
     with database_server(tmp_path, api={"write": True}, tenancy=tenancy) as server:
@@ -71,6 +72,7 @@ def test_tenancy_by_header(tmp_path: Path) -> None:
         api.client.close()
 
 
+@pytest.mark.slow
 def test_a_tenant_that_does_not_exist(tmp_path: Path) -> None:
     with database_server(tmp_path, api={"write": True}) as server:
         api = Api(server)
@@ -83,6 +85,7 @@ def test_a_tenant_that_does_not_exist(tmp_path: Path) -> None:
         api.client.close()
 
 
+@pytest.mark.slow
 def test_a_database_in_memory_says_what_it_cannot(tmp_path: Path) -> None:
     adapter = {"type": "sqlite", "url": ":memory:"}
     with database_server(tmp_path, adapters=[adapter], api={"write": True}) as server:

@@ -9,6 +9,8 @@ import pytest
 from host.conftest import wait_for
 from host.edge.conftest import LIMITS, PATIENT, Edge, Line, end, request, start
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path

@@ -11,6 +11,8 @@ import pytest
 from host.conftest import wait_for
 from host.edge.conftest import request
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from host.edge.conftest import Edge, Line
 

@@ -205,6 +205,7 @@ def test_a_body_beyond_the_limit_is_413(api: Api, shared_server: LiveServer, chu
     assert "KeyVal route error" not in shared_server.output
 
 
+@pytest.mark.slow
 def test_an_unforeseen_error_is_500_and_tells_nothing(server: LiveServer) -> None:
     with api_of(server.api) as api:
         api.put("a", 1)

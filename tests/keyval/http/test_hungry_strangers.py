@@ -22,7 +22,10 @@ LARGE = 9_900_000
 CLIENTS = 80
 CALM_SECONDS = 2.0
 
-pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="memory is told by Linux alone")
+pytestmark = [
+    pytest.mark.skipif(sys.platform != "linux", reason="memory is told by Linux alone"),
+    pytest.mark.slow,
+]
 
 
 @pytest.fixture

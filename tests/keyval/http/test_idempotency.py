@@ -16,6 +16,8 @@ from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.workers import api_of_worker
 
+pytestmark = pytest.mark.slow
+
 _NUMBERS = itertools.count()
 
 

@@ -10,6 +10,8 @@ from buntime_keyval import Kv, TooLarge
 from support.api import Api
 from support.sse import event_stream
 
+pytestmark = pytest.mark.slow
+
 MIB = 1024 * 1024
 MOST = 16 * MIB
 LETTERS = "aé日😀"

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support.api import Api
 
+pytestmark = pytest.mark.slow
+
 ITEMS = 20_000
 LARGE = [[1.0], {"a": 2.0}, []] * ITEMS
 PLAIN = [[1], {"a": 2}, []] * ITEMS

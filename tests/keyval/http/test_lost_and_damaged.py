@@ -15,6 +15,8 @@ from support.database import Api as DatabaseApi
 from support.database import websocket
 from support.live import LiveServer, live_server
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "plugins": [
         [

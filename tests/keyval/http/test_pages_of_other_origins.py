@@ -11,6 +11,8 @@ from support.api import api_of
 from support.browser import open_browser, page_origin
 from support.live import LiveServer, live_server
 
+pytestmark = pytest.mark.slow
+
 WRITE_AND_READ = """async api => {
   const put = await fetch(`${api}/keys/page/1`, {
     method: "PUT", body: JSON.stringify({by: "page"}),

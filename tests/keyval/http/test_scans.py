@@ -17,6 +17,8 @@ from buntime_plugin_keyval.model.errors import TooManyScans
 from support.api import Api, api_of
 from support.live import live_server
 
+pytestmark = pytest.mark.slow
+
 ENTRIES = 2_000
 TEXT = "lorem ipsum dolor sit amet, " * 20
 SLOW: dict[str, Any] = {"$or": [{"text": {"$containsi": f"{n} is missing"}} for n in range(900)]}

@@ -12,6 +12,8 @@ from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, live_server
 from support.sse import EventStream, event_stream
 
+pytestmark = pytest.mark.slow
+
 ONE = {"X-Forwarded-For": "203.0.113.1"}
 OTHER = {"X-Forwarded-For": "203.0.113.2"}
 STREAMS = ["/watch?keys=a", "/watch/prefix?prefix=a", "/queue/listen"]

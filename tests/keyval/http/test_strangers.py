@@ -25,6 +25,8 @@ from buntime_plugin_keyval.faces.http.shape import Place, members_of
 from support.live import LiveServer, live_server
 from support.mutations import Mutator
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "17000"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 SECONDS = 20.0

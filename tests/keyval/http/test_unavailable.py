@@ -19,6 +19,8 @@ import pytest
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "plugins": [
         [

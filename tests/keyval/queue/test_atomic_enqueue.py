@@ -99,6 +99,7 @@ async def test_listeners_wake_without_looking(kv: LocalKv, world: World, kind: s
     assert message.value == '"x"'
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("path", ["/atomic", "/transaction"])
 def test_the_wire_form(api: Api, path: str) -> None:
     message = {"type": "enqueue", "value": {"a": {"$now": True}}, "delay": "0s",

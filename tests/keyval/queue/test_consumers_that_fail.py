@@ -18,6 +18,8 @@ from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 from support.sse import event_stream
 
+pytestmark = pytest.mark.slow
+
 LEASE_MS = 400
 SECONDS = 30.0
 

@@ -19,6 +19,8 @@ from keyval.service.world import FakeClock, World, until
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, live_server
 
+pytestmark = pytest.mark.slow
+
 DAY_MS = 24 * 3600 * 1000
 
 

@@ -11,6 +11,8 @@ from support.api import Api, api_of
 from support.live import live_server
 from support.sse import Event, EventStream, event_stream
 
+pytestmark = pytest.mark.slow
+
 
 class Pair(NamedTuple):
     """The APIs of two processes."""

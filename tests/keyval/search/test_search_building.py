@@ -106,6 +106,7 @@ async def test_nothing_is_missing_when_others_write_meanwhile(world: World) -> N
     assert (index.documents, index.entries, index.ready) == (len(entries), len(entries), True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("size", "most_entries"), [(10, building.FILL_ENTRIES), (400_000, 4)], ids=["small", "large"]
 )
@@ -233,6 +234,7 @@ async def test_resuming_survives_a_failing_database(
         assert len(await found(world.kv)) == 100
 
 
+@pytest.mark.slow
 @pytest.mark.engines("sqlite", "libsql")
 async def test_removing_while_building(world: World) -> None:
     await fill(world.kv, ENTRIES)
@@ -265,6 +267,7 @@ async def test_the_last_of_several_creations_wins(world: World) -> None:
     assert len(await found(world.kv, "different")) == 1500
 
 
+@pytest.mark.slow
 @pytest.mark.engines("sqlite", "libsql")
 async def test_searches_go_on_while_indexes_are_replaced(world: World) -> None:
     await fill(world.kv, 700)

@@ -81,6 +81,7 @@ async def test_hits_are_marked_where_they_are(kv: LocalKv) -> None:
     assert hit.highlight == {"text": "東京都は日本の首都です。Tokyo is the [capital]."}
 
 
+@pytest.mark.slow
 @given(
     st.lists(
         st.sampled_from([*"日本語 aé\u0301ガไ่한🥑。", "ｶﾞ"]),

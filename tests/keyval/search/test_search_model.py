@@ -10,11 +10,14 @@ import re
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from keyval.service.world import FakeClock
 from support.store import open_kv
+
+pytestmark = pytest.mark.slow
 
 WORDS = ["ant", "bee", "cow", "dog"]
 PREFIXES: list[list[Any]] = [["a"], ["a", "x"], ["a", 1], ["b"], ["ab"]]

@@ -17,6 +17,8 @@ from keyval.search.test_search_queries import PIECES
 from support.api import Api, api_of
 from support.live import live_server
 
+pytestmark = pytest.mark.slow
+
 DEADLINE_SECONDS = 20.0
 
 

@@ -65,6 +65,7 @@ def test_fts5_accepts_every_translation(query: str, tokenizer: str) -> None:
         TABLES[tokenizer].execute(sql, (match.expression,)).fetchall()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("tokenizer", "end"), [("unicode61", 0x110000), ("ascii", 0x3000)])
 def test_no_character_that_makes_a_word_is_left_out(tokenizer: str, end: int) -> None:
     words = TABLES[tokenizer].fts5_tokenizer(tokenizer)

@@ -196,6 +196,7 @@ async def test_only_an_index_of_exactly_this_prefix_is_asked(indexed: LocalKv) -
         assert str(caught.value) == f"No index found for prefix: {name}"
 
 
+@pytest.mark.slow
 @pytest.mark.engines("sqlite", "libsql")
 def test_pages_are_the_whole_in_order(api: Api) -> None:
     for number in range(25):

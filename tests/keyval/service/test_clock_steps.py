@@ -21,6 +21,8 @@ from buntime_plugin_keyval.storage.schema import migrate
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FAST, LOGGER, NOW_MS, FakeClock, World, until
 
+pytestmark = pytest.mark.slow
+
 Join = Callable[[FakeClock], AbstractAsyncContextManager[World]]
 
 HOUR = 3_600_000

@@ -11,7 +11,7 @@ import pytest
 from keyval.service.asking import Api, open_api, together
 from support.live import LiveServer, live_server
 
-pytestmark = pytest.mark.engines("sqlite", "libsql")
+pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
 
 ROUNDS = 3
 CONNECTIONS = 8

@@ -229,6 +229,7 @@ async def test_lists_and_pages_have_what_is_asked_for(kv: LocalKv) -> None:
             assert (page.entries, page.has_more) == (wanted[:2:-1], True)
 
 
+@pytest.mark.slow
 async def test_more_than_a_page_is_listed_without_values(kv: LocalKv) -> None:
     for start in range(0, 1500, 500):
         atomic = kv.atomic()

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import pytest
 from buntime_keyval import BigInt, InvalidInput, KvDetails, KvEntry
 from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.storage.ranges import descendants
@@ -19,6 +20,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 from keyval.service.model import Item, Key, Model, Op, Refused, ident
 from keyval.service.world import FakeClock, World, exact, open_world
+
+pytestmark = pytest.mark.slow
 
 PARTS: list[Any] = [
     *("", "a", "a\0", "ab", "é", 0, 1, -1, 1.5, 10),

@@ -192,6 +192,7 @@ async def test_many_sums_stay_exact(kv: LocalKv) -> None:
     assert exact((await kv.get(KEY)).value) == exact(BigInt(total))
 
 
+@pytest.mark.slow
 @pytest.mark.engines("sqlite")
 async def test_more_keys_than_a_statement_has_variables(tmp_path: Path) -> None:
     number = 40_000

@@ -128,6 +128,7 @@ async def test_weakness_47_a_list_without_limit_has_everything(kv: LocalKv) -> N
     assert [e.value async for e in kv.list(where=where)] == list(range(1111, MANY))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("limit", [1, 128, 129, 999, 1000, 1001, 2000, 2345, 9999])
 async def test_a_limit_is_exact_and_has_no_cap(kv: LocalKv, limit: int) -> None:
     await fill(kv, MANY)

@@ -17,7 +17,7 @@ from keyval.engines import Engine
 from keyval.service.upgrade import check_upgrade
 from keyval.service.world import NOW_MS, World
 
-pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+pytestmark = [pytest.mark.engines("sqlite", "libsql-replica"), pytest.mark.slow]
 
 DatabaseOf = Callable[[str], Adapter]
 OpenStore = Callable[[], AbstractAsyncContextManager[World]]

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import httpx2
+import pytest
 from support.live import DEFAULT_PLUGINS, live_server
+
+pytestmark = pytest.mark.slow
 
 PLUGINS = Path(__file__).parent / "plugins"
 CONFIG: dict[str, Any] = {

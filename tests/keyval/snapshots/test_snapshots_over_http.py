@@ -15,7 +15,7 @@ from buntime_keyval import AsyncKv, Kv, KvEntry, SnapshotGone
 from support.api import Api, api_of
 from support.live import live_server
 
-pytestmark = pytest.mark.engines("sqlite", "libsql")
+pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
 
 SIZE = 60
 

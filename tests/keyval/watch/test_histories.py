@@ -20,6 +20,8 @@ from support.api import api_of
 from support.live import live_server
 from support.sse import event_stream
 
+pytestmark = pytest.mark.slow
+
 
 @asynccontextmanager
 async def visit(path: Path, client: Client | None = None) -> AsyncIterator[Client]:

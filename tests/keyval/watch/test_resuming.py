@@ -143,6 +143,7 @@ async def test_exact_keys_are_complete_without_a_reset(world: World) -> None:
     assert client.resets == 0
 
 
+@pytest.mark.slow
 def test_over_http(api: Api) -> None:
     api.put("w/a", 1)
     query = {"prefix": "w"}

@@ -140,6 +140,7 @@ def test_head_opens_no_watch(api: Api) -> None:
     assert response.headers["content-type"] == "text/event-stream"
 
 
+@pytest.mark.slow
 def test_a_client_that_does_not_read_blocks_nobody(api: Api) -> None:
     query = {"prefix": "big", "initial": "false"}
     with (
@@ -165,6 +166,7 @@ def test_a_client_that_does_not_read_blocks_nobody(api: Api) -> None:
         assert change(slow) == [(["big", 5], "after")]
 
 
+@pytest.mark.slow
 def test_limit_and_heartbeat(tmp_path: Path, host_config: Callable[..., dict[str, Any]]) -> None:
     config = host_config(watch={"maxWatchers": 2, "heartbeat": 100})
     with live_server(tmp_path, config) as server, api_of(server.api) as api:
@@ -190,6 +192,7 @@ def test_limit_and_heartbeat(tmp_path: Path, host_config: Callable[..., dict[str
             assert change(first) == [(["a", 1], 1)]
 
 
+@pytest.mark.slow
 def test_two_processes_watch_each_other(
     tmp_path: Path, host_config: Callable[..., dict[str, Any]]
 ) -> None:

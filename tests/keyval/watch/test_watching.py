@@ -110,6 +110,7 @@ async def test_weakness_22_the_limit_bounds_the_first_event_and_no_change(kv: Lo
     await watch.stop()
 
 
+@pytest.mark.slow
 async def test_weakness_22_thousands_of_changes_beyond_the_limit_are_all_told(kv: LocalKv) -> None:
     watch = kv.watch(["p"], limit=100, emit_initial=False)
     first = asyncio.create_task(event(watch))

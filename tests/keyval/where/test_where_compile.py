@@ -78,6 +78,7 @@ def test_empty_filter_is_a_constant() -> None:
     assert compiled({"$and": [{}, {"a": None}]}).sql == "json_extract(value, ?) IS NULL"
 
 
+@pytest.mark.slow
 def test_the_largest_filters_run(ask: Ask) -> None:
     documents = [{"n": n, "s": str(n)} for n in range(3)]
     assert ask(documents, {"$or": [{"n": {"$gt": 1000 + n}} for n in range(999)] + [{"n": 1}]}) == [

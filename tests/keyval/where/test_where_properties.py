@@ -6,8 +6,11 @@ import json
 from collections.abc import Callable, Sequence
 from typing import TypeAlias
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+pytestmark = pytest.mark.slow
 
 Ask: TypeAlias = Callable[[Sequence[object], object], list[int]]
 
