@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import threading
 
+import pytest
 from buntime_database import Batch, DatabaseError, Statement
+from buntime_plugin_database.engines.sqlite import writer
 from database.support import OpenSqlite, Trace, eventually
 
 INSERT = "INSERT INTO t VALUES (?)"
@@ -91,6 +93,28 @@ async def test_bounded_batches_run_on_the_loop_and_commit_in_the_thread(
     here = threading.get_ident()
     assert trace.threads["BEGIN IMMEDIATE"] == trace.threads[INSERT] == here
     assert trace.threads["COMMIT"] != here
+
+
+@pytest.mark.parametrize("path", ["db", ":memory:"])
+async def test_what_takes_longer_goes_on_in_the_thread(
+    open_sqlite: OpenSqlite, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Even a short statement may take long, such as one that replaces megabytes."""
+    monkeypatch.setattr(writer, "INLINE_SECONDS", 0)
+    adapter = open_sqlite(path)
+    await adapter.execute("CREATE TABLE t (x UNIQUE)")
+    trace = Trace(adapter)
+    batches = [insert(number, bounded=True) for number in (1, 1, 2, 3)]
+    first, again, *others = await adapter.batch_each(batches)
+    assert isinstance(again, DatabaseError)
+    assert not any(isinstance(outcome, DatabaseError) for outcome in (first, *others))
+    assert await adapter.query("SELECT x FROM t") == [(1,), (2,), (3,)]
+    here = threading.get_ident()
+    assert trace.threads["SAVEPOINT all_batches"] == here
+    assert (trace.threads[INSERT] == here) == (path == ":memory:")
+    assert trace.threads[INSERT] == trace.threads["COMMIT"]
+    (alone,) = await adapter.batch_each([insert(4, bounded=True)])
+    assert not isinstance(alone, DatabaseError)
 
 
 async def test_other_batches_run_in_the_thread(open_sqlite: OpenSqlite) -> None:

@@ -37,7 +37,7 @@ from buntime_database import (
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
-from buntime_plugin_database.engines.sqlite.group import run_group
+from buntime_plugin_database.engines.sqlite.group import Work, advance, run_group
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.room import Room, makes_room, size_of
 from buntime_plugin_database.engines.sqlite.statements import run
@@ -50,6 +50,9 @@ T = TypeVar("T")
 
 MAX_GROUP_BATCHES = 256
 """Batches that share one commit, so that running them inline never holds the loop for long."""
+INLINE_SECONDS = 0.01
+"""How long a group runs inline; what is left goes on in the thread. Even a short statement may take
+long, where it replaces a value of megabytes."""
 LOCK_POLL_SECONDS = (0.001, 0.005)
 """First and longest pause between two attempts to get another process's lock.
 
@@ -285,11 +288,15 @@ class Writer:
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
             return [self.condition.translate(error) for _ in batches]
         try:
+            work = run_group(self.connection, batches, self.condition.translate)
+            outcomes = None
             if all(batch.bounded for batch in batches):
-                outcomes = run_group(self.connection, batches, self.condition.translate)
-                await self.in_thread(self._commit)
+                outcomes = advance(work, perf_counter() + INLINE_SECONDS)
+            if outcomes is None:
+                patient = any(batch.patient for batch in batches)
+                outcomes = await self.in_thread(self._finish_and_commit, work, patient)
             else:
-                outcomes = await self.in_thread(self._run_and_commit, batches)
+                await self.in_thread(self._commit)
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
             self._abandon()
             if len(batches) == 1:
@@ -338,11 +345,13 @@ class Writer:
         finally:
             self._queue.writer_is_done()
 
-    def _run_and_commit(self, batches: list[Batch]) -> list[BatchOutcome]:
-        with self._deadline.running(patient=any(batch.patient for batch in batches)):
-            outcomes = run_group(self.connection, batches, self.condition.translate)
+    def _finish_and_commit(
+        self, work: Work[list[BatchOutcome]], patient: bool
+    ) -> list[BatchOutcome]:
+        with self._deadline.running(patient=patient):
+            outcomes = advance(work)
         self._commit()
-        return outcomes
+        return outcomes or []
 
     def _commit(self) -> None:
         self.check_transaction()
