@@ -51,7 +51,7 @@ class Connection(Protocol):
         """Called when the response is."""
         ...
 
-    def wrote_much(self) -> None:
+    def wrote_much(self, size: int) -> None:
         """Called when so much was written that it counts before the transport says so."""
         ...
 
@@ -232,7 +232,7 @@ class Exchange(RequestResponseCycle):
                 self.transport.write(body)
                 self.transport.write(b"\r\n" if more else b"\r\n0\r\n\r\n")
                 if len(body) > MAX_HELD_BYTES:
-                    self._wrote_much()
+                    self._wrote_much(len(body))
             elif not more:
                 self.transport.write(b"0\r\n\r\n")
         else:
@@ -243,7 +243,7 @@ class Exchange(RequestResponseCycle):
             if body:
                 self.transport.write(body)
                 if len(body) > MAX_HELD_BYTES:
-                    self._wrote_much()
+                    self._wrote_much(len(body))
         if not more:
             if self.expected_content_length:
                 raise RuntimeError("the response is shorter than its content-length")

@@ -124,6 +124,8 @@ class HostProtocol(HttpToolsProtocol):
         """Bytes since the last one of its body."""
         self._body_began = 0.0
         self._unsent_size = 0
+        self._large_part = 0
+        """Bytes of the last part of an answer that was written and is large."""
 
     def limits_of(self, edge: Edge) -> Limits:
         """The limits of this kind of connection."""
@@ -568,18 +570,19 @@ class HostProtocol(HttpToolsProtocol):
         super().pause_writing()
         edge, sending = self.edge, self.sending
         sending.moved = edge.now
-        sending.set(self._gathering.get_write_buffer_size())
+        sending.set(self._held())
         if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
             self.make_room("answers")
 
-    def wrote_much(self) -> None:
+    def wrote_much(self, size: int) -> None:
         """Count what was written at once, or many could write before the first of it counts.
 
         A transport says that it is full only when this turn of the loop is over.
         """
         edge, sending = self.edge, self.sending
         sending.moved = edge.now
-        sending.set(self._gathering.get_write_buffer_size())
+        self._large_part = size
+        sending.set(self._held())
         if edge.unsent.lacking(sending.client, 0, edge.now) is not None:
             self.make_room("answers")
         else:
@@ -588,11 +591,20 @@ class HostProtocol(HttpToolsProtocol):
     def _count_unsent(self) -> None:
         """Count what the client has not taken at once."""
         paused = self._flow.write_paused and not self._gathering.is_closing()
-        self.sending.set(self._gathering.get_write_buffer_size() if paused else 0)
+        self.sending.set(self._held() if paused else 0)
+
+    def _held(self) -> int:
+        """Bytes in memory for the client.
+
+        Of a large part all stays until the last of it is taken: megabytes of it may have left.
+        """
+        unsent = self._gathering.get_write_buffer_size()
+        return max(unsent, self._large_part) if unsent else 0
 
     def resume_writing(self) -> None:
         """The client has taken most of it."""
         super().resume_writing()
+        self._large_part = 0
         self.sending.set(0)
 
     @property
@@ -659,7 +671,7 @@ class HostProtocol(HttpToolsProtocol):
             return
         self._unsent_size = unsent
         if sending.size:
-            sending.set(unsent)
+            sending.set(self._held())
 
     def _look_at_body(self, now: float) -> None:
         limits = self._limits

@@ -15,6 +15,7 @@
     │   ├── StatementTimeout     it ran too long
     │   ├── TransactionTimeout   its transaction kept the write lock too long, and is undone
     │   └── ResultTooLarge       its rows are more than a session may return
+    │       └── MoreThanAsked    they are more than the caller asked for this time
     ├── SessionsNotSupported     the database has no dedicated connections
     └── TransactionMisuse        a transaction inside a transaction, or one used after its end
 
@@ -107,6 +108,10 @@ class ResultTooLarge(LimitExceeded):
     """The rows of the result are larger than the limit."""
 
     code = "RESPONSE_TOO_LARGE"
+
+
+class MoreThanAsked(ResultTooLarge):
+    """They are larger than the caller asked for this time; the statement only reads."""
 
 
 class SessionsNotSupported(DatabaseError):

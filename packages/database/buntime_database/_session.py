@@ -60,7 +60,7 @@ class SessionCursor(Protocol):
     def columns(self) -> tuple[Column, ...]: ...
 
     async def fetch(self, max_rows: int) -> list[tuple[Value, ...]]:
-        """The next rows; fewer than `max_rows` only at the end."""
+        """The next rows, `max_rows` or fewer where they are long; none at the end."""
         ...
 
     async def finish(self) -> SessionResult:
@@ -93,8 +93,13 @@ class Session(Protocol):
         *,
         want_rows: bool = True,
         max_rows: int | None = None,
+        max_bytes: int | None = None,
     ) -> SessionResult:
-        """Run exactly one statement. A name may leave out its prefix, and wins over a position."""
+        """Run exactly one statement. A name may leave out its prefix, and wins over a position.
+
+        With `max_bytes`, a statement that only reads raises `MoreThanAsked` when its rows, or a
+        value that it computes, are larger than that.
+        """
         ...
 
     async def open_cursor(

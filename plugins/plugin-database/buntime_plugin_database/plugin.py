@@ -38,8 +38,10 @@ class DatabasePlugin:
         faces = read_options(FaceOptions, ctx.config)
         self._service = await open_service(config, ctx.base_dir, ctx.workers)
         api = faces.api
-        limits = StreamLimits(api.max_streams, api.idle_timeout, api.session_limits())
-        self._streams = Streams(self._service, limits, ctx.workers)
+        limits = StreamLimits(
+            api.max_streams, api.max_streams_per_client, api.idle_timeout, api.session_limits()
+        )
+        self._streams = Streams(self._service, limits, ctx.workers, ctx.client_of)
         access = Access(faces.tokens(), write=api.write, authorize=ctx.authorize)
         targets = Targets(config.tenancy)
         self._routes = make_routes(self._service, self._streams, targets, access, api)

@@ -19,7 +19,9 @@ class ApiConfig(Options, frozen=True):
         ),
     ] = False
     max_rows: Annotated[int, option("Most rows of one answer of the JSON API", least=1)] = 1000
-    max_response_size: Annotated[Size, option("Largest result of one statement")] = Size("10mb")
+    max_response_size: Annotated[
+        Size, option("Largest result of one statement, or of all of a batch")
+    ] = Size("10mb")
     statement_timeout: Annotated[Duration, option("Longest time that a statement may run")] = (
         Duration("5s")
     )
@@ -32,6 +34,9 @@ class ApiConfig(Options, frozen=True):
     max_streams: Annotated[
         int, option("Hrana streams that may be open at a time", least=1, most=256)
     ] = 128
+    max_streams_per_client: Annotated[
+        int, option("Hrana streams that one client may have open at a time", least=1, most=256)
+    ] = 64
 
     def session_limits(self) -> SessionLimits:
         """Limits of one connection."""

@@ -15,6 +15,7 @@ from buntime_database import (
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
+from buntime_plugin_database.faces.large import TooManyLargeResults
 from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
     TenancyNotSupported,
@@ -56,6 +57,8 @@ def http_error(error: DatabaseError) -> HttpError:
             return NotSupported(message, code=error.code)
         case DatabaseLost() | DatabaseDamaged():
             return ServiceUnavailable(message, code=type(error).code)
+        case TooManyLargeResults():
+            return ServiceUnavailable(message, code=error.code, headers={"Retry-After": "1"})
         case DatabaseUnavailable():
             return ServiceUnavailable(message, code=error.code or "DATABASE_UNAVAILABLE")
         case OutcomeUnknown():

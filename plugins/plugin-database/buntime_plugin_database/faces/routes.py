@@ -26,6 +26,7 @@ from buntime_plugin_database.faces.http.rows import RowRoutes
 from buntime_plugin_database.faces.http.service_routes import ServiceRoutes
 from buntime_plugin_database.faces.http.sessions import RequestSessions
 from buntime_plugin_database.faces.http.tables import TableRoutes
+from buntime_plugin_database.faces.large import InHand, LargeResults
 from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import DatabaseService
 
@@ -48,14 +49,19 @@ def make_routes(
     config: ApiConfig,
 ) -> list[BaseRoute]:
     """The JSON API, both faces of Hrana, and the original's dialect."""
+    large = LargeResults(seconds=config.statement_timeout)
     return [
-        *_api_routes(service, targets, access, config),
-        *_hrana_routes(streams, targets, access),
+        *_api_routes(service, targets, access, config, large),
+        *_hrana_routes(streams, targets, access, large),
     ]
 
 
 def _api_routes(
-    service: DatabaseService, targets: Targets, access: Access, config: ApiConfig
+    service: DatabaseService,
+    targets: Targets,
+    access: Access,
+    config: ApiConfig,
+    large: LargeResults,
 ) -> list[BaseRoute]:
     sessions = RequestSessions(service, config.session_limits())
     of_service = ServiceRoutes(service)
@@ -64,11 +70,11 @@ def _api_routes(
     query = QueryRoutes(sessions, targets, access, config)
 
     def read(path: str, endpoint: Endpoint, *takes: str, method: str = "GET") -> Route:
-        checked = _checked(endpoint, access, takes, write=False)
+        checked = _checked(endpoint, access, large, takes, write=False)
         return Route(f"/api{path}", checked, methods=[method])
 
     def write(path: str, endpoint: Endpoint, *takes: str, method: str = "POST") -> Route:
-        checked = _checked(endpoint, access, takes, write=True)
+        checked = _checked(endpoint, access, large, takes, write=True)
         return Route(f"/api{path}", checked, methods=[method])
 
     # The query parameters of each; members of bodies are declared beside the endpoints.
@@ -91,15 +97,16 @@ def _api_routes(
     ]
 
 
-def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[BaseRoute]:
+def _hrana_routes(
+    streams: Streams, targets: Targets, access: Access, large: LargeResults
+) -> list[BaseRoute]:
     http = HranaHttp(streams, targets)
-    socket = HranaSocket(streams, targets, access)
+    socket = HranaSocket(streams, targets, access, large)
     legacy = LegacyHttp(streams, targets)
-    legacy_socket = LegacySocket(streams, targets, access, standard=socket)
+    legacy_socket = LegacySocket(streams, targets, access, large, standard=socket)
+    pipeline = _checked(legacy.pipeline, access, large, TARGET, write=True)
     routes: list[BaseRoute] = [
-        Route(
-            "/api/pipeline", _checked(legacy.pipeline, access, TARGET, write=True), methods=["POST"]
-        ),
+        Route("/api/pipeline", pipeline, methods=["POST"]),
         WebSocketRoute("/api/ws", legacy_socket.serve),
     ]
     for prefix in HRANA_PREFIXES:
@@ -110,7 +117,7 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
             ("/v3/pipeline", http.pipeline),
             ("/v3/cursor", http.cursor),
         ):
-            checked = _checked(endpoint, access, TARGET, write=True, error_of=answer_of)
+            checked = _checked(endpoint, access, large, TARGET, write=True, error_of=answer_of)
             routes.append(Route(prefix + path, checked, methods=["POST"]))
         # Clients probe the version before they log in, and it tells nothing.
         routes += [Route(prefix + path, version) for path in ("/v1", "/v2", "/v3")]
@@ -124,6 +131,7 @@ def _hrana_routes(streams: Streams, targets: Targets, access: Access) -> list[Ba
 def _checked(
     endpoint: Endpoint,
     access: Access,
+    large: LargeResults,
     takes: Sequence[str],
     *,
     write: bool,
@@ -133,8 +141,10 @@ def _checked(
         access.check(request, write=write)
         check_parameters(request, takes)
         await _check_uncommon(request)
+        hand = request.state.hand = large.hand()
+        response: Response | None = None
         try:
-            return await endpoint(request)
+            response = await endpoint(request)
         except DatabaseError as error:
             raise error_of(error) from error
         except asyncio.CancelledError:
@@ -142,6 +152,10 @@ def _checked(
                 raise
             lost = OutcomeUnknown("the host is shutting down; the write may have been carried out")
             raise error_of(lost) from None
+        finally:
+            if response is None:
+                hand.empty()
+        return InHand(response, hand) if hand.is_large else response
 
     return checked
 

@@ -22,6 +22,12 @@ from buntime_plugin_database.shared.statements import inserts
 _VALUE_OVERHEAD_BYTES = 16
 
 
+def size_of(row: tuple[Value, ...]) -> int:
+    """Approximate bytes of a row."""
+    texts = sum(len(value) for value in row if isinstance(value, str | bytes))
+    return _VALUE_OVERHEAD_BYTES * len(row) + texts
+
+
 class Running:
     """One statement, from its first step to its counts."""
 
@@ -53,13 +59,24 @@ class Running:
             return rows
         for row in self._rows():
             rows.append(row)
-            self._size += _VALUE_OVERHEAD_BYTES * len(row)
-            self._size += sum(len(value) for value in row if isinstance(value, str | bytes))
+            self._size += size_of(row)
             if max_bytes is not None and self._size > max_bytes:
                 self.close()
                 raise ResultTooLarge(f"the rows are larger than {max_bytes} bytes")
             if len(rows) == max_rows:
                 break
+        return rows
+
+    def fetch_some(self, max_rows: int, enough_bytes: int) -> list[tuple[Value, ...]]:
+        """Up to `max_rows` rows, and no further one once they have so many bytes."""
+        rows: list[tuple[Value, ...]] = []
+        size = 0
+        for row in self._rows():
+            rows.append(row)
+            size += size_of(row)
+            if len(rows) == max_rows or size >= enough_bytes:
+                break
+        self._size += size
         return rows
 
     def read_ahead(self, max_bytes: int) -> None:

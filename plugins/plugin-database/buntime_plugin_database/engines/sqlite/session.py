@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import apsw
 from buntime_database import (
@@ -21,6 +21,8 @@ from buntime_database import (
     DatabaseError,
     Description,
     InvalidStatement,
+    MoreThanAsked,
+    ResultTooLarge,
     SessionLimits,
     SessionResult,
     StatementTimeout,
@@ -46,10 +48,20 @@ LOCK_POLL_SECONDS = 0.005
 """Pause between two attempts to get a lock."""
 CACHE_BYTES = 8 * 1024 * 1024
 MAX_VALUE_BYTES = 64 * 1024 * 1024
+FETCHED_BYTES = 256 * 1024
+"""Of the rows of a cursor that are fetched at once: with more the next row is the next fetch's."""
 _PROGRESS_STEPS = 20_000
 _VACUUM = re.compile(r"(?:\s|--[^\n]*+\n|/\*(?>.*?\*/))*+VACUUM\b", re.IGNORECASE | re.DOTALL)
 _ROLLBACK = re.compile(r"\s*ROLLBACK(?:\s+TRANSACTION)?[\s;]*", re.IGNORECASE)
 _WRITING = 2  # what SQLite calls SQLITE_TXN_WRITE
+
+
+class _Asked(NamedTuple):
+    """Which rows of a statement are wanted."""
+
+    want_rows: bool
+    max_rows: int | None
+    max_bytes: int | None
 
 
 class Sessions:
@@ -132,6 +144,8 @@ class SqliteSession:
         """When it last asked for that lock, which it has from then on if it has it."""
         self._busy_seconds = self._busy_until = 0.0
         self._is_late = False
+        self._reads_little = False
+        """Whether the statement under way may give fewer bytes than others."""
 
     async def start(self, path: str, options: SqliteOptions) -> None:
         """Open the connection."""
@@ -155,9 +169,11 @@ class SqliteSession:
         *,
         want_rows: bool = True,
         max_rows: int | None = None,
+        max_bytes: int | None = None,
     ) -> SessionResult:
         """Run exactly one statement and gather its rows."""
-        return await self._call(self._execute, sql, args, named or {}, want_rows, max_rows)
+        asked = _Asked(want_rows, max_rows, max_bytes)
+        return await self._call(self._execute, sql, args, named or {}, asked)
 
     async def open_cursor(
         self, sql: str, args: Sequence[Value] = (), named: Mapping[str, Value] | None = None
@@ -212,6 +228,10 @@ class SqliteSession:
                 self._interrupted = True
                 await _uncancelled(future)
                 raise
+            finally:
+                # An error has this frame, which would have the future, which has the error: what
+                # the callers had in hand would stay until somebody looks for such circles.
+                del future
 
     # What follows runs in a thread.
 
@@ -350,39 +370,53 @@ class SqliteSession:
         sql: str,
         args: Sequence[Value],
         named: Mapping[str, Value],
-        want_rows: bool,
-        max_rows: int | None,
+        asked: _Asked,
     ) -> SessionResult:
         try:
-            return self._run(sql, args, named, want_rows, max_rows)
+            return self._run(sql, args, named, asked)
         except apsw.FullError:
             alone = self._autocommit and not self._connection.in_transaction
             self._room.give_up(self._connection)
             if not (alone and statement_makes_room(sql, args)):
                 raise
-        return self._run(sql, args, named, want_rows, max_rows)
+        return self._run(sql, args, named, asked)
 
     def _run(
         self,
         sql: str,
         args: Sequence[Value],
         named: Mapping[str, Value],
-        want_rows: bool,
-        max_rows: int | None,
+        asked: _Asked,
     ) -> SessionResult:
-        running = self._start(sql, args, named)
+        max_rows = asked.max_rows if asked.want_rows else 0
+        most = self._limits.max_bytes
+        fewer = asked.max_bytes if asked.max_bytes is not None and asked.max_bytes < most else None
         try:
-            if not want_rows:
-                max_rows = 0
-            rows = running.fetch(max_rows, self._limits.max_bytes)
-            truncated = False
-            if max_rows is not None:
-                truncated = running.exhaust(all_of_them=not self._limits.readonly)
+            running = self._start(sql, args, named, fewer)
+            try:
+                rows = running.fetch(max_rows, fewer if self._reads_little else most)
+                truncated = False
+                if max_rows is not None:
+                    truncated = running.exhaust(all_of_them=not self._limits.readonly)
+            finally:
+                running.close()
+        except (ResultTooLarge, apsw.TooBigError) as error:
+            if self._reads_little:
+                raise MoreThanAsked(f"the rows are larger than {fewer} bytes") from error
+            raise
         finally:
-            running.close()
-        return running.result(rows, truncated=truncated and want_rows)
+            if self._reads_little:
+                self._reads_little = False
+                self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        return running.result(rows, truncated=truncated and asked.want_rows)
 
-    def _start(self, sql: str, args: Sequence[Value], named: Mapping[str, Value]) -> Running:
+    def _start(
+        self,
+        sql: str,
+        args: Sequence[Value],
+        named: Mapping[str, Value],
+        max_bytes: int | None = None,
+    ) -> Running:
         if self._knows_loss(sql):
             return Running(self._connection, "SELECT 1 WHERE 0", (), ())
         self._condition.check_commit()
@@ -390,6 +424,9 @@ class SqliteSession:
         description = describe(self._connection, sql)
         if not description.is_readonly:
             self._refuse_without_room(sql, args)
+        elif max_bytes is not None:
+            self._reads_little = True
+            self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, max_bytes)
         self._permissions.vacuuming = _VACUUM.match(sql) is not None
         values = bind(description.parameters, args, named)
         with self._queued(is_readonly=description.is_readonly):
@@ -455,8 +492,8 @@ class SqliteCursor:
         return self._running.columns
 
     async def fetch(self, max_rows: int) -> list[tuple[Value, ...]]:
-        """The next rows; fewer than asked for only at the end."""
-        return await self._session.call(self._running.fetch, max_rows, None)
+        """The next rows, fewer than asked for where they are long; none at the end."""
+        return await self._session.call(self._running.fetch_some, max_rows, FETCHED_BYTES)
 
     async def finish(self) -> SessionResult:
         """End the statement and return its counts."""

@@ -17,6 +17,7 @@ from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
 from buntime_plugin_database.shared.values import encode_rows
 
 ROWS_AT_A_TIME = 200
+_ENTRY_BYTES = 32
 
 
 async def entries(
@@ -50,6 +51,12 @@ async def entries(
         except DatabaseError as error:
             outcomes.append(StepOutcome.ERROR)
             yield {"type": "step_error", "step": number, "error": error_object(error)}
+
+
+def size_of(entry: dict[str, Any]) -> int:
+    """Approximate bytes of an entry as JSON."""
+    texts = (text for value in entry.get("row", ()) for text in value.values())
+    return _ENTRY_BYTES + sum(len(text) for text in texts if isinstance(text, str))
 
 
 @asynccontextmanager

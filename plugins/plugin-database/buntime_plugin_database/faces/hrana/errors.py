@@ -53,6 +53,13 @@ class TooManyStreams(ServiceUnavailable):
     default_message = "Too many streams are open"
 
 
+class TooManyStreamsOfClient(HttpError):
+    """One client has as many streams open as it may."""
+
+    status = 429
+    code = "TOO_MANY_STREAMS"
+
+
 class RequestRefused(DatabaseError):
     """A single request cannot be served; the stream goes on."""
 

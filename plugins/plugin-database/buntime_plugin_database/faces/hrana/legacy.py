@@ -32,6 +32,7 @@ from buntime_plugin_database.faces.hrana.messages import (
 from buntime_plugin_database.faces.hrana.pipeline import decode
 from buntime_plugin_database.faces.hrana.requests import serve
 from buntime_plugin_database.faces.hrana.streams import Stream, Streams
+from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
 _TYPES = frozenset(
@@ -80,14 +81,14 @@ class LegacyHttp:
         target = self._targets.of(request)
         try:
             if body.baton is None:
-                stream = await self._streams.open(target)
+                stream = await self._streams.open(target, request.scope)
             else:
                 stream = self._streams.resume(body.baton, target)
         except (InvalidBaton, StreamExpired) as error:
             return _answer(None, [_error("INVALID_BATON", error.message)])
         except StreamBusy as error:
             return _answer(None, [_error(error.error_code, error.message)])
-        async with self._streams.using(stream):
+        async with self._streams.using(stream, hand_of(request)):
             results = [await legacy_result(self._streams, stream, raw) for raw in body.requests]
             failed = bool(results) and results[-1]["type"] == "error"
             if not needs_stream(stream) and not (failed and body.baton is not None):

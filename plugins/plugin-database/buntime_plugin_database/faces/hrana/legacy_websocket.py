@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import msgspec
@@ -14,6 +15,7 @@ from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_obj
 from buntime_plugin_database.faces.hrana.legacy import exact_error, legacy_result, needs_stream
 from buntime_plugin_database.faces.hrana.streams import Stream, Streams
 from buntime_plugin_database.faces.hrana.websocket import HranaSocket
+from buntime_plugin_database.faces.large import Hand, LargeResults
 from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.shared.target import Target
 
@@ -29,11 +31,18 @@ class LegacySocket:
     """The websocket endpoint `ws`: the dialect, or the standard for clients that ask for it."""
 
     def __init__(
-        self, streams: Streams, targets: Targets, access: Access, *, standard: HranaSocket
+        self,
+        streams: Streams,
+        targets: Targets,
+        access: Access,
+        large: LargeResults,
+        *,
+        standard: HranaSocket,
     ) -> None:
         self._streams = streams
         self._targets = targets
         self._access = access
+        self._large = large
         self._standard = standard
 
     async def serve(self, socket: WebSocket) -> None:
@@ -44,15 +53,20 @@ class LegacySocket:
         self._access.check(socket, write=True)
         target = self._targets.of(socket)
         await socket.accept()
-        conversation = _Conversation(self._streams, target)
+        conversation = _Conversation(self._streams, target, socket.scope)
         try:
             while True:
                 message = await socket.receive()
                 if message["type"] == "websocket.disconnect":
                     return
                 frame = message.get("text") or message.get("bytes") or b""
-                reply = await conversation.reply(frame)
-                await socket.send_text(msgspec.json.encode(reply).decode())
+                hand = self._large.hand()
+                try:
+                    reply = await conversation.reply(frame, hand)
+                    text = msgspec.json.encode(reply).decode()
+                    await hand.send(socket.send_text(text))
+                finally:
+                    hand.empty()
         except (WebSocketDisconnect, OSError):
             pass
         finally:
@@ -62,12 +76,13 @@ class LegacySocket:
 class _Conversation:
     """One socket's session, which has a stream only while something needs it."""
 
-    def __init__(self, streams: Streams, target: Target) -> None:
+    def __init__(self, streams: Streams, target: Target, scope: Mapping[str, Any]) -> None:
         self._streams = streams
+        self._scope = scope
         self._target = target
         self._stream: Stream | None = None
 
-    async def reply(self, frame: str | bytes) -> dict[str, Any]:
+    async def reply(self, frame: str | bytes, hand: Hand) -> dict[str, Any]:
         """The answer to one frame."""
         try:
             request = msgspec.json.decode(frame, type=LegacyFrame)
@@ -75,7 +90,7 @@ class _Conversation:
             problem = RequestRefused("PARSE_ERROR", str(error))
             return {"request_id": 0, "response": _failure(problem)}
         try:
-            response = await self._response(request.request)
+            response = await self._response(request.request, hand)
         except (DatabaseError, HttpError) as error:
             response = _failure(error)
         return {"request_id": request.request_id, "response": response}
@@ -86,11 +101,11 @@ class _Conversation:
         if stream is not None:
             await self._streams.close_stream(stream)
 
-    async def _response(self, raw: msgspec.Raw) -> dict[str, Any]:
+    async def _response(self, raw: msgspec.Raw, hand: Hand) -> dict[str, Any]:
         had_stream = self._stream is not None
-        stream = self._stream or await self._streams.open(self._target, expires=False)
+        stream = self._stream or await self._streams.open(self._target, self._scope, expires=False)
         self._stream = stream
-        async with self._streams.using(stream):
+        async with self._streams.using(stream, hand):
             result = await legacy_result(self._streams, stream, raw)
         failed = result["type"] == "error"
         if not needs_stream(stream) and not (failed and had_stream and not stream.closed):

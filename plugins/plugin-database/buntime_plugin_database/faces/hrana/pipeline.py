@@ -26,6 +26,7 @@ from buntime_plugin_database.faces.hrana.messages import (
 )
 from buntime_plugin_database.faces.hrana.requests import run_batch, run_statement, serve
 from buntime_plugin_database.faces.hrana.streams import Stream, Streams
+from buntime_plugin_database.faces.large import Hand, hand_of
 from buntime_plugin_database.faces.targets import Targets
 
 T = TypeVar("T")
@@ -62,7 +63,7 @@ class HranaHttp:
         if elsewhere is not None:
             return elsewhere
         stream = await self._stream(request, body.baton)
-        async with self._streams.using(stream):
+        async with self._streams.using(stream, hand_of(request)):
             results = [await self._result(stream, item) for item in body.requests]
         return json_response(
             {"baton": self._streams.baton(stream), "base_url": None, "results": results}
@@ -75,26 +76,27 @@ class HranaHttp:
         if elsewhere is not None:
             return elsewhere
         stream = await self._stream(request, body.baton)
-        return StreamingResponse(self._lines(stream, body), media_type="application/x-ndjson")
+        lines = self._lines(stream, body, hand_of(request))
+        return StreamingResponse(lines, media_type="application/x-ndjson")
 
     async def execute(self, request: Request) -> Response:
         """`POST v1/execute`: one statement on a connection of its own."""
         body = decode(await request.body(), _EXECUTE)
         stream = await self._stream(request, None)
-        async with self._streams.only_once(stream):
+        async with self._streams.only_once(stream, hand_of(request)):
             return json_response({"result": await run_statement(stream, body.stmt, stream.stored)})
 
     async def batch(self, request: Request) -> Response:
         """`POST v1/batch`: one batch on a connection of its own."""
         body = decode(await request.body(), _BATCH)
         stream = await self._stream(request, None)
-        async with self._streams.only_once(stream):
+        async with self._streams.only_once(stream, hand_of(request)):
             return json_response({"result": await run_batch(stream, body.batch, stream.stored)})
 
     async def _stream(self, request: Request, baton: str | None) -> Stream:
         target = self._targets.of(request)
         if baton is None:
-            return await self._streams.open(target)
+            return await self._streams.open(target, request.scope)
         return self._streams.resume(baton, target)
 
     async def _result(self, stream: Stream, request: HttpRequest) -> dict[str, Any]:
@@ -119,13 +121,13 @@ class HranaHttp:
             case _:
                 return await serve(stream, request, stream.stored)
 
-    async def _lines(self, stream: Stream, body: CursorBody) -> AsyncIterator[bytes]:
+    async def _lines(self, stream: Stream, body: CursorBody, hand: Hand) -> AsyncIterator[bytes]:
         # The baton goes out before the work, and is good once the work is done.
         chunk = bytearray(_line({"baton": self._streams.baton(stream), "base_url": None}))
         stream.reserved = True
         found = entries(stream, body.batch, stream.stored)
         try:
-            while entry := await self._next(stream, found):
+            while entry := await self._next(stream, found, hand):
                 chunk += _line(entry)
                 if len(chunk) >= _CHUNK_BYTES:
                     yield bytes(chunk)
@@ -138,10 +140,10 @@ class HranaHttp:
         yield bytes(chunk)
 
     async def _next(
-        self, stream: Stream, found: AsyncGenerator[dict[str, Any], None]
+        self, stream: Stream, found: AsyncGenerator[dict[str, Any], None], hand: Hand
     ) -> dict[str, Any] | None:
         """The next entry; while the client takes its time to read, the stream's clock runs."""
-        async with self._streams.using(stream):
+        async with self._streams.using(stream, hand):
             return await anext(found, None)
 
 

@@ -48,7 +48,10 @@ async def run_statement(stream: Stream, stmt: Stmt, stored: StoredSql) -> dict[s
     sql, args, named = arguments(stmt, stored)
     if stream.bytes_left <= 0:
         raise ResultTooLarge("the results before this one are as large as an answer may be")
-    result = await stream.session.execute(sql, args, named, want_rows=stmt.want_rows is not False)
+    want_rows = stmt.want_rows is not False
+    result = await stream.hand.run(
+        lambda most: stream.session.execute(sql, args, named, want_rows=want_rows, max_bytes=most)
+    )
     stream.bytes_left -= result.size
     return await statement_result(result)
 

@@ -6,9 +6,10 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import AsyncIterator
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from buntime_database import (
     DatabaseError,
@@ -28,7 +29,9 @@ from buntime_plugin_database.faces.hrana.errors import (
     StreamBusy,
     StreamExpired,
     TooManyStreams,
+    TooManyStreamsOfClient,
 )
+from buntime_plugin_database.faces.large import Hand
 from buntime_plugin_database.shared.target import Target
 
 
@@ -36,6 +39,7 @@ class StreamLimits(NamedTuple):
     """Limits of the engine as a whole."""
 
     max_streams: int = 128
+    max_streams_per_client: int = 64
     idle_seconds: float = 10.0
     """A stream over HTTP is closed, and any stream's transaction undone, after this without a
     request."""
@@ -90,8 +94,11 @@ class StoredSql:
 class Stream:
     """One open stream. `Streams` makes it and ends it."""
 
-    def __init__(self, target: Target, session: Session, *, expires: bool) -> None:
+    def __init__(
+        self, target: Target, session: Session, client: str | None, *, expires: bool
+    ) -> None:
         self.target = target
+        self.client = client
         self.session = session
         self.number = secrets.randbits(64)
         self.stored = StoredSql(max_texts=50, max_chars=5000)
@@ -100,6 +107,8 @@ class Stream:
         self.sequence = 0
         self.bytes_left = 0
         """What the results of the present request may still take."""
+        self.hand: Hand
+        """Where they are until they are sent."""
         self.busy = False
         self.reserved = False
         """A cursor reads from it; its clock runs, but no other request may use it."""
@@ -112,15 +121,25 @@ class Streams:
     """All open streams."""
 
     def __init__(
-        self, service: DatabaseService, limits: StreamLimits, workers: Workers | None = None
+        self,
+        service: DatabaseService,
+        limits: StreamLimits,
+        workers: Workers | None = None,
+        client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     ) -> None:
-        """`workers` are the processes that serve, each with streams of its own."""
+        """`workers` are the processes that serve, each with streams of its own.
+
+        For `client_of` see `PluginContext`.
+        """
         self._service = service
         self._limits = limits
         self._workers = workers or Workers.alone()
         self._batons = Batons(self._workers)
         self._streams: dict[int, Stream] = {}
-        self._opening = 0
+        self._client_of = client_of
+        self._taken = 0
+        """Streams that are open or about to be."""
+        self._of_clients: Counter[str] = Counter()
         self._ending: set[asyncio.Task[None]] = set()
 
     @property
@@ -128,19 +147,45 @@ class Streams:
         """How long a client may keep others waiting without saying anything."""
         return self._limits.idle_seconds
 
-    async def open(self, target: Target, *, expires: bool = True) -> Stream:
-        """Open a stream. Raises `TooManyStreams` and `DatabaseError`."""
-        if len(self._streams) + self._opening >= self._limits.max_streams:
-            raise TooManyStreams
-        self._opening += 1
+    async def open(
+        self, target: Target, scope: Mapping[str, Any], *, expires: bool = True
+    ) -> Stream:
+        """Open a stream for the client of the ASGI scope.
+
+        Raises `TooManyStreams`, `TooManyStreamsOfClient` and `DatabaseError`.
+        """
+        client = self._client_of(scope)
+        self._take(client)
         try:
             adapter = await self._service.get_adapter(target.type, target.tenant)
             session = await adapter.open_session(self._limits.session)
-        finally:
-            self._opening -= 1
-        stream = Stream(target, session, expires=expires)
+        except BaseException:
+            self._give(client)
+            raise
+        stream = Stream(target, session, client, expires=expires)
         self._streams[stream.number] = stream
         return stream
+
+    def _take(self, client: str | None) -> None:
+        if self._taken >= self._limits.max_streams:
+            raise TooManyStreams(headers={"Retry-After": "1"})
+        if client is not None:
+            most = self._limits.max_streams_per_client
+            if self._of_clients[client] >= most:
+                raise TooManyStreamsOfClient(
+                    f"This client has {most} streams open, which are the most"
+                    " (api.maxStreamsPerClient)",
+                    headers={"Retry-After": "1"},
+                )
+            self._of_clients[client] += 1
+        self._taken += 1
+
+    def _give(self, client: str | None) -> None:
+        self._taken -= 1
+        if client is not None:
+            self._of_clients[client] -= 1
+            if not self._of_clients[client]:
+                del self._of_clients[client]
 
     async def answer_elsewhere(self, baton: str | None, request: Request) -> Response | None:
         """The answer of the worker that has the stream of a baton, if that is another one.
@@ -174,11 +219,12 @@ class Streams:
         return None if stream.closed else self._batons.issue(stream.number, stream.sequence)
 
     @asynccontextmanager
-    async def using(self, stream: Stream) -> AsyncIterator[Stream]:
+    async def using(self, stream: Stream, hand: Hand) -> AsyncIterator[Stream]:
         """Keep the clock from ending a stream while a request uses it."""
         if stream.closed:
             raise StreamExpired
         stream.busy = True
+        stream.hand = hand
         stream.bytes_left = self._limits.session.max_bytes
         if stream.alarm is not None:
             stream.alarm.cancel()
@@ -190,10 +236,10 @@ class Streams:
             self._set_alarm(stream)
 
     @asynccontextmanager
-    async def only_once(self, stream: Stream) -> AsyncIterator[Stream]:
+    async def only_once(self, stream: Stream, hand: Hand) -> AsyncIterator[Stream]:
         """Use a stream and close it."""
         try:
-            async with self.using(stream):
+            async with self.using(stream, hand):
                 yield stream
         finally:
             await self.close_stream(stream)
@@ -201,7 +247,8 @@ class Streams:
     async def close_stream(self, stream: Stream) -> None:
         """Roll back what is open and give the connection back. Idempotent."""
         stream.closed = True
-        self._streams.pop(stream.number, None)
+        if self._streams.pop(stream.number, None) is not None:
+            self._give(stream.client)
         if stream.alarm is not None:
             stream.alarm.cancel()
         await stream.session.close()

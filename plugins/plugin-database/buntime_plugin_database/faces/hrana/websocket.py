@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from typing import Any
 
 import msgspec
@@ -14,7 +14,7 @@ from buntime_host import BadRequest, HttpError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from buntime_plugin_database.faces.access import Access, token_of
-from buntime_plugin_database.faces.hrana.cursor import entries
+from buntime_plugin_database.faces.hrana.cursor import entries, size_of
 from buntime_plugin_database.faces.hrana.errors import (
     SERVER_ERROR,
     InvalidMessage,
@@ -38,6 +38,7 @@ from buntime_plugin_database.faces.hrana.pipeline import decode
 from buntime_plugin_database.faces.hrana.requests import serve
 from buntime_plugin_database.faces.hrana.resolved import with_texts
 from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream, Streams
+from buntime_plugin_database.faces.large import Hand, LargeResults
 from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.shared.target import Target
 
@@ -49,6 +50,8 @@ MAX_WAITING = 100
 """Requests of one stream that wait for their turn; then the socket is not read any further."""
 MAX_STORED_TEXTS = 150
 MAX_FETCH_ENTRIES = 1000
+MAX_FETCH_BYTES = 256 * 1024
+"""Of the entries of one answer: with more, the next one is for the next answer."""
 
 _MESSAGE: msgspec.json.Decoder[ClientMessage] = msgspec.json.Decoder(ClientMessage)
 logger = logging.getLogger("plugin:@buntime/plugin-database")
@@ -57,10 +60,13 @@ logger = logging.getLogger("plugin:@buntime/plugin-database")
 class HranaSocket:
     """The websocket endpoint of the standard."""
 
-    def __init__(self, streams: Streams, targets: Targets, access: Access) -> None:
+    def __init__(
+        self, streams: Streams, targets: Targets, access: Access, large: LargeResults
+    ) -> None:
         self._streams = streams
         self._targets = targets
         self._access = access
+        self._large = large
 
     async def serve(self, socket: WebSocket) -> None:
         """Serve one websocket. Raises `HttpError` to refuse its handshake."""
@@ -72,7 +78,7 @@ class HranaSocket:
             raise BadRequest(f"None of the subprotocols is one of {', '.join(SUBPROTOCOLS)}")
         target = self._targets.of(socket)
         await socket.accept(subprotocol=chosen)
-        connection = _Connection(socket, self._streams, self._access, target)
+        connection = _Connection(socket, self._streams, self._access, self._large, target)
         try:
             await connection.run()
         finally:
@@ -84,8 +90,16 @@ class _Violation(Exception):
 
 
 class _Connection:
-    def __init__(self, socket: WebSocket, streams: Streams, access: Access, target: Target) -> None:
+    def __init__(
+        self,
+        socket: WebSocket,
+        streams: Streams,
+        access: Access,
+        large: LargeResults,
+        target: Target,
+    ) -> None:
         self._socket = socket
+        self._large = large
         self._streams = streams
         self._access = access
         self._target = target
@@ -183,7 +197,7 @@ class _Connection:
         if isinstance(request, OpenStream):
             if request.stream_id in self._lanes:
                 raise _Violation(f"stream {request.stream_id} is open already")
-            lane = _Lane(self, self._streams, self._target)
+            lane = _Lane(self, self._streams, self._target, self._socket.scope)
             self._lanes[request.stream_id] = lane
             return lane
         lane = self._lanes.get(request.stream_id)
@@ -202,6 +216,10 @@ class _Connection:
         """Send the response to a request."""
         await self.send({"type": "response_ok", "request_id": request_id, "response": response})
 
+    def hand(self) -> Hand:
+        """What a request has in hand when it begins."""
+        return self._large.hand()
+
     async def fail(self, request_id: int, error: DatabaseError | HttpError) -> None:
         """Send the error of a request."""
         await self.send(
@@ -212,8 +230,15 @@ class _Connection:
 class _Lane:
     """One stream of the connection: its requests wait in line and are served one by one."""
 
-    def __init__(self, connection: _Connection, streams: Streams, target: Target) -> None:
+    def __init__(
+        self,
+        connection: _Connection,
+        streams: Streams,
+        target: Target,
+        scope: Mapping[str, Any],
+    ) -> None:
         self._connection = connection
+        self._scope = scope
         self._streams = streams
         self._target = target
         self._stream: Stream | None = None
@@ -240,8 +265,9 @@ class _Lane:
         try:
             while True:
                 request_id, request = await self._waiting.get()
+                hand = self._connection.hand()
                 try:
-                    response = await self._response(request)
+                    response = await self._response(request, hand)
                 except (DatabaseError, HttpError) as error:
                     await self._connection.fail(request_id, error)
                 except Exception:
@@ -249,29 +275,33 @@ class _Lane:
                     failure = RequestRefused(SERVER_ERROR, "internal server error")
                     await self._connection.fail(request_id, failure)
                 else:
-                    await self._connection.answer(request_id, response)
+                    await hand.send(self._connection.answer(request_id, response))
+                    del response
+                finally:
+                    hand.empty()
                 if isinstance(request, CloseStream):
                     return
         finally:
             await self._end()
 
-    async def _response(self, request: SocketRequest) -> dict[str, Any]:
+    async def _response(self, request: SocketRequest, hand: Hand) -> dict[str, Any]:
         if isinstance(request, OpenStream):
-            self._stream = await self._streams.open(self._target, expires=False)
+            self._stream = await self._streams.open(self._target, self._scope, expires=False)
             return {"type": "open_stream"}
         if isinstance(request, CloseStream):
             await self._end()
             return {"type": "close_stream"}
         if self._stream is None:
             raise RequestRefused("STREAM_NOT_OPEN", "the stream could not be opened")
-        async with self._streams.using(self._stream):
+        async with self._streams.using(self._stream, hand):
             match request:
                 case OpenCursor(batch=batch):
                     self._refuse_cursor()
                     self._cursor = entries(self._stream, batch, self._stream.stored)
                     return {"type": "open_cursor"}
                 case FetchCursor(max_count=max_count):
-                    return await self._fetch(max_count)
+                    async with hand.fetching():
+                        return await self._fetch(max_count)
                 case CloseCursor():
                     await self._end_cursor()
                     return {"type": "close_cursor"}
@@ -289,13 +319,15 @@ class _Lane:
         if self._cursor is None:
             raise RequestRefused("CURSOR_NOT_OPEN", "the cursor is not open")
         found: list[dict[str, Any]] = []
+        left = MAX_FETCH_BYTES
         done = False
-        while len(found) < min(max_count, MAX_FETCH_ENTRIES):
+        while len(found) < min(max_count, MAX_FETCH_ENTRIES) and left > 0:
             entry = await anext(self._cursor, None)
             if entry is None:
                 done = True
                 break
             found.append(entry)
+            left -= size_of(entry)
         return {"type": "fetch_cursor", "entries": found, "done": done}
 
     async def _end_cursor(self) -> None:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 from buntime_database import (
     Adapter,
     Column,
+    MoreThanAsked,
     ResultSet,
     ResultTooLarge,
     SessionLimits,
@@ -53,15 +54,19 @@ class PlainConnection:
         named: Mapping[str, Value] | None = None,
         *,
         max_rows: int | None = None,
+        max_bytes: int | None = None,
     ) -> SessionResult:
-        """Run exactly one statement. Raises `DatabaseError`."""
+        """Run exactly one statement. Raises `DatabaseError`; for `max_bytes` see `Session`."""
         statement = self.prepare(Bound(sql, args, named))
         started = perf_counter()
         if classify(statement.sql) == "read":
             result = await self._read(statement)
-        else:
-            # Never given up: nobody would know whether it was carried out.
-            result = await self._adapter.execute_result(*statement)
+            found = self.limited(result, max_rows, perf_counter() - started)
+            if max_bytes is not None and found.size > max_bytes:
+                raise MoreThanAsked(f"the rows are larger than {max_bytes} bytes")
+            return found
+        # Never given up: nobody would know whether it was carried out.
+        result = await self._adapter.execute_result(*statement)
         return self.limited(result, max_rows, perf_counter() - started)
 
     def prepare(self, bound: Bound) -> Statement:

@@ -22,6 +22,7 @@ from buntime_plugin_database.faces.http.values import (
     from_json,
     row_objects,
 )
+from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
 Args = list[Any] | dict[str, Any] | None
@@ -104,7 +105,7 @@ class QueryRoutes:
             if body.max_rows < 0:
                 raise BadRequest("maxRows must not be negative")
             max_rows = min(max_rows, body.max_rows)
-        async with self._sessions.open(target, readonly=readonly) as session:
+        async with self._sessions.open(target, hand_of(request), readonly=readonly) as session:
             result = await session.execute(sql, args, named, max_rows=max_rows)
             if not session.autocommit:
                 raise BadRequest(

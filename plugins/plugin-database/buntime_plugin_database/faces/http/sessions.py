@@ -11,6 +11,7 @@ from buntime_database import (
     Adapter,
     DatabaseError,
     DatabaseService,
+    ResultTooLarge,
     Session,
     SessionLimits,
     SessionResult,
@@ -22,6 +23,7 @@ from buntime_host import BadRequest, HttpError
 
 from buntime_plugin_database.faces.errors import http_error
 from buntime_plugin_database.faces.http.plain import Bound, PlainConnection
+from buntime_plugin_database.faces.large import Hand
 from buntime_plugin_database.shared.target import Target
 
 MAX_AT_A_TIME = 64
@@ -61,17 +63,22 @@ class RequestSessions:
         self._free = asyncio.Semaphore(MAX_AT_A_TIME)
 
     @asynccontextmanager
-    async def open(self, target: Target, *, readonly: bool) -> AsyncIterator[Connection]:
-        """A connection that is rolled back and closed at the end. Raises `DatabaseError`."""
+    async def open(
+        self, target: Target, hand: Hand, *, readonly: bool
+    ) -> AsyncIterator[Connection]:
+        """A connection that is rolled back and closed at the end. Raises `DatabaseError`.
+
+        Its results are in the hand of the request.
+        """
         limits = self._limits._replace(readonly=readonly)
         async with self._free:
             adapter = await self._service.get_adapter(target.type, target.tenant)
             session = await _open_session(adapter, limits)
             if session is None:
-                yield PlainConnection(adapter, limits)
+                yield _InHand(PlainConnection(adapter, limits), hand)
                 return
             try:
-                yield session
+                yield _InHand(session, hand)
             finally:
                 await session.close()
 
@@ -79,6 +86,9 @@ class RequestSessions:
         self, target: Target, plan: Planner, *, max_rows: int | None = None, numbered: bool = False
     ) -> list[SessionResult]:
         """Write what the plan says as one transaction, all or nothing.
+
+        All results together are no larger than one may be. They wait for no turn: who has the
+        write lock must not.
 
         Raises `DatabaseError`; with `numbered`, errors of a statement say which it was.
         """
@@ -90,9 +100,17 @@ class RequestSessions:
             try:
                 await session.execute("BEGIN IMMEDIATE")
                 results: list[SessionResult] = []
+                left = self._limits.max_bytes
                 for index, bound in enumerate(await plan(session)):
                     with _numbering(index, wanted=numbered):
-                        results.append(await session.execute(*bound, max_rows=max_rows))
+                        result = await session.execute(*bound, max_rows=max_rows)
+                        left -= result.size
+                        if left < 0:
+                            raise ResultTooLarge(
+                                "the rows of all statements are larger than"
+                                f" {self._limits.max_bytes} bytes"
+                            )
+                        results.append(result)
                     if session.autocommit:
                         raise BadRequest(
                             f"statement {index}: a batch is a transaction, and a statement has"
@@ -118,6 +136,32 @@ class RequestSessions:
                 statements.append(connection.prepare(bound))
         results = await adapter.batch(statements)
         return [connection.limited(result, max_rows) for result in results]
+
+
+class _InHand:
+    """A connection whose results are in the hand of a request."""
+
+    def __init__(self, connection: Session | PlainConnection, hand: Hand) -> None:
+        self._connection = connection
+        self._hand = hand
+
+    @property
+    def autocommit(self) -> bool:
+        return self._connection.autocommit
+
+    async def execute(
+        self,
+        sql: str,
+        args: Sequence[Value] = (),
+        named: Mapping[str, Value] | None = None,
+        *,
+        max_rows: int | None = None,
+    ) -> SessionResult:
+        return await self._hand.run(
+            lambda most: self._connection.execute(
+                sql, args, named, max_rows=max_rows, max_bytes=most
+            )
+        )
 
 
 async def _open_session(adapter: Adapter, limits: SessionLimits) -> Session | None:

@@ -23,6 +23,7 @@ from buntime_plugin_database.faces.http.catalogue import (
 from buntime_plugin_database.faces.http.sessions import RequestSessions
 from buntime_plugin_database.faces.http.statements import count_rows, select_rows, where
 from buntime_plugin_database.faces.http.values import BLOB_FORMS, column_objects, row_objects
+from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
 DEFAULT_LIMIT = 100
@@ -40,7 +41,7 @@ class TableRoutes:
         """`GET tables`: tables and views; `?counts=true` counts their rows."""
         target = self._targets.of(request)
         counts = flag_of(request, "counts")
-        async with self._sessions.open(target, readonly=True) as session:
+        async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             tables: list[dict[str, Any]] = []
             for table in await list_tables(session):
                 entry: dict[str, Any] = {"name": table.name, "type": table.type}
@@ -53,7 +54,7 @@ class TableRoutes:
     async def schema(self, request: Request) -> Response:
         """`GET tables/{name}/schema`."""
         target = self._targets.of(request)
-        async with self._sessions.open(target, readonly=True) as session:
+        async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             table = await find_table(session, request.path_params["name"])
             described = await describe_table(session, table)
         return json_response(
@@ -66,7 +67,7 @@ class TableRoutes:
         limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
         offset = _number(request, "offset", 0)
         blobs_as_text = choice_of(request, "blob", BLOB_FORMS) == "text"
-        async with self._sessions.open(target, readonly=True) as session:
+        async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             table = await find_table(session, request.path_params["name"])
             columns = await list_columns(session, table)
             condition, args = _filter(request, columns)

@@ -1,0 +1,79 @@
+"""Large results are in hand in turn, and a batch is no larger than a statement."""
+
+from __future__ import annotations
+
+import json
+import sys
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import pytest
+from support import hungry
+from support.database import Api, database_server
+from support.live import LiveServer
+
+LARGE = "SELECT hex(zeroblob(4500000))"
+CLIENTS = 80
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[LiveServer]:
+    """A server of its own: memory that was used once stays with a process."""
+    with database_server(tmp_path, api={"write": True, "statementTimeout": "20s"}) as running:
+        yield running
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="memory is told by Linux alone")
+@pytest.mark.parametrize("path", ["query", "v2/pipeline"])
+def test_who_never_reads_takes_little_memory(server: LiveServer, path: str) -> None:
+    stmt = {"sql": LARGE}
+    body = {
+        "query": stmt,
+        "v2/pipeline": {"requests": [{"type": "execute", "stmt": stmt}, {"type": "close"}]},
+    }[path]
+    content = json.dumps(body)
+    request = (
+        f"POST /database/api/{path} HTTP/1.1\r\nHost: {urlsplit(server.url).netloc}\r\n"
+        f"Content-Length: {len(content)}\r\n\r\n{content}"
+    ).encode()
+    with Api(server) as api:
+        hungry.assert_frugal(server, [request] * CLIENTS, lambda: api.rows("SELECT 1"))
+
+
+def test_all_who_read_get_theirs(server: LiveServer) -> None:
+    sizes: list[int] = []
+
+    def ask() -> None:
+        with Api(server) as api:
+            (row,) = api.rows(LARGE)
+            sizes.append(len(row[0]))
+
+    threads = [threading.Thread(target=ask) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sizes == [9_000_000] * 8
+
+
+def test_what_is_written_is_written_once(server: LiveServer) -> None:
+    with Api(server) as api:
+        api.sql("CREATE TABLE t (x)")
+        insert = "INSERT INTO t SELECT hex(zeroblob(300000)) RETURNING x"
+        assert len(api.sql(insert)["rows"][0]["x"]) == 600_000
+        assert api.rows("SELECT count(*), sum(length(x)) FROM t") == [[1, 600_000]]
+        assert [len(row[0]) for row in api.rows("SELECT x FROM t")] == [600_000]
+        argument = "y" * 600_000
+        assert api.rows("SELECT length(?)", argument) == [[600_000]]
+
+
+def test_results_of_a_batch_count_together(server: LiveServer) -> None:
+    with Api(server) as api:
+        api.sql("CREATE TABLE t (x)")
+        statements = [{"sql": "INSERT INTO t VALUES (1)"}, {"sql": LARGE}, {"sql": LARGE}]
+        refused = api.post("batch", {"statements": statements}, status=400)
+        assert refused["code"] == "RESPONSE_TOO_LARGE"
+        assert "statement 2" in refused["error"]
+        assert api.rows("SELECT count(*) FROM t") == [[0]]
