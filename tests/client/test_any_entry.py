@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from buntime_keyval import Kv
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from support.keys import keys as any_keys
+
+pytestmark = pytest.mark.slow
 
 
 @settings(max_examples=40, deadline=None)

@@ -31,6 +31,8 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from client._async.beside import until
 from support.store import open_kv
 
+pytestmark = pytest.mark.slow
+
 AnyKv = AsyncKv | LocalKv
 
 CLIENT_ALONE = {
@@ -67,7 +69,6 @@ def test_every_difference_of_the_methods_has_a_reason() -> None:
         assert client[name] == plugin[name], name
 
 
-@pytest.mark.slow
 async def test_objects_have_the_same_methods_too(api: str) -> None:
     async with AsyncKv(api) as client, open_kv() as plugin:
         assert methods(type(client.dlq)).keys() == methods(type(plugin.dlq)).keys()

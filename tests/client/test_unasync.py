@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import unasync
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 WAITING = '''"""Says hello with `AsyncKv`, `async with` a stream."""
 

@@ -25,6 +25,8 @@ from support.database import Api
 from support.live import live_server
 from support.packages import install
 
+pytestmark = pytest.mark.slow
+
 EXAMPLE = Path(__file__).parent / "plugins" / "recorder"
 ENTRY = {"type": "recorder", "path": "recorded.db", "keep": 3}
 

@@ -21,6 +21,8 @@ from buntime_host.websockets import OpenSockets, SocketGone
 from host.conftest import AddPlugin, MakeHost, Serve
 from starlette.types import Message
 
+pytestmark = pytest.mark.slow
+
 Poll = Callable[[Callable[[], Any], str], Any]
 
 DEADLINE_SECONDS = 15.0

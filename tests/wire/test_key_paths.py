@@ -127,6 +127,7 @@ def test_formatted_paths_parse_back(key: Key) -> None:
     assert order(parse_key_text(format_key_text(key))) == order(key)
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(st.lists(st.text(st.characters(codec="utf-8"), min_size=1, max_size=9), min_size=1))
 def test_strings_are_unsayable_only_where_they_look_like_integers(parts: list[str]) -> None:

@@ -46,6 +46,7 @@ def shape(value: Any) -> Any:
     return type(value), value
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(values)
 @example([BigInt(5), 5, True, 1, b"\0"])

@@ -40,6 +40,7 @@ documents = st.recursive(
 )
 
 
+@pytest.mark.slow
 @settings(max_examples=300, deadline=None)
 @given(documents, st.sampled_from([None, 1]))
 @example({"a": [1.0, {"b": -0.0}]}, None)

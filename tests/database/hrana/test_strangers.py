@@ -21,6 +21,8 @@ from support.live import LiveServer
 from support.mutations import Mutator
 from websockets.exceptions import ConnectionClosed
 
+pytestmark = pytest.mark.slow
+
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "3000"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 PROTOCOL_ERROR = 1002
@@ -242,7 +244,6 @@ def test_what_is_refused_inside_a_pipeline(server: LiveServer, request_: Any) ->
     no_failure_is_logged(server)
 
 
-@pytest.mark.slow
 def test_every_route(server: LiveServer) -> None:
     mutator = Mutator(SEED)
     templates = Templates(mutator)
@@ -275,7 +276,6 @@ def test_every_route(server: LiveServer) -> None:
     is_well(server)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     ("path", "protocols"),
     [

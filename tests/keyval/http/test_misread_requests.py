@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from support.api import NOTHING, Api
 
+pytestmark = pytest.mark.slow
+
 FOREIGN = "https://elsewhere.example"
 ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"
 FORM = {"Content-Type": "application/x-www-form-urlencoded"}

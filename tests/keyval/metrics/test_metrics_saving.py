@@ -220,6 +220,7 @@ async def test_reset_is_for_good(database_of: DatabaseOf) -> None:
         await check(kv, "set", 1)
 
 
+@pytest.mark.slow
 def test_weakness_40_nothing_saved_is_lost_or_doubled_by_a_kill(
     tmp_path: Path, host_config: Callable[..., dict[str, Any]]
 ) -> None:

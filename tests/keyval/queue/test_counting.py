@@ -241,6 +241,7 @@ async def test_counting_goes_on_after_the_database_was_away(
     assert failures
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_loses_no_message_that_it_gave_to_nobody(tmp_path: Path) -> None:
     plugins = [DEFAULT_PLUGINS[0], [DEFAULT_PLUGINS[1], {"queue": {"lockDuration": "1s"}}]]
     seen: set[int] = set()

@@ -16,6 +16,8 @@ from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, live_server
 from support.sse import SECONDS, Event, EventStream, event_stream
 
+pytestmark = pytest.mark.slow
+
 FRAME = re.compile(rb"event: message\ndata: (\{.*\})\nid: ([0-9a-f-]{36})\n\n")
 
 

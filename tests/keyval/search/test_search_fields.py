@@ -8,6 +8,8 @@ import pytest
 from buntime_keyval import BigInt, InvalidInput
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 
+pytestmark = pytest.mark.slow
+
 VALUE = {
     "text": "plain words",
     "author": {"name": "Ada Lovelace", "tags": ["first", {"deep": "second"}]},
