@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from itertools import count
 from pathlib import Path
+from typing import Any
 
 import pytest
 from buntime_database import Batch, DatabaseError, ResultSet
+from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.engine import commit
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.model.where import parse_where
 from buntime_plugin_keyval.storage.schema import migrate
+from keyval.service.world import World
 
 WRITERS = 8
 ROUNDS = 5
@@ -88,3 +92,71 @@ async def test_nobody_is_waited_for_who_did_not_come_back(
         await adapter.close()
     waits = next(seconds) // patience
     assert 2 <= waits <= 8, f"{waits} times for {groups} groups"
+
+
+async def together(world: World, *writes: Coroutine[Any, Any, Any]) -> tuple[list[Any], float]:
+    """What becomes of writes of one turn of the loop, and how many commits that takes."""
+    before = world.adapter.statistics()["commits"]
+    results = await asyncio.gather(*writes)
+    return results, world.adapter.statistics()["commits"] - before
+
+
+async def test_deletions_share_a_commit_and_each_counts_its_own(world: World) -> None:
+    kv = world.kv
+    for number in range(WRITERS):
+        await kv.atomic().set(("a", number), 1).set(("a", number, "below"), 1).commit()
+    keys = [("a", number) for number in range(WRITERS)]
+    deletions = [world.store.delete([encode_key(key)], exact=True) for key in (*keys, keys[0])]
+    counts, commits = await together(world, *deletions)
+    assert (counts, commits) == ([1] * WRITERS + [0], 1)
+    assert await world.stored() == WRITERS
+
+
+@pytest.mark.parametrize("exact", [True, False])
+async def test_a_write_behind_a_deletion_sees_what_is_gone(world: World, exact: bool) -> None:
+    kv = world.kv
+    stays = await kv.set(("n", "below"), 7)
+    stamp = (await kv.set(("n",), 5)).versionstamp
+    key = ("n",)
+    (removed, _, failed, checked, below), commits = await together(
+        world,
+        world.store.delete([encode_key(key)], exact=exact),
+        kv.atomic().sum(key, 1).commit(),
+        kv.atomic().check((key, stamp)).set(key, 0).commit(),
+        kv.atomic().check((("new",), None)).set(("new",), 1).commit(),
+        kv.atomic().check((("n", "below"), stays.versionstamp)).set(("kept",), 1).commit(),
+    )
+    assert (removed, failed.ok, checked.ok, below.ok) == (2 - exact, False, True, exact)
+    assert (await kv.get(key)).value == 1
+    assert commits == 1  # all of it was decided rightly at once
+
+
+@pytest.mark.parametrize("value", [5, 6])
+async def test_guards_say_whether_the_condition_of_a_deletion_held(
+    world: World, value: int
+) -> None:
+    kv, key = world.kv, ("n",)
+    stamp = (await kv.set(key, {"v": 5})).versionstamp
+    where = parse_where({"v": {"$eq": value}})
+    (removed, changed, absent), _ = await together(
+        world,
+        world.store.delete([encode_key(key)], exact=True, where=where),
+        kv.atomic().check((key, stamp)).set(("changed",), 1).commit(),
+        kv.atomic().check((key, None)).set(("absent",), 1).commit(),
+    )
+    was_removed = value == 5
+    assert (removed, changed.ok) == (was_removed, not was_removed)
+    assert absent.ok in {was_removed, False}  # it may come before the deletion, too
+    assert (await kv.get(key)).exists is not was_removed
+
+
+async def test_a_deletion_of_many_holds_up_nobody_who_came_before(world: World) -> None:
+    for number in range(200):
+        await world.kv.set(("many", number), 1)
+    _, commits = await together(
+        world,
+        world.kv.set(("before",), 1),
+        world.store.delete([encode_key(("many",)), encode_key(("others",))], exact=False),
+        world.kv.set(("behind",), 1),
+    )
+    assert commits == 3

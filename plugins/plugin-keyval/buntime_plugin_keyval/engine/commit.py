@@ -53,8 +53,10 @@ from buntime_plugin_keyval.storage.effects import (
     StampedEffect,
     stamp_of_commit,
 )
+from buntime_plugin_keyval.storage.ranges import single
 from buntime_plugin_keyval.storage.reads import LONG_VALUE, Row
 from buntime_plugin_keyval.storage.replays import Keeping
+from buntime_plugin_keyval.storage.selection import EVERYTHING
 from buntime_plugin_keyval.storage.statements import KEEP, KEEP_LATE
 
 T = TypeVar("T")
@@ -267,7 +269,7 @@ class Committer:
         size = total = 0
         for job in self._pending[:MAX_GROUP]:
             total += job.write.size
-            if job.write.whole_ranges or (total > MAX_GROUP_BYTES and size):
+            if not job.write.bounded or (total > MAX_GROUP_BYTES and size):
                 size = size or 1
                 break
             size += 1
@@ -567,6 +569,15 @@ def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: s
         rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at, effect.metadata)
         return len(effect.value)
     if isinstance(effect, Remove):
-        pending.add(effect.keys.start)  # one key: whole ranges commit alone
-        rows.pop(effect.keys.start, None)
+        keys = effect.keys
+        if effect.condition is not EVERYTHING:
+            pass  # whether it holds the database knows, and then the guards of those behind
+        elif keys == single(keys.start):
+            pending.add(keys.start)
+            rows.pop(keys.start, None)
+        else:
+            gone = [key for key in rows if keys.start <= key < keys.end]
+            pending.update(gone)
+            for key in gone:
+                del rows[key]
     return 0

@@ -84,10 +84,9 @@ class Write(NamedTuple, Generic[T]):
     """Keys whose rows `decide` looks at."""
     stamps: Sequence[bytes] = ()
     """Keys of which it looks at the versionstamps alone."""
-    whole_ranges: bool = False
-    """Whether an effect concerns keys that the write cannot name. Such a write commits alone."""
     bounded: bool = True
-    """Whether it touches few rows, so that an embedded engine may run it on the event loop."""
+    """Whether it touches few rows, so that an embedded engine may run it on the event loop. One
+    that does not commits alone: others would wait for it, or be uncertain with it."""
     size: int = 0
     """About how many bytes of values it brings."""
     is_long: bool = False

@@ -47,7 +47,6 @@ def remove(
     decision = Decision([Remove(keys, condition) for keys in ranges], _total)
     return Write(
         lambda _: decision,
-        whole_ranges=True,
         bounded=bounded,
         recall=lambda kept: sum(kept.counts),
         has_counts=True,
@@ -62,7 +61,6 @@ def remove_rows(rows: Sequence[tuple[bytes, str]]) -> Write[int]:
     decision = Decision(effects, _total)
     return Write(
         lambda _: decision,
-        whole_ranges=True,
         bounded=len(rows) <= POINT_LIMIT,
         recall=lambda kept: sum(kept.counts),
         has_counts=True,
@@ -72,7 +70,7 @@ def remove_rows(rows: Sequence[tuple[bytes, str]]) -> Write[int]:
 def expire(limit: int) -> Write[int]:
     """Remove at most `limit` expired entries; concludes with their number."""
     decision = Decision((Expire(limit),), _total)
-    return Write(lambda _: decision, whole_ranges=True)
+    return Write(lambda _: decision)
 
 
 def _total(results: Sequence[ResultSet], _: Settled) -> int:
