@@ -103,7 +103,7 @@ class StoreMachine(RuleBasedStateMachine):
         self.model = Model(self.clock())
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
-        self.newest = ""
+        self.newest = self.newest_written = ""
         self.start()
 
     def start(self) -> None:
@@ -121,10 +121,12 @@ class StoreMachine(RuleBasedStateMachine):
         self.runner.close()
         shutil.rmtree(self.folder)
 
-    def stamped(self, versionstamp: str) -> str:
-        """Every commit gets a later versionstamp than the one before."""
+    def stamped(self, versionstamp: str, *, is_written: bool = True) -> str:
+        """Every commit gets a later versionstamp than the one before; see `reopen`."""
         assert versionstamp > self.newest
         self.newest = versionstamp
+        if is_written:
+            self.newest_written = versionstamp
         return versionstamp
 
     @rule(key=keys, value=values, life=lives, metadata=metadatas)
@@ -150,7 +152,7 @@ class StoreMachine(RuleBasedStateMachine):
         outcomes = self.run(_gather([commit.run(self.world) for commit in commits]))
         for commit, outcome in zip(commits, outcomes, strict=True):
             if isinstance(outcome, str):
-                self.stamped(outcome)
+                self.stamped(outcome, is_written=bool(commit.ops))
             commit.replay(self.model, outcome)
 
     def _stamp(self, key: Key, chance: int) -> str | None:
@@ -175,6 +177,8 @@ class StoreMachine(RuleBasedStateMachine):
     def reopen(self) -> None:
         self.run(self.stack.aclose())
         self.start()
+        # What a commit without mutations got is written nowhere, and in order in its process alone.
+        self.newest = self.newest_written
 
     @rule(wanted=st.lists(keys, min_size=1, max_size=5))
     def read(self, wanted: list[Key]) -> None:
