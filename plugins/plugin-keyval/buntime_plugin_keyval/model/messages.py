@@ -50,7 +50,7 @@ class StoredLetter(msgspec.Struct, frozen=True, rename="camel"):
     failed_at: int
 
 
-class Options(NamedTuple):
+class MessageOptions(NamedTuple):
     """How a message is to be delivered."""
 
     delay_ms: int = 0
@@ -68,17 +68,19 @@ def new_id() -> str:
     return str(uuid_utils.uuid4())
 
 
-def parse_options(raw: object) -> Options:
+def parse_options(raw: object) -> MessageOptions:
     """The options of an enqueue request. Raises `InvalidInput` with the option's name."""
     if raw is None:
-        return Options()
+        return MessageOptions()
     if not isinstance(raw, dict):
         raise InvalidInput(f"options must be an object, received {describe(raw)}")
     check_members(raw, OPTION_NAMES, "options")
     return make_options(raw.get("delay"), raw.get("backoffSchedule"), raw.get("keysIfUndelivered"))
 
 
-def make_options(delay: object, backoff_schedule: object, keys_if_undelivered: object) -> Options:
+def make_options(
+    delay: object, backoff_schedule: object, keys_if_undelivered: object
+) -> MessageOptions:
     """Checked options, None standing for the default. Raises `InvalidInput`."""
     backoff: tuple[int, ...] = DEFAULT_BACKOFF_MS
     if backoff_schedule is not None:
@@ -101,7 +103,7 @@ def make_options(delay: object, backoff_schedule: object, keys_if_undelivered: o
             keys = tuple(check_keys(keys_if_undelivered))
         except InvalidInput as error:
             raise InvalidInput(f"keysIfUndelivered: {error}") from None
-    return Options(0 if delay is None else parse_pause("delay", delay), backoff, keys)
+    return MessageOptions(0 if delay is None else parse_pause("delay", delay), backoff, keys)
 
 
 def parse_pause(name: str, value: object) -> int:

@@ -32,7 +32,7 @@ from buntime_keyval.wire.numbers import (
 )
 from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
 
-from buntime_plugin_keyval.model.messages import OPTION_NAMES, Options, new_id, parse_options
+from buntime_plugin_keyval.model.messages import OPTION_NAMES, MessageOptions, new_id, parse_options
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 
 NUMERIC = ("sum", "max", "min")
@@ -95,7 +95,7 @@ class NewMessage(NamedTuple):
 
     id: str
     value: str
-    options: Options
+    options: MessageOptions
 
 
 def resolve_key(key: MutationKey, versionstamp: str) -> Key:

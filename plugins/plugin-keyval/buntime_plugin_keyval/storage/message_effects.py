@@ -9,7 +9,7 @@ from buntime_database import Guard, Statement
 from buntime_keyval.wire import key_to_json
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.model.messages import Options
+from buntime_plugin_keyval.model.messages import MessageOptions
 from buntime_plugin_keyval.storage import message_statements as sql
 
 LEASE_BYTES = 1024 * 1024
@@ -21,7 +21,7 @@ class Enqueue(NamedTuple):
 
     id: str
     value: str
-    options: Options
+    options: MessageOptions
 
     def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
         """See `Effect`."""

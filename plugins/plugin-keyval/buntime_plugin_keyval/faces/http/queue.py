@@ -30,7 +30,7 @@ from buntime_plugin_keyval.faces.http.large import LargeMembers, value_frame
 from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
 from buntime_plugin_keyval.faces.http.sse import OPENED, PING, frame, opened
 from buntime_plugin_keyval.model.errors import LetterNotFound
-from buntime_plugin_keyval.model.messages import Message, Options
+from buntime_plugin_keyval.model.messages import Message, MessageOptions
 from buntime_plugin_keyval.service import KeyValService
 
 OK = '{"ok":true}'
@@ -41,7 +41,7 @@ class NewMessageBody(RequestShape, frozen=True, kw_only=True):
     """A message to send."""
 
     value: Annotated[object, VALUE]
-    options: Annotated[Options, MESSAGE_OPTIONS] = Options()
+    options: Annotated[MessageOptions, MESSAGE_OPTIONS] = MessageOptions()
     delivery: Annotated[str | None, TEXT] = None
     """Without effect: older clients send it."""
 

@@ -39,7 +39,7 @@ _INDEXES = "SELECT count(*), count(*) FILTER (WHERE NOT ready) FROM kv_indexes"
 
 
 @dataclass(frozen=True)
-class Stored:
+class StoredTotals:
     """What the database has."""
 
     queue: QueueStats
@@ -59,11 +59,11 @@ class Report:
     watchers: int
     listeners: int
     engine: Mapping[str, float]
-    stored: Stored | None
+    stored: StoredTotals | None
     """None where the database did not tell in time: whoever looks then needs the rest most."""
 
 
-async def measure_stored(store: Store, queue: Queue) -> Stored | None:
+async def measure_stored(store: Store, queue: Queue) -> StoredTotals | None:
     """Ask the database, with a few small reads: none of them looks at every entry."""
     with suppress(TimeoutError, DatabaseError):
         async with asyncio.timeout(DATABASE_SECONDS):
@@ -71,12 +71,12 @@ async def measure_stored(store: Store, queue: Queue) -> Stored | None:
     return None
 
 
-async def _measure_stored(store: Store, queue: Queue) -> Stored:
+async def _measure_stored(store: Store, queue: Queue) -> StoredTotals:
     now_ms = store.clock.now()
     ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
     ((indexes, unfinished),) = await store.adapter.query(_INDEXES, point=True)
     oldest, newest = await store.change_bounds()
-    return Stored(
+    return StoredTotals(
         queue=await queue.stats(),
         entries=int(entries or 0),
         size_bytes=int(size_bytes or 0),

@@ -20,7 +20,7 @@ from buntime_plugin_keyval.features.queue.deliveries import Deliveries
 from buntime_plugin_keyval.model.errors import LetterNotFound, MessageNotFound, StaleLease
 from buntime_plugin_keyval.model.messages import (
     Message,
-    Options,
+    MessageOptions,
     StoredLetter,
     new_id,
     stored_keys,
@@ -88,7 +88,7 @@ class Queue:
         self._on_settled = settled
 
     @measured("queue_enqueue")
-    async def enqueue(self, value: str, options: Options, once: Once | None = None) -> str:
+    async def enqueue(self, value: str, options: MessageOptions, once: Once | None = None) -> str:
         """Add a message with a canonical value; its id."""
         message_id = new_id()
         decision = Decision(

@@ -181,13 +181,14 @@ class WatchHub:
             for watcher in tuple(self._watchers):
                 watcher.give_up()
             return
-        told = self._place.seq if self._place is not None else 0  # we may have committed meanwhile
+        # We may have committed meanwhile.
+        delivered = self._place.seq if self._place is not None else 0
         for since, seq, commit, stored in catch.news:
-            if seq > told:
+            if seq > delivered:
                 state = State(stored.key, stored.value, stored.versionstamp)
                 for watcher in self._watchers_of(stored.key):
                     watcher.add(Notice(since, seq, commit, state))
-        if catch.place.seq > told:
+        if catch.place.seq > delivered:
             self._place = catch.place
 
 
