@@ -10,10 +10,16 @@ from urllib.parse import quote
 import pytest
 from buntime_plugin_keyval.faces.http import kinds
 from buntime_plugin_keyval.faces.http.asked import AnyRoute
-from buntime_plugin_keyval.faces.http.metrics import Report
+from buntime_plugin_keyval.faces.http.metrics import ReportRequest
 from buntime_plugin_keyval.faces.http.queue import Listening
 from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
-from buntime_plugin_keyval.faces.http.shape import Kind, Member, Place, RequestShape, members_of
+from buntime_plugin_keyval.faces.http.shape import (
+    Kind,
+    Member,
+    MemberPlace,
+    RequestShape,
+    members_of,
+)
 from support.api import Api
 
 
@@ -79,7 +85,7 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.MARKS: Sample((True, False, ["<", ">"]), (1, "x", ["<"], [1, 2])),
     kinds.SNIPPET: Sample((True, False, 5), (0, 65, "x", [])),
     members_of(Listening)["prefetch"].kind: Sample((), (), ("1", "1000"), ("0", "1001", "x", "")),
-    members_of(Report)["format"].kind: Sample((), (), ("json", "prometheus"), ("xml", "")),
+    members_of(ReportRequest)["format"].kind: Sample((), (), ("json", "prometheus"), ("xml", "")),
 }
 """What the members of each kind may be, and what not."""
 
@@ -198,26 +204,26 @@ def put_together(
     """Query and body with what the route needs as well."""
     given = {key for key, _ in query} | body.keys()
     needed = {key: value for key, value in NEEDED[name].items() if key not in given}
-    if route.place in (Place.QUERY, Place.BESIDE_VALUE):
+    if route.place in (MemberPlace.QUERY, MemberPlace.BESIDE_VALUE):
         return [*needed.items(), *query], None
-    if route.place is Place.EITHER:
+    if route.place is MemberPlace.EITHER:
         return [*needed.items(), *query], body or None
     return query, {**needed, **body}
 
 
 def in_query(route: AnyRoute, member: Member) -> bool:
     return member.kind.of_text is not None and route.place in (
-        Place.QUERY,
-        Place.EITHER,
-        Place.BESIDE_VALUE,
+        MemberPlace.QUERY,
+        MemberPlace.EITHER,
+        MemberPlace.BESIDE_VALUE,
     )
 
 
 def in_body(route: AnyRoute, member: Member) -> bool:
     return member.kind.of_json is not None and route.place in (
-        Place.BODY,
-        Place.OPTIONAL_BODY,
-        Place.EITHER,
+        MemberPlace.BODY,
+        MemberPlace.OPTIONAL_BODY,
+        MemberPlace.EITHER,
     )
 
 
@@ -295,7 +301,7 @@ def test_what_is_not_declared_is_refused_by_name(ready: Api, name: str) -> None:
     status, text = ask(ready, name, query, body)
     assert status == 400
     assert name in STREAMS or "Unknown parameter: 'exactt'" in text
-    if route.place is Place.BESIDE_VALUE:
+    if route.place is MemberPlace.BESIDE_VALUE:
         return
     query, body = put_together(name, route, [], {})
     status, text = ask(ready, name, query, {**(body or {}), "exactt": True})

@@ -21,7 +21,7 @@ from buntime_host.core_routes import CoreRoutes
 from buntime_keyval import Kv
 from buntime_plugin_keyval.faces.http.asked import AnyRoute
 from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
-from buntime_plugin_keyval.faces.http.shape import Place, members_of
+from buntime_plugin_keyval.faces.http.shape import MemberPlace, members_of
 from support.live import LiveServer, live_server
 from support.mutations import Mutator
 
@@ -206,12 +206,12 @@ class Stranger:
         path = quote(path, safe="/%?")
         names = list(members_of(route.shape))
         body = None
-        if route.place is Place.BESIDE_VALUE:
+        if route.place is MemberPlace.BESIDE_VALUE:
             body = self.mutator.body(self.choice(VALUES))
         elif route.has_body or self.random.random() < 0.1:
             members = {name: self.member(name) for name in names if self.random.random() < 0.6}
             body = self.mutator.body(members)
-        in_query = route.place in (Place.QUERY, Place.EITHER, Place.BESIDE_VALUE)
+        in_query = route.place in (MemberPlace.QUERY, MemberPlace.EITHER, MemberPlace.BESIDE_VALUE)
         query = self.query(names if in_query else [])
         return method, f"/keyval/api{path}{query}", body, self.headers()
 

@@ -15,7 +15,7 @@ import msgspec
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.answers import Answer, Frames, Text
 from buntime_plugin_keyval.faces.http.large import LargeMembers, body_steps
-from buntime_plugin_keyval.faces.http.shape import Place, RequestShape, read_shape
+from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape, read_shape
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -98,7 +98,7 @@ class Route(Generic[G]):
         self,
         ask: Callable[[KeyValService, Request[G]], Asked],
         shape: type[G],
-        place: Place = Place.QUERY,
+        place: MemberPlace = MemberPlace.QUERY,
         large: Callable[[KeyValService], LargeMembers] | None = None,
     ) -> None:
         self.ask = ask
@@ -107,13 +107,13 @@ class Route(Generic[G]):
         self.place = place
         self.large = large
         """For a body that may be large, since it holds values: how to read these."""
-        self.has_body = place is not Place.QUERY
+        self.has_body = place is not MemberPlace.QUERY
         """Whether the body is looked for; otherwise only when the request says that it has one."""
         self._of_nothing: G | None = None
 
     def read(self, query: bytes, content: bytes) -> G:
         """What query and body give of the shape. Raises `InvalidInput`."""
-        if query or (content and self.place is not Place.BESIDE_VALUE):
+        if query or (content and self.place is not MemberPlace.BESIDE_VALUE):
             return read_shape(self.shape, self.place, query, content)
         given = self._of_nothing
         if given is None:
@@ -127,7 +127,7 @@ AnyRoute = Route[Any]
 
 async def read_large(service: KeyValService, route: Route[G], query: bytes, content: bytes) -> G:
     """What `Route.read` gives, read in steps. Raises `InvalidInput` and `LimitExceeded`."""
-    if route.place in (Place.QUERY, Place.BESIDE_VALUE):
+    if route.place in (MemberPlace.QUERY, MemberPlace.BESIDE_VALUE):
         return route.read(query, content)
     store = service.store
     most = store.limits.request_bytes

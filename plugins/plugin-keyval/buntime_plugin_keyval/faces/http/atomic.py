@@ -13,7 +13,7 @@ from buntime_plugin_keyval.faces.http.asked import Access, Asked, Cost, Keys, Re
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.faces.http.kinds import CONSISTENCY, ITEMS, READS
 from buntime_plugin_keyval.faces.http.large import LargeMembers, items_frame, value_frame
-from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.model.mutations import (
     Check,
     Mutation,
@@ -35,7 +35,7 @@ class Commit(RequestShape, frozen=True, kw_only=True):
     mutations: Annotated[Sequence[Any], ITEMS] = ()
 
 
-class Transaction(Commit, frozen=True, kw_only=True):
+class TransactionRequest(Commit, frozen=True, kw_only=True):
     """The same, with what to read before it."""
 
     reads: Annotated[Sequence[Key], READS] = ()
@@ -63,7 +63,7 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     )
 
 
-def commit_transaction(service: KeyValService, request: Request[Transaction]) -> Asked:
+def commit_transaction(service: KeyValService, request: Request[TransactionRequest]) -> Asked:
     """`POST /transaction`: reads from one snapshot, a guarded commit, or both at once.
 
     With reads, the entries are those from before the mutations. Reads alone answer with a null
@@ -125,8 +125,8 @@ def _large(service: KeyValService) -> LargeMembers:
     )
 
 
-COMMIT = Route(commit_atomic, Commit, Place.BODY, _large)
-TRANSACTION = Route(commit_transaction, Transaction, Place.BODY, _large)
+COMMIT = Route(commit_atomic, Commit, MemberPlace.BODY, _large)
+TRANSACTION = Route(commit_transaction, TransactionRequest, MemberPlace.BODY, _large)
 
 
 def _written(mutations: Sequence[Mutation | NewMessage]) -> Keys:

@@ -34,7 +34,7 @@ from buntime_plugin_keyval.faces.http.kinds import (
     PREFIX,
     TEXT,
 )
-from buntime_plugin_keyval.faces.http.shape import Alias, Place, RequestShape
+from buntime_plugin_keyval.faces.http.shape import Alias, MemberPlace, RequestShape
 from buntime_plugin_keyval.features.expiry.sweeper import vacuum
 from buntime_plugin_keyval.model.errors import KeyNotFound
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
@@ -43,7 +43,7 @@ from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
-from buntime_plugin_keyval.storage.within import Page as EntryPage
+from buntime_plugin_keyval.storage.within import Page
 
 KEYS_PATH = b"/keys/"
 
@@ -112,7 +112,7 @@ class Listing(Ranged, frozen=True, kw_only=True):
     """Without effect: a list is one reading."""
 
 
-class Page(Ranged, frozen=True, kw_only=True):
+class PageRequest(Ranged, frozen=True, kw_only=True):
     """Which page of entries."""
 
     cursor: Annotated[str | None, TEXT] = None
@@ -264,7 +264,7 @@ def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
     return Asked("count", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
 
 
-def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
+def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Asked:
     """`GET /keys/paginate`, `POST /keys/paginate`"""
     given = request.given
     keys = listing_range(given.prefix, given.start, given.end)
@@ -289,7 +289,7 @@ def paginate_keys(service: KeyValService, request: Request[Page]) -> Asked:
     return Asked("paginate", "read", snapshot, reads=Keys(ranges=(keys,)), cost=cost)
 
 
-async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: Page) -> Text:
+async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: PageRequest) -> Text:
     snapshots = service.snapshots
 
     async def here() -> Text:
@@ -334,18 +334,18 @@ def vacuum_expired(service: KeyValService, request: Request[Vacuum]) -> Asked:
 
 
 GET = Route(get_key, Read)
-PUT = Route(put_key, Written, Place.BESIDE_VALUE)
-DELETE = Route(delete_key, Deletion, Place.EITHER)
-DELETE_BELOW = Route(delete_prefix, DeletionBelow, Place.EITHER)
-DELETE_BATCH = Route(delete_batch, DeletionOfKeys, Place.BODY)
+PUT = Route(put_key, Written, MemberPlace.BESIDE_VALUE)
+DELETE = Route(delete_key, Deletion, MemberPlace.EITHER)
+DELETE_BELOW = Route(delete_prefix, DeletionBelow, MemberPlace.EITHER)
+DELETE_BATCH = Route(delete_batch, DeletionOfKeys, MemberPlace.BODY)
 LIST = Route(list_keys, Listing)
-LIST_BY_BODY = Route(list_keys, Listing, Place.BODY)
+LIST_BY_BODY = Route(list_keys, Listing, MemberPlace.BODY)
 COUNT = Route(count_keys, Counting)
-COUNT_BY_BODY = Route(count_keys, Counting, Place.BODY)
-PAGINATE = Route(paginate_keys, Page)
-PAGINATE_BY_BODY = Route(paginate_keys, Page, Place.BODY)
-BATCH = Route(get_batch, BatchRead, Place.BODY)
-VACUUM = Route(vacuum_expired, Vacuum, Place.OPTIONAL_BODY)
+COUNT_BY_BODY = Route(count_keys, Counting, MemberPlace.BODY)
+PAGINATE = Route(paginate_keys, PageRequest)
+PAGINATE_BY_BODY = Route(paginate_keys, PageRequest, MemberPlace.BODY)
+BATCH = Route(get_batch, BatchRead, MemberPlace.BODY)
+VACUUM = Route(vacuum_expired, Vacuum, MemberPlace.OPTIONAL_BODY)
 
 
 def _path_key(path: bytes) -> Key:
@@ -382,7 +382,7 @@ def deleted_json(count: int) -> str:
     return f'{{"deletedCount":{count}}}'
 
 
-def page_json(page: EntryPage) -> Text:
+def page_json(page: Page) -> Text:
     """The answer to a request for a page."""
     cursor = make_cursor(page.last) if page.has_more and page.last else None
     return _page_json(page.entries, cursor)

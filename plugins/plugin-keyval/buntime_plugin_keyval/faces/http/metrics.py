@@ -16,13 +16,13 @@ from buntime_plugin_keyval.service import KeyValService
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"
 
 
-class Report(RequestShape, frozen=True, kw_only=True):
+class ReportRequest(RequestShape, frozen=True, kw_only=True):
     """How to report."""
 
     format: Annotated[str, one_of("json", "prometheus")] = "json"
 
 
-def report_metrics(service: KeyValService, request: Request[Report]) -> Asked:
+def report_metrics(service: KeyValService, request: Request[ReportRequest]) -> Asked:
     """`GET /metrics`, with `?format=prometheus` as `GET /metrics/prometheus`."""
     if request.given.format == "prometheus":
         return report_to_prometheus(service, request)
@@ -51,6 +51,6 @@ def report_health(service: KeyValService, request: Request[RequestShape]) -> Ask
     return Asked("health", "read", run)
 
 
-METRICS = Route(report_metrics, Report)
+METRICS = Route(report_metrics, ReportRequest)
 PROMETHEUS_METRICS = Route(report_to_prometheus, RequestShape)
 HEALTH = Route(report_health, RequestShape)

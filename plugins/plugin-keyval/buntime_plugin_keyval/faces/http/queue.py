@@ -27,7 +27,7 @@ from buntime_plugin_keyval.faces.http.kinds import (
     count_up_to,
 )
 from buntime_plugin_keyval.faces.http.large import LargeMembers, value_frame
-from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.faces.http.sse import OPENED, PING, frame, opened
 from buntime_plugin_keyval.model.errors import LetterNotFound
 from buntime_plugin_keyval.model.messages import Message, MessageOptions
@@ -275,21 +275,21 @@ def _large(service: KeyValService) -> LargeMembers:
     return {"value": value_frame(service.store.clock.wall())}
 
 
-ENQUEUE = Route(enqueue, NewMessageBody, Place.BODY, _large)
+ENQUEUE = Route(enqueue, NewMessageBody, MemberPlace.BODY, _large)
 POLL = Route(poll, Delivery)
 LISTEN = Route(listen, Listening)
-ACK = Route(ack, Settlement, Place.BODY, _large)
-ACK_OF_PATH = Route(ack, Settlement, Place.OPTIONAL_BODY, _large)
-NACK = Route(nack, Failure, Place.BODY, _large)
-NACK_OF_PATH = Route(nack, Failure, Place.OPTIONAL_BODY, _large)
-EXTEND = Route(extend, Extension, Place.BODY, _large)
-EXTEND_OF_PATH = Route(extend, Extension, Place.OPTIONAL_BODY, _large)
+ACK = Route(ack, Settlement, MemberPlace.BODY, _large)
+ACK_OF_PATH = Route(ack, Settlement, MemberPlace.OPTIONAL_BODY, _large)
+NACK = Route(nack, Failure, MemberPlace.BODY, _large)
+NACK_OF_PATH = Route(nack, Failure, MemberPlace.OPTIONAL_BODY, _large)
+EXTEND = Route(extend, Extension, MemberPlace.BODY, _large)
+EXTEND_OF_PATH = Route(extend, Extension, MemberPlace.OPTIONAL_BODY, _large)
 STATS = Route(stats, RequestShape)
 LIST_DLQ = Route(list_dlq, LetterListing)
 GET_DLQ = Route(get_dlq, RequestShape)
-REQUEUE_DLQ = Route(requeue_dlq, RequestShape, Place.OPTIONAL_BODY)
-DELETE_DLQ = Route(delete_dlq, RequestShape, Place.OPTIONAL_BODY)
-PURGE_DLQ = Route(purge_dlq, RequestShape, Place.OPTIONAL_BODY)
+REQUEUE_DLQ = Route(requeue_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
+DELETE_DLQ = Route(delete_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
+PURGE_DLQ = Route(purge_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
 
 
 async def _frames(

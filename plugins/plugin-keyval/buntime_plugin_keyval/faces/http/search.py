@@ -29,7 +29,7 @@ from buntime_plugin_keyval.faces.http.kinds import (
     TOKENIZER,
     WEIGHTS,
 )
-from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.features.search.indexes import parse_options
 from buntime_plugin_keyval.features.search.search_sql import (
     SearchOptions,
@@ -62,7 +62,7 @@ class IndexRemoval(RequestShape, frozen=True, kw_only=True):
     prefix: Annotated[Key | None, NAMED_PREFIX] = None
 
 
-class Search(RequestShape, frozen=True, kw_only=True):
+class SearchRequest(RequestShape, frozen=True, kw_only=True):
     """What to search for, and how: the options in `options`, or beside prefix and query."""
 
     OVERRIDES: ClassVar[str] = "options"
@@ -103,10 +103,10 @@ class Search(RequestShape, frozen=True, kw_only=True):
         )
 
 
-class SearchPaging(Search, frozen=True, kw_only=True):
+class SearchPaging(SearchRequest, frozen=True, kw_only=True):
     """The same, a page at a time."""
 
-    OVERRIDING: ClassVar[frozenset[str]] = Search.OVERRIDING | {"cursor"}
+    OVERRIDING: ClassVar[frozenset[str]] = SearchRequest.OVERRIDING | {"cursor"}
 
     cursor: Annotated[str | None, TEXT] = None
 
@@ -147,7 +147,7 @@ def remove_index(service: KeyValService, request: Request[IndexRemoval]) -> Aske
     return Asked("index_remove", "admin", run)
 
 
-def search(service: KeyValService, request: Request[Search]) -> Asked:
+def search(service: KeyValService, request: Request[SearchRequest]) -> Asked:
     """`GET /search`, `POST /search`"""
     given = request.given
     options = given.options()._replace(most_bytes=service.store.limits.answer_bytes)
@@ -181,15 +181,15 @@ def paginate_search(service: KeyValService, request: Request[SearchPaging]) -> A
     return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
 
 
-CREATE_INDEX = Route(create_index, IndexCreation, Place.BODY)
+CREATE_INDEX = Route(create_index, IndexCreation, MemberPlace.BODY)
 LIST_INDEXES = Route(list_indexes, RequestShape)
-REMOVE_INDEX = Route(remove_index, IndexRemoval, Place.EITHER)
-SEARCH = Route(search, Search)
-SEARCH_BY_BODY = Route(search, Search, Place.BODY)
-PAGINATE_SEARCH = Route(paginate_search, SearchPaging, Place.BODY)
+REMOVE_INDEX = Route(remove_index, IndexRemoval, MemberPlace.EITHER)
+SEARCH = Route(search, SearchRequest)
+SEARCH_BY_BODY = Route(search, SearchRequest, MemberPlace.BODY)
+PAGINATE_SEARCH = Route(paginate_search, SearchPaging, MemberPlace.BODY)
 
 
-def _searched(given: Search) -> Keys:
+def _searched(given: SearchRequest) -> Keys:
     keys = subtree(encode_key(given.prefix))
     if given.start is not None:
         keys = keys.from_key(given.start)
@@ -198,7 +198,7 @@ def _searched(given: Search) -> Keys:
     return Keys(ranges=(keys,))
 
 
-def _cost(given: Search) -> Cost:
+def _cost(given: SearchRequest) -> Cost:
     return Cost(None, count_conditions(given.where))
 
 

@@ -3,7 +3,7 @@
 A member is a parameter of the query string or a member of the JSON body. Whatever is not declared
 is refused by name, and so is what is given twice; the rest is for the member's `Kind` to say.
 
-    class Page(RequestShape, frozen=True, kw_only=True):
+    class PageRequest(RequestShape, frozen=True, kw_only=True):
         limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
         expires_in: Annotated[int | None, EXPIRES_IN, Alias("expireIn")] = None
 """
@@ -68,7 +68,7 @@ class RequestShape(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """The members that may be in there."""
 
 
-class Place(Enum):
+class MemberPlace(Enum):
     """Where a route's members are."""
 
     QUERY = auto()
@@ -109,7 +109,7 @@ def _table_of(shape: type[RequestShape]) -> _Table:
 
 
 def read_shape(
-    shape: type[S], place: Place, query: bytes, content: bytes, body: object = msgspec.UNSET
+    shape: type[S], place: MemberPlace, query: bytes, content: bytes, body: object = msgspec.UNSET
 ) -> S:
     """What a request gives of a shape; `body` is the content where that is decoded already.
 
@@ -118,12 +118,12 @@ def read_shape(
     found: dict[str, Any] = {}
     if query:
         _read_query(members_of(shape), query, found, place)
-    if place in (Place.QUERY, Place.BESIDE_VALUE):
-        if content and place is Place.QUERY:
+    if place in (MemberPlace.QUERY, MemberPlace.BESIDE_VALUE):
+        if content and place is MemberPlace.QUERY:
             _refuse_body(shape, content)
         _require(shape, found, _missing_parameter)
         return shape(**found)
-    if content or place is Place.BODY:
+    if content or place is MemberPlace.BODY:
         if body is msgspec.UNSET:
             body = decode_json(content)
             if has_doubled(content, body):
@@ -174,10 +174,10 @@ def _decoded(text: str) -> str:
 
 
 def _read_query(
-    members: Mapping[str, Member], query: bytes, found: dict[str, Any], place: Place
+    members: Mapping[str, Member], query: bytes, found: dict[str, Any], place: MemberPlace
 ) -> None:
     names: dict[str, str] = {}
-    nothing = place in (Place.BODY, Place.OPTIONAL_BODY)
+    nothing = place in (MemberPlace.BODY, MemberPlace.OPTIONAL_BODY)
     for name, text in parse_parameters(query):
         member = members.get(name)
         if member is None:

@@ -27,7 +27,7 @@ from buntime_plugin_keyval.faces.http.kinds import (
     STAMPS,
     check_number_of_keys,
 )
-from buntime_plugin_keyval.faces.http.shape import Place, RequestShape
+from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.faces.http.sse import OPENED, frame, opened, ping
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
 from buntime_plugin_keyval.features.watch.events import WatchEvent, watch_events
@@ -139,9 +139,9 @@ def poll_prefix(service: KeyValService, request: Request[PrefixPoll]) -> Asked:
 WATCH_KEYS = Route(watch_keys, KeysWatching)
 WATCH_PREFIX = Route(watch_prefix, PrefixWatching)
 POLL_KEYS = Route(poll_keys, KeysPoll)
-POLL_KEYS_BY_BODY = Route(poll_keys, KeysPoll, Place.BODY)
+POLL_KEYS_BY_BODY = Route(poll_keys, KeysPoll, MemberPlace.BODY)
 POLL_PREFIX = Route(poll_prefix, PrefixPoll)
-POLL_PREFIX_BY_BODY = Route(poll_prefix, PrefixPoll, Place.BODY)
+POLL_PREFIX_BY_BODY = Route(poll_prefix, PrefixPoll, MemberPlace.BODY)
 
 
 async def _changed_keys(
