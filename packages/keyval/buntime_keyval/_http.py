@@ -97,6 +97,9 @@ class Settings:
         self.base_url = base_url.rstrip("/")
         self.headers = {"accept": JSON_CONTENT, **(headers or {})}
         if token is not None:
+            if not (token.isascii() and token.isprintable()):
+                # Without the token in the message: it is a secret.
+                raise InvalidInput("token must be printable ASCII, in one line")
             self.headers["authorization"] = f"Bearer {token}"
         connect = _seconds_or_none(connect_timeout)
         self.timeout = httpx2.Timeout(_seconds_or_none(timeout), connect=connect, pool=connect)

@@ -87,7 +87,7 @@ def test_a_number_beyond_2_to_53_stays_one(run: Commands) -> None:
 
 
 def test_lifetimes(run: Commands, store: Kv) -> None:
-    run.ok("set", "short", "1", "--expires-in", "1")
+    run.ok("set", "short", "1", "--expires-in", "1ms")
     run.ok("set", "long", "1", "--expires-in", "1h")
     assert not store.get(["short"]).exists
     assert store.get(["long"]).exists

@@ -28,7 +28,7 @@ from buntime_keyval.wire import (
     untag,
 )
 from buntime_keyval.wire.python_keys import checked_key
-from buntime_keyval.wire.python_options import Consistency
+from buntime_keyval.wire.python_options import Consistency, checked_lifetime
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -109,16 +109,32 @@ CONSISTENCY = click.option(
     show_default=True,
     help="strong reads the newest state also where replicas are behind.",
 )
-EXPIRES_IN = click.option("--expires-in", metavar="DURATION", help="Lifetime, such as 30s or 7d.")
+
+
+def _lifetime_argument(_: click.Context, __: click.Parameter, text: str | None) -> str | None:
+    try:
+        return None if text is None else checked_lifetime(text)
+    except InvalidInput as error:
+        raise Mistake(f"--expires-in: {reason(error)}") from None
+
+
+EXPIRES_IN = click.option(
+    "--expires-in",
+    metavar="DURATION",
+    callback=_lifetime_argument,
+    help="Lifetime, such as 30s or 7d.",
+)
 
 
 def parse_key(text: str, *, empty: bool = False) -> Key:
     """The key of a JSON array or a path; `empty` allows `[]`. Raises `InvalidInput`.
 
-    Other than in a URL, what begins with a bracket has to be JSON: a typing error in it must not
-    name another key.
+    Other than in a URL, what begins with a bracket has to be JSON, and no part may be missing: a
+    typing error, or a variable of a shell that is not set, must not name another key.
     """
     if not text.startswith("["):
+        if "//" in text or text.startswith("/") or text.endswith("/"):
+            raise InvalidInput('a part is missing between slashes; the empty text is written [""]')
         key = parse_key_path(text)
         encoded(text)
         return key

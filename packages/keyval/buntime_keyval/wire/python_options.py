@@ -15,6 +15,8 @@ primary is asked, or what the same client wrote and what it read before, and per
 
 _SECONDS_PERHAPS = 1000
 """Numbers below are refused as lives: nearly always seconds are meant."""
+_EPOCH_SECONDS_PERHAPS = 100_000_000_000
+"""The same of moments: as milliseconds they are before 1974, as seconds beyond the year 5000."""
 
 
 def checked_expires_in(value: object) -> int | None:
@@ -38,11 +40,27 @@ def checked_expires_in(value: object) -> int | None:
     return milliseconds
 
 
+def checked_lifetime(text: str) -> str:
+    """The same of the text that somebody typed, where a unit is asked for as well."""
+    number = text.strip()
+    if number.isdecimal() and 0 < int(number) < _SECONDS_PERHAPS:
+        raise InvalidInput(
+            f"{number} would be {number} milliseconds: write {number}s or {number}ms"
+        )
+    return text
+
+
 def checked_expires_at(value: object) -> int | None:
     """Epoch milliseconds at which an entry expires, rounded up; None for an absent option.
 
-    Raises `InvalidInput` for anything but an aware `datetime`, a number or its decimal text.
+    Raises `InvalidInput` for anything but an aware `datetime`, a number or its decimal text, and
+    for numbers so small that they look like seconds.
     """
+    if isinstance(value, (int, float)) and 0 < value < _EPOCH_SECONDS_PERHAPS:
+        raise InvalidInput(
+            f"expires_at={value} would be long ago, as milliseconds since 1970: multiply seconds by"
+            " 1000, or give an aware datetime"
+        )
     try:
         return parse_expires_at(value)
     except InvalidInput:
