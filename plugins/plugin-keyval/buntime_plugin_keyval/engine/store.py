@@ -81,8 +81,8 @@ class Store:
         self.limits = limits
         """What a request may cost."""
         self.turns = Turns()
-        self._long_reads = reads.LongReads()
         """For long work on the loop."""
+        self._long_reads = reads.LongReads()
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
         self.peers = Peers(workers)

@@ -6,7 +6,6 @@ import asyncio
 import sys
 from collections.abc import Iterable
 from functools import lru_cache
-from time import monotonic
 from typing import NamedTuple
 
 import msgspec
@@ -28,7 +27,7 @@ LONG_VALUE = 64 * 1024
 READ_INLINE = 256 * 1024
 """Bytes of a value that may be read on the event loop; a hundred clients may ask at once."""
 
-LONG_SECONDS = 0.1
+LONG_MS = 100
 """How long keys are looked up in threads after a long value was met."""
 
 _GET_SHORT = sql.GET_SHORT.format(most=READ_INLINE)
@@ -53,19 +52,19 @@ class LongReads:
 
     def __init__(self) -> None:
         self.turn = asyncio.Lock()
-        self._until = 0.0
+        self._until_ms = 0
 
-    def are_rare(self) -> bool:
+    def are_rare(self, now_ms: int) -> bool:
         """Whether keys may be looked up on the event loop.
 
         SQLite reads all of an entry to find it, which takes a millisecond or two where it is long.
         One may hold the loop for that, but not the hundred that are asked for at the same time.
         """
-        return monotonic() >= self._until
+        return now_ms >= self._until_ms
 
-    def met(self) -> None:
+    def met(self, now_ms: int) -> None:
         """A value was found to be long: for a moment there may be more of its kind."""
-        self._until = monotonic() + LONG_SECONDS
+        self._until_ms = now_ms + LONG_MS
 
 
 async def get(
@@ -84,11 +83,11 @@ async def get_short(
     adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads
 ) -> tuple[str, str] | tuple[None, None] | None:
     """The same, with None for both where the value is long, whether the key is live or not."""
-    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=long_reads.are_rare())
+    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=long_reads.are_rare(now_ms))
     if not rows:
         return None
     if rows[0][0] is None:
-        long_reads.met()
+        long_reads.met(now_ms)
     return rows[0]  # type: ignore[return-value] # as above
 
 
