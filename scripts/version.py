@@ -2,7 +2,7 @@
 
 It is said in the `pyproject.toml` of the root. The distributions of `packages/` and the manifests
 have copies, and so have the pins by which one distribution needs another; the host has one since
-asking for the metadata of a distribution takes longer than the rest of `buntime --version`.
+a command should not have to ask for the metadata of a distribution when it starts.
 """
 
 from __future__ import annotations
