@@ -19,8 +19,9 @@ PACKAGE = ROOT / "packages" / "keyval"
 
 NAMES = """
     AccessDenied AsyncAtomic AsyncDelivery AsyncKv AsyncQueueListener AsyncStore AsyncTransaction
-    AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost DeadLetter DeleteResult
-    Delivery Duration EnqueueResult Field IdempotencyKeyReused InvalidInput InvalidResponse
+    AsyncWatch Atomic BigInt CommitResult Condition ConnectionLost Consistency DeadLetter
+    DeleteResult Delivery Duration EnqueueResult Field IdempotencyKeyReused InvalidInput
+    InvalidResponse
     InvalidValue Key KeyLike KeyOrKeys
     KeyPart Kv KvDetails KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
     QueueListener QueueMessage QueueStats RateLimited RequestRejected RequestUnderWay
@@ -137,6 +138,7 @@ def test_the_names_are_these_and_no_others() -> None:
 
 def test_every_public_name_is_described() -> None:
     for name in set(NAMES) - {
+        "Consistency",
         "Duration",
         "Key",
         "KeyLike",

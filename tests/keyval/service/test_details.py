@@ -160,7 +160,7 @@ async def test_an_entry_may_expire_at_a_moment(kv: LocalKv, clock: FakeClock) ->
     await kv.set(("ms",), 1, expires_at=NOW_MS + 9.5)
     await kv.set(("datetime",), 1, expires_at=moment)
     await kv.set(("both",), 1, expires_at=NOW_MS + 10, expires_in="20ms")
-    await kv.set(("past",), 1, expires_at=1)
+    await kv.set(("past",), 1, expires_at=NOW_MS - 1)
     await kv.set(("far",), 1, expires_at=1e300)
     entries = {entry.key[0]: entry.details async for entry in kv.list(details=True)}
     assert {name: it.expires_at for name, it in entries.items() if it is not None} == {

@@ -56,7 +56,8 @@ def checked_expires_at(value: object) -> int | None:
     Raises `InvalidInput` for anything but an aware `datetime`, a number or its decimal text, and
     for numbers so small that they look like seconds.
     """
-    if isinstance(value, (int, float)) and 0 < value < _EPOCH_SECONDS_PERHAPS:
+    is_flag = isinstance(value, bool)
+    if not is_flag and isinstance(value, (int, float)) and 0 < value < _EPOCH_SECONDS_PERHAPS:
         raise InvalidInput(
             f"expires_at={value} would be long ago, as milliseconds since 1970: multiply seconds by"
             " 1000, or give an aware datetime"
