@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from buntime_keyval import InvalidInput, Kv, Tls
+from buntime_keyval import InvalidInput, Kv, ServerUnreachable, Tls
 from buntime_keyval._http import Settings
 from buntime_keyval._network import find_proxy, of_environment
 
@@ -74,6 +74,17 @@ def test_what_is_excepted(url: str, no_proxy: str, excepted: bool) -> None:
     for name in ("NO_PROXY", "no_proxy"):
         found = proxy_of(url, http_proxy=HTTP, **{name: no_proxy})
         assert found == (None if excepted else HTTP)
+
+
+def test_a_proxy_that_does_not_answer_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in ("http_proxy", "all_proxy", "no_proxy", "ALL_PROXY", "NO_PROXY"):
+        monkeypatch.delenv(other, raising=False)
+    monkeypatch.setenv("HTTP_PROXY", "http://127.0.0.1:1")
+    with (
+        Kv("http://kv.example/api") as kv,
+        pytest.raises(ServerUnreachable, match="through the proxy of HTTP_PROXY"),
+    ):
+        kv.get(["a"])
 
 
 @pytest.mark.parametrize(

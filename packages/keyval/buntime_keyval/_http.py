@@ -119,6 +119,8 @@ class Settings:
         elif unix_socket is None:
             found = find_proxy(parts)
         self._proxy = None if found is None else found.url
+        self.via = "" if found is None else f" through the proxy of {found.source}"
+        """Says how the server is reached, in messages."""
         encrypted = parts.scheme == "https" or (found is not None and found.is_encrypted)
         self.verify = make_context(tls, encrypted=encrypted)
 
@@ -206,8 +208,13 @@ def no_answer(
     error: httpx2.HTTPError | httpx2.InvalidURL | httpx2.StreamError,
     call: Call[Any] | None,
     request_id: str | None = None,
+    *,
+    via: str = "",
 ) -> KvError:
-    """The exception for a request without a complete answer; `call` None stands for a stream."""
+    """The exception for a request without a complete answer; `call` None stands for a stream.
+
+    `via` says how the server is reached, where that is not directly.
+    """
     reason = str(error) or type(error).__name__
     shown = "event stream" if call is None else f"{call.method} {call.target.partition('?')[0]}"
     if isinstance(error, httpx2.PoolTimeout):
@@ -216,7 +223,7 @@ def no_answer(
             " once"
         )
     if isinstance(error, (*_NOT_SENT, httpx2.InvalidURL)):
-        return ServerUnreachable(f"{shown}: could not connect: {reason}")
+        return ServerUnreachable(f"{shown}: could not connect{via}: {reason}")
     if call is None or call.repeatable:
         return ConnectionLost(f"{shown}: no complete answer: {reason}")
     return OutcomeUnknown(

@@ -103,7 +103,7 @@ class AsyncSession:
                 async with aclosing(_chunks(response)) as chunks:
                     yield chunks
         except FAILURES as error:
-            lost = no_answer(error, None)
+            lost = no_answer(error, None, via=self._settings.via)
             observed.ended(None, lost)
             raise lost from error
 
@@ -129,7 +129,7 @@ class AsyncSession:
             response = await self._pool().calls.request(method, url, **options)
             return observed.result(call, response)
         except FAILURES as error:
-            lost = no_answer(error, call, request_id)
+            lost = no_answer(error, call, request_id, via=self._settings.via)
             observed.ended(None, lost)
             raise lost from error
 
