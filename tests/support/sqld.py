@@ -138,6 +138,12 @@ class Sqld:
         """Let it hang: connections stay open, and nothing is answered."""
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # On a busy machine its threads go on for a moment.
+        state = Path(f"/proc/{self.process.pid}/stat")
+        deadline = time.monotonic() + STOP_SECONDS
+        while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "T":
+            assert time.monotonic() < deadline, "sqld was not stopped"
+            time.sleep(0.001)
 
     def resume(self) -> None:
         assert self.process is not None
