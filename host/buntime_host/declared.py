@@ -191,7 +191,7 @@ def _read_value(kind: type, value: object) -> object:
     """A value of a type of ours. Raises `ValueError`."""
     if kind is Duration or kind is Size:
         return kind(value)
-    raise NotImplementedError(kind)
+    raise NotImplementedError(kind)  # as msgspec asks of a hook for types that it does not know
 
 
 def _explained(error: msgspec.ValidationError) -> str:
