@@ -307,6 +307,10 @@ class Supervisor:
         self._signal = self._signal or signal.SIGTERM
         for place in self._places:
             place.listener.close()  # whoever comes now is refused, not left waiting
+            if place.pid:
+                # One that was stopped, by a terminal or a debugger, would hear nothing.
+                with suppress(ProcessLookupError):
+                    os.kill(place.pid, signal.SIGCONT)
             if place.channel is not None:
                 with suppress(OSError):
                     place.channel.shutdown(socket.SHUT_WR)

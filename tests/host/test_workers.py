@@ -300,6 +300,14 @@ def test_a_worker_that_hangs_is_replaced(start: Callable[..., Process], poll: Po
     assert process.wait() == 0
 
 
+def test_a_stopped_worker_ends_with_the_others(start: Callable[..., Process], log: Path) -> None:
+    process = start(hungTimeout=0, shutdownTimeout="1h")
+    os.kill(workers_of(process)[1], signal.SIGSTOP)
+    process.signal()
+    assert process.wait() == 0
+    assert sorted(log.read_text().split("\n")[2:]) == ["", "shutdown 0", "shutdown 1"]
+
+
 def test_a_parent_that_was_stopped_blames_nobody(start: Callable[..., Process], poll: Poll) -> None:
     """As when the machine sleeps: everybody stood still."""
     process = start(hungTimeout="2s")

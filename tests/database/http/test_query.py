@@ -23,6 +23,12 @@ def test_a_query(api: Api) -> None:
     }
 
 
+def test_columns_with_equal_names(api: Api) -> None:
+    found = api.post("query", {"sql": "SELECT 1 AS a, 2 AS a, 3 AS 'a:1', 4 AS a"})
+    assert found["rows"] == [{"a": 1, "a:1": 2, "a:1:1": 3, "a:2": 4}]
+    assert [column["name"] for column in found["columns"]] == list(found["rows"][0])
+
+
 def test_what_a_statement_changes(api: Api) -> None:
     api.sql("CREATE TABLE t (id INTEGER PRIMARY KEY, x)")
     inserted = api.sql("INSERT INTO t (x) VALUES (?), (?)", 1, 2)

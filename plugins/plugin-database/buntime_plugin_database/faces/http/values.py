@@ -52,8 +52,8 @@ def from_json(value: Any) -> SqlValue:
 
 
 def row_objects(result: SessionResult, *, blobs_as_text: bool = False) -> list[dict[str, Any]]:
-    """Rows as objects; of columns with equal names the last wins."""
-    names = [column.name for column in result.columns]
+    """Rows as objects, whose members are named as `member_names` says."""
+    names = member_names(result.columns)
     return [
         dict(zip(names, (to_json(v, blobs_as_text=blobs_as_text) for v in row), strict=True))
         for row in result.rows
@@ -62,4 +62,20 @@ def row_objects(result: SessionResult, *, blobs_as_text: bool = False) -> list[d
 
 def column_objects(columns: tuple[Column, ...]) -> list[dict[str, str | None]]:
     """Names and declared types of columns."""
-    return [{"name": column.name, "type": column.decltype} for column in columns]
+    return [
+        {"name": name, "type": column.decltype}
+        for name, column in zip(member_names(columns), columns, strict=True)
+    ]
+
+
+def member_names(columns: tuple[Column, ...]) -> list[str]:
+    """A name for each column that no other one has: a second `a` is called `a:1`, as SQLite does
+    for the columns of a subquery. An object would hold just one of them."""
+    names: dict[str, None] = {}
+    for column in columns:
+        name, count = column.name, 0
+        while name in names:
+            count += 1
+            name = f"{column.name}:{count}"
+        names[name] = None
+    return list(names)
