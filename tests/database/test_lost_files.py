@@ -23,6 +23,8 @@ from buntime_plugin_database.engines.sqlite.condition import LOOK_SECONDS
 from buntime_plugin_database.engines.sqlite.tenants import create_tenant_file
 from database.support import OpenSqlite, eventually
 
+pytestmark = pytest.mark.slow
+
 INSERT = "INSERT INTO t VALUES (1)"
 COUNT = "SELECT count(*) FROM t"
 

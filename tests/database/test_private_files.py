@@ -14,6 +14,8 @@ from buntime_plugin_database.service.config import parse_config
 from support.database import Api
 from support.live import live_server
 
+pytestmark = pytest.mark.slow
+
 CONFIG = {
     "plugins": [
         [

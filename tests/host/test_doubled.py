@@ -45,6 +45,7 @@ def test_what_is_not(indent: int | None, ascii_only: bool) -> None:
     assert find_doubled(body) is None
 
 
+@pytest.mark.slow
 def test_both_agree_on_whatever_can_be_decoded() -> None:
     mutator = Mutator(1)
     decoded = 0

@@ -422,6 +422,7 @@ async def test_routes_without_a_base_are_not_served(
     assert caplog.messages == ["has routes but no base, so they are not served"]
 
 
+@pytest.mark.slow
 async def test_a_hook_that_ignores_its_cancellation_is_left_behind(
     add_plugin: AddPlugin, make_host: MakeHost
 ) -> None:

@@ -74,6 +74,7 @@ async def test_a_lease_is_prolonged_by_hand(kv: Any) -> None:
         await kv.extend_message(sent.id)
 
 
+@pytest.mark.slow
 @MODES
 async def test_a_delivery_is_prolonged(kv: Any, mode: str) -> None:
     """The lock of the server is a second; the message stays here until the next one came."""
@@ -275,6 +276,7 @@ async def _redelivered(kv: Any) -> bool:
     return message is not None and message.attempts >= 2
 
 
+@pytest.mark.slow
 async def test_stopping_costs_no_attempt(kv: Any) -> None:
     """Each acknowledgement of a listener that stops would bring it another message."""
     running: list[Any] = []

@@ -75,6 +75,7 @@ def test_a_lease_is_prolonged_by_hand(kv: Any) -> None:
         kv.extend_message(sent.id)
 
 
+@pytest.mark.slow
 @MODES
 def test_a_delivery_is_prolonged(kv: Any, mode: str) -> None:
     """The lock of the server is a second; the message stays here until the next one came."""
@@ -276,6 +277,7 @@ def _redelivered(kv: Any) -> bool:
     return message is not None and message.attempts >= 2
 
 
+@pytest.mark.slow
 def test_stopping_costs_no_attempt(kv: Any) -> None:
     """Each acknowledgement of a listener that stops would bring it another message."""
     running: list[Any] = []

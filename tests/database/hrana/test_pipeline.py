@@ -194,6 +194,7 @@ def test_closing_rolls_back(hrana: HranaHttp) -> None:
     assert hrana.rows("SELECT * FROM t") == []
 
 
+@pytest.mark.slow
 def test_an_idle_stream_expires_and_rolls_back(hrana: HranaHttp) -> None:
     hrana.run(execute("CREATE TABLE t (x)"))
     _, baton = hrana.pipeline(execute("BEGIN"), execute("SELECT * FROM t"))
@@ -212,6 +213,7 @@ def test_an_idle_stream_expires_and_rolls_back(hrana: HranaHttp) -> None:
     assert error["code"] == "STREAM_EXPIRED"
 
 
+@pytest.mark.slow
 def test_a_transaction_that_keeps_the_lock_is_rolled_back(
     hrana: HranaHttp, open_hrana: OpenHrana
 ) -> None:
@@ -230,12 +232,14 @@ def test_a_transaction_that_keeps_the_lock_is_rolled_back(
     assert hrana.rows("SELECT x FROM t ORDER BY x") == [[1], [2]]
 
 
+@pytest.mark.slow
 def test_a_statement_that_takes_too_long(hrana: HranaHttp) -> None:
     error, after = hrana.run(execute(ENDLESS), execute("SELECT 1"))
     assert error["code"] == "STATEMENT_TIMEOUT"
     assert "result" in after
 
 
+@pytest.mark.slow
 def test_a_timeout_that_ends_a_transaction_is_not_passed_over(hrana: HranaHttp) -> None:
     hrana.run(execute("CREATE TABLE t (x)"))
     results = hrana.run(

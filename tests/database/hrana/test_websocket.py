@@ -108,6 +108,7 @@ def test_a_lost_connection_interrupts_what_runs(hrana_server: LiveServer, hrana:
     assert hrana.rows("SELECT 1") == [[1]]
 
 
+@pytest.mark.slow
 def test_a_transaction_that_keeps_the_lock_is_rolled_back(socket: Socket, hrana: HranaHttp) -> None:
     run(socket, "CREATE TABLE t (x)")
     run(socket, "BEGIN IMMEDIATE")
@@ -117,6 +118,7 @@ def test_a_transaction_that_keeps_the_lock_is_rolled_back(socket: Socket, hrana:
     assert run(socket, "SELECT * FROM t") == [[value(1)]]
 
 
+@pytest.mark.slow
 def test_a_transaction_that_is_forgotten_is_rolled_back(socket: Socket, hrana: HranaHttp) -> None:
     run(socket, "CREATE TABLE t (x)")
     run(socket, "BEGIN")

@@ -14,6 +14,8 @@ from support import hungry
 from support.database import Api, database_server
 from support.live import LiveServer
 
+pytestmark = pytest.mark.slow
+
 LARGE = "SELECT hex(zeroblob(4500000))"
 CLIENTS = 80
 

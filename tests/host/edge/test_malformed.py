@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from host.edge.conftest import request
 
+pytestmark = pytest.mark.slow
+
 if TYPE_CHECKING:
     from host.edge.conftest import Edge
 

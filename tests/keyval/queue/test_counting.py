@@ -219,6 +219,7 @@ async def test_a_server_that_ends_counts_what_it_gave(
     assert message.attempts == 2
 
 
+@pytest.mark.slow
 async def test_counting_goes_on_after_the_database_was_away(
     kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

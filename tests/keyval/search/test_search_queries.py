@@ -39,6 +39,7 @@ def tables() -> dict[str, apsw.Connection]:
 TABLES = tables()
 
 
+@pytest.mark.slow
 @given(
     st.one_of(
         st.lists(st.sampled_from(PIECES), max_size=30).map(" ".join),

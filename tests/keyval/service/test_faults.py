@@ -16,6 +16,8 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.faces.local.triggers import TriggerEvent
 from keyval.service.world import World, open_world, values
 
+pytestmark = pytest.mark.slow
+
 FAULTS = [None, apsw.IOError, apsw.FullError, apsw.BusyError]
 """None stops the statement as an interrupt does, the others are what the disk or a lock says."""
 MOST_STATEMENTS = 200

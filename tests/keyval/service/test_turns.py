@@ -20,6 +20,8 @@ from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import World, open_world
 
+pytestmark = pytest.mark.slow
+
 
 class Heartbeat:
     """Counts the turns of the loop."""

@@ -13,7 +13,7 @@ from buntime_plugin_keyval.storage import changelog, states
 from keyval.service.world import World
 from keyval.watch.following import Client, Gate, stored
 
-pytestmark = pytest.mark.engines("sqlite", "libsql")
+pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
 
 
 async def test_a_foreign_change_is_told(world: World, other: World) -> None:

@@ -12,6 +12,8 @@ from keyval.watch.following import Client, stored
 from support.api import Api
 from support.sse import event_stream
 
+pytestmark = pytest.mark.slow
+
 BRIEF = encode_key(("brief",))
 
 

@@ -16,7 +16,7 @@ from buntime_plugin_keyval.storage import changelog
 from keyval.service.world import World, until
 from keyval.watch.following import Client, Gate, stored
 
-pytestmark = pytest.mark.engines("sqlite", "libsql")
+pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
 
 
 @pytest.mark.parametrize("method", ["newest_place", "news"])
