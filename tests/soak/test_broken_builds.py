@@ -46,7 +46,7 @@ APART: Changes = {
 }
 """Lets the clocks that versionstamps are made by differ, by a second or so."""
 
-_FIRM = 'f"iif({_LOGGED_STAMP} > {{stamp}} OR {_NOTED_STAMP} > {{stamp}}, NULL, {{stamp}})"'
+_FIRM = 'f"iif({LOGGED_STAMP} > {{stamp}} OR {NOTED_STAMP} > {{stamp}}, NULL, {{stamp}})"'
 _ACK = "(result,) = await self._commit(Settle(message_id, lease), once=once)"
 
 
@@ -72,7 +72,7 @@ BREAKS = {
         "is not linearizable|and must be|shows a total of|is lost",
     ),
     "a stamp taken early": Break(
-        {**APART, f"{KEYVAL}.storage.statements": [(_FIRM, '"{stamp}"')]},
+        {**APART, f"{KEYVAL}.storage.dialects.sqlite.stamps": [(_FIRM, '"{stamp}"')]},
         "hosts",
         f"{STAMP} (was given )?after {STAMP}|read past {STAMP} and never saw it",
     ),

@@ -74,7 +74,8 @@ class ResultSet(NamedTuple):
 class Capabilities(NamedTuple):
     """What differs between engines, declared and never guessed."""
 
-    dialect: Literal["sqlite", "postgres", "mysql"]
+    dialect: str
+    """Family of its SQL: `sqlite`, `postgres`, `mysql`, or one that only its users know."""
     embedded: bool
     """Reads by key cost microseconds, so `point=True` runs them on the event loop."""
     interactive_transactions: bool

@@ -18,7 +18,7 @@ async def told(kv: LocalKv, **options: Any) -> list[tuple[str, Any]]:
 
 
 async def trim(world: World, *, keep: int = 10**6, since: int = 0, limit: int = 10**6) -> int:
-    return await trim_changes(world.adapter, keep=keep, since_ms=since, limit=limit)
+    return await trim_changes(world.store.db, keep=keep, since_ms=since, limit=limit)
 
 
 async def test_every_kind_of_write_is_logged(world: World) -> None:

@@ -111,7 +111,7 @@ async def test_subscribers_hear_of_the_stamps_and_keys_that_are_stored(
     world: World, late: World
 ) -> None:
     heard: list[Any] = []
-    late.store.subscribe(lambda changes: heard.extend(changes))
+    late.store.subscribe(lambda changes, _: heard.extend(changes))
     for number in range(3):
         await world.kv.set(("a",), number)
         await late.kv.atomic().set(("log", late.kv.uuidv7()), number).delete(("a",)).commit()

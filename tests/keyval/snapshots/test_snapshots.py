@@ -210,7 +210,7 @@ async def test_beyond_the_log_it_is_gone(world: World) -> None:
     await world.kv.set(["elsewhere"], 1)
     await world.kv.set(["elsewhere"], 2)
     await forget(world)
-    await changelog.trim_changes(world.adapter, keep=1, since_ms=2**60, limit=10**6)
+    await changelog.trim_changes(world.store.db, keep=1, since_ms=2**60, limit=10**6)
     with pytest.raises(SnapshotGone):
         await world.kv.paginate(["t"], limit=10, cursor=page.cursor, snapshot=True)
 

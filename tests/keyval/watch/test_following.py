@@ -177,7 +177,7 @@ async def test_whoever_watches_ends_with_what_is_there(
             if dice.randrange(4) == 0:
                 await asyncio.sleep(dice.random() / 100)
         if name == "foreign":
-            await changelog.trim_changes(writer.adapter, keep=40, since_ms=2**60, limit=60)
+            await changelog.trim_changes(writer.store.db, keep=40, since_ms=2**60, limit=60)
 
     async def follow(limit: int) -> None:
         client = Client(world, limit=limit)

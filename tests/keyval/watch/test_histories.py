@@ -67,7 +67,7 @@ async def test_an_older_copy_that_was_restored_is_a_reset(
     async with visit(path, client) as client:
         await write(client.world, writes_since, "new")
         if is_trimmed:
-            await changelog.trim_changes(client.world.adapter, keep=1, since_ms=2**60, limit=10**6)
+            await changelog.trim_changes(client.world.store.db, keep=1, since_ms=2**60, limit=10**6)
         await client.connect()
         await client.read_all()
         assert client.known == await stored(client.world)
@@ -159,7 +159,7 @@ async def test_a_log_that_was_trimmed_up_to_a_place_still_knows_it(
         await client.connect()
         await client.leave()
         await write(client.world, 5 + behind, "new")
-        await changelog.trim_changes(client.world.adapter, keep=5, since_ms=0, limit=10**6)
+        await changelog.trim_changes(client.world.store.db, keep=5, since_ms=0, limit=10**6)
         await client.connect()
         await client.read_all()
         assert client.resets == behind
@@ -168,7 +168,7 @@ async def test_a_log_that_was_trimmed_up_to_a_place_still_knows_it(
 
 async def test_trimming_in_steps_leaves_the_last_place(world: World) -> None:
     await write(world, 20, 1)
-    while await changelog.trim_changes(world.adapter, keep=3, since_ms=0, limit=4):
+    while await changelog.trim_changes(world.store.db, keep=3, since_ms=0, limit=4):
         ((seq, stamp),) = await world.rows("SELECT trimmed_seq, trimmed_stamp FROM kv_log")
         ((oldest,),) = await world.rows("SELECT min(seq) FROM kv_changes")
         assert seq == oldest - 1

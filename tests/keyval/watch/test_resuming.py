@@ -77,7 +77,7 @@ async def test_beyond_the_log_everything_is_told_again(world: World) -> None:
     client.limit = 7
     await world.kv.delete(("k", 3))
     await world.kv.set(("k", 4), "new")
-    await changelog.trim_changes(world.adapter, keep=1, since_ms=2**60, limit=1000)
+    await changelog.trim_changes(world.store.db, keep=1, since_ms=2**60, limit=1000)
     await client.connect()
     await client.read()
     await client.read()
@@ -117,7 +117,7 @@ async def test_a_log_that_is_trimmed_while_it_is_read(
     async def trimmed(sql: str, *args: Any, **options: Any) -> Any:
         rows = await original(sql, *args, **options)
         if sql == CHANGED_KEYS:
-            await changelog.trim_changes(world.adapter, keep=1, since_ms=2**60, limit=1000)
+            await changelog.trim_changes(world.store.db, keep=1, since_ms=2**60, limit=1000)
         return rows
 
     monkeypatch.setattr(world.adapter, "query", trimmed)
@@ -136,7 +136,7 @@ async def test_exact_keys_are_complete_without_a_reset(world: World) -> None:
     await world.kv.delete(["a"])
     await world.kv.set(["c"], 1)
     await world.kv.set(["d"], 1)
-    await changelog.trim_changes(world.adapter, keep=1, since_ms=2**60, limit=1000)
+    await changelog.trim_changes(world.store.db, keep=1, since_ms=2**60, limit=1000)
     await client.connect()
     await client.read_all()
     assert client.known == {}

@@ -89,7 +89,7 @@ async def test_a_log_that_was_trimmed_unseen_means_looking_again(
     for number in range(30):
         await other.kv.set(("k", number), number)
     await other.kv.delete(("k", 35))
-    await changelog.trim_changes(other.adapter, keep=1, since_ms=2**60, limit=1000)
+    await changelog.trim_changes(other.store.db, keep=1, since_ms=2**60, limit=1000)
     gate.open.set()
     await client.read_all()
     assert client.known == await stored(world)

@@ -10,7 +10,6 @@ from buntime_keyval import AsyncWatch, BigInt, InvalidInput
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.errors import TooManyStreams
-from buntime_plugin_keyval.storage.statements import LOG_HEAD
 from keyval.service.world import FakeClock, World, exact, until
 
 pytestmark = pytest.mark.engines("sqlite", "libsql")
@@ -231,7 +230,7 @@ async def test_weakness_18_watched_keys_cost_no_query_each(
 
     monkeypatch.setattr(world.adapter, "query", query)
     await until(lambda: len(asked) >= 5)
-    assert set(asked) == {("keyval-watch", LOG_HEAD)}
+    assert set(asked) == {("keyval-watch", world.store.sql.log.head)}
     assert [task.get_name() for task in asyncio.all_tasks()].count("keyval-watch") == 1
     for watcher in watchers:
         watcher.close()

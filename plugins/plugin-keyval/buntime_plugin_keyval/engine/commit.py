@@ -22,7 +22,6 @@ from typing import Any, TypeVar
 
 import msgspec
 from buntime_database import (
-    Adapter,
     Batch,
     ConstraintViolation,
     DatabaseBusy,
@@ -43,7 +42,8 @@ from buntime_plugin_keyval.model.errors import IdempotencyKeyReused, LimitExceed
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS
 from buntime_plugin_keyval.model.versionstamps import Stamps, just_after
 from buntime_plugin_keyval.storage import reads
-from buntime_plugin_keyval.storage.changelog import newest_stamp, read_changes
+from buntime_plugin_keyval.storage.changelog import newest_stamp, read_appended
+from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.effects import (
     Effect,
     EntryEffect,
@@ -158,7 +158,7 @@ class Committer:
 
     def __init__(
         self,
-        adapter: Adapter,
+        db: Database,
         *,
         clock: Clock,
         logger: logging.Logger,
@@ -166,8 +166,9 @@ class Committer:
         most_bytes: int = DEFAULT_LIMITS.commit_bytes,
     ) -> None:
         """`most_bytes` are those of the values that one commit may read."""
-        self._adapter = adapter
-        self.replays = Replays(adapter, clock)
+        self._db = db
+        self._adapter = db.adapter
+        self.replays = Replays(db.adapter, clock)
         self._peers = peers
         self._clock = clock
         self._most_bytes = most_bytes
@@ -219,7 +220,7 @@ class Committer:
 
         Happens by itself before the first commit. Raises `DatabaseError`.
         """
-        self._stamps.learn(await newest_stamp(self._adapter))
+        self._stamps.learn(await newest_stamp(self._db))
         self._knows_newest_stamp = True
         return self._stamps.newest_ms
 
@@ -442,7 +443,7 @@ class Committer:
         steps.extend(view.guards())
         for effect in effects:
             job.first_steps.append(len(steps))
-            statements = effect.statements(versionstamp, at, is_firm)
+            statements = effect.statements(self._db.sql, versionstamp, at, is_firm)
             if keeping is not None and job.write.has_counts:
                 statements = keeping.among(statements, is_first=effect is effects[0])
             steps.extend(statements)
@@ -455,7 +456,7 @@ class Committer:
             return Batch(job.steps, job.is_bounded())
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
         if not job.is_firm:
-            stamp = stamp_of_commit(job.versionstamp)
+            stamp = stamp_of_commit(self._db.sql, job.versionstamp)
             recalls = {step: stamp for effect, step in placed if isinstance(effect, StampedEffect)}
             return Batch(job.steps, job.is_bounded(), job.first_steps, recalls)
         # What a Put gives is of use to those alone who are told of its change.
@@ -468,10 +469,10 @@ class Committer:
     ) -> None:
         """Tell the subscribers, then the caller."""
         waits: list[Awaitable[None]] = []
-        changes = await self._changes(job, results, settled, now_ms)
+        changes, before = await self._changes(job, results, settled, now_ms)
         if changes:
             for subscriber in tuple(self._subscribers):
-                wait = subscriber(changes)
+                wait = subscriber(changes, before)
                 if wait is not None:
                     waits.append(wait)
         if waits:
@@ -496,32 +497,37 @@ class Committer:
 
     async def _changes(
         self, job: _Job, results: list[ResultSet], settled: Settled, now_ms: int
-    ) -> list[Change]:
+    ) -> tuple[list[Change], int | None]:
         """What the commit changed; keys that only the database knows are read from its log.
 
-        All of it, or nothing: whoever is told of a commit is told of the whole of it.
+        All of it, or nothing: whoever is told of a commit is told of the whole of it. And the place
+        that all of it is behind, with nothing in between, unless that is not known.
         """
+        log = self._db.sql.log
         made = job.versionstamp
         stamp = settled.get(made, made)
         effects = job.decision.effects if job.decision is not None else ()
         changes: list[Change] = []
-        for effect, log in zip(effects, results, strict=True):
-            if not isinstance(effect, EntryEffect) or not log.rowcount or not log.lastrowid:
+        before: int | None = None
+        for effect, result in zip(effects, results, strict=True):
+            appended = log.appended(result) if isinstance(effect, EntryEffect) else None
+            if appended is None:
                 continue
+            if not changes:
+                before = appended.before
             if isinstance(effect, Put):
                 key = effect.key
                 if effect.is_stamped and stamp != made:
                     key = key.replace(made.encode(), stamp.encode())
-                changes.append(Change(log.lastrowid, key, "set", stamp, now_ms, effect.value))
+                changes.append(Change(appended.last, key, "set", stamp, now_ms, effect.value))
             else:
-                before = log.lastrowid - log.rowcount
                 try:
-                    changes += await read_changes(self._adapter, before, limit=log.rowcount)
+                    changes += await read_appended(self._db, appended)
                 except DatabaseError:
                     # The commit stands. Who follows the log finds them there.
                     self._logger.exception("Committed changes could not be read back")
-                    return []
-        return changes
+                    return [], None
+        return changes, before
 
     def _decide_again(self, jobs: list[_Job]) -> None:
         for job in jobs:

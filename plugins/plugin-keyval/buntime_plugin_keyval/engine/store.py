@@ -43,6 +43,7 @@ from buntime_plugin_keyval.model.mutations import Check, Mutation, NewMessage
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.model.where import Where, matches
 from buntime_plugin_keyval.storage import changelog, reads, states, within
+from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
@@ -76,6 +77,9 @@ class Store:
         """`workers` are the processes that serve this store together, by default this one."""
         workers = workers or Workers.alone()
         self.adapter = adapter
+        self.db = database_of(adapter)
+        self.sql = self.db.sql
+        """What the database is asked with."""
         self.clock: Clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
         self.logger = logger
         self.limits = limits
@@ -87,7 +91,7 @@ class Store:
         """What was measured of the operations below."""
         self.peers = Peers(workers)
         self._committer = Committer(
-            adapter,
+            self.db,
             clock=self.clock,
             logger=logger,
             peers=self.peers if workers.count > 1 else None,
@@ -318,17 +322,15 @@ class Store:
         self, after: int, *, limit: int, keys: KeyRange | None = None, fresh: bool = False
     ) -> list[Change]:
         """Changes behind a place in the log, oldest first; `fresh` for all that were committed."""
-        return await changelog.read_changes(
-            self.adapter, after, limit=limit, keys=keys, fresh=fresh
-        )
+        return await changelog.read_changes(self.db, after, limit=limit, keys=keys, fresh=fresh)
 
-    async def change_bounds(self, *, fresh: bool = False) -> tuple[int, int]:
-        """The oldest and the newest place in the log; zeros while it is empty."""
-        return await changelog.change_bounds(self.adapter, fresh=fresh)
+    async def count_changes(self) -> int:
+        """How many changes are in the log."""
+        return await changelog.count_changes(self.db)
 
     async def newest_place(self, *, fresh: bool = False) -> Place:
         """The place behind the newest change."""
-        return await changelog.newest_place(self.adapter, fresh=fresh)
+        return await changelog.newest_place(self.db, fresh=fresh)
 
     async def states(
         self, keys: Sequence[bytes], ranges: Sequence[KeyRange], *, limit: int

@@ -18,6 +18,7 @@ class Place(NamedTuple):
     log: str
     """Identity of the change log."""
     seq: int
+    """Position of the change, 0 before all: to be compared, never to be counted with."""
     mark: str
     """What tells the change with this `seq` from others that had the same; empty before all."""
 
@@ -31,7 +32,7 @@ class Change(NamedTuple):
     """One changed key of one commit."""
 
     seq: int
-    """Place in the change log; grows with every change."""
+    """Position in the change log. It grows with every change; numbers may be left out."""
     key: bytes
     operation: Operation
     versionstamp: str
@@ -45,6 +46,7 @@ class Change(NamedTuple):
         return Place(log, self.seq, mark_of(self.versionstamp))
 
 
-Subscriber = Callable[[Sequence[Change]], Awaitable[None] | None]
-"""Called on the event loop straight after a commit, with all that it changed; must not block and
-must not raise. If it returns something to await, the writer is answered only after that."""
+Subscriber = Callable[[Sequence[Change], int | None], Awaitable[None] | None]
+"""Called on the event loop straight after a commit, with all that it changed, and the position of
+the change that these follow with nothing in between: None where the engine does not say. Must not
+block and must not raise. If it returns something to await, the writer is answered only after it."""

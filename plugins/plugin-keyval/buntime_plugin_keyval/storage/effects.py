@@ -13,7 +13,8 @@ from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
-from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage import statements as texts
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
@@ -21,7 +22,9 @@ from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 class Effect(Protocol):
     """One thing that a commit does; the result of its first statement is its result."""
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """What has the effect, given the stamp and the time of the commit.
 
         Unless the stamp is firm, the commit may get another one: see `versionstamps.py`.
@@ -42,11 +45,13 @@ class Put(NamedTuple):
     is_stamped: bool = False
     """Whether the key holds the versionstamp of the commit."""
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`; where the stamp is not firm, the first result has it as its only row."""
         key, key_json, value, expires_at, metadata, is_anew, is_stamped = self
         log, put, put_anew = (
-            sql.PUT if is_firm else sql.PUT_STAMPED_LATE if is_stamped else sql.PUT_LATE
+            texts.PUT if is_firm else texts.PUT_STAMPED_LATE if is_stamped else texts.PUT_LATE
         )
         now_ms, wall_ms = at
         entry = (key, key_json, value, versionstamp, expires_at, metadata, wall_ms)  # ?1 to ?7
@@ -62,20 +67,22 @@ class Remove(NamedTuple):
     keys: KeyRange
     condition: RowCondition = EVERYTHING
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`; the result for one key has a row as that of `Put`, if it is removed."""
         now_ms = at.now_ms
         where, args = self.condition.sql, self.condition.args
         selected = (*self.keys, now_ms, *args)
         if is_firm:
-            log = sql.LOG_REMOVE
+            log = texts.LOG_REMOVE
         elif self.keys == single(self.keys.start):
-            log = sql.LOG_REMOVE_ONE_LATE
+            log = texts.LOG_REMOVE_ONE_LATE
         else:
-            log = sql.LOG_REMOVE_LATE
+            log = texts.LOG_REMOVE_LATE
         return (
             Statement(log.format(where=where), (versionstamp, now_ms, *selected)),
-            Statement(sql.REMOVE.format(where=where), selected),
+            Statement(texts.REMOVE.format(where=where), selected),
         )
 
 
@@ -84,13 +91,15 @@ class Expire(NamedTuple):
 
     limit: int
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         now_ms = at.now_ms
-        log = sql.LOG_EXPIRED if is_firm else sql.LOG_EXPIRED_LATE
+        log = texts.LOG_EXPIRED if is_firm else texts.LOG_EXPIRED_LATE
         return (
             Statement(log, (versionstamp, now_ms, now_ms, self.limit)),
-            Statement(sql.REMOVE_EXPIRED, (now_ms, self.limit)),
+            Statement(texts.REMOVE_EXPIRED, (now_ms, self.limit)),
         )
 
 
@@ -100,9 +109,12 @@ class NoteStamp(NamedTuple):
     Comes last, in commits whose stamp is told.
     """
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`; where the stamp is not firm, the result has it as its only row."""
-        return (Statement(sql.NOTE_STAMP if is_firm else sql.NOTE_STAMP_LATE, (versionstamp,)),)
+        log = sql.log
+        return (Statement(log.note_stamp if is_firm else log.note_stamp_late, (versionstamp,)),)
 
 
 EntryEffect = Put | Remove | Expire
@@ -114,14 +126,14 @@ StampedEffect = EntryEffect | NoteStamp
 
 def unchanged(key: bytes, versionstamp: str | None, now_ms: int) -> Guard:
     """Holds while the live versionstamp of the key is this one; None means no live entry."""
-    return Guard(sql.UNCHANGED, (key, now_ms, versionstamp))
+    return Guard(texts.UNCHANGED, (key, now_ms, versionstamp))
 
 
 def unchanged_since(key: bytes, versionstamp: str, now_ms: int) -> Guard:
     """Holds while the key is as the commit left it that was to have this versionstamp."""
-    return Guard(sql.UNCHANGED_SINCE, (key, now_ms, tail_of(versionstamp)))
+    return Guard(texts.UNCHANGED_SINCE, (key, now_ms, tail_of(versionstamp)))
 
 
-def stamp_of_commit(versionstamp: str) -> str:
+def stamp_of_commit(sql: Dialect, versionstamp: str) -> str:
     """What recalls the rows that tell of a stamp, for a `Batch`: of the one that was made of it."""
-    return sql.STAMP_OF_COMMIT.format(tail=tail_of(versionstamp))
+    return sql.log.stamp_of_commit(tail_of(versionstamp))

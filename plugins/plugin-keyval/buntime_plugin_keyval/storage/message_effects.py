@@ -10,7 +10,8 @@ from buntime_keyval.wire import key_to_json
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.messages import MessageOptions
-from buntime_plugin_keyval.storage import message_statements as sql
+from buntime_plugin_keyval.storage import message_statements as texts
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
 LEASE_BYTES = 1024 * 1024
 """Values of messages that are leased together, but for the first one."""
@@ -23,7 +24,9 @@ class Enqueue(NamedTuple):
     value: str
     options: MessageOptions
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         options = self.options
         ready_at = at.now_ms + options.delay_ms
@@ -31,7 +34,7 @@ class Enqueue(NamedTuple):
         keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
         return (
             Statement(
-                sql.ENQUEUE,
+                texts.ENQUEUE,
                 (
                     self.id,
                     self.value,
@@ -53,13 +56,15 @@ class Lease(NamedTuple):
     limit: int
     duration_ms: int
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
         if self.limit == 1:
-            return (Statement(sql.LEASE, args),)
-        return (Statement(sql.LEASE_SEVERAL, (*args, LEASE_BYTES)),)
+            return (Statement(texts.LEASE, args),)
+        return (Statement(texts.LEASE_SEVERAL, (*args, LEASE_BYTES)),)
 
 
 class Count(NamedTuple):
@@ -68,9 +73,11 @@ class Count(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.COUNT, (self.id, self.lease)),)
+        return (Statement(texts.COUNT, (self.id, self.lease)),)
 
 
 class Settle(NamedTuple):
@@ -79,9 +86,11 @@ class Settle(NamedTuple):
     id: str
     lease: str | None
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.SETTLE, (self.id, self.lease, self.lease)),)
+        return (Statement(texts.SETTLE, (self.id, self.lease, self.lease)),)
 
 
 class Extend(NamedTuple):
@@ -91,11 +100,13 @@ class Extend(NamedTuple):
     lease: str | None
     duration_ms: int
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         now_ms = at.now_ms
         args = (now_ms + self.duration_ms, now_ms, self.id, self.lease, self.lease)
-        return (Statement(sql.EXTEND, args),)
+        return (Statement(texts.EXTEND, args),)
 
 
 class GiveBack(NamedTuple):
@@ -108,9 +119,11 @@ class GiveBack(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.GIVE_BACK, (self.id, self.lease)),)
+        return (Statement(texts.GIVE_BACK, (self.id, self.lease)),)
 
 
 class Undeliver(NamedTuple):
@@ -119,9 +132,11 @@ class Undeliver(NamedTuple):
     id: str
     lease: str
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.UNDELIVER, (self.id, self.lease)),)
+        return (Statement(texts.UNDELIVER, (self.id, self.lease)),)
 
 
 class Retry(NamedTuple):
@@ -130,10 +145,12 @@ class Retry(NamedTuple):
     id: str
     pause_ms: int
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         ready_at = at.now_ms + self.pause_ms
-        return (Statement(sql.RETRY, (ready_at, ready_at, at.now_ms, self.id)),)
+        return (Statement(texts.RETRY, (ready_at, ready_at, at.now_ms, self.id)),)
 
 
 class Bury(NamedTuple):
@@ -143,13 +160,15 @@ class Bury(NamedTuple):
     letter_id: str
     error_message: str
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         return (
             Statement(
-                sql.BURY, (self.letter_id, self.error_message, at.wall_ms, at.now_ms, self.id)
+                texts.BURY, (self.letter_id, self.error_message, at.wall_ms, at.now_ms, self.id)
             ),
-            Statement(sql.REMOVE, (self.id,)),
+            Statement(texts.REMOVE, (self.id,)),
         )
 
 
@@ -159,11 +178,13 @@ class Requeue(NamedTuple):
     letter_id: str
     new_id: str
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         now_ms, wall_ms = at
         args = (self.new_id, now_ms, now_ms, wall_ms, now_ms, self.letter_id)
-        return (Statement(sql.REQUEUE, args), Statement(sql.DELETE_DLQ, (self.letter_id,)))
+        return (Statement(texts.REQUEUE, args), Statement(texts.DELETE_DLQ, (self.letter_id,)))
 
 
 class Forget(NamedTuple):
@@ -171,11 +192,13 @@ class Forget(NamedTuple):
 
     letter_id: str | None
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
         if self.letter_id is None:
-            return (Statement(sql.PURGE_DLQ),)
-        return (Statement(sql.DELETE_DLQ, (self.letter_id,)),)
+            return (Statement(texts.PURGE_DLQ),)
+        return (Statement(texts.DELETE_DLQ, (self.letter_id,)),)
 
 
 class ForgetOld(NamedTuple):
@@ -184,11 +207,13 @@ class ForgetOld(NamedTuple):
     age_ms: int
     limit: int
 
-    def statements(self, versionstamp: str, at: Moment, is_firm: bool) -> Sequence[Statement]:
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.EXPIRE_DLQ, (at.now_ms - self.age_ms, self.limit)),)
+        return (Statement(texts.EXPIRE_DLQ, (at.now_ms - self.age_ms, self.limit)),)
 
 
 def same_delivery(id: str, attempts: int, visible_at: int, lease: str | None) -> Guard:
     """Holds while this delivery of the message is its last one, unsettled and not extended."""
-    return Guard(sql.SAME_DELIVERY, (id, f"{attempts} {visible_at} {lease or ''}"))
+    return Guard(texts.SAME_DELIVERY, (id, f"{attempts} {visible_at} {lease or ''}"))

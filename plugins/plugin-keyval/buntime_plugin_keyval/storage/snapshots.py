@@ -10,6 +10,7 @@ from buntime_database import Adapter, Session, Value
 from buntime_plugin_keyval.model.changes import Place, mark_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.changelog import newest_place
+from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.postfilter import kept, matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import Selection
@@ -77,9 +78,9 @@ async def read_page(adapter: Adapter, selection: Selection, now_ms: int, most: i
     return Rows(found)
 
 
-async def place_of(session: Session) -> Place:
+async def place_of(db: Database, session: Session) -> Place:
     """The newest place of a transaction that begins with this."""
-    ((log, seq, stamp),) = (await session.execute(sql.LOG_HEAD)).rows
+    ((log, seq, stamp),) = (await session.execute(db.sql.log.head)).rows
     return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
 
 
@@ -96,7 +97,7 @@ async def is_unchanged(adapter: Adapter, place: Place, keys: KeyRange) -> bool:
 
 
 async def collect(
-    adapter: Adapter, selection: Selection, now_ms: int
+    db: Database, selection: Selection, now_ms: int
 ) -> tuple[list[tuple[bytes, Text]], Place] | None:
     """All that a list finds, whatever its limit, at one place; None if it is too much.
 
@@ -104,11 +105,11 @@ async def collect(
     statement, whose place is that of the whole.
     """
     for _ in range(ATTEMPTS):
-        begun = await newest_place(adapter, fresh=True)
-        found = await _read_all(adapter, selection, now_ms)
+        begun = await newest_place(db, fresh=True)
+        found = await _read_all(db.adapter, selection, now_ms)
         if found is None:
             return None
-        place = await _mend(adapter, selection, now_ms, begun, found)
+        place = await _mend(db.adapter, selection, now_ms, begun, found)
         if place is not None:
             ordered = sorted(found.items(), reverse=selection.reverse)
             return ordered, place

@@ -9,6 +9,15 @@ from __future__ import annotations
 from functools import partial
 from typing import NamedTuple
 
+from buntime_plugin_keyval.storage.dialects.sqlite.log import HEAD, HEAD_COLUMNS
+from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
+    FIRM_STAMP,
+    LATE_STAMP,
+    LOGGED_STAMP,
+    NOTED_STAMP,
+    TOLD,
+)
+
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
 IN_RANGE = "key >= ? AND key < ?"
 
@@ -172,54 +181,6 @@ COUNT_UP_TO = f"SELECT count(*) FROM (SELECT 1 FROM kv_entries WHERE {IN_RANGE} 
 UNCHANGED = f"(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
 UNCHANGED_SINCE = f"(SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
 
-# The stamp of the newest commit that logged a change, which is this one once it has done so; and
-# that of the newest one that need not have logged any.
-_LOGGED_STAMP = "(SELECT versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"
-_NOTED_STAMP = "(SELECT newest FROM kv_stamps)"
-
-# See `versionstamps.py`. NULL, which both refuse, unless the stamp follows the newest one.
-_FIRM_STAMP = f"iif({_LOGGED_STAMP} > {{stamp}} OR {_NOTED_STAMP} > {{stamp}}, NULL, {{stamp}})"
-
-_HEX = "[0-9a-f]"
-_UUIDV7 = "-".join([_HEX * 8, _HEX * 4, "7" + _HEX * 3, "[89ab]" + _HEX * 3, _HEX * 12])
-_FAR_FUTURE = "fffff000"
-
-# The greater one of both. One in the log that is no UUIDv7, or of the far future, can only be of
-# another program, and counts for nothing.
-_NEWEST_STAMP = f"""max({_NOTED_STAMP}, coalesce((
-  SELECT logged FROM (SELECT {_LOGGED_STAMP} AS logged)
-  WHERE logged GLOB '{_UUIDV7}' AND logged < '{_FAR_FUTURE}'), ''))"""
-NEWEST_STAMP = f"SELECT {_NEWEST_STAMP}"
-
-# The stamp if it follows the newest one; the newest one if this commit has it already; else the
-# next greater number with the random part of the stamp.
-_LATE_STAMP = f"""(
-SELECT CASE
-  WHEN newest < {{stamp}} THEN {{stamp}}
-  WHEN substr(newest, 20) = substr({{stamp}}, 20) THEN newest
-  ELSE (
-    SELECT format('%08x-%04x-7%03x-', number >> 28, (number >> 12) & 65535, number & 4095)
-    FROM (
-      SELECT 1 + json_extract(
-        '0x' || substr(newest, 1, 8) || substr(newest, 10, 4) || substr(newest, 16, 3), '$')
-        AS number))
-    || substr({{stamp}}, 20)
-  END
-FROM (SELECT {_NEWEST_STAMP} AS newest))"""
-
-_TOLD = " RETURNING versionstamp"
-
-# For a commit that may log nothing: its stamp is the newest one from now on.
-NOTE_STAMP = f"UPDATE kv_stamps SET newest = {_FIRM_STAMP.format(stamp='?1')}"
-NOTE_STAMP_LATE = f"""
-UPDATE kv_stamps SET newest = {_LATE_STAMP.format(stamp="?1")} RETURNING newest AS versionstamp"""
-
-# The same row as JSON, for who lost the answer; `{tail}` is the random part of the stamp.
-STAMP_OF_COMMIT = f"""(
-SELECT json_group_array(json_object('versionstamp', newest))
-FROM (SELECT {_LOGGED_STAMP} AS newest UNION SELECT {_NOTED_STAMP})
-WHERE substr(newest, 20) = '{{tail}}')"""
-
 # `{created_at}` is what an overwrite makes of the time of creation.
 _PUT = """
 INSERT INTO kv_entries
@@ -236,7 +197,7 @@ _LOG_PUT = "INSERT INTO kv_changes (key, versionstamp, operation, at) VALUES (?1
 _LOG_PUT_STAMPED = f"""
 INSERT INTO kv_changes (key, versionstamp, operation, at)
 SELECT unhex(replace(hex(?1), hex(?2), hex(stamp))), stamp, 'set', ?3
-FROM (SELECT {_LATE_STAMP.format(stamp="?2")} AS stamp)"""
+FROM (SELECT {LATE_STAMP.format(stamp="?2")} AS stamp)"""
 
 
 class PutTexts(NamedTuple):
@@ -259,16 +220,16 @@ def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -
     )
 
 
-PUT = _put_texts(_LOG_PUT % _FIRM_STAMP.format(stamp="?2"), stamp="?4")
+PUT = _put_texts(_LOG_PUT % FIRM_STAMP.format(stamp="?2"), stamp="?4")
 PUT_LATE = _put_texts(
-    _LOG_PUT % _LATE_STAMP.format(stamp="?2") + _TOLD,
-    stamp=_LOGGED_STAMP,
+    _LOG_PUT % LATE_STAMP.format(stamp="?2") + TOLD,
+    stamp=LOGGED_STAMP,
 )
 PUT_STAMPED_LATE = _put_texts(
-    _LOG_PUT_STAMPED + _TOLD,
-    key=f"unhex(replace(hex(?1), hex(?4), hex({_LOGGED_STAMP})))",
-    key_json=f"replace(?2, ?4, {_LOGGED_STAMP})",
-    stamp=_LOGGED_STAMP,
+    _LOG_PUT_STAMPED + TOLD,
+    key=f"unhex(replace(hex(?1), hex(?4), hex({LOGGED_STAMP})))",
+    key_json=f"replace(?2, ?4, {LOGGED_STAMP})",
+    stamp=LOGGED_STAMP,
 )
 
 _LOG_REMOVE = f"""
@@ -276,9 +237,9 @@ INSERT INTO kv_changes (key, versionstamp, operation, at)
 SELECT key, %s, 'delete', ?2 FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key"""
 
-LOG_REMOVE = _LOG_REMOVE % _FIRM_STAMP.format(stamp="?1")
-LOG_REMOVE_LATE = _LOG_REMOVE % _LATE_STAMP.format(stamp="?1")
-LOG_REMOVE_ONE_LATE = LOG_REMOVE_LATE + _TOLD
+LOG_REMOVE = _LOG_REMOVE % FIRM_STAMP.format(stamp="?1")
+LOG_REMOVE_LATE = _LOG_REMOVE % LATE_STAMP.format(stamp="?1")
+LOG_REMOVE_ONE_LATE = LOG_REMOVE_LATE + TOLD
 
 REMOVE = f"DELETE FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
 
@@ -288,31 +249,14 @@ _LOG_EXPIRED = f"""
 INSERT INTO kv_changes (key, versionstamp, operation, at)
 SELECT key, %s, 'expire', ?2 FROM kv_entries WHERE {_EXPIRED}"""
 
-LOG_EXPIRED = _LOG_EXPIRED % _FIRM_STAMP.format(stamp="?1")
-LOG_EXPIRED_LATE = _LOG_EXPIRED % _LATE_STAMP.format(stamp="?1")
+LOG_EXPIRED = _LOG_EXPIRED % FIRM_STAMP.format(stamp="?1")
+LOG_EXPIRED_LATE = _LOG_EXPIRED % LATE_STAMP.format(stamp="?1")
 
 REMOVE_EXPIRED = (
     f"DELETE FROM kv_entries WHERE key IN (SELECT key FROM kv_entries WHERE {_EXPIRED})"
 )
 
 NEXT_EXPIRY = "SELECT min(expires_at) FROM kv_entries WHERE expires_at IS NOT NULL"
-
-CHANGES = """
-SELECT seq, key, operation, versionstamp, at FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?"""
-
-CHANGES_OF_PREFIX = f"""
-SELECT seq, key, operation, versionstamp, at FROM kv_changes
-WHERE seq > ? AND {IN_RANGE} ORDER BY seq LIMIT ?"""
-
-# Two subqueries: each takes one end of the table, min and max in one query would read all of it.
-CHANGE_BOUNDS = """
-SELECT coalesce((SELECT min(seq) FROM kv_changes), 0),
-       coalesce((SELECT max(seq) FROM kv_changes), 0)"""
-
-# The newest place in the log. The newest row is never trimmed, so an empty log never had one.
-_HEAD_COLUMNS = "epoch, coalesce(seq, 0) AS newest, coalesce(versionstamp, '') AS newest_stamp"
-_HEAD = "kv_log LEFT JOIN (SELECT seq, versionstamp FROM kv_changes ORDER BY seq DESC LIMIT 1)"
-LOG_HEAD = f"SELECT {_HEAD_COLUMNS} FROM {_HEAD}"
 
 # The row of a place itself, if it is there, and what follows.
 CHANGED_KEYS = """
@@ -335,11 +279,11 @@ wanted AS (
   WHERE seq > ?2 OR changed.key IN (SELECT unhex(value) FROM json_each(?3))
   WINDOW latest AS (ORDER BY seq)),
 head AS (
-  SELECT {_HEAD_COLUMNS},
+  SELECT {HEAD_COLUMNS},
     (SELECT versionstamp FROM kv_changes WHERE seq = ?1) AS stamp_there,
     (SELECT versionstamp FROM kv_changes WHERE seq = ?6) AS stamp_until,
     trimmed_seq, trimmed_stamp, (SELECT count(*) FROM wanted) AS many
-  FROM {_HEAD})
+  FROM {HEAD})
 SELECT head.*, wanted.key, since, wanted.seq, kv_changes.versionstamp,
   value, kv_entries.versionstamp, expires_at
 FROM head
@@ -365,7 +309,7 @@ sized AS MATERIALIZED (
     sum(coalesce(octet_length(value), 0)) OVER told AS bytes
   FROM told LEFT JOIN kv_entries ON kv_entries.key = told.key
   WINDOW told AS (ORDER BY part, number, told.key ROWS UNBOUNDED PRECEDING)),
-head AS (SELECT {_HEAD_COLUMNS}, (SELECT count(*) FROM told) AS many FROM {_HEAD})
+head AS (SELECT {HEAD_COLUMNS}, (SELECT count(*) FROM told) AS many FROM {HEAD})
 SELECT head.*, sized.key, value, kv_entries.versionstamp, expires_at
 FROM head LEFT JOIN sized ON place <= ?5 OR bytes <= ?4
 LEFT JOIN kv_entries ON kv_entries.key = sized.key
@@ -414,7 +358,7 @@ FROM kv_log"""
 # The newest place; the keys in the range ?2 to ?3 that were changed behind the place ?1; and which
 # of them there are, at ?4.
 CHANGED_ENTRIES = f"""
-SELECT 0 AS part, {_HEAD_COLUMNS} FROM {_HEAD}
+SELECT 0 AS part, {HEAD_COLUMNS} FROM {HEAD}
 UNION ALL
 SELECT 1, key, NULL, NULL FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3
 UNION ALL
@@ -422,22 +366,6 @@ SELECT 2, key, {{entry}}, value FROM kv_entries
 WHERE key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4) AND {{where}}
   AND key IN (SELECT key FROM kv_changes WHERE seq > ?1)
 ORDER BY part"""
-
-# Notes the last change before the first one that is young enough and among the newest so many, in
-# bounded steps. Both bounds are at most max(seq), so the newest row stays.
-NOTE_TRIMMED = """
-UPDATE kv_log SET trimmed_seq = last.seq, trimmed_stamp = last.versionstamp
-FROM (
-  SELECT seq, versionstamp FROM kv_changes WHERE seq < min(
-    (SELECT min(seq) FROM kv_changes) + ?,
-    max(
-      (SELECT max(seq) FROM kv_changes) - ? + 1,
-      coalesce(
-        (SELECT seq FROM kv_changes WHERE at >= ? ORDER BY seq LIMIT 1),
-        (SELECT max(seq) FROM kv_changes))))
-  ORDER BY seq DESC LIMIT 1) AS last"""
-
-TRIM_CHANGES = "DELETE FROM kv_changes WHERE seq <= (SELECT trimmed_seq FROM kv_log)"
 
 # The first result of a write with a key of its caller's.
 _KEEP = """
@@ -463,8 +391,8 @@ def _keep_texts(stamp: str) -> KeepTexts:
 KEEP = _keep_texts("?3")
 # The commit has the stamp that was made for it, or a later one with the same random part.
 KEEP_LATE = _keep_texts(
-    f"CASE substr(?3, 20) WHEN substr({_LOGGED_STAMP}, 20) THEN {_LOGGED_STAMP}"
-    f" WHEN substr({_NOTED_STAMP}, 20) THEN {_NOTED_STAMP} ELSE ?3 END"
+    f"CASE substr(?3, 20) WHEN substr({LOGGED_STAMP}, 20) THEN {LOGGED_STAMP}"
+    f" WHEN substr({NOTED_STAMP}, 20) THEN {NOTED_STAMP} ELSE ?3 END"
 )
 KEEP_COUNT = "UPDATE kv_replays SET counts = counts || changes() || ',' WHERE id = ?"
 NOT_KEPT = "NOT EXISTS (SELECT 1 FROM kv_replays WHERE id = ?)"

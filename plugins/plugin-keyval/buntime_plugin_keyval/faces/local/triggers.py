@@ -64,7 +64,7 @@ class Triggers:
 
         return remove
 
-    def _committed(self, changes: Sequence[Change]) -> Awaitable[None] | None:
+    def _committed(self, changes: Sequence[Change], _: int | None) -> Awaitable[None] | None:
         calls = [
             (trigger, change)
             for change in changes

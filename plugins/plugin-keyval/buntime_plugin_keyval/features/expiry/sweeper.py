@@ -122,7 +122,7 @@ class Sweeper:
         removed = BATCH
         while removed == BATCH:
             removed = await changelog.trim_changes(
-                self._store.adapter,
+                self._store.db,
                 keep=self._retention.changes,
                 since_ms=self._store.clock.now() - self._retention.age_ms,
                 limit=BATCH,

@@ -75,12 +75,11 @@ async def _measure_stored(store: Store, queue: Queue) -> StoredTotals:
     now_ms = store.clock.now()
     ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
     ((indexes, unfinished),) = await store.adapter.query(_INDEXES, point=True)
-    oldest, newest = await store.change_bounds()
     return StoredTotals(
         queue=await queue.stats(),
         entries=int(entries or 0),
         size_bytes=int(size_bytes or 0),
-        changes=newest - oldest + 1 if newest else 0,
+        changes=await store.count_changes(),
         indexes=int(indexes or 0),
         unfinished_indexes=int(unfinished or 0),
     )

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
 from buntime_database import (
-    Adapter,
     Session,
     SessionLimits,
     SessionsNotSupported,
@@ -14,6 +13,7 @@ from buntime_database import (
 
 from buntime_plugin_keyval.model.changes import Place
 from buntime_plugin_keyval.storage import snapshots as reading
+from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.within import Text
 
@@ -95,21 +95,21 @@ def _question(selection: Selection) -> _Question:
     return _Question(selection.reverse, (condition.sql, condition.args), selection.shape)
 
 
-async def hold(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Held | None:
+async def hold(db: Database, selection: Selection, now_ms: int, most: int) -> Held | None:
     """The store as it is now, or what a list finds in it; None if that is too much to keep.
 
     `most` are the bytes of a page. Raises `DatabaseError`.
     """
     try:
-        session = await adapter.open_session(
+        session = await db.adapter.open_session(
             SessionLimits(statement_seconds=STATEMENT_SECONDS, max_bytes=most)
         )
     except SessionsNotSupported:
-        collected = await reading.collect(adapter, selection, now_ms)
+        collected = await reading.collect(db, selection, now_ms)
         return None if collected is None else Collection(selection, *collected)
     try:
         await session.execute("BEGIN")
-        return Transaction(session, await reading.place_of(session))
+        return Transaction(session, await reading.place_of(db, session))
     except BaseException:
         await session.close()
         raise

@@ -118,7 +118,7 @@ class Snapshots:
             await asyncio.wait(self._closing)
 
     async def _first(self, selection: Selection, now_ms: int) -> SnapshotPage:
-        held = await hold(self._store.adapter, selection, now_ms, self._most_bytes)
+        held = await hold(self._store.db, selection, now_ms, self._most_bytes)
         if held is None:
             return await self._first_unheld(selection, now_ms)
         rows = None

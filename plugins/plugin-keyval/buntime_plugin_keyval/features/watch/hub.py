@@ -138,10 +138,10 @@ class WatchHub:
             self._loop.stop_soon()
         self._place = None
 
-    def _committed(self, changes: Sequence[Change]) -> None:
-        """Deliver a commit of this process, if it is the next one."""
+    def _committed(self, changes: Sequence[Change], before: int | None) -> None:
+        """Deliver a commit of this process, if it is the next one behind what was delivered."""
         place = self._place
-        if place is None or not _follow(place, changes):
+        if place is None or before != place.seq:
             self._loop.wake()
             return
         for change in changes:
@@ -190,16 +190,3 @@ class WatchHub:
                     watcher.add(Notice(since, seq, commit, state))
         if catch.place.seq > delivered:
             self._place = catch.place
-
-
-def _follow(place: Place, changes: Sequence[Change]) -> bool:
-    """Whether nothing is between a place and these changes, nor between two of them.
-
-    Where numbers are left out it seems so, and the log is read in vain.
-    """
-    before = place.seq
-    for change in changes:
-        if change.seq != before + 1:
-            return False
-        before = change.seq
-    return True

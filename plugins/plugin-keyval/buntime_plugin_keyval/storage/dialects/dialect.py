@@ -1,0 +1,19 @@
+"""All operations of one dialect.
+
+A text takes its arguments in the order that its operation names them in, whatever places it has
+for them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from buntime_plugin_keyval.storage.dialects.log import LogSql
+
+
+class Dialect(NamedTuple):
+    """How a family of engines is asked, by subject."""
+
+    name: str
+    """As adapters call it in their `Capabilities`."""
+    log: LogSql

@@ -1,0 +1,56 @@
+"""The change log: what is asked of it, and what is noted in it beside the changes.
+
+A position says where a change is in the log. A later change has a greater one, and that is all that
+may be known of it outside of a dialect: positions are compared, never counted with, and there may
+be any number of others between two that follow each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+from buntime_database import ResultSet
+
+
+class Appended(NamedTuple):
+    """The changes that one statement appended to the log."""
+
+    before: int | None
+    """Position of the change that they follow; 0 if they are the first ones, None if the engine
+    did not say."""
+    last: int
+    """Position of the last one."""
+    number: int
+    """How many they are; nothing else is among them."""
+
+
+class LogSql(NamedTuple):
+    """Operations on the log. A place in it is the position of a change, and 0 before all."""
+
+    appended: Callable[[ResultSet], Appended | None]
+    """What the result of a statement that logs says: see `EntrySql`. None if it logged nothing."""
+    changes: str
+    """Place, limit: position, key, operation, versionstamp and time of what is behind it."""
+    changes_in_range: str
+    """Place, start and end of a range, limit: the same of keys in the range."""
+    last_changes: str
+    """Position, number: the same of so many changes that end with that one, the last one first."""
+    size: str
+    """How many changes there are."""
+    head: str
+    """Identity of the log, position and versionstamp of its newest change: 0 and empty if none."""
+    newest_stamp: str
+    """The greatest versionstamp of a commit; see `versionstamps.py`."""
+    note_stamp: str
+    """Versionstamp: it becomes the newest one. Refused by a constraint unless it is greater."""
+    note_stamp_late: str
+    """Versionstamp: that or one behind the newest, which is the only row, becomes the newest."""
+    stamp_of_commit: Callable[[str], str]
+    """SQL for the row of a commit's late stamp, as `Batch.recalls` wants it; gets the random part
+    of the versionstamp."""
+    note_trimmed: str
+    """Number, how many to keep, time: notes up to where changes are to be trimmed. So many of them
+    in one step, older than the newest so many or than that time, but never the newest of all."""
+    trim: str
+    """Removes what was noted."""

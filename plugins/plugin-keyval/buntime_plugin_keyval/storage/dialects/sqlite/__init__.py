@@ -1,0 +1,1 @@
+"""The dialect of SQLite, which libSQL servers speak too."""

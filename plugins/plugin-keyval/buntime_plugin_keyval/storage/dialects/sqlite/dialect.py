@@ -1,0 +1,8 @@
+"""All of SQLite's dialect."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
+
+SQLITE = Dialect(name="sqlite", log=LOG)
