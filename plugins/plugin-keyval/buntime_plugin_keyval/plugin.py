@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, ClassVar
 
 from buntime_database import DatabaseService
 from buntime_host import PluginContext, hookimpl
@@ -14,8 +14,9 @@ from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.local.kv import LocalKv
+from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
 from buntime_plugin_keyval.features.metrics.report import to_families
-from buntime_plugin_keyval.service import KeyValService, make_service
+from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
 
 DATABASE = "@buntime/plugin-database"
@@ -24,9 +25,11 @@ DATABASE = "@buntime/plugin-database"
 class KeyValPlugin:
     """Opens the store in a database of plugin-database, serves it and provides a `LocalKv`."""
 
+    FEATURES: ClassVar[Sequence[AnyFeature]] = FEATURES
+
     def __init__(self, _: dict[str, Any]) -> None:
         """Options come with `on_init`."""
-        self._app = KeyValApp()
+        self._app = KeyValApp(self.FEATURES)
         self._legacy_base = False
         self._service: KeyValService | None = None
         self._kv: LocalKv | None = None
@@ -47,7 +50,8 @@ class KeyValPlugin:
             adapter = await databases.open_adapter("keyval", own_database)
         store = Store(adapter, logger=ctx.logger, workers=ctx.workers, limits=config.limits)
         await migrate(adapter, store.clock.wall())
-        service = make_service(config, store, ctx.client_of)
+        await migrate_features(adapter, store.clock.wall(), self.FEATURES)
+        service = make_service(config, store, ctx.client_of, self.FEATURES)
         await service.begin()
         service.start()
         self._service = self._app.service = service

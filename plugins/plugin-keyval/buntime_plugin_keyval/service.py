@@ -2,170 +2,146 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from functools import partial
-from typing import Any
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, TypeVar
+
+from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.config import KeyValConfig
+from buntime_plugin_keyval.engine.additions import CheckParsers, MutationParsers
 from buntime_plugin_keyval.engine.scans import Scans
-from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
-from buntime_plugin_keyval.features.metrics.report import Report, measure_stored
-from buntime_plugin_keyval.features.metrics.saving import MetricsSaver
-from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
-from buntime_plugin_keyval.features.queue.queue import Queue
-from buntime_plugin_keyval.features.search.search import Search
-from buntime_plugin_keyval.features.snapshots.snapshots import Snapshots
-from buntime_plugin_keyval.features.watch.hub import WatchHub
+from buntime_plugin_keyval.features.expiry.feature import EXPIRY
+from buntime_plugin_keyval.features.feature import AnyFeature, Feature, Ground, Part
+from buntime_plugin_keyval.features.metrics.feature import METRICS
+from buntime_plugin_keyval.features.metrics.report import Report, measure_store
+from buntime_plugin_keyval.features.queue.feature import QUEUE
+from buntime_plugin_keyval.features.search.feature import SEARCH
+from buntime_plugin_keyval.features.snapshots.feature import SNAPSHOTS
+from buntime_plugin_keyval.features.watch.feature import WATCH
+
+P = TypeVar("P")
+
+FEATURES: Sequence[AnyFeature] = (
+    EXPIRY,
+    QUEUE,
+    WATCH,
+    SEARCH,
+    SNAPSHOTS,
+    METRICS,
+)
+"""All that the store can do beside its entries, in the order in which it is started."""
+
+REPORT_SECONDS = 1.0
+"""How long the database has for its part of a report, which a monitor may wait for."""
 
 
-@dataclass(frozen=True)
 class KeyValService:
-    """The parts of a running key-value plugin."""
+    """A store and the parts that its features run in it."""
 
-    config: KeyValConfig
-    store: Store
-    search: Search
-    queue: Queue
-    dispatcher: Dispatcher
-    watches: WatchHub
-    snapshots: Snapshots
-    sweeper: Sweeper
-    scans: Scans
-    client_of: Callable[[Mapping[str, Any]], str | None]
-    """Who a request counts for: see `PluginContext`."""
-    has_replicas: bool
-    """Whether reads may be of replicas, so that each request says how much it has to see."""
-    metrics_saver: MetricsSaver | None
-    """Only where metrics are to survive restarts."""
+    def __init__(
+        self,
+        config: KeyValConfig,
+        store: Store,
+        client_of: Callable[[Mapping[str, Any]], str | None],
+        features: Sequence[AnyFeature],
+    ) -> None:
+        self.config = config
+        self.store = store
+        self.client_of = client_of
+        """Who a request counts for: see `PluginContext`."""
+        self.has_replicas = store.adapter.capabilities.replicas
+        """Whether reads may be of replicas, so that each request says how much it has to see."""
+        self.scans = Scans(store.adapter.capabilities.scans_at_once)
+        self.features = features
+        self.parts: dict[str, Any] = {}
+        """What features run, by their names; None for what the options do not want."""
+        ground = Ground(config, store, client_of, self.parts)
+        for feature in features:
+            self.parts[feature.name] = feature.make(ground)
+        self.mutations: MutationParsers = {
+            name: read for part in self._parts for name, read in part.mutations.items()
+        }
+        """What commits may hold beside the mutations of entries."""
+        self.checks: CheckParsers = {
+            name: read for part in self._parts for name, read in part.checks.items()
+        }
+        self.sending = self.part(QUEUE)
+        self.queue = self.sending.queue
+        self.dispatcher = self.sending.dispatcher
+        self.watches = self.part(WATCH).hub
+        self.search = self.part(SEARCH)
+        self.snapshots = self.part(SNAPSHOTS)
+        self.sweeper = self.part(EXPIRY)
+        self.metrics_saver = self.part(METRICS)
+
+    def part(self, feature: Feature[P]) -> P:
+        """What a feature runs here."""
+        part: P = self.parts[feature.name]
+        return part
 
     async def begin(self) -> None:
         """Go on where the store ended, before anything is asked of it. Raises `DatabaseError`."""
         await self.store.begin()
-        await self.queue.begin()
+        for part in self._parts:
+            await part.begin()
 
     def start(self) -> None:
         """Start the background tasks."""
-        self.sweeper.start()
-        self.dispatcher.start()
-        workers = self.store.peers.workers
-        if workers.number == 0 or workers.took_over:  # else the first worker has seen to it
-            self.search.start()
-        if self.metrics_saver is not None:
-            self.metrics_saver.start()
+        for part in self._parts:
+            part.start()
 
     def problem(self) -> str | None:
         """Which background task has ended though it should run, as a text for people; or None."""
-        ended = [
-            name
-            for name, part in (
-                ("delivery", self.dispatcher),
-                ("expiry", self.sweeper),
-                ("watching", self.watches),
-            )
-            if part.has_ended
-        ]
+        loops = [item for part in self._parts for item in part.loops.items()]
+        ended = [name for name, loop in loops if loop.has_ended]
         return f"{' and '.join(ended)} ended unexpectedly, see the log" if ended else None
 
     async def report(self) -> Report:
         """What is measured now."""
+        numbers: dict[str, float] = {}
+        for part in self._parts:
+            numbers |= part.numbers()
+        stored: dict[str, float] = {}
+        with suppress(TimeoutError, DatabaseError):
+            async with asyncio.timeout(REPORT_SECONDS):
+                found = dict(await measure_store(self.store))
+                for part in self._parts:
+                    found |= await part.stored_numbers()
+                stored = found
         return Report(
             operations=self.store.recorder.totals,
-            dead_letters_expired=self.queue.dead_letters_expired,
-            watchers=self.watches.watcher_count,
-            listeners=self.dispatcher.listener_count,
             engine=self.store.adapter.statistics(),
-            stored=await measure_stored(self.store, self.queue),
+            measures=[it for feature in self.features for it in feature.measures],
+            numbers=numbers,
+            stored_measures=[it for feature in self.features for it in feature.stored_measures],
+            stored=stored,
         )
 
     async def end_streams(self) -> None:
         """Let every watcher and listener end, so that their connections do."""
-        await self.watches.close()
-        await self.dispatcher.close()
+        for part in self._parts:
+            await part.end_streams()
 
     async def close(self) -> None:
         """End the streams, stop the background tasks, finish what was accepted. Idempotent."""
         await self.end_streams()
-        await self.snapshots.close()
-        await self.sweeper.stop()
-        await self.queue.close()
-        await self.search.stop()
-        if self.metrics_saver is not None:
-            await self.metrics_saver.stop()
+        for part in self._parts:
+            await part.close()
         await self.store.close()
+
+    @property
+    def _parts(self) -> list[Part]:
+        return [part for part in self.parts.values() if part is not None]
 
 
 def make_service(
     config: KeyValConfig,
     store: Store,
     client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
+    features: Sequence[AnyFeature] = FEATURES,
 ) -> KeyValService:
     """Put the parts together; nothing runs before `start`. For `client_of` see `PluginContext`."""
-    queue = Queue(store, lease_ms=config.queue.lock_duration.milliseconds)
-    saver = None
-    if config.metrics.persistent:
-        saver = MetricsSaver(
-            store.adapter,
-            store.recorder,
-            interval_ms=config.metrics.flush_interval.milliseconds,
-            clock=store.clock,
-            logger=store.logger,
-            workers=store.peers.workers,
-        )
-    return KeyValService(
-        config=config,
-        client_of=client_of,
-        store=store,
-        search=Search(store),
-        queue=queue,
-        dispatcher=Dispatcher(
-            queue,
-            peers=store.peers,
-            clock=store.clock,
-            sweep_ms=config.queue.cleanup_interval.milliseconds,
-            foreign_poll_ms=config.foreign_poll.milliseconds,
-            shares=Shares(
-                "queue.maxListeners",
-                most=config.queue.max_listeners,
-                most_of_client=config.queue.max_listeners_per_client,
-            ),
-            logger=store.logger,
-        ),
-        watches=WatchHub(
-            store,
-            shares=Shares(
-                "watch.maxWatchers",
-                most=config.watch.max_watchers,
-                most_of_client=config.watch.max_watchers_per_client,
-            ),
-            foreign_poll_ms=config.foreign_poll.milliseconds,
-            logger=store.logger,
-        ),
-        scans=Scans(store.adapter.capabilities.scans_at_once),
-        snapshots=Snapshots(
-            store,
-            most=config.snapshots.max_open,
-            idle_ms=config.snapshots.max_idle.milliseconds,
-            age_ms=config.snapshots.max_age.milliseconds,
-        ),
-        has_replicas=store.adapter.capabilities.replicas,
-        metrics_saver=saver,
-        sweeper=Sweeper(
-            store,
-            interval_ms=config.cleanup_interval.milliseconds,
-            retention=config.changes.retention(),
-            forget_results=partial(
-                store.replays.forget,
-                keep=config.idempotency.max_count,
-                age_ms=config.idempotency.max_age.milliseconds,
-            ),
-            expire_dead_letters=(
-                partial(queue.expire_dead_letters, config.queue.dlq_max_age.milliseconds)
-                if config.queue.dlq_max_age.milliseconds
-                else None
-            ),
-            logger=store.logger,
-        ),
-    )
+    return KeyValService(config, store, client_of, features)

@@ -7,23 +7,27 @@ from typing import Any
 
 import pytest
 from buntime_keyval.wire import InvalidInput, encode_key
-from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request
-from buntime_plugin_keyval.faces.http.routes import find_methods
+from buntime_plugin_keyval.faces.http.routes import Table
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request
+from buntime_plugin_keyval.service import FEATURES
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 from keyval.service.world import World
 
 A, B = encode_key(("a",)), encode_key(("b", 1))
 NO_KEYS = Keys()
 EVERYTHING = descendants(b"")
+TABLE = Table(FEATURES)
 
 
 def asked(world: World, method: str, path: str, body: Any = None, *, query: str = "") -> Asked:
     """What a request asks for; nothing runs."""
     content = b"" if body is None else json.dumps(body).encode()
     raw = path.encode()
-    route = find_methods(raw, method)[method]
+    route = TABLE.find(raw, method)[method]
     given = route.read(query.encode(), content)
-    return route.ask(world.service, Request(raw, given, content, False, {"headers": ()}))
+    request = Request(raw, given, content, False, {"headers": ()})
+    found: Asked = route.ask(world.service, request)
+    return found
 
 
 def keys(*encoded: bytes) -> Keys:

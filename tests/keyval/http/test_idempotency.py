@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import httpx2
 import pytest
-from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
+from buntime_plugin_keyval.faces.http.routes import KEY, Table
+from buntime_plugin_keyval.service import FEATURES
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.workers import api_of_worker
@@ -138,18 +139,12 @@ def test_every_route_that_changes_something_is_tested() -> None:
         "/search/paginate", "/watch/poll", "/watch/prefix/poll",
     }  # fmt: skip
     writing = {
-        (method, path.decode())
-        for path, methods in FIXED.items()
+        (method, path.replace("{id}", "ID"))
+        for path, methods in Table(FEATURES).paths.items()
         for method in methods
-        if method != "GET" and path.decode() not in reading
+        if method != "GET" and path not in reading
     }
     writing |= {(method, "/keys/KEY") for method in KEY if method != "GET"}
-    writing |= {
-        (method, f"/queue/{kind.decode()}/ID" + (f"/{verb.decode()}" if verb else ""))
-        for (kind, verb), methods in WITH_ID.items()
-        for method in methods
-        if method != "GET"
-    }
     tested = set()
     for case in CASES:
         path = case.path.partition("?")[0]

@@ -8,18 +8,19 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import pytest
-from buntime_plugin_keyval.faces.http import kinds
-from buntime_plugin_keyval.faces.http.asked import AnyRoute
 from buntime_plugin_keyval.faces.http.metrics import ReportRequest
-from buntime_plugin_keyval.faces.http.queue import Listening
-from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
-from buntime_plugin_keyval.faces.http.shape import (
+from buntime_plugin_keyval.faces.http.routes import KEY, Table
+from buntime_plugin_keyval.features.queue.http import Listening
+from buntime_plugin_keyval.requests import kinds
+from buntime_plugin_keyval.requests.asked import AnyRoute
+from buntime_plugin_keyval.requests.shape import (
     Kind,
     Member,
     MemberPlace,
     RequestShape,
     members_of,
 )
+from buntime_plugin_keyval.service import FEATURES
 from support.api import Api
 
 
@@ -146,15 +147,11 @@ WELL = (200, 404, 409)
 
 def all_routes() -> Iterator[tuple[str, AnyRoute]]:
     """Every route of the table, by method and path."""
-    for path, methods in FIXED.items():
+    for path, methods in Table(FEATURES).paths.items():
         for method, route in methods.items():
-            yield f"{method} {path.decode()}", route
+            yield f"{method} {path.replace('{id}', '<id>')}", route
     for method, route in KEY.items():
         yield f"{method} /keys/<path>", route
-    for (kind, verb), methods in WITH_ID.items():
-        for method, route in methods.items():
-            suffix = f"/{verb.decode()}" if verb else ""
-            yield f"{method} /queue/{kind.decode()}/<id>{suffix}", route
 
 
 def shape_of(route: AnyRoute) -> type[RequestShape]:

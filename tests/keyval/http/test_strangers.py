@@ -19,9 +19,10 @@ import pytest
 from buntime_host.auth import MasterKey
 from buntime_host.core_routes import CoreRoutes
 from buntime_keyval import Kv
-from buntime_plugin_keyval.faces.http.asked import AnyRoute
-from buntime_plugin_keyval.faces.http.routes import FIXED, KEY, WITH_ID
-from buntime_plugin_keyval.faces.http.shape import MemberPlace, members_of
+from buntime_plugin_keyval.faces.http.routes import KEY, Table
+from buntime_plugin_keyval.requests.asked import AnyRoute
+from buntime_plugin_keyval.requests.shape import MemberPlace, members_of
+from buntime_plugin_keyval.service import FEATURES
 from support.live import LiveServer, live_server
 from support.mutations import Mutator
 
@@ -175,12 +176,8 @@ KEYLIKE = ("key", "prefix", "start", "end", "keysIfUndelivered")
 
 def routes() -> list[tuple[str, str, AnyRoute]]:
     """Method, path and what is taken, of every route of the store."""
-    found = [(m, path.decode(), one) for path, ways in FIXED.items() for m, one in ways.items()]
-    found += [(method, "/keys/{key}", route) for method, route in KEY.items()]
-    for (kind, verb), ways in WITH_ID.items():
-        path = f"/queue/{kind.decode()}/{{id}}" + (f"/{verb.decode()}" if verb else "")
-        found += [(method, path, route) for method, route in ways.items()]
-    return found
+    paths = {**Table(FEATURES).paths, "/keys/{key}": KEY}
+    return [(method, path, one) for path, ways in paths.items() for method, one in ways.items()]
 
 
 class Stranger:

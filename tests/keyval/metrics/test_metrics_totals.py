@@ -8,10 +8,9 @@ from typing import Any
 from keyval.service.world import World, until
 
 
-async def totals(world: World) -> tuple[int, int]:
+async def totals(world: World) -> tuple[float, float]:
     made = (await world.service.report()).stored
-    assert made is not None
-    return made.entries, made.size_bytes
+    return made["entries_total"], made["storage_bytes"]
 
 
 async def counted(world: World) -> tuple[int, int]:
@@ -59,7 +58,7 @@ async def test_totals_after_the_sweeper(world: World) -> None:
         return await world.stored() == 25
 
     await until(swept)
-    await world.service.sweeper.stop()
+    await world.service.sweeper.close()
     assert await totals(world) == await counted(world)
 
 

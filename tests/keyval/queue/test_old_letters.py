@@ -34,7 +34,7 @@ async def sweeping(world: World, **options: Any) -> AsyncIterator[LocalKv]:
     service = make_service(parse_config({"cleanupInterval": 5, "queue": options}), world.store)
     service.sweeper.start()
     yield LocalKv(service)
-    await service.sweeper.stop()
+    await service.sweeper.close()
 
 
 async def test_weakness_46_old_letters_are_deleted_and_younger_ones_stay(

@@ -194,7 +194,7 @@ async def test_the_next_start_finishes_what_a_crash_left(tmp_path: Path, batches
             return (await world.kv.list_indexes())[0].ready
 
         await until(ready)
-        await world.service.search.stop()
+        await world.service.search.close()
         assert await found(world.kv) == list(range(2, 1200))
         assert await found(world.kv, "changed") == [0]
 
@@ -205,8 +205,8 @@ async def test_stopping_in_the_middle_of_resuming(tmp_path: Path) -> None:
         await world.service.search._builder._define(("d",), TEXT)
         world.service.search.start()
         await asyncio.sleep(0)
-        await world.service.search.stop()
-        await world.service.search.stop()
+        await world.service.search.close()
+        await world.service.search.close()
         await world.service.search._builder.resume()
         assert len(await found(world.kv)) == 3000
 
@@ -387,7 +387,7 @@ async def test_an_index_of_an_older_format_is_built_anew(world: World) -> None:
     try:
         await until(is_found)
     finally:
-        await search.stop()
+        await search.close()
     (new,) = await world.kv.list_indexes()
     assert new.ready
     assert new.table_name != old.table_name

@@ -143,8 +143,7 @@ class Story:
             (self.clock.now_ms,),
         )
         stored = (await self.kv._service.report()).stored
-        assert stored is not None
-        assert (stored.entries, stored.size_bytes) == (live, size)
+        assert (stored["entries_total"], stored["storage_bytes"]) == (live, size)
         for index in await self.kv.list_indexes():
             rows = await adapter.query(f"SELECT count(*) FROM {index.table_name}_docsize")
             assert rows == [(index.documents,)]

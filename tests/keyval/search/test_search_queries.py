@@ -5,9 +5,10 @@ from __future__ import annotations
 import apsw
 import pytest
 from buntime_keyval import InvalidInput
+from buntime_keyval.wire.searching import TOKENIZERS
 from buntime_plugin_database.engines.sqlite import cjk
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.features.search.indexes import FTS5_TOKENIZERS, TOKENIZERS
+from buntime_plugin_keyval.features.search.indexes import FTS5_TOKENIZERS
 from buntime_plugin_keyval.features.search.query import (
     MAX_DEPTH,
     MAX_QUERY_LENGTH,

@@ -32,7 +32,7 @@ async def sweeping(
         yield sweeper
     finally:
         async with asyncio.timeout(DEADLINE_SECONDS):
-            await sweeper.stop()
+            await sweeper.close()
 
 
 async def fill(world: World, number: int, life: int) -> None:
@@ -162,13 +162,13 @@ async def test_start_and_stop_may_be_called_twice(world: World) -> None:
         return sum(task.get_name() == "keyval-sweeper" for task in asyncio.all_tasks())
 
     sweeper = Sweeper(world.store, interval_ms=HOUR_MS, retention=Retention(), logger=LOGGER)
-    await sweeper.stop()
+    await sweeper.close()
     for _ in range(2):
         sweeper.start()
         sweeper.start()
         assert running() == 1
-        await sweeper.stop()
-        await sweeper.stop()
+        await sweeper.close()
+        await sweeper.close()
         assert running() == 0
 
 

@@ -14,6 +14,9 @@ DEFAULT_SNIPPET_WORDS = 16
 MAX_SNIPPET_WORDS = 64
 ESCAPES = ("html",)
 
+TOKENIZERS = ("unicode61", "porter", "ascii", "trigram", "cjk")
+"""How an index takes a text for words."""
+
 
 class HitMarks(NamedTuple):
     """How hits are shown in the texts around them."""

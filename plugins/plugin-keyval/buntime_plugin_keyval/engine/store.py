@@ -19,6 +19,7 @@ from buntime_database import (
     Adapter,
     DatabaseError,
     Guard,
+    GuardFailed,
     OutcomeUnknown,
     ResultSet,
     Statement,
@@ -28,6 +29,7 @@ from buntime_keyval.wire import InvalidInput, decode_key
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine import writes
+from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.decisions import Write
 from buntime_plugin_keyval.engine.once import Once, Replays
@@ -39,7 +41,7 @@ from buntime_plugin_keyval.model.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.model.clock import Clock, SystemClock, moment_of
 from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.model.mutations import Check, Mutation, NewMessage
+from buntime_plugin_keyval.model.mutations import Check, Mutation
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.model.where import Where, matches
 from buntime_plugin_keyval.storage import changelog, reads, states, within
@@ -98,7 +100,6 @@ class Store:
             most_bytes=limits.commit_bytes,
         )
         self._expiring: Callable[[int], None] = lambda _: None
-        self._enqueued: Callable[[], None] = lambda: None
 
     async def begin(self) -> None:
         """Go on with the time of the store where it ended, if the clock was set back since.
@@ -283,8 +284,8 @@ class Store:
     @measured("atomic_commit")
     async def commit(
         self,
-        checks: Sequence[Check],
-        mutations: Sequence[Mutation | NewMessage],
+        checks: Sequence[Check | Guard],
+        mutations: Sequence[Mutation | Addition],
         also_read: Sequence[bytes] = (),
         once: Once | None = None,
     ) -> Committed | None:
@@ -294,12 +295,16 @@ class Store:
         """
         self.check_number(len(checks) + len(mutations))
         write = writes.commit(checks, mutations, also_read, limits=self.limits)
-        committed = await self._committer.commit(write, once)
+        try:
+            committed = await self._committer.commit(write, once)
+        except GuardFailed:  # one of the checks: those of the decision are tried again
+            return None
         if committed is not None:
             changed = [m for m in mutations if isinstance(m, Mutation)]
             self._announce_expiry([m.options for m in changed if m.options is not NO_OPTIONS])
             if len(changed) < len(mutations):
-                self._enqueued()
+                for tell in {m.committed for m in mutations if isinstance(m, Addition)}:
+                    tell()
         return committed
 
     def check_number(self, number: int) -> None:
@@ -382,10 +387,6 @@ class Store:
     def on_expiry(self, listener: Callable[[int], None]) -> None:
         """Tell `listener` when an entry that was just written expires (epoch milliseconds)."""
         self._expiring = listener
-
-    def on_enqueue(self, listener: Callable[[], None]) -> None:
-        """Tell `listener` when a commit of mutations brought messages."""
-        self._enqueued = listener
 
     async def write(self, write: Write[T], once: Once | None = None) -> T:
         """Commit a write of another kind, for parts of the plugin with decisions of their own."""

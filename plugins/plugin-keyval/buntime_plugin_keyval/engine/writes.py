@@ -6,16 +6,16 @@ from base64 import b64decode
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from buntime_database import ResultSet
+from buntime_database import Guard, ResultSet
 
+from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.model.mutations import MERGING, Check, Mutation, NewMessage
+from buntime_plugin_keyval.model.mutations import MERGING, Check, Mutation
 from buntime_plugin_keyval.model.options import EntryOptions
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
-from buntime_plugin_keyval.storage.message_effects import Enqueue
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
@@ -85,27 +85,31 @@ class Committed(NamedTuple):
 
 
 def commit(
-    checks: Sequence[Check],
-    mutations: Sequence[Mutation | NewMessage],
+    checks: Sequence[Check | Guard],
+    mutations: Sequence[Mutation | Addition],
     also_read: Sequence[bytes] = (),
     *,
     limits: Limits = DEFAULT_LIMITS,
 ) -> Write[Committed | None]:
     """All mutations, in order, if all checks hold; concludes with None if they do not.
 
+    Where one that is a guard does not hold, that is `GuardFailed`.
+
     Raises `LimitExceeded` when that would write more than `commit_bytes`, or when the values of
     `also_read`, each as often as it is there, are more than `answer_bytes`.
     """
     number = len(checks) + len(mutations)
+    guards = [check for check in checks if isinstance(check, Guard)]
+    compared = [check for check in checks if isinstance(check, Check)]
     is_long = number > POINT_LIMIT
     targets: list[Mutation] = []
-    enqueued: list[Enqueue] = []
+    added: list[Effect] = []
     reads = [*also_read]
     written = 0
     for mutation in mutations:
-        if isinstance(mutation, NewMessage):
-            enqueued.append(Enqueue(mutation.id, mutation.value, mutation.options))
-            written += len(mutation.value)
+        if isinstance(mutation, Addition):
+            added.append(mutation.effect)
+            written += mutation.size
             continue
         targets.append(mutation)
         operand = mutation.operand
@@ -121,7 +125,7 @@ def commit(
         if rows:
             sizes = {key: size_of(row.value) for key, row in rows.items()}
             check_answer(sum(sizes.get(key, 0) for key in also_read), limits.answer_bytes)
-        for check in checks:
+        for check in compared:
             if view.stamp(check.key) != check.versionstamp:
                 return Decision((), lambda *_: None, told=False)
         versionstamp = view.versionstamp
@@ -148,7 +152,7 @@ def commit(
             return Committed(settled.get(versionstamp, versionstamp), told)
 
         effects: list[Effect] = [draft.effect() for draft in drafts.values()]
-        effects += enqueued
+        effects += added
         if effects and not any(isinstance(effect, Put) for effect in effects):
             effects.append(NoteStamp())
         return Decision(effects, conclude, told=rows or None)
@@ -156,7 +160,8 @@ def commit(
     return Write(
         decide,
         reads=reads,
-        stamps=[check.key for check in checks],
+        stamps=[check.key for check in compared],
+        guards=guards,
         bounded=number <= POINT_LIMIT,
         size=written,
         is_long=is_long,

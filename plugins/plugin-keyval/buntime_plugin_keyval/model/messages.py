@@ -14,12 +14,16 @@ from buntime_keyval.wire import (
     check_keys,
     parse_duration,
 )
+from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.members import check_members
 
 OPTION_NAMES = ("delay", "backoffSchedule", "keysIfUndelivered", "delivery")
 """What an enqueue may say of its message. `delivery` has no effect: older clients send it."""
+
+_OF_ENTRIES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
+_MEMBERS = ("type", "value", *OPTION_NAMES, *_OF_ENTRIES)
 
 DEFAULT_BACKOFF_MS = (1000, 5000, 10000)
 """Pauses before the second, third and fourth delivery."""
@@ -76,6 +80,18 @@ def parse_options(raw: object) -> MessageOptions:
         raise InvalidInput(f"options must be an object, received {describe(raw)}")
     check_members(raw, OPTION_NAMES, "options")
     return make_options(raw.get("delay"), raw.get("backoffSchedule"), raw.get("keysIfUndelivered"))
+
+
+def parse_message(item: dict[str, Any], place: str, now_ms: int) -> tuple[str, MessageOptions]:
+    """Canonical value and options of a message among mutations. Raises `InvalidInput`."""
+    check_members(item, _MEMBERS, place)
+    if "value" not in item:
+        raise InvalidInput("value is required: any JSON value, null included")
+    for name in _OF_ENTRIES:
+        if item.get(name) is not None:
+            raise InvalidInput(f"{name} is not allowed on an enqueue")
+    options = {name: option for name, option in item.items() if name in OPTION_NAMES}
+    return text_of(item["value"], now_ms), parse_options(options)
 
 
 def make_options(

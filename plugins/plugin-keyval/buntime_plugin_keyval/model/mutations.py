@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from typing import Any, NamedTuple, cast
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar, cast
 
 import msgspec
 from buntime_keyval.wire import (
@@ -32,7 +32,6 @@ from buntime_keyval.wire.numbers import (
 )
 from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
 
-from buntime_plugin_keyval.model.messages import OPTION_NAMES, MessageOptions, new_id, parse_options
 from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 
 NUMERIC = ("sum", "max", "min")
@@ -46,11 +45,14 @@ MUTATION_MEMBERS = frozenset(
 )
 # In the order in which a message names them.
 _HINTED_MEMBERS = ("type", "key", "value", "expiresIn", "expiresAt", "metadata", "expireIn")
-_NOT_OF_MESSAGES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
-_MESSAGE_MEMBERS = ("type", "value", *OPTION_NAMES, *_NOT_OF_MESSAGES)
 
 MutationKey = tuple[KeyPart | Placeholder, ...]
 """A key that may hold placeholders."""
+
+T = TypeVar("T")
+ParseMutation = Callable[[dict[str, Any], str, int], T]
+"""Gets a mutation, its place for messages, and the time of `$now`."""
+ParseCheck = Callable[[dict[str, Any], str], T]
 
 
 class Check(NamedTuple):
@@ -90,32 +92,21 @@ class Mutation(NamedTuple):
         return resolve_key(self.key, versionstamp)
 
 
-class NewMessage(NamedTuple):
-    """A message to add to the queue, with its canonical value."""
-
-    id: str
-    value: str
-    options: MessageOptions
-
-
 def resolve_key(key: MutationKey, versionstamp: str) -> Key:
     """The key with the versionstamp in the place of placeholders."""
     return tuple([versionstamp if isinstance(part, Placeholder) else part for part in key])
 
 
-def parse_checks(raw: object) -> list[Check]:
-    """The checks of a decoded request; none if absent. Raises `InvalidInput`."""
-    return [
-        item if isinstance(item, Check) else parse_check(index, item)
-        for index, item in enumerate(_list("checks", raw))
-    ]
+def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> Check | T:
+    """A check of a decoded request. Raises `InvalidInput`.
 
-
-def parse_check(index: int, item: Any) -> Check:
-    """One of them."""
+    `others` parse those of other kinds, by a member that tells them.
+    """
     if not isinstance(item, dict):
         raise InvalidInput(f"Invalid check at index {index}: received {describe(item)}")
     if not item.keys() <= CHECK_MEMBERS:
+        for name in others.keys() & item.keys():
+            return others[name](item, f"checks[{index}]")
         check_members(item, CHECK_MEMBERS, f"checks[{index}]")
     versionstamp = item.get("versionstamp")
     if versionstamp is not None and not isinstance(versionstamp, str):
@@ -126,23 +117,22 @@ def parse_check(index: int, item: Any) -> Check:
     return Check(encode_key(check_key(item.get("key"))), versionstamp)
 
 
-def parse_mutations(raw: object, now_ms: int) -> list[Mutation | NewMessage]:
-    """The mutations of a decoded request; none if absent. Raises `InvalidInput`.
+def parse_mutation(
+    index: int, item: Any, now_ms: int, others: Mapping[str, ParseMutation[T]]
+) -> Mutation | T:
+    """A mutation of a decoded request; its value may be a `CanonicalText`. Raises `InvalidInput`.
 
-    `now_ms` is what `$now` stands for. Mutations that were parsed before stay as they are.
+    `now_ms` is what `$now` stands for. `others` parse those of other types.
     """
-    return [
-        item if isinstance(item, (Mutation, NewMessage)) else parse_mutation(index, item, now_ms)
-        for index, item in enumerate(_list("mutations", raw))
-    ]
-
-
-def parse_mutation(index: int, item: Any, now_ms: int) -> Mutation | NewMessage:
-    """One of them; its value may be a `CanonicalText`."""
     if not isinstance(item, dict):
         raise InvalidInput(f"Invalid mutation at index {index}: received {describe(item)}")
-    if item.get("type") == "enqueue":
-        return _parse_message(item, f"mutations[{index}]", now_ms)
+    kind = item.get("type")
+    if kind not in MUTATION_TYPES:
+        if isinstance(kind, str) and kind in others:
+            return others[kind](item, f"mutations[{index}]", now_ms)
+        shown = kind if isinstance(kind, str) else describe(kind)
+        known = ", ".join((*MUTATION_TYPES, *others))
+        raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
     if not item.keys() <= MUTATION_MEMBERS:
         check_members(item, _HINTED_MEMBERS, f"mutations[{index}]")
     expires_in = item.get("expiresIn")
@@ -151,7 +141,7 @@ def parse_mutation(index: int, item: Any, now_ms: int) -> Mutation | NewMessage:
             raise InvalidInput("expiresIn is given twice: as expiresIn and as expireIn")
         expires_in = older
     return make_mutation(
-        item.get("type"),
+        kind,
         item.get("key"),
         item.get("value", msgspec.UNSET),
         expires_in=expires_in,
@@ -162,7 +152,7 @@ def parse_mutation(index: int, item: Any, now_ms: int) -> Mutation | NewMessage:
 
 
 def make_mutation(
-    type: object,
+    type: MutationType,
     key: object,
     value: object = msgspec.UNSET,
     *,
@@ -175,13 +165,8 @@ def make_mutation(
 
     `metadata` is canonical JSON; the times are as callers wrote them; `now_ms` is that of `$now`.
 
-    Raises `InvalidInput` for an unknown type, a bad key, or an operand that the type cannot take.
+    Raises `InvalidInput` for a bad key, or an operand that the type cannot take.
     """
-    if type not in MUTATION_TYPES:
-        shown = type if isinstance(type, str) else describe(type)
-        known = ", ".join((*MUTATION_TYPES, "enqueue"))
-        raise InvalidInput(f"Unknown mutation type: {shown} (one of {known})")
-    kind = cast(MutationType, type)
     checked: MutationKey = check_key(key, placeholders=True)
     encoded: bytes | None
     if UUIDV7 in checked:
@@ -189,7 +174,7 @@ def make_mutation(
         encoded = None
     else:
         encoded = encode_key(cast(Key, checked))
-    if kind == "delete":
+    if type == "delete":
         for name, option in (
             ("expiresIn", expires_in),
             ("expiresAt", expires_at),
@@ -198,31 +183,20 @@ def make_mutation(
         ):
             if option is not None:
                 raise InvalidInput(f"{name} is not allowed on a delete")
-        return Mutation(kind, checked, encoded=encoded)
+        return Mutation(type, checked, encoded=encoded)
     operand: int | str
-    if kind in NUMERIC:
-        operand = _integer(kind, value)
-    elif kind == "set" and value is msgspec.UNSET:
+    if type in NUMERIC:
+        operand = _integer(type, value)
+    elif type == "set" and value is msgspec.UNSET:
         raise InvalidInput("value is required in a set: any JSON value, null included")
-    elif kind in LISTS and not _is_array(value):
-        raise InvalidInput(f"{kind} value must be an array")
+    elif type in LISTS and not _is_array(value):
+        raise InvalidInput(f"{type} value must be an array")
     else:
         operand = text_of(value, now_ms)
     if expires_in is None and expires_at is None and metadata is None:
-        return Mutation(kind, checked, operand, encoded=encoded)
+        return Mutation(type, checked, operand, encoded=encoded)
     options = EntryOptions(parse_expires_in(expires_in), parse_expires_at(expires_at), metadata)
-    return Mutation(kind, checked, operand, options, encoded)
-
-
-def _parse_message(item: dict[str, Any], place: str, now_ms: int) -> NewMessage:
-    check_members(item, _MESSAGE_MEMBERS, place)
-    if "value" not in item:
-        raise InvalidInput("value is required: any JSON value, null included")
-    for name in _NOT_OF_MESSAGES:
-        if item.get(name) is not None:
-            raise InvalidInput(f"{name} is not allowed on an enqueue")
-    options = {name: option for name, option in item.items() if name in OPTION_NAMES}
-    return NewMessage(new_id(), text_of(item["value"], now_ms), parse_options(options))
+    return Mutation(type, checked, operand, options, encoded)
 
 
 def _is_array(value: object) -> bool:
@@ -275,14 +249,6 @@ def _integer_of_text(text: object) -> int:
             raise TooManyDigits
         return number
     return parse_integer(stripped)
-
-
-def _list(name: str, raw: object) -> Sequence[object]:
-    if raw is None:
-        return ()
-    if not isinstance(raw, (list, tuple)):
-        raise InvalidInput(f"{name} must be an array, received {describe(raw)}")
-    return raw
 
 
 def shown_key(key: MutationKey) -> str:

@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 from importlib import resources
+from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 from buntime_database import Adapter, DatabaseError, Guard, GuardFailed, Statement
 
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 
+LEDGER = "kv_migrations"
+"""The table that says which migrations were applied."""
+
 _CREATE_LEDGER = """
-CREATE TABLE IF NOT EXISTS kv_migrations (
+CREATE TABLE IF NOT EXISTS {ledger} (
   version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL
 )"""
-_APPLIED = "SELECT coalesce(max(version), 0) FROM kv_migrations"
-_RECORD = "INSERT INTO kv_migrations (version, name, applied_at) VALUES (?, ?, ?)"
-_NOT_YET = "(SELECT coalesce(max(version), 0) FROM kv_migrations) = ?"
+_APPLIED = "SELECT coalesce(max(version), 0) FROM {ledger}"
+_RECORD = "INSERT INTO {ledger} (version, name, applied_at) VALUES (?, ?, ?)"
+_NOT_YET = "(SELECT coalesce(max(version), 0) FROM {ledger}) = ?"
 
 
 class SchemaTooNew(DatabaseError):
@@ -30,9 +34,10 @@ class Migration(NamedTuple):
     statements: tuple[str, ...]
 
 
-def load_migrations() -> list[Migration]:
-    """The migrations that ship with the plugin, in order."""
-    folder = resources.files(__package__) / "migrations"
+def load_migrations(folder: Traversable | None = None) -> list[Migration]:
+    """The migrations in a folder, in order; by default those of the store."""
+    if folder is None:
+        folder = resources.files(__package__) / "migrations"
     migrations = []
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if file.name.endswith(".sql"):
@@ -46,16 +51,20 @@ def load_migrations() -> list[Migration]:
     return migrations
 
 
-async def migrate(adapter: Adapter, now_ms: int) -> int:
+async def migrate(
+    adapter: Adapter, now_ms: int, *, folder: Traversable | None = None, ledger: str = LEDGER
+) -> int:
     """Bring the database to the newest schema and return its version.
+
+    Those of another `folder` have a `ledger` of their own.
 
     Raises `SchemaTooNew` for a database from the future, `DatabaseError` when a step fails; a
     failed step leaves nothing behind.
     """
-    await patient_batch(adapter, [Statement(_CREATE_LEDGER)])
-    migrations = load_migrations()
+    await patient_batch(adapter, [Statement(_CREATE_LEDGER.format(ledger=ledger))])
+    migrations = load_migrations() if folder is None else load_migrations(folder)
     newest = migrations[-1].version
-    applied = await _applied(adapter)
+    applied = await _applied(adapter, ledger)
     if applied > newest:
         raise SchemaTooNew(
             f"the database has schema version {applied}, this plugin knows only {newest}: "
@@ -68,17 +77,22 @@ async def migrate(adapter: Adapter, now_ms: int) -> int:
             await patient_batch(
                 adapter,
                 [
-                    Guard(_NOT_YET, (migration.version - 1,)),
+                    Guard(_NOT_YET.format(ledger=ledger), (migration.version - 1,)),
                     *(Statement(statement) for statement in migration.statements),
-                    Statement(_RECORD, (migration.version, migration.name, now_ms)),
+                    Statement(
+                        _RECORD.format(ledger=ledger),
+                        (migration.version, migration.name, now_ms),
+                    ),
                 ],
             )
         except GuardFailed:
-            if await _applied(adapter) < migration.version:  # else another process was faster
+            if (
+                await _applied(adapter, ledger) < migration.version
+            ):  # else another process was faster
                 raise
     return newest
 
 
-async def _applied(adapter: Adapter) -> int:
-    ((version,),) = await adapter.query(_APPLIED, fresh=True)
+async def _applied(adapter: Adapter, ledger: str) -> int:
+    ((version,),) = await adapter.query(_APPLIED.format(ledger=ledger), fresh=True)
     return version if isinstance(version, int) else 0

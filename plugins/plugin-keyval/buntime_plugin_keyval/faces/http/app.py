@@ -27,13 +27,11 @@ from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
 from buntime_plugin_keyval.engine.once import Once
-from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere, Frames
-from buntime_plugin_keyval.faces.http.asked import Request, read_large
 from buntime_plugin_keyval.faces.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
-from buntime_plugin_keyval.faces.http.routes import find_methods
+from buntime_plugin_keyval.faces.http.routes import Table
 from buntime_plugin_keyval.faces.http.scans import is_scan, run_scan
-from buntime_plugin_keyval.faces.http.sse import send_events
+from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.model.errors import (
     ConditionsNotSupported,
     KeyValError,
@@ -48,7 +46,10 @@ from buntime_plugin_keyval.model.errors import (
     database_down,
     outcome_unknown,
 )
-from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.requests.answers import Answer, Elsewhere, Frames
+from buntime_plugin_keyval.requests.asked import Request, read_large
+from buntime_plugin_keyval.requests.sse import send_events
+from buntime_plugin_keyval.service import FEATURES, KeyValService
 
 API_PATH = b"/api"
 REPLAYED = (b"idempotent-replayed", b"true")
@@ -59,7 +60,8 @@ _MAY_PASS_SOON = (RequestUnderWay, TooManyScans, TooManyStreams, TooManyStreamsO
 class KeyValApp:
     """Serves a key-value service below `/api`; answers 503 while there is none."""
 
-    def __init__(self) -> None:
+    def __init__(self, features: Sequence[AnyFeature] = FEATURES) -> None:
+        self._table = Table(features)
         self.service: KeyValService | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -98,7 +100,7 @@ class KeyValApp:
         head = method == "HEAD"
         if head:
             method = "GET"
-        methods = find_methods(path, method)
+        methods = self._table.find(path, method)
         route = methods.get(method)
         if route is None:
             if not methods:
@@ -120,7 +122,7 @@ class KeyValApp:
             if len(content) <= WHOLE:
                 given = route.read(query, content)
             else:
-                given = await read_large(service, route, query, content)
+                given = await read_large(service, service.store, route, query, content)
             if noticed.idempotency_keys and method != "GET":
                 said = (method.encode(), path, query, content)
                 once = _once(noticed.idempotency_keys, *said)

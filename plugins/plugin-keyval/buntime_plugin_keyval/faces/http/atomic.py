@@ -5,24 +5,23 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Annotated, Any
 
+from buntime_database import Guard
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.shapes import PLAIN
 
-from buntime_plugin_keyval.faces.http.answers import Text, spliced
-from buntime_plugin_keyval.faces.http.asked import Access, Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.faces.http.keys import commit_json
-from buntime_plugin_keyval.faces.http.kinds import CONSISTENCY, ITEMS, READS
-from buntime_plugin_keyval.faces.http.large import LargeMembers, items_frame, value_frame
-from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.model.mutations import (
     Check,
     Mutation,
-    NewMessage,
     parse_check,
-    parse_checks,
     parse_mutation,
-    parse_mutations,
 )
+from buntime_plugin_keyval.requests.answers import Text, spliced
+from buntime_plugin_keyval.requests.asked import Access, Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.requests.kinds import CONSISTENCY, ITEMS, READS
+from buntime_plugin_keyval.requests.large import LargeMembers, items_frame, value_frame
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import entries_json, found_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
@@ -46,8 +45,7 @@ class TransactionRequest(Commit, frozen=True, kw_only=True):
 def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     """`POST /atomic`"""
     service.store.check_number(len(request.given.checks) + len(request.given.mutations))
-    checks = parse_checks(request.given.checks)
-    mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
+    checks, mutations = _contents(service, request.given)
 
     async def run() -> str:
         committed = await service.store.commit(checks, mutations, once=request.once)
@@ -57,7 +55,7 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
         "atomic",
         "write",
         run,
-        reads=Keys([check.key for check in checks]),
+        reads=_compared(checks),
         writes=_written(mutations),
         cost=Cost(len(checks) + len(mutations)),
     )
@@ -71,8 +69,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
     """
     reads = request.given.reads
     service.store.check_number(len(request.given.checks) + len(request.given.mutations))
-    checks = parse_checks(request.given.checks)
-    mutations = parse_mutations(request.given.mutations, service.store.clock.wall())
+    checks, mutations = _contents(service, request.given)
     encoded = [encode_key(key) for key in reads]
     access: Access = "write" if checks or mutations else "read"
 
@@ -92,7 +89,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
         "transaction",
         access,
         run,
-        reads=Keys([*encoded, *(check.key for check in checks)]),
+        reads=_compared(checks, encoded),
         writes=_written(mutations),
         cost=Cost(len(encoded) + len(checks) + len(mutations)),
     )
@@ -109,13 +106,13 @@ def _large(service: KeyValService) -> LargeMembers:
         number += 1
         store.check_number(number)
 
-    def check(index: int, item: Any) -> Check:
+    def check(index: int, item: Any) -> Check | Guard:
         count()
-        return parse_check(index, item)
+        return parse_check(index, item, service.checks)
 
-    def mutation(index: int, item: Any) -> Mutation | NewMessage:
+    def mutation(index: int, item: Any) -> Mutation | Addition:
         count()
-        return parse_mutation(index, item, now_ms)
+        return parse_mutation(index, item, now_ms, service.mutations)
 
     return dict(
         [
@@ -129,13 +126,35 @@ COMMIT = Route(commit_atomic, Commit, MemberPlace.BODY, _large)
 TRANSACTION = Route(commit_transaction, TransactionRequest, MemberPlace.BODY, _large)
 
 
-def _written(mutations: Sequence[Mutation | NewMessage]) -> Keys:
+def _contents(
+    service: KeyValService, given: Commit
+) -> tuple[list[Check | Guard], list[Mutation | Addition]]:
+    """Checks and mutations, those of a large body as they were read with it."""
+    now_ms = service.store.clock.wall()
+    checks = [
+        item if isinstance(item, (Check, Guard)) else parse_check(index, item, service.checks)
+        for index, item in enumerate(given.checks)
+    ]
+    mutations = [
+        item
+        if isinstance(item, (Mutation, Addition))
+        else parse_mutation(index, item, now_ms, service.mutations)
+        for index, item in enumerate(given.mutations)
+    ]
+    return checks, mutations
+
+
+def _compared(checks: Sequence[Check | Guard], also: Sequence[bytes] = ()) -> Keys:
+    return Keys([*also, *(check.key for check in checks if isinstance(check, Check))])
+
+
+def _written(mutations: Sequence[Mutation | Addition]) -> Keys:
     """What mutations may write; a key that is known only at the commit counts with its range."""
     keys: list[bytes] = []
     ranges: list[KeyRange] = []
     for mutation in mutations:
-        if isinstance(mutation, NewMessage):
-            keys += [encode_key(key) for key in mutation.options.keys_if_undelivered]
+        if isinstance(mutation, Addition):
+            keys += mutation.writes
         elif mutation.encoded is not None:
             keys.append(mutation.encoded)
         else:

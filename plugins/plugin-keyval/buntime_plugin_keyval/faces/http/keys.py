@@ -19,9 +19,12 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.store import listing_range, make_cursor
-from buntime_plugin_keyval.faces.http.answers import Answer, Elsewhere, Text, spliced
-from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
-from buntime_plugin_keyval.faces.http.kinds import (
+from buntime_plugin_keyval.model.errors import KeyNotFound
+from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
+from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.requests.answers import Answer, Elsewhere, Text, spliced
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.requests.kinds import (
     BATCH_KEYS,
     BOUND,
     CONSISTENCY,
@@ -34,11 +37,7 @@ from buntime_plugin_keyval.faces.http.kinds import (
     PREFIX,
     TEXT,
 )
-from buntime_plugin_keyval.faces.http.shape import Alias, MemberPlace, RequestShape
-from buntime_plugin_keyval.features.expiry.sweeper import vacuum
-from buntime_plugin_keyval.model.errors import KeyNotFound
-from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
-from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.requests.shape import Alias, MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
@@ -133,12 +132,6 @@ class BatchRead(Read, frozen=True, kw_only=True):
     """Which keys to read."""
 
     keys: Annotated[list[Key], BATCH_KEYS]
-
-
-class Vacuum(RequestShape, frozen=True, kw_only=True):
-    """How much to remove."""
-
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
 
 
 def get_key(service: KeyValService, request: Request[Read]) -> Asked:
@@ -322,17 +315,6 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
     return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
 
 
-def vacuum_expired(service: KeyValService, request: Request[Vacuum]) -> Asked:
-    """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
-    limit = request.given.limit
-
-    async def run() -> str:
-        count, has_more = await vacuum(service.store, limit, request.once)
-        return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
-
-    return Asked("vacuum", "admin", run, cost=Cost(limit))
-
-
 GET = Route(get_key, Read)
 PUT = Route(put_key, Written, MemberPlace.BESIDE_VALUE)
 DELETE = Route(delete_key, Deletion, MemberPlace.EITHER)
@@ -345,7 +327,6 @@ COUNT_BY_BODY = Route(count_keys, Counting, MemberPlace.BODY)
 PAGINATE = Route(paginate_keys, PageRequest)
 PAGINATE_BY_BODY = Route(paginate_keys, PageRequest, MemberPlace.BODY)
 BATCH = Route(get_batch, BatchRead, MemberPlace.BODY)
-VACUUM = Route(vacuum_expired, Vacuum, MemberPlace.OPTIONAL_BODY)
 
 
 def _path_key(path: bytes) -> Key:

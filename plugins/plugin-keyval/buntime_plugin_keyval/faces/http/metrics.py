@@ -6,11 +6,11 @@ from typing import Annotated
 
 import msgspec
 
-from buntime_plugin_keyval.faces.http.answers import Answer
-from buntime_plugin_keyval.faces.http.asked import Asked, Request, Route
-from buntime_plugin_keyval.faces.http.kinds import one_of
-from buntime_plugin_keyval.faces.http.shape import RequestShape
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
+from buntime_plugin_keyval.requests.answers import Answer
+from buntime_plugin_keyval.requests.asked import Asked, Request, Route
+from buntime_plugin_keyval.requests.kinds import one_of
+from buntime_plugin_keyval.requests.shape import RequestShape
 from buntime_plugin_keyval.service import KeyValService
 
 PROMETHEUS = "text/plain; version=0.0.4; charset=utf-8"

@@ -16,7 +16,7 @@ from contextlib import aclosing
 from buntime_database import Adapter, ReadDemand
 from buntime_keyval.wire import InvalidInput
 
-from buntime_plugin_keyval.faces.http.answers import Frames
+from buntime_plugin_keyval.requests.answers import Frames
 
 POSITION = b"x-buntime-position"
 _MOST_DIGITS = 15

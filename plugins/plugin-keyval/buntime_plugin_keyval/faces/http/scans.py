@@ -7,10 +7,10 @@ from typing import Any
 
 from starlette.types import Receive, Scope
 
-from buntime_plugin_keyval.faces.http.answers import Answer, Frames, Text
-from buntime_plugin_keyval.faces.http.asked import Asked
 from buntime_plugin_keyval.faces.http.bodies import ClientGone
 from buntime_plugin_keyval.model.errors import RequestTooLong
+from buntime_plugin_keyval.requests.answers import Answer, Frames, Text
+from buntime_plugin_keyval.requests.asked import Asked
 from buntime_plugin_keyval.service import KeyValService
 
 _OPERATIONS = frozenset({"list", "paginate", "count", "delete", "search"})

@@ -42,7 +42,7 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
 
     def __init__(self, service: KeyValService) -> None:
         super().__init__(service)
-        self._source = LocalSource(service.store)
+        self._source = LocalSource(service.store, service.sending)
         self.dlq = LocalDeadLetters(service.queue)
         """Messages that were given up."""
         self.metrics = KvMetrics(service)

@@ -11,18 +11,21 @@ from buntime_keyval.shared import AtomicBuilder, Mutation, NewMessage, contents_
 from buntime_keyval.wire import canonical_metadata, canonical_value, decode_value, encode_key
 from buntime_keyval.wire.canonical import WHOLE, CanonicalText, canonical_steps
 
+from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model import mutations
-from buntime_plugin_keyval.model.messages import make_options, new_id
+from buntime_plugin_keyval.model.messages import make_options
 from buntime_plugin_keyval.storage.reads import Row
 
 
 class LocalSource:
     """`AsyncSource` of this process."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, queue: QueuePart) -> None:
         self._store = store
+        self._queue = queue
 
     async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
         """The newest entries of checked keys, in their order; no replica is asked."""
@@ -38,12 +41,12 @@ class LocalSource:
         once = once_of(idempotency_key, "atomic", contents)
         checks = [mutations.Check(encode_key(key), stamp) for key, stamp in contents.checks]
         now_ms = self._store.clock.wall()
-        changes: list[mutations.Mutation | mutations.NewMessage] = []
+        changes: list[mutations.Mutation | Addition] = []
         for change in contents.mutations:
             if isinstance(change, NewMessage):
                 options = make_options(*change.options)
                 value = await self._value(change.value, now_ms)
-                changes.append(mutations.NewMessage(new_id(), value.text, options))
+                changes.append(self._queue.message(value.text, options))
             else:
                 changes.append(await self._mutation(change, now_ms))
         committed = await self._store.commit(checks, changes, once=once)

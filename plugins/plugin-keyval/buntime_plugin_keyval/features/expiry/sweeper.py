@@ -1,4 +1,4 @@
-"""Removing what has expired, and of the change log, dead letters and results what is too old.
+"""Removing what has expired, and of the change log and of all features what is too old.
 
 One task sleeps until the next entry expires. It is woken earlier only by a commit that brings an
 entry which expires before that, so an idle store costs nothing.
@@ -7,7 +7,7 @@ entry which expires before that, so an idle store costs nothing.
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 from buntime_keyval.wire.limits import MAX_TIMESTAMP_MS
 
@@ -15,6 +15,7 @@ from buntime_plugin_keyval.config import Retention
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.storage import changelog, reads
 
 BATCH = 500
@@ -43,8 +44,8 @@ async def _vacuum(store: Store, limit: int) -> tuple[int, bool]:
     return count, expires_at is not None and expires_at <= store.clock.now()
 
 
-class Sweeper:
-    """A background task; `start` and `stop` may each be called twice."""
+class Sweeper(Part):
+    """A background task; `start` and `close` may each be called twice."""
 
     def __init__(
         self,
@@ -53,21 +54,17 @@ class Sweeper:
         interval_ms: int,
         retention: Retention,
         logger: logging.Logger,
-        forget_results: Callable[[], Awaitable[int]] | None = None,
-        expire_dead_letters: Callable[[int], Awaitable[int]] | None = None,
+        clean_up: Callable[[int], Awaitable[int]] | None = None,
     ) -> None:
         """`interval_ms` is the longest sleep: entries of other processes are found after it.
 
-        `forget_results` removes some results of writes that nobody repeats any more, and says how
-        many; it is called until there are none.
-
-        `expire_dead_letters` deletes at most so many dead letters that are too old; None keeps all.
+        `clean_up` removes at most so much of each other kind that is too old, and says how much; it
+        is called until that is nothing.
         """
-        self._store = store
+        self.store = store
         self._interval_ms = interval_ms
         self._retention = retention
-        self._forget_results = forget_results
-        self._expire_dead_letters = expire_dead_letters
+        self._clean_up = clean_up
         self._loop = Loop(
             self._step,
             "keyval-sweeper",
@@ -78,17 +75,13 @@ class Sweeper:
 
     def start(self) -> None:
         """Begin to sweep."""
-        self._store.on_expiry(self._entry_expires_at)
+        self.store.on_expiry(self._entry_expires_at)
         self._loop.start()
 
     @property
-    def has_ended(self) -> bool:
-        """Whether it sweeps no more, though nobody stopped it."""
-        return self._loop.has_ended
-
-    async def stop(self) -> None:
-        """Stop sweeping. A commit that was submitted is finished by the store."""
-        await self._loop.stop()
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"expiry": self._loop}
 
     def _entry_expires_at(self, expires_at_ms: int) -> None:
         if expires_at_ms < self._sleeps_until_ms:
@@ -98,32 +91,28 @@ class Sweeper:
         # What is written during the sweep may be missed by it, and asks for another one.
         self._sleeps_until_ms = MAX_TIMESTAMP_MS
         pause_ms = await self._sweep()
-        self._sleeps_until_ms = self._store.clock.now() + pause_ms
+        self._sleeps_until_ms = self.store.clock.now() + pause_ms
         return pause_ms / 1000
 
     async def _sweep(self) -> int:
         """Remove what has expired; milliseconds until there may be more to do."""
-        while await self._store.expire(BATCH) == BATCH:
+        while await self.store.expire(BATCH) == BATCH:
             pass
         await self._trim()
-        if self._forget_results is not None:
-            while await self._forget_results():
-                pass
-        if self._expire_dead_letters is not None:
-            while await self._expire_dead_letters(BATCH) == BATCH:
-                pass
-        expires_at = await reads.next_expiry(self._store.adapter)
+        while self._clean_up is not None and await self._clean_up(BATCH):
+            pass
+        expires_at = await reads.next_expiry(self.store.adapter)
         if expires_at is None:
             return self._interval_ms
         # At least a millisecond: a clock that stands still must not make this spin.
-        return max(1, min(expires_at - self._store.clock.now(), self._interval_ms))
+        return max(1, min(expires_at - self.store.clock.now(), self._interval_ms))
 
     async def _trim(self) -> None:
         removed = BATCH
         while removed == BATCH:
             removed = await changelog.trim_changes(
-                self._store.db,
+                self.store.db,
                 keep=self._retention.changes,
-                since_ms=self._store.clock.now() - self._retention.age_ms,
+                since_ms=self.store.clock.now() - self._retention.age_ms,
                 limit=BATCH,
             )

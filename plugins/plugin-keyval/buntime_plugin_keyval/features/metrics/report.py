@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Iterable, Mapping
-from contextlib import suppress
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
 from typing import Any
 
-import msgspec
-from buntime_database import DatabaseError
-from buntime_keyval import QueueStats
 from prometheus_client.core import (
     CounterMetricFamily,
     GaugeMetricFamily,
@@ -22,7 +17,7 @@ from prometheus_client.core import (
 
 from buntime_plugin_keyval.engine.recorder import BUCKETS_MS, Samples
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.queue.queue import Queue
+from buntime_plugin_keyval.features.feature import Measure
 
 # What has expired and is not removed yet is no entry any more. It is found through its own index.
 _TOTALS = """
@@ -32,22 +27,13 @@ SELECT
     SELECT coalesce(sum(length(key) + octet_length(value)), 0)
     FROM kv_entries WHERE expires_at <= ?)
 FROM kv_totals"""
-DATABASE_SECONDS = 1.0
-"""How long the database has for its part of a report, which a monitor may wait for."""
 
-_INDEXES = "SELECT count(*), count(*) FILTER (WHERE NOT ready) FROM kv_indexes"
-
-
-@dataclass(frozen=True)
-class StoredTotals:
-    """What the database has."""
-
-    queue: QueueStats
-    entries: int
-    size_bytes: int
-    changes: int
-    indexes: int
-    unfinished_indexes: int
+OF_STORE = (
+    Measure("entries_total", "Total entries in store", "storage.entries"),
+    Measure("storage_bytes", "Storage size in bytes", "storage.sizeBytes"),
+    Measure("changelog_entries", "Changes kept in the change log", "changes.entries"),
+)
+"""What is measured of the entries themselves, whatever features there are."""
 
 
 @dataclass(frozen=True)
@@ -55,34 +41,25 @@ class Report:
     """Everything that is measured, at one moment."""
 
     operations: Mapping[str, Samples]
-    dead_letters_expired: int
-    watchers: int
-    listeners: int
     engine: Mapping[str, float]
-    stored: StoredTotals | None
-    """None where the database did not tell in time: whoever looks then needs the rest most."""
+    measures: Sequence[Measure]
+    numbers: Mapping[str, float]
+    """Of the measures, by their names."""
+    stored_measures: Sequence[Measure]
+    """Of features; those of the store itself come on top."""
+    stored: Mapping[str, float]
+    """Empty where the database did not tell in time: whoever looks then needs the rest most."""
 
 
-async def measure_stored(store: Store, queue: Queue) -> StoredTotals | None:
+async def measure_store(store: Store) -> Mapping[str, float]:
     """Ask the database, with a few small reads: none of them looks at every entry."""
-    with suppress(TimeoutError, DatabaseError):
-        async with asyncio.timeout(DATABASE_SECONDS):
-            return await _measure_stored(store, queue)
-    return None
-
-
-async def _measure_stored(store: Store, queue: Queue) -> StoredTotals:
     now_ms = store.clock.now()
     ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
-    ((indexes, unfinished),) = await store.adapter.query(_INDEXES, point=True)
-    return StoredTotals(
-        queue=await queue.stats(),
-        entries=int(entries or 0),
-        size_bytes=int(size_bytes or 0),
-        changes=await store.count_changes(),
-        indexes=int(indexes or 0),
-        unfinished_indexes=int(unfinished or 0),
-    )
+    return {
+        "entries_total": int(entries or 0),
+        "storage_bytes": int(size_bytes or 0),
+        "changelog_entries": await store.count_changes(),
+    }
 
 
 def to_json(report: Report) -> dict[str, Any]:
@@ -99,20 +76,17 @@ def to_json(report: Report) -> dict[str, Any]:
         "errors": sum(samples.errors for samples in report.operations.values()),
         "operations": sum(samples.count for samples in report.operations.values()),
     }
-    stored = report.stored
-    of_database = dict.fromkeys(("queue", "storage", "changes", "indexes"))
-    if stored is not None:
-        of_database = {
-            "queue": msgspec.to_builtins(stored.queue),
-            "storage": {"entries": stored.entries, "sizeBytes": stored.size_bytes},
-            "changes": {"entries": stored.changes},
-            "indexes": {"total": stored.indexes, "unfinished": stored.unfinished_indexes},
-        }
+    places: dict[str, dict[str, float] | None] = {}
+    for measure in (*report.stored_measures, *OF_STORE, *report.measures):
+        part, _, name = measure.place.partition(".")
+        number = report.stored.get(measure.name, report.numbers.get(measure.name))
+        if number is None:
+            places.setdefault(part, None)
+        else:
+            places[part] = {**(places.get(part) or {}), name: number}
     return {
         "operations": {**operations, "operations": operations, "totals": totals},
-        **of_database,
-        "deadLetters": {"expired": report.dead_letters_expired},
-        "streams": {"listeners": report.listeners, "watchers": report.watchers},
+        **places,
         "engine": dict(report.engine),
     }
 
@@ -121,15 +95,13 @@ def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
     """The Prometheus form, for a registry to write out."""
     return [
         *_operations(report, prefix),
-        *(
-            GaugeMetricFamily(f"{prefix}_{name}", text, value=value)
-            for name, text, value in _gauges(report)
+        GaugeMetricFamily(
+            f"{prefix}_database_up",
+            "Whether the database answered in time",
+            value=bool(report.stored),
         ),
-        CounterMetricFamily(
-            f"{prefix}_queue_dlq_expired",
-            "Dead letters that were deleted because of their age",
-            value=report.dead_letters_expired,
-        ),
+        *_measured(report.measures, report.numbers, prefix),
+        *_measured((*report.stored_measures, *OF_STORE), report.stored, prefix),
         *_engine(report.engine, prefix),
     ]
 
@@ -154,25 +126,14 @@ def _operations(report: Report, prefix: str) -> Iterable[Metric]:
     return total, errors, latency
 
 
-def _gauges(report: Report) -> Iterable[tuple[str, str, float]]:
-    yield "watchers", "Open watch streams", report.watchers
-    yield "listeners", "Open queue listeners", report.listeners
-    stored = report.stored
-    yield "database_up", "Whether the database answered in time", stored is not None
-    if stored is None:
-        return
-    queue = stored.queue
-    yield from (
-        ("queue_pending", "Pending messages in queue", queue.pending),
-        ("queue_processing", "Messages being processed", queue.processing),
-        ("queue_dlq", "Messages in dead letter queue", queue.dlq),
-        ("queue_total", "Total messages in queue", queue.total),
-        ("entries_total", "Total entries in store", stored.entries),
-        ("storage_bytes", "Storage size in bytes", stored.size_bytes),
-        ("changelog_entries", "Changes kept in the change log", stored.changes),
-        ("indexes", "Full-text indexes", stored.indexes),
-        ("indexes_unfinished", "Full-text indexes being built", stored.unfinished_indexes),
-    )
+def _measured(
+    measures: Sequence[Measure], numbers: Mapping[str, float], prefix: str
+) -> Iterable[Metric]:
+    for measure in measures:
+        if measure.name in numbers:
+            family = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
+            name = f"{prefix}_{measure.name}"
+            yield family(name, measure.text, value=numbers[measure.name])
 
 
 def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[Metric]:

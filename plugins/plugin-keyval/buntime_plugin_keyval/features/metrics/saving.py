@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Mapping
 
 import msgspec
 from buntime_database import Adapter, DatabaseError, OutcomeUnknown, Statement
@@ -11,6 +12,7 @@ from buntime_host import Workers
 
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.recorder import Recorder, Samples
+from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.model.clock import Clock
 
 _LOAD = "SELECT operation, count, errors, latency_sum, buckets FROM kv_metrics"
@@ -32,7 +34,7 @@ ON CONFLICT (operation) DO UPDATE SET
 _FORGET = "DELETE FROM kv_metrics"
 
 
-class MetricsSaver:
+class MetricsSaver(Part):
     """Loads at the start, saves at intervals and at the end.
 
     Each process adds what it measured itself, and shows that and what was saved when it started.
@@ -67,11 +69,12 @@ class MetricsSaver:
         self._loaded = workers.numbers("keyval.metrics.loaded", 1)
         """1 once this worker, or the one before it, has added what was saved."""
 
-    def start(self) -> None:
-        """Load what was saved, then save at intervals."""
-        self._loop.start()
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """What loads what was saved, then saves at intervals."""
+        return {"saving of metrics": self._loop}
 
-    async def stop(self) -> None:
+    async def close(self) -> None:
         """Save what is not saved yet and end. Idempotent."""
         if not self._loop.is_running:
             return

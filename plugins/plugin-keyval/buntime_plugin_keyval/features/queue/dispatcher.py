@@ -51,7 +51,7 @@ class Dispatcher:
         self._foreign_poll_ms = foreign_poll_ms
         self.shares = shares
         self._logger = logger
-        self._loop = Loop(
+        self.loop = Loop(
             self._step,
             "keyval-queue",
             logger=logger,
@@ -74,19 +74,14 @@ class Dispatcher:
         """Begin to deliver."""
         if not self._is_closing:
             self._queue.observe(ready=self.wake, settled=self._settled)
-            self._loop.start()
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it delivers no more, though nobody closed it."""
-        return self._loop.has_ended
+            self.loop.start()
 
     async def close(self) -> None:
         """Close every listener, return what they leave, and stop."""
         self._is_closing = True
         for listener in tuple(self._listeners):
             listener.close()
-        await self._loop.stop()
+        await self.loop.stop()
         while self._returns:
             await asyncio.wait(self._returns)
 
@@ -122,7 +117,7 @@ class Dispatcher:
 
     def wake(self) -> None:
         """Look at the queue again."""
-        self._loop.wake()
+        self.loop.wake()
 
     def holds(self, message: Message) -> bool:
         """Whether the lease of this message lasts."""

@@ -80,7 +80,6 @@ class Queue:
         )
         self._on_ready: Callable[[], None] = lambda: None
         self._on_settled: Callable[[str], None] = lambda _: None
-        store.on_enqueue(self.enqueued)
 
     def observe(self, *, ready: Callable[[], None], settled: Callable[[str], None]) -> None:
         """Tell one observer when messages may have become ready, and when one was settled."""

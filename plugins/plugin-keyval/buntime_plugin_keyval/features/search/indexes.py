@@ -16,13 +16,13 @@ from buntime_database import Value
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.numbers import BIGINT_TYPE, TYPE_MEMBER
+from buntime_keyval.wire.searching import TOKENIZERS
 
 from buntime_plugin_keyval.model.where import InvalidWhere
 from buntime_plugin_keyval.model.where.nodes import Path
 from buntime_plugin_keyval.model.where.paths import json_path, parse_path
 from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
-TOKENIZERS = ("unicode61", "porter", "ascii", "trigram", "cjk")
 INDEX_COLUMNS = "id, prefix, fields, tokenize, format"
 
 FORMAT = 2

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from buntime_database import DatabaseError, ResultTooLarge
 from buntime_keyval import SearchIndex
@@ -13,6 +13,7 @@ from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.search.indexes import (
     INDEX_COLUMNS,
@@ -52,15 +53,16 @@ _READY = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE prefix = ? AND ready"
 _LIST = f"""
 SELECT {INDEX_COLUMNS}, ready, (SELECT count(*) FROM kv_docs WHERE index_id = kv_indexes.id)
 FROM kv_indexes ORDER BY prefix, id"""
+_COUNTS = "SELECT count(*), count(*) FILTER (WHERE NOT ready) FROM kv_indexes"
 _ENTRIES = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE}"
 _ONE_WORD = re.compile(r'(\{f[0-9]+\} : )?"[^\W_]+"')
 
 
-class Search:
+class Search(Part):
     """The full-text indexes of one store."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._builder = IndexBuilder(store)
         self._loop = Loop(
             self._step,
@@ -75,21 +77,32 @@ class Search:
     @property
     def recorder(self) -> Recorder:
         """Where searches are measured."""
-        return self._store.recorder
+        return self.store.recorder
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"indexing": self._loop}
 
     def start(self) -> None:
-        """Finish in the background what an earlier process began to build."""
-        self._loop.start()
+        """Finish in the background what an earlier process began to build.
 
-    async def stop(self) -> None:
-        """Leave the rest to the next start. Idempotent."""
-        await self._loop.stop()
+        The first worker sees to that for all, and `close` leaves the rest to the next start.
+        """
+        workers = self.store.peers.workers
+        if workers.number == 0 or workers.took_over:
+            self._loop.start()
+
+    async def stored_numbers(self) -> Mapping[str, float]:
+        """See `Part`."""
+        ((indexes, unfinished),) = await self.store.adapter.query(_COUNTS, point=True)
+        return {"indexes": int(indexes or 0), "indexes_unfinished": int(unfinished or 0)}
 
     async def create_index(
         self, prefix: Key, options: IndexOptions, once: Once | None = None
     ) -> None:
         """See `IndexBuilder.create`."""
-        await self._store.replays.run(
+        await self.store.replays.run(
             once,
             lambda: self._builder.create(prefix, options),
             keep=lambda _: None,
@@ -99,7 +112,7 @@ class Search:
     async def remove_index(self, prefix: Key, once: Once | None = None) -> bool:
         """See `IndexBuilder.remove`."""
         self._known.pop(encode_key(prefix), None)
-        return await self._store.replays.run(
+        return await self.store.replays.run(
             once,
             lambda: self._builder.remove(prefix),
             keep=lambda was_there: was_there,
@@ -108,7 +121,7 @@ class Search:
 
     async def list_indexes(self) -> list[SearchIndex]:
         """All indexes in the order of their prefixes, those that are being built too."""
-        adapter = self._store.adapter
+        adapter = self.store.adapter
         infos = []
         for *row, ready, documents in await adapter.query(_LIST):
             index = index_of_row(row)
@@ -171,7 +184,7 @@ class Search:
         others = {
             word: found
             for word in list(words)[:MAX_WORDS]
-            if (found := await similar_words(self._store.adapter, index, word))
+            if (found := await similar_words(self.store.adapter, index, word))
         }
         fields = index.options.fields
         searched_for = with_alternatives(query, fields, others)
@@ -191,7 +204,7 @@ class Search:
     async def _page(
         self, index: Index, match: str, options: SearchOptions, *, fresh: bool
     ) -> SearchPage:
-        store = self._store
+        store = self.store
         now_ms = store.clock.now()
         if _may_be_small(index, match, options):
             page = await self._small_page(index, match, options, now_ms, fresh=fresh)
@@ -236,7 +249,7 @@ class Search:
             is_short = max_bytes == SHORT_BYTES
             sql, args = page_statement(index, match, one, condition, now_ms, as_bytes=not is_short)
             try:
-                ((entries, has_more),) = await self._store.adapter.query(
+                ((entries, has_more),) = await self.store.adapter.query(
                     sql, args, fresh=fresh, max_bytes=max_bytes
                 )
             except ResultTooLarge:
@@ -253,11 +266,11 @@ class Search:
     ) -> SearchPage | None:
         """The page if few entries match, else None."""
         sql, args = small_statement(index, match, options)
-        rows = await self._store.adapter.query(sql, args, point=True, fresh=fresh)
+        rows = await self.store.adapter.query(sql, args, point=True, fresh=fresh)
         return small_page(rows, options, now_ms)  # type: ignore[arg-type] # as the schema says
 
     async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> Index:
-        rows = await self._store.adapter.query(_READY, (encoded,), point=True, fresh=fresh)
+        rows = await self.store.adapter.query(_READY, (encoded,), point=True, fresh=fresh)
         if not rows:
             raise IndexNotFound(key_to_json(prefix))
         index = self._known[encoded] = index_of_row(rows[0])

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from time import monotonic
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.features.snapshots.cursors import Cursor, parse_cursor
 from buntime_plugin_keyval.features.snapshots.held import Held, hold
 from buntime_plugin_keyval.model.errors import SnapshotGone
@@ -50,7 +51,7 @@ class _Open:
         self.turn = asyncio.Lock()
 
 
-class Snapshots:
+class Snapshots(Part):
     """The snapshots of one worker."""
 
     def __init__(self, store: Store, *, most: int, idle_ms: int, age_ms: int) -> None:
@@ -69,6 +70,14 @@ class Snapshots:
         )
         self._closing: set[asyncio.Task[None]] = set()
         self._closed = False
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"letting snapshots go": self._loop}
+
+    def start(self) -> None:
+        """Nothing: the first snapshot that is held starts the loop."""
 
     @property
     def held_count(self) -> int:

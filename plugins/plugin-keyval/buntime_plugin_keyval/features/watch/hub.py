@@ -34,7 +34,7 @@ class WatchHub:
         self._store = store
         self.shares = shares
         self._foreign_poll_s = foreign_poll_ms / 1000
-        self._loop = Loop(
+        self.loop = Loop(
             self._step,
             "keyval-watch",
             logger=logger,
@@ -59,11 +59,6 @@ class WatchHub:
     def place(self) -> Place | None:
         """Behind the last change that watchers were told of; None while that is being found."""
         return self._place
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether it follows no more, though there are watchers."""
-        return self._loop.has_ended
 
     async def watch(self, target: WatchTarget, client: str | None = None) -> Watcher:
         """A watcher of every change from now on; it has to be closed.
@@ -95,13 +90,13 @@ class WatchHub:
         for watcher in tuple(self._watchers):
             watcher.close()
         self._stop()
-        await self._loop.stop()
+        await self.loop.stop()
 
     async def _begin(self) -> None:
         """Follow commits from here on."""
         # First the subscription: what is committed in between is then found in the log.
         unsubscribe = self._store.subscribe(self._committed)
-        self._store.peers.changes.listen(self._loop.wake)
+        self._store.peers.changes.listen(self.loop.wake)
         try:
             self._place = await self._store.newest_place(fresh=True)
         except BaseException:
@@ -109,7 +104,7 @@ class WatchHub:
             unsubscribe()
             raise
         self._unsubscribe = unsubscribe
-        self._loop.start()
+        self.loop.start()
         if not self._watchers:  # all were closed meanwhile
             self._stop()
 
@@ -135,14 +130,14 @@ class WatchHub:
             self._unsubscribe()
             self._unsubscribe = None
             self._store.peers.changes.listen(None)
-            self._loop.stop_soon()
+            self.loop.stop_soon()
         self._place = None
 
     def _committed(self, changes: Sequence[Change], before: int | None) -> None:
         """Deliver a commit of this process, if it is the next one behind what was delivered."""
         place = self._place
         if place is None or before != place.seq:
-            self._loop.wake()
+            self.loop.wake()
             return
         for change in changes:
             watchers = self._watchers_of(change.key)

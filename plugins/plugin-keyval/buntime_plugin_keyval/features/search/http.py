@@ -12,9 +12,19 @@ from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.searching import HitMarks
 
-from buntime_plugin_keyval.faces.http.answers import Answer, Text, spliced
-from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
-from buntime_plugin_keyval.faces.http.kinds import (
+from buntime_plugin_keyval.features.search.indexes import parse_options
+from buntime_plugin_keyval.features.search.search import Search
+from buntime_plugin_keyval.features.search.search_sql import (
+    SearchOptions,
+    SearchPage,
+    make_search_cursor,
+    parse_search_cursor,
+)
+from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.requests.answers import Answer, Text, spliced
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
+from buntime_plugin_keyval.requests.kinds import (
     BOUND,
     CONSISTENCY,
     FIELDS,
@@ -29,17 +39,7 @@ from buntime_plugin_keyval.faces.http.kinds import (
     TOKENIZER,
     WEIGHTS,
 )
-from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
-from buntime_plugin_keyval.features.search.indexes import parse_options
-from buntime_plugin_keyval.features.search.search_sql import (
-    SearchOptions,
-    SearchPage,
-    make_search_cursor,
-    parse_search_cursor,
-)
-from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.model.where import Where, count_conditions
-from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.storage.ranges import subtree
 
 OK = '{"ok":true}'
@@ -88,7 +88,7 @@ class SearchRequest(RequestShape, frozen=True, kw_only=True):
     """`strong` searches on the primary."""
 
     def options(self, cursor: str | None = None) -> SearchOptions:
-        """The options as the service takes them. Raises `InvalidInput` for a bad cursor."""
+        """The options as the part takes them. Raises `InvalidInput` for a bad cursor."""
         return SearchOptions(
             limit=self.limit,
             offset=parse_search_cursor(cursor),
@@ -111,52 +111,52 @@ class SearchPaging(SearchRequest, frozen=True, kw_only=True):
     cursor: Annotated[str | None, TEXT] = None
 
 
-def create_index(service: KeyValService, request: Request[IndexCreation]) -> Asked:
+def create_index(part: Search, request: Request[IndexCreation]) -> Asked:
     """`POST /indexes`: the options in `options`, or beside the prefix."""
     given = request.given
     options = parse_options(given.fields, given.tokenize)
 
     async def run() -> str:
-        await service.search.create_index(given.prefix, options, request.once)
+        await part.create_index(given.prefix, options, request.once)
         return OK
 
     reads = Keys(ranges=(subtree(encode_key(given.prefix)),))
     return Asked("index_create", "admin", run, reads=reads, cost=Cost(None))
 
 
-def list_indexes(service: KeyValService, request: Request[RequestShape]) -> Asked:
+def list_indexes(part: Search, request: Request[RequestShape]) -> Asked:
     """`GET /indexes`"""
 
     async def run() -> str:
-        infos = [_info_json(info) for info in await service.search.list_indexes()]
+        infos = [_info_json(info) for info in await part.list_indexes()]
         return f"[{','.join(infos)}]"
 
     return Asked("index_list", "read", run)
 
 
-def remove_index(service: KeyValService, request: Request[IndexRemoval]) -> Asked:
+def remove_index(part: Search, request: Request[IndexRemoval]) -> Asked:
     """`DELETE /indexes`: the prefix as a query parameter, or in a JSON body."""
     prefix = request.given.prefix
     if prefix is None:
         raise InvalidInput("Missing 'prefix' query parameter")
 
     async def run() -> str:
-        await service.search.remove_index(prefix, request.once)
+        await part.remove_index(prefix, request.once)
         return OK
 
     return Asked("index_remove", "admin", run)
 
 
-def search(service: KeyValService, request: Request[SearchRequest]) -> Asked:
+def search(part: Search, request: Request[SearchRequest]) -> Asked:
     """`GET /search`, `POST /search`"""
     given = request.given
-    options = given.options()._replace(most_bytes=service.store.limits.answer_bytes)
+    options = given.options()._replace(most_bytes=part.store.limits.answer_bytes)
 
     async def run() -> Answer:
-        page = await service.search.search(given.prefix, given.query, options)
+        page = await part.search(given.prefix, given.query, options)
         if page.has_more and page.limit is not None and page.limit < options.limit:
             what = f"Answer too large: there is room for {page.limit} hits"
-            most = service.store.limits.answer_bytes
+            most = part.store.limits.answer_bytes
             raise LimitExceeded(what, "answerBytes", most, _SMALLER_SEARCH)
         return _answer_hits(page)
 
@@ -166,14 +166,14 @@ def search(service: KeyValService, request: Request[SearchRequest]) -> Asked:
 _SMALLER_SEARCH = "ask for pages (/search/paginate), or for fewer hits with limit"
 
 
-def paginate_search(service: KeyValService, request: Request[SearchPaging]) -> Asked:
+def paginate_search(part: Search, request: Request[SearchPaging]) -> Asked:
     """`POST /search/paginate`: as `POST /search`, a page at a time."""
     given = request.given
-    most = service.store.limits.answer_bytes
+    most = part.store.limits.answer_bytes
     options = given.options(given.cursor)._replace(most_bytes=most)
 
     async def run() -> Text:
-        page = await service.search.search(given.prefix, given.query, options)
+        page = await part.search(given.prefix, given.query, options)
         if page.limit is not None:
             return _page_json(page, options._replace(limit=page.limit))
         return _page_json(page, options)
@@ -181,12 +181,18 @@ def paginate_search(service: KeyValService, request: Request[SearchPaging]) -> A
     return Asked("search", "read", run, reads=_searched(given), cost=_cost(given))
 
 
-CREATE_INDEX = Route(create_index, IndexCreation, MemberPlace.BODY)
-LIST_INDEXES = Route(list_indexes, RequestShape)
-REMOVE_INDEX = Route(remove_index, IndexRemoval, MemberPlace.EITHER)
-SEARCH = Route(search, SearchRequest)
-SEARCH_BY_BODY = Route(search, SearchRequest, MemberPlace.BODY)
-PAGINATE_SEARCH = Route(paginate_search, SearchPaging, MemberPlace.BODY)
+ROUTES: Routes = {
+    "/indexes": {
+        "POST": Route(create_index, IndexCreation, MemberPlace.BODY),
+        "GET": Route(list_indexes, RequestShape),
+        "DELETE": Route(remove_index, IndexRemoval, MemberPlace.EITHER),
+    },
+    "/search": {
+        "GET": Route(search, SearchRequest),
+        "POST": Route(search, SearchRequest, MemberPlace.BODY),
+    },
+    "/search/paginate": {"POST": Route(paginate_search, SearchPaging, MemberPlace.BODY)},
+}
 
 
 def _searched(given: SearchRequest) -> Keys:

@@ -15,9 +15,14 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
-from buntime_plugin_keyval.faces.http.answers import Frames, Text, spliced
-from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
-from buntime_plugin_keyval.faces.http.kinds import (
+from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
+from buntime_plugin_keyval.features.watch.events import WatchEvent, watch_events
+from buntime_plugin_keyval.features.watch.part import WatchPart
+from buntime_plugin_keyval.features.watch.polling import poll_below
+from buntime_plugin_keyval.features.watch.watcher import WatchTarget
+from buntime_plugin_keyval.requests.answers import Frames, Text, spliced
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
+from buntime_plugin_keyval.requests.kinds import (
     CONSISTENCY,
     FLAG,
     KEY_LIST,
@@ -27,13 +32,8 @@ from buntime_plugin_keyval.faces.http.kinds import (
     STAMPS,
     check_number_of_keys,
 )
-from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
-from buntime_plugin_keyval.faces.http.sse import OPENED, frame, opened, ping
-from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
-from buntime_plugin_keyval.features.watch.events import WatchEvent, watch_events
-from buntime_plugin_keyval.features.watch.polling import poll_below
-from buntime_plugin_keyval.features.watch.watcher import WatchTarget
-from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
+from buntime_plugin_keyval.requests.sse import OPENED, frame, opened, ping
 from buntime_plugin_keyval.storage.entry_json import missing_json
 
 RESET = b"event: reset\ndata: \n\n"
@@ -82,45 +82,43 @@ class PrefixPoll(RequestShape, frozen=True, kw_only=True):
     """Without effect, since a watch reads from the primary."""
 
 
-def watch_keys(service: KeyValService, request: Request[KeysWatching]) -> Asked:
+def watch_keys(part: WatchPart, request: Request[KeysWatching]) -> Asked:
     """`GET /watch`: the given keys."""
     target = WatchTarget.of_keys(_checked_keys(request.given.keys))
-    return _watch(service, request, target, MAX_LIMIT)
+    return _watch(part, request, target, MAX_LIMIT)
 
 
-def watch_prefix(service: KeyValService, request: Request[PrefixWatching]) -> Asked:
+def watch_prefix(part: WatchPart, request: Request[PrefixWatching]) -> Asked:
     """`GET /watch/prefix`: what extends a prefix, and with `prefixes` the prefixes too."""
     target = _target(request)
-    return _watch(service, request, target, request.given.limit)
+    return _watch(part, request, target, request.given.limit)
 
 
-def _watch(
-    service: KeyValService, request: Request[Watching], target: WatchTarget, limit: int
-) -> Asked:
+def _watch(part: WatchPart, request: Request[Watching], target: WatchTarget, limit: int) -> Asked:
     after = _last_event_id(request)
     initial = request.given.initial
 
     async def run() -> Frames:
-        client = service.client_of(request.scope)
-        frames = _frames(service, target, client, initial=initial, limit=limit, after=after)
+        client = part.client_of(request.scope)
+        frames = _frames(part, target, client, initial=initial, limit=limit, after=after)
         return await opened(frames, head=request.head)
 
     return Asked("watch", "read", run, reads=_watched(target), cost=_cost(target))
 
 
-def poll_keys(service: KeyValService, request: Request[KeysPoll]) -> Asked:
+def poll_keys(part: WatchPart, request: Request[KeysPoll]) -> Asked:
     """`GET /watch/poll`, `POST /watch/poll`: the keys whose versionstamp is not the given one."""
     keys = _checked_keys(request.given.keys)
     encoded = [encode_key(key) for key in keys]
     given = request.given.versionstamps
 
     async def run() -> Text:
-        return await _changed_keys(service, keys, encoded, given)
+        return await _changed_keys(part, keys, encoded, given)
 
     return Asked("watch_poll", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
 
 
-def poll_prefix(service: KeyValService, request: Request[PrefixPoll]) -> Asked:
+def poll_prefix(part: WatchPart, request: Request[PrefixPoll]) -> Asked:
     """`GET` and `POST /watch/prefix/poll`: what is new, changed or gone among the descendants.
 
     More than `limit` news come with the next polls, since `versionstamps` names only what the
@@ -131,24 +129,30 @@ def poll_prefix(service: KeyValService, request: Request[PrefixPoll]) -> Asked:
     limit = request.given.limit
 
     async def run() -> str:
-        return await poll_below(service.store, target, told, limit)
+        return await poll_below(part.store, target, told, limit)
 
     return Asked("watch_poll", "read", run, reads=_watched(target), cost=_cost(target))
 
 
-WATCH_KEYS = Route(watch_keys, KeysWatching)
-WATCH_PREFIX = Route(watch_prefix, PrefixWatching)
-POLL_KEYS = Route(poll_keys, KeysPoll)
-POLL_KEYS_BY_BODY = Route(poll_keys, KeysPoll, MemberPlace.BODY)
-POLL_PREFIX = Route(poll_prefix, PrefixPoll)
-POLL_PREFIX_BY_BODY = Route(poll_prefix, PrefixPoll, MemberPlace.BODY)
+ROUTES: Routes = {
+    "/watch": {"GET": Route(watch_keys, KeysWatching)},
+    "/watch/poll": {
+        "GET": Route(poll_keys, KeysPoll),
+        "POST": Route(poll_keys, KeysPoll, MemberPlace.BODY),
+    },
+    "/watch/prefix": {"GET": Route(watch_prefix, PrefixWatching)},
+    "/watch/prefix/poll": {
+        "GET": Route(poll_prefix, PrefixPoll),
+        "POST": Route(poll_prefix, PrefixPoll, MemberPlace.BODY),
+    },
+}
 
 
 async def _changed_keys(
-    service: KeyValService, keys: list[Key], encoded: list[bytes], given: Sequence[str]
+    part: WatchPart, keys: list[Key], encoded: list[bytes], given: Sequence[str]
 ) -> Text:
     known = [given[index] if index < len(given) else "" for index in range(len(keys))]
-    found = await service.store.get_changed(encoded, known)
+    found = await part.store.get_changed(encoded, known)
     entries: list[Text] = []
     stamps = []
     for key, code, before in zip(keys, encoded, known, strict=True):
@@ -165,7 +169,7 @@ async def _changed_keys(
 
 
 async def _frames(
-    service: KeyValService,
+    part: WatchPart,
     target: WatchTarget,
     client: str | None,
     *,
@@ -173,14 +177,14 @@ async def _frames(
     limit: int,
     after: Bookmark | None,
 ) -> Frames:
-    watcher = await service.watches.watch(target, client)
+    watcher = await part.hub.watch(target, client)
     events = watch_events(
-        service.store,
-        service.watches,
+        part.store,
+        part.hub,
         watcher,
         initial=initial,
         limit=limit,
-        heartbeat_s=service.config.watch.heartbeat,
+        heartbeat_s=part.config.heartbeat,
         after=after,
     )
     async with contextlib.aclosing(events):
@@ -197,7 +201,7 @@ async def _frames(
                 event = await anext(events, None)
             except DatabaseError as error:
                 # The client comes again and says where it was.
-                service.store.logger.warning("A watch ends: %s", error)
+                part.store.logger.warning("A watch ends: %s", error)
                 return
 
 

@@ -11,7 +11,7 @@ import contextlib
 
 from starlette.types import Receive, Send
 
-from buntime_plugin_keyval.faces.http.answers import Frames
+from buntime_plugin_keyval.requests.answers import Frames
 
 OPENED = b""
 """What a generator of frames yields once nothing can refuse the stream any more; never sent."""

@@ -13,13 +13,14 @@ from typing import Any, Generic, Literal, TypeVar
 import msgspec
 
 from buntime_plugin_keyval.engine.once import Once
-from buntime_plugin_keyval.faces.http.answers import Answer, Frames, Text
-from buntime_plugin_keyval.faces.http.large import LargeMembers, body_steps
-from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape, read_shape
+from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.requests.answers import Answer, Frames, Text
+from buntime_plugin_keyval.requests.large import LargeMembers, body_steps
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape, read_shape
 from buntime_plugin_keyval.storage.ranges import KeyRange
 
+Owner = TypeVar("Owner", contravariant=True)
 G = TypeVar("G", bound=RequestShape)
 Given = TypeVar("Given", bound=RequestShape, covariant=True)
 
@@ -89,17 +90,17 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
         return b""
 
 
-class Route(Generic[G]):
-    """An endpoint with what it takes."""
+class Route(Generic[Owner, G]):
+    """An endpoint with what it takes. It gets what owns it: the service, or a part of it."""
 
     __slots__ = ("_of_nothing", "ask", "has_body", "large", "place", "shape")
 
     def __init__(
         self,
-        ask: Callable[[KeyValService, Request[G]], Asked],
+        ask: Callable[[Owner, Request[G]], Asked],
         shape: type[G],
         place: MemberPlace = MemberPlace.QUERY,
-        large: Callable[[KeyValService], LargeMembers] | None = None,
+        large: Callable[[Owner], LargeMembers] | None = None,
     ) -> None:
         self.ask = ask
         """Raises `InvalidInput` or another error of the service for what cannot be asked."""
@@ -122,17 +123,21 @@ class Route(Generic[G]):
         return given
 
 
-AnyRoute = Route[Any]
+AnyRoute = Route[Any, Any]
+
+Routes = Mapping[str, Mapping[str, AnyRoute]]
+"""By path and method. One segment of a path may vary: `/queue/dlq/{id}`."""
 
 
-async def read_large(service: KeyValService, route: Route[G], query: bytes, content: bytes) -> G:
+async def read_large(
+    owner: Owner, store: Store, route: Route[Owner, G], query: bytes, content: bytes
+) -> G:
     """What `Route.read` gives, read in steps. Raises `InvalidInput` and `LimitExceeded`."""
     if route.place in (MemberPlace.QUERY, MemberPlace.BESIDE_VALUE):
         return route.read(query, content)
-    store = service.store
     most = store.limits.request_bytes
     if route.large is None and len(content) > most:
         raise LimitExceeded(f"Body too large: {len(content)} bytes", "requestBytes", most)
-    members = {} if route.large is None else route.large(service)
+    members = {} if route.large is None else route.large(owner)
     body = await store.turns.run(body_steps(content, members))
     return read_shape(route.shape, route.place, query, content, body)

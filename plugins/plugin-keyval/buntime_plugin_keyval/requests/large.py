@@ -13,7 +13,7 @@ from buntime_host.doubled import Pairs, doubled_in, has_doubled, read_pairs
 from buntime_keyval.wire.canonical import TextFrame, ValueFrame
 from buntime_keyval.wire.slices import Frame, Slice, Steps, read_slices
 
-from buntime_plugin_keyval.faces.http.shape import VALUES, given_twice
+from buntime_plugin_keyval.requests.shape import VALUES, given_twice
 
 MakeFrame = Callable[[str], Frame]
 """Makes the frame of an array (`[`) or object (`{`)."""

@@ -12,9 +12,12 @@ from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
-from buntime_plugin_keyval.faces.http.answers import Answer, Frames, Text
-from buntime_plugin_keyval.faces.http.asked import Asked, Cost, Keys, Request, Route
-from buntime_plugin_keyval.faces.http.kinds import (
+from buntime_plugin_keyval.features.queue.part import QueuePart
+from buntime_plugin_keyval.model.errors import LetterNotFound
+from buntime_plugin_keyval.model.messages import Message, MessageOptions
+from buntime_plugin_keyval.requests.answers import Answer, Frames, Text
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
+from buntime_plugin_keyval.requests.kinds import (
     FLAG,
     LEASE_DURATION,
     LIMIT,
@@ -26,12 +29,9 @@ from buntime_plugin_keyval.faces.http.kinds import (
     VALUE,
     count_up_to,
 )
-from buntime_plugin_keyval.faces.http.large import LargeMembers, value_frame
-from buntime_plugin_keyval.faces.http.shape import MemberPlace, RequestShape
-from buntime_plugin_keyval.faces.http.sse import OPENED, PING, frame, opened
-from buntime_plugin_keyval.model.errors import LetterNotFound
-from buntime_plugin_keyval.model.messages import Message, MessageOptions
-from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.requests.large import LargeMembers, value_frame
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
+from buntime_plugin_keyval.requests.sse import OPENED, PING, frame, opened
 
 OK = '{"ok":true}'
 MAX_PREFETCH = 1000
@@ -95,27 +95,27 @@ class LetterListing(RequestShape, frozen=True, kw_only=True):
     offset: Annotated[int, OFFSET] = 0
 
 
-def enqueue(service: KeyValService, request: Request[NewMessageBody]) -> Asked:
+def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
     """`POST /queue/enqueue`"""
-    value = text_of(request.given.value, service.store.clock.wall())
+    value = text_of(request.given.value, part.store.clock.wall())
     options = request.given.options
 
     async def run() -> str:
-        message_id = await service.queue.enqueue(value, options, request.once)
+        message_id = await part.queue.enqueue(value, options, request.once)
         return f'{{"ok":true,"id":"{message_id}"}}'
 
     writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
     return Asked("queue_enqueue", "write", run, writes=writes)
 
 
-def poll(service: KeyValService, request: Request[Delivery]) -> Asked:
+def poll(part: QueuePart, request: Request[Delivery]) -> Asked:
     """`GET /queue/poll`, `GET /queue/dequeue`; with `lease=true` the message names its lease."""
     if request.head:  # the message would be taken, and told to nobody
         raise MethodNotAllowed("HEAD would take a message, use GET", headers={"Allow": "GET"})
     lease = request.given.lease
 
     async def run() -> str:
-        message = await service.queue.take()
+        message = await part.queue.take()
         if message is None:
             return '{"message":null}'
         return f'{{"message":{message_json(message, lease=lease)}}}'
@@ -123,19 +123,19 @@ def poll(service: KeyValService, request: Request[Delivery]) -> Asked:
     return Asked("queue_dequeue", "write", run)
 
 
-def ack(service: KeyValService, request: Request[Settlement]) -> Asked:
+def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
     """`POST /queue/ack`, `POST /queue/ack/<id>`"""
     message_id, given = _settled_id(request), request.given
 
     async def run() -> str:
-        _drain(service, message_id, given)
-        await service.queue.ack(message_id, given.lease, request.once, strict=given.strict)
+        _drain(part, message_id, given)
+        await part.queue.ack(message_id, given.lease, request.once, strict=given.strict)
         return OK
 
     return Asked("queue_ack", "write", run)
 
 
-def nack(service: KeyValService, request: Request[Failure]) -> Asked:
+def nack(part: QueuePart, request: Request[Failure]) -> Asked:
     """`POST /queue/nack`, `POST /queue/nack/<id>`
 
     With `"attempted": false`, which needs the lease, the delivery counts for nothing.
@@ -144,8 +144,8 @@ def nack(service: KeyValService, request: Request[Failure]) -> Asked:
     lease = given.lease
 
     async def run() -> str:
-        _drain(service, message_id, given)
-        await service.queue.nack(
+        _drain(part, message_id, given)
+        await part.queue.nack(
             message_id,
             error=given.error,
             delay_ms=given.delay,
@@ -163,20 +163,20 @@ def nack(service: KeyValService, request: Request[Failure]) -> Asked:
         raise InvalidInput("error and delay are for attempts: attempted is false")
 
     async def release() -> str:
-        _drain(service, message_id, given)
-        await service.queue.release(message_id, lease, request.once)
+        _drain(part, message_id, given)
+        await part.queue.release(message_id, lease, request.once)
         return OK
 
     return Asked("queue_nack", "write", release)
 
 
-def extend(service: KeyValService, request: Request[Extension]) -> Asked:
+def extend(part: QueuePart, request: Request[Extension]) -> Asked:
     """`POST /queue/extend`, `POST /queue/extend/<id>`"""
     message_id, given = _settled_id(request), request.given
 
     async def run() -> str:
-        _drain(service, message_id, given)
-        await service.queue.extend(
+        _drain(part, message_id, given)
+        await part.queue.extend(
             message_id, given.lease, given.duration, request.once, strict=given.strict
         )
         return OK
@@ -184,34 +184,34 @@ def extend(service: KeyValService, request: Request[Extension]) -> Asked:
     return Asked("queue_extend", "write", run)
 
 
-def stats(service: KeyValService, request: Request[RequestShape]) -> Asked:
+def stats(part: QueuePart, request: Request[RequestShape]) -> Asked:
     """`GET /queue/stats`"""
 
     async def run() -> str:
-        return msgspec.json.encode(await service.queue.stats()).decode()
+        return msgspec.json.encode(await part.queue.stats()).decode()
 
     return Asked("queue_stats", "read", run)
 
 
-def list_dlq(service: KeyValService, request: Request[LetterListing]) -> Asked:
+def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
     """`GET /queue/dlq`"""
     given = request.given
 
     async def run() -> Text:
-        letters = await service.queue.list_dlq(
-            limit=given.limit, offset=given.offset, most=service.store.limits.answer_bytes
+        letters = await part.queue.list_dlq(
+            limit=given.limit, offset=given.offset, most=part.store.limits.answer_bytes
         )
         return msgspec.json.encode(letters)
 
     return Asked("dlq_list", "read", run, cost=Cost(given.limit + given.offset))
 
 
-def get_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+def get_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
     """`GET /queue/dlq/<id>`"""
     letter_id = _path_id(request.path)
 
     async def run() -> str:
-        letter = await service.queue.get_dlq_message(letter_id)
+        letter = await part.queue.get_dlq_message(letter_id)
         if letter is None:
             raise LetterNotFound
         return msgspec.json.encode(letter).decode()
@@ -219,13 +219,13 @@ def get_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
     return Asked("dlq_get", "read", run)
 
 
-def requeue_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+def requeue_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
     """`POST /queue/dlq/<id>/requeue`"""
     letter_id = _path_id(request.path)
 
     async def run() -> str | Answer:
         try:
-            message_id = await service.queue.requeue_dlq(letter_id, request.once)
+            message_id = await part.queue.requeue_dlq(letter_id, request.once)
         except LetterNotFound as error:
             return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
         # The first server called it newId, its client reads id.
@@ -234,27 +234,27 @@ def requeue_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked
     return Asked("dlq_requeue", "write", run)
 
 
-def delete_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+def delete_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
     """`DELETE /queue/dlq/<id>`"""
     letter_id = _path_id(request.path)
 
     async def run() -> str:
-        await service.queue.delete_dlq(letter_id, request.once)
+        await part.queue.delete_dlq(letter_id, request.once)
         return OK
 
     return Asked("dlq_delete", "write", run)
 
 
-def purge_dlq(service: KeyValService, request: Request[RequestShape]) -> Asked:
+def purge_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
     """`DELETE /queue/dlq`"""
 
     async def run() -> str:
-        return f'{{"deletedCount":{await service.queue.purge_dlq(request.once)}}}'
+        return f'{{"deletedCount":{await part.queue.purge_dlq(request.once)}}}'
 
     return Asked("dlq_purge", "write", run, cost=Cost(None))
 
 
-def listen(service: KeyValService, request: Request[Listening]) -> Asked:
+def listen(part: QueuePart, request: Request[Listening]) -> Asked:
     """`GET /queue/listen`: messages as they come.
 
     With `prefetch` at most so many of them are not settled, and those go back to the queue when
@@ -263,40 +263,51 @@ def listen(service: KeyValService, request: Request[Listening]) -> Asked:
     given = request.given
 
     async def run() -> Frames:
-        client = service.client_of(request.scope)
-        frames = _frames(service, given.prefetch, client, lease=given.lease)
+        client = part.client_of(request.scope)
+        frames = _frames(part, given.prefetch, client, lease=given.lease)
         return await opened(frames, head=request.head)
 
     return Asked("queue_listen", "write", run)
 
 
-def _large(service: KeyValService) -> LargeMembers:
+def _large(part: QueuePart) -> LargeMembers:
     """How to read the value of a message."""
-    return {"value": value_frame(service.store.clock.wall())}
+    return {"value": value_frame(part.store.clock.wall())}
 
 
-ENQUEUE = Route(enqueue, NewMessageBody, MemberPlace.BODY, _large)
-POLL = Route(poll, Delivery)
-LISTEN = Route(listen, Listening)
-ACK = Route(ack, Settlement, MemberPlace.BODY, _large)
-ACK_OF_PATH = Route(ack, Settlement, MemberPlace.OPTIONAL_BODY, _large)
-NACK = Route(nack, Failure, MemberPlace.BODY, _large)
-NACK_OF_PATH = Route(nack, Failure, MemberPlace.OPTIONAL_BODY, _large)
-EXTEND = Route(extend, Extension, MemberPlace.BODY, _large)
-EXTEND_OF_PATH = Route(extend, Extension, MemberPlace.OPTIONAL_BODY, _large)
-STATS = Route(stats, RequestShape)
-LIST_DLQ = Route(list_dlq, LetterListing)
-GET_DLQ = Route(get_dlq, RequestShape)
-REQUEUE_DLQ = Route(requeue_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
-DELETE_DLQ = Route(delete_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
-PURGE_DLQ = Route(purge_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
+_POLL = Route(poll, Delivery)
+
+ROUTES: Routes = {
+    "/queue/enqueue": {"POST": Route(enqueue, NewMessageBody, MemberPlace.BODY, _large)},
+    "/queue/poll": {"GET": _POLL},
+    "/queue/dequeue": {"GET": _POLL},
+    "/queue/listen": {"GET": Route(listen, Listening)},
+    "/queue/ack": {"POST": Route(ack, Settlement, MemberPlace.BODY, _large)},
+    "/queue/ack/{id}": {"POST": Route(ack, Settlement, MemberPlace.OPTIONAL_BODY, _large)},
+    "/queue/nack": {"POST": Route(nack, Failure, MemberPlace.BODY, _large)},
+    "/queue/nack/{id}": {"POST": Route(nack, Failure, MemberPlace.OPTIONAL_BODY, _large)},
+    "/queue/extend": {"POST": Route(extend, Extension, MemberPlace.BODY, _large)},
+    "/queue/extend/{id}": {"POST": Route(extend, Extension, MemberPlace.OPTIONAL_BODY, _large)},
+    "/queue/stats": {"GET": Route(stats, RequestShape)},
+    "/queue/dlq": {
+        "GET": Route(list_dlq, LetterListing),
+        "DELETE": Route(purge_dlq, RequestShape, MemberPlace.OPTIONAL_BODY),
+    },
+    "/queue/dlq/{id}": {
+        "GET": Route(get_dlq, RequestShape),
+        "DELETE": Route(delete_dlq, RequestShape, MemberPlace.OPTIONAL_BODY),
+    },
+    "/queue/dlq/{id}/requeue": {
+        "POST": Route(requeue_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
+    },
+}
 
 
 async def _frames(
-    service: KeyValService, prefetch: int | None, client: str | None, *, lease: bool
+    part: QueuePart, prefetch: int | None, client: str | None, *, lease: bool
 ) -> Frames:
-    heartbeat_s = service.config.queue.heartbeat
-    listener = service.dispatcher.attach(prefetch=prefetch, client=client)
+    heartbeat_s = part.config.heartbeat
+    listener = part.dispatcher.attach(prefetch=prefetch, client=client)
     try:
         yield OPENED
         yield PING
@@ -335,10 +346,10 @@ def _settled_id(request: Request[Settlement]) -> str:
 _SLASHES_WITHOUT_ID = 2
 
 
-def _drain(service: KeyValService, message_id: str, given: Settlement) -> None:
+def _drain(part: QueuePart, message_id: str, given: Settlement) -> None:
     """With `"drain": true` the stream that delivered the message is told to deliver no more."""
     if given.drain:
-        service.dispatcher.drain(message_id)
+        part.dispatcher.drain(message_id)
 
 
 def _path_id(path: bytes) -> str:

@@ -20,10 +20,13 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
-from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weights
+from buntime_keyval.wire.searching import (
+    TOKENIZERS,
+    parse_marks,
+    parse_snippet,
+    parse_weights,
+)
 
-from buntime_plugin_keyval.faces.http.shape import Kind
-from buntime_plugin_keyval.features.search.indexes import TOKENIZERS
 from buntime_plugin_keyval.model.messages import (
     OPTION_NAMES,
     parse_lease_duration,
@@ -31,6 +34,7 @@ from buntime_plugin_keyval.model.messages import (
     parse_pause,
 )
 from buntime_plugin_keyval.model.where import InvalidWhere, Where, parse_where
+from buntime_plugin_keyval.requests.shape import Kind
 
 _WHOLE = re.compile(r"(-?)[0-9]+", re.ASCII)
 _MAX_DIGITS = 15

@@ -1,0 +1,38 @@
+"""What the commits of callers may hold beside checks and mutations of entries: what features add.
+
+A message to send is one: the queue reads `enqueue` among the mutations of a request, and says with
+an `Addition` what that does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from buntime_database import Guard
+
+from buntime_plugin_keyval.storage.effects import Effect
+
+
+def _nothing() -> None:
+    """What most do once they are committed."""
+
+
+class Addition(NamedTuple):
+    """One thing that a commit does beside its mutations of entries."""
+
+    effect: Effect
+    size: int = 0
+    """About how many bytes it brings."""
+    writes: Sequence[bytes] = ()
+    """Encoded keys of entries that it may write some day."""
+    committed: Callable[[], None] = _nothing
+    """Called when the commit is done."""
+
+
+MutationParsers = Mapping[str, Callable[[dict[str, Any], str, int], Addition]]
+"""By the `type` of a mutation: what reads one. Gets it, its place for messages, and what `$now`
+stands for, epoch milliseconds; raises `InvalidInput`."""
+
+CheckParsers = Mapping[str, Callable[[dict[str, Any], str], Guard]]
+"""By a member that no check of an entry has: what reads such a check into what has to hold."""

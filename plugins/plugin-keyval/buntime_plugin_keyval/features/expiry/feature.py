@@ -1,0 +1,29 @@
+"""Expiry: what has expired is removed, and of all features what is too old."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.features.expiry import http
+from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
+from buntime_plugin_keyval.features.feature import Feature, Ground
+
+
+def _make(ground: Ground) -> Sweeper:
+    config, store = ground.config, ground.store
+    kept, age_ms = config.idempotency.max_count, config.idempotency.max_age.milliseconds
+
+    async def clean_up(limit: int) -> int:
+        removed = await store.replays.forget(keep=kept, age_ms=age_ms)
+        for part in ground.parts.values():
+            removed += 0 if part is None else await part.clean_up(limit)
+        return removed
+
+    return Sweeper(
+        store,
+        interval_ms=config.cleanup_interval.milliseconds,
+        retention=config.changes.retention(),
+        clean_up=clean_up,
+        logger=store.logger,
+    )
+
+
+EXPIRY = Feature("expiry", _make, routes=http.ROUTES)

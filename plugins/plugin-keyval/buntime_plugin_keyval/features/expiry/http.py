@@ -1,0 +1,32 @@
+"""The endpoint that removes what has expired."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+
+from buntime_plugin_keyval.features.expiry.sweeper import Sweeper, vacuum
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Request, Route, Routes
+from buntime_plugin_keyval.requests.kinds import LIMIT
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
+
+
+class Vacuum(RequestShape, frozen=True, kw_only=True):
+    """How much to remove."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+
+
+def vacuum_expired(part: Sweeper, request: Request[Vacuum]) -> Asked:
+    """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
+    limit = request.given.limit
+
+    async def run() -> str:
+        count, has_more = await vacuum(part.store, limit, request.once)
+        return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
+
+    return Asked("vacuum", "admin", run, cost=Cost(limit))
+
+
+ROUTES: Routes = {"/vacuum": {"POST": Route(vacuum_expired, Vacuum, MemberPlace.OPTIONAL_BODY)}}

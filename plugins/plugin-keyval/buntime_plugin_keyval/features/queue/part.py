@@ -1,0 +1,102 @@
+"""The queue of one store as it runs: operations, and delivery to listeners."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from buntime_keyval.wire import encode_key
+
+from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
+from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.shares import Shares
+from buntime_plugin_keyval.features.feature import Ground, Part
+from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
+from buntime_plugin_keyval.features.queue.queue import Queue
+from buntime_plugin_keyval.model.messages import MessageOptions, new_id, parse_message
+from buntime_plugin_keyval.storage.message_effects import Enqueue
+
+
+class QueuePart(Part):
+    """See `Part`."""
+
+    def __init__(self, ground: Ground) -> None:
+        config, store = ground.config, ground.store
+        self.config = config.queue
+        self.store = store
+        self.client_of = ground.client_of
+        self.queue = Queue(store, lease_ms=self.config.lock_duration.milliseconds)
+        self.dispatcher = Dispatcher(
+            self.queue,
+            peers=store.peers,
+            clock=store.clock,
+            sweep_ms=self.config.cleanup_interval.milliseconds,
+            foreign_poll_ms=config.foreign_poll.milliseconds,
+            shares=Shares(
+                "queue.maxListeners",
+                most=self.config.max_listeners,
+                most_of_client=self.config.max_listeners_per_client,
+            ),
+            logger=store.logger,
+        )
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"delivery": self.dispatcher.loop}
+
+    @property
+    def mutations(self) -> MutationParsers:
+        """`enqueue` sends a message if the commit succeeds."""
+        return {"enqueue": self._read_message}
+
+    async def begin(self) -> None:
+        """See `Part`."""
+        await self.queue.begin()
+
+    def start(self) -> None:
+        """See `Part`."""
+        self.dispatcher.start()
+
+    def numbers(self) -> Mapping[str, float]:
+        """See `Part`."""
+        return {
+            "queue_dlq_expired": self.queue.dead_letters_expired,
+            "listeners": self.dispatcher.listener_count,
+        }
+
+    async def stored_numbers(self) -> Mapping[str, float]:
+        """See `Part`."""
+        stats = await self.queue.stats()
+        return {
+            "queue_pending": stats.pending,
+            "queue_processing": stats.processing,
+            "queue_dlq": stats.dlq,
+            "queue_total": stats.total,
+        }
+
+    async def clean_up(self, limit: int) -> int:
+        """Delete dead letters that are too old."""
+        age_ms = self.config.dlq_max_age.milliseconds
+        return await self.queue.expire_dead_letters(age_ms, limit) if age_ms else 0
+
+    async def end_streams(self) -> None:
+        """See `Part`."""
+        await self.dispatcher.close()
+
+    async def close(self) -> None:
+        """See `Part`."""
+        await self.dispatcher.close()
+        await self.queue.close()
+
+    def message(self, value: str, options: MessageOptions) -> Addition:
+        """A message with a canonical value, for a commit."""
+        return Addition(
+            Enqueue(new_id(), value, options),
+            size=len(value),
+            writes=[encode_key(key) for key in options.keys_if_undelivered],
+            committed=self.queue.enqueued,
+        )
+
+    def _read_message(self, item: dict[str, Any], place: str, now_ms: int) -> Addition:
+        return self.message(*parse_message(item, place, now_ms))

@@ -1,0 +1,14 @@
+"""Watching: who waits for changes of keys is told of them."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.features.feature import Feature, Measure
+from buntime_plugin_keyval.features.watch import http
+from buntime_plugin_keyval.features.watch.part import WatchPart
+
+WATCH = Feature(
+    "watch",
+    WatchPart,
+    routes=http.ROUTES,
+    measures=(Measure("watchers", "Open watch streams", "streams.watchers"),),
+)

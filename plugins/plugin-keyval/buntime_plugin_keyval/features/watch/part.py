@@ -1,0 +1,47 @@
+"""The watchers of one store as they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.shares import Shares
+from buntime_plugin_keyval.features.feature import Ground, Part
+from buntime_plugin_keyval.features.watch.hub import WatchHub
+
+
+class WatchPart(Part):
+    """See `Part`."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.config = ground.config.watch
+        self.store = ground.store
+        self.client_of = ground.client_of
+        self.hub = WatchHub(
+            self.store,
+            shares=Shares(
+                "watch.maxWatchers",
+                most=self.config.max_watchers,
+                most_of_client=self.config.max_watchers_per_client,
+            ),
+            foreign_poll_ms=ground.config.foreign_poll.milliseconds,
+            logger=self.store.logger,
+        )
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"watching": self.hub.loop}
+
+    def start(self) -> None:
+        """Nothing: the first watcher starts the loop."""
+
+    def numbers(self) -> Mapping[str, float]:
+        """See `Part`."""
+        return {"watchers": self.hub.watcher_count}
+
+    async def end_streams(self) -> None:
+        """See `Part`."""
+        await self.hub.close()
+
+    close = end_streams

@@ -1,0 +1,1 @@
+"""What a request is: its declared shape, what it asks for, and what answers it."""

@@ -1,0 +1,3 @@
+ALTER TABLE kv_tally ADD COLUMN at INTEGER NOT NULL DEFAULT 0;
+
+CREATE INDEX kv_tally_at ON kv_tally (at);
