@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import ClassVar, Protocol
 
 import dataset
+from bulk import make_database
 from cases import BARE, Case
 from client import BenchmarkError, Client, Request
 from load import Expected, run_wrk
@@ -164,6 +165,19 @@ class Bare(HttpContender):
     def command(self, folder: Path) -> list[str]:  # noqa: ARG002 - it keeps nothing
         """See `HttpContender`."""
         return [sys.executable, str(HERE / "bare_app.py")]
+
+
+class Ceiling(HttpContender):
+    """`ceiling.py`: what a GET and a durable PUT cost at the least, on the same data."""
+
+    name = "ceiling"
+    base = "/keyval/api"
+
+    def command(self, folder: Path) -> list[str]:
+        """See `HttpContender`."""
+        path = folder / "ceiling.db"
+        make_database(path, dataset.entries())
+        return [sys.executable, str(HERE / "ceiling.py"), str(path)]
 
 
 class Buntime(HttpContender):

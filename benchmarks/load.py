@@ -55,9 +55,10 @@ function done(summary, latency, requests)
     end
   end
   print(string.format(
-    'RESULT {"requests":%%d,"microseconds":%%d,"p50":%%.1f,"p99":%%.1f,' ..
+    'RESULT {"requests":%%d,"microseconds":%%d,"p50":%%.1f,"p99":%%.1f,"p999":%%.1f,' ..
     '"errors":{"connect":%%d,"read":%%d,"write":%%d,"status":%%d,"timeout":%%d}}',
     summary.requests, summary.duration, latency:percentile(50), latency:percentile(99),
+    latency:percentile(99.9),
     errors.connect, errors.read, errors.write, errors.status, errors.timeout))
 end
 """
@@ -137,6 +138,7 @@ def run_wrk(
         numbers["requests"] / numbers["microseconds"] * 1e6,
         numbers["p50"] / 1000,
         numbers["p99"] / 1000,
+        numbers["p999"] / 1000,
     )
 
 

@@ -24,6 +24,7 @@ class Measurement(NamedTuple):
     p50: float | None = None
     """Latency in milliseconds, where there is one."""
     p99: float | None = None
+    p999: float | None = None
     cpu: float | None = None
     """Microseconds of processor time that the server spent on a request."""
 
@@ -40,6 +41,8 @@ class Comparison(NamedTuple):
     by: Cell
     least: float | None = None
     """The aim: the least ratio."""
+    of_cpu: bool = False
+    """Divides the processor time of a request, of which less is better, and not the value."""
 
 
 class Row(NamedTuple):
@@ -76,6 +79,7 @@ def middle(rounds: Sequence[Measurement]) -> Measurement:
         value,
         of(measured.p50 for measured in rounds),
         of(measured.p99 for measured in rounds),
+        of(measured.p999 for measured in rounds),
         of(measured.cpu for measured in rounds),
     )
 
@@ -90,7 +94,10 @@ def spread(rounds: Sequence[Measurement]) -> float | None:
 def ratio(results: Results, row: Row, comparison: Comparison) -> float | None:
     """Median of the quotients of each round; None where one of the two was not measured."""
     pairs = zip(results.get(row.cell, ()), results.get(comparison.by, ()), strict=False)
-    quotients = [ours.value / theirs.value for ours, theirs in pairs if theirs.value]
+    if comparison.of_cpu:
+        quotients = [ours.cpu / theirs.cpu for ours, theirs in pairs if ours.cpu and theirs.cpu]
+    else:
+        quotients = [ours.value / theirs.value for ours, theirs in pairs if theirs.value]
     return median(quotients) if quotients else None
 
 

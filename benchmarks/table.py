@@ -7,6 +7,7 @@ import platform
 import re
 import time
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import apsw
 from results import PER_SECOND, Comparison, Results, Row, Section, is_met, middle, ratio, spread
@@ -15,6 +16,9 @@ from rich.table import Table
 
 TEXTS = ("case", "contender", "what")
 """Columns that are aligned to the left."""
+CPU_INFO = Path("/proc/cpuinfo")
+MODELS = ("model name", "Model", "cpu model")
+"""What lines with the name of the processor begin with; it depends on the kind."""
 MET, MISSED = "yes", "no"
 
 
@@ -22,12 +26,22 @@ def facts(load: str) -> dict[str, str]:
     """What the numbers depend on."""
     return {
         "date": time.strftime("%Y-%m-%d"),
+        "processor": processor(),
         "cores": f"{len(os.sched_getaffinity(0))}, shared by load and server",
         "platform": f"{platform.system()} {platform.machine()}",
         "Python": platform.python_version(),
         "SQLite": apsw.sqlite_lib_version(),
         "load": load,
     }
+
+
+def processor() -> str:
+    """Its name, as the system tells it."""
+    for line in CPU_INFO.read_text(encoding="utf-8").splitlines():
+        name, _, value = line.partition(":")
+        if name.strip() in MODELS and value.strip():
+            return " ".join(value.split()).replace(",", "")
+    return platform.processor() or "unknown"
 
 
 def lines(section: Section, results: Results) -> list[dict[str, str]]:
@@ -71,7 +85,7 @@ def replace_tables(document: str, tables: Mapping[str, str]) -> str:
 
 def _cells(row: Row, results: Results, headings: Sequence[str]) -> dict[str, str]:
     rounds = results[row.cell]
-    value, p50, p99, cpu = middle(rounds)
+    value, p50, p99, p999, cpu = middle(rounds)
     apart, met = spread(rounds), is_met(results, row)
     case, contender = row.cell
     ratios = {c.heading: _ratio(results, row, c) for c in row.comparisons}
@@ -83,6 +97,7 @@ def _cells(row: Row, results: Results, headings: Sequence[str]) -> dict[str, str
         "spread": "" if apart is None else f"{apart:.0%}",
         "p50 ms": "" if p50 is None else f"{p50:.3f}",
         "p99 ms": "" if p99 is None else f"{p99:.3f}",
+        "p99.9 ms": "" if p999 is None else f"{p999:.3f}",
         "CPU µs": "" if cpu is None else number(cpu),
         **{heading: ratios.get(heading, "") for heading in headings},
         "aim": _aim(row),

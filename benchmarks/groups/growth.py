@@ -11,7 +11,7 @@ from random import Random
 from typing import Any
 from urllib.parse import quote
 
-import growth_data
+import bulk
 from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.engine.store import make_cursor
 from cases import PAGE, Case, expect, get_requests, put_requests
@@ -53,12 +53,12 @@ class Grown(Buntime):
 
     def command(self, folder: Path) -> list[str]:
         """See `HttpContender`."""
-        growth_data.make_database(folder / "data" / "_default.db", self._entries)
+        bulk.make_database(folder / "data" / "_default.db", bulk.grown(self._entries))
         return super().command(folder)
 
     def load(self, client: Client) -> None:
         """It is there: see `command`."""
-        answer = client.call(Request("GET", f"/keys/count?prefix={growth_data.PREFIX[0]}"))
+        answer = client.call(Request("GET", f"/keys/count?prefix={bulk.PREFIX[0]}"))
         expect(answer, {"count": self._entries}, "entries")
 
 
@@ -67,14 +67,14 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
     """See `Group`."""
     cases = [case for case in TITLES if case in chosen["growth"]]
     sizes = [size for size in SIZES if size <= settings.growth_max]
-    needed = sum(sizes) * growth_data.BYTES_AN_ENTRY
+    needed = sum(sizes) * bulk.BYTES_AN_ENTRY
     while needed > (free := shutil.disk_usage(folder).free):
         skipped = sizes.pop()
         settings.say(
             f"growth: {skipped:,} entries are skipped: they need {needed / 1e9:.1f} GB in {folder},"
             f" which has {free / 1e9:.1f} GB; TMPDIR names another folder"
         )
-        needed = sum(sizes) * growth_data.BYTES_AN_ENTRY
+        needed = sum(sizes) * bulk.BYTES_AN_ENTRY
     with ExitStack() as stack:
         grown = [Grown(size) for size in sizes]
         for contender in grown:
@@ -104,7 +104,7 @@ def _resident(contender: Grown) -> Measurement:
 
 def _cases(entries: int) -> Sequence[Case]:
     different = min(REQUESTS, entries)
-    prefix = growth_data.PREFIX
+    prefix = bulk.PREFIX
 
     def page(start: int) -> Request:
         """The page that starts with a number."""

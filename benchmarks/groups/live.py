@@ -60,7 +60,8 @@ def _job(server: LiveServer, case: str, settings: Settings) -> Job:
 def _rate(name: str, title: str, least: int) -> Row:
     """The aim is a rate on a machine whose bare application does 65,000."""
     bare = Comparison(f"÷ {BARE_ASGI}", (BARE.id, BARE_ASGI), least / 65_000)
-    return Row((name, OURS), title, comparisons=[bare])
+    cpu = Comparison(f"CPU ÷ {BARE_ASGI}", bare.by, of_cpu=True)
+    return Row((name, OURS), title, comparisons=[cpu, bare])
 
 
 SECTION = Section(

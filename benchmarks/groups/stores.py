@@ -1,4 +1,7 @@
-"""`http` and `peers`: the same requests to the product, a bare application, and other stores."""
+"""`http` and `peers`: the same requests to the product, a bare application, and other stores.
+
+What a GET and a PUT cost at the least is one of the peers.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from pathlib import Path
 
 import rqlite_cases
 from cases import BARE, CASES
-from contenders import SQLITE, Bare, Buntime, Contender
+from contenders import SQLITE, Bare, Buntime, Ceiling, Contender
 from group import Group, Job, Plan, Selection, Settings, job
 from peer_servers import DenoKv, Redis, Rqlite, find_program
 from results import Comparison, Measurement, Row, Section
@@ -19,6 +22,7 @@ OURS, BARE_ASGI = "Buntime", Bare.name
 NORMAL, OFF = "synchronous=normal", "synchronous=off"
 TITLES = {case.id: case.title for case in CASES}
 WRITES = ("put", "sum")
+CEILING_CASES = ("get", "put", "mix")
 DENO_CASES = ("get", "put", "batch", "list", "sum", "mix")
 RQLITE_CASES = tuple(case.id for case in rqlite_cases.CASES)
 PEER_CASES = tuple(case for case in TITLES if case in {*DENO_CASES, *RQLITE_CASES})
@@ -79,9 +83,11 @@ def _job(contender: Contender, case: str, request: str, settings: Settings) -> J
 
 
 def _installed(settings: Settings) -> _Rotation:
-    """The product with less durability, and the other stores that are there."""
+    """The ceiling, the product with less durability, and the other stores that are there."""
     npm, say = settings.programs, settings.say
+    held = [case for case in CASES if case.id in CEILING_CASES]
     found: _Rotation = [
+        (Ceiling(held), CEILING_CASES),
         (Buntime(CASES, name=NORMAL, adapter={**SQLITE, "synchronous": "normal"}), WRITES),
         (Buntime(CASES, name=OFF, adapter={**SQLITE, "synchronous": "off"}), WRITES),
     ]
@@ -103,7 +109,7 @@ def _installed(settings: Settings) -> _Rotation:
 
 
 def _sections(settings: Settings) -> list[Section]:
-    others = (BARE_ASGI, DenoKv.name, Rqlite.name, Redis.name)
+    others = (BARE_ASGI, Ceiling.name, DenoKv.name, Rqlite.name, Redis.name)
     usual = settings.connections == AIMED_CONNECTIONS
     aims: Mapping[str, Mapping[str, float]] = {BARE_ASGI: BARE_AIMS, DenoKv.name: DENO_AIMS}
     if not usual:
@@ -111,12 +117,13 @@ def _sections(settings: Settings) -> list[Section]:
 
     def compared(case: str) -> list[Comparison]:
         least = {other: aims.get(other, {}).get(case) for other in others}
-        return [Comparison(f"÷ {other}", (case, other), least[other]) for other in others]
+        ratios = [Comparison(f"÷ {other}", (case, other), least[other]) for other in others]
+        return [_cpu(case), *ratios]
 
     own = [Row((case, OURS), title, comparisons=compared(case)) for case, title in TITLES.items()]
     memory = Row(("memory", OURS), "resident, with all that was loaded", unit="MiB")
     rest = [
-        Row((case, name), "", comparisons=[Comparison(f"÷ {OURS}", (case, OURS))])
+        Row((case, name), "", comparisons=[_cpu(case), Comparison(f"÷ {OURS}", (case, OURS))])
         for case in TITLES
         for name in (*others, NORMAL, OFF)
     ]
@@ -125,6 +132,11 @@ def _sections(settings: Settings) -> list[Section]:
         Section(f"http{suffix}", "Over HTTP", [*own, memory]),
         Section(f"contenders{suffix}", "What the others did in the same rounds", rest),
     ]
+
+
+def _cpu(case: str) -> Comparison:
+    """What holds across machines better than anything else."""
+    return Comparison(f"CPU ÷ {BARE_ASGI}", (case, BARE_ASGI), of_cpu=True)
 
 
 GROUP = Group({"http": tuple(TITLES), "peers": PEER_CASES}, opened)
