@@ -14,7 +14,7 @@ import click
 import table
 from client import BenchmarkError
 from group import Group, Plan, Selection, Settings
-from groups import embedded, growth, libsql, live, sdk, search, stall, start, stores
+from groups import embedded, growth, instructions, libsql, live, sdk, search, stall, start, stores
 from load import find_wrk
 from results import PER_SECOND, Cell, Measurement, Section, is_met
 from rich.console import Console
@@ -27,6 +27,7 @@ GROUPS = (
     search.GROUP,
     growth.GROUP,
     start.GROUP,
+    instructions.GROUP,
     stall.GROUP,
     libsql.GROUP,
 )

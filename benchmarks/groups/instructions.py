@@ -1,0 +1,97 @@
+"""`instructions`: how many the server takes for one request, also on a machine that is busy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, closing, contextmanager
+from functools import partial
+from itertools import cycle, islice
+from pathlib import Path
+from random import Random
+
+import dataset
+from bulk import make_database
+from cases import get_requests, put_requests
+from client import Client, Request
+from contenders import Buntime
+from group import Group, Plan, Selection, Settings, job
+from instructions import Connections, Counter, find_counter
+from results import Measurement, Row, Section
+from streams import request_bytes
+
+OURS = Buntime.__name__
+TOGETHER = 16
+TITLES = {
+    "get": "get one entry",
+    "put": "put one entry, in a commit of its own",
+    f"put-{TOGETHER}": f"put one entry, {TOGETHER} connections at once",
+}
+DIFFERENT = 200
+"""Requests; each has been sent before it counts, so that nothing happens for the first time."""
+
+
+class CountedServer(Buntime):
+    """The product on 10,000 entries, in a process whose instructions can be counted."""
+
+    def __init__(self, counter: Counter) -> None:
+        super().__init__(())
+        self._counter = counter
+
+    def command(self, folder: Path) -> list[str]:
+        """See `HttpContender`."""
+        make_database(folder / "data" / "_default.db", islice(dataset.entries(), dataset.SMALL))
+        return [*self._counter.prefix(folder), *super().command(folder)]
+
+    def load(self, client: Client) -> None:
+        """It is there: see `command`."""
+
+    def connected(self, count: int) -> AbstractContextManager[Connections]:
+        """So many connections."""
+        return closing(Connections(self.client.origin, count))
+
+    def requests(self, requests: Sequence[Request]) -> Sequence[bytes]:
+        """The same as bytes."""
+        return [request_bytes(self.client.origin, self.base, request) for request in requests]
+
+
+@contextmanager
+def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:
+    """See `Group`."""
+    counter = find_counter()
+    if counter is None:
+        settings.say("instructions are skipped: apt-get install valgrind")
+        yield Plan([], [])
+        return
+    cases = [case for case in TITLES if case in chosen["instructions"]]
+    server = CountedServer(counter)
+    with server.running(folder, ()):
+        gets = server.requests(get_requests(Random("get"), DIFFERENT))
+        puts = server.requests(put_requests(Random("put"), DIFFERENT))
+        sent = {"get": (gets, 1), "put": (puts, 1), f"put-{TOGETHER}": (puts, TOGETHER)}
+        for case in cases:
+            requests, at_once = sent[case]
+            with server.connected(at_once) as connections:
+                connections.send(requests)
+        counter.warmed(server.pid)
+        jobs = [
+            job((case, OURS), partial(_counted, counter, server, *sent[case])) for case in cases
+        ]
+        yield Plan(jobs, [_section(counter)])
+
+
+def _counted(
+    counter: Counter, server: CountedServer, requests: Sequence[bytes], at_once: int
+) -> Measurement:
+    counted = list(islice(cycle(requests), counter.requests))
+    with server.connected(at_once) as connections:
+        connections.send(requests[:at_once])  # the server has accepted them then
+        count = counter.counted(server.pid, partial(connections.send, counted))
+    return Measurement(count / len(counted))
+
+
+def _section(counter: Counter) -> Section:
+    rows = [Row((case, OURS), title, "instructions") for case, title in TITLES.items()]
+    return Section("instructions", f"Instructions of a request, by {counter.name}", rows)
+
+
+GROUP = Group({"instructions": tuple(TITLES)}, opened, needs_wrk=False)
