@@ -9,6 +9,8 @@ import apsw
 import msgspec
 import pytest
 from buntime_plugin_keyval.model.where import matches, parse_where
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import Field
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_condition
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 
 NOW_MS = 1_700_000_000_000
@@ -32,7 +34,7 @@ def _open_rows(documents: Sequence[object]) -> apsw.Connection:
 
 def _select(connection: apsw.Connection, raw: object, *, casefold: bool = True) -> list[int]:
     where = parse_where(raw)
-    sql, args, exact = compile_where(where, column="value", now_ms=NOW_MS, casefold=casefold)
+    sql, args, exact = print_condition(compile_where(where, NOW_MS), Field("value", casefold))
     assert sql.count("?") == len(args)
     assert exact or not casefold
     query = f"SELECT key, value FROM entries WHERE key >= ? AND {sql} ORDER BY key"

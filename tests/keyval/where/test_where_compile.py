@@ -7,14 +7,17 @@ from typing import TypeAlias
 
 import pytest
 from buntime_plugin_keyval.model.where import parse_where
-from buntime_plugin_keyval.storage.filters.compile import Compiled, compile_where
+from buntime_plugin_keyval.storage.dialects.filters import Printed
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import Field
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_condition
+from buntime_plugin_keyval.storage.filters.compile import compile_where
 
 Ask: TypeAlias = Callable[[Sequence[object], object], list[int]]
 
 
-def compiled(raw: object, *, casefold: bool = True) -> Compiled:
-    """Parse and compile over a column of the usual name."""
-    return compile_where(parse_where(raw), column="value", now_ms=0, casefold=casefold)
+def compiled(raw: object, *, casefold: bool = True, column: str = "value") -> Printed:
+    """Parse, compile and print over a column."""
+    return print_condition(compile_where(parse_where(raw), 0), Field(column, casefold))
 
 
 FOLDING = ["$containsi", "$notContainsi", "$startsWithi", "$endsWithi"]
@@ -104,5 +107,5 @@ def test_any_column_name_works(column: str) -> None:
     stored = '{"a":["x"],"b":{"__type":"bigint","value":"5"}}'
     connection.execute("INSERT INTO entries VALUES (?)", (stored,))
     for raw in ({"a": {"$contains": "x"}}, {"b": {"$lt": 6}}, {"b": {"$in": list(range(40))}}):
-        sql, args, _ = compile_where(parse_where(raw), column=column, now_ms=0, casefold=False)
+        sql, args, _ = compiled(raw, casefold=False, column=column)
         assert len(connection.execute(f"SELECT 1 FROM entries WHERE {sql}", args).fetchall()) == 1

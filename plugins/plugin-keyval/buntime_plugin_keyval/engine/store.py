@@ -430,15 +430,14 @@ class Store:
             return EVERYTHING
         at = moment_of(self.clock)
         now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms
-        casefold = self.adapter.capabilities.casefold_function
-        compiled = compile_where(where, column="value", now_ms=now_ms, casefold=casefold)
-        if compiled.exact:
-            return RowCondition(compiled.sql, compiled.args)
+        printed = self.sql.filter(compile_where(where, now_ms), self.adapter.capabilities)
+        if printed.exact:
+            return RowCondition(printed.sql, printed.args)
 
         def recheck(value: str) -> bool:
             return matches(where, msgspec.json.decode(value), now_ms=now_ms)
 
-        return RowCondition(compiled.sql, compiled.args, recheck)
+        return RowCondition(printed.sql, printed.args, recheck)
 
 
 def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None = None) -> KeyRange:

@@ -20,7 +20,8 @@ from buntime_keyval.wire.searching import TOKENIZERS
 
 from buntime_plugin_keyval.model.where import InvalidWhere
 from buntime_plugin_keyval.model.where.nodes import Path
-from buntime_plugin_keyval.model.where.paths import json_path, parse_path
+from buntime_plugin_keyval.model.where.paths import parse_path
+from buntime_plugin_keyval.storage.dialects.sqlite.paths import json_path
 from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
 INDEX_COLUMNS = "id, prefix, fields, tokenize, format"

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 
-import msgspec
-
 from buntime_plugin_keyval.model.where.nodes import InvalidWhere, Path
 
 MAX_PATH_LENGTH = 1024
@@ -17,7 +15,6 @@ MAX_INDEX = 999_999_999
 # Inside quotes only `\"` and `\\` are escapes, so every name can be said and most need no thought.
 _QUOTED = re.compile(r'"((?:[^"\\]|\\.)*)"', re.DOTALL)
 _NAME = re.compile(r"[^.\[\]]+")
-_BARE = re.compile(r'[^."\[\\][^.\[\\]*')
 _INDEX = re.compile(r"\[(#-)?([0-9]{1,9})\]")
 _ESCAPE = re.compile(r'\\(["\\])')
 
@@ -53,22 +50,6 @@ def parse_path(text: str) -> Path:
         steps.append(step)
         wants_name = False
     return tuple(steps)
-
-
-def json_path(path: Path) -> str:
-    """Return the path as SQLite's JSON functions read it, each name quoted as a JSON string.
-
-    A name with a double quote in it stands bare where it can: older SQLite versions (3.45 is one)
-    take that quote for the end of the name, escaped or not.
-    """
-    steps = ["$"]
-    for step in path:
-        if isinstance(step, str):
-            is_bare = '"' in step and _BARE.fullmatch(step) is not None
-            steps.append("." + (step if is_bare else msgspec.json.encode(step).decode()))
-        else:
-            steps.append(f"[{step}]" if step >= 0 else f"[#{step}]")
-    return "".join(steps)
 
 
 def _member(text: str, position: int) -> tuple[str, int]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from buntime_plugin_keyval.storage.dialects.filters import FilterSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
 
 
@@ -16,4 +17,5 @@ class Dialect(NamedTuple):
 
     name: str
     """As adapters call it in their `Capabilities`."""
+    filter: FilterSql
     log: LogSql

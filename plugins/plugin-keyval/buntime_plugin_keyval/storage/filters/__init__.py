@@ -1,1 +1,1 @@
-"""Filters as SQL."""
+"""Filters, ready to be said in SQL."""

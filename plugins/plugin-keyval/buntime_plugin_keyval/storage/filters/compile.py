@@ -1,4 +1,4 @@
-"""From a parsed filter to one SQLite condition over a column of JSON text.
+"""From a parsed filter to the tree that a dialect prints.
 
 The three-valued logic is not left to SQL. Each node is compiled for the answer that is wanted:
 "is true" or "is false". `$not` only swaps the wanted answer, `$and` and `$or` change places with
@@ -10,49 +10,65 @@ also below `$not`, with no effect on its neighbours.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import NamedTuple
+from buntime_plugin_keyval.model.where.nodes import And, Comparison, Not, Where, resolve
+from buntime_plugin_keyval.storage.filters.tree import (
+    Absent,
+    Condition,
+    Equal,
+    Every,
+    HasText,
+    Leaf,
+    Some,
+    Within,
+)
 
-from buntime_plugin_keyval.model.where.nodes import And, Comparison, Not, Where
-from buntime_plugin_keyval.storage.filters.conditions import Field, condition_sql
-from buntime_plugin_keyval.storage.filters.fragments import EVERY, Fragment, Value, joined
-
-
-class Compiled(NamedTuple):
-    """A boolean SQL expression and its arguments, in the order of its `?` placeholders.
-
-    Where `exact` is false the expression may let rows through that do not match, but never
-    loses one that does: the caller re-checks each row with `matches`.
-    """
-
-    sql: str
-    args: tuple[Value, ...]
-    exact: bool
-
-
-def compile_where(where: Where, *, column: str, now_ms: int, casefold: bool) -> Compiled:
-    """Return the SQL of a filter over `column`, a trusted name of a TEXT column of JSON.
-
-    The stored JSON must be the compact output of the standard encoder, because cheap substring
-    tests narrow the rows first. `casefold` says that SQL runs in process, where the function
-    `casefold(text)` exists; other engines are asked only what SQLite can say since 3.38.
-
-    One limit is SQLite's own: it takes a NUL inside a stored member's name for the end of it.
-    """
-    sql, args, exact = _compile(where, Field(column, now_ms, casefold), True)
-    return Compiled(sql, args, exact)
+_NEGATIONS = {
+    "$ne": "$eq",
+    "$nin": "$in",
+    "$notContains": "$contains",
+    "$notContainsi": "$containsi",
+    "$notEmpty": "$empty",
+}
+"""Operators that are exactly the three-valued negation of another one."""
 
 
-def _compile(where: Where, field: Field, wanted: bool) -> Fragment:
+def compile_where(where: Where, now_ms: int) -> Condition:
+    """What holds for the values that a filter is true of, at that time on the wall."""
+    return _compile(where, now_ms, True)
+
+
+def _compile(where: Where, now_ms: int, wanted: bool) -> Condition:
     if isinstance(where, Comparison):
-        return condition_sql(where, field, wanted)
+        return _leaf(where, now_ms, wanted)
     if isinstance(where, Not):
-        return _compile(where.member, field, not wanted)
-    parts = [_compile(member, field, wanted) for member in where.members]
-    if isinstance(where, And) == wanted:
-        return joined(" AND ", [part for part in parts if part != EVERY], "1")
-    return _any(parts)
+        return _compile(where.member, now_ms, not wanted)
+    members = tuple([_compile(member, now_ms, wanted) for member in where.members])
+    return Every(members) if isinstance(where, And) == wanted else Some(members)
 
 
-def _any(parts: Sequence[Fragment]) -> Fragment:
-    return EVERY if EVERY in parts else joined(" OR ", parts, "0")
+def _leaf(comparison: Comparison, now_ms: int, wanted: bool) -> Leaf:
+    path, operator, operand = comparison.path, comparison.operator, comparison.operand
+    if operator in _NEGATIONS:
+        operator, wanted = _NEGATIONS[operator], not wanted
+    if isinstance(operand, tuple):
+        values = tuple([resolve(element, now_ms) for element in operand])
+        if operator == "$between":
+            return Within(path, (("$gte", values[0]), ("$lte", values[1])), wanted)
+        return Equal(path, values, wanted)
+    value = resolve(operand, now_ms)
+    match operator:
+        case "$eq":
+            return Equal(path, (value,), wanted)
+        case "$null" | "$empty":
+            return Absent(path, operator == "$empty", wanted is value)
+        case "$gt" | "$gte" | "$lt" | "$lte":
+            return Within(path, ((operator, value),), wanted)
+        case "$contains" | "$startsWith" | "$endsWith":
+            return HasText(path, operator, str(value), False, wanted)
+        case "$containsi":
+            return HasText(path, "$contains", str(value), True, wanted)
+        case "$startsWithi":
+            return HasText(path, "$startsWith", str(value), True, wanted)
+        case "$endsWithi":
+            return HasText(path, "$endsWith", str(value), True, wanted)
+    raise AssertionError(operator)  # the parser knows no other

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple, TypeAlias
+from typing import TypeAlias
 
 import msgspec
+
+from buntime_plugin_keyval.storage.dialects.filters import Printed
 
 Value: TypeAlias = str | int | float
 
@@ -16,13 +18,8 @@ MAX_PLACEHOLDERS = 16
 """Elements of an IN list that are bound one by one; longer lists travel as one JSON array."""
 
 
-class Fragment(NamedTuple):
-    """SQL text, its arguments in order of appearance, and whether it is exact or too wide."""
-
-    sql: str
-    args: tuple[Value, ...] = ()
-    exact: bool = True
-
+Fragment: TypeAlias = Printed
+"""A piece of a condition is one itself."""
 
 EVERY = Fragment("1")
 NONE = Fragment("0")

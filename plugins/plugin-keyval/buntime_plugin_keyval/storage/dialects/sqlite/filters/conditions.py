@@ -1,4 +1,4 @@
-"""One operator on one field, as SQL.
+"""One leaf of a filter as SQL.
 
 `json_extract` yields text for strings, arrays and objects, 1 and 0 for booleans. So most forms
 compare the extracted value first, which turns most rows away, and look at the JSON type only of
@@ -13,29 +13,42 @@ from typing import NamedTuple
 
 import msgspec
 
-from buntime_plugin_keyval.model.where.nodes import Comparison, Scalar, resolve
-from buntime_plugin_keyval.model.where.paths import json_path
-from buntime_plugin_keyval.storage.filters.fragments import EVERY, Fragment, Value, joined, one_of
-from buntime_plugin_keyval.storage.filters.numbers import number_keys, number_range
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.fragments import (
+    EVERY,
+    Fragment,
+    Value,
+    joined,
+    one_of,
+)
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.numbers import (
+    SIGNS,
+    number_keys,
+    number_range,
+)
+from buntime_plugin_keyval.storage.dialects.sqlite.paths import json_path
+from buntime_plugin_keyval.storage.filters.tree import (
+    Absent,
+    Equal,
+    HasText,
+    Leaf,
+    Scalar,
+    Sign,
+    Within,
+)
 
 MAX_NEEDLE = 64
 """Characters of a substring test; a longer one narrows no better and can be slow to search."""
 
-_NEGATIONS = {
-    "$ne": "$eq",
-    "$nin": "$in",
-    "$notContains": "$contains",
-    "$notContainsi": "$containsi",
-    "$notEmpty": "$empty",
-}
-"""Operators that are exactly the three-valued negation of another one."""
-
 
 class Field(NamedTuple):
-    """Where the conditions look: the column, the time, whether `casefold` exists, and the path."""
+    """Where the conditions look: the column, whether SQL has `casefold`, and the path.
+
+    `casefold(text)` exists where SQL runs in process. Other engines are asked only what SQLite can
+    say since 3.38.
+    """
 
     column: str
-    now_ms: int
+    """The name of a TEXT column, which is trusted."""
     casefold: bool
     path: str = "$"
     member: str | None = None
@@ -51,34 +64,27 @@ class Field(NamedTuple):
         return f"json_type({self.column}, ?)"
 
 
-def condition_sql(condition: Comparison, field: Field, wanted: bool) -> Fragment:
-    """Return SQL that is true exactly where the condition has the wanted truth value.
+def leaf_sql(leaf: Leaf, field: Field) -> Fragment:
+    """SQL that is true exactly where the leaf holds.
 
     Elsewhere the SQL is false or NULL. Where the engine cannot tell, it is too wide and says so.
     """
-    operator = condition.operator
-    if operator in _NEGATIONS:
-        operator, wanted = _NEGATIONS[operator], not wanted
-    if not field.casefold and any('"' in step for step in condition.path if isinstance(step, str)):
+    path = leaf.path
+    if not field.casefold and any('"' in step for step in path if isinstance(step, str)):
         # Older SQLite versions (3.45 is one) cannot read a double quote in a path.
         return Fragment("1", exact=False)
-    last = condition.path[-1] if condition.path else None
+    last = path[-1] if path else None
     member = msgspec.json.encode(last).decode() + ":" if isinstance(last, str) else None
-    field = field._replace(path=json_path(condition.path), member=member)
-    operand = condition.operand
-    if isinstance(operand, tuple):
-        values = tuple(resolve(element, field.now_ms) for element in operand)
-        if operator == "$between":
-            return _range(field, {"$gte": values[0], "$lte": values[1]}, wanted)
-        return _equal(field, values, wanted)
-    value = resolve(operand, field.now_ms)
-    if operator == "$eq":
-        return _equal(field, (value,), wanted)
-    if operator in ("$null", "$empty"):
-        return _absent(field, operator, wanted is value)
-    if operator in ("$gt", "$gte", "$lt", "$lte"):
-        return _range(field, {operator: value}, wanted)
-    return _text(field, operator, str(value), wanted)
+    field = field._replace(path=json_path(path), member=member)
+    match leaf:
+        case Equal():
+            return _equal(field, leaf.values, leaf.wanted)
+        case Within():
+            return _range(field, dict(leaf.bounds), leaf.wanted)
+        case Absent():
+            return _absent(field, leaf.or_empty, leaf.wanted)
+        case HasText():
+            return _text(field, leaf)
 
 
 def _negated(field: Field, fragment: Fragment) -> Fragment:
@@ -87,17 +93,15 @@ def _negated(field: Field, fragment: Fragment) -> Fragment:
     return Fragment(sql, (field.path, *fragment.args))
 
 
-def _absent(field: Field, operator: str, wanted: bool) -> Fragment:
-    if operator == "$null":
+def _absent(field: Field, or_empty: bool, wanted: bool) -> Fragment:
+    if not or_empty:
         return Fragment(f"{field.extract} IS {'' if wanted else 'NOT '}NULL", (field.path,))
     # The JSON text, not the extracted value: it tells an empty array from the string "[]".
     sql = f"ifnull({field.column} -> ?, 'null') {'' if wanted else 'NOT '}IN ('null', '\"\"', '[]')"
     return Fragment(sql, (field.path,))
 
 
-def _equal(
-    field: Field, values: Sequence[str | bool | int | float | None], wanted: bool
-) -> Fragment:
+def _equal(field: Field, values: Sequence[Scalar], wanted: bool) -> Fragment:
     strings = list(dict.fromkeys(value for value in values if isinstance(value, str)))
     booleans = {value for value in values if isinstance(value, bool)}
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -155,13 +159,10 @@ def _substring(field: Field, needle: str) -> Fragment:
     return Fragment(f"instr({field.column}, ?)", (needle[:MAX_NEEDLE],))
 
 
-def _range(
-    field: Field, bounds: dict[str, str | bool | int | float | None], wanted: bool
-) -> Fragment:
+def _range(field: Field, bounds: dict[Sign, Scalar], wanted: bool) -> Fragment:
     texts = {operator: value for operator, value in bounds.items() if isinstance(value, str)}
     if texts:
-        signs = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
-        sql = " AND ".join(f"{field.extract} {signs[operator]} ?" for operator in texts)
+        sql = " AND ".join(f"{field.extract} {SIGNS[operator]} ?" for operator in texts)
         args = [argument for value in texts.values() for argument in (field.path, value)]
         found = Fragment(f"({sql} AND {field.type} = 'text')", (*args, field.path))
     else:
@@ -170,9 +171,8 @@ def _range(
     return found if wanted else _negated(field, found)
 
 
-def _text(field: Field, operator: str, text: str, wanted: bool) -> Fragment:
-    folded = operator.endswith("i")
-    name = operator.removesuffix("i")
+def _text(field: Field, leaf: HasText) -> Fragment:
+    folded, name, text, wanted = leaf.folds_case, leaf.where, leaf.text, leaf.wanted
     if folded and not field.casefold and text:
         return _maybe_text(field, name, wanted)
     # Only the empty text folds to the empty text, so for "" both spellings ask the same.
@@ -184,7 +184,7 @@ def _text(field: Field, operator: str, text: str, wanted: bool) -> Fragment:
         found = Fragment(
             # The column is a trusted name, everything else is bound. It gets another name inside,
             # where `value`, `key` and others would mean the columns of json_each.
-            f"CASE {field.type} WHEN 'text' THEN instr({extract}, ?) WHEN 'array' THEN EXISTS "  # noqa: S608 - see above
+            f"CASE {field.type} WHEN 'text' THEN instr({extract}, ?) WHEN 'array' THEN EXISTS "
             f"(SELECT 1 FROM (SELECT {field.column} AS document), json_each(document, ?) "
             f"WHERE type = 'text' AND {atom} = ?) END",
             (field.path, field.path, needle, field.path, needle),

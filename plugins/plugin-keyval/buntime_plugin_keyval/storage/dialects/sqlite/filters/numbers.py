@@ -14,9 +14,10 @@ from collections.abc import Iterable, Mapping
 from buntime_keyval.wire.numbers import format_integer
 
 from buntime_plugin_keyval.model.where.nodes import INT64_MAX, INT64_MIN, Number
-from buntime_plugin_keyval.storage.filters.fragments import Fragment, Value
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.fragments import Fragment, Value
+from buntime_plugin_keyval.storage.filters.tree import Sign
 
-_SIGNS = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
+SIGNS: Mapping[Sign, str] = {"$gt": ">", "$gte": ">=", "$lt": "<", "$lte": "<="}
 _FLIPPED = {">": "<", ">=": "<=", "<": ">", "<=": ">="}
 _EXACT_INTEGERS = 2**53
 """From here on a double has no fraction, up to here it holds every integer."""
@@ -54,7 +55,7 @@ def number_keys(numbers: Iterable[Number]) -> tuple[list[Value], bool]:
     return list(keys), maybe_other
 
 
-def number_range(column: str, path: str, bounds: Mapping[str, Number]) -> Fragment:
+def number_range(column: str, path: str, bounds: Mapping[Sign, Number]) -> Fragment:
     """Return SQL that is true for numbers within all bounds, given by `$gt` and its relatives.
 
     The first test turns most rows away with a single look at the value. For a lower bound it
@@ -62,7 +63,7 @@ def number_range(column: str, path: str, bounds: Mapping[str, Number]) -> Fragme
     an upper bound it lets pass what sorts after `{`, the first character of every object.
     """
     extract = f"json_extract({column}, ?)"
-    signs = [_sql_bound(_SIGNS[operator], number) for operator, number in bounds.items()]
+    signs = [_sql_bound(SIGNS[operator], number) for operator, number in bounds.items()]
     big, big_args = _bigint(column, path, bounds)
     sign, bound = signs[0]
     if sign.startswith(">"):
@@ -103,12 +104,12 @@ def _successor(number: Number) -> Number:
     return number + 1 if number < INT64_MAX else float(2**63)
 
 
-def _bigint(column: str, path: str, bounds: Mapping[str, Number]) -> tuple[str, tuple[Value, ...]]:
+def _bigint(column: str, path: str, bounds: Mapping[Sign, Number]) -> tuple[str, tuple[Value, ...]]:
     """Return SQL for an object at the path: is it a tagged bigint within all bounds?"""
     tests = []
     args: list[Value] = []
     for operator, number in bounds.items():
-        sign = _SIGNS[operator]
+        sign = SIGNS[operator]
         # Between integers a bound with a fraction is the same as the next integer inside it.
         integer = math.floor(number) if sign in (">", "<=") else math.ceil(number)
         text = format_integer(integer)
@@ -120,7 +121,7 @@ def _bigint(column: str, path: str, bounds: Mapping[str, Number]) -> tuple[str, 
         args += [len(text), text]
     sql = (
         # The column is a trusted name, everything else is bound.
-        f"(SELECT {' AND '.join(tests)} FROM (SELECT json_extract({column}, ?) AS s, "  # noqa: S608 - see above
+        f"(SELECT {' AND '.join(tests)} FROM (SELECT json_extract({column}, ?) AS s, "
         f"json_extract({column}, ?) AS o) WHERE {_TAGGED})"
     )
     return sql, (*args, f"{path}.value", path)

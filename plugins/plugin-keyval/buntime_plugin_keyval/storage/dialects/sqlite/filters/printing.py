@@ -1,0 +1,32 @@
+"""From the tree of a filter to one SQLite condition over a column of JSON text."""
+
+from __future__ import annotations
+
+from buntime_database import Capabilities
+
+from buntime_plugin_keyval.storage.dialects.filters import Printed
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import Field, leaf_sql
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.fragments import EVERY, joined
+from buntime_plugin_keyval.storage.filters.tree import Condition, Every, Some
+
+
+def print_filter(condition: Condition, capabilities: Capabilities) -> Printed:
+    """See `FilterSql`; over the value of an entry."""
+    return print_condition(condition, Field("value", capabilities.casefold_function))
+
+
+def print_condition(condition: Condition, field: Field) -> Printed:
+    """The condition over a column, whose JSON must be the compact output of the standard encoder:
+    cheap substring tests narrow the rows first.
+
+    One limit is SQLite's own: it takes a NUL inside a stored member's name for the end of it.
+    """
+    match condition:
+        case Every():
+            parts = [print_condition(member, field) for member in condition.members]
+            return joined(" AND ", [part for part in parts if part != EVERY], "1")
+        case Some():
+            parts = [print_condition(member, field) for member in condition.members]
+            return EVERY if EVERY in parts else joined(" OR ", parts, "0")
+        case _:
+            return leaf_sql(condition, field)
