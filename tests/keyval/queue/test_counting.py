@@ -13,7 +13,7 @@ import pytest
 from buntime_database import Batch, DatabaseError, DatabaseUnavailable, ResultSet
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.messages import Message
-from buntime_plugin_keyval.storage.message_statements import MAX_UNSURE
+from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE
 from keyval.queue.test_dispatching import take
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import NOW_MS, FakeClock, World, until

@@ -44,6 +44,7 @@ from buntime_plugin_keyval.model.versionstamps import Stamps, just_after
 from buntime_plugin_keyval.storage import reads
 from buntime_plugin_keyval.storage.changelog import newest_stamp, read_appended
 from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.effects import (
     Effect,
     EntryEffect,
@@ -57,7 +58,6 @@ from buntime_plugin_keyval.storage.ranges import single
 from buntime_plugin_keyval.storage.reads import LONG_VALUE, Row
 from buntime_plugin_keyval.storage.replays import Keeping
 from buntime_plugin_keyval.storage.selection import EVERYTHING
-from buntime_plugin_keyval.storage.statements import KEEP, KEEP_LATE
 
 T = TypeVar("T")
 
@@ -168,7 +168,7 @@ class Committer:
         """`most_bytes` are those of the values that one commit may read."""
         self._db = db
         self._adapter = db.adapter
-        self.replays = Replays(db.adapter, clock)
+        self.replays = Replays(db, clock)
         self._peers = peers
         self._clock = clock
         self._most_bytes = most_bytes
@@ -435,7 +435,7 @@ class Committer:
         except Exception as error:  # noqa: BLE001 - goes to the caller, whatever it is
             job.error = error
         effects = job.decision.effects if job.decision is not None else ()
-        keeping = _keeping(job, at.now_ms)
+        keeping = _keeping(self._db.sql, job, at.now_ms)
         if not effects and not view.saw_pending() and keeping is None:
             return  # nothing to write, and what it rests on is committed
         steps = job.steps
@@ -538,7 +538,7 @@ class Committer:
         self._pending[:0] = [job for job in jobs if job.attempts < MAX_ATTEMPTS]
 
 
-def _keeping(job: _Job, now_ms: int) -> Keeping | None:
+def _keeping(sql: Dialect, job: _Job, now_ms: int) -> Keeping | None:
     """What keeps the result of a write that may be repeated."""
     if job.once is None or job.decision is None:
         return None
@@ -550,7 +550,7 @@ def _keeping(job: _Job, now_ms: int) -> Keeping | None:
         "null" if told is None else msgspec.json.encode(told).decode(),
         now_ms,
     )
-    return Keeping(row, KEEP if job.is_firm else KEEP_LATE)
+    return Keeping(row, sql, job.is_firm)
 
 
 def _committed(

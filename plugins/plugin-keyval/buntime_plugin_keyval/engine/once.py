@@ -12,7 +12,7 @@ from collections.abc import Awaitable, Callable
 from hashlib import blake2b
 from typing import TypeVar
 
-from buntime_database import Adapter, GuardFailed, OutcomeUnknown
+from buntime_database import GuardFailed, OutcomeUnknown
 from buntime_keyval.wire.idempotency import checked_idempotency_key
 
 from buntime_plugin_keyval.model.clock import Clock
@@ -22,6 +22,7 @@ from buntime_plugin_keyval.model.errors import (
     outcome_unknown,
 )
 from buntime_plugin_keyval.storage import replays
+from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.replays import Kept
 
 T = TypeVar("T")
@@ -51,8 +52,8 @@ def once_of(key: str | None, operation: str, *said: object) -> Once | None:
 class Replays:
     """The writes with keys of one store."""
 
-    def __init__(self, adapter: Adapter, clock: Clock) -> None:
-        self._adapter = adapter
+    def __init__(self, db: Database, clock: Clock) -> None:
+        self._db = db
         self._clock = clock
         self._under_way: set[str] = set()
 
@@ -71,7 +72,7 @@ class Replays:
 
         Raises `IdempotencyKeyReused` if that was of another request, and `DatabaseError`.
         """
-        found = await replays.find(self._adapter, once.key)
+        found = await replays.find(self._db, once.key)
         if found is None:
             return None
         fingerprint, kept = found
@@ -100,9 +101,10 @@ class Replays:
             if kept is not None:
                 return recall(kept)
             result = await work()
-            steps = replays.keeping(once.key, once.fingerprint, keep(result), self._clock.now())
+            now_ms = self._clock.now()
+            steps = replays.keeping(self._db.sql, once.key, once.fingerprint, keep(result), now_ms)
             try:
-                await self._adapter.batch(steps)
+                await self._db.adapter.batch(steps)
             except GuardFailed:  # another process has just done the same
                 kept = await self.find(once)
                 return result if kept is None else recall(kept)
@@ -115,4 +117,4 @@ class Replays:
     async def forget(self, *, keep: int, age_ms: int) -> int:
         """Remove some of the results that are older than that or beyond the newest `keep`."""
         since_ms = self._clock.now() - age_ms
-        return await replays.forget(self._adapter, keep=keep, since_ms=since_ms)
+        return await replays.forget(self._db, keep=keep, since_ms=since_ms)

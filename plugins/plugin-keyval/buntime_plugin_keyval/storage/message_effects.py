@@ -10,7 +10,6 @@ from buntime_keyval.wire import key_to_json
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.messages import MessageOptions
-from buntime_plugin_keyval.storage import message_statements as texts
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
 LEASE_BYTES = 1024 * 1024
@@ -34,11 +33,10 @@ class Enqueue(NamedTuple):
         keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
         return (
             Statement(
-                texts.ENQUEUE,
+                sql.queue.enqueue,
                 (
                     self.id,
                     self.value,
-                    ready_at,
                     ready_at,
                     options.max_attempts,
                     f"[{backoff}]",
@@ -63,8 +61,8 @@ class Lease(NamedTuple):
         now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
         if self.limit == 1:
-            return (Statement(texts.LEASE, args),)
-        return (Statement(texts.LEASE_SEVERAL, (*args, LEASE_BYTES)),)
+            return (Statement(sql.queue.lease, args),)
+        return (Statement(sql.queue.lease_several, (*args, LEASE_BYTES)),)
 
 
 class Count(NamedTuple):
@@ -77,7 +75,7 @@ class Count(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(texts.COUNT, (self.id, self.lease)),)
+        return (Statement(sql.queue.count_delivery, (self.id, self.lease)),)
 
 
 class Settle(NamedTuple):
@@ -90,7 +88,7 @@ class Settle(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(texts.SETTLE, (self.id, self.lease, self.lease)),)
+        return (Statement(sql.queue.settle, (self.id, self.lease)),)
 
 
 class Extend(NamedTuple):
@@ -105,8 +103,8 @@ class Extend(NamedTuple):
     ) -> Sequence[Statement]:
         """See `Effect`."""
         now_ms = at.now_ms
-        args = (now_ms + self.duration_ms, now_ms, self.id, self.lease, self.lease)
-        return (Statement(texts.EXTEND, args),)
+        args = (now_ms + self.duration_ms, now_ms, self.id, self.lease)
+        return (Statement(sql.queue.extend, args),)
 
 
 class GiveBack(NamedTuple):
@@ -123,7 +121,7 @@ class GiveBack(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(texts.GIVE_BACK, (self.id, self.lease)),)
+        return (Statement(sql.queue.give_back, (self.id, self.lease)),)
 
 
 class Undeliver(NamedTuple):
@@ -136,7 +134,7 @@ class Undeliver(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(texts.UNDELIVER, (self.id, self.lease)),)
+        return (Statement(sql.queue.undeliver, (self.id, self.lease)),)
 
 
 class Retry(NamedTuple):
@@ -150,7 +148,7 @@ class Retry(NamedTuple):
     ) -> Sequence[Statement]:
         """See `Effect`."""
         ready_at = at.now_ms + self.pause_ms
-        return (Statement(texts.RETRY, (ready_at, ready_at, at.now_ms, self.id)),)
+        return (Statement(sql.queue.retry, (ready_at, at.now_ms, self.id)),)
 
 
 class Bury(NamedTuple):
@@ -166,9 +164,9 @@ class Bury(NamedTuple):
         """See `Effect`."""
         return (
             Statement(
-                texts.BURY, (self.letter_id, self.error_message, at.wall_ms, at.now_ms, self.id)
+                sql.queue.bury, (self.letter_id, self.error_message, at.wall_ms, at.now_ms, self.id)
             ),
-            Statement(texts.REMOVE, (self.id,)),
+            Statement(sql.queue.remove, (self.id,)),
         )
 
 
@@ -183,8 +181,11 @@ class Requeue(NamedTuple):
     ) -> Sequence[Statement]:
         """See `Effect`."""
         now_ms, wall_ms = at
-        args = (self.new_id, now_ms, now_ms, wall_ms, now_ms, self.letter_id)
-        return (Statement(texts.REQUEUE, args), Statement(texts.DELETE_DLQ, (self.letter_id,)))
+        args = (self.new_id, now_ms, wall_ms, self.letter_id)
+        return (
+            Statement(sql.queue.requeue, args),
+            Statement(sql.queue.forget_letter, (self.letter_id,)),
+        )
 
 
 class Forget(NamedTuple):
@@ -197,8 +198,8 @@ class Forget(NamedTuple):
     ) -> Sequence[Statement]:
         """See `Effect`."""
         if self.letter_id is None:
-            return (Statement(texts.PURGE_DLQ),)
-        return (Statement(texts.DELETE_DLQ, (self.letter_id,)),)
+            return (Statement(sql.queue.forget_letters),)
+        return (Statement(sql.queue.forget_letter, (self.letter_id,)),)
 
 
 class ForgetOld(NamedTuple):
@@ -211,9 +212,11 @@ class ForgetOld(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(texts.EXPIRE_DLQ, (at.now_ms - self.age_ms, self.limit)),)
+        return (Statement(sql.queue.forget_old_letters, (at.now_ms - self.age_ms, self.limit)),)
 
 
-def same_delivery(id: str, attempts: int, visible_at: int, lease: str | None) -> Guard:
+def same_delivery(
+    sql: Dialect, id: str, attempts: int, visible_at: int, lease: str | None
+) -> Guard:
     """Holds while this delivery of the message is its last one, unsettled and not extended."""
-    return Guard(texts.SAME_DELIVERY, (id, f"{attempts} {visible_at} {lease or ''}"))
+    return Guard(sql.queue.same_delivery, (id, attempts, visible_at, lease))

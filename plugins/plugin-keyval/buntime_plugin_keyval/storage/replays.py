@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from buntime_database import Adapter, Guard, Statement
+from buntime_database import Guard, Statement
 
-from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.replays import KeepSql
 
 FORGET_BATCH = 500
 
@@ -29,29 +31,37 @@ class Keeping(NamedTuple):
 
     row: tuple[str, bytes, str, str, int]
     """Key, fingerprint, stamp, what was told as JSON, and when."""
-    texts: sql.KeepTexts
+    sql: Dialect
+    is_firm: bool
+    """Whether the commit has that stamp, or fails."""
+
+    @property
+    def _texts(self) -> KeepSql:
+        return self.sql.replays.keep if self.is_firm else self.sql.replays.keep_late
 
     def end(self) -> Statement:
         """What comes behind all effects, where their counts are not wanted or there are none."""
-        return Statement(self.texts.keep, self.row)
+        return Statement(self._texts.keep, self.row)
 
     def among(self, statements: Sequence[Statement], *, is_first: bool) -> list[Statement]:
         """The statements of one effect, and what keeps the count of the first of them."""
         first, *others = statements
         if is_first:
-            return [first, Statement(self.texts.keep_with_count, self.row), *others]
-        return [first, Statement(sql.KEEP_COUNT, (self.row[0],)), *others]
+            return [first, Statement(self._texts.keep_with_count, self.row), *others]
+        return [first, Statement(self.sql.replays.keep_count, (self.row[0],)), *others]
 
 
-def keeping(key: str, fingerprint: bytes, told: object, now_ms: int) -> list[Statement | Guard]:
+def keeping(
+    sql: Dialect, key: str, fingerprint: bytes, told: object, now_ms: int
+) -> list[Statement | Guard]:
     """Keep the result of what is done already; fails if there is one."""
     row = (key, fingerprint, "", msgspec.json.encode(told).decode(), now_ms)
-    return [Guard(sql.NOT_KEPT, (key,)), Statement(sql.KEEP.keep, row)]
+    return [Guard(sql.replays.not_kept, (key,)), Statement(sql.replays.keep.keep, row)]
 
 
-async def find(adapter: Adapter, key: str) -> tuple[bytes, Kept] | None:
+async def find(db: Database, key: str) -> tuple[bytes, Kept] | None:
     """Fingerprint and result of what was done under a key."""
-    rows = await adapter.query(sql.FIND_KEPT, (key,), point=True, fresh=True)
+    rows = await db.adapter.query(db.sql.replays.find, (key,), point=True, fresh=True)
     if not rows:
         return None
     fingerprint, versionstamp, told, counts = rows[0]
@@ -60,8 +70,8 @@ async def find(adapter: Adapter, key: str) -> tuple[bytes, Kept] | None:
     return bytes(fingerprint), kept  # type: ignore[arg-type] # as the schema says
 
 
-async def forget(adapter: Adapter, *, keep: int, since_ms: int) -> int:
+async def forget(db: Database, *, keep: int, since_ms: int) -> int:
     """Remove some of what is from before `since_ms` or beyond the newest `keep`; how many."""
     args = (since_ms, keep, FORGET_BATCH)
-    (result,) = await adapter.batch([Statement(sql.FORGET_KEPT, args)])
+    (result,) = await db.adapter.batch([Statement(db.sql.replays.forget, args)])
     return result.rowcount

@@ -14,7 +14,6 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     FIRM_STAMP,
     LATE_STAMP,
     LOGGED_STAMP,
-    NOTED_STAMP,
     TOLD,
 )
 
@@ -366,40 +365,3 @@ SELECT 2, key, {{entry}}, value FROM kv_entries
 WHERE key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4) AND {{where}}
   AND key IN (SELECT key FROM kv_changes WHERE seq > ?1)
 ORDER BY part"""
-
-# The first result of a write with a key of its caller's.
-_KEEP = """
-INSERT INTO kv_replays (id, fingerprint, versionstamp, told, counts, at)
-VALUES (?1, ?2, {stamp}, ?4, {counts}, ?5)"""
-
-
-class KeepTexts(NamedTuple):
-    """The statements that keep a result, by what is known of its versionstamp."""
-
-    keep: str
-    keep_with_count: str
-    """With what the statement before it changed."""
-
-
-def _keep_texts(stamp: str) -> KeepTexts:
-    return KeepTexts(
-        _KEEP.format(stamp=stamp, counts="''"),
-        _KEEP.format(stamp=stamp, counts="changes() || ','"),
-    )
-
-
-KEEP = _keep_texts("?3")
-# The commit has the stamp that was made for it, or a later one with the same random part.
-KEEP_LATE = _keep_texts(
-    f"CASE substr(?3, 20) WHEN substr({LOGGED_STAMP}, 20) THEN {LOGGED_STAMP}"
-    f" WHEN substr({NOTED_STAMP}, 20) THEN {NOTED_STAMP} ELSE ?3 END"
-)
-KEEP_COUNT = "UPDATE kv_replays SET counts = counts || changes() || ',' WHERE id = ?"
-NOT_KEPT = "NOT EXISTS (SELECT 1 FROM kv_replays WHERE id = ?)"
-FIND_KEPT = "SELECT fingerprint, versionstamp, told, counts FROM kv_replays WHERE id = ?"
-
-# What is too old, and the oldest of what is too much, in bounded steps.
-FORGET_KEPT = """
-DELETE FROM kv_replays WHERE seq IN (
-  SELECT seq FROM (SELECT seq, at FROM kv_replays ORDER BY seq LIMIT ?3)
-  WHERE at < ?1 OR seq <= (SELECT max(seq) FROM kv_replays) - ?2)"""

@@ -25,7 +25,6 @@ from buntime_plugin_keyval.model.messages import (
     new_id,
     stored_keys,
 )
-from buntime_plugin_keyval.storage import message_statements as sql
 from buntime_plugin_keyval.storage.effects import Effect, Put
 from buntime_plugin_keyval.storage.message_effects import (
     Bury,
@@ -72,6 +71,7 @@ class Queue:
 
     def __init__(self, store: Store, *, lease_ms: int) -> None:
         self._store = store
+        self._sql = store.sql.queue
         self._lease_ms = lease_ms
         self.dead_letters_expired = 0
         """Dead letters that `expire_dead_letters` deleted in this process."""
@@ -262,7 +262,9 @@ class Queue:
             self._deliveries.counted(counts)
         while True:
             args = (self._store.clock.now(), _BURY_BATCH)
-            rows = await self._store.adapter.query(sql.EXHAUSTED, args, point=True, fresh=True)
+            rows = await self._store.adapter.query(
+                self._sql.exhausted, args, point=True, fresh=True
+            )
             for (message_id,) in rows:
                 # One at a time: each may have a long value.
                 delivery = await self._delivery(str(message_id))
@@ -278,15 +280,15 @@ class Queue:
 
     async def next_event(self) -> tuple[int | None, int | None]:
         """When the next message becomes visible, and when the next one is to be buried."""
-        visible = await self._store.adapter.query(sql.NEXT_VISIBLE, point=True)
-        ((exhausted,),) = await self._store.adapter.query(sql.NEXT_EXHAUSTED, point=True)
+        visible = await self._store.adapter.query(self._sql.next_visible, point=True)
+        ((exhausted,),) = await self._store.adapter.query(self._sql.next_exhausted, point=True)
         return (visible[0][0] if visible else None), exhausted  # type: ignore[return-value] # schema
 
     async def no_longer_held(self, messages: Sequence[Message]) -> list[Message]:
         """Those of the messages whose leases ended: settled, run out, or delivered again."""
         ids = msgspec.json.encode([message.id for message in messages]).decode()
         rows = await self._store.adapter.query(
-            sql.HELD,
+            self._sql.held,
             (self._store.clock.now(), ids),
             point=len(messages) <= POINT_LIMIT,
             fresh=True,
@@ -297,7 +299,7 @@ class Queue:
     async def stats(self) -> QueueStats:
         """How many messages there are; delayed ones and ones whose lease ran out are pending."""
         ((queued, leased, dead),) = await self._store.adapter.query(
-            sql.STATS, (self._store.clock.now(),)
+            self._sql.stats, (self._store.clock.now(),)
         )
         queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
         return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
@@ -306,7 +308,7 @@ class Queue:
         self, *, limit: int, offset: int = 0, most: int = sys.maxsize
     ) -> list[StoredLetter]:
         """Dead letters, the newest failure first. `LimitExceeded` for more than `most` bytes."""
-        rows = await self._store.adapter.query(sql.LIST_DLQ, (limit, offset, most))
+        rows = await self._store.adapter.query(self._sql.letters, (limit, offset, most))
         if rows and int(rows[0][0] or 0) > most:
             right = "ask for fewer with limit, and for the next ones with offset"
             raise too_large(int(rows[0][0] or 0), most, right)
@@ -314,7 +316,7 @@ class Queue:
 
     async def get_dlq_message(self, letter_id: str) -> StoredLetter | None:
         """One dead letter, or None."""
-        rows = await self._store.adapter.query(sql.GET_DLQ, (letter_id,), point=True)
+        rows = await self._store.adapter.query(self._sql.letter, (letter_id,), point=True)
         return _letter(rows[0]) if rows else None
 
     async def requeue_dlq(self, letter_id: str, once: Once | None = None) -> str:
@@ -356,7 +358,7 @@ class Queue:
         """Let the store's time go on where the queue's ended: see `Store.begin`."""
         clock = self._store.clock
         ((since,),) = await self._store.adapter.query(
-            sql.WAITING_SINCE, (clock.now(),), point=True, fresh=True
+            self._sql.waiting_since, (clock.now(),), point=True, fresh=True
         )
         clock.not_before(int(since or 0))
 
@@ -370,7 +372,9 @@ class Queue:
 
     async def _delivery(self, message_id: str) -> _Delivery | None:
         """The row of a message, if the queue has it."""
-        rows = await self._store.adapter.query(sql.DELIVERY, (message_id,), point=True, fresh=True)
+        rows = await self._store.adapter.query(
+            self._sql.delivery, (message_id,), point=True, fresh=True
+        )
         return _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # as the schema says
 
     async def _count(self, counts: Sequence[Count]) -> None:
@@ -388,7 +392,13 @@ class Queue:
         self, delivery: _Delivery, effects: Sequence[Effect], once: Once | None = None
     ) -> bool:
         """Commit unless the message was settled or delivered again since it was read."""
-        guard = same_delivery(delivery.id, delivery.attempts, delivery.visible_at, delivery.lease)
+        guard = same_delivery(
+            self._store.sql,
+            delivery.id,
+            delivery.attempts,
+            delivery.visible_at,
+            delivery.lease,
+        )
         decision = Decision[None](effects, lambda *_: None)
         try:
             write = Write(lambda _: decision, guards=(guard,), recall=lambda _: None)

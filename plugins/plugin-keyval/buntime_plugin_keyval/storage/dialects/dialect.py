@@ -10,6 +10,8 @@ from typing import NamedTuple
 
 from buntime_plugin_keyval.storage.dialects.filters import FilterSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
+from buntime_plugin_keyval.storage.dialects.queue import QueueSql
+from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 
 
 class Dialect(NamedTuple):
@@ -19,3 +21,5 @@ class Dialect(NamedTuple):
     """As adapters call it in their `Capabilities`."""
     filter: FilterSql
     log: LogSql
+    queue: QueueSql
+    replays: ReplaysSql

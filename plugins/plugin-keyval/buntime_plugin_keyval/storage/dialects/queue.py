@@ -1,0 +1,78 @@
+"""The queue and its dead letters."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+MAX_UNSURE = 10
+"""Leases of a message that may end without a word before each of them counts as a delivery: a
+message that kills the server itself must come to an end, too."""
+
+
+class QueueSql(NamedTuple):
+    """Operations on messages and dead letters.
+
+    `visible` is when a message can be delivered: its ready time, or, while it is leased, the end of
+    the lease. Attempts are the deliveries so far, the current one included if it is one.
+    """
+
+    enqueue: str
+    """Id, value, ready time, most attempts, backoff and keys as JSON arrays, time on the wall, now:
+    adds a message."""
+    lease: str
+    """Lease, its end, now, 1: gives one message that is ready to who has the lease. A row with
+    ready time, number, id, value, attempts, lease, visible; none if none is ready."""
+    lease_several: str
+    """Lease, its end, now, limit, bytes: the same for several, whose values are not more than so
+    many bytes, but for the first one. Messages that are ready earlier come first, and of those the
+    ones that were added first."""
+    count_delivery: str
+    """Id, lease: the current delivery of a message counts."""
+    settle: str
+    """Id, lease or NULL: removes a message, only under this lease if there is one."""
+    give_back: str
+    """Id, lease: ends it at once, unless it was for the last attempt; counts."""
+    undeliver: str
+    """Id, lease: ends it as if there had been none."""
+    extend: str
+    """New end, now, id, lease or NULL: prolongs a lease, this one if there is one. It may be over,
+    as long as no other took its place; counts."""
+    retry: str
+    """Ready time, now, id: ends the lease, and lets the message wait; counts."""
+    bury: str
+    """Id of the letter, error, time on the wall, now, id: copies a message to the dead letters."""
+    remove: str
+    """Id: removes a message."""
+    same_delivery: str
+    """Condition of a guard. Id, attempts, visible, lease or NULL: the delivery of the message is
+    still this one."""
+    delivery: str
+    """Id: id, lease, visible, value, attempts, most attempts, backoff and keys."""
+    exhausted: str
+    """Now, limit: ids of messages without attempts left whose last lease is over."""
+    next_visible: str
+    """When the first message with attempts left can be delivered; no row if there is none."""
+    next_exhausted: str
+    """When the last lease of the first message without attempts left ends, or NULL."""
+    waiting_since: str
+    """Now: the latest time at which it was decided how long a message waits that is not visible
+    yet; or NULL."""
+    held: str
+    """Now, JSON array of ids: id and lease of those that somebody has."""
+    stats: str
+    """Now: how many messages there are, how many of them are leased, how many dead letters."""
+    letters: str
+    """Limit, offset, bytes: all bytes of values of so many dead letters, and of each id, id of the
+    message, value, error, attempts, time it was created and time it failed. The last failure first;
+    values are null if they are more than so many bytes."""
+    letter: str
+    """Id: the same of one letter, without the bytes."""
+    requeue: str
+    """Id of the message, now, time on the wall, id of the letter: adds a message with its value and
+    schedule."""
+    forget_letter: str
+    """Id: removes a letter."""
+    forget_letters: str
+    """Removes all."""
+    forget_old_letters: str
+    """Time, limit: removes so many that are kept since then or longer, the oldest first."""

@@ -1,0 +1,121 @@
+"""The queue in SQLite."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE, QueueSql
+
+# Somebody has the message, and that does not count yet.
+_UNCOUNTED = "(lease IS NOT NULL AND NOT counted)"
+
+# The deliveries so far, where it is known that the current one was one.
+_ATTEMPTS = f"min(max_attempts, attempts + {_UNCOUNTED})"
+
+# `+?4`, since SQLite prepares a statement anew for each value of a bare variable behind LIMIT.
+# Messages whose lease ran out keep their ready time, so they come before what became ready later.
+_READY = """
+SELECT {told} FROM (
+  SELECT * FROM (
+    SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
+    WHERE lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT +?4)
+  UNION ALL
+  SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
+  WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
+ORDER BY ready_at, seq LIMIT +?4"""
+
+_LEASE = f"""
+UPDATE kv_queue SET
+  lease = ?1, visible_at = ?2, set_at = ?3, counted = 0, unsure = unsure + {_UNCOUNTED},
+  attempts = attempts + ({_UNCOUNTED} AND unsure >= {MAX_UNSURE})
+WHERE seq IN ({{ready}})
+RETURNING ready_at, seq, id, value, min(max_attempts, attempts + 1), lease, visible_at"""
+
+_MESSAGE = """
+INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
+                      backoff_schedule, keys_if_undelivered, created_at, set_at)"""
+
+_LETTER_OF = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
+_DELIVERY = f"value, {_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
+_LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
+
+QUEUE = QueueSql(
+    enqueue=f"{_MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8)",
+    lease=_LEASE.format(ready=_READY.format(told="seq")),
+    lease_several=_LEASE.format(
+        ready=f"""
+SELECT seq FROM (
+  SELECT seq, row_number() OVER ready AS place, sum(size) OVER ready AS bytes
+  FROM (
+    SELECT seq, ready_at, (
+      SELECT octet_length(value) FROM kv_queue WHERE kv_queue.seq = ready.seq) AS size
+    FROM ({_READY.format(told="seq, ready_at")}) AS ready)
+  WINDOW ready AS (ORDER BY ready_at, seq ROWS UNBOUNDED PRECEDING))
+WHERE place = 1 OR bytes <= ?5"""
+    ),
+    count_delivery=f"""
+UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+WHERE id = ? AND lease = ?""",
+    settle="DELETE FROM kv_queue WHERE id = ?1 AND (lease = ?2 OR ?2 IS NULL)",
+    give_back=f"""
+UPDATE kv_queue SET
+  attempts = {_ATTEMPTS}, counted = {_ATTEMPTS} >= max_attempts, unsure = 0,
+  lease = iif({_ATTEMPTS} < max_attempts, NULL, lease),
+  visible_at = iif({_ATTEMPTS} < max_attempts, ready_at, visible_at)
+WHERE id = ? AND lease = ?""",
+    undeliver="""
+UPDATE kv_queue SET
+  attempts = attempts - counted, counted = 0, lease = NULL, visible_at = ready_at
+WHERE id = ? AND lease = ?""",
+    # While a lease is not replaced by another one it can be prolonged, even if its time is over.
+    # Whoever does so has the message.
+    extend=f"""
+UPDATE kv_queue SET
+  visible_at = ?1, set_at = ?2, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+WHERE id = ?3 AND lease IS NOT NULL AND (lease = ?4 OR ?4 IS NULL)""",
+    retry=f"""
+UPDATE kv_queue SET
+  attempts = {_ATTEMPTS}, counted = 0, unsure = 0, lease = NULL,
+  ready_at = ?1, visible_at = ?1, set_at = ?2
+WHERE id = ?3""",
+    bury=f"""
+INSERT INTO kv_dlq
+  (id, original_id, error_message, failed_at, kept_since, original_created_at, {_LETTER_OF})
+SELECT ?, id, ?, ?, ?, created_at, {_DELIVERY} FROM kv_queue WHERE id = ?""",
+    remove="DELETE FROM kv_queue WHERE id = ?",
+    same_delivery=f"""
+EXISTS (
+  SELECT 1 FROM kv_queue WHERE id = ? AND {_ATTEMPTS} = ? AND visible_at = ? AND lease IS ?)""",
+    delivery=f"SELECT id, lease, visible_at, {_DELIVERY} FROM kv_queue WHERE id = ?",
+    exhausted="""
+SELECT id FROM kv_queue
+WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?""",
+    next_visible="""
+SELECT visible_at FROM kv_queue WHERE attempts < max_attempts ORDER BY visible_at LIMIT 1""",
+    next_exhausted="SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts",
+    waiting_since="SELECT max(set_at) FROM kv_queue WHERE visible_at > ?",
+    held="""
+SELECT id, lease FROM kv_queue
+WHERE lease IS NOT NULL AND visible_at > ? AND id IN (SELECT value FROM json_each(?))""",
+    stats="""
+SELECT (SELECT count(*) FROM kv_queue),
+       (SELECT count(*) FROM kv_queue WHERE lease IS NOT NULL AND visible_at > ?),
+       (SELECT count(*) FROM kv_dlq)""",
+    letters=f"""
+WITH chosen AS MATERIALIZED (
+  SELECT seq, octet_length(value) AS bytes
+  FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT ?1 OFFSET ?2),
+total AS MATERIALIZED (SELECT sum(bytes) AS bytes FROM chosen)
+SELECT total.bytes, {_LETTER.replace(" value,", " iif(total.bytes <= ?3, value, 'null'),")}
+FROM total CROSS JOIN chosen CROSS JOIN kv_dlq ON kv_dlq.seq = chosen.seq
+ORDER BY failed_at DESC, kv_dlq.seq DESC""",
+    letter=f"SELECT {_LETTER} FROM kv_dlq WHERE id = ?",
+    requeue=f"""{_MESSAGE}
+SELECT ?1, value, ?2, ?2, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?3, ?2
+FROM kv_dlq WHERE id = ?4""",
+    forget_letter="DELETE FROM kv_dlq WHERE id = ?",
+    forget_letters="DELETE FROM kv_dlq",
+    forget_old_letters="""
+DELETE FROM kv_dlq
+WHERE seq IN (
+  SELECT seq FROM kv_dlq WHERE kept_since <= ? ORDER BY kept_since, seq LIMIT ?)""",
+)
