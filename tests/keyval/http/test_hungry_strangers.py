@@ -3,24 +3,21 @@
 from __future__ import annotations
 
 import itertools
-import socket
+import json
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+from support import hungry
 from support.api import Api, api_of
+from support.hungry import MIB
 from support.live import LiveServer, live_server
 
-MIB = 1024 * 1024
-MOST = 500 * MIB
-"""128 MiB of it are answers that wait, the rest is what reading the next ones takes meanwhile."""
 LARGE = 9_900_000
 CLIENTS = 80
-CALM_SECONDS = 2.0
 
 pytestmark = [
     pytest.mark.skipif(sys.platform != "linux", reason="memory is told by Linux alone"),
@@ -35,37 +32,22 @@ def server(tmp_path: Path) -> Iterator[LiveServer]:
         yield running
 
 
-def memory(server: LiveServer, name: str) -> int:
-    """What the kernel says of a process, in bytes."""
-    status = Path(f"/proc/{server.process.pid}/status").read_text()
-    (line,) = [line for line in status.splitlines() if line.startswith(f"{name}:")]
-    return int(line.split()[1]) * 1024
-
-
-def assert_frugal(server: LiveServer, api: Api, *targets: str) -> None:
-    """Ask on so many connections, read nothing, and see what that took once nothing moves."""
+def request(server: LiveServer, target: str, body: Any = None) -> bytes:
+    """What asks for a target below the API: a GET, or a POST of a body."""
     url = urlsplit(server.api)
-    before = memory(server, "VmRSS")
-    sockets = []
-    for target, _ in zip(itertools.cycle(targets), range(CLIENTS), strict=False):
-        connection = socket.socket()
-        connection.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        connection.connect((url.hostname, url.port))
-        head = f"GET {url.path}{target} HTTP/1.1\r\nHost: {url.netloc}\r\n\r\n"
-        connection.sendall(head.encode())
-        sockets.append(connection)
-    calm_since = time.monotonic()
-    peak = 0
-    while time.monotonic() - calm_since < CALM_SECONDS:
+    method, content = ("GET", "") if body is None else ("POST", json.dumps(body))
+    head = f"{method} {url.path}{target} HTTP/1.1\r\nHost: {url.netloc}\r\n"
+    return f"{head}Content-Length: {len(content)}\r\n\r\n{content}".encode()
+
+
+def assert_frugal(server: LiveServer, api: Api, *requests: bytes) -> None:
+    """On each of many connections one of the requests is sent, in turn, and nothing is read."""
+
+    def other() -> None:
         api.put("bystander", 1)
         assert api.value("bystander") == 1
-        if memory(server, "VmHWM") > peak:
-            peak = memory(server, "VmHWM")
-            calm_since = time.monotonic()
-        time.sleep(0.05)
-    for connection in sockets:
-        connection.close()
-    assert peak - before < MOST, f"{(peak - before) // MIB} MiB"
+
+    hungry.assert_frugal(server, itertools.islice(itertools.cycle(requests), CLIENTS), other)
 
 
 def put(api: Api, key: str, letter: str, more: str = "") -> None:
@@ -77,7 +59,12 @@ def test_watchers(server: LiveServer) -> None:
     with api_of(server.api) as api:
         for letter in "abc":
             put(api, f"three/{letter}", letter)
-        assert_frugal(server, api, "/watch/prefix?prefix=three", "/watch?keys=three/a,three/b")
+        assert_frugal(
+            server,
+            api,
+            request(server, "/watch/prefix?prefix=three"),
+            request(server, "/watch?keys=three/a,three/b"),
+        )
 
 
 def test_listeners(server: LiveServer) -> None:
@@ -85,19 +72,56 @@ def test_listeners(server: LiveServer) -> None:
     with api_of(server.api) as api:
         for _ in range(5):
             api.json("POST", "/queue/enqueue", message)
-        assert_frugal(server, api, "/queue/listen?prefetch=1000", "/queue/listen")
+        targets = ("/queue/listen?prefetch=1000", "/queue/listen")
+        assert_frugal(server, api, *(request(server, target) for target in targets))
 
 
 def test_readers(server: LiveServer) -> None:
     with api_of(server.api) as api:
         put(api, "wide", "a", "😀")
-        assert_frugal(server, api, "/keys/wide", "/keys/wide?details=true")
+        targets = ("/keys/wide", "/keys/wide?details=true")
+        assert_frugal(server, api, *(request(server, target) for target in targets))
+
+
+def put_pages(api: Api) -> None:
+    value = '"' + "p" * (MIB - 2) + '"'
+    for number in range(20):
+        assert api.send("PUT", f"/keys/p/{number}", content=value).status_code == 200
 
 
 def test_pages(server: LiveServer) -> None:
-    value = '"' + "p" * (MIB - 2) + '"'
+    with api_of(server.api) as api:
+        put_pages(api)
+        paths = ["/keys/paginate?prefix=p", "/keys?prefix=p&limit=15"]
+        targets = (*paths, "/keys/paginate?prefix=p&snapshot=true")
+        assert_frugal(server, api, *(request(server, target) for target in targets))
+
+
+def test_batches(server: LiveServer) -> None:
+    keys = [["p", number] for number in range(15)]
+    with api_of(server.api) as api:
+        put_pages(api)
+        assert_frugal(
+            server,
+            api,
+            request(server, "/keys/batch", {"keys": keys}),
+            request(server, "/watch/poll", {"keys": keys}),
+            request(server, "/transaction", {"reads": keys}),
+        )
+
+
+def test_searches(server: LiveServer) -> None:
     with api_of(server.api) as api:
         for number in range(20):
-            assert api.send("PUT", f"/keys/p/{number}", content=value).status_code == 200
-        paths = ["/keys/paginate?prefix=p", "/keys?prefix=p&limit=15"]
-        assert_frugal(server, api, *paths, "/keys/paginate?prefix=p&snapshot=true")
+            api.put(f"s/{number}", {"text": "v" * MIB})
+        api.json("POST", "/indexes", {"prefix": ["s"], "fields": ["text"]})
+        search = {"prefix": ["s"], "query": "v*"}
+        assert_frugal(server, api, request(server, "/search/paginate", search))
+
+
+def test_who_asks_again_without_having_read(server: LiveServer) -> None:
+    """The next answer of a connection is made when the one before has left."""
+    with api_of(server.api) as api:
+        put_pages(api)
+        page = request(server, "/keys/paginate?prefix=p")
+        assert_frugal(server, api, page * 5)

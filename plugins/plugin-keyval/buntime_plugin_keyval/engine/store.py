@@ -88,7 +88,7 @@ class Store:
         """What a request may cost."""
         self.turns = Turns()
         """For long work on the loop."""
-        self._long_reads = reads.LongReads()
+        self.long_reads = reads.LongReads()
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
         self.peers = Peers(workers)
@@ -112,17 +112,17 @@ class Store:
     @measured("get")
     def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
         """Value and versionstamp of a key, or None."""
-        return reads.get(self.adapter, key, self.clock.now(), self._long_reads)
+        return reads.get(self.adapter, key, self.clock.now(), self.long_reads)
 
     @measured("get")
     def get_short(self, key: bytes) -> Awaitable[tuple[str, str] | tuple[None, None] | None]:
         """Value and versionstamp of a key, or None; where the value is long, see `get_long`."""
-        return reads.get_short(self.adapter, key, self.clock.now(), self._long_reads)
+        return reads.get_short(self.adapter, key, self.clock.now(), self.long_reads)
 
     async def get_long(self, key: bytes) -> Text | None:
         """The entry of a key with a long value, for an answer; measured by `get_short` before."""
         most = self.limits.answer_bytes
-        async with self._long_reads.turn:  # see `reads.get`
+        async with self.long_reads.turn:  # see `reads.get`
             return await within.get_long(self.adapter, key, self.clock.now(), most=most)
 
     @measured("get")
@@ -176,7 +176,9 @@ class Store:
     ) -> dict[bytes, Text]:
         """The entries of those of the keys that exist. Raises `LimitExceeded`."""
         most = self.limits.answer_bytes
-        return await within.get_many(self.adapter, keys, self.clock.now(), shape, most=most)
+        return await within.get_many(
+            self.adapter, keys, self.clock.now(), shape, self.long_reads, most=most
+        )
 
     @measured("get")
     async def get_changed(self, keys: Sequence[bytes], known: Sequence[str]) -> dict[bytes, Found]:
@@ -185,7 +187,9 @@ class Store:
         Whether it has an entry says whether that was read: see `within.get_changed`.
         """
         most = self.limits.answer_bytes
-        return await within.get_changed(self.adapter, keys, known, self.clock.now(), most=most)
+        return await within.get_changed(
+            self.adapter, keys, known, self.clock.now(), self.long_reads, most=most
+        )
 
     @measured("list")
     async def list_within(
@@ -201,7 +205,7 @@ class Store:
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
         most = self.limits.answer_bytes
-        return await within.list_within(self.adapter, selection, now_ms, most=most)
+        return await within.list_within(self.adapter, selection, now_ms, self.long_reads, most=most)
 
     @measured("paginate")
     async def page_within(
@@ -222,7 +226,7 @@ class Store:
         keys = continue_at(keys, cursor, reverse=reverse)
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
         most = self.limits.answer_bytes
-        return await within.page_within(self.adapter, selection, now_ms, most=most)
+        return await within.page_within(self.adapter, selection, now_ms, self.long_reads, most=most)
 
     @measured("count")
     async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
@@ -348,7 +352,7 @@ class Store:
         for _ in range(EXPIRY_ROUNDS):
             now_ms = self.clock.now()
             reading = await states.read_states(
-                self.adapter, keys, ranges, limit=limit, now_ms=now_ms
+                self.adapter, keys, ranges, self.long_reads, limit=limit, now_ms=now_ms
             )
             if not any(state.is_expired for state in reading.states):
                 return reading
@@ -365,7 +369,9 @@ class Store:
         """
         for _ in range(EXPIRY_ROUNDS):
             now_ms = self.clock.now()
-            catch = await states.read_news(self.adapter, after, until, concerns, now_ms=now_ms)
+            catch = await states.read_news(
+                self.adapter, after, until, concerns, self.long_reads, now_ms=now_ms
+            )
             if catch is None or not any(news.state.is_expired for news in catch.news):
                 break
             await self._remove_expired()
@@ -377,7 +383,7 @@ class Store:
     ) -> list[tuple[bytes, str, str | None]]:
         """What ranges hold for somebody who knows of versionstamps; see `read_poll`."""
         return await states.read_poll(
-            self.adapter, given, ranges, limit=limit, now_ms=self.clock.now()
+            self.adapter, given, ranges, self.long_reads, limit=limit, now_ms=self.clock.now()
         )
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
+from contextlib import AbstractAsyncContextManager, nullcontext
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -66,6 +67,14 @@ class LongReads:
         """A value was found to be long: for a moment there may be more of its kind."""
         self._until_ms = now_ms + LONG_MS
 
+    def turn_of(self, condition: RowCondition) -> AbstractAsyncContextManager[None]:
+        """The turn of a list that is long. With a filter it has waited for one as a scan before.
+
+        That may take seconds, for which whoever asks for one long value does not wait.
+        """
+        is_scan = condition.args or condition.recheck is not None
+        return nullcontext() if is_scan else self.turn
+
 
 async def get(
     adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads
@@ -124,9 +133,11 @@ async def get_many_short(
     return rows, sizes
 
 
-async def get_many_stamps(adapter: Adapter, keys: Iterable[bytes], now_ms: int) -> dict[bytes, Row]:
+async def get_many_stamps(
+    adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, point: bool = True
+) -> dict[bytes, Row]:
     """The live ones of the keys without their values, for what a decision rests on."""
-    rows = await rows_of_keys(adapter, sql.GET_MANY_STAMPS, keys, now_ms, fresh=True)
+    rows = await rows_of_keys(adapter, sql.GET_MANY_STAMPS, keys, now_ms, fresh=True, point=point)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as above
 
 
@@ -139,9 +150,18 @@ async def get_many_json(
 
 
 async def rows_of_keys(
-    adapter: Adapter, template: str, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
+    adapter: Adapter,
+    template: str,
+    keys: Iterable[bytes],
+    now_ms: int,
+    *,
+    fresh: bool = False,
+    point: bool = True,
 ) -> list[tuple[Value, ...]]:
-    """What a statement reads of keys, each once; they go in for the `%s` of the template."""
+    """What a statement reads of keys, each once; they go in for the `%s` of the template.
+
+    `point` lets a few of them be read on the event loop.
+    """
     wanted = list(dict.fromkeys(keys))
     if not wanted:
         return []
@@ -153,7 +173,8 @@ async def rows_of_keys(
     else:
         statement = template % sql.KEYS_OF_JSON
         args = [msgspec.json.encode([key.hex() for key in wanted]).decode(), now_ms]
-    return await adapter.query(statement, args, point=len(wanted) <= POINT_LIMIT, fresh=fresh)
+    point = point and len(wanted) <= POINT_LIMIT
+    return await adapter.query(statement, args, point=point, fresh=fresh)
 
 
 @lru_cache

@@ -39,21 +39,23 @@ SELECT iif(octet_length(value) > {{most}}, NULL, value),
   iif(octet_length(value) > {{most}}, NULL, versionstamp)
 FROM kv_entries WHERE key = ? AND (octet_length(value) > {{most}} OR {LIVE})"""
 
-# An entry as a JSON object, by (with its value, with details): what is in it, and the whole of it.
-_KEY = """'{"key":' || key_json"""
-_VALUE = """ || ',"value":' || value"""
-_VERSIONSTAMP = """ || ',"versionstamp":"' || versionstamp || '"'"""
+# What an entry as a JSON object is put together from, by (with its value, with details): all but
+# its end. By one call, since each `||` makes one more copy of what is before it, and keeps that
+# until the row is complete.
+_KEY = """'{"key":', key_json"""
+_VALUE = """, ',"value":', value"""
+_VERSIONSTAMP = """, ',"versionstamp":"', versionstamp, '"'"""
 _DETAILS = (
-    """ || ',"metadata":' || coalesce(metadata, 'null')"""
-    f""" || ',"createdAt":' || {CREATED_AT} || ',"updatedAt":' || {UPDATED_AT}"""
-    """ || ',"expiresAt":' || coalesce(expires_at, 'null')"""
+    """, ',"metadata":', coalesce(metadata, 'null')"""
+    f""", ',"createdAt":', {CREATED_AT}, ',"updatedAt":', {UPDATED_AT}"""
+    """, ',"expiresAt":', coalesce(expires_at, 'null')"""
 )
 ENTRY_MEMBERS = f"{_KEY}{_VALUE}{_VERSIONSTAMP}"
 ENTRY_JSON = {
-    (True, False): f"{ENTRY_MEMBERS} || '}}'",
-    (True, True): f"{ENTRY_MEMBERS}{_DETAILS} || '}}'",
-    (False, False): f"{_KEY}{_VERSIONSTAMP} || '}}'",
-    (False, True): f"{_KEY}{_VERSIONSTAMP}{_DETAILS} || '}}'",
+    (True, False): f"concat({ENTRY_MEMBERS}, '}}')",
+    (True, True): f"concat({ENTRY_MEMBERS}{_DETAILS}, '}}')",
+    (False, False): f"concat({_KEY}{_VERSIONSTAMP}, '}}')",
+    (False, True): f"concat({_KEY}{_VERSIONSTAMP}{_DETAILS}, '}}')",
 }
 
 # About the bytes of it, for where they are counted before values are read.
@@ -83,12 +85,15 @@ GET_MANY_JSON = {
     for shape, entry in ENTRY_JSON.items()
 }
 # The same for an answer, with versionstamps: NULL for an entry that is long, since up to 128 of
-# them are read on the event loop.
+# them are read on the event loop. Where that is so because of its value, it is told even if it is
+# not live, with no versionstamp: see `GET_SHORT`.
 SHORT_ENTRY = 8 * 1024
+_SHORT_VALUE = f"octet_length(value) <= {SHORT_ENTRY}"
 GET_MANY_ENTRIES = {
     shape: f"""
-SELECT key, versionstamp, iif({ENTRY_SIZE[shape]} > {SHORT_ENTRY}, NULL, {entry})
-FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
+SELECT key, iif({_SHORT_VALUE}, versionstamp, NULL),
+  iif({_SHORT_VALUE} AND {ENTRY_SIZE[shape]} <= {SHORT_ENTRY}, {entry}, NULL)
+FROM kv_entries WHERE key IN (%s) AND (NOT {_SHORT_VALUE} OR {LIVE})"""
     for shape, entry in ENTRY_JSON.items()
 }
 # And where some are: keys with the number of times that each is wanted (a JSON array of pairs), and
@@ -145,22 +150,26 @@ WITH found AS MATERIALIZED (
     WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?)
   WINDOW behind AS (ORDER BY code {{order}} ROWS UNBOUNDED PRECEDING))"""
 
+# Their keys, those that a condition lets through, in their order: sorted behind the join they would
+# be there once more, with all that they hold. The LIMIT keeps SQLite from doing just that.
+_FITTING = """(
+  SELECT code FROM found WHERE {condition} ORDER BY number LIMIT -1) CROSS JOIN kv_entries"""
+_FITTING_PART = _FITTING.format(condition="number = 1 OR bytes <= ?")
+
 # Of these as many as there is room for, but at least one, as bytes: no text that Python has to take
 # apart. The last key, how many they are, how many were found, and all bytes of those.
 PAGE_WITHIN = f"""{_FOUND}
 SELECT coalesce(CAST(group_concat(entry, ',') AS BLOB), x''), {{last}}(code), count(*),
   (SELECT count(*) FROM found), coalesce((SELECT max(bytes) FROM found), 0)
-FROM (
-  SELECT code, {{entry}} AS entry FROM found CROSS JOIN kv_entries ON key = code
-  WHERE number = 1 OR bytes <= ? ORDER BY code {{order}})"""
+FROM (SELECT code, {{entry}} AS entry FROM {_FITTING_PART} ON key = code)"""
 
 # All of these, or none if there is no room for all.
 LIST_WITHIN = f"""{_FOUND}
 SELECT coalesce(CAST(group_concat(entry, ',') AS BLOB), x''), (SELECT count(*) FROM found),
   coalesce((SELECT max(bytes) FROM found), 0)
 FROM (
-  SELECT {{entry}} AS entry FROM found CROSS JOIN kv_entries ON key = code
-  WHERE (SELECT max(bytes) FROM found) <= ? ORDER BY code {{order}})"""
+  SELECT {{entry}} AS entry
+  FROM {_FITTING.format(condition="(SELECT max(bytes) FROM found) <= ?")} ON key = code)"""
 
 ANY_IN_RANGE = f"""
 SELECT EXISTS (SELECT 1 FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}})"""
@@ -344,8 +353,7 @@ WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
 # As many of these as there is room for, as bytes, and how many they would be.
 PAGE_ROWS_WITHIN = f"""{_FOUND}
 SELECT code, CAST({{entry}} AS BLOB), (SELECT count(*) FROM found)
-FROM found CROSS JOIN kv_entries ON key = code WHERE number = 1 OR bytes <= ?
-ORDER BY code {{order}}"""
+FROM {_FITTING_PART} ON key = code"""
 
 # Whether something in the range ?2 to ?3 was changed behind the place ?1, and what the log knows
 # of that place.

@@ -15,6 +15,7 @@ from buntime_database import Adapter, Value
 from buntime_plugin_keyval.model.changes import Place, mark_of
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.reads import LongReads
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
 
 LOG_PAGE = 1000
@@ -87,6 +88,7 @@ async def read_states(
     adapter: Adapter,
     keys: Sequence[bytes],
     ranges: Sequence[KeyRange],
+    long_reads: LongReads,
     *,
     limit: int,
     now_ms: int,
@@ -96,16 +98,20 @@ async def read_states(
     Fewer, if their values are more than `MOST_BYTES`.
     """
     statement_keys, pairs, one_more = _hexadecimal(keys), _pairs(ranges), limit + 1 if ranges else 0
-    point = len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT
-    while True:
-        room = (INLINE_BYTES, 0) if point else (MOST_BYTES, 1)
-        rows = await adapter.query(
-            sql.STATES, (statement_keys, pairs, one_more, *room), point=point, fresh=True
-        )
-        log, seq, stamp, many, first, *_ = rows[0]
-        if not point or not many or (first is not None and many == len(rows)):
-            break
-        point = False  # too much for the event loop
+    args = (statement_keys, pairs, one_more)
+    is_few = len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT
+    rows = await adapter.query(
+        sql.STATES,
+        (*args, INLINE_BYTES, 0),
+        point=is_few and long_reads.are_rare(now_ms),
+        fresh=True,
+    )
+    log, seq, stamp, many, first, *_ = rows[0]
+    if many and (first is None or many != len(rows)):
+        long_reads.met(now_ms)
+        async with long_reads.turn:
+            rows = await adapter.query(sql.STATES, (*args, MOST_BYTES, 1), fresh=True)
+        log, seq, stamp, many, *_ = rows[0]
     states = [
         _stored(key, value, versionstamp, expires_at, now_ms)
         for *_, key, value, versionstamp, expires_at in rows
@@ -132,6 +138,7 @@ async def read_news(
     after: Place,
     until: Place | None,
     concerns: Callable[[bytes], object],
+    long_reads: LongReads,
     *,
     now_ms: int,
 ) -> Catch | None:
@@ -142,27 +149,19 @@ async def read_news(
     changed = await _changed_keys(adapter, after, concerns)
     if changed.is_whole and not changed.keys and until is None:
         return Catch([], changed.place, changed.place)
-    point = changed.is_few
-    while True:
-        rows = await adapter.query(
-            sql.NEWS,
-            (
-                after.seq,
-                changed.place.seq,
-                _hexadecimal(changed.keys),
-                MOST_KEYS,
-                INLINE_BYTES if point else MOST_BYTES,
-                until.seq if until is not None else None,
-                0 if point else 1,
-            ),
-            point=point,
-            fresh=True,
-        )
-        log, seq, stamp, stamp_there, stamp_until, trimmed_seq, trimmed_stamp, many, *_ = rows[0]
-        is_whole = not many or (rows[0][8] is not None and many == len(rows))
-        if not point or is_whole:
-            break
-        point = False  # too much for the event loop
+    wanted = (after.seq, changed.place.seq, _hexadecimal(changed.keys), MOST_KEYS)
+    until_seq = until.seq if until is not None else None
+    rows = await adapter.query(
+        sql.NEWS,
+        (*wanted, INLINE_BYTES, until_seq, 0),
+        point=changed.is_few and long_reads.are_rare(now_ms),
+        fresh=True,
+    )
+    if not _is_whole(rows):
+        long_reads.met(now_ms)
+        async with long_reads.turn:
+            rows = await adapter.query(sql.NEWS, (*wanted, MOST_BYTES, until_seq, 1), fresh=True)
+    log, seq, stamp, stamp_there, stamp_until, trimmed_seq, trimmed_stamp, *_ = rows[0]
     newest = _place(log, seq, stamp)
     for place, found in ((after, stamp_there), (until, stamp_until)):
         if place is None:
@@ -176,16 +175,23 @@ async def read_news(
         for *_, key, since, last, commit, value, versionstamp, expires_at in rows
         if key is not None and concerns(key)  # type: ignore[arg-type] # a BLOB
     ]
-    if is_whole:
+    if _is_whole(rows):
         return Catch(news, newest, newest)
     *_, last, commit, _, _, _ = rows[-1]
     return Catch(news, _place(log, last, commit), newest)
+
+
+def _is_whole(rows: Sequence[tuple[Value, ...]]) -> bool:
+    """Whether rows of `NEWS` are all that there would be."""
+    many, first = rows[0][7:9]
+    return not many or (first is not None and many == len(rows))
 
 
 async def read_poll(
     adapter: Adapter,
     given: Mapping[bytes, str],
     ranges: Sequence[KeyRange],
+    long_reads: LongReads,
     *,
     limit: int,
     now_ms: int,
@@ -195,7 +201,8 @@ async def read_poll(
     their values; only these have one."""
     known = msgspec.json.encode({key.hex(): stamp for key, stamp in given.items()}).decode()
     args = (known, _pairs(ranges), now_ms, limit, MOST_BYTES)
-    return await adapter.query(sql.POLL, args, fresh=True)  # type: ignore[return-value] # as the schema says
+    async with long_reads.turn:  # it may be, and goes to a thread anyway
+        return await adapter.query(sql.POLL, args, fresh=True)  # type: ignore[return-value] # as the schema says
 
 
 class _Changed(NamedTuple):

@@ -2,8 +2,8 @@
 
 Most answers are short: one statement reads them, and stops where they are not. Only then another
 one adds up the lengths, which an engine knows without reading the texts, and reads what there is
-room for, in a thread. What it reads comes as bytes: a long text would have to be decoded and
-encoded again, with others waiting.
+room for, in a thread and in its turn (`LongReads`). What it reads comes as bytes: a long text would
+have to be decoded and encoded again, with others waiting.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.reads import is_any, rows_of_keys
+from buntime_plugin_keyval.storage.reads import LongReads, get_many_stamps, is_any, rows_of_keys
 from buntime_plugin_keyval.storage.selection import EVERYTHING, Selection
 
 SHORT_BYTES = 1024 * 1024
@@ -79,17 +79,31 @@ async def get_long(adapter: Adapter, key: bytes, now_ms: int, *, most: int) -> T
 
 
 async def get_many(
-    adapter: Adapter, keys: Sequence[bytes], now_ms: int, shape: Shape, *, most: int
+    adapter: Adapter,
+    keys: Sequence[bytes],
+    now_ms: int,
+    shape: Shape,
+    long_reads: LongReads,
+    *,
+    most: int,
 ) -> dict[bytes, Text]:
     """The entries of the live ones of the keys; one that is there several times counts as often.
 
     Raises `LimitExceeded` for more than `most` bytes.
     """
-    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[shape], keys, now_ms)
+    rows = await rows_of_keys(
+        adapter,
+        sql.GET_MANY_ENTRIES[shape],
+        keys,
+        now_ms,
+        point=long_reads.are_rare(now_ms),
+    )
     # The types are those of the columns; None stands for an entry that is long.
     entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc]
     if None in entries.values():
-        found = await _get_long(adapter, Counter(keys), now_ms, shape, most=most)
+        long_reads.met(now_ms)
+        async with long_reads.turn:
+            found = await _get_long(adapter, Counter(keys), now_ms, shape, most=most)
         return {key: one.entry for key, one in found.items() if one.entry is not None}
     if len(keys) * sql.SHORT_ENTRY > most:
         sizes = {key: size_of(entry) for key, entry in entries.items()}
@@ -98,7 +112,13 @@ async def get_many(
 
 
 async def get_changed(
-    adapter: Adapter, keys: Sequence[bytes], known: Sequence[str], now_ms: int, *, most: int
+    adapter: Adapter,
+    keys: Sequence[bytes],
+    known: Sequence[str],
+    now_ms: int,
+    long_reads: LongReads,
+    *,
+    most: int,
 ) -> dict[bytes, Found]:
     """The live ones of the keys, with the entries of those that have other versionstamps.
 
@@ -106,17 +126,43 @@ async def get_changed(
     `get_many`.
     """
     # Fresh: no answer is older than another one.
-    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[PLAIN], keys, now_ms, fresh=True)
+    rows = await rows_of_keys(
+        adapter,
+        sql.GET_MANY_ENTRIES[PLAIN],
+        keys,
+        now_ms,
+        fresh=True,
+        point=long_reads.are_rare(now_ms),
+    )
     found = _found(rows)
-    times = Counter(keys)
-    for key, stamp in zip(keys, known, strict=True):
-        if key in found and found[key].versionstamp == stamp:
-            times[key] -= 1
-    if any(times[key] and one.entry is None for key, one in found.items()):
-        return await _get_long(adapter, times, now_ms, PLAIN, most=most, fresh=True)
+    if any(one.entry is None for one in found.values()):
+        long_reads.met(now_ms)
+        async with long_reads.turn:
+            return await _get_changed_long(adapter, keys, known, now_ms, most)
+    times = _times(keys, known, {key: one.versionstamp for key, one in found.items()})
     wanted = [(one.entry, times[key]) for key, one in found.items() if one.entry is not None]
     check_answer(sum(size_of(entry) * number for entry, number in wanted), most)
     return found
+
+
+def _times(
+    keys: Sequence[bytes], known: Sequence[str], stamps: Mapping[bytes, str]
+) -> dict[bytes, int]:
+    """How often each key is wanted: not by who knows its versionstamp."""
+    times = Counter(keys)
+    for key, stamp in zip(keys, known, strict=True):
+        if stamps.get(key) == stamp:
+            times[key] -= 1
+    return times
+
+
+async def _get_changed_long(
+    adapter: Adapter, keys: Sequence[bytes], known: Sequence[str], now_ms: int, most: int
+) -> dict[bytes, Found]:
+    """The same where some are long: first only the versionstamps are read."""
+    stamped = await get_many_stamps(adapter, keys, now_ms, point=False)
+    times = _times(keys, known, {key: row.versionstamp for key, row in stamped.items()})
+    return await _get_long(adapter, times, now_ms, PLAIN, most=most, fresh=True)
 
 
 async def _get_long(
@@ -141,7 +187,9 @@ def _found(rows: Sequence[tuple[Value, ...]]) -> dict[bytes, Found]:
     return {key: Found(stamp, entry) for key, stamp, entry, *_ in rows}  # type: ignore[arg-type,misc]
 
 
-async def list_within(adapter: Adapter, selection: Selection, now_ms: int, *, most: int) -> Text:
+async def list_within(
+    adapter: Adapter, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
+) -> Text:
     """The selected entries as the inside of a JSON array. Raises `LimitExceeded`."""
     if selection.condition.recheck is not None:
         page = await _recheck(adapter, selection, now_ms, most)
@@ -153,13 +201,19 @@ async def list_within(adapter: Adapter, selection: Selection, now_ms: int, *, mo
             ((entries,),) = await adapter.query(
                 _statement(sql.LIST_JSON, selection),
                 selection.args(now_ms),
-                point=selection.is_bounded(),
+                point=selection.is_bounded() and long_reads.are_rare(now_ms),
                 max_bytes=SHORT_BYTES,
             )
         except ResultTooLarge:
-            pass
+            long_reads.met(now_ms)
         else:
             return entries  # type: ignore[return-value] # group_concat of text
+        async with long_reads.turn_of(selection.condition):
+            return await _list_long(adapter, selection, now_ms, most)
+    return await _list_long(adapter, selection, now_ms, most)
+
+
+async def _list_long(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Text:
     ((entries, number, size),) = await adapter.query(
         _statement(sql.LIST_WITHIN, selection), _args(selection, now_ms, most)
     )
@@ -172,7 +226,9 @@ async def list_within(adapter: Adapter, selection: Selection, now_ms: int, *, mo
 _SMALLER_LIST = "ask for pages, for fewer entries with limit, or for keys alone with values=false"
 
 
-async def page_within(adapter: Adapter, selection: Selection, now_ms: int, *, most: int) -> Page:
+async def page_within(
+    adapter: Adapter, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
+) -> Page:
     """A page of the selected entries, which ends early where there is no room for more."""
     if selection.condition.recheck is not None:
         return await _recheck(adapter, selection, now_ms, most)
@@ -181,13 +237,19 @@ async def page_within(adapter: Adapter, selection: Selection, now_ms: int, *, mo
             ((text, last, count),) = await adapter.query(
                 _statement(sql.PAGE_JSON, selection),
                 selection.args(now_ms),
-                point=selection.is_bounded(),
+                point=selection.is_bounded() and long_reads.are_rare(now_ms),
                 max_bytes=SHORT_BYTES,
             )
         except ResultTooLarge:
-            pass
+            long_reads.met(now_ms)
         else:
             return await _page(adapter, selection, now_ms, (text, last, count, count))
+        async with long_reads.turn_of(selection.condition):
+            return await _page_long(adapter, selection, now_ms, most)
+    return await _page_long(adapter, selection, now_ms, most)
+
+
+async def _page_long(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Page:
     ((text, last, count, number, _),) = await adapter.query(
         _statement(sql.PAGE_WITHIN, selection), _args(selection, now_ms, most)
     )

@@ -14,7 +14,13 @@ from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, Re
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.deadline import Deadline
-from buntime_plugin_database.engines.sqlite.statements import AtMost, rows_of, run
+from buntime_plugin_database.engines.sqlite.statements import (
+    AtMost,
+    forget_large,
+    rows_of,
+    run,
+    size_of_rows,
+)
 from buntime_plugin_database.shared.statements import classify
 
 _INLINE_BUSY_TIMEOUT_MS = 0
@@ -103,7 +109,9 @@ class Readers:
         connection, deadline = idle
         try:
             with scan.on(connection), deadline.running(), AtMost(connection, max_bytes):
-                return run(connection, sql, args)
+                result = run(connection, sql, args)
+            forget_large(connection, size_of_rows(result.rows))
+            return result
         finally:
             self._idle.append(idle)
 

@@ -42,7 +42,8 @@ class Running:
         """Of the statement as it runs; what was known before may be of an older schema."""
         self._connection = connection
         self._started = time.perf_counter()
-        self._size = 0
+        self.size = 0
+        """Approximate bytes of the rows that were fetched."""
         self._changes = connection.total_changes()
         self._inserts = inserts(sql)
         self._cursor = connection.cursor()
@@ -59,8 +60,8 @@ class Running:
             return rows
         for row in self._rows():
             rows.append(row)
-            self._size += size_of(row)
-            if max_bytes is not None and self._size > max_bytes:
+            self.size += size_of(row)
+            if max_bytes is not None and self.size > max_bytes:
                 self.close()
                 raise ResultTooLarge(f"the rows are larger than {max_bytes} bytes")
             if len(rows) == max_rows:
@@ -76,14 +77,14 @@ class Running:
             size += size_of(row)
             if len(rows) == max_rows or size >= enough_bytes:
                 break
-        self._size += size
+        self.size += size
         return rows
 
     def read_ahead(self, max_bytes: int) -> None:
         """Run the statement to its end, and keep its rows. Raises `ResultTooLarge`."""
         rows = self.fetch(None, max_bytes)
         self.close()
-        self._size = 0  # they are counted again
+        self.size = 0  # they are counted again
         self._ahead = deque(rows)
 
     def _rows(self) -> Iterator[tuple[Value, ...]]:
@@ -124,5 +125,5 @@ class Running:
             self._connection.last_insert_rowid() if self._inserts else None,
             truncated,
             time.perf_counter() - self._started,
-            self._size,
+            self.size,
         )

@@ -37,6 +37,7 @@ from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, describe,
 from buntime_plugin_database.engines.sqlite.queue import LockQueue, Place
 from buntime_plugin_database.engines.sqlite.room import Room, statement_makes_room, statement_size
 from buntime_plugin_database.engines.sqlite.running import Running
+from buntime_plugin_database.engines.sqlite.statements import forget_large
 from buntime_plugin_database.shared.parameters import bind
 
 T = TypeVar("T")
@@ -408,6 +409,7 @@ class SqliteSession:
             if self._reads_little:
                 self._reads_little = False
                 self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+        forget_large(self._connection, running.size)
         return running.result(rows, truncated=truncated and asked.want_rows)
 
     def _start(

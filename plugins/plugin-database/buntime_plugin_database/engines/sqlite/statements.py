@@ -41,6 +41,32 @@ def run(connection: apsw.Connection, sql: str, args: Sequence[Value]) -> ResultS
     return ResultSet(columns, rows, connection.changes(), connection.last_insert_rowid() or None)
 
 
+LARGE_BYTES = 1024 * 1024
+"""From which a result is large."""
+
+MOST_MEASURED = 1000
+"""Rows whose size is looked at: answers have no more."""
+
+
+def size_of_rows(rows: Sequence[Sequence[Value]]) -> int:
+    """Bytes or characters of the texts and blobs of the first rows."""
+    return sum(
+        len(value)
+        for row in rows[:MOST_MEASURED]
+        for value in row
+        if isinstance(value, str | bytes)
+    )
+
+
+def forget_large(connection: apsw.Connection, size: int) -> None:
+    """Let a connection give back the pages of the file that it has, after a large result.
+
+    They are megabytes, in each connection, of what the system has in memory anyway.
+    """
+    if size >= LARGE_BYTES:
+        connection.release_memory()
+
+
 class AtMost:
     """No text or blob gets longer than that in the body; None for no limit. `ResultTooLarge`."""
 

@@ -243,22 +243,31 @@ class Search(Part):
         are too long, and is asked for half as many.
         """
         most = options.most_bytes or 0
-        limit = options.limit
-        for max_bytes in (SHORT_BYTES, *[most] * limit.bit_length()):
+
+        async def page(limit: int, max_bytes: int, *, as_bytes: bool) -> SearchPage | None:
+            """The page of so many; None if they are too long."""
             one = options._replace(limit=limit)
-            is_short = max_bytes == SHORT_BYTES
-            sql, args = page_statement(index, match, one, condition, now_ms, as_bytes=not is_short)
+            sql, args = page_statement(index, match, one, condition, now_ms, as_bytes=as_bytes)
             try:
                 ((entries, has_more),) = await self.store.adapter.query(
                     sql, args, fresh=fresh, max_bytes=max_bytes
                 )
             except ResultTooLarge:
-                if not is_short:
-                    limit //= 2
-                continue
-            if size_of(entries) <= most:  # type: ignore[arg-type] # a TEXT or a BLOB
-                return SearchPage(entries, bool(has_more), limit=limit)  # type: ignore[arg-type]
-            limit //= 2
+                return None
+            if size_of(entries) > most:  # type: ignore[arg-type] # a TEXT or a BLOB
+                return None
+            return SearchPage(entries, bool(has_more), limit=limit)  # type: ignore[arg-type]
+
+        limit = options.limit
+        found = await page(limit, min(SHORT_BYTES, most), as_bytes=False)
+        if found is not None:
+            return found
+        async with self.store.long_reads.turn_of(condition):
+            while limit:
+                found = await page(limit, most, as_bytes=True)
+                if found is not None:
+                    return found
+                limit //= 2
         raise LimitExceeded("An entry with its highlights is too large", "answerBytes", most)
 
     async def _small_page(

@@ -284,12 +284,12 @@ def _entry(index: Index, options: SearchOptions) -> tuple[str, list[Value]]:
         members.append(_member("snippet", texts))
         words = options.snippet_words
         args += [arg for _, field in fields for arg in (field, *marked.given, words, *marked.shown)]
-    return " || ".join([*members, "'}'"]), args
+    return f"""concat({", ".join([*members, "'}'"])})""", args
 
 
 def _member(name: str, texts: list[str]) -> str:
     pairs = ", ".join(f"?, {text}" for text in texts)
-    return f"""',"{name}":' || json_object({pairs})"""
+    return f"""',"{name}":', json_object({pairs})"""
 
 
 class _Marked:

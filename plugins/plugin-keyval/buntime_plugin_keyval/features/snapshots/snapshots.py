@@ -113,10 +113,12 @@ class Snapshots(Part):
         now_ms = self._store.clock.now() if place is None else place.now_ms
         condition = self._store.condition(where, now_ms)
         selection = Selection(keys, limit + 1, reverse, condition, shape)
-        if place is None:
-            return await self._first(selection, now_ms)
-        selection = selection.behind(place.key)
-        return await self._next(selection, place)
+        # Of all that is read in such pages nobody knows how long it is, and each snapshot has a
+        # thread of its own.
+        async with self._store.long_reads.turn_of(condition):
+            if place is None:
+                return await self._first(selection, now_ms)
+            return await self._next(selection.behind(place.key), place)
 
     async def close(self) -> None:
         """Let go of all. Idempotent."""
