@@ -15,6 +15,7 @@ from buntime_plugin_keyval.engine.scans import Scans
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.expiry.feature import EXPIRY
 from buntime_plugin_keyval.features.feature import AnyFeature, Feature, Ground, Part
+from buntime_plugin_keyval.features.log.feature import LOG
 from buntime_plugin_keyval.features.metrics.feature import METRICS
 from buntime_plugin_keyval.features.metrics.report import Report, measure_store
 from buntime_plugin_keyval.features.queue.feature import QUEUE
@@ -30,6 +31,7 @@ FEATURES: Sequence[AnyFeature] = (
     WATCH,
     SEARCH,
     SNAPSHOTS,
+    LOG,
     METRICS,
 )
 """All that the store can do beside its entries, in the order in which it is started."""

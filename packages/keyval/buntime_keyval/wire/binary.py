@@ -11,6 +11,10 @@ from buntime_keyval.wire.numbers import TYPE_MEMBER
 
 BYTES_TYPE = "uint8array"
 
+BYTES_BEFORE = f'{{"{TYPE_MEMBER}":"{BYTES_TYPE}","value":"'
+BYTES_BEHIND = '"}'
+"""What stands around base64 in the canonical text of bytes."""
+
 
 def tag_bytes(value: bytes) -> dict[str, Any]:
     """The JSON form of bytes."""

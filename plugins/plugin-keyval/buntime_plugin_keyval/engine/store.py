@@ -337,6 +337,10 @@ class Store:
         """How many changes are in the log."""
         return await changelog.count_changes(self.db)
 
+    async def knows(self, place: Place) -> bool:
+        """Whether the log has all changes behind a place."""
+        return await changelog.knows(self.db, place)
+
     async def newest_place(self, *, fresh: bool = False) -> Place:
         """The place behind the newest change."""
         return await changelog.newest_place(self.db, fresh=fresh)

@@ -54,6 +54,16 @@ async def newest_place(db: Database, *, fresh: bool = False) -> Place:
     return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
 
 
+async def knows(db: Database, place: Place) -> bool:
+    """Whether the log has all changes behind a place."""
+    ((log, stamp, trimmed_seq, trimmed_stamp),) = await db.adapter.query(
+        db.sql.log.known, (place.seq,), point=True, fresh=True
+    )
+    if stamp is None and trimmed_seq == place.seq:
+        stamp = trimmed_stamp
+    return log == place.log and stamp is not None and mark_of(str(stamp)) == place.mark
+
+
 async def trim_changes(db: Database, *, keep: int, since_ms: int, limit: int) -> int:
     """Remove changes beyond the newest `keep` and from before `since_ms`, `limit` at a time."""
     log = db.sql.log

@@ -8,6 +8,7 @@ from typing import Any, TypeVar, overload
 
 from buntime_database import Adapter, DatabaseUnavailable, OutcomeUnknown
 from buntime_keyval import Now, TransactionResult
+from buntime_keyval.engine import KeyValEngine
 from buntime_keyval.shared import (
     AsyncAtomic,
     AsyncAttempt,
@@ -20,12 +21,14 @@ from buntime_keyval.shared import (
 )
 from buntime_keyval.wire import UUIDV7, Duration, KeyLike, Placeholder
 
+from buntime_plugin_keyval.faces.engine.engine import LocalEngine
 from buntime_plugin_keyval.faces.local.entries import LocalEntries
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
 from buntime_plugin_keyval.faces.local.queue import LocalDeadLetters, LocalQueue
 from buntime_plugin_keyval.faces.local.search import LocalSearch
 from buntime_plugin_keyval.faces.local.transactions import LocalSource
 from buntime_plugin_keyval.faces.local.watch import LocalWatching
+from buntime_plugin_keyval.features.log.feature import LOG
 from buntime_plugin_keyval.service import KeyValService
 
 T = TypeVar("T")
@@ -45,6 +48,8 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
         self._source = LocalSource(service.store, service.sending)
         self.dlq = LocalDeadLetters(service.queue)
         """Messages that were given up."""
+        self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG))
+        """The same store as bytes, for plugins that offer another API."""
         self.metrics = KvMetrics(service)
         """What was measured: call it for JSON, or for Prometheus' text format."""
 

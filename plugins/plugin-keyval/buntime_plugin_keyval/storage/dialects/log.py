@@ -40,6 +40,9 @@ class LogSql(NamedTuple):
     """How many changes there are."""
     head: str
     """Identity of the log, position and versionstamp of its newest change: 0 and empty if none."""
+    known: str
+    """Place: identity of the log, the versionstamp of the change there, and position and
+    versionstamp of the last change that was trimmed; NULL for what there is not."""
     newest_stamp: str
     """The greatest versionstamp of a commit; see `versionstamps.py`."""
     note_stamp: str

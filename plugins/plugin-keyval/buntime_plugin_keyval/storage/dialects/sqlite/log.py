@@ -51,6 +51,9 @@ WHERE seq > ? AND key >= ? AND key < ? ORDER BY seq LIMIT ?""",
     size="""
 SELECT coalesce(1 + (SELECT max(seq) FROM kv_changes) - (SELECT min(seq) FROM kv_changes), 0)""",
     head=f"SELECT {HEAD_COLUMNS} FROM {HEAD}",
+    known="""
+SELECT epoch, (SELECT versionstamp FROM kv_changes WHERE seq = ?), trimmed_seq, trimmed_stamp
+FROM kv_log""",
     newest_stamp=f"SELECT {NEWEST_STAMP}",
     note_stamp=f"UPDATE kv_stamps SET newest = {FIRM_STAMP.format(stamp='?1')}",
     note_stamp_late=f"""

@@ -1,0 +1,143 @@
+"""`KeyValEngine` over the store of this process.
+
+A value of bytes is stored as its JSON form, like every value, so that whatever reads values knows
+one form of them: filters, watches, search and snapshots need not tell encodings apart.
+"""
+
+from __future__ import annotations
+
+from base64 import b64decode, b64encode
+from collections.abc import AsyncIterator, Sequence
+
+from buntime_keyval.engine import (
+    EngineChange,
+    EngineCheck,
+    EngineEntry,
+    EngineRange,
+    EngineWrite,
+    PositionGone,
+)
+from buntime_keyval.wire import InvalidInput, Key, canonical_value, decode_key, encode_key
+from buntime_keyval.wire.binary import BYTES_BEFORE, BYTES_BEHIND
+from buntime_keyval.wire.canonical import WHOLE, canonical_steps
+from buntime_keyval.wire.limits import MAX_LIMIT, MAX_VALUE_BYTES
+from buntime_keyval.wire.python_options import checked_expires_in
+
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.log.part import LogPart
+from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
+from buntime_plugin_keyval.model.mutations import Check, Mutation
+from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
+from buntime_plugin_keyval.storage.ranges import KeyRange
+
+PAGE = 256
+"""Changes that a follower reads at once."""
+
+
+class LocalEngine:
+    """See `KeyValEngine`, whose methods are these."""
+
+    def __init__(self, store: Store, log: LogPart) -> None:
+        self._store = store
+        self._log = log
+
+    async def get(self, keys: Sequence[bytes]) -> list[EngineEntry | None]:
+        """See `KeyValEngine`."""
+        for key in keys:
+            _decoded(key)
+        rows = await self._store.get_many(keys)
+        return [
+            None if (row := rows.get(key)) is None else _entry(key, row.value, row.versionstamp)
+            for key in keys
+        ]
+
+    async def read(self, *ranges: EngineRange) -> list[list[EngineEntry]]:
+        """See `KeyValEngine`."""
+        for asked in ranges:
+            if not 1 <= asked.limit <= MAX_LIMIT:
+                raise InvalidInput(f"limit must be from 1 to {MAX_LIMIT}, received {asked.limit}")
+        return [
+            [
+                _entry(*row)
+                for row in await self._store.list_rows(
+                    KeyRange(asked.start, asked.end), limit=asked.limit, reverse=asked.reverse
+                )
+            ]
+            for asked in ranges
+        ]
+
+    async def commit(
+        self, checks: Sequence[EngineCheck], writes: Sequence[EngineWrite]
+    ) -> str | None:
+        """See `KeyValEngine`."""
+        for check in checks:
+            _decoded(check.key)
+        committed = await self._store.commit(
+            [Check(*check) for check in checks], [await self._mutation(write) for write in writes]
+        )
+        return None if committed is None else committed.versionstamp
+
+    async def position(self) -> str:
+        """See `KeyValEngine`."""
+        return Bookmark(await self._store.newest_place(fresh=True)).text
+
+    async def follow(
+        self, after: str, within: EngineRange | None = None
+    ) -> AsyncIterator[EngineChange]:
+        """See `KeyValEngine`."""
+        place = parse_bookmark(after).place
+        keys = None if within is None else KeyRange(within.start, within.end)
+        while True:
+            changes = await self._store.changes(place.seq, limit=PAGE, fresh=True)
+            # Behind the reading: what was trimmed before it is missing in it.
+            if not await self._store.knows(place):
+                raise PositionGone(f"The log does not reach back to {after}: read anew")
+            for change in changes:
+                place = change.place(place.log)
+                if keys is None or keys.start <= change.key < keys.end:
+                    key, operation, stamp, at = change[1:5]
+                    yield EngineChange(key, operation, stamp, at, Bookmark(place).text)
+            if len(changes) < PAGE and not await self._log.wait_behind(place.seq):
+                return
+
+    async def _mutation(self, write: EngineWrite) -> Mutation:
+        key = _decoded(write.key)
+        if write.value is None:
+            return Mutation("delete", key, encoded=write.key)
+        expires_in = checked_expires_in(write.expires_in)
+        options = NO_OPTIONS if expires_in is None else EntryOptions(expires_in)
+        return Mutation("set", key, await self._text(write), options, write.key)
+
+    async def _text(self, write: EngineWrite) -> str:
+        """The canonical text of a value to write."""
+        value = write.value or b""
+        if write.encoding == "bytes":
+            text = f"{BYTES_BEFORE}{b64encode(value).decode()}{BYTES_BEHIND}"
+            if len(text) > MAX_VALUE_BYTES:
+                raise InvalidInput(f"Value too large: {len(text)} bytes (max {MAX_VALUE_BYTES})")
+            return text
+        if write.encoding != "json":
+            raise InvalidInput(f"encoding must be json or bytes, received {write.encoding!r:.50}")
+        now_ms = self._store.clock.wall()
+        if len(value) <= WHOLE:
+            return canonical_value(value, now_ms)
+        text = await self._store.turns.run(canonical_steps(value, now_ms))
+        return str(text)
+
+
+def _entry(key: bytes, value: str, versionstamp: str) -> EngineEntry:
+    if value.startswith(BYTES_BEFORE):
+        encoded = value[len(BYTES_BEFORE) : -len(BYTES_BEHIND)]
+        return EngineEntry(key, b64decode(encoded), "bytes", versionstamp)
+    return EngineEntry(key, value.encode(), "json", versionstamp)
+
+
+def _decoded(key: bytes) -> Key:
+    """The parts of an encoded key. Raises `InvalidInput` for what is none."""
+    try:
+        parts = decode_key(key)
+        if parts and encode_key(parts) == key:
+            return parts
+    except ValueError:
+        pass
+    raise InvalidInput(f"not an encoded key: {key[:50]!r}, see buntime_keyval.wire.encode_key")

@@ -1,0 +1,8 @@
+"""The change log, for those who follow it."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.features.feature import Feature
+from buntime_plugin_keyval.features.log.part import LogPart
+
+LOG = Feature("log", LogPart)
