@@ -31,8 +31,10 @@ def _again(method: str, path: str, body: bytes) -> Callable[[str], Iterable[byte
     return lambda netloc: itertools.repeat(whole(method, path, netloc, body))
 
 
-def _put(name: str, title: str, body: bytes) -> Hostile:
-    return Hostile(name, f"PUT {title}", _again("PUT", PATH, body), reads=True)
+def _put(name: str, title: str, body: bytes, *, is_stored: bool = True) -> Hostile:
+    most = MOST_COMMIT_MS if is_stored else None
+    send = _again("PUT", PATH, body)
+    return Hostile(name, f"PUT {title}", send, reads=True, most_write_ms=most)
 
 
 def _filled(item: bytes) -> bytes:
@@ -130,14 +132,19 @@ DEEP = b"[" + (b"[" * 200 + b"]" * 200 + b",") * (BYTES // 401) + b"0]"
 NOW = b'{"$now":true},'
 
 BODIES = (
-    _put("bigint", "a bigint of 400,000 digits", json.dumps(_bigint(400_000)).encode()),
+    _put(
+        "bigint",
+        "a bigint of 400,000 digits",
+        json.dumps(_bigint(400_000)).encode(),
+        is_stored=False,
+    ),
     _put(
         "bigints", "bigints of 10,000 digits", _filled(json.dumps(_bigint(10_000)).encode() + b",")
     ),
     _put("floats", "9.9 MB of [1.0]", _filled(b"[1.0],")),
     _put("objects", '9.9 MB of {"a":1.0}', _filled(b'{"a":1.0},')),
     _put("arrays", "9.9 MB of []", _filled(b"[],")),
-    _put("times", "9.9 MB of $now, which grow too large", _filled(NOW)),
+    _put("times", "9.9 MB of $now, which grow too large", _filled(NOW), is_stored=False),
     _put("members", "an object of a million members", _named()),
     _put("deep", "9.9 MB of 200 levels", DEEP),
     _put("escapes", "9.9 MB of escapes", b'"' + b"\\n" * (BYTES // 2) + b'"'),
@@ -147,7 +154,7 @@ BODIES = (
         "enqueue of 9.9 MB of []",
         "/keyval/api/queue/enqueue",
         b'{"value":%b}' % _filled(b"[],"),
-    ),
+    )._replace(most_write_ms=MOST_COMMIT_MS),
     _atomic(
         "appends",
         "2,000 appends to 8 MB",

@@ -18,7 +18,7 @@ import pytest
 import uvicorn
 import websockets
 from buntime_host import __version__
-from buntime_host.server import GC_THRESHOLDS, HostServer
+from buntime_host.server import GC_THRESHOLDS, SWITCH_SECONDS, HostServer
 from websockets.asyncio.client import connect
 
 pytestmark = pytest.mark.slow
@@ -197,6 +197,25 @@ def test_what_was_loaded_is_left_out_of_the_search_for_garbage(
     frozen, *thresholds = get(process, "/p/garbage").json()
     assert frozen > 10_000
     assert tuple(thresholds) == GC_THRESHOLDS
+
+
+def test_threads_and_the_loop_have_the_lock_in_short_turns(
+    add_plugin: AddPlugin, serve: Serve
+) -> None:
+    reporting = """
+    import sys
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route
+    class Plugin:
+        def __init__(self, options): pass
+        @hookimpl
+        def routes(self):
+            return [Route("/lock", self.report)]
+        async def report(self, request):
+            return JSONResponse(sys.getswitchinterval())
+    """
+    add_plugin("p", reporting, base="/p")
+    assert get(serve(), "/p/lock").json() == pytest.approx(SWITCH_SECONDS)
 
 
 def test_exceeding_the_cap_is_exit_code_1(add_plugin: AddPlugin, serve: Serve, log: Path) -> None:

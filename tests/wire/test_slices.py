@@ -45,7 +45,11 @@ documents = st.recursive(
 
 def in_slices(body: bytes, size: int) -> tuple[str, int]:
     """The canonical text that slices of this size make, and in how many steps."""
-    with mock.patch.object(slices, "SLICE", size), mock.patch.object(canonical, "WHOLE", 0):
+    with (
+        mock.patch.object(slices, "SLICE", size),
+        mock.patch.object(canonical, "WHOLE", 0),
+        mock.patch.object(canonical, "NAMES", 2),
+    ):
         return run(canonical_steps(body, NOW))
 
 

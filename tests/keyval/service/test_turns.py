@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +14,12 @@ from buntime_host import Size
 from buntime_keyval import BigInt
 from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.slices import SLICE, Steps
-from buntime_plugin_keyval.engine import commit
+from buntime_plugin_keyval.engine import commit, turns
 from buntime_plugin_keyval.engine.turns import Turns
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import Limits
+from buntime_plugin_keyval.model.messages import parse_options
 from keyval.service.world import World, open_world
 
 pytestmark = pytest.mark.slow
@@ -52,8 +54,8 @@ async def turns_during(work: Awaitable[Any]) -> int:
 
 async def test_there_is_a_turn_for_every_slice() -> None:
     body = b"[" + b"[1.0]," * 100_000 + b"0]"
-    turns = await turns_during(Turns().run(canonical_steps(body, 0)))
-    assert turns >= len(body) // SLICE
+    number = await turns_during(Turns().run(canonical_steps(body, 0)))
+    assert number >= len(body) // SLICE
 
 
 async def test_pieces_of_long_work_take_turns() -> None:
@@ -65,10 +67,53 @@ async def test_pieces_of_long_work_take_turns() -> None:
             yield
         return name
 
-    turns = Turns()
-    results = await asyncio.gather(turns.run(steps("a")), turns.run(steps("b")))
+    shared = Turns()
+    results = await asyncio.gather(shared.run(steps("a")), shared.run(steps("b")))
     assert [*results] == ["a", "b"]
     assert sorted(order[:4]) == ["a", "a", "b", "b"]
+
+
+async def test_threads_have_their_turns_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 0.0
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        if seconds:
+            pauses.append(now)
+        await sleep(0)
+
+    def steps() -> Steps:
+        nonlocal now
+        for _ in range(100):
+            now += 0.001
+            yield
+
+    monkeypatch.setattr(turns, "perf_counter", lambda: now)
+    monkeypatch.setattr(asyncio, "sleep", noted)
+    shared = Turns()
+    await asyncio.gather(shared.run(steps()), shared.run(steps()))
+    between = [after - before for before, after in pairwise(pauses)]
+    assert len(pauses) in (49, 50)
+    assert max(between) == pytest.approx(turns.WORK_SECONDS, rel=0.3)
+
+
+async def test_long_messages_are_written_beside_the_loop(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bounded: list[bool] = []
+    batch_each = world.adapter.batch_each
+
+    async def noted(batches: Any) -> Any:
+        bounded.extend(batch.bounded for batch in batches)
+        return await batch_each(batches)
+
+    monkeypatch.setattr(world.adapter, "batch_each", noted)
+    queue = world.service.queue
+    await queue.enqueue('"x"', parse_options({}))
+    await queue.enqueue('"%s"' % ("x" * 100_000), parse_options({}))
+    await world.kv.atomic().enqueue("x" * 100_000).commit()
+    assert bounded == [True, False, False]
 
 
 async def test_what_steps_raise_reaches_the_caller_and_nobody_else() -> None:
@@ -76,10 +121,10 @@ async def test_what_steps_raise_reaches_the_caller_and_nobody_else() -> None:
         yield
         raise ValueError("wrong")
 
-    turns = Turns()
+    shared = Turns()
     body = b"[" + b"[]," * 50_000 + b"0]"
     results = await asyncio.gather(
-        turns.run(failing()), turns.run(canonical_steps(body, 0)), return_exceptions=True
+        shared.run(failing()), shared.run(canonical_steps(body, 0)), return_exceptions=True
     )
     assert isinstance(results[0], ValueError)
     assert str(results[1]).startswith("[[],[]")

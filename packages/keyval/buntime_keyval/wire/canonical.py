@@ -23,6 +23,10 @@ from buntime_keyval.wire.values import (
 WHOLE = 2 * SLICE
 """Bytes of a text that is not worth slicing."""
 
+NAMES = 170_000
+"""Members of an object after which their names go into another dict: to grow a very large one takes
+longer than a step may."""
+
 _SPECIAL_MEMBERS = frozenset({NOW_MEMBER, "$offset", "offset", TYPE_MEMBER, "value"})
 _CLOSING = {"[": b"]", "{": b"}"}
 _encode = msgspec.json.encode
@@ -69,8 +73,8 @@ class TextFrame:
         self._now_ms = now_ms
         self._groups: list[list[bytes]] = []
         """The text of some members in one piece, or one member in several."""
-        self._places: dict[str, int] = {}
-        """In which group each member of an object is."""
+        self._places: list[dict[str, int]] = [{}]
+        """In which group each member of an object is, so many of them at a time."""
         self._outdated: dict[int, set[str]] = {}
         """Names of members that came again in a later group."""
         self._size = 0
@@ -104,8 +108,16 @@ class TextFrame:
 
     def close(self) -> Steps:
         """See `Frame`."""
-        if NOW_MEMBER in self._places or TYPE_MEMBER in self._places:
-            members = {name: self._member(name) for name in _SPECIAL_MEMBERS & self._places.keys()}
+        found = {
+            name: places[name]
+            for places in self._places
+            for name in _SPECIAL_MEMBERS & places.keys()
+        }
+        while len(self._places) > 1:
+            self._places.pop()  # to forget a million names at once takes long as well
+            yield
+        if NOW_MEMBER in found or TYPE_MEMBER in found:
+            members = {name: self._member(name, group) for name, group in found.items()}
             if (stands_for := special(members, self._now_ms)) is not None:
                 return [_encode(stands_for)]
         pieces = [self._kind.encode()]
@@ -122,12 +134,15 @@ class TextFrame:
         return pieces
 
     def _note(self, members: Mapping[str, Any]) -> None:
-        for name in members.keys() & self._places.keys():
-            self._outdated.setdefault(self._places[name], set()).add(name)
-        self._places.update(dict.fromkeys(members, len(self._groups)))
+        for places in self._places:
+            for name in members.keys() & places.keys():
+                self._outdated.setdefault(places.pop(name), set()).add(name)
+        if len(self._places[-1]) >= NAMES:
+            self._places.append({})
+        self._places[-1].update(dict.fromkeys(members, len(self._groups)))
 
-    def _member(self, name: str) -> Any:
-        group = self._groups[self._places[name]]
+    def _member(self, name: str, place: int) -> Any:
+        group = self._groups[place]
         # A member in pieces is an array or object, which is wrong in all of these places.
         return [] if len(group) > 1 else _decode(b"{%b}" % group[0])[name]
 

@@ -15,7 +15,9 @@ from __future__ import annotations
 
 import re
 import secrets
+from array import array
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from itertools import accumulate
 from typing import Any, NamedTuple, Protocol
 
 from buntime_keyval.wire.errors import InvalidInput
@@ -37,9 +39,9 @@ _ONE_MEMBER = re.compile(_MEMBER)
 _MEMBERS = re.compile(rb"(?:%b)*+" % _MEMBER)
 _STRING = re.compile(rb'"[^"]*+"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
+_AS_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
+"""What each bracket adds to the depth, as a signed byte."""
 _CLOSING = {"[": "]", "{": "}"}
-_USUAL_DEPTH = 8
-"""Levels below which brackets are matched one by one."""
 _MASKED_AT_ONCE = 8 * SLICE
 
 
@@ -221,19 +223,27 @@ def _unmatched(masked: bytes, *, is_long: bool) -> tuple[list[str], list[str]]:
     brackets = _STRING.sub(b"", masked).translate(None, _NOT_BRACKETS)
     if is_long and len(brackets) > 2 * (MAX_VALUE_DEPTH + 1):
         raise too_deep()
-    for _ in range(_USUAL_DEPTH):
+    # Most are pairs of few levels. Where they are not, that is of no use.
+    size = 3 * len(brackets)
+    while 2 * len(brackets) < size:
+        size = len(brackets)
         brackets = brackets.replace(b"[]", b"").replace(b"{}", b"")
-    closed: list[str] = []
-    opened: list[str] = []
-    for bracket in brackets.decode():
-        if bracket in _CLOSING:
-            opened.append(bracket)
-            if len(opened) > MAX_VALUE_DEPTH:
-                raise too_deep()
-        elif not opened:
-            closed.append(bracket)
-        elif _CLOSING[opened.pop()] != bracket:
-            raise _invalid()
+    # Whether a bracket closes one of its kind is for the decoder to say.
+    depths = array("i", accumulate(array("b", brackets.translate(_AS_STEPS)), initial=0))
+    last = depths[-1]
+    lowest = min(depths)
+    closed = []
+    place = 0
+    for depth in range(-1, lowest - 1, -1):
+        place = depths.index(depth, place)
+        closed.append(chr(brackets[place - 1]))
+    opened = []
+    depths.reverse()
+    place = 0
+    for depth in range(last - 1, lowest - 1, -1):
+        place = depths.index(depth, place)
+        opened.append(chr(brackets[-place]))
+    opened.reverse()
     return closed, opened
 
 

@@ -54,6 +54,7 @@ from buntime_plugin_keyval.storage.effects import (
     StampedEffect,
     stamp_of_commit,
 )
+from buntime_plugin_keyval.storage.message_effects import Enqueue
 from buntime_plugin_keyval.storage.ranges import single
 from buntime_plugin_keyval.storage.reads import LONG_VALUE, Row
 from buntime_plugin_keyval.storage.replays import Keeping
@@ -573,6 +574,8 @@ def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: s
     if isinstance(effect, Put):
         pending.add(effect.key)
         rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at, effect.metadata)
+        return len(effect.value)
+    if isinstance(effect, Enqueue):
         return len(effect.value)
     if isinstance(effect, Remove):
         keys = effect.keys

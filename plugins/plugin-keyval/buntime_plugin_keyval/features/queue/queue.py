@@ -94,7 +94,7 @@ class Queue:
             (Enqueue(message_id, value, options),), lambda *_: message_id, message_id
         )
         message_id = await self._store.write(
-            Write(lambda _: decision, recall=lambda kept: str(kept.told)), once
+            Write(lambda _: decision, size=len(value), recall=lambda kept: str(kept.told)), once
         )
         self._on_ready()
         return message_id
