@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
-from typing import Any, NamedTuple, TypeGuard
+from typing import Any, TypeGuard
 
 import msgspec
 
 from buntime_keyval._results import KvDetails, KvEntry, SearchHit
 from buntime_keyval.wire import (
-    Duration,
     InvalidInput,
     Key,
     KeyLike,
     KeyPart,
     Placeholder,
     check_key,
-    encode_metadata,
     encode_value,
     key_to_json,
     untag,
 )
-from buntime_keyval.wire.python_options import checked_expires_at, checked_expires_in
+from buntime_keyval.wire.commits import EntryOptions, MessageOptions
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 _TAG = b'"__type"'
@@ -86,37 +83,28 @@ def value_json(value: Any) -> bytes:
     return encode_value(value, None).encode()
 
 
-class WriteOptions(NamedTuple):
-    """What goes with a value, checked."""
-
-    expires_in: int | None = None
-    expires_at: int | None = None
-    metadata: str | None = None
-    """JSON text, with `$now` left to whoever stores it."""
-
-    def members(self) -> dict[str, msgspec.Raw]:
-        """The options that are given as members of a mutation."""
-        texts = {
-            "expiresIn": self.expires_in,
-            "expiresAt": self.expires_at,
-            "metadata": self.metadata,
-        }
-        return {
-            name: msgspec.Raw(str(text).encode())
-            for name, text in texts.items()
-            if text is not None
-        }
+def option_members(options: EntryOptions) -> dict[str, msgspec.Raw]:
+    """The options of a write that are given, as members of a mutation."""
+    texts = {
+        "expiresIn": options.expires_in,
+        "expiresAt": options.expires_at,
+        "metadata": options.metadata,
+    }
+    return {
+        name: msgspec.Raw(str(text).encode()) for name, text in texts.items() if text is not None
+    }
 
 
-def write_options(
-    expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
-) -> WriteOptions:
-    """Checked options. Raises `InvalidInput`."""
-    return WriteOptions(
-        checked_expires_in(expires_in),
-        checked_expires_at(expires_at),
-        encode_metadata(metadata, None),
-    )
+def message_members(options: MessageOptions) -> dict[str, Any]:
+    """The options of a message that are given, as members of a body."""
+    members: dict[str, Any] = {}
+    if options.delay_ms:
+        members["delay"] = options.delay_ms
+    if options.pauses_ms is not None:
+        members["backoffSchedule"] = options.pauses_ms
+    if options.keys_if_undelivered:
+        members["keysIfUndelivered"] = raw_keys(options.keys_if_undelivered)
+    return members
 
 
 def encoded(text: str) -> bytes:

@@ -11,7 +11,6 @@ import msgspec
 
 from buntime_keyval._calls.atomic import StoredKey
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._entries import WriteOptions, write_options
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import (
@@ -23,7 +22,9 @@ from buntime_keyval.wire import (
     encode_key,
     key_to_json,
 )
+from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
+from buntime_keyval.wire.python_options import entry_options
 
 T = TypeVar("T")
 
@@ -49,7 +50,7 @@ class Scope(Generic[T]):
         expires_in: Duration | None,
         metadata: Any = None,
     ) -> None:
-        write_options(expires_in, None, metadata)  # refuses what no entry could be written with
+        entry_options(expires_in, None, metadata)  # refuses what no entry could be written with
         self.prefix = checked_prefix(prefix)
         self.type = type
         self.expires_in = expires_in
@@ -78,11 +79,11 @@ class Scope(Generic[T]):
 
     def options(
         self, expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
-    ) -> WriteOptions:
+    ) -> EntryOptions:
         """The checked options of a write, with those of the store where none are given."""
         if expires_in is None and expires_at is None:
             expires_in = self.expires_in
-        return write_options(
+        return entry_options(
             expires_in, expires_at, self.metadata if metadata is None else metadata
         )
 

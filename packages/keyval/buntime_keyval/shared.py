@@ -12,9 +12,9 @@ from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transactions import attempts as attempts_async
 from buntime_keyval._async.transactions import run as run_async
 from buntime_keyval._async.watch import AsyncWatch, Feed
-from buntime_keyval._calls.atomic import AtomicBuilder, Mutation, NewMessage, contents_of
+from buntime_keyval._calls.atomic import AtomicBuilder, contents_of
 from buntime_keyval._calls.keys import checked_limit, refuse_everything
-from buntime_keyval._calls.queue import Letter, Message, checked_id, identify, milliseconds
+from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._entries import is_many
 from buntime_keyval._messages import checked_concurrency
@@ -42,8 +42,6 @@ __all__ = [
     "Marks",
     "Message",
     "Mode",
-    "Mutation",
-    "NewMessage",
     "Overflow",
     "Pauses",
     "Tokenizer",
@@ -58,7 +56,6 @@ __all__ = [
     "is_polling",
     "make_scope",
     "make_target",
-    "milliseconds",
     "refuse_everything",
     "report",
     "run_async",

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 from buntime_database import Batch, DatabaseError, DatabaseUnavailable, ResultSet
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.model.messages import Message
+from buntime_plugin_keyval.model.messages import LeasedMessage
 from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE
 from keyval.queue.test_dispatching import take
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
@@ -35,7 +35,7 @@ async def next_server(world: World, join_store: Join) -> AsyncIterator[World]:
         await opened.service.close()
 
 
-async def lease(world: World, limit: int = 10) -> list[Message]:
+async def lease(world: World, limit: int = 10) -> list[LeasedMessage]:
     """Messages that nobody was given yet."""
     return await world.service.queue.lease(limit)
 

@@ -13,12 +13,12 @@ from buntime_plugin_keyval.engine import loop as loop_module
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.queue.listener import READ_AHEAD, Listener
 from buntime_plugin_keyval.model.errors import TooManyStreams
-from buntime_plugin_keyval.model.messages import Message
+from buntime_plugin_keyval.model.messages import LeasedMessage
 from keyval.queue.test_queue_messages import LEASE_MS, states
 from keyval.service.world import FakeClock, World, open_world, until
 
 
-async def take(listener: Listener) -> Message:
+async def take(listener: Listener) -> LeasedMessage:
     async with asyncio.timeout(15):
         message = await listener.next()
     assert message is not None

@@ -8,7 +8,7 @@ import pytest
 from buntime_keyval import InvalidInput, StaleLease
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.queue.listener import READ_AHEAD
-from buntime_plugin_keyval.model.messages import Message
+from buntime_plugin_keyval.model.messages import LeasedMessage
 from keyval.queue.test_dispatching import take
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until
@@ -168,7 +168,7 @@ async def test_closing_waits_for_a_lease_that_was_committed(
     committed, go_on = asyncio.Event(), asyncio.Event()
     original = world.service.queue.lease
 
-    async def slow(limit: int) -> list[Message]:
+    async def slow(limit: int) -> list[LeasedMessage]:
         messages = await original(limit)
         committed.set()
         await go_on.wait()

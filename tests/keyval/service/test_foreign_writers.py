@@ -10,11 +10,11 @@ from typing import Any
 import apsw
 import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
+from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_keyval.engine import commit as commit_module
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.model.mutations import Check
 from keyval.service.world import World, open_world, until, values
 
 IMPATIENT = SqliteOptions(synchronous="off", busy_timeout_ms=60)
@@ -132,7 +132,7 @@ async def test_what_a_commit_reads_existed_at_one_moment(meddled: World, foreign
     meddle(meddled, lambda: foreign.set(("x",), "new"))
     x, y, absent = (encode_key((name,)) for name in "xyz")
     _, read = await asyncio.gather(
-        kv.set(("y",), "new"), store.commit([Check(absent, None)], [], [x, y])
+        kv.set(("y",), "new"), store.commit([EngineCheck(absent, None)], [], [x, y])
     )
     assert read is not None
     seen = (read.rows[x].value, read.rows[y].value)

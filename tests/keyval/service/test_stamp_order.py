@@ -11,11 +11,12 @@ from typing import Any
 
 import pytest
 from buntime_keyval import AsyncAtomic, CommitResult
+from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key, key_to_json
 from buntime_plugin_keyval.engine import commit as commit_module
 from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.model.mutations import Check, make_mutation
+from buntime_plugin_keyval.model.mutations import make_mutation
 from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
 from keyval.service.world import NOW_MS, FakeClock, World, until, values
@@ -180,7 +181,7 @@ async def test_what_was_read_in_the_same_group_has_the_stamp_that_it_got(
         assert seen is not None
         assert seen.rows[key].versionstamp == written.versionstamp
         assert seen.versionstamp > written.versionstamp
-        assert await late.store.commit([Check(key, written.versionstamp)], []) is not None
+        assert await late.store.commit([EngineCheck(key, written.versionstamp)], []) is not None
 
 
 async def test_deletes_and_expiries_are_in_order_too(world: World, late: World) -> None:
@@ -351,7 +352,8 @@ async def test_an_older_store_goes_on_behind_its_greatest_stamp(
 async def test_a_group_that_fails_in_part_keeps_its_order(world: World, late: World) -> None:
     await world.kv.set(("a",), 1)
     stale = writes.commit(
-        [Check(encode_key(("a",)), stamp_of(NOW_MS))], [make_mutation("set", ["x"], 1, now_ms=0)]
+        [EngineCheck(encode_key(("a",)), stamp_of(NOW_MS))],
+        [make_mutation("set", ["x"], 1, now_ms=0)],
     )
     results = await asyncio.gather(
         late.store.write(stale),

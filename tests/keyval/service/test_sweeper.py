@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pytest
 from buntime_database import Batch, DatabaseBusy, DatabaseError, ResultSet
+from buntime_keyval.wire.commits import EntryOptions
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.config import Retention
 from buntime_plugin_keyval.engine import loop as loop_module
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.expiry.sweeper import BATCH, Sweeper
-from buntime_plugin_keyval.model.options import EntryOptions
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import DEADLINE_SECONDS, FAST, LOGGER, FakeClock, World, until
 

@@ -4,26 +4,35 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 import msgspec
 
 from buntime_keyval._calls.keys import read_commit
-from buntime_keyval._calls.queue import MessageOptions, message_options
 from buntime_keyval._core import Call
-from buntime_keyval._entries import WriteOptions, raw_key, value_json, write_options
+from buntime_keyval._entries import message_members, option_members, raw_key, value_json
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import (
     BigInt,
     Duration,
     InvalidInput,
-    Key,
     KeyLike,
     KeyPart,
     Placeholder,
+    encode_value,
 )
+from buntime_keyval.wire.commits import (
+    NO_OPTIONS,
+    Check,
+    Contents,
+    EntryOptions,
+    Mutation,
+    NewMessage,
+)
+from buntime_keyval.wire.numbers import TooManyDigits, integer_of_text, is_long
 from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.python_options import entry_options, message_options
 from buntime_keyval.wire.shapes import MutationType
 
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
@@ -32,44 +41,12 @@ MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
 B = TypeVar("B", bound="AtomicBuilder")
 
 
-class Check(NamedTuple):
-    """Holds while the key has this versionstamp; None requires that it is missing."""
-
-    key: Key
-    versionstamp: str | None
-
-
-class Mutation(NamedTuple):
-    """One change of one key."""
-
-    type: MutationType
-    key: tuple[KeyPart | Placeholder, ...]
-    value: bytes | None
-    """JSON text, with `$now` left to whoever commits; None for a deletion."""
-    options: WriteOptions
-
-
-class NewMessage(NamedTuple):
-    """A message to send."""
-
-    value: bytes
-    """JSON text."""
-    options: MessageOptions
-
-
-class Contents(NamedTuple):
-    """What a builder holds."""
-
-    checks: list[Check]
-    mutations: list[Mutation | NewMessage]
-
-
 class Rules(Protocol):
     """What a typed store asks of the entries in it."""
 
     def options(
         self, expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
-    ) -> WriteOptions:
+    ) -> EntryOptions:
         """The checked options of a write, with those of the store where none are given."""
 
     def check(self, value: Any) -> Any:
@@ -124,11 +101,11 @@ class AtomicBuilder:
         options = _options(key, expires_in, expires_at, metadata)
         if isinstance(key, StoredKey):
             value = key.rules.check(value)
-        return self._add("set", key, value_json(value), options)
+        return self._add("set", key, encode_value(value, None), options)
 
     def delete(self: B, key: MutationKey) -> B:
         """Delete exactly this key, not what extends it."""
-        return self._add("delete", key, None, WriteOptions())
+        return self._add("delete", key, None, NO_OPTIONS)
 
     def sum(
         self: B,
@@ -208,14 +185,18 @@ class AtomicBuilder:
     ) -> B:
         """Send a message if, and only if, the commit succeeds; options as in `Kv.enqueue`."""
         options = message_options(delay, backoff_schedule, keys_if_undelivered)
-        self._contents.mutations.append(NewMessage(value_json(value), options))
+        self._contents.mutations.append(NewMessage(encode_value(value, None), options))
         return self
 
     def _add(
-        self: B, type: MutationType, key: MutationKey, value: bytes | None, options: WriteOptions
+        self: B,
+        type: MutationType,
+        key: MutationKey,
+        operand: int | str | None,
+        options: EntryOptions,
     ) -> B:
         checked = checked_key(key, placeholders=True)
-        self._contents.mutations.append(Mutation(type, checked, value, options))
+        self._contents.mutations.append(Mutation(type, checked, operand, options))
         return self
 
 
@@ -236,15 +217,14 @@ def commit(builder: AtomicBuilder) -> Call[CommitResult]:
 
 def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:
     if isinstance(mutation, NewMessage):
-        return {
-            "type": "enqueue",
-            "value": msgspec.Raw(mutation.value),
-            **mutation.options.members(),
-        }
+        value = msgspec.Raw(mutation.value.encode())
+        return {"type": "enqueue", "value": value, **message_members(mutation.options)}
     members: dict[str, Any] = {"type": mutation.type, "key": raw_key(mutation.key)}
-    if mutation.value is not None:
-        members["value"] = msgspec.Raw(mutation.value)
-    return members | mutation.options.members()
+    if isinstance(mutation.operand, str):
+        members["value"] = msgspec.Raw(mutation.operand.encode())
+    elif mutation.operand is not None:  # as bigint, which is exact whatever its size
+        members["value"] = msgspec.Raw(value_json(BigInt(mutation.operand)))
+    return members | option_members(mutation.options)
 
 
 def _options(
@@ -252,22 +232,30 @@ def _options(
     expires_in: Duration | None,
     expires_at: float | datetime | None,
     metadata: Any,
-) -> WriteOptions:
+) -> EntryOptions:
     if isinstance(key, StoredKey):
         return key.rules.options(expires_in, expires_at, metadata)
-    return write_options(expires_in, expires_at, metadata)
+    return entry_options(expires_in, expires_at, metadata)
 
 
-def _integer(kind: str, value: object) -> bytes:
-    """An operand; as bigint on the wire, which is exact whatever its size."""
-    if isinstance(value, bool) or not isinstance(value, (int, str)):
+def _integer(kind: str, value: object) -> int:
+    if isinstance(value, str):
+        try:
+            return integer_of_text(value)
+        except TooManyDigits:
+            raise
+        except ValueError:
+            raise InvalidInput(f'{kind} takes an integer, received "{value:.50}"') from None
+    if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInput(
             f"{kind} takes an integer, as an int or its text, received {value!r:.100}"
         )
-    return value_json(BigInt(value) if isinstance(value, int) else value)
+    if is_long(value):
+        raise TooManyDigits
+    return int(value)
 
 
-def _array(kind: str, items: object) -> bytes:
+def _array(kind: str, items: object) -> str:
     if not isinstance(items, (list, tuple)):
         raise InvalidInput(f"{kind} takes a list or tuple of items, received {items!r:.100}")
-    return value_json(items)
+    return encode_value(items, None)

@@ -13,13 +13,13 @@ import msgspec
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import (
     is_many,
+    option_members,
     raw_key,
     raw_keys,
     raw_value,
     read_entries,
     read_entry,
     value_json,
-    write_options,
 )
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
 from buntime_keyval._where import Where
@@ -31,6 +31,7 @@ from buntime_keyval.wire import (
     format_key_text,
 )
 from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
+from buntime_keyval.wire.python_options import entry_options
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 Entry = KvEntry[Any]
@@ -128,7 +129,7 @@ def set_value(
 ) -> Call[CommitResult]:
     """Store a value."""
     key = checked_key(raw)
-    options = write_options(expires_in, expires_at, metadata).members()
+    options = option_members(entry_options(expires_in, expires_at, metadata))
     path = _path(key)
     if path is not None:
         query = query_text({name: bytes(text).decode() for name, text in options.items()})

@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._core import Call, json_body
-from buntime_keyval._entries import raw_keys, raw_value
+from buntime_keyval._entries import message_members, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
-from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, parse_duration, untag
-from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
-from buntime_keyval.wire.python_keys import checked_keys
+from buntime_keyval.wire import Duration, InvalidInput, KeyLike, untag
+from buntime_keyval.wire.python_options import message_options, milliseconds
 
 Message = QueueMessage[Any]
 Letter = DeadLetter[Any]
@@ -29,25 +27,6 @@ class _Letter(msgspec.Struct, rename="camel"):
     attempts: int
     original_created_at: int
     failed_at: int
-
-
-class MessageOptions(NamedTuple):
-    """How a message is to be delivered; None where nothing is asked for."""
-
-    delay: int | None
-    backoff_schedule: list[int] | None
-    keys_if_undelivered: list[Key]
-
-    def members(self) -> dict[str, Any]:
-        """The options as members of a body; without those that are not given."""
-        members: dict[str, Any] = {}
-        if self.delay is not None:
-            members["delay"] = self.delay
-        if self.backoff_schedule is not None:
-            members["backoffSchedule"] = self.backoff_schedule
-        if self.keys_if_undelivered:
-            members["keysIfUndelivered"] = raw_keys(self.keys_if_undelivered)
-        return members
 
 
 class _Polled(msgspec.Struct):
@@ -75,41 +54,8 @@ def enqueue(
 ) -> Call[EnqueueResult]:
     """Send a message."""
     options = message_options(delay, backoff_schedule, keys_if_undelivered)
-    body = json_body(value=raw_value(value), options=options.members() or None)
+    body = json_body(value=raw_value(value), options=message_members(options) or None)
     return Call("POST", "/queue/enqueue", _decode_enqueued, body)
-
-
-def message_options(
-    delay: Duration | None,
-    backoff_schedule: Sequence[Duration] | None,
-    keys_if_undelivered: Sequence[KeyLike] | None,
-) -> MessageOptions:
-    """Checked options. Raises `InvalidInput`."""
-    if isinstance(backoff_schedule, str):
-        raise InvalidInput("backoff_schedule must be a list of durations")
-    pauses = None
-    if backoff_schedule is not None:
-        if len(backoff_schedule) > MAX_BACKOFF_STEPS:
-            raise InvalidInput(
-                f"backoff_schedule too long: {len(backoff_schedule)} (max {MAX_BACKOFF_STEPS})"
-            )
-        pauses = [
-            milliseconds(f"backoff_schedule[{index}]", pause)
-            for index, pause in enumerate(backoff_schedule)
-        ]
-    return MessageOptions(
-        None if delay is None else milliseconds("delay", delay),
-        pauses,
-        checked_keys(keys_if_undelivered) if keys_if_undelivered else [],
-    )
-
-
-def milliseconds(name: str, duration: Duration) -> int:
-    """A duration that is not negative, rounded up. Raises `InvalidInput`."""
-    length = parse_duration(duration)
-    if length < 0:
-        raise InvalidInput(f"{name} must not be negative, received {duration!r:.50}")
-    return math.ceil(length)
 
 
 def poll() -> Call[Message | None]:

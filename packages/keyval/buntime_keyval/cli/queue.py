@@ -8,14 +8,15 @@ from typing import Any
 import click
 import msgspec
 
-from buntime_keyval._calls.queue import message_options
 from buntime_keyval._core import Call, json_body
+from buntime_keyval._entries import message_members
 from buntime_keyval._results import EnqueueResult
 from buntime_keyval.cli.follow import retry_note
 from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, read_value, value_input
 from buntime_keyval.cli.options import Job, confirm, connected
 from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
 from buntime_keyval.wire import Key
+from buntime_keyval.wire.python_options import message_options
 
 _read_enqueued = msgspec.json.Decoder(EnqueueResult).decode
 
@@ -55,7 +56,7 @@ def enqueue(
         raise click.UsageError("--once and --backoff exclude each other")
     content = read_value(value, text=text, file=file)
     options = message_options(delay, list(backoff) if backoff or once else None, list(undelivered))
-    body = json_body(value=msgspec.Raw(content), options=options.members() or None)
+    body = json_body(value=msgspec.Raw(content), options=message_members(options) or None)
     call = Call("POST", "/queue/enqueue", _read_enqueued, body)
     result = job.kv._session.send(call, idempotency_key)
     _sent(job, result)

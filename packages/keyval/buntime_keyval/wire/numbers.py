@@ -56,6 +56,23 @@ def normal_integer(text: object) -> str:
     return f"-{digits}" if text[0] == "-" and digits != "0" else digits
 
 
+def integer_of_text(text: object) -> int:
+    """An integer as JavaScript's BigInt() reads it: blanks around it, 0x, 0o, 0b, empty is 0.
+
+    Raises `ValueError`, and `TooManyDigits`.
+    """
+    stripped = text.strip() if isinstance(text, str) else text
+    if stripped == "":
+        return 0
+    if isinstance(stripped, str) and stripped[:2].lower() in ("0x", "0o", "0b"):
+        # These take no time to read, but to write as decimals.
+        number = int(stripped.replace("_", "?"), 0)
+        if is_long(number):
+            raise TooManyDigits
+        return number
+    return parse_integer(stripped)
+
+
 def read_integer(text: object) -> int:
     """The integer of a decimal text of any length. Raises `InvalidInput` for anything else."""
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):

@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, MessageOptions
 from buntime_keyval.wire.describe import describe
-from buntime_keyval.wire.durations import parse_expires_at, parse_expires_in
+from buntime_keyval.wire.durations import (
+    Duration,
+    parse_duration,
+    parse_expires_at,
+    parse_expires_in,
+)
 from buntime_keyval.wire.errors import InvalidInput
+from buntime_keyval.wire.keys import KeyLike
+from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
+from buntime_keyval.wire.metadata import encode_metadata
+from buntime_keyval.wire.python_keys import checked_keys
 
 Consistency = Literal["strong", "eventual"]
 """What a read sees where servers have replicas: all that was committed before it, for which the
@@ -79,3 +91,52 @@ def is_strong(consistency: object) -> bool:
             f'consistency must be "strong" or "eventual", received {describe(consistency)}'
         )
     return consistency == "strong"
+
+
+def entry_options(
+    expires_in: object, expires_at: object, metadata: Any, now_ms: int | None = None
+) -> EntryOptions:
+    """The checked options of a write; without `now_ms`, `$now` is left to whoever stores it.
+
+    Raises `InvalidInput`.
+    """
+    if expires_in is None and expires_at is None and metadata is None:
+        return NO_OPTIONS
+    return EntryOptions(
+        checked_expires_in(expires_in),
+        checked_expires_at(expires_at),
+        encode_metadata(metadata, now_ms),
+    )
+
+
+def message_options(
+    delay: Duration | None,
+    backoff_schedule: Sequence[Duration] | None,
+    keys_if_undelivered: Sequence[KeyLike] | None,
+) -> MessageOptions:
+    """The checked options of a message. Raises `InvalidInput`."""
+    pauses = None
+    if backoff_schedule is not None:
+        if isinstance(backoff_schedule, str):
+            raise InvalidInput("backoff_schedule must be a list of durations")
+        if len(backoff_schedule) > MAX_BACKOFF_STEPS:
+            raise InvalidInput(
+                f"backoff_schedule too long: {len(backoff_schedule)} (max {MAX_BACKOFF_STEPS})"
+            )
+        pauses = tuple(
+            milliseconds(f"backoff_schedule[{index}]", pause)
+            for index, pause in enumerate(backoff_schedule)
+        )
+    return MessageOptions(
+        0 if delay is None else milliseconds("delay", delay),
+        pauses,
+        tuple(checked_keys(keys_if_undelivered)) if keys_if_undelivered else (),
+    )
+
+
+def milliseconds(name: str, duration: Duration) -> int:
+    """A duration that is not negative, rounded up. Raises `InvalidInput`."""
+    length = parse_duration(duration)
+    if length < 0:
+        raise InvalidInput(f"{name} must not be negative, received {duration!r:.50}")
+    return math.ceil(length)

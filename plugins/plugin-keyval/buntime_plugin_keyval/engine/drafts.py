@@ -11,12 +11,14 @@ from typing import Any
 
 import msgspec
 from buntime_keyval.wire import InvalidInput, encode_key, key_to_json, read_integer
+from buntime_keyval.wire.commits import LISTS, Mutation
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
 from buntime_keyval.wire.numbers import is_long, is_tagged_bigint, plain_number, tag_bigint
 
 from buntime_plugin_keyval.engine.decisions import View
-from buntime_plugin_keyval.model.mutations import LISTS, Mutation, shown_key
+from buntime_plugin_keyval.model.mutations import shown_key
+from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.storage.effects import Effect, Put, Remove
 from buntime_plugin_keyval.storage.ranges import single
 
@@ -70,7 +72,7 @@ class Draft:
             self._expires_at = self._metadata = None
             return
         options = mutation.options
-        expires_at, metadata = options.expiry(self._view.at), options.metadata
+        expires_at, metadata = expiry(options, self._view.at), options.metadata
         if mutation.type == "set":
             self._begin(str(mutation.operand))
         else:

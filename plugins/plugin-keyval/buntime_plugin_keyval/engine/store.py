@@ -25,7 +25,9 @@ from buntime_database import (
     Statement,
 )
 from buntime_host import Workers
+from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import InvalidInput, decode_key
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine import writes
@@ -41,8 +43,7 @@ from buntime_plugin_keyval.model.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.model.clock import Clock, SystemClock, moment_of
 from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.model.mutations import Check, Mutation
-from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
+from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.model.where import Where, matches
 from buntime_plugin_keyval.storage import changelog, reads, states, within
 from buntime_plugin_keyval.storage.database import database_of
@@ -288,7 +289,7 @@ class Store:
     @measured("atomic_commit")
     async def commit(
         self,
-        checks: Sequence[Check | Guard],
+        checks: Sequence[EngineCheck | Guard],
         mutations: Sequence[Mutation | Addition],
         also_read: Sequence[bytes] = (),
         once: Once | None = None,
@@ -427,7 +428,7 @@ class Store:
         if not written:
             return
         at = moment_of(self.clock)
-        ends = [end for options in written if (end := options.expiry(at)) is not None]
+        ends = [end for options in written if (end := expiry(options, at)) is not None]
         if ends:
             self._expiring(min(ends))
 

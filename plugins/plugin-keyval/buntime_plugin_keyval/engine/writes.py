@@ -7,14 +7,15 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from buntime_database import Guard, ResultSet
+from buntime_keyval.engine import EngineCheck
+from buntime_keyval.wire.commits import MERGING, EntryOptions, Mutation
 
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.model.mutations import MERGING, Check, Mutation
-from buntime_plugin_keyval.model.options import EntryOptions
+from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
@@ -31,7 +32,7 @@ def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> W
 
     def decide(view: View) -> Decision[str]:
         versionstamp = view.versionstamp
-        put = Put(key, key_json, value, options.expiry(view.at), options.metadata)
+        put = Put(key, key_json, value, expiry(options, view.at), options.metadata)
         return Decision((put,), lambda _, settled: settled.get(versionstamp, versionstamp))
 
     return Write(decide, size=len(value), recall=lambda kept: kept.versionstamp)
@@ -85,7 +86,7 @@ class Committed(NamedTuple):
 
 
 def commit(
-    checks: Sequence[Check | Guard],
+    checks: Sequence[EngineCheck | Guard],
     mutations: Sequence[Mutation | Addition],
     also_read: Sequence[bytes] = (),
     *,
@@ -100,7 +101,7 @@ def commit(
     """
     number = len(checks) + len(mutations)
     guards = [check for check in checks if isinstance(check, Guard)]
-    compared = [check for check in checks if isinstance(check, Check)]
+    compared = [check for check in checks if isinstance(check, EngineCheck)]
     is_long = number > POINT_LIMIT
     targets: list[Mutation] = []
     added: list[Effect] = []

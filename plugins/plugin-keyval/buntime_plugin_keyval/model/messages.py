@@ -15,6 +15,7 @@ from buntime_keyval.wire import (
     parse_duration,
 )
 from buntime_keyval.wire.canonical import text_of
+from buntime_keyval.wire.commits import MessageOptions
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.members import check_members
@@ -25,11 +26,8 @@ OPTION_NAMES = ("delay", "backoffSchedule", "keysIfUndelivered", "delivery")
 _OF_ENTRIES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
 _MEMBERS = ("type", "value", *OPTION_NAMES, *_OF_ENTRIES)
 
-DEFAULT_BACKOFF_MS = (1000, 5000, 10000)
-"""Pauses before the second, third and fourth delivery."""
 
-
-class Message(NamedTuple):
+class LeasedMessage(NamedTuple):
     """A delivered message. Its lease is the permission to settle it."""
 
     id: str
@@ -54,19 +52,6 @@ class StoredLetter(msgspec.Struct, frozen=True, rename="camel"):
     failed_at: int
 
 
-class MessageOptions(NamedTuple):
-    """How a message is to be delivered."""
-
-    delay_ms: int = 0
-    backoff_ms: tuple[int, ...] = DEFAULT_BACKOFF_MS
-    keys_if_undelivered: tuple[Key, ...] = ()
-
-    @property
-    def max_attempts(self) -> int:
-        """Deliveries before a message is given up: the first, and one for each pause."""
-        return len(self.backoff_ms) + 1
-
-
 def new_id() -> str:
     """A random id for a message or a dead letter."""
     return str(uuid_utils.uuid4())
@@ -79,26 +64,8 @@ def parse_options(raw: object) -> MessageOptions:
     if not isinstance(raw, dict):
         raise InvalidInput(f"options must be an object, received {describe(raw)}")
     check_members(raw, OPTION_NAMES, "options")
-    return make_options(raw.get("delay"), raw.get("backoffSchedule"), raw.get("keysIfUndelivered"))
-
-
-def parse_message(item: dict[str, Any], place: str, now_ms: int) -> tuple[str, MessageOptions]:
-    """Canonical value and options of a message among mutations. Raises `InvalidInput`."""
-    check_members(item, _MEMBERS, place)
-    if "value" not in item:
-        raise InvalidInput("value is required: any JSON value, null included")
-    for name in _OF_ENTRIES:
-        if item.get(name) is not None:
-            raise InvalidInput(f"{name} is not allowed on an enqueue")
-    options = {name: option for name, option in item.items() if name in OPTION_NAMES}
-    return text_of(item["value"], now_ms), parse_options(options)
-
-
-def make_options(
-    delay: object, backoff_schedule: object, keys_if_undelivered: object
-) -> MessageOptions:
-    """Checked options, None standing for the default. Raises `InvalidInput`."""
-    backoff: tuple[int, ...] = DEFAULT_BACKOFF_MS
+    delay, backoff_schedule = raw.get("delay"), raw.get("backoffSchedule")
+    backoff: tuple[int, ...] | None = None
     if backoff_schedule is not None:
         if not isinstance(backoff_schedule, (list, tuple)):
             raise InvalidInput(
@@ -114,12 +81,24 @@ def make_options(
             for index, pause in enumerate(backoff_schedule)
         )
     keys: tuple[Key, ...] = ()
-    if keys_if_undelivered:
+    if given := raw.get("keysIfUndelivered"):
         try:
-            keys = tuple(check_keys(keys_if_undelivered))
+            keys = tuple(check_keys(given))
         except InvalidInput as error:
             raise InvalidInput(f"keysIfUndelivered: {error}") from None
     return MessageOptions(0 if delay is None else parse_pause("delay", delay), backoff, keys)
+
+
+def parse_message(item: dict[str, Any], place: str, now_ms: int) -> tuple[str, MessageOptions]:
+    """Canonical value and options of a message among mutations. Raises `InvalidInput`."""
+    check_members(item, _MEMBERS, place)
+    if "value" not in item:
+        raise InvalidInput("value is required: any JSON value, null included")
+    for name in _OF_ENTRIES:
+        if item.get(name) is not None:
+            raise InvalidInput(f"{name} is not allowed on an enqueue")
+    options = {name: option for name, option in item.items() if name in OPTION_NAMES}
+    return text_of(item["value"], now_ms), parse_options(options)
 
 
 def parse_pause(name: str, value: object) -> int:

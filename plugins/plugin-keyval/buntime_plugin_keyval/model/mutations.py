@@ -1,43 +1,42 @@
-"""The mutations of an atomic commit: parsing them, and what each makes of a value."""
+"""Checks and mutations of requests, parsed into what a commit holds."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import msgspec
+from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import (
     UUIDV7,
     InvalidInput,
     Key,
-    KeyPart,
-    Placeholder,
     canonical_metadata,
     check_key,
     encode_key,
     key_to_json,
     parse_expires_at,
     parse_expires_in,
-    parse_integer,
 )
 from buntime_keyval.wire.canonical import CanonicalText, text_of
+from buntime_keyval.wire.commits import (
+    LISTS,
+    NUMERIC,
+    EntryOptions,
+    Mutation,
+    PlacedKey,
+    resolve_key,
+)
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
 from buntime_keyval.wire.members import check_members
 from buntime_keyval.wire.numbers import (
     TooManyDigits,
-    is_long,
+    integer_of_text,
     is_tagged_bigint,
 )
 from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
-
-from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
-
-NUMERIC = ("sum", "max", "min")
-LISTS = ("append", "prepend")
-MERGING = frozenset((*NUMERIC, *LISTS))
-"""Those that make a new value of the one that is there."""
 
 CHECK_MEMBERS = frozenset({"key", "versionstamp"})
 MUTATION_MEMBERS = frozenset(
@@ -46,58 +45,13 @@ MUTATION_MEMBERS = frozenset(
 # In the order in which a message names them.
 _HINTED_MEMBERS = ("type", "key", "value", "expiresIn", "expiresAt", "metadata", "expireIn")
 
-MutationKey = tuple[KeyPart | Placeholder, ...]
-"""A key that may hold placeholders."""
-
 T = TypeVar("T")
 ParseMutation = Callable[[dict[str, Any], str, int], T]
 """Gets a mutation, its place for messages, and the time of `$now`."""
 ParseCheck = Callable[[dict[str, Any], str], T]
 
 
-class Check(NamedTuple):
-    """Holds while the key has this versionstamp; None means that it does not exist."""
-
-    key: bytes
-    versionstamp: str | None
-
-
-class Mutation(NamedTuple):
-    """One change of one key.
-
-    `operand` is the canonical text of a value to set, an integer for the numeric types, the
-    canonical text of an array for append and prepend, and None for delete.
-    """
-
-    type: MutationType
-    key: MutationKey
-    operand: int | str | None = None
-    options: EntryOptions = NO_OPTIONS
-    encoded: bytes | None = None
-    """The encoded key; None where it is known only once the commit has its versionstamp."""
-
-    def known_prefix(self) -> Key:
-        """The parts of the key in front of its first placeholder."""
-        known: list[KeyPart] = []
-        for part in self.key:
-            if isinstance(part, Placeholder):
-                break
-            known.append(part)
-        return tuple(known)
-
-    def resolved_key(self, versionstamp: str) -> Key:
-        """The key with the versionstamp in the place of placeholders."""
-        if self.encoded is not None:
-            return cast(Key, self.key)  # it has none
-        return resolve_key(self.key, versionstamp)
-
-
-def resolve_key(key: MutationKey, versionstamp: str) -> Key:
-    """The key with the versionstamp in the place of placeholders."""
-    return tuple([versionstamp if isinstance(part, Placeholder) else part for part in key])
-
-
-def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> Check | T:
+def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> EngineCheck | T:
     """A check of a decoded request. Raises `InvalidInput`.
 
     `others` parse those of other kinds, by a member that tells them.
@@ -114,7 +68,7 @@ def parse_check(index: int, item: Any, others: Mapping[str, ParseCheck[T]]) -> C
             f"Invalid check at index {index}: versionstamp must be a string or null, "
             f"received {describe(versionstamp)}"
         )
-    return Check(encode_key(check_key(item.get("key"))), versionstamp)
+    return EngineCheck(encode_key(check_key(item.get("key"))), versionstamp)
 
 
 def parse_mutation(
@@ -167,7 +121,7 @@ def make_mutation(
 
     Raises `InvalidInput` for a bad key, or an operand that the type cannot take.
     """
-    checked: MutationKey = check_key(key, placeholders=True)
+    checked: PlacedKey = check_key(key, placeholders=True)
     encoded: bytes | None
     if UUIDV7 in checked:
         encode_key(resolve_key(checked, ""))  # refuses lone surrogates before anything is decided
@@ -223,7 +177,7 @@ def _integer(kind: str, value: object) -> int:
     elif isinstance(value, str) or is_tagged_bigint(value):
         text = value if isinstance(value, str) else cast("dict[str, Any]", value).get("value")
         try:
-            return _integer_of_text(text)
+            return integer_of_text(text)
         except TooManyDigits:
             raise
         except ValueError:
@@ -237,20 +191,6 @@ def _integer(kind: str, value: object) -> int:
     )
 
 
-def _integer_of_text(text: object) -> int:
-    """An integer as JavaScript's BigInt() reads it: blanks around it, 0x, 0o, 0b, empty is 0."""
-    stripped = text.strip() if isinstance(text, str) else text
-    if stripped == "":
-        return 0
-    if isinstance(stripped, str) and stripped[:2].lower() in ("0x", "0o", "0b"):
-        # These take no time to read, but to write as decimals.
-        number = int(stripped.replace("_", "?"), 0)
-        if is_long(number):
-            raise TooManyDigits
-        return number
-    return parse_integer(stripped)
-
-
-def shown_key(key: MutationKey) -> str:
+def shown_key(key: PlacedKey) -> str:
     """A key in a message."""
     return key_to_json(resolve_key(key, repr(UUIDV7)))

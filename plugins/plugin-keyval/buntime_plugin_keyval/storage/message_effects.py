@@ -7,9 +7,9 @@ from typing import NamedTuple
 
 from buntime_database import Guard, Statement
 from buntime_keyval.wire import key_to_json
+from buntime_keyval.wire.commits import DEFAULT_PAUSES_MS, MessageOptions
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.model.messages import MessageOptions
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
 LEASE_BYTES = 1024 * 1024
@@ -29,7 +29,8 @@ class Enqueue(NamedTuple):
         """See `Effect`."""
         options = self.options
         ready_at = at.now_ms + options.delay_ms
-        backoff = ",".join(map(str, options.backoff_ms))
+        pauses = DEFAULT_PAUSES_MS if options.pauses_ms is None else options.pauses_ms
+        backoff = ",".join(map(str, pauses))
         keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
         return (
             Statement(
@@ -38,7 +39,7 @@ class Enqueue(NamedTuple):
                     self.id,
                     self.value,
                     ready_at,
-                    options.max_attempts,
+                    len(pauses) + 1,  # the first, and one for each pause
                     f"[{backoff}]",
                     f"[{keys}]",
                     at.wall_ms,

@@ -20,14 +20,13 @@ from buntime_keyval.engine import (
 from buntime_keyval.wire import InvalidInput, Key, canonical_value, decode_key, encode_key
 from buntime_keyval.wire.binary import BYTES_BEFORE, BYTES_BEHIND
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
 from buntime_keyval.wire.limits import MAX_LIMIT, MAX_VALUE_BYTES
 from buntime_keyval.wire.python_options import checked_expires_in
 
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.log.part import LogPart
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
-from buntime_plugin_keyval.model.mutations import Check, Mutation
-from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.storage.ranges import KeyRange
 
 PAGE = 256
@@ -73,7 +72,7 @@ class LocalEngine:
         for check in checks:
             _decoded(check.key)
         committed = await self._store.commit(
-            [Check(*check) for check in checks], [await self._mutation(write) for write in writes]
+            checks, [await self._mutation(write) for write in writes]
         )
         return None if committed is None else committed.versionstamp
 

@@ -6,14 +6,14 @@ from collections.abc import Sequence
 from typing import Annotated, Any
 
 from buntime_database import Guard
+from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import Key, encode_key
+from buntime_keyval.wire.commits import Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.model.mutations import (
-    Check,
-    Mutation,
     parse_check,
     parse_mutation,
 )
@@ -106,7 +106,7 @@ def _large(service: KeyValService) -> LargeMembers:
         number += 1
         store.check_number(number)
 
-    def check(index: int, item: Any) -> Check | Guard:
+    def check(index: int, item: Any) -> EngineCheck | Guard:
         count()
         return parse_check(index, item, service.checks)
 
@@ -128,11 +128,11 @@ TRANSACTION = Route(commit_transaction, TransactionRequest, MemberPlace.BODY, _l
 
 def _contents(
     service: KeyValService, given: Commit
-) -> tuple[list[Check | Guard], list[Mutation | Addition]]:
+) -> tuple[list[EngineCheck | Guard], list[Mutation | Addition]]:
     """Checks and mutations, those of a large body as they were read with it."""
     now_ms = service.store.clock.wall()
     checks = [
-        item if isinstance(item, (Check, Guard)) else parse_check(index, item, service.checks)
+        item if isinstance(item, (EngineCheck, Guard)) else parse_check(index, item, service.checks)
         for index, item in enumerate(given.checks)
     ]
     mutations = [
@@ -144,8 +144,8 @@ def _contents(
     return checks, mutations
 
 
-def _compared(checks: Sequence[Check | Guard], also: Sequence[bytes] = ()) -> Keys:
-    return Keys([*also, *(check.key for check in checks if isinstance(check, Check))])
+def _compared(checks: Sequence[EngineCheck | Guard], also: Sequence[bytes] = ()) -> Keys:
+    return Keys([*also, *(check.key for check in checks if isinstance(check, EngineCheck))])
 
 
 def _written(mutations: Sequence[Mutation | Addition]) -> Keys:

@@ -15,12 +15,12 @@ from buntime_keyval.wire import (
     parse_key_path,
 )
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.store import listing_range, make_cursor
 from buntime_plugin_keyval.model.errors import KeyNotFound
-from buntime_plugin_keyval.model.options import NO_OPTIONS, EntryOptions
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.requests.answers import Answer, Elsewhere, Text, spliced
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route

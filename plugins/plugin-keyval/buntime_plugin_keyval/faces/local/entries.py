@@ -21,7 +21,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
-from buntime_keyval.wire.python_options import Consistency, is_strong
+from buntime_keyval.wire.python_options import Consistency, entry_options, is_strong
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.once import once_of
@@ -35,7 +35,6 @@ from buntime_plugin_keyval.faces.local.part import (
 )
 from buntime_plugin_keyval.faces.local.transactions import entry_of
 from buntime_plugin_keyval.features.expiry.sweeper import vacuum
-from buntime_plugin_keyval.model.options import make_options as entry_options
 from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants

@@ -24,7 +24,7 @@ from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.service import KeyValService
 
 Running = AsyncWatch | AsyncQueueListener
-_NOW_TEXT = f'"{NOW_MEMBER}"'
+NOW_TEXT = f'"{NOW_MEMBER}"'
 
 
 class LocalPart:
@@ -64,7 +64,7 @@ def reading(consistency: Consistency) -> AbstractContextManager[None]:
 def text_and_saying(value: Any, now_ms: int) -> tuple[str, str]:
     """The text of a value to store, and what its caller says however often: `$now` stays there."""
     said = encode_value(value, None)
-    return encode_value(value, now_ms) if _NOW_TEXT in said else said, said
+    return encode_value(value, now_ms) if NOW_TEXT in said else said, said
 
 
 def check_mode(mode: Mode, poll_interval: Duration) -> bool:

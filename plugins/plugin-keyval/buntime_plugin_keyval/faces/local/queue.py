@@ -24,18 +24,17 @@ from buntime_keyval.shared import (
     checked_id,
     checked_limit,
     identify,
-    milliseconds,
 )
 from buntime_keyval.wire import Duration, KeyLike, decode_value
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.python_options import message_options, milliseconds
 
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.faces.local.part import LocalPart, check_mode, text_and_saying
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
-from buntime_plugin_keyval.model.messages import Message, StoredLetter, parse_lease_duration
-from buntime_plugin_keyval.model.messages import make_options as message_options
+from buntime_plugin_keyval.model.messages import LeasedMessage, StoredLetter, parse_lease_duration
 
 Deliver = Callable[[QueueMessage[Any]], Awaitable[bool]]
 
@@ -136,7 +135,7 @@ def lease_ms(duration: Duration | None) -> int | None:
     return None if duration is None else parse_lease_duration(duration)
 
 
-def message_of(message: Message) -> QueueMessage[Any]:
+def message_of(message: LeasedMessage) -> QueueMessage[Any]:
     """A delivered message with its value decoded."""
     return QueueMessage(message.id, decode_value(message.value), message.attempts, message.lease)
 

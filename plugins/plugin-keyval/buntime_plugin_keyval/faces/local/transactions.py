@@ -5,18 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import msgspec
 from buntime_keyval import CommitResult, Key, KvEntry
-from buntime_keyval.shared import AtomicBuilder, Mutation, NewMessage, contents_of
-from buntime_keyval.wire import canonical_metadata, canonical_value, decode_value, encode_key
-from buntime_keyval.wire.canonical import WHOLE, CanonicalText, canonical_steps
+from buntime_keyval.engine import EngineCheck
+from buntime_keyval.shared import AtomicBuilder, contents_of
+from buntime_keyval.wire import UUIDV7, canonical_value, decode_value, encode_key, parse_metadata
+from buntime_keyval.wire.canonical import WHOLE, canonical_steps
+from buntime_keyval.wire.commits import Contents, Mutation, NewMessage, resolve_key
 
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.faces.local.part import NOW_TEXT
 from buntime_plugin_keyval.features.queue.part import QueuePart
-from buntime_plugin_keyval.model import mutations
-from buntime_plugin_keyval.model.messages import make_options
 from buntime_plugin_keyval.storage.reads import Row
 
 
@@ -38,49 +38,46 @@ class LocalSource:
     ) -> CommitResult:
         """Apply all mutations if all checks hold."""
         contents = contents_of(atomic)
-        once = once_of(idempotency_key, "atomic", contents)
-        checks = [mutations.Check(encode_key(key), stamp) for key, stamp in contents.checks]
+        once = None
+        if idempotency_key is not None:
+            once = once_of(idempotency_key, "atomic", contents.checks, _said(contents))
+        checks = [EngineCheck(encode_key(key), stamp) for key, stamp in contents.checks]
         now_ms = self._store.clock.wall()
-        changes: list[mutations.Mutation | Addition] = []
-        for change in contents.mutations:
-            if isinstance(change, NewMessage):
-                options = make_options(*change.options)
-                value = await self._value(change.value, now_ms)
-                changes.append(self._queue.message(value.text, options))
-            else:
-                changes.append(await self._mutation(change, now_ms))
+        changes = [await self._settled(change, now_ms) for change in contents.mutations]
         committed = await self._store.commit(checks, changes, once=once)
         if committed is None:
             return CommitResult(ok=False)
         return CommitResult(ok=True, versionstamp=committed.versionstamp)
 
-    async def _mutation(self, change: Mutation, now_ms: int) -> mutations.Mutation:
-        value: Any = msgspec.UNSET
-        if change.value is not None:
-            is_number = change.type in mutations.NUMERIC
-            value = (
-                msgspec.json.decode(change.value)
-                if is_number
-                else await self._value(change.value, now_ms)
-            )
-        options = change.options
-        metadata = None
-        if options.metadata is not None:
-            metadata = canonical_metadata(msgspec.json.decode(options.metadata), now_ms)
-        return mutations.make_mutation(
-            change.type,
-            change.key,
-            value,
-            expires_in=options.expires_in,
-            expires_at=options.expires_at,
-            metadata=metadata,
-            now_ms=now_ms,
-        )
+    async def _settled(self, change: Mutation | NewMessage, now_ms: int) -> Mutation | Addition:
+        """The same with the time in the place of `$now`, and its key encoded."""
+        if isinstance(change, NewMessage):
+            return self._queue.message(await self._text(change.value, now_ms), change.options)
+        key, operand, options = change.key, change.operand, change.options
+        encoded = encode_key(resolve_key(key, ""))  # refuses lone surrogates
+        if isinstance(operand, str):
+            operand = await self._text(operand, now_ms)
+        if options.metadata is not None and NOW_TEXT in options.metadata:
+            options = options._replace(metadata=parse_metadata(options.metadata, now_ms))
+        return Mutation(change.type, key, operand, options, None if UUIDV7 in key else encoded)
 
-    async def _value(self, body: bytes, now_ms: int) -> CanonicalText:
+    async def _text(self, text: str, now_ms: int) -> str:
+        if NOW_TEXT not in text:
+            return text  # it is canonical already
+        body = text.encode()
         if len(body) <= WHOLE:
-            return CanonicalText(canonical_value(body, now_ms))
-        return CanonicalText(await self._store.turns.run(canonical_steps(body, now_ms)))
+            return canonical_value(body, now_ms)
+        return str(await self._store.turns.run(canonical_steps(body, now_ms)))
+
+
+def _said(contents: Contents) -> list[object]:
+    """What the caller of a commit says; long integers as texts that take no time to make."""
+    return [
+        it._replace(operand=f"{it.operand:x}")
+        if isinstance(it, Mutation) and isinstance(it.operand, int)
+        else it
+        for it in contents.mutations
+    ]
 
 
 def entry_of(key: Key, row: Row | None) -> KvEntry[Any]:

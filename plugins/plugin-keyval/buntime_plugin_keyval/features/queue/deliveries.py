@@ -17,7 +17,7 @@ from buntime_database import DatabaseError
 
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.model.clock import Clock
-from buntime_plugin_keyval.model.messages import Message
+from buntime_plugin_keyval.model.messages import LeasedMessage
 from buntime_plugin_keyval.storage.message_effects import Count
 
 COUNT_SECONDS = 0.2
@@ -60,7 +60,7 @@ class Deliveries:
         self._is_idle = True
         """Whether it waits for a message to be given."""
 
-    def given(self, message: Message) -> None:
+    def given(self, message: LeasedMessage) -> None:
         """Somebody has this message now."""
         self._given.pop(message.id, None)
         self._given[message.id] = _Given(message.lease, monotonic(), message.ends_at_ms)

@@ -23,7 +23,7 @@ from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.queue.listener import Ending, Listener
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.clock import Clock
-from buntime_plugin_keyval.model.messages import Message
+from buntime_plugin_keyval.model.messages import LeasedMessage
 
 MAX_LEASE = 128
 """Messages that one commit leases."""
@@ -119,15 +119,15 @@ class Dispatcher:
         """Look at the queue again."""
         self.loop.wake()
 
-    def holds(self, message: Message) -> bool:
+    def holds(self, message: LeasedMessage) -> bool:
         """Whether the lease of this message lasts."""
         return self._queue.holds(message)
 
-    def given(self, message: Message) -> None:
+    def given(self, message: LeasedMessage) -> None:
         """A consumer has this message."""
         self._queue.given(message)
 
-    def released(self, message: Message) -> None:
+    def released(self, message: LeasedMessage) -> None:
         """Nobody waits for this message to be settled any more."""
         self._holders.pop(message.id, None)
 
@@ -204,7 +204,7 @@ class Dispatcher:
             events.append(exhausted)
         return max(1, min(events) - now_ms) if events else None
 
-    def _hand_out(self, messages: Sequence[Message]) -> None:
+    def _hand_out(self, messages: Sequence[LeasedMessage]) -> None:
         """One message to each listener in turn, from where the last round ended."""
         waiting = deque(messages)
         idle = 0

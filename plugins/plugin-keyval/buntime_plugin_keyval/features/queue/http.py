@@ -9,12 +9,13 @@ import msgspec
 from buntime_host import MethodNotAllowed
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.canonical import text_of
+from buntime_keyval.wire.commits import MessageOptions
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model.errors import LetterNotFound
-from buntime_plugin_keyval.model.messages import Message, MessageOptions
+from buntime_plugin_keyval.model.messages import LeasedMessage
 from buntime_plugin_keyval.requests.answers import Answer, Frames, Text
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
@@ -324,7 +325,7 @@ async def _frames(
         listener.close()
 
 
-def message_json(message: Message, *, lease: bool) -> str:
+def message_json(message: LeasedMessage, *, lease: bool) -> str:
     """A message as clients know it."""
     extra = f',"lease":"{message.lease}"' if lease else ""
     return f'{{"id":"{message.id}","value":{message.value},"attempts":{message.attempts}{extra}}}'

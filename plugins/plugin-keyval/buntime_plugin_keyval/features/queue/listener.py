@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NamedTuple, Protocol
 
-from buntime_plugin_keyval.model.messages import Message
+from buntime_plugin_keyval.model.messages import LeasedMessage
 
 READ_AHEAD = 16
 """Messages that a listener without a prefetch limit may get at once."""
@@ -14,8 +14,8 @@ READ_AHEAD = 16
 class Ending(NamedTuple):
     """What a listener leaves behind."""
 
-    unsent: list[Message]
-    unsettled: list[Message]
+    unsent: list[LeasedMessage]
+    unsettled: list[LeasedMessage]
 
 
 class Owner(Protocol):
@@ -24,13 +24,13 @@ class Owner(Protocol):
     def wake(self) -> None:
         """The listener can take messages."""
 
-    def holds(self, message: Message) -> bool:
+    def holds(self, message: LeasedMessage) -> bool:
         """Whether the lease of this message lasts: others have it otherwise, now or soon."""
 
-    def given(self, message: Message) -> None:
+    def given(self, message: LeasedMessage) -> None:
         """The consumer has this message."""
 
-    def released(self, message: Message) -> None:
+    def released(self, message: LeasedMessage) -> None:
         """The listener does not care any more who settles this message."""
 
     def give_back(self, left: Ending) -> None:
@@ -53,10 +53,10 @@ class Listener:
         """Messages that it may hold at a time, unsettled ones included; None for no limit."""
         self.returns_unsettled = returns_unsettled
         """Whether the unsettled ones go back when it is closed."""
-        self._unsent: dict[str, Message] = {}
-        self._in_hand: Message | None = None
+        self._unsent: dict[str, LeasedMessage] = {}
+        self._in_hand: LeasedMessage | None = None
         """Taken from `next`, and perhaps not sent yet; without its value, as below."""
-        self._unsettled: dict[str, Message] = {}
+        self._unsettled: dict[str, LeasedMessage] = {}
         """Sent; only with a prefetch limit, since nobody else asks."""
         self._waiting = False
         self._moved = True
@@ -73,7 +73,7 @@ class Listener:
             return READ_AHEAD - len(self._unsent)
         return self.prefetch - len(self._unsent) - len(self._unsettled)
 
-    async def next(self, timeout_s: float | None = None) -> Message | None:
+    async def next(self, timeout_s: float | None = None) -> LeasedMessage | None:
         """The next message; None after the timeout and once the listener is closed.
 
         It counts as delivered once `sent` says so, or `next` is called again.
@@ -117,7 +117,7 @@ class Listener:
             else:
                 self._unsettled[message.id] = message
 
-    def deliver(self, message: Message) -> None:
+    def deliver(self, message: LeasedMessage) -> None:
         """Hand over a leased message."""
         self._unsent[message.id] = message
         self._arrived.set()
@@ -133,11 +133,11 @@ class Listener:
         if self._in_hand is not None and self._in_hand.id == message_id:
             self._in_hand = None
 
-    def unsettled(self) -> list[Message]:
+    def unsettled(self) -> list[LeasedMessage]:
         """The messages that were sent and not settled."""
         return list(self._unsettled.values())
 
-    def reclaim(self) -> list[Message]:
+    def reclaim(self) -> list[LeasedMessage]:
         """Give up the unsent messages if none was taken since the last call."""
         if self._moved or self._waiting:
             self._moved = False

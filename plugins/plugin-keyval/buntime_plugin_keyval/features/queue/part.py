@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from buntime_keyval.wire import encode_key
+from buntime_keyval.wire.commits import MessageOptions
 
 from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
 from buntime_plugin_keyval.engine.loop import Loop
@@ -13,7 +14,7 @@ from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
-from buntime_plugin_keyval.model.messages import MessageOptions, new_id, parse_message
+from buntime_plugin_keyval.model.messages import new_id, parse_message
 from buntime_plugin_keyval.storage.message_effects import Enqueue
 
 

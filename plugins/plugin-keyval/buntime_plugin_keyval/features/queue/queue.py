@@ -11,6 +11,7 @@ import msgspec
 from buntime_database import GuardFailed, ResultSet, Value
 from buntime_keyval import QueueStats
 from buntime_keyval.wire import encode_key, key_to_json
+from buntime_keyval.wire.commits import MessageOptions
 
 from buntime_plugin_keyval.engine.decisions import Decision, Write
 from buntime_plugin_keyval.engine.once import Once
@@ -19,8 +20,7 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.queue.deliveries import Deliveries
 from buntime_plugin_keyval.model.errors import LetterNotFound, MessageNotFound, StaleLease
 from buntime_plugin_keyval.model.messages import (
-    Message,
-    MessageOptions,
+    LeasedMessage,
     StoredLetter,
     new_id,
     stored_keys,
@@ -104,7 +104,7 @@ class Queue:
         self._on_ready()
 
     @measured("queue_dequeue")
-    async def lease(self, limit: int) -> list[Message]:
+    async def lease(self, limit: int) -> list[LeasedMessage]:
         """Lease at most so many ready messages, in order; whoever has one says so with `given`.
 
         If there are none, messages whose last lease ran out go to the dead letters.
@@ -112,12 +112,12 @@ class Queue:
         counts = self._deliveries.ended()
         *_, result = await self._commit(*counts, Lease(limit, self._lease_ms))
         self._deliveries.counted(counts)
-        messages = [Message(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type] # as the schema says
+        messages = [LeasedMessage(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type] # as the schema says
         if not messages:
             await self.bury_exhausted()
         return messages
 
-    async def take(self) -> Message | None:
+    async def take(self) -> LeasedMessage | None:
         """Lease one message for a consumer who is given it now, so that it counts."""
         for _ in range(_TAKE_ATTEMPTS):
             messages = await self.lease(1)
@@ -128,11 +128,11 @@ class Queue:
                 return messages[0]
         return None
 
-    def holds(self, message: Message) -> bool:
+    def holds(self, message: LeasedMessage) -> bool:
         """Whether the lease of this message lasts, so that nobody else is given it."""
         return message.ends_at_ms > self._store.clock.now()
 
-    def given(self, message: Message) -> None:
+    def given(self, message: LeasedMessage) -> None:
         """A consumer has been given this message: its delivery counts."""
         self._deliveries.given(message)
 
@@ -230,7 +230,9 @@ class Queue:
             raise StaleLease
         self._deliveries.settled(message_id)
 
-    async def give_back(self, unsent: Sequence[Message], unsettled: Sequence[Message] = ()) -> None:
+    async def give_back(
+        self, unsent: Sequence[LeasedMessage], unsettled: Sequence[LeasedMessage] = ()
+    ) -> None:
         """End the leases of messages that their listener will not settle.
 
         The delivery of unsent ones does not count as an attempt. Unsettled ones may have been
@@ -284,7 +286,7 @@ class Queue:
         ((exhausted,),) = await self._store.adapter.query(self._sql.next_exhausted, point=True)
         return (visible[0][0] if visible else None), exhausted  # type: ignore[return-value] # schema
 
-    async def no_longer_held(self, messages: Sequence[Message]) -> list[Message]:
+    async def no_longer_held(self, messages: Sequence[LeasedMessage]) -> list[LeasedMessage]:
         """Those of the messages whose leases ended: settled, run out, or delivered again."""
         ids = msgspec.json.encode([message.id for message in messages]).decode()
         rows = await self._store.adapter.query(

@@ -1,0 +1,103 @@
+"""What a commit holds: one vocabulary for clients, servers and callers in process.
+
+Builders of clients collect it, requests are parsed into it, and stores apply it. Values in it are
+canonical text; where nobody has committed them yet, `$now` is left in them.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, cast
+
+from buntime_keyval.wire.keys import Key, KeyPart, Placeholder
+from buntime_keyval.wire.shapes import MutationType
+
+PlacedKey = tuple[KeyPart | Placeholder, ...]
+"""A checked key that may hold placeholders."""
+
+NUMERIC = ("sum", "max", "min")
+LISTS = ("append", "prepend")
+MERGING = frozenset((*NUMERIC, *LISTS))
+"""Mutations that make a new value of the one that is there."""
+
+DEFAULT_PAUSES_MS = (1000, 5000, 10000)
+"""Pauses before the second, third and fourth delivery of a message."""
+
+
+class EntryOptions(NamedTuple):
+    """What goes with a value when it is stored; `expires_in` wins over `expires_at`."""
+
+    expires_in: int | None = None
+    """Milliseconds from the commit on."""
+    expires_at: int | None = None
+    """Epoch milliseconds, by the clock on the wall."""
+    metadata: str | None = None
+    """Canonical JSON."""
+
+
+NO_OPTIONS = EntryOptions()
+
+
+class MessageOptions(NamedTuple):
+    """How a message is to be delivered."""
+
+    delay_ms: int = 0
+    pauses_ms: tuple[int, ...] | None = None
+    """Before each further delivery; None for those that the server has by default."""
+    keys_if_undelivered: tuple[Key, ...] = ()
+
+
+class Check(NamedTuple):
+    """Holds while the key has this versionstamp; None requires that it is missing."""
+
+    key: Key
+    versionstamp: str | None
+
+
+class Mutation(NamedTuple):
+    """One change of one key.
+
+    `operand` is the canonical text of a value to set, an integer for the numeric types, the
+    canonical text of an array for append and prepend, and None for delete.
+    """
+
+    type: MutationType
+    key: PlacedKey
+    operand: int | str | None = None
+    options: EntryOptions = NO_OPTIONS
+    encoded: bytes | None = None
+    """The encoded key, for stores; None where it is known only once the commit has its
+    versionstamp."""
+
+    def known_prefix(self) -> Key:
+        """The parts of the key in front of its first placeholder."""
+        known: list[KeyPart] = []
+        for part in self.key:
+            if isinstance(part, Placeholder):
+                break
+            known.append(part)
+        return tuple(known)
+
+    def resolved_key(self, versionstamp: str) -> Key:
+        """The key with the versionstamp in the place of placeholders."""
+        if self.encoded is not None:
+            return cast(Key, self.key)  # it has none
+        return resolve_key(self.key, versionstamp)
+
+
+class NewMessage(NamedTuple):
+    """A message to send, with its canonical value."""
+
+    value: str
+    options: MessageOptions
+
+
+class Contents(NamedTuple):
+    """What a builder holds."""
+
+    checks: list[Check]
+    mutations: list[Mutation | NewMessage]
+
+
+def resolve_key(key: PlacedKey, versionstamp: str) -> Key:
+    """The key with the versionstamp in the place of placeholders."""
+    return tuple([versionstamp if isinstance(part, Placeholder) else part for part in key])
