@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import importlib
+import json
 import re
 import sys
 from collections.abc import Iterable, Iterator
@@ -33,6 +34,7 @@ _MADE_BY = r"Made by scripts/options from ([\w.:, ]+)"
 _BLOCK = re.compile(rf"^(# {_MADE_BY})\nconfig:\n(?:(?: .*)?\n)*", re.MULTILINE)
 _TABLE = re.compile(rf"^(<!-- {_MADE_BY} -->)\n\n?((?:\|.*\n)*)", re.MULTILINE)
 _HEAD = "| option | default | meaning |\n|---|---|---|\n"
+_HEAD_WITH_VARIABLES = "| option | variable | default | meaning |\n|---|---|---|---|\n"
 
 
 def main() -> None:
@@ -64,8 +66,14 @@ def block(old: re.Match[str]) -> str:
 
 def table(old: re.Match[str]) -> str:
     """A table of a document, below its comment."""
-    rows = "".join(_rows(_declared(old[2])))
-    return f"{old[1]}\n\n{_HEAD}{rows}"
+    options = [*_declared(old[2])]
+    with_variables = all(_has_variable(one) for one in options)
+    head = _HEAD_WITH_VARIABLES if with_variables else _HEAD
+    return f"{old[1]}\n\n{head}{''.join(_rows(options, with_variables=with_variables))}"
+
+
+def _has_variable(one: Declared) -> bool:
+    return all(map(_has_variable, one.properties)) if one.properties else bool(one.env)
 
 
 def _declared(sources: str) -> Iterator[Declared]:
@@ -91,28 +99,40 @@ def _field(one: Declared) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value not in (None, "", [], {})}
 
 
-def _rows(options: Iterable[Declared], above: str = "") -> Iterator[str]:
+def _rows(
+    options: Iterable[Declared], above: str = "", *, with_variables: bool = False
+) -> Iterator[str]:
     for one in options:
         if one.properties:
-            yield from _rows(one.properties, f"{above}{one.name}.")
+            inner = f"{above}{one.name}."
+            yield from _rows(one.properties, inner, with_variables=with_variables)
             continue
         if not (one.doc or one.label):
             continue
-        default = "–" if one.default is None else f"`{_shown(one.default)}`"
-        yield f"| `{above}{one.name}` | {default} | {_meaning(one)} |\n"
+        default = "–" if one.default in (None, "") else f"`{_shown(one.default)}`"
+        cells = [f"`{above}{one.name}`", default, _meaning(one, with_variables=with_variables)]
+        if with_variables:
+            cells.insert(1, _variables(one))
+        yield f"| {' | '.join(cells)} |\n"
 
 
 def _shown(default: object) -> str:
+    if isinstance(default, list):
+        return json.dumps(default)
     return str(default).lower() if isinstance(default, bool) else str(default)
 
 
-def _meaning(one: Declared) -> str:
+def _variables(one: Declared) -> str:
+    return ", ".join(f"`{name}`" for name in one.env)
+
+
+def _meaning(one: Declared, *, with_variables: bool) -> str:
     meaning = one.doc
     if not meaning:
         sentences = [one.label, *([one.description] if one.description else [])]
         meaning = "; ".join(map(_begun_small, sentences))
-    if one.env:
-        meaning += f"; variable {', '.join(f'`{name}`' for name in one.env)}"
+    if one.env and not with_variables:
+        meaning += f"; variable {_variables(one)}"
     return meaning
 
 

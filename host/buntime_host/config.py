@@ -10,18 +10,21 @@ from typing import Any
 
 import msgspec
 
-from buntime_host.errors import ConfigError, InvalidOptions, ManifestError
+from buntime_host.declared import OptionError, read_options, schema_of
+from buntime_host.errors import ConfigError, InvalidOptions
 from buntime_host.jsonc import JsoncError, expand, parse_jsonc
 from buntime_host.limits import Limits, read_limits
-from buntime_host.manifest import find_manifest, read_manifest
 from buntime_host.options import deepmerge, effective_options
 from buntime_host.origin import origin_problem
 from buntime_host.schema import Schema, split_paths
-from buntime_host.units import parse_duration, parse_size
+from buntime_host.settings import Settings
 
 FILE_NAME = "buntime.jsonc"
 MAX_BYTES = 1024**2
 """Of buntime.jsonc."""
+
+SETTINGS_SCHEMA = schema_of(Settings)
+"""The settings that a file or the environment may have."""
 
 IGNORED_KEYS = ("appsDir", "appsDirs", "workspaces", "poolSize", "shell")
 """Keys of earlier Buntime versions that mean nothing here; one info line says so."""
@@ -35,8 +38,8 @@ class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any] = {}
 
 
-class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
-    """Every setting, with defaults applied. Times are seconds, sizes bytes."""
+class HostConfig(Settings, frozen=True, kw_only=True):
+    """Every setting, with defaults applied, and what follows from them."""
 
     base_dir: Path
     """Folder of buntime.jsonc: relative paths start here."""
@@ -44,31 +47,13 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     """The file that was read; None when there is none."""
     plugins: tuple[PluginEntry, ...] | None
     """Plugins to load; None loads everything that is found and not disabled."""
-    plugin_dirs: tuple[Path, ...]
+    plugin_folders: tuple[Path, ...]
+    """Those of `plugin_dirs`, absolute."""
     plugin_dirs_explicit: bool
     """Whether somebody chose the folders, or they are the default."""
-    host: str
-    port: int
-    workers: int
-    """Processes that serve."""
-    environment: str
-    api_prefix: str
-    required: tuple[str, ...]
-    strict: bool
-    homepage: str
     body_default: int
-    body_max: int
-    trusted_origins: tuple[str, ...]
-    master_key: str | None
-    log_level: str
-    log_format: str
-    init_timeout: float
-    drain_timeout: float
-    hook_timeout: float
-    shutdown_timeout: float
-    hung_timeout: float
-    """After which a worker that does nothing is replaced; 0 for never."""
-    limits: Limits
+    """Of a plugin that names no limit; no more than `body_size.max`."""
+    edge_limits: Limits
     """What connections may cost."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -78,17 +63,6 @@ class HostConfig(msgspec.Struct, frozen=True, kw_only=True):
     def api_path(self) -> str:
         """Path of the host's own API."""
         return f"{self.api_prefix}/api"
-
-
-def host_schema() -> Schema:
-    """The settings that the host's own manifest declares. Raises `ManifestError`."""
-    package = Path(__file__).resolve().parent
-    # A wheel carries the manifest inside the package; a checkout has it at its root.
-    for folder in (package, package.parents[1]):
-        path = find_manifest(folder)
-        if path is not None:
-            return read_manifest(path).schema
-    raise ManifestError(f"{package}: the host's manifest.yaml is missing from this installation")
 
 
 def load_config(
@@ -134,7 +108,7 @@ def parse_config(
         raise ConfigError(f"{label} the top level must be an object")
     warnings: list[str] = []
     content: dict[str, Any] = expand(raw, environ, lambda text: warnings.append(f"{label} {text}"))
-    schema = host_schema()
+    schema = SETTINGS_SCHEMA
     given = {key: value for key, value in content.items() if key in schema}
     notes = _remarks(content, schema, label, warnings)
     homepage = given.get("homepage")
@@ -145,53 +119,35 @@ def parse_config(
     visible = _without(environ, schema, overrides or {})
     try:
         values = effective_options(schema, {}, given, visible)
-    except InvalidOptions as error:
+        settings = read_options(Settings, values)
+        edge_limits = read_limits(settings)
+    except (InvalidOptions, OptionError) as error:
         raise ConfigError(f"{label} {error}") from None
-    for name in ("pluginDirs", "required", "trustedOrigins"):
-        if not all(isinstance(item, str) for item in values[name]):
-            raise ConfigError(f"{label} {name}: must be an array of strings")
-    for origin in values["trustedOrigins"]:
+    for origin in settings.trusted_origins:
         if (problem := origin_problem(origin)) is not None:
             raise ConfigError(f"{label} trustedOrigins: {origin!r} is no origin: {problem}")
-    body_max = parse_size(values["bodySize"]["max"])
-    body_default = parse_size(values["bodySize"]["default"])
-    if body_default > body_max:
+    sizes = settings.body_size
+    if sizes.default > sizes.max:
         warnings.append(f"{label} bodySize.default is above bodySize.max and was lowered to it")
-    try:
-        limits = read_limits(values, body_max=body_max)
-    except ValueError as error:
-        raise ConfigError(f"{label} {error}") from None
-    folders = split_paths(values["pluginDirs"])
-    return HostConfig(
-        base_dir=base_dir,
-        path=path,
-        plugins=_entries(content["plugins"], label) if "plugins" in content else None,
-        plugin_dirs=tuple(Path(os.path.normpath(base_dir / folder)) for folder in folders),
-        plugin_dirs_explicit="pluginDirs" in given
+    said = {name: getattr(settings, name) for name in settings.__struct_fields__}
+    derived: dict[str, Any] = {
+        "base_dir": base_dir,
+        "path": path,
+        "plugins": _entries(content["plugins"], label) if "plugins" in content else None,
+        "plugin_folders": tuple(
+            Path(os.path.normpath(base_dir / folder))
+            for folder in split_paths(settings.plugin_dirs)
+        ),
+        "plugin_dirs_explicit": "pluginDirs" in given
         or any(environ.get(name, "").strip() for name in schema["pluginDirs"].env),
-        host=values["host"],
-        port=int(values["port"]),
-        workers=_whole(values["workers"], "workers", label),
-        environment=values["environment"],
-        api_prefix=_prefix(values["apiPrefix"], label),
-        required=tuple(values["required"]),
-        strict=values["strict"],
-        homepage=values["homepage"],
-        body_default=min(body_default, body_max),
-        body_max=body_max,
-        trusted_origins=tuple(values["trustedOrigins"]),
-        master_key=(values.get("masterKey") or "").strip() or None,
-        log_level=values["logLevel"],
-        log_format=values["logFormat"],
-        init_timeout=parse_duration(values["initTimeout"]),
-        drain_timeout=parse_duration(values["drainTimeout"]),
-        hook_timeout=parse_duration(values["hookTimeout"]),
-        shutdown_timeout=parse_duration(values["shutdownTimeout"]),
-        hung_timeout=parse_duration(values["hungTimeout"]),
-        limits=limits,
-        warnings=tuple(warnings),
-        notes=notes,
-    )
+        "api_prefix": _prefix(settings.api_prefix, label),
+        "body_default": min(sizes.default, sizes.max),
+        "master_key": (settings.master_key or "").strip() or None,
+        "edge_limits": edge_limits,
+        "warnings": tuple(warnings),
+        "notes": notes,
+    }
+    return HostConfig(**{**said, **derived})
 
 
 def _remarks(
@@ -215,12 +171,6 @@ def _without(
 ) -> Mapping[str, str]:
     hidden = {env for name in overrides if name in schema for env in schema[name].env}
     return {name: value for name, value in environ.items() if name not in hidden}
-
-
-def _whole(value: float, name: str, label: str) -> int:
-    if value != int(value):
-        raise ConfigError(f"{label} {name}: must be a whole number, not {value!r}")
-    return int(value)
 
 
 def _prefix(value: str, label: str) -> str:

@@ -10,11 +10,12 @@ tables of the documents are made from it by `scripts/options`.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any, NamedTuple, Self, TypeVar
+from typing import Any, NamedTuple, Self, TypeVar, get_args, get_type_hints
 
 import msgspec
 from msgspec import inspect
 
+from buntime_host.schema import Field, Schema
 from buntime_host.units import parse_duration, parse_size
 
 OptionsT = TypeVar("OptionsT", bound="Options")
@@ -119,8 +120,9 @@ def declared(kind: type[Options]) -> Iterator[Declared]:
         meta = field.type if isinstance(field.type, inspect.Metadata) else None
         texts = (meta.extra_json_schema or {}) if meta else {}
         extra = (meta.extra or {}) if meta else {}
-        plain = _plain(field.type)
-        name, choices, properties = _named(plain, extra)
+        name, choices, properties = _named(_plain(field.type), extra)
+        if choices:  # in the order in which they are written
+            choices = tuple(map(str, get_args(get_type_hints(kind)[field.name])))
         yield Declared(
             field.encode_name,
             name,
@@ -134,6 +136,25 @@ def declared(kind: type[Options]) -> Iterator[Declared]:
             _written(field.default) if name != "object" else None,
             properties,
         )
+
+
+def schema_of(kind: type[Options]) -> Schema:
+    """The options of a struct as a manifest would declare them."""
+    return {one.name: _field_of(one) for one in declared(kind)}
+
+
+def _field_of(one: Declared) -> Field:
+    return Field(
+        type=one.type,
+        label=one.label,
+        description=one.description,
+        env=one.env,
+        default=one.default,
+        options=one.choices,
+        min=one.least if one.type == "number" else None,
+        max=one.most if one.type == "number" else None,
+        properties={inner.name: _field_of(inner) for inner in one.properties},
+    )
 
 
 def _fields(kind: type[Options]) -> tuple[inspect.Field, ...]:

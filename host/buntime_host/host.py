@@ -65,7 +65,7 @@ class Host:
         self.health_hooks: Mapping[str, Hook] = {}
         self.metrics_hooks: Mapping[str, Hook] = {}
         counts = self.workers.numbers(REFUSED_NUMBERS, len(REASONS))
-        self.edge = Edge(config.limits, counts.own)
+        self.edge = Edge(config.edge_limits, counts.own)
         """What connections may cost; used by `buntime serve`, not by other servers."""
         self._refused = counts
         self._environ = environ

@@ -175,7 +175,7 @@ class Lifecycle:
             name=manifest.name,
             base=manifest.base,
             config=dict(selected.options),
-            global_config=GlobalConfig(config.plugin_dirs, config.environment),
+            global_config=GlobalConfig(config.plugin_folders, config.environment),
             logger=log,
             runtime=Runtime(config.api_path, __version__),
             base_dir=config.base_dir,

@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
-from buntime_host.units import parse_duration, parse_size
+from buntime_host.declared import OptionError
+from buntime_host.settings import MAX_URL_BYTES, Settings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
-
-MAX_URL_BYTES = 65_535
-"""The parser of URLs counts with 16 bits."""
 
 
 class Limits(msgspec.Struct, frozen=True, kw_only=True):
@@ -42,41 +39,38 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses that stand for many clients: no limit for one client applies to them."""
 
 
-def read_limits(values: Mapping[str, Any], *, body_max: int) -> Limits:
-    """The limits among the host's checked settings. Raises `ValueError` that names the setting.
+def read_limits(settings: Settings) -> Limits:
+    """The limits that settings say. Raises `OptionError` that names the setting.
 
     A body that a plugin may take has to fit into what all bodies together may hold, so those
-    limits are raised to `body_max`.
+    limits are raised to the largest one.
     """
-    given = values["limits"]
-    for name in ("maxHeaders", "maxConnections", "maxConnectionsPerClient"):
-        if given[name] != int(given[name]):
-            raise ValueError(f"limits.{name}: must be a whole number, not {given[name]!r}")
+    given, body_max = settings.limits, settings.body_size.max
     return Limits(
-        header_bytes=parse_size(given["maxHeaderBytes"]),
-        headers=int(given["maxHeaders"]),
-        url_bytes=min(parse_size(given["maxUrlBytes"]), MAX_URL_BYTES),
-        connections=int(given["maxConnections"]),
-        connections_per_client=int(given["maxConnectionsPerClient"]),
-        upload_bytes=max(parse_size(given["maxUploadBytes"]), body_max),
-        upload_bytes_per_client=max(parse_size(given["maxUploadBytesPerClient"]), body_max),
-        unsent_bytes=parse_size(given["maxUnsentBytes"]),
-        unsent_bytes_per_client=parse_size(given["maxUnsentBytesPerClient"]),
-        header_timeout=parse_duration(values["headerTimeout"]),
-        body_timeout=parse_duration(values["bodyTimeout"]),
-        keep_alive_timeout=parse_duration(values["keepAliveTimeout"]),
-        send_timeout=parse_duration(values["sendTimeout"]),
-        shared_networks=_networks(values["trustedProxies"]),
+        header_bytes=given.max_header_bytes,
+        headers=given.max_headers,
+        url_bytes=min(given.max_url_bytes, MAX_URL_BYTES),
+        connections=given.max_connections,
+        connections_per_client=given.max_connections_per_client,
+        upload_bytes=max(given.max_upload_bytes, body_max),
+        upload_bytes_per_client=max(given.max_upload_bytes_per_client, body_max),
+        unsent_bytes=given.max_unsent_bytes,
+        unsent_bytes_per_client=given.max_unsent_bytes_per_client,
+        header_timeout=settings.header_timeout,
+        body_timeout=settings.body_timeout,
+        keep_alive_timeout=settings.keep_alive_timeout,
+        send_timeout=settings.send_timeout,
+        shared_networks=_networks(settings.trusted_proxies),
     )
 
 
-def _networks(texts: Sequence[object]) -> tuple[Network, ...]:
+def _networks(texts: Sequence[str]) -> tuple[Network, ...]:
     networks = []
     for text in texts:
         try:
-            networks.append(ipaddress.ip_network(str(text), strict=False))
+            networks.append(ipaddress.ip_network(text, strict=False))
         except ValueError:
-            raise ValueError(
+            raise OptionError(
                 f'trustedProxies: must be addresses or networks such as "10.0.0.0/8", not {text!r}'
             ) from None
     return tuple(networks)

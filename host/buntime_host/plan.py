@@ -38,7 +38,7 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
 def make_plan(config: HostConfig, environ: Mapping[str, str] | None = None) -> Plan:
     """Discover, select and order plugins. Nothing is raised, see `Plan.errors`."""
     environ = os.environ if environ is None else environ
-    catalogue = discover(config.plugin_dirs, dirs_win=config.plugin_dirs_explicit)
+    catalogue = discover(config.plugin_folders, dirs_win=config.plugin_dirs_explicit)
     selection = select(config, catalogue, environ)
     enabled = selection.enabled
     resolution = resolve(

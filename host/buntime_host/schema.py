@@ -1,14 +1,13 @@
 """The `config` block of a manifest: which options exist, their types, their environment variables.
 
-The same few rules serve plugins and the host itself, whose settings are described by the root
-`manifest.yaml`.
+The same few rules serve plugins and the host itself, whose settings are those of `settings.py`.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -233,7 +232,7 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
-def split_paths(values: list[str]) -> list[str]:
+def split_paths(values: Sequence[str]) -> list[str]:
     """Split each entry of a directory list on commas and on the system's path separator."""
     pattern = f"[,{re.escape(os.pathsep)}]"
     return [part for value in values for item in re.split(pattern, value) if (part := item.strip())]

@@ -112,7 +112,7 @@ def _wanted(
 
 
 def _unknown(config: HostConfig, entry: PluginEntry, catalogue: Catalogue) -> UnknownPlugin:
-    folders = ", ".join(str(folder) for folder in config.plugin_dirs) or "no folder"
+    folders = ", ".join(str(folder) for folder in config.plugin_folders) or "no folder"
     unreadable = [broken.error for broken in catalogue.broken if broken.name is None]
     hint = f"; unreadable manifests: {'; '.join(unreadable)}" if unreadable else ""
     return UnknownPlugin(
@@ -151,9 +151,9 @@ def _select(
         if key in given:
             raise ConfigError(f"{label}: {key} belongs to the manifest and cannot be changed here")
     manifest = _override(found.manifest, given, label)
-    if manifest.max_body_size is not None and manifest.max_body_size > config.body_max:
+    if manifest.max_body_size is not None and manifest.max_body_size > config.body_size.max:
         warnings.append(f"{manifest.name}: maxBodySize was lowered to bodySize.max")
-        manifest = msgspec.structs.replace(manifest, max_body_size=config.body_max)
+        manifest = msgspec.structs.replace(manifest, max_body_size=config.body_size.max)
     problem = None
     options: dict[str, Any] = {}
     if manifest.enabled:

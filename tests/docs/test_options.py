@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+from buntime_host.units import parse_duration as of_options
+from buntime_keyval.wire.durations import parse_duration as of_wire
 
 ROOT = Path(__file__).parents[2]
 _ROW = re.compile(r"^\| `([\w.]+)` \| (?:`([^`]*)`|–) \|", re.MULTILINE)
@@ -33,3 +35,23 @@ def test_every_option_is_in_its_table_with_its_default(plugin: str) -> None:
     section = page.partition(f"## {plugin}\n")[2].partition("\n## ")[0]
     documented = {name: default or None for name, default in _ROW.findall(section)}
     assert documented == dict(options(manifest["config"]))
+
+
+DURATIONS = [
+    *("5", "5ms", "1.5 hours", "2H", ".5s", "1y", "1 week", "3 msecs", "0", "7 mins", "1.25days"),
+    *("", "5 lightyears", "1h30m", "s", "1.s", "1,5s", "٣s", "1e3", "five", "5 s s"),
+]
+
+
+@pytest.mark.parametrize("text", DURATIONS)
+def test_durations_have_one_grammar(text: str) -> None:
+    def read(parse: Callable[[object], float]) -> float | None:
+        try:
+            return parse(text)
+        except ValueError:
+            return None
+
+    of_host, of_requests = read(of_options), read(of_wire)
+    assert (of_host is None) == (of_requests is None)
+    if of_host is not None and of_requests is not None:
+        assert of_host * 1000 == pytest.approx(of_requests)

@@ -18,9 +18,9 @@ def test_defaults() -> None:
     config = parse({})
     assert (config.host, config.port, config.environment) == ("127.0.0.1", 8000, "development")
     assert config.plugins is None
-    assert config.plugin_dirs == (Path("/base/plugins"),)
+    assert config.plugin_folders == (Path("/base/plugins"),)
     assert not config.plugin_dirs_explicit
-    assert (config.body_default, config.body_max) == (10 * 1024**2, 100 * 1024**2)
+    assert (config.body_default, config.body_size.max) == (10 * 1024**2, 100 * 1024**2)
     assert (config.init_timeout, config.hook_timeout, config.shutdown_timeout) == (30, 10, 30)
     assert config.api_path == "/api"
     assert config.master_key is None
@@ -53,7 +53,7 @@ def test_all_three_forms_of_an_entry() -> None:
         ({"environment": "live"}, "environment: must be one of development, staging"),
         ({"bodySize": {"default": "10 apples"}}, "bodySize.default: must be a number of bytes"),
         ({"initTimeout": "soon"}, "initTimeout: must be a number of milliseconds"),
-        ({"required": [1]}, "required: must be an array of strings"),
+        ({"required": [1]}, r"required\[0\]: Expected `str`, got `int`"),
         ({"apiPrefix": "/a b"}, "apiPrefix: must be a path"),
     ],
 )
@@ -90,16 +90,16 @@ def test_master_key_has_four_names_and_is_trimmed(name: str) -> None:
 def test_plugin_dirs_take_lists_and_resolve_against_the_base_dir() -> None:
     config = parse({"pluginDirs": ["${DIRS}", "../x", "/abs"]}, {"DIRS": "a,b"})
     expected = ("/base/a", "/base/b", "/x", "/abs")
-    assert config.plugin_dirs == tuple(Path(path) for path in expected)
+    assert config.plugin_folders == tuple(Path(path) for path in expected)
     assert config.plugin_dirs_explicit
     config = parse({}, {"RUNTIME_PLUGIN_DIRS": os.pathsep.join(["one", "two,three"])})
-    assert config.plugin_dirs == (Path("/base/one"), Path("/base/two"), Path("/base/three"))
+    assert config.plugin_folders == (Path("/base/one"), Path("/base/two"), Path("/base/three"))
     assert config.plugin_dirs_explicit
 
 
 def test_body_default_is_capped_with_a_warning() -> None:
     config = parse({"bodySize": {"default": "2mb", "max": 1024}})
-    assert (config.body_default, config.body_max) == (1024, 1024)
+    assert (config.body_default, config.body_size.max) == (1024, 1024)
     assert any("bodySize.default" in warning for warning in config.warnings)
 
 

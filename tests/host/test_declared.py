@@ -91,7 +91,7 @@ def test_what_is_declared() -> None:
         "section": "object",
         "unseen": "string",
     }
-    assert (found["mode"].choices, found["mode"].default) == (("off", "on"), "on")
+    assert (found["mode"].choices, found["mode"].default) == (("on", "off"), "on")
     assert found["secret"].env == ("KEY", "OLD_KEY")
     assert [(one.name, one.type, one.default) for one in found["section"].properties] == [
         ("maxAge", "duration", "24h"),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import buntime_host
 import pytest
 from buntime_host import Host, hookspecs
-from buntime_host.config import IGNORED_KEYS, host_schema, load_config
+from buntime_host.config import IGNORED_KEYS, SETTINGS_SCHEMA, load_config
 from buntime_host.manifest import HOST_FIELDS
 from buntime_host.schema import TYPES, Field
 
@@ -57,7 +57,7 @@ def leaves(prefix: str, fields: dict[str, Field]) -> dict[str, Field]:
     return found
 
 
-@pytest.mark.parametrize(("name", "field"), leaves("", dict(host_schema())).items())
+@pytest.mark.parametrize(("name", "field"), leaves("", dict(SETTINGS_SCHEMA)).items())
 def test_every_setting_is_documented_with_variables_and_default(name: str, field: Field) -> None:
     row = next(line for line in CONFIGURATION.splitlines() if line.startswith(f"| `{name}` |"))
     for variable in field.env:
@@ -67,8 +67,8 @@ def test_every_setting_is_documented_with_variables_and_default(name: str, field
     elif isinstance(field.default, bool):
         text = str(field.default).lower()
     else:
-        text = str(field.default) if field.default != "" else '""'
-    if field.default is not None:
+        text = str(field.default)
+    if field.default not in (None, ""):
         assert f"| `{text}` |" in row
 
 

@@ -132,7 +132,7 @@ async def test_services(
         assert context.base_dir == host.config.base_dir
         assert context.runtime.api == "/api"
         assert context.logger.name == "plugin:two"
-        assert context.global_config.plugin_dirs == host.config.plugin_dirs
+        assert context.global_config.plugin_dirs == host.config.plugin_folders
         assert not context.closing.is_set()
     assert context.closing.is_set()
     assert context.get_plugin("@buntime/one") is None

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from buntime_host.config import host_schema
+from buntime_host.config import SETTINGS_SCHEMA
 from buntime_host.errors import InvalidOptions, ManifestError
 from buntime_host.manifest import find_manifest, parse_manifest, read_manifest
 from buntime_host.options import deepmerge, effective_options
-from buntime_host.schema import parse_schema
+from buntime_host.schema import Schema, parse_schema
 
 PATH = Path("/p/manifest.yaml")
 
@@ -221,5 +222,15 @@ def test_null_removes_what_the_manifest_says() -> None:
         options_of({"url": "m"}, {"url": None}, {})
 
 
+def shapes(schema: Schema) -> dict[str, Any]:
+    """What a schema checks and where it finds values."""
+    return {
+        name: (it.type, it.env, it.options, it.min, it.max, shapes(it.properties))
+        for name, it in schema.items()
+    }
+
+
 def test_the_hosts_own_manifest_is_valid() -> None:
-    assert {"host", "port", "masterKey", "bodySize"} <= set(host_schema())
+    schema = read_manifest(Path(__file__).parents[2] / "manifest.yaml").schema
+    assert {"host", "port", "masterKey", "bodySize"} <= set(schema)
+    assert shapes(schema) == shapes(SETTINGS_SCHEMA)

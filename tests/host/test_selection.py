@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 def choose(tmp_path: Path) -> Any:
     def run(config: dict[str, Any], /, **environ: str) -> PluginSelection:
         parsed = parse_config(config, tmp_path, environ=environ)
-        catalogue = discover(parsed.plugin_dirs, dirs_win=True, installed=())
+        catalogue = discover(parsed.plugin_folders, dirs_win=True, installed=())
         return select(parsed, catalogue, environ)
 
     return run

@@ -464,7 +464,7 @@ def test_the_number_of_workers(serve: Serve, add_plugin: AddPlugin) -> None:
     for config, environ, problem in (
         ({"workers": 0}, {}, "workers: must be at least 1"),
         ({"workers": 65}, {}, "workers: must be at most 64"),
-        ({"workers": 1.5}, {}, "workers: must be a whole number, not 1.5"),
+        ({"workers": 1.5}, {}, "workers: Expected `int`, got `float`"),
         ({"workers": "two"}, {}, "workers: must be a number"),
         ({}, {"RUNTIME_WORKERS": "x"}, "workers: RUNTIME_WORKERS"),
     ):

@@ -1,0 +1,323 @@
+"""The host's own settings, declared once: members of `buntime.jsonc` beside `plugins`.
+
+`scripts/options` makes the root `manifest.yaml` and the table of the documents from it.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from buntime_host.declared import Duration, Options, Size, option
+
+MAX_URL_BYTES = 65_535
+"""The parser of URLs counts with 16 bits."""
+
+
+class BodySizes(Options, frozen=True):
+    """Limits of request bodies."""
+
+    default: Annotated[
+        Size,
+        option(
+            "Limit for a plugin that names none",
+            doc="largest request body, for plugins that name none",
+            env="RUNTIME_BODY_SIZE_DEFAULT",
+        ),
+    ] = Size("10mb")
+    max: Annotated[
+        Size,
+        option(
+            "Largest limit that a plugin may have",
+            doc="largest that a plugin may name",
+            env="RUNTIME_BODY_SIZE_MAX",
+        ),
+    ] = Size("100mb")
+
+
+class ConnectionLimits(Options, frozen=True):
+    """Limits of each process."""
+
+    max_header_bytes: Annotated[
+        Size,
+        option(
+            "Names and values of a request's headers",
+            doc="names and values of a request's headers; the same for trailers and chunk"
+            " extensions",
+            env="RUNTIME_MAX_HEADER_BYTES",
+        ),
+    ] = Size("64kb")
+    max_headers: Annotated[
+        int, option("Headers of a request", env="RUNTIME_MAX_HEADERS", least=1)
+    ] = 100
+    max_url_bytes: Annotated[
+        Size,
+        option(
+            "A request's URL, with its query",
+            "65535 at the most",
+            doc="a URL with its query; not more than that",
+            env="RUNTIME_MAX_URL_BYTES",
+        ),
+    ] = Size(MAX_URL_BYTES)
+    max_connections: Annotated[
+        int,
+        option(
+            "Open connections",
+            "When there are so many, those on which nothing happens are closed first",
+            doc="open connections",
+            env="RUNTIME_MAX_CONNECTIONS",
+            least=1,
+        ),
+    ] = 10_000
+    max_connections_per_client: Annotated[
+        int,
+        option(
+            "Open connections of one address",
+            env="RUNTIME_MAX_CONNECTIONS_PER_CLIENT",
+            least=1,
+        ),
+    ] = 1000
+    max_upload_bytes: Annotated[
+        Size,
+        option(
+            "Request bodies that are not complete, all together",
+            "Not less than bodySize.max",
+            doc="request bodies that are not complete, all together; not less than `bodySize.max`",
+            env="RUNTIME_MAX_UPLOAD_BYTES",
+        ),
+    ] = Size("128mb")
+    max_upload_bytes_per_client: Annotated[
+        Size,
+        option(
+            "Request bodies of one address that are not complete",
+            "Not less than bodySize.max",
+            doc="those of one address; not less than `bodySize.max`",
+            env="RUNTIME_MAX_UPLOAD_BYTES_PER_CLIENT",
+        ),
+    ] = Size("100mb")
+    max_unsent_bytes: Annotated[
+        Size,
+        option(
+            "Answers that clients have not taken, all together",
+            env="RUNTIME_MAX_UNSENT_BYTES",
+        ),
+    ] = Size("128mb")
+    max_unsent_bytes_per_client: Annotated[
+        Size,
+        option(
+            "Answers that one address has not taken",
+            doc="those that one address has not taken",
+            env="RUNTIME_MAX_UNSENT_BYTES_PER_CLIENT",
+        ),
+    ] = Size("64mb")
+
+
+class Settings(Options, frozen=True):
+    """What a host is told besides its plugins. Times are seconds, sizes bytes."""
+
+    host: Annotated[
+        str,
+        option(
+            "Address to listen on",
+            "Anything but a loopback address needs a master key, or --insecure",
+            doc="address to listen on; others than loopback need a master key or `--insecure`",
+            env="HOST",
+        ),
+    ] = "127.0.0.1"
+    port: Annotated[
+        int,
+        option(
+            "Port to listen on",
+            "0 takes a free one and logs which",
+            doc="0 takes a free one",
+            env="PORT",
+            least=0,
+            most=65_535,
+        ),
+    ] = 8000
+    workers: Annotated[
+        int,
+        option(
+            "Processes that serve",
+            "Each runs all plugins and takes its share of the connections",
+            doc="processes that serve, see [several workers](growing.md#several-workers)",
+            env="RUNTIME_WORKERS",
+            least=1,
+            most=64,
+        ),
+    ] = 1
+    environment: Annotated[
+        Literal["development", "staging", "production", "test"],
+        option(
+            "Kind of installation",
+            doc="development, staging, production, test",
+            env=("BUNTIME_ENV", "NODE_ENV"),
+        ),
+    ] = "development"
+    api_prefix: Annotated[
+        str,
+        option(
+            "Prefix of the host's own API",
+            'With "/_" the API is at /_/api, and /_ is reserved instead of /api',
+            doc="with `/_` the host's API is at `/_/api`",
+            env="RUNTIME_API_PREFIX",
+        ),
+    ] = ""
+    plugin_dirs: Annotated[
+        tuple[str, ...],
+        option(
+            "Folders that hold plugins",
+            "Relative to buntime.jsonc; entries may be lists separated by commas or colons",
+            doc="folders with plugins; in a variable separated by `:` or `,`",
+            env=("RUNTIME_PLUGIN_DIRS", "PLUGIN_DIRS"),
+        ),
+    ] = ("./plugins",)
+    required: Annotated[
+        tuple[str, ...],
+        option(
+            "Plugins without which the host must not start",
+            doc="plugins without which the host does not start",
+            env="RUNTIME_REQUIRED_PLUGINS",
+        ),
+    ] = ()
+    strict: Annotated[
+        bool,
+        option(
+            "Refuse to start when any plugin does not load",
+            doc="the host does not start if any plugin fails",
+            env="RUNTIME_STRICT",
+        ),
+    ] = False
+    homepage: Annotated[
+        str,
+        option(
+            "Where / redirects to",
+            'Empty answers plain "Buntime v<version>"',
+            doc="where `/` redirects to",
+            env="HOMEPAGE_APP",
+        ),
+    ] = ""
+    body_size: Annotated[BodySizes, option("Limits of request bodies")] = BodySizes()
+    trusted_origins: Annotated[
+        tuple[str, ...],
+        option(
+            "Other origins whose pages may write and open websockets",
+            'Such as "https://app.example.com"; the host\'s own origin is always allowed',
+            doc="other sites whose pages may read, write and open websockets, see below",
+            env="RUNTIME_TRUSTED_ORIGINS",
+        ),
+    ] = ()
+    master_key: Annotated[
+        str | None,
+        option(
+            "Key for the host's own API",
+            "Sent as X-API-Key, or as a Bearer token. Without one the API is open",
+            doc="key for the host's own API; keep it out of the file",
+            env=(
+                "RUNTIME_MASTER_KEY", "BUNTIME_MASTER_KEY", "RUNTIME_ROOT_KEY", "BUNTIME_ROOT_KEY",
+            ),
+            secret=True,
+        ),
+    ] = None  # fmt: skip
+    log_level: Annotated[
+        Literal["debug", "info", "warn", "error"],
+        option(
+            "Least important level that is logged",
+            "A failing plugin's traceback appears at debug",
+            doc="debug, info, warn, error",
+            env="RUNTIME_LOG_LEVEL",
+        ),
+    ] = "info"
+    log_format: Annotated[
+        Literal["auto", "json", "text"],
+        option(
+            "Form of log lines",
+            "auto is text on a terminal and JSON lines otherwise",
+            doc="text on a terminal and JSON lines otherwise, or always `text` or `json`",
+            env="RUNTIME_LOG_FORMAT",
+        ),
+    ] = "auto"
+    init_timeout: Annotated[
+        Duration,
+        option(
+            "How long a plugin may take to initialise",
+            doc="for one plugin to initialise",
+            env="RUNTIME_INIT_TIMEOUT",
+        ),
+    ] = Duration("30s")
+    drain_timeout: Annotated[
+        Duration,
+        option(
+            "How long requests may go on after shutdown was announced",
+            doc="for requests to finish after a signal; at most half of `shutdownTimeout`, so that"
+            " the plugins have the other half",
+            env="RUNTIME_DRAIN_TIMEOUT",
+        ),
+    ] = Duration("5s")
+    hook_timeout: Annotated[
+        Duration,
+        option(
+            "How long one plugin's on_shutdown may take",
+            doc="for one plugin's `on_shutdown`",
+            env="RUNTIME_HOOK_TIMEOUT",
+        ),
+    ] = Duration("10s")
+    shutdown_timeout: Annotated[
+        Duration,
+        option(
+            "How long the whole shutdown may take",
+            doc="for the whole shutdown",
+            env="RUNTIME_SHUTDOWN_TIMEOUT",
+        ),
+    ] = Duration("30s")
+    hung_timeout: Annotated[
+        Duration,
+        option(
+            "How long one of several workers may do nothing before it is replaced, 0 for ever",
+            doc="that one of several workers may do nothing before it is replaced; 0: for ever",
+            env="RUNTIME_HUNG_TIMEOUT",
+        ),
+    ] = Duration("10s")
+    header_timeout: Annotated[
+        Duration,
+        option(
+            "How long the headers of a request may take to arrive",
+            doc="for the headers of a request to arrive, and for a new connection to begin one",
+            env="RUNTIME_HEADER_TIMEOUT",
+        ),
+    ] = Duration("10s")
+    body_timeout: Annotated[
+        Duration,
+        option(
+            "How long nothing of a request body may arrive",
+            "Beyond this time a body has to come with 256 bytes per second",
+            doc="without a byte of the body; beyond it a body has to come with 256 bytes per"
+            " second",
+            env="RUNTIME_BODY_TIMEOUT",
+        ),
+    ] = Duration("30s")
+    keep_alive_timeout: Annotated[
+        Duration,
+        option(
+            "How long a connection may rest between two requests",
+            doc="of rest between two requests of a connection",
+            env="RUNTIME_KEEP_ALIVE_TIMEOUT",
+        ),
+    ] = Duration("60s")
+    send_timeout: Annotated[
+        Duration,
+        option(
+            "How long a client may take nothing of an answer",
+            doc="in which a client takes nothing of what it is sent",
+            env="RUNTIME_SEND_TIMEOUT",
+        ),
+    ] = Duration("30s")
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        option(
+            "Addresses that stand for many clients",
+            'Such as "10.0.0.0/8"; the limits for one client do not apply to them',
+            doc="addresses and networks that stand for many clients",
+            env="RUNTIME_TRUSTED_PROXIES",
+        ),
+    ] = ("127.0.0.0/8", "::1")
+    limits: Annotated[ConnectionLimits, option("Limits of each process")] = ConnectionLimits()
