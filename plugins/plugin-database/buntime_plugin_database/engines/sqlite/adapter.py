@@ -21,9 +21,9 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.engines.sqlite.checkpoints import Checkpoints
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import (
-    CHECKPOINT_PAGES,
     MEMORY,
     SqliteOptions,
     open_connection,
@@ -96,7 +96,9 @@ class SqliteAdapter:
             connection.close()
             raise
         self._vitals = Vitals(f"database {path}")
-        self._room = room = None if in_memory else _room(path, options, self._condition)
+        self._room = room = (
+            None if in_memory else Room(path, self._condition, reserve_bytes=options.reserve_bytes)
+        )
         self.queue = LockQueue(asking)
         """Of those who wait for the write lock."""
         self._sessions = (
@@ -111,6 +113,11 @@ class SqliteAdapter:
             statement_timeout_ms=options.statement_timeout_ms,
             threaded=not in_memory,
             counters=counters or LocalCounters(3),
+        )
+        self._checkpoints = (
+            None
+            if in_memory
+            else Checkpoints(path, options.synchronous, self._condition, self._writer)
         )
 
     async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
@@ -207,6 +214,8 @@ class SqliteAdapter:
                 await self._sessions.close()
             await self._writer.close()
         finally:
+            if self._checkpoints is not None:
+                await self._checkpoints.close()
             if self._readers is not None:
                 await self._readers.close()
             self._condition.end()
@@ -229,12 +238,3 @@ class SqliteAdapter:
 
         with refusing_writes(self._condition):
             return await self._writer.reading(read)
-
-
-def _room(path: str, options: SqliteOptions, condition: FileCondition) -> Room:
-    return Room(
-        path,
-        condition,
-        reserve_bytes=options.reserve_bytes,
-        checkpoint_pages=CHECKPOINT_PAGES,
-    )

@@ -22,12 +22,6 @@ from buntime_plugin_database.engines.sqlite.files import (
 MEMORY = ":memory:"
 
 _APPLICATION_CACHE_STATEMENTS = 200
-CHECKPOINT_PAGES = 4000
-"""Length of the log at which a commit copies it into the database: 16 MB.
-
-SQLite's default is 1000. Copying waits for the disk three times and then writes each page once,
-however often it is in the log, so doing it less often is cheaper.
-"""
 _WAL_KEPT_BYTES = 64 * 1024 * 1024
 _WAL_RETRY_SECONDS = 0.005
 
@@ -106,7 +100,7 @@ def _prepare_writing(connection: apsw.Connection, path: str, options: SqliteOpti
     if path != MEMORY and mode != "wal":
         raise apsw.CantOpenError(f"the file system allows no write-ahead log (got {mode})")
     connection.pragma("journal_size_limit", _WAL_KEPT_BYTES)
-    connection.pragma("wal_autocheckpoint", CHECKPOINT_PAGES)
+    connection.wal_autocheckpoint(0)  # see `checkpoints.py`
     connection.pragma("synchronous", options.synchronous)
     # What is wrong with the file comes up now, with the path, not at the first write of a user.
     connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()

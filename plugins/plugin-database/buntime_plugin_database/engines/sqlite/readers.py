@@ -99,8 +99,7 @@ class Readers:
     async def close(self) -> None:
         """Wait for the reads under way and close all connections. Idempotent."""
         self._closed = True
-        await asyncio.to_thread(self._threads.shutdown)
-        self._close_connections()
+        await asyncio.to_thread(self._end)
 
     def _run(
         self, scan: _Scan, sql: str, args: Sequence[Value], max_bytes: int | None
@@ -114,6 +113,10 @@ class Readers:
             return result
         finally:
             self._idle.append(idle)
+
+    def _end(self) -> None:
+        self._threads.shutdown()
+        self._close_connections()  # the last one of all copies the log into the file
 
     def _forget_pages(self) -> None:
         self._shrinkings = self._condition.shrinkings

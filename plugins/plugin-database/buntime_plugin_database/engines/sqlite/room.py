@@ -21,7 +21,8 @@ from buntime_plugin_database.engines.sqlite.files import PRIVATE_FILE
 from buntime_plugin_database.shared.statements import first_word
 
 TIGHT_BYTES = 64 * 1024 * 1024
-"""With less than this, every write is looked at: more than a log of usual length, twice."""
+"""With less than this, every write is looked at: more than the pages of a log that were not copied
+yet, which the file may have to grow by."""
 SHARE_OF_DISK = 16
 """The reserve is at most this part of its file system, which may be a small one."""
 MARGIN_BYTES = 256 * 1024
@@ -30,9 +31,9 @@ USUAL_BYTES = 1024 * 1024
 """A store with room for a value of this size is no full one, whatever else did not fit."""
 TIGHT_CHECKPOINT_PAGES = 64
 STEP_PAGES = 256
-STEP_SECONDS = 0.05
+STEP_SECONDS = 0.01
 """Time that giving back may take at once, for it keeps other writes waiting."""
-PAUSE_SECONDS = 0.5
+PAUSE_SECONDS = 0.1
 """Between two times of giving back."""
 LOOK_SECONDS = 0.1
 MAX_FREEING_BYTES = 64 * 1024
@@ -54,18 +55,11 @@ class Room:
     A connection is given by whoever has its turn.
     """
 
-    def __init__(
-        self, path: str, condition: FileCondition, *, reserve_bytes: int, checkpoint_pages: int
-    ) -> None:
-        """Make the reserve if there is room for it; 0 is none.
-
-        `checkpoint_pages` is the length of the log at which a commit empties it, unless the disk is
-        nearly full.
-        """
+    def __init__(self, path: str, condition: FileCondition, *, reserve_bytes: int) -> None:
+        """Make the reserve if there is room for it; 0 is none."""
         self._folder = os.path.dirname(path) or "."
         self._reserve = f"{path}-reserve"
         self._wanted = reserve_bytes
-        self._checkpoint_pages = checkpoint_pages
         self._condition = condition
         self._lock = Lock()
         self._tight = False
@@ -117,9 +111,11 @@ class Room:
         return NoRoom("the disk is full: only what makes room is taken until there is some")
 
     def keep_log_short(self, connection: apsw.Connection) -> None:
-        """Have commits of the connection empty the log soon, while little is left."""
-        pages = TIGHT_CHECKPOINT_PAGES if self._tight else self._checkpoint_pages
-        connection.wal_autocheckpoint(pages)
+        """Have commits of the connection empty the log soon, while little is left.
+
+        Otherwise they leave that to `Checkpoints`.
+        """
+        connection.wal_autocheckpoint(TIGHT_CHECKPOINT_PAGES if self._tight else 0)
 
     def give_up(self, connection: apsw.Connection) -> None:
         """SQLite found no room: give the reserve up, and what the log takes without need."""

@@ -30,6 +30,7 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.engines.sqlite.checkpoints import LOG_PAGES
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.permissions import Permissions, restrict
@@ -241,6 +242,8 @@ class SqliteSession:
         if not self._limits.readonly:
             connection.pragma("synchronous", options.synchronous)
             connection.pragma("query_only", False)
+            # In its own thread and at its own cost, where no other writer has it copied before.
+            connection.wal_autocheckpoint(LOG_PAGES)
         self._busy_seconds = options.busy_timeout_ms / 1000
         connection.set_busy_handler(self._waits_on)
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)

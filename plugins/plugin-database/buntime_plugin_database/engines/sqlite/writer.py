@@ -16,8 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
-from contextlib import suppress
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager, suppress
 from contextvars import ContextVar
 from functools import partial
 from itertools import islice
@@ -96,7 +96,10 @@ class Writer:
         # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
         self._thread = WorkThread("sqlite-writer") if threaded else None
         self._grouping = Grouping[_Job](self._commit_jobs, _cancel, _share)
-        self._turn = asyncio.Lock()
+        self.turn = asyncio.Lock()
+        """Held while anything is written by this writer."""
+        self.when_written: Callable[[], None] | None = None
+        """Called after each commit, while the disk has room."""
         self._closed = False
         self.counters = counters
 
@@ -112,7 +115,7 @@ class Writer:
         """Run `fn` while no other write can happen; commit if it returns, else roll back."""
         self._refuse_closed()
         self.refuse_nesting()
-        async with self._turn:
+        async with self.turn:
             with self.condition.translated():
                 await self._begin()
             transaction = SqliteTransaction(self._run_inside)
@@ -123,6 +126,7 @@ class Writer:
                 with self.condition.translated():
                     self.condition.check_commit()
                     await self.in_thread(self._commit)
+                    self._note_written()
             except BaseException as error:
                 transaction.open = False
                 await self.in_thread(self._abandon)
@@ -145,12 +149,22 @@ class Writer:
         """Run a read on this connection, outside any transaction that others have open."""
         self._refuse_closed()
         self.refuse_nesting()
-        async with self._turn:
+        async with self.turn:
             self.connection.pragma("query_only", True)
             try:
                 return read()
             finally:
                 self.connection.pragma("query_only", False)
+
+    @asynccontextmanager
+    async def excluding_others(self) -> AsyncIterator[None]:
+        """With the turn: nobody else writes either, in no process. Raises `DatabaseError`."""
+        with self.condition.translated():
+            await self._begin()
+        try:
+            yield
+        finally:
+            self._abandon()
 
     async def in_thread(self, work: Callable[..., T], *args: object, interrupt: bool = False) -> T:
         """Run `work` in the writer thread, or inline where there is none.
@@ -198,7 +212,7 @@ class Writer:
         self.refuse_nesting()
         self._closed = True
         await self._grouping.finish()
-        async with self._turn:
+        async with self.turn:
             await self.in_thread(self.condition.close, self.connection)
             if self._thread is not None:
                 self._thread.close()
@@ -209,7 +223,7 @@ class Writer:
             raise DatabaseClosed("the database is closed")
 
     async def _commit_jobs(self, jobs: list[_Job]) -> None:
-        async with self._turn:
+        async with self.turn:
             batches = [batch for job in jobs for batch in job.batches]
             outcomes = iter(await self._commit_in_room(batches))
         for job in jobs:
@@ -309,6 +323,7 @@ class Writer:
             count[COMMITS] += 1
             count[BATCHES] += len(batches)
             count[COMMIT_SECONDS] += perf_counter() - started
+            self._note_written()
             return outcomes
         # One of them ruined the group; alone, each gets what it deserves.
         return [(await self._commit_group([batch]))[0] for batch in batches]
@@ -356,6 +371,10 @@ class Writer:
     def _commit(self) -> None:
         self.check_transaction()
         self.connection.execute("COMMIT")
+
+    def _note_written(self) -> None:
+        if self.when_written is not None and not self._tight:
+            self.when_written()
 
     def _abandon(self) -> None:
         """Roll back what is open. Should that fail, the next one to begin tries again and says so:

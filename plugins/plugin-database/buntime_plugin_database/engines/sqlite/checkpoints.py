@@ -1,0 +1,240 @@
+"""Copying the log into the database while others write.
+
+Left to itself, SQLite does it in the COMMIT that finds the log long, and whoever writes waits:
+where ten million entries make each page go to another place of the file, for a tenth of a second.
+So a thread with a connection of its own copies, in passes, beside the commits. Writers wait only
+while the log begins anew, since nobody may write behind what is copied then; the passes before
+leave little to copy.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import suppress
+from functools import partial
+from time import monotonic, sleep
+from typing import NamedTuple
+
+import apsw
+from buntime_database import DatabaseError
+
+from buntime_plugin_database.engines.sqlite.condition import FileCondition
+from buntime_plugin_database.engines.sqlite.thread import WorkResult, WorkThread
+from buntime_plugin_database.engines.sqlite.writer import Writer
+
+PASS_PAGES = 4000
+"""Pages written, from which on they are copied: 16 MB.
+
+SQLite's default is 1000. Copying waits for the disk twice and then writes each page once, however
+often it is in the log, so doing it less often is cheaper.
+"""
+LOG_PAGES = 2 * PASS_PAGES
+"""Length of the log from which on it begins anew. By itself it does so whenever nobody writes until
+a pass has ended."""
+RUN_PAGES = 2 * PASS_PAGES
+"""Pages that writers may be ahead of a run; then they wait for it: the disk takes no more."""
+REST_PAGES = 400
+"""Pages that may be left to copy when writers are made to wait."""
+PASSES = 3
+"""At most so many, each over what was written during the one before, until the rest is small."""
+PATIENCE_SECONDS = 0.02
+"""How long writers wait for reads that need the log, and for writers of other processes, before
+the log goes on as it is."""
+POLL_SECONDS = 0.0003
+AGAIN = 1.5
+"""Then it has to become so many times longer before it is tried again."""
+
+logger = logging.getLogger("plugin:@buntime/plugin-database")
+
+
+class Copied(NamedTuple):
+    """What SQLite says after copying."""
+
+    pages: int
+    """In the log, when it began."""
+    copied: int
+    """Of these, from the first one on; those behind may still be needed by a reader."""
+
+
+class Checkpoints:
+    """Keeps the log of one database file short. Used on the event loop.
+
+    Nothing is opened before there is something to copy: most tenants never have that much.
+    """
+
+    def __init__(
+        self, path: str, synchronous: str, condition: FileCondition, writer: Writer
+    ) -> None:
+        writer.when_written = self._look
+        self._writer = writer
+        self._path = path
+        self._synchronous = synchronous
+        self._condition = condition
+        self._thread: WorkThread | None = None
+        self._connection: apsw.Connection | None = None
+        self._running: asyncio.Task[None] | None = None
+        self._ahead: asyncio.Future[None] | None = None
+        """Done once the writers are too far ahead of the run."""
+        self._run_began = 0
+        self._written = 0
+        """Pages that the writer has written in all."""
+        self._noted = 0
+        """The same when the length of the log was noted."""
+        self._length = 0
+        """Of the log then, in pages."""
+        self._begins_at = LOG_PAGES
+        """Length from which on it begins anew."""
+        self._patient_until = 0.0
+        self._fails = False
+        self._closed = False
+
+    def _look(self) -> None:
+        """The writer has committed: copy, if that is much by now."""
+        self._written = self._writer.connection.status(apsw.SQLITE_DBSTATUS_CACHE_WRITE)[0]
+        if self._running is None:
+            if self._written - self._noted >= PASS_PAGES and not self._closed:
+                self._running = asyncio.get_running_loop().create_task(self._run())
+        elif (
+            self._written - self._run_began >= RUN_PAGES
+            and self._ahead is not None
+            and not self._ahead.done()
+        ):
+            self._ahead.set_result(None)
+
+    async def close(self) -> None:
+        """Wait for what is copied now, and close the connection. Idempotent."""
+        self._closed = True
+        if self._running is not None:
+            await asyncio.wait((self._running,))
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            await thread.submit(self._end)
+            thread.close()
+
+    @property
+    def _log_pages(self) -> int:
+        """About so many are in the log."""
+        return self._length + self._written - self._noted
+
+    async def _run(self) -> None:
+        try:
+            if await self._pass():
+                async with self._writer.turn:
+                    await self._begin_anew()
+        finally:
+            self._running = self._ahead = None
+
+    async def _pass(self) -> bool:
+        """Copy beside the writers; whether they have to wait for the rest."""
+        self._run_began = self._written
+        self._ahead = asyncio.get_running_loop().create_future()
+        for _ in range(PASSES):
+            began = self._written
+            passing = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
+            await asyncio.wait((passing, self._ahead), return_when=asyncio.FIRST_COMPLETED)
+            if not passing.done():
+                return True
+            rest = self._note(passing.result(), began)
+            if rest is None or self._log_pages < self._begins_at:
+                return False
+            if rest <= REST_PAGES:
+                break
+        return True
+
+    async def _begin_anew(self) -> None:
+        """Copy the rest. The next one to write then begins at the beginning."""
+        restarted = await self._copy(apsw.SQLITE_CHECKPOINT_RESTART, PATIENCE_SECONDS)
+        if self._note(restarted, self._written, alone=True) is not None:
+            return
+        # A read goes on that needs the log, or other processes write or copy without a pause.
+        with suppress(DatabaseError):  # which those who write are told
+            async with self._writer.excluding_others():
+                copied = await self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE, PATIENCE_SECONDS)
+            if self._note(copied, self._written, alone=True):
+                self._begins_at = max(LOG_PAGES, round(AGAIN * self._log_pages))
+
+    def _note(self, outcome: WorkResult, began: int, *, alone: bool = False) -> int | None:
+        """How long the log is after copying; what is left to copy, None if that did not work.
+
+        `began` is how much had been written before. If nobody wrote meanwhile it may begin anew.
+        """
+        copied: Copied | None
+        copied, failure = outcome
+        if failure is not None:
+            raise failure
+        if copied is None:
+            self._length, self._noted = self._log_pages, self._written
+            return None
+        if copied.pages < LOG_PAGES:
+            self._begins_at = LOG_PAGES
+        begins_anew = alone and copied.copied == copied.pages
+        self._length, self._noted = 0 if begins_anew else copied.pages, began
+        return copied.pages - copied.copied + self._written - began
+
+    def _copy(self, mode: int, seconds: float = 0) -> asyncio.Future[WorkResult]:
+        if self._thread is None:
+            self._thread = WorkThread("sqlite-checkpoint")
+        return self._thread.submit(partial(self._copy_now, mode, seconds))
+
+    # What follows runs in the thread.
+
+    def _copy_now(self, mode: int, seconds: float) -> Copied | None:
+        """Copy what no reader needs any more; None if that did not work, which is no harm yet.
+
+        For so long it waits for others.
+        """
+        if not self._condition.is_current():
+            return None  # what has its name now is none of ours
+        self._patient_until = monotonic() + seconds
+        copied = None
+        try:
+            if self._connection is None:
+                self._connection = self._open()
+            while copied is None:
+                copied = self._try(self._connection, mode)
+                if copied is None and not self._waits_on(0):
+                    return None
+        except apsw.Error as error:
+            self._tell(self._condition.translate(error))
+            return None
+        self._fails = False
+        return copied
+
+    def _try(self, connection: apsw.Connection, mode: int) -> Copied | None:
+        """None if somebody else copies it, or a read that needs it goes on."""
+        try:
+            return Copied(*connection.wal_checkpoint(mode=mode))
+        except apsw.BusyError:
+            return None
+
+    def _open(self) -> apsw.Connection:
+        connection = apsw.Connection(self._path, apsw.SQLITE_OPEN_READWRITE)
+        try:
+            connection.wal_autocheckpoint(0)
+            connection.set_busy_handler(self._waits_on)
+            connection.pragma("synchronous", self._synchronous)
+            # Without having read anything it does not know that there is a log.
+            connection.execute("SELECT count(*) FROM sqlite_schema").fetchall()
+        except BaseException:
+            self._condition.close(connection)
+            raise
+        return connection
+
+    def _waits_on(self, _: int) -> bool:
+        """Wait a little for a lock that somebody else has; False to give up."""
+        # SQLite's own handler waits for longer each time, and misses the moments between writes.
+        if monotonic() >= self._patient_until:
+            return False
+        sleep(POLL_SECONDS)
+        return True
+
+    def _end(self) -> None:
+        if self._connection is not None:
+            self._condition.close(self._connection)
+            self._connection = None
+
+    def _tell(self, error: DatabaseError) -> None:
+        if not self._fails:
+            self._fails = True
+            logger.warning("the log of database %s cannot be copied into it: %s", self._path, error)
