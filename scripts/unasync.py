@@ -22,6 +22,7 @@ WORDS = [
     (r"async (def|with|for)\b", r"\1"),
     (r"await ", ""),
     (r"\b(_?)Async(?=[A-Z])", r"\1"),
+    (r"\bAbstractAsync(?=[A-Z])", "Abstract"),
     (r"\b_async\b", "_sync"),
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     (r"\ba(close|closing|iter|iter_bytes|next|read)\b", r"\1"),

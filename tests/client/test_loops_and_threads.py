@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import os
 import threading
+import warnings
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from buntime_keyval import AsyncKv, Kv, PoolExhausted
+from buntime_keyval import AsyncKv, Kv, PoolExhausted, ServerUnreachable
+from client.hostile import Client, answer, hostile
 from support.live import LiveServer
+from support.waiting import until
 
 pytestmark = pytest.mark.slow
 
@@ -70,3 +74,132 @@ async def test_a_pool_that_is_exhausted_says_so(server: LiveServer) -> None:
         for error in failed:
             assert isinstance(error, PoolExhausted)
             assert "raise max_connections" in str(error)
+
+
+def entry(number: int) -> bytes:
+    return answer(b'{"key":["n",%d],"value":%d,"versionstamp":"v"}' % (number, number))
+
+
+class Slow:
+    """A server that gives each answer when it is told to, to whoever asked."""
+
+    def __init__(self) -> None:
+        self.answers = threading.Semaphore(0)
+
+    def serve(self, client: Client) -> None:
+        while (request := client.request()) is not None:
+            self.answers.acquire()
+            client.send(entry(int(request.split(b" ")[1].rpartition(b"/")[2])))
+
+
+async def test_a_cancelled_request_gives_its_answer_to_nobody() -> None:
+    slow = Slow()
+    with hostile(slow.serve) as server:
+        async with AsyncKv(server.url, max_connections=1, retries=0) as kv:
+            for number in range(0, 6, 2):
+                asking = asyncio.create_task(kv.get(["n", number]))
+                await until(lambda: len(server.requests) == number + 1)  # noqa: B023 - at once
+                asking.cancel()
+                await asyncio.wait([asking])
+                slow.answers.release(2)
+                assert (await kv.get(["n", number + 1])).value == number + 1
+            assert server.connections == 4
+        slow.answers.release(100)
+
+
+async def test_who_is_cancelled_while_waiting_takes_no_place() -> None:
+    slow = Slow()
+    with hostile(slow.serve) as server:
+        async with AsyncKv(server.url, max_connections=1, retries=0) as kv:
+            first = asyncio.create_task(kv.get(["n", 0]))
+            await until(lambda: server.requests)
+            waiting = [asyncio.create_task(kv.get(["n", number])) for number in range(1, 5)]
+            await asyncio.sleep(0)
+            waiting[0].cancel()  # while it waits
+            slow.answers.release(1)
+            await first
+            waiting[1].cancel()  # when its place was just given
+            slow.answers.release(100)
+            assert [(await task).value for task in waiting[2:]] == [3, 4]
+            await asyncio.wait(waiting)
+            assert [task.cancelled() for task in waiting[:2]] == [True, True]
+            assert (await kv.get(["n", 7])).value == 7
+
+
+async def test_a_place_is_given_back_however_a_call_ends() -> None:
+    def serve(client: Client) -> None:
+        client.request()  # and closes
+
+    with hostile(serve) as server:
+        async with AsyncKv(server.url, max_connections=2, retries=0) as kv:
+            for _ in range(5):
+                calls = [kv.get(["n", number]) for number in range(2)]
+                outcomes = await asyncio.gather(*calls, return_exceptions=True)
+                assert [type(outcome).__name__ for outcome in outcomes] == ["ConnectionLost"] * 2
+        url = server.url
+    async with AsyncKv(url, max_connections=1, connect_timeout="5s", retries=0) as nobody:
+        for _ in range(3):
+            with pytest.raises(ServerUnreachable, match="could not connect"):
+                await nobody.get(["n", 1])
+
+
+async def test_a_loop_that_was_blocked_notices_what_was_closed_meanwhile() -> None:
+    """The loop had no time to hear of it, and yet nothing is sent there."""
+    closing = threading.Event()
+
+    def serve(client: Client) -> None:
+        if client.request() is not None:
+            client.send(answer(b'{"ok":true,"versionstamp":"v"}'))
+            closing.wait(20)
+
+    with hostile(serve) as server:
+        async with AsyncKv(server.url, retries=0) as kv:
+            assert (await kv.set(["a"], 1)).ok
+            closing.set()
+            # Without a turn of the loop: the server has closed by then.
+            for thread in server.threads:
+                thread.join(20)
+            assert (await kv.set(["a"], 2)).ok
+        assert (server.connections, len(server.requests)) == (2, 2)
+
+
+async def test_loops_that_have_ended_are_forgotten(server: LiveServer) -> None:
+    kv = AsyncKv(server.api)
+
+    async def use() -> None:
+        await kv.has(["a"])
+
+    def run_several() -> None:
+        for _ in range(3):
+            with warnings.catch_warnings(action="ignore"):  # of connections that nobody closed
+                asyncio.run(use())
+                gc.collect()
+
+    await asyncio.to_thread(run_several)
+    await use()
+    assert len(kv._session._connections._made) == 1
+    await kv.aclose()
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_leaves_the_connections_of_its_parent_alone() -> None:
+    """It asks on its own, and what it closes stays open here."""
+
+    def serve(client: Client) -> None:
+        while client.request() is not None:
+            client.send(entry(1))
+
+    with hostile(serve) as server, Kv(server.url, retries=0) as kv:
+        assert kv.get(["n", 1]).value == 1
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                status = 0 if kv.get(["n", 1]).value == 1 else 2
+                kv.close()
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert kv.get(["n", 1]).value == 1
+        assert (server.connections, len(server.requests)) == (2, 3)

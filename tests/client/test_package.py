@@ -175,8 +175,17 @@ def test_the_errors_are_drawn_as_they_are() -> None:
 
 
 def test_a_server_does_not_load_the_client() -> None:
-    code = "import sys, buntime_keyval.wire; sys.exit('httpx2' in sys.modules)"
+    code = "import sys, buntime_keyval.wire; sys.exit('h11' in sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
+
+
+def test_a_client_without_a_proxy_does_not_load_httpx2() -> None:
+    code = (
+        "import sys\nfrom buntime_keyval import AsyncKv, Kv\n"
+        "Kv('http://x').close()\nAsyncKv('http://x')\nsys.exit('httpx2' in sys.modules)"
+    )
+    environ = {name: it for name, it in os.environ.items() if not name.lower().endswith("_proxy")}
+    subprocess.run([sys.executable, "-c", code], check=True, env=environ)
 
 
 def _mypy(folder: Path, source: str) -> str:
@@ -228,11 +237,18 @@ import importlib, pathlib, pkgutil, buntime_keyval
 assert "empty" in buntime_keyval.__file__, buntime_keyval.__file__
 assert (pathlib.Path(buntime_keyval.__file__).parent / "py.typed").exists()
 for module in pkgutil.walk_packages(buntime_keyval.__path__, "buntime_keyval."):
-    if not module.name.startswith("buntime_keyval.cli"):  # needs the extra of this name
+    path = module.name.split(".")
+    if not {"cli", "_httpx", "through_httpx", "interrupting"} & {*path}:  # these need extras
         importlib.import_module(module.name)
+try:
+    buntime_keyval.Kv("http://kv.example/api", proxy="http://proxy.example:3128")
+except buntime_keyval.InvalidInput as error:
+    print(error)
 try:
     buntime_keyval.Kv("http://127.0.0.1:9/keyval/api", retries=0).get(["a"])
 except buntime_keyval.ServerUnreachable as error:
     print(error)
 """
-    assert "could not connect" in run(python, "-c", code)
+    printed = run(python, "-c", code)
+    assert "pip install buntime-keyval[proxy]" in printed
+    assert "could not connect" in printed

@@ -148,7 +148,7 @@ __all__ = [
     "Where",
 ]
 
-# A server needs the contract and the results alone: httpx2 is imported with the first client.
+# A server needs the contract and the results alone: h11 is imported with the first client.
 _LATER = {
     "AsyncAtomic": "buntime_keyval._async.atomic",
     "AsyncDelivery": "buntime_keyval._async.listen",

@@ -1,14 +1,15 @@
-"""What both shells know about httpx2: settings, headers, and the mapping of its exceptions."""
+"""What a client is told when it is made, and what it makes of calls: requests, and exceptions."""
 
 from __future__ import annotations
 
+import re
+import ssl
+from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
 from uuid import uuid4
-
-import httpx2
 
 from buntime_keyval._core import (
     EVENT_STREAM,
@@ -30,35 +31,28 @@ from buntime_keyval._errors import (
 )
 from buntime_keyval._exchange import Observer
 from buntime_keyval._network import (
+    DEFAULT_PORTS,
     VERIFIED,
     Tls,
     checked_proxy,
     find_proxy,
+    is_remote_name,
     make_context,
     of_environment,
 )
 from buntime_keyval._positions import POSITION, LastPosition
 from buntime_keyval._retries import Retries, seconds
+from buntime_keyval._transport import Address, Failure, NoneFree, NotSent, Request, Timeouts
 from buntime_keyval.wire import Duration, InvalidInput
 from buntime_keyval.wire.idempotency import checked_idempotency_key
 
-# Servers commonly close idle connections after 5 seconds. A write on a connection that the server
-# is just closing has an unknown outcome, so the client lets go of them first.
-KEEPALIVE_SECONDS = 3.0
-
 R = TypeVar("R")
 
-FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
-"""What httpx2 raises for a request without a complete answer."""
-
-# Nothing of the request left: whatever it is, it was not applied.
-_NOT_SENT = (
-    httpx2.ConnectError,
-    httpx2.ConnectTimeout,
-    httpx2.ProxyError,
-    httpx2.UnsupportedProtocol,
-    httpx2.LocalProtocolError,
-)
+USER_AGENT = "buntime-keyval"
+_HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_HEADER_VALUE = re.compile(r"(?:[!-~](?:[\t -~]*[!-~])?)?")
+_OF_THE_FRAME = {"content-length", "transfer-encoding"}
+_IN_A_PATH = "/%:@!$&'()*+,;=~[]"
 
 
 class Settings:
@@ -81,36 +75,28 @@ class Settings:
         on_exchange: Observer | None = None,
     ) -> None:
         base_url, token = of_environment(base_url, token)
-        parts = urlsplit(base_url)
-        if parts.netloc.count(":") > 1 and "[" not in parts.netloc and "@" not in parts.netloc:
-            raise InvalidInput(
-                "base_url needs brackets around an IPv6 address, such as http://[::1]:8000,"
-                f" received {base_url!r}"
-            )
-        if parts.scheme not in ("http", "https") or not parts.netloc:
-            raise InvalidInput(
-                f"base_url must be absolute, such as http://127.0.0.1:8000/keyval/api, "
-                f"received {base_url!r}"
-            )
-        if parts.query or parts.fragment:
-            raise InvalidInput(f"base_url must have no query and no fragment: {base_url!r}")
+        self.server = parts = checked_server(base_url)
         self.base_url = base_url.rstrip("/")
-        self.headers = {"accept": JSON_CONTENT, **(headers or {})}
+        self._base_path = quote(parts.path.rstrip("/"), safe=_IN_A_PATH)
+        self.headers = {
+            "accept": JSON_CONTENT,
+            "user-agent": USER_AGENT,
+            **checked_headers(headers or {}),
+        }
         if token is not None:
             if not (token.isascii() and token.isprintable()):
                 # Without the token in the message: it is a secret.
                 raise InvalidInput("token must be printable ASCII, in one line")
-            self.headers["authorization"] = f"Bearer {token}"
-        connect = _seconds_or_none(connect_timeout)
-        self.timeout = httpx2.Timeout(_seconds_or_none(timeout), connect=connect, pool=connect)
-        self.stream_timeout = httpx2.Timeout(
-            _seconds_or_none(timeout), connect=connect, read=_seconds_or_none(idle_timeout)
-        )
+            self.headers["authorization"] = f"Bearer {token}".rstrip()
+        elif parts.username and "authorization" not in self.headers:
+            self.headers["authorization"] = _basic(parts)
+        connect, pause = _seconds_or_none(connect_timeout), _seconds_or_none(timeout)
+        self.timeouts = Timeouts(connect, pause, _seconds_or_none(idle_timeout))
         self.retries = Retries(times=retries) if isinstance(retries, int) else retries
         self.max_connections = max_connections
         self.on_exchange = on_exchange
         self._position = LastPosition()
-        self._unix_socket = unix_socket
+        self.unix_socket = unix_socket
         if unix_socket is not None and proxy is not None:
             raise InvalidInput("a unix_socket is reached without a proxy: give one of them")
         found = None
@@ -118,27 +104,20 @@ class Settings:
             found = checked_proxy(proxy, "proxy")
         elif unix_socket is None:
             found = find_proxy(parts)
-        self._proxy = None if found is None else found.url
+        self.proxy = None if found is None else found.url
         self.via = "" if found is None else f" through the proxy of {found.source}"
         """Says how the server is reached, in messages."""
         encrypted = parts.scheme == "https" or (found is not None and found.is_encrypted)
         self.verify = make_context(tls, encrypted=encrypted)
-
-    def transport_options(self, *, for_streams: bool) -> dict[str, Any]:
-        """The way to the server; event streams have no limit, and take nothing from the calls."""
-        most = None if for_streams else self.max_connections
-        limits = httpx2.Limits(
-            max_connections=most,
-            max_keepalive_connections=most,
-            keepalive_expiry=KEEPALIVE_SECONDS,
+        tls_of_server = self.verify if isinstance(self.verify, ssl.SSLContext) else None
+        self.address = Address(
+            parts.hostname or "",
+            parts.port or DEFAULT_PORTS[parts.scheme],
+            unix_socket,
+            tls_of_server if parts.scheme == "https" else None,
+            is_remote_name(parts.hostname or ""),
         )
-        return {
-            "verify": self.verify,
-            "trust_env": False,
-            "limits": limits,
-            "proxy": self._proxy,
-            "uds": self._unix_socket,
-        }
+        self.host = _host(parts)
 
     def keyed(self, call: Call[R], key: str | None) -> Call[R]:
         """The call with its idempotency key: the caller's, or a new one if it may be repeated.
@@ -151,8 +130,8 @@ class Settings:
             return call
         return replace(call, idempotency_key=str(uuid4()))
 
-    def request(self, call: Call[Any]) -> tuple[str, str, dict[str, Any]]:
-        """Method, URL, and further arguments of a request."""
+    def request(self, call: Call[Any]) -> Request:
+        """The request of a call."""
         headers = {}
         if call.body is not None:
             headers["content-type"] = JSON_CONTENT
@@ -163,49 +142,77 @@ class Settings:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
         if self._position.newest is not None:
             headers[POSITION] = str(self._position.newest)
-        return (
-            call.method,
-            self.base_url + call.target,
-            {"content": call.body, "headers": headers},
-        )
+        return Request(call.method, self._base_path + call.target, headers, call.body)
 
-    def heard(self, response: httpx2.Response) -> None:
+    def heard(self, request: Request, headers: Mapping[str, str]) -> None:
         """Remember how far the store was that answered, for the next requests."""
-        told = response.headers.get(POSITION)
+        told = headers.get(POSITION)
         if told is not None:
-            self._position.heard(response.request.headers.get(POSITION), told)
+            self._position.heard(request.headers.get(POSITION), told)
 
     def heard_of(self, position: str | None) -> None:
         """The same of what an event told, if it told anything."""
         self._position.heard(None, position)
 
-    def stream_request(self, call: StreamCall) -> tuple[str, str, dict[str, Any]]:
-        """The same for an event stream."""
+    def stream_request(self, call: StreamCall) -> Request:
+        """The request for an event stream."""
         headers = {"accept": EVENT_STREAM, "accept-encoding": "identity"}
-        if call.last_event_id is not None:
+        if call.last_event_id is not None and _HEADER_VALUE.fullmatch(call.last_event_id):
             headers["last-event-id"] = call.last_event_id
-        options = {"headers": headers, "timeout": self.stream_timeout}
-        return "GET", self.base_url + call.target, options
+        return Request("GET", self._base_path + call.target, headers)
 
 
-def reply_of(response: httpx2.Response, base_url: str = "") -> Reply:
-    """A response that was read to its end; `base_url` for what is said of a wrong one."""
-    return Reply(response.status_code, response.headers, response.content, base_url)
+def checked_server(base_url: str) -> SplitResult:
+    """The parts of a base URL. Raises `InvalidInput`."""
+    try:
+        parts = urlsplit(base_url)
+        if parts.netloc.count(":") > 1 and "[" not in parts.netloc and "@" not in parts.netloc:
+            raise InvalidInput(
+                "base_url needs brackets around an IPv6 address, such as http://[::1]:8000,"
+                f" received {base_url!r}"
+            )
+        absolute = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except InvalidInput:
+        raise
+    except ValueError as error:  # a port that is no number, brackets that do not close
+        raise InvalidInput(f"base_url is no URL: {error}: {base_url!r}") from None
+    if not absolute:
+        raise InvalidInput(
+            f"base_url must be absolute, such as http://127.0.0.1:8000/keyval/api, "
+            f"received {base_url!r}"
+        )
+    if parts.query or parts.fragment:
+        raise InvalidInput(f"base_url must have no query and no fragment: {base_url!r}")
+    return parts
 
 
-def refused_stream(response: httpx2.Response) -> KvError | None:
-    """Why a response is no event stream, or None if it is one; read it before, unless it is 200."""
-    if response.status_code != 200:
-        return error_of(reply_of(response))
-    kind = response.headers.get("content-type", "").partition(";")[0].strip().lower()
+def checked_headers(headers: Mapping[str, str]) -> dict[str, str]:
+    """Headers for every request, with names in small letters. Raises `InvalidInput`."""
+    checked = {}
+    for name, value in headers.items():
+        if not isinstance(name, str) or not _HEADER_NAME.fullmatch(name):
+            raise InvalidInput(f"headers: {name!r} is not the name of a header")
+        if name.lower() in _OF_THE_FRAME:
+            raise InvalidInput(f"headers: {name} is up to the client")
+        if not isinstance(value, str) or not _HEADER_VALUE.fullmatch(value):
+            # Without the value in the message: it may be a secret.
+            raise InvalidInput(f"headers: the value of {name} must be printable ASCII, in one line")
+        checked[name.lower()] = value
+    return checked
+
+
+def refused_stream(reply: Reply) -> KvError | None:
+    """Why an answer is no event stream, or None if it is one; all but a 200 with its content."""
+    if reply.status != 200:
+        return error_of(reply)
+    kind = reply.headers.get("content-type", "").partition(";")[0].strip().lower()
     if kind != EVENT_STREAM:
-        reply = Reply(response.status_code, response.headers, b"")
         return invalid_response(reply, f"content type {kind!r} is no event stream")
     return None
 
 
 def no_answer(
-    error: httpx2.HTTPError | httpx2.InvalidURL | httpx2.StreamError,
+    failure: Failure,
     call: Call[Any] | None,
     request_id: str | None = None,
     *,
@@ -215,14 +222,14 @@ def no_answer(
 
     `via` says how the server is reached, where that is not directly.
     """
-    reason = str(error) or type(error).__name__
+    reason = str(failure)
     shown = "event stream" if call is None else f"{call.method} {call.target.partition('?')[0]}"
-    if isinstance(error, httpx2.PoolTimeout):
+    if isinstance(failure, NoneFree):
         return PoolExhausted(
             f"{shown}: no connection became free in time: raise max_connections, or send less at"
             " once"
         )
-    if isinstance(error, (*_NOT_SENT, httpx2.InvalidURL)):
+    if isinstance(failure, NotSent):
         return ServerUnreachable(f"{shown}: could not connect{via}: {reason}")
     if call is None or call.repeatable:
         return ConnectionLost(f"{shown}: no complete answer: {reason}")
@@ -230,6 +237,23 @@ def no_answer(
         f"{shown}: no answer, so it may have been applied or not: {reason}",
         request_id=request_id,
     )
+
+
+def _host(parts: SplitResult) -> str:
+    """The header that names the server. Raises `InvalidInput`."""
+    name = parts.hostname or ""
+    try:
+        name = name.encode("idna").decode() if not name.isascii() else name
+    except UnicodeError as error:
+        raise InvalidInput(f"base_url names no host: {error}: {name!r}") from None
+    shown = f"[{name}]" if ":" in name else name
+    return shown if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f"{shown}:{parts.port}"
+
+
+def _basic(parts: SplitResult) -> str:
+    """The header for a name and a password in a URL."""
+    pair = unquote_to_bytes(parts.username or "") + b":" + unquote_to_bytes(parts.password or "")
+    return f"Basic {b64encode(pair).decode()}"
 
 
 def _seconds_or_none(duration: Duration | None) -> float | None:

@@ -10,7 +10,9 @@ from __future__ import annotations
 import importlib.util
 import ipaddress
 import os
+import re
 import ssl
+import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
@@ -21,7 +23,17 @@ from buntime_keyval.wire import InvalidInput
 URL_VARIABLE = "BUNTIME_URL"
 TOKEN_VARIABLE = "BUNTIME_TOKEN"  # noqa: S105 - the name of a variable
 
-_DEFAULT_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
+_PROTOCOLS = ["http/1.1"]
+_HASHED = re.compile(r"[0-9a-f]{8}\.[0-9]+")
+"""Files of a folder that OpenSSL finds authorities in."""
+_BUNDLES = (
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+)
+"""Where systems have them in one file."""
 _PROXY_SCHEMES = ("http", "https", "socks5", "socks5h")
 
 
@@ -80,7 +92,7 @@ def find_proxy(server: SplitResult, environ: Mapping[str, str] | None = None) ->
     found = _named_proxy(server.scheme, environ)
     if found is None:
         return None
-    port = server.port or _DEFAULT_PORTS[server.scheme]
+    port = server.port or DEFAULT_PORTS[server.scheme]
     no_proxy = environ.get("no_proxy") or environ.get("NO_PROXY") or ""
     if any(_matches(entry.strip(), host, port) for entry in no_proxy.split(",")):
         return None
@@ -104,7 +116,12 @@ def checked_proxy(url: str, source: str) -> Proxy:
     if parts.scheme.startswith("socks") and importlib.util.find_spec("socksio") is None:
         raise InvalidInput(
             f"{source} names a SOCKS proxy, which needs a further package: pip install"
-            " httpx2[socks]; or except the server with NO_PROXY"
+            " buntime-keyval[socks]; or except the server with NO_PROXY"
+        )
+    if importlib.util.find_spec("httpx2") is None:
+        raise InvalidInput(
+            f"{source} names a proxy, which needs a further package: pip install"
+            " buntime-keyval[proxy]; or except the server with NO_PROXY"
         )
     return Proxy(url, source)
 
@@ -136,10 +153,9 @@ def _verifying_context(verify: bool | str) -> ssl.SSLContext:
     authorities = verify if isinstance(verify, str) else os.environ.get("SSL_CERT_FILE")
     folder = None if isinstance(verify, str) else os.environ.get("SSL_CERT_DIR")
     if authorities is None and folder is None and verify:
-        import httpx2
-
-        return httpx2.create_ssl_context(trust_env=False)
+        return _trusting_the_system()
     context = ssl.create_default_context()
+    context.set_alpn_protocols(_PROTOCOLS)
     if verify is False:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -148,6 +164,24 @@ def _verifying_context(verify: bool | str) -> ssl.SSLContext:
     context.load_verify_locations(
         cafile=None if is_folder else authorities, capath=authorities if is_folder else folder
     )
+    return context
+
+
+def _trusting_the_system() -> ssl.SSLContext:
+    """Believes whom the system believes."""
+    if sys.platform in ("darwin", "win32"):
+        import truststore
+
+        return truststore.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(_PROTOCOLS)
+    paths = ssl.get_default_verify_paths()
+    names = os.listdir(paths.capath) if paths.capath else []
+    if not paths.cafile and not any(map(_HASHED.fullmatch, names)):
+        # A Python that was built for another system looks where this one has nothing.
+        for bundle in filter(os.path.isfile, _BUNDLES):
+            context.load_verify_locations(bundle)
+            break
     return context
 
 
@@ -162,6 +196,11 @@ def _named_proxy(scheme: str, environ: Mapping[str, str]) -> Proxy | None:
             if system.get(kind):
                 return Proxy(system[kind], "the system's proxy")
     return None
+
+
+def is_remote_name(host: str) -> bool:
+    """Whether it is a name, and not one of this machine."""
+    return _address(host) is None and not _is_this_machine(host)
 
 
 def _is_this_machine(host: str) -> bool:

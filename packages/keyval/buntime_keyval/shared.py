@@ -1,7 +1,7 @@
 """What `AsyncKv` shares with a store of the server's own process, which offers the same methods.
 
 Transactions, typed stores, watches and queue listeners are the same classes there; only what feeds
-them differs. For servers: it needs no httpx2, and it may change with every version.
+them differs. For servers: it needs no h11, and it may change with every version.
 """
 
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource

@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from buntime_keyval import (
     AsyncKv,
@@ -38,10 +39,11 @@ def proxy(api: str) -> Iterator[Proxy]:
         yield running
 
 
-@pytest.fixture
-async def kv(proxy: Proxy) -> AsyncIterator[AsyncKv]:
-    """A client behind the proxy."""
-    async with AsyncKv(proxy.api, retries=FAST, timeout="2s") as client:
+@pytest.fixture(params=["own", "httpx2"])
+async def kv(proxy: Proxy, request: pytest.FixtureRequest) -> AsyncIterator[AsyncKv]:
+    """A client behind the proxy, with both of what may send its requests."""
+    given = httpx2.AsyncHTTPTransport(trust_env=False) if request.param == "httpx2" else None
+    async with AsyncKv(proxy.api, retries=FAST, timeout="2s", transport=given) as client:
         yield client
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import httpx2
 import pytest
 from buntime_keyval import (
     ConnectionLost,
@@ -39,10 +40,11 @@ def proxy(api: str) -> Iterator[Proxy]:
         yield running
 
 
-@pytest.fixture
-def kv(proxy: Proxy) -> Iterator[Kv]:
-    """A client behind the proxy."""
-    with Kv(proxy.api, retries=FAST, timeout="2s") as client:
+@pytest.fixture(params=["own", "httpx2"])
+def kv(proxy: Proxy, request: pytest.FixtureRequest) -> Iterator[Kv]:
+    """A client behind the proxy, with both of what may send its requests."""
+    given = httpx2.HTTPTransport(trust_env=False) if request.param == "httpx2" else None
+    with Kv(proxy.api, retries=FAST, timeout="2s", transport=given) as client:
         yield client
 
 

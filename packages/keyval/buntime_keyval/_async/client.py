@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar, overload
-
-import httpx2
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from buntime_keyval._async import transactions
 from buntime_keyval._async.atomic import AsyncAtomic
@@ -17,6 +15,7 @@ from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.stores import AsyncStore, sweep
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
+from buntime_keyval._async.transport import transport_of
 from buntime_keyval._async.watch import AsyncWatch
 from buntime_keyval._calls import keys as calls
 from buntime_keyval._calls import queue as queue_calls
@@ -66,6 +65,9 @@ from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_options import Consistency
 from buntime_keyval.wire.shapes import Shape
+
+if TYPE_CHECKING:
+    import httpx2
 
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]
@@ -124,7 +126,7 @@ class AsyncKv:
             unix_socket=unix_socket,
             on_exchange=on_exchange,
         )
-        self._session = AsyncSession(settings, transport)
+        self._session = AsyncSession(settings, lambda: transport_of(settings, transport))
         self._sharing = AsyncSharing(self._session)
         self._running: set[AsyncWatch | AsyncQueueListener] = set()
         self.dlq = AsyncDeadLetters(self._session)

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 Condition = asyncio.Condition
@@ -39,6 +39,36 @@ async def call(function: Callable[..., T | Awaitable[T]], *args: Any) -> T:
     """Call what a user gave, a function or a coroutine function."""
     outcome = function(*args)
     return await outcome if inspect.isawaitable(outcome) else outcome
+
+
+def waking(wake: Callable[[], None]) -> AbstractContextManager[object]:  # noqa: ARG001
+    """A wait that `wake` ends when the task is to end: cancelling does that."""
+    return nullcontext()
+
+
+class Turn:
+    """Something that one waits for and another gives, once."""
+
+    def __init__(self) -> None:
+        self._given = asyncio.get_running_loop().create_future()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it was, also to who does not wait any more."""
+        return self._given.done() and not self._given.cancelled()
+
+    def give(self) -> bool:
+        """Whether there is still somebody who may take it."""
+        if self._given.done():
+            return False
+        self._given.set_result(None)
+        return True
+
+    async def wait(self, timeout: float | None) -> None:
+        """Until it is given, or so many seconds are over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._given
 
 
 class Task:

@@ -8,11 +8,8 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Awaitable, Callable
-from contextlib import AbstractContextManager, nullcontext
 from typing import Generic, Protocol, TypeVar
 from weakref import WeakKeyDictionary
-
-import httpx2
 
 _of_parents: list[object] = []
 """Connections that a parent process made: closing one could end it there, so all are kept."""
@@ -45,6 +42,9 @@ class Connections(Generic[C]):
         loop = asyncio.get_running_loop()
         made = self._made.get(loop)
         if made is None:
+            # Connections know their loop, so neither would go by itself.
+            for ended in [other for other in list(self._made) if other.is_closed()]:
+                self._made.pop(ended, None)
             made = self._made[loop] = self._make()
         return made
 
@@ -61,11 +61,6 @@ class Connections(Generic[C]):
                 await asyncio.wrap_future(closing)
             # What belongs to a loop that has ended is closed with it.
         self._made.clear()
-
-
-def interruptible(response: httpx2.Response) -> AbstractContextManager[object]:  # noqa: ARG001
-    """A context in which cancelling ends the wait for more of a response: a task needs none."""
-    return nullcontext()
 
 
 async def _closed(close: Callable[[], Awaitable[None]]) -> None:

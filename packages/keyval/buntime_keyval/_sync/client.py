@@ -5,9 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, TypeVar, overload
-
-import httpx2
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
 
 from buntime_keyval._calls import keys as calls
 from buntime_keyval._calls import queue as queue_calls
@@ -49,6 +47,7 @@ from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
 from buntime_keyval._sync.stores import Store, sweep
 from buntime_keyval._sync.transactions import Attempt, Transaction
+from buntime_keyval._sync.transport import transport_of
 from buntime_keyval._sync.watch import Watch
 from buntime_keyval._transaction import Pauses
 from buntime_keyval._typed import make_scope
@@ -67,6 +66,9 @@ from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_options import Consistency
 from buntime_keyval.wire.shapes import Shape
+
+if TYPE_CHECKING:
+    import httpx2
 
 T = TypeVar("T")
 Entries = list[KvEntry[Any]]
@@ -125,7 +127,7 @@ class Kv:
             unix_socket=unix_socket,
             on_exchange=on_exchange,
         )
-        self._session = Session(settings, transport)
+        self._session = Session(settings, lambda: transport_of(settings, transport))
         self._sharing = Sharing(self._session)
         self._running: set[Watch | QueueListener] = set()
         self.dlq = DeadLetters(self._session)

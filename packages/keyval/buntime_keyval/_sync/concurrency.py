@@ -78,6 +78,28 @@ def waking(wake: Callable[[], None]) -> Iterator[None]:
         task.wake_by(None)
 
 
+class Turn:
+    """Something that one waits for and another gives, once; callers have a lock."""
+
+    def __init__(self) -> None:
+        self._given = threading.Event()
+
+    @property
+    def is_given(self) -> bool:
+        """Whether it was, also to who does not wait any more."""
+        return self._given.is_set()
+
+    def give(self) -> bool:
+        """Whether there is still somebody who may take it."""
+        self._given.set()
+        return True
+
+    def wait(self, timeout: float | None) -> None:
+        """Until it is given, or so many seconds are over."""
+        with waking(self._given.set):
+            self._given.wait(timeout)
+
+
 class Queue(Generic[T]):
     """Items for one task."""
 

@@ -6,14 +6,8 @@ A child process gets connections of its own; those of the parent are left alone.
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Callable
-from contextlib import AbstractContextManager, suppress
 from typing import Generic, Protocol, TypeVar
-
-import httpx2
-
-from buntime_keyval._sync.concurrency import waking
 
 _of_parents: list[object] = []
 """Connections that a parent process made: closing one could end it there, so all are kept."""
@@ -51,17 +45,3 @@ class Connections(Generic[C]):
         pid, made = self._made
         if pid == os.getpid():
             made.close()
-
-
-def interruptible(response: httpx2.Response) -> AbstractContextManager[object]:
-    """A context in which cancelling the task ends the wait for more of a response."""
-    return waking(lambda: _interrupt(response))
-
-
-def _interrupt(response: httpx2.Response) -> None:
-    """Let the thread that waits for the next chunk go on; the response is of no use afterwards."""
-    network = response.extensions.get("network_stream")
-    connection = network.get_extra_info("socket") if network is not None else None
-    if isinstance(connection, socket.socket):
-        with suppress(OSError):
-            connection.shutdown(socket.SHUT_RDWR)

@@ -1,68 +1,38 @@
 # Made by scripts/unasync from _async/session.py: change that one.
-"""Sending calls with httpx2."""
+"""Sending calls, again where that is safe, and reading their answers."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
+from functools import partial
 from typing import TypeVar
-
-import httpx2
 
 from buntime_keyval._calls.atomic import AtomicBuilder, commit
 from buntime_keyval._calls.keys import Entry, get_many
 from buntime_keyval._core import REQUEST_ID, Call, StreamCall, consistent
 from buntime_keyval._errors import ClientClosed, KvError
-from buntime_keyval._http import FAILURES, Settings, no_answer, refused_stream
+from buntime_keyval._http import Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
 from buntime_keyval._results import CommitResult
 from buntime_keyval._retries import Attempts
-from buntime_keyval._sync.concurrency import sleep
-from buntime_keyval._sync.connections import Connections, interruptible
+from buntime_keyval._sync.concurrency import sleep, waking
+from buntime_keyval._sync.connections import Connections
+from buntime_keyval._sync.transport import Opened, Transport
+from buntime_keyval._transport import Failure
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
 
 
-class _Pool:
-    """Connections that belong together."""
-
-    def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None) -> None:
-        self._settings = settings
-        self._transport = transport
-        self.calls = self._client(for_streams=False)
-        self._streams: httpx2.Client | None = None
-
-    @property
-    def streams(self) -> httpx2.Client:
-        """Made when the first event stream is opened."""
-        if self._streams is None:
-            self._streams = self._client(for_streams=True)
-        return self._streams
-
-    def close(self) -> None:
-        """Close all of them."""
-        self.calls.close()
-        if self._streams is not None:
-            self._streams.close()
-
-    def _client(self, *, for_streams: bool) -> httpx2.Client:
-        options = self._settings.transport_options(for_streams=for_streams)
-        return httpx2.Client(
-            headers=self._settings.headers,
-            timeout=self._settings.timeout,
-            transport=self._transport or httpx2.HTTPTransport(**options),
-            trust_env=False,
-        )
-
-
 class Session:
     """The connections to one API, whoever asks."""
 
-    def __init__(self, settings: Settings, transport: httpx2.BaseTransport | None) -> None:
+    def __init__(self, settings: Settings, make: Callable[[], Transport]) -> None:
+        """`make` makes the connections of one place."""
         self._settings = settings
-        self._connections = Connections(lambda: _Pool(settings, transport))
+        self._connections = Connections(make)
         self._closed = False
 
     def send(self, call: Call[R], idempotency_key: str | None = None) -> R:
@@ -89,22 +59,20 @@ class Session:
     @contextmanager
     def stream(self, call: StreamCall) -> Iterator[Iterator[bytes]]:
         """An open event stream, as chunks. Raises `KvError`, as the chunks do."""
-        method, url, options = self._settings.stream_request(call)
-        observed = Observed(self._settings, method, call.target, None)
+        request = self._settings.stream_request(call)
+        observed = Observed(self._settings, request, call)
         try:
-            with self._pool().streams.stream(method, url, **options) as response:
-                if response.status_code != 200:
-                    response.read()
-                refused = refused_stream(response)
-                observed.ended(response, refused)
+            with self._transport().stream(request) as opened:
+                refused = refused_stream(opened.reply)
+                observed.ended(opened.reply, refused)
                 if refused is not None:
                     raise refused
-                with closing(_chunks(response)) as chunks:
+                with closing(_chunks(opened)) as chunks:
                     yield chunks
-        except FAILURES as error:
-            lost = no_answer(error, None, via=self._settings.via)
+        except Failure as failure:
+            lost = no_answer(failure, None, via=self._settings.via)
             observed.ended(None, lost)
-            raise lost from error
+            raise lost from failure
 
     def heard_of(self, position: str | None) -> None:
         """A stream told how far the store is: what is sent from now on is to see that."""
@@ -115,27 +83,27 @@ class Session:
         self._closed = True
         self._connections.close()
 
-    def _pool(self) -> _Pool:
+    def _transport(self) -> Transport:
         if self._closed:
             raise ClientClosed("the client is closed: make a new one")
         return self._connections.here()
 
     def _send_once(self, call: Call[R]) -> R:
-        method, url, options = self._settings.request(call)
-        request_id = options["headers"].get(REQUEST_ID)
-        observed = Observed(self._settings, method, call.target, request_id)
+        request = self._settings.request(call)
+        observed = Observed(self._settings, request, call)
         try:
-            response = self._pool().calls.request(method, url, **options)
-            return observed.result(call, response)
-        except FAILURES as error:
-            lost = no_answer(error, call, request_id, via=self._settings.via)
+            return self._transport().send(request, partial(observed.result, call))
+        except Failure as failure:
+            request_id = request.headers.get(REQUEST_ID)
+            lost = no_answer(failure, call, request_id, via=self._settings.via)
             observed.ended(None, lost)
-            raise lost from error
+            raise lost from failure
 
 
-def _chunks(response: httpx2.Response) -> Generator[bytes, None]:
+def _chunks(opened: Opened) -> Generator[bytes, None]:
     try:
-        with interruptible(response):
-            yield from response.iter_bytes()
-    except FAILURES as error:
-        raise no_answer(error, None) from error
+        with closing(opened.chunks()) as chunks:
+            with waking(opened.interrupt):
+                yield from chunks
+    except Failure as failure:
+        raise no_answer(failure, None) from failure

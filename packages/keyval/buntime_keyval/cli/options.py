@@ -61,7 +61,7 @@ class Job:
     def kv(self) -> Kv:
         """The client."""
         if self._kv is None:
-            from buntime_keyval import Kv  # brings httpx2, of no use to `--help`
+            from buntime_keyval import Kv  # brings h11, of no use to `--help`
 
             self._kv = Kv(self._target.url, token=self._target.token, retries=_RETRIES)
         return self._kv

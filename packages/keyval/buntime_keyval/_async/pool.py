@@ -1,0 +1,172 @@
+"""The connections of one client in one place, and who may use which of them when."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from buntime_keyval._async.concurrency import Turn, lock
+from buntime_keyval._async.connection import AsyncConnection, AsyncOpenedHere
+from buntime_keyval._async.sockets import open_socket
+from buntime_keyval._core import Reply
+from buntime_keyval._errors import ClientClosed, InvalidResponse
+from buntime_keyval._http import Settings
+from buntime_keyval._http11 import Heads
+from buntime_keyval._transport import NoneFree, NotSent, Request
+
+R = TypeVar("R")
+
+KEEPALIVE_SECONDS = 3.0
+"""How long a connection waits for its next request.
+
+Servers commonly close idle connections after 5 seconds. A write on a connection that the server is
+just closing has an unknown outcome, so the client lets go of them first.
+"""
+
+
+class AsyncPool:
+    """An `AsyncTransport`."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._base_url = settings.base_url
+        self._address = settings.address
+        self._heads = Heads(settings.host, settings.headers)
+        self._timeouts = settings.timeouts
+        self._most = settings.max_connections
+        self._lock = lock()
+        self._idle: list[AsyncConnection] = []
+        """Those without a request; the one that was used last is the last."""
+        self._busy: set[AsyncConnection] = set()
+        self._calls = 0
+        """How many calls have, or are making, a connection."""
+        self._waiting: deque[Turn] = deque()
+        self._closed = False
+
+    async def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+        """See `AsyncTransport`."""
+        written = self._heads.written(request)
+        if not self._enter():
+            await self._wait()
+        connection, keep = None, False
+        try:
+            while True:
+                connection = self._take_idle()
+                is_new = connection is None
+                if connection is None:
+                    connection = await self._open()
+                try:
+                    reply = await connection.ask(request.method, written, self._timeouts.pause)
+                    break
+                except NotSent:
+                    if is_new:
+                        raise
+                    self._drop(connection)  # the server has closed it: the next one
+            keep = connection.reusable
+            return read(reply)
+        except InvalidResponse:
+            keep = False
+            raise
+        finally:
+            self._leave(connection, keep=keep)
+
+    @asynccontextmanager
+    async def stream(self, request: Request) -> AsyncIterator[AsyncOpenedHere]:
+        """See `AsyncTransport`."""
+        written = self._heads.written(request)
+        connection = await self._open()
+        try:
+            yield await connection.open(request.method, written, self._timeouts.silence)
+        finally:
+            self._drop(connection)
+
+    async def close(self) -> None:
+        """See `AsyncTransport`."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            for connection in self._busy:
+                connection.interrupt()
+            while self._waiting:
+                self._calls += self._waiting.popleft().give()
+        for connection in idle:
+            connection.close()
+
+    def _enter(self) -> bool:
+        """Whether a call may have a connection at once."""
+        with self._lock:
+            if self._most is not None and self._calls >= self._most:
+                return False
+            self._calls += 1
+            return True
+
+    async def _wait(self) -> None:
+        """Until one of the others gives its place. Raises `NoneFree`."""
+        with self._lock:
+            turn = Turn()
+            self._waiting.append(turn)
+        try:
+            await turn.wait(self._timeouts.connect)
+        except BaseException:
+            if self._has_place(turn):
+                self._leave(None, keep=False)
+            raise
+        if not self._has_place(turn):
+            raise NoneFree("none became free")
+
+    def _has_place(self, turn: Turn) -> bool:
+        """Whether it was given, to who waits no more."""
+        with self._lock:
+            if not turn.is_given and turn in self._waiting:
+                self._waiting.remove(turn)
+            return turn.is_given
+
+    def _take_idle(self) -> AsyncConnection | None:
+        """The one that was used last, if that is not too long ago."""
+        with self._lock:
+            if not self._idle:
+                return None
+            connection = self._idle.pop()
+            if time.monotonic() - connection.used < KEEPALIVE_SECONDS:
+                self._busy.add(connection)
+                return connection
+            old, self._idle = [connection, *self._idle], []
+        for connection in old:
+            connection.close()
+        return None
+
+    async def _open(self) -> AsyncConnection:
+        socket = await open_socket(self._address, self._timeouts.connect)
+        connection = AsyncConnection(socket, self._base_url)
+        with self._lock:
+            if not self._closed:
+                self._busy.add(connection)
+                return connection
+        connection.close()
+        raise _closed()
+
+    def _leave(self, connection: AsyncConnection | None, *, keep: bool) -> None:
+        """A call is over: its connection waits for the next one, its place is another's."""
+        with self._lock:
+            keep = keep and not self._closed
+            if connection is not None and keep:
+                self._busy.discard(connection)
+                self._idle.append(connection)
+            while self._waiting:
+                if self._waiting.popleft().give():
+                    break
+            else:
+                self._calls -= 1
+        if connection is not None and not keep:
+            self._drop(connection)
+
+    def _drop(self, connection: AsyncConnection) -> None:
+        with self._lock:
+            self._busy.discard(connection)
+        connection.close()
+
+
+def _closed() -> ClientClosed:
+    return ClientClosed("the client was closed meanwhile: make a new one")

@@ -1,0 +1,79 @@
+"""What both halves know about httpx2, which sends requests through proxies and in tests.
+
+It is imported here and in `through_httpx` alone, and only where it is needed.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+from urllib.parse import urlunsplit
+
+import httpx2
+
+from buntime_keyval._core import Reply
+from buntime_keyval._http import Settings
+from buntime_keyval._transport import Failure, NoneFree, NotSent, Request, Timeouts
+
+FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
+"""What httpx2 raises for a request without a complete answer."""
+
+KEEPALIVE_SECONDS = 3.0
+
+# Nothing of the request left: whatever it is, it was not applied.
+_NOT_SENT = (
+    httpx2.ConnectError,
+    httpx2.ConnectTimeout,
+    httpx2.ProxyError,
+    httpx2.UnsupportedProtocol,
+    httpx2.LocalProtocolError,
+    httpx2.InvalidURL,
+)
+
+
+def transport_options(settings: Settings, *, for_streams: bool) -> dict[str, Any]:
+    """The way to the server; event streams have no limit, and take nothing from the calls."""
+    most = None if for_streams else settings.max_connections
+    limits = httpx2.Limits(
+        max_connections=most,
+        max_keepalive_connections=most,
+        keepalive_expiry=KEEPALIVE_SECONDS,
+    )
+    return {
+        "verify": settings.verify,
+        "trust_env": False,
+        "limits": limits,
+        "proxy": settings.proxy,
+        "uds": settings.unix_socket,
+    }
+
+
+def client_options(settings: Settings) -> dict[str, Any]:
+    """What a client of httpx2 has for all requests."""
+    return {"headers": settings.headers, "timeout": timeout(settings.timeouts), "trust_env": False}
+
+
+def timeout(timeouts: Timeouts, *, of_stream: bool = False) -> httpx2.Timeout:
+    """The bounds of a request."""
+    connect, pause, silence = timeouts
+    if of_stream:
+        return httpx2.Timeout(pause, connect=connect, read=silence)
+    return httpx2.Timeout(pause, connect=connect, pool=connect)
+
+
+def url_of(settings: Settings, request: Request) -> str:
+    """Where a request goes."""
+    server = settings.server
+    return urlunsplit((server.scheme, server.netloc, "", "", "")) + request.target
+
+
+def reply_of(response: httpx2.Response, base_url: str, content: bytes) -> Reply:
+    """The answer that a response is."""
+    return Reply(response.status_code, response.headers, content, base_url)
+
+
+def failure_of(error: Exception) -> Failure:
+    """The failure that an exception of httpx2 stands for."""
+    reason = str(error) or type(error).__name__
+    if isinstance(error, httpx2.PoolTimeout):
+        return NoneFree(reason)
+    return NotSent(reason) if isinstance(error, _NOT_SENT) else Failure(reason)

@@ -1,0 +1,57 @@
+# Made by scripts/unasync from _async/transport.py: change that one.
+"""The seam between a client and what sends its requests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Protocol, TypeVar
+
+from buntime_keyval._core import Reply
+from buntime_keyval._http import Settings
+from buntime_keyval._sync.pool import Pool
+from buntime_keyval._transport import Request
+
+if TYPE_CHECKING:
+    import httpx2
+
+R = TypeVar("R")
+
+
+class Opened(Protocol):
+    """The answer to a request for an event stream."""
+
+    reply: Reply
+    """Its head; with its content, unless it is a 200."""
+
+    def chunks(self) -> Generator[bytes, None]:
+        """The content of a 200, as it comes. Raises `Failure`."""
+
+    def interrupt(self) -> None:
+        """Let who waits for the next chunk go on; it is of no use afterwards."""
+
+
+class Transport(Protocol):
+    """Connections to one server, of one event loop or one process."""
+
+    def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+        """What `read` makes of the answer. Raises `Failure`, and what `read` does.
+
+        The request is sent once, or not at all. Where the answer makes no sense, which `read` says
+        by `InvalidResponse`, nothing else that its connection brings is believed.
+        """
+
+    def stream(self, request: Request) -> AbstractContextManager[Opened]:
+        """An event stream, on a connection that is no other call's. Raises `Failure`."""
+
+    def close(self) -> None:
+        """Close all connections. What is under way fails."""
+
+
+def transport_of(settings: Settings, given: httpx2.BaseTransport | None) -> Transport:
+    """What sends the requests of a client; `given` takes the place of the network."""
+    if given is None and settings.proxy is None:
+        return Pool(settings)
+    from buntime_keyval._sync.through_httpx import ThroughHttpx
+
+    return ThroughHttpx(settings, given)
