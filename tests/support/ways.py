@@ -39,11 +39,12 @@ class Ways:
 
     def has(self, hops: Way) -> bool:
         """Whether a way ended with these."""
-        return any(way[-len(hops) :] == hops for way in self.found)
+        # A copy at once: other threads are recorded meanwhile.
+        return any(way[-len(hops) :] == hops for way in tuple(self.found))
 
     def to(self, function: str) -> list[Way]:
         """The ways to a function, the shortest first."""
-        return sorted((way for way in self.found if way[-1].function == function), key=len)
+        return sorted((way for way in tuple(self.found) if way[-1].function == function), key=len)
 
     def profile(self, frame: FrameType, event: str, returned: object) -> None:
         """See `sys.setprofile`."""
