@@ -31,6 +31,18 @@ from buntime_host.workers import Bell, Numbers, Workers
 
 if TYPE_CHECKING:
     from buntime_host.declared import Duration, OptionError, Options, Size, option, read_options
+    from buntime_host.direct import (
+        Answer,
+        AsgiRequest,
+        DirectApp,
+        DirectRequest,
+        NotDirect,
+        Promised,
+        Reply,
+        at_once,
+        send_answer,
+        settled,
+    )
     from buntime_host.doubled import find_doubled, has_doubled
     from buntime_host.host import Host, create_app
     from buntime_host.metrics import metrics_text
@@ -39,17 +51,22 @@ if TYPE_CHECKING:
     from buntime_host.relay import hand_over
 
 __all__ = [
+    "Answer",
     "AppInfo",
+    "AsgiRequest",
     "BadRequest",
     "Bell",
     "BuntimeError",
     "ConfigError",
+    "DirectApp",
+    "DirectRequest",
     "Duration",
     "Forbidden",
     "Host",
     "HttpError",
     "MethodNotAllowed",
     "MissingService",
+    "NotDirect",
     "NotFound",
     "Noticed",
     "Numbers",
@@ -58,6 +75,8 @@ __all__ = [
     "PayloadTooLarge",
     "PluginContext",
     "PluginError",
+    "Promised",
+    "Reply",
     "Runtime",
     "ServiceUnavailable",
     "Size",
@@ -65,6 +84,7 @@ __all__ = [
     "Unauthorized",
     "Workers",
     "__version__",
+    "at_once",
     "check_parameters",
     "choice_of",
     "create_app",
@@ -79,8 +99,26 @@ __all__ = [
     "problem_response",
     "read_options",
     "refuse_foreign",
+    "send_answer",
+    "settled",
     "unknown_parameter",
 ]
+
+
+_DIRECT = frozenset(
+    {
+        "Answer",
+        "AsgiRequest",
+        "DirectApp",
+        "DirectRequest",
+        "NotDirect",
+        "Promised",
+        "Reply",
+        "at_once",
+        "send_answer",
+        "settled",
+    }
+)
 
 
 def __getattr__(name: str) -> Any:
@@ -93,6 +131,10 @@ def __getattr__(name: str) -> Any:
         from buntime_host import declared
 
         return getattr(declared, name)
+    if name in _DIRECT:
+        from buntime_host import direct
+
+        return getattr(direct, name)
     if name == "metrics_text":
         from buntime_host.metrics import metrics_text
 

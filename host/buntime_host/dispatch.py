@@ -9,6 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
+from typing import NamedTuple
 from urllib.parse import unquote
 
 from starlette.middleware import Middleware
@@ -27,11 +28,13 @@ from buntime_host.cors import (
     preflight_headers,
     with_answer_headers,
 )
+from buntime_host.direct import DirectApp
+from buntime_host.direct_exchange import Heads
 from buntime_host.errors import Forbidden, HttpError, NotFound, PayloadTooLarge, UnsupportedEncoding
 from buntime_host.inflate import Inflated, is_gzip
 from buntime_host.logs import REQUEST_ID
 from buntime_host.mounts import Mount
-from buntime_host.noticed import notice
+from buntime_host.noticed import NOTHING, Noticed, notice
 from buntime_host.origin import OriginPolicy
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook, RequestHooks
@@ -58,10 +61,32 @@ SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 REQUEST_ID_HEADER = b"x-request-id"
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._:/+=@-]{1,128}")
 _MAX_LENGTH_DIGITS = 18
+DIRECT_BODY_BYTES = 64 * 1024
+"""Larger bodies come by ASGI, which holds back whoever sends faster than he is read."""
 INTERNAL_ERROR = 500
 WEBSOCKET_INTERNAL_ERROR = 1011
 
 logger = logging.getLogger("App")
+
+
+class DirectMount(NamedTuple):
+    """A plugin that answers requests without ASGI."""
+
+    app: DirectApp
+    body_bytes: int
+    """The largest body of such a request."""
+
+
+class Admitted(NamedTuple):
+    """What the headers of a request on the direct way say."""
+
+    request_id: bytes
+    """The one that it came with; empty if there is none that is valid."""
+    noticed: Noticed
+
+
+NOTED = (_LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-encoding"}
+"""Headers that `Dispatcher.admit` wants to see."""
 
 
 class Dispatcher:
@@ -103,6 +128,42 @@ class Dispatcher:
             for cls, args, kwargs in reversed(middleware):
                 pipeline = cls(pipeline, *args, **kwargs)
             self._pipeline = pipeline
+        # Whoever looks at all requests sees them as ASGI has them.
+        self.direct: Mapping[bytes, DirectMount] = {
+            base.encode(): DirectMount(mount.direct, min(mount.limit, DIRECT_BODY_BYTES))
+            for base, mount in self._mounts.items()
+            if mount.direct is not None and self._pipeline is None
+        }
+        """What is answered without ASGI, by the first segment of its path."""
+        self.heads = Heads(self._of_origins or ())
+
+    def admit(self, headers: Iterable[Header], host: bytes) -> Admitted | None:
+        """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.
+
+        What is refused, and what is not common, goes there: `__call__` sees to all of it.
+        """
+        origin = site = None
+        given_id = b""
+        keys: list[bytes] = []
+        for name, value in headers:
+            if name == b"idempotency-key":
+                keys.append(value)
+            elif name == b"x-request-id":
+                if not given_id and _REQUEST_ID.fullmatch(value):
+                    given_id = value
+            elif name == b"origin":
+                origin = value
+            elif name == b"sec-fetch-site":
+                site = value
+            else:
+                return None
+        if origin is not None or site is not None:
+            origins = self._origins
+            if not origins.permits(origin, site, host):
+                return None
+            if origin is not None and origins.trusts(origin):
+                return None
+        return Admitted(given_id, Noticed(idempotency_keys=keys) if keys else NOTHING)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""

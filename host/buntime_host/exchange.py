@@ -34,7 +34,7 @@ GONE_POLL_SECONDS = 0.002
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _CONTROLS = bytes([*range(9), *range(10, 32), 127])
 """All but the tab. To drop them takes a quarter of the time of looking for them."""
-_BODILESS = frozenset({204, 304})
+BODILESS = frozenset({204, 304})
 
 
 class Connection(Protocol):
@@ -102,6 +102,22 @@ class Exchange(RequestResponseCycle):
         self._parts.append(part)
         self.waiting_bytes += len(part)
         self.message_event.set()
+
+    def leave(self) -> None:
+        """The client is gone, or gets no answer to what it goes on to send."""
+        self.disconnected = True
+        self.message_event.set()
+
+    def answer(self, status: int, headers: Headers, body: bytes) -> None:
+        """Write a whole response that no application sends; the request is whole, too."""
+        self.more_body = False
+        try:
+            self._start(status, headers)
+            if not self.disconnected:
+                self._continue(body, more=False)
+        except RuntimeError:
+            self.logger.exception("A response is wrong")
+            self._fail(HttpError())
 
     async def receive(self) -> ASGIReceiveEvent:
         """See ASGI. What has arrived is handed over as it is, without a copy."""
@@ -173,7 +189,7 @@ class Exchange(RequestResponseCycle):
                         continue  # it says that it stays open, which it does not
                 parts += (name, b": ", value, b"\r\n")
                 count += 1
-        bodiless = status in _BODILESS or self.scope["method"] == "HEAD"
+        bodiless = status in BODILESS or self.scope["method"] == "HEAD"
         if length is None and not bodiless:
             if self.scope["http_version"] == "1.0":
                 keep_alive = False

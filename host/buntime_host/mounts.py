@@ -12,6 +12,7 @@ from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from buntime_host.context import AppInfo
+from buntime_host.direct import DirectApp
 from buntime_host.errors import InvalidPlugin, NotFound
 
 
@@ -32,6 +33,8 @@ class Mount:
     """Whether the application wants to see `/keyval` itself; others see `/keyval/` instead."""
     info: AppInfo | None = None
     """The plugin; None for the host itself."""
+    direct: DirectApp | None = None
+    """The application, where it answers requests without ASGI as well."""
 
 
 def mount_at(base: str, app: ASGIApp, limit: int, info: AppInfo | None = None) -> Mount:
@@ -45,7 +48,13 @@ def mount_at(base: str, app: ASGIApp, limit: int, info: AppInfo | None = None) -
         raw_prefix=f"{root}/".encode(),
         handles_bare_base=isinstance(app, RouteTable | PageBeside) and app.page is not None,
         info=info,
+        direct=_direct_app(app),
     )
+
+
+def _direct_app(app: ASGIApp) -> DirectApp | None:
+    beside = app.app if isinstance(app, PageBeside) else app
+    return beside if isinstance(beside, DirectApp) else None
 
 
 class RouteTable:
@@ -80,7 +89,7 @@ class PageBeside:
     """
 
     def __init__(self, app: ASGIApp, page: ASGIApp) -> None:
-        self._app = app
+        self.app = app
         self.page = page
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -90,7 +99,7 @@ class PageBeside:
         if scope["type"] == "http" and scope["method"] in ("GET", "HEAD") and not _is_api(scope):
             await self.page(scope, receive, send)
         else:
-            await self._app(scope, receive, send)
+            await self.app(scope, receive, send)
 
 
 async def _redirected(scope: Scope, receive: Receive, send: Send) -> bool:

@@ -13,6 +13,7 @@ import base64
 import binascii
 import logging
 import re
+from time import perf_counter
 from typing import Any, cast
 from urllib.parse import unquote
 
@@ -21,6 +22,9 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
+from buntime_host.direct import Header
+from buntime_host.direct_exchange import DirectExchange
+from buntime_host.dispatch import NOTED, SAFE_METHODS, Dispatcher
 from buntime_host.edge import Edge, Holding, Rest
 from buntime_host.errors import (
     BadRequest,
@@ -52,6 +56,10 @@ MIN_BODY_RATE = 256
 
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped, so that it sees the answer."""
+
+TURN_REQUESTS = 32
+TURN_SECONDS = 0.002
+"""What one connection may have answered in one turn of the loop, of requests that came together."""
 
 METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
 WEBSOCKET_HEADERS = 128
@@ -93,7 +101,7 @@ class HeldFlow(FlowControl):
 class HostProtocol(HttpToolsProtocol):
     """One connection; websockets get the bare transport."""
 
-    cycle: Exchange
+    cycle: Exchange | DirectExchange  # type: ignore[assignment] # which is asked for the same
 
     def __init__(self, edge: Edge, **options: Any) -> None:
         super().__init__(**options)
@@ -102,7 +110,7 @@ class HostProtocol(HttpToolsProtocol):
         self._stage = IDLE
         self._since = edge.now
         """When this stage began, or a body last went on."""
-        self._running: Exchange | None = None
+        self._running: Exchange | DirectExchange | None = None
         """The request that is being answered, or was last."""
         self._backlog: memoryview | None = None
         """What was read and has to wait for requests before it."""
@@ -111,10 +119,20 @@ class HostProtocol(HttpToolsProtocol):
         self._known_host = b""
         """The last good one."""
         self._upgrading = False
+        dispatcher = cast(Dispatcher, self.app)
+        self._dispatcher = dispatcher
+        self._direct = dispatcher.direct
+        self.heads = dispatcher.heads
+        self._at_once = 0
+        """Requests that were answered at once, in this turn of the loop."""
+        self._turn_ends = 0.0
+        """When no more of them are; known from the second one on."""
         # Of the request that arrives.
         self._fed = 0
         """Bytes since it began; in its body, since that began."""
         self._host: bytes | None = None
+        self._noted: list[tuple[bytes, bytes]] | None = None
+        """Those of its headers that the dispatcher wants to see."""
         self._has_origin = self._chunked = False
         self._left = 0
         """Bytes of its body that are to come, where it said how many."""
@@ -136,7 +154,7 @@ class HostProtocol(HttpToolsProtocol):
     ) -> None:
         """Begin to serve a connection, if there is room for it."""
         gathering = GatheringTransport(transport, self.loop)
-        self._gathering = gathering
+        self.gathering = self._gathering = gathering
         super().connection_made(cast(asyncio.Transport, gathering))
         self.flow = self._flow = HeldFlow(self.transport)
         client = self.share_of()
@@ -166,8 +184,7 @@ class HostProtocol(HttpToolsProtocol):
         self.pipeline.clear()
         running = self._running
         if running is not None and not running.response_complete:
-            running.disconnected = True
-            running.message_event.set()
+            running.leave()
             self.flow.resume_writing()
         self.parser = None  # type: ignore[assignment] # it and this refer to each other
 
@@ -177,6 +194,7 @@ class HostProtocol(HttpToolsProtocol):
         """Feed the parser, with no more at a time than may cost others their turn."""
         if self._stage == ENDING:
             return
+        self._at_once = 0
         if self._backlog is not None:
             self._backlog = memoryview(bytes(self._backlog) + data)
         elif len(data) <= PIECE_BYTES:
@@ -187,6 +205,7 @@ class HostProtocol(HttpToolsProtocol):
 
     def _feed_backlog(self) -> None:
         """Feed what was read, until there are requests to be answered before the rest."""
+        self._at_once = 0
         while (rest := self._backlog) is not None and self._stage != ENDING:
             in_body = self._stage == BODY and not self.pipeline
             if in_body and not self._chunked:
@@ -298,7 +317,7 @@ class HostProtocol(HttpToolsProtocol):
         self._stage = HEAD
         self._since = self.edge.now
         self._fed = self._left = self._received = self._barren = 0
-        self._host = None
+        self._host = self._noted = None
         self._has_origin = self._chunked = False
 
     def on_url(self, url: bytes) -> None:
@@ -317,11 +336,15 @@ class HostProtocol(HttpToolsProtocol):
             if self._host is not None:
                 raise Refused(BadRequest("The header Host is there twice"))
             self._host = value
-        elif name in _WATCHED:
+        elif name in _LOOKED_AT:
             self._watch(name, value)
         self.headers.append((name, value))
 
     def _watch(self, name: bytes, value: bytes) -> None:
+        if name in NOTED:
+            if self._noted is None:
+                self._noted = []
+            self._noted.append((name, value))
         if name == b"content-length":
             self._left = int(value)  # the parser has looked at it
         elif name == b"expect":
@@ -330,7 +353,7 @@ class HostProtocol(HttpToolsProtocol):
             if self._has_origin:
                 raise Refused(BadRequest("The header Origin is there twice"))
             self._has_origin = True
-        else:
+        elif name == b"transfer-encoding":
             if value.lower() != b"chunked":
                 raise Refused(BadRequest("The header Transfer-Encoding can only be chunked"))
             self._chunked = True
@@ -351,12 +374,71 @@ class HostProtocol(HttpToolsProtocol):
         if parser.should_upgrade() and self._wants_websocket(method, version):
             self._upgrading = True
             return
+        running = self._running
+        is_idle = running is None or (running.response_complete and not self.pipeline)
+        self._stage = BODY
+        self._fed = 0
+        self._body_began = self.edge.now
+        if is_idle and self._direct and version == "1.1":
+            direct = self._direct_exchange(method)
+            if direct is not None:
+                self.cycle = self._running = direct
+                return
+        exchange = Exchange(
+            self._scope(version, method),
+            self,
+            keep_alive=version != "1.0" and parser.should_keep_alive(),
+            expect_100_continue=self.expect_100_continue,
+        )
+        self.cycle = exchange
+        if is_idle:
+            self._start_asgi_task(exchange, self.app)
+        else:
+            self.flow.pause_reading()
+            self.pipeline.appendleft((exchange, self.app))
+
+    def _direct_exchange(self, method: str) -> DirectExchange | None:
+        """The request, if it is answered without ASGI: all that is not common goes by that."""
+        url, left = self.url, self._left
+        end = url.find(b"/", 1)
+        mount = self._direct.get(url[:end]) if end > 0 else None
+        if (
+            mount is None
+            or method not in _DIRECT_METHODS
+            or self._chunked
+            or self.expect_100_continue
+            or left > (0 if method in SAFE_METHODS else mount.body_bytes)
+            or self.flow.write_paused
+            or b"#" in url
+            or not url.isascii()
+            or not self.parser.should_keep_alive()
+            or (self._at_once and self._has_had_its_turn())
+        ):
+            return None
+        path, _, query = url[end:].partition(b"?")
+        if not mount.app.is_direct(method, path):
+            return None
+        admitted = None
+        if self._noted is not None:
+            admitted = self._dispatcher.admit(self._noted, self._host or b"")
+            if admitted is None:
+                return None
+        return DirectExchange(self, mount, method, path, query, self.headers, admitted, url)
+
+    def _has_had_its_turn(self) -> bool:
+        """Whether it is for others now: what comes next is a task, which waits for its turn."""
+        if self._at_once == 1:
+            self._turn_ends = perf_counter() + TURN_SECONDS
+        return self._at_once >= TURN_REQUESTS or perf_counter() > self._turn_ends
+
+    def _scope(self, version: str, method: str) -> HTTPScope:
+        """The request as ASGI has it. Raises `Refused`."""
         url, raw_path = self._target(method)
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
         root = self.root_path
-        scope: HTTPScope = {
+        return {
             "type": "http",
             "asgi": {"version": self.asgi_version, "spec_version": "2.3"},
             "http_version": version,
@@ -371,22 +453,6 @@ class HostProtocol(HttpToolsProtocol):
             "headers": self.headers,
             "state": self.app_state.copy(),
         }
-        self._stage = BODY
-        self._fed = 0
-        self._body_began = self.edge.now
-        exchange = Exchange(
-            scope,
-            self,
-            keep_alive=version != "1.0" and parser.should_keep_alive(),
-            expect_100_continue=self.expect_100_continue,
-        )
-        self.cycle = exchange
-        running = self._running
-        if running is None or (running.response_complete and not self.pipeline):
-            self._start_asgi_task(exchange, self.app)
-        else:
-            self.flow.pause_reading()
-            self.pipeline.appendleft((exchange, self.app))
 
     def _check_head(self) -> None:
         """Raise `Refused` for headers that are too many, or wrong."""
@@ -477,7 +543,11 @@ class HostProtocol(HttpToolsProtocol):
         if self._receiving.size:
             self._receiving.set(0)
         cycle = self.cycle
-        if not cycle.response_complete:
+        if cycle.response_complete:
+            return
+        if isinstance(cycle, DirectExchange):
+            cycle.run()
+        else:
             cycle.more_body = False
             cycle.message_event.set()
 
@@ -495,6 +565,38 @@ class HostProtocol(HttpToolsProtocol):
         task.add_done_callback(self.tasks.discard)
         self.tasks.add(task)
 
+    def answered_at_once(self) -> None:
+        """A request is answered, while nothing else waits here."""
+        self.server_state.total_requests += 1
+        self._at_once += 1
+
+    def answer_uncommon(
+        self, request: DirectExchange, status: int, headers: list[Header], body: bytes
+    ) -> None:
+        """Write an answer as those of ASGI are."""
+        scope = cast(HTTPScope, {"method": request.method, "http_version": "1.1"})
+        exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
+        self._replace(request, exchange)
+        exchange.answer(status, headers, body)
+
+    def go_by_asgi(self, request: DirectExchange) -> None:
+        """Have a request answered by ASGI after all."""
+        url, headers = self.url, self.headers  # perhaps of one that came behind it
+        self.url, self.headers = request.url, request.headers
+        scope = self._scope("1.1", request.method)
+        self.url, self.headers = url, headers
+        exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
+        exchange.add_body(request.body)
+        exchange.more_body = False
+        self._replace(request, exchange)
+        self._start_asgi_task(exchange, self.app)
+
+    def _replace(self, request: DirectExchange, exchange: Exchange) -> None:
+        request.response_complete = True
+        self._running = exchange
+        if self.cycle is request:
+            self.cycle = exchange
+
     def on_response_complete(self) -> None:
         """A request is answered: go on with the next one."""
         self.server_state.total_requests += 1
@@ -506,6 +608,8 @@ class HostProtocol(HttpToolsProtocol):
         elif self.pipeline:
             cycle, app = self.pipeline.pop()
             self._start_asgi_task(cycle, app)
+            if self._backlog is not None and not self.pipeline:
+                self.loop.call_soon(self._feed_backlog)  # its body may be in there
         elif self._refusal is not None:
             self._write_refusal(self._refusal)
         else:
@@ -525,8 +629,7 @@ class HostProtocol(HttpToolsProtocol):
         self._backlog = None
         self._receiving.set(0)
         if arriving is not None:
-            arriving.disconnected = True
-            arriving.message_event.set()
+            arriving.leave()
             if arriving is not self._running:
                 self.pipeline.popleft()
             elif arriving.response_started and not arriving.response_complete:
@@ -685,7 +788,8 @@ class HostProtocol(HttpToolsProtocol):
             self.refuse(RequestTimeout(text if late else slow), "body_timeout")
 
 
-_WATCHED = frozenset({b"content-length", b"expect", b"origin", b"transfer-encoding"})
+_LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}
+_DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 
 
 def _is_websocket_key(value: bytes) -> bool:

@@ -33,6 +33,13 @@ class GatheringTransport:
         if self._held > MAX_HELD_BYTES:
             self.flush()
 
+    def write_whole(self, data: bytes) -> None:
+        """Write at once what nothing follows in this turn, unless something is held before it."""
+        if self._chunks:
+            self.write(data)
+        elif not self._transport.is_closing():
+            self._transport.write(data)
+
     def flush(self) -> None:
         """Write what is held; a client that has left meanwhile gets nothing."""
         if self._chunks:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import re
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,9 +18,11 @@ from typing import Any
 import httpx2
 import pytest
 from buntime_host import Host, create_app
+from buntime_host.server import uvicorn_config
 from buntime_keyval import AsyncKv
 from support.names import ROOT, all_names, names_of, options, packages, sources, tables
 from support.ways import Hop, Way, Ways, recorded
+from uvicorn.server import ServerState
 
 pytestmark = pytest.mark.slow
 
@@ -167,6 +170,7 @@ async def _calls(host: Host) -> None:
     async with AsyncKv("http://127.0.0.1/keyval/api", transport=transport) as kv:
         await kv.set(("a",), 1)
         await kv.get(("a",))
+    await _direct_calls(host)
     listener = _Stream(host, "/keyval/api/queue/listen", b"", b'"value":"sent"')
     watcher = _Stream(host, "/keyval/api/watch", b"keys=b", b'"value":"changed"')
     async with listener, watcher:
@@ -180,6 +184,28 @@ async def _calls(host: Host) -> None:
     await _call(host, "POST", "/database/api/query", statement)
     requests = [{"type": "execute", "stmt": statement}, {"type": "close"}]
     await _call(host, "POST", "/database/api/v2/pipeline", {"requests": requests})
+
+
+async def _direct_calls(host: Host) -> None:
+    """The same of a key, over a connection with the host's own server."""
+    config = uvicorn_config(host)
+    config.load()
+    config.loaded_app = host.dispatcher
+    make: Any = config.http_protocol_class
+    loop = asyncio.get_running_loop()
+    near, far = socket.socketpair()
+    await loop.connect_accepted_socket(
+        lambda: make(config=config, server_state=ServerState(), app_state={}), near
+    )
+    reader, writer = await asyncio.open_connection(sock=far)
+    head = "%s /keyval/api/keys/a HTTP/1.1\r\nhost: a\r\n%s\r\n"
+    for request in (head % ("PUT", "content-length: 1\r\n") + "1", head % ("GET", "")):
+        writer.write(request.encode())
+        answer = await reader.readuntil(b"\r\n\r\n")
+        assert b" 200 " in answer, answer
+        await reader.readuntil(b"}")
+    writer.close()
+    await writer.wait_closed()
 
 
 async def _call(host: Host, method: str, path: str, body: object) -> None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import buntime_host
 import pytest
-from buntime_host import Host, hookspecs
+from buntime_host import Answer, DirectRequest, Host, hookspecs
 from buntime_host.config import IGNORED_KEYS, SETTINGS_SCHEMA, load_config
 from buntime_host.manifest import HOST_FIELDS
 from buntime_host.schema import TYPES, Field
@@ -107,6 +107,22 @@ async def test_the_example_works(tmp_path: Path, call: Call) -> None:
         assert (await call(host, "POST", "/counter/api/count")).json == {"count": 5}
         assert (await call(host, path="/counter/api/count")).json == {"count": 5}
         assert (await call(host, path="/counter/nope")).code == "NOT_FOUND"
+
+
+async def test_the_plugin_without_asgi_is_as_good(
+    tmp_path: Path, make_host: MakeHost, call: Call
+) -> None:
+    manifest = {"manifest.yaml": 'name: "@example/counter"\nbase: /counter\n'}
+    write_plugin(tmp_path / "plugins" / "counter", {**manifest, **blocks("direct")})
+    async with make_host() as host:
+        assert (await call(host, "POST", "/counter/api/count", body=b"5")).json == {"count": 5}
+        assert (await call(host, "POST", "/counter/api/nope")).status == 404
+        assert host.dispatcher is not None
+        app = host.dispatcher.direct[b"/counter"].app
+        assert app.is_direct("POST", b"/api/count")
+        assert app.answer(DirectRequest("GET", b"/api/count", b"", [])) == Answer(
+            200, '{"count": 5}'
+        )
 
 
 async def test_the_guard_protects(tmp_path: Path, make_host: MakeHost, call: Call) -> None:

@@ -17,11 +17,14 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.engines import ENGINES, Engine, LibsqlServers
 from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
-from support.live import LiveServer, live_server
+from support.live import LiveServer, add_looker, live_server
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run a test that has a store on each engine that its mark names, one after the other."""
+    ways = metafunc.definition.get_closest_marker("ways")
+    if ways is not None and "way" in metafunc.fixturenames:
+        metafunc.parametrize("way", ways.args, indirect=True, scope="module")
     mark = metafunc.definition.get_closest_marker("engines")
     if mark is not None and "engine" in metafunc.fixturenames:
         # Each commit is a round trip to another process, and a test begins with an empty server.
@@ -44,10 +47,22 @@ def engine(request: pytest.FixtureRequest, libsql_servers: LibsqlServers) -> Eng
 
 
 @pytest.fixture(scope="module")
-def shared_server(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+def way(request: pytest.FixtureRequest) -> str:
+    """How requests come to the plugin: `direct`, unless the test has the mark `ways`, or `asgi`."""
+    return str(getattr(request, "param", "direct"))
+
+
+@pytest.fixture(scope="module")
+def shared_server(
+    engine: Engine, way: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
     """A server that the tests of one module share."""
     engine.empty_hosts()
-    with live_server(tmp_path_factory.mktemp("server"), engine.host_config({})) as running:
+    folder = tmp_path_factory.mktemp("server")
+    config = engine.host_config({})
+    if way == "asgi":
+        config["plugins"].append(add_looker(folder))
+    with live_server(folder, config) as running:
         yield running
 
 

@@ -26,6 +26,25 @@ DEFAULT_PLUGINS: list[Any] = [
 ]
 
 
+_LOOKER = """
+from buntime_host import hookimpl
+
+
+@hookimpl
+def on_request(request, app):
+    return None
+"""
+
+
+def add_looker(folder: Path) -> str:
+    """Write a plugin that looks at all requests, so that they come by ASGI; its name."""
+    plugin = folder / "plugins" / "looker"
+    plugin.mkdir(parents=True)
+    (plugin / "manifest.yaml").write_text("name: looker\n")
+    (plugin / "plugin.py").write_text(_LOOKER)
+    return "looker"
+
+
 class LiveServer:
     """A running server. `url` is its origin, `api` the base of the KeyVal API."""
 

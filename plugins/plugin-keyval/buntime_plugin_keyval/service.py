@@ -56,6 +56,8 @@ class KeyValService:
         """Who a request counts for: see `PluginContext`."""
         self.has_replicas = store.adapter.capabilities.replicas
         """Whether reads may be of replicas, so that each request says how much it has to see."""
+        self.is_embedded = store.adapter.capabilities.embedded
+        """Whether the database is in this process, and does at once what is short."""
         self.scans = Scans(store.adapter.capabilities.scans_at_once)
         self.features = features
         self.parts: dict[str, Any] = {}

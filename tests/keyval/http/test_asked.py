@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Coroutine
 from typing import Any
 
 import pytest
+from buntime_host import DirectRequest, Promised, settled
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_plugin_keyval.faces.http.routes import Table
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request
@@ -25,7 +27,8 @@ def asked(world: World, method: str, path: str, body: Any = None, *, query: str 
     raw = path.encode()
     route = TABLE.find(raw, method)[method]
     given = route.read(query.encode(), content)
-    request = Request(raw, given, content, False, {"headers": ()})
+    source = DirectRequest(method, b"/api" + raw, query.encode(), [])
+    request = Request(raw, given, content, False, source)
     found: Asked = route.ask(world.service, request)
     return found
 
@@ -182,7 +185,9 @@ async def test_it_says_what_it_touches(
 async def test_nothing_has_run_before_it_is_run(world: World) -> None:
     put = asked(world, "PUT", "/keys/a", 5)
     assert await world.service.store.get(A) is None
-    await put.run()
+    ran = put.run()
+    assert isinstance(ran, Promised | Coroutine)
+    await settled(ran)
     assert await world.service.store.get(A) is not None
 
 

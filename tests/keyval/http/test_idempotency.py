@@ -17,7 +17,7 @@ from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.workers import api_of_worker
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ways("direct", "asgi")]
 
 _NUMBERS = itertools.count()
 

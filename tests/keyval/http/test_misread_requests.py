@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.api import NOTHING, Api
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.ways("direct", "asgi")]
 
 FOREIGN = "https://elsewhere.example"
 ORIGIN_NOT_ALLOWED = "ORIGIN_NOT_ALLOWED"

@@ -10,9 +10,9 @@ import base64
 import binascii
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from time import perf_counter
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 from buntime_database import (
@@ -24,7 +24,7 @@ from buntime_database import (
     ResultSet,
     Statement,
 )
-from buntime_host import Workers
+from buntime_host import Workers, at_once
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import InvalidInput, decode_key
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
@@ -50,7 +50,7 @@ from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
-from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.reads import Row, Short
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition, Selection
 from buntime_plugin_keyval.storage.states import Catch, Reading
 from buntime_plugin_keyval.storage.within import Found, Page, Text
@@ -100,6 +100,7 @@ class Store:
             peers=self.peers if workers.count > 1 else None,
             most_bytes=limits.commit_bytes,
         )
+        self._is_embedded = adapter.capabilities.embedded
         self._expiring: Callable[[int], None] = lambda _: None
 
     async def begin(self) -> None:
@@ -115,10 +116,35 @@ class Store:
         """Value and versionstamp of a key, or None."""
         return reads.get(self.adapter, key, self.clock.now(), self.long_reads)
 
-    @measured("get")
-    def get_short(self, key: bytes) -> Awaitable[tuple[str, str] | tuple[None, None] | None]:
-        """Value and versionstamp of a key, or None; where the value is long, see `get_long`."""
-        return reads.get_short(self.adapter, key, self.clock.now(), self.long_reads)
+    def get_short(self, key: bytes) -> Short | Coroutine[Any, Any, Short]:
+        """Value and versionstamp of a key, or None; where the value is long, see `get_long`.
+
+        At once, if the engine has it at hand.
+        """
+        started = perf_counter()
+        reading = reads.get_short(self.adapter, key, self.clock.now(), self.long_reads)
+        if not self._is_embedded:
+            return self._measured("get", reading, started)
+        try:
+            found = at_once(reading)
+        except Exception:
+            self.recorder.record("get", perf_counter() - started, failed=True)
+            raise
+        if isinstance(found, Coroutine):
+            return self._measured("get", found, started)
+        self.recorder.record("get", perf_counter() - started)
+        return found
+
+    async def _measured(self, operation: str, work: Coroutine[Any, Any, T], started: float) -> T:
+        """What comes of work, as one sample of an operation that has begun."""
+        failed = False
+        try:
+            return await work
+        except Exception:
+            failed = True
+            raise
+        finally:
+            self.recorder.record(operation, perf_counter() - started, failed=failed)
 
     async def get_long(self, key: bytes) -> Text | None:
         """The entry of a key with a long value, for an answer; measured by `get_short` before."""

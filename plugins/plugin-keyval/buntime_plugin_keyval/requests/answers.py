@@ -4,30 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 
-import msgspec
-
-JSON = "application/json"
+from buntime_host import NotDirect
 
 Text = str | bytes
 """JSON; a long one as bytes of UTF-8."""
 
 
-class Answer(msgspec.Struct, frozen=True, gc=False):
-    """A complete answer; `allow` names the methods of a path that was called with another.
-
-    `length` is that of a body which was not made, since nobody gets it: the answer to a `HEAD`.
-    """
-
-    status: int
-    body: Text
-    content_type: str = JSON
-    allow: str = ""
-    length: int | None = None
-    headers: tuple[tuple[bytes, bytes], ...] = ()
-    """Further ones."""
-
-
-class Elsewhere(Exception):
+class Elsewhere(NotDirect):
     """Another worker has what the request is about: let it answer."""
 
     def __init__(self, worker: int, here: Callable[[], Awaitable[Text]]) -> None:

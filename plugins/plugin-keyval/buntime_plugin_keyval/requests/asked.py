@@ -7,15 +7,16 @@ this, to these keys; is it too much) decides by this value, in one place, before
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
+from buntime_host import Answer, DirectRequest, Promised
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.requests.answers import Answer, Frames, Text
+from buntime_plugin_keyval.requests.answers import Frames, Text
 from buntime_plugin_keyval.requests.large import LargeMembers, body_steps
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape, read_shape
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -27,8 +28,10 @@ Given = TypeVar("Given", bound=RequestShape, covariant=True)
 Access = Literal["read", "write", "admin"]
 """Whether a request changes nothing, changes what is stored, or changes the store itself."""
 
-Run = Callable[[], Awaitable[Text | Answer | Frames]]
-"""Returns JSON text, which is an answer with status 200, or anything else in full."""
+Ran = Text | Answer | Promised | Coroutine[Any, Any, Text | Answer | Frames]
+"""JSON text is an answer with status 200; anything else is in full, now or later."""
+
+Run = Callable[[], Ran]
 
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
@@ -77,23 +80,23 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
     """The body as it came."""
     head: bool
     """Whether only the head of the answer is wanted."""
-    scope: Mapping[str, Any]
-    """Of ASGI."""
+    source: DirectRequest
+    """What it was made of."""
     once: Once | None = None
     """For a write that came with an idempotency key; every endpoint that writes heeds it."""
 
     def header(self, name: bytes) -> bytes:
         """The value of a header, empty if absent."""
-        for key, value in self.scope["headers"]:
+        for key, value in self.source.headers:
             if key == name:
-                return bytes(value)
+                return value
         return b""
 
 
 class Route(Generic[Owner, G]):
     """An endpoint with what it takes. It gets what owns it: the service, or a part of it."""
 
-    __slots__ = ("_of_nothing", "ask", "has_body", "large", "place", "shape")
+    __slots__ = ("_of_nothing", "ask", "has_body", "is_stream", "large", "place", "shape")
 
     def __init__(
         self,
@@ -101,6 +104,8 @@ class Route(Generic[Owner, G]):
         shape: type[G],
         place: MemberPlace = MemberPlace.QUERY,
         large: Callable[[Owner], LargeMembers] | None = None,
+        *,
+        is_stream: bool = False,
     ) -> None:
         self.ask = ask
         """Raises `InvalidInput` or another error of the service for what cannot be asked."""
@@ -108,6 +113,8 @@ class Route(Generic[Owner, G]):
         self.place = place
         self.large = large
         """For a body that may be large, since it holds values: how to read these."""
+        self.is_stream = is_stream
+        """Whether its answer is an event stream, which needs ASGI."""
         self.has_body = place is not MemberPlace.QUERY
         """Whether the body is looked for; otherwise only when the request says that it has one."""
         self._of_nothing: G | None = None

@@ -88,9 +88,11 @@ async def get(
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 
-async def get_short(
-    adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads
-) -> tuple[str, str] | tuple[None, None] | None:
+Short = tuple[str, str] | tuple[None, None] | None
+"""Value and versionstamp; None for both where the value is long, and for a missing key."""
+
+
+async def get_short(adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads) -> Short:
     """The same, with None for both where the value is long, whether the key is live or not."""
     rows = await adapter.query(_GET_SHORT, (key, now_ms), point=long_reads.are_rare(now_ms))
     if not rows:

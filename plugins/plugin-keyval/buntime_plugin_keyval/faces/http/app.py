@@ -7,29 +7,36 @@ is read by the route's shape, and by its endpoint, into what it asks for; that i
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
+from typing import Any
 
 import buntime_database
 import msgspec
-import starlette.requests
 from buntime_database import demand
 from buntime_host import (
+    Answer,
+    AsgiRequest,
+    DirectRequest,
+    Forbidden,
     HttpError,
     NotFound,
+    Promised,
     ServiceUnavailable,
+    at_once,
     hand_over,
-    noticed_of,
-    refuse_foreign,
+    send_answer,
+    settled,
 )
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import WHOLE
 from starlette.responses import Response
-from starlette.types import Message, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
-from buntime_plugin_keyval.faces.http.routes import Table
+from buntime_plugin_keyval.faces.http.routes import Methods, Table
 from buntime_plugin_keyval.faces.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.model.errors import (
@@ -46,15 +53,24 @@ from buntime_plugin_keyval.model.errors import (
     database_down,
     outcome_unknown,
 )
-from buntime_plugin_keyval.requests.answers import Answer, Elsewhere, Frames
-from buntime_plugin_keyval.requests.asked import Request, read_large
+from buntime_plugin_keyval.requests.answers import Elsewhere, Frames, Text
+from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, read_large
+from buntime_plugin_keyval.requests.shape import RequestShape
 from buntime_plugin_keyval.requests.sse import send_events
 from buntime_plugin_keyval.service import FEATURES, KeyValService
 
 API_PATH = b"/api"
+JSON = "application/json"
+BELOW_API = API_PATH + b"/"
 REPLAYED = (b"idempotent-replayed", b"true")
 RETRY_SOON = (b"retry-after", b"1")
+_AT_ONCE = frozenset({"get", "list", "paginate"})
+"""Operations that an embedded engine mostly does on the event loop, so that no task is needed."""
 _MAY_PASS_SOON = (RequestUnderWay, TooManyScans, TooManyStreams, TooManyStreamsOfClient)
+
+
+Answering = Answer | Promised | Coroutine[Any, Any, Answer | Frames]
+"""What is said to a request: now, or later."""
 
 
 class KeyValApp:
@@ -65,102 +81,200 @@ class KeyValApp:
         self.service: KeyValService | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """What `answer` says, by ASGI; streams are served only so."""
         if scope["type"] != "http":
             raise NotFound
+        request = AsgiRequest(scope, receive)
+        service = self.service
         try:
-            answer = await self._answer(scope, receive)
+            if self._wants_body(request):
+                request.body = await read_body(receive)
+            answer = await settled(self.answer(request))
         except ClientGone:
             return
-        if isinstance(answer, Response):
-            await answer(scope, receive, send)
+        except Elsewhere as elsewhere:
+            relayed = await _relayed(service, elsewhere, request)
+            await relayed(scope, receive, send)
             return
-        if not isinstance(answer, Answer):
+        if isinstance(answer, Answer):
+            await send_answer(send, answer)
+        else:
             await send_events(receive, send, answer)
-            return
-        body = answer.body
-        if isinstance(body, str):
-            body = body.encode()
-        headers = [
-            (b"content-type", answer.content_type.encode()),
-            (b"content-length", b"%d" % (answer.length or len(body))),
-        ]
-        if answer.allow:
-            headers.append((b"allow", answer.allow.encode()))
-        headers += answer.headers
-        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
 
-    async def _answer(self, scope: Scope, receive: Receive) -> Answer | Frames | Response:
+    def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - see `DirectApp`
+        """See `DirectApp`: everything but streams."""
+        return path.startswith(BELOW_API) and path[len(API_PATH) :] not in self._table.streams
+
+    def answer(self, request: DirectRequest, given: RequestShape | None = None) -> Answering:
+        """The answer to a whole request, or what it comes of; the frames of a stream for such.
+
+        `given` is what was read of a large one. Raises `HttpError` where the host is to answer,
+        and `Elsewhere`.
+        """
         # The raw path, since %2F in a key must not become a separator.
-        path = scope["raw_path"][len(scope["root_path"]) :]
+        path = request.path
         if not path.startswith(API_PATH):
             return Answer(404, error_json("Not found"))
         path = path[len(API_PATH) :]
-        method = scope["method"]
-        head = method == "HEAD"
-        if head:
-            method = "GET"
+        head = request.method == "HEAD"
+        method = "GET" if head else request.method
         methods = self._table.find(path, method)
         route = methods.get(method)
         if route is None:
-            if not methods:
-                return Answer(404, error_json("Not found"))
-            allow = ", ".join(sorted(methods))
-            body = error_json(f"Method {method} not allowed, use {allow}")
-            return Answer(405, body, allow=allow)
+            return _no_route(methods, method)
         service = self.service
-        once = demanded = None
+        noticed = request.noticed
+        content = request.body
+        once = None
         try:
             if service is None:
                 raise KeyValUnavailable
-            noticed = noticed_of(scope)
             if noticed.precondition is not None:
                 raise ConditionsNotSupported(noticed.precondition)
-            has_body = route.has_body or noticed.unasked_body
-            content = await read_body(receive) if has_body else b""
-            query = scope["query_string"]
-            if len(content) <= WHOLE:
-                given = route.read(query, content)
-            else:
-                given = await read_large(service, service.store, route, query, content)
+            if given is None:
+                if len(content) > WHOLE:
+                    return self._answer_large(service, route, request)
+                given = route.read(request.query, content)
             if noticed.idempotency_keys and method != "GET":
-                said = (method.encode(), path, query, content)
+                said = (method.encode(), path, request.query, content)
                 once = _once(noticed.idempotency_keys, *said)
-            asked = route.ask(service, Request(path, given, content, head, scope, once))
-            cost = asked.cost
-            if cost.conditions:
-                _check_conditions(cost.conditions, service)
-            if asked.access != "read":
-                refuse_foreign(scope)
+            asked = route.ask(service, Request(path, given, content, head, request, once))
+            if asked.cost.conditions:
+                _check_conditions(asked.cost.conditions, service)
+            if noticed.foreign and asked.access != "read":
+                raise Forbidden(code="ORIGIN_NOT_ALLOWED")
             if service.has_replicas:
-                demanded = demand_of(scope["headers"], given)
-                demand(demanded)
-            try:
-                if cost.entries is None and is_scan(asked):
-                    answer = await run_scan(service, asked, scope, receive)
-                else:
-                    answer = await asked.run()
-            except asyncio.CancelledError:
-                if asked.access == "read":
-                    raise
-                # What was begun is done before the store closes, or fails.
-                raise OutcomeUnknown("the host is shutting down") from None
-            except Elsewhere as elsewhere:
-                return await _relayed(service, elsewhere, scope, content)
-        except ClientGone:
-            raise  # as it is: an error that its own traceback holds keeps what was received
+                return _demanding(service, asked, request, given, once)
+            if asked.cost.entries is None and is_scan(asked):
+                ran: Ran = run_scan(service, asked, request)
+            else:
+                ran = asked.run()
+        except (HttpError, Elsewhere):
+            raise
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
-            answer = _answer_error(error, service)
-        if isinstance(answer, (str, bytes)):
-            answer = Answer(200, answer)
-        if once is not None and once.replayed and isinstance(answer, Answer):
-            answer = _with_headers(answer, REPLAYED)
-        if service is not None and demanded is not None:
-            adapter = service.store.adapter
-            if isinstance(answer, Answer):
-                return _with_headers(answer, *position_headers(adapter, demanded))
-            return told_positions(answer, adapter)
-        return answer
+            return _answer_error(error, service)
+        if isinstance(ran, str | bytes):
+            return Answer(200, ran)
+        if isinstance(ran, Promised):
+            return Promised(ran.future, partial(_conclude, service, ran.answer, once))
+        if isinstance(ran, Answer):
+            return ran
+        work: Coroutine[Any, Any, Any] = _awaited(service, asked, ran, once)
+        if asked.operation in _AT_ONCE and service.is_embedded:
+            return at_once(work)
+        return work
+
+    async def _answer_large(
+        self, service: KeyValService, route: AnyRoute, request: DirectRequest
+    ) -> Answer | Frames:
+        """The same of a request with a large body, which is read in steps."""
+        try:
+            given = await read_large(service, service.store, route, request.query, request.body)
+        except Exception as error:  # noqa: BLE001 - as above
+            return _answer_error(error, service)
+        return await settled(self.answer(request, given))
+
+    def _wants_body(self, request: DirectRequest) -> bool:
+        """Whether the body matters: it does not where the head alone refuses the request."""
+        if self.service is None or request.noticed.precondition is not None:
+            return False
+        method = "GET" if request.method == "HEAD" else request.method
+        if not request.path.startswith(API_PATH):
+            return False
+        route = self._table.find(request.path[len(API_PATH) :], method).get(method)
+        return route is not None and (route.has_body or request.noticed.unasked_body)
+
+
+async def _relayed(
+    service: KeyValService | None, elsewhere: Elsewhere, request: AsgiRequest
+) -> Response:
+    """The answer of another worker, or ours if that one is gone."""
+    if service is None:
+        raise ServiceUnavailable
+    try:
+        workers = service.store.peers.workers
+        return await hand_over(workers, elsewhere.worker, request.whole())
+    except ServiceUnavailable:
+        return Response(await elsewhere.here(), media_type=JSON)
+
+
+def _conclude(
+    service: KeyValService,
+    answer: Callable[[asyncio.Future[Any]], Answer],
+    once: Once | None,
+    future: asyncio.Future[Any],
+) -> Answer:
+    """The answer to a write, which is done or not any more to be waited for."""
+    try:
+        concluded = answer(future)
+    except asyncio.CancelledError:
+        return _answer_error(_cut_short(), service)
+    except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
+        concluded = _answer_error(error, service)
+    return _told_again(concluded, once)
+
+
+async def _awaited(
+    service: KeyValService, asked: Asked, ran: Ran, once: Once | None
+) -> Answer | Frames:
+    """The answer that comes of what is done, or has been."""
+    try:
+        if isinstance(ran, Promised):
+            answer: Text | Answer | Frames = await settled(ran)
+        else:
+            answer = ran if isinstance(ran, str | bytes | Answer) else await ran
+    except asyncio.CancelledError:
+        if asked.access == "read":
+            raise
+        answer = _answer_error(_cut_short(), service)
+    except (ClientGone, HttpError, Elsewhere):
+        raise  # as it is: an error that its own traceback holds keeps what was received
+    except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
+        answer = _answer_error(error, service)
+    if isinstance(answer, str | bytes):
+        answer = Answer(200, answer)
+    return _told_again(answer, once) if isinstance(answer, Answer) else answer
+
+
+async def _demanding(
+    service: KeyValService, asked: Asked, request: DirectRequest, given: Any, once: Once | None
+) -> Answer | Frames:
+    """The same where replicas may be read: what was demanded of them, and what is told of it."""
+    try:
+        demanded = demand_of(request.headers, given)
+    except InvalidInput as error:
+        return _answer_error(error, service)
+    demand(demanded)
+    try:
+        is_in_turn = asked.cost.entries is None and is_scan(asked)
+        ran: Ran = run_scan(service, asked, request) if is_in_turn else asked.run()
+    except Exception as error:  # noqa: BLE001 - as above
+        answer: Answer | Frames = _answer_error(error, service)
+    else:
+        answer = await _awaited(service, asked, ran, once)
+    adapter = service.store.adapter
+    if isinstance(answer, Answer):
+        return _with_headers(answer, *position_headers(adapter, demanded))
+    return told_positions(answer, adapter)
+
+
+def _cut_short() -> OutcomeUnknown:
+    """The error of a write that is not waited for any more."""
+    # What was begun is done before the store closes, or fails.
+    return OutcomeUnknown("the host is shutting down")
+
+
+def _told_again(answer: Answer, once: Once | None) -> Answer:
+    """The answer, saying so where it is the result of an earlier time."""
+    return _with_headers(answer, REPLAYED) if once is not None and once.replayed else answer
+
+
+def _no_route(methods: Methods, method: str) -> Answer:
+    if not methods:
+        return Answer(404, error_json("Not found"))
+    allow = ", ".join(sorted(methods))
+    body = error_json(f"Method {method} not allowed, use {allow}")
+    return Answer(405, body, headers=((b"allow", allow.encode()),))
 
 
 def _with_headers(answer: Answer, *headers: tuple[bytes, bytes]) -> Answer:
@@ -182,23 +296,6 @@ def _once(keys: Sequence[bytes], *said: bytes) -> Once:
     return Once(keys[0].decode("latin-1"), *said)
 
 
-async def _relayed(
-    service: KeyValService, elsewhere: Elsewhere, scope: Scope, content: bytes
-) -> Answer | Response:
-    """The answer of another worker, or ours if that one is gone."""
-
-    async def receive() -> Message:
-        return {"type": "http.request", "body": content, "more_body": False}
-
-    workers = service.store.peers.workers
-    try:
-        return await hand_over(
-            workers, elsewhere.worker, starlette.requests.Request(scope, receive)
-        )
-    except ServiceUnavailable:
-        return Answer(200, await elsewhere.here())
-
-
 def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     """The one mapping from exceptions to answers."""
     if isinstance(error, InvalidInput):
@@ -212,8 +309,6 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     if isinstance(error, KeyValError):
         headers = (RETRY_SOON,) if isinstance(error, _MAY_PASS_SOON) else ()
         return Answer(error.STATUS, error_json(error.message, error.CODE), headers=headers)
-    if isinstance(error, (ClientGone, HttpError)):
-        raise error  # nobody is left to be told, or the host answers: a body beyond its limit
     if service is not None:
         service.store.logger.error("KeyVal route error", exc_info=error)
     return Answer(500, error_json("Internal server error"))

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from functools import partial
-from typing import Annotated
+from typing import Annotated, Any
 
+from buntime_host import Answer
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -22,7 +24,7 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 from buntime_plugin_keyval.engine.store import listing_range, make_cursor
 from buntime_plugin_keyval.model.errors import KeyNotFound
 from buntime_plugin_keyval.model.where import Where, count_conditions
-from buntime_plugin_keyval.requests.answers import Answer, Elsewhere, Text, spliced
+from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
     BATCH_KEYS,
@@ -42,6 +44,7 @@ from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.reads import Short
 from buntime_plugin_keyval.storage.within import Page
 
 KEYS_PATH = b"/keys/"
@@ -143,18 +146,31 @@ def get_key(service: KeyValService, request: Request[Read]) -> Asked:
     if request.head or given.details or not given.values:
         return Asked("get", "read", partial(_get_uncommon, service, request, key), reads)
 
-    async def run() -> Text:
-        found = await service.store.get_short(encoded)
+    def run() -> Text | Coroutine[Any, Any, Text]:
+        found = service.store.get_short(encoded)
+        if isinstance(found, tuple) and found[0] is not None:
+            return entry_json(key_to_json(key), *found)
         if found is None:
             raise KeyNotFound
-        if found[0] is not None:
-            return entry_json(key_to_json(key), *found)
-        entry = await service.store.get_long(encoded)
-        if entry is None:
-            raise KeyNotFound
-        return entry
+        return _get_later(service, key, encoded, found)
 
     return Asked("get", "read", run, reads)
+
+
+async def _get_later(
+    service: KeyValService, key: Key, encoded: bytes, found: Short | Coroutine[Any, Any, Short]
+) -> Text:
+    """The entry of a key that was not found at once, or is long."""
+    if isinstance(found, Coroutine):
+        found = await found
+    if found is None:
+        raise KeyNotFound
+    if found[0] is not None:
+        return entry_json(key_to_json(key), *found)
+    entry = await service.store.get_long(encoded)
+    if entry is None:
+        raise KeyNotFound
+    return entry
 
 
 async def _get_uncommon(service: KeyValService, request: Request[Read], key: Key) -> Text | Answer:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated
 
 import msgspec
+from buntime_host import Answer
 
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
-from buntime_plugin_keyval.requests.answers import Answer
 from buntime_plugin_keyval.requests.asked import Asked, Request, Route
 from buntime_plugin_keyval.requests.kinds import one_of
 from buntime_plugin_keyval.requests.shape import RequestShape

@@ -57,6 +57,12 @@ class Table:
                 self._varying["/".join(segments).encode()] = methods
             else:
                 self._fixed[path.encode()] = methods
+        self.streams = frozenset(
+            path
+            for path, methods in self._fixed.items()
+            if any(route.is_stream for route in methods.values())
+        )
+        """The paths of event streams, which are fixed ones."""
         self._most_segments = max((path.count(b"/") for path in self._varying), default=0) + 1
 
     def find(self, path: bytes, method: str) -> Methods:
@@ -86,4 +92,5 @@ def _of_part(name: str, route: AnyRoute) -> AnyRoute:
         route.shape,
         route.place,
         None if large is None else lambda service: large(service.parts[name]),
+        is_stream=route.is_stream,
     )

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any
 
-from starlette.types import Receive, Scope
+from buntime_host import Answer, DirectRequest, Promised, settled
 
 from buntime_plugin_keyval.faces.http.bodies import ClientGone
 from buntime_plugin_keyval.model.errors import RequestTooLong
-from buntime_plugin_keyval.requests.answers import Answer, Frames, Text
+from buntime_plugin_keyval.requests.answers import Frames, Text
 from buntime_plugin_keyval.requests.asked import Asked
 from buntime_plugin_keyval.service import KeyValService
 
@@ -26,7 +25,7 @@ def is_scan(asked: Asked) -> bool:
 
 
 async def run_scan(
-    service: KeyValService, asked: Asked, scope: Scope, receive: Receive
+    service: KeyValService, asked: Asked, request: DirectRequest
 ) -> Text | Answer | Frames:
     """The answer, when it is its turn; the engine is interrupted once nobody waits for it.
 
@@ -34,10 +33,9 @@ async def run_scan(
     write that has begun is not given up: whether it was done could not be said then.
     """
     seconds = service.config.limits.request_time
-    working = asyncio.create_task(
-        _in_turn(service, asked, service.client_of(scope) or _address_of(scope))
-    )
-    gone = asyncio.create_task(_disconnected(receive))
+    client = service.client_of(request.peer) or (request.client[0] if request.client else "")
+    working = asyncio.create_task(_in_turn(service, asked, client))
+    gone = asyncio.create_task(request.gone())
     try:
         done, _ = await asyncio.wait(
             {working, gone},
@@ -59,14 +57,7 @@ async def run_scan(
 
 async def _in_turn(service: KeyValService, asked: Asked, client: str) -> Text | Answer | Frames:
     async with service.scans.turn(client):
-        return await asked.run()
-
-
-def _address_of(scope: Scope) -> str:
-    client: Any = scope.get("client")
-    return str(client[0]) if client else ""
-
-
-async def _disconnected(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass
+        ran = asked.run()
+        if isinstance(ran, Promised):
+            return await settled(ran)
+        return ran if isinstance(ran, Text | Answer) else await ran

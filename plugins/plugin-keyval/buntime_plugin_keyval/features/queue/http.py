@@ -6,7 +6,7 @@ from typing import Annotated
 from urllib.parse import unquote
 
 import msgspec
-from buntime_host import MethodNotAllowed
+from buntime_host import Answer, MethodNotAllowed
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.commits import MessageOptions
@@ -16,7 +16,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model.errors import LetterNotFound
 from buntime_plugin_keyval.model.messages import LeasedMessage
-from buntime_plugin_keyval.requests.answers import Answer, Frames, Text
+from buntime_plugin_keyval.requests.answers import Frames, Text
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     FLAG,
@@ -264,7 +264,7 @@ def listen(part: QueuePart, request: Request[Listening]) -> Asked:
     given = request.given
 
     async def run() -> Frames:
-        client = part.client_of(request.scope)
+        client = part.client_of(request.source.peer)
         frames = _frames(part, given.prefetch, client, lease=given.lease)
         return await opened(frames, head=request.head)
 
@@ -282,7 +282,7 @@ ROUTES: Routes = {
     "/queue/enqueue": {"POST": Route(enqueue, NewMessageBody, MemberPlace.BODY, _large)},
     "/queue/poll": {"GET": _POLL},
     "/queue/dequeue": {"GET": _POLL},
-    "/queue/listen": {"GET": Route(listen, Listening)},
+    "/queue/listen": {"GET": Route(listen, Listening, is_stream=True)},
     "/queue/ack": {"POST": Route(ack, Settlement, MemberPlace.BODY, _large)},
     "/queue/ack/{id}": {"POST": Route(ack, Settlement, MemberPlace.OPTIONAL_BODY, _large)},
     "/queue/nack": {"POST": Route(nack, Failure, MemberPlace.BODY, _large)},

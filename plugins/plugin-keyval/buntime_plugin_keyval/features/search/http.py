@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Annotated, ClassVar
 
 import msgspec
+from buntime_host import Answer
 from buntime_keyval import SearchIndex
 from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
@@ -22,7 +23,7 @@ from buntime_plugin_keyval.features.search.search_sql import (
 )
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.where import Where, count_conditions
-from buntime_plugin_keyval.requests.answers import Answer, Text, spliced
+from buntime_plugin_keyval.requests.answers import Text, spliced
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     BOUND,

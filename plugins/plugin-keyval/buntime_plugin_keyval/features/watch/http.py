@@ -99,7 +99,7 @@ def _watch(part: WatchPart, request: Request[Watching], target: WatchTarget, lim
     initial = request.given.initial
 
     async def run() -> Frames:
-        client = part.client_of(request.scope)
+        client = part.client_of(request.source.peer)
         frames = _frames(part, target, client, initial=initial, limit=limit, after=after)
         return await opened(frames, head=request.head)
 
@@ -135,12 +135,12 @@ def poll_prefix(part: WatchPart, request: Request[PrefixPoll]) -> Asked:
 
 
 ROUTES: Routes = {
-    "/watch": {"GET": Route(watch_keys, KeysWatching)},
+    "/watch": {"GET": Route(watch_keys, KeysWatching, is_stream=True)},
     "/watch/poll": {
         "GET": Route(poll_keys, KeysPoll),
         "POST": Route(poll_keys, KeysPoll, MemberPlace.BODY),
     },
-    "/watch/prefix": {"GET": Route(watch_prefix, PrefixWatching)},
+    "/watch/prefix": {"GET": Route(watch_prefix, PrefixWatching, is_stream=True)},
     "/watch/prefix/poll": {
         "GET": Route(poll_prefix, PrefixPoll),
         "POST": Route(poll_prefix, PrefixPoll, MemberPlace.BODY),

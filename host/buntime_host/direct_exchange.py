@@ -1,0 +1,247 @@
+"""One request of the direct way, on a connection, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Protocol
+
+from uuid_utils import uuid4
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE
+
+from buntime_host.cors import with_answer_headers
+from buntime_host.direct import Answer, DirectRequest, Header, NotDirect, Promised, Reply, failed
+from buntime_host.errors import HttpError, ServiceUnavailable
+from buntime_host.exchange import BODILESS, refusal
+from buntime_host.logs import REQUEST_ID
+from buntime_host.noticed import NOTHING
+from buntime_host.transport import MAX_HELD_BYTES, GatheringTransport
+
+if TYPE_CHECKING:
+    from uvicorn.server import ServerState
+
+    from buntime_host.dispatch import Admitted, DirectMount
+
+logger = logging.getLogger("App")
+
+
+class Heads:
+    """How answers begin; the same for a second, since that is how often their date changes."""
+
+    def __init__(self, always: Sequence[Header]) -> None:
+        """`always` are headers of every answer."""
+        self.always = always
+        self._of: object = None
+        self._heads: dict[tuple[int, str], bytes] = {}
+
+    def head(self, default: list[Header], status: int, content_type: str) -> bytes:
+        """All up to the number of the content-length; `default` are the headers of the server."""
+        if default is not self._of:
+            self._of = default
+            self._heads.clear()
+        try:
+            return self._heads[status, content_type]
+        except KeyError:
+            pairs = [*default, *self.always, (b"content-type", content_type.encode("latin-1"))]
+            lines = b"".join([b"%b: %b\r\n" % pair for pair in pairs])
+            head = STATUS_LINE[status] + lines + b"content-length: "
+            self._heads[status, content_type] = head
+            return head
+
+
+class DirectConnection(Protocol):
+    """What such a request needs to know of its connection."""
+
+    heads: Heads
+    server_state: ServerState
+    tasks: set[asyncio.Task[None]]
+    loop: asyncio.AbstractEventLoop
+    client: tuple[str, int] | None
+
+    @property
+    def gathering(self) -> GatheringTransport: ...
+
+    def answered_at_once(self) -> None:
+        """Called when the answer was written before the next request was looked at."""
+        ...
+
+    def on_response_complete(self) -> None:
+        """Called when it was written later."""
+        ...
+
+    def answer_uncommon(
+        self, request: DirectExchange, status: int, headers: list[Header], body: bytes
+    ) -> None:
+        """Write an answer as those of ASGI are."""
+        ...
+
+    def go_by_asgi(self, request: DirectExchange) -> None:
+        """Have it answered by ASGI after all."""
+        ...
+
+
+class DirectExchange(DirectRequest):
+    """A request of the direct way; what the protocol asks of it is named as in `Exchange`."""
+
+    disconnected = False
+    keep_alive = True
+    response_started = False
+    response_complete = False
+    waiting_bytes = 0
+    """Nothing is held back: such bodies are small."""
+    noticed = NOTHING
+    _id = b""
+    """Of the request; empty until it is whole, unless it came with one."""
+    _gone: asyncio.Future[None] | None = None
+    _is_late = False
+    """Whether the answer comes in another turn of the loop than the request."""
+
+    def __init__(
+        self,
+        connection: DirectConnection,
+        mount: DirectMount,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: list[Header],
+        admitted: Admitted | None,
+        url: bytes,
+    ) -> None:
+        # Without the other one's, since each call costs as much as all that it sets.
+        self.method = method
+        self.path = path
+        self.query = query
+        self.headers = headers
+        self.url = url
+        self.client = connection.client
+        self._connection = connection
+        self._app = mount.app
+        self._parts: list[bytes] = []
+        if admitted is not None:
+            self._id, self.noticed = admitted
+
+    def add_body(self, part: bytes) -> None:
+        """Take in a part of the body."""
+        self._parts.append(part)
+
+    def run(self) -> None:
+        """Answer, now that the request is whole."""
+        parts = self._parts
+        if parts:
+            self.body = parts[0] if len(parts) == 1 else b"".join(parts)
+        if self._id:
+            request_id = self._id.decode()
+        else:
+            request_id = str(uuid4())
+            self._id = request_id.encode()
+        REQUEST_ID.set(request_id)
+        try:
+            reply: Reply = self._app.answer(self)
+        except NotDirect:
+            self._connection.go_by_asgi(self)
+            return
+        except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
+            reply = self._failed(error)
+        if isinstance(reply, Answer):
+            self._say(reply)
+        else:
+            self._wait_for(reply)
+
+    async def gone(self) -> None:
+        """Wait until nobody waits for the answer any more."""
+        if not self.disconnected:
+            self._gone = self._connection.loop.create_future()
+            await self._gone
+
+    def leave(self) -> None:
+        """The client is gone: what was begun is finished, and not answered."""
+        self.disconnected = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+    def refuse(self, error: HttpError) -> None:
+        """Answer with an error that no plugin knows of, and let the connection end."""
+        self.keep_alive = False
+        self.response_started = self.response_complete = True
+        headers = self._connection.server_state.default_headers
+        self._connection.gathering.write(refusal(error, headers, bodiless=self.method == "HEAD"))
+
+    def _wait_for(self, reply: Promised | Any) -> None:
+        connection = self._connection
+        if not isinstance(reply, Promised):
+            reply = Promised(connection.loop.create_task(reply), asyncio.Future.result)
+        self._is_late = True
+        future = reply.future
+        # Among the tasks, so that the host waits for it when it shuts down.
+        connection.tasks.add(future)  # type: ignore[arg-type] # it is as good as one for that
+        future.add_done_callback(partial(self._kept, reply.answer))
+
+    def _kept(
+        self,
+        make: Callable[[asyncio.Future[Any]], Answer],
+        future: asyncio.Future[Any],
+    ) -> None:
+        connection = self._connection
+        connection.tasks.discard(future)
+        try:
+            answer = make(future)
+        except NotDirect:
+            if not self._is_over():
+                connection.go_by_asgi(self)
+            return
+        except asyncio.CancelledError:
+            self.keep_alive = False
+            answer = failed(ServiceUnavailable("The host is shutting down"))
+        except Exception as error:  # noqa: BLE001 - as above
+            answer = self._failed(error)
+        if not self._is_over():
+            self._say(answer)
+
+    def _is_over(self) -> bool:
+        """Whether nobody waits for an answer any more."""
+        if self.disconnected:
+            self.response_complete = True
+        return self.response_complete
+
+    def _failed(self, error: BaseException) -> Answer:
+        answer = failed(error)
+        if answer.status == HttpError.status:
+            path = self.url.partition(b"?")[0].decode("latin-1")
+            logger.error("Unhandled exception at %s %s", self.method, path, exc_info=error)
+        return answer
+
+    def _say(self, answer: Answer) -> None:
+        connection = self._connection
+        body = answer.body
+        if isinstance(body, str):
+            body = body.encode()
+        size = len(body)
+        if (
+            answer.headers
+            or self.method == "HEAD"
+            or size > MAX_HELD_BYTES
+            or answer.status in BODILESS
+            or not self.keep_alive
+        ):
+            self._say_uncommon(answer, body)
+            return
+        default = connection.server_state.default_headers
+        head = connection.heads.head(default, answer.status, answer.content_type)
+        whole = b"%b%d\r\nx-request-id: %b\r\n\r\n%b" % (head, size, self._id, body)
+        self.response_complete = True
+        if self._is_late:
+            connection.gathering.write(whole)
+            connection.on_response_complete()
+        else:
+            connection.gathering.write_whole(whole)
+            connection.answered_at_once()
+
+    def _say_uncommon(self, answer: Answer, body: bytes) -> None:
+        connection = self._connection
+        headers = [*answer.all_headers(len(body)), (b"x-request-id", self._id)]
+        always = connection.heads.always
+        if always:
+            headers = with_answer_headers(headers, always)
+        connection.answer_uncommon(self, answer.status, headers, body)
