@@ -34,7 +34,7 @@ PRAGMAS = (
 BASE = len("/keyval/api/keys/")
 """Of a path, what is in front of the key."""
 
-_LOG, _PUT, _ = statements.PUT
+_LOG, _PUT, *_ = statements.PUT
 
 
 class Store:

@@ -20,7 +20,15 @@ import pytest
 from buntime_host import Host, create_app
 from buntime_host.server import uvicorn_config
 from buntime_keyval import AsyncKv
-from support.names import ROOT, all_names, names_of, options, packages, sources, tables
+from support.names import (
+    ROOT,
+    all_names,
+    names_of,
+    options,
+    packages,
+    sources,
+    tables_and_columns,
+)
 from support.ways import Hop, Way, Ways, recorded
 from uvicorn.server import ServerState
 
@@ -69,12 +77,13 @@ def _is_known(document: Path, code: str) -> bool:
     if dot:
         return f"{_STANDS_FOR.get(first, first)}.{rest}" in all_names() or code in options()
     if code.startswith("kv_"):
-        return code in tables()
+        return code in tables_and_columns()
     if code.islower() and "_" not in code:
         return True  # a word
     if code.isupper() and "_" not in code:
         return True  # of SQL or HTTP
-    return code in all_names() or code in options() or _is_module(code)
+    known = (all_names(), options(), tables_and_columns())
+    return any(code in names for names in known) or _is_module(code)
 
 
 def _is_file(document: Path, name: str) -> bool:

@@ -42,11 +42,12 @@ def all_names() -> frozenset[str]:
 
 
 @cache
-def tables() -> frozenset[str]:
-    """The tables that migrations make, and the one that counts these."""
+def tables_and_columns() -> frozenset[str]:
+    """The tables and the columns that migrations add, and the table that counts these."""
     folders = (ROOT / "plugins").glob("*/*/storage/migrations")
     text = "".join(file.read_text() for folder in folders for file in folder.glob("*.sql"))
-    return frozenset(re.findall(r"CREATE (?:VIRTUAL )?TABLE (\w+)", text)) | {"kv_migrations"}
+    added = re.findall(r"(?:CREATE (?:VIRTUAL )?TABLE|ADD COLUMN) (\w+)", text)
+    return frozenset(added) | {"kv_migrations"}
 
 
 @cache

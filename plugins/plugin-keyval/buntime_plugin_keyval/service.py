@@ -21,6 +21,7 @@ from buntime_plugin_keyval.features.metrics.report import Report, measure_store
 from buntime_plugin_keyval.features.queue.feature import QUEUE
 from buntime_plugin_keyval.features.search.feature import SEARCH
 from buntime_plugin_keyval.features.snapshots.feature import SNAPSHOTS
+from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
 from buntime_plugin_keyval.features.watch.feature import WATCH
 
 P = TypeVar("P")
@@ -33,6 +34,7 @@ FEATURES: Sequence[AnyFeature] = (
     SNAPSHOTS,
     LOG,
     METRICS,
+    UPKEEP,
 )
 """All that the store can do beside its entries, in the order in which it is started."""
 

@@ -8,7 +8,10 @@ from typing import Any
 
 import httpx2
 import pytest
+from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
 from keyval.service.asking import Api, open_api, together
+from keyval.service.long_values import FAULTS
+from support.database import Api as DatabaseApi
 from support.live import LiveServer, live_server
 
 pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
@@ -36,6 +39,8 @@ async def write(api: Api, ledger: Ledger, server: LiveServer, round_: int, worke
         while True:
             number += 1
             value = f"{round_}/{worker}/{number}"
+            if number % 5 > 2:
+                value += "/" + "0" * (INLINE_BYTES * (number % 5 - 2))
             keys: list[tuple[Any, ...]] = [("put", worker, round_, number)]
             if number % 3 == 0:
                 keys = [("pair", worker, round_, number, half) for half in (1, 2)]
@@ -80,6 +85,13 @@ async def verify(api: Api, ledger: Ledger) -> None:
             assert there.get((*key[:-1], 3 - key[-1])) == value, f"{key} is half a commit"
 
 
+def check_long_values(server: LiveServer) -> None:
+    """None is left behind, and none is lost."""
+    with DatabaseApi(server) as database:
+        for what, sql in FAULTS.items():
+            assert database.post("query", {"sql": sql})["rows"] == [], what
+
+
 def _number(value: str) -> tuple[int, ...]:
     return tuple(map(int, value.split("/")))
 
@@ -93,11 +105,13 @@ async def test_kill_in_a_stream_of_writes(
         with live_server(tmp_path, config) as server:
             async with open_api([server.api]) as api:
                 await verify(api, ledger)
+                check_long_values(server)
                 await together(
                     [write(api, ledger, server, round_, worker) for worker in range(CONNECTIONS)]
                 )
     with live_server(tmp_path, config) as server:
         async with open_api([server.api]) as api:
             await verify(api, ledger)
+            check_long_values(server)
             assert ledger.count >= ROUNDS * ACKNOWLEDGED_BEFORE_DEATH
             assert (await api.ask("PUT", "/keys/after", 1))["ok"]

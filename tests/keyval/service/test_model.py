@@ -18,6 +18,7 @@ from buntime_plugin_keyval.storage.ranges import descendants
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
+from keyval.service.long_values import LONG, faults
 from keyval.service.model import Item, Key, Model, Op, Refused, ident
 from keyval.service.world import FakeClock, World, exact, open_world
 
@@ -38,6 +39,8 @@ values = st.one_of(
     st.text(max_size=3),
     st.lists(st.integers(0, 9) | st.booleans() | st.none(), max_size=2),
     st.builds(lambda n: {"n": n}, st.integers(-3, 3)),
+    st.builds(lambda n: {"long": LONG, "n": n}, st.integers(-3, 3)),
+    st.just([LONG]),
 )
 lives = st.none() | st.integers(1, 50)
 metadatas = st.none() | st.sampled_from([0, "m", [None]])
@@ -284,6 +287,7 @@ class StoreMachine(RuleBasedStateMachine):
         items = self.model.live()
         assert _told(entries) == [self._expected(item.key) for item in items]
         assert [entry.details for entry in entries] == [_details(item) for item in items]
+        assert self.run(faults(self.world)) == {}
 
 
 def _where(n: int | None) -> dict[str, Any] | None:

@@ -3,19 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_database import Value
 from buntime_keyval import BigInt, InvalidInput, KvEntry
-from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage import statements
 from buntime_plugin_keyval.storage.reads import READ_INLINE
-from keyval.service.world import FakeClock, World, exact, open_world
+from keyval.service.world import FakeClock, World, exact
 
 pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
 
@@ -260,31 +256,6 @@ async def test_long_values_are_read_one_after_the_other(
     entries = await asyncio.gather(*(world.kv.get(("long",)) for _ in range(20)))
     assert {entry.value for entry in entries} == {"c" * READ_INLINE}
     assert most == 1
-
-
-class Counting(SqliteAdapter):
-    """Counts the reads on the event loop."""
-
-    on_loop = 0
-
-    async def query(
-        self, sql: str, args: Sequence[Value] = (), *, point: bool = False, **options: Any
-    ) -> list[tuple[Value, ...]]:
-        self.on_loop += point
-        return await super().query(sql, args, point=point, **options)
-
-
-async def test_of_many_long_values_one_is_looked_up_on_the_loop(tmp_path: Path) -> None:
-    """The engine reads all of an entry that it looks for."""
-    async with open_world(tmp_path / "kv.db", adapter_type=Counting) as world:
-        assert isinstance(world.adapter, Counting)
-        keys = [("long", number) for number in range(20)]
-        for key in keys:
-            await world.kv.set(key, "x" * 300_000)
-        world.adapter.on_loop = 0
-        found = await asyncio.gather(*[world.kv.get(key) for key in keys])
-        assert [len(entry.value or "") for entry in found] == [300_000] * len(keys)
-        assert world.adapter.on_loop == 1
 
 
 async def test_a_long_value_that_has_expired_is_gone(kv: LocalKv, clock: FakeClock) -> None:

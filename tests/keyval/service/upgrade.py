@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 
+import msgspec
 import pytest
 from buntime_database import Statement
 from buntime_keyval import KvDetails
 from buntime_keyval.wire import encode_key, key_to_json
-from buntime_plugin_keyval.features.search.indexes import Index, IndexOptions, create_statements
 from buntime_plugin_keyval.storage import schema
 from keyval.service.world import NOW_MS, World
 
@@ -20,6 +20,25 @@ INSERT INTO kv_entries (key, key_json, value, versionstamp, expires_at) VALUES (
 ON CONFLICT (key) DO UPDATE SET
   value = excluded.value, versionstamp = excluded.versionstamp, expires_at = excluded.expires_at"""
 WRITTEN_MS = NOW_MS - 86_400_000
+WORD = {"t": "word"}
+
+_DOC = "SELECT doc FROM kv_docs WHERE index_id = 1 AND doc_key ="
+_PUT_DOC = f"""
+WHEN NEW.key >= x'026400' AND NEW.key < x'026400ff' BEGIN
+  INSERT INTO kv_docs (index_id, doc_key) SELECT 1, NEW.key WHERE NOT EXISTS ({_DOC} NEW.key);
+  DELETE FROM kv_fts_1 WHERE rowid = ({_DOC} NEW.key);
+  INSERT INTO kv_fts_1 (rowid, f0) SELECT doc, NEW.value ->> '$."t"' FROM ({_DOC} NEW.key);
+END"""
+INDEX_OF_VERSION_4 = (
+    "CREATE VIRTUAL TABLE kv_fts_1 USING fts5(f0, tokenize = 'unicode61 remove_diacritics 2')",
+    f"CREATE TRIGGER kv_fts_1_insert AFTER INSERT ON kv_entries {_PUT_DOC}",
+    f"CREATE TRIGGER kv_fts_1_update AFTER UPDATE ON kv_entries {_PUT_DOC}",
+    f"""CREATE TRIGGER kv_fts_1_delete AFTER DELETE ON kv_entries
+WHEN OLD.key >= x'026400' AND OLD.key < x'026400ff' BEGIN
+  DELETE FROM kv_fts_1 WHERE rowid = ({_DOC} OLD.key);
+  DELETE FROM kv_docs WHERE index_id = 1 AND doc_key = OLD.key;
+END""",
+)
 
 
 def stamp_of(at_ms: int) -> str:
@@ -29,21 +48,28 @@ def stamp_of(at_ms: int) -> str:
 
 
 async def put_as_version_4(
-    world: World, key: tuple[object, ...], versionstamp: str, expires_at: int | None = None
+    world: World,
+    key: tuple[object, ...],
+    versionstamp: str,
+    expires_at: int | None = None,
+    value: object = WORD,
 ) -> None:
     """Write as version 4 did."""
     encoded, text = encode_key(key), key_to_json(key)  # type: ignore[arg-type] # parts of keys
-    args = (encoded, text, '{"t":"word"}', versionstamp, expires_at)
+    args = (encoded, text, msgspec.json.encode(value).decode(), versionstamp, expires_at)
     await world.adapter.execute(PUT_OF_VERSION_4, args)
 
 
 async def index_as_version_4(world: World) -> None:
     """An index of the field `t` below `d`, before indexes had a format and a vocabulary."""
-    index = Index(1, encode_key(("d",)), IndexOptions(("t",)))
-    texts = [text for text in create_statements(index) if index.vocabulary not in text]
-    row = "INSERT INTO kv_indexes VALUES (1, ?, ?, ?, 'unicode61', TRUE, 0)"
+    row = """
+INSERT INTO kv_indexes (id, prefix, prefix_json, fields, tokenize, ready, created_at)
+VALUES (1, ?, '["d"]', '["t"]', 'unicode61', TRUE, 0)"""
     await world.adapter.batch(
-        [Statement(row, (index.prefix, '["d"]', '["t"]')), *(Statement(text) for text in texts)]
+        [
+            Statement(row, (encode_key(("d",)),)),
+            *(Statement(text) for text in INDEX_OF_VERSION_4),
+        ]
     )
 
 
@@ -61,6 +87,7 @@ async def check_upgrade(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> No
             await put_as_version_4(world, ("d", "foreign"), "not-a-uuid")
             indexed = await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id")
     async with opening() as world:
+        await world.service.begin()
         kv = world.kv
         assert await world.rows("SELECT max(version) FROM kv_migrations") == [(len(known),)]
         assert await world.rows("SELECT * FROM kv_fts_1_data ORDER BY id") == indexed

@@ -117,12 +117,12 @@ class Store:
         return reads.get(self.adapter, key, self.clock.now(), self.long_reads)
 
     def get_short(self, key: bytes) -> Short | Coroutine[Any, Any, Short]:
-        """Value and versionstamp of a key, or None; where the value is long, see `get_long`.
+        """Value and versionstamp of a key, or None; no value where it is long, see `get_long`.
 
         At once, if the engine has it at hand.
         """
         started = perf_counter()
-        reading = reads.get_short(self.adapter, key, self.clock.now(), self.long_reads)
+        reading = reads.get_short(self.adapter, key, self.clock.now())
         if not self._is_embedded:
             return self._measured("get", reading, started)
         try:

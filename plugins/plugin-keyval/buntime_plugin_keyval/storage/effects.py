@@ -15,6 +15,7 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage import statements as texts
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
@@ -50,13 +51,25 @@ class Put(NamedTuple):
     ) -> Sequence[Statement]:
         """See `Effect`; where the stamp is not firm, the first result has it as its only row."""
         key, key_json, value, expires_at, metadata, is_anew, is_stamped = self
-        log, put, put_anew = (
+        log, put, put_anew, put_long, put_long_anew = (
             texts.PUT if is_firm else texts.PUT_STAMPED_LATE if is_stamped else texts.PUT_LATE
         )
         now_ms, wall_ms = at
-        entry = (key, key_json, value, versionstamp, expires_at, metadata, wall_ms)  # ?1 to ?7
+        size = len(value) if value.isascii() else len(value.encode())
+        is_long = size > INLINE_BYTES
+        shown = size if is_long else value
+        entry = (key, key_json, shown, versionstamp, expires_at, metadata, wall_ms)  # ?1 to ?7
+        logged = Statement(log, (key, versionstamp, now_ms))
+        if is_long:
+            return (
+                logged,
+                Statement(texts.ADD_LONG_VALUE, (value,)),
+                Statement(put_long_anew, entry)
+                if is_anew
+                else Statement(put_long, (*entry, now_ms)),
+            )
         return (
-            Statement(log, (key, versionstamp, now_ms)),
+            logged,
             Statement(put_anew, entry) if is_anew else Statement(put, (*entry, now_ms)),
         )
 

@@ -14,6 +14,7 @@ from buntime_database import Adapter, Value
 from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.dialects.sqlite.values import value_up_to
 from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition, Selection
@@ -29,10 +30,10 @@ READ_INLINE = 256 * 1024
 """Bytes of a value that may be read on the event loop; a hundred clients may ask at once."""
 
 LONG_MS = 100
-"""How long keys are looked up in threads after a long value was met."""
+"""How long lists are read in threads after a long one was met."""
 
-_GET_SHORT = sql.GET_SHORT.format(most=READ_INLINE)
-_GET_MANY_SHORT = sql.GET_MANY_SHORT.format(most=LONG_VALUE)
+_GET_SHORT = sql.GET_SHORT.format(value=value_up_to(READ_INLINE))
+_GET_MANY_SHORT = sql.GET_MANY_SHORT.format(value=value_up_to(LONG_VALUE))
 
 
 class Row(NamedTuple):
@@ -56,15 +57,15 @@ class LongReads:
         self._until_ms = 0
 
     def are_rare(self, now_ms: int) -> bool:
-        """Whether keys may be looked up on the event loop.
+        """Whether lists may be read on the event loop.
 
-        SQLite reads all of an entry to find it, which takes a millisecond or two where it is long.
-        One may hold the loop for that, but not the hundred that are asked for at the same time.
+        One that is long is given up there after a millisecond or two. One may hold the loop for
+        that, but not the hundred that are asked for at the same time.
         """
         return now_ms >= self._until_ms
 
     def met(self, now_ms: int) -> None:
-        """A value was found to be long: for a moment there may be more of its kind."""
+        """A list was found to be long: for a moment there may be more of its kind."""
         self._until_ms = now_ms + LONG_MS
 
     def turn_of(self, condition: RowCondition) -> AbstractAsyncContextManager[None]:
@@ -80,26 +81,24 @@ async def get(
     adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads
 ) -> tuple[str, str] | None:
     """Value and versionstamp of a live key."""
-    found = await get_short(adapter, key, now_ms, long_reads)
-    if found is None or found[0] is not None:
-        return found
+    value, versionstamp = await get_short(adapter, key, now_ms) or ("", None)
+    if versionstamp is None:
+        return None
+    if value is not None:
+        return value, versionstamp
     async with long_reads.turn:
         rows = await adapter.query(sql.GET, (key, now_ms))  # in a thread
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
 
 
-Short = tuple[str, str] | tuple[None, None] | None
-"""Value and versionstamp; None for both where the value is long, and for a missing key."""
+Short = tuple[str | None, str] | None
+"""Value and versionstamp, no value where that is long; None for a missing key."""
 
 
-async def get_short(adapter: Adapter, key: bytes, now_ms: int, long_reads: LongReads) -> Short:
-    """The same, with None for both where the value is long, whether the key is live or not."""
-    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=long_reads.are_rare(now_ms))
-    if not rows:
-        return None
-    if rows[0][0] is None:
-        long_reads.met(now_ms)
-    return rows[0]  # type: ignore[return-value] # as above
+async def get_short(adapter: Adapter, key: bytes, now_ms: int) -> Short:
+    """The same, without a value that is long."""
+    rows = await adapter.query(_GET_SHORT, (key, now_ms), point=True)
+    return rows[0] if rows else None  # type: ignore[return-value] # as above
 
 
 async def size(adapter: Adapter, key: bytes, now_ms: int) -> int | None:
@@ -135,11 +134,9 @@ async def get_many_short(
     return rows, sizes
 
 
-async def get_many_stamps(
-    adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, point: bool = True
-) -> dict[bytes, Row]:
+async def get_many_stamps(adapter: Adapter, keys: Iterable[bytes], now_ms: int) -> dict[bytes, Row]:
     """The live ones of the keys without their values, for what a decision rests on."""
-    rows = await rows_of_keys(adapter, sql.GET_MANY_STAMPS, keys, now_ms, fresh=True, point=point)
+    rows = await rows_of_keys(adapter, sql.GET_MANY_STAMPS, keys, now_ms, fresh=True)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as above
 
 

@@ -16,6 +16,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     LOGGED_STAMP,
     TOLD,
 )
+from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, VALUE_SIZE
 
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
 IN_RANGE = "key >= ? AND key < ?"
@@ -30,20 +31,16 @@ _STAMPED_AT = (
 CREATED_AT = f"coalesce(created_at, {_STAMPED_AT}, 0)"
 UPDATED_AT = f"coalesce(updated_at, {_STAMPED_AT}, 0)"
 
-GET = f"SELECT value, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}"
+GET = f"SELECT {VALUE}, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}"
 
-# The same where the value is short. Of one that is long, only that it is there: all other columns
-# lie behind it, a page of the file for every 4 KiB.
-GET_SHORT = f"""
-SELECT iif(octet_length(value) > {{most}}, NULL, value),
-  iif(octet_length(value) > {{most}}, NULL, versionstamp)
-FROM kv_entries WHERE key = ? AND (octet_length(value) > {{most}} OR {LIVE})"""
+# The same where the value is short.
+GET_SHORT = f"SELECT {{value}}, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}"
 
 # What an entry as a JSON object is put together from, by (with its value, with details): all but
 # its end. By one call, since each `||` makes one more copy of what is before it, and keeps that
 # until the row is complete.
 _KEY = """'{"key":', key_json"""
-_VALUE = """, ',"value":', value"""
+_VALUE = f""", ',"value":', {VALUE}"""
 _VERSIONSTAMP = """, ',"versionstamp":"', versionstamp, '"'"""
 _DETAILS = (
     """, ',"metadata":', coalesce(metadata, 'null')"""
@@ -60,7 +57,7 @@ ENTRY_JSON = {
 
 # About the bytes of it, for where they are counted before values are read.
 _KEY_SIZE = "octet_length(key_json) + 80"
-_VALUE_SIZE = " + octet_length(value)"
+_VALUE_SIZE = f" + {VALUE_SIZE}"
 _DETAILS_SIZE = " + coalesce(octet_length(metadata), 0) + 120"
 ENTRY_SIZE = {
     (True, False): f"{_KEY_SIZE}{_VALUE_SIZE}",
@@ -71,29 +68,25 @@ ENTRY_SIZE = {
 
 # The keys go in for the %s: as many placeholders as `reads` rounds up to, or `KEYS_OF_JSON`.
 GET_MANY = f"""
-SELECT key, value, versionstamp, expires_at, metadata FROM kv_entries
+SELECT key, {VALUE}, versionstamp, expires_at, metadata FROM kv_entries
 WHERE key IN (%s) AND {LIVE}"""
 # Long values are left where they are, but for their sizes.
 GET_MANY_SHORT = f"""
-SELECT key, iif(octet_length(value) > {{most}}, NULL, value), versionstamp, expires_at, metadata,
-  octet_length(value)
-FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
+SELECT key, {{value}}, versionstamp, expires_at, metadata, long_size FROM kv_entries
+WHERE key IN (%s) AND {LIVE}"""
 GET_MANY_STAMPS = f"""
 SELECT key, '', versionstamp, expires_at, NULL FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
 GET_MANY_JSON = {
     shape: f"SELECT key, {entry} FROM kv_entries WHERE key IN (%s) AND {LIVE}"
     for shape, entry in ENTRY_JSON.items()
 }
-# The same for an answer, with versionstamps: NULL for an entry that is long, since up to 128 of
-# them are read on the event loop. Where that is so because of its value, it is told even if it is
-# not live, with no versionstamp: see `GET_SHORT`.
+# The same for an answer, with versionstamps: NULL for an entry whose value is long, since up to 128
+# of them are read on the event loop.
 SHORT_ENTRY = 8 * 1024
-_SHORT_VALUE = f"octet_length(value) <= {SHORT_ENTRY}"
 GET_MANY_ENTRIES = {
     shape: f"""
-SELECT key, iif({_SHORT_VALUE}, versionstamp, NULL),
-  iif({_SHORT_VALUE} AND {ENTRY_SIZE[shape]} <= {SHORT_ENTRY}, {entry}, NULL)
-FROM kv_entries WHERE key IN (%s) AND (NOT {_SHORT_VALUE} OR {LIVE})"""
+SELECT key, versionstamp, iif(long_size > {SHORT_ENTRY}, NULL, {entry})
+FROM kv_entries WHERE key IN (%s) AND {LIVE}"""
     for shape, entry in ENTRY_JSON.items()
 }
 # And where some are: keys with the number of times that each is wanted (a JSON array of pairs), and
@@ -115,14 +108,13 @@ WHERE (expires_at IS NULL OR expires_at > ?2)"""
 # snapshot, and no more variables than an engine allows.
 KEYS_OF_JSON = "SELECT unhex(value) FROM json_each(?)"
 
-# Knowing how long a text is, SQLite does not read it.
 SIZE = f"""
-SELECT octet_length(value) + octet_length(versionstamp) FROM kv_entries WHERE key = ? AND {LIVE}"""
+SELECT {VALUE_SIZE} + octet_length(versionstamp) FROM kv_entries WHERE key = ? AND {LIVE}"""
 
 # `{told}` is what is wanted beside key and value, `{order}` is ASC or DESC, `{where}` is TRUE or
 # a compiled filter.
 LIST = f"""
-SELECT key, value, {{told}} FROM kv_entries
+SELECT key, {VALUE}, {{told}} FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
 
 LIST_STAMPS = f"""
@@ -182,6 +174,14 @@ SELECT (SELECT count(*) FROM kv_entries INDEXED BY kv_entries_key WHERE {IN_RANG
 
 COUNT = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
 
+# What has expired and is not removed yet is no entry any more. It is found through its own index.
+TOTALS = f"""
+SELECT
+  entries - (SELECT count(*) FROM kv_entries WHERE expires_at <= ?),
+  bytes - (
+    SELECT coalesce(sum(length(key) + {VALUE_SIZE}), 0) FROM kv_entries WHERE expires_at <= ?)
+FROM kv_totals"""
+
 COUNT_UP_TO = f"SELECT count(*) FROM (SELECT 1 FROM kv_entries WHERE {IN_RANGE} LIMIT ?)"
 
 # The condition of a guard: the live versionstamp of a key is what the decision saw. Of a commit of
@@ -189,14 +189,23 @@ COUNT_UP_TO = f"SELECT count(*) FROM (SELECT 1 FROM kv_entries WHERE {IN_RANGE} 
 UNCHANGED = f"(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
 UNCHANGED_SINCE = f"(SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?"
 
-# `{created_at}` is what an overwrite makes of the time of creation.
+# `{value}` is the three columns of the value, `{created_at}` what an overwrite makes of the time of
+# creation.
 _PUT = """
 INSERT INTO kv_entries
-  (key, key_json, value, versionstamp, expires_at, metadata, created_at, updated_at)
-VALUES ({key}, {key_json}, ?3, {stamp}, ?5, ?6, ?7, ?7)
+  (key, key_json, value, long_id, long_size, versionstamp, expires_at, metadata, created_at,
+   updated_at)
+VALUES ({key}, {key_json}, {value}, {stamp}, ?5, ?6, ?7, ?7)
 ON CONFLICT (key) DO UPDATE SET
-  value = excluded.value, versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
+  value = excluded.value, long_id = excluded.long_id, long_size = excluded.long_size,
+  versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
   metadata = excluded.metadata, created_at = {created_at}, updated_at = excluded.updated_at"""
+
+_INLINE = "?3, NULL, 0"
+
+# Comes before an entry that refers to it: ?3 is the size there.
+ADD_LONG_VALUE = "INSERT INTO kv_long_values (text) VALUES (?)"
+_ADDED = "'', (SELECT max(id) FROM kv_long_values), ?3"
 
 _LOG_PUT = "INSERT INTO kv_changes (key, versionstamp, operation, at) VALUES (?1, %s, 'set', ?3)"
 
@@ -215,16 +224,22 @@ class PutTexts(NamedTuple):
     put: str
     put_anew: str
     """Where the commit itself deleted the key before: it is created once more."""
+    put_long: str
+    put_long_anew: str
+    """The same for a long value, which `ADD_LONG_VALUE` has added just before."""
 
 
 def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> PutTexts:
     put = partial(_PUT.format, key=key, key_json=key_json, stamp=stamp)
     # A live entry keeps the time of its creation. One that has expired and was not swept yet was
     # gone before.
+    kept = f"iif(expires_at <= ?8, ?7, {CREATED_AT})"
     return PutTexts(
         log,
-        put(created_at=f"iif(expires_at <= ?8, ?7, {CREATED_AT})"),
-        put(created_at="?7"),
+        put(value=_INLINE, created_at=kept),
+        put(value=_INLINE, created_at="?7"),
+        put(value=_ADDED, created_at=kept),
+        put(value=_ADDED, created_at="?7"),
     )
 
 
@@ -282,7 +297,7 @@ WITH changed AS (
 wanted AS (
   SELECT changed.key, since, seq,
     row_number() OVER latest AS number,
-    sum(coalesce(octet_length(value), 0)) OVER latest AS bytes
+    sum(coalesce({VALUE_SIZE}, 0)) OVER latest AS bytes
   FROM changed LEFT JOIN kv_entries ON kv_entries.key = changed.key
   WHERE seq > ?2 OR changed.key IN (SELECT unhex(value) FROM json_each(?3))
   WINDOW latest AS (ORDER BY seq)),
@@ -293,7 +308,7 @@ head AS (
     trimmed_seq, trimmed_stamp, (SELECT count(*) FROM wanted) AS many
   FROM {HEAD})
 SELECT head.*, wanted.key, since, wanted.seq, kv_changes.versionstamp,
-  value, kv_entries.versionstamp, expires_at
+  {VALUE}, kv_entries.versionstamp, expires_at
 FROM head
 LEFT JOIN wanted ON number <= ?7 OR (number <= ?4 AND bytes <= ?5)
 LEFT JOIN kv_changes ON kv_changes.seq = wanted.seq
@@ -314,11 +329,11 @@ WITH told (part, number, key) AS (
     LIMIT ?3)),
 sized AS MATERIALIZED (
   SELECT part, number, told.key, row_number() OVER told AS place,
-    sum(coalesce(octet_length(value), 0)) OVER told AS bytes
+    sum(coalesce({VALUE_SIZE}, 0)) OVER told AS bytes
   FROM told LEFT JOIN kv_entries ON kv_entries.key = told.key
   WINDOW told AS (ORDER BY part, number, told.key ROWS UNBOUNDED PRECEDING)),
 head AS (SELECT {HEAD_COLUMNS}, (SELECT count(*) FROM told) AS many FROM {HEAD})
-SELECT head.*, sized.key, value, kv_entries.versionstamp, expires_at
+SELECT head.*, sized.key, {VALUE}, kv_entries.versionstamp, expires_at
 FROM head LEFT JOIN sized ON place <= ?5 OR bytes <= ?4
 LEFT JOIN kv_entries ON kv_entries.key = sized.key
 ORDER BY place"""
@@ -326,11 +341,11 @@ ORDER BY place"""
 # What a polling client has to be told of ranges (?2, as above): ?1 is the versionstamps that it
 # knows, by hexadecimal key. A row for each entry that it knows, and for the first that are news to
 # it, these with their values: ?4 of them, with ?5 bytes of values but for the first one.
-POLL = """
+POLL = f"""
 WITH given (key, versionstamp) AS MATERIALIZED (SELECT unhex(key), value FROM json_each(?1)),
 there AS (
   SELECT kv_entries.key, kv_entries.versionstamp, given.versionstamp AS known,
-    octet_length(kv_entries.value) AS size
+    octet_length(kv_entries.value) + long_size AS size
   FROM json_each(?2) AS ranges CROSS JOIN kv_entries LEFT JOIN given ON given.key = kv_entries.key
   WHERE kv_entries.key >= unhex(ranges.value ->> 0) AND kv_entries.key < unhex(ranges.value ->> 1)
     AND (expires_at IS NULL OR expires_at > ?3)),
@@ -341,7 +356,7 @@ summed AS (
 counted AS (
   SELECT key, versionstamp, known, news = 1 OR (news <= ?4 AND bytes <= ?5) AS fits FROM summed)
 SELECT key, versionstamp, CASE WHEN versionstamp IS NOT known AND fits THEN
-  (SELECT value FROM kv_entries WHERE kv_entries.key = counted.key) END
+  (SELECT {VALUE} FROM kv_entries WHERE kv_entries.key = counted.key) END
 FROM counted WHERE known IS NOT NULL OR fits ORDER BY key"""
 
 # Keys and entries, as rows: a page of a snapshot may be too large for one text. NULL for an entry
@@ -369,7 +384,7 @@ SELECT 0 AS part, {HEAD_COLUMNS} FROM {HEAD}
 UNION ALL
 SELECT 1, key, NULL, NULL FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3
 UNION ALL
-SELECT 2, key, {{entry}}, value FROM kv_entries
+SELECT 2, key, {{entry}}, {VALUE} FROM kv_entries
 WHERE key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4) AND {{where}}
   AND key IN (SELECT key FROM kv_changes WHERE seq > ?1)
 ORDER BY part"""

@@ -15,17 +15,21 @@ from typing import NamedTuple
 
 import msgspec
 from buntime_database import Adapter, ResultTooLarge, Value
+from buntime_keyval.wire.limits import MAX_METADATA_BYTES
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.reads import LongReads, get_many_stamps, is_any, rows_of_keys
+from buntime_plugin_keyval.storage.reads import LongReads, is_any, rows_of_keys
 from buntime_plugin_keyval.storage.selection import EVERYTHING, Selection
 
 SHORT_BYTES = 1024 * 1024
 """What one statement puts together without having counted, perhaps on the event loop."""
+
+_LARGEST_SHORT_ENTRY = sql.SHORT_ENTRY + MAX_METADATA_BYTES
+"""Bytes that an entry may have beside its key, which is read without having been counted."""
 
 Text = str | bytes
 """JSON; a long one as bytes of UTF-8."""
@@ -91,21 +95,14 @@ async def get_many(
 
     Raises `LimitExceeded` for more than `most` bytes.
     """
-    rows = await rows_of_keys(
-        adapter,
-        sql.GET_MANY_ENTRIES[shape],
-        keys,
-        now_ms,
-        point=long_reads.are_rare(now_ms),
-    )
+    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[shape], keys, now_ms)
     # The types are those of the columns; None stands for an entry that is long.
     entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc]
     if None in entries.values():
-        long_reads.met(now_ms)
         async with long_reads.turn:
             found = await _get_long(adapter, Counter(keys), now_ms, shape, most=most)
         return {key: one.entry for key, one in found.items() if one.entry is not None}
-    if len(keys) * sql.SHORT_ENTRY > most:
+    if len(keys) * _LARGEST_SHORT_ENTRY > most:
         sizes = {key: size_of(entry) for key, entry in entries.items()}
         check_answer(sum(sizes.get(key, 0) for key in keys), most)
     return entries
@@ -126,43 +123,18 @@ async def get_changed(
     `get_many`.
     """
     # Fresh: no answer is older than another one.
-    rows = await rows_of_keys(
-        adapter,
-        sql.GET_MANY_ENTRIES[PLAIN],
-        keys,
-        now_ms,
-        fresh=True,
-        point=long_reads.are_rare(now_ms),
-    )
+    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[PLAIN], keys, now_ms, fresh=True)
     found = _found(rows)
-    if any(one.entry is None for one in found.values()):
-        long_reads.met(now_ms)
+    times = Counter(keys)
+    for key, stamp in zip(keys, known, strict=True):
+        if key in found and found[key].versionstamp == stamp:
+            times[key] -= 1
+    if any(times[key] and one.entry is None for key, one in found.items()):
         async with long_reads.turn:
-            return await _get_changed_long(adapter, keys, known, now_ms, most)
-    times = _times(keys, known, {key: one.versionstamp for key, one in found.items()})
+            return await _get_long(adapter, times, now_ms, PLAIN, most=most, fresh=True)
     wanted = [(one.entry, times[key]) for key, one in found.items() if one.entry is not None]
     check_answer(sum(size_of(entry) * number for entry, number in wanted), most)
     return found
-
-
-def _times(
-    keys: Sequence[bytes], known: Sequence[str], stamps: Mapping[bytes, str]
-) -> dict[bytes, int]:
-    """How often each key is wanted: not by who knows its versionstamp."""
-    times = Counter(keys)
-    for key, stamp in zip(keys, known, strict=True):
-        if stamps.get(key) == stamp:
-            times[key] -= 1
-    return times
-
-
-async def _get_changed_long(
-    adapter: Adapter, keys: Sequence[bytes], known: Sequence[str], now_ms: int, most: int
-) -> dict[bytes, Found]:
-    """The same where some are long: first only the versionstamps are read."""
-    stamped = await get_many_stamps(adapter, keys, now_ms, point=False)
-    times = _times(keys, known, {key: row.versionstamp for key, row in stamped.items()})
-    return await _get_long(adapter, times, now_ms, PLAIN, most=most, fresh=True)
 
 
 async def _get_long(

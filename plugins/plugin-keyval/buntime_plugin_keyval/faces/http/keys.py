@@ -148,8 +148,10 @@ def get_key(service: KeyValService, request: Request[Read]) -> Asked:
 
     def run() -> Text | Coroutine[Any, Any, Text]:
         found = service.store.get_short(encoded)
-        if isinstance(found, tuple) and found[0] is not None:
-            return entry_json(key_to_json(key), *found)
+        if isinstance(found, tuple):
+            value, versionstamp = found
+            if value is not None:
+                return entry_json(key_to_json(key), value, versionstamp)
         if found is None:
             raise KeyNotFound
         return _get_later(service, key, encoded, found)
@@ -165,8 +167,9 @@ async def _get_later(
         found = await found
     if found is None:
         raise KeyNotFound
-    if found[0] is not None:
-        return entry_json(key_to_json(key), *found)
+    value, versionstamp = found
+    if value is not None:
+        return entry_json(key_to_json(key), value, versionstamp)
     entry = await service.store.get_long(encoded)
     if entry is None:
         raise KeyNotFound

@@ -18,15 +18,7 @@ from prometheus_client.core import (
 from buntime_plugin_keyval.engine.recorder import BUCKETS_MS, Samples
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Measure
-
-# What has expired and is not removed yet is no entry any more. It is found through its own index.
-_TOTALS = """
-SELECT
-  entries - (SELECT count(*) FROM kv_entries WHERE expires_at <= ?),
-  bytes - (
-    SELECT coalesce(sum(length(key) + octet_length(value)), 0)
-    FROM kv_entries WHERE expires_at <= ?)
-FROM kv_totals"""
+from buntime_plugin_keyval.storage.statements import TOTALS
 
 OF_STORE = (
     Measure("entries_total", "Total entries in store", "storage.entries"),
@@ -54,7 +46,7 @@ class Report:
 async def measure_store(store: Store) -> Mapping[str, float]:
     """Ask the database, with a few small reads: none of them looks at every entry."""
     now_ms = store.clock.now()
-    ((entries, size_bytes),) = await store.adapter.query(_TOTALS, (now_ms, now_ms))
+    ((entries, size_bytes),) = await store.adapter.query(TOTALS, (now_ms, now_ms))
     return {
         "entries_total": int(entries or 0),
         "storage_bytes": int(size_bytes or 0),

@@ -22,10 +22,13 @@ from buntime_plugin_keyval.features.search.indexes import (
     IndexOptions,
     create_statements,
     drop_statements,
+    drop_triggers,
     extracts,
     index_of_row,
+    trigger_statements,
 )
 from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, VALUE_SIZE
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.statements import IN_RANGE
 
@@ -46,6 +49,9 @@ _OUTDATED = f"""
 SELECT {INDEX_COLUMNS}, prefix_json FROM kv_indexes AS old WHERE ready AND format < ?
   AND NOT EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = old.prefix AND id > old.id)"""
 _UNFINISHED = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE NOT ready ORDER BY id"
+_UNFIT = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE format < 3"
+_STILL_OF_FORMAT = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ? AND format = ?)"
+_SET_FIT = "UPDATE kv_indexes SET format = 3 WHERE id = ? AND format = 2"
 _SET_READY = "UPDATE kv_indexes SET ready = TRUE WHERE id = ?"
 _STILL_THERE = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ?)"
 _STILL_UNFINISHED = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ? AND NOT ready)"
@@ -53,7 +59,7 @@ _STILL_THESE = """
 (SELECT group_concat(id) FROM (
    SELECT id FROM kv_indexes WHERE prefix = ? AND id < ? ORDER BY id)) IS ?"""
 _NEXT_ENTRIES = f"""
-SELECT key, octet_length(value) FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?"""
+SELECT key, {VALUE_SIZE} FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?"""
 _ADD_DOCS = f"""
 INSERT OR IGNORE INTO kv_docs (index_id, doc_key)
 SELECT ?, key FROM kv_entries WHERE {IN_RANGE} ORDER BY key"""
@@ -98,6 +104,23 @@ class IndexBuilder:
         """Finish indexes whose building was interrupted by the end of its process."""
         for row in await self._store.adapter.query(_UNFINISHED, fresh=True):
             await self._finish(index_of_row(row))
+
+    async def refit(self) -> None:
+        """Give those indexes triggers of now whose own do not know long values.
+
+        Before anything is written: such triggers fail with what they cannot read.
+        """
+        for row in await self._store.adapter.query(_UNFIT, fresh=True):
+            index = index_of_row(row)
+            with contextlib.suppress(GuardFailed):  # another process has done it
+                await self._store.batch(
+                    [
+                        Guard(_STILL_OF_FORMAT, (index.id, index.format)),
+                        *(Statement(text) for text in drop_triggers(index)),
+                        *(Statement(text) for text in trigger_statements(index)),
+                        Statement(_SET_FIT, (index.id,)),
+                    ]
+                )
 
     async def renew(self) -> None:
         """Build those indexes anew that were built in an older way; they answer until then."""
@@ -169,9 +192,11 @@ class IndexBuilder:
         columns = ", ".join(f"f{number}" for number in range(len(index.options.fields)))
         add_texts = f"""
 INSERT INTO {index.table} (rowid, {columns})
-SELECT doc, {extracts(index, "value")} FROM kv_docs JOIN kv_entries ON key = doc_key
-WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
-  AND NOT EXISTS (SELECT 1 FROM {index.table} WHERE rowid = doc)"""
+WITH added AS MATERIALIZED (
+  SELECT doc, {VALUE} AS json FROM kv_docs JOIN kv_entries ON key = doc_key
+  WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
+    AND NOT EXISTS (SELECT 1 FROM {index.table} WHERE rowid = doc))
+SELECT doc, {extracts(index, "json")} FROM added"""
         rest = index.keys
         while rest.start < rest.end:
             part = await self._next_part(rest)

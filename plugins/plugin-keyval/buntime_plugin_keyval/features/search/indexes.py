@@ -26,8 +26,9 @@ from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
 INDEX_COLUMNS = "id, prefix, fields, tokenize, format"
 
-FORMAT = 2
-"""How indexes are built now. 1 folded one mark of a letter only, and had no vocabulary."""
+FORMAT = 3
+"""How indexes are built now. 1 folded one mark of a letter only, and had no vocabulary. The
+triggers of 2 did not know long values."""
 
 MAX_FIELDS = 50
 """Fields of one index."""
@@ -111,44 +112,60 @@ def create_statements(index: Index) -> list[str]:
 
     Raises `InvalidInput` for fields whose paths are too long for a statement.
     """
-    columns = ", ".join(f"f{number}" for number in range(len(index.options.fields)))
+    columns = _columns(index)
     tokenizer = FTS5_TOKENIZERS.get(index.options.tokenize, index.options.tokenize)
-    key_range = (
-        f"{{row}}.key >= {_blob(index.keys.start)} AND {{row}}.key < {_blob(index.keys.end)}"
-    )
-    doc_of = f"SELECT doc FROM kv_docs WHERE index_id = {index.id} AND doc_key = {{row}}.key"
-    # Without OR IGNORE and OR REPLACE: inside a trigger the statement that fired it decides what
-    # a conflict does, and an upsert decides otherwise.
-    put = f"""
-WHEN {key_range.format(row="NEW")} BEGIN
-  INSERT INTO kv_docs (index_id, doc_key)
-  SELECT {index.id}, NEW.key WHERE NOT EXISTS ({doc_of.format(row="NEW")});
-  DELETE FROM {index.table} WHERE rowid = ({doc_of.format(row="NEW")});
-  INSERT INTO {index.table} (rowid, {columns})
-  SELECT doc, {extracts(index, "NEW.value")} FROM ({doc_of.format(row="NEW")});
-END"""
     statements = [
         f"CREATE VIRTUAL TABLE {index.table} USING fts5({columns}, tokenize = {_text(tokenizer)})",
         f"CREATE VIRTUAL TABLE {index.vocabulary} USING fts5vocab({index.table}, row)",
-        f"CREATE TRIGGER {index.table}_insert AFTER INSERT ON kv_entries {put}",
-        f"CREATE TRIGGER {index.table}_update AFTER UPDATE ON kv_entries {put}",
-        f"""CREATE TRIGGER {index.table}_delete AFTER DELETE ON kv_entries
-WHEN {key_range.format(row="OLD")} BEGIN
-  DELETE FROM {index.table} WHERE rowid = ({doc_of.format(row="OLD")});
-  DELETE FROM kv_docs WHERE index_id = {index.id} AND doc_key = OLD.key;
-END""",
+        *trigger_statements(index),
     ]
     if max(map(len, statements)) > _MAX_SQL_LENGTH:
         raise InvalidInput("The paths of the fields are too long together")
     return statements
 
 
+def trigger_statements(index: Index) -> list[str]:
+    """The triggers of an index."""
+    key_range = (
+        f"{{row}}.key >= {_blob(index.keys.start)} AND {{row}}.key < {_blob(index.keys.end)}"
+    )
+    doc_of = f"SELECT doc FROM kv_docs WHERE index_id = {index.id} AND doc_key = {{row}}.key"
+    # A subquery without a table is one that SQLite does not take apart: however many fields look
+    # into a long value, it is found once.
+    put = f"""{key_range.format(row="NEW")} BEGIN
+  INSERT INTO kv_docs (index_id, doc_key)
+  SELECT {index.id}, NEW.key WHERE NOT EXISTS ({doc_of.format(row="NEW")});
+  DELETE FROM {index.table} WHERE rowid = ({doc_of.format(row="NEW")});
+  INSERT INTO {index.table} (rowid, {_columns(index)})
+  SELECT doc, {extracts(index, "json")} FROM (
+    SELECT ({doc_of.format(row="NEW")}) AS doc, iif(
+      NEW.long_id IS NULL, NEW.value,
+      (SELECT text FROM kv_long_values WHERE id = NEW.long_id)) AS json);
+END"""
+    # Without OR IGNORE and OR REPLACE: inside a trigger the statement that fired it decides what
+    # a conflict does, and an upsert decides otherwise. An entry that keeps its versionstamp keeps
+    # its value, which was only moved.
+    return [
+        f"CREATE TRIGGER {index.table}_insert AFTER INSERT ON kv_entries WHEN {put}",
+        f"""CREATE TRIGGER {index.table}_update AFTER UPDATE ON kv_entries
+WHEN NEW.versionstamp <> OLD.versionstamp AND {put}""",
+        f"""CREATE TRIGGER {index.table}_delete AFTER DELETE ON kv_entries
+WHEN {key_range.format(row="OLD")} BEGIN
+  DELETE FROM {index.table} WHERE rowid = ({doc_of.format(row="OLD")});
+  DELETE FROM kv_docs WHERE index_id = {index.id} AND doc_key = OLD.key;
+END""",
+    ]
+
+
+def drop_triggers(index: Index) -> list[str]:
+    """What removes the triggers of an index."""
+    return [f"DROP TRIGGER {index.table}_{event}" for event in ("insert", "update", "delete")]
+
+
 def drop_statements(index: Index) -> list[str]:
     """What removes an index and all that belongs to it."""
     return [
-        f"DROP TRIGGER {index.table}_insert",
-        f"DROP TRIGGER {index.table}_update",
-        f"DROP TRIGGER {index.table}_delete",
+        *drop_triggers(index),
         f"DROP TABLE IF EXISTS {index.vocabulary}",
         f"DROP TABLE {index.table}",
         f"DELETE FROM kv_docs WHERE index_id = {index.id}",
@@ -161,6 +178,10 @@ def index_of_row(row: Sequence[Value]) -> Index:
     index_id, prefix, fields, tokenize, built = row
     options = IndexOptions(msgspec.json.decode(str(fields), type=tuple[str, ...]), str(tokenize))
     return Index(int(index_id or 0), bytes(prefix), options, int(built or 1))  # type: ignore[arg-type] # a BLOB
+
+
+def _columns(index: Index) -> str:
+    return ", ".join(f"f{number}" for number in range(len(index.options.fields)))
 
 
 def extracts(index: Index, value: str) -> str:

@@ -84,6 +84,10 @@ class Search(Part):
         """See `Part`."""
         return {"indexing": self._loop}
 
+    async def begin(self) -> None:
+        """Let indexes keep up with what this version writes. Raises `DatabaseError`."""
+        await self._builder.refit()
+
     def start(self) -> None:
         """Finish in the background what an earlier process began to build.
 

@@ -17,6 +17,7 @@ from buntime_keyval.wire.searching import HitMarks
 
 from buntime_plugin_keyval.features.search.indexes import Index
 from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, value_up_to
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
@@ -158,7 +159,7 @@ WITH hits AS MATERIALIZED (
   SELECT doc_key, bm25({score}) AS score FROM {table} CROSS JOIN kv_docs ON doc = {table}.rowid
   WHERE {table} MATCH ? LIMIT {FEW + 1})
 SELECT (SELECT count(*) FROM hits), expires_at, key_json,
-  iif(octet_length(value) > {SHORT_VALUE}, NULL, value), versionstamp
+  {value_up_to(SHORT_VALUE)}, versionstamp
 FROM (SELECT doc_key, score FROM hits {inside} ORDER BY {order} LIMIT ? OFFSET ?)
 CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 
@@ -191,7 +192,7 @@ def rows_statement(
 
     Raises `InvalidInput` for the weight of an unknown field.
     """
-    found, found_args = _found(index, match, options, "entry, value")
+    found, found_args = _found(index, match, options, f"entry, {VALUE}")
     args = _hits_args(index, match, options, condition, now_ms)
     return Statement(f"{_hits(index, options, condition)} {found}", (*args, *found_args))
 

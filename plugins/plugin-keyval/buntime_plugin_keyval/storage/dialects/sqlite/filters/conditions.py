@@ -48,7 +48,7 @@ class Field(NamedTuple):
     """
 
     column: str
-    """The name of a TEXT column, which is trusted."""
+    """A text of JSON: the name of a column, or an expression, which is trusted."""
     casefold: bool
     path: str = "$"
     member: str | None = None

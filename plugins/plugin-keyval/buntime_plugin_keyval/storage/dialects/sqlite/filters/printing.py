@@ -7,12 +7,21 @@ from buntime_database import Capabilities
 from buntime_plugin_keyval.storage.dialects.filters import Printed
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import Field, leaf_sql
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.fragments import EVERY, joined
+from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, with_value_once
 from buntime_plugin_keyval.storage.filters.tree import Condition, Every, Some
+
+_FEW_ARGS = 32
+"""Arguments of a filter up to which it may look for a long value several times."""
 
 
 def print_filter(condition: Condition, capabilities: Capabilities) -> Printed:
     """See `FilterSql`; over the value of an entry."""
-    return print_condition(condition, Field("value", capabilities.casefold_function))
+    has_casefold = capabilities.casefold_function
+    printed = print_condition(condition, Field(VALUE, has_casefold))
+    if len(printed.args) > _FEW_ARGS:
+        printed = print_condition(condition, Field("value", has_casefold))
+        printed = printed._replace(sql=with_value_once(printed.sql))
+    return printed
 
 
 def print_condition(condition: Condition, field: Field) -> Printed:

@@ -1,0 +1,8 @@
+"""Upkeep: data of older versions is brought up to date, a little at a time."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.features.feature import Feature
+from buntime_plugin_keyval.features.upkeep.mover import Mover
+
+UPKEEP = Feature("upkeep", lambda ground: Mover(ground.store))

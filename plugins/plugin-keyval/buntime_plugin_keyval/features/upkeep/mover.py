@@ -1,0 +1,40 @@
+"""Moving the long values of older versions to their own table, in the background."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.feature import Part
+from buntime_plugin_keyval.storage.moving import move_some
+
+PAUSE_SECONDS = 0.01
+"""Between two commits, so that other writes find room."""
+
+
+class Mover(Part):
+    """A background task, which has nothing to do where there is nothing of before."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._loop = Loop(
+            self._step,
+            "keyval-mover",
+            logger=store.logger,
+            complaint="Long values could not be moved: %s",
+        )
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"upkeep": self._loop}
+
+    def start(self) -> None:
+        """Go on where an earlier process was stopped; the first worker does so for all."""
+        workers = self._store.peers.workers
+        if workers.number == 0 or workers.took_over:
+            self._loop.start()
+
+    async def _step(self) -> float | None:
+        return PAUSE_SECONDS if await move_some(self._store.adapter) else None

@@ -1,0 +1,29 @@
+"""Where SQLite has the value of an entry: in its row, or, if it is long, in a table beside it."""
+
+from __future__ import annotations
+
+INLINE_BYTES = 768
+"""Bytes of a value that stands in its entry; a longer one is in `kv_long_values`.
+
+About as much as leaves the row in one page of its table, of 4 KiB. Of any more SQLite has to follow
+the pages of each row that it compares a key with.
+"""
+
+# A subquery rather than a join: it costs something where there is a long value only.
+_LONG_VALUE = "(SELECT text FROM kv_long_values WHERE id = long_id)"
+VALUE = f"iif(long_id IS NULL, value, {_LONG_VALUE})"
+VALUE_SIZE = "octet_length(value) + long_size"
+
+
+def value_up_to(most: int) -> str:
+    """The value, or NULL where it has more bytes than that."""
+    return f"CASE WHEN long_id IS NULL THEN value WHEN long_size <= {most} THEN {_LONG_VALUE} END"
+
+
+def with_value_once(condition: str) -> str:
+    """A condition on `value` that has it found once for an entry, not at each look at it.
+
+    It costs more than those looks where they are few. Without a limit, SQLite would move the
+    condition into the inner query, and look there.
+    """
+    return f"(SELECT 1 FROM (SELECT {VALUE} AS value LIMIT 1) WHERE {condition})"
