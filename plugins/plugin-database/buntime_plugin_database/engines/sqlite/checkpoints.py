@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from contextlib import suppress
 from functools import partial
 from time import monotonic, sleep
@@ -20,23 +21,22 @@ import apsw
 from buntime_database import DatabaseError
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
+from buntime_plugin_database.engines.sqlite.files import descriptors_of
 from buntime_plugin_database.engines.sqlite.thread import WorkResult, WorkThread
 from buntime_plugin_database.engines.sqlite.writer import Writer
 
-PASS_PAGES = 4000
-"""Pages written, from which on they are copied: 16 MB.
+PASS_PAGES = 2000
+"""Pages written, from which on they are copied: 8 MB.
 
-SQLite's default is 1000. Copying waits for the disk twice and then writes each page once, however
-often it is in the log, so doing it less often is cheaper.
+Copying waits for the disk twice and writes each page once, however often it is in the log, so doing
+it less often is cheaper; but the more there is to copy, the more the disk has to do at once.
 """
-LOG_PAGES = 2 * PASS_PAGES
+LOG_PAGES = 8000
 """Length of the log from which on it begins anew. By itself it does so whenever nobody writes until
 a pass has ended."""
-RUN_PAGES = 2 * PASS_PAGES
-"""Pages that writers may be ahead of a run; then they wait for it: the disk takes no more."""
 REST_PAGES = 400
 """Pages that may be left to copy when writers are made to wait."""
-PASSES = 3
+PASSES = 8
 """At most so many, each over what was written during the one before, until the rest is small."""
 PATIENCE_SECONDS = 0.02
 """How long writers wait for reads that need the log, and for writers of other processes, before
@@ -73,16 +73,22 @@ class Checkpoints:
         self._condition = condition
         self._thread: WorkThread | None = None
         self._connection: apsw.Connection | None = None
+        self._descriptor: int | None = None
+        """Of the connection's file. One of our own would not do: when a process closes any of a
+        file, it loses all locks on it, those of SQLite too."""
         self._running: asyncio.Task[None] | None = None
         self._ahead: asyncio.Future[None] | None = None
-        """Done once the writers are too far ahead of the run."""
-        self._run_began = 0
+        """Done once the writers are too far ahead of a pass."""
+        self._may_write = 0
+        """So many in all, until that is so."""
         self._written = 0
         """Pages that the writer has written in all."""
         self._noted = 0
         """The same when the length of the log was noted."""
         self._length = 0
         """Of the log then, in pages."""
+        self._rest = 0
+        """Of these, which were not copied then."""
         self._begins_at = LOG_PAGES
         """Length from which on it begins anew."""
         self._patient_until = 0.0
@@ -95,11 +101,7 @@ class Checkpoints:
         if self._running is None:
             if self._written - self._noted >= PASS_PAGES and not self._closed:
                 self._running = asyncio.get_running_loop().create_task(self._run())
-        elif (
-            self._written - self._run_began >= RUN_PAGES
-            and self._ahead is not None
-            and not self._ahead.done()
-        ):
+        elif self._written >= self._may_write and self._ahead and not self._ahead.done():
             self._ahead.set_result(None)
 
     async def close(self) -> None:
@@ -119,28 +121,31 @@ class Checkpoints:
 
     async def _run(self) -> None:
         try:
-            if await self._pass():
-                async with self._writer.turn:
-                    await self._begin_anew()
+            for _ in range(PASSES):
+                rest = await self._pass()
+                if rest is None or self._log_pages < self._begins_at:
+                    return
+                if rest <= REST_PAGES:
+                    break
+            async with self._writer.turn:
+                await self._begin_anew()
         finally:
             self._running = self._ahead = None
 
-    async def _pass(self) -> bool:
-        """Copy beside the writers; whether they have to wait for the rest."""
-        self._run_began = self._written
+    async def _pass(self) -> int | None:
+        """Copy beside the writers, who wait for the end of it once they are too far ahead."""
+        began = self._written
+        to_copy = began - self._noted + self._rest
+        is_near_end = self._log_pages >= self._begins_at
+        least = REST_PAGES if is_near_end else PASS_PAGES
+        self._may_write = began + max(to_copy // 2, least)
         self._ahead = asyncio.get_running_loop().create_future()
-        for _ in range(PASSES):
-            began = self._written
-            passing = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
-            await asyncio.wait((passing, self._ahead), return_when=asyncio.FIRST_COMPLETED)
-            if not passing.done():
-                return True
-            rest = self._note(passing.result(), began)
-            if rest is None or self._log_pages < self._begins_at:
-                return False
-            if rest <= REST_PAGES:
-                break
-        return True
+        passing = self._copy(apsw.SQLITE_CHECKPOINT_PASSIVE)
+        await asyncio.wait((passing, self._ahead), return_when=asyncio.FIRST_COMPLETED)
+        if not passing.done():
+            async with self._writer.turn:
+                await asyncio.wait((passing,))
+        return self._note(passing.result(), began)
 
     async def _begin_anew(self) -> None:
         """Copy the rest. The next one to write then begins at the beginning."""
@@ -164,13 +169,15 @@ class Checkpoints:
         if failure is not None:
             raise failure
         if copied is None:
+            self._rest += self._written - self._noted
             self._length, self._noted = self._log_pages, self._written
             return None
         if copied.pages < LOG_PAGES:
             self._begins_at = LOG_PAGES
         begins_anew = alone and copied.copied == copied.pages
         self._length, self._noted = 0 if begins_anew else copied.pages, began
-        return copied.pages - copied.copied + self._written - began
+        self._rest = copied.pages - copied.copied
+        return self._rest + self._written - began
 
     def _copy(self, mode: int, seconds: float = 0) -> asyncio.Future[WorkResult]:
         if self._thread is None:
@@ -195,6 +202,8 @@ class Checkpoints:
                 copied = self._try(self._connection, mode)
                 if copied is None and not self._waits_on(0):
                     return None
+            if mode == apsw.SQLITE_CHECKPOINT_PASSIVE:
+                self._flush()
         except apsw.Error as error:
             self._tell(self._condition.translate(error))
             return None
@@ -208,7 +217,19 @@ class Checkpoints:
         except apsw.BusyError:
             return None
 
+    def _flush(self) -> None:
+        """Have the disk take what was copied, while nobody waits for it.
+
+        SQLite does not, where somebody wrote meanwhile: the last pass would wait for all of it.
+        """
+        if self._descriptor is not None and self._synchronous != "off":
+            try:
+                os.fdatasync(self._descriptor)
+            except OSError:  # SQLite will meet it, and tell
+                self._descriptor = None
+
     def _open(self) -> apsw.Connection:
+        others = descriptors_of(self._path)
         connection = apsw.Connection(self._path, apsw.SQLITE_OPEN_READWRITE)
         try:
             connection.wal_autocheckpoint(0)
@@ -219,6 +240,8 @@ class Checkpoints:
         except BaseException:
             self._condition.close(connection)
             raise
+        now = descriptors_of(self._path)
+        self._descriptor = min(now - others or now, default=None)
         return connection
 
     def _waits_on(self, _: int) -> bool:
@@ -232,7 +255,7 @@ class Checkpoints:
     def _end(self) -> None:
         if self._connection is not None:
             self._condition.close(self._connection)
-            self._connection = None
+            self._connection = self._descriptor = None
 
     def _tell(self, error: DatabaseError) -> None:
         if not self._fails:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from contextlib import suppress
 from pathlib import Path
 
 from buntime_database import DatabaseDamaged
@@ -104,3 +105,15 @@ def what_is_wrong(path: Path) -> str | None:
     if size < whole:
         return f"the file was cut: it has {size} bytes, and should have {whole}"
     return None
+
+
+def descriptors_of(path: str) -> set[int]:
+    """Open descriptors of a file in this process; none where the system does not tell."""
+    found = set()
+    with suppress(OSError):
+        file = os.stat(path)
+        for name in os.listdir("/dev/fd"):
+            with suppress(OSError):  # closed meanwhile, as that of the folder is
+                if os.path.samestat(os.fstat(int(name)), file):
+                    found.add(int(name))
+    return found
