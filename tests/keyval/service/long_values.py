@@ -1,4 +1,4 @@
-"""What must hold between entries and the table of their long values."""
+"""What must hold between all that has values and the table of the long ones."""
 
 from __future__ import annotations
 
@@ -10,17 +10,25 @@ from keyval.service.world import World
 LONG = "é" * INLINE_BYTES
 """A value that is kept beside its entry."""
 
+_REFERENCES = """
+SELECT long_id, value, long_size FROM kv_entries
+UNION ALL SELECT long_id, value, long_size FROM kv_queue
+UNION ALL SELECT long_id, value, long_size FROM kv_dlq
+UNION ALL SELECT long_id, told, coalesce(
+  (SELECT octet_length(text) FROM kv_long_values WHERE kv_long_values.id = long_id), 0)
+FROM kv_replays"""
+
 FAULTS = {
-    "a long value that no entry has": """
+    "a long value that nothing has": f"""
 SELECT id FROM kv_long_values
-WHERE id NOT IN (SELECT long_id FROM kv_entries WHERE long_id IS NOT NULL)""",
-    "an entry without its long value, or with another one": """
-SELECT key_json FROM kv_entries LEFT JOIN kv_long_values ON id = long_id
+WHERE id NOT IN (SELECT long_id FROM ({_REFERENCES}) WHERE long_id IS NOT NULL)""",
+    "something without its long value, or with another one": f"""
+SELECT long_id FROM ({_REFERENCES}) LEFT JOIN kv_long_values ON id = long_id
 WHERE long_id IS NOT NULL AND (octet_length(text) IS NOT long_size OR value <> '')""",
-    "an entry that has no value": """
-SELECT key_json FROM kv_entries WHERE long_id IS NULL AND (value = '' OR long_size <> 0)""",
-    "a long value of two entries": """
-SELECT long_id FROM kv_entries
+    "something that has no value": f"""
+SELECT value FROM ({_REFERENCES}) WHERE long_id IS NULL AND (value = '' OR long_size <> 0)""",
+    "a long value of several": f"""
+SELECT long_id FROM ({_REFERENCES})
 WHERE long_id IS NOT NULL GROUP BY long_id HAVING count(*) > 1""",
 }
 """Statements that find nothing, by what they would find."""

@@ -10,6 +10,9 @@ from typing import Any
 import apsw
 import pytest
 from buntime_database import DatabaseError, Guard, Statement
+from buntime_keyval import QueueMessage
+from buntime_keyval.wire import encode_key
+from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
 from buntime_plugin_keyval.storage import moving, schema
@@ -122,6 +125,90 @@ async def test_none_is_left_behind(world: World) -> None:
         assert await long_values(world) == left, number
         assert await faults(world) == {}, number
     assert (await world.rows("SELECT * FROM kv_totals")) == [(1, 0, 0)]
+
+
+@pytest.mark.engines("sqlite", "libsql")
+async def test_none_of_a_message_is_left_behind(world: World) -> None:
+    """A dead letter takes over the value of its message, and a new message that of its letter."""
+    kv, value = world.kv, {"t": LONG}
+
+    async def take() -> QueueMessage[Any]:
+        message = await kv.dequeue()
+        assert message is not None
+        assert message.value == value
+        return message
+
+    async def check(left: int) -> None:
+        assert await long_values(world) == left
+        assert await faults(world) == {}
+
+    await kv.enqueue(value, backoff_schedule=[1], keys_if_undelivered=[["lost"]])
+    message = await take()
+    await kv.extend_message(message)
+    await kv.release_message(message)
+    await kv.nack_message(await take())
+    world.clock.advance(1)
+    await check(1)
+    await kv.nack_message(await take())
+    await check(2)
+    assert (await kv.get(["lost"])).value == value
+    await kv.delete(["lost"])
+    (letter,) = await kv.dlq.list()
+    assert letter.value == value
+    await kv.dlq.requeue(letter.id)
+    await check(1)
+    await kv.ack_message(await take())
+    await check(0)
+    for _ in range(3):
+        await kv.atomic().enqueue(value, backoff_schedule=[]).set(["a"], 1).commit()
+        await kv.nack_message(await take())
+    await check(3)
+    await kv.dlq.delete((await kv.dlq.list())[0].id)
+    await check(2)
+    world.clock.advance(1000)
+    assert await world.service.queue.expire_dead_letters(1, 1) == 1
+    await check(1)
+    await kv.dlq.purge()
+    await check(0)
+
+
+@pytest.mark.engines("sqlite", "libsql")
+async def test_none_of_a_kept_result_is_left_behind(world: World) -> None:
+    key = encode_key(("a",))
+    await world.kv.set(["a"], LONG)
+    for _ in range(2):
+        once = Once("k", b"the same")
+        committed = await world.store.commit([], [], also_read=[key], once=once)
+        assert committed is not None
+        assert committed.rows[key].value == f'"{LONG}"'
+        await world.kv.set(["a"], 1)
+    assert once.replayed
+    assert await long_values(world) == 1
+    assert await faults(world) == {}
+    world.clock.advance(10)
+    assert await world.store.replays.forget(keep=100, age_ms=1) == 1
+    assert await long_values(world) == 0
+
+
+async def test_what_becomes_of_a_message_does_not_write_it_again(world: World) -> None:
+    """A lease, its prolongation and its end, with as much waiting."""
+    kv = world.kv
+    for _ in range(3):
+        await kv.enqueue(HUGE, backoff_schedule=[10])
+    message = await kv.dequeue()
+    assert message is not None
+
+    async def sizes() -> list[float]:
+        return [world.adapter.statistics()["wal_bytes"], pages_touched(world)]
+
+    before = await sizes()
+    await kv.extend_message(message)
+    await kv.nack_message(message)
+    await world.service.queue.next_event()
+    await kv.queue_stats()
+    grown, touched = (now - then for now, then in zip(await sizes(), before, strict=True))
+    assert grown < 100_000
+    assert touched < 12_000, "the message is read once, for its end"
 
 
 @pytest.mark.engines("sqlite", "libsql")

@@ -450,7 +450,7 @@ class Committer:
             steps.extend(statements)
             job.size += _apply(effect, versionstamp, rows, pending)
         if keeping is not None and not (effects and job.write.has_counts):
-            steps.append(keeping.end())
+            steps.extend(keeping.end())
 
     def _batch(self, job: _Job) -> Batch:
         if self._adapter.capabilities.embedded or job.decision is None:

@@ -15,7 +15,7 @@ from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage import statements as texts
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
-from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
+from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, long_size
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
@@ -55,15 +55,21 @@ class Put(NamedTuple):
             texts.PUT if is_firm else texts.PUT_STAMPED_LATE if is_stamped else texts.PUT_LATE
         )
         now_ms, wall_ms = at
-        size = len(value) if value.isascii() else len(value.encode())
-        is_long = size > INLINE_BYTES
-        shown = size if is_long else value
-        entry = (key, key_json, shown, versionstamp, expires_at, metadata, wall_ms)  # ?1 to ?7
+        size = long_size(value)
+        entry = (
+            key,
+            key_json,
+            size or value,
+            versionstamp,
+            expires_at,
+            metadata,
+            wall_ms,
+        )  # ?1 to ?7
         logged = Statement(log, (key, versionstamp, now_ms))
-        if is_long:
+        if size:
             return (
                 logged,
-                Statement(texts.ADD_LONG_VALUE, (value,)),
+                Statement(ADD_LONG_VALUE, (value,)),
                 Statement(put_long_anew, entry)
                 if is_anew
                 else Statement(put_long, (*entry, now_ms)),

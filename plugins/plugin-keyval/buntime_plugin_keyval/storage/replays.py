@@ -11,6 +11,7 @@ from buntime_database import Guard, Statement
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.replays import KeepSql
+from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, long_size
 
 FORGET_BATCH = 500
 
@@ -39,9 +40,12 @@ class Keeping(NamedTuple):
     def _texts(self) -> KeepSql:
         return self.sql.replays.keep if self.is_firm else self.sql.replays.keep_late
 
-    def end(self) -> Statement:
+    def end(self) -> list[Statement]:
         """What comes behind all effects, where their counts are not wanted or there are none."""
-        return Statement(self._texts.keep, self.row)
+        told = self.row[3]
+        if long_size(told):
+            return [Statement(ADD_LONG_VALUE, (told,)), Statement(self._texts.keep_long, self.row)]
+        return [Statement(self._texts.keep, self.row)]
 
     def among(self, statements: Sequence[Statement], *, is_first: bool) -> list[Statement]:
         """The statements of one effect, and what keeps the count of the first of them."""
@@ -56,7 +60,7 @@ def keeping(
 ) -> list[Statement | Guard]:
     """Keep the result of what is done already; fails if there is one."""
     row = (key, fingerprint, "", msgspec.json.encode(told).decode(), now_ms)
-    return [Guard(sql.replays.not_kept, (key,)), Statement(sql.replays.keep.keep, row)]
+    return [Guard(sql.replays.not_kept, (key,)), *Keeping(row, sql, is_firm=True).end()]
 
 
 async def find(db: Database, key: str) -> tuple[bytes, Kept] | None:

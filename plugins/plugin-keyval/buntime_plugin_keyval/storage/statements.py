@@ -16,7 +16,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     LOGGED_STAMP,
     TOLD,
 )
-from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, VALUE_SIZE
+from buntime_plugin_keyval.storage.dialects.sqlite.values import ADDED, VALUE, VALUE_SIZE
 
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
 IN_RANGE = "key >= ? AND key < ?"
@@ -203,9 +203,7 @@ ON CONFLICT (key) DO UPDATE SET
 
 _INLINE = "?3, NULL, 0"
 
-# Comes before an entry that refers to it: ?3 is the size there.
-ADD_LONG_VALUE = "INSERT INTO kv_long_values (text) VALUES (?)"
-_ADDED = "'', (SELECT max(id) FROM kv_long_values), ?3"
+_ADDED = f"'', {ADDED}, ?3"
 
 _LOG_PUT = "INSERT INTO kv_changes (key, versionstamp, operation, at) VALUES (?1, %s, 'set', ?3)"
 
@@ -226,7 +224,7 @@ class PutTexts(NamedTuple):
     """Where the commit itself deleted the key before: it is created once more."""
     put_long: str
     put_long_anew: str
-    """The same for a long value, which `ADD_LONG_VALUE` has added just before."""
+    """The same for a value that was added just before, with its size in its place."""
 
 
 def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> PutTexts:

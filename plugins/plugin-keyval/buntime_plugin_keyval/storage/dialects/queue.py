@@ -19,6 +19,8 @@ class QueueSql(NamedTuple):
     enqueue: str
     """Id, value, ready time, most attempts, backoff and keys as JSON arrays, time on the wall, now:
     adds a message."""
+    enqueue_long: str
+    """The same for a value that was added just before, with its size in its place."""
     lease: str
     """Lease, its end, now, 1: gives one message that is ready to who has the lease. A row with
     ready time, number, id, value, attempts, lease, visible; none if none is ready."""

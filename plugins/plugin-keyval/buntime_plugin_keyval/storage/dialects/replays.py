@@ -13,6 +13,8 @@ class KeepSql(NamedTuple):
 
     keep: str
     """Without counts."""
+    keep_long: str
+    """The same where what was told was added just before as a long value."""
     keep_with_count: str
     """With the number of rows that the statement before it changed."""
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE, QueueSql
+from buntime_plugin_keyval.storage.dialects.sqlite.values import ADDED, VALUE, VALUE_SIZE
 
 # Somebody has the message, and that does not count yet.
 _UNCOUNTED = "(lease IS NOT NULL AND NOT counted)"
@@ -28,18 +29,22 @@ UPDATE kv_queue SET
   lease = ?1, visible_at = ?2, set_at = ?3, counted = 0, unsure = unsure + {_UNCOUNTED},
   attempts = attempts + ({_UNCOUNTED} AND unsure >= {MAX_UNSURE})
 WHERE seq IN ({{ready}})
-RETURNING ready_at, seq, id, value, min(max_attempts, attempts + 1), lease, visible_at"""
+RETURNING ready_at, seq, id, {VALUE}, min(max_attempts, attempts + 1), lease, visible_at"""
 
 _MESSAGE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
-                      backoff_schedule, keys_if_undelivered, created_at, set_at)"""
+                      backoff_schedule, keys_if_undelivered, created_at, set_at,
+                      long_id, long_size)"""
 
-_LETTER_OF = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
-_DELIVERY = f"value, {_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
+# A letter takes over the value of its message, and the other way round, before that is removed.
+_TAKEN_OVER = "value, long_id, long_size"
+_LETTER_OF = f"{_TAKEN_OVER}, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
+_DELIVERY = f"{_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
 _LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
 
 QUEUE = QueueSql(
-    enqueue=f"{_MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8)",
+    enqueue=f"{_MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0)",
+    enqueue_long=f"{_MESSAGE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2)",
     lease=_LEASE.format(ready=_READY.format(told="seq")),
     lease_several=_LEASE.format(
         ready=f"""
@@ -47,7 +52,7 @@ SELECT seq FROM (
   SELECT seq, row_number() OVER ready AS place, sum(size) OVER ready AS bytes
   FROM (
     SELECT seq, ready_at, (
-      SELECT octet_length(value) FROM kv_queue WHERE kv_queue.seq = ready.seq) AS size
+      SELECT {VALUE_SIZE} FROM kv_queue WHERE kv_queue.seq = ready.seq) AS size
     FROM ({_READY.format(told="seq, ready_at")}) AS ready)
   WINDOW ready AS (ORDER BY ready_at, seq ROWS UNBOUNDED PRECEDING))
 WHERE place = 1 OR bytes <= ?5"""
@@ -80,12 +85,12 @@ WHERE id = ?3""",
     bury=f"""
 INSERT INTO kv_dlq
   (id, original_id, error_message, failed_at, kept_since, original_created_at, {_LETTER_OF})
-SELECT ?, id, ?, ?, ?, created_at, {_DELIVERY} FROM kv_queue WHERE id = ?""",
+SELECT ?, id, ?, ?, ?, created_at, {_TAKEN_OVER}, {_DELIVERY} FROM kv_queue WHERE id = ?""",
     remove="DELETE FROM kv_queue WHERE id = ?",
     same_delivery=f"""
 EXISTS (
   SELECT 1 FROM kv_queue WHERE id = ? AND {_ATTEMPTS} = ? AND visible_at = ? AND lease IS ?)""",
-    delivery=f"SELECT id, lease, visible_at, {_DELIVERY} FROM kv_queue WHERE id = ?",
+    delivery=f"SELECT id, lease, visible_at, {VALUE}, {_DELIVERY} FROM kv_queue WHERE id = ?",
     exhausted="""
 SELECT id FROM kv_queue
 WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?""",
@@ -102,15 +107,16 @@ SELECT (SELECT count(*) FROM kv_queue),
        (SELECT count(*) FROM kv_dlq)""",
     letters=f"""
 WITH chosen AS MATERIALIZED (
-  SELECT seq, octet_length(value) AS bytes
+  SELECT seq, {VALUE_SIZE} AS bytes
   FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT ?1 OFFSET ?2),
 total AS MATERIALIZED (SELECT sum(bytes) AS bytes FROM chosen)
-SELECT total.bytes, {_LETTER.replace(" value,", " iif(total.bytes <= ?3, value, 'null'),")}
+SELECT total.bytes, {_LETTER.replace(" value,", f" iif(total.bytes <= ?3, {VALUE}, 'null'),")}
 FROM total CROSS JOIN chosen CROSS JOIN kv_dlq ON kv_dlq.seq = chosen.seq
 ORDER BY failed_at DESC, kv_dlq.seq DESC""",
-    letter=f"SELECT {_LETTER} FROM kv_dlq WHERE id = ?",
+    letter=f"SELECT {_LETTER.replace(' value,', f' {VALUE},')} FROM kv_dlq WHERE id = ?",
     requeue=f"""{_MESSAGE}
-SELECT ?1, value, ?2, ?2, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?3, ?2
+SELECT ?1, value, ?2, ?2, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?3, ?2,
+  long_id, long_size
 FROM kv_dlq WHERE id = ?4""",
     forget_letter="DELETE FROM kv_dlq WHERE id = ?",
     forget_letters="DELETE FROM kv_dlq",

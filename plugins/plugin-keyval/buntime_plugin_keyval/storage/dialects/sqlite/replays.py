@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.replays import KeepSql, ReplaysSql
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import LOGGED_STAMP, NOTED_STAMP
+from buntime_plugin_keyval.storage.dialects.sqlite.values import ADDED
 
 _KEEP = """
-INSERT INTO kv_replays (id, fingerprint, versionstamp, told, counts, at)
-VALUES (?1, ?2, {stamp}, ?4, {counts}, ?5)"""
+INSERT INTO kv_replays (id, fingerprint, versionstamp, told, counts, at, long_id)
+VALUES (?1, ?2, {stamp}, {told}, {counts}, ?5, {long_id})"""
 
 # The commit has the stamp that was made for it, or a later one with the same random part.
 _LATE = f"""CASE substr(?3, 20)
@@ -17,8 +18,11 @@ _LATE = f"""CASE substr(?3, 20)
 
 def _keep(stamp: str) -> KeepSql:
     return KeepSql(
-        keep=_KEEP.format(stamp=stamp, counts="''"),
-        keep_with_count=_KEEP.format(stamp=stamp, counts="changes() || ','"),
+        keep=_KEEP.format(stamp=stamp, told="?4", counts="''", long_id="NULL"),
+        keep_long=_KEEP.format(stamp=stamp, told="''", counts="''", long_id=ADDED),
+        keep_with_count=_KEEP.format(
+            stamp=stamp, told="?4", counts="changes() || ','", long_id="NULL"
+        ),
     )
 
 
@@ -27,7 +31,11 @@ REPLAYS = ReplaysSql(
     keep_late=_keep(_LATE),
     keep_count="UPDATE kv_replays SET counts = counts || changes() || ',' WHERE id = ?",
     not_kept="NOT EXISTS (SELECT 1 FROM kv_replays WHERE id = ?)",
-    find="SELECT fingerprint, versionstamp, told, counts FROM kv_replays WHERE id = ?",
+    find="""
+SELECT fingerprint, versionstamp,
+  iif(long_id IS NULL, told, (SELECT text FROM kv_long_values WHERE kv_long_values.id = long_id)),
+  counts
+FROM kv_replays WHERE id = ?""",
     # Their numbers have no gaps, since only the oldest are removed.
     forget="""
 DELETE FROM kv_replays WHERE seq IN (

@@ -1,4 +1,4 @@
-"""Where SQLite has the value of an entry: in its row, or, if it is long, in a table beside it."""
+"""Where SQLite has the value of an entry or a message: in its row, or beside it, if it is long."""
 
 from __future__ import annotations
 
@@ -13,6 +13,16 @@ the pages of each row that it compares a key with.
 _LONG_VALUE = "(SELECT text FROM kv_long_values WHERE id = long_id)"
 VALUE = f"iif(long_id IS NULL, value, {_LONG_VALUE})"
 VALUE_SIZE = "octet_length(value) + long_size"
+
+# Comes before a row that refers to it.
+ADD_LONG_VALUE = "INSERT INTO kv_long_values (text) VALUES (?)"
+ADDED = "(SELECT max(id) FROM kv_long_values)"
+
+
+def long_size(value: str) -> int:
+    """Bytes of a value that is not to stand in its row; 0 for one that is."""
+    size = len(value) if value.isascii() else len(value.encode())
+    return size if size > INLINE_BYTES else 0
 
 
 def value_up_to(most: int) -> str:
