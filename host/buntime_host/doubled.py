@@ -27,10 +27,11 @@ class Doubled(NamedTuple):
 
 def has_doubled(text: bytes, value: Any) -> bool:
     """Whether an object somewhere in a JSON text has a member twice, given what it decodes to."""
-    return _quotes(text) != _quotes(_encode(value))
+    return quotes(text) != quotes(_encode(value))
 
 
-def _quotes(text: bytes) -> int:
+def quotes(text: bytes) -> int:
+    """How many begin or end a string of a JSON text."""
     if b'\\"' in text:
         text = text.replace(b"\\\\", b"").replace(b'\\"', b"")
     return text.count(b'"')

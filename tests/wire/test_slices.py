@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import Any
 from unittest import mock
 
@@ -173,6 +174,39 @@ def test_large_values_are_read_in_small_steps(body: bytes) -> None:
     text, steps = run(canonical_steps(body, NOW))
     assert text == canonical_value(body, NOW)
     assert steps > len(body) / slices.SLICE
+
+
+LONG = 5_000_000
+LONG_MEMBERS = {
+    "digits": b"[1." + b"1" * LONG + b"]",
+    "blanks": b"[1" + b" " * LONG + b"]",
+    "unclosed": b"[" * LONG,
+    "objects unclosed": b'{"a":' * (LONG // 5),
+    "quotes": b'"' * LONG,
+    "colons": b":" * LONG,
+    "text": b'["' + b"x" * LONG + b'"]',
+    "escapes": b'["' + b"\\n" * (LONG // 2) + b'"]',
+    "bytes": b'{"__type":"uint8array","value":"' + b"AP8A" * (LONG // 4) + b'"}',
+    "name": b'{"' + b"x" * LONG + b'":1}',
+    "names": b"{" + b",".join(b'"%x":1' % number for number in range(LONG // 10)) + b"}",
+}
+MOST_CPU_SECONDS = 0.1
+"""Of a step, which takes a tenth of that where nothing else runs."""
+
+
+@pytest.mark.parametrize("body", LONG_MEMBERS.values(), ids=LONG_MEMBERS)
+def test_no_step_takes_long(body: bytes) -> None:
+    steps = canonical_steps(body, NOW)
+    longest = 0.0
+    while True:
+        began = time.thread_time()
+        try:
+            next(steps)
+        except (StopIteration, InvalidInput):
+            break
+        finally:
+            longest = max(longest, time.thread_time() - began)
+    assert longest < MOST_CPU_SECONDS
 
 
 def test_long_texts_take_few_steps_and_stay_as_they_are() -> None:

@@ -150,3 +150,52 @@ def test_what_a_commit_reads_and_writes_is_limited(api: Api) -> None:
     assert error.startswith("Values to read too large: 36")
     assert error.endswith("(limits.commitBytes is 33554432)")
     assert api.value("big", 3) == [value]
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {"mutations": [], "x": [[]] * 1_000_000},
+        {f"x{number}": number for number in range(200_000)},
+        {"checks": [{"key": [[]] * 1_000_000, "versionstamp": None}]},
+        {"mutations": [{"type": "set", "key": ["a"], "value": 1, "metadata": [[]] * 1_000_000}]},
+        {"mutations": [{"type": "set", "key": [1], "value": LARGE, "x": {"a": [[1]] * 700_000}}]},
+    ],
+)
+def test_what_is_beside_values_is_limited(shared_api: Api, body: Any) -> None:
+    error = refusal(shared_api, "POST", "/atomic", body)
+    assert error.startswith("Body too large: more than 2097152 bytes beside its values")
+    assert error.endswith("(limits.requestBytes is 2097152)")
+
+
+def test_many_items_may_hold_more_than_one(api: Api) -> None:
+    sets = [
+        {"type": "set", "key": ["m", number], "value": 1, "metadata": ["x" * 900, number]}
+        for number in range(5_000)
+    ]
+    assert api.json("POST", "/atomic", {"mutations": sets})["ok"]
+
+
+LONG = "x" * 100_000
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        f'{{"value":1,"value":"{LONG}"}}',
+        f'{{"value":"{LONG}","value":1}}',
+        f'{{"value":"{LONG}","options":{{"delay":1}},"value":"{LONG}"}}',
+    ],
+)
+def test_what_is_twice_beside_a_long_text(shared_api: Api, body: str) -> None:
+    answer = shared_api.send("POST", "/queue/enqueue", content=body.encode())
+    message = "value is given twice; it may be given once"
+    assert (answer.status_code, answer.json()["error"]) == (400, message)
+
+
+@pytest.mark.parametrize("text", [LONG, '\\"' * 50_000, '"a":1,"a":2' * 10_000])
+def test_long_texts_stay_as_they_are(api: Api, text: str) -> None:
+    api.json("POST", "/queue/enqueue", {"value": text, "options": {"delay": 0}})
+    assert api.json("GET", "/queue/dequeue")["message"]["value"] == text
+    api.json("POST", "/atomic", {"mutations": [{"type": "set", "key": ["a"], "value": [text]}]})
+    assert api.value("a") == [text]

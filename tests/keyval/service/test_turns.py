@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import AsyncIterator, Awaitable
 from contextlib import asynccontextmanager
 from itertools import pairwise
@@ -14,7 +15,7 @@ from buntime_host import Size
 from buntime_keyval import BigInt
 from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.slices import SLICE, Steps
-from buntime_plugin_keyval.engine import commit, turns
+from buntime_plugin_keyval.engine import commit, drafts, turns
 from buntime_plugin_keyval.engine.turns import Turns
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import LimitExceeded
@@ -136,6 +137,24 @@ async def test_large_commits_are_decided_beside_the_loop(kv: LocalKv) -> None:
         builder.check((("c", number), None)).sum(("n", number % 100), BigInt(10**3000))
     assert await turns_during(builder.commit()) > 20
     assert (await kv.get(("n", 1))).value == BigInt(50 * 10**3000)
+
+
+async def test_what_extends_a_long_value_is_decided_beside_the_loop(
+    kv: LocalKv, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: list[bool] = []
+    effect = drafts.Draft.effect
+
+    def noted(draft: drafts.Draft) -> Any:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return effect(draft)
+
+    monkeypatch.setattr(drafts.Draft, "effect", noted)
+    for name, value in (("short", ["x"]), ("long", ["x" * 100_000])):
+        await kv.set((name,), value)
+        await kv.atomic().prepend((name,), [1]).append((name,), [2, 3]).commit()
+        assert (await kv.get((name,))).value == [1, *value, 2, 3]
+    assert threads == [True, False]
 
 
 async def test_large_values_of_python_commits_are_read_in_slices(kv: LocalKv) -> None:

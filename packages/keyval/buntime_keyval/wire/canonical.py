@@ -118,7 +118,9 @@ class TextFrame:
             yield
         if NOW_MEMBER in found or TYPE_MEMBER in found:
             members = {name: self._member(name, group) for name, group in found.items()}
+            yield
             if (stands_for := special(members, self._now_ms)) is not None:
+                yield
                 return [_encode(stands_for)]
         pieces = [self._kind.encode()]
         for index, group in enumerate(self._groups):

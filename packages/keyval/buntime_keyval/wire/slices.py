@@ -34,9 +34,9 @@ _FIRST, _LAST, _MARK = (secrets.token_hex(16) for _ in range(3))
 """Names and a text that nobody else knows, so that no body has them."""
 
 # Of a text without escaped quotes. Possessive, so that nothing is tried twice.
-_MEMBER = rb'[^",]*+(?:"[^"]*+"[^",]*+)*+,'
-_ONE_MEMBER = re.compile(_MEMBER)
-_MEMBERS = re.compile(rb"(?:%b)*+" % _MEMBER)
+_BEFORE_COMMA = rb'[^",]*+(?:"[^"]*+"[^",]*+)*+'
+_NO_COMMA = re.compile(_BEFORE_COMMA)
+_MEMBERS = re.compile(rb"(?:%b,)*+" % _BEFORE_COMMA)
 _STRING = re.compile(rb'"[^"]*+"')
 _NOT_BRACKETS = bytes(set(range(256)) - set(b"[]{}"))
 _AS_STEPS = bytes.maketrans(b"[{]}", b"\x01\x01\xff\xff")
@@ -82,6 +82,12 @@ class Slice(NamedTuple):
     frames: Sequence[Frame]
     """Of what goes around it, from the outer to the inner."""
     is_first: bool
+    size: int
+    """Bytes of the body that are in it."""
+    is_long: bool
+    """Whether it is one member that is longer than a slice usually is."""
+    quotes: int
+    """How many of the text begin or end a name or a text."""
 
     def levels(self) -> Iterator[tuple[Frame, bool]]:
         """These frames; and whether what is there in the text begins with something else.
@@ -102,7 +108,7 @@ def read_slices(body: bytes, root: Frame, look: Callable[[Slice], None] | None =
     open_ = [_Open("[", None, _Single(root))]
     start = 0
     while start < len(body) or not start:
-        end = _find_end(masked, start)
+        end = yield from _find_end(masked, start)
         yield from _read_slice(open_, body, masked, start, end, look)
         start = end
         yield
@@ -158,14 +164,23 @@ def _without_escapes(body: bytes) -> Generator[None, None, bytes]:
     return b"".join(pieces)
 
 
-def _find_end(masked: bytes, start: int) -> int:
+def _find_end(masked: bytes, start: int) -> Generator[None, None, int]:
     """Where the slice that begins at `start` ends: behind a comma, or with the text."""
     if len(masked) - start <= SLICE:
         return len(masked)
     members = _MEMBERS.match(masked, start, start + SLICE)
-    if members is None or members.end() == start:
-        members = _ONE_MEMBER.match(masked, start)
-    return len(masked) if members is None else members.end()
+    if members is not None and members.end() > start:
+        return members.end()
+    place = start
+    while place < len(masked):
+        before = _NO_COMMA.match(masked, place, place + SLICE)
+        place = len(masked) if before is None else before.end()
+        if masked[place : place + 1] == b",":
+            return place + 1
+        if masked[place : place + 1] == b'"':  # of a text that is longer
+            place = masked.find(b'"', place + 1) + 1 or len(masked)
+        yield
+    return len(masked)
 
 
 def _read_slice(
@@ -178,7 +193,8 @@ def _read_slice(
 ) -> Generator[None, None, None]:
     """Tell the frames what is between `start` and `end`."""
     is_long = end - start > SLICE
-    closed, opened = _unmatched(masked[start:end], is_long=is_long)
+    between = masked[start:end]
+    closed, opened = _unmatched(between, is_long=is_long)
     if is_long:
         yield
     is_last = end == len(body)
@@ -190,18 +206,18 @@ def _read_slice(
     ):
         raise _invalid()
     around = open_[depth - 1 :]
-    text = b"%b%b%b" % (
-        _opening(around, is_first=not start),
-        body[start:end],
-        _closing([around[0].kind, *opened], is_last=is_last),
-    )
+    opening = _opening(around, is_first=not start)
+    closing = _closing([around[0].kind, *opened], is_last=is_last)
+    text = b"%b%b%b" % (opening, body[start:end], closing)
     # The outermost array is not in the text.
     decode = decode_long if is_long else decode_levels
     value = decode(text, MAX_VALUE_DEPTH + 2 - depth)
     if is_long:
         yield
     if look is not None:
-        look(Slice(text, value, [one.frame for one in around], not start))
+        quotes = sum(part.count(b'"') for part in (opening, between, closing))
+        frames = [one.frame for one in around]
+        look(Slice(text, value, frames, not start, end - start, is_long, quotes))
     ended = _take_ended(value, around, is_first=not start)
     begun = [] if is_last else _take_begun(value, opened)
     for members in reversed(ended):

@@ -295,7 +295,7 @@ class Committer:
             self._late_groups -= 1
         pending: set[bytes] = set()  # keys that a write of this group is about to change
         decide = partial(self._decide_all, group, at, is_firm, rows, pending)
-        if any(job.write.is_long for job in group) or any(map(_is_large_number, rows.values())):
+        if any(job.write.is_long for job in group) or any(map(_is_long, rows.values())):
             await asyncio.get_running_loop().run_in_executor(None, decide)
         else:
             decide()
@@ -564,9 +564,10 @@ def _committed(
             yield from job.decision.effects
 
 
-def _is_large_number(row: Row) -> bool:
-    """Whether a value may be a number that takes long to be read or written as decimal."""
-    return len(row.value) > LONG_NUMBER_DIGITS and row.value.startswith('{"')
+def _is_long(row: Row) -> bool:
+    """Whether what a mutation makes of a value may take long: a large number, or a long text."""
+    size = len(row.value)
+    return size > LONG_VALUE or (size > LONG_NUMBER_DIGITS and row.value.startswith('{"'))
 
 
 def _apply(effect: Effect, versionstamp: str, rows: dict[bytes, Row], pending: set[bytes]) -> int:

@@ -124,7 +124,9 @@ class Draft:
             self._begin(msgspec.json.encode(number).decode())
         elif self._text is not None and (self._front or self._back):
             items = [*reversed(self._front), self._text[1:-1], *self._back]
-            self._begin(f"[{','.join(items)}]")
+            separated = [part for item in items for part in (",", item)]
+            separated[0] = "["
+            self._begin("".join((*separated, "]")))  # the text may be long: one copy of it
         return self._text
 
     def _extend(self, mutation: Mutation, added: str) -> None:

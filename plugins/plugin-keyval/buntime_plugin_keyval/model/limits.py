@@ -28,7 +28,7 @@ class Limits(Options, frozen=True):
     stamps: Annotated[int, option("Versionstamps that the poll of a prefix names", least=1)] = (
         50_000
     )
-    request_bytes: Annotated[Size, option("JSON body that holds no values")] = Size("2mb")
+    request_bytes: Annotated[Size, option("JSON body, without the values in it")] = Size("2mb")
     request_time: Annotated[
         Duration,
         option(

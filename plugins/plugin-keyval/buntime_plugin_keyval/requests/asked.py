@@ -146,5 +146,5 @@ async def read_large(
     if route.large is None and len(content) > most:
         raise LimitExceeded(f"Body too large: {len(content)} bytes", "requestBytes", most)
     members = {} if route.large is None else route.large(owner)
-    body = await store.turns.run(body_steps(content, members))
+    body = await store.turns.run(body_steps(content, members, most))
     return read_shape(route.shape, route.place, query, content, body)

@@ -9,28 +9,67 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from buntime_host.doubled import Pairs, doubled_in, has_doubled, read_pairs
+import msgspec
+from buntime_host.doubled import Pairs, doubled_in, quotes, read_pairs
 from buntime_keyval.wire.canonical import TextFrame, ValueFrame
 from buntime_keyval.wire.slices import Frame, Slice, Steps, read_slices
 
+from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.requests.shape import VALUES, given_twice
 
-MakeFrame = Callable[[str], Frame]
-"""Makes the frame of an array (`[`) or object (`{`)."""
+MakeFrame = Callable[[str, "Room"], Frame]
+"""Makes the frame of an array (`[`) or object (`{`), in which there is so much room."""
 
 LargeMembers = Mapping[str, MakeFrame]
 """The members of an object that are not kept as they come."""
 
 
-def body_steps(content: bytes, members: LargeMembers) -> Steps:
-    """The decoded body, in steps. Raises `InvalidInput`, and what the frames of members raise."""
-    items = yield from read_slices(content, _Body(members), _refuse_doubled)
+class Room:
+    """How much one item, or all that is around the items, may hold beside values.
+
+    That becomes Python objects, which take many times as much memory, and time to be forgotten.
+    """
+
+    def __init__(self, most: int) -> None:
+        """`most` is the limit `requestBytes`."""
+        self.most = most
+        self._left = most
+
+    def take(self, size: int) -> None:
+        """Raise `LimitExceeded` if there is not so much left."""
+        self._left -= size
+        if self._left < 0:
+            what = f"Body too large: more than {self.most} bytes beside its values"
+            raise LimitExceeded(what, "requestBytes", self.most)
+
+
+def body_steps(content: bytes, members: LargeMembers, most: int) -> Steps:
+    """The decoded body, in steps. Raises `InvalidInput`, and what the frames of members raise.
+
+    `most` is how much an item may hold beside values; see `Room`.
+    """
+    items = yield from read_slices(content, _Body(members, Room(most)), _check)
     return items[0]
+
+
+def _check(read: Slice) -> None:
+    """Refuse what is too much, and what is there twice."""
+    if isinstance(read.frames[0], TextFrame):
+        return  # all of it is within a value
+    frame = read.frames[-1]
+    if isinstance(frame, _Plain) and not isinstance(frame, _Items) and not read.is_long:
+        frame.room.take(read.size)
+    _refuse_doubled(read)
 
 
 def _refuse_doubled(read: Slice) -> None:
     """Raise `InvalidInput` for a member that is twice in one slice, outside of stored values."""
-    if not has_doubled(read.text, read.value):
+    if read.is_long:
+        # It has few members, and to encode it again takes long.
+        kept = 2 * _count_strings(read.value)
+    else:
+        kept = quotes(msgspec.json.encode(read.value))
+    if kept == read.quotes:
         return
     members = read_pairs(read.text)
     for frame, has_inner in read.levels():
@@ -47,7 +86,7 @@ def _refuse_doubled(read: Slice) -> None:
 
 def value_frame(now_ms: int) -> MakeFrame:
     """Makes frames of values, with `$now` as that time; they become `CanonicalText`."""
-    return lambda kind: ValueFrame(kind, now_ms)
+    return lambda kind, _: ValueFrame(kind, now_ms)
 
 
 def items_frame(
@@ -57,20 +96,25 @@ def items_frame(
 
     `parse` makes of each item, with its index, what is kept of it.
     """
-    return name, lambda kind: _Items(parse, members, name) if kind == "[" else _Plain(kind, name)
+
+    def make(kind: str, room: Room) -> Frame:
+        return _Items(parse, members, name, room) if kind == "[" else _Plain(kind, room, name)
+
+    return name, make
 
 
 class _Plain:
     """An array or object that is kept as it is."""
 
-    def __init__(self, kind: str, place: str = "") -> None:
+    def __init__(self, kind: str, room: Room, place: str = "") -> None:
         self._value: Any = {} if kind == "{" else []
+        self.room = room
         self.place = place
         """Where it is in the body, without the numbers of items."""
 
     def child(self, kind: str, name: str | None) -> Frame:
         """See `Frame`."""
-        return _Plain(kind, self._below(name))
+        return _Plain(kind, self.room, self._below(name))
 
     def _below(self, name: str | None) -> str:
         if name is None:
@@ -99,43 +143,54 @@ class _Plain:
 class _Members(_Plain):
     """An object of which some members are not kept as they come."""
 
-    def __init__(self, members: LargeMembers, place: str = "") -> None:
-        super().__init__("{", place)
+    def __init__(self, members: LargeMembers, room: Room, place: str = "") -> None:
+        super().__init__("{", room, place)
         self._members = members
 
     def child(self, kind: str, name: str | None) -> Frame:
         """See `Frame`."""
         make = self._members.get(name or "")
-        return super().child(kind, name) if make is None else make(kind)
+        return super().child(kind, name) if make is None else make(kind, self.room)
 
 
 class _Body(_Plain):
     """The array around a body."""
 
-    def __init__(self, members: LargeMembers) -> None:
-        super().__init__("[")
+    def __init__(self, members: LargeMembers, room: Room) -> None:
+        super().__init__("[", room)
         self._members = members
 
     def child(self, kind: str, name: str | None) -> Frame:  # noqa: ARG002 - see `Frame`
         """See `Frame`."""
-        return _Members(self._members) if kind == "{" else _Plain(kind)
+        return _Members(self._members, self.room) if kind == "{" else _Plain(kind, self.room)
 
 
 class _Items(_Plain):
     """An array of which only that is kept which its items stand for."""
 
-    def __init__(self, parse: Callable[[int, Any], Any], members: LargeMembers, place: str) -> None:
-        super().__init__("[", place)
+    def __init__(
+        self, parse: Callable[[int, Any], Any], members: LargeMembers, place: str, room: Room
+    ) -> None:
+        super().__init__("[", room, place)
         self._parse = parse
         self._members = members
 
     def child(self, kind: str, name: str | None) -> Frame:
         """See `Frame`."""
         if kind == "{":
-            return _Members(self._members, self._below(name))
+            return _Members(self._members, Room(self.room.most), self._below(name))
         return super().child(kind, name)
 
     def add(self, members: Any) -> None:
         """See `Frame`."""
         for item in members:
             self._value.append(self._parse(len(self._value), item))
+
+
+def _count_strings(value: Any) -> int:
+    """The names and texts in a decoded JSON value."""
+    if isinstance(value, dict):
+        return len(value) + sum(map(_count_strings, value.values()))
+    if isinstance(value, list):
+        return sum(map(_count_strings, value))
+    return isinstance(value, str)
