@@ -158,9 +158,11 @@ async def test_what_extends_a_long_value_is_decided_beside_the_loop(
 
 
 async def test_large_values_of_python_commits_are_read_in_slices(kv: LocalKv) -> None:
-    value = [[1.0]] * 100_000
+    value = [[1.0]] * 100_000 + [{"$now": True}]  # others are canonical as they come
     assert await turns_during(kv.atomic().set(("a",), value).commit()) > 10
-    assert (await kv.get(("a",))).value == [[1]] * 100_000
+    found = (await kv.get(("a",))).value
+    assert isinstance(found, list)
+    assert found[:-1] == [[1]] * 100_000
 
 
 async def test_long_values_are_read_by_a_few_commits_at_a_time(
