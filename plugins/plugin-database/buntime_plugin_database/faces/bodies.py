@@ -10,6 +10,8 @@ from buntime_host import BadRequest, find_doubled, has_doubled, unknown_paramete
 from starlette.requests import Request
 from starlette.responses import Response
 
+from buntime_plugin_database.faces.amounts import check_values
+
 T = TypeVar("T")
 
 CHECKED_BYTES = 64 * 1024
@@ -44,6 +46,13 @@ def doubled_member(text: bytes) -> str | None:
         return None
     place = f" in {doubled.place}" if doubled.place else ""
     return f"{doubled.name} is given twice{place}; it may be given once"
+
+
+async def read_body(request: Request, type: type[T]) -> T:
+    """The body of a request as the type says. Raises `BadRequest` and `TooMuch`."""
+    body = await request.body()
+    await check_values(body)
+    return decode_body(body, type)
 
 
 async def refuse_body(request: Request) -> None:

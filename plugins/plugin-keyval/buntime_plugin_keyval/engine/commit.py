@@ -130,7 +130,7 @@ class _Job:
 
     def is_bounded(self) -> bool:
         """Whether an embedded engine may run it on the event loop."""
-        return self.write.bounded and self.size <= LONG_VALUE
+        return self.write.bounded and max(self.size, self.write.size) <= LONG_VALUE
 
     def fail(self, error: BaseException) -> None:
         if not self.done.done():

@@ -13,6 +13,8 @@ from typing import Any
 from buntime_plugin_database.faces.hrana.errors import RequestRefused
 
 MAX_DEPTH = 32
+MAX_PARTS = 10_000
+"""Conditions of an `and` or `or`: one for each step that there may be."""
 
 
 class StepOutcome(Enum):
@@ -47,8 +49,8 @@ def holds(
         case "not":
             return not holds(operand, outcomes, autocommit=autocommit, depth=depth + 1)
         case "and" | "or":
-            if not isinstance(operand, list):
-                raise _refusal(f"condition {kind} needs a list of conditions")
+            if not isinstance(operand, list) or len(operand) > MAX_PARTS:
+                raise _refusal(f"condition {kind} needs a list of at most {MAX_PARTS} conditions")
             parts = (
                 holds(part, outcomes, autocommit=autocommit, depth=depth + 1) for part in operand
             )

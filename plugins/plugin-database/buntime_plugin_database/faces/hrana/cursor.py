@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
@@ -12,7 +13,12 @@ from buntime_database import DatabaseError, SessionCursor
 from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import error_object
 from buntime_plugin_database.faces.hrana.messages import HranaBatch, Stmt
-from buntime_plugin_database.faces.hrana.requests import arguments, encode_columns
+from buntime_plugin_database.faces.hrana.requests import (
+    STEPS_AT_ONCE,
+    arguments,
+    check_steps,
+    encode_columns,
+)
 from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
 from buntime_plugin_database.shared.values import encode_rows
 
@@ -25,7 +31,14 @@ async def entries(
 ) -> AsyncGenerator[dict[str, Any], None]:
     """The entries of the protocol: begin, rows and end of every step that runs, or its error."""
     outcomes: list[StepOutcome] = []
+    try:
+        check_steps(batch)
+    except DatabaseError as error:
+        yield {"type": "error", "error": error_object(error)}
+        return
     for number, step in enumerate(batch.steps):
+        if number % STEPS_AT_ONCE == 0:
+            await asyncio.sleep(0)
         try:
             if not holds(step.condition, outcomes, autocommit=stream.session.autocommit):
                 outcomes.append(StepOutcome.SKIPPED)

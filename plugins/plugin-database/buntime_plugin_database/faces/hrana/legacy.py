@@ -14,6 +14,7 @@ from buntime_database import DatabaseError
 from starlette.requests import Request
 from starlette.responses import Response
 
+from buntime_plugin_database.faces.amounts import check_statements
 from buntime_plugin_database.faces.bodies import json_response
 from buntime_plugin_database.faces.hrana.errors import (
     InvalidBaton,
@@ -29,7 +30,7 @@ from buntime_plugin_database.faces.hrana.messages import (
     HttpRequest,
     StoreSql,
 )
-from buntime_plugin_database.faces.hrana.pipeline import decode
+from buntime_plugin_database.faces.hrana.pipeline import read_message
 from buntime_plugin_database.faces.hrana.requests import serve
 from buntime_plugin_database.faces.hrana.streams import Stream, Streams
 from buntime_plugin_database.faces.large import hand_of
@@ -72,7 +73,8 @@ class LegacyHttp:
 
     async def pipeline(self, request: Request) -> Response:
         """`POST pipeline`."""
-        body = decode(await request.body(), _PIPELINE)
+        body = await read_message(request, _PIPELINE)
+        check_statements(len(body.requests))
         if body.baton is None and not body.requests:
             return _answer(None, [])
         elsewhere = await self._streams.answer_elsewhere(body.baton, request)

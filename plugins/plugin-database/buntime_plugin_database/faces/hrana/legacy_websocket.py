@@ -11,6 +11,7 @@ from buntime_host import HttpError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from buntime_plugin_database.faces.access import Access
+from buntime_plugin_database.faces.amounts import TooMuch, check_values
 from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_object
 from buntime_plugin_database.faces.hrana.legacy import exact_error, legacy_result, needs_stream
 from buntime_plugin_database.faces.hrana.streams import Stream, Streams
@@ -85,7 +86,10 @@ class _Conversation:
     async def reply(self, frame: str | bytes, hand: Hand) -> dict[str, Any]:
         """The answer to one frame."""
         try:
+            await check_values(frame)
             request = msgspec.json.decode(frame, type=LegacyFrame)
+        except TooMuch as error:
+            return {"request_id": 0, "response": _failure(error)}
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             problem = RequestRefused("PARSE_ERROR", str(error))
             return {"request_id": 0, "response": _failure(problem)}

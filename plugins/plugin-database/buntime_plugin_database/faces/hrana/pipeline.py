@@ -11,6 +11,7 @@ from buntime_host import HttpError, NotFound
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from buntime_plugin_database.faces.amounts import check_statements, check_values
 from buntime_plugin_database.faces.bodies import doubled_member, json_response
 from buntime_plugin_database.faces.hrana.cursor import entries
 from buntime_plugin_database.faces.hrana.errors import InvalidMessage, RequestRefused, error_object
@@ -58,7 +59,8 @@ class HranaHttp:
 
     async def pipeline(self, request: Request) -> Response:
         """`POST v2/pipeline`, `POST v3/pipeline`: all requests are tried, in order."""
-        body = decode(await request.body(), _PIPELINE)
+        body = await read_message(request, _PIPELINE)
+        check_statements(len(body.requests))
         elsewhere = await self._streams.answer_elsewhere(body.baton, request)
         if elsewhere is not None:
             return elsewhere
@@ -71,7 +73,7 @@ class HranaHttp:
 
     async def cursor(self, request: Request) -> Response:
         """`POST v3/cursor`: the results of a batch, one JSON object to the line."""
-        body = decode(await request.body(), _CURSOR)
+        body = await read_message(request, _CURSOR)
         elsewhere = await self._streams.answer_elsewhere(body.baton, request)
         if elsewhere is not None:
             return elsewhere
@@ -81,14 +83,14 @@ class HranaHttp:
 
     async def execute(self, request: Request) -> Response:
         """`POST v1/execute`: one statement on a connection of its own."""
-        body = decode(await request.body(), _EXECUTE)
+        body = await read_message(request, _EXECUTE)
         stream = await self._stream(request, None)
         async with self._streams.only_once(stream, hand_of(request)):
             return json_response({"result": await run_statement(stream, body.stmt, stream.stored)})
 
     async def batch(self, request: Request) -> Response:
         """`POST v1/batch`: one batch on a connection of its own."""
-        body = decode(await request.body(), _BATCH)
+        body = await read_message(request, _BATCH)
         stream = await self._stream(request, None)
         async with self._streams.only_once(stream, hand_of(request)):
             return json_response({"result": await run_batch(stream, body.batch, stream.stored)})
@@ -145,6 +147,13 @@ class HranaHttp:
         """The next entry; while the client takes its time to read, the stream's clock runs."""
         async with self._streams.using(stream, hand):
             return await anext(found, None)
+
+
+async def read_message(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
+    """The body of a request of the protocol. Raises `InvalidMessage` and `TooMuch`."""
+    body = await request.body()
+    await check_values(body)
+    return decode(body, decoder)
 
 
 def decode(body: bytes | str, decoder: msgspec.json.Decoder[T]) -> T:

@@ -8,6 +8,7 @@ from typing import Any
 from buntime_database import Column, DatabaseError, ResultTooLarge, SessionResult
 from buntime_database import Value as SqlValue
 
+from buntime_plugin_database.faces.amounts import MOST_ARGUMENTS, MOST_STATEMENTS
 from buntime_plugin_database.faces.hrana.conditions import StepOutcome, holds
 from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_object
 from buntime_plugin_database.faces.hrana.messages import (
@@ -22,6 +23,9 @@ from buntime_plugin_database.faces.hrana.messages import (
 )
 from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
 from buntime_plugin_database.shared.values import encode_rows, to_sql
+
+STEPS_AT_ONCE = 100
+"""Steps whose conditions are looked at before others have their turn."""
 
 ROWS_INLINE = 500
 """More rows than this are encoded in a thread, so that other requests are served meanwhile."""
@@ -58,10 +62,13 @@ async def run_statement(stream: Stream, stmt: Stmt, stored: StoredSql) -> dict[s
 
 async def run_batch(stream: Stream, batch: HranaBatch, stored: StoredSql) -> dict[str, Any]:
     """Results and errors of a batch, each at the place of its step."""
+    check_steps(batch)
     results: list[dict[str, Any] | None] = []
     errors: list[dict[str, Any] | None] = []
     outcomes: list[StepOutcome] = []
-    for step in batch.steps:
+    for number, step in enumerate(batch.steps):
+        if number % STEPS_AT_ONCE == 0:
+            await asyncio.sleep(0)  # those whose conditions do not hold wait for nothing else
         result = error = None
         outcome = StepOutcome.SKIPPED
         if holds(step.condition, outcomes, autocommit=stream.session.autocommit):
@@ -75,6 +82,13 @@ async def run_batch(stream: Stream, batch: HranaBatch, stored: StoredSql) -> dic
         errors.append(error)
         outcomes.append(outcome)
     return {"step_results": results, "step_errors": errors}
+
+
+def check_steps(batch: HranaBatch) -> None:
+    """Raise `RequestRefused` for a batch of too many steps."""
+    if len(batch.steps) > MOST_STATEMENTS:
+        what = f"the batch has {len(batch.steps)} steps, which are more than {MOST_STATEMENTS}"
+        raise RequestRefused("TOO_MANY_STATEMENTS", what)
 
 
 async def describe(
@@ -92,6 +106,10 @@ async def describe(
 
 def arguments(stmt: Stmt, stored: StoredSql) -> tuple[str, list[SqlValue], dict[str, SqlValue]]:
     """SQL text, positional and named arguments of a statement."""
+    number = len(stmt.args or ()) + len(stmt.named_args or ())
+    if number > MOST_ARGUMENTS:
+        what = f"a statement has {number} arguments, which are more than {MOST_ARGUMENTS}"
+        raise RequestRefused("ARGS_INVALID", what)
     named: dict[str, SqlValue] = {}
     for arg in stmt.named_args or ():
         if arg.name in named:

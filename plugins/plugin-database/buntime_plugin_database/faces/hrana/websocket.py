@@ -14,6 +14,7 @@ from buntime_host import BadRequest, HttpError
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from buntime_plugin_database.faces.access import Access, token_of
+from buntime_plugin_database.faces.amounts import TooMuch, check_values
 from buntime_plugin_database.faces.hrana.cursor import entries, size_of
 from buntime_plugin_database.faces.hrana.errors import (
     SERVER_ERROR,
@@ -113,7 +114,9 @@ class _Connection:
         """Read messages until the client leaves or breaks the rules."""
         try:
             while True:
-                message = decode(await self._receive(), _MESSAGE)
+                text = await self._receive()
+                await check_values(text)
+                message = decode(text, _MESSAGE)
                 if isinstance(message, Hello):
                     await self._hello(message)
                 elif not self._admitted:
@@ -125,7 +128,7 @@ class _Connection:
             pass
         except TimeoutError:
             await self._socket.close(POLICY_VIOLATION, "no hello came in time")
-        except (InvalidMessage, _Violation) as error:
+        except (InvalidMessage, TooMuch, _Violation) as error:
             await self._socket.close(PROTOCOL_ERROR, str(error)[:100])
 
     async def _receive(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -11,7 +12,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from buntime_plugin_database.faces.access import Access
-from buntime_plugin_database.faces.bodies import decode_body, json_response
+from buntime_plugin_database.faces.amounts import (
+    STATEMENTS_INLINE,
+    check_arguments,
+    check_statements,
+)
+from buntime_plugin_database.faces.bodies import json_response, read_body
 from buntime_plugin_database.faces.config import ApiConfig
 from buntime_plugin_database.faces.errors import http_error
 from buntime_plugin_database.faces.http.plain import Bound
@@ -69,7 +75,7 @@ class QueryRoutes:
 
     async def query(self, request: Request) -> Response:
         """`POST query`: reads, unless the options or the body say otherwise and the client may."""
-        body = decode_body(await request.body(), SqlBody)
+        body = await read_body(request, SqlBody)
         readonly = not self._config.write if body.readonly is None else body.readonly
         if not readonly:
             if body.readonly is False:
@@ -80,13 +86,17 @@ class QueryRoutes:
 
     async def execute(self, request: Request) -> Response:
         """`POST execute`: one statement of any kind, committed when the answer comes."""
-        return await self._run(request, decode_body(await request.body(), SqlBody), readonly=False)
+        return await self._run(request, await read_body(request, SqlBody), readonly=False)
 
     async def batch(self, request: Request) -> Response:
         """`POST batch`: statements that are written together or not at all."""
-        body = decode_body(await request.body(), BatchBody)
+        body = await read_body(request, BatchBody)
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
-        statements = [_bound(index, statement) for index, statement in enumerate(body.statements)]
+        check_statements(len(body.statements))
+        if len(body.statements) > STATEMENTS_INLINE:
+            statements = await asyncio.to_thread(_bound_all, body.statements)
+        else:
+            statements = _bound_all(body.statements)
 
         async def plan(_: Connection) -> list[Bound]:
             return statements
@@ -99,6 +109,7 @@ class QueryRoutes:
         blobs_as_text = choice_of(request, "blob", BLOB_FORMS) == "text"
         sql = _sql(body.sql)
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        check_arguments([len(body.args or ())])
         args, named = _arguments(body.args)
         max_rows = self._config.max_rows
         if body.max_rows is not None:
@@ -141,6 +152,11 @@ def _arguments(args: Args) -> tuple[list[Any], dict[str, Any]]:
     if isinstance(args, dict):
         return [], {name: from_json(value) for name, value in args.items()}
     return [from_json(value) for value in args or ()], {}
+
+
+def _bound_all(statements: list[BatchStatement]) -> list[Bound]:
+    check_arguments(len(statement.args or ()) for statement in statements)
+    return [_bound(index, statement) for index, statement in enumerate(statements)]
 
 
 def _bound(index: int, statement: BatchStatement) -> Bound:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -10,7 +11,12 @@ from buntime_host import BadRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.faces.bodies import decode_body, json_response
+from buntime_plugin_database.faces.amounts import (
+    STATEMENTS_INLINE,
+    check_arguments,
+    check_statements,
+)
+from buntime_plugin_database.faces.bodies import json_response, read_body
 from buntime_plugin_database.faces.http.catalogue import (
     TableColumn,
     find_table,
@@ -65,16 +71,19 @@ class RowRoutes:
 
     async def insert(self, request: Request) -> Response:
         """`POST tables/{name}/rows`: the new rows as they are stored."""
-        body = decode_body(await request.body(), InsertBody)
+        body = await read_body(request, InsertBody)
         rows = body.rows if body.rows is not None else [body.row] if body.row is not None else []
         if not rows:
             raise BadRequest("Give row, or rows with at least one row")
+        check_statements(len(rows))
+        check_arguments(map(len, rows))
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
 
         async def plan(connection: Connection) -> list[Bound]:
             table, columns = await _table(connection, request)
-            found = [assignments(columns, row) for row in rows]
-            return [Bound(insert_row(table, names), values) for names, values in found]
+            if len(rows) > STATEMENTS_INLINE:
+                return await asyncio.to_thread(_inserts, table, columns, rows)
+            return _inserts(table, columns, rows)
 
         results = await self._sessions.write(target, plan)
         stored = [row for result in results for row in row_objects(result)]
@@ -82,9 +91,10 @@ class RowRoutes:
 
     async def update(self, request: Request) -> Response:
         """`PATCH tables/{name}/rows`: new values for the rows that match."""
-        body = decode_body(await request.body(), UpdateBody)
+        body = await read_body(request, UpdateBody)
         if not body.set:
             raise BadRequest("Give at least one column to set")
+        check_arguments([len(body.set) + len(body.where)])
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
 
         async def plan(connection: Connection) -> list[Bound]:
@@ -98,7 +108,8 @@ class RowRoutes:
 
     async def delete(self, request: Request) -> Response:
         """`DELETE tables/{name}/rows`: remove the rows that match."""
-        body = decode_body(await request.body(), DeleteBody)
+        body = await read_body(request, DeleteBody)
+        check_arguments([len(body.where)])
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
 
         async def plan(connection: Connection) -> list[Bound]:
@@ -108,6 +119,11 @@ class RowRoutes:
 
         (result,) = await self._sessions.write(target, plan)
         return _affected(result)
+
+
+def _inserts(table: str, columns: list[TableColumn], rows: list[dict[str, Any]]) -> list[Bound]:
+    found = [assignments(columns, row) for row in rows]
+    return [Bound(insert_row(table, names), values) for names, values in found]
 
 
 async def _table(connection: Connection, request: Request) -> tuple[str, list[TableColumn]]:

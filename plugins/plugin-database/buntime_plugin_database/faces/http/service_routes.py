@@ -11,7 +11,7 @@ from buntime_host import BadRequest
 from starlette.requests import Request
 from starlette.responses import Response
 
-from buntime_plugin_database.faces.bodies import decode_body, json_response, refuse_body
+from buntime_plugin_database.faces.bodies import json_response, read_body, refuse_body
 from buntime_plugin_database.service import DatabaseService
 from buntime_plugin_database.shared.tenants import InvalidTenant
 
@@ -69,7 +69,7 @@ class ServiceRoutes:
 
     async def create_tenant(self, request: Request) -> Response:
         """`POST tenants`: make a tenant's database; nothing happens if it exists."""
-        body = decode_body(await request.body(), TenantBody)
+        body = await read_body(request, TenantBody)
         engine = body.type or self._service.get_default_type()
         if not isinstance(body.id, str):
             raise BadRequest("Missing or invalid tenant id", code="INVALID_TENANT")

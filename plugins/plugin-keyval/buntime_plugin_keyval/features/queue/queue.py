@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import sys
 from collections.abc import Callable, Sequence
+from time import monotonic
 from typing import NamedTuple
 
 import msgspec
@@ -41,6 +42,7 @@ from buntime_plugin_keyval.storage.message_effects import (
     Undeliver,
     same_delivery,
 )
+from buntime_plugin_keyval.storage.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
 from buntime_plugin_keyval.storage.within import too_large
@@ -66,6 +68,10 @@ class _Delivery(NamedTuple):
     keys_if_undelivered: str
 
 
+LONG_SECONDS = 60.0
+"""For how long after a long message others are taken to be there as well."""
+
+
 class Queue:
     """The store's queue: first in, first out among the messages that are ready."""
 
@@ -78,6 +84,8 @@ class Queue:
         self._deliveries = Deliveries(
             self._count, lease_ms=lease_ms, clock=store.clock, logger=store.logger
         )
+        self._long_until = 0.0
+        """Until when there may be long messages, whose rows take long to be written again."""
         self._on_ready: Callable[[], None] = lambda: None
         self._on_settled: Callable[[str], None] = lambda _: None
 
@@ -90,6 +98,7 @@ class Queue:
     async def enqueue(self, value: str, options: MessageOptions, once: Once | None = None) -> str:
         """Add a message with a canonical value; its id."""
         message_id = new_id()
+        self._note_size(value)
         decision = Decision(
             (Enqueue(message_id, value, options),), lambda *_: message_id, message_id
         )
@@ -113,6 +122,8 @@ class Queue:
         *_, result = await self._commit(*counts, Lease(limit, self._lease_ms))
         self._deliveries.counted(counts)
         messages = [LeasedMessage(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type] # as the schema says
+        for message in messages:
+            self._note_size(message.value)
         if not messages:
             await self.bury_exhausted()
         return messages
@@ -387,8 +398,16 @@ class Queue:
         self, *effects: Effect, bounded: bool = True, once: Once | None = None
     ) -> Sequence[ResultSet]:
         decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
-        write = Write(lambda _: decision, bounded=bounded, recall=_counted, has_counts=True)
+        size = LONG_VALUE + 1 if monotonic() < self._long_until else 0
+        write = Write(
+            lambda _: decision, bounded=bounded, size=size, recall=_counted, has_counts=True
+        )
         return await self._store.write(write, once)
+
+    def _note_size(self, value: str) -> None:
+        """Have what follows written beside the loop if a message is long."""
+        if len(value) > LONG_VALUE:
+            self._long_until = monotonic() + LONG_SECONDS
 
     async def _commit_if_current(
         self, delivery: _Delivery, effects: Sequence[Effect], once: Once | None = None
