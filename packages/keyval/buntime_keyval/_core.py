@@ -13,7 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from buntime_keyval._errors import InvalidResponse, KvError, answered_error
-from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire import InvalidInput, Key
 from buntime_keyval.wire.python_options import Consistency, is_strong
 
 R = TypeVar("R")
@@ -27,6 +27,17 @@ _NO_ROUTE = ("", "Not found")
 """What an unknown path is answered with: by something else, or by a KeyVal API above it."""
 _OF_THE_HOST = ("NOT_FOUND", "METHOD_NOT_ALLOWED")
 """Codes of what the host answers itself, where no plugin does."""
+
+
+class Item(NamedTuple):
+    """What a call is in a request of several: the get or the set of one key."""
+
+    key: Key
+    value: bytes | None = None
+    """JSON to set; None for a get."""
+    options: Mapping[str, msgspec.Raw] = {}
+    """Members beside it."""
+    strong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +56,8 @@ class Call(Generic[R]):
     """Under which the server does it once, however often it gets it."""
     absent: tuple[str, R] | None = None
     """The message of a 404 that is no error, and the result that it stands for."""
+    item: Item | None = None
+    """None for what always travels alone."""
 
 
 def consistent(call: Call[R], consistency: Consistency) -> Call[R]:
@@ -53,9 +66,11 @@ def consistent(call: Call[R], consistency: Consistency) -> Call[R]:
         return call
     if call.body is None:
         joint = "&" if "?" in call.target else "?"
-        return replace(call, target=f"{call.target}{joint}consistency=strong")
+        item = None if call.item is None else call.item._replace(strong=True)
+        return replace(call, target=f"{call.target}{joint}consistency=strong", item=item)
     joint_of_body = b"" if call.body == b"{}" else b","
-    return replace(call, body=b'{"consistency":"strong"' + joint_of_body + call.body[1:])
+    item = None if call.item is None else call.item._replace(strong=True)
+    return replace(call, body=b'{"consistency":"strong"' + joint_of_body + call.body[1:], item=item)
 
 
 class StreamCall(NamedTuple):

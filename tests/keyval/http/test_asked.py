@@ -68,6 +68,18 @@ CASES: list[tuple[Any, str, str, Keys, Keys, Cost]] = [
         ranges(subtree(A), subtree(B)),
         Cost(None),
     ),
+    (
+        (
+            "POST",
+            "/keys/set-batch",
+            {"sets": [{"key": ["a"], "value": 1}, {"key": []}, {"key": ["b", 1], "value": 2}]},
+        ),
+        "set",
+        "write",
+        NO_KEYS,
+        keys(A, B),
+        Cost(3),
+    ),
     (("GET", "/keys"), "list", "read", ranges(EVERYTHING), NO_KEYS, Cost(100)),
     (
         ("POST", "/keys/list", {"prefix": ["a"], "limit": 5000}),

@@ -65,6 +65,11 @@ CASES = [
     Case("DELETE", "/queue/dlq", None),
     Case("POST", "/indexes", {"prefix": ["i"], "options": {"fields": ["x"]}}),
     Case("DELETE", "/indexes?prefix=i", None),
+    Case("POST", "/keys/set-batch", {"sets": [
+        {"key": ["s"], "value": 1},
+        {"key": ["s"], "value": {"at": {"$now": True}}},
+        {"key": [], "value": 1},
+    ]}),
 ]  # fmt: skip
 
 
@@ -150,7 +155,7 @@ def test_every_route_that_changes_something_is_tested() -> None:
         path = case.path.partition("?")[0]
         for word in ("DEAD", "unknown"):
             path = path.replace(word, "ID")
-        if path.startswith("/keys/") and path != "/keys/delete-batch":
+        if path.startswith("/keys/") and path not in ("/keys/delete-batch", "/keys/set-batch"):
             path = "/keys/KEY"
         tested.add((case.method, path))
     assert tested == writing

@@ -103,6 +103,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "POST /keys/paginate": {},
     "POST /keys/batch": {"keys": list(KEYS)},
     "POST /keys/delete-batch": {"keys": list(KEYS)},
+    "POST /keys/set-batch": {"sets": []},
     "POST /vacuum": {},
     "POST /atomic": {},
     "POST /transaction": {},

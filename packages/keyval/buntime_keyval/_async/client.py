@@ -97,6 +97,7 @@ class AsyncKv:
         proxy: str | None = None,
         unix_socket: str | None = None,
         on_exchange: Observer | None = None,
+        coalesce: bool = False,
         transport: httpx2.AsyncBaseTransport | None = None,
     ) -> None:
         """`base_url` is absolute, such as `http://127.0.0.1:8000/keyval/api`.
@@ -110,6 +111,8 @@ class AsyncKv:
 
         `tls` says how the server and the client prove who they are, `proxy` the way to the server,
         by default as the environment has it, and `unix_socket` is a path that it listens on.
+        With `coalesce`, gets of single keys that begin at once travel in one request, and so do
+        sets, with the results and errors that each would have alone.
         `on_exchange` is told of every request. `transport` replaces the network in tests.
         """
         settings = Settings(
@@ -126,7 +129,9 @@ class AsyncKv:
             unix_socket=unix_socket,
             on_exchange=on_exchange,
         )
-        self._session = AsyncSession(settings, lambda: transport_of(settings, transport))
+        self._session = AsyncSession(
+            settings, lambda: transport_of(settings, transport), coalesce=coalesce
+        )
         self._sharing = AsyncSharing(self._session)
         self._running: set[AsyncWatch | AsyncQueueListener] = set()
         self.dlq = AsyncDeadLetters(self._session)

@@ -10,8 +10,10 @@ from typing import TypeVar
 
 from buntime_keyval._async.concurrency import sleep, waking
 from buntime_keyval._async.connections import Connections
+from buntime_keyval._async.gathering import AsyncGathering
 from buntime_keyval._async.transport import AsyncOpened, AsyncTransport
 from buntime_keyval._calls.atomic import AtomicBuilder, commit
+from buntime_keyval._calls.gathered import asked_of
 from buntime_keyval._calls.keys import Entry, get_many
 from buntime_keyval._core import REQUEST_ID, Call, StreamCall, consistent
 from buntime_keyval._errors import ClientClosed, KvError
@@ -19,7 +21,7 @@ from buntime_keyval._http import Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
 from buntime_keyval._results import CommitResult
 from buntime_keyval._retries import Attempts
-from buntime_keyval._transport import Failure
+from buntime_keyval._transport import Failure, Request
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
@@ -28,19 +30,26 @@ R = TypeVar("R")
 class AsyncSession:
     """The connections to one API, whoever asks."""
 
-    def __init__(self, settings: Settings, make: Callable[[], AsyncTransport]) -> None:
-        """`make` makes the connections of one place."""
+    def __init__(
+        self, settings: Settings, make: Callable[[], AsyncTransport], *, coalesce: bool = False
+    ) -> None:
+        """`make` makes the connections of one place; `coalesce` is as in `AsyncKv`."""
         self._settings = settings
+        self._gathering = AsyncGathering(settings, self._exchange) if coalesce else None
         self._connections = Connections(make)
         self._closed = False
 
     async def send(self, call: Call[R], idempotency_key: str | None = None) -> R:
         """The result of a call, after as many attempts as are safe. Raises `KvError`."""
         call = self._settings.keyed(call, idempotency_key)
-        attempts = None
+        asked = attempts = None
+        if self._gathering is not None:
+            asked = asked_of(call, own_key=idempotency_key is not None)
         while True:
             try:
-                return await self._send_once(call)
+                if self._gathering is not None and asked is not None:
+                    return await self._gathering.send(asked)
+                return await self._exchange(call, self._settings.request(call))
             except KvError as error:
                 if attempts is None:
                     attempts = Attempts(call, self._settings.retries, random.uniform)
@@ -83,14 +92,15 @@ class AsyncSession:
         """Close all connections of this process. Idempotent."""
         self._closed = True
         await self._connections.close()
+        if self._gathering is not None:
+            await self._gathering.close()
 
     def _transport(self) -> AsyncTransport:
         if self._closed:
             raise ClientClosed("the client is closed: make a new one")
         return self._connections.here()
 
-    async def _send_once(self, call: Call[R]) -> R:
-        request = self._settings.request(call)
+    async def _exchange(self, call: Call[R], request: Request) -> R:
         observed = Observed(self._settings, request, call)
         try:
             return await self._transport().send(request, partial(observed.result, call))

@@ -10,7 +10,7 @@ from urllib.parse import urlencode
 
 import msgspec
 
-from buntime_keyval._core import Call, json_body
+from buntime_keyval._core import Call, Item, json_body
 from buntime_keyval._entries import (
     is_many,
     option_members,
@@ -39,7 +39,7 @@ Entry = KvEntry[Any]
 _MAX_PATH = 2000
 """Longer paths go into a body: many servers and proxies refuse long URLs."""
 
-_TAKEN = {"count", "paginate", "list", "batch", "delete-batch"}
+_TAKEN = {"count", "paginate", "list", "batch", "delete-batch", "set-batch"}
 """Routes beside `/keys/<path>`, whose names a key of one part must not take."""
 
 
@@ -77,15 +77,18 @@ _decode_vacuum = msgspec.json.Decoder(_Vacuum).decode
 def get(raw: Any, shape: Shape = PLAIN) -> Call[Entry]:
     """One entry, by its path if it has one, else as a batch of one."""
     key = checked_key(raw)
-    missing = Entry(key, None, None)
+    missing: Entry = KvEntry(key, None, None)
     path = _path(key)
+    item = Item(key) if shape is PLAIN else None
     if path is None:
         parse_first = partial(_first_entry, key=key, shape=shape)
-        return Call("POST", "/keys/batch", parse_first, _keys_body([key], shape), repeatable=True)
+        body = _keys_body([key], shape)
+        return Call("POST", "/keys/batch", parse_first, body, repeatable=True, item=item)
     query = query_text(shape.members())
     target = f"/keys/{path}?{query}" if query else f"/keys/{path}"
     parse = partial(_entry_of, key=key, shape=shape)
-    return Call("GET", target, parse, repeatable=True, absent=("Key not found", missing))
+    absent = ("Key not found", missing)
+    return Call("GET", target, parse, repeatable=True, absent=absent, item=item)
 
 
 def has(raw: Any) -> Call[bool]:
@@ -107,7 +110,11 @@ def has(raw: Any) -> Call[bool]:
 
 def get_many(raw: Any, shape: Shape = PLAIN) -> Call[list[Entry]]:
     """Entries in the order of their keys."""
-    keys = checked_keys(raw)
+    return get_checked(checked_keys(raw), shape)
+
+
+def get_checked(keys: Sequence[Key], shape: Shape = PLAIN) -> Call[list[Entry]]:
+    """The same of checked keys."""
 
     def parse(content: bytes) -> list[Entry]:
         entries = read_entries(content, shape)
@@ -130,14 +137,16 @@ def set_value(
     """Store a value."""
     key = checked_key(raw)
     options = option_members(entry_options(expires_in, expires_at, metadata))
+    text = value_json(value)
+    item = Item(key, text, options)
     path = _path(key)
     if path is not None:
         query = query_text({name: bytes(text).decode() for name, text in options.items()})
         target = f"/keys/{path}?{query}" if query else f"/keys/{path}"
         if len(path) + len(query) <= _MAX_PATH:
-            return Call("PUT", target, read_commit, value_json(value))
-    mutation = {"type": "set", "key": raw_key(key), "value": raw_value(value), **options}
-    return Call("POST", "/atomic", read_commit, json_body(mutations=[mutation]))
+            return Call("PUT", target, read_commit, text, item=item)
+    mutation = {"type": "set", "key": raw_key(key), "value": msgspec.Raw(text), **options}
+    return Call("POST", "/atomic", read_commit, json_body(mutations=[mutation]), item=item)
 
 
 def delete(raw: Any, *, exact: bool, where: Where | None) -> Call[DeleteResult]:

@@ -98,6 +98,7 @@ class Kv:
         proxy: str | None = None,
         unix_socket: str | None = None,
         on_exchange: Observer | None = None,
+        coalesce: bool = False,
         transport: httpx2.BaseTransport | None = None,
     ) -> None:
         """`base_url` is absolute, such as `http://127.0.0.1:8000/keyval/api`.
@@ -111,6 +112,8 @@ class Kv:
 
         `tls` says how the server and the client prove who they are, `proxy` the way to the server,
         by default as the environment has it, and `unix_socket` is a path that it listens on.
+        With `coalesce`, gets of single keys that begin at once travel in one request, and so do
+        sets, with the results and errors that each would have alone.
         `on_exchange` is told of every request. `transport` replaces the network in tests.
         """
         settings = Settings(
@@ -127,7 +130,9 @@ class Kv:
             unix_socket=unix_socket,
             on_exchange=on_exchange,
         )
-        self._session = Session(settings, lambda: transport_of(settings, transport))
+        self._session = Session(
+            settings, lambda: transport_of(settings, transport), coalesce=coalesce
+        )
         self._sharing = Sharing(self._session)
         self._running: set[Watch | QueueListener] = set()
         self.dlq = DeadLetters(self._session)

@@ -11,7 +11,6 @@ from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
 
-import buntime_database
 import msgspec
 from buntime_database import demand
 from buntime_host import (
@@ -35,23 +34,20 @@ from starlette.types import Receive, Scope, Send
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.bodies import ClientGone, read_body
+from buntime_plugin_keyval.faces.http.errors import error_json, told_error
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
 from buntime_plugin_keyval.faces.http.routes import Methods, Table
 from buntime_plugin_keyval.faces.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.model.errors import (
     ConditionsNotSupported,
-    KeyValError,
     KeyValUnavailable,
     LimitExceeded,
     OutcomeUnknown,
-    RequestTooLong,
     RequestUnderWay,
     TooManyScans,
     TooManyStreams,
     TooManyStreamsOfClient,
-    database_down,
-    outcome_unknown,
 )
 from buntime_plugin_keyval.requests.answers import Elsewhere, Frames, Text
 from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, read_large
@@ -298,26 +294,12 @@ def _once(keys: Sequence[bytes], *said: bytes) -> Once:
 
 def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
     """The one mapping from exceptions to answers."""
-    if isinstance(error, InvalidInput):
-        return Answer(400, error_json(str(error)))
-    if isinstance(error, buntime_database.DatabaseUnavailable):
-        error = database_down(error)
-    elif isinstance(error, buntime_database.OutcomeUnknown):
-        error = outcome_unknown(error)
-    elif isinstance(error, buntime_database.StatementTimeout):
-        error = RequestTooLong(str(error))
-    if isinstance(error, KeyValError):
-        headers = (RETRY_SOON,) if isinstance(error, _MAY_PASS_SOON) else ()
-        return Answer(error.STATUS, error_json(error.message, error.CODE), headers=headers)
+    told = told_error(error)
+    if isinstance(told, InvalidInput):
+        return Answer(400, error_json(str(told)))
+    if told is not None:
+        headers = (RETRY_SOON,) if isinstance(told, _MAY_PASS_SOON) else ()
+        return Answer(told.STATUS, error_json(told.message, told.CODE), headers=headers)
     if service is not None:
         service.store.logger.error("KeyVal route error", exc_info=error)
     return Answer(500, error_json("Internal server error"))
-
-
-def error_json(message: str, code: str | None = None) -> str:
-    """The body of an error. The contract fixes it, to the letter for those without a code."""
-    body = {"error": message} if code is None else {"error": message, "code": code}
-    # A message may quote what cannot be encoded, such as half of a surrogate pair.
-    return msgspec.json.encode(
-        {name: text.encode("utf-8", "replace").decode() for name, text in body.items()}
-    ).decode()

@@ -195,7 +195,7 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     encoded = encode_key(key)
     now_ms = service.store.clock.wall()
     content = request.content
-    options = _entry_options(request.given, now_ms)
+    options = entry_options(request.given, now_ms)
     is_large = len(content) > WHOLE
     whole = "" if is_large else canonical_value(content, now_ms)
 
@@ -353,7 +353,8 @@ def _path_key(path: bytes) -> Key:
     return parse_key_path(path[len(KEYS_PATH) :].decode("latin-1"))
 
 
-def _entry_options(given: Written, now_ms: int) -> EntryOptions:
+def entry_options(given: Written, now_ms: int) -> EntryOptions:
+    """What goes with a value, for the store; `now_ms` is what `$now` stands for."""
     metadata = canonical_metadata(given.metadata, now_ms)
     if given.expires_in is None and given.expires_at is None and metadata is None:
         return NO_OPTIONS

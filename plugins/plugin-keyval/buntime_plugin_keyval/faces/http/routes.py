@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from buntime_plugin_keyval.faces.http import atomic, keys, metrics
+from buntime_plugin_keyval.faces.http import atomic, keys, metrics, sets
 from buntime_plugin_keyval.faces.http.keys import KEYS_PATH
 from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.requests.asked import AnyRoute, Route
@@ -22,6 +22,7 @@ _OF_SERVICE: Mapping[str, Methods] = {
     "/keys/paginate": {"GET": keys.PAGINATE, "POST": keys.PAGINATE_BY_BODY},
     "/keys/batch": {"POST": keys.BATCH},
     "/keys/delete-batch": {"POST": keys.DELETE_BATCH},
+    "/keys/set-batch": {"POST": sets.SET_BATCH},
     "/atomic": {"POST": atomic.COMMIT},
     "/transaction": {"POST": atomic.TRANSACTION},
     "/health": {"GET": metrics.HEALTH},

@@ -1,0 +1,71 @@
+"""Sending calls that begin at once in one request."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar
+
+from buntime_keyval._async.lanes import Lanes
+from buntime_keyval._calls.gathered import Asked, deliver, deliver_error, divided, joined
+from buntime_keyval._core import REQUEST_ID, Call
+from buntime_keyval._http import Settings
+from buntime_keyval._transport import Request
+
+R = TypeVar("R")
+
+Exchange = Callable[[Call[Any], Request], Awaitable[Any]]
+"""Sends a request once. Raises `KvError`."""
+
+
+class AsyncGathering:
+    """The calls of one session that may travel together."""
+
+    def __init__(self, settings: Settings, exchange: Exchange) -> None:
+        self._settings = settings
+        self._exchange = exchange
+        self._lanes = Lanes(self._deliver)
+        self._knows_sets = True
+        """Whether the server has not said yet that it does not know sets of several."""
+
+    async def send(self, asked: Asked[R]) -> R:
+        """The result of one attempt, as if it had been sent alone. Raises `KvError`."""
+        asked.begin()
+        if not asked.alone and (self._knows_sets or not asked.lane.sets):
+            await self._lanes.go(asked.lane, asked)
+            if not asked.apart:
+                return asked.outcome()
+        asked.alone = asked.lane.sets
+        result: R = await self._exchange(asked.call, self._settings.request(asked.call))
+        return result
+
+    async def close(self) -> None:
+        """Wait for what is under way, once the connections are closed."""
+        await self._lanes.close()
+
+    async def _deliver(self, asked: list[Asked[Any]]) -> None:
+        for part in divided(asked):
+            if len(part) > 1 or (part[0].lane.sets and part[0].together):
+                await self._send_joined(part)
+            else:
+                await self._send_alone(part[0])
+
+    async def _send_joined(self, part: list[Asked[Any]]) -> None:
+        call = joined(part)
+        request = self._settings.request(call)
+        request_id = request.headers.get(REQUEST_ID)
+        try:
+            results = await self._exchange(call, request)
+        except Exception as error:  # noqa: BLE001 - each of them gets it
+            if deliver_error(part, error, request_id, self._settings.via):
+                self._knows_sets = not part[0].lane.sets
+        else:
+            deliver(part, results, request_id)
+
+    async def _send_alone(self, asked: Asked[Any]) -> None:
+        asked.alone = asked.lane.sets
+        try:
+            result = await self._exchange(asked.call, self._settings.request(asked.call))
+        except Exception as error:  # noqa: BLE001 - it is told
+            asked.failed(error)
+        else:
+            asked.brought(result)

@@ -1,0 +1,45 @@
+"""What exceptions are told as: one mapping, for whole answers and for parts of one."""
+
+from __future__ import annotations
+
+import buntime_database
+import msgspec
+from buntime_keyval.wire import InvalidInput
+
+from buntime_plugin_keyval.model.errors import (
+    KeyValError,
+    RequestTooLong,
+    database_down,
+    outcome_unknown,
+)
+
+
+def told_error(error: Exception) -> InvalidInput | KeyValError | None:
+    """The error that a client is told of; None for one that nobody has foreseen."""
+    if isinstance(error, (InvalidInput, KeyValError)):
+        return error
+    if isinstance(error, buntime_database.DatabaseUnavailable):
+        return database_down(error)
+    if isinstance(error, buntime_database.OutcomeUnknown):
+        return outcome_unknown(error)
+    if isinstance(error, buntime_database.StatementTimeout):
+        return RequestTooLong(str(error))
+    return None
+
+
+def error_json(message: str, code: str | None = None, status: int | None = None) -> str:
+    """The body of an error. The contract fixes it, to the letter for those without a code.
+
+    `status` is for one that is a part of an answer.
+    """
+    body: dict[str, str | int] = {"error": _printable(message)}
+    if code is not None:
+        body["code"] = _printable(code)
+    if status is not None:
+        body["status"] = status
+    return msgspec.json.encode(body).decode()
+
+
+def _printable(text: str) -> str:
+    """A message may quote what cannot be encoded, such as half of a surrogate pair."""
+    return text.encode("utf-8", "replace").decode()
