@@ -95,13 +95,13 @@ class Redis:
     def __init__(self, server: str, benchmark: str) -> None:
         self._server = server
         self._benchmark = benchmark
-        self._port = 0
+        self.port = 0
 
     @contextmanager
     def running(self, folder: Path, cases: Sequence[str]) -> Iterator[None]:  # noqa: ARG002 - its load generator knows them
         """See `Contender`."""
-        self._port = free_port()
-        options = ["--port", str(self._port), "--bind", "127.0.0.1", "--logfile", "redis.log"]
+        self.port = free_port()
+        options = ["--port", str(self.port), "--bind", "127.0.0.1", "--logfile", "redis.log"]
         with started([self._server, *options, "--save", "", "--appendonly", "no"], folder):
             self._check()
             self.measure("put", seconds=2, connections=10)  # fills it
@@ -111,7 +111,7 @@ class Redis:
         """See `Contender`."""
         load = ["-c", str(connections), "-n", str(REDIS_REQUESTS_A_SECOND * seconds)]
         data = ["-d", "50", "-r", str(dataset.SMALL), "-t", self.TESTS[case], "--csv", "-e"]
-        command = [self._benchmark, "-h", "127.0.0.1", "-p", str(self._port), *load, *data]
+        command = [self._benchmark, "-h", "127.0.0.1", "-p", str(self.port), *load, *data]
         try:
             ended = subprocess.run(
                 command, capture_output=True, text=True, timeout=SLACK_SECONDS * 2, check=True
@@ -129,7 +129,7 @@ class Redis:
         deadline = time.monotonic() + START_SECONDS
         while True:
             try:
-                with socket.create_connection(("127.0.0.1", self._port), timeout=5) as connection:
+                with socket.create_connection(("127.0.0.1", self.port), timeout=5) as connection:
                     connection.sendall(b"SET check 17\r\nGET check\r\n")
                     received = b""
                     while len(received) < len(b"+OK\r\n$2\r\n17\r\n"):
