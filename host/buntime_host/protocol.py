@@ -375,7 +375,9 @@ class HostProtocol(HttpToolsProtocol):
             self._upgrading = True
             return
         running = self._running
-        is_idle = running is None or (running.response_complete and not self.pipeline)
+        is_idle = running is None or (
+            running.response_complete and not self.pipeline and not self._flow.write_paused
+        )
         self._stage = BODY
         self._fed = 0
         self._body_began = self.edge.now
@@ -606,10 +608,7 @@ class HostProtocol(HttpToolsProtocol):
         if running is not None and not running.keep_alive:
             self._end()
         elif self.pipeline:
-            cycle, app = self.pipeline.pop()
-            self._start_asgi_task(cycle, app)
-            if self._backlog is not None and not self.pipeline:
-                self.loop.call_soon(self._feed_backlog)  # its body may be in there
+            self._start_next()
         elif self._refusal is not None:
             self._write_refusal(self._refusal)
         else:
@@ -618,6 +617,17 @@ class HostProtocol(HttpToolsProtocol):
                 self.loop.call_soon(self._feed_backlog)
             else:
                 self.flow.resume_reading()
+
+    def _start_next(self) -> None:
+        """Begin with the request that waits, unless its client does not take what was answered.
+
+        Two answers would be in memory for it, and only one of them would count.
+        """
+        if self._gathering.get_write_buffer_size() <= HIGH_WATER_LIMIT:
+            cycle, app = self.pipeline.pop()
+            self._start_asgi_task(cycle, app)
+            if self._backlog is not None and not self.pipeline:
+                self.loop.call_soon(self._feed_backlog)  # its body may be in there
 
     def refuse(self, error: HttpError, reason: str) -> None:
         """Answer what arrives with an error, after the requests before it, and end."""
@@ -709,6 +719,9 @@ class HostProtocol(HttpToolsProtocol):
         super().resume_writing()
         self._large_part = 0
         self.sending.set(0)
+        running = self._running
+        if self.pipeline and running is not None and running.response_complete:
+            self._start_next()
 
     @property
     def rest(self) -> Rest | None:

@@ -27,8 +27,14 @@ CODE = """
     async def headers(request):
         return PlainTextResponse(", ".join(request.headers))
 
+    begun = []
+
     async def large(request):
+        begun.append(request)
         return PlainTextResponse("a" * int(request.query_params["bytes"]))
+
+    async def count_begun(request):
+        return PlainTextResponse(str(len(begun)))
 
     async def stream(request):
         async def parts():
@@ -62,6 +68,7 @@ CODE = """
             Route("/headers", headers, methods=both),
             Route("/early", early, methods=both),
             Route("/large", large),
+            Route("/begun", count_begun),
             Route("/stream", stream),
             Route("/slow", slow),
             WebSocketRoute("/echo", echo),
@@ -121,7 +128,7 @@ class Line:
 
     def answer(self, *, bodiless: bool = False) -> Answer:
         """The next response."""
-        head = self._until(b"\r\n\r\n")
+        head = self.until(b"\r\n\r\n")
         status, *lines = head.decode("latin-1").split("\r\n")
         headers = dict(line.lower().split(": ", 1) for line in lines if line)
         if bodiless:
@@ -129,7 +136,7 @@ class Line:
         elif headers.get("transfer-encoding") == "chunked":
             body = self._chunks()
         elif "content-length" in headers:
-            body = self._exactly(int(headers["content-length"]))
+            body = self.exactly(int(headers["content-length"]))
         else:
             body = self.rest()
         return Answer(int(status.split()[1]), headers, body)
@@ -143,19 +150,19 @@ class Line:
 
     def _chunks(self) -> bytes:
         parts = b""
-        while size := int(self._until(b"\r\n"), 16):
-            parts += self._exactly(size)
-            self._until(b"\r\n")
-        self._until(b"\r\n")
+        while size := int(self.until(b"\r\n"), 16):
+            parts += self.exactly(size)
+            self.until(b"\r\n")
+        self.until(b"\r\n")
         return parts
 
-    def _until(self, mark: bytes) -> bytes:
+    def until(self, mark: bytes) -> bytes:
         while mark not in self._received:
             assert self._more(), f"the connection ended after {self._received!r}"
         found, _, self._received = self._received.partition(mark)
         return found
 
-    def _exactly(self, size: int) -> bytes:
+    def exactly(self, size: int) -> bytes:
         while len(self._received) < size:
             assert self._more(), f"the connection ended {size - len(self._received)} bytes early"
         found, self._received = self._received[:size], self._received[size:]

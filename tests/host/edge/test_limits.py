@@ -263,6 +263,31 @@ def test_answers_share_their_room(edge: Edge) -> None:
     assert edge.metrics()["unsent"] > 0
 
 
+def test_the_next_answer_is_made_when_the_one_before_has_left(edge: Edge) -> None:
+    size = 8_000_000
+
+    def count() -> int:
+        return int(edge.line(request("GET", "/edge/begun")).answer().body)
+
+    before = count()
+
+    def begun() -> int:
+        return count() - before
+
+    line = edge.line(request("GET", f"/edge/large?bytes={size}") * 3, small=True)
+
+    assert line.socket.recv(16).startswith(b"HTTP/1.1 200 ")
+    assert [begun() for _ in range(10)] == [1] * 10
+    # Another one that comes later waits, too.
+    line.send(request("GET", f"/edge/large?bytes={size}"))
+    assert [begun() for _ in range(10)] == [1] * 10
+    line.until(b"\r\n\r\n")
+    assert line.exactly(size) == b"a" * size
+    for _ in range(3):
+        assert line.answer().body == b"a" * size
+    assert begun() == 4
+
+
 @pytest.fixture
 def small(tmp_path: Path) -> Iterator[Edge]:
     """A server that takes few connections, of which few of one client."""

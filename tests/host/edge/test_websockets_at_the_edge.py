@@ -43,12 +43,12 @@ def opened(edge: Edge, path: str = "/edge/echo", *, small: bool = False) -> Line
 
 def received(line: Line) -> tuple[int, bytes]:
     """Kind and content of the next frame of the server."""
-    first, size = line._exactly(2)
+    first, size = line.exactly(2)
     if size == 126:
-        (size,) = struct.unpack("!H", line._exactly(2))
+        (size,) = struct.unpack("!H", line.exactly(2))
     elif size == 127:
-        (size,) = struct.unpack("!Q", line._exactly(8))
-    return first & 0x0F, line._exactly(size)
+        (size,) = struct.unpack("!Q", line.exactly(8))
+    return first & 0x0F, line.exactly(size)
 
 
 def closed_with(line: Line) -> int:
