@@ -246,7 +246,7 @@ def test_a_large_body_and_one_that_is_too_large(edge: Edge) -> None:
 def test_who_waits_for_a_word_before_the_body_gets_it(edge: Edge) -> None:
     head = request("PUT", "/direct/echo", "expect: 100-continue", "content-length: 4")
     line = edge.line(head)
-    assert line._until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
+    assert line.until(b"\r\n\r\n") == b"HTTP/1.1 100 Continue"
     line.send(b"body")
     assert line.answer().body == b"body"
 

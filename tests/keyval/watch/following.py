@@ -73,7 +73,8 @@ class Client:
                 self.values.pop(state.key, None)
             else:
                 self.known[state.key] = state.versionstamp
-                self.values[state.key] = state.value or ""
+                value = state.value or ""
+                self.values[state.key] = value if isinstance(value, str) else value.decode()
         if event.bookmark.until is None:
             self.whole.append(dict(self.values))
         return True

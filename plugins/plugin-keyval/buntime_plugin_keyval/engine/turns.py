@@ -30,6 +30,11 @@ class Turns:
         self._turn = asyncio.Lock()
         self._worked = 0.0
 
+    async def wait(self) -> None:
+        """Wait for a turn of the loop in which nobody else has one of these."""
+        async with self._turn:
+            await asyncio.sleep(0)
+
     async def run(self, steps: Steps) -> Any:
         """The result of the steps. Raises what they raise."""
         while True:

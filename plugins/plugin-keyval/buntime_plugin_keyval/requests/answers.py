@@ -20,7 +20,10 @@ class Elsewhere(NotDirect):
         """The answer of this worker, if the other one is gone."""
 
 
-Frames = AsyncGenerator[bytes, None]
+Frame = bytes | tuple[bytes, ...]
+"""Of an event stream; one that is large in several pieces."""
+
+Frames = AsyncGenerator[Frame, None]
 """The frames of an event stream."""
 
 

@@ -1,20 +1,25 @@
 """Server-sent events: bare line feeds, one `data:` line and one write for each event.
 
 Clients of the first implementation split frames by line feeds alone and parse what one read gave
-them, so a frame is never spread over two writes.
+them, so a frame is never spread over two writes, unless it is larger than any read: then a value in
+it is written as it is, and not copied for each of those who get it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import Sequence
 
 from starlette.types import Receive, Send
 
-from buntime_plugin_keyval.requests.answers import Frames
+from buntime_plugin_keyval.requests.answers import Frame, Frames
 
 OPENED = b""
 """What a generator of frames yields once nothing can refuse the stream any more; never sent."""
+
+LARGE_BYTES = 64 * 1024
+"""From which a piece is written on its own."""
 
 PING = b"event: ping\ndata: \n\n"
 
@@ -35,6 +40,24 @@ def ping(event_id: str) -> bytes:
 def frame(event: str, data: str, event_id: str) -> bytes:
     """One event; `data` is JSON text without line breaks."""
     return b"event: %b\ndata: %b\nid: %b\n\n" % (event.encode(), data.encode(), event_id.encode())
+
+
+def frame_of_entries(event: str, entries: Sequence[Sequence[bytes]], event_id: str) -> Frame:
+    """One event whose data is an array of entries, each in pieces of JSON.
+
+    In pieces where one of them is large. Of several large ones it is put together: what is not
+    written at once would be in memory, and not counted.
+    """
+    parts = [f"event: {event}\ndata: [".encode()]
+    for entry in entries:
+        parts += entry
+        parts.append(b",")
+    parts[-1] = f"]\nid: {event_id}\n\n".encode()
+    large = [place for place, part in enumerate(parts) if len(part) > LARGE_BYTES]
+    if len(large) != 1:
+        return b"".join(parts)
+    (place,) = large
+    return b"".join(parts[:place]), parts[place], b"".join(parts[place + 1 :])
 
 
 async def opened(frames: Frames, *, head: bool) -> Frames:
@@ -66,12 +89,20 @@ async def send_events(receive: Receive, send: Send, frames: Frames) -> None:
 
 async def _send_all(send: Send, frames: Frames, gone: asyncio.Task[None]) -> None:
     async for data in frames:
-        await send({"type": "http.response.body", "body": data, "more_body": True})
+        size = 0
+        for piece in (data,) if isinstance(data, bytes) else data:
+            await send({"type": "http.response.body", "body": piece, "more_body": True})
+            size += len(piece)
         # Whoever takes the next frame says by that that this one was sent: a server drops frames
         # for a client that is gone without a word, so let that news arrive first.
+        del data, piece  # what a client does not take is there once, in its connection
         await asyncio.sleep(0)
         if gone.done():
             return
+        if size > LARGE_BYTES:
+            # Nothing, but it waits as long as the client does not take what was sent before: only
+            # then the next frame is made.
+            await send({"type": "http.response.body", "body": b"", "more_body": True})
     await send({"type": "http.response.body", "body": b""})
 
 

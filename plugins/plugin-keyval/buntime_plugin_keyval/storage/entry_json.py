@@ -12,6 +12,11 @@ def entry_json(key: str, value: str, versionstamp: str) -> str:
     return f'{{"key":{key},"value":{value},"versionstamp":"{versionstamp}"}}'
 
 
+def entry_pieces(key: str, value: bytes, versionstamp: str) -> tuple[bytes, bytes, bytes]:
+    """The same in pieces, for a value so long that it is better not copied."""
+    return f'{{"key":{key},"value":'.encode(), value, f',"versionstamp":"{versionstamp}"}}'.encode()
+
+
 def missing_json(key: str, shape: Shape = PLAIN) -> str:
     """The entry of a key that does not exist."""
     value = ',"value":null' if shape.values else ""

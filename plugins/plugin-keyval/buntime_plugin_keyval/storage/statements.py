@@ -283,6 +283,9 @@ NEXT_EXPIRY = "SELECT min(expires_at) FROM kv_entries WHERE expires_at IS NOT NU
 CHANGED_KEYS = """
 SELECT seq, key, versionstamp FROM kv_changes WHERE seq >= ? ORDER BY seq LIMIT ?"""
 
+# A value that is told to watchers: a large one as bytes, which is how it leaves.
+_TOLD_VALUE = f"iif({VALUE_SIZE} > 65536, CAST({VALUE} AS BLOB), {VALUE})"
+
 # What the keys hold that were changed behind the place ?1, in one snapshot and up to the newest
 # change in it: those of the keys in ?3 (JSON, hexadecimal), and all whose last change is behind
 # ?2. In the order of their last changes, at most ?4 of them, with at most ?5 bytes of values but
@@ -306,7 +309,7 @@ head AS (
     trimmed_seq, trimmed_stamp, (SELECT count(*) FROM wanted) AS many
   FROM {HEAD})
 SELECT head.*, wanted.key, since, wanted.seq, kv_changes.versionstamp,
-  {VALUE}, kv_entries.versionstamp, expires_at
+  {_TOLD_VALUE}, kv_entries.versionstamp, expires_at
 FROM head
 LEFT JOIN wanted ON number <= ?7 OR (number <= ?4 AND bytes <= ?5)
 LEFT JOIN kv_changes ON kv_changes.seq = wanted.seq
@@ -331,7 +334,7 @@ sized AS MATERIALIZED (
   FROM told LEFT JOIN kv_entries ON kv_entries.key = told.key
   WINDOW told AS (ORDER BY part, number, told.key ROWS UNBOUNDED PRECEDING)),
 head AS (SELECT {HEAD_COLUMNS}, (SELECT count(*) FROM told) AS many FROM {HEAD})
-SELECT head.*, sized.key, {VALUE}, kv_entries.versionstamp, expires_at
+SELECT head.*, sized.key, {_TOLD_VALUE}, kv_entries.versionstamp, expires_at
 FROM head LEFT JOIN sized ON place <= ?5 OR bytes <= ?4
 LEFT JOIN kv_entries ON kv_entries.key = sized.key
 ORDER BY place"""

@@ -33,7 +33,8 @@ class Stored(NamedTuple):
     """What a key holds; None for value and versionstamp where it does not exist."""
 
     key: bytes
-    value: str | None
+    value: str | bytes | None
+    """JSON; a large one as bytes of UTF-8."""
     versionstamp: str | None
     is_expired: bool
     """Whether it is there still, and will not be for long."""

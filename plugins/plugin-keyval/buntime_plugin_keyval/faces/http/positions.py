@@ -56,4 +56,9 @@ async def told_positions(frames: Frames, adapter: Adapter) -> Frames:
     async with aclosing(frames):
         async for frame in frames:
             position = adapter.position()
-            yield frame if position is None else b"position: %d\n%b" % (position, frame)
+            if position is None:
+                yield frame
+            elif isinstance(frame, bytes):
+                yield b"position: %d\n%b" % (position, frame)
+            else:
+                yield (b"position: %d\n" % position, *frame)

@@ -81,7 +81,8 @@ def local_feed(
 
 
 def _entry(state: State) -> KvEntry[Any]:
-    value = None if state.value is None else decode_value(state.value)
+    text = state.value.decode() if isinstance(state.value, bytes) else state.value
+    value = None if text is None else decode_value(text)
     return KvEntry(decode_key(state.key), value, state.versionstamp)
 
 

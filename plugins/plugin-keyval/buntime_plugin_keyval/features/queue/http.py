@@ -16,7 +16,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model.errors import LetterNotFound
 from buntime_plugin_keyval.model.messages import LeasedMessage
-from buntime_plugin_keyval.requests.answers import Frames, Text
+from buntime_plugin_keyval.requests.answers import Frame, Frames, Text
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     FLAG,
@@ -32,7 +32,7 @@ from buntime_plugin_keyval.requests.kinds import (
 )
 from buntime_plugin_keyval.requests.large import LargeMembers, value_frame
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
-from buntime_plugin_keyval.requests.sse import OPENED, PING, frame, opened
+from buntime_plugin_keyval.requests.sse import LARGE_BYTES, OPENED, PING, frame, opened
 
 OK = '{"ok":true}'
 MAX_PREFETCH = 1000
@@ -315,7 +315,7 @@ async def _frames(
         while not listener.closed:
             message = await listener.next(heartbeat_s)
             if message is not None:
-                sent = frame("message", message_json(message, lease=lease), message.id)
+                sent = _message_frame(message, lease=lease)
                 message = None  # what a client does not take is there once, in its connection
                 yield sent
                 del sent
@@ -327,8 +327,25 @@ async def _frames(
 
 def message_json(message: LeasedMessage, *, lease: bool) -> str:
     """A message as clients know it."""
+    head, tail = _around_value(message, lease=lease)
+    return f"{head}{message.value}{tail}"
+
+
+def _around_value(message: LeasedMessage, *, lease: bool) -> tuple[str, str]:
     extra = f',"lease":"{message.lease}"' if lease else ""
-    return f'{{"id":"{message.id}","value":{message.value},"attempts":{message.attempts}{extra}}}'
+    return f'{{"id":"{message.id}","value":', f',"attempts":{message.attempts}{extra}}}'
+
+
+def _message_frame(message: LeasedMessage, *, lease: bool) -> Frame:
+    """The event of a message; a large value is not put together with anything."""
+    if len(message.value) <= LARGE_BYTES:
+        return frame("message", message_json(message, lease=lease), message.id)
+    head, tail = _around_value(message, lease=lease)
+    return (
+        f"event: message\ndata: {head}".encode(),
+        message.value.encode(),
+        f"{tail}\nid: {message.id}\n\n".encode(),
+    )
 
 
 def _settled_id(request: Request[Settlement]) -> str:

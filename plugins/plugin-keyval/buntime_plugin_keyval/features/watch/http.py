@@ -18,9 +18,10 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
 from buntime_plugin_keyval.features.watch.events import WatchEvent, watch_events
 from buntime_plugin_keyval.features.watch.part import WatchPart
+from buntime_plugin_keyval.features.watch.pending import LARGE
 from buntime_plugin_keyval.features.watch.polling import poll_below
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
-from buntime_plugin_keyval.requests.answers import Frames, Text, spliced
+from buntime_plugin_keyval.requests.answers import Frame, Frames, Text, spliced
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     CONSISTENCY,
@@ -33,7 +34,7 @@ from buntime_plugin_keyval.requests.kinds import (
     check_number_of_keys,
 )
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
-from buntime_plugin_keyval.requests.sse import OPENED, frame, opened, ping
+from buntime_plugin_keyval.requests.sse import OPENED, frame_of_entries, opened, ping
 from buntime_plugin_keyval.storage.entry_json import missing_json
 
 RESET = b"event: reset\ndata: \n\n"
@@ -192,11 +193,11 @@ async def _frames(
         yield OPENED  # what fails before this has an answer of its own
         while event is not None:
             if event.states:
-                sent = frame("change", _states_json(event), event.bookmark.text)
+                if any(state.size > LARGE for state in event.states):
+                    await part.store.turns.wait()
+                yield _change(event)
             else:
-                sent = RESET if event.is_reset else ping(event.bookmark.text)
-            yield sent
-            del sent
+                yield RESET if event.is_reset else ping(event.bookmark.text)
             try:
                 event = await anext(events, None)
             except DatabaseError as error:
@@ -205,10 +206,10 @@ async def _frames(
                 return
 
 
-def _states_json(event: WatchEvent) -> str:
-    text = f"[{','.join([state.json for state in event.states])}]"
+def _change(event: WatchEvent) -> Frame:
+    made = frame_of_entries("change", [state.pieces for state in event.states], event.bookmark.text)
     event.states.clear()  # what a client does not take is there once, in its connection
-    return text
+    return made
 
 
 def _last_event_id(request: Request[Watching]) -> Bookmark | None:

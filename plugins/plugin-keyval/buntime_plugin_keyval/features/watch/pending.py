@@ -7,35 +7,46 @@ from typing import NamedTuple
 from buntime_keyval.wire import decode_key, key_to_json
 
 from buntime_plugin_keyval.model.changes import Place, mark_of
-from buntime_plugin_keyval.storage.entry_json import entry_json, missing_json
+from buntime_plugin_keyval.storage.entry_json import entry_json, entry_pieces, missing_json
 
 LONG = 4096
 """Characters from which a value is long."""
+
+LARGE = 64 * 1024
+"""Characters from which it is not put together with anything."""
 
 
 class State:
     """What a key holds; value and versionstamp are None where it does not exist."""
 
-    __slots__ = ("_json", "holders", "key", "value", "versionstamp")
+    __slots__ = ("_pieces", "holders", "key", "size", "value", "versionstamp")
 
-    def __init__(self, key: bytes, value: str | None, versionstamp: str | None) -> None:
+    def __init__(self, key: bytes, value: str | bytes | None, versionstamp: str | None) -> None:
         self.key = key
         self.value = value
+        """JSON; a long one may be bytes of UTF-8."""
+        self.size = len(value or "")
         self.versionstamp = None if value is None else versionstamp
-        self._json = ""
+        self._pieces: tuple[bytes, ...] = ()
         self.holders = 0
         """Watchers that it waits for; see `Room`."""
 
     @property
-    def json(self) -> str:
-        """The entry as JSON text, made once however many watchers send it."""
-        if not self._json:
+    def pieces(self) -> tuple[bytes, ...]:
+        """The entry as JSON, made once however many watchers send it; a large value on its own."""
+        if not self._pieces:
             key = key_to_json(decode_key(self.key))
-            if self.value is None or self.versionstamp is None:
-                self._json = missing_json(key)
+            value, versionstamp = self.value, self.versionstamp
+            if value is None or versionstamp is None:
+                self._pieces = (missing_json(key).encode(),)
+            elif self.size > LARGE:
+                if isinstance(value, str):
+                    self.value = value = value.encode()  # so that it is there once
+                self._pieces = entry_pieces(key, value, versionstamp)
             else:
-                self._json = entry_json(key, self.value, self.versionstamp)
-        return self._json
+                text = value if isinstance(value, str) else value.decode()
+                self._pieces = (entry_json(key, text, versionstamp).encode(),)
+        return self._pieces
 
 
 class Notice(NamedTuple):
@@ -78,14 +89,14 @@ class Room:
     def take(self, state: State) -> None:
         """One more watcher has the state."""
         if not state.holders:
-            self.left -= len(state.value or "")
+            self.left -= state.size
         state.holders += 1
 
     def give(self, state: State) -> None:
         """One less has it."""
         state.holders -= 1
         if not state.holders:
-            self.left += len(state.value or "")
+            self.left += state.size
 
 
 class Pending:
@@ -108,7 +119,7 @@ class Pending:
             self._drop(known)
             notice = notice._replace(since=known.since)
         self._notices[key] = notice
-        chars = len(notice.state.value or "")
+        chars = notice.state.size
         self.chars += chars
         if chars > LONG and self._room is not None:
             self._room.take(notice.state)
@@ -122,7 +133,7 @@ class Pending:
         """Drop all."""
         if self.chars > LONG and self._room is not None:
             for notice in self._notices.values():
-                if len(notice.state.value or "") > LONG:
+                if notice.state.size > LONG:
                     self._room.give(notice.state)
         self._notices.clear()
         self.chars = 0
@@ -157,7 +168,7 @@ class Pending:
 
     def _drop(self, notice: Notice) -> None:
         del self._notices[notice.state.key]
-        chars = len(notice.state.value or "")
+        chars = notice.state.size
         self.chars -= chars
         if chars > LONG and self._room is not None:
             self._room.give(notice.state)
