@@ -13,17 +13,17 @@ import msgspec
 from buntime_host.declared import OptionError, read_options, schema_of
 from buntime_host.errors import ConfigError, InvalidOptions
 from buntime_host.jsonc import JsoncError, expand, parse_jsonc
-from buntime_host.limits import Limits, read_limits
+from buntime_host.limits import EdgeLimits, read_limits
 from buntime_host.options import deepmerge, effective_options
 from buntime_host.origin import origin_problem
 from buntime_host.schema import Schema, split_paths
-from buntime_host.settings import Settings
+from buntime_host.settings import HostSettings
 
 FILE_NAME = "buntime.jsonc"
 MAX_BYTES = 1024**2
 """Of buntime.jsonc."""
 
-SETTINGS_SCHEMA = schema_of(Settings)
+SETTINGS_SCHEMA = schema_of(HostSettings)
 """The settings that a file or the environment may have."""
 
 IGNORED_KEYS = ("appsDir", "appsDirs", "workspaces", "poolSize", "shell")
@@ -38,7 +38,7 @@ class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
     options: Mapping[str, Any] = {}
 
 
-class HostConfig(Settings, frozen=True, kw_only=True):
+class HostConfig(HostSettings, frozen=True, kw_only=True):
     """Every setting, with defaults applied, and what follows from them."""
 
     base_dir: Path
@@ -53,7 +53,7 @@ class HostConfig(Settings, frozen=True, kw_only=True):
     """Whether somebody chose the folders, or they are the default."""
     body_default: int
     """Of a plugin that names no limit; no more than `body_size.max`."""
-    edge_limits: Limits
+    edge_limits: EdgeLimits
     """What connections may cost."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
@@ -119,7 +119,7 @@ def parse_config(
     visible = _without(environ, schema, overrides or {})
     try:
         values = effective_options(schema, {}, given, visible)
-        settings = read_options(Settings, values)
+        settings = read_options(HostSettings, values)
         edge_limits = read_limits(settings)
     except (InvalidOptions, OptionError) as error:
         raise ConfigError(f"{label} {error}") from None

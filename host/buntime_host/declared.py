@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Self, TypeVar, get_args, get_type_hints
 import msgspec
 from msgspec import inspect
 
-from buntime_host.schema import Field, Schema
+from buntime_host.schema import OptionField, Schema
 from buntime_host.units import parse_duration, parse_size
 
 OptionsT = TypeVar("OptionsT", bound="Options")
@@ -143,8 +143,8 @@ def schema_of(kind: type[Options]) -> Schema:
     return {one.name: _field_of(one) for one in declared(kind)}
 
 
-def _field_of(one: Declared) -> Field:
-    return Field(
+def _field_of(one: Declared) -> OptionField:
+    return OptionField(
         type=one.type,
         label=one.label,
         description=one.description,

@@ -18,7 +18,7 @@ GROUP = "buntime.plugins"
 """Entry-point group; a value is `package.module:Factory`."""
 
 
-class Found(msgspec.Struct, frozen=True, kw_only=True):
+class FoundPlugin(msgspec.Struct, frozen=True, kw_only=True):
     """A plugin that could be loaded."""
 
     manifest: Manifest
@@ -39,11 +39,11 @@ class Broken(msgspec.Struct, frozen=True, kw_only=True):
 class Catalogue(msgspec.Struct, frozen=True, kw_only=True):
     """Everything that was found, by name and in order of discovery."""
 
-    found: dict[str, Found]
+    found: dict[str, FoundPlugin]
     broken: tuple[Broken, ...] = ()
     warnings: tuple[str, ...] = ()
 
-    def find(self, name: str) -> Found | None:
+    def find(self, name: str) -> FoundPlugin | None:
         """The plugin called `name`, also by its short form."""
         known = known_name(name, self.found)
         return self.found[known] if known is not None else None
@@ -65,10 +65,10 @@ def discover(
     warnings: list[str] = []
     if installed is None:
         installed = tuple(entry_points(group=GROUP))
-    from_packages: dict[str, Found] = {}
+    from_packages: dict[str, FoundPlugin] = {}
     for point in sorted(installed, key=lambda point: point.name):
         _add(from_packages, _from_entry_point(point, broken, warnings), warnings)
-    from_dirs: dict[str, Found] = {}
+    from_dirs: dict[str, FoundPlugin] = {}
     for folder in plugin_dirs:
         for candidate in _candidates(folder, warnings):
             _add(from_dirs, _from_directory(candidate, broken), warnings)
@@ -84,7 +84,7 @@ def discover(
     return Catalogue(found=merged, broken=_unique(broken), warnings=tuple(warnings))
 
 
-def find_module(name: str) -> Found | None:
+def find_module(name: str) -> FoundPlugin | None:
     """A plugin that `buntime.jsonc` names as an importable module, `package.module[:attr]`.
 
     It may lack a manifest; then it is called as it is written and serves nothing without a `base`.
@@ -100,12 +100,12 @@ def find_module(name: str) -> Found | None:
         return None  # of any folder on sys.path, Python would make a namespace package
     path = _package_manifest(spec)
     if path is not None:
-        return Found(manifest=read_manifest(path), source="module", module=name)
+        return FoundPlugin(manifest=read_manifest(path), source="module", module=name)
     manifest = Manifest(name=name, path=Path(spec.origin).parent / "manifest.yaml")
-    return Found(manifest=manifest, source="module", module=name)
+    return FoundPlugin(manifest=manifest, source="module", module=name)
 
 
-def _add(into: dict[str, Found], found: Found | None, warnings: list[str]) -> None:
+def _add(into: dict[str, FoundPlugin], found: FoundPlugin | None, warnings: list[str]) -> None:
     if found is None:
         return
     first = into.setdefault(found.manifest.name, found)
@@ -113,7 +113,7 @@ def _add(into: dict[str, Found], found: Found | None, warnings: list[str]) -> No
         warnings.append(_twice(found.manifest.name, first, found))
 
 
-def _twice(name: str, winner: Found, loser: Found) -> str:
+def _twice(name: str, winner: FoundPlugin, loser: FoundPlugin) -> str:
     return (
         f"{name} exists twice: using {winner.manifest.path} ({winner.source}),"
         f" ignoring {loser.manifest.path} ({loser.source})"
@@ -128,7 +128,9 @@ def _unique(broken: Sequence[Broken]) -> tuple[Broken, ...]:
     return tuple(dict.fromkeys(broken))  # a manifest may be reached both ways
 
 
-def _from_entry_point(point: EntryPoint, broken: list[Broken], warnings: list[str]) -> Found | None:
+def _from_entry_point(
+    point: EntryPoint, broken: list[Broken], warnings: list[str]
+) -> FoundPlugin | None:
     # Of a top-level name, find_spec imports nothing.
     try:
         spec = importlib.util.find_spec(point.module.partition(".")[0])
@@ -145,7 +147,7 @@ def _from_entry_point(point: EntryPoint, broken: list[Broken], warnings: list[st
     except ManifestError as error:
         broken.append(_broken(path, error))
         return None
-    return Found(manifest=manifest, source="entry point", module=point.value)
+    return FoundPlugin(manifest=manifest, source="entry point", module=point.value)
 
 
 def _package_manifest(spec: importlib.machinery.ModuleSpec) -> Path | None:
@@ -181,12 +183,12 @@ def _candidates(folder: Path, warnings: list[str]) -> Iterator[Path]:
             yield child
 
 
-def _from_directory(folder: Path, broken: list[Broken]) -> Found | None:
+def _from_directory(folder: Path, broken: list[Broken]) -> FoundPlugin | None:
     path = find_manifest(folder)
     if path is None:
         return None
     try:
-        return Found(manifest=read_manifest(path), source="directory")
+        return FoundPlugin(manifest=read_manifest(path), source="directory")
     except ManifestError as error:
         broken.append(_broken(path, error))
         return None

@@ -38,7 +38,7 @@ from buntime_host.noticed import NOTHING, Noticed, notice
 from buntime_host.origin import OriginPolicy
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook, RequestHooks
-from buntime_host.websockets import OpenSockets, Socket, SocketGone
+from buntime_host.websockets import OpenSockets, ServedSocket, SocketGone
 
 SPOOFABLE = frozenset(
     {b"x-identity", b"x-base", b"x-not-found", b"x-buntime-internal", b"x-vhost-tenant"}
@@ -86,10 +86,10 @@ class Admitted(NamedTuple):
 
 
 NOTED = (_LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-encoding"}
-"""Headers that `Dispatcher.admit` wants to see."""
+"""Headers that `RequestDispatcher.admit` wants to see."""
 
 
-class Dispatcher:
+class RequestDispatcher:
     """Routes requests and websockets to mounts; an ASGI application without lifespan."""
 
     def __init__(
@@ -375,7 +375,7 @@ class Dispatcher:
             socket.finished()
 
     async def _websocket_failed(
-        self, error: Exception, socket: Socket, scope: Scope, send: Send
+        self, error: Exception, socket: ServedSocket, scope: Scope, send: Send
     ) -> None:
         problem = problem_of(error)
         if problem.status == INTERNAL_ERROR:

@@ -16,7 +16,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
-from buntime_host.limits import Limits
+from buntime_host.limits import EdgeLimits
 
 if TYPE_CHECKING:
     from buntime_host.workers import Doubles
@@ -73,7 +73,7 @@ class EdgeMetrics(NamedTuple):
     """Of the log."""
 
 
-class Rest(NamedTuple):
+class Resting(NamedTuple):
     """The state of a connection on which nothing happens; those that sort first go first."""
 
     was_used: bool
@@ -89,7 +89,7 @@ class Guarded(Protocol):
         ...
 
     @property
-    def rest(self) -> Rest | None:
+    def rest(self) -> Resting | None:
         """Since when nothing happens on it, so that nothing is lost when it is closed."""
         ...
 
@@ -196,7 +196,7 @@ class Budget:
 class Edge:
     """The connections of one process."""
 
-    def __init__(self, limits: Limits, counts: Doubles | None = None) -> None:
+    def __init__(self, limits: EdgeLimits, counts: Doubles | None = None) -> None:
         """`counts` has a place for each of `REASONS`, and is shared with other workers."""
         self.limits = limits
         self.counts: Doubles | list[float] = [0.0] * len(REASONS) if counts is None else counts

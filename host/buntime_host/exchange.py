@@ -37,7 +37,7 @@ _CONTROLS = bytes([*range(9), *range(10, 32), 127])
 BODILESS = frozenset({204, 304})
 
 
-class Connection(Protocol):
+class ServedConnection(Protocol):
     """What a request needs to know of its connection."""
 
     transport: asyncio.Transport
@@ -67,7 +67,7 @@ class Exchange(RequestResponseCycle):
     def __init__(  # without uvicorn's, whose eleven keywords cost more than what they set
         self,
         scope: HTTPScope,
-        connection: Connection,
+        connection: ServedConnection,
         *,
         keep_alive: bool,
         expect_100_continue: bool,

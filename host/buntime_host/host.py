@@ -19,7 +19,7 @@ from buntime_host.auth import MasterKey
 from buntime_host.clients import client_of_request
 from buntime_host.config import HostConfig, load_config
 from buntime_host.core_routes import CoreRoutes
-from buntime_host.dispatch import Dispatcher
+from buntime_host.dispatch import RequestDispatcher
 from buntime_host.edge import REASONS, Edge, EdgeMetrics
 from buntime_host.errors import RequiredPluginFailed, ServiceUnavailable, StartupError
 from buntime_host.hooks import Hook
@@ -60,7 +60,7 @@ class Host:
         self.closing = asyncio.Event()
         """Set when shutdown is announced; plugins have it as `ctx.closing`."""
         self.statuses: Mapping[str, PluginStatus] = {}
-        self.dispatcher: Dispatcher | None = None
+        self.dispatcher: RequestDispatcher | None = None
         """Serves requests; None until the host has started."""
         self.health_hooks: Mapping[str, Hook] = {}
         self.metrics_hooks: Mapping[str, Hook] = {}
@@ -122,7 +122,7 @@ class Host:
             await lifecycle.stop(budget=self.config.shutdown_timeout)
             raise
 
-    def _dispatcher(self, lifecycle: Lifecycle) -> Dispatcher:
+    def _dispatcher(self, lifecycle: Lifecycle) -> RequestDispatcher:
         config = self.config
         core = CoreRoutes(self, api=config.api_path, homepage=config.homepage, key=self._key)
         mounts = core.mounts(config.body_default)
@@ -147,7 +147,7 @@ class Host:
             if (hook := lifecycle.hooks.get(plugin.name, "on_response")) is not None:
                 on_response.append(RequestHook(plugin.name, hook))
         try:
-            return Dispatcher(
+            return RequestDispatcher(
                 mounts,
                 limit=config.body_default,
                 origins=OriginPolicy(config.trusted_origins),

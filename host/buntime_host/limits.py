@@ -8,12 +8,12 @@ from collections.abc import Sequence
 import msgspec
 
 from buntime_host.declared import OptionError
-from buntime_host.settings import MAX_URL_BYTES, Settings
+from buntime_host.settings import MAX_URL_BYTES, HostSettings
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 
-class Limits(msgspec.Struct, frozen=True, kw_only=True):
+class EdgeLimits(msgspec.Struct, frozen=True, kw_only=True):
     """Limits of one process. Sizes are bytes, times seconds."""
 
     header_bytes: int = 64 * 1024
@@ -39,14 +39,14 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """Addresses that stand for many clients: no limit for one client applies to them."""
 
 
-def read_limits(settings: Settings) -> Limits:
+def read_limits(settings: HostSettings) -> EdgeLimits:
     """The limits that settings say. Raises `OptionError` that names the setting.
 
     A body that a plugin may take has to fit into what all bodies together may hold, so those
     limits are raised to the largest one.
     """
     given, body_max = settings.limits, settings.body_size.max
-    return Limits(
+    return EdgeLimits(
         header_bytes=given.max_header_bytes,
         headers=given.max_headers,
         url_bytes=min(given.max_url_bytes, MAX_URL_BYTES),

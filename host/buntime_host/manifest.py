@@ -11,7 +11,7 @@ import msgspec
 import yaml
 
 from buntime_host.errors import ManifestError
-from buntime_host.schema import Field, parse_schema
+from buntime_host.schema import OptionField, parse_schema
 from buntime_host.units import parse_size
 
 MANIFEST_NAMES = ("manifest.yaml", "manifest.yml")
@@ -61,7 +61,7 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     max_body_size: int | None = None
     """Bytes; None is the host's default."""
     on_request_fail_open: bool = False
-    schema: Mapping[str, Field] = {}
+    schema: Mapping[str, OptionField] = {}
     options: Mapping[str, Any] = {}
 
     @property

@@ -24,8 +24,8 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResp
 
 from buntime_host.direct import Header
 from buntime_host.direct_exchange import DirectExchange
-from buntime_host.dispatch import NOTED, SAFE_METHODS, Dispatcher
-from buntime_host.edge import Edge, Holding, Rest
+from buntime_host.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
+from buntime_host.edge import Edge, Holding, Resting
 from buntime_host.errors import (
     BadRequest,
     HeadersTooLarge,
@@ -36,7 +36,7 @@ from buntime_host.errors import (
     UrlTooLong,
 )
 from buntime_host.exchange import Exchange, refusal
-from buntime_host.limits import Limits
+from buntime_host.limits import EdgeLimits
 from buntime_host.transport import GatheringTransport
 
 IDLE, HEAD, BODY, ENDING = range(4)
@@ -119,7 +119,7 @@ class HostProtocol(HttpToolsProtocol):
         self._known_host = b""
         """The last good one."""
         self._upgrading = False
-        dispatcher = cast(Dispatcher, self.app)
+        dispatcher = cast(RequestDispatcher, self.app)
         self._dispatcher = dispatcher
         self._direct = dispatcher.direct
         self.heads = dispatcher.heads
@@ -145,7 +145,7 @@ class HostProtocol(HttpToolsProtocol):
         self._large_part = 0
         """Bytes of the last part of an answer that was written and is large."""
 
-    def limits_of(self, edge: Edge) -> Limits:
+    def limits_of(self, edge: Edge) -> EdgeLimits:
         """The limits of this kind of connection."""
         return edge.limits
 
@@ -724,11 +724,11 @@ class HostProtocol(HttpToolsProtocol):
             self._start_next()
 
     @property
-    def rest(self) -> Rest | None:
+    def rest(self) -> Resting | None:
         """Since when nothing happens on it."""
         if self._stage != IDLE or self._is_busy:
             return None
-        return Rest(self._running is not None, self._since)
+        return Resting(self._running is not None, self._since)
 
     def cut(self) -> None:
         """Close it at once."""

@@ -28,7 +28,7 @@ TYPES = (
 """`size` and `duration` are ours: a number, or text such as "10mb" and "30s"."""
 
 
-class Field(msgspec.Struct, frozen=True, kw_only=True):
+class OptionField(msgspec.Struct, frozen=True, kw_only=True):
     """One option as the manifest declares it."""
 
     type: str
@@ -42,13 +42,13 @@ class Field(msgspec.Struct, frozen=True, kw_only=True):
     """Values that an `enum` allows."""
     min: float | None = None
     max: float | None = None
-    properties: Mapping[str, Field] = {}
+    properties: Mapping[str, OptionField] = {}
 
 
-Schema = Mapping[str, Field]
+Schema = Mapping[str, OptionField]
 
 
-def parse_schema(raw: object, path: str, problems: list[str]) -> dict[str, Field]:
+def parse_schema(raw: object, path: str, problems: list[str]) -> dict[str, OptionField]:
     """Read a `config` block; what is wrong is appended to `problems`, one sentence each."""
     if raw is None:
         return {}
@@ -63,7 +63,7 @@ def parse_schema(raw: object, path: str, problems: list[str]) -> dict[str, Field
     return fields
 
 
-def _parse_field(raw: object, path: str, problems: list[str]) -> Field | None:
+def _parse_field(raw: object, path: str, problems: list[str]) -> OptionField | None:
     if not isinstance(raw, dict):
         problems.append(f"{path}: must be a map with a type")
         return None
@@ -83,7 +83,7 @@ def _parse_field(raw: object, path: str, problems: list[str]) -> Field | None:
         if raw.get(bound) is not None and not _is_number(raw[bound]):
             problems.append(f"{path}.{bound}: must be a number")
             return None
-    return Field(
+    return OptionField(
         type=raw["type"],
         label=str(raw.get("label", "")),
         description=str(raw.get("description", "")),
@@ -196,7 +196,7 @@ def check(schema: Schema, values: Mapping[str, Any], problems: list[str], path: 
             check(field.properties, value, problems, f"{here}.")
 
 
-def _misfit(field: Field, value: Any) -> str | None:
+def _misfit(field: OptionField, value: Any) -> str | None:
     match field.type:
         case "string" | "password":
             return None if isinstance(value, str) else "must be a string"
@@ -218,7 +218,7 @@ def _misfit(field: Field, value: Any) -> str | None:
     return None
 
 
-def _number_misfit(field: Field, value: Any) -> str | None:
+def _number_misfit(field: OptionField, value: Any) -> str | None:
     if not _is_number(value):
         return "must be a number"
     if field.min is not None and value < field.min:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from buntime_host.config import HostConfig, PluginEntry
-from buntime_host.discovery import Catalogue, Found, find_module
+from buntime_host.discovery import Catalogue, FoundPlugin, find_module
 from buntime_host.errors import (
     BaseRefused,
     ConfigError,
@@ -50,7 +50,7 @@ class PluginSelection(msgspec.Struct, frozen=True, kw_only=True):
     """The outcome: plugins in the order of the array (or of discovery), disabled ones included."""
 
     plugins: tuple[Selected, ...]
-    not_listed: tuple[Found, ...] = ()
+    not_listed: tuple[FoundPlugin, ...] = ()
     errors: tuple[StartupError, ...] = ()
     warnings: tuple[str, ...] = ()
 
@@ -85,10 +85,10 @@ def select(config: HostConfig, catalogue: Catalogue, environ: Mapping[str, str])
 
 def _wanted(
     config: HostConfig, catalogue: Catalogue, errors: list[StartupError]
-) -> list[tuple[Found, PluginEntry | None]]:
+) -> list[tuple[FoundPlugin, PluginEntry | None]]:
     if config.plugins is None:
         return [(found, None) for found in catalogue.found.values()]
-    wanted: list[tuple[Found, PluginEntry | None]] = []
+    wanted: list[tuple[FoundPlugin, PluginEntry | None]] = []
     indexes: dict[str, int] = {}
     for entry in config.plugins:
         try:
@@ -139,7 +139,7 @@ def _broken_manifests(
 
 
 def _select(
-    found: Found,
+    found: FoundPlugin,
     entry: PluginEntry | None,
     config: HostConfig,
     environ: Mapping[str, str],

@@ -111,7 +111,7 @@ class ConnectionLimits(Options, frozen=True):
     ] = Size("64mb")
 
 
-class Settings(Options, frozen=True):
+class HostSettings(Options, frozen=True):
     """What a host is told besides its plugins. Times are seconds, sizes bytes."""
 
     host: Annotated[

@@ -22,7 +22,7 @@ _HEAD = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
 
 
-def page_of(manifest: Manifest) -> Page | None:
+def page_of(manifest: Manifest) -> PluginPage | None:
     """The page that a manifest names, or None. Raises `InvalidPlugin` if it is not there."""
     if manifest.entrypoint is None:
         return None
@@ -38,10 +38,10 @@ def page_of(manifest: Manifest) -> Page | None:
         for name, value in manifest.env.items()
         if name.startswith(manifest.env_prefix) and manifest.env_prefix
     }
-    return Page(file, env=exposed, inject_base=manifest.inject_base)
+    return PluginPage(file, env=exposed, inject_base=manifest.inject_base)
 
 
-class Page(StaticFiles):
+class PluginPage(StaticFiles):
     """Files of one folder; unknown paths are the page, if the client asks for HTML."""
 
     def __init__(self, file: Path, *, env: Mapping[str, str], inject_base: bool) -> None:

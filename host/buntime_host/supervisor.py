@@ -27,7 +27,7 @@ from buntime_host import logs, server
 from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, ConfigError, StartupError
 from buntime_host.server import FORCE_EXIT_SLACK_SECONDS
-from buntime_host.worker import SIGNALS, Failed, Ready, Word, pulse_seconds, run_worker
+from buntime_host.worker import SIGNALS, Failed, Word, WorkerReady, pulse_seconds, run_worker
 from buntime_host.workers import Group
 
 MAX_RESTARTS = 10
@@ -98,7 +98,7 @@ class _Place:
         """0 while there is no process."""
         self.channel: socket.socket | None = None
         self.received = b""
-        self.ready: Ready | None = None
+        self.ready: WorkerReady | None = None
         """What the process said when it was."""
         self.failed: str | None = None
         """Why the process could not start."""

@@ -13,7 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.frames import CloseCode
 from websockets.http11 import Request
 
-from buntime_host.edge import Edge, Holding, Rest
+from buntime_host.edge import Edge, Holding, Resting
 from buntime_host.errors import BadRequest, HttpError
 from buntime_host.exchange import refusal
 
@@ -125,7 +125,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
         self._sending.set(0)
 
     @property
-    def rest(self) -> Rest | None:
+    def rest(self) -> Resting | None:
         """Never: a websocket has an application that waits for it."""
         return None
 

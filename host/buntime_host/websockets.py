@@ -26,17 +26,17 @@ class OpenSockets:
     def __init__(self) -> None:
         self.closing = False
         """Whether the host goes away: whoever is accepted from now on hears that at once."""
-        self._open: set[Socket] = set()
+        self._open: set[ServedSocket] = set()
 
-    def track(self, scope: Scope, send: Send) -> Socket:
+    def track(self, scope: Scope, send: Send) -> ServedSocket:
         """A socket that `close_all` knows from its acceptance to its end."""
-        return Socket(scope, send, self)
+        return ServedSocket(scope, send, self)
 
-    def add(self, socket: Socket) -> None:
+    def add(self, socket: ServedSocket) -> None:
         """A socket is accepted."""
         self._open.add(socket)
 
-    def discard(self, socket: Socket) -> None:
+    def discard(self, socket: ServedSocket) -> None:
         """It is over."""
         self._open.discard(socket)
 
@@ -50,7 +50,7 @@ class OpenSockets:
                 goodbye.cancel()
 
 
-class Socket:
+class ServedSocket:
     """One websocket as a plugin sends to it.
 
     A plugin that closes it instead of accepting it refuses it, which the client is told in the form

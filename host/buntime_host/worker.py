@@ -19,7 +19,7 @@ from buntime_host.config import HostConfig
 from buntime_host.edge import Edge
 from buntime_host.errors import StartupError
 from buntime_host.host import Host
-from buntime_host.limits import Limits
+from buntime_host.limits import EdgeLimits
 from buntime_host.protocol import HostProtocol
 from buntime_host.server import HostServer, uvicorn_config
 from buntime_host.workers import PULSE, Client, Group, Workers
@@ -36,7 +36,7 @@ SIGNALS = (signal.SIGINT, signal.SIGTERM)
 logger = logging.getLogger("App")
 
 
-class Ready(msgspec.Struct, tag="ready"):
+class WorkerReady(msgspec.Struct, tag="ready"):
     """Said by a worker that serves from now on."""
 
     lines: list[str]
@@ -49,7 +49,7 @@ class Failed(msgspec.Struct, tag="failed"):
     reason: str
 
 
-Word = Ready | Failed
+Word = WorkerReady | Failed
 """What a worker says to its parent: a line of JSON each."""
 
 
@@ -60,7 +60,7 @@ class RelayedProtocol(HostProtocol):
         super().__init__(**options)
         self._client = client
 
-    def limits_of(self, edge: Edge) -> Limits:
+    def limits_of(self, edge: Edge) -> EdgeLimits:
         """Room for the headers that the other worker adds; it has looked at the others."""
         limits = super().limits_of(edge)
         return msgspec.structs.replace(
@@ -122,7 +122,7 @@ class WorkerServer(HostServer):
 
     def announce(self, lines: Sequence[str]) -> None:
         """Tell the parent, which tells the world once all workers are up."""
-        say(self._parent, Ready(list(lines)))
+        say(self._parent, WorkerReady(list(lines)))
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to shut down at the first SIGTERM.

@@ -8,7 +8,7 @@ from typing import NamedTuple, TypeVar
 
 import h11
 import pytest
-from buntime_keyval._http11 import LONGEST_HEAD, Answer
+from buntime_keyval._http11 import LONGEST_HEAD, AnswerReader
 from buntime_keyval._transport import Failure
 
 T = TypeVar("T")
@@ -31,7 +31,7 @@ class Outcome(NamedTuple):
 
 def ours(method: str, data: bytes, cuts: list[int]) -> Outcome | None:
     """What we make of the bytes, in pieces, and of the end after them; None for no answer."""
-    answer = Answer(method)
+    answer = AnswerReader(method)
     content = b""
     try:
         for start, end in zip([0, *cuts], [*cuts, len(data)], strict=True):
@@ -181,7 +181,7 @@ def test_what_is_compressed_may_not_become_too_much(cut: int) -> None:
     content = gzip.compress(b"0" * 1_000_000)
     head = f"HTTP/1.1 200 OK\r\ncontent-encoding: gzip\r\ncontent-length: {len(content)}\r\n\r\n"
     for most, fits in ((1_000_000, True), (999_999, False), (10_000, False)):
-        answer = Answer("GET", most)
+        answer = AnswerReader("GET", most)
         answer.feed(head.encode())
         for start in range(0, len(content), cut):
             answer.feed(content[start : start + cut])
@@ -194,7 +194,7 @@ def test_what_is_compressed_may_not_become_too_much(cut: int) -> None:
 
 def test_lengths_beyond_all_answers_are_refused_at_once() -> None:
     for framing in (b"content-length: 101\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n65\r\n"):
-        answer = Answer("GET", 100)
+        answer = AnswerReader("GET", 100)
         with pytest.raises(Failure, match="more than 100 bytes"):
             answer.feed(b"HTTP/1.1 200 OK\r\n" + framing + b"x" * 101)
 
@@ -213,6 +213,6 @@ def test_generated_answers() -> None:
                     found = found._replace(reusable=False)
                 assert found == expected, (method, data, cuts)
         known["answers" if expected is not None else "none"] += 1
-        answer = Answer("GET")
+        answer = AnswerReader("GET")
         known["plain"] += answer._begin_plain(data) if data else 0
     assert min(known.values()) > CASES // 10, known

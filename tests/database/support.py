@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 import apsw
 from buntime_database import Adapter
-from buntime_database_conformance import OpenAdapter, Target
+from buntime_database_conformance import EngineUnderTest, OpenAdapter
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 
@@ -24,7 +24,7 @@ class OpenSqlite(Protocol):
     def __call__(self, name: str = ..., /, **options: Any) -> SqliteAdapter: ...
 
 
-def sqlite_target(name: str, path: str, options: SqliteOptions | None = None) -> Target:
+def sqlite_target(name: str, path: str, options: SqliteOptions | None = None) -> EngineUnderTest:
     """The embedded engine on one path; `:memory:` has but one connection."""
 
     @asynccontextmanager
@@ -41,7 +41,7 @@ def sqlite_target(name: str, path: str, options: SqliteOptions | None = None) ->
             for adapter in opened:
                 await adapter.close()
 
-    return Target(name, CAPABILITIES, database, several_connections=path != ":memory:")
+    return EngineUnderTest(name, CAPABILITIES, database, several_connections=path != ":memory:")
 
 
 async def eventually(condition: Callable[[], object], what: str) -> None:

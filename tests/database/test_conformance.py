@@ -12,9 +12,9 @@ from buntime_database import Adapter, Batch, DatabaseError, GuardFailed, ResultS
 from buntime_database_conformance import (
     CASES,
     Case,
+    EngineUnderTest,
     Need,
     OpenAdapter,
-    Target,
     run_all,
     run_case,
 )
@@ -92,7 +92,7 @@ class StaysOpen(SqliteAdapter):
         pass
 
 
-def broken(kind: type[SqliteAdapter]) -> Target:
+def broken(kind: type[SqliteAdapter]) -> EngineUnderTest:
     @asynccontextmanager
     async def database() -> AsyncIterator[OpenAdapter]:
         adapter = kind(":memory:")
@@ -103,7 +103,7 @@ def broken(kind: type[SqliteAdapter]) -> Target:
         yield open_adapter
         await SqliteAdapter.close(adapter)
 
-    return Target(kind.__name__, CAPABILITIES, database, several_connections=False)
+    return EngineUnderTest(kind.__name__, CAPABILITIES, database, several_connections=False)
 
 
 @pytest.mark.parametrize(

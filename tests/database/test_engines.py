@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 from buntime_database import Adapter, DatabaseError
-from buntime_database_conformance import CASES, OpenAdapter, Target, run_all
+from buntime_database_conformance import CASES, EngineUnderTest, OpenAdapter, run_all
 from buntime_host import OptionError
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
 from buntime_plugin_database.service import engines as engines_module
@@ -96,7 +96,7 @@ async def test_it_passes_the_conformance_suite(recorder: AnyEngine, tmp_path: Pa
         yield open_adapter
         await service.close()
 
-    target = Target("recorder", CAPABILITIES, fresh_database)
+    target = EngineUnderTest("recorder", CAPABILITIES, fresh_database)
     outcomes = await run_all(CASES, target)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     assert failed == []

@@ -14,7 +14,7 @@ from buntime_host import OptionError, Workers
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.engines.sqlite.engine import ENGINE
 from buntime_plugin_database.plugin import DatabasePlugin
-from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service import Databases, open_service
 from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.service.engines import Engines
 
@@ -22,7 +22,7 @@ SQLITE = {"type": "sqlite", "baseDir": "data"}
 POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
 
 
-async def open_at(folder: Path, *adapters: dict[str, Any], **options: Any) -> DatabaseService:
+async def open_at(folder: Path, *adapters: dict[str, Any], **options: Any) -> Databases:
     config = parse_config({"adapters": list(adapters) or [SQLITE], **options})
     return await open_service(config, folder)
 

@@ -17,13 +17,13 @@ from buntime_database import (
 from buntime_database_conformance import (
     CASES,
     Case,
+    EngineUnderTest,
     OpenAdapter,
-    Target,
     cases_lifecycle,
     run_case,
 )
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
-from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service import Databases, open_service
 from buntime_plugin_database.service.config import parse_config
 
 pytestmark = pytest.mark.slow
@@ -34,12 +34,12 @@ OPTIONS = {
 }
 
 
-def tenant_target(folder: Path) -> Target:
+def tenant_target(folder: Path) -> EngineUnderTest:
     """A tenant that each adapter reaches through a service of its own."""
 
     @asynccontextmanager
     async def database() -> AsyncIterator[OpenAdapter]:
-        services: list[DatabaseService] = []
+        services: list[Databases] = []
 
         async def open_adapter() -> Adapter:
             services.append(await open_service(parse_config(OPTIONS), folder))
@@ -53,7 +53,7 @@ def tenant_target(folder: Path) -> Target:
             for service in services:
                 await service.close()
 
-    return Target("a tenant", CAPABILITIES, database)
+    return EngineUnderTest("a tenant", CAPABILITIES, database)
 
 
 @pytest.mark.parametrize(

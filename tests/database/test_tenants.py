@@ -18,22 +18,20 @@ from buntime_database import (
     Statement,
     Transaction,
 )
-from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service import Databases, open_service
 from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.shared.tenants import InvalidTenant, TenantNotFound, check_tenant_id
 
 
 class OpenService(Protocol):
-    async def __call__(
-        self, tenancy: dict[str, Any] | None = ..., **adapter: Any
-    ) -> DatabaseService: ...
+    async def __call__(self, tenancy: dict[str, Any] | None = ..., **adapter: Any) -> Databases: ...
 
 
 @pytest.fixture
 async def open_tenants(tmp_path: Path) -> AsyncIterator[OpenService]:
-    opened: list[DatabaseService] = []
+    opened: list[Databases] = []
 
-    async def open_one(tenancy: dict[str, Any] | None = None, **adapter: Any) -> DatabaseService:
+    async def open_one(tenancy: dict[str, Any] | None = None, **adapter: Any) -> Databases:
         entry = {"type": "sqlite", "baseDir": "data", **adapter}
         options = {"adapters": [entry], "tenancy": tenancy or {"autoCreate": True}}
         opened.append(await open_service(parse_config(options), tmp_path))
@@ -225,11 +223,11 @@ async def test_without_a_folder_there_are_no_tenants(open_tenants: OpenService) 
         await service.get_adapter(None, "a")
 
 
-async def rows(service: DatabaseService, tenant: str) -> list[tuple[Any, ...]]:
+async def rows(service: Databases, tenant: str) -> list[tuple[Any, ...]]:
     return await (await service.get_adapter(None, tenant)).query("SELECT x FROM t ORDER BY x")
 
 
-async def make(service: DatabaseService, tenant: str, *values: int) -> None:
+async def make(service: Databases, tenant: str, *values: int) -> None:
     adapter = await service.get_adapter(None, tenant)
     await adapter.execute("CREATE TABLE t (x)")
     for value in values:
@@ -261,7 +259,7 @@ async def test_processes_that_make_write_and_delete_one_tenant(
 ) -> None:
     services = [await open_tenants({"autoCreate": True}) for _ in range(3)]
 
-    async def work(service: DatabaseService, number: int) -> None:
+    async def work(service: Databases, number: int) -> None:
         for round_ in range(40):
             if (round_ + number) % 5 == 0:
                 await service.delete_tenant("acme")

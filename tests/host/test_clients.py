@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 from buntime_host.clients import client_of_request
 from buntime_host.edge import Edge
-from buntime_host.limits import Limits, _networks
+from buntime_host.limits import EdgeLimits, _networks
 
-EDGE = Edge(Limits(shared_networks=_networks(["127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8"])))
+EDGE = Edge(EdgeLimits(shared_networks=_networks(["127.0.0.0/8", "::1", "10.0.0.0/8", "fd00::/8"])))
 
 
 @pytest.mark.parametrize(

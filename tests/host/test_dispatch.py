@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from buntime_host.dispatch import Dispatcher
+from buntime_host.dispatch import RequestDispatcher
 from buntime_host.mounts import mount_at
 from buntime_host.origin import OriginPolicy
 from starlette.types import Message, Receive, Scope, Send
@@ -112,7 +112,7 @@ async def test_below_a_root_path(call: Call) -> None:
         seen.append(scope)
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    dispatcher = Dispatcher({"/kv": mount_at("/kv", app, 10)}, limit=10)
+    dispatcher = RequestDispatcher({"/kv": mount_at("/kv", app, 10)}, limit=10)
 
     async def below(scope: Scope, receive: Receive, send: Send) -> None:
         scope["root_path"] = "/sub"
@@ -198,7 +198,7 @@ async def test_a_reused_start_message_is_not_changed(call: Call) -> None:
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         await send(start)
 
-    dispatcher = Dispatcher({"/p": mount_at("/p", app, 1)}, limit=1)
+    dispatcher = RequestDispatcher({"/p": mount_at("/p", app, 1)}, limit=1)
     for _ in range(2):
         assert len((await call(dispatcher, path="/p/")).headers) == 2
     assert start["headers"] is own
@@ -223,7 +223,7 @@ async def test_nothing_is_copied_when_nothing_is_dropped(call: Call) -> None:
         seen.append(scope["headers"])
         await send({"type": "http.response.start", "status": 200, "headers": []})
 
-    dispatcher = Dispatcher({"/p": mount_at("/p", app, 1)}, limit=1)
+    dispatcher = RequestDispatcher({"/p": mount_at("/p", app, 1)}, limit=1)
     answer = await call(dispatcher, path="/p/")
     assert seen[0] is answer.scope["headers"]
 

@@ -12,7 +12,7 @@ import pytest
 from buntime_host import Answer, DirectRequest, Host, hookspecs
 from buntime_host.config import IGNORED_KEYS, SETTINGS_SCHEMA, load_config
 from buntime_host.manifest import HOST_FIELDS
-from buntime_host.schema import TYPES, Field
+from buntime_host.schema import TYPES, OptionField
 
 if TYPE_CHECKING:
     from host.conftest import Call, MakeHost
@@ -47,8 +47,8 @@ def test_every_option_type_is_documented() -> None:
     assert ", ".join(TYPES) in PLUGINS
 
 
-def leaves(prefix: str, fields: dict[str, Field]) -> dict[str, Field]:
-    found: dict[str, Field] = {}
+def leaves(prefix: str, fields: dict[str, OptionField]) -> dict[str, OptionField]:
+    found: dict[str, OptionField] = {}
     for name, field in fields.items():
         if field.properties:
             found |= leaves(f"{prefix}{name}.", dict(field.properties))
@@ -58,7 +58,9 @@ def leaves(prefix: str, fields: dict[str, Field]) -> dict[str, Field]:
 
 
 @pytest.mark.parametrize(("name", "field"), leaves("", dict(SETTINGS_SCHEMA)).items())
-def test_every_setting_is_documented_with_variables_and_default(name: str, field: Field) -> None:
+def test_every_setting_is_documented_with_variables_and_default(
+    name: str, field: OptionField
+) -> None:
     row = next(line for line in CONFIGURATION.splitlines() if line.startswith(f"| `{name}` |"))
     for variable in field.env:
         assert f"`{variable}`" in row

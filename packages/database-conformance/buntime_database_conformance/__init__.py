@@ -1,7 +1,7 @@
 """What every adapter must do, as cases that run against the real engine.
 
-Nothing here depends on a test framework. Describe the engine with a `Target` and run each of
-`CASES` with `run_case`, or all of them with `run_all`. A case that needs something that the
+Nothing here depends on a test framework. Describe the engine with an `EngineUnderTest` and run each
+of `CASES` with `run_case`, or all of them with `run_all`. A case that needs something that the
 engine does not have is *not applicable*, which is told, not hidden.
 
 SQL is kept to what SQLite, PostgreSQL and MySQL all understand; see `dialect.py` for the rest.
@@ -22,10 +22,10 @@ from buntime_database_conformance import (
 )
 from buntime_database_conformance.suite import (
     Case,
+    EngineUnderTest,
     Need,
     OpenAdapter,
     Outcome,
-    Target,
     collect,
     run_all,
     run_case,
@@ -45,4 +45,13 @@ CASES: tuple[Case, ...] = collect(
     cases_lifecycle,
 )
 
-__all__ = ["CASES", "Case", "Need", "OpenAdapter", "Outcome", "Target", "run_all", "run_case"]
+__all__ = [
+    "CASES",
+    "Case",
+    "EngineUnderTest",
+    "Need",
+    "OpenAdapter",
+    "Outcome",
+    "run_all",
+    "run_case",
+]

@@ -34,7 +34,7 @@ class Need(Enum):
     SQLITE = "SQLite's dialect"
 
 
-class Target(NamedTuple):
+class EngineUnderTest(NamedTuple):
     """An engine under test."""
 
     name: str
@@ -79,7 +79,7 @@ class Case(NamedTuple):
     run: Callable[[OpenAdapter], Awaitable[None]]
     needs: frozenset[Need]
 
-    def missing(self, target: Target) -> list[str]:
+    def missing(self, target: EngineUnderTest) -> list[str]:
         """What the engine lacks for this case; empty if the case applies."""
         return sorted(need.value for need in self.needs if not target.has(need))
 
@@ -108,7 +108,7 @@ def collect(*modules: ModuleType) -> tuple[Case, ...]:
     )
 
 
-async def run_case(case: Case, target: Target) -> None:
+async def run_case(case: Case, target: EngineUnderTest) -> None:
     """Run one case on a database of its own. Raises what the case raises, or `TimeoutError`."""
     make = target.losing_database if Need.LOST_ANSWERS in case.needs else target.database
     if make is None:
@@ -117,7 +117,7 @@ async def run_case(case: Case, target: Target) -> None:
         await case.run(open_adapter)
 
 
-async def run_all(cases: Iterable[Case], target: Target) -> list[Outcome]:
+async def run_all(cases: Iterable[Case], target: EngineUnderTest) -> list[Outcome]:
     """Run the cases one after another and tell how each went."""
     outcomes = []
     for each in cases:

@@ -88,23 +88,23 @@ class InvalidStatement(DatabaseError):
     """The engine refuses the statement: syntax, unknown table or column, wrong arguments."""
 
 
-class LimitExceeded(DatabaseError):
+class StatementStopped(DatabaseError):
     """A statement of a session was stopped because of the session's limits."""
 
 
-class StatementTimeout(LimitExceeded):
+class StatementTimeout(StatementStopped):
     """The statement ran longer than the limit and was interrupted."""
 
     code = "STATEMENT_TIMEOUT"
 
 
-class TransactionTimeout(LimitExceeded):
+class TransactionTimeout(StatementStopped):
     """The transaction kept the write lock longer than the limit and was rolled back."""
 
     code = "TRANSACTION_TIMEOUT"
 
 
-class ResultTooLarge(LimitExceeded):
+class ResultTooLarge(StatementStopped):
     """The rows of the result are larger than the limit."""
 
     code = "RESPONSE_TOO_LARGE"

@@ -42,7 +42,14 @@ from buntime_keyval._network import (
 )
 from buntime_keyval._positions import POSITION, LastPosition
 from buntime_keyval._retries import Retries, seconds
-from buntime_keyval._transport import Address, Failure, NoneFree, NotSent, Request, Timeouts
+from buntime_keyval._transport import (
+    Address,
+    Failure,
+    NoneFree,
+    NotSent,
+    OutgoingRequest,
+    Timeouts,
+)
 from buntime_keyval.wire import Duration, InvalidInput
 from buntime_keyval.wire.idempotency import checked_idempotency_key
 
@@ -130,7 +137,7 @@ class Settings:
             return call
         return replace(call, idempotency_key=str(uuid4()))
 
-    def request(self, call: Call[Any]) -> Request:
+    def request(self, call: Call[Any]) -> OutgoingRequest:
         """The request of a call."""
         headers = {}
         if call.body is not None:
@@ -142,9 +149,9 @@ class Settings:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
         if self._position.newest is not None:
             headers[POSITION] = str(self._position.newest)
-        return Request(call.method, self._base_path + call.target, headers, call.body)
+        return OutgoingRequest(call.method, self._base_path + call.target, headers, call.body)
 
-    def heard(self, request: Request, headers: Mapping[str, str]) -> None:
+    def heard(self, request: OutgoingRequest, headers: Mapping[str, str]) -> None:
         """Remember how far the store was that answered, for the next requests."""
         told = headers.get(POSITION)
         if told is not None:
@@ -154,12 +161,12 @@ class Settings:
         """The same of what an event told, if it told anything."""
         self._position.heard(None, position)
 
-    def stream_request(self, call: StreamCall) -> Request:
+    def stream_request(self, call: StreamCall) -> OutgoingRequest:
         """The request for an event stream."""
         headers = {"accept": EVENT_STREAM, "accept-encoding": "identity"}
         if call.last_event_id is not None and _HEADER_VALUE.fullmatch(call.last_event_id):
             headers["last-event-id"] = call.last_event_id
-        return Request("GET", self._base_path + call.target, headers)
+        return OutgoingRequest("GET", self._base_path + call.target, headers)
 
 
 def checked_server(base_url: str) -> SplitResult:

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 import h11
 
 from buntime_keyval._inflate import ACCEPTED, Inflater, inflaters
-from buntime_keyval._transport import Failure, NotSent, Request
+from buntime_keyval._transport import Failure, NotSent, OutgoingRequest
 
 LONGEST_HEAD = 64 * 1024
 """Bytes of a head, of the size of a chunk with what extends it, of trailers."""
@@ -35,7 +35,7 @@ _WITH_LENGTH = ("POST", "PUT", "PATCH")
 """Methods whose requests have a content, even an empty one."""
 
 
-class Heads:
+class RequestHeads:
     """Writes the requests of one client."""
 
     def __init__(self, host: str, headers: Mapping[str, str]) -> None:
@@ -43,7 +43,7 @@ class Heads:
         self._common = {"host": host, "accept-encoding": ACCEPTED, **headers}
         self._lines = _lines(self._common)
 
-    def written(self, request: Request) -> bytes:
+    def written(self, request: OutgoingRequest) -> bytes:
         """All of a request. Raises `NotSent` for one that cannot be written."""
         method, target, headers, body = request
         if not _TARGET.fullmatch(target):
@@ -60,7 +60,7 @@ class Heads:
         return head + body if body else head
 
 
-class Answer:
+class AnswerReader:
     """Takes what arrives after one request, in order, until it is complete."""
 
     def __init__(self, method: str, most: int | None = LARGEST_ANSWER) -> None:

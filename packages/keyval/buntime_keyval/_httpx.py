@@ -12,7 +12,7 @@ import httpx2
 
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
-from buntime_keyval._transport import Failure, NoneFree, NotSent, Request, Timeouts
+from buntime_keyval._transport import Failure, NoneFree, NotSent, OutgoingRequest, Timeouts
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
 """What httpx2 raises for a request without a complete answer."""
@@ -60,7 +60,7 @@ def timeout(timeouts: Timeouts, *, of_stream: bool = False) -> httpx2.Timeout:
     return httpx2.Timeout(pause, connect=connect, pool=connect)
 
 
-def url_of(settings: Settings, request: Request) -> str:
+def url_of(settings: Settings, request: OutgoingRequest) -> str:
     """Where a request goes."""
     server = settings.server
     return urlunsplit((server.scheme, server.netloc, "", "", "")) + request.target

@@ -9,7 +9,7 @@ from buntime_keyval._core import REQUEST_ID, Call, Reply, StreamCall, answer_of
 from buntime_keyval._errors import KvError
 from buntime_keyval._exchange import Exchange
 from buntime_keyval._http import Settings
-from buntime_keyval._transport import Request
+from buntime_keyval._transport import OutgoingRequest
 
 R = TypeVar("R")
 
@@ -17,7 +17,9 @@ R = TypeVar("R")
 class Observed:
     """One request, told to `on_exchange` once, if anybody listens."""
 
-    def __init__(self, settings: Settings, request: Request, call: Call[Any] | StreamCall) -> None:
+    def __init__(
+        self, settings: Settings, request: OutgoingRequest, call: Call[Any] | StreamCall
+    ) -> None:
         self._settings = settings
         self._observer = settings.on_exchange
         self._request = request

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from buntime_keyval._calls.keys import Entry
-from buntime_keyval._watching import WatchTarget
+from buntime_keyval._watching import WatchedKeys
 from buntime_keyval.wire import InvalidInput, encode_key
 
 EntryBatch = list[Entry]
@@ -23,7 +23,7 @@ def check_sharing(*, polling: bool) -> None:
 class Latest:
     """What a stream has told: the last entry of each key that is there."""
 
-    def __init__(self, target: WatchTarget) -> None:
+    def __init__(self, target: WatchedKeys) -> None:
         self._target = target
         self._entries: dict[bytes, Entry] = {}
         self.begun = False

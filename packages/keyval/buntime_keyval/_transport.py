@@ -6,7 +6,7 @@ import ssl
 from typing import NamedTuple
 
 
-class Request(NamedTuple):
+class OutgoingRequest(NamedTuple):
     """One request, without the headers that all requests of a client have."""
 
     method: str

@@ -32,7 +32,7 @@ def is_polling(mode: object) -> bool:
     return mode == "polling"
 
 
-class WatchTarget(msgspec.Struct, frozen=True):
+class WatchedKeys(msgspec.Struct, frozen=True):
     """What is watched."""
 
     keys: tuple[Key, ...]
@@ -48,11 +48,11 @@ class WatchTarget(msgspec.Struct, frozen=True):
         return query_text({name: keys_text(self.keys), "limit": limit, **more})
 
 
-def make_target(raw: Any, *, exact: bool, limit: int | None) -> WatchTarget:
+def make_target(raw: Any, *, exact: bool, limit: int | None) -> WatchedKeys:
     """The target of a key, or of several. Raises `InvalidInput`."""
     keys = checked_keys(raw) if is_many(raw) else [checked_key(raw)]
     size = DEFAULT_LIMIT if limit is None else min(checked_limit(limit), MAX_LIMIT)
-    return WatchTarget(tuple(keys), exact, size)
+    return WatchedKeys(tuple(keys), exact, size)
 
 
 def keys_text(keys: tuple[Key, ...]) -> str:
@@ -70,7 +70,7 @@ class WatchPlan:
     on; the first one comes at once.
     """
 
-    def __init__(self, target: WatchTarget, *, emit_initial: bool) -> None:
+    def __init__(self, target: WatchedKeys, *, emit_initial: bool) -> None:
         self._target = target
         self._emit_initial = emit_initial
         self._place: str | None = None
@@ -112,7 +112,7 @@ _decode_poll = msgspec.json.Decoder(PollAnswer).decode
 class PollPlan:
     """A watch that asks again and again."""
 
-    def __init__(self, target: WatchTarget, *, emit_initial: bool) -> None:
+    def __init__(self, target: WatchedKeys, *, emit_initial: bool) -> None:
         self._target = target
         self._silent = not emit_initial
         self._known: str | None = None

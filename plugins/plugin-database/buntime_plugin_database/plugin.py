@@ -13,16 +13,16 @@ from buntime_plugin_database.faces.config import FaceOptions
 from buntime_plugin_database.faces.hrana.streams import StreamLimits, Streams
 from buntime_plugin_database.faces.routes import make_routes
 from buntime_plugin_database.faces.targets import Targets
-from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service import Databases, open_service
 from buntime_plugin_database.service.config import parse_config
 
 
 class DatabasePlugin:
-    """Opens the configured databases and provides a `DatabaseService`."""
+    """Opens the configured databases and provides a `Databases`."""
 
     def __init__(self, _: dict[str, Any]) -> None:
         """Options come with `on_init`."""
-        self._service: DatabaseService | None = None
+        self._service: Databases | None = None
         self._streams: Streams | None = None
         self._routes: list[BaseRoute] = []
 
@@ -52,7 +52,7 @@ class DatabasePlugin:
         )
 
     @hookimpl
-    def provides(self) -> DatabaseService | None:
+    def provides(self) -> Databases | None:
         """The service; None before `on_init` and after `on_shutdown`."""
         return self._service
 

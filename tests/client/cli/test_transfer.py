@@ -9,7 +9,7 @@ import httpx2
 import pytest
 from buntime_keyval import BigInt, Key, Kv
 from buntime_keyval.cli import transfer
-from buntime_keyval.cli.inputs import Stored
+from buntime_keyval.cli.inputs import StoredLine
 from client.cli.conftest import Commands
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -178,7 +178,7 @@ def test_what_list_prints_can_be_imported(run: Commands, store: Kv) -> None:
 
 def test_batches_are_bounded_in_number_and_size() -> None:
     def sizes(lengths: list[int], size: int) -> list[int]:
-        items = (transfer.Item(0, Stored((), b""), length) for length in lengths)
+        items = (transfer.TransferItem(0, StoredLine((), b""), length) for length in lengths)
         return [len(batch) for batch in transfer._batches(items, size)]
 
     assert sizes([1] * 5, 2) == [2, 2, 1]

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from buntime_plugin_database.shared.values import InvalidValue, Value, from_sql, to_sql
+from buntime_plugin_database.shared.values import InvalidArgument, Value, from_sql, to_sql
 from hypothesis import given
 from hypothesis import strategies as st
 from support.hrana import HranaHttp, execute, value
@@ -59,13 +59,13 @@ def test_what_clients_may_send(sent: dict[str, Any], expected: Any) -> None:
     ],
 )
 def test_what_is_refused(sent: dict[str, Any]) -> None:
-    with pytest.raises(InvalidValue):
+    with pytest.raises(InvalidArgument):
         to_sql(msgspec.convert(sent, Value))
 
 
 @pytest.mark.parametrize("infinite", [math.inf, -math.inf])
 def test_what_json_cannot_say_is_refused(infinite: float) -> None:
-    with pytest.raises(InvalidValue):
+    with pytest.raises(InvalidArgument):
         from_sql(infinite)
 
 

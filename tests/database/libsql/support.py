@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from functools import partial
 
 from buntime_database import Adapter, Statement
-from buntime_database_conformance import OpenAdapter, Target
+from buntime_database_conformance import EngineUnderTest, OpenAdapter
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES, LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.transport import Json
@@ -47,7 +47,9 @@ def lose_answers(adapter: LibsqlAdapter) -> None:
     transport.batch = lose  # type: ignore[method-assign]
 
 
-def libsql_target(name: str, urls: Sequence[str], options: LibsqlOptions | None = None) -> Target:
+def libsql_target(
+    name: str, urls: Sequence[str], options: LibsqlOptions | None = None
+) -> EngineUnderTest:
     """Adapters on these servers; only with a single one all reads show the newest."""
 
     @asynccontextmanager
@@ -67,7 +69,7 @@ def libsql_target(name: str, urls: Sequence[str], options: LibsqlOptions | None 
             for adapter in opened:
                 await adapter.close()
 
-    return Target(
+    return EngineUnderTest(
         name,
         CAPABILITIES,
         database,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 import pytest
-from buntime_database_conformance import CASES, Case, Need, Target, run_case
+from buntime_database_conformance import CASES, Case, EngineUnderTest, Need, run_case
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
 from database.libsql.support import libsql_target
 from support.sqld import Sqld
@@ -13,7 +13,7 @@ from support.sqld import Sqld
 WAYS = ["one server", "with a replica", "by websocket", "by websocket, with a replica"]
 
 
-def target(way: str, pair: list[Sqld]) -> Target:
+def target(way: str, pair: list[Sqld]) -> EngineUnderTest:
     urls = [server.url for server in pair]
     if "websocket" in way:
         urls = [url.replace("http://", "ws://") for url in urls]
@@ -22,7 +22,7 @@ def target(way: str, pair: list[Sqld]) -> Target:
 
 def applicable(way: str) -> list[Case]:
     unopened = partial(pytest.fail, "opened")
-    like = Target(
+    like = EngineUnderTest(
         way,
         CAPABILITIES,
         unopened,

@@ -16,15 +16,15 @@ from buntime_database import Adapter, DatabaseClosed, DatabaseUnavailable, Sessi
 from buntime_database_conformance import (
     CASES,
     Case,
+    EngineUnderTest,
     OpenAdapter,
-    Target,
     cases_lifecycle,
     run_case,
 )
 from buntime_host import OptionError
 from buntime_plugin_database.engines.libsql import servers as servers_module
 from buntime_plugin_database.engines.libsql.adapter import CAPABILITIES
-from buntime_plugin_database.service import DatabaseService, open_service
+from buntime_plugin_database.service import Databases, open_service
 from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.shared.tenants import (
     InvalidTenant,
@@ -39,16 +39,14 @@ _NUMBERS = itertools.count()
 
 
 class OpenTenants(Protocol):
-    async def __call__(
-        self, tenancy: dict[str, Any] | None = ..., **adapter: Any
-    ) -> DatabaseService: ...
+    async def __call__(self, tenancy: dict[str, Any] | None = ..., **adapter: Any) -> Databases: ...
 
 
 @pytest.fixture
 async def open_tenants(namespaced: list[Sqld]) -> AsyncIterator[OpenTenants]:
-    opened: list[DatabaseService] = []
+    opened: list[Databases] = []
 
-    async def open_one(tenancy: dict[str, Any] | None = None, **adapter: Any) -> DatabaseService:
+    async def open_one(tenancy: dict[str, Any] | None = None, **adapter: Any) -> Databases:
         place = {
             "urls": [namespaced[0].url],
             "adminUrl": namespaced[0].admin_url,
@@ -392,13 +390,13 @@ def test_the_default_tenant_is_the_root_database() -> None:
     assert config.warnings == ()
 
 
-def tenant_target(server: Sqld | None) -> Target:
+def tenant_target(server: Sqld | None) -> EngineUnderTest:
     """A new tenant, which each adapter reaches through a service of its own."""
 
     @asynccontextmanager
     async def database() -> AsyncIterator[OpenAdapter]:
         assert server is not None
-        services: list[DatabaseService] = []
+        services: list[Databases] = []
         entry = {"type": "libsql", "url": server.url, "adminUrl": server.admin_url}
         tenancy = {"autoCreate": True, "maxTenants": 1}
         tenant = f"case{next(_NUMBERS)}"
@@ -416,7 +414,7 @@ def tenant_target(server: Sqld | None) -> Target:
             for service in services:
                 await service.close()
 
-    return Target("a tenant on a server", CAPABILITIES, database)
+    return EngineUnderTest("a tenant on a server", CAPABILITIES, database)
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from buntime_host import Host
 from buntime_host.config import parse_config
 from buntime_plugin_keyval.config import parse_config as parse_options
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.faces.http.routes import Table
+from buntime_plugin_keyval.faces.http.routes import StoreRoutes
 from buntime_plugin_keyval.features.feature import Feature, Part, migrate_features
 from buntime_plugin_keyval.service import FEATURES, make_service
 from keyval.features.tally.feature import TALLY, TallyPart
@@ -149,7 +149,7 @@ def test_no_feature_takes_the_route_of_another_one() -> None:
     for path in ("/queue/stats", "/keys/list", "/keys/a", "/tally/{name}"):
         feature = Feature("other", lambda _: Part(), routes={path: {}})
         with pytest.raises(ValueError, match="other cannot serve"):
-            Table((*FEATURES, TALLY, feature))
+            StoreRoutes((*FEATURES, TALLY, feature))
 
 
 def test_the_features_of_the_plugin_have_names_of_their_own() -> None:

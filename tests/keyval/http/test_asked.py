@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from buntime_host import DirectRequest, Promised, settled
 from buntime_keyval.wire import InvalidInput, encode_key
-from buntime_plugin_keyval.faces.http.routes import Table
+from buntime_plugin_keyval.faces.http.routes import StoreRoutes
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request
 from buntime_plugin_keyval.service import FEATURES
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
@@ -18,7 +18,7 @@ from keyval.service.world import World
 A, B = encode_key(("a",)), encode_key(("b", 1))
 NO_KEYS = Keys()
 EVERYTHING = descendants(b"")
-TABLE = Table(FEATURES)
+TABLE = StoreRoutes(FEATURES)
 
 
 def asked(world: World, method: str, path: str, body: Any = None, *, query: str = "") -> Asked:

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import httpx2
 import pytest
-from buntime_plugin_keyval.faces.http.routes import KEY, Table
+from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.service import FEATURES
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
@@ -145,7 +145,7 @@ def test_every_route_that_changes_something_is_tested() -> None:
     }  # fmt: skip
     writing = {
         (method, path.replace("{id}", "ID"))
-        for path, methods in Table(FEATURES).paths.items()
+        for path, methods in StoreRoutes(FEATURES).paths.items()
         for method in methods
         if method != "GET" and path not in reading
     }

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from buntime_plugin_keyval.faces.http.metrics import ReportRequest
-from buntime_plugin_keyval.faces.http.routes import KEY, Table
+from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.features.queue.http import Listening
 from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.asked import AnyRoute
@@ -148,7 +148,7 @@ WELL = (200, 404, 409)
 
 def all_routes() -> Iterator[tuple[str, AnyRoute]]:
     """Every route of the table, by method and path."""
-    for path, methods in Table(FEATURES).paths.items():
+    for path, methods in StoreRoutes(FEATURES).paths.items():
         for method, route in methods.items():
             yield f"{method} {path.replace('{id}', '<id>')}", route
     for method, route in KEY.items():

@@ -19,7 +19,7 @@ import pytest
 from buntime_host.auth import MasterKey
 from buntime_host.core_routes import CoreRoutes
 from buntime_keyval import Kv
-from buntime_plugin_keyval.faces.http.routes import KEY, Table
+from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.requests.asked import AnyRoute
 from buntime_plugin_keyval.requests.shape import MemberPlace, members_of
 from buntime_plugin_keyval.service import FEATURES
@@ -176,7 +176,7 @@ KEYLIKE = ("key", "prefix", "start", "end", "keysIfUndelivered")
 
 def routes() -> list[tuple[str, str, AnyRoute]]:
     """Method, path and what is taken, of every route of the store."""
-    paths = {**Table(FEATURES).paths, "/keys/{key}": KEY}
+    paths = {**StoreRoutes(FEATURES).paths, "/keys/{key}": KEY}
     return [(method, path, one) for path, ways in paths.items() for method, one in ways.items()]
 
 

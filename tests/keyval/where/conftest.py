@@ -9,7 +9,7 @@ import apsw
 import msgspec
 import pytest
 from buntime_plugin_keyval.model.where import matches, parse_where
-from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import Field
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import FilteredField
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_condition
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 
@@ -34,7 +34,9 @@ def _open_rows(documents: Sequence[object]) -> apsw.Connection:
 
 def _select(connection: apsw.Connection, raw: object, *, casefold: bool = True) -> list[int]:
     where = parse_where(raw)
-    sql, args, exact = print_condition(compile_where(where, NOW_MS), Field("value", casefold))
+    sql, args, exact = print_condition(
+        compile_where(where, NOW_MS), FilteredField("value", casefold)
+    )
     assert sql.count("?") == len(args)
     assert exact or not casefold
     query = f"SELECT key, value FROM entries WHERE key >= ? AND {sql} ORDER BY key"

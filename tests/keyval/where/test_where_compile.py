@@ -8,7 +8,7 @@ from typing import TypeAlias
 import pytest
 from buntime_plugin_keyval.model.where import parse_where
 from buntime_plugin_keyval.storage.dialects.filters import Printed
-from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import Field
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import FilteredField
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_condition
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 
@@ -17,7 +17,7 @@ Ask: TypeAlias = Callable[[Sequence[object], object], list[int]]
 
 def compiled(raw: object, *, casefold: bool = True, column: str = "value") -> Printed:
     """Parse, compile and print over a column."""
-    return print_condition(compile_where(parse_where(raw), 0), Field(column, casefold))
+    return print_condition(compile_where(parse_where(raw), 0), FilteredField(column, casefold))
 
 
 FOLDING = ["$containsi", "$notContainsi", "$startsWithi", "$endsWithi"]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from buntime_plugin_keyval.model.where import InvalidWhere, parse_where
-from buntime_plugin_keyval.model.where.nodes import And, Comparison, Not, Now, Or
+from buntime_plugin_keyval.model.where.nodes import And, Comparison, Not, NowOperand, Or
 
 BIGINT = {"__type": "bigint", "value": "5"}
 
@@ -153,7 +153,7 @@ def test_nodes_are_what_was_said() -> None:
     assert where == And(
         (
             Comparison(("a", "b", 0), "$gt", 5),
-            Not(Or((Comparison(("c",), "$eq", Now(0)), And(())))),
+            Not(Or((Comparison(("c",), "$eq", NowOperand(0)), And(())))),
         )
     )
     assert isinstance(hash(where), int)
@@ -169,9 +169,9 @@ def test_nodes_are_what_was_said() -> None:
         (2**70, 2.0**70),
         (2**63 - 1, 2**63 - 1),
         (5.0, 5),
-        ({"$now": True, "$offset": -5.0}, Now(-5)),
-        ({"$now": True, "offset": 7}, Now(7)),
-        ({"$now": True, "offset": 7, "$offset": 1}, Now(1)),
+        ({"$now": True, "$offset": -5.0}, NowOperand(-5)),
+        ({"$now": True, "offset": 7}, NowOperand(7)),
+        ({"$now": True, "offset": 7, "$offset": 1}, NowOperand(1)),
     ],
     ids=str,
 )

@@ -95,7 +95,7 @@ class Task:
             await asyncio.wait({self._task}, timeout=timeout)
 
 
-class Workers:
+class SideBySide:
     """Runs any number of functions side by side."""
 
     def __init__(self, most: int, name: str) -> None:  # noqa: ARG002 - threads have to know

@@ -7,7 +7,7 @@ from collections.abc import AsyncGenerator
 
 from buntime_keyval._async.sockets import Socket
 from buntime_keyval._core import Reply
-from buntime_keyval._http11 import Answer
+from buntime_keyval._http11 import AnswerReader
 from buntime_keyval._transport import NotSent
 
 
@@ -28,13 +28,13 @@ class AsyncConnection:
         Raises `NotSent` or `Failure`; then it is of no use any more.
         """
         self.reusable = False
-        answer = Answer(method)
+        answer = AnswerReader(method)
         await self._finish(answer, await self._begin(answer, request, pause), pause)
         return self._reply(answer, answer.content())
 
     async def open(self, method: str, request: bytes, silence: float | None) -> AsyncOpenedHere:
         """The answer to a request for an event stream."""
-        answer = Answer(method, None)
+        answer = AnswerReader(method, None)
         sent = await self._begin(answer, request, silence)
         while not answer.status:
             answer.feed(await self._socket.receive(silence))
@@ -52,13 +52,13 @@ class AsyncConnection:
         """End it. Idempotent."""
         self._socket.close()
 
-    async def _begin(self, answer: Answer, request: bytes, pause: float | None) -> bool:
+    async def _begin(self, answer: AnswerReader, request: bytes, pause: float | None) -> bool:
         """Send a request; whether all of it was."""
         if not await self._socket.begin():
             raise NotSent("the server closed the connection")
         return await self._socket.send(request, pause, answer.feed)
 
-    async def _finish(self, answer: Answer, sent: bool, pause: float | None) -> None:
+    async def _finish(self, answer: AnswerReader, sent: bool, pause: float | None) -> None:
         while not answer.complete:
             answer.feed(await self._socket.receive(pause))
         if sent and answer.reusable:
@@ -66,14 +66,16 @@ class AsyncConnection:
             self.used = time.monotonic()
             self.reusable = True
 
-    def _reply(self, answer: Answer, content: bytes) -> Reply:
+    def _reply(self, answer: AnswerReader, content: bytes) -> Reply:
         return Reply(answer.status, answer.headers, content, self._base_url)
 
 
 class AsyncOpenedHere:
     """See `AsyncOpened`."""
 
-    def __init__(self, socket: Socket, answer: Answer, reply: Reply, silence: float | None) -> None:
+    def __init__(
+        self, socket: Socket, answer: AnswerReader, reply: Reply, silence: float | None
+    ) -> None:
         self._socket = socket
         self._answer = answer
         self._silence = silence

@@ -6,14 +6,14 @@ from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
 from buntime_keyval._async.lanes import Lanes
-from buntime_keyval._calls.gathered import Asked, deliver, deliver_error, divided, joined
+from buntime_keyval._calls.gathered import AskedTogether, deliver, deliver_error, divided, joined
 from buntime_keyval._core import REQUEST_ID, Call
 from buntime_keyval._http import Settings
-from buntime_keyval._transport import Request
+from buntime_keyval._transport import OutgoingRequest
 
 R = TypeVar("R")
 
-Exchange = Callable[[Call[Any], Request], Awaitable[Any]]
+Exchange = Callable[[Call[Any], OutgoingRequest], Awaitable[Any]]
 """Sends a request once. Raises `KvError`."""
 
 
@@ -27,7 +27,7 @@ class AsyncGathering:
         self._knows_sets = True
         """Whether the server has not said yet that it does not know sets of several."""
 
-    async def send(self, asked: Asked[R]) -> R:
+    async def send(self, asked: AskedTogether[R]) -> R:
         """The result of one attempt, as if it had been sent alone. Raises `KvError`."""
         asked.begin()
         if not asked.alone and (self._knows_sets or not asked.lane.sets):
@@ -42,14 +42,14 @@ class AsyncGathering:
         """Wait for what is under way, once the connections are closed."""
         await self._lanes.close()
 
-    async def _deliver(self, asked: list[Asked[Any]]) -> None:
+    async def _deliver(self, asked: list[AskedTogether[Any]]) -> None:
         for part in divided(asked):
             if len(part) > 1 or (part[0].lane.sets and part[0].together):
                 await self._send_joined(part)
             else:
                 await self._send_alone(part[0])
 
-    async def _send_joined(self, part: list[Asked[Any]]) -> None:
+    async def _send_joined(self, part: list[AskedTogether[Any]]) -> None:
         call = joined(part)
         request = self._settings.request(call)
         request_id = request.headers.get(REQUEST_ID)
@@ -61,7 +61,7 @@ class AsyncGathering:
         else:
             deliver(part, results, request_id)
 
-    async def _send_alone(self, asked: Asked[Any]) -> None:
+    async def _send_alone(self, asked: AskedTogether[Any]) -> None:
         asked.alone = asked.lane.sets
         try:
             result = await self._exchange(asked.call, self._settings.request(asked.call))

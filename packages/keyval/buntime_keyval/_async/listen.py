@@ -10,8 +10,8 @@ from buntime_keyval._async.concurrency import (
     JOIN_SECONDS,
     Cancelled,
     Condition,
+    SideBySide,
     Task,
-    Workers,
     call,
 )
 from buntime_keyval._async.reports import report
@@ -144,7 +144,7 @@ class AsyncQueueListener:
         self._changed = Condition()
         self._waiting: deque[AsyncDelivery] = deque()
         self._current: AsyncDelivery | None = None
-        self._workers = Workers(concurrency, name="kv-queue-handler")
+        self._workers = SideBySide(concurrency, name="kv-queue-handler")
         self._stopping = False
         self._error: Exception | None = None
         self._reader = Task(self._read, name="kv-queue")

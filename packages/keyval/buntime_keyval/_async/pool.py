@@ -14,8 +14,8 @@ from buntime_keyval._async.sockets import open_socket
 from buntime_keyval._core import Reply
 from buntime_keyval._errors import ClientClosed, InvalidResponse
 from buntime_keyval._http import Settings
-from buntime_keyval._http11 import Heads
-from buntime_keyval._transport import NoneFree, NotSent, Request
+from buntime_keyval._http11 import RequestHeads
+from buntime_keyval._transport import NoneFree, NotSent, OutgoingRequest
 
 R = TypeVar("R")
 
@@ -33,7 +33,7 @@ class AsyncPool:
     def __init__(self, settings: Settings) -> None:
         self._base_url = settings.base_url
         self._address = settings.address
-        self._heads = Heads(settings.host, settings.headers)
+        self._heads = RequestHeads(settings.host, settings.headers)
         self._timeouts = settings.timeouts
         self._most = settings.max_connections
         self._lock = lock()
@@ -45,7 +45,7 @@ class AsyncPool:
         self._waiting: deque[Turn] = deque()
         self._closed = False
 
-    async def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+    async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """See `AsyncTransport`."""
         written = self._heads.written(request)
         if not self._enter():
@@ -73,7 +73,7 @@ class AsyncPool:
             self._leave(connection, keep=keep)
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[AsyncOpenedHere]:
+    async def stream(self, request: OutgoingRequest) -> AsyncIterator[AsyncOpenedHere]:
         """See `AsyncTransport`."""
         written = self._heads.written(request)
         connection = await self._open()

@@ -21,7 +21,7 @@ from buntime_keyval._http import Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
 from buntime_keyval._results import CommitResult
 from buntime_keyval._retries import Attempts
-from buntime_keyval._transport import Failure, Request
+from buntime_keyval._transport import Failure, OutgoingRequest
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
@@ -100,7 +100,7 @@ class AsyncSession:
             raise ClientClosed("the client is closed: make a new one")
         return self._connections.here()
 
-    async def _exchange(self, call: Call[R], request: Request) -> R:
+    async def _exchange(self, call: Call[R], request: OutgoingRequest) -> R:
         observed = Observed(self._settings, request, call)
         try:
             return await self._transport().send(request, partial(observed.result, call))

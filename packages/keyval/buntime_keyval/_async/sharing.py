@@ -15,7 +15,7 @@ from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.watch import EntryBatch, Feed
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval._sharing import Latest
-from buntime_keyval._watching import WatchPlan, WatchTarget
+from buntime_keyval._watching import WatchedKeys, WatchPlan
 
 Told = Queue[EntryBatch | Exception]
 """What waits for one watch."""
@@ -24,7 +24,7 @@ Told = Queue[EntryBatch | Exception]
 class _AsyncStream:
     """The stream of one target in one place."""
 
-    def __init__(self, session: AsyncSession, target: WatchTarget) -> None:
+    def __init__(self, session: AsyncSession, target: WatchedKeys) -> None:
         self.lock = lock()
         self.latest = Latest(target)
         self.queues: dict[Told, ErrorHandler | None] = {}
@@ -32,7 +32,7 @@ class _AsyncStream:
         """What it ended with."""
         self.task = Task(self._run, session, target, name="kv-shared-watch")
 
-    async def _run(self, session: AsyncSession, target: WatchTarget) -> None:
+    async def _run(self, session: AsyncSession, target: WatchedKeys) -> None:
         try:
             await follow(session, WatchPlan(target, emit_initial=True), self._deliver, self._failed)
         except Exception as error:  # noqa: BLE001 - whoever watches gets it
@@ -64,9 +64,9 @@ class AsyncSharing:
     def __init__(self, session: AsyncSession) -> None:
         self._session = session
         self._lock = lock()
-        self._streams: dict[tuple[Place, WatchTarget], _AsyncStream] = {}
+        self._streams: dict[tuple[Place, WatchedKeys], _AsyncStream] = {}
 
-    def feed(self, target: WatchTarget, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
+    def feed(self, target: WatchedKeys, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
         """What feeds one watch."""
 
         async def feed(deliver: Callable[[EntryBatch], Awaitable[None]]) -> None:
@@ -88,7 +88,7 @@ class AsyncSharing:
 
     def _join(
         self,
-        target: WatchTarget,
+        target: WatchedKeys,
         waiting: Told,
         *,
         initial: bool,
@@ -109,7 +109,7 @@ class AsyncSharing:
                     waiting.put_nowait(stream.error)
                 return stream, not initial and not stream.latest.begun
 
-    def _leave(self, target: WatchTarget, stream: _AsyncStream, waiting: Told) -> None:
+    def _leave(self, target: WatchedKeys, stream: _AsyncStream, waiting: Told) -> None:
         place = (here(), target)
         with self._lock:
             with stream.lock:

@@ -20,7 +20,7 @@ from buntime_keyval._httpx import (
     transport_options,
     url_of,
 )
-from buntime_keyval._transport import Request
+from buntime_keyval._transport import OutgoingRequest
 
 R = TypeVar("R")
 
@@ -54,7 +54,7 @@ class AsyncThroughHttpx:
         self._calls = self._client(for_streams=False)
         self._streams: httpx2.AsyncClient | None = None
 
-    async def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+    async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """See `AsyncTransport`."""
         url = url_of(self._settings, request)
         try:
@@ -66,7 +66,7 @@ class AsyncThroughHttpx:
         return read(reply_of(response, self._settings.base_url, response.content))
 
     @asynccontextmanager
-    async def stream(self, request: Request) -> AsyncIterator[_AsyncOpened]:
+    async def stream(self, request: OutgoingRequest) -> AsyncIterator[_AsyncOpened]:
         """See `AsyncTransport`."""
         if self._streams is None:
             self._streams = self._client(for_streams=True)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from buntime_keyval._async.pool import AsyncPool
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
-from buntime_keyval._transport import Request
+from buntime_keyval._transport import OutgoingRequest
 
 if TYPE_CHECKING:
     import httpx2
@@ -33,14 +33,14 @@ class AsyncOpened(Protocol):
 class AsyncTransport(Protocol):
     """Connections to one server, of one event loop or one process."""
 
-    async def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+    async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """What `read` makes of the answer. Raises `Failure`, and what `read` does.
 
         The request is sent once, or not at all. Where the answer makes no sense, which `read` says
         by `InvalidResponse`, nothing else that its connection brings is believed.
         """
 
-    def stream(self, request: Request) -> AbstractAsyncContextManager[AsyncOpened]:
+    def stream(self, request: OutgoingRequest) -> AbstractAsyncContextManager[AsyncOpened]:
         """An event stream, on a connection that is no other call's. Raises `Failure`."""
 
     async def close(self) -> None:

@@ -40,7 +40,7 @@ class Lane(NamedTuple):
     strong: bool
 
 
-class Asked(Generic[R]):
+class AskedTogether(Generic[R]):
     """One call that may travel with others, over all its attempts."""
 
     def __init__(self, call: Call[R], item: Item) -> None:
@@ -79,17 +79,17 @@ class Asked(Generic[R]):
         raise self._error
 
 
-def asked_of(call: Call[R], *, own_key: bool) -> Asked[R] | None:
+def asked_of(call: Call[R], *, own_key: bool) -> AskedTogether[R] | None:
     """A call that may travel with others; None for one that travels alone.
 
     One with an idempotency key of its caller's does: under this it may come again, from anywhere.
     """
-    return None if call.item is None or own_key else Asked(call, call.item)
+    return None if call.item is None or own_key else AskedTogether(call, call.item)
 
 
-def divided(asked: Sequence[Asked[Any]]) -> Iterator[list[Asked[Any]]]:
+def divided(asked: Sequence[AskedTogether[Any]]) -> Iterator[list[AskedTogether[Any]]]:
     """Parts that each fit into a request, in the same order."""
-    part: list[Asked[Any]] = []
+    part: list[AskedTogether[Any]] = []
     size = 0
     for one in asked:
         own = len(one.item.value or b"")
@@ -101,7 +101,7 @@ def divided(asked: Sequence[Asked[Any]]) -> Iterator[list[Asked[Any]]]:
     yield part
 
 
-def joined(asked: Sequence[Asked[Any]]) -> Call[list[Any]]:
+def joined(asked: Sequence[AskedTogether[Any]]) -> Call[list[Any]]:
     """One request for calls of one lane; its result has one for each, be it an exception."""
     for one in asked:
         one.together = True
@@ -128,7 +128,9 @@ def joined(asked: Sequence[Asked[Any]]) -> Call[list[Any]]:
     return Call("POST", "/keys/set-batch", parse, json_body(sets=sets))
 
 
-def deliver(asked: Sequence[Asked[Any]], results: Sequence[Any], request_id: str | None) -> None:
+def deliver(
+    asked: Sequence[AskedTogether[Any]], results: Sequence[Any], request_id: str | None
+) -> None:
     """Give each what the joint request brought for it."""
     for one, result in zip(asked, results, strict=True):
         if isinstance(result, KvError):
@@ -139,7 +141,7 @@ def deliver(asked: Sequence[Asked[Any]], results: Sequence[Any], request_id: str
 
 
 def deliver_error(
-    asked: Sequence[Asked[Any]], error: Exception, request_id: str | None, via: str
+    asked: Sequence[AskedTogether[Any]], error: Exception, request_id: str | None, via: str
 ) -> bool:
     """Give each what the failure of the joint request means for it.
 

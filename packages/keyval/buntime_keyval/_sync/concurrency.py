@@ -35,7 +35,7 @@ class _Current(threading.local):
     """What the thread that asks runs, if it is one of ours."""
 
     task: Task | None = None
-    workers: Workers | None = None
+    workers: SideBySide | None = None
 
 
 _current = _Current()
@@ -167,7 +167,7 @@ class Task:
             return
 
 
-class Workers:
+class SideBySide:
     """Runs functions side by side."""
 
     def __init__(self, most: int, name: str) -> None:

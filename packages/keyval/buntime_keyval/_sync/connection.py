@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator
 
 from buntime_keyval._core import Reply
-from buntime_keyval._http11 import Answer
+from buntime_keyval._http11 import AnswerReader
 from buntime_keyval._sync.sockets import Socket
 from buntime_keyval._transport import NotSent
 
@@ -29,13 +29,13 @@ class Connection:
         Raises `NotSent` or `Failure`; then it is of no use any more.
         """
         self.reusable = False
-        answer = Answer(method)
+        answer = AnswerReader(method)
         self._finish(answer, self._begin(answer, request, pause), pause)
         return self._reply(answer, answer.content())
 
     def open(self, method: str, request: bytes, silence: float | None) -> OpenedHere:
         """The answer to a request for an event stream."""
-        answer = Answer(method, None)
+        answer = AnswerReader(method, None)
         sent = self._begin(answer, request, silence)
         while not answer.status:
             answer.feed(self._socket.receive(silence))
@@ -53,13 +53,13 @@ class Connection:
         """End it. Idempotent."""
         self._socket.close()
 
-    def _begin(self, answer: Answer, request: bytes, pause: float | None) -> bool:
+    def _begin(self, answer: AnswerReader, request: bytes, pause: float | None) -> bool:
         """Send a request; whether all of it was."""
         if not self._socket.begin():
             raise NotSent("the server closed the connection")
         return self._socket.send(request, pause, answer.feed)
 
-    def _finish(self, answer: Answer, sent: bool, pause: float | None) -> None:
+    def _finish(self, answer: AnswerReader, sent: bool, pause: float | None) -> None:
         while not answer.complete:
             answer.feed(self._socket.receive(pause))
         if sent and answer.reusable:
@@ -67,14 +67,16 @@ class Connection:
             self.used = time.monotonic()
             self.reusable = True
 
-    def _reply(self, answer: Answer, content: bytes) -> Reply:
+    def _reply(self, answer: AnswerReader, content: bytes) -> Reply:
         return Reply(answer.status, answer.headers, content, self._base_url)
 
 
 class OpenedHere:
     """See `Opened`."""
 
-    def __init__(self, socket: Socket, answer: Answer, reply: Reply, silence: float | None) -> None:
+    def __init__(
+        self, socket: Socket, answer: AnswerReader, reply: Reply, silence: float | None
+    ) -> None:
         self._socket = socket
         self._answer = answer
         self._silence = silence

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from buntime_keyval._calls.gathered import Asked, deliver, deliver_error, divided, joined
+from buntime_keyval._calls.gathered import AskedTogether, deliver, deliver_error, divided, joined
 from buntime_keyval._core import REQUEST_ID, Call
 from buntime_keyval._http import Settings
 from buntime_keyval._sync.lanes import Lanes
-from buntime_keyval._transport import Request
+from buntime_keyval._transport import OutgoingRequest
 
 R = TypeVar("R")
 
-Exchange = Callable[[Call[Any], Request], Any]
+Exchange = Callable[[Call[Any], OutgoingRequest], Any]
 """Sends a request once. Raises `KvError`."""
 
 
@@ -28,7 +28,7 @@ class Gathering:
         self._knows_sets = True
         """Whether the server has not said yet that it does not know sets of several."""
 
-    def send(self, asked: Asked[R]) -> R:
+    def send(self, asked: AskedTogether[R]) -> R:
         """The result of one attempt, as if it had been sent alone. Raises `KvError`."""
         asked.begin()
         if not asked.alone and (self._knows_sets or not asked.lane.sets):
@@ -43,14 +43,14 @@ class Gathering:
         """Wait for what is under way, once the connections are closed."""
         self._lanes.close()
 
-    def _deliver(self, asked: list[Asked[Any]]) -> None:
+    def _deliver(self, asked: list[AskedTogether[Any]]) -> None:
         for part in divided(asked):
             if len(part) > 1 or (part[0].lane.sets and part[0].together):
                 self._send_joined(part)
             else:
                 self._send_alone(part[0])
 
-    def _send_joined(self, part: list[Asked[Any]]) -> None:
+    def _send_joined(self, part: list[AskedTogether[Any]]) -> None:
         call = joined(part)
         request = self._settings.request(call)
         request_id = request.headers.get(REQUEST_ID)
@@ -62,7 +62,7 @@ class Gathering:
         else:
             deliver(part, results, request_id)
 
-    def _send_alone(self, asked: Asked[Any]) -> None:
+    def _send_alone(self, asked: AskedTogether[Any]) -> None:
         asked.alone = asked.lane.sets
         try:
             result = self._exchange(asked.call, self._settings.request(asked.call))

@@ -14,8 +14,8 @@ from buntime_keyval._sync.concurrency import (
     JOIN_SECONDS,
     Cancelled,
     Condition,
+    SideBySide,
     Task,
-    Workers,
     call,
 )
 from buntime_keyval._sync.reports import report
@@ -145,7 +145,7 @@ class QueueListener:
         self._changed = Condition()
         self._waiting: deque[Delivery] = deque()
         self._current: Delivery | None = None
-        self._workers = Workers(concurrency, name="kv-queue-handler")
+        self._workers = SideBySide(concurrency, name="kv-queue-handler")
         self._stopping = False
         self._error: Exception | None = None
         self._reader = Task(self._read, name="kv-queue")

@@ -12,11 +12,11 @@ from typing import TypeVar
 from buntime_keyval._core import Reply
 from buntime_keyval._errors import ClientClosed, InvalidResponse
 from buntime_keyval._http import Settings
-from buntime_keyval._http11 import Heads
+from buntime_keyval._http11 import RequestHeads
 from buntime_keyval._sync.concurrency import Turn, lock
 from buntime_keyval._sync.connection import Connection, OpenedHere
 from buntime_keyval._sync.sockets import open_socket
-from buntime_keyval._transport import NoneFree, NotSent, Request
+from buntime_keyval._transport import NoneFree, NotSent, OutgoingRequest
 
 R = TypeVar("R")
 
@@ -34,7 +34,7 @@ class Pool:
     def __init__(self, settings: Settings) -> None:
         self._base_url = settings.base_url
         self._address = settings.address
-        self._heads = Heads(settings.host, settings.headers)
+        self._heads = RequestHeads(settings.host, settings.headers)
         self._timeouts = settings.timeouts
         self._most = settings.max_connections
         self._lock = lock()
@@ -46,7 +46,7 @@ class Pool:
         self._waiting: deque[Turn] = deque()
         self._closed = False
 
-    def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+    def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """See `Transport`."""
         written = self._heads.written(request)
         if not self._enter():
@@ -74,7 +74,7 @@ class Pool:
             self._leave(connection, keep=keep)
 
     @contextmanager
-    def stream(self, request: Request) -> Iterator[OpenedHere]:
+    def stream(self, request: OutgoingRequest) -> Iterator[OpenedHere]:
         """See `Transport`."""
         written = self._heads.written(request)
         connection = self._open()

@@ -22,7 +22,7 @@ from buntime_keyval._sync.concurrency import sleep, waking
 from buntime_keyval._sync.connections import Connections
 from buntime_keyval._sync.gathering import Gathering
 from buntime_keyval._sync.transport import Opened, Transport
-from buntime_keyval._transport import Failure, Request
+from buntime_keyval._transport import Failure, OutgoingRequest
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
@@ -99,7 +99,7 @@ class Session:
             raise ClientClosed("the client is closed: make a new one")
         return self._connections.here()
 
-    def _exchange(self, call: Call[R], request: Request) -> R:
+    def _exchange(self, call: Call[R], request: OutgoingRequest) -> R:
         observed = Observed(self._settings, request, call)
         try:
             return self._transport().send(request, partial(observed.result, call))

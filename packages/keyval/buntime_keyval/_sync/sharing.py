@@ -16,7 +16,7 @@ from buntime_keyval._sync.follow import follow
 from buntime_keyval._sync.reports import report
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.watch import EntryBatch, Feed
-from buntime_keyval._watching import WatchPlan, WatchTarget
+from buntime_keyval._watching import WatchedKeys, WatchPlan
 
 Told = Queue[EntryBatch | Exception]
 """What waits for one watch."""
@@ -25,7 +25,7 @@ Told = Queue[EntryBatch | Exception]
 class _Stream:
     """The stream of one target in one place."""
 
-    def __init__(self, session: Session, target: WatchTarget) -> None:
+    def __init__(self, session: Session, target: WatchedKeys) -> None:
         self.lock = lock()
         self.latest = Latest(target)
         self.queues: dict[Told, ErrorHandler | None] = {}
@@ -33,7 +33,7 @@ class _Stream:
         """What it ended with."""
         self.task = Task(self._run, session, target, name="kv-shared-watch")
 
-    def _run(self, session: Session, target: WatchTarget) -> None:
+    def _run(self, session: Session, target: WatchedKeys) -> None:
         try:
             follow(session, WatchPlan(target, emit_initial=True), self._deliver, self._failed)
         except Exception as error:  # noqa: BLE001 - whoever watches gets it
@@ -65,9 +65,9 @@ class Sharing:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._lock = lock()
-        self._streams: dict[tuple[Place, WatchTarget], _Stream] = {}
+        self._streams: dict[tuple[Place, WatchedKeys], _Stream] = {}
 
-    def feed(self, target: WatchTarget, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
+    def feed(self, target: WatchedKeys, *, initial: bool, on_error: ErrorHandler | None) -> Feed:
         """What feeds one watch."""
 
         def feed(deliver: Callable[[EntryBatch], None]) -> None:
@@ -89,7 +89,7 @@ class Sharing:
 
     def _join(
         self,
-        target: WatchTarget,
+        target: WatchedKeys,
         waiting: Told,
         *,
         initial: bool,
@@ -110,7 +110,7 @@ class Sharing:
                     waiting.put_nowait(stream.error)
                 return stream, not initial and not stream.latest.begun
 
-    def _leave(self, target: WatchTarget, stream: _Stream, waiting: Told) -> None:
+    def _leave(self, target: WatchedKeys, stream: _Stream, waiting: Told) -> None:
         place = (here(), target)
         with self._lock:
             with stream.lock:

@@ -21,7 +21,7 @@ from buntime_keyval._httpx import (
     url_of,
 )
 from buntime_keyval._sync.interrupting import interrupt
-from buntime_keyval._transport import Request
+from buntime_keyval._transport import OutgoingRequest
 
 R = TypeVar("R")
 
@@ -54,7 +54,7 @@ class ThroughHttpx:
         self._calls = self._client(for_streams=False)
         self._streams: httpx2.Client | None = None
 
-    def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+    def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """See `Transport`."""
         url = url_of(self._settings, request)
         try:
@@ -66,7 +66,7 @@ class ThroughHttpx:
         return read(reply_of(response, self._settings.base_url, response.content))
 
     @contextmanager
-    def stream(self, request: Request) -> Iterator[_Opened]:
+    def stream(self, request: OutgoingRequest) -> Iterator[_Opened]:
         """See `Transport`."""
         if self._streams is None:
             self._streams = self._client(for_streams=True)

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
 from buntime_keyval._sync.pool import Pool
-from buntime_keyval._transport import Request
+from buntime_keyval._transport import OutgoingRequest
 
 if TYPE_CHECKING:
     import httpx2
@@ -34,14 +34,14 @@ class Opened(Protocol):
 class Transport(Protocol):
     """Connections to one server, of one event loop or one process."""
 
-    def send(self, request: Request, read: Callable[[Reply], R]) -> R:
+    def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
         """What `read` makes of the answer. Raises `Failure`, and what `read` does.
 
         The request is sent once, or not at all. Where the answer makes no sense, which `read` says
         by `InvalidResponse`, nothing else that its connection brings is believed.
         """
 
-    def stream(self, request: Request) -> AbstractContextManager[Opened]:
+    def stream(self, request: OutgoingRequest) -> AbstractContextManager[Opened]:
         """An event stream, on a connection that is no other call's. Raises `Failure`."""
 
     def close(self) -> None:

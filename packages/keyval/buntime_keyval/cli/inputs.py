@@ -18,7 +18,7 @@ from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import encoded, raw_key
 from buntime_keyval._results import CommitResult
 from buntime_keyval.cli.completion import complete_index_prefixes, complete_keys
-from buntime_keyval.cli.options import Failure, Mistake
+from buntime_keyval.cli.options import CommandFailure, Mistake
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -161,7 +161,7 @@ def without_mark(content: bytes) -> bytes:
 
 
 def read_value(value: str | None, *, text: bool, file: Path | None) -> bytes:
-    """The JSON of a value that was typed, or is in a file or in stdin. Raises `Failure`."""
+    """The JSON of a value that was typed, or is in a file or in stdin. Raises `CommandFailure`."""
     if (value is None) == (file is None):
         raise Mistake("say one of VALUE, - for stdin, and --file")
     if file is not None and str(file) != "-":
@@ -199,12 +199,12 @@ def checked_json(content: bytes) -> bytes:
 
 @contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
-    """A file to read. Raises `Failure` when it cannot be."""
+    """A file to read. Raises `CommandFailure` when it cannot be."""
     try:
         with path.open("rb") as stream:
             yield stream
     except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from error
+        raise CommandFailure(f"{path}: {error.strerror}") from error
 
 
 def read_metadata(text: str | None) -> bytes | None:
@@ -217,7 +217,7 @@ def read_metadata(text: str | None) -> bytes | None:
         raise Mistake(f"not metadata: {text}: {reason(error)}") from None
 
 
-class Stored(NamedTuple):
+class StoredLine(NamedTuple):
     """An entry to store, in JSON texts that are stored as they are."""
 
     key: Key
@@ -227,7 +227,7 @@ class Stored(NamedTuple):
     """Epoch milliseconds."""
 
 
-def commit_json(items: Iterable[Stored], expires_in: str | None) -> Call[CommitResult]:
+def commit_json(items: Iterable[StoredLine], expires_in: str | None) -> Call[CommitResult]:
     """One commit that stores entries; `expires_in` wins over what they say."""
     milliseconds = parse_expires_in(expires_in)
     mutations: list[dict[str, Any]] = []

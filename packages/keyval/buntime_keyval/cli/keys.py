@@ -16,7 +16,7 @@ from buntime_keyval.cli.inputs import (
     PREFIX_ARGUMENT,
     WHERE,
     KeyType,
-    Stored,
+    StoredLine,
     commit_json,
     read_metadata,
     read_value,
@@ -88,7 +88,7 @@ def set_(
     """Store a value; print its versionstamp."""
     about = read_metadata(metadata)
     content = read_value(value, text=text, file=file)
-    call = commit_json([Stored(key, content, about)], expires_in)
+    call = commit_json([StoredLine(key, content, about)], expires_in)
     result = job.kv._session.send(call, idempotency_key)
     _committed(job, result.versionstamp)
 

@@ -35,7 +35,7 @@ class ServerTarget(NamedTuple):
     token: str | None
 
 
-class Failure(click.ClickException):
+class CommandFailure(click.ClickException):
     """Ends the command with one line on stderr, and status 1."""
 
     def show(self, file: Any = None) -> None:
@@ -43,7 +43,7 @@ class Failure(click.ClickException):
         click.echo(f"buntime: error: {one_line(self.message)}", file=file, err=file is None)
 
 
-class Mistake(Failure):
+class Mistake(CommandFailure):
     """The same for what was typed wrong: status 2."""
 
     exit_code = 2
@@ -103,9 +103,9 @@ def failures_told(url: str) -> Iterator[None]:
     try:
         yield
     except ServerUnreachable as error:
-        raise Failure(f"{error}; is a server running at {url}?") from error
+        raise CommandFailure(f"{error}; is a server running at {url}?") from error
     except KvError as error:
-        raise Failure(str(error)) from error
+        raise CommandFailure(str(error)) from error
     except InvalidInput as error:
         raise Mistake(str(error)) from error
     except KeyboardInterrupt:
@@ -115,7 +115,7 @@ def failures_told(url: str) -> Iterator[None]:
     except OSError as error:
         # What the network does is a KvError, and files are opened with errors of their own.
         drop_stdout()
-        raise Failure(f"the output cannot be written: {error.strerror}") from error
+        raise CommandFailure(f"the output cannot be written: {error.strerror}") from error
 
 
 def drop_stdout() -> None:
@@ -127,8 +127,8 @@ def drop_stdout() -> None:
 
 
 def confirm(question: str, *, yes: bool) -> None:
-    """Ask at a terminal, unless the answer was given before. Raises `Failure` for a no."""
+    """Ask at a terminal, unless the answer was given before. Raises `CommandFailure` for a no."""
     if yes or not sys.stdin.isatty():
         return
     if not click.confirm(question, err=True):
-        raise Failure("nothing was deleted")
+        raise CommandFailure("nothing was deleted")

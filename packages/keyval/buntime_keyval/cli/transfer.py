@@ -19,14 +19,14 @@ from buntime_keyval.cli.inputs import (
     CONSISTENCY,
     EXPIRES_IN,
     PREFIX_ARGUMENT,
-    Stored,
+    StoredLine,
     checked_json,
     commit_json,
     opened,
     reason,
     without_mark,
 )
-from buntime_keyval.cli.options import Failure, Job, connected
+from buntime_keyval.cli.options import CommandFailure, Job, connected
 from buntime_keyval.cli.output import details_members, note, value_json
 from buntime_keyval.wire import InvalidInput, Key, encode_key, parse_expires_at, parse_expires_in
 from buntime_keyval.wire.python_keys import checked_key
@@ -55,11 +55,11 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     updatedAt: int | None = None
 
 
-class Item(NamedTuple):
+class TransferItem(NamedTuple):
     """One line of an import."""
 
     number: int
-    entry: Stored
+    entry: StoredLine
     length: int
     """Of the whole line."""
 
@@ -138,7 +138,7 @@ def import_(job: Job, file: Path, dry_run: bool, batch_size: int, expires_in: st
                 advance(sum(item.length for item in batch))
         except _BadLines as error:
             before = "" if dry_run else f"; imported before: {_entries(done)}"
-            raise Failure(f"{error}{before}") from error
+            raise CommandFailure(f"{error}{before}") from error
     note(f"{_entries(done)} {'checked, nothing was written' if dry_run else 'imported'}")
     if job.out.as_json:
         job.out.document(**{"checked" if dry_run else "imported": done})
@@ -177,7 +177,7 @@ def _line(entry: KvEntry[Any]) -> bytes:
     return msgspec.json.encode(members) + b"\n"
 
 
-def _items(stream: BinaryIO) -> Iterator[Item]:
+def _items(stream: BinaryIO) -> Iterator[TransferItem]:
     """The lines that are not blank. Raises `_BadLines` with the number of one that is wrong."""
     for number, line in enumerate(stream, 1):
         if number == 1:
@@ -186,15 +186,15 @@ def _items(stream: BinaryIO) -> Iterator[Item]:
             continue
         try:
             parsed = msgspec.json.decode(line, type=_Line)
-            yield Item(number, _stored(parsed), len(line))
+            yield TransferItem(number, _stored(parsed), len(line))
         except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError, RecursionError) as error:
             why = reason(error) if isinstance(error, InvalidInput) else error
             raise _BadLines(f"line {number}: {why}") from error
 
 
-def _stored(line: _Line) -> Stored:
+def _stored(line: _Line) -> StoredLine:
     metadata = checked_json(bytes(line.metadata))
-    return Stored(
+    return StoredLine(
         checked_key(line.key),
         checked_json(bytes(line.value)),
         None if metadata == b"null" else metadata,
@@ -202,8 +202,8 @@ def _stored(line: _Line) -> Stored:
     )
 
 
-def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
-    batch: list[Item] = []
+def _batches(items: Iterator[TransferItem], size: int) -> Iterator[list[TransferItem]]:
+    batch: list[TransferItem] = []
     length = 0
     for item in items:
         if batch and (len(batch) == size or length + item.length > _BATCH_BYTES):
@@ -215,7 +215,7 @@ def _batches(items: Iterator[Item], size: int) -> Iterator[list[Item]]:
         yield batch
 
 
-def _commit(job: Job, batch: list[Item], expires_in: str | None) -> None:
+def _commit(job: Job, batch: list[TransferItem], expires_in: str | None) -> None:
     call = commit_json([item.entry for item in batch], expires_in)
     try:
         job.kv._session.send(call)
@@ -247,7 +247,7 @@ def _writing(path: Path | None) -> Iterator[BinaryIO]:
         if part != path:
             part.replace(path)
     except OSError as error:
-        raise Failure(f"{path}: {error.strerror}") from error
+        raise CommandFailure(f"{path}: {error.strerror}") from error
     finally:
         if part != path:
             with suppress(OSError):

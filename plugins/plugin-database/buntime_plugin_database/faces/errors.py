@@ -9,9 +9,9 @@ from buntime_database import (
     DatabaseLost,
     DatabaseUnavailable,
     InvalidStatement,
-    LimitExceeded,
     OutcomeUnknown,
     SessionsNotSupported,
+    StatementStopped,
 )
 from buntime_host import BadRequest, HttpError, NotFound, ServiceUnavailable
 
@@ -51,7 +51,7 @@ def http_error(error: DatabaseError) -> HttpError:
             return NotSupported(message, code="TENANCY_NOT_SUPPORTED")
         case ConstraintViolation():
             return Conflict(message, code=error.code or "CONSTRAINT_VIOLATION")
-        case InvalidStatement() | LimitExceeded():
+        case InvalidStatement() | StatementStopped():
             return BadRequest(message, code=error.code or "INVALID_STATEMENT")
         case SessionsNotSupported():
             return NotSupported(message, code=error.code)

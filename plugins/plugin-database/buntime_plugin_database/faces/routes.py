@@ -28,7 +28,7 @@ from buntime_plugin_database.faces.http.sessions import RequestSessions
 from buntime_plugin_database.faces.http.tables import TableRoutes
 from buntime_plugin_database.faces.large import InHand, LargeResults
 from buntime_plugin_database.faces.targets import Targets
-from buntime_plugin_database.service import DatabaseService
+from buntime_plugin_database.service import Databases
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -42,7 +42,7 @@ so that a tenant needs a place in the path; `dev` is what libSQL's own server ca
 
 
 def make_routes(
-    service: DatabaseService,
+    service: Databases,
     streams: Streams,
     targets: Targets,
     access: Access,
@@ -57,7 +57,7 @@ def make_routes(
 
 
 def _api_routes(
-    service: DatabaseService,
+    service: Databases,
     targets: Targets,
     access: Access,
     config: ApiConfig,

@@ -1,5 +1,5 @@
 """The service that other plugins get: databases by engine and tenant, opened once."""
 
-from buntime_plugin_database.service.service import DatabaseService, open_service
+from buntime_plugin_database.service.service import Databases, open_service
 
-__all__ = ["DatabaseService", "open_service"]
+__all__ = ["Databases", "open_service"]

@@ -18,7 +18,7 @@ from buntime_plugin_database.shared.tenants import OpenDatabase, Tenants
 
 async def open_service(
     config: DatabaseConfig, base_dir: Path, workers: Workers | None = None
-) -> DatabaseService:
+) -> Databases:
     """Open every root database; relative paths start at `base_dir`.
 
     `workers` are the processes that open the same ones, by default this one alone.
@@ -36,10 +36,10 @@ async def open_service(
         for failure in await _close_all(roots.values()):
             error.add_note(f"closing what was open failed as well: {failure}")
         raise
-    return DatabaseService(config, base_dir, roots, workers)
+    return Databases(config, base_dir, roots, workers)
 
 
-class DatabaseService:
+class Databases:
     """Root databases, opened at once, and tenants' databases, opened when asked for.
 
     Made by `open_service`. Implements `buntime_database.DatabaseService`.

@@ -14,7 +14,7 @@ class Doubles(Protocol):
     def __setitem__(self, index: int, value: float, /) -> None: ...
 
 
-class Numbers(Protocol):
+class SharedNumbers(Protocol):
     """Numbers of this process, beside those of the other workers of its host."""
 
     @property
@@ -27,7 +27,7 @@ class Numbers(Protocol):
         ...
 
 
-class Counters(Numbers, Protocol):
+class Counters(SharedNumbers, Protocol):
     """Numbers that add up."""
 
     def totals(self) -> list[float]:

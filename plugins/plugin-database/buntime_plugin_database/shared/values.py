@@ -17,7 +17,7 @@ _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 _MIN_INTEGER, _MAX_INTEGER = -(2**63), 2**63 - 1
 
 
-class InvalidValue(InvalidStatement):
+class InvalidArgument(InvalidStatement):
     """A value that SQL, or JSON, cannot hold."""
 
     code = "HRANA_INVALID_VALUE"
@@ -55,7 +55,7 @@ Value = Null | Integer | Float | Text | Blob
 
 
 def to_sql(value: Value) -> SqlValue:
-    """The Python value to bind. Raises `InvalidValue`."""
+    """The Python value to bind. Raises `InvalidArgument`."""
     match value:
         case Null():
             return None
@@ -70,10 +70,10 @@ def to_sql(value: Value) -> SqlValue:
 def _integer(value: str | int) -> int:
     if isinstance(value, str):
         if not _INTEGER.fullmatch(value):
-            raise InvalidValue(f"not an integer of 64 bits: {value[:40]!r}")
+            raise InvalidArgument(f"not an integer of 64 bits: {value[:40]!r}")
         value = int(value)
     if not _MIN_INTEGER <= value <= _MAX_INTEGER:
-        raise InvalidValue(f"not an integer of 64 bits: {value}")
+        raise InvalidArgument(f"not an integer of 64 bits: {value}")
     return value
 
 
@@ -83,11 +83,11 @@ def _bytes(text: str) -> bytes:
             text.rstrip("=") + "=" * (-len(text.rstrip("=")) % 4), validate=True
         )
     except (binascii.Error, ValueError):
-        raise InvalidValue("a blob is not base64") from None
+        raise InvalidArgument("a blob is not base64") from None
 
 
 def from_sql(value: SqlValue) -> dict[str, Any]:
-    """The JSON object of a value from the database. Raises `InvalidValue` for an infinity."""
+    """The JSON object of a value from the database. Raises `InvalidArgument` for an infinity."""
     if isinstance(value, str):
         return {"type": "text", "value": value}
     if value is None:
@@ -96,7 +96,7 @@ def from_sql(value: SqlValue) -> dict[str, Any]:
         return {"type": "integer", "value": str(value)}
     if isinstance(value, float):
         if not math.isfinite(value):
-            raise InvalidValue(f"JSON has no number for the value {value}")
+            raise InvalidArgument(f"JSON has no number for the value {value}")
         return {"type": "float", "value": value}
     return {"type": "blob", "base64": base64.b64encode(value).decode()}
 

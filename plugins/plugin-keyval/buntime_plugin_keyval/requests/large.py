@@ -17,14 +17,14 @@ from buntime_keyval.wire.slices import Frame, Slice, Steps, read_slices
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.requests.shape import VALUES, given_twice
 
-MakeFrame = Callable[[str, "Room"], Frame]
+MakeFrame = Callable[[str, "BodyRoom"], Frame]
 """Makes the frame of an array (`[`) or object (`{`), in which there is so much room."""
 
 LargeMembers = Mapping[str, MakeFrame]
 """The members of an object that are not kept as they come."""
 
 
-class Room:
+class BodyRoom:
     """How much one item, or all that is around the items, may hold beside values.
 
     That becomes Python objects, which take many times as much memory, and time to be forgotten.
@@ -46,9 +46,9 @@ class Room:
 def body_steps(content: bytes, members: LargeMembers, most: int) -> Steps:
     """The decoded body, in steps. Raises `InvalidInput`, and what the frames of members raise.
 
-    `most` is how much an item may hold beside values; see `Room`.
+    `most` is how much an item may hold beside values; see `BodyRoom`.
     """
-    items = yield from read_slices(content, _Body(members, Room(most)), _check)
+    items = yield from read_slices(content, _Body(members, BodyRoom(most)), _check)
     return items[0]
 
 
@@ -97,7 +97,7 @@ def items_frame(
     `parse` makes of each item, with its index, what is kept of it.
     """
 
-    def make(kind: str, room: Room) -> Frame:
+    def make(kind: str, room: BodyRoom) -> Frame:
         return _Items(parse, members, name, room) if kind == "[" else _Plain(kind, room, name)
 
     return name, make
@@ -106,7 +106,7 @@ def items_frame(
 class _Plain:
     """An array or object that is kept as it is."""
 
-    def __init__(self, kind: str, room: Room, place: str = "") -> None:
+    def __init__(self, kind: str, room: BodyRoom, place: str = "") -> None:
         self._value: Any = {} if kind == "{" else []
         self.room = room
         self.place = place
@@ -143,7 +143,7 @@ class _Plain:
 class _Members(_Plain):
     """An object of which some members are not kept as they come."""
 
-    def __init__(self, members: LargeMembers, room: Room, place: str = "") -> None:
+    def __init__(self, members: LargeMembers, room: BodyRoom, place: str = "") -> None:
         super().__init__("{", room, place)
         self._members = members
 
@@ -156,7 +156,7 @@ class _Members(_Plain):
 class _Body(_Plain):
     """The array around a body."""
 
-    def __init__(self, members: LargeMembers, room: Room) -> None:
+    def __init__(self, members: LargeMembers, room: BodyRoom) -> None:
         super().__init__("[", room)
         self._members = members
 
@@ -169,7 +169,7 @@ class _Items(_Plain):
     """An array of which only that is kept which its items stand for."""
 
     def __init__(
-        self, parse: Callable[[int, Any], Any], members: LargeMembers, place: str, room: Room
+        self, parse: Callable[[int, Any], Any], members: LargeMembers, place: str, room: BodyRoom
     ) -> None:
         super().__init__("[", room, place)
         self._parse = parse
@@ -178,7 +178,7 @@ class _Items(_Plain):
     def child(self, kind: str, name: str | None) -> Frame:
         """See `Frame`."""
         if kind == "{":
-            return _Members(self._members, Room(self.room.most), self._below(name))
+            return _Members(self._members, BodyRoom(self.room.most), self._below(name))
         return super().child(kind, name)
 
     def add(self, members: Any) -> None:

@@ -26,11 +26,11 @@ from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.positions import Positions
 from buntime_plugin_database.engines.libsql.servers import Servers
 from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
-from buntime_plugin_database.engines.libsql.writer import Writer
+from buntime_plugin_database.engines.libsql.writer import BatchWriter
 from buntime_plugin_database.shared.counters import (
     Counters,
     LocalCounters,
-    Numbers,
+    SharedNumbers,
     commit_statistics,
 )
 from buntime_plugin_database.shared.statements import classify
@@ -70,7 +70,7 @@ class LibsqlAdapter:
         tenant: str | None = None,
         commits: Counters | None = None,
         reads: Counters | None = None,
-        positions: Numbers | None = None,
+        positions: SharedNumbers | None = None,
     ) -> None:
         """The first URL is the primary's.
 
@@ -85,7 +85,7 @@ class LibsqlAdapter:
             urls, options, tenant=tenant, counters=counters, positions=Positions(positions)
         )
         self._vitals = Vitals(self._servers.primary.name)
-        self._writer = Writer(
+        self._writer = BatchWriter(
             self._servers.write,
             self._servers.ask_on_new_connection,
             timeout_seconds=options.timeout_seconds,

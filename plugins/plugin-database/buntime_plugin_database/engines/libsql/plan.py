@@ -78,18 +78,18 @@ class Encoded(NamedTuple):
     """Whether all that the caller wants to know is kept."""
 
 
-class Place(NamedTuple):
+class BatchPlace(NamedTuple):
     """Where in a request a batch is: each of its steps, and the last one with its notes."""
 
     steps: list[int]
     end: int
 
 
-class Request(NamedTuple):
+class ServerRequest(NamedTuple):
     """One transaction."""
 
     steps: list[Json]
-    places: list[Place]
+    places: list[BatchPlace]
     opening: int
     """Steps before the first batch."""
     commit: int
@@ -146,13 +146,13 @@ def _text_of(step: Statement | Guard) -> str:
 
 def make_request(
     batches: Sequence[Encoded], witness: Witness, now_ms: int, *, has_savepoints: bool
-) -> Request:
+) -> ServerRequest:
     """The steps of one transaction, the witness's next group."""
     steps: list[Json] = [control("BEGIN IMMEDIATE")]
     for sql in witness.opening(now_ms):
         steps.append(control(sql, worked(len(steps) - 1)))
     opening = len(steps)
-    places: list[Place] = []
+    places: list[BatchPlace] = []
     for number, batch in enumerate(batches):
         entered = worked(len(steps))
         if has_savepoints:
@@ -160,7 +160,7 @@ def make_request(
         positions = _add_batch(steps, batch, number, witness)
         if has_savepoints and not batch.notes:
             steps.append(control(witness.note(number, _END, None), worked(len(steps) - 1)))
-        places.append(Place(positions, len(steps) - 1))
+        places.append(BatchPlace(positions, len(steps) - 1))
         if has_savepoints:
             failed = both(entered, negated(worked(len(steps) - 1)))
             steps.append(control("ROLLBACK TO batch", failed))
@@ -168,7 +168,7 @@ def make_request(
     commit = len(steps)
     steps.append(control("COMMIT", worked(commit - 1)))
     steps.append(control("ROLLBACK", negated(worked(commit))))
-    return Request(steps, places, opening, commit, has_savepoints)
+    return ServerRequest(steps, places, opening, commit, has_savepoints)
 
 
 def _add_batch(steps: list[Json], batch: Encoded, number: int, witness: Witness) -> list[int]:
@@ -184,7 +184,7 @@ def _add_batch(steps: list[Json], batch: Encoded, number: int, witness: Witness)
 
 
 def read_answer(
-    request: Request, batches: Sequence[Encoded], answer: Json
+    request: ServerRequest, batches: Sequence[Encoded], answer: Json
 ) -> list[BatchOutcome | None] | None:
     """What became of each batch; None for one that has to be sent once more.
 
@@ -211,7 +211,9 @@ def read_answer(
     return outcomes
 
 
-def recall(request: Request, batches: Sequence[Encoded], told: Told) -> list[BatchOutcome | None]:
+def recall(
+    request: ServerRequest, batches: Sequence[Encoded], told: Told
+) -> list[BatchOutcome | None]:
     """What became of each batch when the answer was lost; None for those that were not written."""
     if not told.was_committed:
         return [None] * len(batches)
@@ -233,7 +235,7 @@ def _recalled(batch: Encoded, number: int, results: Results) -> BatchOutcome:
 
 
 def _outcome(
-    batch: Encoded, results: list[Any], errors: list[Any], place: Place, *, committed: bool
+    batch: Encoded, results: list[Any], errors: list[Any], place: BatchPlace, *, committed: bool
 ) -> BatchOutcome:
     sets: list[ResultSet] = []
     for number, position in enumerate(place.steps):

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from time import monotonic
 
-from buntime_plugin_database.shared.counters import LocalCounters, Numbers
+from buntime_plugin_database.shared.counters import LocalCounters, SharedNumbers
 
 _LOG, _LENGTH, _PRIMARY_UNTIL, _NEW_UNTIL = range(4)
 """How many logs there were; how much of this one is known, 0 for nothing; until when reads go to
@@ -30,7 +30,7 @@ there, also if that host knows a higher position of a log that is no more."""
 class Positions:
     """What is known of one primary."""
 
-    def __init__(self, shared: Numbers | None = None) -> None:
+    def __init__(self, shared: SharedNumbers | None = None) -> None:
         self._shared = shared or LocalCounters(NUMBERS)
 
     @property

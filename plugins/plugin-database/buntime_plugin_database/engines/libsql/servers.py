@@ -22,7 +22,7 @@ from buntime_plugin_database.engines.libsql.positions import Positions
 from buntime_plugin_database.engines.libsql.transport import (
     TRANSPORT_ERRORS,
     Json,
-    Transport,
+    ServerTransport,
     namespace_headers,
     open_transport,
 )
@@ -66,18 +66,18 @@ class Server:
         self._token = options.auth_token
         self._headers = namespace_headers(url, options.namespace, options.routing)
         self._is_replica = is_replica
-        self._transport: Transport | None = None
+        self._transport: ServerTransport | None = None
         self.name = f"libSQL server {urlsplit(url).netloc.rpartition('@')[2]}"
         self.benched_until = 0.0
 
     @property
-    def transport(self) -> Transport:
+    def transport(self) -> ServerTransport:
         """Opened at first use, since it belongs to the loop that runs then."""
         if self._transport is None:
             self._transport = self.open_transport()
         return self._transport
 
-    def open_transport(self) -> Transport:
+    def open_transport(self) -> ServerTransport:
         """One more way to it; close it after use."""
         return open_transport(
             self._url, self._token, for_reads=self._is_replica, headers=self._headers
@@ -259,7 +259,7 @@ class Servers:
         request: Json | list[Json],
         *,
         most_seconds: float = float("inf"),
-        transport: Transport | None = None,
+        transport: ServerTransport | None = None,
     ) -> Json:
         self.refuse_closed()
         transport = transport or server.transport

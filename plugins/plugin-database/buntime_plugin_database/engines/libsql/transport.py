@@ -33,7 +33,7 @@ TRANSPORT_ERRORS = (LibsqlError, aiohttp.ClientError, OSError, TimeoutError, Val
 """What a request raises when it fails. `ValueError` is for URLs that cannot be asked."""
 
 
-class Transport(Protocol):
+class ServerTransport(Protocol):
     """A way to one server. Raises only `TRANSPORT_ERRORS`."""
 
     client: Any
@@ -81,7 +81,7 @@ def open_transport(
     *,
     for_reads: bool = False,
     headers: Mapping[str, str] | None = None,
-) -> Transport:
+) -> ServerTransport:
     """The way that the URL names; nothing is sent yet. Needs a running loop.
 
     With `for_reads` always HTTP: sqld heeds `replication_index` only there, and serves it at the

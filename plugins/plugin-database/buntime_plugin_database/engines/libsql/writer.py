@@ -64,7 +64,7 @@ class _Job:
         self.deadline = deadline
 
 
-class Writer:
+class BatchWriter:
     """Serialises the writes of one adapter."""
 
     def __init__(

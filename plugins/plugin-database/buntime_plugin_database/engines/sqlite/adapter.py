@@ -38,7 +38,7 @@ from buntime_plugin_database.engines.sqlite.writer import Writer
 from buntime_plugin_database.shared.counters import (
     Counters,
     LocalCounters,
-    Numbers,
+    SharedNumbers,
     commit_statistics,
 )
 from buntime_plugin_database.shared.statements import classify
@@ -75,7 +75,7 @@ class SqliteAdapter:
         options: SqliteOptions | None = None,
         tenant: str | None = None,
         counters: Counters | None = None,
-        asking: Numbers | None = None,
+        asking: SharedNumbers | None = None,
     ) -> None:
         """Open the database. Raises `DatabaseUnavailable` with the path when that fails.
 

@@ -20,7 +20,7 @@ from typing import NamedTuple
 
 from buntime_database import SessionLimits
 
-from buntime_plugin_database.shared.counters import LocalCounters, Numbers
+from buntime_plugin_database.shared.counters import LocalCounters, SharedNumbers
 
 WAITING_SECONDS = 0.1
 """How long it counts that a writer asked for the lock: its process may have died since."""
@@ -33,7 +33,7 @@ ASKED_AT, KEPT_SECONDS = range(2)
 the lock."""
 
 
-class Place(NamedTuple):
+class QueuePlace(NamedTuple):
     """A place in the queue of sessions; the smallest one comes first."""
 
     is_late: bool
@@ -44,7 +44,7 @@ class Place(NamedTuple):
 class LockQueue:
     """The queue for one file. Sessions use it from their threads, the writer from the loop."""
 
-    def __init__(self, asking: Numbers | None = None) -> None:
+    def __init__(self, asking: SharedNumbers | None = None) -> None:
         """`asking` are two numbers, see `ASKED_AT`."""
         self._asking = asking or LocalCounters(2)
         # Whoever had this place before may have died waiting, or with sessions.
@@ -53,7 +53,7 @@ class LockQueue:
         """How many there are that may keep the lock for so many seconds."""
         self._numbers = count()
         self._lock = Lock()
-        self._places: set[Place] = set()
+        self._places: set[QueuePlace] = set()
 
     def expect(self, limits: SessionLimits) -> Callable[[], None]:
         """Take note of how long a session may keep the lock; what is given says that it is over."""
@@ -93,9 +93,9 @@ class LockQueue:
         return any(numbers[ASKED_AT] > since for _, numbers in self._asking.others())
 
     @contextmanager
-    def place(self, *, is_late: bool) -> Iterator[Place]:
+    def place(self, *, is_late: bool) -> Iterator[QueuePlace]:
         """A place behind all others, for the length of the body."""
-        place = Place(is_late, next(self._numbers))
+        place = QueuePlace(is_late, next(self._numbers))
         with self._lock:
             self._places.add(place)
         try:
@@ -104,7 +104,7 @@ class LockQueue:
             with self._lock:
                 self._places.discard(place)
 
-    def is_next(self, place: Place) -> bool:
+    def is_next(self, place: QueuePlace) -> bool:
         """Whether nobody comes before this place."""
         if self.writer_waits:
             return False

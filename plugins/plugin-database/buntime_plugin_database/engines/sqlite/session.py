@@ -35,7 +35,7 @@ from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.permissions import Permissions, restrict
 from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, describe, describe_now
-from buntime_plugin_database.engines.sqlite.queue import LockQueue, Place
+from buntime_plugin_database.engines.sqlite.queue import LockQueue, QueuePlace
 from buntime_plugin_database.engines.sqlite.room import Room, statement_makes_room, statement_size
 from buntime_plugin_database.engines.sqlite.running import Running
 from buntime_plugin_database.engines.sqlite.statements import forget_large
@@ -140,7 +140,7 @@ class SqliteSession:
         self._lost: Exception | None = None
         self._rollback_at: float | None = None
         self._autocommit = True
-        self._place: Place | None = None
+        self._place: QueuePlace | None = None
         """In the queue for the write lock."""
         self._asked_at = 0.0
         """When it last asked for that lock, which it has from then on if it has it."""

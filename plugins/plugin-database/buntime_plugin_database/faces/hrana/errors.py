@@ -46,14 +46,14 @@ class StreamBusy(BadRequest):
     default_message = "Another request uses the stream at this moment"
 
 
-class TooManyStreams(ServiceUnavailable):
+class TooManyHranaStreams(ServiceUnavailable):
     """As many streams are open as may be."""
 
     code = "TOO_MANY_STREAMS"
     default_message = "Too many streams are open"
 
 
-class TooManyStreamsOfClient(HttpError):
+class TooManyHranaStreamsOfClient(HttpError):
     """One client has as many streams open as it may."""
 
     status = 429

@@ -28,8 +28,8 @@ from buntime_plugin_database.faces.hrana.errors import (
     RequestRefused,
     StreamBusy,
     StreamExpired,
-    TooManyStreams,
-    TooManyStreamsOfClient,
+    TooManyHranaStreams,
+    TooManyHranaStreamsOfClient,
 )
 from buntime_plugin_database.faces.large import Hand
 from buntime_plugin_database.shared.target import Target
@@ -152,7 +152,7 @@ class Streams:
     ) -> Stream:
         """Open a stream for the client of the ASGI scope.
 
-        Raises `TooManyStreams`, `TooManyStreamsOfClient` and `DatabaseError`.
+        Raises `TooManyHranaStreams`, `TooManyHranaStreamsOfClient` and `DatabaseError`.
         """
         client = self._client_of(scope)
         self._take(client)
@@ -168,11 +168,11 @@ class Streams:
 
     def _take(self, client: str | None) -> None:
         if self._taken >= self._limits.max_streams:
-            raise TooManyStreams(headers={"Retry-After": "1"})
+            raise TooManyHranaStreams(headers={"Retry-After": "1"})
         if client is not None:
             most = self._limits.max_streams_per_client
             if self._of_clients[client] >= most:
-                raise TooManyStreamsOfClient(
+                raise TooManyHranaStreamsOfClient(
                     f"This client has {most} streams open, which are the most"
                     " (api.maxStreamsPerClient)",
                     headers={"Retry-After": "1"},

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 from buntime_host import BadRequest, NotFound
 
-from buntime_plugin_database.faces.http.sessions import Connection
+from buntime_plugin_database.faces.http.sessions import SessionPart
 from buntime_plugin_database.faces.http.values import to_json
 
 
@@ -37,7 +37,7 @@ def quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-async def list_tables(connection: Connection) -> list[Table]:
+async def list_tables(connection: SessionPart) -> list[Table]:
     """Tables and views by name, without SQLite's own, this plugin's, and shadow tables."""
     result = await connection.execute(
         "SELECT name, CASE type WHEN 'view' THEN 'view' ELSE 'table' END FROM pragma_table_list"
@@ -47,7 +47,7 @@ async def list_tables(connection: Connection) -> list[Table]:
     return [Table(str(name), str(kind)) for name, kind in result.rows]
 
 
-async def find_table(connection: Connection, name: str) -> Table:
+async def find_table(connection: SessionPart, name: str) -> Table:
     """The table of that exact name. Raises `NotFound`."""
     for table in await list_tables(connection):
         if table.name == name:
@@ -55,7 +55,7 @@ async def find_table(connection: Connection, name: str) -> Table:
     raise NotFound(f"Table not found: {name[:80]}", code="TABLE_NOT_FOUND")
 
 
-async def list_columns(connection: Connection, table: Table) -> list[TableColumn]:
+async def list_columns(connection: SessionPart, table: Table) -> list[TableColumn]:
     """Columns in their order, generated ones included, those of virtual tables' insides not."""
     result = await connection.execute(
         'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_xinfo(?)'
@@ -76,7 +76,7 @@ def find_column(columns: list[TableColumn], name: str) -> str:
     raise BadRequest(f"Column not found: {name[:80]}", code="COLUMN_NOT_FOUND")
 
 
-async def describe_table(connection: Connection, table: Table) -> dict[str, Any]:
+async def describe_table(connection: SessionPart, table: Table) -> dict[str, Any]:
     """Columns, indexes, foreign keys and the SQL of a table."""
     columns = await list_columns(connection, table)
     indexes = await connection.execute(

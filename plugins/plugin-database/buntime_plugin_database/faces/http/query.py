@@ -21,7 +21,7 @@ from buntime_plugin_database.faces.bodies import json_response, read_body
 from buntime_plugin_database.faces.config import ApiConfig
 from buntime_plugin_database.faces.errors import http_error
 from buntime_plugin_database.faces.http.plain import Bound
-from buntime_plugin_database.faces.http.sessions import Connection, RequestSessions, at_statement
+from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart, at_statement
 from buntime_plugin_database.faces.http.values import (
     BLOB_FORMS,
     column_objects,
@@ -98,7 +98,7 @@ class QueryRoutes:
         else:
             statements = _bound_all(body.statements)
 
-        async def plan(_: Connection) -> list[Bound]:
+        async def plan(_: SessionPart) -> list[Bound]:
             return statements
 
         max_rows = self._config.max_rows

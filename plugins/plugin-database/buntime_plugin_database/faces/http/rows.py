@@ -24,7 +24,7 @@ from buntime_plugin_database.faces.http.catalogue import (
     quoted,
 )
 from buntime_plugin_database.faces.http.plain import Bound
-from buntime_plugin_database.faces.http.sessions import Connection, RequestSessions
+from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.http.statements import (
     assignments,
     delete_rows,
@@ -79,7 +79,7 @@ class RowRoutes:
         check_arguments(map(len, rows))
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
 
-        async def plan(connection: Connection) -> list[Bound]:
+        async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)
             if len(rows) > STATEMENTS_INLINE:
                 return await asyncio.to_thread(_inserts, table, columns, rows)
@@ -97,7 +97,7 @@ class RowRoutes:
         check_arguments([len(body.set) + len(body.where)])
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
 
-        async def plan(connection: Connection) -> list[Bound]:
+        async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)
             condition, args = _where(columns, body.where)
             names, values = assignments(columns, body.set)
@@ -112,7 +112,7 @@ class RowRoutes:
         check_arguments([len(body.where)])
         target = self._targets.of(request, type=body.type, tenant=body.tenant)
 
-        async def plan(connection: Connection) -> list[Bound]:
+        async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)
             condition, args = _where(columns, body.where)
             return [Bound(delete_rows(table, condition), args)]
@@ -126,7 +126,7 @@ def _inserts(table: str, columns: list[TableColumn], rows: list[dict[str, Any]])
     return [Bound(insert_row(table, names), values) for names, values in found]
 
 
-async def _table(connection: Connection, request: Request) -> tuple[str, list[TableColumn]]:
+async def _table(connection: SessionPart, request: Request) -> tuple[str, list[TableColumn]]:
     table = await find_table(connection, request.path_params["name"])
     return quoted(table.name), await list_columns(connection, table)
 

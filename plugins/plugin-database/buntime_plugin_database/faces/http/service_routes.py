@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from buntime_plugin_database.faces.bodies import json_response, read_body, refuse_body
-from buntime_plugin_database.service import DatabaseService
+from buntime_plugin_database.service import Databases
 from buntime_plugin_database.shared.tenants import InvalidTenant
 
 HEALTH_SECONDS = 2.0
@@ -28,7 +28,7 @@ class TenantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ServiceRoutes:
     """The endpoints that show and change what the service has."""
 
-    def __init__(self, service: DatabaseService) -> None:
+    def __init__(self, service: Databases) -> None:
         self._service = service
 
     async def adapters(self, _: Request) -> Response:

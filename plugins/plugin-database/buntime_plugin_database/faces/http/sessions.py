@@ -30,7 +30,7 @@ MAX_AT_A_TIME = 64
 """Further requests wait: each session may need a thread."""
 
 
-class Connection(Protocol):
+class SessionPart(Protocol):
     """What a request does with a database: part of a session."""
 
     @property
@@ -50,7 +50,7 @@ class Connection(Protocol):
         ...
 
 
-Planner = Callable[[Connection], Awaitable[Sequence[Bound]]]
+Planner = Callable[[SessionPart], Awaitable[Sequence[Bound]]]
 """Reads what it must know, and tells what to write."""
 
 
@@ -65,7 +65,7 @@ class RequestSessions:
     @asynccontextmanager
     async def open(
         self, target: Target, hand: Hand, *, readonly: bool
-    ) -> AsyncIterator[Connection]:
+    ) -> AsyncIterator[SessionPart]:
         """A connection that is rolled back and closed at the end. Raises `DatabaseError`.
 
         Its results are in the hand of the request.

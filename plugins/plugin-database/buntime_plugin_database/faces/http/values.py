@@ -13,7 +13,7 @@ from typing import Any
 from buntime_database import Column, SessionResult
 from buntime_database import Value as SqlValue
 
-from buntime_plugin_database.shared.values import Blob, Integer, InvalidValue, to_sql
+from buntime_plugin_database.shared.values import Blob, Integer, InvalidArgument, to_sql
 
 BLOB_FORMS = ("base64", "text")
 """How an answer may show blobs, by the query parameter `blob`."""
@@ -35,7 +35,7 @@ def to_json(value: SqlValue, *, blobs_as_text: bool = False) -> Any:
 
 
 def from_json(value: Any) -> SqlValue:
-    """An argument from a request. Raises `InvalidValue`."""
+    """An argument from a request. Raises `InvalidArgument`."""
     match value:
         case None | str() | float():
             return value
@@ -48,7 +48,7 @@ def from_json(value: Any) -> SqlValue:
         case {"$int": str(text)} if len(value) == 1:
             return to_sql(Integer(text))
         case _:
-            raise InvalidValue(f"not a value for SQL: {str(value)[:40]}")
+            raise InvalidArgument(f"not a value for SQL: {str(value)[:40]}")
 
 
 def row_objects(result: SessionResult, *, blobs_as_text: bool = False) -> list[dict[str, Any]]:

@@ -36,7 +36,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.bodies import ClientGone, read_body
 from buntime_plugin_keyval.faces.http.errors import error_json, told_error
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
-from buntime_plugin_keyval.faces.http.routes import Methods, Table
+from buntime_plugin_keyval.faces.http.routes import Methods, StoreRoutes
 from buntime_plugin_keyval.faces.http.scans import is_scan, run_scan
 from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.model.errors import (
@@ -73,7 +73,7 @@ class KeyValApp:
     """Serves a key-value service below `/api`; answers 503 while there is none."""
 
     def __init__(self, features: Sequence[AnyFeature] = FEATURES) -> None:
-        self._table = Table(features)
+        self._table = StoreRoutes(features)
         self.service: KeyValService | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:

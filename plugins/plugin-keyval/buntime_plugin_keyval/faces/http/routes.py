@@ -36,7 +36,7 @@ KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "DELETE": keys.DELETE}
 NOTHING: Methods = {}
 
 
-class Table:
+class StoreRoutes:
     """The routes of a store with these features."""
 
     def __init__(self, features: Sequence[AnyFeature]) -> None:

@@ -12,13 +12,13 @@ from buntime_plugin_keyval.requests.kinds import LIMIT
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 
-class Vacuum(RequestShape, frozen=True, kw_only=True):
+class VacuumRequest(RequestShape, frozen=True, kw_only=True):
     """How much to remove."""
 
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
 
 
-def vacuum_expired(part: Sweeper, request: Request[Vacuum]) -> Asked:
+def vacuum_expired(part: Sweeper, request: Request[VacuumRequest]) -> Asked:
     """`POST /vacuum`: remove what has expired, at most `limit` entries of the body."""
     limit = request.given.limit
 
@@ -29,4 +29,6 @@ def vacuum_expired(part: Sweeper, request: Request[Vacuum]) -> Asked:
     return Asked("vacuum", "admin", run, cost=Cost(limit))
 
 
-ROUTES: Routes = {"/vacuum": {"POST": Route(vacuum_expired, Vacuum, MemberPlace.OPTIONAL_BODY)}}
+ROUTES: Routes = {
+    "/vacuum": {"POST": Route(vacuum_expired, VacuumRequest, MemberPlace.OPTIONAL_BODY)}
+}

@@ -47,7 +47,7 @@ class NewMessageBody(RequestShape, frozen=True, kw_only=True):
     """Without effect: older clients send it."""
 
 
-class Delivery(RequestShape, frozen=True, kw_only=True):
+class Polling(RequestShape, frozen=True, kw_only=True):
     """How messages are delivered."""
 
     lease: Annotated[bool, FLAG] = False
@@ -55,7 +55,7 @@ class Delivery(RequestShape, frozen=True, kw_only=True):
     """Without effect: older clients send it."""
 
 
-class Listening(Delivery, frozen=True, kw_only=True):
+class Listening(Polling, frozen=True, kw_only=True):
     """The same for a stream of them."""
 
     prefetch: Annotated[int | None, count_up_to(MAX_PREFETCH)] = None
@@ -75,7 +75,7 @@ class Settlement(RequestShape, frozen=True, kw_only=True):
     """Without effect."""
 
 
-class Failure(Settlement, frozen=True, kw_only=True):
+class FailedDelivery(Settlement, frozen=True, kw_only=True):
     """A delivery that was in vain."""
 
     error: Annotated[str | None, TEXT] = None
@@ -109,7 +109,7 @@ def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
     return Asked("queue_enqueue", "write", run, writes=writes)
 
 
-def poll(part: QueuePart, request: Request[Delivery]) -> Asked:
+def poll(part: QueuePart, request: Request[Polling]) -> Asked:
     """`GET /queue/poll`, `GET /queue/dequeue`; with `lease=true` the message names its lease."""
     if request.head:  # the message would be taken, and told to nobody
         raise MethodNotAllowed("HEAD would take a message, use GET", headers={"Allow": "GET"})
@@ -136,7 +136,7 @@ def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
     return Asked("queue_ack", "write", run)
 
 
-def nack(part: QueuePart, request: Request[Failure]) -> Asked:
+def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
     """`POST /queue/nack`, `POST /queue/nack/<id>`
 
     With `"attempted": false`, which needs the lease, the delivery counts for nothing.
@@ -276,7 +276,7 @@ def _large(part: QueuePart) -> LargeMembers:
     return {"value": value_frame(part.store.clock.wall())}
 
 
-_POLL = Route(poll, Delivery)
+_POLL = Route(poll, Polling)
 
 ROUTES: Routes = {
     "/queue/enqueue": {"POST": Route(enqueue, NewMessageBody, MemberPlace.BODY, _large)},
@@ -285,8 +285,8 @@ ROUTES: Routes = {
     "/queue/listen": {"GET": Route(listen, Listening, is_stream=True)},
     "/queue/ack": {"POST": Route(ack, Settlement, MemberPlace.BODY, _large)},
     "/queue/ack/{id}": {"POST": Route(ack, Settlement, MemberPlace.OPTIONAL_BODY, _large)},
-    "/queue/nack": {"POST": Route(nack, Failure, MemberPlace.BODY, _large)},
-    "/queue/nack/{id}": {"POST": Route(nack, Failure, MemberPlace.OPTIONAL_BODY, _large)},
+    "/queue/nack": {"POST": Route(nack, FailedDelivery, MemberPlace.BODY, _large)},
+    "/queue/nack/{id}": {"POST": Route(nack, FailedDelivery, MemberPlace.OPTIONAL_BODY, _large)},
     "/queue/extend": {"POST": Route(extend, Extension, MemberPlace.BODY, _large)},
     "/queue/extend/{id}": {"POST": Route(extend, Extension, MemberPlace.OPTIONAL_BODY, _large)},
     "/queue/stats": {"GET": Route(stats, RequestShape)},

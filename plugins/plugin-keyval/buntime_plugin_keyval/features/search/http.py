@@ -16,8 +16,8 @@ from buntime_keyval.wire.searching import HitMarks
 from buntime_plugin_keyval.features.search.indexes import parse_options
 from buntime_plugin_keyval.features.search.search import Search
 from buntime_plugin_keyval.features.search.search_sql import (
+    FoundPage,
     SearchOptions,
-    SearchPage,
     make_search_cursor,
     parse_search_cursor,
 )
@@ -209,7 +209,7 @@ def _cost(given: SearchRequest) -> Cost:
     return Cost(None, count_conditions(given.where))
 
 
-def _page_json(page: SearchPage, options: SearchOptions) -> Text:
+def _page_json(page: FoundPage, options: SearchOptions) -> Text:
     cursor = f'"{make_search_cursor(options)}"' if page.has_more else "null"
     more = "true" if page.has_more else "false"
     rest = "".join(
@@ -220,14 +220,14 @@ def _page_json(page: SearchPage, options: SearchOptions) -> Text:
     return spliced('{"entries":[', (page.entries,), tail)
 
 
-def _answer_hits(page: SearchPage) -> Answer:
+def _answer_hits(page: FoundPage) -> Answer:
     """The hits as an array, which has no room for remarks: these are headers of ASCII JSON."""
     headers = {"warnings": b"x-buntime-warnings", "searchedFor": b"x-buntime-searched-for"}
     found = [(headers[name], json.dumps(it).encode()) for name, it in _remarks(page).items()]
     return Answer(200, spliced("[", (page.entries,), "]"), headers=tuple(found))
 
 
-def _remarks(page: SearchPage) -> dict[str, object]:
+def _remarks(page: FoundPage) -> dict[str, object]:
     """What is to be said beside the hits."""
     remarks: dict[str, object] = {}
     if page.warnings:

@@ -29,8 +29,8 @@ from buntime_plugin_keyval.features.search.query import (
 )
 from buntime_plugin_keyval.features.search.search_sql import (
     EVERYTHING,
+    FoundPage,
     SearchOptions,
-    SearchPage,
     page_statement,
     rows_statement,
     small_page,
@@ -145,7 +145,7 @@ class Search(Part):
         return infos
 
     @measured("search")
-    async def search(self, prefix: Key, query: str, options: SearchOptions) -> SearchPage:
+    async def search(self, prefix: Key, query: str, options: SearchOptions) -> FoundPage:
         """What matches, the best first; equally good entries by key.
 
         Raises `IndexNotFound` unless exactly this prefix has an index.
@@ -171,7 +171,7 @@ class Search(Part):
 
     async def _answer(
         self, index: Index, query: str, options: SearchOptions, *, fresh: bool
-    ) -> SearchPage:
+    ) -> FoundPage:
         match = to_match(query, index.options.fields, index.options.tokenize)
         page = await self._page_of(index, match, options, fresh)
         if options.fuzzy and not page.entries:
@@ -182,7 +182,7 @@ class Search(Part):
 
     async def _fuzzy_page(
         self, index: Index, query: str, options: SearchOptions, *, fresh: bool
-    ) -> SearchPage | None:
+    ) -> FoundPage | None:
         """What is found with similar words in place of those that the index does not have."""
         words = dict.fromkeys(plain_words(query))
         others = {
@@ -200,14 +200,14 @@ class Search(Part):
 
     async def _page_of(
         self, index: Index, match: Match, options: SearchOptions, fresh: bool
-    ) -> SearchPage:
+    ) -> FoundPage:
         if match.expression is None:
-            return SearchPage("", has_more=False)
+            return FoundPage("", has_more=False)
         return await self._page(index, match.expression, options, fresh=fresh)
 
     async def _page(
         self, index: Index, match: str, options: SearchOptions, *, fresh: bool
-    ) -> SearchPage:
+    ) -> FoundPage:
         store = self.store
         now_ms = store.clock.now()
         if _may_be_small(index, match, options):
@@ -218,7 +218,7 @@ class Search(Part):
         if condition.recheck is None and options.most_bytes is None:
             sql, args = page_statement(index, match, options, condition, now_ms)
             ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)
-            return SearchPage(str(entries), bool(has_more))
+            return FoundPage(str(entries), bool(has_more))
         if condition.recheck is None:
             return await self._page_within(index, match, options, condition, now_ms, fresh=fresh)
         everything = options._replace(limit=EVERYTHING, offset=0)
@@ -228,7 +228,7 @@ class Search(Part):
         page_entries = found if options.limit == EVERYTHING else found[: options.limit]
         has_more = len(page_entries) < len(found)
         if options.most_bytes is None:
-            return SearchPage(",".join(page_entries), has_more)
+            return FoundPage(",".join(page_entries), has_more)
         return _cut(page_entries, options.most_bytes, has_more=has_more)
 
     async def _page_within(
@@ -240,7 +240,7 @@ class Search(Part):
         now_ms: int,
         *,
         fresh: bool,
-    ) -> SearchPage:
+    ) -> FoundPage:
         """The page with no more entries than there is room for; `LimitExceeded` if not for one.
 
         Only the engine knows how long an entry is, with its highlights. It stops where the entries
@@ -248,7 +248,7 @@ class Search(Part):
         """
         most = options.most_bytes or 0
 
-        async def page(limit: int, max_bytes: int, *, as_bytes: bool) -> SearchPage | None:
+        async def page(limit: int, max_bytes: int, *, as_bytes: bool) -> FoundPage | None:
             """The page of so many; None if they are too long."""
             one = options._replace(limit=limit)
             sql, args = page_statement(index, match, one, condition, now_ms, as_bytes=as_bytes)
@@ -260,7 +260,7 @@ class Search(Part):
                 return None
             if size_of(entries) > most:  # type: ignore[arg-type] # a TEXT or a BLOB
                 return None
-            return SearchPage(entries, bool(has_more), limit=limit)  # type: ignore[arg-type]
+            return FoundPage(entries, bool(has_more), limit=limit)  # type: ignore[arg-type]
 
         limit = options.limit
         found = await page(limit, min(SHORT_BYTES, most), as_bytes=False)
@@ -276,7 +276,7 @@ class Search(Part):
 
     async def _small_page(
         self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool
-    ) -> SearchPage | None:
+    ) -> FoundPage | None:
         """The page if few entries match, else None."""
         sql, args = small_statement(index, match, options)
         rows = await self.store.adapter.query(sql, args, point=True, fresh=fresh)
@@ -294,14 +294,14 @@ class Search(Part):
         await self._builder.renew()
 
 
-def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> SearchPage:
+def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> FoundPage:
     """As many of the entries as there is room for, but at least one."""
     size = 0
     for number, entry in enumerate(entries):
         size += size_of(entry) + 1
         if number and size > most:
-            return SearchPage(",".join(entries[:number]), has_more=True, limit=number)
-    return SearchPage(",".join(entries), has_more)
+            return FoundPage(",".join(entries[:number]), has_more=True, limit=number)
+    return FoundPage(",".join(entries), has_more)
 
 
 def _may_be_small(index: Index, match: str, options: SearchOptions) -> bool:

@@ -73,7 +73,7 @@ SmallHit = tuple[int, int | None, str, str | None, str]
 one; its versionstamp."""
 
 
-class SearchPage(NamedTuple):
+class FoundPage(NamedTuple):
     """What was found, up to the limit."""
 
     entries: Text
@@ -164,7 +164,7 @@ FROM (SELECT doc_key, score FROM hits {inside} ORDER BY {order} LIMIT ? OFFSET ?
 CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 
 
-def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> SearchPage | None:
+def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> FoundPage | None:
     """The page that `small_statement` read, or None where it takes more than that.
 
     That is so if more than `FEW` match, for an expired entry, which took the place of another, and
@@ -173,7 +173,7 @@ def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> Sea
     if not rows:
         # Nothing matches, unless what was ranked is not what was asked for.
         is_all = not options.is_narrowed and not options.offset
-        return SearchPage("", has_more=False) if is_all else None
+        return FoundPage("", has_more=False) if is_all else None
     if rows[0][0] > FEW or any(row[1] is not None and row[1] <= now_ms for row in rows):
         return None
     page = rows if options.limit == EVERYTHING else rows[: options.limit]
@@ -182,7 +182,7 @@ def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> Sea
         if value is None:
             return None
         entries.append(entry_json(key, value, versionstamp))
-    return SearchPage(",".join(entries), len(page) < len(rows))
+    return FoundPage(",".join(entries), len(page) < len(rows))
 
 
 def rows_statement(

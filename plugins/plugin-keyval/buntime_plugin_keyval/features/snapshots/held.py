@@ -38,7 +38,7 @@ class Held(Protocol):
         ...
 
 
-class Transaction:
+class HeldTransaction:
     """A read transaction on a connection of its own."""
 
     def __init__(self, session: Session, place: Place) -> None:
@@ -109,7 +109,7 @@ async def hold(db: Database, selection: Selection, now_ms: int, most: int) -> He
         return None if collected is None else Collection(selection, *collected)
     try:
         await session.execute("BEGIN")
-        return Transaction(session, await reading.place_of(db, session))
+        return HeldTransaction(session, await reading.place_of(db, session))
     except BaseException:
         await session.close()
         raise

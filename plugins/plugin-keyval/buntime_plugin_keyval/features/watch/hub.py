@@ -20,7 +20,7 @@ from buntime_keyval.wire import part_ends
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.watch.pending import Notice, Room, State
+from buntime_plugin_keyval.features.watch.pending import Notice, PendingRoom, State
 from buntime_plugin_keyval.features.watch.watcher import MAX_ALL_PENDING_CHARS, Watcher, WatchTarget
 from buntime_plugin_keyval.model.changes import Change, Place
 
@@ -47,7 +47,7 @@ class WatchHub:
         self._place: Place | None = None
         """Behind the last change that was delivered; None while it is not known."""
         self._beginning = asyncio.Lock()
-        self._room = Room(MAX_ALL_PENDING_CHARS)
+        self._room = PendingRoom(MAX_ALL_PENDING_CHARS)
         self._closed = False
 
     @property

@@ -29,7 +29,7 @@ class State:
         self.versionstamp = None if value is None else versionstamp
         self._pieces: tuple[bytes, ...] = ()
         self.holders = 0
-        """Watchers that it waits for; see `Room`."""
+        """Watchers that it waits for; see `PendingRoom`."""
 
     @property
     def pieces(self) -> tuple[bytes, ...]:
@@ -80,7 +80,7 @@ class Taken(NamedTuple):
         return states
 
 
-class Room:
+class PendingRoom:
     """How much of long values may wait for all watchers together, each value counted once."""
 
     def __init__(self, most: int) -> None:
@@ -102,7 +102,7 @@ class Room:
 class Pending:
     """The latest notice of each changed key, in the order of the changes."""
 
-    def __init__(self, room: Room | None = None) -> None:
+    def __init__(self, room: PendingRoom | None = None) -> None:
         self._notices: dict[bytes, Notice] = {}
         self._room = room
         self.chars = 0

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from buntime_keyval.wire import Key, encode_key
 
-from buntime_plugin_keyval.features.watch.pending import LONG, Notice, Pending, Room, Taken
+from buntime_plugin_keyval.features.watch.pending import LONG, Notice, Pending, PendingRoom, Taken
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 
 MAX_PENDING = 10_000
@@ -62,7 +62,7 @@ class Watcher:
         self,
         target: WatchTarget,
         forget: Callable[[Watcher], None],
-        room: Room,
+        room: PendingRoom,
         client: str | None,
     ) -> None:
         """`room` is what all watchers have for what waits for them."""

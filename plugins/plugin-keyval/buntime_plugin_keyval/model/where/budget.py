@@ -20,7 +20,7 @@ MAX_DIGITS_SQUARED = 3 * 10_000**2
 """Digits of all bigints of a filter, each squared: what it takes to read and to write them."""
 
 
-class Budget:
+class FilterBudget:
     """What a filter that is being read may still hold."""
 
     __slots__ = ("conditions", "digits_squared", "elements")

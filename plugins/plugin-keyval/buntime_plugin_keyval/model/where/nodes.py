@@ -14,7 +14,7 @@ class InvalidWhere(ValueError):
     """The filter cannot be understood or is too large; the message tells the client why."""
 
 
-class Now(msgspec.Struct, frozen=True):
+class NowOperand(msgspec.Struct, frozen=True):
     """The server's time plus an offset in milliseconds, known only when the filter runs."""
 
     offset: int | float = 0
@@ -23,7 +23,7 @@ class Now(msgspec.Struct, frozen=True):
 Number: TypeAlias = int | float
 """An int is exact, whatever its size; a float is a fraction or lies outside 64 bits."""
 
-Scalar: TypeAlias = str | bool | int | float | Now | None
+Scalar: TypeAlias = str | bool | int | float | NowOperand | None
 
 Operand: TypeAlias = Scalar | tuple[Scalar, ...]
 
@@ -71,8 +71,8 @@ def normal_number(number: Number) -> Number:
 
 
 def resolve(scalar: Scalar, now_ms: int) -> str | bool | int | float | None:
-    """Return the scalar itself, or for `Now` the number that it stands for at `now_ms`."""
-    return normal_number(now_ms + scalar.offset) if isinstance(scalar, Now) else scalar
+    """Return the scalar itself, or for `NowOperand` the number that it stands for at `now_ms`."""
+    return normal_number(now_ms + scalar.offset) if isinstance(scalar, NowOperand) else scalar
 
 
 def count_conditions(where: Where | None) -> int:

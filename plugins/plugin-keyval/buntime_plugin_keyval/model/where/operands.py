@@ -14,12 +14,12 @@ from buntime_keyval.wire.numbers import (
     read_integer,
 )
 
-from buntime_plugin_keyval.model.where.budget import Budget
+from buntime_plugin_keyval.model.where.budget import FilterBudget
 from buntime_plugin_keyval.model.where.nodes import (
     INT64_MAX,
     INT64_MIN,
     InvalidWhere,
-    Now,
+    NowOperand,
     Number,
     Operand,
     Scalar,
@@ -46,7 +46,7 @@ def is_scalar_object(raw: dict[object, object]) -> bool:
     return "$now" in raw or is_tagged_bigint(raw)
 
 
-def parse_operand(operator: str, raw: object, budget: Budget) -> Operand:
+def parse_operand(operator: str, raw: object, budget: FilterBudget) -> Operand:
     """Return the operand of a known operator; raises InvalidWhere where its type is wrong."""
     if operator in _FLAGS:
         if not isinstance(raw, bool):
@@ -65,7 +65,7 @@ def parse_operand(operator: str, raw: object, budget: Budget) -> Operand:
     return _parse_bounds(operator, raw, budget)
 
 
-def parse_scalar(operator: str, raw: object, budget: Budget) -> Scalar:
+def parse_scalar(operator: str, raw: object, budget: FilterBudget) -> Scalar:
     """Return a scalar operand.
 
     A plain JSON integer outside 64 bits becomes a float, as SQLite reads the same digits in a
@@ -104,7 +104,7 @@ def _parse_number(operator: str, raw: Number) -> Number:
     return normal_number(number)
 
 
-def _parse_now(raw: dict[object, object]) -> Now:
+def _parse_now(raw: dict[object, object]) -> NowOperand:
     if raw["$now"] is not True:
         raise InvalidWhere('$now expects true, as in {"$now": true, "$offset": -1000}')
     if unknown := [name for name in raw if name not in _NOW_MEMBERS]:
@@ -113,10 +113,10 @@ def _parse_now(raw: dict[object, object]) -> Now:
     offset = raw["$offset"] if "$offset" in raw else raw.get("offset", 0)
     if isinstance(offset, bool) or not isinstance(offset, int | float):
         raise InvalidWhere(f"$offset expects a number of milliseconds, not {_kind(offset)}")
-    return Now(_parse_number("$offset", offset))
+    return NowOperand(_parse_number("$offset", offset))
 
 
-def _parse_bigint(raw: dict[object, object], budget: Budget) -> int:
+def _parse_bigint(raw: dict[object, object], budget: FilterBudget) -> int:
     usage = 'A bigint is written {"__type": "bigint", "value": "<decimal>"}'
     if len(raw) != 2:
         raise InvalidWhere(usage)
@@ -130,20 +130,20 @@ def _parse_bigint(raw: dict[object, object], budget: Budget) -> int:
     return read_integer(digits)
 
 
-def _parse_list(operator: str, raw: object, budget: Budget) -> tuple[Scalar, ...]:
+def _parse_list(operator: str, raw: object, budget: FilterBudget) -> tuple[Scalar, ...]:
     if not isinstance(raw, list | tuple):
         raise InvalidWhere(f"{operator} expects an array, not {_kind(raw)}")
     budget.take_elements(operator, len(raw))
     return tuple(parse_scalar(operator, element, budget) for element in raw)
 
 
-def _parse_ordered(operator: str, raw: object, budget: Budget) -> Scalar:
+def _parse_ordered(operator: str, raw: object, budget: FilterBudget) -> Scalar:
     if raw is None or isinstance(raw, bool):
         raise InvalidWhere(f"{operator} expects a number, string or $now, not {_kind(raw)}")
     return parse_scalar(operator, raw, budget)
 
 
-def _parse_bounds(operator: str, raw: object, budget: Budget) -> tuple[Scalar, ...]:
+def _parse_bounds(operator: str, raw: object, budget: FilterBudget) -> tuple[Scalar, ...]:
     if not isinstance(raw, list | tuple) or len(raw) != 2:
         raise InvalidWhere(f"{operator} expects an array of two: [min, max]")
     low, high = (_parse_ordered(operator, bound, budget) for bound in raw)

@@ -6,7 +6,7 @@ delete with a typing mistake remove everything below its prefix.
 
 from __future__ import annotations
 
-from buntime_plugin_keyval.model.where.budget import MAX_DEPTH, Budget
+from buntime_plugin_keyval.model.where.budget import MAX_DEPTH, FilterBudget
 from buntime_plugin_keyval.model.where.nodes import (
     And,
     Comparison,
@@ -31,10 +31,10 @@ def parse_where(raw: object) -> Where:
     `$now` stays a symbol, so that one parsed filter can run at different times.
     Raises InvalidWhere with a text for the client.
     """
-    return _parse_object(raw, "where", 0, Budget())
+    return _parse_object(raw, "where", 0, FilterBudget())
 
 
-def _parse_object(raw: object, name: str, depth: int, budget: Budget) -> Where:
+def _parse_object(raw: object, name: str, depth: int, budget: FilterBudget) -> Where:
     if not isinstance(raw, dict):
         raise InvalidWhere(f"{name} expects an object of conditions")
     if depth > MAX_DEPTH:
@@ -54,7 +54,7 @@ def _parse_object(raw: object, name: str, depth: int, budget: Budget) -> Where:
     return members[0] if len(members) == 1 else And(tuple(members))
 
 
-def _parse_logical(name: str, raw: object, depth: int, budget: Budget) -> Where:
+def _parse_logical(name: str, raw: object, depth: int, budget: FilterBudget) -> Where:
     if not isinstance(raw, list | tuple):
         raise InvalidWhere(f"{name} expects an array of filters")
     if not raw:
@@ -65,7 +65,7 @@ def _parse_logical(name: str, raw: object, depth: int, budget: Budget) -> Where:
     return (And if name == "$and" else Or)(tuple(members))
 
 
-def _parse_field(field: str, raw: object, budget: Budget) -> list[Comparison]:
+def _parse_field(field: str, raw: object, budget: FilterBudget) -> list[Comparison]:
     if field.startswith("$") and field != "$" and not field.startswith(("$.", "$[")):
         raise InvalidWhere(f"Unknown operator: {field}")
     path = parse_path(field)
@@ -85,7 +85,9 @@ def _operators(raw: dict[object, object]) -> list[tuple[str, object]]:
     return operators
 
 
-def _parse_condition(path: Path, operator: str, operand: object, budget: Budget) -> Comparison:
+def _parse_condition(
+    path: Path, operator: str, operand: object, budget: FilterBudget
+) -> Comparison:
     budget.take_condition()
     if operator not in OPERATORS:
         raise InvalidWhere(f"Unknown operator: {operator}")

@@ -40,7 +40,7 @@ MAX_NEEDLE = 64
 """Characters of a substring test; a longer one narrows no better and can be slow to search."""
 
 
-class Field(NamedTuple):
+class FilteredField(NamedTuple):
     """Where the conditions look: the column, whether SQL has `casefold`, and the path.
 
     `casefold(text)` exists where SQL runs in process. Other engines are asked only what SQLite can
@@ -64,7 +64,7 @@ class Field(NamedTuple):
         return f"json_type({self.column}, ?)"
 
 
-def leaf_sql(leaf: Leaf, field: Field) -> Fragment:
+def leaf_sql(leaf: Leaf, field: FilteredField) -> Fragment:
     """SQL that is true exactly where the leaf holds.
 
     Elsewhere the SQL is false or NULL. Where the engine cannot tell, it is too wide and says so.
@@ -87,13 +87,13 @@ def leaf_sql(leaf: Leaf, field: Field) -> Fragment:
             return _text(field, leaf)
 
 
-def _negated(field: Field, fragment: Fragment) -> Fragment:
+def _negated(field: FilteredField, fragment: Fragment) -> Fragment:
     """Return where the value is neither null nor missing and the exact condition not true."""
     sql = f"({field.extract} IS NOT NULL AND ({fragment.sql}) IS NOT TRUE)"
     return Fragment(sql, (field.path, *fragment.args))
 
 
-def _absent(field: Field, or_empty: bool, wanted: bool) -> Fragment:
+def _absent(field: FilteredField, or_empty: bool, wanted: bool) -> Fragment:
     if not or_empty:
         return Fragment(f"{field.extract} IS {'' if wanted else 'NOT '}NULL", (field.path,))
     # The JSON text, not the extracted value: it tells an empty array from the string "[]".
@@ -101,7 +101,7 @@ def _absent(field: Field, or_empty: bool, wanted: bool) -> Fragment:
     return Fragment(sql, (field.path,))
 
 
-def _equal(field: Field, values: Sequence[Scalar], wanted: bool) -> Fragment:
+def _equal(field: FilteredField, values: Sequence[Scalar], wanted: bool) -> Fragment:
     strings = list(dict.fromkeys(value for value in values if isinstance(value, str)))
     booleans = {value for value in values if isinstance(value, bool)}
     numbers = [v for v in values if isinstance(v, int | float) and not isinstance(v, bool)]
@@ -130,7 +130,7 @@ def _equal(field: Field, values: Sequence[Scalar], wanted: bool) -> Fragment:
     return _narrowed(field, values[0], found) if len(values) == 1 else found
 
 
-def _same(field: Field, keys: Sequence[Value], type_test: str) -> Fragment:
+def _same(field: FilteredField, keys: Sequence[Value], type_test: str) -> Fragment:
     sql, args, _ = one_of(keys)
     if not type_test:
         return Fragment(f"{field.extract} {sql}", (field.path, *args))
@@ -139,7 +139,7 @@ def _same(field: Field, keys: Sequence[Value], type_test: str) -> Fragment:
     )
 
 
-def _narrowed(field: Field, value: Scalar, found: Fragment) -> Fragment:
+def _narrowed(field: FilteredField, value: Scalar, found: Fragment) -> Fragment:
     """Put a substring test of the stored JSON text in front, where the text is predictable.
 
     It saves parsing the rows that it turns away, which more than halves the time of a scan.
@@ -155,11 +155,11 @@ def _narrowed(field: Field, value: Scalar, found: Fragment) -> Fragment:
     return joined(" AND ", [joined(" OR ", tests, "1"), found], "1")
 
 
-def _substring(field: Field, needle: str) -> Fragment:
+def _substring(field: FilteredField, needle: str) -> Fragment:
     return Fragment(f"instr({field.column}, ?)", (needle[:MAX_NEEDLE],))
 
 
-def _range(field: Field, bounds: dict[Sign, Scalar], wanted: bool) -> Fragment:
+def _range(field: FilteredField, bounds: dict[Sign, Scalar], wanted: bool) -> Fragment:
     texts = {operator: value for operator, value in bounds.items() if isinstance(value, str)}
     if texts:
         sql = " AND ".join(f"{field.extract} {SIGNS[operator]} ?" for operator in texts)
@@ -171,7 +171,7 @@ def _range(field: Field, bounds: dict[Sign, Scalar], wanted: bool) -> Fragment:
     return found if wanted else _negated(field, found)
 
 
-def _text(field: Field, leaf: HasText) -> Fragment:
+def _text(field: FilteredField, leaf: HasText) -> Fragment:
     folded, name, text, wanted = leaf.folds_case, leaf.where, leaf.text, leaf.wanted
     if folded and not field.casefold and text:
         return _maybe_text(field, name, wanted)
@@ -204,7 +204,7 @@ def _text(field: Field, leaf: HasText) -> Fragment:
     return joined(" AND ", [_substring(field, start), found], "1")
 
 
-def _ends_with(field: Field, extract: str, needle: str) -> Fragment:
+def _ends_with(field: FilteredField, extract: str, needle: str) -> Fragment:
     """Compare as bytes: SQL's text functions stop at a NUL character."""
     if not needle:
         return Fragment(f"{field.type} = 'text'", (field.path,))
@@ -213,7 +213,7 @@ def _ends_with(field: Field, extract: str, needle: str) -> Fragment:
     return Fragment(f"({sql} AND {field.type} = 'text')", args)
 
 
-def _maybe_text(field: Field, name: str, wanted: bool) -> Fragment:
+def _maybe_text(field: FilteredField, name: str, wanted: bool) -> Fragment:
     """Return what could match where the engine cannot fold case."""
     if not wanted:
         return Fragment(f"{field.extract} IS NOT NULL", (field.path,), exact=False)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from buntime_database import Capabilities
 
 from buntime_plugin_keyval.storage.dialects.filters import Printed
-from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import Field, leaf_sql
+from buntime_plugin_keyval.storage.dialects.sqlite.filters.conditions import FilteredField, leaf_sql
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.fragments import EVERY, joined
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, with_value_once
 from buntime_plugin_keyval.storage.filters.tree import Condition, Every, Some
@@ -17,14 +17,14 @@ _FEW_ARGS = 32
 def print_filter(condition: Condition, capabilities: Capabilities) -> Printed:
     """See `FilterSql`; over the value of an entry."""
     has_casefold = capabilities.casefold_function
-    printed = print_condition(condition, Field(VALUE, has_casefold))
+    printed = print_condition(condition, FilteredField(VALUE, has_casefold))
     if len(printed.args) > _FEW_ARGS:
-        printed = print_condition(condition, Field("value", has_casefold))
+        printed = print_condition(condition, FilteredField("value", has_casefold))
         printed = printed._replace(sql=with_value_once(printed.sql))
     return printed
 
 
-def print_condition(condition: Condition, field: Field) -> Printed:
+def print_condition(condition: Condition, field: FilteredField) -> Printed:
     """The condition over a column, whose JSON must be the compact output of the standard encoder:
     cheap substring tests narrow the rows first.
 
