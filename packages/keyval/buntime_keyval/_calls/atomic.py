@@ -30,7 +30,7 @@ from buntime_keyval.wire.commits import (
     Mutation,
     NewMessage,
 )
-from buntime_keyval.wire.numbers import TooManyDigits, integer_of_text, is_long
+from buntime_keyval.wire.numbers import TooManyDigits, is_long, operand_of_text
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import entry_options, message_options
 from buntime_keyval.wire.shapes import MutationType
@@ -240,12 +240,7 @@ def _options(
 
 def _integer(kind: str, value: object) -> int:
     if isinstance(value, str):
-        try:
-            return integer_of_text(value)
-        except TooManyDigits:
-            raise
-        except ValueError:
-            raise InvalidInput(f'{kind} takes an integer, received "{value:.50}"') from None
+        return operand_of_text(kind, value)
     if isinstance(value, bool) or not isinstance(value, int):
         raise InvalidInput(
             f"{kind} takes an integer, as an int or its text, received {value!r:.100}"

@@ -56,11 +56,23 @@ def normal_integer(text: object) -> str:
     return f"-{digits}" if text[0] == "-" and digits != "0" else digits
 
 
-def integer_of_text(text: object) -> int:
-    """An integer as JavaScript's BigInt() reads it: blanks around it, 0x, 0o, 0b, empty is 0.
+def operand_of_text(kind: str, text: object) -> int:
+    """The operand of a numeric mutation of this type, written as text. Raises `InvalidInput`.
 
-    Raises `ValueError`, and `TooManyDigits`.
+    As JavaScript's BigInt() reads it: blanks around it, 0x, 0o, 0b, empty is 0.
     """
+    try:
+        return _integer_of_text(text)
+    except TooManyDigits:
+        raise
+    except ValueError:
+        raise InvalidInput(
+            f'{kind} value is not a valid integer: "{str(text)[:50]}", '
+            'use decimal digits such as "42"'
+        ) from None
+
+
+def _integer_of_text(text: object) -> int:
     stripped = text.strip() if isinstance(text, str) else text
     if stripped == "":
         return 0

@@ -32,9 +32,8 @@ from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
 from buntime_keyval.wire.members import check_members
 from buntime_keyval.wire.numbers import (
-    TooManyDigits,
-    integer_of_text,
     is_tagged_bigint,
+    operand_of_text,
 )
 from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
 
@@ -176,15 +175,7 @@ def _integer(kind: str, value: object) -> int:
         raise InvalidInput(f"{kind} value must be a finite number, received {value}")
     elif isinstance(value, str) or is_tagged_bigint(value):
         text = value if isinstance(value, str) else cast("dict[str, Any]", value).get("value")
-        try:
-            return integer_of_text(text)
-        except TooManyDigits:
-            raise
-        except ValueError:
-            raise InvalidInput(
-                f'{kind} value is not a valid integer: "{str(text)[:50]}", '
-                'use decimal digits such as "42"'
-            ) from None
+        return operand_of_text(kind, text)
     shown = "undefined" if value is msgspec.UNSET else describe(value)
     raise InvalidInput(
         f"{kind} value must be a number, bigint, or numeric string, received {shown}"
