@@ -130,6 +130,8 @@ def _meaning(one: Declared, *, with_variables: bool) -> str:
     meaning = one.doc
     if not meaning:
         sentences = [one.label, *([one.description] if one.description else [])]
+        if one.choices:
+            sentences[0] += f": {', '.join(one.choices)}"
         meaning = "; ".join(map(_begun_small, sentences))
     if one.env and not with_variables:
         meaning += f"; variable {_variables(one)}"

@@ -17,20 +17,10 @@ class BodySizes(Options, frozen=True):
     """Limits of request bodies."""
 
     default: Annotated[
-        Size,
-        option(
-            "Limit for a plugin that names none",
-            doc="largest request body, for plugins that name none",
-            env="RUNTIME_BODY_SIZE_DEFAULT",
-        ),
+        Size, option("Limit for a plugin that names none", env="RUNTIME_BODY_SIZE_DEFAULT")
     ] = Size("10mb")
     max: Annotated[
-        Size,
-        option(
-            "Largest limit that a plugin may have",
-            doc="largest that a plugin may name",
-            env="RUNTIME_BODY_SIZE_MAX",
-        ),
+        Size, option("Largest limit that a plugin may have", env="RUNTIME_BODY_SIZE_MAX")
     ] = Size("100mb")
 
 
@@ -51,19 +41,13 @@ class ConnectionLimits(Options, frozen=True):
     ] = 100
     max_url_bytes: Annotated[
         Size,
-        option(
-            "A request's URL, with its query",
-            "65535 at the most",
-            doc="a URL with its query; not more than that",
-            env="RUNTIME_MAX_URL_BYTES",
-        ),
+        option("A request's URL, with its query", "65535 at the most", env="RUNTIME_MAX_URL_BYTES"),
     ] = Size(MAX_URL_BYTES)
     max_connections: Annotated[
         int,
         option(
             "Open connections",
             "When there are so many, those on which nothing happens are closed first",
-            doc="open connections",
             env="RUNTIME_MAX_CONNECTIONS",
             least=1,
         ),
@@ -71,9 +55,7 @@ class ConnectionLimits(Options, frozen=True):
     max_connections_per_client: Annotated[
         int,
         option(
-            "Open connections of one address",
-            env="RUNTIME_MAX_CONNECTIONS_PER_CLIENT",
-            least=1,
+            "Open connections of one address", env="RUNTIME_MAX_CONNECTIONS_PER_CLIENT", least=1
         ),
     ] = 1000
     max_upload_bytes: Annotated[
@@ -81,7 +63,6 @@ class ConnectionLimits(Options, frozen=True):
         option(
             "Request bodies that are not complete, all together",
             "Not less than bodySize.max",
-            doc="request bodies that are not complete, all together; not less than `bodySize.max`",
             env="RUNTIME_MAX_UPLOAD_BYTES",
         ),
     ] = Size("128mb")
@@ -90,24 +71,16 @@ class ConnectionLimits(Options, frozen=True):
         option(
             "Request bodies of one address that are not complete",
             "Not less than bodySize.max",
-            doc="those of one address; not less than `bodySize.max`",
             env="RUNTIME_MAX_UPLOAD_BYTES_PER_CLIENT",
         ),
     ] = Size("100mb")
     max_unsent_bytes: Annotated[
         Size,
-        option(
-            "Answers that clients have not taken, all together",
-            env="RUNTIME_MAX_UNSENT_BYTES",
-        ),
+        option("Answers that clients have not taken, all together", env="RUNTIME_MAX_UNSENT_BYTES"),
     ] = Size("128mb")
     max_unsent_bytes_per_client: Annotated[
         Size,
-        option(
-            "Answers that one address has not taken",
-            doc="those that one address has not taken",
-            env="RUNTIME_MAX_UNSENT_BYTES_PER_CLIENT",
-        ),
+        option("Answers that one address has not taken", env="RUNTIME_MAX_UNSENT_BYTES_PER_CLIENT"),
     ] = Size("64mb")
 
 
@@ -119,7 +92,6 @@ class HostSettings(Options, frozen=True):
         option(
             "Address to listen on",
             "Anything but a loopback address needs a master key, or --insecure",
-            doc="address to listen on; others than loopback need a master key or `--insecure`",
             env="HOST",
         ),
     ] = "127.0.0.1"
@@ -128,7 +100,6 @@ class HostSettings(Options, frozen=True):
         option(
             "Port to listen on",
             "0 takes a free one and logs which",
-            doc="0 takes a free one",
             env="PORT",
             least=0,
             most=65_535,
@@ -147,18 +118,13 @@ class HostSettings(Options, frozen=True):
     ] = 1
     environment: Annotated[
         Literal["development", "staging", "production", "test"],
-        option(
-            "Kind of installation",
-            doc="development, staging, production, test",
-            env=("BUNTIME_ENV", "NODE_ENV"),
-        ),
+        option("Kind of installation", env=("BUNTIME_ENV", "NODE_ENV")),
     ] = "development"
     api_prefix: Annotated[
         str,
         option(
             "Prefix of the host's own API",
             'With "/_" the API is at /_/api, and /_ is reserved instead of /api',
-            doc="with `/_` the host's API is at `/_/api`",
             env="RUNTIME_API_PREFIX",
         ),
     ] = ""
@@ -173,27 +139,15 @@ class HostSettings(Options, frozen=True):
     ] = ("./plugins",)
     required: Annotated[
         tuple[str, ...],
-        option(
-            "Plugins without which the host must not start",
-            doc="plugins without which the host does not start",
-            env="RUNTIME_REQUIRED_PLUGINS",
-        ),
+        option("Plugins without which the host must not start", env="RUNTIME_REQUIRED_PLUGINS"),
     ] = ()
     strict: Annotated[
-        bool,
-        option(
-            "Refuse to start when any plugin does not load",
-            doc="the host does not start if any plugin fails",
-            env="RUNTIME_STRICT",
-        ),
+        bool, option("Refuse to start when any plugin does not load", env="RUNTIME_STRICT")
     ] = False
     homepage: Annotated[
         str,
         option(
-            "Where / redirects to",
-            'Empty answers plain "Buntime v<version>"',
-            doc="where `/` redirects to",
-            env="HOMEPAGE_APP",
+            "Where / redirects to", 'Empty answers plain "Buntime v<version>"', env="HOMEPAGE_APP"
         ),
     ] = ""
     body_size: Annotated[BodySizes, option("Limits of request bodies")] = BodySizes()
@@ -223,7 +177,6 @@ class HostSettings(Options, frozen=True):
         option(
             "Least important level that is logged",
             "A failing plugin's traceback appears at debug",
-            doc="debug, info, warn, error",
             env="RUNTIME_LOG_LEVEL",
         ),
     ] = "info"
@@ -232,17 +185,11 @@ class HostSettings(Options, frozen=True):
         option(
             "Form of log lines",
             "auto is text on a terminal and JSON lines otherwise",
-            doc="text on a terminal and JSON lines otherwise, or always `text` or `json`",
             env="RUNTIME_LOG_FORMAT",
         ),
     ] = "auto"
     init_timeout: Annotated[
-        Duration,
-        option(
-            "How long a plugin may take to initialise",
-            doc="for one plugin to initialise",
-            env="RUNTIME_INIT_TIMEOUT",
-        ),
+        Duration, option("How long a plugin may take to initialise", env="RUNTIME_INIT_TIMEOUT")
     ] = Duration("30s")
     drain_timeout: Annotated[
         Duration,
@@ -254,26 +201,15 @@ class HostSettings(Options, frozen=True):
         ),
     ] = Duration("5s")
     hook_timeout: Annotated[
-        Duration,
-        option(
-            "How long one plugin's on_shutdown may take",
-            doc="for one plugin's `on_shutdown`",
-            env="RUNTIME_HOOK_TIMEOUT",
-        ),
+        Duration, option("How long one plugin's on_shutdown may take", env="RUNTIME_HOOK_TIMEOUT")
     ] = Duration("10s")
     shutdown_timeout: Annotated[
-        Duration,
-        option(
-            "How long the whole shutdown may take",
-            doc="for the whole shutdown",
-            env="RUNTIME_SHUTDOWN_TIMEOUT",
-        ),
+        Duration, option("How long the whole shutdown may take", env="RUNTIME_SHUTDOWN_TIMEOUT")
     ] = Duration("30s")
     hung_timeout: Annotated[
         Duration,
         option(
             "How long one of several workers may do nothing before it is replaced, 0 for ever",
-            doc="that one of several workers may do nothing before it is replaced; 0: for ever",
             env="RUNTIME_HUNG_TIMEOUT",
         ),
     ] = Duration("10s")
@@ -290,33 +226,24 @@ class HostSettings(Options, frozen=True):
         option(
             "How long nothing of a request body may arrive",
             "Beyond this time a body has to come with 256 bytes per second",
-            doc="without a byte of the body; beyond it a body has to come with 256 bytes per"
-            " second",
             env="RUNTIME_BODY_TIMEOUT",
         ),
     ] = Duration("30s")
     keep_alive_timeout: Annotated[
         Duration,
         option(
-            "How long a connection may rest between two requests",
-            doc="of rest between two requests of a connection",
-            env="RUNTIME_KEEP_ALIVE_TIMEOUT",
+            "How long a connection may rest between two requests", env="RUNTIME_KEEP_ALIVE_TIMEOUT"
         ),
     ] = Duration("60s")
     send_timeout: Annotated[
         Duration,
-        option(
-            "How long a client may take nothing of an answer",
-            doc="in which a client takes nothing of what it is sent",
-            env="RUNTIME_SEND_TIMEOUT",
-        ),
+        option("How long a client may take nothing of an answer", env="RUNTIME_SEND_TIMEOUT"),
     ] = Duration("30s")
     trusted_proxies: Annotated[
         tuple[str, ...],
         option(
             "Addresses that stand for many clients",
             'Such as "10.0.0.0/8"; the limits for one client do not apply to them',
-            doc="addresses and networks that stand for many clients",
             env="RUNTIME_TRUSTED_PROXIES",
         ),
     ] = ("127.0.0.0/8", "::1")

@@ -144,7 +144,7 @@ def test_manifest_and_table_are_made_of_it(
 |---|---|---|
 | `name` | `x` | HTTP name; not empty |
 | `secret` | – | key; variable `KEY`, `OLD_KEY` |
-| `mode` | `on` | mode |
+| `mode` | `on` | mode: on, off |
 | `many` | – | a [list](x.md) |
 | `count` | `5` | how many |
 | `ready` | `false` | whether |
