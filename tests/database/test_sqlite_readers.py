@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import threading
+from typing import Any
 
 import apsw
 import pytest
-from buntime_database import DatabaseClosed, Transaction
+from buntime_database import DatabaseClosed, ResultTooLarge, Transaction
+from buntime_plugin_database.engines.sqlite import readers
+from buntime_plugin_database.engines.sqlite.statements import run
 from database.support import OpenSqlite
 
 COUNT = "SELECT count(*) FROM t"
@@ -102,3 +106,26 @@ async def test_a_small_read_is_prepared_once_whatever_its_limit(open_sqlite: Ope
         await adapter.query("SELECT x FROM t LIMIT ?", (limit,), point=True)
         seen.append(preparing)
     assert seen == [seen[0]] * 5
+
+
+async def test_a_long_text_is_not_read_on_the_event_loop(
+    open_sqlite: OpenSqlite, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    adapter = open_sqlite()
+    threads: list[str] = []
+
+    def noted(*args: Any) -> Any:
+        threads.append(threading.current_thread().name)
+        return run(*args)
+
+    monkeypatch.setattr(readers, "run", noted)
+    short, long = readers.INLINE_BYTES - 1, readers.INLINE_BYTES + 1
+    assert await adapter.query("SELECT length(CAST(zeroblob(?) AS TEXT))", (short,), point=True)
+    assert threads == []
+    ((blob,),) = await adapter.query("SELECT zeroblob(?)", (long,), point=True)
+    assert blob == bytes(long)
+    assert len(threads) == 1
+    assert threads[0].startswith("sqlite-reader")
+    with pytest.raises(ResultTooLarge):
+        await adapter.query("SELECT hex(zeroblob(?))", (1000,), point=True, max_bytes=1000)
+    assert len(threads) == 1

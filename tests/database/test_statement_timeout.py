@@ -7,13 +7,18 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from buntime_database import Batch, Statement, StatementTimeout
+from buntime_database import Batch, DatabaseClosed, SessionLimits, Statement, StatementTimeout
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 
 ENDLESS = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n)"
 SLOW_WRITE = Statement(f"{ENDLESS} INSERT INTO t SELECT sum(i) FROM n")
 LONG = "WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 3000000)"
 LONG_WRITE = Statement(f"{LONG} INSERT INTO t SELECT sum(i) FROM n")
+
+FEW_STEPS = """
+WITH RECURSIVE n(i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT 400)
+SELECT sum(length(hex(zeroblob(4000000 + i)))) FROM n"""
+"""Takes seconds, and not as many steps as SQLite looks at the clock after."""
 
 
 @pytest.fixture
@@ -45,6 +50,15 @@ async def test_a_write_is_stopped_and_leaves_nothing(impatient: SqliteAdapter) -
     assert await count(impatient) == 1
 
 
+async def test_few_steps_that_take_long_are_stopped(impatient: SqliteAdapter) -> None:
+    for _ in range(3):
+        with pytest.raises(StatementTimeout):
+            await impatient.query(FEW_STEPS)
+        with pytest.raises(StatementTimeout):
+            await impatient.batch([Statement(f"INSERT INTO t {FEW_STEPS}")])
+    assert await count(impatient) == 0
+
+
 async def test_writes_that_are_committed_with_a_slow_one_are_made(impatient: SqliteAdapter) -> None:
     quick = Statement("INSERT INTO t VALUES (1)")
     outcomes = await impatient.batch_each([Batch([quick]), Batch([SLOW_WRITE]), Batch([quick])])
@@ -58,6 +72,19 @@ async def test_maintenance_may_take_its_time(impatient: SqliteAdapter) -> None:
     (outcome,) = await impatient.batch_each([Batch([LONG_WRITE], patient=True)])
     assert isinstance(outcome, list)
     assert await count(impatient) == 1
+
+
+async def test_few_steps_of_a_session_are_stopped(impatient: SqliteAdapter) -> None:
+    session = await impatient.open_session(SessionLimits(statement_seconds=0.05))
+    for _ in range(3):
+        with pytest.raises(StatementTimeout):
+            await session.execute(FEW_STEPS)
+        assert (await session.execute("SELECT 1")).rows == [(1,)]
+    task = asyncio.create_task(session.execute(FEW_STEPS))
+    await asyncio.sleep(0)
+    await session.close()
+    with pytest.raises((StatementTimeout, DatabaseClosed)):
+        await task
 
 
 async def test_without_a_limit_nothing_is_stopped(tmp_path: Path) -> None:

@@ -13,7 +13,7 @@ from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, Re
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
-from buntime_plugin_database.engines.sqlite.deadline import Deadline
+from buntime_plugin_database.engines.sqlite.deadline import Deadline, Watch
 from buntime_plugin_database.engines.sqlite.statements import (
     AtMost,
     forget_large,
@@ -24,6 +24,10 @@ from buntime_plugin_database.engines.sqlite.statements import (
 from buntime_plugin_database.shared.statements import classify
 
 _INLINE_BUSY_TIMEOUT_MS = 0
+
+INLINE_BYTES = 1024 * 1024
+"""Longest text that is read or made on the event loop: with a longer one a read by key goes to a
+thread after all."""
 
 READ_AHEAD = 2
 """Reads that wait for a thread, or for the event loop to take their rows, beside those that run."""
@@ -46,7 +50,10 @@ class Readers:
         self._inline, *scanning = self._connections
         seconds = options.statement_timeout_ms / 1000
         self._idle = [(connection, Deadline(connection, seconds)) for connection in scanning]
+        self._deadlines = [deadline for _, deadline in self._idle]
+        self._watch = Watch(self._look)
         self._inline.set_busy_timeout(_INLINE_BUSY_TIMEOUT_MS)
+        self._inline.limit(apsw.SQLITE_LIMIT_LENGTH, INLINE_BYTES)
         # Else SQLite would prepare a statement anew for each value of its `LIMIT ?`, which takes
         # longer than such a read itself.
         self._inline.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
@@ -70,6 +77,8 @@ class Readers:
                 return rows_of(self._inline.execute(sql, args))
             except apsw.BusyError:
                 pass  # another process recovers the WAL: wait for it in a thread
+            except apsw.TooBigError:
+                pass  # no text of that length is to hold up the others
             except DatabaseError:
                 raise
             except Exception as error:
@@ -89,9 +98,10 @@ class Readers:
             loop = asyncio.get_running_loop()
             with refusing_writes(self._condition):
                 try:
-                    return await loop.run_in_executor(
-                        self._threads, self._run, scan, sql, args, max_bytes
-                    )
+                    with self._watch:
+                        return await loop.run_in_executor(
+                            self._threads, self._run, scan, sql, args, max_bytes
+                        )
                 except asyncio.CancelledError:
                     scan.abandon()
                     raise
@@ -113,6 +123,10 @@ class Readers:
             return result
         finally:
             self._idle.append(idle)
+
+    def _look(self) -> None:
+        for deadline in self._deadlines:
+            deadline.look()
 
     def _end(self) -> None:
         self._threads.shutdown()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
+from threading import Lock
 from typing import NamedTuple, TypeVar
 
 import apsw
@@ -33,6 +34,7 @@ from buntime_database import (
 from buntime_plugin_database.engines.sqlite.checkpoints import LOG_PAGES
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
+from buntime_plugin_database.engines.sqlite.deadline import Watch
 from buntime_plugin_database.engines.sqlite.permissions import Permissions, restrict
 from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, describe, describe_now
 from buntime_plugin_database.engines.sqlite.queue import LockQueue, QueuePlace
@@ -131,11 +133,14 @@ class SqliteSession:
         self._limits = limits
         self._when_closed: list[Callable[[], object]] = []
         self._turn = asyncio.Lock()
+        self._watch = Watch(self._interrupt_late)
         self._closed = False
         # From here on only the thread that has the turn touches these.
         self._connection: apsw.Connection
         self._permissions: Permissions
         self._deadline = float("inf")
+        self._ending = Lock()
+        """Held while the deadline is taken back: then nothing interrupts what comes next."""
         self._interrupted = False
         self._lost: Exception | None = None
         self._rollback_at: float | None = None
@@ -224,16 +229,24 @@ class SqliteSession:
                 raise DatabaseClosed("the session is closed")
             self._interrupted = False
             future = asyncio.wrap_future(self._threads.submit(self._guarded, work, *args))
-            try:
-                return await asyncio.shield(future)
-            except asyncio.CancelledError:
-                self._interrupted = True
-                await _uncancelled(future)
-                raise
-            finally:
-                # An error has this frame, which would have the future, which has the error: what
-                # the callers had in hand would stay until somebody looks for such circles.
-                del future
+            with self._watch:
+                try:
+                    return await asyncio.shield(future)
+                except asyncio.CancelledError:
+                    self._interrupted = True
+                    await _uncancelled(future)
+                    raise
+                finally:
+                    # An error has this frame, which would have the future, which has the error:
+                    # what the callers had in hand would stay until somebody looks for such circles.
+                    del future
+
+    def _interrupt_late(self) -> None:
+        """Interrupt a statement that is over its time, or that nobody waits for any more."""
+        with self._ending:
+            is_running = self._deadline < float("inf") and hasattr(self, "_connection")
+            if is_running and self._must_stop():
+                self._connection.interrupt()
 
     # What follows runs in a thread.
 
@@ -318,6 +331,8 @@ class SqliteSession:
         except Exception as error:
             raise self._condition.translate(error) from error
         finally:
+            with self._ending:
+                self._deadline = float("inf")
             if hasattr(self, "_connection"):
                 self._look()
 

@@ -36,7 +36,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
-from buntime_plugin_database.engines.sqlite.deadline import Deadline
+from buntime_plugin_database.engines.sqlite.deadline import Deadline, Watch
 from buntime_plugin_database.engines.sqlite.group import Work, advance, run_group
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.room import Room, makes_room, size_of
@@ -93,6 +93,7 @@ class Writer:
         self._shrinkings = 0
         self._busy_timeout_seconds = busy_timeout_ms / 1000
         self._deadline = Deadline(connection, statement_timeout_ms / 1000)
+        self._watch = Watch(self._deadline.look)
         # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
         self._thread = WorkThread("sqlite-writer") if threaded else None
         self._grouping = Grouping[_Job](self._commit_jobs, _cancel, _share)
@@ -308,7 +309,8 @@ class Writer:
                 outcomes = advance(work, perf_counter() + INLINE_SECONDS)
             if outcomes is None:
                 patient = any(batch.patient for batch in batches)
-                outcomes = await self.in_thread(self._finish_and_commit, work, patient)
+                with self._watch:
+                    outcomes = await self.in_thread(self._finish_and_commit, work, patient)
             else:
                 await self.in_thread(self._commit)
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
