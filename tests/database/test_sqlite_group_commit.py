@@ -46,6 +46,58 @@ async def test_writes_that_arrive_during_a_commit_join_the_next(open_sqlite: Ope
     assert trace.count(INSERT) == 50
 
 
+async def test_what_was_gathered_is_written_at_once_unless_others_write(
+    open_sqlite: OpenSqlite,
+) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    trace.hold["COMMIT"] = threading.Event()
+    first = asyncio.create_task(adapter.batch_each([insert(0, bounded=True), insert(1)]))
+    await eventually(lambda: trace.count("COMMIT") == 1, "the first commit")
+    later = [
+        asyncio.create_task(adapter.batch_each([insert(2)])),
+        asyncio.create_task(adapter.execute(INSERT, (3,))),
+    ]
+    await asyncio.sleep(0)
+    assert trace.count("BEGIN IMMEDIATE") == 1
+    trace.hold["COMMIT"].set()
+    await asyncio.gather(first, *later)
+    assert trace.count("COMMIT") == 2
+    assert await adapter.query("SELECT x FROM t ORDER BY rowid") == [(0,), (1,), (2,), (3,)]
+
+
+async def test_who_leaves_while_his_batches_are_committed_has_them_written(
+    open_sqlite: OpenSqlite,
+) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    trace = Trace(adapter)
+    trace.hold["COMMIT"] = threading.Event()
+    leaving = asyncio.create_task(adapter.batch_each([insert(0, bounded=True)]))
+    await eventually(lambda: trace.count("COMMIT") == 1, "the commit")
+    leaving.cancel()
+    trace.hold["COMMIT"].set()
+    with pytest.raises(asyncio.CancelledError):
+        await leaving
+    await adapter.execute(INSERT, (1,))
+    assert await adapter.query("SELECT x FROM t ORDER BY rowid") == [(0,), (1,)]
+
+
+async def test_of_results_that_nobody_wants_there_are_none(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    await adapter.execute("CREATE TABLE t (x)")
+    steps = [Statement(INSERT, (number,)) for number in range(3)]
+    outcomes = await adapter.batch_each(
+        [Batch(steps, wanted=(1,)), Batch(steps, wanted=()), Batch(steps)]
+    )
+    counts = [
+        [result.rowcount for result in outcome] if isinstance(outcome, list) else outcome
+        for outcome in outcomes
+    ]
+    assert counts == [[0, 1, 0], [0, 0, 0], [1, 1, 1]]
+
+
 async def test_no_write_is_acknowledged_before_its_commit(open_sqlite: OpenSqlite) -> None:
     adapter = open_sqlite()
     await adapter.execute("CREATE TABLE t (x)")

@@ -5,6 +5,10 @@ from __future__ import annotations
 import re
 from typing import Any
 
+import pytest
+from buntime_keyval.wire import encode_key
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.model.errors import IdempotencyKeyReused
 from keyval.service.world import World, until
 
 
@@ -81,3 +85,18 @@ async def test_no_metric_scans_a_table(world: World) -> None:
                 scans.add((found[1], row[3]))
     # One row; a row for each index; and rows of messages, through an index of those that count.
     assert {name for name, _ in scans} <= {"kv_totals", "kv_indexes", "kv_queue", "kv_dlq"}, scans
+
+
+async def test_a_value_that_is_set_is_one_sample_however_it_ends(world: World) -> None:
+    store = world.service.store
+    key = encode_key(("a",))
+    await store.set(key, '["a"]', "1")
+    given_up = store.set(key, '["a"]', "2")
+    given_up.cancel()
+    once = Once("key", b"set")
+    assert await store.set(key, '["a"]', "3", once=once)
+    with pytest.raises(IdempotencyKeyReused):
+        await store.set(key, '["a"]', "4", once=Once("key", b"another"))
+    (samples,) = [of for name, of in store.recorder.totals.items() if name == "set"]
+    assert (samples.count, samples.errors) == (4, 1)
+    assert await store.get(key) is not None

@@ -35,6 +35,11 @@ class Grouping(Generic[T]):
         self._share = share
         self._draining: asyncio.Task[None] | None = None
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether something waits, or is being written."""
+        return self._draining is not None
+
     def add(self, write: T) -> None:
         """Have it written."""
         self.waiting.append(write)

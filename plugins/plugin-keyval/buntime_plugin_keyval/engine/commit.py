@@ -18,7 +18,7 @@ import logging
 from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 from buntime_database import (
@@ -33,7 +33,7 @@ from buntime_database import (
     Statement,
 )
 
-from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
+from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, View, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.model.changes import Change, Subscriber
@@ -61,6 +61,19 @@ from buntime_plugin_keyval.storage.replays import Keeping
 from buntime_plugin_keyval.storage.selection import EVERYTHING
 
 T = TypeVar("T")
+
+
+class Record(Protocol):
+    """What takes note of how long an operation took."""
+
+    def __call__(self, operation: str, seconds: float, *, failed: bool = False) -> None: ...
+
+
+def _record_nothing(operation: str, seconds: float, *, failed: bool = False) -> None:
+    """For whoever measures nothing."""
+
+
+_FIRST = (0,)
 
 MAX_GROUP = 128
 """Writes that are decided and committed together."""
@@ -103,17 +116,32 @@ class _Job:
         "first_steps",
         "is_firm",
         "once",
+        "operation",
+        "record",
         "size",
+        "started",
         "steps",
         "versionstamp",
         "write",
     )
 
-    def __init__(self, write: Write[Any], done: asyncio.Future[Any], once: Once | None) -> None:
+    def __init__(
+        self,
+        write: Write[Any] | SetValue,
+        done: asyncio.Future[Any],
+        once: Once | None,
+        operation: str,
+        record: Record,
+    ) -> None:
         self.write = write
         self.once = once
         self.done = done
         self.attempts = 0
+        self.operation = operation
+        """What its time is a sample of; empty if whoever waits for it measures."""
+        if operation:
+            self.record = record
+            self.started = perf_counter()
 
     def start(self, versionstamp: str, is_firm: bool) -> None:
         """Begin a decision, forgetting an earlier one."""
@@ -122,8 +150,8 @@ class _Job:
         """Whether the commit has this versionstamp, or fails."""
         self.decision: Decision[Any] | None = None
         self.error: Exception | None = None
-        self.steps: list[Guard | Statement] = []
-        self.first_steps: list[int] = []
+        self.steps: Sequence[Guard | Statement] = ()
+        self.first_steps: Sequence[int] = ()
         """Where in the steps each effect begins."""
         self.size = 0
         """Of the values that it stores."""
@@ -133,8 +161,17 @@ class _Job:
         return self.write.bounded and max(self.size, self.write.size) <= LONG_VALUE
 
     def fail(self, error: BaseException) -> None:
+        if self.operation:
+            self.record(self.operation, perf_counter() - self.started, failed=True)
         if not self.done.done():
             self.done.set_exception(error)
+
+    def succeed(self, result: Any) -> None:
+        """Tell the caller; a caller that was cancelled meanwhile is not there any more."""
+        if self.operation:
+            self.record(self.operation, perf_counter() - self.started)
+        if not self.done.done():
+            self.done.set_result(result)
 
     def given_stamp(self, results: list[ResultSet]) -> str | None:
         """The versionstamp that the commit has got, where a result of it tells."""
@@ -145,13 +182,15 @@ class _Job:
         return None
 
     def conclude(self, results: list[ResultSet], settled: Settled) -> None:
-        """Tell the caller; a caller that was cancelled meanwhile is not there any more."""
-        if self.done.done():
-            return
-        if self.decision is None:
-            self.done.set_exception(self.error or RuntimeError("the write was never decided"))
+        """Tell the caller what came of it."""
+        decision = self.decision
+        if decision is None:
+            self.fail(self.error or RuntimeError("the write was never decided"))
+        elif decision.conclude is None:
+            made = self.versionstamp
+            self.succeed(settled.get(made, made) if settled else made)
         else:
-            self.done.set_result(self.decision.conclude(results, settled))
+            self.succeed(None if self.done.done() else decision.conclude(results, settled))
 
 
 class Committer:
@@ -165,8 +204,12 @@ class Committer:
         logger: logging.Logger,
         peers: Peers | None = None,
         most_bytes: int = DEFAULT_LIMITS.commit_bytes,
+        record: Record = _record_nothing,
     ) -> None:
-        """`most_bytes` are those of the values that one commit may read."""
+        """`most_bytes` are those of the values that one commit may read; `record` is told of each
+        write with an operation, how long it took and whether it failed."""
+        self._record = record
+        self._is_embedded = db.adapter.capabilities.embedded
         self._db = db
         self._adapter = db.adapter
         self.replays = Replays(db, clock)
@@ -201,20 +244,25 @@ class Committer:
         With `once`, what it concluded the first time. Raises what the decision raised, or a
         `DatabaseError`; nothing was written then, unless it is an `OutcomeUnknown`.
         """
+        return await self.submit(write, once)  # type: ignore[no-any-return] # what it concluded
+
+    def submit(
+        self, write: Write[Any] | SetValue, once: Once | None = None, operation: str = ""
+    ) -> asyncio.Future[Any]:
+        """The same, for whoever does not wait for it as a task; a sample of `operation`.
+
+        Raises `RequestUnderWay`.
+        """
+        loop = asyncio.get_running_loop()
+        done = loop.create_future()
         if once is not None:
             self.replays.begin(once)
-        loop = asyncio.get_running_loop()
-        job = _Job(write, loop.create_future(), once)
-        self._pending.append(job)
+            done.add_done_callback(partial(self.replays.end, once))
+        self._pending.append(_Job(write, done, once, operation, self._record))
         if self._draining is None:
             # As a task it starts in the next turn of the loop, with all that this turn brings.
             self._draining = loop.create_task(self._drain())
-        if once is None:
-            return await job.done  # type: ignore[no-any-return] # what its own decision concluded
-        try:
-            return await job.done  # type: ignore[no-any-return] # as above
-        finally:
-            self.replays.end(once)
+        return done
 
     async def begin(self) -> int:
         """Learn of the commits before; the time of the newest, epoch milliseconds, 0 for none.
@@ -277,7 +325,10 @@ class Committer:
             size += 1
         group = self._pending[:size]
         del self._pending[:size]
-        return [job for job in group if not job.done.done()]  # without those that were cancelled
+        for job in group:
+            if job.done.done():  # it was cancelled
+                job.succeed(None)
+        return [job for job in group if not job.done.done()]
 
     async def _commit_group(self, group: list[_Job]) -> None:
         at = moment_of(self._clock)
@@ -285,7 +336,9 @@ class Committer:
         try:
             if not self._knows_newest_stamp:
                 await self.begin()
-            rows = await self._load(group, now_ms)
+            # There may be many that look at nothing: these need not be asked what.
+            looking = [job for job in group if not isinstance(job.write, SetValue)]
+            rows = await self._load(group, now_ms) if looking else {}
         except DatabaseError as error:
             for job in group:
                 job.fail(error)
@@ -295,7 +348,7 @@ class Committer:
             self._late_groups -= 1
         pending: set[bytes] = set()  # keys that a write of this group is about to change
         decide = partial(self._decide_all, group, at, is_firm, rows, pending)
-        if any(job.write.is_long for job in group) or any(map(_is_long, rows.values())):
+        if any(job.write.is_long for job in looking) or any(map(_is_long, rows.values())):
             await asyncio.get_running_loop().run_in_executor(None, decide)
         else:
             decide()
@@ -326,7 +379,7 @@ class Committer:
                 else:
                     job.fail(outcome)
                 continue
-            results = [outcome[index] for index in job.first_steps]
+            results = [outcome[index] for index in job.first_steps] if outcome else []
             if not is_firm:
                 newest = self._settle_stamp(job, results, settled, newest)
             if self._subscribers and job.steps:
@@ -407,8 +460,7 @@ class Committer:
             return False
         if kept is None or job.write.recall is None:
             return False
-        if not job.done.done():
-            job.done.set_result(job.write.recall(kept))
+        job.succeed(job.write.recall(kept))
         return True
 
     def _settle_stamp(
@@ -428,22 +480,29 @@ class Committer:
     def _decide(
         self, job: _Job, at: Moment, is_firm: bool, rows: dict[bytes, Row], pending: set[bytes]
     ) -> None:
+        write = job.write
+        if isinstance(write, SetValue):
+            put = self._decide_set(job, write, at, is_firm)
+            _apply(put, job.versionstamp, rows, pending)
+            return
         versionstamp = self._stamps.make(at.now_ms)
         view = View(at, versionstamp, rows, pending)
         job.start(versionstamp, is_firm)
         try:
-            job.decision = job.write.decide(view)
+            job.decision = write.decide(view)
         except Exception as error:  # noqa: BLE001 - goes to the caller, whatever it is
             job.error = error
         effects = job.decision.effects if job.decision is not None else ()
         keeping = _keeping(self._db.sql, job, at.now_ms)
         if not effects and not view.saw_pending() and keeping is None:
             return  # nothing to write, and what it rests on is committed
-        steps = job.steps
+        steps: list[Guard | Statement] = []
+        first_steps: list[int] = []
+        job.steps, job.first_steps = steps, first_steps
         steps.extend(job.write.guards)
         steps.extend(view.guards())
         for effect in effects:
-            job.first_steps.append(len(steps))
+            first_steps.append(len(steps))
             statements = effect.statements(self._db.sql, versionstamp, at, is_firm)
             if keeping is not None and job.write.has_counts:
                 statements = keeping.among(statements, is_first=effect is effects[0])
@@ -452,9 +511,26 @@ class Committer:
         if keeping is not None and not (effects and job.write.has_counts):
             steps.extend(keeping.end())
 
+    def _decide_set(self, job: _Job, write: SetValue, at: Moment, is_firm: bool) -> Put:
+        """Decide the write of one value, which looks at nothing; what it does."""
+        versionstamp = self._stamps.make(at.now_ms)
+        job.start(versionstamp, is_firm)
+        put = write.put(at)
+        job.decision = Decision((put,), None)
+        job.steps = put.statements(self._db.sql, versionstamp, at, is_firm)
+        job.first_steps = _FIRST
+        job.size = write.size
+        if job.once is not None:
+            keeping = _keeping(self._db.sql, job, at.now_ms)
+            if keeping is not None:
+                job.steps = (*job.steps, *keeping.end())
+        return put
+
     def _batch(self, job: _Job) -> Batch:
-        if self._adapter.capabilities.embedded or job.decision is None:
-            return Batch(job.steps, job.is_bounded())
+        if self._is_embedded or job.decision is None:
+            is_idle = job.decision is not None and job.decision.conclude is None
+            nothing = is_idle and job.is_firm and not self._subscribers
+            return Batch(job.steps, job.is_bounded(), () if nothing else None)
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
         if not job.is_firm:
             stamp = stamp_of_commit(self._db.sql, job.versionstamp)

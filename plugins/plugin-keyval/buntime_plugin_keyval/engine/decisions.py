@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence, Set
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, ClassVar, Generic, NamedTuple, TypeVar
 
 from buntime_database import Guard, ResultSet
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.storage.effects import Effect, unchanged, unchanged_since
+from buntime_plugin_keyval.model.options import expiry
+from buntime_plugin_keyval.storage.effects import Effect, Put, unchanged, unchanged_since
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
 
@@ -69,10 +71,43 @@ class Decision(NamedTuple, Generic[T]):
     """What a write does, and what its caller is told."""
 
     effects: Sequence[Effect]
-    conclude: Callable[[Sequence[ResultSet], Settled], T]
-    """Gets the result of each effect: rows, and how many the effect concerned."""
+    conclude: Callable[[Sequence[ResultSet], Settled], T] | None
+    """Gets the result of each effect: rows, and how many the effect concerned. None for what
+    concludes with its versionstamp."""
     told: Any = None
     """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
+
+
+class SetValue:
+    """The write of one value, whatever is there: what it does is known before it is decided."""
+
+    __slots__ = ("key", "key_json", "options", "size", "value")
+
+    reads: ClassVar[Sequence[bytes]] = ()
+    stamps: ClassVar[Sequence[bytes]] = ()
+    guards: ClassVar[Sequence[Guard]] = ()
+    bounded = True
+    is_long = False
+    has_counts = False
+
+    def __init__(self, key: bytes, key_json: str, value: str, options: EntryOptions) -> None:
+        self.key = key
+        self.key_json = key_json
+        self.value = value
+        self.options = options
+        self.size = len(value)
+
+    def put(self, at: Moment) -> Put:
+        """What it does in a commit of that time."""
+        options = self.options
+        if options is NO_OPTIONS:
+            return Put(self.key, self.key_json, self.value)
+        return Put(self.key, self.key_json, self.value, expiry(options, at), options.metadata)
+
+    @staticmethod
+    def recall(kept: Kept) -> str:
+        """See `Write`."""
+        return kept.versionstamp
 
 
 class Write(NamedTuple, Generic[T]):

@@ -6,11 +6,13 @@ the store takes it as correct.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import binascii
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from time import perf_counter
 from typing import Any, TypeVar
 
@@ -33,7 +35,7 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.commit import Committer
-from buntime_plugin_keyval.engine.decisions import Write
+from buntime_plugin_keyval.engine.decisions import SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.recorder import Recorder, measured
@@ -99,6 +101,7 @@ class Store:
             logger=logger,
             peers=self.peers if workers.count > 1 else None,
             most_bytes=limits.commit_bytes,
+            record=self.recorder.record,
         )
         self._is_embedded = adapter.capabilities.embedded
         self._expiring: Callable[[int], None] = lambda _: None
@@ -261,21 +264,27 @@ class Store:
         now_ms = self.clock.now()
         return await reads.count(self.adapter, keys, self.condition(where), now_ms)
 
-    @measured("set")
-    async def set(
+    def set(
         self,
         key: bytes,
         key_json: str,
         value: str,
         options: EntryOptions = NO_OPTIONS,
         once: Once | None = None,
-    ) -> str:
-        """Store a value; the new versionstamp, or with `once` that of the first time."""
-        write = writes.set_value(key, key_json, value, options)
-        versionstamp = await self._committer.commit(write, once)
+    ) -> asyncio.Future[str]:
+        """Store a value; the new versionstamp, or with `once` that of the first time.
+
+        It is on its way when this returns. Raises `RequestUnderWay`.
+        """
+        write = SetValue(key, key_json, value, options)
+        written = self._committer.submit(write, once, "set")
         if options is not NO_OPTIONS:
+            written.add_done_callback(partial(self._set, options))
+        return written
+
+    def _set(self, options: EntryOptions, written: asyncio.Future[str]) -> None:
+        if not written.cancelled() and written.exception() is None:
             self._announce_expiry([options])
-        return versionstamp
 
     async def delete(
         self,

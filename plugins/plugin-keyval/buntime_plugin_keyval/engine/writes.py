@@ -8,14 +8,13 @@ from typing import NamedTuple
 
 from buntime_database import Guard, ResultSet
 from buntime_keyval.engine import EngineCheck
-from buntime_keyval.wire.commits import MERGING, EntryOptions, Mutation
+from buntime_keyval.wire.commits import MERGING, Mutation
 
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
-from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.reads import Row
@@ -25,17 +24,6 @@ from buntime_plugin_keyval.storage.within import check_answer, size_of
 
 LONG_NUMBER_BITS = 3000
 """Bits from which a number takes more than a moment to be written as decimal."""
-
-
-def set_value(key: bytes, key_json: str, value: str, options: EntryOptions) -> Write[str]:
-    """Store a canonical value under a key; concludes with the versionstamp."""
-
-    def decide(view: View) -> Decision[str]:
-        versionstamp = view.versionstamp
-        put = Put(key, key_json, value, expiry(options, view.at), options.metadata)
-        return Decision((put,), lambda _, settled: settled.get(versionstamp, versionstamp))
-
-    return Write(decide, size=len(value), recall=lambda kept: kept.versionstamp)
 
 
 def remove(

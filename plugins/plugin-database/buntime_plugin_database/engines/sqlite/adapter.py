@@ -150,19 +150,23 @@ class SqliteAdapter:
         return self._query_writer(sql, args, max_bytes)
 
     async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
-        (outcome,) = await self.batch_each([Batch(steps)])
+        outcome = await self._writer.batch(Batch(steps))
+        self._noted([outcome])
         if isinstance(outcome, DatabaseError):
             raise outcome
         return outcome
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
         outcomes = await self._writer.batch_each(batches)
+        self._noted(outcomes)
+        return outcomes
+
+    def _noted(self, outcomes: Sequence[list[ResultSet] | DatabaseError]) -> None:
         for outcome in outcomes:
             if isinstance(outcome, DatabaseError):
                 self._vitals.failed("writes", outcome)
             elif self._vitals.failing and not (self._room is not None and self._room.refuses):
                 self._vitals.worked("writes")  # all of them, not only those that make room
-        return outcomes
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
         return await self._writer.transaction(fn)

@@ -2,100 +2,117 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from math import inf
 from time import perf_counter
-from typing import TypeVar
 
 import apsw
 from buntime_database import Batch, DatabaseError, Guard, GuardFailed, ResultSet
 
 from buntime_plugin_database.engines.sqlite.statements import run
 from buntime_plugin_database.shared.grouping import BatchOutcome
-from buntime_plugin_database.shared.statements import guard_query
+from buntime_plugin_database.shared.statements import classify, guard_query
 
-T = TypeVar("T")
+_GAVE_NOTHING = ResultSet((), [], 0)
+"""The result of a guard that held, and of a step whose result nobody wants."""
 
-_GUARD_HELD = ResultSet((), [], 0)
-
+SHORT_BATCH = 4
+"""Steps that are run without a look at the clock between them."""
 
 Translate = Callable[[Exception], DatabaseError]
 
 
-Work = Generator[None, None, T]
-"""Work that pauses after each statement, so that whoever runs it may go on in another thread."""
+class GroupRun:
+    """Batches on their way, each undone alone if it fails.
 
-
-def advance(work: Work[T], until: float = inf) -> T | None:
-    """Go on with work up to a moment of `perf_counter`; its result, or None if it takes longer.
-
-    Raises what the work raises.
+    They can be left where they are, so that whoever runs them may go on in another thread.
     """
-    try:
-        next(work)
-        while perf_counter() < until:
-            next(work)
-    except StopIteration as end:
-        return end.value  # type: ignore[no-any-return] # a generator's own result
-    return None
 
+    def __init__(
+        self, connection: apsw.Connection, batches: Sequence[Batch], translate: Translate
+    ) -> None:
+        self._connection = connection
+        self._batches = batches
+        self._translate = translate
+        self._outcomes: list[BatchOutcome] = []
+        self._results: list[ResultSet] = []
+        """Of the batch that is being run."""
+        # A sole batch needs no savepoint, since the transaction is its own. For the others one
+        # does, since failures are rare: until one of them does fail.
+        self._is_sole = len(batches) == 1
+        self._is_begun = self._is_sole
+        self._one_by_one = False
 
-def run_group(
-    connection: apsw.Connection, batches: Sequence[Batch], translate: Translate
-) -> Work[list[BatchOutcome]]:
-    """Run the batches, each undone alone if it fails.
+    def run(self, until: float = inf) -> list[BatchOutcome] | None:
+        """Go on up to a moment of `perf_counter`; what became of them, or None if it takes longer.
 
-    Raises, as it comes, the error that ended the whole transaction, or that of a sole batch: that
-    one needs no savepoint, since the transaction is its own.
-    """
-    if len(batches) == 1:
-        return [(yield from _run_batch(connection, batches[0]))]
-    # Failures are rare, so one savepoint for all does, until one of them does fail.
-    execute = connection.execute
-    execute("SAVEPOINT all_batches")
-    outcomes: list[BatchOutcome] = []
-    try:
-        for batch in batches:
-            outcomes += [(yield from _run_batch(connection, batch))]
-    except Exception:
-        if not connection.in_transaction:
-            raise
-    else:
+        Raises, as it comes, the error that ended the whole transaction, or that of a sole batch.
+        """
+        connection = self._connection
+        if not self._one_by_one:
+            if not self._is_begun:
+                self._is_begun = True
+                connection.execute("SAVEPOINT all_batches")
+            outcomes = self._outcomes
+            try:
+                for batch in self._batches[len(outcomes) :]:
+                    if not self._run_batch(batch, until):
+                        return None
+                    outcomes.append(self._results)
+                    self._results = []
+                    if perf_counter() >= until and len(outcomes) < len(self._batches):
+                        return None
+            except Exception:
+                if self._is_sole or not connection.in_transaction:
+                    raise
+            else:
+                return outcomes
+            connection.execute("ROLLBACK TO all_batches")
+            outcomes.clear()
+            self._results = []
+            self._one_by_one = True
+            self._is_begun = False
+        return self._run_one_by_one(until)
+
+    def _run_one_by_one(self, until: float) -> list[BatchOutcome] | None:
+        connection, outcomes = self._connection, self._outcomes
+        for batch in self._batches[len(outcomes) :]:
+            if not self._is_begun:
+                self._is_begun = True
+                connection.execute("SAVEPOINT one_batch")
+            try:
+                if not self._run_batch(batch, until):
+                    return None
+            except Exception as error:
+                if not connection.in_transaction:
+                    raise
+                connection.execute("ROLLBACK TO one_batch")
+                outcomes.append(self._translate(error))
+            else:
+                outcomes.append(self._results)
+            connection.execute("RELEASE one_batch")
+            self._is_begun = False
+            self._results = []
         return outcomes
-    execute("ROLLBACK TO all_batches")
-    outcomes.clear()
-    for batch in batches:
-        outcomes += [(yield from _run_in_savepoint(connection, batch, translate))]
-    return outcomes
 
-
-def _run_in_savepoint(
-    connection: apsw.Connection, batch: Batch, translate: Translate
-) -> Work[BatchOutcome]:
-    execute = connection.execute
-    execute("SAVEPOINT one_batch")
-    try:
-        results = yield from _run_batch(connection, batch)
-    except Exception as error:
-        if not connection.in_transaction:
-            raise
-        execute("ROLLBACK TO one_batch")
-        execute("RELEASE one_batch")
-        return translate(error)
-    execute("RELEASE one_batch")
-    return results
-
-
-def _run_batch(connection: apsw.Connection, batch: Batch) -> Work[list[ResultSet]]:
-    connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
-    results: list[ResultSet] = []
-    for step in batch.steps:
-        sql, args = step
-        if isinstance(step, Guard):
-            if connection.execute(guard_query(sql), args).get != 1:
-                raise GuardFailed(len(results))
-            results.append(_GUARD_HELD)
-        else:
-            results.append(run(connection, sql, args))
-        yield
-    return results
+    def _run_batch(self, batch: Batch, until: float) -> bool:
+        """Run what is left of a batch; whether that is all of it."""
+        connection, results, wanted = self._connection, self._results, batch.wanted
+        steps = batch.steps
+        is_short = len(steps) <= SHORT_BATCH
+        if not results:
+            connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
+        for step in steps[len(results) :] if results else steps:
+            sql, args = step
+            if isinstance(step, Guard):
+                if connection.execute(guard_query(sql), args).get != 1:
+                    raise GuardFailed(len(results))
+                results.append(_GAVE_NOTHING)
+            elif wanted is not None and len(results) not in wanted and classify(sql) == "silent":
+                connection.execute(sql, args)
+                results.append(_GAVE_NOTHING)
+            else:
+                results.append(run(connection, sql, args))
+            if not is_short and perf_counter() >= until and len(results) < len(steps):
+                return False
+        return True

@@ -37,7 +37,7 @@ from buntime_database import (
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.deadline import Deadline, Watch
-from buntime_plugin_database.engines.sqlite.group import Work, advance, run_group
+from buntime_plugin_database.engines.sqlite.group import GroupRun
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.room import Room, makes_room, size_of
 from buntime_plugin_database.engines.sqlite.statements import run
@@ -105,9 +105,26 @@ class Writer:
         self.counters = counters
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
-        """Commit each batch, together with whatever else waits; outcomes in the given order."""
+        """Commit each batch; outcomes in the given order.
+
+        Together with whatever else waits, or at once, where nothing does: whoever brings several
+        has gathered them.
+        """
         self._refuse_closed()
         self.refuse_nesting()
+        if len(batches) > MAX_GROUP_BATCHES or self._grouping.is_busy or self.turn.locked():
+            return await self._together(batches)
+        async with self.turn:
+            return await self._commit_in_room(batches)
+
+    async def batch(self, batch: Batch) -> BatchOutcome:
+        """Commit one, together with whatever else this turn of the loop brings."""
+        self._refuse_closed()
+        self.refuse_nesting()
+        (outcome,) = await self._together([batch])
+        return outcome
+
+    async def _together(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         job = _Job(tuple(batches), asyncio.get_running_loop().create_future())
         self._grouping.add(job)
         return await job.done
@@ -232,7 +249,7 @@ class Writer:
             if not job.done.done():  # the caller may have been cancelled meanwhile
                 job.done.set_result(own)
 
-    async def _commit_in_room(self, batches: list[Batch]) -> list[BatchOutcome]:
+    async def _commit_in_room(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit what there is room for; while there is none, what makes some."""
         room = self._room
         if room is None:
@@ -253,7 +270,7 @@ class Writer:
             await self.in_thread(room.give_back, self.connection)
         return outcomes
 
-    async def _commit_admitted(self, room: Room, batches: list[Batch]) -> list[BatchOutcome]:
+    async def _commit_admitted(self, room: Room, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Refuse what there is no room for, commit the rest, and give back what is free."""
         fits = await self._fitting(room, batches)
         admitted = [batch for batch, fit in zip(batches, fits, strict=True) if fit]
@@ -263,7 +280,7 @@ class Writer:
             await self.in_thread(room.give_back, self.connection)
         return outcomes
 
-    async def _fitting(self, room: Room, batches: list[Batch]) -> list[bool]:
+    async def _fitting(self, room: Room, batches: Sequence[Batch]) -> list[bool]:
         """Which batches may run: those that make room, and others as there is room for them."""
         try:
             self.condition.check_commit()
@@ -275,7 +292,7 @@ class Writer:
             fits = self._fitting_now(room, batches)
         return fits
 
-    def _fitting_now(self, room: Room, batches: list[Batch]) -> list[bool]:
+    def _fitting_now(self, room: Room, batches: Sequence[Batch]) -> list[bool]:
         size = 0
         fits = []
         for batch in batches:
@@ -288,7 +305,7 @@ class Writer:
         return fits
 
     async def _recover(
-        self, room: Room, batches: list[Batch], outcomes: list[BatchOutcome]
+        self, room: Room, batches: Sequence[Batch], outcomes: list[BatchOutcome]
     ) -> None:
         """SQLite found no room: give up the reserve, and do again what makes some."""
         await self.in_thread(room.give_up, self.connection)
@@ -296,21 +313,21 @@ class Writer:
             if type(outcomes[index]) is DatabaseFull and makes_room(batch):
                 (outcomes[index],) = await self._commit_group([batch])
 
-    async def _commit_group(self, batches: list[Batch]) -> list[BatchOutcome]:
+    async def _commit_group(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         started = perf_counter()
         try:
             await self._begin()
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
             return [self.condition.translate(error) for _ in batches]
         try:
-            work = run_group(self.connection, batches, self.condition.translate)
+            group = GroupRun(self.connection, batches, self.condition.translate)
             outcomes = None
             if all(batch.bounded for batch in batches):
-                outcomes = advance(work, perf_counter() + INLINE_SECONDS)
+                outcomes = group.run(perf_counter() + INLINE_SECONDS)
             if outcomes is None:
                 patient = any(batch.patient for batch in batches)
                 with self._watch:
-                    outcomes = await self.in_thread(self._finish_and_commit, work, patient)
+                    outcomes = await self.in_thread(self._finish_and_commit, group, patient)
             else:
                 await self.in_thread(self._commit)
         except Exception as error:  # noqa: BLE001 - every kind of it becomes an outcome
@@ -362,11 +379,9 @@ class Writer:
         finally:
             self._queue.writer_is_done()
 
-    def _finish_and_commit(
-        self, work: Work[list[BatchOutcome]], patient: bool
-    ) -> list[BatchOutcome]:
+    def _finish_and_commit(self, group: GroupRun, patient: bool) -> list[BatchOutcome]:
         with self._deadline.running(patient=patient):
-            outcomes = advance(work)
+            outcomes = group.run()
         self._commit()
         return outcomes or []
 

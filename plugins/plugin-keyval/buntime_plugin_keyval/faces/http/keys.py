@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Coroutine
 from functools import partial
 from typing import Annotated, Any
 
-from buntime_host import Answer
+from buntime_host import Answer, Promised
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -199,15 +200,21 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     is_large = len(content) > WHOLE
     whole = "" if is_large else canonical_value(content, now_ms)
 
-    async def run() -> str:
-        value = whole
-        if is_large:
-            value = await service.store.turns.run(canonical_steps(content, now_ms))
+    def run() -> Promised:
+        written = service.store.set(encoded, key_to_json(key), whole, options, request.once)
+        return Promised(written, _answer_set)
+
+    async def run_large() -> str:
+        value = await service.store.turns.run(canonical_steps(content, now_ms))
         return commit_json(
             await service.store.set(encoded, key_to_json(key), value, options, request.once)
         )
 
-    return Asked("set", "write", run, writes=Keys((encoded,)))
+    return Asked("set", "write", run_large if is_large else run, writes=Keys((encoded,)))
+
+
+def _answer_set(written: Future[str]) -> Answer:
+    return Answer(200, f'{{"ok":true,"versionstamp":"{written.result()}"}}')
 
 
 def delete_key(service: KeyValService, request: Request[Deletion]) -> Asked:
