@@ -11,7 +11,8 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
-from buntime_keyval import AsyncKv, Kv, PoolExhausted, ServerUnreachable
+import uvloop
+from buntime_keyval import AsyncKv, ConnectionLost, Kv, PoolExhausted, ServerUnreachable
 from client.hostile import Client, answer, hostile
 from support.live import LiveServer
 from support.waiting import until
@@ -161,6 +162,44 @@ async def test_a_loop_that_was_blocked_notices_what_was_closed_meanwhile() -> No
                 thread.join(20)
             assert (await kv.set(["a"], 2)).ok
         assert (server.connections, len(server.requests)) == (2, 2)
+
+
+def test_uvloop(server: LiveServer) -> None:
+    """A loop that is not written in Python, and has transports of its own."""
+
+    async def use() -> None:
+        async with AsyncKv(server.api, retries=0) as kv:
+            seen: list[Any] = []
+            watch = kv.watch(["uv"], lambda entries: seen.extend(it.value for it in entries))
+            large = "x" * 5_000_000
+            await asyncio.gather(*[kv.set(["uv", number], number) for number in range(20)])
+            await kv.set(["large"], large)
+            await until(lambda: len(seen) == 20)
+            asking = asyncio.create_task(kv.get(["large"]))
+            await asyncio.sleep(0)
+            asking.cancel()
+            assert (await kv.get(["large"])).value == large
+            assert (await kv.get(["uv", 7])).value == 7
+            await watch.stop()
+        async with AsyncKv("http://127.0.0.1:1/api", retries=0) as nobody:
+            with pytest.raises(ServerUnreachable):
+                await nobody.get(["a"])
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(use())
+        runner.run(slow_answers())
+
+
+async def slow_answers() -> None:
+    def serve(client: Client) -> None:
+        while client.request() is not None:
+            pass
+
+    with hostile(serve) as silent:
+        async with AsyncKv(silent.url, retries=0, timeout="100ms") as kv:
+            for _ in range(2):
+                with pytest.raises(ConnectionLost, match="in time"):
+                    await kv.get(["a"])
 
 
 async def test_loops_that_have_ended_are_forgotten(server: LiveServer) -> None:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import uvloop
 from buntime_keyval import AsyncKv, ConnectionLost, Kv, KvError, ServerUnreachable, Tls
 from client.hostile import always, answer, hostile
 
@@ -83,16 +84,22 @@ def blocking(url: str, tls: Tls) -> list[Any]:
         return [kv.get(["a"]).value, kv.set(["a"], VALUE).ok, kv.get(["a"]).value]
 
 
+async def _use(url: str, tls: Tls) -> list[Any]:
+    async with AsyncKv(url, tls=tls, retries=0, timeout="10s") as kv:
+        first = (await kv.get(["a"])).value
+        return [first, (await kv.set(["a"], VALUE)).ok, (await kv.get(["a"])).value]
+
+
 def waiting(url: str, tls: Tls) -> list[Any]:
-    async def use() -> list[Any]:
-        async with AsyncKv(url, tls=tls, retries=0, timeout="10s") as kv:
-            first = (await kv.get(["a"])).value
-            return [first, (await kv.set(["a"], VALUE)).ok, (await kv.get(["a"])).value]
-
-    return asyncio.run(use())
+    return asyncio.run(_use(url, tls))
 
 
-both = pytest.mark.parametrize("use", [blocking, waiting])
+def on_uvloop(url: str, tls: Tls) -> list[Any]:
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(_use(url, tls))
+
+
+both = pytest.mark.parametrize("use", [blocking, waiting, on_uvloop])
 
 
 def serve(client: Any) -> None:
