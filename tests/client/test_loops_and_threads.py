@@ -13,6 +13,9 @@ from typing import Any
 import pytest
 import uvloop
 from buntime_keyval import AsyncKv, ConnectionLost, Kv, PoolExhausted, ServerUnreachable
+from buntime_keyval._sync.concurrency import Task
+from buntime_keyval._sync.pool import Pool
+from client._sync.beside import until as wait_until
 from client.hostile import Client, answer, hostile
 from support.live import LiveServer
 from support.waiting import until
@@ -127,6 +130,35 @@ async def test_who_is_cancelled_while_waiting_takes_no_place() -> None:
             assert (await kv.get(["n", 7])).value == 7
 
 
+def test_a_thread_that_is_stopped_while_waiting_takes_no_place() -> None:
+    slow = Slow()
+    with hostile(slow.serve) as server:
+        with Kv(server.url, max_connections=1, retries=0) as kv:
+
+            def ask(number: int) -> None:
+                kv.get(["n", number])
+
+            first = Task(ask, 0, name="first")
+            wait_until(lambda: server.requests)
+            waiting = [Task(ask, 1, name="waiting") for _ in range(3)]
+            pool = kv._session._connections.here()
+            assert isinstance(pool, Pool)
+            wait_until(lambda: len(pool._waiting) == 3)
+            for task in waiting[1:]:
+                task.cancel()
+                task.join(20)
+            slow.answers.release(100)
+            for task in (first, *waiting):
+                task.join(20)
+            assert kv.get(["n", 7]).value == 7
+            assert (pool._calls, server.connections) == (0, 1)
+        assert [it.split(" ")[1] for it in server.requests] == [
+            "/keys/n/0",
+            "/keys/n/1",
+            "/keys/n/7",
+        ]
+
+
 async def test_a_place_is_given_back_however_a_call_ends() -> None:
     def serve(client: Client) -> None:
         client.request()  # and closes
@@ -202,6 +234,7 @@ async def slow_answers() -> None:
                     await kv.get(["a"])
 
 
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 async def test_loops_that_have_ended_are_forgotten(server: LiveServer) -> None:
     kv = AsyncKv(server.api)
 
@@ -218,6 +251,7 @@ async def test_loops_that_have_ended_are_forgotten(server: LiveServer) -> None:
     await use()
     assert len(kv._session._connections._made) == 1
     await kv.aclose()
+    gc.collect()
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

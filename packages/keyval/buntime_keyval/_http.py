@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import ssl
 from base64 import b64encode
@@ -9,7 +10,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any, TypeVar
 from urllib.parse import SplitResult, quote, unquote_to_bytes, urlsplit
-from uuid import uuid4
 
 from buntime_keyval._core import (
     EVENT_STREAM,
@@ -135,7 +135,7 @@ class Settings:
             return replace(call, idempotency_key=checked_idempotency_key(key))
         if call.repeatable or call.method == "GET" or not self.retries.times:
             return call
-        return replace(call, idempotency_key=str(uuid4()))
+        return replace(call, idempotency_key=_fresh())
 
     def request(self, call: Call[Any]) -> OutgoingRequest:
         """The request of a call."""
@@ -144,7 +144,7 @@ class Settings:
             headers["content-type"] = JSON_CONTENT
         if not call.repeatable:
             # If the answer is lost, the log of the server can be searched for this.
-            headers[REQUEST_ID] = str(uuid4())
+            headers[REQUEST_ID] = _fresh()
         if call.idempotency_key is not None:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
         if self._position.newest is not None:
@@ -255,6 +255,11 @@ def _host(parts: SplitResult) -> str:
         raise InvalidInput(f"base_url names no host: {error}: {name!r}") from None
     shown = f"[{name}]" if ":" in name else name
     return shown if parts.port in (None, DEFAULT_PORTS[parts.scheme]) else f"{shown}:{parts.port}"
+
+
+def _fresh() -> str:
+    """A text that nobody else has. Made so in a quarter of the time of a UUID."""
+    return os.urandom(16).hex()
 
 
 def _basic(parts: SplitResult) -> str:

@@ -138,14 +138,17 @@ class AsyncPool:
         return None
 
     async def _open(self) -> AsyncConnection:
+        self._refuse_if_closed()
         socket = await open_socket(self._address, self._timeouts.connect)
         connection = AsyncConnection(socket, self._base_url)
         with self._lock:
-            if not self._closed:
-                self._busy.add(connection)
-                return connection
-        connection.close()
-        raise _closed()
+            self._busy.add(connection)
+        try:
+            self._refuse_if_closed()
+        except ClientClosed:
+            self._drop(connection)
+            raise
+        return connection
 
     def _leave(self, connection: AsyncConnection | None, *, keep: bool) -> None:
         """A call is over: its connection waits for the next one, its place is another's."""
@@ -167,6 +170,6 @@ class AsyncPool:
             self._busy.discard(connection)
         connection.close()
 
-
-def _closed() -> ClientClosed:
-    return ClientClosed("the client was closed meanwhile: make a new one")
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ClientClosed("the client was closed meanwhile: make a new one")

@@ -82,22 +82,20 @@ class Turn:
     """Something that one waits for and another gives, once; callers have a lock."""
 
     def __init__(self) -> None:
-        self._given = threading.Event()
-
-    @property
-    def is_given(self) -> bool:
+        self._over = threading.Event()
+        self.is_given = False
         """Whether it was, also to who does not wait any more."""
-        return self._given.is_set()
 
     def give(self) -> bool:
         """Whether there is still somebody who may take it."""
-        self._given.set()
+        self.is_given = True
+        self._over.set()
         return True
 
     def wait(self, timeout: float | None) -> None:
         """Until it is given, or so many seconds are over."""
-        with waking(self._given.set):
-            self._given.wait(timeout)
+        with waking(self._over.set):
+            self._over.wait(timeout)
 
 
 class Queue(Generic[T]):

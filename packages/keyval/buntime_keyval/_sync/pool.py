@@ -139,14 +139,17 @@ class Pool:
         return None
 
     def _open(self) -> Connection:
+        self._refuse_if_closed()
         socket = open_socket(self._address, self._timeouts.connect)
         connection = Connection(socket, self._base_url)
         with self._lock:
-            if not self._closed:
-                self._busy.add(connection)
-                return connection
-        connection.close()
-        raise _closed()
+            self._busy.add(connection)
+        try:
+            self._refuse_if_closed()
+        except ClientClosed:
+            self._drop(connection)
+            raise
+        return connection
 
     def _leave(self, connection: Connection | None, *, keep: bool) -> None:
         """A call is over: its connection waits for the next one, its place is another's."""
@@ -168,6 +171,6 @@ class Pool:
             self._busy.discard(connection)
         connection.close()
 
-
-def _closed() -> ClientClosed:
-    return ClientClosed("the client was closed meanwhile: make a new one")
+    def _refuse_if_closed(self) -> None:
+        if self._closed:
+            raise ClientClosed("the client was closed meanwhile: make a new one")
