@@ -50,6 +50,10 @@ ASKED: dict[str, Ask] = {
     "get": lambda world: world.store.get_long(KEYS[0]),
     "batch": lambda world: world.store.get_many_within(KEYS),
     "details": lambda world: world.store.get_many_within(KEYS, Shape(True, True)),
+    "rows": lambda world: world.store.get_many(KEYS),
+    "json": lambda world: world.store.get_many_json(KEYS, PLAIN),
+    "list-rows": lambda world: world.store.list_rows(BELOW, limit=10),
+    "list-json": lambda world: world.store.list_json(BELOW, limit=10),
     "changed": lambda world: world.store.get_changed(KEYS, [""] * 3),
     "list": lambda world: world.store.list_within(BELOW, limit=10),
     "page": lambda world: world.store.page_within(BELOW, limit=10),
@@ -78,5 +82,26 @@ async def test_all_of_them_at_once(world: World) -> None:
 @pytest.mark.parametrize("name", ASKED)
 async def test_none_on_the_event_loop(world: World, name: str) -> None:
     assert await ASKED[name](world)
+    assert isinstance(world.adapter, Watched)
+    assert world.adapter.most_inline < MIB
+
+
+@pytest.mark.parametrize("name", ["rows", "json", "list-rows", "list-json", "batch", "list"])
+async def test_not_of_many_that_are_shorter(world: World, name: str) -> None:
+    """Each may be read on the event loop, but not as many as are asked for."""
+    for number, key in enumerate(KEYS):
+        await world.store.set(key, f'["long",{number}]', f'"{"v" * 400_000}"')
+    assert len(await ASKED[name](world)) >= len(KEYS)
+    assert isinstance(world.adapter, Watched)
+    assert world.adapter.most_inline < MIB
+
+
+async def test_not_for_a_commit(world: World) -> None:
+    for number, key in enumerate(KEYS):
+        await world.store.set(key, f'["long",{number}]', f'["{"v" * 400_000}"]')
+    commit = world.kv.atomic()
+    for number in range(len(KEYS)):
+        commit.append(["long", number], [1])
+    assert (await commit.commit()).ok
     assert isinstance(world.adapter, Watched)
     assert world.adapter.most_inline < MIB

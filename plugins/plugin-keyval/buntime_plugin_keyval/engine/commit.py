@@ -399,7 +399,7 @@ class Committer:
             rows, sizes = await reads.get_many_short(self._adapter, needed, now_ms)
             if sizes:
                 long = self._share(group, sizes)
-                rows |= await reads.get_many(self._adapter, long, now_ms, fresh=True)
+                rows |= await reads.get_many_long(self._adapter, long, now_ms, fresh=True)
         stamps = {key for job in group for key in job.write.stamps} - needed
         if stamps:
             rows |= await reads.get_many_stamps(self._adapter, stamps, now_ms)

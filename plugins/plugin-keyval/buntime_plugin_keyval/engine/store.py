@@ -163,12 +163,16 @@ class Store:
     @measured("get")
     async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
         """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
-        return await reads.get_many(self.adapter, keys, self.clock.now(), fresh=fresh)
+        return await reads.get_many(
+            self.adapter, keys, self.clock.now(), self.long_reads, fresh=fresh
+        )
 
     @measured("get")
     async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
         """Those of the keys that exist as JSON objects, read from one snapshot."""
-        return await reads.get_many_json(self.adapter, keys, self.clock.now(), shape)
+        return await reads.get_many_json(
+            self.adapter, keys, self.clock.now(), shape, self.long_reads
+        )
 
     @measured("list")
     async def list_rows(
@@ -183,7 +187,7 @@ class Store:
         """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where))
-        return await reads.list_rows(self.adapter, selection, now_ms, fresh=fresh)
+        return await reads.list_rows(self.adapter, selection, now_ms, self.long_reads, fresh=fresh)
 
     @measured("list")
     async def list_json(
@@ -198,7 +202,7 @@ class Store:
         """The entries in a range as the inside of a JSON array."""
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
-        return await reads.list_json(self.adapter, selection, now_ms)
+        return await reads.list_json(self.adapter, selection, now_ms, self.long_reads)
 
     @measured("get")
     async def get_many_within(

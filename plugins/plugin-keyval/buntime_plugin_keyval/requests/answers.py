@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import suppress
 
 from buntime_host import NotDirect
 
@@ -29,8 +30,9 @@ Frames = AsyncGenerator[Frame, None]
 
 def spliced(head: str, entries: Sequence[Text], tail: str) -> Text:
     """JSON with entries between the brackets of an array. What is long is copied once."""
-    if not any(isinstance(entry, bytes) for entry in entries):
-        return f"{head}{','.join(entries)}{tail}"  # type: ignore[arg-type] # there are texts alone
+    # Not asked of each entry before: mostly there are texts alone.
+    with suppress(TypeError):
+        return f"{head}{','.join(entries)}{tail}"  # type: ignore[arg-type] # then that is an error
     parts = [head.encode()]
     for entry in entries:
         parts += (entry if isinstance(entry, bytes) else entry.encode(), b",")

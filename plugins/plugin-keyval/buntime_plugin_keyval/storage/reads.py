@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import sys
 from collections.abc import Iterable
-from contextlib import AbstractAsyncContextManager, nullcontext
-from functools import lru_cache
+from contextlib import AbstractAsyncContextManager, nullcontext, suppress
+from functools import lru_cache, partial
 from typing import NamedTuple
 
 import msgspec
-from buntime_database import Adapter, Value
+from buntime_database import Adapter, ResultTooLarge, Value
 from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.storage import statements as sql
@@ -28,6 +28,9 @@ LONG_VALUE = 64 * 1024
 
 READ_INLINE = 256 * 1024
 """Bytes of a value that may be read on the event loop; a hundred clients may ask at once."""
+
+SHORT_BYTES = 1024 * 1024
+"""What one statement puts together without having counted, perhaps on the event loop."""
 
 LONG_MS = 100
 """How long lists are read in threads after a long one was met."""
@@ -108,11 +111,31 @@ async def size(adapter: Adapter, key: bytes, now_ms: int) -> int | None:
 
 
 async def get_many(
-    adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
+    adapter: Adapter,
+    keys: Iterable[bytes],
+    now_ms: int,
+    long_reads: LongReads,
+    *,
+    fresh: bool = False,
 ) -> dict[bytes, Row]:
     """The live ones of the keys; `fresh` for what a decision rests on."""
-    rows = await rows_of_keys(adapter, sql.GET_MANY, keys, now_ms, fresh=fresh)
-    return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as the schema says
+    wanted = list(keys)
+    if not adapter.capabilities.embedded:
+        return await get_many_long(adapter, wanted, now_ms, fresh=fresh)
+    rows = await rows_of_keys(adapter, _GET_MANY_SHORT, wanted, now_ms, fresh=fresh)
+    if any(row[1] is None for row in rows):
+        async with long_reads.turn:
+            return await get_many_long(adapter, wanted, now_ms, fresh=fresh)  # all of one moment
+    # The types are those of the columns, here and below.
+    return {key: Row(*rest) for key, *rest, _ in rows}  # type: ignore[arg-type,misc]
+
+
+async def get_many_long(
+    adapter: Adapter, keys: Iterable[bytes], now_ms: int, *, fresh: bool = False
+) -> dict[bytes, Row]:
+    """The same where values may be long: in a thread."""
+    rows = await rows_of_keys(adapter, sql.GET_MANY, keys, now_ms, fresh=fresh, point=False)
+    return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc]
 
 
 async def get_many_short(
@@ -141,10 +164,16 @@ async def get_many_stamps(adapter: Adapter, keys: Iterable[bytes], now_ms: int) 
 
 
 async def get_many_json(
-    adapter: Adapter, keys: Iterable[bytes], now_ms: int, shape: Shape
+    adapter: Adapter, keys: Iterable[bytes], now_ms: int, shape: Shape, long_reads: LongReads
 ) -> dict[bytes, str]:
     """The live ones of the keys as JSON objects."""
-    rows = await rows_of_keys(adapter, sql.GET_MANY_JSON[shape], keys, now_ms)
+    wanted = list(keys)
+    if adapter.capabilities.embedded:
+        found = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[shape], wanted, now_ms)
+        if not any(row[2] is None for row in found):
+            return {key: entry for key, _, entry in found}  # type: ignore[misc] # as below
+    async with long_reads.turn:
+        rows = await rows_of_keys(adapter, sql.GET_MANY_JSON[shape], wanted, now_ms, point=False)
     return dict(rows)  # type: ignore[arg-type] # pairs of a BLOB and a text
 
 
@@ -182,7 +211,12 @@ def _with_places(template: str, places: int) -> str:
 
 
 async def list_rows(
-    adapter: Adapter, selection: Selection, now_ms: int, *, fresh: bool = False
+    adapter: Adapter,
+    selection: Selection,
+    now_ms: int,
+    long_reads: LongReads,
+    *,
+    fresh: bool = False,
 ) -> list[tuple[bytes, str, str]]:
     """Key, value and versionstamp of the selected entries; `fresh` for what a decision rests on."""
     told = "versionstamp"
@@ -190,11 +224,15 @@ async def list_rows(
         return [
             row async for row in matching_rows(adapter, selection, now_ms, told=told, fresh=fresh)
         ]
-    statement = sql.LIST.format(told=told, order=selection.order, where=selection.condition.sql)
     args = selection.args(now_ms)
-    # Columns are what the schema says.
+    made = partial(str.format, told=told, order=selection.order, where=selection.condition.sql)
+    if selection.is_bounded() and adapter.capabilities.embedded:
+        rows = await adapter.query(made(sql.LIST_SHORT), args, point=True, fresh=fresh)
+        if not any(row[1] is None for row in rows):
+            return rows  # type: ignore[return-value] # as below
     # The statement says which columns come, and the schema of which types they are.
-    return await adapter.query(statement, args, point=selection.is_bounded(), fresh=fresh)  # type: ignore[return-value]
+    async with long_reads.turn_of(selection.condition):
+        return await adapter.query(made(sql.LIST), args, fresh=fresh)  # type: ignore[return-value]
 
 
 async def list_stamps(adapter: Adapter, selection: Selection, now_ms: int) -> dict[bytes, str]:
@@ -206,7 +244,9 @@ async def list_stamps(adapter: Adapter, selection: Selection, now_ms: int) -> di
     return dict(await adapter.query(statement, selection.args(now_ms), fresh=True))  # type: ignore[arg-type] # as above
 
 
-async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
+async def list_json(
+    adapter: Adapter, selection: Selection, now_ms: int, long_reads: LongReads
+) -> str:
     """The selected entries as the inside of a JSON array."""
     entry = sql.ENTRY_JSON[selection.shape]
     if selection.condition.recheck is not None:
@@ -215,10 +255,14 @@ async def list_json(adapter: Adapter, selection: Selection, now_ms: int) -> str:
     statement = sql.LIST_JSON.format(
         entry=entry, order=selection.order, where=selection.condition.sql
     )
-    ((entries,),) = await adapter.query(
-        statement, selection.args(now_ms), point=selection.is_bounded()
-    )
-    return entries  # type: ignore[return-value] # group_concat of text
+    args = selection.args(now_ms)
+    with suppress(ResultTooLarge):
+        if selection.is_bounded() and adapter.capabilities.embedded:
+            ((text,),) = await adapter.query(statement, args, point=True, max_bytes=SHORT_BYTES)
+            return text  # type: ignore[return-value] # group_concat of text
+    async with long_reads.turn_of(selection.condition):
+        ((entries,),) = await adapter.query(statement, args)
+    return entries  # type: ignore[return-value] # as above
 
 
 async def count(adapter: Adapter, keys: KeyRange, condition: RowCondition, now_ms: int) -> int:

@@ -16,7 +16,12 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     LOGGED_STAMP,
     TOLD,
 )
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADDED, VALUE, VALUE_SIZE
+from buntime_plugin_keyval.storage.dialects.sqlite.values import (
+    ADDED,
+    VALUE,
+    VALUE_SIZE,
+    value_up_to,
+)
 
 LIVE = "(expires_at IS NULL OR expires_at > ?)"
 IN_RANGE = "key >= ? AND key < ?"
@@ -113,9 +118,12 @@ SELECT {VALUE_SIZE} + octet_length(versionstamp) FROM kv_entries WHERE key = ? A
 
 # `{told}` is what is wanted beside key and value, `{order}` is ASC or DESC, `{where}` is TRUE or
 # a compiled filter.
-LIST = f"""
-SELECT key, {VALUE}, {{told}} FROM kv_entries
+_LIST = f"""
+SELECT key, %s, {{told}} FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
+LIST = _LIST % VALUE
+# NULL for a value that is long.
+LIST_SHORT = _LIST % value_up_to(SHORT_ENTRY)
 
 LIST_STAMPS = f"""
 SELECT key, versionstamp FROM kv_entries

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -22,11 +23,8 @@ from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.postfilter import matching_rows
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.reads import LongReads, is_any, rows_of_keys
+from buntime_plugin_keyval.storage.reads import SHORT_BYTES, LongReads, is_any, rows_of_keys
 from buntime_plugin_keyval.storage.selection import EVERYTHING, Selection
-
-SHORT_BYTES = 1024 * 1024
-"""What one statement puts together without having counted, perhaps on the event loop."""
 
 _LARGEST_SHORT_ENTRY = sql.SHORT_ENTRY + MAX_METADATA_BYTES
 """Bytes that an entry may have beside its key, which is read without having been counted."""
@@ -65,8 +63,8 @@ def size_of(text: Text) -> int:
 
 def joined(entries: Sequence[Text]) -> Text:
     """The inside of a JSON array with these entries."""
-    if not any(isinstance(entry, bytes) for entry in entries):
-        return ",".join(entries)  # type: ignore[arg-type] # there are texts alone
+    with suppress(TypeError):  # mostly there are texts alone
+        return ",".join(entries)  # type: ignore[arg-type] # then that is an error
     return b",".join([entry if isinstance(entry, bytes) else entry.encode() for entry in entries])
 
 
