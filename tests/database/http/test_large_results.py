@@ -17,6 +17,7 @@ from support.live import LiveServer
 pytestmark = pytest.mark.slow
 
 LARGE = "SELECT hex(zeroblob(4500000))"
+MANY = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100) {LARGE} FROM n"
 CLIENTS = 80
 
 
@@ -28,12 +29,16 @@ def server(tmp_path: Path) -> Iterator[LiveServer]:
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told by Linux alone")
-@pytest.mark.parametrize("path", ["query", "v2/pipeline"])
-def test_who_never_reads_takes_little_memory(server: LiveServer, path: str) -> None:
-    stmt = {"sql": LARGE}
+@pytest.mark.parametrize(
+    ("path", "sql"),
+    [("query", LARGE), ("v2/pipeline", LARGE), ("v3/cursor", LARGE), ("v3/cursor", MANY)],
+)
+def test_who_never_reads_takes_little_memory(server: LiveServer, path: str, sql: str) -> None:
+    stmt = {"sql": sql}
     body = {
         "query": stmt,
         "v2/pipeline": {"requests": [{"type": "execute", "stmt": stmt}, {"type": "close"}]},
+        "v3/cursor": {"batch": {"steps": [{"stmt": stmt}]}},
     }[path]
     content = json.dumps(body)
     request = (
@@ -42,6 +47,28 @@ def test_who_never_reads_takes_little_memory(server: LiveServer, path: str) -> N
     ).encode()
     with Api(server) as api:
         hungry.assert_frugal(server, [request] * CLIENTS, lambda: api.rows("SELECT 1"))
+
+
+def test_all_who_read_with_cursors_get_theirs(server: LiveServer) -> None:
+    """Also those of whom each has more large rows than there are turns."""
+    sql = MANY.replace("100", "5")
+    found: list[list[int]] = []
+
+    def ask() -> None:
+        with Api(server) as api:
+            body = {"batch": {"steps": [{"stmt": {"sql": sql}}]}}
+            answer = api.client.post(f"{api.base}/v3/cursor", json=body)
+            lines = [json.loads(line) for line in answer.text.splitlines()]
+            rows = [line["row"][0]["value"] for line in lines if line.get("type") == "row"]
+            assert lines[-1]["type"] == "step_end"
+            found.append([len(row) for row in rows])
+
+    threads = [threading.Thread(target=ask) for _ in range(6)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [[9_000_000] * 5] * 6
 
 
 def test_all_who_read_get_theirs(server: LiveServer) -> None:

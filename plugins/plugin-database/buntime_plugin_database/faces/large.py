@@ -7,7 +7,7 @@ turn, and the turn is over when the transport has the answer, which counts it fr
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any
 
@@ -27,7 +27,13 @@ MOST_FETCHING = 4
 """Cursors of websockets that may be asked for rows at a time."""
 
 SENT_SECONDS = 2.0
-"""For which others wait for a websocket whose client does not take what was sent before."""
+"""For which others wait for who does not take what was sent before, or for a slow statement."""
+
+MOST_MAKING = 2
+"""Pieces of responses that are made and sent at a time."""
+
+MOST_SLOW = 2
+"""Responses of which a large piece was not taken for that long: SQLite has the row until it is."""
 
 
 class TooManyLargeResults(DatabaseUnavailable):
@@ -43,6 +49,8 @@ class LargeResults:
         """`seconds` is how long a request waits for its turn."""
         self._free = asyncio.Semaphore(MOST_IN_HAND)
         self._cursors = asyncio.Semaphore(MOST_FETCHING)
+        self._making = asyncio.Semaphore(MOST_MAKING)
+        self._slow: dict[asyncio.Task[bool], Callable[[], bool]] = {}
         self._seconds = seconds
 
     def hand(self) -> Hand:
@@ -82,6 +90,43 @@ class LargeResults:
         finally:
             self._cursors.release()
 
+    async def making(
+        self, step: Callable[[], Coroutine[Any, Any, bool]], has_large: Callable[[], bool]
+    ) -> bool:
+        """Do a step of a response, in its turn: what it returns.
+
+        Others wait for it only for a moment. Of those that take longer, `has_large` says whether
+        they have made a large piece: where there are more of them, the first one is given up.
+        Raises `TooManyLargeResults`.
+        """
+        try:
+            async with asyncio.timeout(self._seconds):
+                await self._making.acquire()
+        except TimeoutError as error:
+            raise TooManyLargeResults(
+                f"{MOST_MAKING} pieces of results are on their way, which are the most; try again"
+            ) from error
+        task = asyncio.create_task(step())
+        try:
+            try:
+                await asyncio.wait({task}, timeout=SENT_SECONDS)
+            finally:
+                self._making.release()
+            self._slow[task] = has_large
+            large = [other for other, is_large in self._slow.items() if is_large()]
+            for other in large[: max(0, len(large) - MOST_SLOW)]:
+                other.cancel()
+            await asyncio.wait({task})
+        finally:
+            self._slow.pop(task, None)
+            task.cancel()
+            await asyncio.wait({task})
+        if task.cancelled():
+            raise TooManyLargeResults(
+                "the large rows of this result were not taken, and others wait with theirs"
+            )
+        return task.result()
+
 
 class Hand:
     """The results of one request."""
@@ -114,6 +159,12 @@ class Hand:
     def fetching(self) -> AbstractAsyncContextManager[None]:
         """See `LargeResults`."""
         return self._results.fetching()
+
+    def in_pieces(
+        self, pieces: AsyncGenerator[bytes, None], failed: Callable[[DatabaseUnavailable], bytes]
+    ) -> InPieces:
+        """A response of these pieces; `failed` makes the last one where others have no room."""
+        return InPieces(self._results, pieces, failed)
 
     async def _take(self) -> None:
         if not self.is_large:
@@ -159,3 +210,70 @@ class InHand(Response):
             await self._response(scope, receive, send)
         finally:
             self._hand.empty()
+
+
+class InPieces(Response):
+    """A response whose pieces are made one after the other, each when the one before was taken.
+
+    Nobody knows how large the next one is before it is there, so few are made at a time.
+    """
+
+    media_type = "application/x-ndjson"
+
+    def __init__(
+        self,
+        results: LargeResults,
+        pieces: AsyncGenerator[bytes, None],
+        failed: Callable[[DatabaseUnavailable], bytes],
+    ) -> None:
+        self.status_code = 200
+        self.background = None
+        self.init_headers()
+        self._results = results
+        self._pieces = pieces
+        self._failed = failed
+        self._has_large = False
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002 - see ASGI
+        """See ASGI. Ends, and the statement with it, when the client is gone."""
+        gone = asyncio.create_task(_disconnected(receive))
+        sending = asyncio.create_task(self._send_all(send))
+        try:
+            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            for task in (sending, gone):
+                task.cancel()
+            await asyncio.wait({sending, gone})
+            await self._pieces.aclose()
+        if not sending.cancelled():
+            sending.result()
+
+    async def _send_all(self, send: Send) -> None:
+        start = {"type": "http.response.start", "status": 200, "headers": self.raw_headers}
+        await send(start)
+        last = b""
+        try:
+            while await self._results.making(lambda: self._step(send), lambda: self._has_large):
+                pass
+        except TooManyLargeResults as error:
+            await self._pieces.aclose()
+            last = self._failed(error)
+        await send({"type": "http.response.body", "body": last})
+
+    async def _step(self, send: Send) -> bool:
+        """Make and send the next piece; False if there is none."""
+        self._has_large = False
+        piece = await anext(self._pieces, None)
+        if piece is None:
+            return False
+        self._has_large = len(piece) > SMALL_BYTES
+        await send({"type": "http.response.body", "body": piece, "more_body": True})
+        del piece
+        # Nothing, which waits until the client has taken what was sent before.
+        await send({"type": "http.response.body", "body": b"", "more_body": True})
+        return True
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

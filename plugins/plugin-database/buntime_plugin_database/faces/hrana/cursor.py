@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -52,8 +53,10 @@ async def entries(
                 while rows := await cursor.fetch(ROWS_AT_A_TIME):
                     if step.stmt.want_rows is False:
                         continue
-                    for row in encode_rows(rows):
-                        yield {"type": "row", "row": row}
+                    encoded = deque(encode_rows(rows))
+                    del rows  # each row goes as it is told
+                    while encoded:
+                        yield {"type": "row", "row": encoded.popleft()}
                 result = await cursor.finish()
             yield {
                 "type": "step_end",

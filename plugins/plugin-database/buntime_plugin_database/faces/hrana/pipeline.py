@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import Any, TypeVar
 
 import msgspec
 from buntime_database import DatabaseError
 from buntime_host import HttpError, NotFound
 from starlette.requests import Request
-from starlette.responses import Response, StreamingResponse
+from starlette.responses import Response
 
 from buntime_plugin_database.faces.amounts import check_statements, check_values
 from buntime_plugin_database.faces.bodies import doubled_member, json_response
@@ -32,6 +32,7 @@ from buntime_plugin_database.faces.targets import Targets
 
 T = TypeVar("T")
 _CHUNK_BYTES = 64 * 1024
+_encode_lines = msgspec.json.Encoder().encode_lines
 
 
 _PIPELINE = msgspec.json.Decoder(Pipeline)
@@ -78,8 +79,11 @@ class HranaHttp:
         if elsewhere is not None:
             return elsewhere
         stream = await self._stream(request, body.baton)
-        lines = self._lines(stream, body, hand_of(request))
-        return StreamingResponse(lines, media_type="application/x-ndjson")
+        hand = hand_of(request)
+        return hand.in_pieces(
+            self._lines(stream, body, hand),
+            lambda error: _line({"type": "error", "error": error_object(error)}),
+        )
 
     async def execute(self, request: Request) -> Response:
         """`POST v1/execute`: one statement on a connection of its own."""
@@ -123,30 +127,36 @@ class HranaHttp:
             case _:
                 return await serve(stream, request, stream.stored)
 
-    async def _lines(self, stream: Stream, body: CursorBody, hand: Hand) -> AsyncIterator[bytes]:
+    async def _lines(
+        self, stream: Stream, body: CursorBody, hand: Hand
+    ) -> AsyncGenerator[bytes, None]:
         # The baton goes out before the work, and is good once the work is done.
-        chunk = bytearray(_line({"baton": self._streams.baton(stream), "base_url": None}))
+        lines = [_line({"baton": self._streams.baton(stream), "base_url": None})]
+        size = len(lines[0])
         stream.reserved = True
         found = entries(stream, body.batch, stream.stored)
         try:
-            while entry := await self._next(stream, found, hand):
-                chunk += _line(entry)
-                if len(chunk) >= _CHUNK_BYTES:
-                    yield bytes(chunk)
-                    chunk.clear()
+            while line := await self._next(stream, found, hand):
+                lines.append(line)
+                size += len(line)
+                del line  # what the client does not take is there once, in its connection
+                if size >= _CHUNK_BYTES:
+                    yield _taken(lines)
+                    size = 0
         except HttpError as error:
-            chunk += _line({"type": "error", "error": error_object(error)})
+            lines.append(_line({"type": "error", "error": error_object(error)}))
         finally:
             await found.aclose()
             stream.reserved = False
-        yield bytes(chunk)
+        yield _taken(lines)
 
     async def _next(
         self, stream: Stream, found: AsyncGenerator[dict[str, Any], None], hand: Hand
-    ) -> dict[str, Any] | None:
+    ) -> bytes | None:
         """The next entry; while the client takes its time to read, the stream's clock runs."""
         async with self._streams.using(stream, hand):
-            return await anext(found, None)
+            entry = await anext(found, None)
+            return None if entry is None else _line(entry)
 
 
 async def read_message(request: Request, decoder: msgspec.json.Decoder[T]) -> T:
@@ -169,4 +179,11 @@ def decode(body: bytes | str, decoder: msgspec.json.Decoder[T]) -> T:
 
 
 def _line(entry: dict[str, Any]) -> bytes:
-    return msgspec.json.encode(entry) + b"\n"
+    return _encode_lines([entry])
+
+
+def _taken(lines: list[bytes]) -> bytes:
+    """All lines, which are no longer in the list then."""
+    joined = b"".join(lines)
+    lines.clear()
+    return joined
