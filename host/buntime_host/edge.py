@@ -215,6 +215,8 @@ class Edge:
         self._nobody_idle_at = -1.0
         self._lost: deque[Leaving] = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._look_from = 0.0
+        """When connections are to be looked at again."""
         self._reported_at = -REPORT_SECONDS
         self._since_report: Counter[str] = Counter()
 
@@ -342,7 +344,10 @@ class Edge:
         self._timer = loop.call_later(pause, self._sweep)
         self.now = loop.time()
         self._report()
-        self._look_at(list(self.connections), 0)
+        # The time is told more often than the many that may be idle are looked at.
+        if self.now >= self._look_from:
+            self._look_from = self.now + shortest / SWEEPS_PER_DEADLINE - pause / 2
+            self._look_at(list(self.connections), 0)
 
     def _look_at(self, connections: Sequence[Guarded], first: int) -> None:
         """Look at some, and at the others in the next turns of the loop."""

@@ -30,6 +30,11 @@ from buntime_host.websocket_protocol import HostWebSocket
 DRAIN_POLL_SECONDS = 0.01
 CANCEL_GRACE_SECONDS = 1.0
 
+DATE_SECONDS = 1.0
+"""How often the date in answers is made anew."""
+NEW_DATE_TICK = 0
+"""The tick of uvicorn's that does that."""
+
 DRAIN_SHARE = 0.5
 """Of the cap for shutdown; the rest is for the plugins, however long `drainTimeout` is."""
 
@@ -189,18 +194,17 @@ class HostServer(uvicorn.Server):
             logger.info("%s", line)
 
     async def main_loop(self) -> None:
-        """As uvicorn's, which looks for a signal ten times a second; this one ends with it.
+        """Keep the date of answers right until the host closes.
 
-        The cap for shutdown runs from the signal on, and up to 100 ms of it were lost.
+        uvicorn's looks for a signal ten times a second; this one ends with it. The cap for shutdown
+        runs from the signal on, and up to 100 ms of it were lost; and most of what an idle host did
+        was to look.
         """
-        ticks = asyncio.create_task(super().main_loop())
         closing = asyncio.create_task(self.host.closing.wait())
         try:
-            done, _ = await asyncio.wait({ticks, closing}, return_when=asyncio.FIRST_COMPLETED)
-            if ticks in done:
-                ticks.result()
+            while not closing.done() and not await self.on_tick(NEW_DATE_TICK):
+                await asyncio.wait((closing,), timeout=DATE_SECONDS)
         finally:
-            ticks.cancel()
             closing.cancel()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

@@ -32,6 +32,22 @@ async def until_set(event: asyncio.Event, seconds: float | None) -> None:
             await event.wait()
 
 
+async def until_woken(event: asyncio.Event, seconds: float | None) -> None:
+    """The same for an event that may as well be set when the time is over.
+
+    That costs half, since no task is cancelled to wake it: a store that is watched does little else
+    when nothing happens.
+    """
+    if seconds is None:
+        await event.wait()
+        return
+    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    try:
+        await event.wait()
+    finally:
+        timer.cancel()
+
+
 class Loop:
     """A background task between `start` and `stop`, after which it may be started again."""
 
@@ -44,7 +60,7 @@ class Loop:
         complaint: str,
         retry_s: float | None = None,
         finishes_step: bool = False,
-        pause: Pause = until_set,
+        pause: Pause | None = None,
     ) -> None:
         """`complaint` has one `%s`, for what the database raised.
 
@@ -58,7 +74,8 @@ class Loop:
         self._complaint = complaint
         self._retry_s = retry_s
         self._finishes_step = finishes_step
-        self._pause = pause
+        self._pause_until_woken = pause or until_woken
+        self._pause_until_stopped = pause or until_set
         self._said = ""
         """What the database raised when that was last logged; nothing after a step that worked."""
         self._woken = asyncio.Event()
@@ -113,11 +130,11 @@ class Loop:
                 except DatabaseError as error:
                     self._complain(error)
                     retry_s = RETRY_SECONDS if self._retry_s is None else self._retry_s
-                    await self._pause(stopping, retry_s)
+                    await self._pause_until_stopped(stopping, retry_s)
                     continue
                 self._said = ""
                 if seconds != 0:
-                    await self._pause(woken, seconds)
+                    await self._pause_until_woken(woken, seconds)
         except Exception:
             self._logger.exception("The background task %s has ended", self._name)
 
