@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from pathlib import Path
 from typing import Any
 
 import apsw
 import pytest
-from buntime_database import DatabaseClosed, ResultTooLarge, Transaction
+from buntime_database import DatabaseClosed, DatabaseLost, ResultTooLarge, Transaction
 from buntime_plugin_database.engines.sqlite import readers
 from buntime_plugin_database.engines.sqlite.statements import run
-from database.support import OpenSqlite
+from database.support import OpenSqlite, eventually
 
 COUNT = "SELECT count(*) FROM t"
 ENDLESS = (
@@ -129,3 +130,35 @@ async def test_a_long_text_is_not_read_on_the_event_loop(
     with pytest.raises(ResultTooLarge):
         await adapter.query("SELECT hex(zeroblob(?))", (1000,), point=True, max_bytes=1000)
     assert len(threads) == 1
+
+
+async def test_the_version_of_the_data_changes_with_every_commit(open_sqlite: OpenSqlite) -> None:
+    adapter, other = open_sqlite(), open_sqlite()
+    seen = [adapter.data_version()]
+    for writer in (adapter, other, adapter):
+        await writer.execute("CREATE TABLE IF NOT EXISTS t (x)")
+        await writer.execute("INSERT INTO t VALUES (1)")
+        seen.append(adapter.data_version())
+        await adapter.query(COUNT, point=True)
+        assert adapter.data_version() == seen[-1], "a read changes nothing"
+    assert None not in seen
+    assert len(set(seen)) == len(seen)
+    assert open_sqlite(":memory:").data_version() is None
+
+
+def remove(path: str) -> None:
+    Path(path).unlink()
+
+
+async def test_the_version_of_a_lost_file(open_sqlite: OpenSqlite) -> None:
+    adapter = open_sqlite()
+    remove(adapter.path)
+
+    def is_refused() -> bool:
+        try:
+            adapter.data_version()
+        except DatabaseLost:
+            return True
+        return False
+
+    await eventually(is_refused, "the next look at the file")

@@ -126,6 +126,13 @@ class Adapter(Protocol):
         """
         ...
 
+    def data_version(self) -> int | None:
+        """A number that is another one once anybody has committed, in whatever process.
+
+        Cheaper than any read, for who asks many times a second. None where only reads can tell.
+        """
+        ...
+
     def statistics(self) -> dict[str, float]:
         """Numbers that the engine keeps of itself, by name; which ones depends on the engine."""
         ...

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 import pytest
 from buntime_database import DatabaseBusy
 from buntime_plugin_keyval.engine.loop import Loop, until_set
-from keyval.service.world import DEADLINE_SECONDS
+from keyval.service.world import DEADLINE_SECONDS, until
 
 LOGGER = logging.getLogger("test.loop")
 NAME = "keyval-test"
@@ -272,3 +272,29 @@ async def test_it_knows_nothing_of_the_request_that_started_it() -> None:
     await settle()
     assert seen == ["nothing"]
     await loop.stop()
+
+
+async def test_nobody_is_woken_while_everything_is_still() -> None:
+    steps, asked = Steps(0.0005), 0
+    answers: list[bool | DatabaseBusy] = []
+
+    def is_still() -> bool:
+        nonlocal asked
+        asked += 1
+        answer = answers.pop() if answers else True
+        if isinstance(answer, DatabaseBusy):
+            raise answer
+        return answer
+
+    loop = Loop(steps, NAME, logger=LOGGER, complaint="%s", is_still=is_still)
+    loop.start()
+    await until(lambda: asked >= 20)
+    assert steps.taken == 1
+    answers.append(False)
+    await until(lambda: steps.taken == 2)
+    answers.append(DatabaseBusy("locked"))
+    await until(lambda: steps.taken == 3)
+    loop.wake()
+    await until(lambda: steps.taken == 4)
+    await loop.stop()
+    assert steps.taken == 4

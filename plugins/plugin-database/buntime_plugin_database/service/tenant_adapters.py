@@ -237,6 +237,9 @@ class TenantAdapter:
         adapter = self._adapters.opened(self._key)
         return None if adapter is None else adapter.position()
 
+    def data_version(self) -> None:
+        """None: the one of another opening would say nothing about this one."""
+
     def statistics(self) -> dict[str, float]:
         """Those of the open database; none while it is not open."""
         adapter = self._adapters.opened(self._key)

@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import Awaitable, Callable
 from contextvars import Context
+from functools import partial
 
 from buntime_database import DatabaseError
 
@@ -32,16 +33,37 @@ async def until_set(event: asyncio.Event, seconds: float | None) -> None:
             await event.wait()
 
 
-async def until_woken(event: asyncio.Event, seconds: float | None) -> None:
-    """The same for an event that may as well be set when the time is over.
+def nothing_is_still() -> bool:
+    """For steps that have something to do each time."""
+    return False
 
-    That costs half, since no task is cancelled to wake it: a store that is watched does little else
-    when nothing happens.
+
+async def until_woken(
+    event: asyncio.Event, seconds: float | None, is_still: Callable[[], bool]
+) -> None:
+    """Wait until an event is set, which is done here when the time is over.
+
+    Unless everything is still: then the time begins again. So a store that is watched does next to
+    nothing while nothing happens: no task is woken, and none cancelled to wake it.
     """
     if seconds is None:
         await event.wait()
         return
-    timer = asyncio.get_running_loop().call_later(seconds, event.set)
+    loop = asyncio.get_running_loop()
+    timer: asyncio.TimerHandle
+
+    def over() -> None:
+        nonlocal timer
+        try:
+            still = is_still()
+        except DatabaseError:  # as the step will find
+            still = False
+        if still:
+            timer = loop.call_later(seconds, over)
+        else:
+            event.set()
+
+    timer = loop.call_later(seconds, over)
     try:
         await event.wait()
     finally:
@@ -60,13 +82,15 @@ class Loop:
         complaint: str,
         retry_s: float | None = None,
         finishes_step: bool = False,
+        is_still: Callable[[], bool] = nothing_is_still,
         pause: Pause | None = None,
     ) -> None:
         """`complaint` has one `%s`, for what the database raised.
 
         A step that fails so is repeated after `retry_s`, whoever wakes the loop meanwhile; None for
         `RETRY_SECONDS`. Any other exception ends the loop. With `finishes_step`, the one that is
-        under way when the loop is stopped comes to its end; without, it is cancelled.
+        under way when the loop is stopped comes to its end; without, it is cancelled. `is_still` is
+        asked, without waiting, whether a step that is due would find nothing.
         """
         self._step = step
         self._name = name
@@ -74,7 +98,7 @@ class Loop:
         self._complaint = complaint
         self._retry_s = retry_s
         self._finishes_step = finishes_step
-        self._pause_until_woken = pause or until_woken
+        self._pause_until_woken = pause or partial(until_woken, is_still=is_still)
         self._pause_until_stopped = pause or until_set
         self._said = ""
         """What the database raised when that was last logged; nothing after a step that worked."""

@@ -381,6 +381,10 @@ class Store:
         """Whether the log has all changes behind a place."""
         return await changelog.knows(self.db, place)
 
+    def data_version(self) -> int | None:
+        """See `Adapter.data_version`."""
+        return self.adapter.data_version()
+
     async def newest_place(self, *, fresh: bool = False) -> Place:
         """The place behind the newest change."""
         return await changelog.newest_place(self.db, fresh=fresh)

@@ -164,6 +164,9 @@ class LibsqlAdapter:
         """How far the log of the primary goes, as far as it is known; None without replicas."""
         return self._servers.position
 
+    def data_version(self) -> None:
+        """None: only the server could tell."""
+
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, reads of each kind, `replicas_benched`."""
         return {

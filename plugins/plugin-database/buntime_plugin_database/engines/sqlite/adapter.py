@@ -179,6 +179,9 @@ class SqliteAdapter:
     def position(self) -> None:
         """None: there are no replicas."""
 
+    def data_version(self) -> int | None:
+        return None if self._readers is None else self._readers.data_version()
+
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, and for a file `file_bytes` and `wal_bytes`."""
         numbers = commit_statistics(self._writer.counters)

@@ -106,6 +106,16 @@ class Readers:
                     scan.abandon()
                     raise
 
+    def data_version(self) -> int | None:
+        """What SQLite calls so; None while another process recovers the log."""
+        self._condition.check()
+        try:
+            return int(str(self._inline.execute("PRAGMA data_version").get))
+        except apsw.BusyError:
+            return None
+        except apsw.Error as error:
+            raise self._condition.translate(error) from error
+
     async def close(self) -> None:
         """Wait for the reads under way and close all connections. Idempotent."""
         self._closed = True

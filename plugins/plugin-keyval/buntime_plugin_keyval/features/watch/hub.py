@@ -3,10 +3,10 @@
 Watchers are told of commits in the order of the log. A commit of this process that follows what
 was told last hands its changes over with their values, so nobody reads the database for it.
 Otherwise somebody else has written: then the log says which keys were changed, and one reading
-what they hold behind the newest change, which watchers are told all at once. The log is looked at
-every `foreign_poll_ms`, however many watchers there are, and at once when another worker of this
-host rings. A change finds its watchers through a dict by key and a dict by prefix, with one look-up
-for each part of the key.
+what they hold behind the newest change, which watchers are told all at once. Whether anybody has
+committed is looked at every `foreign_poll_ms`, however many watchers there are, and at once when
+another worker of this host rings. A change finds its watchers through a dict by key and a dict by
+prefix, with one look-up for each part of the key.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class WatchHub:
             "keyval-watch",
             logger=logger,
             complaint="The change log could not be read: %s",
+            is_still=self._is_still,
         )
         self._watchers: set[Watcher] = set()
         self._by_key: dict[bytes, set[Watcher]] = {}
@@ -46,6 +47,8 @@ class WatchHub:
         self._unsubscribe: Callable[[], None] | None = None
         self._place: Place | None = None
         """Behind the last change that was delivered; None while it is not known."""
+        self._version: int | None = None
+        """Of the data, before the log was looked at last; None where that cannot be told."""
         self._beginning = asyncio.Lock()
         self._room = PendingRoom(MAX_ALL_PENDING_CHARS)
         self._closed = False
@@ -159,8 +162,14 @@ class WatchHub:
         return found
 
     async def _step(self) -> float:
+        version = self._store.data_version()
         await self._catch_up()
+        self._version = version
         return self._foreign_poll_s
+
+    def _is_still(self) -> bool:
+        """Whether nobody has committed since the log was looked at."""
+        return self._version is not None and self._version == self._store.data_version()
 
     async def _catch_up(self) -> None:
         """Deliver what others have committed, and what we have behind it."""
