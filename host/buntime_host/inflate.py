@@ -9,10 +9,14 @@ from collections import deque
 from starlette.types import Message, Receive
 
 from buntime_host.errors import BadRequest, PayloadTooLarge, UnsupportedEncoding
+from buntime_host.rest import rest
 
 ACCEPTED = "gzip, identity"
 PIECE_BYTES = 64 * 1024
 """Largest part that is inflated at a time; other requests have their turn between two."""
+
+PIECES_AT_ONCE = 10
+"""Pieces that are inflated, in 0.4 ms at the most, before the threads get their turn."""
 
 _FEED_BYTES = 16 * 1024
 """What the inflater gets at a time: it gives back a copy of what it has not used."""
@@ -54,6 +58,7 @@ class Inflated:
         self._chunks: deque[memoryview] = deque()
         """What the inflater has not taken, once it is complete."""
         self._complete = self._ended = False
+        self._pieces = 0
 
     async def receive(self) -> Message:
         """The next part of the plain body.
@@ -69,7 +74,8 @@ class Inflated:
                 return message
             self._take(message)
         while True:
-            await asyncio.sleep(0)
+            self._pieces += 1
+            await (asyncio.sleep(0) if self._pieces % PIECES_AT_ONCE else rest())
             piece = self._inflate()
             if piece or self._ended:
                 return {"type": "http.request", "body": piece, "more_body": not self._ended}

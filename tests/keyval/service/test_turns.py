@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 from buntime_host import Size
+from buntime_host.rest import WORK_SECONDS
 from buntime_keyval import BigInt
 from buntime_keyval.wire.canonical import canonical_steps
 from buntime_keyval.wire.slices import SLICE, Steps
@@ -96,7 +97,7 @@ async def test_threads_have_their_turns_too(monkeypatch: pytest.MonkeyPatch) -> 
     await asyncio.gather(shared.run(steps()), shared.run(steps()))
     between = [after - before for before, after in pairwise(pauses)]
     assert len(pauses) in (49, 50)
-    assert max(between) == pytest.approx(turns.WORK_SECONDS, rel=0.3)
+    assert max(between) == pytest.approx(WORK_SECONDS, rel=0.3)
 
 
 async def test_long_messages_are_written_beside_the_loop(

@@ -23,7 +23,7 @@ from buntime_keyval.wire.values import (
 WHOLE = 2 * SLICE
 """Bytes of a text that is not worth slicing."""
 
-NAMES = 170_000
+NAMES = 340_000
 """Members of an object after which their names go into another dict: to grow a very large one takes
 longer than a step may."""
 
@@ -137,6 +137,8 @@ class TextFrame:
 
     def _note(self, members: Mapping[str, Any]) -> None:
         for places in self._places:
+            if places.keys().isdisjoint(members):
+                continue
             for name in members.keys() & places.keys():
                 self._outdated.setdefault(places.pop(name), set()).add(name)
         if len(self._places[-1]) >= NAMES:

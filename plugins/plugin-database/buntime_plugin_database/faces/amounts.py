@@ -12,6 +12,7 @@ from collections.abc import Generator, Iterable
 from itertools import count
 
 from buntime_host import HttpError
+from buntime_host.rest import rest
 
 MOST_VALUES = 500_000
 """Values and members of one body: a body of the largest size has fewer, unless they are tiny."""
@@ -31,9 +32,6 @@ SMALL_BYTES = 64 * 1024
 PIECE_BYTES = 64 * 1024
 PIECES_AT_ONCE = 3
 """Pieces that are counted, a millisecond each, before the threads get their turn."""
-
-PAUSE_SECONDS = 0.001
-"""How long that is. Less, and a thread that waits for Python's lock would not wake up in time."""
 
 
 class TooMuch(HttpError):
@@ -56,7 +54,7 @@ async def check_values(body: bytes | str) -> None:
             raise TooMuch(
                 f"The body holds more than {MOST_VALUES} values and members: send them in parts"
             )
-        await asyncio.sleep(0 if piece % PIECES_AT_ONCE else PAUSE_SECONDS)
+        await (asyncio.sleep(0) if piece % PIECES_AT_ONCE else rest())
 
 
 def check_statements(number: int) -> None:

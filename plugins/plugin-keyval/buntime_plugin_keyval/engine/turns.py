@@ -6,13 +6,8 @@ import asyncio
 from time import perf_counter
 from typing import Any
 
+from buntime_host.rest import WORK_SECONDS, rest
 from buntime_keyval.wire.slices import Steps
-
-WORK_SECONDS = 0.004
-"""How long steps are run until the threads get their turn as well."""
-
-PAUSE_SECONDS = 0.001
-"""How long that is. The timers of the loop know nothing shorter."""
 
 
 class Turns:
@@ -21,9 +16,7 @@ class Turns:
     A thread would not do better: it needs Python's lock like everybody else, and whoever waits
     for that waits for milliseconds each time.
 
-    The threads wait for that lock too, above all the one that writes. A loop that never rests
-    frees it for a moment only, too short for a thread to wake up in, and so keeps it from them for
-    as long as there is work. So after some steps the loop rests.
+    So that the threads have the lock too, the loop rests after some steps.
     """
 
     def __init__(self) -> None:
@@ -48,5 +41,5 @@ class Turns:
                     self._worked += perf_counter() - started
                 if self._worked >= WORK_SECONDS:
                     self._worked = 0.0
-                    await asyncio.sleep(PAUSE_SECONDS)  # with the turn: nobody else works either
+                    await rest()  # with the turn: nobody else works either
             await asyncio.sleep(0)

@@ -12,6 +12,7 @@ from time import perf_counter
 from typing import TypeVar
 
 from buntime_database import Adapter
+from buntime_host.rest import WORK_SECONDS, rest
 
 from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.selection import RowCondition, Selection
@@ -21,8 +22,8 @@ R = TypeVar("R", bound=Sequence[object])
 PAGE = 1000
 """Rows that are read and checked at a time."""
 
-SLICE_SECONDS = 0.004
-"""How long rows are checked before others get their turn on the event loop."""
+SLICE_SECONDS = WORK_SECONDS
+"""How long rows are checked before others get their turn on the event loop, and the threads."""
 
 INLINE_CHARS = 64 * 1024
 INLINE_WORK = 8 * 1024 * 1024
@@ -71,5 +72,5 @@ async def kept(rows: Sequence[R], condition: RowCondition, *, value: int) -> Asy
         if matches:
             yield row
         if perf_counter() > until:
-            await asyncio.sleep(0)
+            await rest()
             until = perf_counter() + SLICE_SECONDS
