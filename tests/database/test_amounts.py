@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from buntime_plugin_database.faces import amounts
 from buntime_plugin_database.faces.amounts import MOST_VALUES, TooMuch, check_values
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 texts = st.text(st.sampled_from('\\"[]{},:aé'), max_size=6)
@@ -24,6 +24,7 @@ MOST_CPU_SECONDS = 0.1
 """Of a piece, which takes a hundredth of that where nothing else runs."""
 
 
+@settings(deadline=None)
 @given(documents, st.sampled_from([2, 3, 7, 50]), st.booleans())
 def test_values_are_counted_in_pieces(value: Any, size: int, ascii_only: bool) -> None:
     body = json.dumps(value, ensure_ascii=ascii_only).encode()
