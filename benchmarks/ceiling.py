@@ -21,8 +21,10 @@ import httptools
 import uvloop
 from buntime_host.server import spare_the_collector
 from buntime_keyval.wire import canonical_value, encode_key, key_to_json, parse_key_path
+from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import Stamps
-from buntime_plugin_keyval.storage import statements
+from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
+from buntime_plugin_keyval.storage.effects import Put
 from buntime_plugin_keyval.storage.entry_json import entry_json
 
 PRAGMAS = (
@@ -34,7 +36,7 @@ PRAGMAS = (
 BASE = len("/keyval/api/keys/")
 """Of a path, what is in front of the key."""
 
-_LOG, _PUT, *_ = statements.PUT
+_GET, _PUT = SQLITE.reads.get, SQLITE.writes.put
 
 
 class Store:
@@ -55,7 +57,7 @@ class Store:
         """Answer with the entry; where there is none the connection ends, which fails the run."""
         key = parse_key_path(path)
         args = (encode_key(key), time.time_ns() // 1_000_000)
-        ((value, stamp),) = self._reading.execute(statements.GET, args)
+        ((value, stamp),) = self._reading.execute(_GET, args)
         text = entry_json(key_to_json(key), cast("str", value), cast("str", stamp))
         transport.write(answer(text))
 
@@ -79,8 +81,9 @@ class Store:
             key = parse_key_path(path)
             encoded, stamp = encode_key(key), self._stamps.make(now)
             value = canonical_value(body, now)
-            execute(_LOG, (encoded, stamp, now))
-            execute(_PUT, (encoded, key_to_json(key), value, stamp, None, None, now, now))
+            put = Put(encoded, key_to_json(key), value)
+            for statement in _PUT(put, stamp, Moment(now, now), True):
+                execute(*statement)
             written.append((transport, stamp))
         self._groups.put(written)
 

@@ -11,6 +11,7 @@ import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,10 +24,12 @@ from database.libsql.support import wipe
 from keyval.libsql.support import config_of, open_libsql_world, run_sql
 from keyval.service.world import FAST, FakeClock, World, open_world
 from support.live import LiveServer
+from support.packages import install_beside
 from support.sqld import Sqld, running_sqld
 
 BUSY_SECONDS = 60
 """A lock is waited for: whoever is faster may be so for long on a loaded machine."""
+ODD = Path(__file__).parent / "plugins" / "odd"
 FORGET_MESSAGES = ("DELETE FROM kv_queue", "DELETE FROM kv_dlq")
 
 
@@ -97,12 +100,52 @@ class SqliteEngine:
         database.close()
 
 
+class OddEngine(SqliteEngine):
+    """Files of an engine that speaks another dialect: see `plugins/odd`.
+
+    It is installed for all of this process, and for those that it starts.
+    """
+
+    def __init__(self, site: Path) -> None:
+        install_beside(ODD, site)
+
+    def open_world(
+        self, folder: Path, clock: FakeClock | None = None
+    ) -> AbstractAsyncContextManager[World]:
+        return open_world(folder / "kv.db", clock, store_adapter=self._adapter)
+
+    def open_database(self, folder: Path, name: str) -> Adapter:
+        return self._adapter(folder / f"{name}.db")
+
+    def _adapter(self, path: Path) -> SqliteAdapter:
+        made = import_module("example_odd.engine").OddAdapter(str(path), options=FAST)
+        assert isinstance(made, SqliteAdapter)
+        return made
+
+    def code_that_opens(self, folder: Path, databases: int) -> str:
+        return (
+            "from example_odd.engine import OddAdapter; "
+            f"return OddAdapter({str(folder)!r} + f'/{{number}}.db')"
+        )
+
+    def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
+        return {
+            "plugins": [
+                [
+                    "@buntime/plugin-database",
+                    {"adapters": [{"type": "odd", "path": "_default.db"}]},
+                ],
+                ["@buntime/plugin-keyval", options],
+            ]
+        }
+
+
 class LibsqlServers:
     """Servers that the tests of one process share, each started when the first test needs it."""
 
     def __init__(self, stack: ExitStack, new_folder: Callable[[str], Path]) -> None:
         self._stack = stack
-        self._new_folder = new_folder
+        self.new_folder = new_folder
 
     @cached_property
     def of_hosts(self) -> list[Sqld]:
@@ -121,7 +164,7 @@ class LibsqlServers:
         return server
 
     def _start(self, name: str, **options: Any) -> list[Sqld]:
-        return self._stack.enter_context(running_sqld(self._new_folder(name), **options))
+        return self._stack.enter_context(running_sqld(self.new_folder(name), **options))
 
 
 class LibsqlEngine:
@@ -174,6 +217,7 @@ class LibsqlEngine:
 
 ENGINES: dict[str, Callable[[LibsqlServers], Engine]] = {
     "sqlite": lambda servers: SqliteEngine(),
+    "odd": lambda servers: OddEngine(servers.new_folder("site")),
     "libsql": lambda servers: LibsqlEngine(servers, with_replica=False),
     "libsql-replica": lambda servers: LibsqlEngine(servers, with_replica=True),
 }

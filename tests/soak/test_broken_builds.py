@@ -141,7 +141,7 @@ BREAKS = {
     ),
     "an expiry that comes early": Break(
         {
-            f"{KEYVAL}.storage.statements": [
+            f"{KEYVAL}.storage.dialects.sqlite.rows": [
                 (
                     'LIVE = "(expires_at IS NULL OR expires_at > ?)"',
                     'LIVE = "(expires_at IS NULL OR expires_at > ? + 300)"',

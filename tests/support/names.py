@@ -44,7 +44,7 @@ def all_names() -> frozenset[str]:
 @cache
 def tables_and_columns() -> frozenset[str]:
     """The tables and the columns that migrations add, and the table that counts these."""
-    folders = (ROOT / "plugins").glob("*/*/storage/migrations")
+    folders = (ROOT / "plugins").glob("*/*/storage/dialects/*/migrations")
     text = "".join(file.read_text() for folder in folders for file in folder.glob("*.sql"))
     added = re.findall(r"(?:CREATE (?:VIRTUAL )?TABLE|ADD COLUMN) (\w+)", text)
     return frozenset(added) | {"kv_migrations"}

@@ -15,9 +15,10 @@ from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
-from buntime_plugin_keyval.storage import moving, schema
+from buntime_plugin_keyval.storage import schema
+from buntime_plugin_keyval.storage.dialects.sqlite import moving
+from buntime_plugin_keyval.storage.dialects.sqlite.moving import MOVED_BYTES, move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
-from buntime_plugin_keyval.storage.moving import MOVED_BYTES, move_some
 from keyval.service.long_values import LONG, faults, long_values
 from keyval.service.upgrade import index_as_version_4, put_as_version_4, stamp_of
 from keyval.service.world import NOW_MS, World, until, values
@@ -247,7 +248,7 @@ async def test_values_of_before_are_moved(
     texts = {number: str(number) + "x" * (MOVED_BYTES if number % 3 else 5) for number in range(30)}
     known = schema.load_migrations()
     with monkeypatch.context() as older:
-        older.setattr(schema, "load_migrations", lambda: known[:11])
+        older.setattr(schema, "load_migrations", lambda *_: known[:11])
         async with open_store() as world:
             await index_as_version_4(world)
             await world.adapter.execute("UPDATE kv_indexes SET format = 2")
@@ -302,7 +303,7 @@ async def test_indexes_of_before_know_long_values(
     """Their triggers are replaced; their words stay as they are."""
     known = schema.load_migrations()
     with monkeypatch.context() as older:
-        older.setattr(schema, "load_migrations", lambda: known[:11])
+        older.setattr(schema, "load_migrations", lambda *_: known[:11])
         async with open_store() as world:
             await index_as_version_4(world)
             await world.adapter.execute("UPDATE kv_indexes SET format = 2")

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from buntime_keyval import BigInt, InvalidInput, KvEntry
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.storage import statements
-from buntime_plugin_keyval.storage.reads import READ_INLINE
+from buntime_plugin_keyval.storage.dialects.reads import READ_INLINE
 from keyval.service.world import FakeClock, World, exact
 
 pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
@@ -242,7 +241,7 @@ async def test_long_values_are_read_one_after_the_other(
 
     async def counted(sql: str, args: Any = (), **options: Any) -> Any:
         nonlocal reading, most
-        if sql != statements.GET:  # looks whether a value is long
+        if sql != world.store.sql.reads.get:  # looks whether a value is long
             return await query(sql, args, **options)
         reading += 1
         most = max(most, reading)

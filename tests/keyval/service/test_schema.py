@@ -51,7 +51,7 @@ async def layout(adapter: Adapter) -> list[dict[str, object]]:
 
 
 def ship(monkeypatch: pytest.MonkeyPatch, migrations: list[Migration]) -> None:
-    monkeypatch.setattr(schema, "load_migrations", lambda: migrations)
+    monkeypatch.setattr(schema, "load_migrations", lambda *_: migrations)
 
 
 def test_they_are_numbered_without_gaps() -> None:

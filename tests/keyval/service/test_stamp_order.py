@@ -334,7 +334,7 @@ async def test_an_older_store_goes_on_behind_its_greatest_stamp(
     greatest = stamp_of(NOW_MS + 5 * MINUTE)
     known = schema.load_migrations()
     with monkeypatch.context() as older:
-        older.setattr(schema, "load_migrations", lambda: known[:6])
+        older.setattr(schema, "load_migrations", lambda *_: known[:6])
         async with open_store() as world:
             await world.adapter.execute(LOG, (greatest if where == "log" else "v1",))
             await world.adapter.execute(LOG, (stamp_of(NOW_MS),))

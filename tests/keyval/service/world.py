@@ -81,18 +81,25 @@ async def open_world(
     options: SqliteOptions = FAST,
     adapter_type: type[SqliteAdapter] = SqliteAdapter,
     limits: Limits = DEFAULT_LIMITS,
+    store_adapter: Callable[[Path], SqliteAdapter] | None = None,
 ) -> AsyncIterator[World]:
-    """Open the store in a file, without its background tasks; all is closed at the end."""
+    """Open the store in a file, without its background tasks; all is closed at the end.
+
+    With `store_adapter` the store has an adapter of its own, which does not speak the SQL that
+    tests do.
+    """
     clock = clock or FakeClock()
     adapter = adapter_type(str(path), options=options)
+    used = adapter if store_adapter is None else store_adapter(path)
     try:
-        store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
-        await migrate(adapter, clock())
+        store = Store(used, logger=LOGGER, clock=clock, limits=limits)
+        await migrate(used, clock())
         service = make_service(parse_config({}), store)
         kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv)
         await kv.close()
     finally:
+        await used.close()
         await adapter.close()
 
 

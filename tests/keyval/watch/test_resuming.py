@@ -10,7 +10,6 @@ from buntime_plugin_keyval.features.watch import events
 from buntime_plugin_keyval.features.watch.bookmarks import parse_bookmark
 from buntime_plugin_keyval.features.watch.watcher import Watcher, WatchTarget
 from buntime_plugin_keyval.storage import changelog, states
-from buntime_plugin_keyval.storage.statements import CHANGED_KEYS
 from keyval.service.world import World
 from keyval.watch.following import Client, stored
 from support.api import Api
@@ -116,7 +115,7 @@ async def test_a_log_that_is_trimmed_while_it_is_read(
 
     async def trimmed(sql: str, *args: Any, **options: Any) -> Any:
         rows = await original(sql, *args, **options)
-        if sql == CHANGED_KEYS:
+        if sql == world.store.sql.watch.changed_keys:
             await changelog.trim_changes(world.store.db, keep=1, since_ms=2**60, limit=1000)
         return rows
 

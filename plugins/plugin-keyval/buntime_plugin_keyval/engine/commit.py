@@ -45,6 +45,7 @@ from buntime_plugin_keyval.storage import reads
 from buntime_plugin_keyval.storage.changelog import newest_stamp, read_appended
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import (
     Effect,
     EntryEffect,
@@ -56,7 +57,7 @@ from buntime_plugin_keyval.storage.effects import (
 )
 from buntime_plugin_keyval.storage.message_effects import Enqueue
 from buntime_plugin_keyval.storage.ranges import single
-from buntime_plugin_keyval.storage.reads import LONG_VALUE, Row
+from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Keeping
 from buntime_plugin_keyval.storage.selection import EVERYTHING
 
@@ -396,13 +397,13 @@ class Committer:
         rows: dict[bytes, Row] = {}
         needed = {key for job in group for key in job.write.reads}
         if needed:
-            rows, sizes = await reads.get_many_short(self._adapter, needed, now_ms)
+            rows, sizes = await reads.get_many_short(self._db, needed, now_ms)
             if sizes:
                 long = self._share(group, sizes)
-                rows |= await reads.get_many_long(self._adapter, long, now_ms, fresh=True)
+                rows |= await reads.get_many_long(self._db, long, now_ms, fresh=True)
         stamps = {key for job in group for key in job.write.stamps} - needed
         if stamps:
-            rows |= await reads.get_many_stamps(self._adapter, stamps, now_ms)
+            rows |= await reads.get_many_stamps(self._db, stamps, now_ms)
         return rows
 
     def _share(self, group: list[_Job], sizes: Mapping[bytes, int]) -> set[bytes]:
@@ -486,7 +487,7 @@ class Committer:
             _apply(put, job.versionstamp, rows, pending)
             return
         versionstamp = self._stamps.make(at.now_ms)
-        view = View(at, versionstamp, rows, pending)
+        view = View(self._db.sql, at, versionstamp, rows, pending)
         job.start(versionstamp, is_firm)
         try:
             job.decision = write.decide(view)

@@ -10,6 +10,7 @@ from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.options import expiry
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.effects import Effect, Put, unchanged, unchanged_since
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
@@ -21,9 +22,15 @@ class View:
     """What a decision sees: the live rows as of the commit that it will be part of."""
 
     def __init__(
-        self, at: Moment, versionstamp: str, rows: dict[bytes, Row], pending: Set[bytes]
+        self,
+        sql: Dialect,
+        at: Moment,
+        versionstamp: str,
+        rows: dict[bytes, Row],
+        pending: Set[bytes],
     ) -> None:
         """`pending` are the keys of rows that are about to be committed in the same group."""
+        self._sql = sql
         self.at = at
         self.now_ms = at.now_ms
         self.versionstamp = versionstamp
@@ -55,9 +62,9 @@ class View:
         if not self._seen:
             return []
         return [
-            unchanged(key, stamp, self.now_ms)
+            unchanged(self._sql, key, stamp, self.now_ms)
             if stamp is None or key not in self._pending
-            else unchanged_since(key, stamp, self.now_ms)
+            else unchanged_since(self._sql, key, stamp, self.now_ms)
             for key, stamp in self._seen.items()
         ]
 

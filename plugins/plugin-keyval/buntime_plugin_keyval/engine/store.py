@@ -117,7 +117,7 @@ class Store:
     @measured("get")
     def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
         """Value and versionstamp of a key, or None."""
-        return reads.get(self.adapter, key, self.clock.now(), self.long_reads)
+        return reads.get(self.db, key, self.clock.now(), self.long_reads)
 
     def get_short(self, key: bytes) -> Short | Coroutine[Any, Any, Short]:
         """Value and versionstamp of a key, or None; no value where it is long, see `get_long`.
@@ -125,7 +125,7 @@ class Store:
         At once, if the engine has it at hand.
         """
         started = perf_counter()
-        reading = reads.get_short(self.adapter, key, self.clock.now())
+        reading = reads.get_short(self.db, key, self.clock.now())
         if not self._is_embedded:
             return self._measured("get", reading, started)
         try:
@@ -153,26 +153,22 @@ class Store:
         """The entry of a key with a long value, for an answer; measured by `get_short` before."""
         most = self.limits.answer_bytes
         async with self.long_reads.turn:  # see `reads.get`
-            return await within.get_long(self.adapter, key, self.clock.now(), most=most)
+            return await within.get_long(self.db, key, self.clock.now(), most=most)
 
     @measured("get")
     async def size(self, key: bytes) -> int | None:
         """Bytes of value and versionstamp of a key, which are not read; None if it is missing."""
-        return await reads.size(self.adapter, key, self.clock.now())
+        return await reads.size(self.db, key, self.clock.now())
 
     @measured("get")
     async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
         """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
-        return await reads.get_many(
-            self.adapter, keys, self.clock.now(), self.long_reads, fresh=fresh
-        )
+        return await reads.get_many(self.db, keys, self.clock.now(), self.long_reads, fresh=fresh)
 
     @measured("get")
     async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
         """Those of the keys that exist as JSON objects, read from one snapshot."""
-        return await reads.get_many_json(
-            self.adapter, keys, self.clock.now(), shape, self.long_reads
-        )
+        return await reads.get_many_json(self.db, keys, self.clock.now(), shape, self.long_reads)
 
     @measured("list")
     async def list_rows(
@@ -187,7 +183,7 @@ class Store:
         """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where))
-        return await reads.list_rows(self.adapter, selection, now_ms, self.long_reads, fresh=fresh)
+        return await reads.list_rows(self.db, selection, now_ms, self.long_reads, fresh=fresh)
 
     @measured("list")
     async def list_json(
@@ -202,7 +198,7 @@ class Store:
         """The entries in a range as the inside of a JSON array."""
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
-        return await reads.list_json(self.adapter, selection, now_ms, self.long_reads)
+        return await reads.list_json(self.db, selection, now_ms, self.long_reads)
 
     @measured("get")
     async def get_many_within(
@@ -211,7 +207,7 @@ class Store:
         """The entries of those of the keys that exist. Raises `LimitExceeded`."""
         most = self.limits.answer_bytes
         return await within.get_many(
-            self.adapter, keys, self.clock.now(), shape, self.long_reads, most=most
+            self.db, keys, self.clock.now(), shape, self.long_reads, most=most
         )
 
     @measured("get")
@@ -222,7 +218,7 @@ class Store:
         """
         most = self.limits.answer_bytes
         return await within.get_changed(
-            self.adapter, keys, known, self.clock.now(), self.long_reads, most=most
+            self.db, keys, known, self.clock.now(), self.long_reads, most=most
         )
 
     @measured("list")
@@ -239,7 +235,7 @@ class Store:
         now_ms = self.clock.now()
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
         most = self.limits.answer_bytes
-        return await within.list_within(self.adapter, selection, now_ms, self.long_reads, most=most)
+        return await within.list_within(self.db, selection, now_ms, self.long_reads, most=most)
 
     @measured("paginate")
     async def page_within(
@@ -260,13 +256,13 @@ class Store:
         keys = continue_at(keys, cursor, reverse=reverse)
         selection = Selection(keys, limit, reverse, self.condition(where), shape)
         most = self.limits.answer_bytes
-        return await within.page_within(self.adapter, selection, now_ms, self.long_reads, most=most)
+        return await within.page_within(self.db, selection, now_ms, self.long_reads, most=most)
 
     @measured("count")
     async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
         """Number of entries in a range."""
         now_ms = self.clock.now()
-        return await reads.count(self.adapter, keys, self.condition(where), now_ms)
+        return await reads.count(self.db, keys, self.condition(where), now_ms)
 
     def set(
         self,
@@ -318,9 +314,11 @@ class Store:
             selections = [Selection(keys, sys.maxsize, condition=condition) for keys in ranges]
             found: dict[bytes, str] = {}
             for selection in selections:
-                found |= await reads.list_stamps(self.adapter, selection, now_ms)
-            return await self._committer.commit(writes.remove_rows(list(found.items())), once)
-        bounded = len(ranges) == 1 and await reads.is_small(self.adapter, ranges[0])
+                found |= await reads.list_stamps(self.db, selection, now_ms)
+            has_stamp = self.sql.writes.has_stamp
+            rows = [(key, has_stamp(stamp)) for key, stamp in found.items()]
+            return await self._committer.commit(writes.remove_rows(rows), once)
+        bounded = len(ranges) == 1 and await reads.is_small(self.db, ranges[0])
         return await self._committer.commit(
             writes.remove(ranges, condition=condition, bounded=bounded), once
         )
@@ -385,6 +383,10 @@ class Store:
         """See `Adapter.data_version`."""
         return self.adapter.data_version()
 
+    async def totals(self) -> tuple[int, int]:
+        """How many entries there are, and the bytes of their keys and values."""
+        return await reads.totals(self.db, self.clock.now())
+
     async def newest_place(self, *, fresh: bool = False) -> Place:
         """The place behind the newest change."""
         return await changelog.newest_place(self.db, fresh=fresh)
@@ -400,7 +402,7 @@ class Store:
         for _ in range(EXPIRY_ROUNDS):
             now_ms = self.clock.now()
             reading = await states.read_states(
-                self.adapter, keys, ranges, self.long_reads, limit=limit, now_ms=now_ms
+                self.db, keys, ranges, self.long_reads, limit=limit, now_ms=now_ms
             )
             if not any(state.is_expired for state in reading.states):
                 return reading
@@ -418,7 +420,7 @@ class Store:
         for _ in range(EXPIRY_ROUNDS):
             now_ms = self.clock.now()
             catch = await states.read_news(
-                self.adapter, after, until, concerns, self.long_reads, now_ms=now_ms
+                self.db, after, until, concerns, self.long_reads, now_ms=now_ms
             )
             if catch is None or not any(news.state.is_expired for news in catch.news):
                 break
@@ -431,7 +433,7 @@ class Store:
     ) -> list[tuple[bytes, str, str | None]]:
         """What ranges hold for somebody who knows of versionstamps; see `read_poll`."""
         return await states.read_poll(
-            self.adapter, given, ranges, self.long_reads, limit=limit, now_ms=self.clock.now()
+            self.db, given, ranges, self.long_reads, limit=limit, now_ms=self.clock.now()
         )
 
     def subscribe(self, subscriber: Subscriber) -> Callable[[], None]:

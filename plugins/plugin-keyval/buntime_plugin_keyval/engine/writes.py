@@ -42,11 +42,9 @@ def remove(
     )
 
 
-def remove_rows(rows: Sequence[tuple[bytes, str]]) -> Write[int]:
-    """Remove entries that still have these versionstamps; concludes with their number."""
-    effects = [
-        Remove(single(key), RowCondition("versionstamp = ?", (stamp,))) for key, stamp in rows
-    ]
+def remove_rows(rows: Sequence[tuple[bytes, RowCondition]]) -> Write[int]:
+    """Remove entries that meet a condition, each its own; concludes with their number."""
+    effects = [Remove(single(key), condition) for key, condition in rows]
     decision = Decision(effects, _total)
     return Write(
         lambda _: decision,

@@ -108,7 +108,8 @@ class Feature(NamedTuple, Generic[P]):
     stored_measures: Sequence[Measure] = ()
     """Numbers that its part asks the database for."""
     migrations: Traversable | None = None
-    """The folder with the migrations of its own tables, of which a number is never used again."""
+    """The folder with the migrations of its own tables, in a folder for each dialect. A number is
+    never used again."""
 
 
 AnyFeature = Feature[Any]
@@ -119,4 +120,5 @@ async def migrate_features(adapter: Adapter, now_ms: int, features: Sequence[Any
     for feature in features:
         if feature.migrations is not None:
             ledger = f"kv_{feature.name}_migrations"
-            await migrate(adapter, now_ms, folder=feature.migrations, ledger=ledger)
+            folder = feature.migrations / adapter.capabilities.dialect
+            await migrate(adapter, now_ms, folder=folder, ledger=ledger)

@@ -4,8 +4,8 @@ The newest row of the change log is the clock of the store, together with the on
 `kv_stamps`, which has the newest stamp of a commit that need not have logged anything: it sent
 messages, or deleted what was missing. A commit's stamp is greater than both, and it is the
 statement that writes it into one of them, run while the write lock is held, that sees to it
-(`FIRM_STAMP` and `LATE_STAMP` in `storage/statements.py`). So stamps are in the order of the
-commits over processes, hosts and restarts, and whatever their clocks say.
+(`dialects/sqlite/stamps.py`). So stamps are in the order of the commits over processes, hosts and
+restarts, and whatever their clocks say.
 
 A commit that has nothing to do writes nothing, so that its stamp is in order within its process
 alone.

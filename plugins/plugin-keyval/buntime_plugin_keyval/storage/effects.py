@@ -13,10 +13,8 @@ from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.model.versionstamps import tail_of
-from buntime_plugin_keyval.storage import statements as texts
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, long_size
-from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition
 
 
@@ -50,34 +48,7 @@ class Put(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`; where the stamp is not firm, the first result has it as its only row."""
-        key, key_json, value, expires_at, metadata, is_anew, is_stamped = self
-        log, put, put_anew, put_long, put_long_anew = (
-            texts.PUT if is_firm else texts.PUT_STAMPED_LATE if is_stamped else texts.PUT_LATE
-        )
-        now_ms, wall_ms = at
-        size = long_size(value)
-        entry = (
-            key,
-            key_json,
-            size or value,
-            versionstamp,
-            expires_at,
-            metadata,
-            wall_ms,
-        )  # ?1 to ?7
-        logged = Statement(log, (key, versionstamp, now_ms))
-        if size:
-            return (
-                logged,
-                Statement(ADD_LONG_VALUE, (value,)),
-                Statement(put_long_anew, entry)
-                if is_anew
-                else Statement(put_long, (*entry, now_ms)),
-            )
-        return (
-            logged,
-            Statement(put_anew, entry) if is_anew else Statement(put, (*entry, now_ms)),
-        )
+        return sql.writes.put(self, versionstamp, at, is_firm)
 
 
 class Remove(NamedTuple):
@@ -90,19 +61,7 @@ class Remove(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`; the result for one key has a row as that of `Put`, if it is removed."""
-        now_ms = at.now_ms
-        where, args = self.condition.sql, self.condition.args
-        selected = (*self.keys, now_ms, *args)
-        if is_firm:
-            log = texts.LOG_REMOVE
-        elif self.keys == single(self.keys.start):
-            log = texts.LOG_REMOVE_ONE_LATE
-        else:
-            log = texts.LOG_REMOVE_LATE
-        return (
-            Statement(log.format(where=where), (versionstamp, now_ms, *selected)),
-            Statement(texts.REMOVE.format(where=where), selected),
-        )
+        return sql.writes.remove(self.keys, self.condition, versionstamp, at, is_firm)
 
 
 class Expire(NamedTuple):
@@ -114,12 +73,7 @@ class Expire(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        now_ms = at.now_ms
-        log = texts.LOG_EXPIRED if is_firm else texts.LOG_EXPIRED_LATE
-        return (
-            Statement(log, (versionstamp, now_ms, now_ms, self.limit)),
-            Statement(texts.REMOVE_EXPIRED, (now_ms, self.limit)),
-        )
+        return sql.writes.expire(self.limit, versionstamp, at, is_firm)
 
 
 class NoteStamp(NamedTuple):
@@ -143,14 +97,14 @@ StampedEffect = EntryEffect | NoteStamp
 """Effects whose first statement writes the stamp of the commit."""
 
 
-def unchanged(key: bytes, versionstamp: str | None, now_ms: int) -> Guard:
+def unchanged(sql: Dialect, key: bytes, versionstamp: str | None, now_ms: int) -> Guard:
     """Holds while the live versionstamp of the key is this one; None means no live entry."""
-    return Guard(texts.UNCHANGED, (key, now_ms, versionstamp))
+    return Guard(sql.writes.unchanged, (key, now_ms, versionstamp))
 
 
-def unchanged_since(key: bytes, versionstamp: str, now_ms: int) -> Guard:
+def unchanged_since(sql: Dialect, key: bytes, versionstamp: str, now_ms: int) -> Guard:
     """Holds while the key is as the commit left it that was to have this versionstamp."""
-    return Guard(texts.UNCHANGED_SINCE, (key, now_ms, tail_of(versionstamp)))
+    return Guard(sql.writes.unchanged_since, (key, now_ms, tail_of(versionstamp)))
 
 
 def stamp_of_commit(sql: Dialect, versionstamp: str) -> str:

@@ -11,7 +11,6 @@ from buntime_keyval.wire.commits import DEFAULT_PAUSES_MS, MessageOptions
 
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, long_size
 
 LEASE_BYTES = 1024 * 1024
 """Values of messages that are leased together, but for the first one."""
@@ -33,23 +32,18 @@ class Enqueue(NamedTuple):
         pauses = DEFAULT_PAUSES_MS if options.pauses_ms is None else options.pauses_ms
         backoff = ",".join(map(str, pauses))
         keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
-        size = long_size(self.value)
-        message = (
-            self.id,
-            size or self.value,
-            ready_at,
-            len(pauses) + 1,  # the first, and one for each pause
-            f"[{backoff}]",
-            f"[{keys}]",
-            at.wall_ms,
-            at.now_ms,
-        )
-        if size:
-            return (
-                Statement(ADD_LONG_VALUE, (self.value,)),
-                Statement(sql.queue.enqueue_long, message),
+        return sql.queue.enqueue(
+            (
+                self.id,
+                self.value,
+                ready_at,
+                len(pauses) + 1,  # the first, and one for each pause
+                f"[{backoff}]",
+                f"[{keys}]",
+                at.wall_ms,
+                at.now_ms,
             )
-        return (Statement(sql.queue.enqueue, message),)
+        )
 
 
 class Lease(NamedTuple):

@@ -11,10 +11,10 @@ from collections.abc import AsyncIterator, Sequence
 from time import perf_counter
 from typing import TypeVar
 
-from buntime_database import Adapter
 from buntime_host.rest import WORK_SECONDS, rest
 
-from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.reads import Selecting
 from buntime_plugin_keyval.storage.selection import RowCondition, Selection
 
 R = TypeVar("R", bound=Sequence[object])
@@ -32,15 +32,17 @@ takes more than a slice, and a thread gives others their turn within it."""
 
 
 async def matching_rows(
-    adapter: Adapter, selection: Selection, now_ms: int, *, told: str, fresh: bool = False
+    db: Database, selecting: Selecting, selection: Selection, now_ms: int, *, fresh: bool = False
 ) -> AsyncIterator[tuple[bytes, str, str]]:
-    """Key, value and what `told` says of the entries that really match, up to the limit."""
+    """What an operation reads of the entries that really match, up to the limit.
+
+    Key, value and one more column.
+    """
     condition = selection.condition
-    statement = sql.LIST.format(told=told, order=selection.order, where=condition.sql)
     rest = selection._replace(limit=PAGE)
     left = selection.limit
     while True:
-        rows = await adapter.query(statement, rest.args(now_ms), fresh=fresh)
+        rows = await db.adapter.query(*selecting(rest, now_ms), fresh=fresh)
         async for row in kept(rows, condition, value=1):
             yield row  # type: ignore[misc] # as the schema says
             left -= 1

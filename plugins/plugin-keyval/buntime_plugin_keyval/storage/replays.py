@@ -10,8 +10,7 @@ from buntime_database import Guard, Statement
 
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
-from buntime_plugin_keyval.storage.dialects.replays import KeepSql
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, long_size
+from buntime_plugin_keyval.storage.dialects.replays import KeepSql, KeptRow
 
 FORGET_BATCH = 500
 
@@ -30,8 +29,7 @@ class Kept(NamedTuple):
 class Keeping(NamedTuple):
     """Keeps the result of one commit by statements behind or among those that have its effects."""
 
-    row: tuple[str, bytes, str, str, int]
-    """Key, fingerprint, stamp, what was told as JSON, and when."""
+    row: KeptRow
     sql: Dialect
     is_firm: bool
     """Whether the commit has that stamp, or fails."""
@@ -40,12 +38,9 @@ class Keeping(NamedTuple):
     def _texts(self) -> KeepSql:
         return self.sql.replays.keep if self.is_firm else self.sql.replays.keep_late
 
-    def end(self) -> list[Statement]:
+    def end(self) -> Sequence[Statement]:
         """What comes behind all effects, where their counts are not wanted or there are none."""
-        told = self.row[3]
-        if long_size(told):
-            return [Statement(ADD_LONG_VALUE, (told,)), Statement(self._texts.keep_long, self.row)]
-        return [Statement(self._texts.keep, self.row)]
+        return self._texts.keep(self.row)
 
     def among(self, statements: Sequence[Statement], *, is_first: bool) -> list[Statement]:
         """The statements of one effect, and what keeps the count of the first of them."""

@@ -2,24 +2,18 @@
 
 from __future__ import annotations
 
-from importlib import resources
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
 from buntime_database import Adapter, DatabaseError, Guard, GuardFailed, Statement
 
+from buntime_plugin_keyval.storage.dialects.registry import dialect_of
+from buntime_plugin_keyval.storage.dialects.schema import LedgerSql
+from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 
 LEDGER = "kv_migrations"
 """The table that says which migrations were applied."""
-
-_CREATE_LEDGER = """
-CREATE TABLE IF NOT EXISTS {ledger} (
-  version INTEGER PRIMARY KEY, name TEXT NOT NULL, applied_at INTEGER NOT NULL
-)"""
-_APPLIED = "SELECT coalesce(max(version), 0) FROM {ledger}"
-_RECORD = "INSERT INTO {ledger} (version, name, applied_at) VALUES (?, ?, ?)"
-_NOT_YET = "(SELECT coalesce(max(version), 0) FROM {ledger}) = ?"
 
 
 class SchemaTooNew(DatabaseError):
@@ -34,10 +28,8 @@ class Migration(NamedTuple):
     statements: tuple[str, ...]
 
 
-def load_migrations(folder: Traversable | None = None) -> list[Migration]:
-    """The migrations in a folder, in order; by default those of the store."""
-    if folder is None:
-        folder = resources.files(__package__) / "migrations"
+def load_migrations(folder: Traversable = SQLITE.schema.migrations) -> list[Migration]:
+    """The migrations in a folder, in order; by default those of the store for SQLite."""
     migrations = []
     for file in sorted(folder.iterdir(), key=lambda file: file.name):
         if file.name.endswith(".sql"):
@@ -61,10 +53,12 @@ async def migrate(
     Raises `SchemaTooNew` for a database from the future, `DatabaseError` when a step fails; a
     failed step leaves nothing behind.
     """
-    await patient_batch(adapter, [Statement(_CREATE_LEDGER.format(ledger=ledger))])
-    migrations = load_migrations() if folder is None else load_migrations(folder)
+    schema = dialect_of(adapter).schema
+    sql = LedgerSql(*(text.format(ledger=ledger) for text in schema.ledger))
+    await patient_batch(adapter, [Statement(sql.create)])
+    migrations = load_migrations(schema.migrations if folder is None else folder)
     newest = migrations[-1].version
-    applied = await _applied(adapter, ledger)
+    applied = await _applied(adapter, sql)
     if applied > newest:
         raise SchemaTooNew(
             f"the database has schema version {applied}, this plugin knows only {newest}: "
@@ -77,22 +71,18 @@ async def migrate(
             await patient_batch(
                 adapter,
                 [
-                    Guard(_NOT_YET.format(ledger=ledger), (migration.version - 1,)),
+                    Guard(sql.is_at, (migration.version - 1,)),
                     *(Statement(statement) for statement in migration.statements),
-                    Statement(
-                        _RECORD.format(ledger=ledger),
-                        (migration.version, migration.name, now_ms),
-                    ),
+                    Statement(sql.record, (migration.version, migration.name, now_ms)),
                 ],
             )
         except GuardFailed:
-            if (
-                await _applied(adapter, ledger) < migration.version
-            ):  # else another process was faster
+            # Else another process was faster.
+            if await _applied(adapter, sql) < migration.version:
                 raise
     return newest
 
 
-async def _applied(adapter: Adapter, ledger: str) -> int:
-    ((version,),) = await adapter.query(_APPLIED.format(ledger=ledger), fresh=True)
+async def _applied(adapter: Adapter, sql: LedgerSql) -> int:
+    ((version,),) = await adapter.query(sql.applied, fresh=True)
     return version if isinstance(version, int) else 0

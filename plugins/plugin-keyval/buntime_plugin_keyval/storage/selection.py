@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 from buntime_database import Value
 from buntime_keyval.wire.shapes import PLAIN, Shape
@@ -15,9 +15,9 @@ POINT_LIMIT = 128
 
 
 class RowCondition(NamedTuple):
-    """A compiled filter: SQL with its arguments."""
+    """A condition on entries, printed by the dialect: a filter, or nothing for all."""
 
-    sql: str = "TRUE"
+    sql: str = ""
     args: Sequence[Value] = ()
     recheck: Callable[[str], bool] | None = None
     """Decides for a value that the SQL let through; None where the SQL decides alone."""
@@ -35,17 +35,12 @@ class Selection(NamedTuple):
     condition: RowCondition = EVERYTHING
     shape: Shape = PLAIN
 
-    @property
-    def order(self) -> Literal["ASC", "DESC"]:
-        """The order as SQL says it."""
-        return "DESC" if self.reverse else "ASC"
-
     def is_bounded(self) -> bool:
         """Whether few rows are touched, whatever the store holds."""
         return self.limit <= POINT_LIMIT and self.condition is EVERYTHING
 
     def args(self, now_ms: int) -> tuple[Value, ...]:
-        """Arguments of the statements that list."""
+        """What a statement that lists is given, in this order."""
         return (*self.keys, now_ms, *self.condition.args, self.limit)
 
     def behind(self, key: bytes) -> Selection:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from buntime_database import Adapter, Session, Value
+from buntime_database import Session, Value
 
 from buntime_plugin_keyval.model.changes import Place, mark_of
-from buntime_plugin_keyval.storage import statements as sql
 from buntime_plugin_keyval.storage.changelog import newest_place
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.postfilter import kept, matching_rows
@@ -32,45 +31,22 @@ MOST_BYTES = 16 * 1024 * 1024
 ATTEMPTS = 3
 
 
-Query = tuple[str, tuple[Value, ...]]
-"""A statement with its arguments."""
-
-
-def page_query(selection: Selection, now_ms: int) -> Query:
-    """What reads keys and entries, where SQL decides the filter."""
-    return _statement(sql.PAGE_ROWS, selection), selection.args(now_ms)
-
-
-def page_query_within(selection: Selection, now_ms: int, most: int) -> Query:
-    """What reads as many of them as there is room for in `most` bytes: see `page_rows`."""
-    return _statement(sql.PAGE_ROWS_WITHIN, selection), (*selection.args(now_ms), most)
-
-
-def _statement(template: str, selection: Selection) -> str:
-    return template.format(
-        entry=sql.ENTRY_JSON[selection.shape],
-        size=sql.ENTRY_SIZE[selection.shape],
-        order=selection.order,
-        where=selection.condition.sql,
-    )
-
-
 def page_rows(rows: Sequence[tuple[Value, ...]]) -> Rows:
-    """What `page_query_within` has read."""
+    """What `ReadSql.page_rows_within` has read."""
     # The statement says which columns come, and the schema of which types they are.
     found: list[tuple[bytes, Text]] = [(key, entry) for key, entry, _ in rows]  # type: ignore[misc]
     return Rows(found, bool(rows) and rows[0][2] != len(rows))
 
 
-async def read_page(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Rows:
+async def read_page(db: Database, selection: Selection, now_ms: int, most: int) -> Rows:
     """Keys and entries as they are now, but for the first one no more than `most` bytes."""
     if selection.condition.recheck is None:
-        query = page_query_within(selection, now_ms, most)
-        return page_rows(await adapter.query(*query, fresh=True))
-    entry = sql.ENTRY_JSON[selection.shape]
+        statement = db.sql.reads.page_rows_within(selection, now_ms, most)
+        return page_rows(await db.adapter.query(*statement, fresh=True))
     found: list[tuple[bytes, Text]] = []
     size = 0
-    async for key, _, text in matching_rows(adapter, selection, now_ms, told=entry, fresh=True):
+    rows = matching_rows(db, db.sql.reads.entries, selection, now_ms, fresh=True)
+    async for key, _, text in rows:
         size += size_of(text)
         if found and size > most:
             return Rows(found, is_cut=True)
@@ -84,10 +60,10 @@ async def place_of(db: Database, session: Session) -> Place:
     return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer
 
 
-async def is_unchanged(adapter: Adapter, place: Place, keys: KeyRange) -> bool:
+async def is_unchanged(db: Database, place: Place, keys: KeyRange) -> bool:
     """Whether nothing in a range was changed since a place, as far as the log reaches back."""
-    ((log, stamp, trimmed_seq, trimmed_stamp, changed),) = await adapter.query(
-        sql.CHANGED_SINCE, (place.seq, *keys), fresh=True
+    ((log, stamp, trimmed_seq, trimmed_stamp, changed),) = await db.adapter.query(
+        db.sql.snapshots.changed_since, (place.seq, *keys), fresh=True
     )
     if stamp is None and trimmed_seq == place.seq:
         stamp = trimmed_stamp
@@ -106,24 +82,22 @@ async def collect(
     """
     for _ in range(ATTEMPTS):
         begun = await newest_place(db, fresh=True)
-        found = await _read_all(db.adapter, selection, now_ms)
+        found = await _read_all(db, selection, now_ms)
         if found is None:
             return None
-        place = await _mend(db.adapter, selection, now_ms, begun, found)
+        place = await _mend(db, selection, now_ms, begun, found)
         if place is not None:
             ordered = sorted(found.items(), reverse=selection.reverse)
             return ordered, place
     return None
 
 
-async def _read_all(
-    adapter: Adapter, selection: Selection, now_ms: int
-) -> dict[bytes, Text] | None:
+async def _read_all(db: Database, selection: Selection, now_ms: int) -> dict[bytes, Text] | None:
     found: dict[bytes, Text] = {}
     size = 0
     page = selection._replace(limit=1000)
     while True:
-        rows, is_cut = await read_page(adapter, page, now_ms, MOST_BYTES)
+        rows, is_cut = await read_page(db, page, now_ms, MOST_BYTES)
         found.update(rows)
         size += sum(len(text) for _, text in rows)
         if is_cut or len(found) > MOST_ENTRIES or size > MOST_BYTES:
@@ -134,16 +108,12 @@ async def _read_all(
 
 
 async def _mend(
-    adapter: Adapter, selection: Selection, now_ms: int, begun: Place, found: dict[bytes, Text]
+    db: Database, selection: Selection, now_ms: int, begun: Place, found: dict[bytes, Text]
 ) -> Place | None:
     """Bring what was read since a place to the newest one; None if the log does not tell."""
     condition = selection.condition
-    statement = sql.CHANGED_ENTRIES.format(
-        entry=sql.ENTRY_JSON[selection.shape], where=condition.sql
-    )
-    rows = await adapter.query(
-        statement, (begun.seq, *selection.keys, now_ms, *condition.args), fresh=True
-    )
+    statement = db.sql.snapshots.changed_entries(selection, begun.seq, now_ms)
+    rows = await db.adapter.query(*statement, fresh=True)
     log, seq, stamp = rows[0][1:]
     changed = [row for row in rows[1:] if row[0] == 1]
     for _, key, _, _ in changed:
@@ -153,6 +123,6 @@ async def _mend(
         found[key] = str(text)  # type: ignore[index] # a BLOB
     # What the log has forgotten since may be missing: that is seen now, and not before.
     nothing = KeyRange(b"", b"")
-    if not await is_unchanged(adapter, begun, nothing):
+    if not await is_unchanged(db, begun, nothing):
         return None
     return Place(str(log), seq, mark_of(str(stamp)))  # type: ignore[arg-type] # an integer

@@ -10,10 +10,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 import msgspec
-from buntime_database import Adapter, Value
+from buntime_database import Value
 
 from buntime_plugin_keyval.model.changes import Place, mark_of
-from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.reads import LongReads
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
@@ -86,7 +86,7 @@ class Reading(NamedTuple):
 
 
 async def read_states(
-    adapter: Adapter,
+    db: Database,
     keys: Sequence[bytes],
     ranges: Sequence[KeyRange],
     long_reads: LongReads,
@@ -101,8 +101,8 @@ async def read_states(
     statement_keys, pairs, one_more = _hexadecimal(keys), _pairs(ranges), limit + 1 if ranges else 0
     args = (statement_keys, pairs, one_more)
     is_few = len(keys) + limit <= POINT_LIMIT and len(ranges) <= POINT_LIMIT
-    rows = await adapter.query(
-        sql.STATES,
+    rows = await db.adapter.query(
+        db.sql.watch.states,
         (*args, INLINE_BYTES, 0),
         point=is_few and long_reads.are_rare(now_ms),
         fresh=True,
@@ -111,7 +111,7 @@ async def read_states(
     if many and (first is None or many != len(rows)):
         long_reads.met(now_ms)
         async with long_reads.turn:
-            rows = await adapter.query(sql.STATES, (*args, MOST_BYTES, 1), fresh=True)
+            rows = await db.adapter.query(db.sql.watch.states, (*args, MOST_BYTES, 1), fresh=True)
         log, seq, stamp, many, *_ = rows[0]
     states = [
         _stored(key, value, versionstamp, expires_at, now_ms)
@@ -135,7 +135,7 @@ def _rest(keys: Sequence[bytes], ranges: Sequence[KeyRange], states: Sequence[St
 
 
 async def read_news(
-    adapter: Adapter,
+    db: Database,
     after: Place,
     until: Place | None,
     concerns: Callable[[bytes], object],
@@ -147,13 +147,14 @@ async def read_news(
 
     None if the log does not have the place, or `until`, any more, or never had it.
     """
-    changed = await _changed_keys(adapter, after, concerns)
+    changed = await _changed_keys(db, after, concerns)
     if changed.is_whole and not changed.keys and until is None:
         return Catch([], changed.place, changed.place)
+    sql = db.sql.watch.news
     wanted = (after.seq, changed.place.seq, _hexadecimal(changed.keys), MOST_KEYS)
     until_seq = until.seq if until is not None else None
-    rows = await adapter.query(
-        sql.NEWS,
+    rows = await db.adapter.query(
+        sql,
         (*wanted, INLINE_BYTES, until_seq, 0),
         point=changed.is_few and long_reads.are_rare(now_ms),
         fresh=True,
@@ -161,7 +162,7 @@ async def read_news(
     if not _is_whole(rows):
         long_reads.met(now_ms)
         async with long_reads.turn:
-            rows = await adapter.query(sql.NEWS, (*wanted, MOST_BYTES, until_seq, 1), fresh=True)
+            rows = await db.adapter.query(sql, (*wanted, MOST_BYTES, until_seq, 1), fresh=True)
     log, seq, stamp, stamp_there, stamp_until, trimmed_seq, trimmed_stamp, *_ = rows[0]
     newest = _place(log, seq, stamp)
     for place, found in ((after, stamp_there), (until, stamp_until)):
@@ -183,13 +184,13 @@ async def read_news(
 
 
 def _is_whole(rows: Sequence[tuple[Value, ...]]) -> bool:
-    """Whether rows of `NEWS` are all that there would be."""
+    """Whether rows of `WatchSql.news` are all that there would be."""
     many, first = rows[0][7:9]
     return not many or (first is not None and many == len(rows))
 
 
 async def read_poll(
-    adapter: Adapter,
+    db: Database,
     given: Mapping[bytes, str],
     ranges: Sequence[KeyRange],
     long_reads: LongReads,
@@ -203,7 +204,7 @@ async def read_poll(
     known = msgspec.json.encode({key.hex(): stamp for key, stamp in given.items()}).decode()
     args = (known, _pairs(ranges), now_ms, limit, MOST_BYTES)
     async with long_reads.turn:  # it may be, and goes to a thread anyway
-        return await adapter.query(sql.POLL, args, fresh=True)  # type: ignore[return-value] # as the schema says
+        return await db.adapter.query(db.sql.watch.poll, args, fresh=True)  # type: ignore[return-value] # as the schema says
 
 
 class _Changed(NamedTuple):
@@ -216,7 +217,7 @@ class _Changed(NamedTuple):
 
 
 async def _changed_keys(
-    adapter: Adapter, after: Place, concerns: Callable[[bytes], object]
+    db: Database, after: Place, concerns: Callable[[bytes], object]
 ) -> _Changed:
     """The keys that matter among those that were changed behind a place, roughly.
 
@@ -227,8 +228,8 @@ async def _changed_keys(
     size = POINT_LIMIT
     while len(keys) < MOST_KEYS:
         is_first = size == POINT_LIMIT
-        page = await adapter.query(
-            sql.CHANGED_KEYS, (place.seq, size + 1), point=is_first, fresh=True
+        page = await db.adapter.query(
+            db.sql.watch.changed_keys, (place.seq, size + 1), point=is_first, fresh=True
         )
         if not page or page[0][0] != place.seq or mark_of(str(page[0][2])) != place.mark:
             return _Changed(keys, place, False, is_first)

@@ -11,22 +11,20 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from functools import lru_cache
 from typing import NamedTuple
 
-import msgspec
-from buntime_database import Adapter, ResultTooLarge, Value
+from buntime_database import ResultTooLarge, Value
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.storage import statements as sql
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.reads import SHORT_ENTRY
 from buntime_plugin_keyval.storage.postfilter import matching_rows
-from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES, LongReads, is_any, rows_of_keys
-from buntime_plugin_keyval.storage.selection import EVERYTHING, Selection
+from buntime_plugin_keyval.storage.selection import Selection
 
-_LARGEST_SHORT_ENTRY = sql.SHORT_ENTRY + MAX_METADATA_BYTES
+_LARGEST_SHORT_ENTRY = SHORT_ENTRY + MAX_METADATA_BYTES
 """Bytes that an entry may have beside its key, which is read without having been counted."""
 
 Text = str | bytes
@@ -74,14 +72,14 @@ def check_answer(size: int, most: int) -> None:
         raise too_large(size, most, "ask for fewer keys at a time")
 
 
-async def get_long(adapter: Adapter, key: bytes, now_ms: int, *, most: int) -> Text | None:
+async def get_long(db: Database, key: bytes, now_ms: int, *, most: int) -> Text | None:
     """The entry of a live key with a long value, which a thread reads. Raises `LimitExceeded`."""
-    found = await _get_long(adapter, {key: 1}, now_ms, PLAIN, most=most)
+    found = await _get_long(db, {key: 1}, now_ms, PLAIN, most=most)
     return found[key].entry if key in found else None
 
 
 async def get_many(
-    adapter: Adapter,
+    db: Database,
     keys: Sequence[bytes],
     now_ms: int,
     shape: Shape,
@@ -93,12 +91,12 @@ async def get_many(
 
     Raises `LimitExceeded` for more than `most` bytes.
     """
-    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[shape], keys, now_ms)
+    rows = await rows_of_keys(db, db.sql.reads.get_many_entries[shape], keys, now_ms)
     # The types are those of the columns; None stands for an entry that is long.
     entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc]
     if None in entries.values():
         async with long_reads.turn:
-            found = await _get_long(adapter, Counter(keys), now_ms, shape, most=most)
+            found = await _get_long(db, Counter(keys), now_ms, shape, most=most)
         return {key: one.entry for key, one in found.items() if one.entry is not None}
     if len(keys) * _LARGEST_SHORT_ENTRY > most:
         sizes = {key: size_of(entry) for key, entry in entries.items()}
@@ -107,7 +105,7 @@ async def get_many(
 
 
 async def get_changed(
-    adapter: Adapter,
+    db: Database,
     keys: Sequence[bytes],
     known: Sequence[str],
     now_ms: int,
@@ -121,7 +119,7 @@ async def get_changed(
     `get_many`.
     """
     # Fresh: no answer is older than another one.
-    rows = await rows_of_keys(adapter, sql.GET_MANY_ENTRIES[PLAIN], keys, now_ms, fresh=True)
+    rows = await rows_of_keys(db, db.sql.reads.get_many_entries[PLAIN], keys, now_ms, fresh=True)
     found = _found(rows)
     times = Counter(keys)
     for key, stamp in zip(keys, known, strict=True):
@@ -129,14 +127,14 @@ async def get_changed(
             times[key] -= 1
     if any(times[key] and one.entry is None for key, one in found.items()):
         async with long_reads.turn:
-            return await _get_long(adapter, times, now_ms, PLAIN, most=most, fresh=True)
+            return await _get_long(db, times, now_ms, PLAIN, most=most, fresh=True)
     wanted = [(one.entry, times[key]) for key, one in found.items() if one.entry is not None]
     check_answer(sum(size_of(entry) * number for entry, number in wanted), most)
     return found
 
 
 async def _get_long(
-    adapter: Adapter,
+    db: Database,
     times: Mapping[bytes, int],
     now_ms: int,
     shape: Shape,
@@ -145,8 +143,8 @@ async def _get_long(
     fresh: bool = False,
 ) -> dict[bytes, Found]:
     """The live ones of keys, each with the number of times that its entry is wanted."""
-    pairs = msgspec.json.encode([(key.hex(), number) for key, number in times.items()]).decode()
-    rows = await adapter.query(sql.GET_MANY_WITHIN[shape], (pairs, now_ms, most), fresh=fresh)
+    statement = db.sql.reads.get_many_within(times, now_ms, shape, most)
+    rows = await db.adapter.query(*statement, fresh=fresh)
     if rows:
         check_answer(int(rows[0][3] or 0), most)
     return _found(rows)
@@ -158,19 +156,18 @@ def _found(rows: Sequence[tuple[Value, ...]]) -> dict[bytes, Found]:
 
 
 async def list_within(
-    adapter: Adapter, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
+    db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
 ) -> Text:
     """The selected entries as the inside of a JSON array. Raises `LimitExceeded`."""
     if selection.condition.recheck is not None:
-        page = await _recheck(adapter, selection, now_ms, most)
+        page = await _recheck(db, selection, now_ms, most)
         if page.has_more:
             raise too_large(most, most, _SMALLER_LIST)
         return page.entries
-    if adapter.capabilities.embedded:
+    if db.adapter.capabilities.embedded:
         try:
-            ((entries,),) = await adapter.query(
-                _statement(sql.LIST_JSON, selection),
-                selection.args(now_ms),
+            ((entries,),) = await db.adapter.query(
+                *db.sql.reads.list_json(selection, now_ms),
                 point=selection.is_bounded() and long_reads.are_rare(now_ms),
                 max_bytes=SHORT_BYTES,
             )
@@ -179,14 +176,13 @@ async def list_within(
         else:
             return entries  # type: ignore[return-value] # group_concat of text
         async with long_reads.turn_of(selection.condition):
-            return await _list_long(adapter, selection, now_ms, most)
-    return await _list_long(adapter, selection, now_ms, most)
+            return await _list_long(db, selection, now_ms, most)
+    return await _list_long(db, selection, now_ms, most)
 
 
-async def _list_long(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Text:
-    ((entries, number, size),) = await adapter.query(
-        _statement(sql.LIST_WITHIN, selection), _args(selection, now_ms, most)
-    )
+async def _list_long(db: Database, selection: Selection, now_ms: int, most: int) -> Text:
+    statement = db.sql.reads.list_within(selection, now_ms, most)
+    ((entries, number, size),) = await db.adapter.query(*statement)
     if int(size or 0) > most:
         what = f"Answer too large: {number!r} entries of {size!r} bytes"
         raise LimitExceeded(what, "answerBytes", most, _SMALLER_LIST)
@@ -197,82 +193,51 @@ _SMALLER_LIST = "ask for pages, for fewer entries with limit, or for keys alone 
 
 
 async def page_within(
-    adapter: Adapter, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
+    db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
 ) -> Page:
     """A page of the selected entries, which ends early where there is no room for more."""
     if selection.condition.recheck is not None:
-        return await _recheck(adapter, selection, now_ms, most)
-    if adapter.capabilities.embedded:
+        return await _recheck(db, selection, now_ms, most)
+    if db.adapter.capabilities.embedded:
         try:
-            ((text, last, count),) = await adapter.query(
-                _statement(sql.PAGE_JSON, selection),
-                selection.args(now_ms),
+            ((text, last, count),) = await db.adapter.query(
+                *db.sql.reads.page_json(selection, now_ms),
                 point=selection.is_bounded() and long_reads.are_rare(now_ms),
                 max_bytes=SHORT_BYTES,
             )
         except ResultTooLarge:
             long_reads.met(now_ms)
         else:
-            return await _page(adapter, selection, now_ms, (text, last, count, count))
+            return await _page(db, selection, now_ms, (text, last, count, count))
         async with long_reads.turn_of(selection.condition):
-            return await _page_long(adapter, selection, now_ms, most)
-    return await _page_long(adapter, selection, now_ms, most)
+            return await _page_long(db, selection, now_ms, most)
+    return await _page_long(db, selection, now_ms, most)
 
 
-async def _page_long(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Page:
-    ((text, last, count, number, _),) = await adapter.query(
-        _statement(sql.PAGE_WITHIN, selection), _args(selection, now_ms, most)
-    )
-    return await _page(adapter, selection, now_ms, (text, last, count, number))
+async def _page_long(db: Database, selection: Selection, now_ms: int, most: int) -> Page:
+    (row,) = await db.adapter.query(*db.sql.reads.page_within(selection, now_ms, most))
+    return await _page(db, selection, now_ms, row)
 
 
-async def _page(
-    adapter: Adapter, selection: Selection, now_ms: int, row: tuple[Value, ...]
-) -> Page:
+async def _page(db: Database, selection: Selection, now_ms: int, row: tuple[Value, ...]) -> Page:
     """The page of a row: entries, last key, how many they are, and how many were found."""
     text, last, count, number = row
     has_more = count != number
     if not has_more and count == selection.limit and isinstance(last, bytes):
-        has_more = await is_any(adapter, selection.behind(last), now_ms)
+        has_more = await is_any(db, selection.behind(last), now_ms)
     return Page(text, last, has_more)  # type: ignore[arg-type] # as the statements say
 
 
-async def _recheck(adapter: Adapter, selection: Selection, now_ms: int, most: int) -> Page:
+async def _recheck(db: Database, selection: Selection, now_ms: int, most: int) -> Page:
     """The same where the engine cannot decide the filter."""
-    entry = sql.ENTRY_JSON[selection.shape]
     found: list[str] = []
     last: bytes | None = None
     size = 0
     one_more = selection._replace(limit=selection.limit + 1)
-    async for key, _, text in matching_rows(adapter, one_more, now_ms, told=entry):
+    async for key, _, text in matching_rows(db, db.sql.reads.entries, one_more, now_ms):
         size += size_of(text) + 1
         if len(found) == selection.limit or (found and size > most):
             return Page(",".join(found), last, has_more=True)
         found.append(text)
         last = key
     return Page(",".join(found), None, has_more=False)
-
-
-def _statement(template: str, selection: Selection) -> str:
-    if selection.condition is EVERYTHING:
-        return _plain_statement(template, selection.shape, selection.reverse)
-    return _made_statement(template, selection)
-
-
-@lru_cache
-def _plain_statement(template: str, shape: Shape, reverse: bool) -> str:
-    return _made_statement(template, Selection(KeyRange(b"", b""), 0, reverse, shape=shape))
-
-
-def _made_statement(template: str, selection: Selection) -> str:
-    return template.format(
-        entry=sql.ENTRY_JSON[selection.shape],
-        size=sql.ENTRY_SIZE[selection.shape],
-        order=selection.order,
-        where=selection.condition.sql,
-        last="min" if selection.reverse else "max",
-    )
-
-
-def _args(selection: Selection, now_ms: int, most: int) -> tuple[Value, ...]:
-    return (*selection.args(now_ms), most)

@@ -40,7 +40,7 @@ async def _vacuum(store: Store, limit: int) -> tuple[int, bool]:
         count += removed
         if removed < wanted:
             return count, False
-    expires_at = await reads.next_expiry(store.adapter, fresh=True)
+    expires_at = await reads.next_expiry(store.db, fresh=True)
     return count, expires_at is not None and expires_at <= store.clock.now()
 
 
@@ -101,7 +101,7 @@ class Sweeper(Part):
         await self._trim()
         while self._clean_up is not None and await self._clean_up(BATCH):
             pass
-        expires_at = await reads.next_expiry(self.store.adapter)
+        expires_at = await reads.next_expiry(self.store.db)
         if expires_at is None:
             return self._interval_ms
         # At least a millisecond: a clock that stands still must not make this spin.

@@ -11,7 +11,7 @@ def _make(ground: Ground) -> MetricsSaver | None:
     if not config.persistent:
         return None
     return MetricsSaver(
-        store.adapter,
+        store.db,
         store.recorder,
         interval_ms=config.flush_interval.milliseconds,
         clock=store.clock,

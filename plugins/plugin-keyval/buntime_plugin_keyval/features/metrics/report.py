@@ -18,7 +18,6 @@ from prometheus_client.core import (
 from buntime_plugin_keyval.engine.recorder import BUCKETS_MS, Samples
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Measure
-from buntime_plugin_keyval.storage.statements import TOTALS
 
 OF_STORE = (
     Measure("entries_total", "Total entries in store", "storage.entries"),
@@ -45,11 +44,10 @@ class Report:
 
 async def measure_store(store: Store) -> Mapping[str, float]:
     """Ask the database, with a few small reads: none of them looks at every entry."""
-    now_ms = store.clock.now()
-    ((entries, size_bytes),) = await store.adapter.query(TOTALS, (now_ms, now_ms))
+    entries, size_bytes = await store.totals()
     return {
-        "entries_total": int(entries or 0),
-        "storage_bytes": int(size_bytes or 0),
+        "entries_total": entries,
+        "storage_bytes": size_bytes,
         "changelog_entries": await store.count_changes(),
     }
 

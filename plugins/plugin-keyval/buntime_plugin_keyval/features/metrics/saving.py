@@ -7,31 +7,14 @@ import logging
 from collections.abc import Mapping
 
 import msgspec
-from buntime_database import Adapter, DatabaseError, OutcomeUnknown, Statement
+from buntime_database import DatabaseError, OutcomeUnknown, Statement
 from buntime_host import Workers
 
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.recorder import Recorder, Samples
 from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.model.clock import Clock
-
-_LOAD = "SELECT operation, count, errors, latency_sum, buckets FROM kv_metrics"
-# Adds to what is there, array element by array element: several processes save to one row.
-_SAVE = """
-INSERT INTO kv_metrics (operation, count, errors, latency_sum, buckets, updated_at)
-VALUES (?, ?, ?, ?, ?, ?)
-ON CONFLICT (operation) DO UPDATE SET
-  count = count + excluded.count,
-  errors = errors + excluded.errors,
-  latency_sum = latency_sum + excluded.latency_sum,
-  buckets = (
-    SELECT json_group_array(total) FROM (
-      SELECT old.value + new.value AS total
-      FROM json_each(kv_metrics.buckets) AS old
-      JOIN json_each(excluded.buckets) AS new ON new.key = old.key
-      ORDER BY old.key)),
-  updated_at = excluded.updated_at"""
-_FORGET = "DELETE FROM kv_metrics"
+from buntime_plugin_keyval.storage.database import Database
 
 
 class MetricsSaver(Part):
@@ -43,7 +26,7 @@ class MetricsSaver(Part):
 
     def __init__(
         self,
-        adapter: Adapter,
+        db: Database,
         recorder: Recorder,
         *,
         interval_ms: int,
@@ -51,7 +34,8 @@ class MetricsSaver(Part):
         logger: logging.Logger,
         workers: Workers,
     ) -> None:
-        self._adapter = adapter
+        self._adapter = db.adapter
+        self._sql = db.sql.metrics
         self._recorder = recorder
         self._interval_s = interval_ms / 1000
         self._clock = clock
@@ -100,7 +84,7 @@ class MetricsSaver(Part):
                     msgspec.json.decode(str(buckets), type=list[int]),
                 )
                 for operation, count, errors, latency_ms, buckets in await self._adapter.query(
-                    _LOAD
+                    self._sql.load
                 )
             }
             self._recorder.load(saved)
@@ -124,7 +108,7 @@ class MetricsSaver(Part):
                 await self._adapter.batch(
                     [
                         Statement(
-                            _SAVE,
+                            self._sql.save,
                             (
                                 operation,
                                 samples.count,
@@ -146,7 +130,7 @@ class MetricsSaver(Part):
     async def reset(self) -> None:
         """Forget everything, also what is saved. Raises `DatabaseError`; all is kept then."""
         async with self._turn:
-            await self._adapter.batch([Statement(_FORGET)])
+            await self._adapter.batch([Statement(self._sql.forget)])
             self._recorder.reset()
             self._loaded.own[0] = 1
 

@@ -26,6 +26,7 @@ from buntime_plugin_keyval.model.messages import (
     new_id,
     stored_keys,
 )
+from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import Effect, Put
 from buntime_plugin_keyval.storage.message_effects import (
     Bury,
@@ -42,7 +43,6 @@ from buntime_plugin_keyval.storage.message_effects import (
     Undeliver,
     same_delivery,
 )
-from buntime_plugin_keyval.storage.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import POINT_LIMIT
 from buntime_plugin_keyval.storage.within import too_large

@@ -28,9 +28,9 @@ from buntime_plugin_keyval.features.search.indexes import (
     trigger_statements,
 )
 from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, VALUE_SIZE
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.statements import IN_RANGE
 
 FILL_ENTRIES = 500
 """Entries that one commit adds to a new index, so that other writes find room in between."""

@@ -38,10 +38,10 @@ from buntime_plugin_keyval.features.search.search_sql import (
 )
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
 from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
+from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
 from buntime_plugin_keyval.storage.postfilter import kept
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES
 from buntime_plugin_keyval.storage.selection import RowCondition
-from buntime_plugin_keyval.storage.statements import IN_RANGE
 from buntime_plugin_keyval.storage.within import size_of
 
 MAX_ATTEMPTS = 5

@@ -17,11 +17,11 @@ from buntime_keyval.wire.searching import HitMarks
 
 from buntime_plugin_keyval.features.search.indexes import Index
 from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.storage.dialects.sqlite.rows import ENTRY_MEMBERS, LIVE
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, value_up_to
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
-from buntime_plugin_keyval.storage.statements import ENTRY_MEMBERS, LIVE
 from buntime_plugin_keyval.storage.within import Text
 
 _OFFSET = re.compile(rb"[0-9]{1,9}")

@@ -14,6 +14,7 @@ from buntime_database import (
 from buntime_plugin_keyval.model.changes import Place
 from buntime_plugin_keyval.storage import snapshots as reading
 from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.reads import ReadSql
 from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.within import Text
 
@@ -41,18 +42,19 @@ class Held(Protocol):
 class HeldTransaction:
     """A read transaction on a connection of its own."""
 
-    def __init__(self, session: Session, place: Place) -> None:
+    def __init__(self, reads: ReadSql, session: Session, place: Place) -> None:
         self.place = place
+        self._reads = reads
         self._session = session
 
     async def page(self, selection: Selection, now_ms: int, most: int) -> reading.Rows | None:
         """See `Held`."""
-        found = await self._session.execute(*reading.page_query(selection, now_ms))
+        found = await self._session.execute(*self._reads.page_rows(selection, now_ms))
         if all(entry is not None for _, entry in found.rows):
             return reading.Rows(found.rows)  # type: ignore[arg-type] # a BLOB and a text
         # Only where an entry is long, what there is room for is counted.
-        query = reading.page_query_within(selection, now_ms, most)
-        return reading.page_rows((await self._session.execute(*query)).rows)
+        statement = self._reads.page_rows_within(selection, now_ms, most)
+        return reading.page_rows((await self._session.execute(*statement)).rows)
 
     async def close(self) -> None:
         """See `Held`."""
@@ -108,8 +110,8 @@ async def hold(db: Database, selection: Selection, now_ms: int, most: int) -> He
         collected = await reading.collect(db, selection, now_ms)
         return None if collected is None else Collection(selection, *collected)
     try:
-        await session.execute("BEGIN")
-        return HeldTransaction(session, await reading.place_of(db, session))
+        await session.execute(db.sql.snapshots.begin)
+        return HeldTransaction(db.sql.reads, session, await reading.place_of(db, session))
     except BaseException:
         await session.close()
         raise

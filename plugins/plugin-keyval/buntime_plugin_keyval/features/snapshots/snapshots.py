@@ -173,8 +173,7 @@ class Snapshots(Part):
         return _page(selection, rows, cursor)
 
     async def _unheld(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
-        adapter = self._store.adapter
-        rows = await read_page(adapter, selection, cursor.now_ms, self._most_bytes)
+        rows = await read_page(self._store.db, selection, cursor.now_ms, self._most_bytes)
         read = selection.keys
         if _has_more(selection, rows):
             last = rows.rows[-1][0]
@@ -182,7 +181,7 @@ class Snapshots(Part):
         if rows.is_cut:  # then the last one is shown, too
             read = KeyRange(min(read.start, last), max(read.end, single(last).end))
         # Read first, then checked: what is unchanged now was so when it was read.
-        if not await is_unchanged(self._store.adapter, cursor.place, read):
+        if not await is_unchanged(self._store.db, cursor.place, read):
             raise SnapshotGone
         return _page(selection, rows, cursor)
 

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
-from buntime_plugin_keyval.storage.moving import move_some
 
 PAUSE_SECONDS = 0.01
 """Between two commits, so that other writes find room."""
@@ -37,4 +36,4 @@ class Mover(Part):
             self._loop.start()
 
     async def _step(self) -> float | None:
-        return PAUSE_SECONDS if await move_some(self._store.adapter) else None
+        return PAUSE_SECONDS if await self._store.sql.upkeep(self._store.adapter) else None

@@ -6,12 +6,21 @@ for them.
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
+
+from buntime_database import Adapter
 
 from buntime_plugin_keyval.storage.dialects.filters import FilterSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
+from buntime_plugin_keyval.storage.dialects.metrics import MetricsSql
 from buntime_plugin_keyval.storage.dialects.queue import QueueSql
+from buntime_plugin_keyval.storage.dialects.reads import ReadSql
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
+from buntime_plugin_keyval.storage.dialects.schema import SchemaSql
+from buntime_plugin_keyval.storage.dialects.snapshots import SnapshotSql
+from buntime_plugin_keyval.storage.dialects.watch import WatchSql
+from buntime_plugin_keyval.storage.dialects.writes import WriteSql
 
 
 class Dialect(NamedTuple):
@@ -19,7 +28,16 @@ class Dialect(NamedTuple):
 
     name: str
     """As adapters call it in their `Capabilities`."""
+    schema: SchemaSql
     filter: FilterSql
+    reads: ReadSql
+    writes: WriteSql
     log: LogSql
+    watch: WatchSql
+    snapshots: SnapshotSql
     queue: QueueSql
     replays: ReplaysSql
+    metrics: MetricsSql
+    upkeep: Callable[[Adapter], Awaitable[bool]]
+    """Brings some of what an older version has written up to date, in the background; whether there
+    may be more. Raises `DatabaseError`."""

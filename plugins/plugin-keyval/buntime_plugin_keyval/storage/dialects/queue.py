@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from buntime_database import Statement
 
 MAX_UNSURE = 10
 """Leases of a message that may end without a word before each of them counts as a delivery: a
 message that kills the server itself must come to an end, too."""
+
+
+NewRow: TypeAlias = tuple[str, str, int, int, str, str, int, int]
+"""Id, value, ready time, most attempts, backoff and keys as JSON arrays, time on the wall, now."""
 
 
 class QueueSql(NamedTuple):
@@ -16,11 +23,8 @@ class QueueSql(NamedTuple):
     the lease. Attempts are the deliveries so far, the current one included if it is one.
     """
 
-    enqueue: str
-    """Id, value, ready time, most attempts, backoff and keys as JSON arrays, time on the wall, now:
-    adds a message."""
-    enqueue_long: str
-    """The same for a value that was added just before, with its size in its place."""
+    enqueue: Callable[[NewRow], Sequence[Statement]]
+    """Adds a message."""
     lease: str
     """Lease, its end, now, 1: gives one message that is ready to who has the lease. A row with
     ready time, number, id, value, attempts, lease, visible; none if none is ready."""

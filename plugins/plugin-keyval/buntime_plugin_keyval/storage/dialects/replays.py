@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from buntime_database import Statement
+
+KeptRow: TypeAlias = tuple[str, bytes, str, str, int]
+"""Key, fingerprint, versionstamp, what was told as JSON, now."""
 
 
 class KeepSql(NamedTuple):
-    """What keeps the result of a commit, in the same commit.
+    """What keeps the result of a commit, in the same commit."""
 
-    Both take: key, fingerprint, versionstamp, what was told as JSON, now.
-    """
-
-    keep: str
+    keep: Callable[[KeptRow], Sequence[Statement]]
     """Without counts."""
-    keep_long: str
-    """The same where what was told was added just before as a long value."""
     keep_with_count: str
-    """With the number of rows that the statement before it changed."""
+    """As a `KeptRow` says, with the number of rows that the statement before it changed."""
 
 
 class ReplaysSql(NamedTuple):

@@ -5,7 +5,27 @@ from __future__ import annotations
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_filter
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
+from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
+from buntime_plugin_keyval.storage.dialects.sqlite.moving import move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import QUEUE
+from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
+from buntime_plugin_keyval.storage.dialects.sqlite.schema import SCHEMA
+from buntime_plugin_keyval.storage.dialects.sqlite.snapshots import SNAPSHOTS
+from buntime_plugin_keyval.storage.dialects.sqlite.watch import WATCH
+from buntime_plugin_keyval.storage.dialects.sqlite.writes import WRITES
 
-SQLITE = Dialect(name="sqlite", filter=print_filter, log=LOG, queue=QUEUE, replays=REPLAYS)
+SQLITE = Dialect(
+    name="sqlite",
+    schema=SCHEMA,
+    filter=print_filter,
+    reads=READS,
+    writes=WRITES,
+    log=LOG,
+    watch=WATCH,
+    snapshots=SNAPSHOTS,
+    queue=QUEUE,
+    replays=REPLAYS,
+    metrics=METRICS,
+    upkeep=move_some,
+)

@@ -2,8 +2,16 @@
 
 from __future__ import annotations
 
-from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE, QueueSql
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADDED, VALUE, VALUE_SIZE
+from buntime_database import Statement
+
+from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE, NewRow, QueueSql
+from buntime_plugin_keyval.storage.dialects.sqlite.values import (
+    ADD_LONG_VALUE,
+    ADDED,
+    VALUE,
+    VALUE_SIZE,
+    long_size,
+)
 
 # Somebody has the message, and that does not count yet.
 _UNCOUNTED = "(lease IS NOT NULL AND NOT counted)"
@@ -42,9 +50,21 @@ _LETTER_OF = f"{_TAKEN_OVER}, attempts, max_attempts, backoff_schedule, keys_if_
 _DELIVERY = f"{_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
 _LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
 
+_ENQUEUE = f"{_MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0)"
+_ENQUEUE_ADDED = f"{_MESSAGE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2)"
+
+
+def _enqueue(row: NewRow) -> tuple[Statement, ...]:
+    value = row[1]
+    size = long_size(value)
+    if not size:
+        return (Statement(_ENQUEUE, row),)
+    added = (row[0], size, *row[2:])
+    return Statement(ADD_LONG_VALUE, (value,)), Statement(_ENQUEUE_ADDED, added)
+
+
 QUEUE = QueueSql(
-    enqueue=f"{_MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0)",
-    enqueue_long=f"{_MESSAGE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2)",
+    enqueue=_enqueue,
     lease=_LEASE.format(ready=_READY.format(told="seq")),
     lease_several=_LEASE.format(
         ready=f"""

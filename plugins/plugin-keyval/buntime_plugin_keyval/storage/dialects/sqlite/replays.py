@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from buntime_plugin_keyval.storage.dialects.replays import KeepSql, ReplaysSql
+from buntime_database import Statement
+
+from buntime_plugin_keyval.storage.dialects.replays import KeepSql, KeptRow, ReplaysSql
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import LOGGED_STAMP, NOTED_STAMP
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADDED
+from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, ADDED, long_size
 
 _KEEP = """
 INSERT INTO kv_replays (id, fingerprint, versionstamp, told, counts, at, long_id)
@@ -17,9 +19,17 @@ _LATE = f"""CASE substr(?3, 20)
 
 
 def _keep(stamp: str) -> KeepSql:
+    short = _KEEP.format(stamp=stamp, told="?4", counts="''", long_id="NULL")
+    added = _KEEP.format(stamp=stamp, told="''", counts="''", long_id=ADDED)
+
+    def keep(row: KeptRow) -> tuple[Statement, ...]:
+        told = row[3]
+        if long_size(told):
+            return Statement(ADD_LONG_VALUE, (told,)), Statement(added, row)
+        return (Statement(short, row),)
+
     return KeepSql(
-        keep=_KEEP.format(stamp=stamp, told="?4", counts="''", long_id="NULL"),
-        keep_long=_KEEP.format(stamp=stamp, told="''", counts="''", long_id=ADDED),
+        keep=keep,
         keep_with_count=_KEEP.format(
             stamp=stamp, told="?4", counts="changes() || ','", long_id="NULL"
         ),

@@ -1,0 +1,16 @@
+"""Measurements that outlive restarts."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class MetricsSql(NamedTuple):
+    """Operations on what was measured of each kind of operation."""
+
+    load: str
+    """Operation, count, errors, sum of milliseconds, buckets as a JSON array."""
+    save: str
+    """The same and the time on the wall: adds them to what is there."""
+    forget: str
+    """Forgets everything."""

@@ -1,0 +1,37 @@
+"""Lists of one state of the store, in SQLite."""
+
+from __future__ import annotations
+
+from buntime_database import Statement
+
+from buntime_plugin_keyval.storage.dialects.snapshots import SnapshotSql
+from buntime_plugin_keyval.storage.dialects.sqlite.log import HEAD, HEAD_COLUMNS
+from buntime_plugin_keyval.storage.dialects.sqlite.rows import ENTRY_JSON
+from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE
+from buntime_plugin_keyval.storage.selection import Selection
+
+_CHANGED_ENTRIES = f"""
+SELECT 0 AS part, {HEAD_COLUMNS} FROM {HEAD}
+UNION ALL
+SELECT 1, key, NULL, NULL FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3
+UNION ALL
+SELECT 2, key, {{entry}}, {VALUE} FROM kv_entries
+WHERE key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4) AND {{where}}
+  AND key IN (SELECT key FROM kv_changes WHERE seq > ?1)
+ORDER BY part"""
+
+
+def _changed_entries(selection: Selection, place: int, now_ms: int) -> Statement:
+    condition = selection.condition
+    text = _CHANGED_ENTRIES.format(entry=ENTRY_JSON[selection.shape], where=condition.sql or "TRUE")
+    return Statement(text, (place, *selection.keys, now_ms, *condition.args))
+
+
+SNAPSHOTS = SnapshotSql(
+    begin="BEGIN",
+    changed_since="""
+SELECT epoch, (SELECT versionstamp FROM kv_changes WHERE seq = ?1), trimmed_seq, trimmed_stamp,
+  EXISTS (SELECT 1 FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3)
+FROM kv_log""",
+    changed_entries=_changed_entries,
+)

@@ -1,0 +1,160 @@
+"""Writing entries in SQLite."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import NamedTuple
+
+from buntime_database import Statement
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.dialects.sqlite.rows import CREATED_AT, IN_RANGE, LIVE
+from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
+    FIRM_STAMP,
+    LATE_STAMP,
+    LOGGED_STAMP,
+    TOLD,
+)
+from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, ADDED, long_size
+from buntime_plugin_keyval.storage.dialects.writes import Entry, WriteSql
+from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.selection import RowCondition
+
+_STEP = "INSERT INTO kv_changes (key, versionstamp, operation, at)"
+
+# `{value}` is the three columns of the value, `{created_at}` what an overwrite makes of the time of
+# creation. ?1 to ?8: key, its JSON, value or its size, versionstamp, expiry, metadata, wall, now.
+_PUT = """
+INSERT INTO kv_entries
+  (key, key_json, value, long_id, long_size, versionstamp, expires_at, metadata, created_at,
+   updated_at)
+VALUES ({key}, {key_json}, {value}, {stamp}, ?5, ?6, ?7, ?7)
+ON CONFLICT (key) DO UPDATE SET
+  value = excluded.value, long_id = excluded.long_id, long_size = excluded.long_size,
+  versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
+  metadata = excluded.metadata, created_at = {created_at}, updated_at = excluded.updated_at"""
+
+_INLINE = "?3, NULL, 0"
+_ADDED = f"'', {ADDED}, ?3"
+
+_LOG_PUT = f"{_STEP} VALUES (?1, %s, 'set', ?3)"
+
+# The key holds the stamp. Where the statement is given a text that nobody knows but this commit,
+# the stamp that it has got goes into its place.
+_LOG_PUT_STAMPED = f"""{_STEP}
+SELECT unhex(replace(hex(?1), hex(?2), hex(stamp))), stamp, 'set', ?3
+FROM (SELECT {LATE_STAMP.format(stamp="?2")} AS stamp)"""
+
+
+class _PutTexts(NamedTuple):
+    """The statements that log and store an entry, by what is known of its versionstamp."""
+
+    log: str
+    put: str
+    put_anew: str
+    """Where the commit itself deleted the key before: it is created once more."""
+    put_long: str
+    put_long_anew: str
+    """The same for a value that was added just before, with its size in its place."""
+
+
+def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> _PutTexts:
+    put = partial(_PUT.format, key=key, key_json=key_json, stamp=stamp)
+    # A live entry keeps the time of its creation. One that has expired and was not swept yet was
+    # gone before.
+    kept = f"iif(expires_at <= ?8, ?7, {CREATED_AT})"
+    return _PutTexts(
+        log,
+        put(value=_INLINE, created_at=kept),
+        put(value=_INLINE, created_at="?7"),
+        put(value=_ADDED, created_at=kept),
+        put(value=_ADDED, created_at="?7"),
+    )
+
+
+_FIRM = _put_texts(_LOG_PUT % FIRM_STAMP.format(stamp="?2"), stamp="?4")
+_LATE = _put_texts(_LOG_PUT % LATE_STAMP.format(stamp="?2") + TOLD, stamp=LOGGED_STAMP)
+_STAMPED_LATE = _put_texts(
+    _LOG_PUT_STAMPED + TOLD,
+    key=f"unhex(replace(hex(?1), hex(?4), hex({LOGGED_STAMP})))",
+    key_json=f"replace(?2, ?4, {LOGGED_STAMP})",
+    stamp=LOGGED_STAMP,
+)
+
+
+def _put(entry: Entry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
+    key, value = entry.key, entry.value
+    texts = _FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else _LATE
+    now_ms, wall_ms = at
+    log = Statement(texts.log, (key, versionstamp, now_ms))
+    size = long_size(value)
+    row = (
+        key,
+        entry.key_json,
+        size or value,
+        versionstamp,
+        entry.expires_at,
+        entry.metadata,
+        wall_ms,
+    )
+    if size:
+        anew, over = texts.put_long_anew, texts.put_long
+        put = Statement(anew, row) if entry.is_anew else Statement(over, (*row, now_ms))
+        return log, Statement(ADD_LONG_VALUE, (value,)), put
+    if entry.is_anew:
+        return log, Statement(texts.put_anew, row)
+    return log, Statement(texts.put, (*row, now_ms))
+
+
+_LIVING = f"FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
+_LOG_REMOVE = f"{_STEP}\nSELECT key, %s, 'delete', ?2 {_LIVING} ORDER BY key"
+_LOG_REMOVE_FIRM = _LOG_REMOVE % FIRM_STAMP.format(stamp="?1")
+_LOG_REMOVE_LATE = _LOG_REMOVE % LATE_STAMP.format(stamp="?1")
+_LOG_REMOVE_ONE_LATE = _LOG_REMOVE_LATE + TOLD
+_REMOVE = f"DELETE {_LIVING}"
+
+
+def _remove(
+    keys: KeyRange, condition: RowCondition, versionstamp: str, at: Moment, is_firm: bool
+) -> tuple[Statement, ...]:
+    now_ms = at.now_ms
+    where = condition.sql or "TRUE"
+    selected = (*keys, now_ms, *condition.args)
+    if is_firm:
+        log = _LOG_REMOVE_FIRM
+    elif keys == single(keys.start):
+        log = _LOG_REMOVE_ONE_LATE
+    else:
+        log = _LOG_REMOVE_LATE
+    return (
+        Statement(log.format(where=where), (versionstamp, now_ms, *selected)),
+        Statement(_REMOVE.format(where=where), selected),
+    )
+
+
+_EXPIRED = "FROM kv_entries WHERE expires_at <= ? ORDER BY expires_at, key LIMIT ?"
+_LOG_EXPIRED = f"{_STEP}\nSELECT key, %s, 'expire', ?2 {_EXPIRED}"
+_LOG_EXPIRED_FIRM = _LOG_EXPIRED % FIRM_STAMP.format(stamp="?1")
+_LOG_EXPIRED_LATE = _LOG_EXPIRED % LATE_STAMP.format(stamp="?1")
+_REMOVE_EXPIRED = f"DELETE FROM kv_entries WHERE key IN (SELECT key {_EXPIRED})"
+
+
+def _expire(limit: int, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
+    now_ms = at.now_ms
+    log = _LOG_EXPIRED_FIRM if is_firm else _LOG_EXPIRED_LATE
+    return (
+        Statement(log, (versionstamp, now_ms, now_ms, limit)),
+        Statement(_REMOVE_EXPIRED, (now_ms, limit)),
+    )
+
+
+WRITES = WriteSql(
+    put=_put,
+    remove=_remove,
+    expire=_expire,
+    # Of a commit of the same group, whose stamp may become another one, the random part is known.
+    unchanged=f"(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS ?",
+    unchanged_since=f"""
+(SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?""",
+    has_stamp=lambda stamp: RowCondition("versionstamp = ?", (stamp,)),
+)

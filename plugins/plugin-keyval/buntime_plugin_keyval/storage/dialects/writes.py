@@ -1,0 +1,65 @@
+"""Writing entries, and the guards of what writes have seen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol, TypeAlias
+
+from buntime_database import Statement
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.selection import RowCondition
+
+
+class Entry(Protocol):
+    """An entry to be stored."""
+
+    @property
+    def key(self) -> bytes: ...
+
+    @property
+    def key_json(self) -> str: ...
+
+    @property
+    def value(self) -> str: ...
+
+    @property
+    def expires_at(self) -> int | None: ...
+
+    @property
+    def metadata(self) -> str | None: ...
+
+    @property
+    def is_anew(self) -> bool:
+        """Whether the same commit deleted the key before."""
+
+    @property
+    def is_stamped(self) -> bool:
+        """Whether key and its JSON hold the versionstamp, so that a later one goes in there."""
+
+
+Logging: TypeAlias = Sequence[Statement]
+"""Statements of which the first one logs: its result says how many entries are concerned, and
+`LogSql.appended` where their changes are. Of one key, it has a row with the versionstamp where that
+is not firm."""
+
+
+class WriteSql(NamedTuple):
+    """Operations that write entries; each logs before it does."""
+
+    put: Callable[[Entry, str, Moment, bool], Logging]
+    """Entry, versionstamp, time, whether the stamp is firm: stores it, as if there had been none
+    that has expired. One that lives keeps the time of its creation."""
+    remove: Callable[[KeyRange, RowCondition, str, Moment, bool], Logging]
+    """Range, condition, and so on: removes what lives there and meets the condition."""
+    expire: Callable[[int, str, Moment, bool], Logging]
+    """Number, and so on: removes so many that have expired, the first ones first."""
+    unchanged: str
+    """Condition of a guard. Key, now, versionstamp or NULL: the key is live with that versionstamp,
+    or is not."""
+    unchanged_since: str
+    """Condition of a guard. Key, now, the random part of a versionstamp: the key is as the commit
+    left it that was to have that stamp."""
+    has_stamp: Callable[[str], RowCondition]
+    """The condition that an entry still has a versionstamp."""
