@@ -20,10 +20,10 @@ from buntime_database import (
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.search import index_builder as building
-from buntime_plugin_keyval.features.search import indexes
-from buntime_plugin_keyval.features.search.indexes import IndexOptions
 from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
 from buntime_plugin_keyval.model.limits import Limits
+from buntime_plugin_keyval.storage.dialects.sqlite.search import tables
+from buntime_plugin_keyval.storage.searching import IndexOptions
 from keyval.service.world import World, open_world, until
 
 Outcome = list[ResultSet] | DatabaseError
@@ -372,7 +372,7 @@ async def test_an_index_of_an_older_format_is_built_anew(world: World) -> None:
     await world.kv.set(["d", 1], {"text": "Nguyễn"})
     old_way = {"unicode61": "unicode61"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(indexes, "FTS5_TOKENIZERS", old_way)
+        patch.setattr(tables, "FTS5_TOKENIZERS", old_way)
         await world.kv.create_index(["d"], fields=["text"])
     await store.adapter.batch([Statement("UPDATE kv_indexes SET format = 1")])
     (old,) = await world.kv.list_indexes()

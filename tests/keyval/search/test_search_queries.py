@@ -8,13 +8,13 @@ from buntime_keyval import InvalidInput
 from buntime_keyval.wire.searching import TOKENIZERS
 from buntime_plugin_database.engines.sqlite import cjk
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.features.search.indexes import FTS5_TOKENIZERS
 from buntime_plugin_keyval.features.search.query import (
     MAX_DEPTH,
     MAX_QUERY_LENGTH,
     MAX_TERMS,
     to_match,
 )
+from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import FTS5_TOKENIZERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 

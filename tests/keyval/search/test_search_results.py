@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 from buntime_keyval import InvalidInput, KvEntry
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.features.search.search_sql import FEW
 from buntime_plugin_keyval.model.errors import IndexNotFound
+from buntime_plugin_keyval.storage.searching import FEW
 from keyval.service.world import FakeClock
 from support.api import Api
 

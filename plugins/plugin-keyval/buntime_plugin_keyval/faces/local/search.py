@@ -18,13 +18,9 @@ from buntime_keyval.wire.searching import parse_marks, parse_snippet, parse_weig
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.faces.local.part import LocalPart, filter_of, reading
 from buntime_plugin_keyval.features.search.indexes import parse_options
-from buntime_plugin_keyval.features.search.search_sql import (
-    EVERYTHING,
-    SearchOptions,
-    make_search_cursor,
-    parse_search_cursor,
-)
+from buntime_plugin_keyval.features.search.pages import make_search_cursor, parse_search_cursor
 from buntime_plugin_keyval.model.where import Where as Filter
+from buntime_plugin_keyval.storage.searching import EVERYTHING, SearchOptions
 from buntime_plugin_keyval.storage.within import Text
 
 Indexes = list[SearchIndex]

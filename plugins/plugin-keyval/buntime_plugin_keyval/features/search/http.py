@@ -14,13 +14,12 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.searching import HitMarks
 
 from buntime_plugin_keyval.features.search.indexes import parse_options
-from buntime_plugin_keyval.features.search.search import Search
-from buntime_plugin_keyval.features.search.search_sql import (
+from buntime_plugin_keyval.features.search.pages import (
     FoundPage,
-    SearchOptions,
     make_search_cursor,
     parse_search_cursor,
 )
+from buntime_plugin_keyval.features.search.search import Search
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.requests.answers import Text, spliced
@@ -42,6 +41,7 @@ from buntime_plugin_keyval.requests.kinds import (
 )
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.storage.ranges import subtree
+from buntime_plugin_keyval.storage.searching import SearchOptions
 
 OK = '{"ok":true}'
 

@@ -15,22 +15,9 @@ from buntime_database import DatabaseError, Guard, GuardFailed, Statement, Value
 from buntime_keyval.wire import InvalidInput, Key, check_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.search.indexes import (
-    FORMAT,
-    INDEX_COLUMNS,
-    Index,
-    IndexOptions,
-    create_statements,
-    drop_statements,
-    drop_triggers,
-    extracts,
-    index_of_row,
-    trigger_statements,
-)
 from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
-from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, VALUE_SIZE
 from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.searching import Index, IndexOptions, index_of_row
 
 FILL_ENTRIES = 500
 """Entries that one commit adds to a new index, so that other writes find room in between."""
@@ -38,34 +25,6 @@ FILL_ENTRIES = 500
 FILL_BYTES = 1_000_000
 """Bytes of values after which such a commit takes no further entry."""
 
-_LAST_ID = "coalesce((SELECT seq FROM sqlite_sequence WHERE name = 'kv_indexes'), 0)"
-_INSERT = """
-INSERT INTO kv_indexes (id, prefix, prefix_json, fields, tokenize, format, ready, created_at)
-VALUES (?, ?, ?, ?, ?, ?, FALSE, ?)"""
-_OF_PREFIX = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE prefix = ? AND id < ? ORDER BY id"
-_NEWEST = f"""
-SELECT {INDEX_COLUMNS}, ready FROM kv_indexes WHERE prefix = ? ORDER BY id DESC LIMIT 1"""
-_OUTDATED = f"""
-SELECT {INDEX_COLUMNS}, prefix_json FROM kv_indexes AS old WHERE ready AND format < ?
-  AND NOT EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = old.prefix AND id > old.id)"""
-_UNFINISHED = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE NOT ready ORDER BY id"
-_UNFIT = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE format < 3"
-_STILL_OF_FORMAT = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ? AND format = ?)"
-_SET_FIT = "UPDATE kv_indexes SET format = 3 WHERE id = ? AND format = 2"
-_SET_READY = "UPDATE kv_indexes SET ready = TRUE WHERE id = ?"
-_STILL_THERE = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ?)"
-_STILL_UNFINISHED = "EXISTS (SELECT 1 FROM kv_indexes WHERE id = ? AND NOT ready)"
-_STILL_THESE = """
-(SELECT group_concat(id) FROM (
-   SELECT id FROM kv_indexes WHERE prefix = ? AND id < ? ORDER BY id)) IS ?"""
-_NEXT_ENTRIES = f"""
-SELECT key, {VALUE_SIZE} FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?"""
-_ADD_DOCS = f"""
-INSERT OR IGNORE INTO kv_docs (index_id, doc_key)
-SELECT ?, key FROM kv_entries WHERE {IN_RANGE} ORDER BY key"""
-_HAS_ROOM = """
-(EXISTS (SELECT 1 FROM kv_indexes WHERE prefix = ?)
- OR (SELECT count(DISTINCT prefix) FROM kv_indexes) < ?)"""
 _BEYOND_EVERY_ID = 1 << 62
 
 
@@ -74,6 +33,8 @@ class IndexBuilder:
 
     def __init__(self, store: Store) -> None:
         self._store = store
+        self._sql = store.sql.search
+        self._catalogue = self._sql.catalogue
 
     async def create(self, prefix: Key, options: IndexOptions) -> None:
         """Index what is below a prefix, and all that comes; an older index is replaced.
@@ -97,51 +58,47 @@ class IndexBuilder:
             await self._finish(index)
         except DatabaseError:
             with contextlib.suppress(DatabaseError):
-                await self._drop([index], Guard(_STILL_UNFINISHED, (index.id,)))
+                await self._drop([index], Guard(self._catalogue.is_unfinished, (index.id,)))
             raise
 
     async def resume(self) -> None:
         """Finish indexes whose building was interrupted by the end of its process."""
-        for row in await self._store.adapter.query(_UNFINISHED, fresh=True):
+        for row in await self._store.adapter.query(self._catalogue.unfinished, fresh=True):
             await self._finish(index_of_row(row))
 
     async def refit(self) -> None:
-        """Give those indexes triggers of now whose own do not know long values.
+        """Mend the indexes that cannot be kept up to date by what this version writes.
 
-        Before anything is written: such triggers fail with what they cannot read.
+        Before anything is written.
         """
-        for row in await self._store.adapter.query(_UNFIT, fresh=True):
-            index = index_of_row(row)
+        for row in await self._store.adapter.query(self._sql.unfit, fresh=True):
             with contextlib.suppress(GuardFailed):  # another process has done it
-                await self._store.batch(
-                    [
-                        Guard(_STILL_OF_FORMAT, (index.id, index.format)),
-                        *(Statement(text) for text in drop_triggers(index)),
-                        *(Statement(text) for text in trigger_statements(index)),
-                        Statement(_SET_FIT, (index.id,)),
-                    ]
-                )
+                await self._store.batch(self._sql.refit(index_of_row(row)))
 
     async def renew(self) -> None:
         """Build those indexes anew that were built in an older way; they answer until then."""
-        rows = await self._store.adapter.query(_OUTDATED, (FORMAT,), fresh=True)
+        rows = await self._store.adapter.query(
+            self._catalogue.outdated, (self._sql.format,), fresh=True
+        )
         for *row, prefix_json in rows:
             prefix = check_key(msgspec.json.decode(str(prefix_json)))
             await self.create(prefix, index_of_row(row).options)
 
     async def _is_there(self, prefix: Key, options: IndexOptions) -> bool:
-        rows = await self._store.adapter.query(_NEWEST, (encode_key(prefix),), fresh=True)
+        rows = await self._store.adapter.query(
+            self._catalogue.newest, (encode_key(prefix),), fresh=True
+        )
         if not rows:
             return False
         *row, ready = rows[0]
         index = index_of_row(row)
-        return bool(ready) and index.format == FORMAT and index.options == options
+        return bool(ready) and index.format == self._sql.format and index.options == options
 
     async def remove(self, prefix: Key) -> bool:
         """Drop the index of a prefix, finished or not; the data stays. Whether there was one."""
         args = (encode_key(prefix), _BEYOND_EVERY_ID)
         while True:
-            rows = await self._store.adapter.query(_OF_PREFIX, args, fresh=True)
+            rows = await self._store.adapter.query(self._catalogue.of_prefix, args, fresh=True)
             indexes = [index_of_row(row) for row in rows]
             try:
                 if indexes:
@@ -155,8 +112,8 @@ class IndexBuilder:
         adapter = self._store.adapter
         limit = self._store.limits.indexes
         while True:
-            ((last_id,),) = await adapter.query(f"SELECT {_LAST_ID}", fresh=True)
-            index = Index(int(last_id or 0) + 1, encode_key(prefix), options)
+            ((last_id,),) = await adapter.query(self._catalogue.last_id, fresh=True)
+            index = Index(int(last_id or 0) + 1, encode_key(prefix), options, self._sql.format)
             fields = msgspec.json.encode(options.fields).decode()
             row: tuple[Value, ...] = (
                 index.id,
@@ -170,10 +127,10 @@ class IndexBuilder:
             try:
                 await self._store.batch(
                     [
-                        Guard(_HAS_ROOM, (index.prefix, limit)),
-                        Guard(f"{_LAST_ID} = ?", (last_id,)),
-                        Statement(_INSERT, row),
-                        *(Statement(text) for text in create_statements(index)),
+                        Guard(self._catalogue.has_room, (index.prefix, limit)),
+                        Guard(self._catalogue.is_last_id, (last_id,)),
+                        Statement(self._catalogue.add, row),
+                        *self._sql.create(index),
                     ]
                 )
             except GuardFailed as failed:
@@ -189,29 +146,22 @@ class IndexBuilder:
 
     async def _fill(self, index: Index) -> None:
         """Add the entries that were there before. Raises `GuardFailed` if it is removed."""
-        columns = ", ".join(f"f{number}" for number in range(len(index.options.fields)))
-        add_texts = f"""
-INSERT INTO {index.table} (rowid, {columns})
-WITH added AS MATERIALIZED (
-  SELECT doc, {VALUE} AS json FROM kv_docs JOIN kv_entries ON key = doc_key
-  WHERE index_id = ? AND doc_key >= ? AND doc_key < ?
-    AND NOT EXISTS (SELECT 1 FROM {index.table} WHERE rowid = doc))
-SELECT doc, {extracts(index, "json")} FROM added"""
         rest = index.keys
         while rest.start < rest.end:
             part = await self._next_part(rest)
             await self._store.batch(
                 [
-                    Guard(_STILL_THERE, (index.id,)),
-                    Statement(_ADD_DOCS, (index.id, *part)),
-                    Statement(add_texts, (index.id, *part)),
+                    Guard(self._catalogue.is_there, (index.id,)),
+                    *self._sql.fill(index, part),
                 ]
             )
             rest = rest.from_key(part.end)
 
     async def _next_part(self, rest: KeyRange) -> KeyRange:
         """As much of a range as one commit may take."""
-        rows = await self._store.adapter.query(_NEXT_ENTRIES, (*rest, FILL_ENTRIES + 1), fresh=True)
+        rows = await self._store.adapter.query(
+            self._sql.next_entries, (*rest, FILL_ENTRIES + 1), fresh=True
+        )
         size = 0
         for number, (key, length) in enumerate(rows):
             if isinstance(key, bytes) and (number == FILL_ENTRIES or size > FILL_BYTES):
@@ -225,16 +175,17 @@ SELECT doc, {extracts(index, "json")} FROM added"""
         of_prefix = (index.prefix, index.id)
         while True:
             older = [
-                index_of_row(row) for row in await adapter.query(_OF_PREFIX, of_prefix, fresh=True)
+                index_of_row(row)
+                for row in await adapter.query(self._catalogue.of_prefix, of_prefix, fresh=True)
             ]
-            drops = [Statement(text) for old in older for text in drop_statements(old)]
+            drops = [statement for old in older for statement in self._sql.drop(old)]
             try:
                 await self._store.batch(
                     [
-                        Guard(_STILL_THERE, (index.id,)),
-                        Guard(_STILL_THESE, (*of_prefix, _ids(older))),
+                        Guard(self._catalogue.is_there, (index.id,)),
+                        Guard(self._catalogue.are_these, (*of_prefix, _ids(older))),
                         *drops,
-                        Statement(_SET_READY, (index.id,)),
+                        Statement(self._catalogue.set_ready, (index.id,)),
                     ]
                 )
             except GuardFailed as failed:
@@ -245,8 +196,8 @@ SELECT doc, {extracts(index, "json")} FROM added"""
 
     async def _drop(self, indexes: Sequence[Index], *guards: Guard) -> None:
         """Drop indexes of one prefix together. Raises `GuardFailed` if one is gone already."""
-        there = [Guard(_STILL_THERE, (index.id,)) for index in indexes]
-        drops = [Statement(text) for index in indexes for text in drop_statements(index)]
+        there = [Guard(self._catalogue.is_there, (index.id,)) for index in indexes]
+        drops = [statement for index in indexes for statement in self._sql.drop(index)]
         await self._store.batch([*there, *guards, *drops])
 
 

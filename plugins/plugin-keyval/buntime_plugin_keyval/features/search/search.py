@@ -15,32 +15,24 @@ from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
-from buntime_plugin_keyval.features.search.indexes import (
-    INDEX_COLUMNS,
-    Index,
-    IndexOptions,
-    index_of_row,
-)
+from buntime_plugin_keyval.features.search.pages import FoundPage, small_page
 from buntime_plugin_keyval.features.search.query import (
     Match,
     plain_words,
     to_match,
     with_alternatives,
 )
-from buntime_plugin_keyval.features.search.search_sql import (
-    EVERYTHING,
-    FoundPage,
-    SearchOptions,
-    page_statement,
-    rows_statement,
-    small_page,
-    small_statement,
-)
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
 from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
-from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
 from buntime_plugin_keyval.storage.postfilter import kept
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES
+from buntime_plugin_keyval.storage.searching import (
+    EVERYTHING,
+    Index,
+    IndexOptions,
+    SearchOptions,
+    index_of_row,
+)
 from buntime_plugin_keyval.storage.selection import RowCondition
 from buntime_plugin_keyval.storage.within import size_of
 
@@ -50,12 +42,6 @@ MAX_ATTEMPTS = 5
 RETRY_SECONDS = 5.0
 """Pause after the database failed while an interrupted index was finished."""
 
-_READY = f"SELECT {INDEX_COLUMNS} FROM kv_indexes WHERE prefix = ? AND ready"
-_LIST = f"""
-SELECT {INDEX_COLUMNS}, ready, (SELECT count(*) FROM kv_docs WHERE index_id = kv_indexes.id)
-FROM kv_indexes ORDER BY prefix, id"""
-_COUNTS = "SELECT count(*), count(*) FILTER (WHERE NOT ready) FROM kv_indexes"
-_ENTRIES = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE}"
 _ONE_WORD = re.compile(r'(\{f[0-9]+\} : )?"[^\W_]+"')
 
 
@@ -64,6 +50,7 @@ class Search(Part):
 
     def __init__(self, store: Store) -> None:
         self.store = store
+        self._sql = store.sql.search
         self._builder = IndexBuilder(store)
         self._loop = Loop(
             self._step,
@@ -100,7 +87,9 @@ class Search(Part):
 
     async def stored_numbers(self) -> Mapping[str, float]:
         """See `Part`."""
-        ((indexes, unfinished),) = await self.store.adapter.query(_COUNTS, point=True)
+        ((indexes, unfinished),) = await self.store.adapter.query(
+            self._sql.catalogue.counts, point=True
+        )
         return {"indexes": int(indexes or 0), "indexes_unfinished": int(unfinished or 0)}
 
     async def create_index(
@@ -128,11 +117,11 @@ class Search(Part):
         """All indexes in the order of their prefixes, those that are being built too."""
         adapter = self.store.adapter
         infos = []
-        for *row, ready, documents in await adapter.query(_LIST):
+        for *row, ready, documents in await adapter.query(self._sql.catalogue.all):
             index = index_of_row(row)
             entries = documents
             if not ready:
-                ((entries,),) = await adapter.query(_ENTRIES, index.keys)
+                ((entries,),) = await adapter.query(self._sql.below, index.keys)
             info = SearchIndex(
                 decode_key(index.prefix),
                 list(index.options.fields),
@@ -189,7 +178,7 @@ class Search(Part):
         others = {
             word: found
             for word in list(words)[:MAX_WORDS]
-            if (found := await similar_words(self.store.adapter, index, word))
+            if (found := await similar_words(self.store.db, index, word))
         }
         fields = index.options.fields
         searched_for = with_alternatives(query, fields, others)
@@ -217,13 +206,13 @@ class Search(Part):
                 return page
         condition = store.condition(options.where)
         if condition.recheck is None and options.most_bytes is None:
-            sql, args = page_statement(index, match, options, condition, now_ms)
+            sql, args = self._sql.page(index, match, options, condition, now_ms)
             ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)
             return FoundPage(str(entries), bool(has_more))
         if condition.recheck is None:
             return await self._page_within(index, match, options, condition, now_ms, fresh=fresh)
         everything = options._replace(limit=EVERYTHING, offset=0)
-        sql, args = rows_statement(index, match, everything, condition, now_ms)
+        sql, args = self._sql.rows(index, match, everything, condition, now_ms)
         rows = await store.adapter.query(sql, args, fresh=fresh)
         found = [str(row[0]) async for row in kept(rows, condition, value=1)][options.offset :]
         page_entries = found if options.limit == EVERYTHING else found[: options.limit]
@@ -252,7 +241,7 @@ class Search(Part):
         async def page(limit: int, max_bytes: int, *, as_bytes: bool) -> FoundPage | None:
             """The page of so many; None if they are too long."""
             one = options._replace(limit=limit)
-            sql, args = page_statement(index, match, one, condition, now_ms, as_bytes=as_bytes)
+            sql, args = self._sql.page(index, match, one, condition, now_ms, as_bytes=as_bytes)
             try:
                 ((entries, has_more),) = await self.store.adapter.query(
                     sql, args, fresh=fresh, max_bytes=max_bytes
@@ -279,12 +268,14 @@ class Search(Part):
         self, index: Index, match: str, options: SearchOptions, now_ms: int, *, fresh: bool
     ) -> FoundPage | None:
         """The page if few entries match, else None."""
-        sql, args = small_statement(index, match, options)
+        sql, args = self._sql.small(index, match, options)
         rows = await self.store.adapter.query(sql, args, point=True, fresh=fresh)
         return small_page(rows, options, now_ms)  # type: ignore[arg-type] # as the schema says
 
     async def _ready_index(self, prefix: Key, encoded: bytes, *, fresh: bool) -> Index:
-        rows = await self.store.adapter.query(_READY, (encoded,), point=True, fresh=fresh)
+        rows = await self.store.adapter.query(
+            self._sql.catalogue.ready, (encoded,), point=True, fresh=fresh
+        )
         if not rows:
             raise IndexNotFound(key_to_json(prefix))
         index = self._known[encoded] = index_of_row(rows[0])

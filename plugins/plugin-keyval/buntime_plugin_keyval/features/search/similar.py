@@ -5,9 +5,10 @@ from __future__ import annotations
 import unicodedata
 from collections.abc import Iterable
 
-from buntime_database import Adapter, Value
+from buntime_database import Value
 
-from buntime_plugin_keyval.features.search.indexes import Index
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.searching import Index
 
 MAX_ALTERNATIVES = 5
 """Words that stand for one."""
@@ -27,7 +28,7 @@ def most_mistakes(word: str) -> int:
     return (len(word) >= _SHORT) + (len(word) >= _LONG)
 
 
-async def similar_words(adapter: Adapter, index: Index, word: str) -> list[str]:
+async def similar_words(db: Database, index: Index, word: str) -> list[str]:
     """Words of the index that are like this one, the nearest and most frequent first.
 
     Compares with words of nearly the same length that begin with its first or second letter, and
@@ -43,7 +44,7 @@ async def similar_words(adapter: Adapter, index: Index, word: str) -> list[str]:
     for letters in (dict.fromkeys(folded[:2]), ("",)):
         found: dict[str, tuple[int, int]] = {}
         for letter in letters:
-            rows = await _candidates(adapter, index, letter, lengths)
+            rows = await _candidates(db, index, letter, lengths)
             for term, documents in rows:
                 mistakes = _mistakes(folded, str(term), most, stems=stems)
                 if mistakes <= most:
@@ -91,13 +92,7 @@ def _mistakes(word: str, term: str, most: int, *, stems: bool) -> int:
 
 
 async def _candidates(
-    adapter: Adapter, index: Index, letter: str, lengths: tuple[int, int]
+    db: Database, index: Index, letter: str, lengths: tuple[int, int]
 ) -> Iterable[tuple[Value, ...]]:
-    where, args = "", list[Value]()
-    if letter:
-        where, args = "term >= ? AND term < ? AND ", [letter, chr(ord(letter) + 1)]
-    return await adapter.query(
-        f"SELECT term, doc FROM {index.vocabulary}"
-        f" WHERE {where}length(term) BETWEEN ? AND ? LIMIT {MAX_CANDIDATES}",
-        (*args, *lengths),
-    )
+    statement = db.sql.search.words(index, letter, lengths, MAX_CANDIDATES)
+    return await db.adapter.query(*statement)

@@ -18,6 +18,7 @@ from buntime_plugin_keyval.storage.dialects.queue import QueueSql
 from buntime_plugin_keyval.storage.dialects.reads import ReadSql
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 from buntime_plugin_keyval.storage.dialects.schema import SchemaSql
+from buntime_plugin_keyval.storage.dialects.search import SearchSql
 from buntime_plugin_keyval.storage.dialects.snapshots import SnapshotSql
 from buntime_plugin_keyval.storage.dialects.watch import WatchSql
 from buntime_plugin_keyval.storage.dialects.writes import WriteSql
@@ -36,6 +37,7 @@ class Dialect(NamedTuple):
     watch: WatchSql
     snapshots: SnapshotSql
     queue: QueueSql
+    search: SearchSql
     replays: ReplaysSql
     metrics: MetricsSql
     upkeep: Callable[[Adapter], Awaitable[bool]]

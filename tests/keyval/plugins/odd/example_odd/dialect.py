@@ -9,7 +9,7 @@ from collections.abc import Callable
 from importlib.resources.abc import Traversable
 from typing import Any, TypeVar
 
-from buntime_database import Guard, Statement
+from buntime_database import Adapter, Guard, Statement
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 
@@ -46,10 +46,16 @@ def _restyling(function: Callable[..., Any]) -> Callable[..., Any]:
     return lambda *args, **options: restyled(function(*args, **options))
 
 
+async def nothing_to_do(adapter: Adapter) -> bool:
+    """See `Dialect`: there are no older versions."""
+    return False
+
+
 _OURS: Dialect = restyled(SQLITE)
 
 ODD = _OURS._replace(
     name="odd",
+    upkeep=nothing_to_do,
     filter=SQLITE.filter,  # a condition gets its numbers with the statement that it is part of
     writes=write_sql(_OURS.writes._replace(has_stamp=SQLITE.writes.has_stamp)),
     log=_OURS.log._replace(

@@ -43,8 +43,8 @@ _STAMPED_JSON = f"replace($2, $4, {LOGGED_STAMP})"
 
 _CHANGE = f"""
 UPDATE kv_entries SET
-  (value, versionstamp, expires_at, metadata, updated_at, created_at) = (
-    SELECT $3, {LOGGED_STAMP}, $5, $6, $7,
+  (value, long_id, long_size, versionstamp, expires_at, metadata, updated_at, created_at) = (
+    SELECT $3, NULL, 0, {LOGGED_STAMP}, $5, $6, $7,
       CASE WHEN $9 OR expires_at <= $8 THEN $7 ELSE {CREATED_AT} END)
 WHERE key = {{key}}"""
 _ADD = f"""

@@ -11,6 +11,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.queue import QUEUE
 from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.sqlite.schema import SCHEMA
+from buntime_plugin_keyval.storage.dialects.sqlite.search.operations import SEARCH
 from buntime_plugin_keyval.storage.dialects.sqlite.snapshots import SNAPSHOTS
 from buntime_plugin_keyval.storage.dialects.sqlite.watch import WATCH
 from buntime_plugin_keyval.storage.dialects.sqlite.writes import WRITES
@@ -25,6 +26,7 @@ SQLITE = Dialect(
     watch=WATCH,
     snapshots=SNAPSHOTS,
     queue=QUEUE,
+    search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,
     upkeep=move_some,

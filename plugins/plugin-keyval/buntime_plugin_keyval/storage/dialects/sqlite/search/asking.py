@@ -1,111 +1,36 @@
-"""The SQL of a search, and what can be asked of one."""
+"""Asking an index in SQLite."""
 
 from __future__ import annotations
 
-import base64
-import binascii
 import functools
-import re
 import secrets
-from collections.abc import Mapping
-from types import MappingProxyType
-from typing import NamedTuple
 
 from buntime_database import Statement, Value
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.searching import HitMarks
 
-from buntime_plugin_keyval.features.search.indexes import Index
-from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import ENTRY_MEMBERS, LIVE
+from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import vocabulary_of
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE, value_up_to
-from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.searching import (
+    EVERYTHING,
+    FEW,
+    SHORT_VALUE,
+    Index,
+    SearchOptions,
+)
 from buntime_plugin_keyval.storage.selection import RowCondition
-from buntime_plugin_keyval.storage.within import Text
 
-_OFFSET = re.compile(rb"[0-9]{1,9}")
 _HTML = (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("''", "&#39;"))
 """Characters as SQL writes them, the ampersand first."""
-
-EVERYTHING = -1
-"""The limit that is none."""
-
-FEW = 64
-"""Matches below which a search is a small read."""
-
-SHORT_VALUE = 16 * 1024
-"""Bytes of a value that a small read may have."""
 
 # Without a filter a search need not look at the entries before it knows the best hits: what has
 # expired is little, since the sweeper removes it.
 _NOT_EXPIRED = "doc_key NOT IN (SELECT key FROM kv_entries WHERE expires_at <= ?)"
 
 
-class SearchOptions(NamedTuple):
-    """How to search, and what to give back."""
-
-    limit: int
-    offset: int = 0
-    reverse: bool = False
-    where: Where | None = None
-    start: bytes | None = None
-    end: bytes | None = None
-    weights: Mapping[str, float] = MappingProxyType({})
-    """How much a hit in a field counts; 1 for those that are not named."""
-    highlight: HitMarks | None = None
-    """Texts around each hit in `highlight`, which then goes with each entry."""
-    snippet_words: int | None = None
-    """Length of the extracts in `snippet`, which then go with each entry."""
-    fuzzy: bool = False
-    """Whether to look for similar words where nothing is found."""
-    most_bytes: int | None = None
-    """How large the entries of an answer may be together; None for any size."""
-
-    @property
-    def is_narrowed(self) -> bool:
-        """Whether only a part of the keys is asked for."""
-        return self.start is not None or self.end is not None
-
-
-SmallHit = tuple[int, int | None, str, str | None, str]
-"""How many entries were ranked; when this one expires; its key as JSON; its value, None for a long
-one; its versionstamp."""
-
-
-class FoundPage(NamedTuple):
-    """What was found, up to the limit."""
-
-    entries: Text
-    """The inside of a JSON array."""
-    has_more: bool
-    warnings: tuple[str, ...] = ()
-    """What the index could not look for."""
-    searched_for: str | None = None
-    """The query that was answered, where it is not the one that was asked."""
-    limit: int | None = None
-    """The limit that was answered, where the one that was asked for is too large an answer."""
-
-
-def make_search_cursor(options: SearchOptions) -> str:
-    """The cursor of the page behind the one with these options."""
-    return base64.urlsafe_b64encode(b"search:%d" % (options.offset + options.limit)).decode()
-
-
-def parse_search_cursor(cursor: str | None) -> int:
-    """How many hits a cursor skips. Raises `InvalidInput`."""
-    if not cursor:
-        return 0
-    try:
-        name, _, number = base64.urlsafe_b64decode(cursor).partition(b":")
-    except (binascii.Error, ValueError):
-        name, number = b"", b""
-    if name != b"search" or not _OFFSET.fullmatch(number):
-        raise InvalidInput("Invalid cursor")
-    return int(number)
-
-
-def page_statement(
+def page(
     index: Index,
     match: str,
     options: SearchOptions,
@@ -136,7 +61,7 @@ FROM ({found} LIMIT ?)"""
     return Statement(sql, (*args, options.limit, *found_args, options.limit))
 
 
-def small_statement(index: Index, match: str, options: SearchOptions) -> Statement:
+def small(index: Index, match: str, options: SearchOptions) -> Statement:
     """A row for each entry of a page, live or not, and for one more: see `SmallHit`.
 
     Ranks `FEW` and one entries at the most, so for one word this is a bounded read. Raises
@@ -164,28 +89,7 @@ FROM (SELECT doc_key, score FROM hits {inside} ORDER BY {order} LIMIT ? OFFSET ?
 CROSS JOIN kv_entries ON key = doc_key ORDER BY {order}"""
 
 
-def small_page(rows: list[SmallHit], options: SearchOptions, now_ms: int) -> FoundPage | None:
-    """The page that `small_statement` read, or None where it takes more than that.
-
-    That is so if more than `FEW` match, for an expired entry, which took the place of another, and
-    for a long value.
-    """
-    if not rows:
-        # Nothing matches, unless what was ranked is not what was asked for.
-        is_all = not options.is_narrowed and not options.offset
-        return FoundPage("", has_more=False) if is_all else None
-    if rows[0][0] > FEW or any(row[1] is not None and row[1] <= now_ms for row in rows):
-        return None
-    page = rows if options.limit == EVERYTHING else rows[: options.limit]
-    entries = []
-    for _, _, key, value, versionstamp in page:
-        if value is None:
-            return None
-        entries.append(entry_json(key, value, versionstamp))
-    return FoundPage(",".join(entries), len(page) < len(rows))
-
-
-def rows_statement(
+def rows(
     index: Index, match: str, options: SearchOptions, condition: RowCondition, now_ms: int
 ) -> Statement:
     """A row for each entry: its JSON text, and its value for a condition to be looked at again.
@@ -202,7 +106,7 @@ def _hits(index: Index, options: SearchOptions, condition: RowCondition) -> str:
     table = index.table
     joined, alive = "", _NOT_EXPIRED
     if options.where is not None:
-        joined, alive = "JOIN kv_entries ON key = doc_key", f"{LIVE} AND {condition.sql}"
+        joined, alive = "JOIN kv_entries ON key = doc_key", f"{LIVE} AND {condition.sql or 'TRUE'}"
     return f"""
 WITH hits AS MATERIALIZED (
   SELECT {table}.rowid AS hit, doc_key, bm25({_score_args(index, options)}) AS score
@@ -312,3 +216,13 @@ class _Marked:
         for char, entity in _HTML:
             call = f"replace({call}, '{char}', '{entity}')"
         return f"replace(replace({call}, ?, ?), ?, ?)"
+
+
+def words(index: Index, letter: str, lengths: tuple[int, int], limit: int) -> Statement:
+    """Words of an index that begin with a letter, if one is given, with the number of entries."""
+    text = f"SELECT term, doc FROM {vocabulary_of(index)} WHERE length(term) BETWEEN ?1 AND ?2"
+    args: tuple[Value, ...] = (*lengths, limit)
+    if letter:
+        text += " AND term >= ?4 AND term < ?5"
+        args += (letter, chr(ord(letter) + 1))
+    return Statement(f"{text} LIMIT +?3", args)

@@ -1,0 +1,107 @@
+"""Full-text indexes: the catalogue of them, building one, and asking it.
+
+Where a row begins with an index, that is number, prefix, fields as JSON, tokenizer and format: see
+`index_of_row`. No number is ever used again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
+
+from buntime_database import Guard, Statement
+
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.searching import Index, SearchOptions
+from buntime_plugin_keyval.storage.selection import RowCondition
+
+
+class CatalogueSql(NamedTuple):
+    """Operations on what is known of the indexes. The last number is that of the newest index."""
+
+    ready: str
+    """Prefix: the index that answers."""
+    all: str
+    """Each index, whether it answers, how many entries are in it; in the order of prefixes."""
+    counts: str
+    """How many there are, how many of them do not answer yet."""
+    newest: str
+    """Prefix: the newest index, and whether it answers."""
+    of_prefix: str
+    """Prefix, number: those of the prefix that are older."""
+    outdated: str
+    """Format: those that answer, are of an older one and have none that is newer; and the prefix as
+    JSON."""
+    unfinished: str
+    """Those that do not answer yet."""
+    last_id: str
+    """The last number, 0 for none."""
+    add: str
+    """Number, prefix, the same as JSON, fields, tokenizer, format, time on the wall."""
+    set_ready: str
+    """Number: it answers from now on."""
+    is_last_id: str
+    """Condition of a guard. The last number is this one."""
+    has_room: str
+    """Condition of a guard. Prefix, number: it has an index, or fewer prefixes than that have one.
+    """
+    is_there: str
+    """Condition of a guard. Number: there is this index."""
+    is_unfinished: str
+    """Condition of a guard. Number: the same, and it does not answer yet."""
+    are_these: str
+    """Condition of a guard. Prefix, number, numbers with commas or NULL: `of_prefix` has these."""
+
+
+class Asking(Protocol):
+    """What asks an index for a page."""
+
+    def __call__(
+        self,
+        index: Index,
+        match: str,
+        options: SearchOptions,
+        condition: RowCondition,
+        now_ms: int,
+        *,
+        as_bytes: bool = False,
+    ) -> Statement:
+        """One row: the entries as the inside of a JSON array, and whether there are more.
+
+        The entries are a text, or its bytes. Raises `InvalidInput` for a field that is not there.
+        """
+        ...
+
+
+class SearchSql(NamedTuple):
+    """Operations on indexes. What is looked for is said in FTS5's language: see `query.py`."""
+
+    catalogue: CatalogueSql
+    format: int
+    """How indexes are built now; older ones are built anew in the background."""
+    create: Callable[[Index], Sequence[Statement]]
+    """Makes an empty index that every write of an entry keeps up to date from now on, whatever
+    writes it. Raises `InvalidInput` for fields that it cannot have."""
+    drop: Callable[[Index], Sequence[Statement]]
+    """Removes all of it."""
+    fill: Callable[[Index, KeyRange], Sequence[Statement]]
+    """Adds the entries of a range that are not in it."""
+    next_entries: str
+    """Start and end of a range, limit: key, and bytes of the value."""
+    below: str
+    """Start and end of a range: how many entries there are, expired or not."""
+    unfit: str
+    """Indexes that cannot be kept up to date any more as they are."""
+    refit: Callable[[Index], Sequence[Statement | Guard]]
+    """What mends such an index; guarded, since another process may do the same."""
+    page: Asking
+    small: Callable[[Index, str, SearchOptions], Statement]
+    """Index, query, options: a row for each entry of a page, live or not, and for one more: see
+    `SmallHit`. Ranks one more than `FEW` entries at the most, so for one word it is a bounded read.
+    Raises `InvalidInput` for the weight of an unknown field."""
+    rows: Callable[[Index, str, SearchOptions, RowCondition, int], Statement]
+    """Index, query, options, condition, now: a row for each entry, its JSON and its value. Raises
+    as `small`."""
+    words: Callable[[Index, str, tuple[int, int], int], Statement]
+    """Index, letter or nothing, shortest and longest, limit: words of the index that begin with the
+    letter, and how many entries have each."""
