@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,17 @@ import buntime_plugin_keyval
 
 ROOT = Path(buntime_plugin_keyval.__file__).parent
 DIALECTS = ROOT / "storage" / "dialects"
+
+SQL = re.compile(
+    r"\b(SELECT|INSERT (OR|INTO)|REPLACE INTO|UPDATE \w+|DELETE FROM|(CREATE|DROP|ALTER) [A-Z]+"
+    r"|PRAGMA|BEGIN|COMMIT|ROLLBACK|FROM|WHERE|VALUES|ORDER BY|LIMIT|IS (NOT )?NULL|EXISTS|TRUE"
+    r"|FALSE)\b"
+    r"|\b(json_\w+|coalesce|octet_length|iif|group_concat|kv_[a-z]+|\w+ [<>=]+ \?)"
+)
+"""What a text of SQL, or a part of one, has at least one of."""
+
+NO_SQL = {"kv_fts_", "kv_migrations", "_migrations"}
+"""Names of tables that are told, not asked."""
 
 POSITIONS = {"seq", "after_seq", "lastrowid"}
 
@@ -53,3 +65,37 @@ def test_positions_of_the_log_are_compared_and_nothing_else() -> None:
         if is_counted_with(node)
     ]
     assert not counted
+
+
+def texts_of(module: ast.Module) -> Iterator[ast.Constant]:
+    """The texts of a module that do not describe something."""
+    described = {
+        id(node.value)
+        for node in ast.walk(module)
+        if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+    }
+    for node in ast.walk(module):
+        is_text = isinstance(node, ast.Constant) and isinstance(node.value, str)
+        if is_text and id(node) not in described:
+            assert isinstance(node, ast.Constant)
+            yield node
+
+
+def test_only_dialects_have_sql() -> None:
+    found = [
+        f"{name}: {text.value!r}"
+        for name, module in outside()
+        for text in texts_of(module)
+        if SQL.search(str(text.value)) and str(text.value) not in NO_SQL
+    ]
+    assert not found
+
+
+def test_nobody_asks_for_a_certain_dialect() -> None:
+    asked = [
+        f"{name}: {node.module}"
+        for name, module in outside()
+        for node in ast.walk(module)
+        if isinstance(node, ast.ImportFrom) and ".dialects.sqlite" in (node.module or "")
+    ]
+    assert not asked

@@ -7,9 +7,8 @@ from typing import NamedTuple
 
 from buntime_database import Adapter, DatabaseError, Guard, GuardFailed, Statement
 
-from buntime_plugin_keyval.storage.dialects.registry import dialect_of
+from buntime_plugin_keyval.storage.dialects.registry import SQLITE, dialect_of
 from buntime_plugin_keyval.storage.dialects.schema import LedgerSql
-from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 
 LEDGER = "kv_migrations"

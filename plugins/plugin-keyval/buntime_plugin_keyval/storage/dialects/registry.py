@@ -14,6 +14,8 @@ from buntime_database import Adapter, DatabaseError
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 
+__all__ = ["ENTRY_POINTS", "SQLITE", "UnknownDialect", "dialect_of"]
+
 ENTRY_POINTS = "buntime.keyval.dialects"
 
 
