@@ -108,19 +108,15 @@ class OddEngine(SqliteEngine):
 
     def __init__(self, site: Path) -> None:
         install_beside(ODD, site)
+        self._adapter: type[SqliteAdapter] = import_module("example_odd.engine").OddAdapter
 
     def open_world(
         self, folder: Path, clock: FakeClock | None = None
     ) -> AbstractAsyncContextManager[World]:
-        return open_world(folder / "kv.db", clock, store_adapter=self._adapter)
+        return open_world(folder / "kv.db", clock, adapter_type=self._adapter)
 
     def open_database(self, folder: Path, name: str) -> Adapter:
-        return self._adapter(folder / f"{name}.db")
-
-    def _adapter(self, path: Path) -> SqliteAdapter:
-        made = import_module("example_odd.engine").OddAdapter(str(path), options=FAST)
-        assert isinstance(made, SqliteAdapter)
-        return made
+        return self._adapter(str(folder / f"{name}.db"), options=FAST)
 
     def code_that_opens(self, folder: Path, databases: int) -> str:
         return (
@@ -129,12 +125,10 @@ class OddEngine(SqliteEngine):
         )
 
     def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
+        adapters = [{"type": "odd", "path": "data/_default.db"}]
         return {
             "plugins": [
-                [
-                    "@buntime/plugin-database",
-                    {"adapters": [{"type": "odd", "path": "_default.db"}]},
-                ],
+                ["@buntime/plugin-database", {"adapters": adapters}],
                 ["@buntime/plugin-keyval", options],
             ]
         }
@@ -162,6 +156,11 @@ class LibsqlServers:
         """A server with a database for each namespace."""
         (server,) = self._start("namespaced", namespaces=True)
         return server
+
+    @cached_property
+    def odd(self) -> OddEngine:
+        """No server; installed once."""
+        return OddEngine(self.new_folder("site"))
 
     def _start(self, name: str, **options: Any) -> list[Sqld]:
         return self._stack.enter_context(running_sqld(self.new_folder(name), **options))
@@ -217,7 +216,7 @@ class LibsqlEngine:
 
 ENGINES: dict[str, Callable[[LibsqlServers], Engine]] = {
     "sqlite": lambda servers: SqliteEngine(),
-    "odd": lambda servers: OddEngine(servers.new_folder("site")),
+    "odd": lambda servers: servers.odd,
     "libsql": lambda servers: LibsqlEngine(servers, with_replica=False),
     "libsql-replica": lambda servers: LibsqlEngine(servers, with_replica=True),
 }

@@ -61,7 +61,7 @@ async def open_libsql_world(
         await migrate(adapter, clock())
         service = make_service(parse_config({}), store)
         kv = LocalKv(service)
-        yield World(clock, adapter, service, store, kv)
+        yield World(clock, adapter, service, store, kv, adapter)
         await kv.close()
     finally:
         await adapter.close()

@@ -11,6 +11,8 @@ from buntime_plugin_keyval.model.errors import LetterNotFound
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until, values
 
+pytestmark = pytest.mark.engines("sqlite", "odd")
+
 
 async def take(kv: LocalKv) -> QueueMessage[Any]:
     message = await kv.dequeue()

@@ -12,6 +12,8 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import StaleLease
 from keyval.service.world import FakeClock, World, exact
 
+pytestmark = pytest.mark.engines("sqlite", "odd")
+
 LEASE_MS = 30_000
 
 

@@ -18,6 +18,8 @@ from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import FTS5_TOK
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+pytestmark = pytest.mark.engines("sqlite", "odd")
+
 PIECES = [
     "AND", "OR", "NOT", "NEAR", "(", ")", '"', '""', "*", "^", ":", "-", "'", "{", "}", "+", ",",
     "title", "title:", "body:", "f0", "f0 :", "rowid", "a", "be", "see", "word*", '"a phrase"',

@@ -17,6 +17,8 @@ from buntime_plugin_keyval.engine import commit as commit_module
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import World, open_world, until, values
 
+pytestmark = pytest.mark.engines("sqlite", "odd")
+
 IMPATIENT = SqliteOptions(synchronous="off", busy_timeout_ms=60)
 PATIENT = SqliteOptions(synchronous="off", busy_timeout_ms=15_000)
 Meddle = Callable[[], Awaitable[Any]]

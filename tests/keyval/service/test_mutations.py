@@ -12,7 +12,7 @@ from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import Limits
 from keyval.service.world import FakeClock, World, exact, open_world, values
 
-pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+pytestmark = pytest.mark.engines("sqlite", "odd", "libsql-replica")
 
 KEY = ("k", 1)
 SAFE = 2**53 - 1

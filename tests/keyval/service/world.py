@@ -60,13 +60,16 @@ class World(NamedTuple):
 
     clock: FakeClock
     adapter: SqliteAdapter
+    """That of the store."""
     service: KeyValService
     store: Store
     kv: LocalKv
+    plain: SqliteAdapter
+    """The same database for SQL of tests, whatever style the store's adapter has."""
 
     async def rows(self, sql: str, *args: Any) -> list[tuple[Any, ...]]:
         """What is really in the tables, expired or not."""
-        return list(await self.adapter.query(sql, args))
+        return list(await self.plain.query(sql, args))
 
     async def stored(self) -> int:
         """Rows in the table of entries, expired ones included."""
@@ -81,26 +84,23 @@ async def open_world(
     options: SqliteOptions = FAST,
     adapter_type: type[SqliteAdapter] = SqliteAdapter,
     limits: Limits = DEFAULT_LIMITS,
-    store_adapter: Callable[[Path], SqliteAdapter] | None = None,
 ) -> AsyncIterator[World]:
-    """Open the store in a file, without its background tasks; all is closed at the end.
-
-    With `store_adapter` the store has an adapter of its own, which does not speak the SQL that
-    tests do.
-    """
+    """Open the store in a file, without its background tasks; all is closed at the end."""
     clock = clock or FakeClock()
     adapter = adapter_type(str(path), options=options)
-    used = adapter if store_adapter is None else store_adapter(path)
+    is_plain = adapter.capabilities.dialect == "sqlite"
+    plain = adapter if is_plain else SqliteAdapter(str(path), options=options)
     try:
-        store = Store(used, logger=LOGGER, clock=clock, limits=limits)
-        await migrate(used, clock())
+        store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
+        await migrate(adapter, clock())
         service = make_service(parse_config({}), store)
         kv = LocalKv(service)
-        yield World(clock, adapter, service, store, kv)
+        yield World(clock, adapter, service, store, kv, plain)
         await kv.close()
     finally:
-        await used.close()
         await adapter.close()
+        if not is_plain:
+            await plain.close()
 
 
 async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:

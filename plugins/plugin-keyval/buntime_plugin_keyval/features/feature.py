@@ -19,6 +19,7 @@ from buntime_plugin_keyval.engine.additions import CheckParsers, MutationParsers
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.requests.asked import Routes
+from buntime_plugin_keyval.storage.dialects.registry import UnknownDialect
 from buntime_plugin_keyval.storage.schema import migrate
 
 P = TypeVar("P", covariant=True)
@@ -116,9 +117,18 @@ AnyFeature = Feature[Any]
 
 
 async def migrate_features(adapter: Adapter, now_ms: int, features: Sequence[AnyFeature]) -> None:
-    """Bring the tables of features up to date, each by its own series. See `schema.migrate`."""
+    """Bring the tables of features up to date, each by its own series. See `schema.migrate`.
+
+    Raises `UnknownDialect` for one that has none for this database.
+    """
     for feature in features:
         if feature.migrations is not None:
             ledger = f"kv_{feature.name}_migrations"
-            folder = feature.migrations / adapter.capabilities.dialect
+            dialect = adapter.capabilities.dialect
+            folder = feature.migrations / dialect
+            if not folder.is_dir():
+                raise UnknownDialect(
+                    f"the feature {feature.name} has no migrations for {dialect}, the dialect of "
+                    f"the engine {adapter.type}: use another engine, or give it a folder {dialect}"
+                )
             await migrate(adapter, now_ms, folder=folder, ledger=ledger)

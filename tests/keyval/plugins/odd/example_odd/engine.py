@@ -69,6 +69,12 @@ class OddAdapter(SqliteAdapter):
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
         return _without_rowid(await super().execute_result(_translated(sql), args))
 
+    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
+        (outcome,) = await self.batch_each([Batch(steps)])
+        if isinstance(outcome, DatabaseError):
+            raise outcome
+        return outcome
+
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
         outcomes = await super().batch_each(
             [batch._replace(steps=[_step(step) for step in batch.steps]) for batch in batches]
@@ -101,9 +107,10 @@ def _without_rowid(result: ResultSet) -> ResultSet:
 
 async def open_root(options: OddOptions, opening: Opening) -> OddAdapter:
     """Open the file."""
-    path = str(opening.base_dir / (options.path or ""))
+    path = opening.base_dir / (options.path or "")
+    path.parent.mkdir(parents=True, exist_ok=True)
     sqlite = SqliteOptions(synchronous="off")
-    return await asyncio.to_thread(OddAdapter, path, options=sqlite)
+    return await asyncio.to_thread(OddAdapter, str(path), options=sqlite)
 
 
 def tenants(options: OddOptions, root: OddAdapter, opening: Opening) -> Tenants:
