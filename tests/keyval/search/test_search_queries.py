@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import apsw
 import pytest
 from buntime_keyval import InvalidInput
 from buntime_keyval.wire.searching import TOKENIZERS
 from buntime_plugin_database.engines.sqlite import cjk
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.features.search.query import (
+from buntime_plugin_keyval.storage.dialects.search import Match
+from buntime_plugin_keyval.storage.dialects.sqlite.search import match
+from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import FTS5_TOKENIZERS
+from buntime_plugin_keyval.storage.queries import (
     MAX_DEPTH,
     MAX_QUERY_LENGTH,
     MAX_TERMS,
-    to_match,
+    parse_query,
 )
-from buntime_plugin_keyval.storage.dialects.sqlite.search.tables import FTS5_TOKENIZERS
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
@@ -25,6 +29,11 @@ PIECES = [
     "title", "title:", "body:", "f0", "f0 :", "rowid", "a", "be", "see", "word*", '"a phrase"',
     '"open', "é", "—", "́", "🥑", "\0", "\ue000", "日本語", " ", "\n", "\\", "%", "NEAR(a b, 2)",
 ]  # fmt: skip
+
+
+def to_match(query: str, fields: Sequence[str], tokenize: str) -> Match:
+    """A query in FTS5's language."""
+    return match.to_match(parse_query(query, fields), tokenize)
 
 
 def tables() -> dict[str, apsw.Connection]:

@@ -7,8 +7,8 @@ import random
 import pytest
 from buntime_keyval.shared import Tokenizer
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from buntime_plugin_keyval.features.search.query import plain_words, with_alternatives
 from buntime_plugin_keyval.features.search.similar import distance, fold
+from buntime_plugin_keyval.storage.queries import plain_words, with_alternatives
 
 TEXTS = {
     1: "A dessert of cream and sugar",

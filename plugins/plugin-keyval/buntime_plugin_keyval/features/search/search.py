@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 
 from buntime_database import DatabaseError, ResultTooLarge
@@ -16,15 +15,11 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.features.search.index_builder import IndexBuilder
 from buntime_plugin_keyval.features.search.pages import FoundPage, small_page
-from buntime_plugin_keyval.features.search.query import (
-    Match,
-    plain_words,
-    to_match,
-    with_alternatives,
-)
 from buntime_plugin_keyval.features.search.similar import MAX_WORDS, similar_words
 from buntime_plugin_keyval.model.errors import IndexNotFound, LimitExceeded
+from buntime_plugin_keyval.storage.dialects.search import Match
 from buntime_plugin_keyval.storage.postfilter import kept
+from buntime_plugin_keyval.storage.queries import parse_query, plain_words, with_alternatives
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES
 from buntime_plugin_keyval.storage.searching import (
     EVERYTHING,
@@ -41,8 +36,6 @@ MAX_ATTEMPTS = 5
 
 RETRY_SECONDS = 5.0
 """Pause after the database failed while an interrupted index was finished."""
-
-_ONE_WORD = re.compile(r'(\{f[0-9]+\} : )?"[^\W_]+"')
 
 
 class Search(Part):
@@ -162,7 +155,7 @@ class Search(Part):
     async def _answer(
         self, index: Index, query: str, options: SearchOptions, *, fresh: bool
     ) -> FoundPage:
-        match = to_match(query, index.options.fields, index.options.tokenize)
+        match = self._match(index, query)
         page = await self._page_of(index, match, options, fresh)
         if options.fuzzy and not page.entries:
             first = options._replace(offset=0, limit=1)
@@ -184,23 +177,28 @@ class Search(Part):
         searched_for = with_alternatives(query, fields, others)
         if searched_for == query:
             return None
-        match = to_match(searched_for, fields, index.options.tokenize)
+        match = self._match(index, searched_for)
         page = await self._page_of(index, match, options, fresh)
         return page._replace(searched_for=searched_for)
+
+    def _match(self, index: Index, query: str) -> Match:
+        parsed = parse_query(query, index.options.fields)
+        return self._sql.match(parsed, index.options.tokenize)
 
     async def _page_of(
         self, index: Index, match: Match, options: SearchOptions, fresh: bool
     ) -> FoundPage:
         if match.expression is None:
             return FoundPage("", has_more=False)
-        return await self._page(index, match.expression, options, fresh=fresh)
+        is_small = match.is_word and _looks_at_no_values(options)
+        return await self._page(index, match.expression, options, is_small=is_small, fresh=fresh)
 
     async def _page(
-        self, index: Index, match: str, options: SearchOptions, *, fresh: bool
+        self, index: Index, match: str, options: SearchOptions, *, is_small: bool, fresh: bool
     ) -> FoundPage:
         store = self.store
         now_ms = store.clock.now()
-        if _may_be_small(index, match, options):
+        if is_small:
             page = await self._small_page(index, match, options, now_ms, fresh=fresh)
             if page is not None:
                 return page
@@ -296,16 +294,10 @@ def _cut(entries: Sequence[str], most: int, *, has_more: bool) -> FoundPage:
     return FoundPage(",".join(entries), has_more)
 
 
-def _may_be_small(index: Index, match: str, options: SearchOptions) -> bool:
-    """Whether a search may be a small read: for one word, and with no look at the values.
+def _looks_at_no_values(options: SearchOptions) -> bool:
+    """Whether a search for one word may be a small read.
 
     A small read runs on the event loop, since a hop to a thread takes longer than all of it. Of
     more words each may be in every entry, and how many have them all is known only at the end.
     """
-    return (
-        _ONE_WORD.fullmatch(match) is not None
-        and index.options.tokenize not in ("trigram", "cjk")  # a word of ours is several there
-        and options.where is None
-        and options.highlight is None
-        and options.snippet_words is None
-    )
+    return options.where is None and options.highlight is None and options.snippet_words is None

@@ -11,6 +11,7 @@ from typing import NamedTuple, Protocol
 
 from buntime_database import Guard, Statement
 
+from buntime_plugin_keyval.storage.queries import Query
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.searching import Index, SearchOptions
 from buntime_plugin_keyval.storage.selection import RowCondition
@@ -53,6 +54,17 @@ class CatalogueSql(NamedTuple):
     """Condition of a guard. Prefix, number, numbers with commas or NULL: `of_prefix` has these."""
 
 
+class Match(NamedTuple):
+    """What an index is asked for, as its engine says it."""
+
+    expression: str | None
+    """None if it holds nothing to look for."""
+    warnings: tuple[str, ...] = ()
+    """What the tokenizer of the index cannot look for, or only as a whole."""
+    is_word: bool = False
+    """Whether it is one word, so that it is known from the index alone how many entries match."""
+
+
 class Asking(Protocol):
     """What asks an index for a page."""
 
@@ -74,7 +86,7 @@ class Asking(Protocol):
 
 
 class SearchSql(NamedTuple):
-    """Operations on indexes. What is looked for is said in FTS5's language: see `query.py`."""
+    """Operations on indexes. What they look for is the expression of a `Match`."""
 
     catalogue: CatalogueSql
     format: int
@@ -94,6 +106,8 @@ class SearchSql(NamedTuple):
     """Indexes that cannot be kept up to date any more as they are."""
     refit: Callable[[Index], Sequence[Statement | Guard]]
     """What mends such an index; guarded, since another process may do the same."""
+    match: Callable[[Query, str], Match]
+    """Query, tokenizer: the same in the language of the engine."""
     page: Asking
     small: Callable[[Index, str, SearchOptions], Statement]
     """Index, query, options: a row for each entry of a page, live or not, and for one more: see

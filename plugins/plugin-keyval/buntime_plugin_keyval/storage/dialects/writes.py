@@ -12,7 +12,7 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
 
 
-class Entry(Protocol):
+class NewEntry(Protocol):
     """An entry to be stored."""
 
     @property
@@ -48,7 +48,7 @@ is not firm."""
 class WriteSql(NamedTuple):
     """Operations that write entries; each logs before it does."""
 
-    put: Callable[[Entry, str, Moment, bool], Logging]
+    put: Callable[[NewEntry, str, Moment, bool], Logging]
     """Entry, versionstamp, time, whether the stamp is firm: stores it, as if there had been none
     that has expired. One that lives keeps the time of its creation."""
     remove: Callable[[KeyRange, RowCondition, str, Moment, bool], Logging]

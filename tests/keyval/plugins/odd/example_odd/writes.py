@@ -16,7 +16,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     LATE_STAMP,
     LOGGED_STAMP,
 )
-from buntime_plugin_keyval.storage.dialects.writes import Entry, WriteSql
+from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql
 from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
 
@@ -63,7 +63,7 @@ def appended(result: ResultSet) -> Appended | None:
     return Appended(before if last % 3 else None, last, len(places))
 
 
-def _put(entry: Entry, versionstamp: str, at: Moment, is_firm: bool) -> list[Statement]:
+def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> list[Statement]:
     key, json, log = _KEY, _KEY_JSON, _LOG_FIRM if is_firm else _LOG_LATE
     if entry.is_stamped and not is_firm:
         key, json, log = _STAMPED_KEY, _STAMPED_JSON, _LOG_STAMPED

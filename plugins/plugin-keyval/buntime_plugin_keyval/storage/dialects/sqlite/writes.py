@@ -16,7 +16,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     TOLD,
 )
 from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, ADDED, long_size
-from buntime_plugin_keyval.storage.dialects.writes import Entry, WriteSql
+from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql
 from buntime_plugin_keyval.storage.ranges import KeyRange, single
 from buntime_plugin_keyval.storage.selection import RowCondition
 
@@ -82,7 +82,7 @@ _STAMPED_LATE = _put_texts(
 )
 
 
-def _put(entry: Entry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
+def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
     key, value = entry.key, entry.value
     texts = _FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else _LATE
     now_ms, wall_ms = at

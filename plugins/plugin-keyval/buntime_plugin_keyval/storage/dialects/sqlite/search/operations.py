@@ -5,6 +5,7 @@ from __future__ import annotations
 from buntime_plugin_keyval.storage.dialects.search import CatalogueSql, SearchSql
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import IN_RANGE
 from buntime_plugin_keyval.storage.dialects.sqlite.search import asking, tables
+from buntime_plugin_keyval.storage.dialects.sqlite.search.match import to_match
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE_SIZE
 
 _INDEX = "id, prefix, fields, tokenize, format"
@@ -49,6 +50,7 @@ SELECT key, {VALUE_SIZE} FROM kv_entries WHERE {IN_RANGE} ORDER BY key LIMIT ?""
     below=f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE}",
     unfit=f"SELECT {_INDEX} FROM kv_indexes WHERE format < 3",
     refit=tables.refit,
+    match=to_match,
     page=asking.page,
     small=asking.small,
     rows=asking.rows,
