@@ -231,11 +231,10 @@ class DirectExchange(DirectRequest):
         head = connection.heads.head(default, answer.status, answer.content_type)
         whole = b"%b%d\r\nx-request-id: %b\r\n\r\n%b" % (head, size, self._id, body)
         self.response_complete = True
+        connection.gathering.write_whole(whole)
         if self._is_late:
-            connection.gathering.write(whole)
             connection.on_response_complete()
         else:
-            connection.gathering.write_whole(whole)
             connection.answered_at_once()
 
     def _say_uncommon(self, answer: Answer, body: bytes) -> None:

@@ -186,6 +186,8 @@ class HostProtocol(HttpToolsProtocol):
         if running is not None and not running.response_complete:
             running.leave()
             self.flow.resume_writing()
+        if isinstance(running, DirectExchange):  # they refer to each other, too
+            self._running = self.cycle = None  # type: ignore[assignment] # as uvicorn begins
         self.parser = None  # type: ignore[assignment] # it and this refer to each other
 
     # What comes in

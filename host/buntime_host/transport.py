@@ -34,7 +34,10 @@ class GatheringTransport:
             self.flush()
 
     def write_whole(self, data: bytes) -> None:
-        """Write at once what nothing follows in this turn, unless something is held before it."""
+        """Write an answer that is whole, which need not wait for more of it.
+
+        It leaves at once, unless something is held before it.
+        """
         if self._chunks:
             self.write(data)
         elif not self._transport.is_closing():

@@ -380,7 +380,10 @@ class Committer:
                 else:
                     job.fail(outcome)
                 continue
-            results = [outcome[index] for index in job.first_steps] if outcome else []
+            if is_firm and not self._subscribers and isinstance(job.write, SetValue):
+                job.conclude(outcome, settled)
+                continue
+            results = [outcome[index] for index in job.first_steps]
             if not is_firm:
                 newest = self._settle_stamp(job, results, settled, newest)
             if self._subscribers and job.steps:

@@ -197,20 +197,26 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     now_ms = service.store.clock.wall()
     content = request.content
     options = entry_options(request.given, now_ms)
-    is_large = len(content) > WHOLE
-    whole = "" if is_large else canonical_value(content, now_ms)
+    writes = Keys((encoded,))
+    if len(content) > WHOLE:
+        large = partial(_put_large, service, request, key, options, now_ms)
+        return Asked("set", "write", large, writes=writes)
+    value = canonical_value(content, now_ms)
 
     def run() -> Promised:
-        written = service.store.set(encoded, key_to_json(key), whole, options, request.once)
+        written = service.store.set(encoded, key_to_json(key), value, options, request.once)
         return Promised(written, _answer_set)
 
-    async def run_large() -> str:
-        value = await service.store.turns.run(canonical_steps(content, now_ms))
-        return commit_json(
-            await service.store.set(encoded, key_to_json(key), value, options, request.once)
-        )
+    return Asked("set", "write", run, writes=writes)
 
-    return Asked("set", "write", run_large if is_large else run, writes=Keys((encoded,)))
+
+async def _put_large(
+    service: KeyValService, request: Request[Written], key: Key, options: EntryOptions, now_ms: int
+) -> str:
+    store = service.store
+    value = await store.turns.run(canonical_steps(request.content, now_ms))
+    written = store.set(encode_key(key), key_to_json(key), value, options, request.once)
+    return commit_json(await written)
 
 
 def _answer_set(written: Future[str]) -> Answer:
