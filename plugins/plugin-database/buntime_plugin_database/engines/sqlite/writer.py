@@ -115,6 +115,9 @@ class Writer:
         if len(batches) > MAX_GROUP_BATCHES or self._grouping.is_busy or self.turn.locked():
             return await self._together(batches)
         async with self.turn:
+            # Those who wait for the lock in other processes get it between two groups of a writer
+            # without pause, or not at all.
+            await asyncio.sleep(0)
             return await self._commit_in_room(batches)
 
     async def batch(self, batch: Batch) -> BatchOutcome:
