@@ -64,7 +64,7 @@ class Deadline:
         return time.monotonic() >= self._at
 
 
-class Watch:
+class DeadlineWatch:
     """Looks at deadlines from the event loop. Enter it, also several times, where threads work."""
 
     __slots__ = ("_active", "_look", "_timer")

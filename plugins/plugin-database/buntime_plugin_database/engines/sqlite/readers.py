@@ -13,7 +13,7 @@ from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, Re
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
-from buntime_plugin_database.engines.sqlite.deadline import Deadline, Watch
+from buntime_plugin_database.engines.sqlite.deadline import Deadline, DeadlineWatch
 from buntime_plugin_database.engines.sqlite.statements import (
     AtMost,
     forget_large,
@@ -51,7 +51,7 @@ class Readers:
         seconds = options.statement_timeout_ms / 1000
         self._idle = [(connection, Deadline(connection, seconds)) for connection in scanning]
         self._deadlines = [deadline for _, deadline in self._idle]
-        self._watch = Watch(self._look)
+        self._watch = DeadlineWatch(self._look)
         self._inline.set_busy_timeout(_INLINE_BUSY_TIMEOUT_MS)
         self._inline.limit(apsw.SQLITE_LIMIT_LENGTH, INLINE_BYTES)
         # Else SQLite would prepare a statement anew for each value of its `LIMIT ?`, which takes

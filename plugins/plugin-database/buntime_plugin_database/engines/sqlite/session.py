@@ -34,7 +34,7 @@ from buntime_database import (
 from buntime_plugin_database.engines.sqlite.checkpoints import LOG_PAGES
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
-from buntime_plugin_database.engines.sqlite.deadline import Watch
+from buntime_plugin_database.engines.sqlite.deadline import DeadlineWatch
 from buntime_plugin_database.engines.sqlite.permissions import Permissions, restrict
 from buntime_plugin_database.engines.sqlite.prepared import NO_VALUES, describe, describe_now
 from buntime_plugin_database.engines.sqlite.queue import LockQueue, QueuePlace
@@ -133,7 +133,7 @@ class SqliteSession:
         self._limits = limits
         self._when_closed: list[Callable[[], object]] = []
         self._turn = asyncio.Lock()
-        self._watch = Watch(self._interrupt_late)
+        self._watch = DeadlineWatch(self._interrupt_late)
         self._closed = False
         # From here on only the thread that has the turn touches these.
         self._connection: apsw.Connection

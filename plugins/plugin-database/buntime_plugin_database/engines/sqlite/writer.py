@@ -36,7 +36,7 @@ from buntime_database import (
 )
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
-from buntime_plugin_database.engines.sqlite.deadline import Deadline, Watch
+from buntime_plugin_database.engines.sqlite.deadline import Deadline, DeadlineWatch
 from buntime_plugin_database.engines.sqlite.group import GroupRun
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.room import Room, makes_room, size_of
@@ -93,7 +93,7 @@ class Writer:
         self._shrinkings = 0
         self._busy_timeout_seconds = busy_timeout_ms / 1000
         self._deadline = Deadline(connection, statement_timeout_ms / 1000)
-        self._watch = Watch(self._deadline.look)
+        self._watch = DeadlineWatch(self._deadline.look)
         # Without a thread (an in-memory database) nothing waits for a disk: all runs inline.
         self._thread = WorkThread("sqlite-writer") if threaded else None
         self._grouping = Grouping[_Job](self._commit_jobs, _cancel, _share)
