@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from buntime_database import (
+    DatabaseBusy,
     DatabaseUnavailable,
     InvalidStatement,
     OutcomeUnknown,
@@ -18,6 +19,7 @@ from buntime_database import (
 from buntime_plugin_database.engines.libsql import servers
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.libsql.transport import Json
 from support.sqld import Sqld, free_port, running_sqld
 
 OpenLibsql = Callable[..., LibsqlAdapter]
@@ -220,3 +222,36 @@ async def test_large_values_and_results(urls: list[str], open_libsql: OpenLibsql
         assert size == 2_000_000
         with pytest.raises(InvalidStatement, match="infinity"):
             await adapter.query("SELECT 1e999")
+
+
+async def test_who_is_kept_from_the_lock_tries_again(open_libsql: OpenLibsql) -> None:
+    """Of busy hosts on one server, one may lose the race for longer than the server waits."""
+    adapter = open_libsql(timeout_seconds=30)
+    await adapter.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    refuse_as_busy(adapter, times=3)
+    await asyncio.gather(*(adapter.execute(INSERT) for _ in range(4)))
+    assert await adapter.query(COUNT, fresh=True) == [(4,)]
+
+
+async def test_who_never_gets_the_lock_hears_that_it_is_busy(open_libsql: OpenLibsql) -> None:
+    adapter = open_libsql(timeout_seconds=0.3)
+    await adapter.execute("CREATE TABLE t (id INTEGER PRIMARY KEY)")
+    refuse_as_busy(adapter, times=10_000)
+    with pytest.raises(DatabaseBusy, match="database is locked"):
+        await adapter.execute(INSERT)
+
+
+def refuse_as_busy(adapter: LibsqlAdapter, *, times: int) -> None:
+    """Let the server refuse so many requests that write, as it does when others have its lock."""
+    transport = adapter._servers.primary.transport
+    send = transport.batch
+    left = times
+
+    async def refuse(steps: list[Json]) -> Json:
+        nonlocal left
+        if left and any(step["stmt"]["sql"] == "COMMIT" for step in steps):
+            left -= 1
+            raise DatabaseBusy("database is locked")
+        return await send(steps)
+
+    transport.batch = refuse  # type: ignore[method-assign]

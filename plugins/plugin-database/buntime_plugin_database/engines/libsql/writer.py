@@ -11,6 +11,7 @@ it committed nothing, and cannot any more, the writes are sent again.
 from __future__ import annotations
 
 import asyncio
+import random
 from collections.abc import Awaitable, Callable, Iterable, Sequence
 from time import monotonic, perf_counter, time
 from typing import Protocol
@@ -47,6 +48,9 @@ MAX_CAUTION = 63
 
 ASK_PAUSE_SECONDS = (0.02, 0.5)
 """The first and the longest pause between two questions to a server that does not answer."""
+
+BUSY_PAUSE_SECONDS = (0.005, 0.05)
+"""Between two attempts to get the server's lock: at random, so that hosts do not move in step."""
 
 
 class Ask(Protocol):
@@ -127,7 +131,9 @@ class BatchWriter:
         return done
 
     async def _commit_jobs(self, jobs: list[_Job]) -> None:
-        group = self._still_wanted(jobs, "the write waited too long and was not sent")
+        group = self._still_wanted(
+            jobs, DatabaseUnavailable("the write waited too long and was not sent")
+        )
         if group:
             await self._commit(group)
 
@@ -167,6 +173,9 @@ class BatchWriter:
             else:
                 _conclude(group, refused)
             return
+        except DatabaseBusy as busy:
+            await self._commit_later(group, busy, has_savepoints=has_savepoints)
+            return
         except DatabaseError as error:
             _conclude(group, error)
             return
@@ -179,7 +188,9 @@ class BatchWriter:
         for job, outcome in zip(group, outcomes, strict=True):
             if outcome is not None:
                 _conclude([job], outcome)
-        left = self._still_wanted(group, "the server was lost, nothing was written")
+        left = self._still_wanted(
+            group, DatabaseUnavailable("the server was lost, nothing was written")
+        )
         if is_written:
             await self._commit_alone(left)
         elif left:
@@ -196,6 +207,22 @@ class BatchWriter:
             return False
         self._cautious_groups -= 1
         return True
+
+    async def _commit_later(
+        self, group: list[_Job], busy: DatabaseBusy, *, has_savepoints: bool
+    ) -> None:
+        """Send a group once more that others kept from the server's lock: nothing was written.
+
+        A server waits for the lock by itself, but not in the order of arrival, so that among
+        busy hosts one may come away with nothing for some time.
+        """
+        pause = random.uniform(*BUSY_PAUSE_SECONDS)  # noqa: S311 - spreads attempts, no secret
+        await asyncio.sleep(pause)
+        left = [] if self._closed else self._still_wanted(group, busy)
+        if left:
+            await self._commit(left, has_savepoints=has_savepoints)
+        else:
+            _conclude(group, busy)
 
     async def _commit_again(self, group: list[_Job], *, has_savepoints: bool) -> None:
         """Find the write that failed and made its whole group fail."""
@@ -233,15 +260,15 @@ class BatchWriter:
         _conclude(self._grouping.waiting, DatabaseUnavailable(str(error)))
         self._grouping.waiting.clear()
 
-    def _still_wanted(self, group: Iterable[_Job], reason: str) -> list[_Job]:
-        """The writes that nobody concluded and whose time is not over; the others hear why not."""
+    def _still_wanted(self, group: Iterable[_Job], too_late: DatabaseUnavailable) -> list[_Job]:
+        """The writes that nobody concluded and whose time is not over; the others get an error."""
         wanted = []
         now = monotonic()
         for job in group:
             if job.done.done():
                 continue
             if now > job.deadline:
-                _conclude([job], DatabaseUnavailable(reason))
+                _conclude([job], too_late)
             else:
                 wanted.append(job)
         return wanted
