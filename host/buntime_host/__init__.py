@@ -27,7 +27,7 @@ from buntime_host.errors import (
 from buntime_host.hookspecs import hookimpl
 from buntime_host.noticed import Noticed, noticed_of, refuse_foreign
 from buntime_host.version import __version__
-from buntime_host.workers import Bell, Numbers, Workers
+from buntime_host.workers import Numbers, Signal, Workers
 
 if TYPE_CHECKING:
     from buntime_host.declared import Duration, OptionError, Options, Size, option, read_options
@@ -55,7 +55,6 @@ __all__ = [
     "AppInfo",
     "AsgiRequest",
     "BadRequest",
-    "Bell",
     "BuntimeError",
     "ConfigError",
     "DirectApp",
@@ -79,6 +78,7 @@ __all__ = [
     "Reply",
     "Runtime",
     "ServiceUnavailable",
+    "Signal",
     "Size",
     "StartupError",
     "Unauthorized",

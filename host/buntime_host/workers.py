@@ -1,12 +1,12 @@
-"""The worker processes of one host, as plugins see them: numbers that all of them see, and bells.
+"""The worker processes of one host, as plugins see them: numbers that all of them see, and signals.
 
 Workers share nothing but a piece of memory. Each writes its own numbers there and everyone may
 read them, so any worker can tell what all of them counted, without asking. The memory outlives a
 worker: the one that takes its place goes on counting where it ended.
 
-A bell tells the others that something happened, not what: they look for themselves. Who rings
-wakes only workers that want to hear this bell and have not been woken by it already, so a busy
-worker costs the others one look in some milliseconds, and an idle one costs nothing.
+A signal tells the others that something happened, not what: they look for themselves. Who sends
+one wakes only workers that want to hear it and have not been woken by it already, so a busy worker
+costs the others one look in some milliseconds, and an idle one costs nothing.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ REGION_BYTES = 256 * 1024
 """Memory of each worker; what is not touched takes none."""
 
 PACE_SECONDS = 0.002
-"""A bell is heard at most once in this time: one look finds all that was written meanwhile."""
+"""A signal is heard at most once in this time: one look finds all that was written meanwhile."""
 
 CONNECT_ATTEMPTS = 500
 """Times that a worker is asked to take a connection, with a pause of `PACE_SECONDS` between."""
@@ -33,12 +33,12 @@ CONNECT_ATTEMPTS = 500
 Client = tuple[str, int] | None
 """Address of a client as ASGI has it."""
 
-_RING = b"!"
+_WAKE = b"!"
 _MESSAGE_BYTES = 256
 _NAME_BYTES = 64
 _DOUBLE = 8
 _HEADER = _NAME_BYTES // _DOUBLE + 1  # the name, and how many numbers follow
-_WANTED, _RUNG = 0, 1
+_WANTED, _SENT = 0, 1
 
 
 PULSE = "host.pulse"
@@ -71,8 +71,8 @@ class Numbers:
         return totals
 
 
-class Bell:
-    """Tells the other workers that something happened. Made by `Workers.bell`."""
+class Signal:
+    """Tells the other workers that something happened. Made by `Workers.signal`."""
 
     def __init__(self, workers: Workers, name: str) -> None:
         self._workers = workers
@@ -83,21 +83,21 @@ class Bell:
         self.listen(None)  # whoever had this place before may have died with an ear open
 
     def listen(self, call: Callable[[], None] | None) -> None:
-        """Have `call` called on the event loop when another worker rings; None ends that."""
+        """Have `call` called on the event loop when another worker signals; None ends that."""
         self._call = call
-        self._numbers.own[_RUNG] = 0
+        self._numbers.own[_SENT] = 0
         self._numbers.own[_WANTED] = call is not None
 
-    def ring(self) -> None:
+    def send(self) -> None:
         """Wake the workers that want to hear it. Costs some microseconds and never waits."""
         for worker, numbers in self._numbers.others():
-            if numbers[_WANTED] and not numbers[_RUNG]:
-                numbers[_RUNG] = 1
+            if numbers[_WANTED] and not numbers[_SENT]:
+                numbers[_SENT] = 1
                 self._workers.wake(worker)
 
     def check(self) -> None:
-        """Call back, now or when it is time, if it was rung."""
-        if self._timer is None and self._numbers.own[_RUNG]:
+        """Call back, now or when it is time, if it was sent."""
+        if self._timer is None and self._numbers.own[_SENT]:
             loop = asyncio.get_running_loop()
             pause = self._heard_at + PACE_SECONDS - loop.time()
             if pause <= 0:
@@ -108,8 +108,8 @@ class Bell:
     def _hear(self) -> None:
         self._timer = None
         self._heard_at = asyncio.get_running_loop().time()
-        # First this, then the look: what is committed from here on rings again.
-        self._numbers.own[_RUNG] = 0
+        # First this, then the look: what is committed from here on is signalled again.
+        self._numbers.own[_SENT] = 0
         if self._call is not None:
             self._call()
 
@@ -124,7 +124,7 @@ class Workers:
         self.took_over = group.shared_counters.is_used(number)
         """Whether another process had this number before."""
         self._group = group
-        self._bells: list[Bell] = []
+        self._signals: list[Signal] = []
         self._serve: Callable[[socket.socket, Client], None] | None = None
         self._door_is_open = False
 
@@ -145,18 +145,18 @@ class Workers:
         """The names that begin so of numbers that any worker has, sorted."""
         return sorted(self._group.shared_counters.names(prefix))
 
-    def bell(self, name: str) -> Bell:
-        """A bell of this name, once in a worker; with several workers it needs the event loop."""
-        bell = Bell(self, name)
+    def signal(self, name: str) -> Signal:
+        """A signal of this name, once in a worker; with several workers it needs the event loop."""
+        signal = Signal(self, name)
         self._open_door()
-        self._bells.append(bell)
-        return bell
+        self._signals.append(signal)
+        return signal
 
     def wake(self, worker: int) -> None:
-        """Let a worker look at its bells."""
+        """Let a worker look at its signals."""
         # If its door is full of calls, it has not even heard the first.
         with suppress(BlockingIOError):
-            self._group.doors[worker].outside.send(_RING)
+            self._group.doors[worker].outside.send(_WAKE)
 
     async def connect(self, worker: int, client: Client) -> socket.socket:
         """A connection to another worker, on which it serves HTTP as if `client` had connected.
@@ -197,8 +197,8 @@ class Workers:
                 message, descriptors, _, _ = socket.recv_fds(inside, _MESSAGE_BYTES, 1)
                 for descriptor in descriptors:
                     self._accept(socket.socket(fileno=descriptor), message.decode())
-        for bell in self._bells:
-            bell.check()
+        for signal in self._signals:
+            signal.check()
 
     def _accept(self, sock: socket.socket, message: str) -> None:
         if self._serve is None:

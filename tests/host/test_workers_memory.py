@@ -1,4 +1,4 @@
-"""What workers share: numbers, bells, and connections from one to another."""
+"""What workers share: numbers, signals, and connections from one to another."""
 
 from __future__ import annotations
 
@@ -98,28 +98,28 @@ def test_a_process_that_has_no_others() -> None:
     numbers.own[0] += 2
     assert numbers.totals() == [2]
     heard: list[int] = []
-    bell = alone.bell("b")
-    bell.listen(lambda: heard.append(1))
-    bell.ring()
+    signal = alone.signal("b")
+    signal.listen(lambda: heard.append(1))
+    signal.send()
     assert heard == []
 
 
 async def test_a_bell_is_heard_by_the_others_who_listen(pair: tuple[Workers, Workers]) -> None:
     one, two = pair
     heard: list[str] = []
-    bell, same = one.bell("b"), two.bell("b")
-    other = two.bell("other")
-    other.listen(lambda: heard.append("wrong bell"))
-    bell.listen(lambda: heard.append("one"))
+    signal, same = one.signal("b"), two.signal("b")
+    other = two.signal("other")
+    other.listen(lambda: heard.append("wrong signal"))
+    signal.listen(lambda: heard.append("one"))
     same.listen(lambda: heard.append("two"))
-    bell.ring()
+    signal.send()
     await until(lambda: heard)
-    same.ring()
+    same.send()
     await until(lambda: len(heard) == 2)
     assert heard == ["two", "one"]
     same.listen(None)
-    bell.ring()
-    same.ring()
+    signal.send()
+    same.send()
     await until(lambda: len(heard) == 3)
     await asyncio.sleep(5 * PACE_SECONDS)
     assert heard == ["two", "one", "one"]
@@ -135,12 +135,12 @@ async def test_many_rings_are_heard_once_and_the_last_one_is_not_lost(
         nonlocal seen, looks
         seen, looks = written, looks + 1
 
-    bell = one.bell("b")
-    two.bell("b").listen(look)
+    signal = one.signal("b")
+    two.signal("b").listen(look)
     for round_ in range(50):
         for _ in range(100):
             written += 1
-            bell.ring()
+            signal.send()
         if round_ % 5 == 0:
             await asyncio.sleep(0)
     await until(lambda: seen == written)
@@ -150,15 +150,15 @@ async def test_many_rings_are_heard_once_and_the_last_one_is_not_lost(
 async def test_a_full_door_does_not_deafen(pair: tuple[Workers, Workers], group: Group) -> None:
     one, two = pair
     heard: list[int] = []
-    bell = one.bell("b")
-    two.bell("b").listen(lambda: heard.append(1))
+    signal = one.signal("b")
+    two.signal("b").listen(lambda: heard.append(1))
     with suppress(BlockingIOError):
         while True:
             group.doors[1].outside.send(b"x")
-    bell.ring()
+    signal.send()
     await until(lambda: heard)
     heard.clear()
-    bell.ring()
+    signal.send()
     await until(lambda: heard)
 
 
@@ -166,14 +166,14 @@ async def test_whoever_takes_a_place_over_hears(
     group: Group, pair: tuple[Workers, Workers]
 ) -> None:
     one, two = pair
-    bell = one.bell("b")
-    two.bell("b").listen(lambda: None)
-    bell.ring()  # never heard: its process dies here
+    signal = one.signal("b")
+    two.signal("b").listen(lambda: None)
+    signal.send()  # never heard: its process dies here
     asyncio.get_running_loop().remove_reader(group.doors[1].inside)
     heard: list[int] = []
     successor = Workers(1, group)
-    successor.bell("b").listen(lambda: heard.append(1))
-    bell.ring()
+    successor.signal("b").listen(lambda: heard.append(1))
+    signal.send()
     await until(lambda: heard)
 
 
@@ -195,7 +195,7 @@ async def test_a_worker_that_takes_no_connections(
     pair: tuple[Workers, Workers], group: Group, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     one, two = pair
-    two.bell("b")  # it hears, but serves nothing yet
+    two.signal("b")  # it hears, but serves nothing yet
     with await one.connect(1, None) as refused:
         assert await asyncio.get_running_loop().sock_recv(refused, 10) == b""
     monkeypatch.setattr("buntime_host.workers.CONNECT_ATTEMPTS", 20)

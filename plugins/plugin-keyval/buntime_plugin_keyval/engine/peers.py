@@ -17,9 +17,9 @@ class Peers:
 
     def __init__(self, workers: Workers) -> None:
         self.workers = workers
-        self.changes = workers.bell("keyval.changes")
+        self.changes = workers.signal("keyval.changes")
         """Rung when the change log grew."""
-        self.queue = workers.bell("keyval.queue")
+        self.queue = workers.signal("keyval.queue")
         """Rung when a message came, was settled, or may be delivered again."""
         self.watchers = workers.numbers("keyval.watchers", 1)
         """How many are open; so with listeners."""
@@ -35,6 +35,6 @@ class Peers:
             elif not isinstance(effect, NoteStamp):
                 queued = True
         if changed:
-            self.changes.ring()
+            self.changes.send()
         if queued:
-            self.queue.ring()
+            self.queue.send()

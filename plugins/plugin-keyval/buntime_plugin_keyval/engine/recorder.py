@@ -58,7 +58,7 @@ class Recorder:
     def __init__(self, workers: Workers) -> None:
         self._workers = workers
         self._rows: dict[str, Doubles] = {name: self._row(name) for name in self._known()}
-        self._reset = workers.bell("keyval.reset")
+        self._reset = workers.signal("keyval.reset")
         self._reset.listen(self._forget)
 
     def record(self, operation: str, seconds: float, *, failed: bool = False) -> None:
@@ -89,7 +89,7 @@ class Recorder:
     def reset(self) -> None:
         """Forget everything, also what is not saved yet, in all workers: in the others soon."""
         self._forget()
-        self._reset.ring()
+        self._reset.send()
 
     def take_unsaved(self) -> dict[str, Samples]:
         """What this worker measured since the last call; the caller saves it or puts it back."""

@@ -2,7 +2,7 @@
 
 One task leases as many messages as the waiting listeners can take and hands them out in turn. It
 sleeps until a commit brings messages, a listener can take one, the next delay or lease ends,
-another worker of this host rings, or, because other processes write to the same queue,
+another worker of this host signals, or, because other processes write to the same queue,
 `foreign_poll_ms` has passed.
 """
 

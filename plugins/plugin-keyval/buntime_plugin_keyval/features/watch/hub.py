@@ -5,7 +5,7 @@ was told last hands its changes over with their values, so nobody reads the data
 Otherwise somebody else has written: then the log says which keys were changed, and one reading
 what they hold behind the newest change, which watchers are told all at once. Whether anybody has
 committed is looked at every `foreign_poll_ms`, however many watchers there are, and at once when
-another worker of this host rings. A change finds its watchers through a dict by key and a dict by
+another worker of this host signals. A change finds its watchers through a dict by key and a dict by
 prefix, with one look-up for each part of the key.
 """
 
