@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Self
 
 import msgspec
-from buntime_database import Batch, DatabaseError, ResultSet, Statement
+from buntime_database import Batch, DatabaseError, Guard, ResultSet, Statement
 from buntime_host import OptionError, option
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_database.shared.engine import (
@@ -43,13 +43,21 @@ class Recorder(SqliteAdapter):
         self.statements: list[str] = []
         self._keep = keep
 
+    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
+        results = await super().batch(steps)
+        self._note(steps)
+        return results
+
     async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
         outcomes = await super().batch_each(batches)
         for batch, outcome in zip(batches, outcomes, strict=True):
             if not isinstance(outcome, DatabaseError):
-                self.statements += [s.sql for s in batch.steps if isinstance(s, Statement)]
-        del self.statements[: -self._keep]
+                self._note(batch.steps)
         return outcomes
+
+    def _note(self, steps: Sequence[Statement | Guard]) -> None:
+        self.statements += [step.sql for step in steps if isinstance(step, Statement)]
+        del self.statements[: -self._keep]
 
 
 async def open_root(options: RecorderOptions, opening: Opening) -> Recorder:
