@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import ssl
+import time
 from base64 import b64encode
 from collections.abc import Mapping
 from dataclasses import replace
@@ -258,8 +259,11 @@ def _host(parts: SplitResult) -> str:
 
 
 def _fresh() -> str:
-    """A text that nobody else has. Made so in a quarter of the time of a UUID."""
-    return os.urandom(16).hex()
+    """A text that nobody else has, behind those from before: neighbours in an index of them.
+
+    Made so in a quarter of the time of a UUID.
+    """
+    return f"{time.time_ns():016x}{os.urandom(8).hex()}"
 
 
 def _basic(parts: SplitResult) -> str:

@@ -220,6 +220,17 @@ async def test_without_retries_there_is_no_key_but_that_of_the_caller() -> None:
     assert script.requests[0].headers["idempotency-key"] == "mine"
 
 
+async def test_later_keys_come_behind_earlier_ones() -> None:
+    """The server's index keeps them together then."""
+    script = Script(*[(200, COMMITTED)] * 9)
+    async with script.client() as kv:
+        for _ in range(9):
+            await put(kv)
+    keys = [request.headers["idempotency-key"] for request in script.requests]
+    assert len(set(keys)) == len(keys) == 9
+    assert [key[:16] for key in keys] == sorted(key[:16] for key in keys)
+
+
 @pytest.mark.parametrize("key", ["", "a b", "ä", "x" * 256, "new\nline", 5])
 async def test_a_key_is_checked_before_anything_is_sent(key: Any) -> None:
     script = Script((200, COMMITTED))

@@ -45,6 +45,32 @@ async def test_one_that_is_under_way_is_told_so(world: World) -> None:
     assert (await world.kv.get(["n"])).value == 2
 
 
+async def test_one_whose_caller_has_gone_is_under_way_until_it_is_done(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = world.adapter.batch_each
+    begun, go_on = asyncio.Event(), asyncio.Event()
+
+    async def wait(batches: Any) -> Any:
+        begun.set()
+        await go_on.wait()
+        return await commit(batches)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(world.adapter, "batch_each", wait)
+        first = asyncio.create_task(add(world.kv, "k"))
+        await begun.wait()
+        first.cancel()
+        await asyncio.wait([first])
+        async with asyncio.timeout(10):
+            with pytest.raises(RequestUnderWay):
+                await add(world.kv, "k")
+        go_on.set()
+        await world.kv.set(["behind"], 1)
+    assert (await add(world.kv, "k")).ok
+    assert (await world.kv.get(["n"])).value == 1
+
+
 @pytest.mark.parametrize("late_groups", [0, 10])
 async def test_a_result_that_is_forgotten_while_it_is_looked_for(
     world: World, other: World, monkeypatch: pytest.MonkeyPatch, late_groups: int

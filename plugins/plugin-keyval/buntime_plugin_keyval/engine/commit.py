@@ -58,7 +58,7 @@ from buntime_plugin_keyval.storage.effects import (
 from buntime_plugin_keyval.storage.message_effects import Enqueue
 from buntime_plugin_keyval.storage.ranges import single
 from buntime_plugin_keyval.storage.reads import Row
-from buntime_plugin_keyval.storage.replays import Keeping
+from buntime_plugin_keyval.storage.replays import Keeping, keep_sql
 from buntime_plugin_keyval.storage.selection import EVERYTHING
 
 T = TypeVar("T")
@@ -119,6 +119,7 @@ class _Job:
         "once",
         "operation",
         "record",
+        "replays",
         "size",
         "started",
         "steps",
@@ -131,11 +132,15 @@ class _Job:
         write: Write[Any] | SetValue,
         done: asyncio.Future[Any],
         once: Once | None,
+        replays: Replays,
         operation: str,
         record: Record,
     ) -> None:
         self.write = write
         self.once = once
+        if once is not None:
+            replays.begin(once)
+            self.replays = replays
         self.done = done
         self.attempts = 0
         self.operation = operation
@@ -162,6 +167,8 @@ class _Job:
         return self.write.bounded and max(self.size, self.write.size) <= LONG_VALUE
 
     def fail(self, error: BaseException) -> None:
+        if self.once is not None:
+            self.replays.end(self.once)
         if self.operation:
             self.record(self.operation, perf_counter() - self.started, failed=True)
         if not self.done.done():
@@ -169,6 +176,8 @@ class _Job:
 
     def succeed(self, result: Any) -> None:
         """Tell the caller; a caller that was cancelled meanwhile is not there any more."""
+        if self.once is not None:
+            self.replays.end(self.once)
         if self.operation:
             self.record(self.operation, perf_counter() - self.started)
         if not self.done.done():
@@ -256,10 +265,7 @@ class Committer:
         """
         loop = asyncio.get_running_loop()
         done = loop.create_future()
-        if once is not None:
-            self.replays.begin(once)
-            done.add_done_callback(partial(self.replays.end, once))
-        self._pending.append(_Job(write, done, once, operation, self._record))
+        self._pending.append(_Job(write, done, once, self.replays, operation, self._record))
         if self._draining is None:
             # As a task it starts in the next turn of the loop, with all that this turn brings.
             self._draining = loop.create_task(self._drain())
@@ -524,10 +530,11 @@ class Committer:
         job.steps = put.statements(self._db.sql, versionstamp, at, is_firm)
         job.first_steps = _FIRST
         job.size = write.size
-        if job.once is not None:
-            keeping = _keeping(self._db.sql, job, at.now_ms)
-            if keeping is not None:
-                job.steps = (*job.steps, *keeping.end())
+        once = job.once
+        if once is not None:
+            texts = keep_sql(self._db.sql, is_firm=is_firm)
+            row = (once.key, once.fingerprint, versionstamp, "null", at.now_ms)
+            job.steps = (*job.steps, *texts.keep(row))
         return put
 
     def _batch(self, job: _Job) -> Batch:

@@ -63,7 +63,7 @@ class Replays:
             raise RequestUnderWay
         self._under_way.add(once.key)
 
-    def end(self, once: Once, _: object = None) -> None:
+    def end(self, once: Once) -> None:
         """It is answered, or given up."""
         self._under_way.discard(once.key)
 

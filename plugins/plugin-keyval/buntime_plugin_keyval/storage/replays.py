@@ -26,6 +26,11 @@ class Kept(NamedTuple):
     """How many rows or entries each of its effects concerned, where that was wanted."""
 
 
+def keep_sql(sql: Dialect, *, is_firm: bool) -> KeepSql:
+    """What keeps the result of a commit with a firm stamp, or with one that may become later."""
+    return sql.replays.keep if is_firm else sql.replays.keep_late
+
+
 class Keeping(NamedTuple):
     """Keeps the result of one commit by statements behind or among those that have its effects."""
 
@@ -36,7 +41,7 @@ class Keeping(NamedTuple):
 
     @property
     def _texts(self) -> KeepSql:
-        return self.sql.replays.keep if self.is_firm else self.sql.replays.keep_late
+        return keep_sql(self.sql, is_firm=self.is_firm)
 
     def end(self) -> Sequence[Statement]:
         """What comes behind all effects, where their counts are not wanted or there are none."""
