@@ -111,7 +111,7 @@ class ResultTooLarge(StatementStopped):
 
 
 class MoreThanAsked(ResultTooLarge):
-    """They are larger than the caller asked for this time; the statement only reads."""
+    """They are larger than the caller asked for this time; nothing was written."""
 
 
 class SessionsNotSupported(DatabaseError):

@@ -17,6 +17,8 @@ from support.live import LiveServer
 pytestmark = pytest.mark.slow
 
 LARGE = "SELECT hex(zeroblob(4500000))"
+RETURNING = "INSERT INTO t VALUES (1) RETURNING hex(zeroblob(4500000))"
+STORED = "INSERT INTO t SELECT hex(zeroblob(4500000)) RETURNING x"
 MANY = f"WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 100) {LARGE} FROM n"
 CLIENTS = 80
 
@@ -31,12 +33,24 @@ def server(tmp_path: Path) -> Iterator[LiveServer]:
 @pytest.mark.skipif(sys.platform != "linux", reason="memory is told by Linux alone")
 @pytest.mark.parametrize(
     ("path", "sql"),
-    [("query", LARGE), ("v2/pipeline", LARGE), ("v3/cursor", LARGE), ("v3/cursor", MANY)],
+    [
+        ("query", LARGE),
+        ("v2/pipeline", LARGE),
+        ("v3/cursor", LARGE),
+        ("v3/cursor", MANY),
+        ("execute", RETURNING),
+        ("execute", STORED),
+        ("batch", LARGE),
+        ("batch", RETURNING),
+        ("v2/pipeline", RETURNING),
+    ],
 )
 def test_who_never_reads_takes_little_memory(server: LiveServer, path: str, sql: str) -> None:
     stmt = {"sql": sql}
     body = {
         "query": stmt,
+        "execute": stmt,
+        "batch": {"statements": [stmt]},
         "v2/pipeline": {"requests": [{"type": "execute", "stmt": stmt}, {"type": "close"}]},
         "v3/cursor": {"batch": {"steps": [{"stmt": stmt}]}},
     }[path]
@@ -46,6 +60,7 @@ def test_who_never_reads_takes_little_memory(server: LiveServer, path: str, sql:
         f"Content-Length: {len(content)}\r\n\r\n{content}"
     ).encode()
     with Api(server) as api:
+        api.sql("CREATE TABLE t (x)")
         hungry.assert_frugal(server, [request] * CLIENTS, lambda: api.rows("SELECT 1"))
 
 
@@ -94,6 +109,10 @@ def test_what_is_written_is_written_once(server: LiveServer) -> None:
         assert len(api.sql(insert)["rows"][0]["x"]) == 600_000
         assert api.rows("SELECT count(*), sum(length(x)) FROM t") == [[1, 600_000]]
         assert [len(row[0]) for row in api.rows("SELECT x FROM t")] == [600_000]
+        (result,) = api.post("batch", {"statements": [{"sql": insert}]})["results"]
+        assert len(result["rows"][0]["x"]) == 600_000
+        assert api.rows("SELECT count(*) FROM t") == [[2]]
+        api.sql("DELETE FROM t WHERE rowid = 2")
         argument = "y" * 600_000
         assert api.rows("SELECT length(?)", argument) == [[600_000]]
 
@@ -106,3 +125,18 @@ def test_results_of_a_batch_count_together(server: LiveServer) -> None:
         assert refused["code"] == "RESPONSE_TOO_LARGE"
         assert "statement 2" in refused["error"]
         assert api.rows("SELECT count(*) FROM t") == [[0]]
+
+
+def test_a_statement_that_gives_rows_is_a_transaction_as_any(server: LiveServer) -> None:
+    """Although it is undone where it gives much: what failed leaves what it would leave."""
+    with Api(server) as api:
+        api.sql("CREATE TABLE u (x INTEGER PRIMARY KEY, y REFERENCES u DEFERRABLE)")
+        api.sql("INSERT INTO u (x) VALUES (3)")
+        for conflict, left in [("ABORT", [3]), ("ROLLBACK", [3]), ("FAIL", [1, 3])]:
+            sql = f"INSERT OR {conflict} INTO u (x) VALUES (1), (3), (4) RETURNING x"
+            api.post("execute", {"sql": sql}, status=409)
+            assert [row[0] for row in api.rows("SELECT x FROM u ORDER BY x")] == left
+        api.post("execute", {"sql": "INSERT INTO u VALUES (9, 99) RETURNING x"}, status=409)
+        assert api.sql("INSERT INTO u (x) VALUES (9) RETURNING x")["rows"] == [{"x": 9}]
+        removed = api.sql("WITH n AS (SELECT 9) DELETE FROM u WHERE x = 9 RETURNING x")
+        assert removed["rowsAffected"] == 1

@@ -1,7 +1,9 @@
 """Large results: few of them are in hand at a time, from their first row to their last byte.
 
-A statement that reads may give little. Where it would give more, it is run again when it is its
-turn, and the turn is over when the transport has the answer, which counts it from then on.
+A statement may give little, and so may a transaction. Where it would give more, what it wrote is
+undone and it is run again when it is its turn, and the turn is over when the transport has the
+answer, which counts it from then on. Nobody waits for a turn with the write lock in hand: who has
+a turn may be waiting for that lock.
 """
 
 from __future__ import annotations
@@ -9,12 +11,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from buntime_database import DatabaseUnavailable, MoreThanAsked, SessionResult
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
+
+T = TypeVar("T")
 
 SMALL_BYTES = 256 * 1024
 """What the results of one request may have in all without waiting for a turn."""
@@ -140,21 +144,30 @@ class Hand:
     async def run(self, execute: Callable[[int | None], Awaitable[SessionResult]]) -> SessionResult:
         """The result of a statement.
 
-        `execute` runs it, and is told how many bytes it may give, if it only reads; None for as
-        many as ever. Raises `TooManyLargeResults`, and what it raises.
+        `execute` runs it, and is told how many bytes it may give, if that can be undone; None for
+        as many as ever. Raises `TooManyLargeResults`, and what it raises.
         """
+        result = await self._in_turn(execute)
+        self._bytes += result.size
+        return result
+
+    async def run_all(
+        self, execute: Callable[[int | None], Awaitable[list[SessionResult]]]
+    ) -> list[SessionResult]:
+        """The results of a transaction, which have so many bytes together; see `run`."""
+        results = await self._in_turn(execute)
+        self._bytes += sum(result.size for result in results)
+        return results
+
+    async def _in_turn(self, execute: Callable[[int | None], Awaitable[T]]) -> T:
         left = SMALL_BYTES - self._bytes
         if left > 0 and not self.is_large:
             try:
-                result = await execute(left)
+                return await execute(left)
             except MoreThanAsked:
-                await self._take()
-                result = await execute(None)
-        else:
-            await self._take()
-            result = await execute(None)
-        self._bytes += result.size
-        return result
+                pass  # and what it had is let go of before others are waited for
+        await self._take()
+        return await execute(None)
 
     def fetching(self) -> AbstractAsyncContextManager[None]:
         """See `LargeResults`."""

@@ -42,6 +42,7 @@ from buntime_plugin_database.engines.sqlite.room import Room, statement_makes_ro
 from buntime_plugin_database.engines.sqlite.running import Running
 from buntime_plugin_database.engines.sqlite.statements import forget_large
 from buntime_plugin_database.shared.parameters import bind
+from buntime_plugin_database.shared.statements import first_word
 
 T = TypeVar("T")
 
@@ -57,6 +58,7 @@ FETCHED_BYTES = 256 * 1024
 _PROGRESS_STEPS = 20_000
 _VACUUM = re.compile(r"(?:\s|--[^\n]*+\n|/\*(?>.*?\*/))*+VACUUM\b", re.IGNORECASE | re.DOTALL)
 _ROLLBACK = re.compile(r"\s*ROLLBACK(?:\s+TRANSACTION)?[\s;]*", re.IGNORECASE)
+_WRITES = frozenset({"INSERT", "REPLACE", "UPDATE", "DELETE", "WITH"})
 _WRITING = 2  # what SQLite calls SQLITE_TXN_WRITE
 
 
@@ -151,8 +153,10 @@ class SqliteSession:
         """When it last asked for that lock, which it has from then on if it has it."""
         self._busy_seconds = self._busy_until = 0.0
         self._is_late = False
-        self._reads_little = False
+        self._gives_little = False
         """Whether the statement under way may give fewer bytes than others."""
+        self._began = False
+        """Whether such a one writes: in a transaction that was begun for it, until it has ended."""
 
     async def start(self, path: str, options: SqliteOptions) -> None:
         """Open the connection."""
@@ -413,20 +417,26 @@ class SqliteSession:
         try:
             running = self._start(sql, args, named, fewer)
             try:
-                rows = running.fetch(max_rows, fewer if self._reads_little else most)
+                rows = running.fetch(max_rows, fewer if self._gives_little else most)
                 truncated = False
                 if max_rows is not None:
                     truncated = running.exhaust(all_of_them=not self._limits.readonly)
             finally:
                 running.close()
         except (ResultTooLarge, apsw.TooBigError) as error:
-            if self._reads_little:
+            if self._began:
+                self._undo()
+                self._connection.release_memory()
+            if self._gives_little:
                 raise MoreThanAsked(f"the rows are larger than {fewer} bytes") from error
             raise
         finally:
-            if self._reads_little:
-                self._reads_little = False
+            if self._gives_little:
+                self._gives_little = False
                 self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
+            if self._began:
+                self._began = False
+                self._commit_own()
         forget_large(self._connection, running.size)
         return running.result(rows, truncated=truncated and asked.want_rows)
 
@@ -444,13 +454,30 @@ class SqliteSession:
         description = describe(self._connection, sql)
         if not description.is_readonly:
             self._refuse_without_room(sql, args)
-        elif max_bytes is not None:
-            self._reads_little = True
+        own = not description.is_readonly and self._autocommit and _has_returning(sql, description)
+        if max_bytes is not None and (description.is_readonly or own):
+            self._gives_little = True
             self._connection.limit(apsw.SQLITE_LIMIT_LENGTH, max_bytes)
         self._permissions.vacuuming = _VACUUM.match(sql) is not None
         values = bind(description.parameters, args, named)
         with self._queued(is_readonly=description.is_readonly):
+            if self._gives_little and own:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._began = True
             return Running(self._connection, sql, values, description.columns)
+
+    def _commit_own(self) -> None:
+        """Commit what the statement has written, as SQLite does where it began no transaction.
+
+        After an error too: with `OR FAIL`, the rows before it stay.
+        """
+        if not self._connection.in_transaction:
+            return
+        try:
+            self._connection.execute("COMMIT")
+        except apsw.Error:
+            self._undo()
+            raise
 
     def _start_cursor(self, sql: str, args: Sequence[Value], named: Mapping[str, Value]) -> Running:
         running = self._start(sql, args, named)
@@ -523,6 +550,11 @@ class SqliteCursor:
             return self._running.result([])
 
         return await self._session.call(finish)
+
+
+def _has_returning(sql: str, description: Description) -> bool:
+    """Whether a statement that writes gives rows of a table, unlike a PRAGMA."""
+    return bool(description.columns) and first_word(sql) in _WRITES
 
 
 async def _uncancelled(future: asyncio.Future[T]) -> None:

@@ -102,7 +102,9 @@ class QueryRoutes:
             return statements
 
         max_rows = self._config.max_rows
-        results = await self._sessions.write(target, plan, max_rows=max_rows, numbered=True)
+        results = await self._sessions.write(
+            target, hand_of(request), plan, max_rows=max_rows, numbered=True
+        )
         return json_response({"results": [_result(result) for result in results]})
 
     async def _run(self, request: Request, body: SqlBody, *, readonly: bool) -> Response:

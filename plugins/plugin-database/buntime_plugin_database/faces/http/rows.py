@@ -33,6 +33,7 @@ from buntime_plugin_database.faces.http.statements import (
     where,
 )
 from buntime_plugin_database.faces.http.values import row_objects
+from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
 
@@ -85,7 +86,7 @@ class RowRoutes:
                 return await asyncio.to_thread(_inserts, table, columns, rows)
             return _inserts(table, columns, rows)
 
-        results = await self._sessions.write(target, plan)
+        results = await self._sessions.write(target, hand_of(request), plan)
         stored = [row for result in results for row in row_objects(result)]
         return json_response({"ok": True, "rows": stored, "rowsAffected": len(stored)}, 201)
 
@@ -103,7 +104,7 @@ class RowRoutes:
             names, values = assignments(columns, body.set)
             return [Bound(update_rows(table, names, condition), [*values, *args])]
 
-        (result,) = await self._sessions.write(target, plan)
+        (result,) = await self._sessions.write(target, hand_of(request), plan)
         return _affected(result)
 
     async def delete(self, request: Request) -> Response:
@@ -117,7 +118,7 @@ class RowRoutes:
             condition, args = _where(columns, body.where)
             return [Bound(delete_rows(table, condition), args)]
 
-        (result,) = await self._sessions.write(target, plan)
+        (result,) = await self._sessions.write(target, hand_of(request), plan)
         return _affected(result)
 
 

@@ -11,6 +11,7 @@ from buntime_database import (
     Adapter,
     DatabaseError,
     DatabaseService,
+    MoreThanAsked,
     ResultTooLarge,
     Session,
     SessionLimits,
@@ -83,48 +84,69 @@ class RequestSessions:
                 await session.close()
 
     async def write(
-        self, target: Target, plan: Planner, *, max_rows: int | None = None, numbered: bool = False
+        self,
+        target: Target,
+        hand: Hand,
+        plan: Planner,
+        *,
+        max_rows: int | None = None,
+        numbered: bool = False,
     ) -> list[SessionResult]:
         """Write what the plan says as one transaction, all or nothing.
 
-        All results together are no larger than one may be. They wait for no turn: who has the
-        write lock must not.
+        All results together are no larger than one may be. They are in the hand of the request.
 
         Raises `DatabaseError`; with `numbered`, errors of a statement say which it was.
         """
         async with self._free:
             adapter = await self._service.get_adapter(target.type, target.tenant)
-            session = await _open_session(adapter, self._limits)
-            if session is None:
-                return await self._write_plainly(adapter, plan, max_rows, numbered)
-            try:
-                await session.execute("BEGIN IMMEDIATE")
-                results: list[SessionResult] = []
-                left = self._limits.max_bytes
-                for index, bound in enumerate(await plan(session)):
-                    with _numbering(index, wanted=numbered):
-                        result = await session.execute(*bound, max_rows=max_rows)
-                        left -= result.size
-                        if left < 0:
-                            raise ResultTooLarge(
-                                "the rows of all statements are larger than"
-                                f" {self._limits.max_bytes} bytes"
-                            )
-                        results.append(result)
-                    if session.autocommit:
-                        raise BadRequest(
-                            f"statement {index}: a batch is a transaction, and a statement has"
-                            " ended it",
-                            code="TRANSACTION_ENDED",
-                        )
-                await session.execute("COMMIT")
-                return results
-            finally:
-                await session.close()
+
+            async def attempt(most: int | None) -> list[SessionResult]:
+                session = await _open_session(adapter, self._limits)
+                if session is None:
+                    return await self._write_plainly(adapter, plan, max_rows, numbered)
+                try:
+                    return await self._write_in(session, plan, most, max_rows, numbered)
+                finally:
+                    await session.close()
+
+            return await hand.run_all(attempt)
 
     def engine(self, target: Target) -> str:
         """The engine that a target means."""
         return target.type or self._service.get_default_type()
+
+    async def _write_in(
+        self,
+        session: Session,
+        plan: Planner,
+        most: int | None,
+        max_rows: int | None,
+        numbered: bool,
+    ) -> list[SessionResult]:
+        """Raises `MoreThanAsked` where the results have more than `most` bytes."""
+        results: list[SessionResult] = []
+        size = 0
+        await session.execute("BEGIN IMMEDIATE")
+        for index, bound in enumerate(await plan(session)):
+            with _numbering(index, wanted=numbered):
+                left = None if most is None else max(1, most - size)
+                result = await session.execute(*bound, max_rows=max_rows, max_bytes=left)
+                size += result.size
+                if size > self._limits.max_bytes:
+                    raise ResultTooLarge(
+                        f"the rows of all statements are larger than {self._limits.max_bytes} bytes"
+                    )
+                if most is not None and size > most:
+                    raise MoreThanAsked(f"the rows of all statements are larger than {most} bytes")
+                results.append(result)
+            if session.autocommit:
+                raise BadRequest(
+                    f"statement {index}: a batch is a transaction, and a statement has ended it",
+                    code="TRANSACTION_ENDED",
+                )
+        await session.execute("COMMIT")
+        return results
 
     async def _write_plainly(
         self, adapter: Adapter, plan: Planner, max_rows: int | None, numbered: bool
@@ -184,7 +206,7 @@ def _numbering(index: int, *, wanted: bool) -> Iterator[None]:
     try:
         yield
     except DatabaseError as error:
-        if not wanted:
+        if not wanted or isinstance(error, MoreThanAsked):  # which is tried again
             raise
         raise at_statement(index, http_error(error)) from error
 

@@ -1,0 +1,85 @@
+"""Who writes and gets much back waits for a turn, and holds nothing meanwhile."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from buntime_database import Adapter, MoreThanAsked, SessionLimits
+from buntime_plugin_database.faces.http.plain import Bound
+from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
+from buntime_plugin_database.faces.large import (
+    MOST_IN_HAND,
+    SMALL_BYTES,
+    Hand,
+    LargeResults,
+    TooManyLargeResults,
+)
+from buntime_plugin_database.service import Databases, open_service
+from buntime_plugin_database.service.config import parse_config
+from buntime_plugin_database.shared.target import Target
+
+LARGE = Bound(f"INSERT INTO t VALUES (1) RETURNING hex(zeroblob({SMALL_BYTES}))")
+SMALL = Bound("INSERT INTO t VALUES (2) RETURNING x")
+
+
+@pytest.fixture
+async def service(tmp_path: Path) -> AsyncIterator[Databases]:
+    """A database with one table."""
+    config = parse_config({"adapters": [{"type": "sqlite", "baseDir": "data"}]})
+    opened = await open_service(config, tmp_path)
+    await opened.get_root_adapter().execute("CREATE TABLE t (x)")
+    yield opened
+    await opened.close()
+
+
+async def rows(adapter: Adapter) -> list[object]:
+    return [x for (x,) in await adapter.query("SELECT x FROM t ORDER BY rowid", fresh=True)]
+
+
+async def test_one_statement_that_gives_too_much_has_written_nothing(service: Databases) -> None:
+    adapter = service.get_root_adapter()
+    session = await adapter.open_session()
+    many = "INSERT INTO t VALUES (1), (2), (3) RETURNING x"
+    for sql in (LARGE.sql, many):
+        with pytest.raises(MoreThanAsked):
+            await session.execute(sql, max_bytes=40)
+        assert session.autocommit
+        assert await rows(adapter) == []
+    await adapter.execute("INSERT INTO t VALUES (0)")
+    assert (await session.execute(SMALL.sql, max_bytes=40)).rows == [(2,)]
+    await session.execute("BEGIN")
+    assert len((await session.execute(many, max_bytes=40)).rows) == 3
+    await session.execute("COMMIT")
+    assert await rows(adapter) == [0, 2, 1, 2, 3]
+    await session.close()
+
+
+@pytest.mark.parametrize("alone", [True, False], ids=["one statement", "batch"])
+async def test_a_large_result_waits_for_its_turn(service: Databases, alone: bool) -> None:
+    adapter = service.get_root_adapter()
+    results = LargeResults(seconds=0.05)
+    sessions = RequestSessions(service, SessionLimits())
+
+    async def write(bound: Bound, hand: Hand) -> None:
+        async def plan(_: SessionPart) -> list[Bound]:
+            return [bound]
+
+        if alone:
+            async with sessions.open(Target(), hand, readonly=False) as session:
+                await session.execute(*bound)
+        else:
+            await sessions.write(Target(), hand, plan)
+
+    for _ in range(MOST_IN_HAND):
+        await results.take()
+    await write(SMALL, results.hand())
+    with pytest.raises(TooManyLargeResults):
+        await write(LARGE, results.hand())
+    assert await rows(adapter) == [2]
+    results.give()
+    hand = results.hand()
+    await write(LARGE, hand)
+    assert hand.is_large
+    assert await rows(adapter) == [2, 1]
