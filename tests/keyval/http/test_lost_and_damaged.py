@@ -5,9 +5,11 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import apsw
 import httpx2
 import pytest
 from support.api import Api, api_of
@@ -208,3 +210,29 @@ def test_pages_that_are_overwritten(tmp_path: Path) -> None:
             "v2/pipeline", {"requests": [{"type": "execute", "stmt": {"sql": sql}}]}
         )
         assert answer["results"][0]["error"]["code"] == "SQLITE_CORRUPT"
+
+
+LONG = "x" * 5_000
+
+
+@pytest.mark.parametrize("long", [LONG, LONG * 100], ids=["long", "very long"])
+def test_long_values_that_are_gone(server: LiveServer, long: str) -> None:
+    """As by another program: they are not left out, nor are others, and can be written again."""
+    with api_of(server.api) as api:
+        api.json("PUT", "/keys/a/1", {"n": 1, "text": long})
+        api.json("PUT", "/keys/a/2", {"n": 1})
+        with closing(apsw.Connection(str(path_of(server)))) as other:
+            other.execute("DELETE FROM kv_long_values")
+            assert other.changes() == 1
+        for asked in [
+            *READS[:4],
+            READS[5],
+            ("POST", "/keys/paginate", {"prefix": ["a"]}),
+            ("GET", "/keys/paginate?prefix=a&limit=1", None),
+            ("POST", "/keys/count", {"prefix": ["a"], "where": {"n": 1}}),
+            ("POST", "/atomic", {"mutations": [{"type": "sum", "key": ["a", 1], "value": 1}]}),
+        ]:
+            assert code_of(api, asked) == "KEYVAL_DB_CORRUPT", asked
+        assert code_of(api, ("GET", "/keys/a/2", None)) is None, "what is well is served"
+        api.json("PUT", "/keys/a/1", {"n": 1, "text": long})
+        assert [code_of(api, asked) for asked in READS] == [None] * len(READS)

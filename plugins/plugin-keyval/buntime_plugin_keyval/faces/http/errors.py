@@ -9,9 +9,13 @@ from buntime_keyval.wire import InvalidInput
 from buntime_plugin_keyval.model.errors import (
     KeyValError,
     RequestTooLong,
+    StoreDamaged,
     database_down,
     outcome_unknown,
 )
+
+_MALFORMED = "malformed JSON"
+"""What engines say where stored JSON is none: what clients send is looked at before."""
 
 
 def told_error(error: Exception) -> InvalidInput | KeyValError | None:
@@ -24,6 +28,8 @@ def told_error(error: Exception) -> InvalidInput | KeyValError | None:
         return outcome_unknown(error)
     if isinstance(error, buntime_database.StatementTimeout):
         return RequestTooLong(str(error))
+    if isinstance(error, buntime_database.InvalidStatement) and _MALFORMED in str(error):
+        return StoreDamaged("a stored value is missing, or is no JSON")
     return None
 
 

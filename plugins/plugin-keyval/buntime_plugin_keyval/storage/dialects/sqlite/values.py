@@ -9,8 +9,12 @@ About as much as leaves the row in one page of its table, of 4 KiB. Of any more 
 the pages of each row that it compares a key with.
 """
 
-# A subquery rather than a join: it costs something where there is a long value only.
-_LONG_VALUE = "(SELECT text FROM kv_long_values WHERE id = long_id)"
+# A subquery rather than a join: it costs something where there is a long value only. One that is
+# gone, which another program or a damaged file can have done, is not left out of an answer: it ends
+# the statement as malformed JSON, the only error that SQL of any engine can raise by itself.
+_LONG_VALUE = (
+    "coalesce((SELECT text FROM kv_long_values WHERE id = long_id), json('missing ' || long_id))"
+)
 VALUE = f"iif(long_id IS NULL, value, {_LONG_VALUE})"
 VALUE_SIZE = "octet_length(value) + long_size"
 
