@@ -334,6 +334,8 @@ class HostProtocol(HttpToolsProtocol):
         if self._stage != HEAD:
             return
         name = name.lower()
+        if name != b"transfer-encoding":  # which is taken as it is, or not at all
+            value = value.rstrip(b" \t")  # no part of it (RFC 9110, 5.5), and left by the parser
         if name == b"host":
             if self._host is not None:
                 raise Refused(BadRequest("The header Host is there twice"))

@@ -101,6 +101,8 @@ class Settings:
         connect, pause = _seconds_or_none(connect_timeout), _seconds_or_none(timeout)
         self.timeouts = Timeouts(connect, pause, _seconds_or_none(idle_timeout))
         self.retries = Retries(times=retries) if isinstance(retries, int) else retries
+        if max_connections is not None and max_connections < 1:
+            raise InvalidInput(f"max_connections must be 1 or more, received {max_connections}")
         self.max_connections = max_connections
         self.on_exchange = on_exchange
         self._position = LastPosition()

@@ -290,7 +290,9 @@ def test_the_address_has_to_be_absolute(url: str) -> None:
         Kv(url)
 
 
-@pytest.mark.parametrize("options", [{"timeout": "soon"}, {"idle_timeout": -1}])
+@pytest.mark.parametrize(
+    "options", [{"timeout": "soon"}, {"idle_timeout": -1}, {"max_connections": 0}]
+)
 def test_options_are_checked(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput):
         Kv("http://host", **options)

@@ -235,6 +235,15 @@ def test_a_body_in_chunks_and_a_compressed_one(edge: Edge) -> None:
     assert ask(line, "PUT", "/echo", "content-encoding: br", body=packed).status == 415
 
 
+@pytest.mark.parametrize("more", [(), ("connection: close",)])
+def test_a_blank_behind_a_value_is_no_part_of_it(edge: Edge, more: tuple[str, ...]) -> None:
+    """By either way, and for whatever looks at the value."""
+    head = request("PUT", "/direct/echo", *more, "content-length: 4 \t", "x-request-id: mine \t")
+    answer = edge.line(head + b"body").answer()
+    assert (answer.status, answer.body) == (200, b"body")
+    assert answer.headers["x-request-id"] == "mine"
+
+
 def test_a_large_body_and_one_that_is_too_large(edge: Edge) -> None:
     body = b"a" * 300_000
     assert ask(edge.line(), "PUT", "/echo", body=body).body == body

@@ -39,6 +39,10 @@ async def test_the_documented_plugin(tmp_path: Path) -> None:
                 content, "application/octet-stream",
             )  # fmt: skip
         shown = (await client.get("/keyval/api/keys/files/a")).json()["value"]
+        refused = await client.put(f"/files/{'a' * 1025}", content=b"x")
+        assert (refused.status_code, "too long" in refused.text) == (400, True)
+        refused = await client.put("/files/large", content=b"x" * 9_000_000)
+        assert (refused.status_code, "too large" in refused.text) == (400, True)
         assert shown == {"__type": "uint8array", "value": "dGV4dA=="}
         for value in ({"n": 1}, shown):
             await client.put("/keyval/api/keys/files/b", json=value)

@@ -41,8 +41,8 @@ def test_the_last_of_one_key_stays(api: Api) -> None:
 def test_what_is_wrong_with_one_is_not_wrong_with_the_others(api: Api) -> None:
     wrong: list[tuple[Any, str]] = [
         (5, "A set must be an object"),
-        ({"value": 1}, "key"),
-        ({"key": []}, "key is required"),
+        ({"value": 1}, "Key must be an array"),
+        ({"key": []}, "Key cannot be empty"),
         ({"key": ["a"]}, "value is required"),
         ({"key": [None], "value": 1}, "key part"),
         ({"key": ["a"], "value": 1, "expiresIn": "soon"}, "duration"),

@@ -148,6 +148,10 @@ def _named_prefix(name: str, raw: object) -> Key:
     return body_key(raw)
 
 
+def _key(name: str, raw: object) -> Key:
+    return body_key(raw)
+
+
 def _named_text(name: str, raw: object) -> str:
     if raw is not None and not isinstance(raw, str):
         raise InvalidInput(f"{name} must be a string, received {describe(raw)}")
@@ -250,6 +254,7 @@ PREFIX = Kind(_KEY_EXPECTED, _prefix, _prefix)
 """Encoded; nothing, for all keys, where it is empty."""
 NAMED_PREFIX = Kind(_KEY_EXPECTED, _named_prefix_of_text, _named_prefix)
 """One that has to be there, as a key."""
+KEY = Kind(_KEY_EXPECTED, None, _key)
 BOUND = Kind(_KEY_EXPECTED, _bound, _bound)
 BATCH_KEYS = Kind("an array of key arrays", None, _batch_keys)
 READS = Kind("an array of key arrays", None, _reads)

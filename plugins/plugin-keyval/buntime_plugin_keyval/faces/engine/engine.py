@@ -17,7 +17,14 @@ from buntime_keyval.engine import (
     EngineWrite,
     PositionGone,
 )
-from buntime_keyval.wire import InvalidInput, Key, canonical_value, decode_key, encode_key
+from buntime_keyval.wire import (
+    InvalidInput,
+    Key,
+    canonical_value,
+    check_key,
+    decode_key,
+    encode_key,
+)
 from buntime_keyval.wire.binary import BYTES_BEFORE, BYTES_BEHIND
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
@@ -132,11 +139,12 @@ def _entry(key: bytes, value: str, versionstamp: str) -> EngineEntry:
 
 
 def _decoded(key: bytes) -> Key:
-    """The parts of an encoded key. Raises `InvalidInput` for what is none."""
+    """The parts of an encoded key. Raises `InvalidInput` for what is none, or no key of a store."""
     try:
         parts = decode_key(key)
-        if parts and encode_key(parts) == key:
-            return parts
+        is_key = encode_key(parts) == key
     except ValueError:
-        pass
-    raise InvalidInput(f"not an encoded key: {key[:50]!r}, see buntime_keyval.wire.encode_key")
+        is_key = False
+    if not is_key:
+        raise InvalidInput(f"not an encoded key: {key[:50]!r}, see buntime_keyval.wire.encode_key")
+    return check_key(parts)

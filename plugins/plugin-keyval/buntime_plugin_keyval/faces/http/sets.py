@@ -17,7 +17,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.errors import error_json, told_error
 from buntime_plugin_keyval.faces.http.keys import Written, commit_json, entry_options
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route
-from buntime_plugin_keyval.requests.kinds import ITEMS, NAMED_PREFIX, TEXT, VALUE
+from buntime_plugin_keyval.requests.kinds import ITEMS, KEY, TEXT, VALUE
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape, read_shape
 from buntime_plugin_keyval.service import KeyValService
 
@@ -31,7 +31,7 @@ class SetBatch(RequestShape, frozen=True, kw_only=True):
 class OneSet(Written, frozen=True, kw_only=True):
     """What `PUT /keys/<path>` takes, with its key and its value."""
 
-    key: Annotated[Key, NAMED_PREFIX]
+    key: Annotated[Key, KEY]
     value: Annotated[Any, VALUE]
     idempotency_key: Annotated[str | None, TEXT] = None
 
