@@ -142,7 +142,7 @@ def _measured(spent: Mapping[str, tuple[float, float]], requests: int) -> dict[s
     }
 
 
-def get(api: str, seconds: int, redis_port: int | None) -> dict[str, Measurement]:  # noqa: ARG001
+def get(api: str, seconds: int, redis_port: int | None) -> dict[str, Measurement]:  # noqa: ARG001 - as all cases
     """Gets, one after the other."""
     with ExitStack() as stack:
         raw = RawSocket(api)

@@ -94,7 +94,7 @@ class DirectRequest:
 
     async def gone(self) -> None:
         """Wait until nobody waits for the answer any more."""
-        raise NotImplementedError
+        raise NotImplementedError  # each way has its own
 
 
 class AsgiRequest(DirectRequest):

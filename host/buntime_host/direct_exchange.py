@@ -6,25 +6,48 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from uuid_utils import uuid4
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from buntime_host.cors import with_answer_headers
-from buntime_host.direct import Answer, DirectRequest, Header, NotDirect, Promised, Reply, failed
+from buntime_host.direct import (
+    Answer,
+    DirectApp,
+    DirectRequest,
+    Header,
+    NotDirect,
+    Promised,
+    Reply,
+    failed,
+)
 from buntime_host.errors import HttpError, ServiceUnavailable
 from buntime_host.exchange import BODILESS, refusal
 from buntime_host.logs import REQUEST_ID
-from buntime_host.noticed import NOTHING
+from buntime_host.noticed import NOTHING, Noticed
 from buntime_host.transport import MAX_HELD_BYTES, GatheringTransport
 
 if TYPE_CHECKING:
     from uvicorn.server import ServerState
 
-    from buntime_host.dispatch import Admitted, DirectMount
-
 logger = logging.getLogger("App")
+
+
+class DirectMount(NamedTuple):
+    """A plugin that answers requests without ASGI."""
+
+    app: DirectApp
+    body_bytes: int
+    """The largest body of such a request."""
+
+
+class Admitted(NamedTuple):
+    """What the headers of a request on the direct way say."""
+
+    request_id: bytes
+    """The one that it came with; empty if there is none that is valid."""
+    noticed: Noticed
 
 
 class Heads:
@@ -194,7 +217,7 @@ class DirectExchange(DirectRequest):
         except asyncio.CancelledError:
             self.keep_alive = False
             answer = failed(ServiceUnavailable("The host is shutting down"))
-        except Exception as error:  # noqa: BLE001 - as above
+        except Exception as error:  # noqa: BLE001 - what a plugin's work raises becomes one, too
             answer = self._failed(error)
         if not self._is_over():
             self._say(answer)

@@ -9,7 +9,6 @@ import logging
 import re
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
 from urllib.parse import unquote
 
 from starlette.middleware import Middleware
@@ -28,8 +27,7 @@ from buntime_host.cors import (
     preflight_headers,
     with_answer_headers,
 )
-from buntime_host.direct import DirectApp
-from buntime_host.direct_exchange import Heads
+from buntime_host.direct_exchange import Admitted, DirectMount, Heads
 from buntime_host.errors import Forbidden, HttpError, NotFound, PayloadTooLarge, UnsupportedEncoding
 from buntime_host.inflate import Inflated, is_gzip
 from buntime_host.logs import REQUEST_ID
@@ -67,22 +65,6 @@ INTERNAL_ERROR = 500
 WEBSOCKET_INTERNAL_ERROR = 1011
 
 logger = logging.getLogger("App")
-
-
-class DirectMount(NamedTuple):
-    """A plugin that answers requests without ASGI."""
-
-    app: DirectApp
-    body_bytes: int
-    """The largest body of such a request."""
-
-
-class Admitted(NamedTuple):
-    """What the headers of a request on the direct way say."""
-
-    request_id: bytes
-    """The one that it came with; empty if there is none that is valid."""
-    noticed: Noticed
 
 
 NOTED = (_LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-encoding"}

@@ -154,7 +154,7 @@ class Exchange(RequestResponseCycle):
             raise RuntimeError(f"after its start a response has 'http.response.body', not {kind!r}")
         else:
             # The one kind that is left; what its members hold is the application's.
-            self._continue(message.get("body", b""), more=message.get("more_body", False))  # type: ignore[arg-type]
+            self._continue(message.get("body", b""), more=message.get("more_body", False))  # type: ignore[arg-type] # ASGI says so
 
     async def _gone(self) -> None:
         """Wait until the news that the client is gone has had its turn.

@@ -41,7 +41,7 @@ async def call(function: Callable[..., T | Awaitable[T]], *args: Any) -> T:
     return await outcome if inspect.isawaitable(outcome) else outcome
 
 
-def waking(wake: Callable[[], None]) -> AbstractContextManager[object]:  # noqa: ARG001
+def waking(wake: Callable[[], None]) -> AbstractContextManager[object]:  # noqa: ARG001 - as `_sync` has it
     """A wait that `wake` ends when the task is to end: cancelling does that."""
     return nullcontext()
 

@@ -203,7 +203,7 @@ async def list_rows(
             return rows  # type: ignore[return-value] # as below
     # The operation says which columns come, and the schema of which types they are.
     async with long_reads.turn_of(selection.condition):
-        return await db.adapter.query(*selecting(selection, now_ms), fresh=fresh)  # type: ignore[return-value]
+        return await db.adapter.query(*selecting(selection, now_ms), fresh=fresh)  # type: ignore[return-value] # as the SQL has it
 
 
 async def list_stamps(db: Database, selection: Selection, now_ms: int) -> dict[bytes, str]:

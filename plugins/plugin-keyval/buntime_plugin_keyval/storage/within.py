@@ -93,7 +93,7 @@ async def get_many(
     """
     rows = await rows_of_keys(db, db.sql.reads.get_many_entries[shape], keys, now_ms)
     # The types are those of the columns; None stands for an entry that is long.
-    entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc]
+    entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc] # rows of that SQL
     if None in entries.values():
         async with long_reads.turn:
             found = await _get_long(db, Counter(keys), now_ms, shape, most=most)

@@ -248,7 +248,7 @@ class Search(Part):
                 return None
             if size_of(entries) > most:  # type: ignore[arg-type] # a TEXT or a BLOB
                 return None
-            return FoundPage(entries, bool(has_more), limit=limit)  # type: ignore[arg-type]
+            return FoundPage(entries, bool(has_more), limit=limit)  # type: ignore[arg-type] # as the SQL has it
 
         limit = options.limit
         found = await page(limit, min(SHORT_BYTES, most), as_bytes=False)

@@ -146,7 +146,7 @@ def _ordered(operator: str, found: object, scalar: object) -> bool:
     else:
         number = _number(found)
         # The filter was checked: what is no text here is a number.
-        order = None if number is None else (number > scalar) - (number < scalar)  # type: ignore[operator]
+        order = None if number is None else (number > scalar) - (number < scalar)  # type: ignore[operator] # both of one kind
     if order is None:
         return False
     return {"$gt": order > 0, "$gte": order >= 0, "$lt": order < 0, "$lte": order <= 0}[operator]
