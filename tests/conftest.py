@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 from support.live import LiveServer, live_server
+from support.postgres import Postgres, running_postgres
 
 SLOW_FOLDERS = (
     "client/_sync",  # the same tests as those of `_async`, from which they are generated
     "client/cli",
     "database/libsql",
+    "database/postgres",
     "keyval/libsql",
     "keyval/workers",
     "soak",
@@ -36,3 +38,10 @@ def server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server with the default plugins and an empty store."""
     with live_server(tmp_path) as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A server that the tests of this process share, each in a schema or database of its own."""
+    with running_postgres() as server:
+        yield server
