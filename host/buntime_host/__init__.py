@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from buntime_host.access import Action, Principal, principal_of
 from buntime_host.context import AppInfo, PluginContext, Runtime
 from buntime_host.errors import (
     BadRequest,
@@ -19,6 +20,7 @@ from buntime_host.errors import (
     MissingService,
     NotFound,
     PayloadTooLarge,
+    PermissionDenied,
     PluginError,
     ServiceUnavailable,
     StartupError,
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from buntime_host.relay import hand_over
 
 __all__ = [
+    "Action",
     "Answer",
     "AppInfo",
     "AsgiRequest",
@@ -72,8 +75,10 @@ __all__ = [
     "OptionError",
     "Options",
     "PayloadTooLarge",
+    "PermissionDenied",
     "PluginContext",
     "PluginError",
+    "Principal",
     "Promised",
     "Reply",
     "Runtime",
@@ -96,6 +101,7 @@ __all__ = [
     "metrics_text",
     "noticed_of",
     "option",
+    "principal_of",
     "problem_response",
     "read_options",
     "refuse_foreign",

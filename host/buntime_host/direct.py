@@ -17,6 +17,7 @@ import msgspec
 from starlette.requests import Request
 from starlette.types import Message, Receive, Scope, Send
 
+from buntime_host.access import EVERYONE, Principal, principal_of
 from buntime_host.noticed import NOTHING, Noticed, noticed_of
 from buntime_host.problem import problem_of
 
@@ -70,6 +71,8 @@ class DirectRequest:
 
     body: bytes = b""
     client: tuple[str, int] | None = None
+    principal: Principal = EVERYONE
+    """Who sends it."""
 
     def __init__(
         self,
@@ -109,6 +112,7 @@ class AsgiRequest(DirectRequest):
             noticed_of(scope),
         )
         self.client = scope.get("client")
+        self.principal = principal_of(scope)
         self._scope = scope
         self._receive = receive
 

@@ -18,12 +18,14 @@ BuntimeError
     ├── BadRequest           400 BAD_REQUEST
     ├── Unauthorized         401 AUTH_REQUIRED
     ├── Forbidden            403 FORBIDDEN
+    │   └── PermissionDenied 403 PERMISSION_DENIED
     ├── NotFound             404 NOT_FOUND
     ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
     ├── RequestTimeout       408 REQUEST_TIMEOUT
     ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE
     ├── UnsupportedEncoding  415 UNSUPPORTED_ENCODING
     ├── UrlTooLong           414 URL_TOO_LONG
+    ├── UntrustedHost        421 UNTRUSTED_HOST
     ├── UpgradeRequired      426 UPGRADE_REQUIRED
     ├── TooManyRequests      429 TOO_MANY_REQUESTS
     ├── HeadersTooLarge      431 HEADERS_TOO_LARGE
@@ -139,6 +141,13 @@ class Forbidden(HttpError):
     default_message = "Forbidden"
 
 
+class PermissionDenied(Forbidden):
+    """The credential is good, and does not permit this; the text names the missing scope."""
+
+    code = "PERMISSION_DENIED"
+    default_message = "Missing permission"
+
+
 class NotFound(HttpError):
     """Nothing is served at this path."""
 
@@ -177,6 +186,14 @@ class UrlTooLong(HttpError):
     status = 414
     code = "URL_TOO_LONG"
     default_message = "URL too long"
+
+
+class UntrustedHost(HttpError):
+    """The request is for a name that this host does not answer to."""
+
+    status = 421
+    code = "UNTRUSTED_HOST"
+    default_message = "This host does not answer to that name"
 
 
 class UpgradeRequired(HttpError):

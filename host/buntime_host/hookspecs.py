@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
+    from buntime_host.access import Action
     from buntime_host.context import AppInfo, PluginContext
 
 PROJECT = "buntime"
@@ -44,6 +45,16 @@ def provides() -> Any:
 @hookspec
 def routes() -> Sequence[BaseRoute] | ASGIApp | Awaitable[Sequence[BaseRoute] | ASGIApp | None]:
     """Return Starlette routes or any ASGI application, to be served below the plugin's base."""
+    raise NotImplementedError
+
+
+@hookspec
+def permissions() -> Mapping[str, Action] | Awaitable[Mapping[str, Action]]:
+    """Return what users of the plugin may be permitted, by the name of each action.
+
+    A plugin that has this asks `request.state.principal` before it does anything. Of one that has
+    not, the host asks for the permission to do everything: `my-plugin:*`.
+    """
     raise NotImplementedError
 
 

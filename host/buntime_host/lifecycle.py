@@ -13,6 +13,8 @@ from typing import Any
 from starlette.middleware import Middleware
 from starlette.types import ASGIApp
 
+from buntime_host.access import Action, Actions
+from buntime_host.access.permissions import ALL
 from buntime_host.aliases import full_aliases
 from buntime_host.auth import MasterKey
 from buntime_host.config import HostConfig
@@ -48,6 +50,8 @@ class RunningPlugin:
     name: str
     selected: Selected
     app: ASGIApp | None
+    permissions: Actions | None
+    """What its users may be permitted; None if it does not ask."""
     aliases: Mapping[str, str]
     """Older paths, and the paths that stand for them now."""
     middleware: tuple[Middleware, ...]
@@ -142,6 +146,7 @@ class Lifecycle:
             app = application(routes, page_of(manifest))
             if app is not None and manifest.base is None:
                 log.warning("has routes but no base, so they are not served")
+            permitted = _permissions(await self._call(name, "permissions"))
             aliases = full_aliases(await self._call(name, "aliases"), manifest.base)
             middleware = _middleware(await self._call(name, "middleware"))
             menus = _menus(await self._call(name, "menus"))
@@ -155,6 +160,7 @@ class Lifecycle:
                 name=name,
                 selected=selected,
                 app=app,
+                permissions=permitted,
                 aliases=aliases,
                 middleware=middleware,
                 info=_app_info(selected),
@@ -256,6 +262,19 @@ def _middleware(value: Any) -> tuple[Middleware, ...]:
     if not isinstance(value, Sequence) or not all(isinstance(item, Middleware) for item in value):
         raise InvalidPlugin("middleware() must return a sequence of starlette Middleware")
     return tuple(value)
+
+
+def _permissions(value: Any) -> Actions | None:
+    if value is None:
+        return None
+    if not isinstance(value, Mapping) or not all(
+        isinstance(name, str) and isinstance(action, Action) for name, action in value.items()
+    ):
+        raise InvalidPlugin("permissions() must return a mapping of names to Action")
+    unknown = {name for action in value.values() for name in action.covers} - {*value, ALL}
+    if unknown:
+        raise InvalidPlugin(f"permissions() names actions that are not there: {sorted(unknown)}")
+    return value
 
 
 def _menus(value: Any) -> tuple[dict[str, Any], ...] | None:

@@ -1,0 +1,153 @@
+"""What there is to be permitted: the actions of the host and of each plugin, and roles.
+
+A scope is the text `<plugin>:<action>[:<resource>]`. What a resource is, only its plugin knows: it
+says so with its actions, in the hook `permissions`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import NamedTuple
+
+from buntime_host.access.spans import EVERYTHING, Spans
+from buntime_host.errors import BadRequest
+from buntime_host.names import PREFIX, SCOPE
+
+ALL = "*"
+"""As an action, all of a plugin's; as a scope, everything."""
+
+HOST = "host"
+"""The name of the host itself in scopes."""
+
+INVALID_PERMISSION = "INVALID_PERMISSION"
+
+
+def text_prefix(resource: str) -> bytes:
+    """The usual grammar of resources: names, of which a scope covers all that begin so."""
+    return resource.encode()
+
+
+class Action(NamedTuple):
+    """One thing that a plugin's users may be permitted."""
+
+    resource: Callable[[str], bytes] | None = None
+    """Makes the prefix of bytes of the text of a resource (see `Spans`). Raises `ValueError`, with
+    what would be right. None for an action that has no resource."""
+    covers: tuple[str, ...] = ()
+    """Other actions of the same plugin that come with it, on the same resource; `*` for all."""
+    doc: str = ""
+    """What it permits, for people."""
+
+
+Actions = Mapping[str, Action]
+
+_HOST_ACTIONS = (
+    "apps:read", "apps:install", "apps:remove",
+    "plugins:read", "plugins:install", "plugins:remove", "plugins:config",
+    "keys:read", "keys:create", "keys:revoke",
+    "workers:read", "workers:restart",
+    "metrics:read",
+)  # fmt: skip
+
+HOST_PERMISSIONS: Actions = {name: Action() for name in _HOST_ACTIONS}
+"""Those of the host's own API. In a grant they may stand without `host:`."""
+
+ROLES: Mapping[str, tuple[str, ...]] = {
+    "admin": (ALL,),
+    "editor": (
+        "apps:read", "apps:install", "apps:remove",
+        "plugins:read", "plugins:install", "plugins:remove", "plugins:config",
+        "workers:read", "workers:restart",
+    ),
+    "viewer": ("apps:read", "plugins:read", "workers:read", "keys:read"),
+}  # fmt: skip
+"""Named grants. `admin` may do everything, in plugins too; the others are for the host's API."""
+
+
+def short_name(plugin: str) -> str:
+    """The name of a plugin in scopes: `keyval` for `@buntime/plugin-keyval`, `greeter` for
+    `@example/greeter`.
+    """
+    for prefix in (PREFIX, SCOPE):
+        if plugin.startswith(prefix):
+            return plugin.removeprefix(prefix)
+    return plugin.rpartition("/")[2].removeprefix("plugin-")
+
+
+class Permissible:
+    """All that can be permitted on one host."""
+
+    def __init__(self, plugins: Mapping[str, Actions] | None = None) -> None:
+        """`plugins` are the actions of each, by its short name.
+
+        One without any has `*` alone, which the host then asks for.
+        """
+        self._plugins: dict[str, Actions] = {HOST: HOST_PERMISSIONS, **(plugins or {})}
+
+    @property
+    def plugins(self) -> Mapping[str, Actions]:
+        """The actions of the host and of each plugin."""
+        return self._plugins
+
+    def spans_of(self, text: str) -> Mapping[str, Spans]:
+        """What the text of one scope permits: spans of resources by `<plugin>:<action>`.
+
+        Raises `BadRequest` with the code `INVALID_PERMISSION`.
+        """
+        plugin, _, rest = text.partition(":")
+        if f"{plugin}:{rest.partition(':')[0]}" in _HOST_ACTIONS and plugin not in self._plugins:
+            plugin, rest = HOST, text
+        actions = self._plugins.get(plugin)
+        if actions is None:
+            known = ", ".join(sorted(self._plugins))
+            raise invalid(text, f"there is no plugin {plugin!r}; there are {known}")
+        if rest == ALL:
+            return _all_of(plugin, actions, EVERYTHING)
+        name = _action(rest, actions)
+        if name is None:
+            known = ", ".join([*actions, ALL])
+            raise invalid(text, f"the actions of {plugin} are {known}")
+        spans = _spans(text, actions[name], rest[len(name) + 1 :] or None)
+        return _with_covered(plugin, name, actions, spans)
+
+
+def _action(rest: str, actions: Iterable[str]) -> str | None:
+    """The action at the beginning of what is behind a plugin's name."""
+    found = [name for name in actions if rest == name or rest.startswith(f"{name}:")]
+    return max(found, key=len, default=None)
+
+
+def _spans(text: str, action: Action, resource: str | None) -> Spans:
+    if resource is None:
+        if text.endswith(":"):
+            raise invalid(text, "it ends with a colon, and no resource")
+        return EVERYTHING
+    if action.resource is None:
+        raise invalid(text, "this action has no resource")
+    try:
+        return Spans([action.resource(resource)])
+    except ValueError as error:
+        raise invalid(text, str(error)) from None
+
+
+def _with_covered(plugin: str, name: str, actions: Actions, spans: Spans) -> dict[str, Spans]:
+    if ALL in actions[name].covers:
+        return _all_of(plugin, actions, spans)
+    found: dict[str, Spans] = {}
+    waiting = [name]
+    while waiting:
+        action = waiting.pop()
+        scope = f"{plugin}:{action}"
+        if scope not in found:
+            found[scope] = spans
+            waiting += actions[action].covers
+    return found
+
+
+def _all_of(plugin: str, actions: Actions, spans: Spans) -> dict[str, Spans]:
+    return {f"{plugin}:{action}": spans for action in (*actions, ALL)}
+
+
+def invalid(text: str, reason: str) -> BadRequest:
+    """The error about a permission that means nothing."""
+    return BadRequest(f"Invalid permission: {text!r:.200}: {reason}", code=INVALID_PERMISSION)
