@@ -27,6 +27,7 @@ WORDS = [
     (r"\b__a(enter|exit|iter|next)__\b", r"__\1__"),
     (r"\ba(close|closing|iter|iter_bytes|next|read)\b", r"\1"),
     (r"\basynccontextmanager\b", "contextmanager"),
+    (r"\benter_async_context\b", "enter_context"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
     (r"for asyncio\.", "for blocking code; threads may share it."),
     (r"Ends with `stop`, or", "Ends with `stop`, which any thread may call, or"),

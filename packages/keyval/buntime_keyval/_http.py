@@ -43,6 +43,7 @@ from buntime_keyval._network import (
 )
 from buntime_keyval._positions import POSITION, LastPosition
 from buntime_keyval._retries import Retries, seconds
+from buntime_keyval._tokens import AUTHORIZATION, AsyncTokenSource, GivenToken, checked_token
 from buntime_keyval._transport import (
     Address,
     Failure,
@@ -71,7 +72,7 @@ class Settings:
         base_url: str | None,
         *,
         headers: Mapping[str, str] | None = None,
-        token: str | None = None,
+        token: str | AsyncTokenSource | None = None,
         timeout: Duration | None = "10s",
         connect_timeout: Duration | None = "5s",
         idle_timeout: Duration | None = "95s",
@@ -83,6 +84,8 @@ class Settings:
         on_exchange: Observer | None = None,
     ) -> None:
         base_url, token = of_environment(base_url, token)
+        self.given_token: GivenToken | None = None
+        """For a token that a function gives; any other is one of the headers."""
         self.server = parts = checked_server(base_url)
         self.base_url = base_url.rstrip("/")
         self._base_path = quote(parts.path.rstrip("/"), safe=_IN_A_PATH)
@@ -91,13 +94,12 @@ class Settings:
             "user-agent": USER_AGENT,
             **checked_headers(headers or {}),
         }
-        if token is not None:
-            if not (token.isascii() and token.isprintable()):
-                # Without the token in the message: it is a secret.
-                raise InvalidInput("token must be printable ASCII, in one line")
-            self.headers["authorization"] = f"Bearer {token}".rstrip()
-        elif parts.username and "authorization" not in self.headers:
-            self.headers["authorization"] = _basic(parts)
+        if callable(token):
+            self.given_token = GivenToken(token)
+        elif token is not None:
+            self.headers[AUTHORIZATION] = checked_token(token)
+        elif parts.username and AUTHORIZATION not in self.headers:
+            self.headers[AUTHORIZATION] = _basic(parts)
         connect, pause = _seconds_or_none(connect_timeout), _seconds_or_none(timeout)
         self.timeouts = Timeouts(connect, pause, _seconds_or_none(idle_timeout))
         self.retries = Retries(times=retries) if isinstance(retries, int) else retries

@@ -18,6 +18,7 @@ from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
 from urllib.request import getproxies
 
+from buntime_keyval._tokens import AsyncTokenSource
 from buntime_keyval.wire import InvalidInput
 
 URL_VARIABLE = "BUNTIME_URL"
@@ -62,8 +63,10 @@ class Proxy(NamedTuple):
 
 
 def of_environment(
-    base_url: str | None, token: str | None, environ: Mapping[str, str] | None = None
-) -> tuple[str, str | None]:
+    base_url: str | None,
+    token: str | AsyncTokenSource | None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[str, str | AsyncTokenSource | None]:
     """Base URL and token; without a base URL those of the environment.
 
     A token of the environment goes to the server of the environment only. Raises `InvalidInput`.

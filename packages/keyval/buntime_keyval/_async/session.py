@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from contextlib import aclosing, asynccontextmanager
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
 from typing import TypeVar
 
-from buntime_keyval._async.concurrency import sleep, waking
+from buntime_keyval._async.concurrency import call as call_user
+from buntime_keyval._async.concurrency import lock, sleep, waking
 from buntime_keyval._async.connections import Connections
 from buntime_keyval._async.gathering import AsyncGathering
 from buntime_keyval._async.transport import AsyncOpened, AsyncTransport
@@ -16,15 +17,19 @@ from buntime_keyval._calls.atomic import AtomicBuilder, commit
 from buntime_keyval._calls.gathered import asked_of
 from buntime_keyval._calls.keys import Entry, get_many
 from buntime_keyval._core import REQUEST_ID, Call, StreamCall, consistent
-from buntime_keyval._errors import ClientClosed, KvError
+from buntime_keyval._errors import AccessDenied, ClientClosed, KvError
 from buntime_keyval._http import Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
 from buntime_keyval._results import CommitResult
 from buntime_keyval._retries import Attempts
+from buntime_keyval._tokens import AUTHORIZATION, GivenToken
 from buntime_keyval._transport import Failure, OutgoingRequest
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
+
+_EXPIRED = 401
+"""Says that a token is not valid any more, or never was."""
 
 
 class AsyncSession:
@@ -35,7 +40,11 @@ class AsyncSession:
     ) -> None:
         """`make` makes the connections of one place; `coalesce` is as in `AsyncKv`."""
         self._settings = settings
-        self._gathering = AsyncGathering(settings, self._exchange) if coalesce else None
+        self._given_token = settings.given_token
+        self._token_turn = lock()
+        self._once = self._exchange if self._given_token is None else self._signed_exchange
+        """Sends a request once, but for a token that has expired."""
+        self._gathering = AsyncGathering(settings, self._once) if coalesce else None
         self._connections = Connections(make)
         self._closed = False
 
@@ -49,7 +58,7 @@ class AsyncSession:
             try:
                 if self._gathering is not None and asked is not None:
                     return await self._gathering.send(asked)
-                return await self._exchange(call, self._settings.request(call))
+                return await self._once(call, self._settings.request(call))
             except KvError as error:
                 if attempts is None:
                     attempts = Attempts(call, self._settings.retries, random.uniform)
@@ -70,19 +79,19 @@ class AsyncSession:
     async def stream(self, call: StreamCall) -> AsyncIterator[AsyncIterator[bytes]]:
         """An open event stream, as chunks. Raises `KvError`, as the chunks do."""
         request = self._settings.stream_request(call)
-        observed = Observed(self._settings, request, call)
-        try:
-            async with self._transport().stream(request) as opened:
-                refused = refused_stream(opened.reply)
-                observed.ended(opened.reply, refused)
-                if refused is not None:
-                    raise refused
-                async with aclosing(_chunks(opened)) as chunks:
-                    yield chunks
-        except Failure as failure:
-            lost = no_answer(failure, None, via=self._settings.via)
-            observed.ended(None, lost)
-            raise lost from failure
+        given = self._given_token
+        if given is not None:
+            request = await self._signed(given, request, None)
+        async with AsyncExitStack() as stack:
+            try:
+                opened = await stack.enter_async_context(self._opened(call, request))
+            except AccessDenied as error:
+                if given is None or error.status != _EXPIRED:
+                    raise
+                again = await self._signed(given, request, request.headers[AUTHORIZATION])
+                opened = await stack.enter_async_context(self._opened(call, again))
+            async with aclosing(_chunks(opened)) as chunks:
+                yield chunks
 
     def heard_of(self, position: str | None) -> None:
         """A stream told how far the store is: what is sent from now on is to see that."""
@@ -99,6 +108,46 @@ class AsyncSession:
         if self._closed:
             raise ClientClosed("the client is closed: make a new one")
         return self._connections.here()
+
+    @asynccontextmanager
+    async def _opened(
+        self, call: StreamCall, request: OutgoingRequest
+    ) -> AsyncIterator[AsyncOpened]:
+        observed = Observed(self._settings, request, call)
+        try:
+            async with self._transport().stream(request) as opened:
+                refused = refused_stream(opened.reply)
+                observed.ended(opened.reply, refused)
+                if refused is not None:
+                    raise refused
+                yield opened
+        except Failure as failure:
+            lost = no_answer(failure, None, via=self._settings.via)
+            observed.ended(None, lost)
+            raise lost from failure
+
+    async def _signed_exchange(self, call: Call[R], request: OutgoingRequest) -> R:
+        given = self._given_token
+        if given is None:
+            return await self._exchange(call, request)
+        signed = await self._signed(given, request, None)
+        try:
+            return await self._exchange(call, signed)
+        except AccessDenied as error:
+            if error.status != _EXPIRED:
+                raise
+        # Not a further attempt: nothing of the request was done, whatever it is.
+        again = await self._signed(given, request, signed.headers[AUTHORIZATION])
+        return await self._exchange(call, again)
+
+    async def _signed(
+        self, given: GivenToken, request: OutgoingRequest, refused: str | None
+    ) -> OutgoingRequest:
+        """The request with the token; with a new one, if the one that was refused is the last."""
+        with self._token_turn:
+            if not given.serves(refused):
+                given.take(await call_user(given.source))
+            return given.sign(request)
 
     async def _exchange(self, call: Call[R], request: OutgoingRequest) -> R:
         observed = Observed(self._settings, request, call)

@@ -49,6 +49,7 @@ from buntime_keyval._sync.stores import Store, sweep
 from buntime_keyval._sync.transactions import Attempt, Transaction
 from buntime_keyval._sync.transport import transport_of
 from buntime_keyval._sync.watch import Watch
+from buntime_keyval._tokens import TokenSource
 from buntime_keyval._transaction import Pauses
 from buntime_keyval._typed import make_scope
 from buntime_keyval._vacuum import Vacuum
@@ -87,7 +88,7 @@ class Kv:
         self,
         base_url: str | None = None,
         *,
-        token: str | None = None,
+        token: str | TokenSource | None = None,
         headers: Mapping[str, str] | None = None,
         timeout: Duration | None = "10s",
         connect_timeout: Duration | None = "5s",
@@ -104,11 +105,12 @@ class Kv:
         """`base_url` is absolute, such as `http://127.0.0.1:8000/keyval/api`.
 
         Without one, the variable `BUNTIME_URL` names it, and `BUNTIME_TOKEN` the token. `token` is
-        sent as bearer token, `headers` with every request. `timeout` bounds each pause of an
-        answer, `connect_timeout` making or getting a connection, `idle_timeout` the silence of an
-        event stream (the server breaks it every 30 s); None means no bound. `retries` is how often
-        a request is sent again where that is safe. `max_connections` are for calls; each event
-        stream has one of its own besides.
+        sent as bearer token; a function gives it before the first request, and is asked once more
+        for a request that is answered 401. `headers` go with every request. `timeout` bounds each
+        pause of an answer, `connect_timeout` making or getting a connection, `idle_timeout` the
+        silence of an event stream (the server breaks it every 30 s); None means no bound. `retries`
+        is how often a request is sent again where that is safe. `max_connections` are for calls;
+        each event stream has one of its own besides.
 
         `tls` says how the server and the client prove who they are, `proxy` the way to the server,
         by default as the environment has it, and `unix_socket` is a path that it listens on.

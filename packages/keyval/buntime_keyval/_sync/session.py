@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Generator, Iterator, Sequence
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from functools import partial
 from typing import TypeVar
 
@@ -13,19 +13,24 @@ from buntime_keyval._calls.atomic import AtomicBuilder, commit
 from buntime_keyval._calls.gathered import asked_of
 from buntime_keyval._calls.keys import Entry, get_many
 from buntime_keyval._core import REQUEST_ID, Call, StreamCall, consistent
-from buntime_keyval._errors import ClientClosed, KvError
+from buntime_keyval._errors import AccessDenied, ClientClosed, KvError
 from buntime_keyval._http import Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
 from buntime_keyval._results import CommitResult
 from buntime_keyval._retries import Attempts
-from buntime_keyval._sync.concurrency import sleep, waking
+from buntime_keyval._sync.concurrency import call as call_user
+from buntime_keyval._sync.concurrency import lock, sleep, waking
 from buntime_keyval._sync.connections import Connections
 from buntime_keyval._sync.gathering import Gathering
 from buntime_keyval._sync.transport import Opened, Transport
+from buntime_keyval._tokens import AUTHORIZATION, GivenToken
 from buntime_keyval._transport import Failure, OutgoingRequest
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
+
+_EXPIRED = 401
+"""Says that a token is not valid any more, or never was."""
 
 
 class Session:
@@ -36,7 +41,11 @@ class Session:
     ) -> None:
         """`make` makes the connections of one place; `coalesce` is as in `Kv`."""
         self._settings = settings
-        self._gathering = Gathering(settings, self._exchange) if coalesce else None
+        self._given_token = settings.given_token
+        self._token_turn = lock()
+        self._once = self._exchange if self._given_token is None else self._signed_exchange
+        """Sends a request once, but for a token that has expired."""
+        self._gathering = Gathering(settings, self._once) if coalesce else None
         self._connections = Connections(make)
         self._closed = False
 
@@ -50,7 +59,7 @@ class Session:
             try:
                 if self._gathering is not None and asked is not None:
                     return self._gathering.send(asked)
-                return self._exchange(call, self._settings.request(call))
+                return self._once(call, self._settings.request(call))
             except KvError as error:
                 if attempts is None:
                     attempts = Attempts(call, self._settings.retries, random.uniform)
@@ -69,19 +78,19 @@ class Session:
     def stream(self, call: StreamCall) -> Iterator[Iterator[bytes]]:
         """An open event stream, as chunks. Raises `KvError`, as the chunks do."""
         request = self._settings.stream_request(call)
-        observed = Observed(self._settings, request, call)
-        try:
-            with self._transport().stream(request) as opened:
-                refused = refused_stream(opened.reply)
-                observed.ended(opened.reply, refused)
-                if refused is not None:
-                    raise refused
-                with closing(_chunks(opened)) as chunks:
-                    yield chunks
-        except Failure as failure:
-            lost = no_answer(failure, None, via=self._settings.via)
-            observed.ended(None, lost)
-            raise lost from failure
+        given = self._given_token
+        if given is not None:
+            request = self._signed(given, request, None)
+        with ExitStack() as stack:
+            try:
+                opened = stack.enter_context(self._opened(call, request))
+            except AccessDenied as error:
+                if given is None or error.status != _EXPIRED:
+                    raise
+                again = self._signed(given, request, request.headers[AUTHORIZATION])
+                opened = stack.enter_context(self._opened(call, again))
+            with closing(_chunks(opened)) as chunks:
+                yield chunks
 
     def heard_of(self, position: str | None) -> None:
         """A stream told how far the store is: what is sent from now on is to see that."""
@@ -98,6 +107,44 @@ class Session:
         if self._closed:
             raise ClientClosed("the client is closed: make a new one")
         return self._connections.here()
+
+    @contextmanager
+    def _opened(self, call: StreamCall, request: OutgoingRequest) -> Iterator[Opened]:
+        observed = Observed(self._settings, request, call)
+        try:
+            with self._transport().stream(request) as opened:
+                refused = refused_stream(opened.reply)
+                observed.ended(opened.reply, refused)
+                if refused is not None:
+                    raise refused
+                yield opened
+        except Failure as failure:
+            lost = no_answer(failure, None, via=self._settings.via)
+            observed.ended(None, lost)
+            raise lost from failure
+
+    def _signed_exchange(self, call: Call[R], request: OutgoingRequest) -> R:
+        given = self._given_token
+        if given is None:
+            return self._exchange(call, request)
+        signed = self._signed(given, request, None)
+        try:
+            return self._exchange(call, signed)
+        except AccessDenied as error:
+            if error.status != _EXPIRED:
+                raise
+        # Not a further attempt: nothing of the request was done, whatever it is.
+        again = self._signed(given, request, signed.headers[AUTHORIZATION])
+        return self._exchange(call, again)
+
+    def _signed(
+        self, given: GivenToken, request: OutgoingRequest, refused: str | None
+    ) -> OutgoingRequest:
+        """The request with the token; with a new one, if the one that was refused is the last."""
+        with self._token_turn:
+            if not given.serves(refused):
+                given.take(call_user(given.source))
+            return given.sign(request)
 
     def _exchange(self, call: Call[R], request: OutgoingRequest) -> R:
         observed = Observed(self._settings, request, call)

@@ -34,6 +34,10 @@ class ServerTarget(NamedTuple):
     url: str
     token: str | None
 
+    def __repr__(self) -> str:
+        """Without the token."""
+        return f"ServerTarget({self.url!r})"
+
 
 class CommandFailure(click.ClickException):
     """Ends the command with one line on stderr, and status 1."""
