@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
 from buntime_host.limits import EdgeLimits
+from buntime_host.reading import Turns
 
 if TYPE_CHECKING:
     from buntime_host.workers import Doubles
@@ -206,6 +207,8 @@ class Edge:
         """Each with the client that it counts for."""
         self.uploads = Budget("uploads", limits.upload_bytes, limits.upload_bytes_per_client)
         self.unsent = Budget("answers", limits.unsent_bytes, limits.unsent_bytes_per_client)
+        self.turns = Turns()
+        """Of connections that send much."""
         self.closing = False
         """Whether nobody is let in any more: the host shuts down."""
         self.names: dict[bytes, bytes] = {}

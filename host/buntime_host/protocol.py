@@ -19,7 +19,7 @@ from urllib.parse import unquote
 
 import httptools
 from uvicorn._types import ASGI3Application, HTTPScope
-from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT, FlowControl
+from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from buntime_host.direct import Header
@@ -37,6 +37,7 @@ from buntime_host.errors import (
 )
 from buntime_host.exchange import Exchange, refusal
 from buntime_host.limits import EdgeLimits
+from buntime_host.reading import Reading
 from buntime_host.transport import GatheringTransport
 
 IDLE, HEAD, BODY, ENDING = range(4)
@@ -80,22 +81,6 @@ class Refused(Exception):
         super().__init__(error.message)
         self.error = error
         self.reason = reason
-
-
-class HeldFlow(FlowControl):
-    """Reading can be held back, whoever wants it to go on."""
-
-    held = False
-
-    def hold(self) -> None:
-        """Read nothing while `held` is set."""
-        self.held = True
-        self.pause_reading()
-
-    def resume_reading(self) -> None:
-        """Read on, unless that is held back."""
-        if not self.held:
-            super().resume_reading()
 
 
 class HostProtocol(HttpToolsProtocol):
@@ -156,7 +141,7 @@ class HostProtocol(HttpToolsProtocol):
         gathering = GatheringTransport(transport, self.loop)
         self.gathering = self._gathering = gathering
         super().connection_made(cast(asyncio.Transport, gathering))
-        self.flow = self._flow = HeldFlow(self.transport)
+        self.flow = self._flow = Reading(self.transport, self.edge.turns)
         client = self.share_of()
         self._receiving = Holding(self.edge.uploads, self, client)
         self.sending = Holding(self.edge.unsent, self, client)
@@ -181,6 +166,7 @@ class HostProtocol(HttpToolsProtocol):
         self._receiving.set(0)
         self.sending.set(0)
         self._backlog = None
+        self._flow.end()
         self.pipeline.clear()
         running = self._running
         if running is not None and not running.response_complete:
@@ -195,6 +181,7 @@ class HostProtocol(HttpToolsProtocol):
     def data_received(self, data: bytes) -> None:
         """Feed the parser, with no more at a time than may cost others their turn."""
         if self._stage == ENDING:
+            self._flow.has_read(len(data))
             return
         self._at_once = 0
         if self._backlog is not None:
@@ -204,6 +191,7 @@ class HostProtocol(HttpToolsProtocol):
         else:
             self._backlog = memoryview(data)
             self._feed_backlog()
+            self._flow.has_read(len(data))
 
     def _feed_backlog(self) -> None:
         """Feed what was read, until there are requests to be answered before the rest."""
@@ -221,7 +209,7 @@ class HostProtocol(HttpToolsProtocol):
             if self.pipeline or (self._stage == BODY and self._chunked):
                 self._flow.hold()
                 if not self.pipeline:
-                    self.loop.call_soon(self._feed_backlog)
+                    self.edge.turns.wait(self._feed_backlog)
                 return
         if self._flow.held and not self._gathering.is_closing():
             self._flow.held = False
@@ -291,12 +279,18 @@ class HostProtocol(HttpToolsProtocol):
         # It speaks something that is not known here, or nothing else after all.
         self.parser = httptools.HttpRequestParser(self)
         self.parser.set_dangerous_leniencies(lenient_data_after_close=True)
-        if rest:
+        if self._backlog is not None:
+            self._backlog = memoryview(rest + bytes(self._backlog))
+        elif rest:
             self.data_received(rest)
 
     def _hand_over(self, rest: bytes) -> None:
         """Hand the connection over to the websocket protocol."""
         self.connections.discard(self)
+        if self._backlog is not None:
+            rest += bytes(self._backlog)
+            self._backlog = None
+        self._flow.end()
         transport = self._gathering.release()
         make = cast(Any, self.ws_protocol_class)
         protocol = make(

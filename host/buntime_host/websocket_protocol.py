@@ -7,7 +7,7 @@ the form of all errors.
 from __future__ import annotations
 
 import asyncio
-from typing import Any
+from typing import Any, cast
 
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.frames import CloseCode
@@ -16,6 +16,7 @@ from websockets.http11 import Request
 from buntime_host.edge import Edge, Holding, Resting
 from buntime_host.errors import BadRequest, HttpError
 from buntime_host.exchange import refusal
+from buntime_host.reading import TurnTakingTransport
 
 
 class HostWebSocket(WebSocketsSansIOProtocol):
@@ -28,7 +29,9 @@ class HostWebSocket(WebSocketsSansIOProtocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Go on with a connection that `HostProtocol` has begun."""
-        super().connection_made(transport)
+        in_turns = TurnTakingTransport(cast(asyncio.Transport, transport), self.edge.turns)
+        self._reading = in_turns.reading
+        super().connection_made(cast(asyncio.Transport, in_turns))
         client = self.edge.connections.get(self)
         self._receiving = Holding(self.edge.uploads, self, client)
         self._sending = Holding(self.edge.unsent, self, client)
@@ -36,6 +39,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Tell the application."""
         self.edge.leave(self)
+        self._reading.end()
         self._receiving.set(0)
         self._sending.set(0)
         super().connection_lost(exc)
@@ -46,6 +50,7 @@ class HostWebSocket(WebSocketsSansIOProtocol):
             return  # it was refused
         super().data_received(data)
         self._count_unfinished()
+        self._reading.has_read(len(data))
 
     def _count_unfinished(self) -> None:
         reader: Any = self.conn.reader

@@ -229,12 +229,12 @@ def request(method: str, path: str, *headers: str, body: bytes = b"") -> bytes:
     return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1") + body
 
 
-def start(folder: Path, config: dict[str, Any]) -> Process:
-    """Start a server with the plugin above."""
+def start(folder: Path, config: dict[str, Any], code: str = CODE) -> Process:
+    """Start a server with the plugin above, or another one."""
     plugin = folder / "plugins" / "edge"
     plugin.mkdir(parents=True)
     (plugin / "manifest.yaml").write_text("name: edge\nbase: /edge\n")
-    (plugin / "plugin.py").write_text(HEADER + dedent(CODE))
+    (plugin / "plugin.py").write_text(HEADER + dedent(code))
     (folder / "buntime.jsonc").write_text(json.dumps(config))
     return Process(folder, "serve", "--port", "0", environ=base_environ())
 

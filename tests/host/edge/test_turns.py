@@ -1,0 +1,184 @@
+"""How much of large bodies is read in one turn of the event loop, counted in the server."""
+
+from __future__ import annotations
+
+import json
+import selectors
+from collections.abc import Iterator
+
+import pytest
+from buntime_host.reading import AT_ONCE
+from host.edge.conftest import PATIENT, Edge, Line, end, request, start, used
+
+pytestmark = pytest.mark.slow
+
+CONNECTIONS = 24
+BODY = 3_000_000
+CODE = """
+    import asyncio
+    from buntime_host.protocol import HostProtocol
+    from buntime_host.reading import LARGE_READ_BYTES
+    from buntime_host.websocket_protocol import HostWebSocket
+    from starlette.responses import JSONResponse
+    from starlette.routing import Route, WebSocketRoute
+
+    counted = {"reads": 0, "most": 0, "turn": 0}
+    known = {}
+
+    def turned():
+        counted["turn"] = 0
+
+    def count(connection, data):
+        if len(data) <= LARGE_READ_BYTES:
+            return
+        if connection not in known:  # nobody can know that a first one is going to come
+            known[connection] = True
+            return
+        if not counted["turn"]:
+            asyncio.get_running_loop().call_soon(turned)
+        counted["turn"] += 1
+        counted["reads"] += 1
+        counted["most"] = max(counted["most"], counted["turn"])
+
+    def counting(kind):
+        received = kind.data_received
+        def data_received(self, data):
+            count(self, data)
+            received(self, data)
+        kind.data_received = data_received
+
+    counting(HostProtocol)
+    counting(HostWebSocket)
+
+    async def drop(request):
+        size = 0
+        async for part in request.stream():
+            size += len(part)
+        return JSONResponse(size)
+
+    async def reads(request):
+        found = dict(counted)
+        counted["reads"] = counted["most"] = 0
+        return JSONResponse(found)
+
+    async def refuse(request):
+        return JSONResponse("refused")
+
+    async def sizes(websocket):
+        await websocket.accept()
+        async for data in websocket.iter_bytes():
+            await websocket.send_text(str(len(data)))
+
+    @hookimpl
+    def routes():
+        return [
+            Route("/drop", drop, methods=["PUT"]),
+            Route("/refuse", refuse, methods=["PUT"]),
+            Route("/reads", reads),
+            WebSocketRoute("/sizes", sizes),
+        ]
+"""
+HANDSHAKE = request(
+    "GET",
+    "/edge/sizes",
+    "connection: upgrade",
+    "upgrade: websocket",
+    "sec-websocket-version: 13",
+    "sec-websocket-key: AAAAAAAAAAAAAAAAAAAAAA==",
+)
+
+
+@pytest.fixture(scope="module")
+def counted(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Edge]:
+    config = PATIENT | {"limits": {"maxUploadBytes": "128mb"}}
+    process = start(tmp_path_factory.mktemp("turns"), config, CODE)
+    with used(process) as edge:
+        yield edge
+    end(process)
+
+
+def send_all(lines: list[Line], data: bytes) -> None:
+    """Send the same over all connections at once, as fast as each of them takes it."""
+    with selectors.DefaultSelector() as selector:
+        for line in lines:
+            line.socket.setblocking(False)
+            selector.register(line.socket, selectors.EVENT_WRITE, [line, memoryview(data)])
+        while selector.get_map():
+            for key, _ in selector.select():
+                line, left = key.data
+                try:
+                    left = left[line.socket.send(left) :]
+                except BlockingIOError:
+                    continue
+                except ConnectionError:  # it was refused, and takes no more
+                    left = left[:0]
+                key.data[1] = left
+                if not left:
+                    selector.unregister(line.socket)
+                    line.socket.settimeout(15)
+
+
+def most_reads(edge: Edge) -> int:
+    """Large reads in one turn; there have to have been many."""
+    found = json.loads(edge.answer(request("GET", "/edge/reads", "connection: close")).body)
+    assert found["reads"] > CONNECTIONS
+    return int(found["most"])
+
+
+def test_of_many_bodies(counted: Edge) -> None:
+    lines = [counted.line() for _ in range(CONNECTIONS)]
+    send_all(lines, request("PUT", "/edge/drop", body=b"a" * BODY))
+    assert [line.answer().body for line in lines] == [b"%d" % BODY] * CONNECTIONS
+    assert most_reads(counted) <= AT_ONCE
+    # Nothing is left behind: the connections go on.
+    for line in lines:
+        line.send(request("PUT", "/edge/drop", body=b"a" * 70_000))
+    assert [line.answer().body for line in lines] == [b"70000"] * CONNECTIONS
+
+
+def test_of_bodies_that_come_all_together_again_and_again(counted: Edge) -> None:
+    lines = [counted.line() for _ in range(CONNECTIONS)]
+    send_all(lines, request("PUT", "/edge/drop", f"content-length: {BODY}"))
+    for _ in range(10):  # each of them is waited for when the next part comes
+        send_all(lines, b"a" * (BODY // 10))
+    assert [line.answer().body for line in lines] == [b"%d" % BODY] * CONNECTIONS
+    assert most_reads(counted) <= AT_ONCE
+
+
+def test_of_bodies_that_nobody_wants(counted: Edge) -> None:
+    lines = [counted.line() for _ in range(CONNECTIONS)]
+    send_all(lines, request("PUT", "/edge/refuse", body=b"a" * BODY))
+    assert {line.answer().body for line in lines} == {b'"refused"'}
+    assert most_reads(counted) <= AT_ONCE
+
+
+def test_of_many_messages_of_websockets(counted: Edge) -> None:
+    lines = [counted.line(HANDSHAKE) for _ in range(CONNECTIONS)]
+    for line in lines:
+        assert b" 101 " in line.until(b"\r\n\r\n")
+    size = 900_000
+    frame = b"\x82\xff" + size.to_bytes(8, "big") + bytes(4) + bytes(size)  # masked with nothing
+    send_all(lines, frame * 2)
+    for line in lines:
+        assert line.exactly(16) == b"\x81\x06900000" * 2
+    assert most_reads(counted) <= AT_ONCE
+
+
+def test_much_behind_a_handshake(counted: Edge) -> None:
+    line = counted.line()
+    size = 60_000
+    frame = b"\x82\xfe" + size.to_bytes(2, "big") + bytes(4) + bytes(size)
+    line.send(HANDSHAKE + frame)
+    assert b" 101 " in line.until(b"\r\n\r\n")
+    assert line.exactly(7) == b"\x81\x0560000"
+    line.send(frame)
+    assert line.exactly(7) == b"\x81\x0560000"
+
+
+def test_much_behind_an_upgrade_to_something_unknown(counted: Edge) -> None:
+    line = counted.line()
+    unknown = request("GET", "/edge/none", "connection: upgrade", "upgrade: h2c")
+    line.send((unknown + request("PUT", "/edge/drop", body=b"a" * 10)) * 100)
+    for _ in range(100):
+        assert line.answer().status == 404
+        assert line.answer().body == b"10"
