@@ -55,6 +55,9 @@ FRAMING_RATIO = 16
 MIN_BODY_RATE = 256
 """Bytes per second that a body has to come with, beyond the time for its beginning."""
 
+HALF_CLOSED_SECONDS = 1.0
+"""How long whoever has ended its half of the connection is waited with for an answer."""
+
 LINGER_SECONDS = 2.0
 """How long what a refused client still sends is read and dropped, so that it sees the answer."""
 
@@ -154,6 +157,24 @@ class HostProtocol(HttpToolsProtocol):
     def share_of(self) -> str | None:
         """The client that this connection counts for."""
         return self.edge.client_of(self.client[0] if self.client else None)
+
+    def eof_received(self) -> bool:  # type: ignore[override] # as asyncio has it, not uvicorn
+        """The client sends nothing any more: it is gone, or waits for an answer.
+
+        That cannot be told apart, so an answer that comes soon is still sent to it.
+        """
+        running, has_backlog = self._running, self._backlog is not None
+        if (
+            running is None
+            or not (self._is_busy or has_backlog)
+            or (running.response_started and not running.response_complete)
+            or (self._stage == BODY and running is self.cycle and not has_backlog)
+        ):
+            self._gathering.flush()  # what was answered in this turn of the loop
+            return False
+        self._flow.pause_reading()  # until it is answered: then the end is read once more
+        self.loop.call_later(HALF_CLOSED_SECONDS, self._gathering.close)
+        return True
 
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
         """Leave. Thousands of clients may go in one turn, so the work of that is spread."""

@@ -195,6 +195,12 @@ def checked_server(base_url: str) -> SplitResult:
         )
     if parts.query or parts.fragment:
         raise InvalidInput(f"base_url must have no query and no fragment: {base_url!r}")
+    if parts.path.rstrip("/").endswith("/api/keys"):
+        # Where keys are: what is below it is a key of another name, and seems to be missing.
+        raise InvalidInput(
+            "base_url must end before /keys, such as http://127.0.0.1:8000/keyval/api,"
+            f" received {base_url!r}"
+        )
     return parts
 
 

@@ -285,7 +285,10 @@ async def test_headers_and_token() -> None:
     assert str(script.requests[0].url) == "http://host/keyval/api/keys/a"
 
 
-@pytest.mark.parametrize("url", ["", "/keyval/api", "host:80", "ftp://host", "http://h/?a=b"])
+@pytest.mark.parametrize(
+    "url",
+    ["", "/keyval/api", "host:80", "ftp://host", "http://h/?a=b", "http://h/keyval/api/keys/"],
+)
 def test_the_address_has_to_be_absolute(url: str) -> None:
     with pytest.raises(InvalidInput, match="base_url"):
         AsyncKv(url)

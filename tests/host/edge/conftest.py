@@ -50,6 +50,17 @@ CODE = """
         await asyncio.sleep(0.3)
         return PlainTextResponse("slow")
 
+    left = []
+
+    async def waits(request):
+        while not await request.is_disconnected():
+            await asyncio.sleep(0.01)
+        left.append(request)
+        return PlainTextResponse("too late")
+
+    async def count_left(request):
+        return PlainTextResponse(str(len(left)), headers={"connection": "close"})
+
     async def echo(websocket):
         await websocket.accept()
         async for text in websocket.iter_text():
@@ -71,6 +82,8 @@ CODE = """
             Route("/begun", count_begun),
             Route("/stream", stream),
             Route("/slow", slow),
+            Route("/waits", waits),
+            Route("/left", count_left),
             WebSocketRoute("/echo", echo),
             WebSocketRoute("/pour", pour),
         ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import select
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
@@ -223,6 +224,25 @@ def test_half_closed(hasty: Edge) -> None:
         line = hasty.line(sent)
         line.socket.shutdown(1)
         assert line.rest() == b""
+
+
+def test_half_closed_behind_whole_requests(edge: Edge) -> None:
+    line = edge.line(request("PUT", "/edge/body", body=b"a" * 5_000) * 3)
+    line.socket.shutdown(socket.SHUT_WR)
+    for _ in range(3):
+        assert line.answer().body == b"5000"
+    assert line.rest() == b""
+    line = edge.line(request("GET", "/edge/slow") + request("GET", "/edge/early"))
+    line.socket.shutdown(socket.SHUT_WR)
+    assert [line.answer().body, line.answer().body] == [b"slow", b"early"]
+    assert line.rest() == b""
+
+
+def test_half_closed_is_gone_where_the_answer_takes_long(edge: Edge) -> None:
+    line = edge.line(request("GET", "/edge/waits"))
+    line.socket.shutdown(socket.SHUT_WR)
+    assert line.rest() == b""
+    wait_for(lambda: edge.answer(request("GET", "/edge/left")).body == b"1", "its end")
 
 
 # Shares

@@ -70,7 +70,7 @@ async def test_routes_of_a_feature(caller: Caller) -> None:
     assert await caller.total("other") == 0
     refused = await caller.json("POST", "/tally/a/add", {"bye": 3}, 400)
     assert "by" in refused["error"]
-    assert (await caller.json("PUT", "/tally/a", 1, 405))["error"].endswith("use GET")
+    assert (await caller.json("PUT", "/tally/a", 1, 405))["error"].endswith("use GET, HEAD")
     await caller.json("GET", "/tally", status=404)
     await caller.json("GET", "/tally//add", status=404)
     await caller.json("GET", "/tally/a/b/c/d/e", status=404)

@@ -10,6 +10,7 @@ import apsw
 import httpx2
 import pytest
 from buntime_plugin_keyval.faces.http.app import KeyValApp
+from buntime_plugin_keyval.service import FEATURES
 from support.api import NOTHING, Api, api_of
 from support.live import LiveServer
 
@@ -179,9 +180,22 @@ def test_a_wrong_method_is_405_and_names_the_right_ones(
 ) -> None:
     response = shared_api.send(method, path)
     assert response.status_code == 405
-    assert set(response.headers["allow"].split(", ")) == allowed
+    said = response.headers["allow"].split(", ")
+    assert set(said) == (allowed | {"HEAD"} if "GET" in allowed else allowed)
+    assert response.json()["error"].endswith(f"use {', '.join(said)}")
     assert list(response.json()) == ["error"]
     assert method in response.json()["error"]
+
+
+def test_head_is_named_wherever_it_works(shared_api: Api) -> None:
+    for feature in FEATURES:
+        for path, methods in feature.routes.items():
+            if "GET" not in methods or "{" in path:
+                continue
+            denied = shared_api.send("PATCH", path)
+            assert denied.status_code == 405
+            works = shared_api.send("HEAD", path).status_code != 405
+            assert ("HEAD" in denied.headers["allow"].split(", ")) == works, path
 
 
 def test_head_answers_like_get_without_a_body(api: Api) -> None:

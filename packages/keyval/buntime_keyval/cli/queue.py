@@ -211,10 +211,17 @@ def requeue(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None
 @IDEMPOTENCY_KEY
 @connected
 def delete(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None:
-    """Delete them."""
+    """Delete them. The status is 1 if one of them does not exist."""
     _for_one(ids, idempotency_key)
+    missing = False
     for letter_id in ids:
-        job.kv.dlq.delete(letter_id, idempotency_key=idempotency_key)
+        if idempotency_key is None and job.kv.dlq.get(letter_id) is None:
+            note(f"{letter_id} is no dead letter")
+            missing = True
+        else:
+            job.kv.dlq.delete(letter_id, idempotency_key=idempotency_key)
+    if missing:
+        raise SystemExit(1)
     _done(job)
 
 

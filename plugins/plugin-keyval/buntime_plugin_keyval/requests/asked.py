@@ -96,7 +96,16 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
 class Route(Generic[Owner, G]):
     """An endpoint with what it takes. It gets what owns it: the service, or a part of it."""
 
-    __slots__ = ("_of_nothing", "ask", "has_body", "is_stream", "large", "place", "shape")
+    __slots__ = (
+        "_of_nothing",
+        "ask",
+        "has_body",
+        "has_head",
+        "is_stream",
+        "large",
+        "place",
+        "shape",
+    )
 
     def __init__(
         self,
@@ -106,6 +115,7 @@ class Route(Generic[Owner, G]):
         large: Callable[[Owner], LargeMembers] | None = None,
         *,
         is_stream: bool = False,
+        has_head: bool = True,
     ) -> None:
         self.ask = ask
         """Raises `InvalidInput` or another error of the service for what cannot be asked."""
@@ -115,6 +125,8 @@ class Route(Generic[Owner, G]):
         """For a body that may be large, since it holds values: how to read these."""
         self.is_stream = is_stream
         """Whether its answer is an event stream, which needs ASGI."""
+        self.has_head = has_head
+        """Whether a GET may come as a HEAD, too."""
         self.has_body = place is not MemberPlace.QUERY
         """Whether the body is looked for; otherwise only when the request says that it has one."""
         self._of_nothing: G | None = None

@@ -268,7 +268,10 @@ def _told_again(answer: Answer, once: Once | None) -> Answer:
 def _no_route(methods: Methods, method: str) -> Answer:
     if not methods:
         return Answer(404, error_json("Not found"))
-    allow = ", ".join(sorted(methods))
+    allowed = set(methods)
+    if "GET" in methods and methods["GET"].has_head:
+        allowed.add("HEAD")
+    allow = ", ".join(sorted(allowed))
     body = error_json(f"Method {method} not allowed, use {allow}")
     return Answer(405, body, headers=((b"allow", allow.encode()),))
 

@@ -94,4 +94,5 @@ def _of_part(name: str, route: AnyRoute) -> AnyRoute:
         route.place,
         None if large is None else lambda service: large(service.parts[name]),
         is_stream=route.is_stream,
+        has_head=route.has_head,
     )

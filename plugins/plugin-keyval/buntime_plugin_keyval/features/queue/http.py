@@ -276,7 +276,7 @@ def _large(part: QueuePart) -> LargeMembers:
     return {"value": value_frame(part.store.clock.wall())}
 
 
-_POLL = Route(poll, Polling)
+_POLL = Route(poll, Polling, has_head=False)
 
 ROUTES: Routes = {
     "/queue/enqueue": {"POST": Route(enqueue, NewMessageBody, MemberPlace.BODY, _large)},
