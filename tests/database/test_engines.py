@@ -41,7 +41,7 @@ def recorder(monkeypatch: pytest.MonkeyPatch) -> AnyEngine:
 
 
 def test_those_that_are_installed() -> None:
-    assert {"sqlite", "libsql"} <= set(Engines().names())
+    assert {"sqlite", "libsql", "postgres"} <= set(Engines().names())
     with pytest.raises(OptionError, match=r"Unknown adapter type: oracle\. There are .*sqlite"):
         Engines().named("oracle")
 
@@ -140,8 +140,8 @@ def test_one_that_is_badly_installed(
 def test_an_engine_to_come_gives_way_to_one_that_is_installed(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert Engines().named("postgres").name == "postgres"
-    point = EntryPoint("postgres", "json:loads", "group")
+    assert Engines().named("mysql").name == "mysql"
+    point = EntryPoint("mysql", "json:loads", "group")
     monkeypatch.setattr(engines_module, "entry_points", lambda **_: [point])
     with pytest.raises(OptionError, match="is no engine of that name"):
-        Engines().named("postgres")
+        Engines().named("mysql")

@@ -19,7 +19,7 @@ from buntime_plugin_database.service.config import parse_config
 from buntime_plugin_database.service.engines import Engines
 
 SQLITE = {"type": "sqlite", "baseDir": "data"}
-POSTGRES = {"type": "postgres", "url": "postgres://localhost/x"}
+MYSQL = {"type": "mysql", "url": "mysql://localhost/x"}
 
 
 async def open_at(folder: Path, *adapters: dict[str, Any], **options: Any) -> Databases:
@@ -67,15 +67,20 @@ async def test_types_are_listed_in_the_order_of_the_configuration(tmp_path: Path
     await service.close()
 
 
-async def test_an_engine_of_a_later_version(tmp_path: Path) -> None:
-    with pytest.raises(OptionError, match="The postgres adapter is not available"):
-        await open_at(tmp_path, POSTGRES)
+@pytest.mark.parametrize("name", ["mysql", "mariadb"])
+async def test_an_engine_that_there_is_not(name: str, tmp_path: Path) -> None:
+    with pytest.raises(OptionError) as raised:
+        await open_at(tmp_path, {**MYSQL, "type": name})
+    assert str(raised.value) == (
+        f"The {name} adapter is not available in this version: there is no engine for MySQL and"
+        " MariaDB, use postgres or another one"
+    )
 
 
 async def test_what_was_opened_is_closed_when_a_later_one_fails(tmp_path: Path) -> None:
     before = len(os.listdir("/dev/fd"))
     with pytest.raises(OptionError, match="not available"):
-        await open_at(tmp_path, SQLITE, POSTGRES)
+        await open_at(tmp_path, SQLITE, MYSQL)
     assert (tmp_path / "data" / "_default.db").exists()  # it was open, and is no longer
     assert not (tmp_path / "data" / "_default.db-wal").exists()
     assert len(os.listdir("/dev/fd")) == before
@@ -92,7 +97,7 @@ async def test_a_failure_to_close_does_not_hide_why_opening_failed(
 
     monkeypatch.setattr(SqliteAdapter, "close", close_badly)
     with pytest.raises(OptionError, match="not available") as raised:
-        await open_at(tmp_path, SQLITE, POSTGRES)
+        await open_at(tmp_path, SQLITE, MYSQL)
     assert raised.value.__notes__ == ["closing what was open failed as well: disk on fire"]
 
 
@@ -164,7 +169,7 @@ async def test_the_plugin_from_start_to_shutdown(
 
 
 async def test_a_plugin_that_could_not_start(tmp_path: Path) -> None:
-    for options in ({}, {"adapters": [SQLITE, POSTGRES]}):
+    for options in ({}, {"adapters": [SQLITE, MYSQL]}):
         plugin = DatabasePlugin({})
         with pytest.raises(OptionError):
             await plugin.on_init(context(tmp_path, options))

@@ -47,7 +47,7 @@ async def with_and_comments_and_a_trailing_semicolon(open_adapter: OpenAdapter) 
     adapter = await open_adapter()
     await make_items(adapter, 1, 2)
     for sql in (
-        "WITH some AS (SELECT id FROM items WHERE n = ?) SELECT id FROM some",
+        "WITH chosen AS (SELECT id FROM items WHERE n = ?) SELECT id FROM chosen",
         "  SELECT id FROM items WHERE n = ? ; ",
         "/* a; b */ SELECT id -- c; d\n FROM items WHERE n = ?; -- the end\n /* ; */",
         "SELECT id FROM items WHERE n = ? AND name <> ';'",

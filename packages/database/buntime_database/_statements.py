@@ -47,6 +47,10 @@ class Batch(NamedTuple):
     recalls: Mapping[int, str] | None = None
     patient: bool = False
     """Whether it may run for longer than the engine's limit for statements: maintenance."""
+    repeatable: bool = False
+    """Whether running it again changes nothing and gives the same, as with a statement that knows
+    what it has done already. Where an answer may be lost a single statement is then not wrapped
+    into anything that tells what became of it, and is sent until there is an answer."""
 
 
 class ResultSet(NamedTuple):
@@ -87,5 +91,7 @@ class Capabilities(NamedTuple):
     """Reads that are no `point` reads that run at a time; None where nothing limits them here."""
     casefold_function: bool
     """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""
+    max_key_bytes: int | None = None
+    """Most bytes of a value in the key of a table or an index; None where nothing limits them."""
     replicas: bool = False
     """Reads may be answered by replicas: they heed a `ReadDemand`, and `position()` tells one."""

@@ -1,4 +1,4 @@
-"""Engines to come: their entries are understood, and refused when they are to be opened."""
+"""Engines that there are not: entries are understood, and refused when they are opened."""
 
 from __future__ import annotations
 
@@ -30,14 +30,18 @@ class PlannedOptions(EngineOptions, frozen=True, forbid_unknown_fields=False):
 
 
 async def _open_root(options: PlannedOptions, _: Opening) -> NoReturn:
-    raise OptionError(f"The {options.type} adapter is not available in this version")
+    raise OptionError(
+        f"The {options.type} adapter is not available in this version{_REASONS[options.type]}"
+    )
 
 
 def _tenants(options: PlannedOptions, root: RootDatabase, _: Opening) -> Tenants:  # noqa: ARG001 - as every engine
     return NoTenants(f"The {options.type} adapter has no tenants")
 
 
+_NO_MYSQL = ": there is no engine for MySQL and MariaDB, use postgres or another one"
+_REASONS = {"mysql": _NO_MYSQL, "mariadb": _NO_MYSQL, "rqlite": ""}
+
 PLANNED: dict[str, AnyEngine] = {
-    name: Engine(name, PlannedOptions, _open_root, _tenants)
-    for name in ("postgres", "mysql", "rqlite")
+    name: Engine(name, PlannedOptions, _open_root, _tenants) for name in _REASONS
 }

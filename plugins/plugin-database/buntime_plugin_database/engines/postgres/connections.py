@@ -1,0 +1,389 @@
+"""LinkPool to one server: made when they are needed, kept, and given to one user at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
+from time import monotonic
+from typing import Any, NamedTuple, TypeVar
+from urllib.parse import urlsplit
+
+import asyncpg
+from buntime_database import DatabaseBusy, DatabaseClosed, ResultSet
+
+from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, is_lost, translate
+from buntime_plugin_database.engines.postgres.options import PostgresOptions
+from buntime_plugin_database.engines.postgres.statements import Sql
+from buntime_plugin_database.engines.postgres.values import (
+    Arguments,
+    Rows,
+    count,
+    fit,
+    reader,
+    set_codecs,
+)
+
+T = TypeVar("T")
+
+CONNECT_SECONDS = 10.0
+MEND_SECONDS = 5.0
+"""After which a connection that does not end what was given up is given up itself."""
+IDLE_SECONDS = 300.0
+"""After which an unused connection is not trusted: firewalls forget it without a word."""
+GRACE_SECONDS = 5.0
+"""Beyond the limit of a statement, which the server keeps, until it is taken for hung."""
+
+_COUNTED = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
+
+
+class Restart(Exception):
+    """A transaction has to be run once more: what was prepared for it does not fit any more."""
+
+
+class _Prepared(NamedTuple):
+    statement: Any
+    types: Sequence[Any]
+    columns: tuple[str, ...]
+    read: Callable[[Sequence[Any]], Rows]
+
+
+def quoted(name: str) -> str:
+    """An identifier as SQL."""
+    return '"' + name.replace('"', '""') + '"'
+
+
+class Link:
+    """One connection, and the statements that are prepared on it."""
+
+    def __init__(self, connection: Any, keep: int, untyped: set[str]) -> None:
+        """`untyped` are texts for whose parameters the server finds no types by itself."""
+        self.connection = connection
+        self.used_at = monotonic()
+        self._keep = keep
+        self._untyped = untyped
+        self._statements: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
+
+    async def run(self, schema: str, sql: Sql, args: Arguments) -> ResultSet:
+        """Run one statement, whose names are those of the schema.
+
+        Raises `InvalidStatement`, what the driver raises, and inside a transaction `Restart`.
+        """
+        count(args, sql.parameters)
+        while True:
+            was_kept = (schema, sql.text) in self._statements
+            try:
+                result = await self._run(schema, sql, args)
+            except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
+                if not self._is_worth_another_try(sql, error, was_kept=was_kept):
+                    raise
+                if self.connection.is_in_transaction():
+                    raise Restart from error
+            else:
+                if sql.kind == "definition":
+                    self._statements.clear()
+                return result
+
+    async def _run(self, schema: str, sql: Sql, args: Arguments) -> ResultSet:
+        if sql.text in self._untyped:
+            sent = fit(args, None)
+            prepared = await self._prepared(schema, sql.cast(sent.casts))
+        else:
+            prepared = await self._prepared(schema, sql.text)
+            sent = fit(args, prepared.types)
+            if sent.casts:
+                prepared = await self._prepared(schema, sql.cast(sent.casts))
+        rows = prepared.read(await prepared.statement.fetch(*sent.values))
+        word, *rest = prepared.statement.get_statusmsg().split()
+        changed = int(rest[-1]) if word in _COUNTED else 0
+        return ResultSet(prepared.columns, rows, changed)
+
+    async def _prepared(self, schema: str, text: str) -> _Prepared:
+        key = (schema, text)
+        known = self._statements.get(key)
+        if known is not None:
+            self._statements.move_to_end(key)
+            return known
+        statement = await self.connection.prepare(text)
+        columns = statement.get_attributes()
+        prepared = _Prepared(
+            statement,
+            statement.get_parameters(),
+            tuple(column.name for column in columns),
+            reader(columns),
+        )
+        if self._keep:
+            self._statements[key] = prepared
+            if len(self._statements) > self._keep:
+                self._statements.popitem(last=False)
+        return prepared
+
+    def _is_worth_another_try(self, sql: Sql, error: Exception, *, was_kept: bool) -> bool:
+        if was_kept and (
+            isinstance(error, asyncpg.OutdatedSchemaCacheError)
+            or str(getattr(error, "sqlstate", ""))[:2] in ("0A", "42")
+        ):
+            self._statements.clear()  # the schema is another one since
+            return True
+        unknown = (asyncpg.IndeterminateDatatypeError, asyncpg.AmbiguousFunctionError)
+        if isinstance(error, unknown) and sql.parameters and sql.text not in self._untyped:
+            self._untyped.add(sql.text)
+            return True
+        return False
+
+
+class LinkPool:
+    """At most `size` connections, of which those are made that are needed."""
+
+    def __init__(self, url: str, options: PostgresOptions, *, size: int, writes: bool) -> None:
+        """Nothing is sent yet. Without `writes` the server refuses to write on them."""
+        self.server = server_name(url)
+        self.lasts = options.statement_cache > 0
+        """Whether a connection is the same one of the server from one statement to the next."""
+        self.schema = options.schema
+        self.options = options
+        self._url = url
+        self._size = size
+        self._writes = writes
+        self._free: list[Link] = []
+        self._made = 0
+        self._waiting: deque[asyncio.Future[Link | None]] = deque()
+        self._untyped: set[str] = set()
+        self._mending: set[asyncio.Task[None]] = set()
+        self._closed = False
+
+    @property
+    def made(self) -> int:
+        """LinkPool that there are."""
+        return self._made
+
+    @property
+    def in_use(self) -> int:
+        """Those of them that somebody uses."""
+        return self._made - len(self._free)
+
+    async def run(self, work: Callable[[Link], Awaitable[T]]) -> T:
+        """Do something with a connection. What it leaves open is undone.
+
+        Raises what `work` raises, and for want of a connection `DatabaseUnavailable`.
+        """
+        link = await self._take()
+        try:
+            result = await work(link)
+        except BaseException as error:
+            if isinstance(error, TimeoutError | asyncio.CancelledError):
+                self._mend_later(link)  # what it runs is being stopped
+            elif is_lost(error) or link.connection.is_closed():
+                self._drop(link)
+                self.forget_idle()
+            elif link.connection.is_in_transaction():
+                await self._mend(link)
+            else:
+                self._give(link)
+            raise
+        self._give(link)
+        return result
+
+    async def open(self) -> Link:
+        """A further connection, beyond the limit, which is the caller's to close."""
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+        options = self.options
+        settings = {"TimeZone": "UTC", "DateStyle": "ISO, YMD"}  # poolers know these
+        if "application_name=" not in self._url:
+            settings["application_name"] = "buntime"
+        limit = options.statement_seconds
+        try:
+            connection = await asyncpg.connect(
+                self._url,
+                timeout=CONNECT_SECONDS,
+                command_timeout=limit + GRACE_SECONDS if limit else None,
+                statement_cache_size=100 if self.lasts else 0,
+                server_settings=settings,
+            )
+        except DRIVER_ERRORS as error:
+            raise translate(error, self.server) from error
+        try:
+            await set_codecs(connection)
+            if self.lasts:
+                await connection.execute(self._session())
+        except BaseException as error:
+            connection.terminate()
+            if isinstance(error, DRIVER_ERRORS):
+                raise translate(error, self.server) from error
+            raise
+        return Link(connection, options.statement_cache, self._untyped)
+
+    def forget_idle(self) -> None:
+        """Close those that nobody uses: their server may be gone."""
+        while self._free:
+            self._drop(self._free.pop())
+
+    async def close(self) -> None:
+        """Wait until nobody uses any, and close them all. Idempotent."""
+        self._closed = True
+        self._call_all()
+        while self._mending:
+            await asyncio.wait(self._mending)
+        while self._made:
+            while self._free:
+                link = self._free.pop()
+                self._made -= 1
+                with suppress(*DRIVER_ERRORS):
+                    await link.connection.close(timeout=MEND_SECONDS)
+            if self._made:
+                returned: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
+                self._waiting.append(returned)
+                link_or_none = await returned
+                if link_or_none is not None:
+                    self._free.append(link_or_none)
+        self._call_all()
+
+    async def _take(self) -> Link:
+        deadline = monotonic() + self.options.timeout_seconds
+        while True:
+            if self._closed:
+                raise DatabaseClosed("the database is closed")
+            while self._free:
+                link = self._free.pop()
+                if not link.connection.is_closed() and monotonic() - link.used_at < IDLE_SECONDS:
+                    return link
+                self._drop(link)
+            if self._made < self._size:
+                self._made += 1
+                try:
+                    return await self.open()
+                except BaseException:
+                    self._made -= 1
+                    self._call_next(None)
+                    raise
+            found = await self._wait(deadline)
+            if found is not None:
+                return found
+
+    async def _wait(self, deadline: float) -> Link | None:
+        """A connection that somebody gives back; None if there may be room for another one."""
+        returned: asyncio.Future[Link | None] = asyncio.get_running_loop().create_future()
+        self._waiting.append(returned)
+        try:
+            async with asyncio.timeout(deadline - monotonic()):
+                return await returned
+        except TimeoutError as error:
+            self._leave(returned)
+            raise DatabaseBusy(
+                f"{self.server}: all {self._size} connections were in use for"
+                f" {self.options.timeout_seconds:g} s (poolSize)"
+            ) from error
+        except asyncio.CancelledError:
+            self._leave(returned)
+            raise
+
+    def _leave(self, returned: asyncio.Future[Link | None]) -> None:
+        """Pass on what came too late."""
+        if returned.done() and not returned.cancelled():
+            link = returned.result()
+            if link is None:
+                self._call_next(None)
+            else:
+                self._give(link)
+        else:
+            returned.cancel()
+
+    def _give(self, link: Link) -> None:
+        link.used_at = monotonic()
+        if not self._call_next(link):
+            self._free.append(link)
+
+    def _drop(self, link: Link) -> None:
+        link.connection.terminate()
+        self._made -= 1
+        self._call_next(None)
+
+    def _call_next(self, link: Link | None) -> bool:
+        while self._waiting:
+            returned = self._waiting.popleft()
+            if not returned.done():
+                returned.set_result(link)
+                return True
+        return False
+
+    def _call_all(self) -> None:
+        while self._call_next(None):
+            pass
+
+    def _mend_later(self, link: Link) -> None:
+        task = asyncio.get_running_loop().create_task(self._mend(link))
+        self._mending.add(task)
+        task.add_done_callback(self._mending.discard)
+
+    async def _mend(self, link: Link) -> None:
+        """End what was given up on a connection, and give it back, if that works."""
+        try:
+            async with asyncio.timeout(MEND_SECONDS):
+                await link.connection.execute("ROLLBACK")
+        except BaseException as error:
+            self._drop(link)
+            if not isinstance(error, DRIVER_ERRORS):
+                raise
+        else:
+            self._give(link)
+
+    def _session(self) -> str:
+        """What holds for all statements of a connection that lasts."""
+        limit = round(self.options.statement_seconds * 1000)
+        return (
+            f"SET search_path TO {quoted(self.schema)}; SET statement_timeout TO {limit};"
+            " SET IntervalStyle TO iso_8601; SET default_transaction_isolation TO 'read committed';"
+            f" SET default_transaction_read_only TO {'off' if self._writes else 'on'};"
+            " SET standard_conforming_strings TO on"
+        )
+
+
+async def run_alone(
+    connections: LinkPool, schema: str, sql: Sql, args: Arguments, *, writes: bool = False
+) -> ResultSet:
+    """Run one statement that is its own transaction, and sent again where it was not run."""
+
+    async def run(link: Link) -> ResultSet:
+        if connections.lasts and schema == connections.schema:
+            return await link.run(schema, sql, args)
+        await link.connection.execute(opening(connections.options, schema, writes=writes))
+        result = await link.run(schema, sql, args)
+        await link.connection.execute("COMMIT")
+        return result
+
+    restarts = 0
+    while True:
+        try:
+            return await connections.run(run)
+        except Restart as restart:
+            restarts += 1
+            if restarts > MAX_RESTARTS:
+                raise DatabaseBusy("the schema changes all the time") from restart
+
+
+MAX_RESTARTS = 10
+
+
+def opening(options: PostgresOptions, schema: str, *, writes: bool, patient: bool = False) -> str:
+    """What begins a transaction, whatever the connection was used for before."""
+    limit = 0 if patient else round(options.statement_seconds * 1000)
+    idle = round(IDLE_TRANSACTION_SECONDS * 1000)
+    return (
+        f"BEGIN ISOLATION LEVEL READ COMMITTED {'READ WRITE' if writes else 'READ ONLY'};"
+        f" SET LOCAL search_path TO {quoted(schema)}; SET LOCAL statement_timeout TO {limit};"
+        " SET LOCAL IntervalStyle TO iso_8601;"
+        f" SET LOCAL lock_timeout TO {round(options.timeout_seconds * 1000)};"
+        f" SET LOCAL idle_in_transaction_session_timeout TO {idle}"
+    )
+
+
+IDLE_TRANSACTION_SECONDS = 60.0
+"""After which the server ends a transaction that asks for nothing, whose host may be gone."""
+
+
+def server_name(url: str) -> str:
+    """A server as logs and errors name it: hosts and database, without user and password."""
+    parts = urlsplit(url)
+    return f"PostgreSQL at {parts.netloc.rpartition('@')[2] or 'localhost'}{parts.path}"

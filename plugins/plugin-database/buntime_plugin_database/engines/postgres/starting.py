@@ -1,0 +1,70 @@
+"""Making sure that a server is one that the engine works on, before anything is served from it."""
+
+from __future__ import annotations
+
+import asyncio
+from time import monotonic
+
+import asyncpg
+from buntime_database import DatabaseError, DatabaseUnavailable, InvalidStatement
+
+from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter
+from buntime_plugin_database.engines.postgres.connections import quoted
+
+LEAST_VERSION = 13
+_PAUSE_SECONDS = (0.05, 1.0)
+_FINAL = (
+    asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password among others
+    asyncpg.InvalidCatalogNameError,
+    asyncpg.ClientConfigurationError,
+    asyncpg.ProtocolViolationError,
+)
+"""What does not pass by waiting."""
+
+
+async def prepare(adapter: PostgresAdapter, seconds: float) -> None:
+    """Wait until the server answers, check it, and make the schema if it is not there.
+
+    Raises `DatabaseUnavailable`.
+    """
+    deadline = monotonic() + seconds
+    pause, longest = _PAUSE_SECONDS
+    while True:
+        try:
+            await _check(adapter)
+            break
+        except DatabaseError as error:
+            if isinstance(error.__cause__, _FINAL) or isinstance(error, InvalidStatement):
+                raise
+            if monotonic() + pause > deadline:
+                raise
+        await asyncio.sleep(pause)
+        pause = min(2 * pause, longest)
+    await _make_schema(adapter)
+
+
+async def _check(adapter: PostgresAdapter) -> None:
+    ((version, encoding, isolation),) = await adapter.query(
+        "SELECT current_setting('server_version_num'), current_setting('server_encoding'),"
+        " current_setting('transaction_isolation')"
+    )
+    name = adapter.server.reads.server
+    if int(str(version)) < LEAST_VERSION * 10_000:
+        raise _unfit(f"{name}: version {LEAST_VERSION} or later is needed, not {version!s}")
+    if encoding != "UTF8":
+        raise _unfit(f"{name}: the database has to be encoded in UTF8, not in {encoding!s}")
+    if isolation != "read committed":
+        raise _unfit(f"{name}: transactions have to be read committed, not {isolation!s}")
+
+
+async def _make_schema(adapter: PostgresAdapter) -> None:
+    """A user without the right to make schemas may have been given one."""
+    there = await adapter.query("SELECT 1 FROM pg_namespace WHERE nspname = ?", (adapter.schema,))
+    if not there:
+        await adapter.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(adapter.schema)}")
+
+
+def _unfit(text: str) -> DatabaseUnavailable:
+    error = DatabaseUnavailable(text)
+    error.__cause__ = asyncpg.ClientConfigurationError(text)
+    return error
