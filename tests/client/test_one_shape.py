@@ -40,6 +40,7 @@ CLIENT_ALONE = {
     "from_env": "a plugin gets its store from the host",
 }
 PLUGIN_ALONE = {
+    "as_principal": "who a client is, its token says",
     "add_trigger": "functions of the process do not travel",
     "changes": "what a client needs of the change log is in its watch",
     "close": "for the plugin that owns the store",

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from buntime_database import DatabaseService
 from buntime_host import PluginContext, hookimpl
+from buntime_host.access import Actions
 from prometheus_client.core import Metric
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
@@ -16,6 +17,7 @@ from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
 from buntime_plugin_keyval.features.metrics.report import to_families
+from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
 
@@ -69,6 +71,11 @@ class KeyValPlugin:
     def routes(self) -> KeyValApp:
         """Everything below `/api`."""
         return self._app
+
+    @hookimpl
+    def permissions(self) -> Actions:
+        """What users may be permitted to do here."""
+        return PERMISSIONS
 
     @hookimpl
     def aliases(self) -> dict[str, str]:

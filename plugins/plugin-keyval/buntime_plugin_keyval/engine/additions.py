@@ -28,6 +28,8 @@ class Addition(NamedTuple):
     """Encoded keys of entries that it may write some day."""
     committed: Callable[[], None] = _nothing
     """Called when the commit is done."""
+    scope: str = "keyval:admin"
+    """What its sender has to be permitted, beside writing the keys."""
 
 
 MutationParsers = Mapping[str, Callable[[dict[str, Any], str, int], Addition]]

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from buntime_database import Guard, ResultSet
 from buntime_keyval.engine import EngineCheck
+from buntime_keyval.wire import encode_key
 from buntime_keyval.wire.commits import MERGING, Mutation
 
 from buntime_plugin_keyval.engine.additions import Addition
@@ -16,7 +17,7 @@ from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
-from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition
@@ -62,6 +63,12 @@ def expire(limit: int) -> Write[int]:
 
 def _total(results: Sequence[ResultSet], _: Settled) -> int:
     return sum(result.rowcount for result in results)
+
+
+def placeholder_range(mutation: Mutation) -> KeyRange:
+    """Where the key of a mutation will be that is known at its commit only."""
+    prefix = encode_key(mutation.known_prefix())
+    return subtree(prefix) if prefix else descendants(prefix)
 
 
 class Committed(NamedTuple):

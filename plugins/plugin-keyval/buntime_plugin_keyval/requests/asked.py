@@ -11,13 +11,20 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
-from buntime_host import Answer, DirectRequest, Promised
+from buntime_host import Answer, DirectRequest, Principal, Promised
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.requests.answers import Frames, Text
 from buntime_plugin_keyval.requests.large import LargeMembers, body_steps
+from buntime_plugin_keyval.requests.permissions import (
+    ADMIN,
+    READ,
+    WRITE,
+    require_keys,
+    require_ranges,
+)
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape, read_shape
 from buntime_plugin_keyval.storage.ranges import KeyRange
 
@@ -68,6 +75,24 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     writes: Keys = NO_KEYS
     """What may be written or deleted."""
     cost: Cost = CHEAP
+    needs: Sequence[str] | None = None
+    """Scopes beside those of its keys. None for what is about its keys alone; what then has none
+    needs everything, so that nothing is open which does not say so."""
+    read_scope: str = READ
+    write_scope: str = WRITE
+
+    def require(self, principal: Principal) -> None:
+        """Raise `PermissionDenied` unless somebody may ask for that."""
+        reads, writes, needs = self.reads, self.writes, self.needs
+        require_keys(principal, self.read_scope, reads.keys)
+        require_ranges(principal, self.read_scope, reads.ranges)
+        require_keys(principal, self.write_scope, writes.keys)
+        require_ranges(principal, self.write_scope, writes.ranges)
+        if needs is None:
+            touched = (reads.keys, reads.ranges, writes.keys, writes.ranges)
+            needs = () if any(touched) else (ADMIN,)
+        for scope in needs:
+            principal.require(scope)
 
 
 class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 from collections.abc import Sequence
 
+from buntime_host.access import Life
 from starlette.types import Receive, Send
 
 from buntime_plugin_keyval.requests.answers import Frame, Frames
@@ -71,20 +72,28 @@ async def opened(frames: Frames, *, head: bool) -> Frames:
     return frames
 
 
-async def send_events(receive: Receive, send: Send, frames: Frames) -> None:
-    """Send frames until they end or the client is gone; the generator is closed either way."""
+async def send_events(receive: Receive, send: Send, frames: Frames, life: Life) -> None:
+    """Send frames until they end, the client is gone, or it may not have them any more.
+
+    The generator is closed in any case.
+    """
     async with contextlib.aclosing(frames):
+        over = asyncio.get_running_loop().create_future()
+        take_back = life.when_over(lambda: None if over.done() else over.set_result(None))
         await send({"type": "http.response.start", "status": 200, "headers": HEADERS})
         gone = asyncio.create_task(_disconnected(receive))
         sending = asyncio.create_task(_send_all(send, frames, gone))
         try:
-            await asyncio.wait({gone, sending}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({gone, sending, over}, return_when=asyncio.FIRST_COMPLETED)
         finally:
+            take_back()
             for task in (sending, gone):
                 task.cancel()
             await asyncio.wait({sending, gone})
         if not sending.cancelled():
             sending.result()
+        elif over.done():
+            await send({"type": "http.response.body", "body": b""})
 
 
 async def _send_all(send: Send, frames: Frames, gone: asyncio.Task[None]) -> None:

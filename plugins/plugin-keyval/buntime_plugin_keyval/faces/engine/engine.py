@@ -34,7 +34,8 @@ from buntime_keyval.wire.python_options import checked_expires_in
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.log.part import LogPart
 from buntime_plugin_keyval.features.watch.bookmarks import Bookmark, parse_bookmark
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.requests.permissions import Permits
+from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 
 PAGE = 256
 """Changes that a follower reads at once."""
@@ -43,14 +44,16 @@ PAGE = 256
 class LocalEngine:
     """See `KeyValEngine`, whose methods are these."""
 
-    def __init__(self, store: Store, log: LogPart) -> None:
+    def __init__(self, store: Store, log: LogPart, permits: Permits) -> None:
         self._store = store
+        self._permits = permits
         self._log = log
 
     async def get(self, keys: Sequence[bytes]) -> list[EngineEntry | None]:
         """See `KeyValEngine`."""
         for key in keys:
             _decoded(key)
+        self._permits.read(*keys)
         rows = await self._store.get_many(keys)
         return [
             None if (row := rows.get(key)) is None else _entry(key, row.value, row.versionstamp)
@@ -62,6 +65,7 @@ class LocalEngine:
         for asked in ranges:
             if not 1 <= asked.limit <= MAX_LIMIT:
                 raise InvalidInput(f"limit must be from 1 to {MAX_LIMIT}, received {asked.limit}")
+        self._permits.read_range(*[KeyRange(asked.start, asked.end) for asked in ranges])
         return [
             [
                 _entry(*row)
@@ -78,6 +82,8 @@ class LocalEngine:
         """See `KeyValEngine`."""
         for check in checks:
             _decoded(check.key)
+        self._permits.read(*[check.key for check in checks])
+        self._permits.write(*[write.key for write in writes])
         committed = await self._store.commit(
             checks, [await self._mutation(write) for write in writes]
         )
@@ -91,6 +97,8 @@ class LocalEngine:
         self, after: str, within: EngineRange | None = None
     ) -> AsyncIterator[EngineChange]:
         """See `KeyValEngine`."""
+        asked = subtree(b"") if within is None else KeyRange(within.start, within.end)
+        self._permits.read_range(asked)
         place = parse_bookmark(after).place
         keys = None if within is None else KeyRange(within.start, within.end)
         while True:

@@ -95,7 +95,7 @@ class KeyValApp:
         if isinstance(answer, Answer):
             await send_answer(send, answer)
         else:
-            await send_events(receive, send, answer)
+            await send_events(receive, send, answer, request.principal.life)
 
     def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - see `DirectApp`
         """See `DirectApp`: everything but streams."""
@@ -137,6 +137,8 @@ class KeyValApp:
             asked = route.ask(service, Request(path, given, content, head, request, once))
             if asked.cost.conditions:
                 _check_conditions(asked.cost.conditions, service)
+            if not request.principal.unlimited:
+                asked.require(request.principal)
             if noticed.foreign and asked.access != "read":
                 raise Forbidden(code="ORIGIN_NOT_ALLOWED")
             if service.has_replicas:

@@ -12,6 +12,7 @@ from buntime_keyval.wire.commits import Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
 from buntime_plugin_keyval.engine.additions import Addition
+from buntime_plugin_keyval.engine.writes import placeholder_range
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.model.mutations import (
     parse_check,
@@ -21,10 +22,11 @@ from buntime_plugin_keyval.requests.answers import Text, spliced
 from buntime_plugin_keyval.requests.asked import Access, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import CONSISTENCY, ITEMS, READS
 from buntime_plugin_keyval.requests.large import LargeMembers, items_frame, value_frame
+from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import entries_json, found_json
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange
 
 
 class Commit(RequestShape, frozen=True, kw_only=True):
@@ -58,6 +60,7 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
         reads=_compared(checks),
         writes=_written(mutations),
         cost=Cost(len(checks) + len(mutations)),
+        needs=_needed(checks, mutations),
     )
 
 
@@ -92,6 +95,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
         reads=_compared(checks, encoded),
         writes=_written(mutations),
         cost=Cost(len(encoded) + len(checks) + len(mutations)),
+        needs=_needed(checks, mutations),
     )
 
 
@@ -148,6 +152,16 @@ def _compared(checks: Sequence[EngineCheck | Guard], also: Sequence[bytes] = ())
     return Keys([*also, *(check.key for check in checks if isinstance(check, EngineCheck))])
 
 
+def _needed(
+    checks: Sequence[EngineCheck | Guard], mutations: Sequence[Mutation | Addition]
+) -> Sequence[str]:
+    """What a commit needs beside what it may do to its keys."""
+    scopes = [item.scope for item in mutations if isinstance(item, Addition)]
+    if any(isinstance(check, Guard) for check in checks):
+        scopes.append(ADMIN)  # a feature's own, of which nobody knows what it tells
+    return scopes
+
+
 def _written(mutations: Sequence[Mutation | Addition]) -> Keys:
     """What mutations may write; a key that is known only at the commit counts with its range."""
     keys: list[bytes] = []
@@ -158,8 +172,7 @@ def _written(mutations: Sequence[Mutation | Addition]) -> Keys:
         elif mutation.encoded is not None:
             keys.append(mutation.encoded)
         else:
-            prefix = encode_key(mutation.known_prefix())
-            ranges.append(subtree(prefix) if prefix else descendants(prefix))
+            ranges.append(placeholder_range(mutation))
     return Keys(keys, ranges)
 
 

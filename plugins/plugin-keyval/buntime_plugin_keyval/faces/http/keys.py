@@ -254,7 +254,7 @@ def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deleti
     else:
         entries, writes = None, Keys(ranges=[subtree(key) for key in keys])
     cost = Cost(entries, count_conditions(given.where))
-    return Asked("delete", "write", run, writes=writes, cost=cost)
+    return Asked("delete", "write", run, writes=writes, cost=cost, needs=())
 
 
 def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
@@ -344,7 +344,7 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
         found = await service.store.get_many_within(encoded, shape)
         return spliced("[", found_json(keys, encoded, found, shape), "]")
 
-    return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)))
+    return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)), needs=())
 
 
 GET = Route(get_key, Read)

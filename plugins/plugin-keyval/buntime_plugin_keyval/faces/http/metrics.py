@@ -6,10 +6,12 @@ from typing import Annotated
 
 import msgspec
 from buntime_host import Answer
+from buntime_host.access import EVERYONE
 
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
 from buntime_plugin_keyval.requests.asked import Asked, Request, Route
 from buntime_plugin_keyval.requests.kinds import one_of
+from buntime_plugin_keyval.requests.permissions import METRICS_READ, Permits
 from buntime_plugin_keyval.requests.shape import RequestShape
 from buntime_plugin_keyval.service import KeyValService
 
@@ -28,18 +30,18 @@ def report_metrics(service: KeyValService, request: Request[ReportRequest]) -> A
         return report_to_prometheus(service, request)
 
     async def run() -> str:
-        return msgspec.json.encode(await KvMetrics(service).to_json()).decode()
+        return msgspec.json.encode(await KvMetrics(service, Permits(EVERYONE)).to_json()).decode()
 
-    return Asked("metrics", "read", run)
+    return Asked("metrics", "read", run, needs=(METRICS_READ,))
 
 
 def report_to_prometheus(service: KeyValService, request: Request[RequestShape]) -> Asked:
     """`GET /metrics/prometheus`"""
 
     async def run() -> Answer:
-        return Answer(200, await KvMetrics(service).to_prometheus(), PROMETHEUS)
+        return Answer(200, await KvMetrics(service, Permits(EVERYONE)).to_prometheus(), PROMETHEUS)
 
-    return Asked("metrics", "read", run)
+    return Asked("metrics", "read", run, needs=(METRICS_READ,))
 
 
 def report_health(service: KeyValService, request: Request[RequestShape]) -> Asked:
@@ -48,7 +50,7 @@ def report_health(service: KeyValService, request: Request[RequestShape]) -> Ask
     async def run() -> str:
         return '{"status":"ok"}'
 
-    return Asked("health", "read", run)
+    return Asked("health", "read", run, needs=())
 
 
 METRICS = Route(report_metrics, ReportRequest)

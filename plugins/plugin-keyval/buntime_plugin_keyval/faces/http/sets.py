@@ -74,7 +74,7 @@ def set_batch(service: KeyValService, request: Request[SetBatch]) -> Asked:
         )
 
     writes = Keys([one.key for one in ready if isinstance(one, _Ready)])
-    return Asked("set", "write", run, writes=writes, cost=Cost(len(items)))
+    return Asked("set", "write", run, writes=writes, cost=Cost(len(items)), needs=())
 
 
 def _ready(index: int, item: Any, now_ms: int, whole: Once | None) -> _Ready | InvalidInput:

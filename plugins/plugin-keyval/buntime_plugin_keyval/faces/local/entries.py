@@ -36,8 +36,9 @@ from buntime_plugin_keyval.faces.local.part import (
 from buntime_plugin_keyval.faces.local.transactions import entry_of
 from buntime_plugin_keyval.features.expiry.sweeper import vacuum
 from buntime_plugin_keyval.model.where import Where as Filter
+from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 
 Entries = list[KvEntry[Any]]
 
@@ -68,7 +69,9 @@ class LocalEntries(LocalPart):
         if is_many(key):
             return await self._get_many(key)
         checked = checked_key(key)
-        found = await self._store.get(encode_key(checked))
+        encoded = encode_key(checked)
+        self._permits.read(encoded)
+        found = await self._store.get(encoded)
         if found is None:
             return KvEntry(checked, None, None)
         value, versionstamp = found
@@ -94,8 +97,10 @@ class LocalEntries(LocalPart):
 
     async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool:
         """Whether a key exists, whatever its value, which is not read."""
+        encoded = encode_key(checked_key(key))
+        self._permits.read(encoded)
         with reading(consistency):
-            return await self._store.size(encode_key(checked_key(key))) is not None
+            return await self._store.size(encoded) is not None
 
     async def set(
         self,
@@ -115,6 +120,8 @@ class LocalEntries(LocalPart):
         nothing but the result of then is told.
         """
         checked = checked_key(key)
+        encoded = encode_key(checked)
+        self._permits.write(encoded)
         now_ms = self._store.clock.wall()
         once = None
         if idempotency_key is None:
@@ -123,7 +130,7 @@ class LocalEntries(LocalPart):
             text, said = text_and_saying(value, now_ms)
             once = once_of(idempotency_key, "set", checked, said, expires_in, expires_at, metadata)
         versionstamp = await self._store.set(
-            encode_key(checked),
+            encoded,
             key_to_json(checked),
             text,
             entry_options(expires_in, expires_at, metadata, now_ms),
@@ -149,10 +156,15 @@ class LocalEntries(LocalPart):
         condition = filter_of(where)
         if not key:
             refuse_everything(everything=everything, idempotency_key=idempotency_key)
+            self._permits.write_range(descendants(b""))
             count = await self._store.delete_ranges([descendants(b"")], where=condition)
         else:
             keys = checked_keys(key) if is_many(key) else [checked_key(key)]
             encoded = [encode_key(item) for item in keys]
+            if exact:
+                self._permits.write(*encoded)
+            else:
+                self._permits.write_range(*map(subtree, encoded))
             once = once_of(idempotency_key, "delete", encoded, exact, condition)
             count = await self._store.delete(encoded, exact=exact, where=condition, once=once)
         return DeleteResult(count)
@@ -183,6 +195,7 @@ class LocalEntries(LocalPart):
         is_strong(consistency)
         shape = Shape(values, details)
         keys = listing_range(encode_prefix(prefix), _encode_bound(start), _encode_bound(end))
+        self._permits.read_range(keys)
         condition = filter_of(where)
         left = None if limit is None else checked_limit(limit)
         page = min(checked_limit(page_size), MAX_LIMIT)
@@ -219,6 +232,7 @@ class LocalEntries(LocalPart):
     ) -> int:
         """Number of entries below a prefix; `consistency` is as in `get`."""
         keys = descendants(encode_prefix(prefix))
+        self._permits.read_range(keys)
         with reading(consistency):
             return await self._store.count(keys, where=filter_of(where))
 
@@ -242,9 +256,11 @@ class LocalEntries(LocalPart):
         """
         is_strong(consistency)
         size = min(checked_limit(limit), MAX_LIMIT)
+        below = descendants(encode_prefix(prefix))
+        self._permits.read_range(below)
         if snapshot:
             found = await self._service.snapshots.page(
-                descendants(encode_prefix(prefix)),
+                below,
                 limit=size,
                 cursor=cursor,
                 reverse=reverse,
@@ -253,7 +269,7 @@ class LocalEntries(LocalPart):
             )
             more = found.cursor is not None
             return KvPage(read_entries(found.entries), found.cursor, more)
-        keys = continue_at(descendants(encode_prefix(prefix)), cursor, reverse=reverse)
+        keys = continue_at(below, cursor, reverse=reverse)
         shape = Shape(values, details)
         with reading(consistency):
             entries = await self._read(keys, size + 1, reverse, filter_of(where), shape)
@@ -267,6 +283,7 @@ class LocalEntries(LocalPart):
 
         That happens by itself too; it is for who wants the room, or the events, at once.
         """
+        self._permits.need(ADMIN)
         most = sys.maxsize if limit is None else checked_limit(limit)
         return VacuumResult(*await vacuum(self._store, most))
 
@@ -288,6 +305,7 @@ class LocalEntries(LocalPart):
 
     async def _get_with_details(self, keys: Sequence[Key]) -> Entries:
         encoded = [encode_key(key) for key in keys]
+        self._permits.read(*encoded)
         shape = Shape(details=True)
         found = await self._store.get_many_json(encoded, shape)
         return read_entries(",".join(shaped_json(keys, encoded, found, shape)))
@@ -297,6 +315,7 @@ class LocalEntries(LocalPart):
             return []
         keys = checked_keys(raw)
         encoded = [encode_key(key) for key in keys]
+        self._permits.read(*encoded)
         rows = await self._store.get_many(encoded)
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 

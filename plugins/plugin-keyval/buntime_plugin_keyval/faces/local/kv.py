@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, TypeVar, overload
 
 from buntime_database import Adapter, DatabaseUnavailable, OutcomeUnknown
+from buntime_host import Principal
+from buntime_host.access import EVERYONE, Grant
 from buntime_keyval import Now, TransactionResult
 from buntime_keyval.engine import KeyValEngine
 from buntime_keyval.shared import (
@@ -29,6 +31,7 @@ from buntime_plugin_keyval.faces.local.search import LocalSearch
 from buntime_plugin_keyval.faces.local.transactions import LocalSource
 from buntime_plugin_keyval.faces.local.watch import LocalWatching
 from buntime_plugin_keyval.features.log.feature import LOG
+from buntime_plugin_keyval.requests.permissions import ADMIN, Permits
 from buntime_plugin_keyval.service import KeyValService
 
 T = TypeVar("T")
@@ -43,15 +46,27 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
     and one that was lost while it wrote `OutcomeUnknown`, as a client does.
     """
 
-    def __init__(self, service: KeyValService) -> None:
-        super().__init__(service)
-        self._source = LocalSource(service.store, service.sending)
-        self.dlq = LocalDeadLetters(service.queue)
+    def __init__(self, service: KeyValService, principal: Principal = EVERYONE) -> None:
+        permits = Permits(principal)
+        super().__init__(service, permits)
+        self._source = LocalSource(service.store, service.sending, permits)
+        self.dlq = LocalDeadLetters(service.queue, permits)
         """Messages that were given up."""
-        self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG))
+        self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG), permits)
         """The same store as bytes, for plugins that offer another API."""
-        self.metrics = KvMetrics(service)
+        self.metrics = KvMetrics(service, permits)
         """What was measured: call it for JSON, or for Prometheus' text format."""
+
+    def as_principal(self, who: Principal | Grant) -> LocalKv:
+        """The same store for somebody who may do no more than that.
+
+        What is not permitted raises `PermissionDenied`, before anything is read. Watches and
+        listeners end when the life of a principal is over.
+        """
+        principal = who if isinstance(who, Principal) else Principal("", "a plugin", who)
+        kv = LocalKv(self._service, principal)
+        kv._running = self._running
+        return kv
 
     def now(self) -> Now:
         """The time when a write is committed, for values; for filters the time of the reading."""
@@ -130,6 +145,7 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
 
     def get_adapter(self) -> Adapter:
         """The adapter of the database that holds the store."""
+        self._permits.need(ADMIN)
         return self._store.adapter
 
     def get_logger(self) -> logging.Logger:
@@ -141,6 +157,9 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
 
         For the plugin, which owns it. The adapter stays open. Idempotent.
         """
+        self._permits.need(ADMIN)
         while self._running:
-            await self._running.pop().stop()
+            running, forget = self._running.popitem()
+            forget()
+            await running.stop()
         await self._store.close()

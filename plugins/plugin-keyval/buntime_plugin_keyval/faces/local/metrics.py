@@ -9,6 +9,7 @@ from buntime_host import metrics_text
 from buntime_keyval import InvalidInput
 
 from buntime_plugin_keyval.features.metrics.report import to_families, to_json
+from buntime_plugin_keyval.requests.permissions import ADMIN, METRICS_READ, Permits
 from buntime_plugin_keyval.service import KeyValService
 
 # The order of labels means nothing, but clients exist that look for this text.
@@ -18,8 +19,9 @@ _BOUND_FIRST = re.compile(r'\{(le="[^"]+"),(operation="[^"]+")\}')
 class KvMetrics:
     """`kv.metrics`: what was measured of the store, now. Call it, as the method of a client."""
 
-    def __init__(self, service: KeyValService) -> None:
+    def __init__(self, service: KeyValService, permits: Permits) -> None:
         self._service = service
+        self._permits = permits
 
     @overload
     async def __call__(self, format: Literal["json"] = "json") -> dict[str, Any]: ...
@@ -35,20 +37,24 @@ class KvMetrics:
 
     async def to_json(self) -> dict[str, Any]:
         """What `GET /metrics` answers."""
+        self._permits.need(METRICS_READ)
         return to_json(await self._service.report())
 
     async def to_prometheus(self, prefix: str = "keyval") -> str:
         """What `GET /metrics/prometheus` answers, with names that start with `prefix`."""
+        self._permits.need(METRICS_READ)
         text = metrics_text(to_families(await self._service.report(), prefix))
         return _BOUND_FIRST.sub(r"{\2,\1}", text)
 
     async def flush(self) -> None:
         """Save now what survives restarts; nothing unless `metrics.persistent`."""
+        self._permits.need(ADMIN)
         if self._service.metrics_saver is not None:
             await self._service.metrics_saver.flush()
 
     async def reset(self) -> None:
         """Start to count operations at zero again, also what is saved."""
+        self._permits.need(ADMIN)
         if self._service.metrics_saver is not None:
             await self._service.metrics_saver.reset()
         else:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
@@ -21,6 +23,7 @@ from buntime_keyval.wire.python_options import Consistency, is_strong
 
 from buntime_plugin_keyval.model.where import InvalidWhere, parse_where
 from buntime_plugin_keyval.model.where import Where as Filter
+from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.service import KeyValService
 
 Running = AsyncWatch | AsyncQueueListener
@@ -30,15 +33,28 @@ NOW_TEXT = f'"{NOW_MEMBER}"'
 class LocalPart:
     """The methods of one subject; `LocalKv` has them all."""
 
-    def __init__(self, service: KeyValService) -> None:
+    def __init__(self, service: KeyValService, permits: Permits) -> None:
         self._service = service
+        self._permits = permits
         self._store = service.store
-        self._running: set[Running] = set()
+        self._running: dict[Running, Callable[[], None]] = {}
+        """What runs, each with what says that nobody has to end it any more."""
 
     def _remember(self, running: Running) -> None:
-        """End it when the store is closed."""
-        self._running = {other for other in self._running if not other.closed}
-        self._running.add(running)
+        """End it when the store is closed, or when who follows it may not do so any more."""
+        for other in [other for other in self._running if other.closed]:
+            self._running.pop(other)()
+        self._running[running] = self._permits.principal.life.when_over(lambda: _stop(running))
+
+
+_stopping: set[asyncio.Task[None]] = set()
+"""Kept until they are done: the loop alone would forget them."""
+
+
+def _stop(running: Running) -> None:
+    task = asyncio.get_running_loop().create_task(running.stop())
+    _stopping.add(task)
+    task.add_done_callback(_stopping.discard)
 
 
 def encode_prefix(prefix: KeyLike) -> bytes:

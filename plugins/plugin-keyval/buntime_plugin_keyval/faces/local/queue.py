@@ -25,7 +25,7 @@ from buntime_keyval.shared import (
     checked_limit,
     identify,
 )
-from buntime_keyval.wire import Duration, KeyLike, decode_value
+from buntime_keyval.wire import Duration, KeyLike, decode_value, encode_key
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_options import message_options, milliseconds
@@ -35,6 +35,12 @@ from buntime_plugin_keyval.faces.local.part import LocalPart, check_mode, text_a
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.messages import LeasedMessage, StoredLetter, parse_lease_duration
+from buntime_plugin_keyval.requests.permissions import (
+    QUEUE_ADMIN,
+    QUEUE_RECEIVE,
+    QUEUE_SEND,
+    Permits,
+)
 
 Deliver = Callable[[QueueMessage[Any]], Awaitable[bool]]
 
@@ -100,11 +106,13 @@ class LocalMessages:
 class LocalDeadLetters:
     """Messages that were given up after their last attempt."""
 
-    def __init__(self, queue: Queue) -> None:
+    def __init__(self, queue: Queue, permits: Permits) -> None:
         self._queue = queue
+        self._permits = permits
 
     async def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> list[DeadLetter[Any]]:
         """Dead letters, the newest failure first; at most 1000 at a time."""
+        self._permits.need(QUEUE_ADMIN)
         if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
             raise InvalidInput(f"offset must not be negative, received {describe(offset)}")
         size = min(checked_limit(limit), MAX_LIMIT)
@@ -112,21 +120,25 @@ class LocalDeadLetters:
 
     async def get(self, letter_id: str) -> DeadLetter[Any] | None:
         """One dead letter, or None."""
+        self._permits.need(QUEUE_ADMIN)
         letter = await self._queue.get_dlq_message(checked_id(letter_id))
         return None if letter is None else _decoded(letter)
 
     async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send it again as a new message. Raises `NotFound`."""
+        self._permits.need(QUEUE_ADMIN)
         once = once_of(idempotency_key, "requeue", letter_id)
         return EnqueueResult(True, await self._queue.requeue_dlq(checked_id(letter_id), once))
 
     async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete it; an unknown id is fine."""
+        self._permits.need(QUEUE_ADMIN)
         once = once_of(idempotency_key, "delete_letter", letter_id)
         await self._queue.delete_dlq(checked_id(letter_id), once)
 
     async def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
+        self._permits.need(QUEUE_ADMIN)
         return DeleteResult(await self._queue.purge_dlq(once_of(idempotency_key, "purge")))
 
 
@@ -170,13 +182,16 @@ class LocalQueue(LocalPart):
         also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
         dead letter and its value is stored at each of `keys_if_undelivered`.
         """
+        self._permits.need(QUEUE_SEND)
         options = message_options(delay, backoff_schedule, keys_if_undelivered)
+        self._permits.write(*[encode_key(key) for key in options.keys_if_undelivered])
         text, said = text_and_saying(value, self._store.clock.wall())
         once = once_of(idempotency_key, "enqueue", said, options)
         return EnqueueResult(True, await self._service.queue.enqueue(text, options, once))
 
     async def dequeue(self) -> QueueMessage[Any] | None:
         """Take one message, or None; settle it with `ack_message` or `nack_message`."""
+        self._permits.need(QUEUE_RECEIVE)
         message = await self._service.queue.take()
         return None if message is None else message_of(message)
 
@@ -193,6 +208,7 @@ class LocalQueue(LocalPart):
         Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
         and if `strict`, `NotFound` for an id that the queue does not have.
         """
+        self._permits.need(QUEUE_RECEIVE)
         message_id, known_lease = identify(message, lease)
         once = once_of(idempotency_key, "ack", message_id, known_lease)
         await self._service.queue.ack(message_id, known_lease, once, strict=strict)
@@ -211,6 +227,7 @@ class LocalQueue(LocalPart):
 
         `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
+        self._permits.need(QUEUE_RECEIVE)
         message_id, known_lease = identify(message, lease)
         pause = None if delay is None else milliseconds("delay", delay)
         once = once_of(idempotency_key, "nack", message_id, known_lease, error, pause)
@@ -234,6 +251,7 @@ class LocalQueue(LocalPart):
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
+        self._permits.need(QUEUE_RECEIVE)
         message_id, known_lease = identify(message, lease)
         if not known_lease:
             raise InvalidInput("lease must be a non-empty string")
@@ -254,6 +272,7 @@ class LocalQueue(LocalPart):
         Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
         an id alone that the queue does not have is `NotFound`.
         """
+        self._permits.need(QUEUE_RECEIVE)
         message_id, known_lease = identify(message, lease)
         once = once_of(idempotency_key, "extend", message_id, known_lease, duration)
         await self._service.queue.extend(
@@ -277,6 +296,7 @@ class LocalQueue(LocalPart):
         failures of handlers; without it they are logged. There is no network to wait for, so
         `mode` and `poll_interval` change nothing.
         """
+        self._permits.need(QUEUE_RECEIVE)
         check_mode(mode, poll_interval)
         if auto_ack and handler is None and concurrency != 1:
             raise InvalidInput("Iterating with concurrency needs auto_ack=False")
@@ -297,4 +317,5 @@ class LocalQueue(LocalPart):
 
     async def queue_stats(self) -> QueueStats:
         """How many messages there are in which state."""
+        self._permits.need(QUEUE_ADMIN)
         return await self._service.queue.stats()

@@ -20,6 +20,8 @@ from buntime_plugin_keyval.faces.local.part import LocalPart, filter_of, reading
 from buntime_plugin_keyval.features.search.indexes import parse_options
 from buntime_plugin_keyval.features.search.pages import make_search_cursor, parse_search_cursor
 from buntime_plugin_keyval.model.where import Where as Filter
+from buntime_plugin_keyval.requests.permissions import INDEX_ADMIN
+from buntime_plugin_keyval.storage.ranges import subtree
 from buntime_plugin_keyval.storage.searching import EVERYTHING, SearchOptions
 from buntime_plugin_keyval.storage.within import Text
 
@@ -100,16 +102,19 @@ class LocalSearch(LocalPart):
         from then on every write keeps the index, in its own commit. An index that is there as
         described is left alone.
         """
+        self._permits.index(subtree(encode_key(checked_key(prefix))))
         options = parse_options(fields, tokenize)
         once = once_of(idempotency_key, "create_index", checked_key(prefix), options)
         await self._service.search.create_index(checked_key(prefix), options, once)
 
     async def list_indexes(self) -> Indexes:
         """All indexes in the order of their prefixes, those that are being built too."""
+        self._permits.need(INDEX_ADMIN)
         return await self._service.search.list_indexes()
 
     async def remove_index(self, prefix: KeyLike, *, idempotency_key: str | None = None) -> None:
         """Remove an index, if it is there; the entries stay."""
+        self._permits.index(subtree(encode_key(checked_key(prefix))))
         once = once_of(idempotency_key, "remove_index", checked_key(prefix))
         await self._service.search.remove_index(checked_key(prefix), once)
 
@@ -150,6 +155,7 @@ class LocalSearch(LocalPart):
             snippet=snippet,
             fuzzy=fuzzy,
         )
+        self._permits.read_range(subtree(encode_key(checked_key(prefix))))
         with reading(consistency):
             page = await self._service.search.search(checked_key(prefix), query, options)
         warn_of_search(page.warnings)
@@ -187,6 +193,7 @@ class LocalSearch(LocalPart):
             snippet=snippet,
             fuzzy=fuzzy,
         )
+        self._permits.read_range(subtree(encode_key(checked_key(prefix))))
         with reading(consistency):
             page = await self._service.search.search(checked_key(prefix), query, options)
         behind = make_search_cursor(options) if page.has_more else None

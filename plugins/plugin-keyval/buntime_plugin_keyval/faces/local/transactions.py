@@ -15,21 +15,25 @@ from buntime_keyval.wire.commits import Contents, Mutation, NewMessage, resolve_
 from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.engine.writes import placeholder_range
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT
 from buntime_plugin_keyval.features.queue.part import QueuePart
+from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.storage.reads import Row
 
 
 class LocalSource:
     """`AsyncSource` of this process."""
 
-    def __init__(self, store: Store, queue: QueuePart) -> None:
+    def __init__(self, store: Store, queue: QueuePart, permits: Permits) -> None:
         self._store = store
+        self._permits = permits
         self._queue = queue
 
     async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
         """The newest entries of checked keys, in their order; no replica is asked."""
         encoded = [encode_key(key) for key in keys]
+        self._permits.read(*encoded)
         rows = await self._store.get_many(encoded, fresh=True)
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 
@@ -44,10 +48,22 @@ class LocalSource:
         checks = [EngineCheck(encode_key(key), stamp) for key, stamp in contents.checks]
         now_ms = self._store.clock.wall()
         changes = [await self._settled(change, now_ms) for change in contents.mutations]
+        self._permits.read(*[check.key for check in checks])
+        for change in changes:
+            self._permit(change)
         committed = await self._store.commit(checks, changes, once=once)
         if committed is None:
             return CommitResult(ok=False)
         return CommitResult(ok=True, versionstamp=committed.versionstamp)
+
+    def _permit(self, change: Mutation | Addition) -> None:
+        if isinstance(change, Addition):
+            self._permits.need(change.scope)
+            self._permits.write(*change.writes)
+        elif change.encoded is not None:
+            self._permits.write(change.encoded)
+        else:
+            self._permits.write_range(placeholder_range(change))
 
     async def _settled(self, change: Mutation | NewMessage, now_ms: int) -> Mutation | Addition:
         """The same with the time in the place of `$now`, and its key encoded."""

@@ -34,8 +34,9 @@ from buntime_plugin_keyval.features.watch.hub import WatchHub
 from buntime_plugin_keyval.features.watch.pending import State
 from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.changes import Change
+from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.service import KeyValService
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.ranges import subtree
 
 Changes = list[Change]
 Entries = list[KvEntry[Any]]
@@ -89,8 +90,8 @@ def _entry(state: State) -> KvEntry[Any]:
 class LocalWatching(LocalPart):
     """What changed, as it happens and afterwards."""
 
-    def __init__(self, service: KeyValService) -> None:
-        super().__init__(service)
+    def __init__(self, service: KeyValService, permits: Permits) -> None:
+        super().__init__(service, permits)
         self._triggers = Triggers(service.store)
 
     def watch(
@@ -125,11 +126,14 @@ class LocalWatching(LocalPart):
             check_sharing(polling=polling)
         wanted = make_target(key, exact=exact, limit=limit)
         make = WatchTarget.of_keys if exact else WatchTarget.of_prefixes
+        target = make(wanted.keys)
+        self._permits.read(*target.keys)
+        self._permits.read_range(*target.ranges())
         watch = AsyncWatch(
             local_feed(
                 self._store,
                 self._service.watches,
-                make(wanted.keys),
+                target,
                 initial=emit_initial,
                 limit=MAX_LIMIT if exact else wanted.limit,
                 on_error=on_error,
@@ -153,7 +157,9 @@ class LocalWatching(LocalPart):
         Called after the commit and before its writer goes on, once for each key, in the order of
         registration. What a handler raises is logged and changes nothing. Expiry is no event.
         """
-        return self._triggers.add(Trigger(encode_prefix(prefix), tuple(events), handler))
+        encoded = encode_prefix(prefix)
+        self._permits.read_range(subtree(encoded))
+        return self._triggers.add(Trigger(encoded, tuple(events), handler))
 
     async def changes(
         self, *, after: int = 0, prefix: KeyLike = (), limit: int = MAX_LIMIT
@@ -163,5 +169,6 @@ class LocalWatching(LocalPart):
         The log is trimmed by age and number, so the first `seq` may lie well behind `after`.
         """
         encoded = encode_prefix(prefix)
-        keys = KeyRange(encoded, encoded + b"\xff") if encoded else None
+        keys = subtree(encoded) if encoded else None
+        self._permits.read_range(subtree(encoded))
         return await self._store.changes(after, limit=checked_limit(limit), keys=keys)

@@ -9,6 +9,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_plugin_keyval.features.expiry.sweeper import Sweeper, vacuum
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import LIMIT
+from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 
@@ -26,7 +27,7 @@ def vacuum_expired(part: Sweeper, request: Request[VacuumRequest]) -> Asked:
         count, has_more = await vacuum(part.store, limit, request.once)
         return f'{{"count":{count},"hasMore":{"true" if has_more else "false"}}}'
 
-    return Asked("vacuum", "admin", run, cost=Cost(limit))
+    return Asked("vacuum", "admin", run, cost=Cost(limit), needs=(ADMIN,))
 
 
 ROUTES: Routes = {

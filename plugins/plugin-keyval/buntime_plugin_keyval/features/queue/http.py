@@ -31,11 +31,16 @@ from buntime_plugin_keyval.requests.kinds import (
     count_up_to,
 )
 from buntime_plugin_keyval.requests.large import LargeMembers, value_frame
+from buntime_plugin_keyval.requests.permissions import QUEUE_ADMIN, QUEUE_RECEIVE, QUEUE_SEND
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.requests.sse import LARGE_BYTES, OPENED, PING, frame, opened
 
 OK = '{"ok":true}'
 MAX_PREFETCH = 1000
+
+
+_RECEIVING = (QUEUE_RECEIVE,)
+_ADMINISTERING = (QUEUE_ADMIN,)
 
 
 class NewMessageBody(RequestShape, frozen=True, kw_only=True):
@@ -106,7 +111,7 @@ def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
         return f'{{"ok":true,"id":"{message_id}"}}'
 
     writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
-    return Asked("queue_enqueue", "write", run, writes=writes)
+    return Asked("queue_enqueue", "write", run, writes=writes, needs=(QUEUE_SEND,))
 
 
 def poll(part: QueuePart, request: Request[Polling]) -> Asked:
@@ -121,7 +126,7 @@ def poll(part: QueuePart, request: Request[Polling]) -> Asked:
             return '{"message":null}'
         return f'{{"message":{message_json(message, lease=lease)}}}'
 
-    return Asked("queue_dequeue", "write", run)
+    return Asked("queue_dequeue", "write", run, needs=_RECEIVING)
 
 
 def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
@@ -133,7 +138,7 @@ def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
         await part.queue.ack(message_id, given.lease, request.once, strict=given.strict)
         return OK
 
-    return Asked("queue_ack", "write", run)
+    return Asked("queue_ack", "write", run, needs=_RECEIVING)
 
 
 def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
@@ -157,7 +162,7 @@ def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
         return OK
 
     if given.attempted:
-        return Asked("queue_nack", "write", run)
+        return Asked("queue_nack", "write", run, needs=_RECEIVING)
     if not lease:
         raise InvalidInput("lease is required where attempted is false")
     if given.error is not None or given.delay is not None:
@@ -168,7 +173,7 @@ def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
         await part.queue.release(message_id, lease, request.once)
         return OK
 
-    return Asked("queue_nack", "write", release)
+    return Asked("queue_nack", "write", release, needs=_RECEIVING)
 
 
 def extend(part: QueuePart, request: Request[Extension]) -> Asked:
@@ -182,7 +187,7 @@ def extend(part: QueuePart, request: Request[Extension]) -> Asked:
         )
         return OK
 
-    return Asked("queue_extend", "write", run)
+    return Asked("queue_extend", "write", run, needs=_RECEIVING)
 
 
 def stats(part: QueuePart, request: Request[RequestShape]) -> Asked:
@@ -191,7 +196,7 @@ def stats(part: QueuePart, request: Request[RequestShape]) -> Asked:
     async def run() -> str:
         return msgspec.json.encode(await part.queue.stats()).decode()
 
-    return Asked("queue_stats", "read", run)
+    return Asked("queue_stats", "read", run, needs=_ADMINISTERING)
 
 
 def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
@@ -204,7 +209,9 @@ def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
         )
         return msgspec.json.encode(letters)
 
-    return Asked("dlq_list", "read", run, cost=Cost(given.limit + given.offset))
+    return Asked(
+        "dlq_list", "read", run, cost=Cost(given.limit + given.offset), needs=_ADMINISTERING
+    )
 
 
 def get_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
@@ -217,7 +224,7 @@ def get_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
             raise LetterNotFound
         return msgspec.json.encode(letter).decode()
 
-    return Asked("dlq_get", "read", run)
+    return Asked("dlq_get", "read", run, needs=_ADMINISTERING)
 
 
 def requeue_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
@@ -232,7 +239,7 @@ def requeue_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
         # The first server called it newId, its client reads id.
         return f'{{"ok":true,"id":"{message_id}","newId":"{message_id}"}}'
 
-    return Asked("dlq_requeue", "write", run)
+    return Asked("dlq_requeue", "write", run, needs=_ADMINISTERING)
 
 
 def delete_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
@@ -243,7 +250,7 @@ def delete_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
         await part.queue.delete_dlq(letter_id, request.once)
         return OK
 
-    return Asked("dlq_delete", "write", run)
+    return Asked("dlq_delete", "write", run, needs=_ADMINISTERING)
 
 
 def purge_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
@@ -252,7 +259,7 @@ def purge_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
     async def run() -> str:
         return f'{{"deletedCount":{await part.queue.purge_dlq(request.once)}}}'
 
-    return Asked("dlq_purge", "write", run, cost=Cost(None))
+    return Asked("dlq_purge", "write", run, cost=Cost(None), needs=_ADMINISTERING)
 
 
 def listen(part: QueuePart, request: Request[Listening]) -> Asked:
@@ -268,7 +275,7 @@ def listen(part: QueuePart, request: Request[Listening]) -> Asked:
         frames = _frames(part, given.prefetch, client, lease=given.lease)
         return await opened(frames, head=request.head)
 
-    return Asked("queue_listen", "write", run)
+    return Asked("queue_listen", "write", run, needs=_RECEIVING)
 
 
 def _large(part: QueuePart) -> LargeMembers:

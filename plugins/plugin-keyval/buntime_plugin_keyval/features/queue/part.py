@@ -15,6 +15,7 @@ from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
 from buntime_plugin_keyval.model.messages import new_id, parse_message
+from buntime_plugin_keyval.requests.permissions import QUEUE_SEND
 from buntime_plugin_keyval.storage.message_effects import Enqueue
 
 
@@ -97,6 +98,7 @@ class QueuePart(Part):
             size=len(value),
             writes=[encode_key(key) for key in options.keys_if_undelivered],
             committed=self.queue.enqueued,
+            scope=QUEUE_SEND,
         )
 
     def _read_message(self, item: dict[str, Any], place: str, now_ms: int) -> Addition:

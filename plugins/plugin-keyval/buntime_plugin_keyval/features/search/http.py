@@ -39,6 +39,7 @@ from buntime_plugin_keyval.requests.kinds import (
     TOKENIZER,
     WEIGHTS,
 )
+from buntime_plugin_keyval.requests.permissions import INDEX_ADMIN
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.storage.ranges import subtree
 from buntime_plugin_keyval.storage.searching import SearchOptions
@@ -122,7 +123,7 @@ def create_index(part: Search, request: Request[IndexCreation]) -> Asked:
         return OK
 
     reads = Keys(ranges=(subtree(encode_key(given.prefix)),))
-    return Asked("index_create", "admin", run, reads=reads, cost=Cost(None))
+    return Asked("index_create", "admin", run, reads=reads, cost=Cost(None), read_scope=INDEX_ADMIN)
 
 
 def list_indexes(part: Search, request: Request[RequestShape]) -> Asked:
@@ -132,7 +133,7 @@ def list_indexes(part: Search, request: Request[RequestShape]) -> Asked:
         infos = [_info_json(info) for info in await part.list_indexes()]
         return f"[{','.join(infos)}]"
 
-    return Asked("index_list", "read", run)
+    return Asked("index_list", "read", run, needs=(INDEX_ADMIN,))
 
 
 def remove_index(part: Search, request: Request[IndexRemoval]) -> Asked:
@@ -145,7 +146,8 @@ def remove_index(part: Search, request: Request[IndexRemoval]) -> Asked:
         await part.remove_index(prefix, request.once)
         return OK
 
-    return Asked("index_remove", "admin", run)
+    reads = Keys(ranges=(subtree(encode_key(prefix)),))
+    return Asked("index_remove", "admin", run, reads=reads, read_scope=INDEX_ADMIN)
 
 
 def search(part: Search, request: Request[SearchRequest]) -> Asked:

@@ -1,0 +1,125 @@
+"""What users of the store may be permitted, and on which keys.
+
+A key is compared as it is encoded, so a grant for a prefix is one span of bytes, and the range of a
+list lies in it or does not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+
+from buntime_host import Action, Principal
+from buntime_host.access import denied, text_prefix
+from buntime_keyval.wire import check_key, decode_json, decode_key, encode_key, key_to_json
+
+from buntime_plugin_keyval.storage.ranges import KeyRange
+
+READ = "keyval:read"
+WRITE = "keyval:write"
+QUEUE_SEND = "keyval:queue:send"
+QUEUE_RECEIVE = "keyval:queue:receive"
+QUEUE_ADMIN = "keyval:queue:admin"
+INDEX_ADMIN = "keyval:index:admin"
+METRICS_READ = "keyval:metrics:read"
+ADMIN = "keyval:admin"
+
+
+def key_prefix(text: str) -> bytes:
+    """The resource of a grant: a key as a JSON array, which stands for itself and all below it.
+
+    Raises `ValueError` with what would be right.
+    """
+    try:
+        raw = decode_json(text.encode())
+        return b"" if raw == [] else encode_key(check_key(raw))
+    except ValueError as error:
+        reason = str(error)
+        raise ValueError(f'the resource has to be a key such as ["users",42]: {reason}') from None
+
+
+PERMISSIONS: Mapping[str, Action] = MappingProxyType(
+    {
+        "read": Action(key_prefix, doc="get, list, count, search, watch and check entries"),
+        "write": Action(key_prefix, doc="set, change and delete entries"),
+        "index:admin": Action(key_prefix, doc="create, list and remove full-text indexes"),
+        "queue:send": Action(text_prefix, doc="send messages"),
+        "queue:receive": Action(text_prefix, doc="take and settle messages"),
+        "queue:admin": Action(
+            text_prefix,
+            covers=("queue:send", "queue:receive"),
+            doc="all of that, numbers of the queue and dead letters",
+        ),
+        "metrics:read": Action(doc="read what was measured"),
+        "admin": Action(covers=("*",), doc="everything in the store"),
+    }
+)
+
+
+class Permits:
+    """What somebody may do here. Each method raises `PermissionDenied`, before anything is read."""
+
+    __slots__ = ("principal",)
+
+    def __init__(self, principal: Principal) -> None:
+        self.principal = principal
+
+    def need(self, scope: str) -> None:
+        """A scope that is not about keys."""
+        self.principal.require(scope)
+
+    def read(self, *keys: bytes) -> None:
+        """Each of the keys is read."""
+        if not self.principal.unlimited:
+            require_keys(self.principal, READ, keys)
+
+    def read_range(self, *ranges: KeyRange) -> None:
+        """All that is in the ranges is read."""
+        if not self.principal.unlimited:
+            require_ranges(self.principal, READ, ranges)
+
+    def write(self, *keys: bytes) -> None:
+        """Each of the keys is written."""
+        if not self.principal.unlimited:
+            require_keys(self.principal, WRITE, keys)
+
+    def write_range(self, *ranges: KeyRange) -> None:
+        """What is in the ranges may be written."""
+        if not self.principal.unlimited:
+            require_ranges(self.principal, WRITE, ranges)
+
+    def index(self, keys: KeyRange) -> None:
+        """The index of a prefix comes or goes."""
+        require_ranges(self.principal, INDEX_ADMIN, [keys])
+
+
+def require_keys(principal: Principal, scope: str, keys: Iterable[bytes]) -> None:
+    """Raise `PermissionDenied` unless the scope covers each of the keys."""
+    for key in keys:
+        if not principal.allows(scope, key):
+            raise denied(scope, _named(key))
+
+
+def require_ranges(principal: Principal, scope: str, ranges: Iterable[KeyRange]) -> None:
+    """The same for all that is in ranges."""
+    for keys in ranges:
+        if not principal.allows_range(scope, keys.start, keys.end):
+            raise denied(scope, _named(_common(keys.start, keys.end)))
+
+
+def _common(first: bytes, second: bytes) -> bytes:
+    """What both begin with."""
+    for place, (one, other) in enumerate(zip(first, second, strict=False)):
+        if one != other:
+            return first[:place]
+    return min(first, second, key=len)
+
+
+def _named(encoded: bytes) -> str | None:
+    """The longest key at the beginning of bytes, as a grant names it; None for all keys."""
+    for end in range(len(encoded), 0, -1):
+        try:
+            return key_to_json(decode_key(encoded[:end]))
+        except ValueError:
+            continue
+    return None

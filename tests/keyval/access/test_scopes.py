@@ -1,0 +1,192 @@
+"""Which scopes each route needs: all of them suffice, and none of them can be left out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from typing import Any
+
+import pytest
+from buntime_host import DirectRequest, Principal
+from buntime_host.access import Permissible, compile_grant
+from buntime_host.errors import PermissionDenied
+from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
+from buntime_plugin_keyval.requests.asked import Asked, Request
+from buntime_plugin_keyval.requests.permissions import PERMISSIONS
+from buntime_plugin_keyval.service import FEATURES
+from keyval.service.world import World
+
+TABLE = StoreRoutes(FEATURES)
+PERMISSIBLE = Permissible({"keyval": PERMISSIONS})
+
+KEYS = [["a", 1], ["b"]]
+READ_A, READ_B = 'keyval:read:["a"]', 'keyval:read:["b"]'
+WRITE_A, WRITE_B = 'keyval:write:["a"]', 'keyval:write:["b"]'
+SEND, RECEIVE, QUEUE = "keyval:queue:send", "keyval:queue:receive", "keyval:queue:admin"
+METRICS = "keyval:metrics:read"
+EVERYTHING = "keyval:admin"
+UNDELIVERED = {"value": 1, "options": {"keysIfUndelivered": [["a", 1], ["b"]]}}
+COMMIT = {
+    "checks": [{"key": ["a", 2], "versionstamp": None}],
+    "mutations": [
+        {"type": "set", "key": ["a"], "value": 1},
+        {"type": "delete", "key": ["b"]},
+        {"type": "sum", "key": ["a", {"$uuidv7": True}], "value": 1},
+        {"type": "enqueue", "value": 1, "keysIfUndelivered": [["c"]]},
+    ],
+}
+
+Case = tuple[str, str, str, Any, Sequence[str]]
+CASES: list[Case] = [
+    ("GET", "/keys/a", "", None, [READ_A]),
+    ("GET", "/keys/a/1", "details=true", None, [READ_A]),
+    ("PUT", "/keys/a", "", 1, [WRITE_A]),
+    ("DELETE", "/keys/a/1", "", None, [WRITE_A]),
+    ("DELETE", "/keys/a/1", "exact=true", None, [WRITE_A]),
+    ("DELETE", "/keys", "prefix=a", None, [WRITE_A]),
+    ("GET", "/keys", "prefix=a", None, [READ_A]),
+    ("GET", "/keys", "", None, ["keyval:read"]),
+    ("POST", "/keys/list", "", {"prefix": ["a"], "start": ["a", 1], "end": ["a", 5]}, [READ_A]),
+    ("POST", "/keys/list", "", {"start": ["a"], "end": ["b"]}, ["keyval:read"]),
+    ("GET", "/keys/count", "prefix=a", None, [READ_A]),
+    ("POST", "/keys/count", "", {"prefix": ["a"]}, [READ_A]),
+    ("GET", "/keys/paginate", "prefix=a", None, [READ_A]),
+    ("POST", "/keys/paginate", "", {"prefix": ["a"], "snapshot": True}, [READ_A]),
+    ("POST", "/keys/batch", "", {"keys": KEYS}, [READ_A, READ_B]),
+    ("POST", "/keys/delete-batch", "", {"keys": KEYS}, [WRITE_A, WRITE_B]),
+    (
+        "POST",
+        "/keys/set-batch",
+        "",
+        {"sets": [{"key": key, "value": 1} for key in KEYS]},
+        [WRITE_A, WRITE_B],
+    ),
+    (
+        "POST",
+        "/atomic",
+        "",
+        COMMIT,
+        [READ_A, WRITE_A, WRITE_B, 'keyval:write:["c"]', SEND],
+    ),
+    (
+        "POST",
+        "/transaction",
+        "",
+        {**COMMIT, "reads": [["d"]]},
+        [READ_A, 'keyval:read:["d"]', WRITE_A, WRITE_B, 'keyval:write:["c"]', SEND],
+    ),
+    ("POST", "/transaction", "", {"reads": KEYS}, [READ_A, READ_B]),
+    ("POST", "/queue/enqueue", "", {"value": 1}, [SEND]),
+    ("POST", "/queue/enqueue", "", UNDELIVERED, [SEND, WRITE_A, WRITE_B]),
+    *[("GET", f"/queue/{name}", "", None, [RECEIVE]) for name in ("poll", "dequeue", "listen")],
+    *[("POST", f"/queue/{name}", "", {"id": "x"}, [RECEIVE]) for name in ("ack", "nack", "extend")],
+    *[("POST", f"/queue/{name}/x", "", None, [RECEIVE]) for name in ("ack", "nack", "extend")],
+    ("POST", "/queue/nack", "", {"id": "x", "lease": "y", "attempted": False}, [RECEIVE]),
+    ("GET", "/queue/stats", "", None, [QUEUE]),
+    ("GET", "/queue/dlq", "", None, [QUEUE]),
+    ("DELETE", "/queue/dlq", "", None, [QUEUE]),
+    ("GET", "/queue/dlq/x", "", None, [QUEUE]),
+    ("DELETE", "/queue/dlq/x", "", None, [QUEUE]),
+    ("POST", "/queue/dlq/x/requeue", "", None, [QUEUE]),
+    ("POST", "/indexes", "", {"prefix": ["a"], "fields": ["t"]}, ['keyval:index:admin:["a"]']),
+    ("GET", "/indexes", "", None, ["keyval:index:admin"]),
+    ("DELETE", "/indexes", "prefix=a", None, ['keyval:index:admin:["a"]']),
+    ("GET", "/search", "prefix=a&query=x", None, [READ_A]),
+    ("POST", "/search", "", {"prefix": ["a"], "query": "x"}, [READ_A]),
+    ("POST", "/search/paginate", "", {"prefix": ["a"], "query": "x"}, [READ_A]),
+    ("GET", "/watch", "keys=a/1,b", None, [READ_A, READ_B]),
+    ("GET", "/watch/poll", "keys=a/1,b", None, [READ_A, READ_B]),
+    ("POST", "/watch/poll", "", {"keys": KEYS}, [READ_A, READ_B]),
+    ("GET", "/watch/prefix", "prefix=a", None, [READ_A]),
+    ("GET", "/watch/prefix", "prefixes=a,b", None, [READ_A, READ_B]),
+    ("GET", "/watch/prefix/poll", "prefix=a", None, [READ_A]),
+    ("POST", "/watch/prefix/poll", "", {"prefixes": KEYS}, [READ_A, READ_B]),
+    ("POST", "/vacuum", "", {}, [EVERYTHING]),
+    ("GET", "/metrics", "", None, [METRICS]),
+    ("GET", "/metrics/prometheus", "", None, [METRICS]),
+    ("GET", "/health", "", None, []),
+]
+
+
+def someone(*scopes: str) -> Principal:
+    return Principal("k1", "somebody", compile_grant(scopes, PERMISSIBLE))
+
+
+def asked(world: World, case: Case) -> Asked:
+    method, path, query, body, _ = case
+    content = b"" if body is None else json.dumps(body).encode()
+    raw = path.encode()
+    route = TABLE.find(raw, method)[method]
+    given = route.read(query.encode(), content)
+    source = DirectRequest(method, b"/api" + raw, query.encode(), [])
+    found: Asked = route.ask(world.service, Request(raw, given, content, False, source))
+    return found
+
+
+def test_each_route_says_what_it_needs() -> None:
+    told = {f"{method} {path}" for method, path, *_ in CASES}
+    routes = {f"{method} {path}" for path, methods in TABLE.paths.items() for method in methods}
+    routes |= {f"{method} /keys/a" for method in KEY}
+    told = {one.replace("/x", "/{id}") for one in told} | {
+        f"{method} /keys/a" for method, path, *_ in CASES if path.startswith("/keys/a")
+    }
+    assert routes - told == set()
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case[0]} {case[1]} {case[2]}")
+async def test_all_of_its_scopes_and_nothing_less(world: World, case: Case) -> None:
+    found, scopes = asked(world, case), case[-1]
+    found.require(someone(*scopes))
+    found.require(someone("keyval:*"))
+    found.require(someone(EVERYTHING))
+    for left_out in range(len(scopes)):
+        fewer = [scope for place, scope in enumerate(scopes) if place != left_out]
+        with pytest.raises(PermissionDenied) as told:
+            found.require(someone(*fewer))
+        assert "Missing permission: keyval:" in str(told.value)
+    if scopes:
+        others = {READ_A, WRITE_A, SEND, RECEIVE, METRICS} - {*scopes}
+        with pytest.raises(PermissionDenied):
+            found.require(someone(*others))
+
+
+@pytest.mark.parametrize(
+    ("scope", "path", "query", "missing"),
+    [
+        ('keyval:read:["users"]', "/keys", "", "keyval:read"),
+        ('keyval:read:["users"]', "/keys", "prefix=user", 'keyval:read:["user"]'),
+        ('keyval:read:["users"]', "/keys", "prefix=users2", 'keyval:read:["users2"]'),
+        ('keyval:read:["users",42]', "/keys", "prefix=users", 'keyval:read:["users"]'),
+        ('keyval:read:["users",42]', "/keys/users/43", "", 'keyval:read:["users",43]'),
+        ('keyval:read:["users",42]', "/keys/users/42", "", None),
+        ('keyval:read:["users",42]', "/keys/users/42/x", "", None),
+        ('keyval:write:["users"]', "/keys/users/1", "", 'keyval:read:["users",1]'),
+        ("keyval:read:[]", "/keys", "", None),
+    ],
+)
+async def test_it_names_what_is_missing(
+    world: World, scope: str, path: str, query: str, missing: str | None
+) -> None:
+    case: Case = ("GET", path, query, None, [])
+    if missing is None:
+        asked(world, case).require(someone(scope))
+    else:
+        with pytest.raises(PermissionDenied) as told:
+            asked(world, case).require(someone(scope))
+        assert str(told.value) == f"Missing permission: {missing}"
+
+
+@pytest.mark.parametrize("resource", ["users", "[null]", "[", '{"a":1}', '["a",[]]'])
+def test_what_is_no_key_is_no_resource(resource: str) -> None:
+    with pytest.raises(ValueError, match="the resource has to be a key such as"):
+        PERMISSIONS["read"].resource(resource)  # type: ignore[misc] # it has one
+
+
+async def test_a_feature_that_says_nothing_is_for_administrators(world: World) -> None:
+    async def run() -> str:
+        return ""
+
+    silent = Asked("new", "read", run)
+    with pytest.raises(PermissionDenied, match="keyval:admin"):
+        silent.require(someone("keyval:read", "keyval:write"))
+    silent.require(someone(EVERYTHING))
