@@ -18,6 +18,8 @@ class SessionLimits(NamedTuple):
     max_bytes: int = 10 * 1024 * 1024
     """Approximate size of the rows of one result; more is `ResultTooLarge`."""
     readonly: bool = False
+    schema: bool = True
+    """Whether it may change tables, indexes and the like, if it may write."""
 
 
 class Column(NamedTuple):

@@ -6,11 +6,13 @@ import os
 from typing import Any
 
 from buntime_host import PluginContext, hookimpl, read_options
+from buntime_host.access import Actions
 from starlette.routing import BaseRoute
 
 from buntime_plugin_database.faces.access import Access
 from buntime_plugin_database.faces.config import FaceOptions
 from buntime_plugin_database.faces.hrana.streams import StreamLimits, Streams
+from buntime_plugin_database.faces.permissions import PERMISSIONS
 from buntime_plugin_database.faces.routes import make_routes
 from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import Databases, open_service
@@ -43,7 +45,7 @@ class DatabasePlugin:
         )
         self._streams = Streams(self._service, limits, ctx.workers, ctx.client_of)
         access = Access(faces.tokens(), write=api.write, authorize=ctx.authorize)
-        targets = Targets(config.tenancy)
+        targets = Targets(config.tenancy, self._service.get_default_type)
         self._routes = make_routes(self._service, self._streams, targets, access, api)
         ctx.logger.info(
             "Databases open: %s (default %s)",
@@ -60,6 +62,11 @@ class DatabasePlugin:
     def routes(self) -> list[BaseRoute]:
         """The HTTP API and Hrana."""
         return self._routes
+
+    @hookimpl
+    def permissions(self) -> Actions:
+        """What users may be permitted to do with databases."""
+        return PERMISSIONS
 
     @hookimpl
     async def health(self) -> str | None:

@@ -25,7 +25,8 @@ CODE = re.compile(r'(?:code = |code=|Refused\(\s*|_error\()"([A-Z_]{4,})"')
 def routes() -> list[tuple[str, str]]:
     nothing: Any = None
     access = Access((), write=True, authorize=lambda _: None)
-    found = make_routes(nothing, nothing, Targets(TenancyConfig()), access, ApiConfig())
+    targets = Targets(TenancyConfig(), lambda: "sqlite")
+    found = make_routes(nothing, nothing, targets, access, ApiConfig())
     return [
         (method, route.path)
         for route in found

@@ -300,11 +300,11 @@ def test_a_server_that_does_not_answer(tmp_path: Path, namespaced: list[Sqld]) -
 )
 def test_what_reaches_beyond_the_database_is_refused(sql: str) -> None:
     with pytest.raises(NotAuthorized):
-        authorize(sql, readonly=False)
+        authorize(sql, readonly=False, schema=True)
 
 
 def test_names_alone_are_no_calls() -> None:
     for sql in ("SELECT readfile, 'writefile(1)' FROM t -- load_extension()", "SELECT 'a''b'"):
-        authorize(sql, readonly=True)
+        authorize(sql, readonly=True, schema=True)
     with pytest.raises(InvalidStatement):
-        authorize("SELECT 1; SELECT readfile('x')", readonly=True)
+        authorize("SELECT 1; SELECT readfile('x')", readonly=True, schema=True)

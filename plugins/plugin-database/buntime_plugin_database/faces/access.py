@@ -13,7 +13,7 @@ import ipaddress
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-from buntime_host import Forbidden, HttpError, Unauthorized
+from buntime_host import Forbidden, HttpError, Unauthorized, principal_of
 from starlette.requests import HTTPConnection
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
@@ -37,7 +37,12 @@ class Access:
         """Whether a request must carry a token; otherwise where it comes from decides."""
 
     def check(self, connection: HTTPConnection, *, write: bool) -> None:
-        """Let the request pass, or raise `Unauthorized` or `Forbidden`."""
+        """Let the request pass, or raise `Unauthorized` or `Forbidden`.
+
+        Whoever the host knows passes: what he may do is asked for each database.
+        """
+        if principal_of(connection.scope).id:
+            return
         if self.needs_token:
             if not self.knows(token_of(connection)):
                 raise Unauthorized(headers={"WWW-Authenticate": "Bearer"})

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from buntime_host import BadRequest
+from collections.abc import Callable
+
+from buntime_host import BadRequest, principal_of
 from starlette.requests import HTTPConnection
 
+from buntime_plugin_database.faces.permissions import Need, allows, require
 from buntime_plugin_database.service.config import TenancyConfig
 from buntime_plugin_database.shared.target import Target
 
@@ -19,13 +22,24 @@ class Targets:
     Then, with tenancy enabled, the configured header and the default tenant.
     """
 
-    def __init__(self, tenancy: TenancyConfig) -> None:
+    def __init__(self, tenancy: TenancyConfig, default_type: Callable[[], str]) -> None:
+        """`default_type` is the engine that is meant where none is named."""
         self._tenancy = tenancy
+        self._default_type = default_type
 
     def of(
-        self, connection: HTTPConnection, *, type: str | None = None, tenant: str | None = None
+        self,
+        connection: HTTPConnection,
+        *,
+        needs: Need,
+        type: str | None = None,
+        tenant: str | None = None,
     ) -> Target:
-        """The target; `type` and `tenant` are those of the body, if it has them."""
+        """The target; `type` and `tenant` are those of the body, if it has them.
+
+        It says what else who asks may do there. Raises `PermissionDenied` unless he may do what
+        `needs` says.
+        """
         query, headers = connection.query_params, connection.headers
         engine = _only("type", type, query.get("type")) or headers.get(TYPE_HEADER) or None
         tenant = _only(
@@ -33,7 +47,16 @@ class Targets:
         ) or headers.get(TENANT_HEADER)
         if not tenant and self._tenancy.enabled:
             tenant = headers.get(self._tenancy.header) or self._tenancy.default_tenant
-        return Target(engine, tenant or None)
+        target = Target(engine, tenant or None)
+        principal = principal_of(connection.scope)
+        if principal.unlimited:
+            return target
+        meant = (engine or self._default_type(), target.tenant)
+        require(principal, needs, *meant)
+        return target._replace(
+            readonly=not allows(principal, "write", *meant),
+            schema=allows(principal, "admin", *meant),
+        )
 
 
 def _only(name: str, *given: str | None) -> str | None:

@@ -25,6 +25,7 @@ _FUNCTIONS = frozenset(
     }
 )
 _TABLES = frozenset({"fsdir", "sqlite_dbpage"})
+_SCHEMA = frozenset({"ALTER", "ANALYZE", "CREATE", "DROP", "REINDEX", "VACUUM"})
 
 
 class NotAuthorized(InvalidStatement):
@@ -33,7 +34,7 @@ class NotAuthorized(InvalidStatement):
     code = "SQLITE_AUTH"
 
 
-def authorize(sql: str, *, readonly: bool) -> None:
+def authorize(sql: str, *, readonly: bool, schema: bool) -> None:
     """Raise `NotAuthorized` for what requests must not do, `InvalidStatement` for bad SQL."""
     kind = classify(sql)
     tokens = tokens_of(sql)
@@ -43,6 +44,8 @@ def authorize(sql: str, *, readonly: bool) -> None:
             raise NotAuthorized(f"not authorized to use {name}")
     if readonly and kind != "read":
         raise NotAuthorized("not authorized: this request may only read")
+    if not schema and (tokens[0] in _SCHEMA or (tokens[0] == "PRAGMA" and kind != "read")):
+        raise NotAuthorized("not authorized: this request may not change the schema")
 
 
 def _name(token: str) -> str:

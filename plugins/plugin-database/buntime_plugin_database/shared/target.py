@@ -10,3 +10,7 @@ class Target(NamedTuple):
 
     type: str | None = None
     tenant: str | None = None
+    readonly: bool = False
+    """Whether who asks may only read it."""
+    schema: bool = True
+    """Whether who asks may change its schema."""

@@ -38,6 +38,23 @@ _READING = frozenset(
         apsw.SQLITE_RECURSIVE,
     }
 )
+_SCHEMA = frozenset(
+    {
+        apsw.SQLITE_ALTER_TABLE,
+        apsw.SQLITE_ANALYZE,
+        apsw.SQLITE_CREATE_INDEX,
+        apsw.SQLITE_CREATE_TABLE,
+        apsw.SQLITE_CREATE_TRIGGER,
+        apsw.SQLITE_CREATE_VIEW,
+        apsw.SQLITE_CREATE_VTABLE,
+        apsw.SQLITE_DROP_INDEX,
+        apsw.SQLITE_DROP_TABLE,
+        apsw.SQLITE_DROP_TRIGGER,
+        apsw.SQLITE_DROP_VIEW,
+        apsw.SQLITE_DROP_VTABLE,
+        apsw.SQLITE_REINDEX,
+    }
+)
 # These look things up by name; their argument is not a value to assign.
 _LOOKUP_PRAGMAS = frozenset(
     {
@@ -53,21 +70,33 @@ _LOOKUP_PRAGMAS = frozenset(
         "table_xinfo",
     }
 )
+# These are of the connection alone.
+_OWN_PRAGMAS = frozenset(
+    {
+        "cache_size",
+        "case_sensitive_like",
+        "defer_foreign_keys",
+        "foreign_keys",
+        "recursive_triggers",
+    }
+)
 _ACTING_PRAGMAS = frozenset({"incremental_vacuum", "optimize", "shrink_memory", "wal_checkpoint"})
 
 
 class Permissions:
     """The authorizer of one connection."""
 
-    def __init__(self, *, readonly: bool) -> None:
+    def __init__(self, *, readonly: bool, schema: bool) -> None:
+        """`schema` says whether tables, indexes and the like may be changed."""
         self._readonly = readonly
+        self._schema = schema
         self.vacuuming = False
         """A VACUUM begins: it attaches a nameless temporary file, which is allowed this once."""
 
     def __call__(self, action: int, first: str | None, second: str | None, *_: str | None) -> int:
         """SQLite's question whether an action is allowed."""
         if action in _OTHER_FILES:
-            own = self.vacuuming and not self._readonly and first == ""
+            own = self.vacuuming and not self._readonly and self._schema and first == ""
             self.vacuuming = False
             return apsw.SQLITE_OK if own else apsw.SQLITE_DENY
         if action == apsw.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
@@ -76,18 +105,22 @@ class Permissions:
             return apsw.SQLITE_OK if self._allows_pragma(first, second) else apsw.SQLITE_DENY
         if self._readonly and action not in _READING:
             return apsw.SQLITE_DENY
+        if not self._schema and action in _SCHEMA:
+            return apsw.SQLITE_DENY
         return apsw.SQLITE_OK
 
     def _allows_pragma(self, name: str | None, value: str | None) -> bool:
         name = (name or "").lower()
         if self._readonly:
             return name in _LOOKUP_PRAGMAS or (value is None and name not in _ACTING_PRAGMAS)
+        if not self._schema and (value is not None or name in _ACTING_PRAGMAS):
+            return name in _LOOKUP_PRAGMAS or name in _OWN_PRAGMAS
         return value is None or name not in _FIXED_PRAGMAS
 
 
-def restrict(connection: apsw.Connection, *, readonly: bool) -> Permissions:
+def restrict(connection: apsw.Connection, *, readonly: bool, schema: bool) -> Permissions:
     """Put a connection under these rules, for its whole life."""
-    permissions = Permissions(readonly=readonly)
+    permissions = Permissions(readonly=readonly, schema=schema)
     connection.authorizer = permissions
     connection.config(apsw.SQLITE_DBCONFIG_DEFENSIVE, 1)
     return permissions

@@ -265,7 +265,9 @@ class SqliteSession:
         connection.set_busy_handler(self._waits_on)
         connection.limit(apsw.SQLITE_LIMIT_LENGTH, MAX_VALUE_BYTES)
         connection.set_progress_handler(self._must_stop, _PROGRESS_STEPS)
-        self._permissions = restrict(connection, readonly=self._limits.readonly)
+        self._permissions = restrict(
+            connection, readonly=self._limits.readonly, schema=self._limits.schema
+        )
         self._connection = connection
 
     def _waits_on(self, _: int) -> bool:

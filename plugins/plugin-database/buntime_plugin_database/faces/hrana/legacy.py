@@ -80,7 +80,7 @@ class LegacyHttp:
         elsewhere = await self._streams.answer_elsewhere(body.baton, request)
         if elsewhere is not None:
             return elsewhere
-        target = self._targets.of(request)
+        target = self._targets.of(request, needs="read")
         try:
             if body.baton is None:
                 stream = await self._streams.open(target, request.scope)

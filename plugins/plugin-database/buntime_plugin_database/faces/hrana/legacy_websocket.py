@@ -13,6 +13,7 @@ from starlette.websockets import WebSocket, WebSocketDisconnect
 from buntime_plugin_database.faces.access import Access
 from buntime_plugin_database.faces.amounts import TooMuch, check_values
 from buntime_plugin_database.faces.hrana.errors import RequestRefused, error_object
+from buntime_plugin_database.faces.hrana.lasting import while_valid
 from buntime_plugin_database.faces.hrana.legacy import exact_error, legacy_result, needs_stream
 from buntime_plugin_database.faces.hrana.streams import Stream, Streams
 from buntime_plugin_database.faces.hrana.websocket import HranaSocket
@@ -52,9 +53,15 @@ class LegacySocket:
             await self._standard.serve(socket)
             return
         self._access.check(socket, write=True)
-        target = self._targets.of(socket)
+        target = self._targets.of(socket, needs="read")
         await socket.accept()
         conversation = _Conversation(self._streams, target, socket.scope)
+        try:
+            await while_valid(socket, self._converse(socket, conversation))
+        finally:
+            await conversation.close()
+
+    async def _converse(self, socket: WebSocket, conversation: _Conversation) -> None:
         try:
             while True:
                 message = await socket.receive()
@@ -70,8 +77,6 @@ class LegacySocket:
                     hand.empty()
         except (WebSocketDisconnect, OSError):
             pass
-        finally:
-            await conversation.close()
 
 
 class _Conversation:

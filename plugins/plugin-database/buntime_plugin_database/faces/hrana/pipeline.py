@@ -100,7 +100,7 @@ class HranaHttp:
             return json_response({"result": await run_batch(stream, body.batch, stream.stored)})
 
     async def _stream(self, request: Request, baton: str | None) -> Stream:
-        target = self._targets.of(request)
+        target = self._targets.of(request, needs="read")
         if baton is None:
             return await self._streams.open(target, request.scope)
         return self._streams.resume(baton, target)

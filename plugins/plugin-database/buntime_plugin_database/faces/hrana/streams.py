@@ -158,7 +158,8 @@ class Streams:
         self._take(client)
         try:
             adapter = await self._service.get_adapter(target.type, target.tenant)
-            session = await adapter.open_session(self._limits.session)
+            limits = self._limits.session._replace(readonly=target.readonly, schema=target.schema)
+            session = await adapter.open_session(limits)
         except BaseException:
             self._give(client)
             raise

@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 from buntime_database import DatabaseError
-from buntime_host import BadRequest, HttpError
+from buntime_host import BadRequest, HttpError, principal_of
 from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from buntime_plugin_database.faces.access import Access, token_of
@@ -22,6 +22,7 @@ from buntime_plugin_database.faces.hrana.errors import (
     RequestRefused,
     error_object,
 )
+from buntime_plugin_database.faces.hrana.lasting import POLICY_VIOLATION, while_valid
 from buntime_plugin_database.faces.hrana.messages import (
     ClientMessage,
     CloseCursor,
@@ -46,7 +47,6 @@ from buntime_plugin_database.shared.target import Target
 SUBPROTOCOLS = ("hrana3", "hrana2", "hrana1")
 """Ours, the best first. Their messages differ only by what is new in the later ones."""
 PROTOCOL_ERROR = 1002
-POLICY_VIOLATION = 1008
 MAX_WAITING = 100
 """Requests of one stream that wait for their turn; then the socket is not read any further."""
 MAX_STORED_TEXTS = 150
@@ -77,11 +77,11 @@ class HranaSocket:
         chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
         if offered and chosen is None:
             raise BadRequest(f"None of the subprotocols is one of {', '.join(SUBPROTOCOLS)}")
-        target = self._targets.of(socket)
+        target = self._targets.of(socket, needs="read")
         await socket.accept(subprotocol=chosen)
         connection = _Connection(socket, self._streams, self._access, self._large, target)
         try:
-            await connection.run()
+            await while_valid(socket, connection.run())
         finally:
             await connection.close()
 
@@ -104,7 +104,11 @@ class _Connection:
         self._streams = streams
         self._access = access
         self._target = target
-        self._admitted = not access.needs_token or access.knows(token_of(socket))
+        self._admitted = (
+            not access.needs_token
+            or bool(principal_of(socket.scope).id)
+            or access.knows(token_of(socket))
+        )
         self._stored = StoredSql(max_texts=MAX_STORED_TEXTS)
         self._lanes: dict[int, _Lane] = {}
         self._cursors: dict[int, _Lane] = {}

@@ -74,7 +74,7 @@ class PlainConnection:
         sql, args = bound.sql, bound.args
         if bound.named:
             sql, args = _by_position(sql, args, bound.named)
-        authorize(sql, readonly=self._limits.readonly)
+        authorize(sql, readonly=self._limits.readonly, schema=self._limits.schema)
         return Statement(sql, args)
 
     def limited(

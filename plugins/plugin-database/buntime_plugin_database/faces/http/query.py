@@ -29,6 +29,7 @@ from buntime_plugin_database.faces.http.values import (
     row_objects,
 )
 from buntime_plugin_database.faces.large import hand_of
+from buntime_plugin_database.faces.permissions import Need
 from buntime_plugin_database.faces.targets import Targets
 
 Args = list[Any] | dict[str, Any] | None
@@ -82,16 +83,18 @@ class QueryRoutes:
                 self._access.check(request, write=True)
             elif not self._access.may_write(request):
                 readonly = True
-        return await self._run(request, body, readonly=readonly)
+        needs: Need = "write" if body.readonly is False else "read"
+        return await self._run(request, body, readonly=readonly, needs=needs)
 
     async def execute(self, request: Request) -> Response:
         """`POST execute`: one statement of any kind, committed when the answer comes."""
-        return await self._run(request, await read_body(request, SqlBody), readonly=False)
+        body = await read_body(request, SqlBody)
+        return await self._run(request, body, readonly=False, needs="write")
 
     async def batch(self, request: Request) -> Response:
         """`POST batch`: statements that are written together or not at all."""
         body = await read_body(request, BatchBody)
-        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        target = self._targets.of(request, needs="write", type=body.type, tenant=body.tenant)
         check_statements(len(body.statements))
         if len(body.statements) > STATEMENTS_INLINE:
             statements = await asyncio.to_thread(_bound_all, body.statements)
@@ -107,10 +110,12 @@ class QueryRoutes:
         )
         return json_response({"results": [_result(result) for result in results]})
 
-    async def _run(self, request: Request, body: SqlBody, *, readonly: bool) -> Response:
+    async def _run(
+        self, request: Request, body: SqlBody, *, readonly: bool, needs: Need
+    ) -> Response:
         blobs_as_text = choice_of(request, "blob", BLOB_FORMS) == "text"
         sql = _sql(body.sql)
-        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        target = self._targets.of(request, needs=needs, type=body.type, tenant=body.tenant)
         check_arguments([len(body.args or ())])
         args, named = _arguments(body.args)
         max_rows = self._config.max_rows

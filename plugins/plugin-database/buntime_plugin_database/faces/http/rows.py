@@ -78,7 +78,7 @@ class RowRoutes:
             raise BadRequest("Give row, or rows with at least one row")
         check_statements(len(rows))
         check_arguments(map(len, rows))
-        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        target = self._targets.of(request, needs="write", type=body.type, tenant=body.tenant)
 
         async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)
@@ -96,7 +96,7 @@ class RowRoutes:
         if not body.set:
             raise BadRequest("Give at least one column to set")
         check_arguments([len(body.set) + len(body.where)])
-        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        target = self._targets.of(request, needs="write", type=body.type, tenant=body.tenant)
 
         async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)
@@ -111,7 +111,7 @@ class RowRoutes:
         """`DELETE tables/{name}/rows`: remove the rows that match."""
         body = await read_body(request, DeleteBody)
         check_arguments([len(body.where)])
-        target = self._targets.of(request, type=body.type, tenant=body.tenant)
+        target = self._targets.of(request, needs="write", type=body.type, tenant=body.tenant)
 
         async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)

@@ -7,11 +7,12 @@ from typing import Any
 
 import msgspec
 from buntime_database import DatabaseError
-from buntime_host import BadRequest
+from buntime_host import BadRequest, principal_of
 from starlette.requests import Request
 from starlette.responses import Response
 
 from buntime_plugin_database.faces.bodies import json_response, read_body, refuse_body
+from buntime_plugin_database.faces.permissions import require
 from buntime_plugin_database.service import Databases
 from buntime_plugin_database.shared.tenants import InvalidTenant
 
@@ -31,8 +32,9 @@ class ServiceRoutes:
     def __init__(self, service: Databases) -> None:
         self._service = service
 
-    async def adapters(self, _: Request) -> Response:
+    async def adapters(self, request: Request) -> Response:
         """`GET adapters`: the configured engines."""
+        principal_of(request.scope).require("database:read")
         return json_response(
             {
                 "adapters": self._service.get_available_types(),
@@ -43,12 +45,15 @@ class ServiceRoutes:
     async def health(self, request: Request) -> Response:
         """`GET health`: whether one engine, or each, answers a query in time."""
         engine = request.query_params.get("type")
+        principal = principal_of(request.scope)
         if engine:
+            require(principal, "read", engine, None)
             self._service.get_root_adapter(engine)  # an unknown engine is a mistake, not unhealthy
             problem = await self._problem(engine)
             if problem is not None:
                 return json_response({"error": problem, "status": "unhealthy"}, 500)
             return json_response({"status": "healthy", "type": engine})
+        principal.require("database:read")
         engines = self._service.get_available_types()
         problems = await asyncio.gather(*(self._problem(engine) for engine in engines))
         return json_response(
@@ -64,6 +69,7 @@ class ServiceRoutes:
     async def list_tenants(self, request: Request) -> Response:
         """`GET tenants`."""
         engine = request.query_params.get("type") or self._service.get_default_type()
+        require(principal_of(request.scope), "admin", engine, None)
         tenants = await self._service.list_tenants(engine)
         return json_response({"tenants": tenants, "type": engine})
 
@@ -73,6 +79,7 @@ class ServiceRoutes:
         engine = body.type or self._service.get_default_type()
         if not isinstance(body.id, str):
             raise BadRequest("Missing or invalid tenant id", code="INVALID_TENANT")
+        require(principal_of(request.scope), "admin", engine, body.id)
         try:
             await self._service.create_tenant(body.id, engine)
         except InvalidTenant as error:
@@ -84,8 +91,11 @@ class ServiceRoutes:
     async def delete_tenant(self, request: Request) -> Response:
         """`DELETE tenants/{id}`: close and delete a tenant's database."""
         await refuse_body(request)
+        tenant = request.path_params["id"]
         engine = request.query_params.get("type") or None
-        deleted = await self._service.delete_tenant(request.path_params["id"], engine)
+        meant = engine or self._service.get_default_type()
+        require(principal_of(request.scope), "admin", meant, tenant)
+        deleted = await self._service.delete_tenant(tenant, engine)
         return json_response({"ok": True, "deleted": deleted})
 
     async def _problem(self, engine: str) -> str | None:

@@ -71,7 +71,7 @@ class RequestSessions:
 
         Its results are in the hand of the request.
         """
-        limits = self._limits._replace(readonly=readonly)
+        limits = self._limits._replace(readonly=readonly or target.readonly, schema=target.schema)
         async with self._free:
             adapter = await self._service.get_adapter(target.type, target.tenant)
             session = await _open_session(adapter, limits)
@@ -98,13 +98,14 @@ class RequestSessions:
 
         Raises `DatabaseError`; with `numbered`, errors of a statement say which it was.
         """
+        limits = self._limits._replace(readonly=target.readonly, schema=target.schema)
         async with self._free:
             adapter = await self._service.get_adapter(target.type, target.tenant)
 
             async def attempt(most: int | None) -> list[SessionResult]:
-                session = await _open_session(adapter, self._limits)
+                session = await _open_session(adapter, limits)
                 if session is None:
-                    return await self._write_plainly(adapter, plan, max_rows, numbered)
+                    return await self._write_plainly(adapter, limits, plan, max_rows, numbered)
                 try:
                     return await self._write_in(session, plan, most, max_rows, numbered)
                 finally:
@@ -149,9 +150,14 @@ class RequestSessions:
         return results
 
     async def _write_plainly(
-        self, adapter: Adapter, plan: Planner, max_rows: int | None, numbered: bool
+        self,
+        adapter: Adapter,
+        limits: SessionLimits,
+        plan: Planner,
+        max_rows: int | None,
+        numbered: bool,
     ) -> list[SessionResult]:
-        connection = PlainConnection(adapter, self._limits, fresh=True)
+        connection = PlainConnection(adapter, limits, fresh=True)
         statements: list[Statement] = []
         for index, bound in enumerate(await plan(connection)):
             with _numbering(index, wanted=numbered):

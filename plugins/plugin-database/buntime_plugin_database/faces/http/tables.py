@@ -39,7 +39,7 @@ class TableRoutes:
 
     async def tables(self, request: Request) -> Response:
         """`GET tables`: tables and views; `?counts=true` counts their rows."""
-        target = self._targets.of(request)
+        target = self._targets.of(request, needs="read")
         counts = flag_of(request, "counts")
         async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             tables: list[dict[str, Any]] = []
@@ -53,7 +53,7 @@ class TableRoutes:
 
     async def schema(self, request: Request) -> Response:
         """`GET tables/{name}/schema`."""
-        target = self._targets.of(request)
+        target = self._targets.of(request, needs="read")
         async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             table = await find_table(session, request.path_params["name"])
             described = await describe_table(session, table)
@@ -63,7 +63,7 @@ class TableRoutes:
 
     async def rows(self, request: Request) -> Response:
         """`GET tables/{name}/rows`: a page, by `limit`, `offset`, `orderBy`, `dir`, `filter`."""
-        target = self._targets.of(request)
+        target = self._targets.of(request, needs="read")
         limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
         offset = _number(request, "offset", 0)
         blobs_as_text = choice_of(request, "blob", BLOB_FORMS) == "text"
