@@ -41,7 +41,9 @@ def sqlite_target(name: str, path: str, options: SqliteOptions | None = None) ->
             for adapter in opened:
                 await adapter.close()
 
-    return EngineUnderTest(name, CAPABILITIES, database, several_connections=path != ":memory:")
+    is_file = path != ":memory:"
+    capabilities = CAPABILITIES._replace(reads_at_once=is_file)
+    return EngineUnderTest(name, capabilities, database, several_connections=is_file)
 
 
 async def eventually(condition: Callable[[], object], what: str) -> None:

@@ -47,8 +47,8 @@ def test_what_does_not_apply_is_known() -> None:
     assert left_out == {"an_engine_without_transactions_says_so"} | lost
     assert lost
     left_out_in_memory = {case.name for case in CASES if case.missing(IN_MEMORY)}
-    several = {Need.SEVERAL_CONNECTIONS, Need.ONE_VIEW}
-    alone = {case.name for case in CASES if several & case.needs}
+    of_files = {Need.SEVERAL_CONNECTIONS, Need.ONE_VIEW, Need.READS_AT_ONCE}
+    alone = {case.name for case in CASES if of_files & case.needs}
     assert left_out_in_memory == left_out | alone
     assert len({case.name for case in CASES}) == len(CASES)
 

@@ -9,7 +9,10 @@ from buntime_keyval.wire import (
     BigInt,
     InvalidInput,
     Key,
+    encode_key,
+    encode_key_path,
     format_key_path,
+    key_to_json,
     parse_key_path,
     parse_key_text,
 )
@@ -153,3 +156,32 @@ def test_any_text_is_a_key_or_refused(text: str) -> None:
         except InvalidInput:
             continue
         assert 1 <= len(key) <= 20
+
+
+PIECES = [*"/aZ-07~.%:", "12", "%2F", "%30", '"', "\\", "é", "\x00"]
+
+
+@settings(max_examples=300)
+@given(
+    st.lists(st.sampled_from(PIECES), max_size=12)
+    .map("".join)
+    .map(lambda text: text.encode("latin-1"))
+)
+@example(b"a/" * 20)
+@example(b"/".join([b"a"] * 20))
+@example(b"/".join([b"a"] * 21))
+@example(b"9" * 15 + b"/" + b"9" * 16 + b"/9007199254740991/9007199254740992/-1")
+@example(bytes(range(0x21, 0x7F)))
+@example(b"x" * 600)
+@example(b"x" * 1025)
+def test_a_path_is_encoded_as_the_key_that_it_says(path: bytes) -> None:
+    try:
+        key = parse_key_path(path.decode("latin-1"))
+    except InvalidInput as error:
+        expected = str(error)
+    else:
+        assert encode_key_path(path) == (encode_key(key), key_to_json(key))
+        return
+    with pytest.raises(InvalidInput) as raised:
+        encode_key_path(path)
+    assert str(raised.value) == expected

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from buntime_database import InvalidStatement
+from typing import cast
+
+from buntime_database import DatabaseClosed, InvalidStatement, ReadsAtOnce, ResultTooLarge
 
 from buntime_database_conformance.dialect import ids_in, make_items
 from buntime_database_conformance.expect import expect, expect_raises
@@ -90,6 +92,26 @@ async def a_shared_connection_cannot_be_changed(open_adapter: OpenAdapter) -> No
         await adapter.query("DELETE FROM items", point=True)
     await adapter.execute("DELETE FROM items")
     expect(await ids_in(adapter), [], "what is left")
+
+
+@case(Need.READS_AT_ONCE)
+async def reads_at_once_are_those_of_query(open_adapter: OpenAdapter) -> None:
+    adapter = await open_adapter()
+    query_now = cast(ReadsAtOnce, adapter).query_now
+    await make_items(adapter, 1, 2)
+    for number in range(3, 20):
+        expect(query_now("SELECT name FROM items WHERE id = ?", (2,)), [("a2",)], "a row")
+        expect(query_now("SELECT count(*) FROM items"), [(number - 1,)], "what was written")
+        await adapter.execute("INSERT INTO items (id, name) VALUES (?, 'x')", (number,))
+    with expect_raises(InvalidStatement, "a write"):
+        query_now("DELETE FROM items")
+    long = "SELECT group_concat(name) FROM items"
+    with expect_raises(ResultTooLarge, "a long text"):
+        query_now(long, max_bytes=10)
+    expect(query_now(long, max_bytes=10_000), await adapter.query(long), "the text")
+    await adapter.close()
+    with expect_raises(DatabaseClosed, "a read afterwards"):
+        query_now(long)
 
 
 @case(Need.SQLITE)

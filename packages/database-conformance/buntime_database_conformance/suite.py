@@ -26,6 +26,7 @@ class Need(Enum):
     SEVERAL_CONNECTIONS = "several connections to one database"
     ONE_VIEW = "reads that see at once what other connections wrote"
     SCHEMA_AT_ONCE = "reads that know at once how the schema was changed"
+    READS_AT_ONCE = "reads without waiting"
     CASEFOLD = "the SQL function casefold"
     RETURNING = "RETURNING"
     ROWIDS = "rowids"
@@ -63,6 +64,7 @@ class EngineUnderTest(NamedTuple):
             Need.ONE_VIEW: self.one_view and self.several_connections,
             # The first answer of a replica may still have the columns of before.
             Need.SCHEMA_AT_ONCE: self.one_view,
+            Need.READS_AT_ONCE: self.capabilities.reads_at_once,
             Need.CASEFOLD: self.capabilities.casefold_function,
             Need.RETURNING: dialect != "mysql",
             Need.ROWIDS: dialect == "sqlite",

@@ -4,7 +4,7 @@ Everything here is a plain type: no driver, no I/O, no dependency. `plugin-datab
 `DatabaseService` and the adapters, other plugins use them through these protocols alone.
 """
 
-from buntime_database._adapter import Adapter, DatabaseService, Transaction
+from buntime_database._adapter import Adapter, DatabaseService, ReadsAtOnce, Transaction
 from buntime_database._demands import ReadDemand, demand, demanding, read_demand
 from buntime_database._errors import (
     ConstraintViolation,
@@ -57,6 +57,7 @@ __all__ = [
     "MoreThanAsked",
     "OutcomeUnknown",
     "ReadDemand",
+    "ReadsAtOnce",
     "ResultSet",
     "ResultTooLarge",
     "Session",

@@ -146,6 +146,19 @@ class Adapter(Protocol):
         ...
 
 
+class ReadsAtOnce(Protocol):
+    """What an adapter has as well if its `capabilities.reads_at_once`: reads without `await`."""
+
+    def query_now(
+        self, sql: str, args: Sequence[Value] = (), max_bytes: int | None = None
+    ) -> list[tuple[Value, ...]] | None:
+        """What `Adapter.query` gives for a `point`; None if that has to wait: then ask by `query`.
+
+        Raises as that does.
+        """
+        ...
+
+
 class DatabaseService(Protocol):
     """What `ctx.get_plugin("@buntime/plugin-database")` returns."""
 

@@ -93,5 +93,7 @@ class Capabilities(NamedTuple):
     """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""
     max_key_bytes: int | None = None
     """Most bytes of a value in the key of a table or an index; None where nothing limits them."""
+    reads_at_once: bool = False
+    """It has `query_now` as well; see `ReadsAtOnce`."""
     replicas: bool = False
     """Reads may be answered by replicas: they heed a `ReadDemand`, and `position()` tells one."""

@@ -24,6 +24,7 @@ from buntime_keyval.wire.keys import (
 from buntime_keyval.wire.metadata import canonical_metadata, encode_metadata, parse_metadata
 from buntime_keyval.wire.numbers import BigInt, parse_integer, read_integer
 from buntime_keyval.wire.paths import (
+    encode_key_path,
     format_key_path,
     format_key_text,
     parse_key_path,
@@ -59,6 +60,7 @@ __all__ = [
     "decode_key",
     "decode_value",
     "encode_key",
+    "encode_key_path",
     "encode_metadata",
     "encode_value",
     "format_key_path",

@@ -231,7 +231,7 @@ def encode_key(key: Sequence[KeyPart]) -> bytes:
                     data = data.replace(b"\0", b"\0\xff")
                 encoded.append(b"\x02%b\0" % data)
             elif type(part) is int:
-                encoded.append(_encode_number(part))
+                encoded.append(encode_number(part))
             else:
                 encoded.append(_encode_uncommon(part))
     except UnicodeEncodeError:
@@ -248,10 +248,11 @@ def _encode_uncommon(part: KeyPart) -> bytes:
         return b"\x01%b\0" % part.replace(b"\0", b"\0\xff")
     if isinstance(part, str):
         return b"\x02%b\0" % part.encode().replace(b"\0", b"\0\xff")
-    return _encode_number(part)
+    return encode_number(part)
 
 
-def _encode_number(value: int | float) -> bytes:
+def encode_number(value: int | float) -> bytes:
+    """The binary form of a key part that is a number."""
     if value >= 0:
         # The bits of -x are those of x but for the sign; `or 0` takes it from negative zero.
         return _TAGGED_DOUBLE.pack(_NUMBER, -float(value or 0))
@@ -327,7 +328,7 @@ def _decode_number(data: bytes) -> int | float:
     else:
         bits = data.translate(_ALL_BITS)
     number: float = _DOUBLE.unpack(bits)[0]
-    if not math.isfinite(number) or _encode_number(number)[1:] != data:
+    if not math.isfinite(number) or encode_number(number)[1:] != data:
         raise ValueError("the number is not finite, or zero with a sign")
     return plain_number(number)
 

@@ -13,13 +13,25 @@ from collections.abc import Sequence
 from urllib.parse import quote, unquote_to_bytes
 
 from buntime_keyval.wire.errors import InvalidInput
-from buntime_keyval.wire.keys import Key, KeyPart, check_key, key_to_json
+from buntime_keyval.wire.keys import (
+    Key,
+    KeyPart,
+    check_key,
+    encode_key,
+    encode_number,
+    key_to_json,
+)
 from buntime_keyval.wire.limits import MAX_KEY_PART_LENGTH, MAX_KEY_PARTS, MAX_SAFE_INTEGER
 from buntime_keyval.wire.numbers import BigInt
 from buntime_keyval.wire.values import decode_json
 
 _INTEGER = re.compile(r"-?[0-9]+")
 _SURELY_SAFE_DIGITS = 16
+_SURELY_SHORT = MAX_KEY_PART_LENGTH // 2
+"""Bytes of a path none of whose parts can be too long."""
+_PLAIN = bytes(code for code in range(0x21, 0x7F) if code not in b'"%\\')
+"""Characters that stand for themselves in a path as in JSON."""
+_NINE = ord("9")
 _SAFE_INTEGER_DIGITS = 17  # more digits, leading zeros aside, are beyond 2^53
 
 
@@ -35,6 +47,34 @@ def parse_key_path(path: str) -> Key:
     if len(segments) > MAX_KEY_PARTS:
         raise InvalidInput(f"Key path too deep (max {MAX_KEY_PARTS} parts)")
     return tuple([_parse_segment(segment) for segment in segments])
+
+
+def encode_key_path(path: bytes) -> tuple[bytes, str]:
+    """The binary form and the JSON text of the key that a path in latin-1 says.
+
+    As `encode_key` and `key_to_json` of `parse_key_path`, of which it raises the errors; in one
+    pass where nothing is percent-encoded.
+    """
+    if len(path) <= _SURELY_SHORT and not path.translate(None, _PLAIN):
+        encoded = []
+        texts = []
+        for segment in path.split(b"/"):
+            if not segment:
+                break
+            if segment[0] > _NINE:
+                encoded.append(b"\x02%b\0" % segment)
+                texts.append(b'"%b"' % segment)
+            elif len(segment) < _SURELY_SAFE_DIGITS and segment.isdigit():
+                number = int(segment)
+                encoded.append(encode_number(number))
+                texts.append(b"%d" % number)
+            else:
+                break
+        else:
+            if len(texts) <= MAX_KEY_PARTS:
+                return b"".join(encoded), f"[{b','.join(texts).decode()}]"
+    key = parse_key_path(path.decode("latin-1"))
+    return encode_key(key), key_to_json(key)
 
 
 def parse_key_text(text: str) -> Key:

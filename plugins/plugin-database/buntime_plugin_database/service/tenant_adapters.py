@@ -68,7 +68,9 @@ class TenantAdapters:
         async with self.using(key) as adapter:
             handle = self._handles.get(key)
             if handle is None:
-                handle = self._handles[key] = TenantAdapter(self, key, adapter.capabilities)
+                handle = self._handles[key] = TenantAdapter(
+                    self, key, adapter.capabilities._replace(reads_at_once=False)
+                )
             return handle
 
     @asynccontextmanager

@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import msgspec
 from buntime_database import (
@@ -23,10 +23,12 @@ from buntime_database import (
     Guard,
     GuardFailed,
     OutcomeUnknown,
+    ReadsAtOnce,
     ResultSet,
     Statement,
+    Value,
 )
-from buntime_host import Workers, at_once
+from buntime_host import Workers
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import InvalidInput, decode_key
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
@@ -103,7 +105,10 @@ class Store:
             most_bytes=limits.commit_bytes,
             record=self.recorder.record,
         )
-        self._is_embedded = adapter.capabilities.embedded
+        self._query_now: Callable[..., list[tuple[Value, ...]] | None] = _not_now
+        if adapter.capabilities.reads_at_once:
+            self._query_now = cast(ReadsAtOnce, adapter).query_now
+        self._get_short = self.sql.reads.get_short
         self._expiring: Callable[[int], None] = lambda _: None
 
     async def begin(self) -> None:
@@ -125,18 +130,16 @@ class Store:
         At once, if the engine has it at hand.
         """
         started = perf_counter()
-        reading = reads.get_short(self.db, key, self.clock.now())
-        if not self._is_embedded:
-            return self._measured("get", reading, started)
+        now_ms = self.clock.now()
         try:
-            found = at_once(reading)
+            rows = self._query_now(self._get_short, (key, now_ms))
         except Exception:
             self.recorder.record("get", perf_counter() - started, failed=True)
             raise
-        if isinstance(found, Coroutine):
-            return self._measured("get", found, started)
+        if rows is None:
+            return self._measured("get", reads.get_short(self.db, key, now_ms), started)
         self.recorder.record("get", perf_counter() - started)
-        return found
+        return rows[0] if rows else None  # type: ignore[return-value] # as the schema says
 
     async def _measured(self, operation: str, work: Coroutine[Any, Any, T], started: float) -> T:
         """What comes of work, as one sample of an operation that has begun."""
@@ -494,6 +497,10 @@ class Store:
             return matches(where, msgspec.json.decode(value), now_ms=now_ms)
 
         return RowCondition(printed.sql, printed.args, recheck)
+
+
+def _not_now(_: str, __: Sequence[Value] = ()) -> None:
+    """Of an engine that no read has at hand."""
 
 
 def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None = None) -> KeyRange:

@@ -85,7 +85,9 @@ class SqliteAdapter:
         options = options or SqliteOptions()
         in_memory = path == MEMORY
         readers = None if in_memory else options.readers
-        self.capabilities = self.capabilities._replace(scans_at_once=readers)
+        self.capabilities = self.capabilities._replace(
+            scans_at_once=readers, reads_at_once=not in_memory
+        )
         self.path = path
         self.tenant = tenant
         connection = open_connection(path, options, writes=True)
@@ -95,6 +97,9 @@ class SqliteAdapter:
         except BaseException:
             connection.close()
             raise
+        if self._readers is not None:
+            # Handed through, as a read by key takes microseconds, and a frame a part of one.
+            self.query_now = self._readers.query_now
         self._vitals = Vitals(f"database {path}")
         self._room = room = (
             None if in_memory else Room(path, self._condition, reserve_bytes=options.reserve_bytes)
@@ -162,6 +167,8 @@ class SqliteAdapter:
         return outcomes
 
     def _noted(self, outcomes: Sequence[list[ResultSet] | DatabaseError]) -> None:
+        if self._readers is not None:
+            self._readers.committed()
         for outcome in outcomes:
             if isinstance(outcome, DatabaseError):
                 self._vitals.failed("writes", outcome)

@@ -9,15 +9,21 @@ from contextlib import contextmanager
 from threading import Lock
 
 import apsw
-from buntime_database import DatabaseClosed, DatabaseError, InvalidStatement, ResultSet, Value
+from buntime_database import (
+    DatabaseClosed,
+    DatabaseError,
+    InvalidStatement,
+    ResultSet,
+    Value,
+)
 
 from buntime_plugin_database.engines.sqlite.condition import FileCondition
 from buntime_plugin_database.engines.sqlite.connection import SqliteOptions, open_connection
 from buntime_plugin_database.engines.sqlite.deadline import Deadline, DeadlineWatch
+from buntime_plugin_database.engines.sqlite.read_lock import FROM_READS, ReadLock
 from buntime_plugin_database.engines.sqlite.statements import (
     AtMost,
     forget_large,
-    rows_of,
     run,
     size_of_rows,
 )
@@ -57,6 +63,8 @@ class Readers:
         # Else SQLite would prepare a statement anew for each value of its `LIMIT ?`, which takes
         # longer than such a read itself.
         self._inline.config(apsw.SQLITE_DBCONFIG_ENABLE_QPSG, 1)
+        self._cursor = self._inline.cursor()
+        self._lock = ReadLock(path, condition)
         self._threads = ThreadPoolExecutor(options.readers, thread_name_prefix="sqlite-reader")
         self._in_hand = asyncio.Semaphore(options.readers + READ_AHEAD)
         self._closed = False
@@ -66,24 +74,54 @@ class Readers:
     ) -> list[tuple[Value, ...]]:
         """Rows of one query, on the loop if `point`, else in a thread; see `Adapter.query`."""
         if point:
-            try:
-                self._condition.check()
-                if self._condition.shrinkings != self._shrinkings:
-                    self._forget_pages()
-                classify(sql)
-                if max_bytes is not None:
-                    with AtMost(self._inline, max_bytes):
-                        return rows_of(self._inline.execute(sql, args))
-                return rows_of(self._inline.execute(sql, args))
-            except apsw.BusyError:
-                pass  # another process recovers the WAL: wait for it in a thread
-            except apsw.TooBigError:
-                pass  # no text of that length is to hold up the others
-            except DatabaseError:
-                raise
-            except Exception as error:
-                raise _refusal(error, self._condition) from error
+            rows = self.query_now(sql, args, max_bytes)
+            if rows is not None:
+                return rows
         return (await self.result(sql, args, max_bytes)).rows
+
+    def query_now(
+        self, sql: str, args: Sequence[Value] = (), max_bytes: int | None = None
+    ) -> list[tuple[Value, ...]] | None:
+        """Rows of a bounded query; None if it is to be run in a thread after all."""
+        lock = self._lock
+        lock.reads += 1
+        try:
+            self._condition.check()
+            if self._closed:
+                raise DatabaseClosed("the database is closed")
+            if lock.reads == FROM_READS:
+                lock.keep()
+            if self._condition.shrinkings != self._shrinkings:
+                self._forget_pages()
+            classify(sql)
+            if max_bytes is None:
+                return self._cursor.execute(sql, args).fetchall()
+            with AtMost(self._inline, max_bytes):
+                return self._cursor.execute(sql, args).fetchall()
+        except apsw.BusyError:
+            return None  # another process recovers the WAL: wait for it in a thread
+        except apsw.TooBigError:
+            self._give_up()
+            return None  # no text of that length is to hold up the others
+        except DatabaseError:
+            self._give_up()
+            raise
+        except Exception as error:
+            self._give_up()
+            raise _refusal(error, self._condition) from error
+
+    def _give_up(self) -> None:
+        """End a statement that failed in the middle of its rows.
+
+        Else it would keep its place in the log, and with that what others want to copy.
+        """
+        self._cursor.close(True)
+        if not self._closed:
+            self._cursor = self._inline.cursor()
+
+    def committed(self) -> None:
+        """Somebody who shares the file has committed."""
+        self._lock.let_go()
 
     async def result(
         self, sql: str, args: Sequence[Value], max_bytes: int | None = None
@@ -119,6 +157,7 @@ class Readers:
     async def close(self) -> None:
         """Wait for the reads under way and close all connections. Idempotent."""
         self._closed = True
+        self._lock.close()
         await asyncio.to_thread(self._end)
 
     def _run(

@@ -14,6 +14,7 @@ from buntime_keyval.wire import (
     canonical_metadata,
     canonical_value,
     encode_key,
+    encode_key_path,
     key_to_json,
     parse_key_path,
 )
@@ -140,28 +141,31 @@ class BatchRead(Read, frozen=True, kw_only=True):
 
 def get_key(service: KeyValService, request: Request[Read]) -> Asked:
     """`GET /keys/<path>`; for a `HEAD` the value is not read."""
-    key = _path_key(request.path)
-    encoded = encode_key(key)
+    encoded, key_json = encode_key_path(request.path[len(KEYS_PATH) :])
     reads = Keys((encoded,))
     given = request.given
     if request.head or given.details or not given.values:
-        return Asked("get", "read", partial(_get_uncommon, service, request, key), reads)
+        uncommon = partial(_get_uncommon, service, request, encoded, key_json)
+        return Asked("get", "read", uncommon, reads)
 
     def run() -> Text | Coroutine[Any, Any, Text]:
         found = service.store.get_short(encoded)
+        if found is None:
+            raise KeyNotFound
         if isinstance(found, tuple):
             value, versionstamp = found
             if value is not None:
-                return entry_json(key_to_json(key), value, versionstamp)
-        if found is None:
-            raise KeyNotFound
-        return _get_later(service, key, encoded, found)
+                return entry_json(key_json, value, versionstamp)
+        return _get_later(service, encoded, key_json, found)
 
     return Asked("get", "read", run, reads)
 
 
 async def _get_later(
-    service: KeyValService, key: Key, encoded: bytes, found: Short | Coroutine[Any, Any, Short]
+    service: KeyValService,
+    encoded: bytes,
+    key_json: str,
+    found: Short | Coroutine[Any, Any, Short],
 ) -> Text:
     """The entry of a key that was not found at once, or is long."""
     if isinstance(found, Coroutine):
@@ -170,15 +174,16 @@ async def _get_later(
         raise KeyNotFound
     value, versionstamp = found
     if value is not None:
-        return entry_json(key_to_json(key), value, versionstamp)
+        return entry_json(key_json, value, versionstamp)
     entry = await service.store.get_long(encoded)
     if entry is None:
         raise KeyNotFound
     return entry
 
 
-async def _get_uncommon(service: KeyValService, request: Request[Read], key: Key) -> Text | Answer:
-    encoded = encode_key(key)
+async def _get_uncommon(
+    service: KeyValService, request: Request[Read], encoded: bytes, key_json: str
+) -> Text | Answer:
     if request.given.is_shaped:
         entries = await service.store.get_many_within([encoded], request.given.entry_shape)
         if not entries:
@@ -187,7 +192,7 @@ async def _get_uncommon(service: KeyValService, request: Request[Read], key: Key
     size = await service.store.size(encoded)
     if size is None:
         raise KeyNotFound
-    return Answer(200, "", length=size + len(entry_json(key_to_json(key), "", "").encode()))
+    return Answer(200, "", length=size + len(entry_json(key_json, "", "").encode()))
 
 
 def put_key(service: KeyValService, request: Request[Written]) -> Asked:
