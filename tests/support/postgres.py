@@ -34,6 +34,7 @@ _SETTINGS = {
     "max_connections": "200",
     "shared_buffers": "32MB",
     "log_line_prefix": "%m [%p] ",
+    "deadlock_timeout": "100ms",
 }
 _ACCESS = f"""\
 host all {GUARDED} 127.0.0.1/32 scram-sha-256
@@ -121,6 +122,23 @@ class Postgres:
         )
         assert done.returncode == 0, done.stderr
         (self.folder / "pg_hba.conf").write_text(_ACCESS)
+
+    def copy(self, folder: Path) -> Postgres:
+        """A standby of this one, which runs: a server that follows and only reads. Not started."""
+        standby = Postgres(folder, self._settings)
+        done = subprocess.run(
+            [
+                *(str(self._programs / "pg_basebackup"), "-d", self.url, "-D", str(folder)),
+                *("-R", "-X", "stream", "-c", "fast", "--no-sync"),
+            ],
+            capture_output=True,
+            text=True,
+            cwd="/",
+            check=False,
+            **as_nobody_special(),
+        )
+        assert done.returncode == 0, done.stderr
+        return standby
 
     def start(self, *, wait: bool = True) -> None:
         """Start it and wait until it answers, unless that is not wanted."""

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from functools import partial
 from typing import Any
+from urllib.parse import urlsplit
 
 from buntime_database import Adapter
 from buntime_database_conformance import EngineUnderTest, OpenAdapter
@@ -17,6 +18,7 @@ from buntime_plugin_database.engines.postgres.adapter import (
 )
 from buntime_plugin_database.engines.postgres.options import PostgresOptions
 from buntime_plugin_database.engines.postgres.starting import prepare
+from support.cutting import cutting_link
 
 SECONDS = 10.0
 
@@ -34,11 +36,7 @@ def make_adapter(url: str, **options: Any) -> PostgresAdapter:
 
 
 @asynccontextmanager
-async def database(
-    url: str,
-    change: Callable[[PostgresAdapter], object] = lambda _: None,
-    **options: Any,
-) -> AsyncIterator[OpenAdapter]:
+async def database(url: str, **options: Any) -> AsyncIterator[OpenAdapter]:
     """Adapters on an empty schema, which is the server's to forget."""
     schema = new_schema()
     opened: list[PostgresAdapter] = []
@@ -47,7 +45,6 @@ async def database(
         adapter = make_adapter(url, schema=schema, **options)
         opened.append(adapter)
         await prepare(adapter, SECONDS)
-        change(adapter)
         return adapter
 
     try:
@@ -57,8 +54,23 @@ async def database(
             await adapter.close()
 
 
+@asynccontextmanager
+async def losing_database(url: str, **options: Any) -> AsyncIterator[OpenAdapter]:
+    """The same, but the connection of every commit breaks before its answer has come."""
+    port = urlsplit(url).port or 0
+    async with cutting_link(port) as (cutting, cutting_port):
+        cut_url = url.replace(f":{port}/", f":{cutting_port}/")
+        cutting.fate = "answer lost"
+        async with database(cut_url, **options) as open_adapter:
+            yield open_adapter
+        assert cutting.cuts, "no commit was cut"
+
+
 def postgres_target(name: str, url: str, **options: Any) -> EngineUnderTest:
     """The engine on this server."""
     return EngineUnderTest(
-        name, CAPABILITIES, partial(database, url, **options), losing_database=None
+        name,
+        CAPABILITIES,
+        partial(database, url, **options),
+        losing_database=partial(losing_database, url, **options),
     )

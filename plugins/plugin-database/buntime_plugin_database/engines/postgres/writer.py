@@ -20,6 +20,7 @@ from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
 
+import asyncpg
 from buntime_database import (
     Batch,
     DatabaseClosed,
@@ -105,11 +106,11 @@ class _Job(NamedTuple):
 class SchemaWriter:
     """Serialises the writes of one schema, those of other processes included."""
 
-    def __init__(self, connections: LinkPool, schema: str, counters: Counters) -> None:
+    def __init__(self, pool: LinkPool, schema: str, counters: Counters) -> None:
         self.counters = counters
-        self._connections = connections
+        self._pool = pool
         self._schema = schema
-        self._options = connections.options
+        self._options = pool.options
         self._grouping = Grouping[_Job](self._commit, _give_up, _share)
         self._closed = False
         # Of the database, not of the server: another one has locks of its own.
@@ -138,7 +139,7 @@ class SchemaWriter:
                 return await self._run_inside(link, number, fn)
 
             try:
-                return await self._connections.run(work)
+                return await self._pool.run(work)
             except _Lost as lost:
                 await self._make_sure(lost)
                 found: T = lost.found
@@ -197,16 +198,14 @@ class SchemaWriter:
         while True:
             attempts += 1
             try:
-                result = await run_alone(
-                    self._connections, self._schema, step.sql, step.args, writes=True
-                )
+                result = await run_alone(self._pool, self._schema, step.sql, step.args, writes=True)
             except DRIVER_ERRORS as error:
                 state = getattr(error, "sqlstate", None)
                 if is_lost(error):
                     sent = True
                 elif state not in AGAIN or attempts > MAX_ATTEMPTS:
-                    return translate(error, self._connections.server)
-                failure = translate(error, self._connections.server)
+                    return translate(error, self._pool.server)
+                failure = translate(error, self._pool.server)
             except DatabaseUnavailable as error:
                 if not sent:
                     return error
@@ -230,14 +229,14 @@ class SchemaWriter:
         while group:
             started = perf_counter()
             try:
-                outcomes = await self._connections.run(partial(self._attempt, group))
+                outcomes = await self._pool.run(partial(self._attempt, group))
             except Restart as restart:
                 restarts += 1
                 if restarts <= MAX_RESTARTS + len(group):
                     continue
                 cause = restart.__cause__
                 failure = translate(
-                    cause if isinstance(cause, Exception) else restart, self._connections.server
+                    cause if isinstance(cause, Exception) else restart, self._pool.server
                 )
             except _Lost as lost:
                 try:
@@ -252,7 +251,7 @@ class SchemaWriter:
                 return
             except DRIVER_ERRORS as error:
                 attempts += 1
-                failure = translate(error, self._connections.server)
+                failure = translate(error, self._pool.server)
                 if is_lost(error) and attempts == 1:
                     continue  # it had ended while nobody used it
                 if getattr(error, "sqlstate", None) in AGAIN and attempts < MAX_ATTEMPTS:
@@ -288,7 +287,7 @@ class SchemaWriter:
             except DRIVER_ERRORS as error:
                 if is_lost(error) or getattr(error, "sqlstate", None) in AGAIN:
                     raise
-                outcomes.append(translate(error, self._connections.server))
+                outcomes.append(translate(error, self._pool.server))
             await execute("ROLLBACK TO batch")
         await self._end(link, number, outcomes)
         return outcomes
@@ -328,7 +327,13 @@ class SchemaWriter:
         """Begin a transaction and wait for the lock; the number of the transaction."""
         options = self._options
         limit = 0 if patient else round(options.statement_seconds * 1000)
-        await link.connection.execute(opening(options, self._schema, writes=True, patient=True))
+        try:
+            await link.connection.execute(opening(options, self._schema, writes=True, patient=True))
+        except asyncpg.FeatureNotSupportedError as error:
+            raise DatabaseUnavailable(
+                f"{self._pool.server} is a standby, which only reads: name the primary, or add"
+                " target_session_attrs=read-write to the URL"
+            ) from error
         async with asyncio.timeout(options.timeout_seconds + GRACE_SECONDS):
             ((_, number, _),) = (await link.run(self._schema, _TAKE, (self._lock, str(limit)))).rows
         return str(number)
@@ -363,17 +368,17 @@ class SchemaWriter:
         """What became of a transaction; None if it cannot be told."""
         deadline = monotonic() + self._options.timeout_seconds
         pause, longest = ASK_PAUSE_SECONDS
-        self._connections.forget_idle()
+        self._pool.forget_idle()
         while monotonic() < deadline:
             try:
-                result = await run_alone(self._connections, self._schema, _ASK, (number,))
+                result = await run_alone(self._pool, self._schema, _ASK, (number,))
                 told = result.rows[0][0]
                 if told != "in progress":
                     return None if told is None else str(told)
             except (DatabaseError, *DRIVER_ERRORS) as error:
                 if self._closed and isinstance(error, DatabaseClosed):
                     return None
-                failure = translate(error, self._connections.server)
+                failure = translate(error, self._pool.server)
                 if isinstance(failure, DatabaseUnavailable):
                     self._refuse_pending(failure)
             await asyncio.sleep(pause)
@@ -405,10 +410,10 @@ class SchemaWriter:
         except Restart as restart:
             cause = restart.__cause__ or restart
             raise translate(
-                cause if isinstance(cause, Exception) else restart, self._connections.server
+                cause if isinstance(cause, Exception) else restart, self._pool.server
             ) from cause
         except DRIVER_ERRORS as error:
-            raise translate(error, self._connections.server) from error
+            raise translate(error, self._pool.server) from error
 
 
 class PostgresTransaction:

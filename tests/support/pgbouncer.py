@@ -1,0 +1,75 @@
+"""PgBouncer before a PostgreSQL server, giving a connection away after each transaction."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from support.postgres import ADMIN, Postgres, as_nobody_special, folder_for_servers
+from support.sqld import free_port
+
+START_SECONDS = 20.0
+SERVER_CONNECTIONS = 4
+"""Fewer than clients have, so that these share them."""
+
+
+def _program() -> str:
+    program = shutil.which("pgbouncer") or "/usr/sbin/pgbouncer"
+    if not Path(program).exists():
+        if os.environ.get("CI"):
+            pytest.fail("pgbouncer is needed in CI")
+        pytest.skip("pgbouncer is not installed: poolers are NOT tested")
+    return program
+
+
+@contextmanager
+def running_pgbouncer(server: Postgres, mode: str = "transaction") -> Iterator[str]:
+    """A pooler before the server's first database; its URL."""
+    with folder_for_servers() as folder:
+        port = free_port()
+        config = folder / "pgbouncer.ini"
+        config.write_text(
+            f"""
+[databases]
+* = host=127.0.0.1 port={server.port} user={ADMIN}
+[pgbouncer]
+listen_addr = 127.0.0.1
+listen_port = {port}
+unix_socket_dir =
+auth_type = any
+pool_mode = {mode}
+default_pool_size = {SERVER_CONNECTIONS}
+max_client_conn = 200
+logfile = {folder / "pgbouncer.log"}
+"""
+        )
+        process = subprocess.Popen(
+            [_program(), "-q", str(config)],
+            cwd="/",
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            **as_nobody_special(),
+        )
+        try:
+            deadline = time.monotonic() + START_SECONDS
+            while not _listens(port):
+                assert process.poll() is None, (folder / "pgbouncer.log").read_text()
+                assert time.monotonic() < deadline, "pgbouncer does not listen"
+                time.sleep(0.02)
+            yield f"postgresql://{ADMIN}@127.0.0.1:{port}/postgres"
+        finally:
+            process.terminate()
+            process.wait(START_SECONDS)
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
