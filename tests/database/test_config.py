@@ -74,7 +74,7 @@ def test_defaults() -> None:
     config = parse_config({"adapters": [SQLITE]})
     assert (config.tenancy.auto_create, config.tenancy.max_tenants) == (False, 1000)
     options = config.adapters[0].options.settings()
-    assert options == ("full", 5000, 10_000, 64 * 1024 * 1024, 2, 4 * 1024 * 1024)
+    assert options == ("full", 5000, 10_000, 64 * 1024 * 1024, 3, 4 * 1024 * 1024)
 
 
 def test_options_of_an_embedded_database() -> None:

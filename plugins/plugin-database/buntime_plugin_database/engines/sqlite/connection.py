@@ -40,7 +40,7 @@ class SqliteOptions(NamedTuple):
     """How long a read or a write in a thread may run; 0 for ever."""
     cache_bytes: int = 64 * 1024 * 1024
     """Page cache of each connection."""
-    readers: int = 2
+    readers: int = 3
     """Threads that scan; reads by key need none."""
     reserve_bytes: int = 0
     """Size of a file beside the database that is given up when the disk is full; 0 is none."""

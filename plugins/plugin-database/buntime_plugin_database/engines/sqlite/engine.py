@@ -68,8 +68,13 @@ class SqliteEntry(EngineOptions, frozen=True):
     cache_size: Annotated[int, option("Page cache of each connection in MiB", least=1)] = 64
     readers: Annotated[
         int,
-        option("Threads for reads that may scan", "Reads by key need none", least=1, most=64),
-    ] = 2
+        option(
+            "Threads for reads that may scan",
+            "Reads by key need none; where there are several, one is kept for bounded reads",
+            least=1,
+            most=64,
+        ),
+    ] = 3
     reserve: Annotated[
         int,
         option(
