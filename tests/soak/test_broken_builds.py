@@ -28,10 +28,10 @@ SEEDS = (7, 8, 9)
 Changes = Mapping[str, Sequence[tuple[str, str]]]
 """By module, texts of it and what stands there instead."""
 
-_BATCHES = "batches = [self._batch(job) for job in writing]"
+_WRITING = "writing = [job for job in group if job.is_writing]"
 SLOW: Changes = {
     f"{KEYVAL}.engine.commit": [
-        (_BATCHES, f"await asyncio.sleep(perf_counter() % 0.05)\n            {_BATCHES}")
+        (_WRITING, f"await asyncio.sleep(perf_counter() % 0.05)\n        {_WRITING}")
     ],
 }
 """Gives other processes time to commit between the decision of a group and its commit, sometimes

@@ -30,7 +30,8 @@ class IdempotencyConfig(Options, frozen=True):
         int,
         option(
             "Results that are kept",
-            doc="results of writes with an idempotency key that are kept",
+            doc="results of writes with an idempotency key that are kept; each process "
+            "remembers the keys, in some 130 bytes each",
             least=1,
         ),
     ] = 100_000

@@ -13,10 +13,7 @@ LONG = "é" * INLINE_BYTES
 _REFERENCES = """
 SELECT long_id, value, long_size FROM kv_entries
 UNION ALL SELECT long_id, value, long_size FROM kv_queue
-UNION ALL SELECT long_id, value, long_size FROM kv_dlq
-UNION ALL SELECT long_id, told, coalesce(
-  (SELECT octet_length(text) FROM kv_long_values WHERE kv_long_values.id = long_id), 0)
-FROM kv_replays"""
+UNION ALL SELECT long_id, value, long_size FROM kv_dlq"""
 
 FAULTS = {
     "a long value that nothing has": f"""

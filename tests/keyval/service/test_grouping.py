@@ -13,7 +13,7 @@ import pytest
 from buntime_database import Batch, DatabaseError, ResultSet
 from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval.engine import commit
+from buntime_plugin_keyval.engine import regathering
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.where import parse_where
 from buntime_plugin_keyval.storage.schema import migrate
@@ -50,10 +50,10 @@ async def commits_of_two_halves(path: Path) -> float:
 async def test_writers_that_were_just_answered_join_those_that_wait(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(commit, "REGATHER_SHARE", 1e9)
-    monkeypatch.setattr(commit, "REGATHER_SECONDS", 10.0)
+    monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
+    monkeypatch.setattr(regathering, "REGATHER_SECONDS", 10.0)
     assert await commits_of_two_halves(tmp_path / "patient.db") <= ROUNDS + 2
-    monkeypatch.setattr(commit, "REGATHER_SHARE", 0.0)
+    monkeypatch.setattr(regathering, "REGATHER_SHARE", 0.0)
     assert await commits_of_two_halves(tmp_path / "hasty.db") >= ROUNDS + 2
 
 
@@ -62,9 +62,9 @@ async def test_nobody_is_waited_for_who_did_not_come_back(
 ) -> None:
     patience, groups = 100, 60
     seconds = count()
-    monkeypatch.setattr(commit, "perf_counter", lambda: float(next(seconds)))
-    monkeypatch.setattr(commit, "REGATHER_SHARE", 1e9)
-    monkeypatch.setattr(commit, "REGATHER_SECONDS", float(patience))
+    monkeypatch.setattr(regathering, "perf_counter", lambda: float(next(seconds)))
+    monkeypatch.setattr(regathering, "REGATHER_SHARE", 1e9)
+    monkeypatch.setattr(regathering, "REGATHER_SECONDS", float(patience))
     writes: list[asyncio.Future[str]] = []
 
     class Crowded(SqliteAdapter):

@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import json
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
+from functools import partial
 from typing import Any
 
 import buntime_keyval
 import pytest
-from buntime_database import ConstraintViolation, DatabaseFull, OutcomeUnknown
+from buntime_database import DatabaseFull, Guard, GuardFailed, OutcomeUnknown
 from buntime_keyval import CommitResult, IdempotencyKeyReused, InvalidInput, RequestUnderWay
+from buntime_keyval.engine import EngineCheck
+from buntime_plugin_keyval.engine import once as once_module
+from buntime_plugin_keyval.engine.once import Once, once_of
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from keyval.service.world import FakeClock, World
+from buntime_plugin_keyval.storage import schema
+from buntime_plugin_keyval.storage.dialects.sqlite.values import INLINE_BYTES
+from buntime_plugin_keyval.storage.replays import NEWS_BATCH, Kept
+from buntime_plugin_keyval.storage.schema import load_migrations
+from keyval.service.world import NOW_MS, FakeClock, World
+
+OpenStore = Callable[..., AbstractAsyncContextManager[World]]
 
 
 async def add(kv: LocalKv, key: str, amount: int = 1) -> CommitResult:
@@ -18,8 +31,9 @@ async def add(kv: LocalKv, key: str, amount: int = 1) -> CommitResult:
 
 
 async def kept(world: World) -> int:
-    ((number,),) = await world.rows("SELECT count(*) FROM kv_replays")
-    return int(number)
+    """How many results are in the table."""
+    rows = await world.rows("SELECT keys FROM kv_replays WHERE keys <> ''")
+    return sum(str(keys).count("\n") - 1 for (keys,) in rows)
 
 
 async def test_over_processes(world: World, other: World) -> None:
@@ -76,21 +90,47 @@ async def test_a_result_that_is_forgotten_while_it_is_looked_for(
     world: World, other: World, monkeypatch: pytest.MonkeyPatch, late_groups: int
 ) -> None:
     """The key is free again then, so the write is made as if it were new."""
+    await add(world.kv, "looks")
     first = await add(other.kv, "k")
-    await world.kv.set(["learns", "of the stamps"], 1)
     commit = world.adapter.batch_each
+    failures = 0
 
     async def forget(batches: Any) -> Any:
+        nonlocal failures
         outcomes = await commit(batches)
-        if any(isinstance(outcome, ConstraintViolation) for outcome in outcomes):
+        if any(isinstance(outcome, GuardFailed) for outcome in outcomes):
+            failures += 1
             await world.adapter.execute("DELETE FROM kv_replays")
         return outcomes
 
     monkeypatch.setattr(world.adapter, "batch_each", forget)
+    monkeypatch.setattr(once_module, "LOOK_SECONDS", 1e9)
     monkeypatch.setattr(world.kv._store._committer, "_late_groups", late_groups)
     second = await add(world.kv, "k")
+    assert failures == 1
     assert second.versionstamp != first.versionstamp
+    assert (await world.kv.get(["n"])).value == 3
+    assert await add(world.kv, "k") == second
+
+
+async def test_a_result_that_is_kept_between_the_look_and_the_commit(
+    world: World, other: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commit = world.adapter.batch_each
+    told: list[CommitResult] = []
+
+    async def come_between(batches: Any) -> Any:
+        if not told:
+            told.append(await add(other.kv, "k"))
+        return await commit(batches)
+
+    monkeypatch.setattr(world.adapter, "batch_each", come_between)
+    results = await asyncio.gather(add(world.kv, "k"), add(world.kv, "new"), world.kv.set(["a"], 1))
+    assert results[0] == told[0]
     assert (await world.kv.get(["n"])).value == 2
+    assert (await world.kv.get(["a"])).value == 1
+    with pytest.raises(IdempotencyKeyReused):
+        await add(world.kv, "k", 2)
 
 
 async def test_a_failed_write_keeps_nothing(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,6 +183,144 @@ async def test_many_in_one_group(world: World) -> None:
     assert list(again[:50]) == list(results)
     assert (await world.kv.get(["n"])).value == 50
     assert await world.kv.count(["other"]) == 50
+
+
+async def test_a_group_keeps_its_results_in_one_row(world: World) -> None:
+    kv = world.kv
+    await asyncio.gather(*(add(kv, f"k{n}") for n in range(20)), kv.set(["a"], 1))
+    assert await world.rows("SELECT count(*), max(seq) FROM kv_replays") == [(1, 20)]
+
+
+async def test_a_group_of_which_a_part_fails(world: World) -> None:
+    """Each is done, and kept, on its own then."""
+    kv = world.kv
+    await kv.set(["s"], "text")
+    false: list[EngineCheck | Guard] = [Guard("1 = 2")]
+    results = await asyncio.gather(
+        kv.set(["a"], 1, idempotency_key="a"),
+        world.store.commit(false, [], once=Once("guarded", b"it")),
+        add(kv, "n"),
+        kv.atomic().sum(["s"], 1).commit(idempotency_key="s"),
+        kv.delete(["s"], exact=True, idempotency_key="d"),
+        kv.set(["b"], 1),
+        return_exceptions=True,
+    )
+    assert results[1] is None
+    assert isinstance(results[3], InvalidInput)
+    assert await world.rows("SELECT keys FROM kv_replays ORDER BY seq") == [
+        ("\na\n",), ("\nn\n",), ("\nd\n",),
+    ]  # fmt: skip
+    again = await asyncio.gather(
+        kv.set(["a"], 1, idempotency_key="a"),
+        add(kv, "n"),
+        kv.delete(["s"], exact=True, idempotency_key="d"),
+    )
+    assert [*again] == [results[0], results[2], results[4]]
+    assert await kv.count() == 3
+
+
+async def test_counts_of_several_writes_of_a_group(world: World) -> None:
+    """Each deletion is told its own again, whatever stands between them."""
+    kv = world.kv
+
+    async def delete_all() -> list[Any]:
+        keyed = [kv.delete(["d", n], idempotency_key=f"d{n}") for n in range(4)]
+        found: list[Any] = await asyncio.gather(
+            add(kv, "n"), *keyed, kv.enqueue(1, idempotency_key="m")
+        )
+        return [found[0], [result.deleted_count for result in found[1:-1]], found[-1]]
+
+    for n in (1, 2, 2.5, 3):
+        await kv.set(["d", int(n), n], n)
+    first = await delete_all()
+    assert first[1] == [0, 1, 2, 1]
+    for n in range(4):
+        await kv.set(["d", n], n)
+    assert await delete_all() == first
+
+
+async def test_over_a_restart(world: World, open_store: OpenStore) -> None:
+    """All that is kept is found, over several pages of it."""
+    first = [await add(world.kv, f"k{n}") for n in range(2 * NEWS_BATCH + 5)]
+    async with open_store(world.clock) as later:
+        again = await asyncio.gather(*(add(later.kv, f"k{n}") for n in range(len(first))))
+        assert again == first
+        assert (await later.kv.get(["n"])).value == len(first)
+        with pytest.raises(IdempotencyKeyReused):
+            await add(later.kv, "k7", 2)
+
+
+async def test_what_is_known_is_no_more_than_what_is_kept(
+    world: World, other: World, clock: FakeClock
+) -> None:
+    for number in range(30):
+        await add((world, other)[number % 2].kv, f"k{number}")
+    clock.advance(1000)
+    await asyncio.gather(*(add(world.kv, f"new{number}") for number in range(5)))
+    for one in (world, other):
+        while await one.store.replays.forget(keep=8, age_ms=10_000):
+            pass
+        assert 8 <= one.store.replays.known <= 12  # a few may stand behind newer ones
+    while await other.store.replays.forget(keep=8, age_ms=500):
+        pass
+    clock.advance(1000)
+    assert await world.store.replays.forget(keep=8, age_ms=500) == 1
+    assert await world.store.replays.forget(keep=8, age_ms=500) == 0
+    assert await kept(world) == 0
+    assert await add(other.kv, "new1") == await add(world.kv, "new1")
+    assert (await world.kv.get(["n"])).value == 36
+
+
+async def test_a_file_of_before_in_the_place_of_the_database(world: World) -> None:
+    """What this process knows of the other history counts for nothing."""
+    for number in range(5):
+        await add(world.kv, f"k{number}")
+    await world.adapter.execute("DELETE FROM kv_replays WHERE seq > 2")
+    assert (await add(world.kv, "k3")).ok
+    assert (await add(world.kv, "new")).ok
+    assert (await world.kv.get(["n"])).value == 7
+    await add(world.kv, "k1")
+    assert (await world.kv.get(["n"])).value == 7
+
+
+async def test_results_of_version_13(
+    open_store: OpenStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Short ones, long ones and such with counts are told as before."""
+    request = partial(once_of, operation="commit")
+    long = [1] * INLINE_BYTES
+    rows = [
+        ("set", "0188-0000-7000-8000-000000000001", "null", "", None),
+        ("deleted", "01880000-0000-7000-8000-000000000002", "null", "3,0,", None),
+        ("told", "01880000-0000-7000-8000-000000000003", '{"a":1}', "", None),
+        ("long", "01880000-0000-7000-8000-000000000004", "", "", 1),
+    ]
+    with monkeypatch.context() as older:
+        steps = load_migrations()[:13]
+        older.setattr(schema, "load_migrations", lambda *_: steps)
+        async with open_store() as world:
+            text = json.dumps(long)
+            await world.plain.execute("INSERT INTO kv_long_values (text) VALUES (?)", [text])
+            for number, (key, stamp, told, counts, long_id) in enumerate(rows, 1):
+                once = request(key)
+                assert once is not None
+                await world.plain.execute(
+                    "INSERT INTO kv_replays VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
+                    (number, key, once.fingerprint, stamp, told, counts, NOW_MS, long_id),
+                )
+    async with open_store() as world:
+        found = {}
+        for key, *_ in rows:
+            once = request(key)
+            assert once is not None
+            found[key] = await world.store.replays.find(once)
+        assert found == {
+            "set": Kept(rows[0][1], None, []),
+            "deleted": Kept(rows[1][1], None, [3, 0]),
+            "told": Kept(rows[2][1], {"a": 1}, []),
+            "long": Kept(rows[3][1], long, []),
+        }
+        assert await world.rows("SELECT count(*) FROM kv_long_values") == [(0,)]
 
 
 async def test_an_unknown_outcome_is_resolved_by_the_key(

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-from buntime_database import Guard, Statement
+from buntime_database import Guard, ResultSet, Statement
 
+from buntime_plugin_keyval.model.versionstamps import tail_of
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
-from buntime_plugin_keyval.storage.dialects.replays import KeepSql, KeptRow
 
+FINGERPRINT_BYTES = 16
 FORGET_BATCH = 500
+NEWS_BATCH = 100
+NO_STAMP = ""
+"""Of what is kept of several commits, or of none."""
 
 
 class Kept(NamedTuple):
@@ -26,56 +30,114 @@ class Kept(NamedTuple):
     """How many rows or entries each of its effects concerned, where that was wanted."""
 
 
-def keep_sql(sql: Dialect, *, is_firm: bool) -> KeepSql:
-    """What keeps the result of a commit with a firm stamp, or with one that may become later."""
-    return sql.replays.keep if is_firm else sql.replays.keep_late
+Keeping: TypeAlias = tuple[str, bytes, str, str]
+"""What is to be kept of one write: its key, its fingerprint, the versionstamp of its commit, and
+what was told as JSON, or nothing for null."""
 
 
-class Keeping(NamedTuple):
-    """Keeps the result of one commit by statements behind or among those that have its effects."""
-
-    row: KeptRow
-    sql: Dialect
-    is_firm: bool
-    """Whether the commit has that stamp, or fails."""
-
-    @property
-    def _texts(self) -> KeepSql:
-        return keep_sql(self.sql, is_firm=self.is_firm)
-
-    def end(self) -> Sequence[Statement]:
-        """What comes behind all effects, where their counts are not wanted or there are none."""
-        return self._texts.keep(self.row)
-
-    def among(self, statements: Sequence[Statement], *, is_first: bool) -> list[Statement]:
-        """The statements of one effect, and what keeps the count of the first of them."""
-        first, *others = statements
-        if is_first:
-            return [first, Statement(self._texts.keep_with_count, self.row), *others]
-        return [first, Statement(self.sql.replays.keep_count, (self.row[0],)), *others]
+def told_text(told: object) -> str:
+    """What was told as a `Keeping` has it."""
+    return "" if told is None else msgspec.json.encode(told).decode()
 
 
-def keeping(
-    sql: Dialect, key: str, fingerprint: bytes, told: object, now_ms: int
-) -> list[Statement | Guard]:
-    """Keep the result of what is done already; fails if there is one."""
-    row = (key, fingerprint, "", msgspec.json.encode(told).decode(), now_ms)
-    return [Guard(sql.replays.not_kept, (key,)), *Keeping(row, sql, is_firm=True).end()]
+def keep_all(
+    sql: Dialect, keepings: Sequence[Keeping], after: int, now_ms: int
+) -> tuple[Guard, Statement]:
+    """Keep results in the commit that these steps begin.
+
+    Nothing is known to be kept up to the place `after`. The guard fails where somebody else has
+    kept something under one of the keys behind it; the result of the statement has the place.
+    """
+    keys, fingerprints, stamps, tolds = zip(*keepings, strict=True)
+    told = f"[{','.join([text or 'null' for text in tolds])}]" if any(tolds) else ""
+    row = (
+        len(keys),
+        now_ms,
+        "\n{}\n".format("\n".join(keys)),
+        b"".join(fingerprints),
+        ",".join(stamps),
+        told,
+    )
+    texts = sql.replays
+    guard = Guard(texts.none_since, (after, msgspec.json.encode(keys).decode()))
+    return guard, Statement(texts.keep, row)
 
 
-async def find(db: Database, key: str) -> tuple[bytes, Kept] | None:
-    """Fingerprint and result of what was done under a key."""
-    rows = await db.adapter.query(db.sql.replays.find, (key,), point=True, fresh=True)
+def keep_count(sql: Dialect, versionstamp: str) -> Statement:
+    """Keep the number of rows that the statement before it changed, for the write of that stamp."""
+    return Statement(sql.replays.keep_count, (f"{tail_of(versionstamp)}:",))
+
+
+def keep_stamp(sql: Dialect, versionstamp: str) -> Statement:
+    """Keep the stamp that the commit has got; comes behind all effects of a write."""
+    return Statement(sql.replays.keep_stamp, (versionstamp,))
+
+
+def place_of(result: ResultSet) -> int | None:
+    """Where results are kept, by what the statement gave that keeps them; None if it is not told.
+
+    An engine that asks what a commit gave, after a lost answer, may not know all of it.
+    """
+    return result.rows[0][0] if result.rows else None  # type: ignore[return-value] # an integer
+
+
+async def find(db: Database, place: int, key: str) -> tuple[bytes, Kept] | None:
+    """Fingerprint and result of what was done under a key, which was kept at that place.
+
+    None if it is forgotten.
+    """
+    rows = await db.adapter.query(db.sql.replays.find, (place,), point=True, fresh=True)
     if not rows:
         return None
-    fingerprint, versionstamp, told, counts = rows[0]
-    numbers = [int(count) for count in str(counts).split(",")[:-1]]
-    kept = Kept(str(versionstamp), msgspec.json.decode(str(told)), numbers)
-    return bytes(fingerprint), kept  # type: ignore[arg-type] # as the schema says
+    keys, fingerprints, stamps, counts, told = rows[0]
+    all_keys = _separate(str(keys))
+    if key not in all_keys:
+        return None
+    number = all_keys.index(key)
+    stamp = str(stamps).split(",")[number]
+    values = msgspec.json.decode(str(told)) if told else None
+    kept = Kept(
+        stamp,
+        None if values is None else values[number],
+        [*_counts_of(stamp, str(counts))],
+    )
+    begins = FINGERPRINT_BYTES * number
+    all_fingerprints = bytes(fingerprints)  # type: ignore[arg-type] # as the schema says
+    return all_fingerprints[begins : begins + FINGERPRINT_BYTES], kept
+
+
+def _separate(keys: str) -> list[str]:
+    return keys[1:-1].split("\n") if keys else []
+
+
+def _counts_of(versionstamp: str, counts: str) -> Iterator[int]:
+    tail = tail_of(versionstamp)
+    for one in counts.split(",")[:-1]:
+        whose, _, count = one.partition(":")
+        if whose == tail:
+            yield int(count)
+
+
+async def bounds(db: Database) -> tuple[int, int]:
+    """The places of the oldest and the newest row, 0 if there is none."""
+    ((oldest, newest),) = await db.adapter.query(db.sql.replays.bounds, point=True, fresh=True)
+    return oldest, newest  # type: ignore[return-value] # integers
+
+
+async def news(db: Database, after: int) -> list[tuple[int, list[str]]]:
+    """Place and keys of the next rows behind a place; none if there are no more."""
+    args = (after, NEWS_BATCH)
+    rows = await db.adapter.query(db.sql.replays.news, args, point=True, fresh=True)
+    return [(place, _separate(str(keys))) for place, keys in rows]  # type: ignore[misc] # an integer
 
 
 async def forget(db: Database, *, keep: int, since_ms: int) -> int:
-    """Remove some of what is from before `since_ms` or beyond the newest `keep`; how many."""
-    args = (since_ms, keep, FORGET_BATCH)
-    (result,) = await db.adapter.batch([Statement(db.sql.replays.forget, args)])
-    return result.rowcount
+    """Remove some of what is from before `since_ms` or beyond the newest `keep`; how many rows."""
+    sql = db.sql.replays
+    removed, emptied = await db.adapter.batch(
+        [
+            Statement(sql.forget, (since_ms, keep, FORGET_BATCH)),
+            Statement(sql.forget_newest, (since_ms,)),
+        ]
+    )
+    return removed.rowcount + emptied.rowcount

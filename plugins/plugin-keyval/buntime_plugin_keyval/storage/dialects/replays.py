@@ -1,38 +1,43 @@
-"""Results of writes that came with a key of their callers'."""
+"""Results of writes that came with a key of their callers'.
+
+One row has those of a commit. Its place is how many were kept up to there, since the first of all.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from typing import NamedTuple, TypeAlias
 
-from buntime_database import Statement
-
-KeptRow: TypeAlias = tuple[str, bytes, str, str, int]
-"""Key, fingerprint, versionstamp, what was told as JSON, now."""
-
-
-class KeepSql(NamedTuple):
-    """What keeps the result of a commit, in the same commit."""
-
-    keep: Callable[[KeptRow], Sequence[Statement]]
-    """Without counts."""
-    keep_with_count: str
-    """As a `KeptRow` says, with the number of rows that the statement before it changed."""
+KeptRow: TypeAlias = tuple[int, int, str, bytes, str, str]
+"""How many, now, their keys with a line feed in front of each and behind the last one, fingerprints
+behind each other, versionstamps with commas between them, what was told as an array in JSON, or
+nothing where that is null for all."""
 
 
 class ReplaysSql(NamedTuple):
-    """Operations on kept results. Counts are texts: numbers with a comma behind each."""
+    """Operations on kept results. The newest row is that of this commit, once it has one."""
 
-    keep: KeepSql
-    """For a commit with a firm versionstamp."""
-    keep_late: KeepSql
-    """For one that may get a later versionstamp, which is kept then."""
+    none_since: str
+    """Condition of a guard. Place, keys as an array in JSON: nothing is kept under any of them in
+    rows behind that place, and there is one at it or behind it, or none at all and the place is
+    0."""
+    keep: str
+    """A `KeptRow`: adds it behind all others, without counts. The only row has its place."""
+    kept_place: str
+    """SQL for that row, as `Batch.recalls` wants it."""
+    keep_stamp: str
+    """Versionstamp that was made for this commit: the newest row has the later one instead, if the
+    commit has got one."""
     keep_count: str
-    """Key: adds the number of rows that the statement before it changed to the counts."""
-    not_kept: str
-    """Condition of a guard. Key: nothing is kept under it."""
+    """Text: adds it, the number of rows that the statement before it changed, and a comma to the
+    counts of the newest row."""
+    bounds: str
+    """The places of the oldest and of the newest row, 0 if there is none."""
+    news: str
+    """Place, limit: places and keys of so many rows behind it, in order."""
     find: str
-    """Key: fingerprint, versionstamp, what was told, counts."""
+    """Place: keys, fingerprints, versionstamps, counts and what was told."""
     forget: str
     """Time, how many to keep, limit: of so many of the oldest removes those that are older than
-    that, or beyond the newest so many."""
+    that, or have none of the newest so many; but never the newest row."""
+    forget_newest: str
+    """Time: empties the newest row if it is older than that, and is not empty."""

@@ -2,53 +2,39 @@
 
 from __future__ import annotations
 
-from buntime_database import Statement
-
-from buntime_plugin_keyval.storage.dialects.replays import KeepSql, KeptRow, ReplaysSql
+from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 from buntime_plugin_keyval.storage.dialects.sqlite.stamps import LOGGED_STAMP, NOTED_STAMP
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, ADDED, long_size
 
-_KEEP = """
-INSERT INTO kv_replays (id, fingerprint, versionstamp, told, counts, at, long_id)
-VALUES (?1, ?2, {stamp}, {told}, {counts}, ?5, {long_id})"""
+_NEWEST = "(SELECT coalesce(max(seq), 0) FROM kv_replays)"
 
 # The commit has the stamp that was made for it, or a later one with the same random part.
-_LATE = f"""CASE substr(?3, 20)
+_GIVEN = f"""CASE substr(?1, 20)
   WHEN substr({LOGGED_STAMP}, 20) THEN {LOGGED_STAMP}
-  WHEN substr({NOTED_STAMP}, 20) THEN {NOTED_STAMP} ELSE ?3 END"""
-
-
-def _keep(stamp: str) -> KeepSql:
-    short = _KEEP.format(stamp=stamp, told="?4", counts="''", long_id="NULL")
-    added = _KEEP.format(stamp=stamp, told="''", counts="''", long_id=ADDED)
-
-    def keep(row: KeptRow) -> tuple[Statement, ...]:
-        told = row[3]
-        if long_size(told):
-            return Statement(ADD_LONG_VALUE, (told,)), Statement(added, row)
-        return (Statement(short, row),)
-
-    return KeepSql(
-        keep=keep,
-        keep_with_count=_KEEP.format(
-            stamp=stamp, told="?4", counts="changes() || ','", long_id="NULL"
-        ),
-    )
-
+  WHEN substr({NOTED_STAMP}, 20) THEN {NOTED_STAMP} ELSE ?1 END"""
 
 REPLAYS = ReplaysSql(
-    keep=_keep("?3"),
-    keep_late=_keep(_LATE),
-    keep_count="UPDATE kv_replays SET counts = counts || changes() || ',' WHERE id = ?",
-    not_kept="NOT EXISTS (SELECT 1 FROM kv_replays WHERE id = ?)",
-    find="""
-SELECT fingerprint, versionstamp,
-  iif(long_id IS NULL, told, (SELECT text FROM kv_long_values WHERE kv_long_values.id = long_id)),
-  counts
-FROM kv_replays WHERE id = ?""",
-    # Their numbers have no gaps, since only the oldest are removed.
-    forget="""
+    # Rows first: mostly there are none, and then the keys need not be taken apart.
+    none_since=f"""
+({_NEWEST} >= ?1 AND NOT EXISTS (
+  SELECT 1 FROM (SELECT keys FROM kv_replays WHERE seq > ?1) CROSS JOIN json_each(?2)
+  WHERE instr(keys, char(10) || value || char(10))))""",
+    keep=f"""
+INSERT INTO kv_replays (seq, at, keys, fingerprints, stamps, counts, told)
+VALUES ({_NEWEST} + ?1, ?2, ?3, ?4, ?5, '', ?6) RETURNING seq""",
+    kept_place="(SELECT json_group_array(json_object('seq', seq)) FROM (\n"
+    f"  SELECT {_NEWEST} AS seq))",
+    keep_stamp=f"UPDATE kv_replays SET stamps = replace(stamps, ?1, {_GIVEN})\n"
+    f"WHERE seq = {_NEWEST}",
+    keep_count=f"""
+UPDATE kv_replays SET counts = counts || ?1 || changes() || ',' WHERE seq = {_NEWEST}""",
+    bounds=f"SELECT (SELECT coalesce(min(seq), 0) FROM kv_replays), {_NEWEST}",
+    news="SELECT seq, keys FROM kv_replays WHERE seq > ? ORDER BY seq LIMIT ?",
+    find="SELECT keys, fingerprints, stamps, counts, told FROM kv_replays WHERE seq = ?",
+    forget=f"""
 DELETE FROM kv_replays WHERE seq IN (
   SELECT seq FROM (SELECT seq, at FROM kv_replays ORDER BY seq LIMIT ?3)
-  WHERE at < ?1 OR seq <= (SELECT max(seq) FROM kv_replays) - ?2)""",
+  WHERE seq < {_NEWEST} AND (at < ?1 OR seq <= {_NEWEST} - ?2))""",
+    forget_newest=f"""
+UPDATE kv_replays SET keys = '', fingerprints = x'', stamps = '', counts = '', told = ''
+WHERE seq = {_NEWEST} AND at < ?1 AND keys <> ''""",
 )

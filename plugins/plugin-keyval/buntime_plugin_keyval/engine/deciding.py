@@ -1,0 +1,129 @@
+"""Deciding the writes of a group, in Python and without I/O: each sees those before it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from buntime_database import Guard, Statement
+
+from buntime_plugin_keyval.engine.decisions import Decision, SetValue, View, Write
+from buntime_plugin_keyval.engine.jobs import WriteJob
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.model.versionstamps import Stamps
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
+from buntime_plugin_keyval.storage.effects import Effect, Put, Remove
+from buntime_plugin_keyval.storage.message_effects import Enqueue
+from buntime_plugin_keyval.storage.ranges import single
+from buntime_plugin_keyval.storage.reads import Row
+from buntime_plugin_keyval.storage.replays import keep_count, keep_stamp, told_text
+from buntime_plugin_keyval.storage.selection import EVERYTHING
+
+LONG_NUMBER_DIGITS = 1000
+"""Digits from which a number takes more than a moment to be read or written as decimal."""
+
+_FIRST = (0,)
+
+
+class Deciding:
+    """The decisions of one group, all at one moment, on the rows that were loaded for it."""
+
+    def __init__(
+        self, sql: Dialect, stamps: Stamps, at: Moment, rows: dict[bytes, Row], *, is_firm: bool
+    ) -> None:
+        self._sql = sql
+        self._stamps = stamps
+        self._at = at
+        self._rows = rows
+        self._is_firm = is_firm
+        self._pending: set[bytes] = set()
+        """Keys that a write of this group is about to change."""
+
+    def decide_all(self, group: Sequence[WriteJob]) -> None:
+        """Give each its decision, or the error of that, and the steps that it takes."""
+        for job in group:
+            if isinstance(job.write, SetValue):
+                self._decide_set(job, job.write)
+            else:
+                self._decide(job, job.write)
+
+    def _decide(self, job: WriteJob, write: Write[Any]) -> None:
+        sql, at, is_firm = self._sql, self._at, self._is_firm
+        versionstamp = self._stamps.make(at.now_ms)
+        view = View(sql, at, versionstamp, self._rows, self._pending)
+        job.start(versionstamp, is_firm)
+        decision: Decision[Any] | None = None
+        try:
+            decision = job.decision = write.decide(view)
+        except Exception as error:  # noqa: BLE001 - goes to the caller, whatever it is
+            job.error = error
+        is_kept = job.once is not None and decision is not None
+        effects = decision.effects if decision is not None else ()
+        if not effects and not is_kept and not view.saw_pending():
+            job.is_writing = False  # and what it rests on is committed
+            return
+        first_steps: list[int] = []
+        steps: list[Guard | Statement] = [*write.guards, *view.guards()]
+        for effect in effects:
+            first_steps.append(len(steps))
+            statements = effect.statements(sql, versionstamp, at, is_firm)
+            if is_kept and write.has_counts:
+                first, *others = statements
+                statements = [first, keep_count(sql, versionstamp), *others]
+            steps.extend(statements)
+            job.size += self._apply(effect, versionstamp)
+        job.steps, job.first_steps = steps, first_steps
+        if is_kept and decision is not None:
+            job.told = told_text(decision.told)
+            job.size += len(job.told)
+            if not is_firm:
+                steps.append(keep_stamp(sql, versionstamp))
+
+    def _decide_set(self, job: WriteJob, write: SetValue) -> None:
+        """That of one value, which looks at nothing."""
+        versionstamp = self._stamps.make(self._at.now_ms)
+        is_firm = self._is_firm
+        job.start(versionstamp, is_firm)
+        put = write.put(self._at)
+        job.decision = Decision((put,), None)
+        job.steps = put.statements(self._sql, versionstamp, self._at, is_firm)
+        job.first_steps = _FIRST
+        job.size = write.size
+        if job.once is not None and not is_firm:
+            job.steps = (*job.steps, keep_stamp(self._sql, versionstamp))
+        self._apply(put, versionstamp)
+
+    def _apply(self, effect: Effect, versionstamp: str) -> int:
+        """Let the writes behind this one see what it does; the size of what it stores."""
+        rows, pending = self._rows, self._pending
+        if isinstance(effect, Put):
+            pending.add(effect.key)
+            rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at, effect.metadata)
+            return len(effect.value)
+        if isinstance(effect, Enqueue):
+            return len(effect.value)
+        if isinstance(effect, Remove):
+            keys = effect.keys
+            if effect.condition is not EVERYTHING:
+                pass  # whether it holds the database knows, and then the guards of those behind
+            elif keys == single(keys.start):
+                pending.add(keys.start)
+                rows.pop(keys.start, None)
+            else:
+                gone = [key for key in rows if keys.start <= key < keys.end]
+                pending.update(gone)
+                for key in gone:
+                    del rows[key]
+        return 0
+
+
+def takes_long(group: Sequence[WriteJob], rows: dict[bytes, Row]) -> bool:
+    """Whether the decisions may take too long for the event loop."""
+    return any(job.write.is_long for job in group) or any(map(_is_long, rows.values()))
+
+
+def _is_long(row: Row) -> bool:
+    """Whether what a mutation makes of a value may take long: a large number, or a long text."""
+    size = len(row.value)
+    return size > LONG_VALUE or (size > LONG_NUMBER_DIGITS and row.value.startswith('{"'))

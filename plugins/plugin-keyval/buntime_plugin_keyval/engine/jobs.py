@@ -1,0 +1,139 @@
+"""A write on its way from its caller to its commit, and back."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from time import perf_counter
+from typing import Any, Protocol
+
+from buntime_database import Guard, ResultSet, Statement
+
+from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, Write
+from buntime_plugin_keyval.engine.once import Once, Replays
+from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
+from buntime_plugin_keyval.storage.effects import StampedEffect
+from buntime_plugin_keyval.storage.replays import Keeping
+
+
+class Record(Protocol):
+    """What takes note of how long an operation took."""
+
+    def __call__(self, operation: str, seconds: float, *, failed: bool = False) -> None: ...
+
+
+def record_nothing(operation: str, seconds: float, *, failed: bool = False) -> None:
+    """For whoever measures nothing."""
+
+
+class WriteJob:
+    """One write, with what was decided of it and who waits for it."""
+
+    __slots__ = (
+        "attempts",
+        "decision",
+        "done",
+        "error",
+        "first_steps",
+        "is_firm",
+        "is_writing",
+        "once",
+        "operation",
+        "record",
+        "replays",
+        "size",
+        "started",
+        "steps",
+        "told",
+        "versionstamp",
+        "write",
+    )
+
+    def __init__(
+        self,
+        write: Write[Any] | SetValue,
+        done: asyncio.Future[Any],
+        once: Once | None,
+        replays: Replays,
+        operation: str,
+        record: Record,
+    ) -> None:
+        self.write = write
+        self.once = once
+        if once is not None:
+            replays.begin(once)
+            self.replays = replays
+        self.done = done
+        self.attempts = 0
+        self.operation = operation
+        """What its time is a sample of; empty if whoever waits for it measures."""
+        if operation:
+            self.record = record
+            self.started = perf_counter()
+
+    def start(self, versionstamp: str, is_firm: bool) -> None:
+        """Begin a decision, forgetting an earlier one."""
+        self.versionstamp = versionstamp
+        self.is_firm = is_firm
+        """Whether the commit has this versionstamp, or fails."""
+        self.decision: Decision[Any] | None = None
+        self.error: Exception | None = None
+        self.is_writing = True
+        """Whether it takes a commit, be it to keep that nothing was done."""
+        self.steps: Sequence[Guard | Statement] = ()
+        self.first_steps: Sequence[int] = ()
+        """Where in the steps each effect begins."""
+        self.size = 0
+        """Of the values that it stores."""
+        self.told = ""
+        """What is kept of it for a repetition, beside its stamp and its counts."""
+
+    @property
+    def is_bounded(self) -> bool:
+        """Whether an embedded engine may run it on the event loop."""
+        return self.write.bounded and max(self.size, self.write.size) <= LONG_VALUE
+
+    @property
+    def keeping(self) -> Keeping | None:
+        """What is to be kept of it in its commit."""
+        once = self.once
+        if once is None or self.decision is None:
+            return None
+        return once.key, once.fingerprint, self.versionstamp, self.told
+
+    def fail(self, error: BaseException) -> None:
+        """Tell the caller."""
+        if self.once is not None:
+            self.replays.end(self.once)
+        if self.operation:
+            self.record(self.operation, perf_counter() - self.started, failed=True)
+        if not self.done.done():
+            self.done.set_exception(error)
+
+    def succeed(self, result: Any) -> None:
+        """Tell the caller; a caller that was cancelled meanwhile is not there any more."""
+        if self.once is not None:
+            self.replays.end(self.once)
+        if self.operation:
+            self.record(self.operation, perf_counter() - self.started)
+        if not self.done.done():
+            self.done.set_result(result)
+
+    def given_stamp(self, results: list[ResultSet]) -> str | None:
+        """The versionstamp that the commit has got, where a result of it tells."""
+        effects = self.decision.effects if self.decision is not None else ()
+        for effect, result in zip(effects, results, strict=True):
+            if isinstance(effect, StampedEffect) and result.rows:
+                return str(result.rows[0][0])
+        return None
+
+    def conclude(self, results: list[ResultSet], settled: Settled) -> None:
+        """Tell the caller what came of it."""
+        decision = self.decision
+        if decision is None:
+            self.fail(self.error or RuntimeError("the write was never decided"))
+        elif decision.conclude is None:
+            made = self.versionstamp
+            self.succeed(settled.get(made, made) if settled else made)
+        else:
+            self.succeed(None if self.done.done() else decision.conclude(results, settled))

@@ -1,0 +1,48 @@
+"""Waiting for the writers that were just answered, who may be about to write again.
+
+Without it, half of the writers wait while the other half is committed, and two small groups follow
+each other for ever where one large group would do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sized
+from time import perf_counter
+
+REGATHER_SHARE = 2.0
+REGATHER_SECONDS = 0.001
+"""How long a group waits for them: for this many times what their commit took, and never longer
+than this."""
+
+MAX_REGATHER_BACKOFF = 63
+"""Groups that do not wait because the writers did not come back in time before: 1, then 3, 7, …"""
+
+
+class Regathering:
+    """Whether writers come back, and how long it is worth to wait for that."""
+
+    def __init__(self, pending: Sized, most: int) -> None:
+        """`pending` are those that wait to be committed, at most `most` of them together."""
+        self._pending = pending
+        self._most = most
+        self._backoff = 0
+        self._groups_left = 0
+        """Groups that still do not wait, of the `_backoff` of the last time."""
+
+    async def wait(self, answered: int, commit_seconds: float) -> None:
+        """Let those that were answered join those that wait, if they are of that kind."""
+        pending = self._pending
+        expected = min(len(pending) + answered, self._most)
+        if not pending or len(pending) >= expected:
+            return
+        if self._groups_left:
+            self._groups_left -= 1
+            return
+        give_up = perf_counter() + min(REGATHER_SHARE * commit_seconds, REGATHER_SECONDS)
+        while len(pending) < expected and perf_counter() < give_up:  # noqa: ASYNC110 - no event says that nobody comes
+            # A turn of the loop, which brings requests in. Its timers know milliseconds only.
+            await asyncio.sleep(0)
+        came_back = len(pending) >= expected
+        self._backoff = 0 if came_back else min(2 * self._backoff + 1, MAX_REGATHER_BACKOFF)
+        self._groups_left = self._backoff
