@@ -119,4 +119,6 @@ def _code(error: asyncpg.PostgresError, state: str) -> str:
     name = type(error).__name__.removesuffix("Error")
     if type(error).sqlstate != state:  # the driver knows its class only
         return f"POSTGRES_{state}"
+    if name == "PostgresSyntax":
+        return "POSTGRES_SYNTAX_ERROR"
     return "POSTGRES_" + re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).upper()

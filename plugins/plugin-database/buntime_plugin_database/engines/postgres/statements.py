@@ -18,7 +18,8 @@ _TOKEN = re.compile(
     r"""(?P<blank>[\s\ufeff]+ | --[^\n]*) | (?P<comment>/\*)
       | [eE]'(?:[^'\\]|''|\\.)*(?:'|\Z) | '(?:[^']|'')*(?:'|\Z) | "(?:[^"]|"")*(?:"|\Z)
       | (?P<quote>\$(?:[^\W\d]\w*)?\$).*?(?:(?P=quote)|\Z)
-      | (?P<word>[^\W\d][\w$]*) | (?P<number>\d[\w.]*) | \$(?P<place>\d{1,5}) | \?(?P<asked>\d{0,5})
+      | (?P<word>[^\W\d][\w$]*) | (?P<number>\d[\w.]*) | :: | :(?P<named>[^\W\d]\w*)
+      | \$(?P<place>\d{1,5}) | \?(?P<asked>\d{0,5})
       | (?P<end>;) | .""",
     re.VERBOSE | re.DOTALL,
 )
@@ -34,6 +35,7 @@ _OF_CONNECTION = frozenset(
         *("LOAD", "MOVE", "RESET", "SET", "UNLISTEN"),
     }
 )
+_TEMPORARY = frozenset({"TEMP", "TEMPORARY"})
 _MOST_PARAMETERS = 32_767
 
 
@@ -106,6 +108,21 @@ def parse(text: str) -> Sql:
     return sql._replace(text=sql.cast({}))
 
 
+def named_parameters(text: str, names: frozenset[str]) -> tuple[list[str | int], list[str]]:
+    """A text in parts, with numbers in the place of `:name`, and the names in their order."""
+    parts: list[str | int] = []
+    found: list[str] = []
+    end = 0
+    for token in _scan(text):
+        name = token["named"]
+        if name in names:
+            if name not in found:
+                found.append(name)
+            parts += [text[end : token.start()], found.index(name) + 1]
+            end = token.end()
+    return [*parts, text[end:]], found
+
+
 def guard(condition: str) -> str:
     """The query that is true if the condition of a guard holds, and false if not, or if NULL.
 
@@ -155,6 +172,8 @@ def _kind(tokens: list[str]) -> Kind:
         raise InvalidStatement(f"{first} is not allowed here: use batch() or transaction()")
     if first in _OF_CONNECTION and tokens[1:2] not in (["LOCAL"], ["CONSTRAINTS"]):
         raise InvalidStatement(f"{first} is not allowed: it changes a connection that is shared")
+    if first in ("CREATE", "SELECT", "WITH", "(") and not _TEMPORARY.isdisjoint(tokens[1:3]):
+        raise InvalidStatement("temporary tables belong to a connection, and those are shared")
     if first in _READS:
         writes = "INTO" in tokens or not _WRITES.isdisjoint(_without_locks(tokens))
         return "write" if writes else "read"

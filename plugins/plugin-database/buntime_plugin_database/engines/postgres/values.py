@@ -15,6 +15,7 @@ import asyncpg
 from buntime_database import InvalidStatement, Value
 
 from buntime_plugin_database.engines.postgres.statements import check_text
+from buntime_plugin_database.shared.parameters import InvalidArguments
 
 Arguments = Sequence[Any]
 """What the seam has, and a list of such for a parameter that is an array."""
@@ -96,10 +97,10 @@ def fit(args: Arguments, types: Sequence[Any] | None) -> Sent:
 
 
 def count(args: Arguments, parameters: int) -> None:
-    """Raise `InvalidStatement` unless there are as many arguments as parameters."""
+    """Raise `InvalidArguments` unless there are as many arguments as parameters."""
     if len(args) != parameters:
         hint = "; with $1 for parameters, ? is an operator" if parameters and not args else ""
-        raise InvalidStatement(
+        raise InvalidArguments(
             f"the statement has {parameters} parameters, and {len(args)} arguments came{hint}"
         )
 

@@ -38,12 +38,8 @@ def quoted(name: str) -> str:
 
 
 async def list_tables(connection: SessionPart) -> list[Table]:
-    """Tables and views by name, without SQLite's own, this plugin's, and shadow tables."""
-    result = await connection.execute(
-        "SELECT name, CASE type WHEN 'view' THEN 'view' ELSE 'table' END FROM pragma_table_list"
-        " WHERE schema = 'main' AND type IN ('table', 'view', 'virtual')"
-        " AND substr(name, 1, 7) <> 'sqlite_' AND substr(name, 1, 8) <> 'buntime_' ORDER BY name"
-    )
+    """Tables and views by name, without the engine's own and this plugin's."""
+    result = await connection.ask(connection.family.tables)
     return [Table(str(name), str(kind)) for name, kind in result.rows]
 
 
@@ -56,12 +52,8 @@ async def find_table(connection: SessionPart, name: str) -> Table:
 
 
 async def list_columns(connection: SessionPart, table: Table) -> list[TableColumn]:
-    """Columns in their order, generated ones included, those of virtual tables' insides not."""
-    result = await connection.execute(
-        'SELECT name, type, "notnull", dflt_value, pk FROM pragma_table_xinfo(?)'
-        " WHERE hidden <> 1 ORDER BY cid",
-        (table.name,),
-    )
+    """Columns in their order."""
+    result = await connection.ask(connection.family.columns, (table.name,))
     return [
         TableColumn(str(name), str(decltype), not notnull, default, int(str(pk)))
         for name, decltype, notnull, default, pk in result.rows
@@ -79,21 +71,10 @@ def find_column(columns: list[TableColumn], name: str) -> str:
 async def describe_table(connection: SessionPart, table: Table) -> dict[str, Any]:
     """Columns, indexes, foreign keys and the SQL of a table."""
     columns = await list_columns(connection, table)
-    indexes = await connection.execute(
-        'SELECT l.name, l."unique", l.origin, i.name'
-        " FROM pragma_index_list(?) AS l, pragma_index_info(l.name) AS i"
-        " ORDER BY l.seq, i.seqno",
-        (table.name,),
-    )
-    keys = await connection.execute(
-        'SELECT id, "from", "table", "to", on_update, on_delete'
-        " FROM pragma_foreign_key_list(?) ORDER BY id, seq",
-        (table.name,),
-    )
-    sql = await connection.execute(
-        "SELECT sql FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')",
-        (table.name,),
-    )
+    family = connection.family
+    indexes = await connection.ask(family.indexes, (table.name,))
+    keys = await connection.ask(family.foreign_keys, (table.name,))
+    sql = await connection.ask(family.definition, (table.name,))
     by_name: dict[str, dict[str, Any]] = {}
     for name, unique, origin, column in indexes.rows:
         index = by_name.setdefault(

@@ -20,11 +20,8 @@ from buntime_database import (
     Value,
 )
 
-from buntime_plugin_database.shared.parameters import InvalidArguments, bind, parameters_of
-from buntime_plugin_database.shared.permissions import authorize
-from buntime_plugin_database.shared.statements import classify
+from buntime_plugin_database.faces.families import family_of
 
-MAX_PARAMETERS = 32_766
 _VALUE_OVERHEAD_BYTES = 16
 
 
@@ -46,6 +43,8 @@ class PlainConnection:
         self._adapter = adapter
         self._limits = limits
         self._fresh = fresh
+        self._foreign: frozenset[str] | None = None
+        self.family = family_of(adapter)
 
     async def execute(
         self,
@@ -57,25 +56,41 @@ class PlainConnection:
         max_bytes: int | None = None,
     ) -> SessionResult:
         """Run exactly one statement. Raises `DatabaseError`; for `max_bytes` see `Session`."""
-        statement = self.prepare(Bound(sql, args, named))
+        statement = await self.prepare(Bound(sql, args, named))
         started = perf_counter()
-        if classify(statement.sql) == "read":
-            result = await self._read(statement)
-            found = self.limited(result, max_rows, perf_counter() - started)
-            if max_bytes is not None and found.size > max_bytes:
-                raise MoreThanAsked(f"the rows are larger than {max_bytes} bytes")
-            return found
+        if self.family.reads(statement.sql):
+            return await self._read_limited(statement, max_rows, max_bytes, started)
         # Never given up: nobody would know whether it was carried out.
         result = await self._adapter.execute_result(*statement)
         return self.limited(result, max_rows, perf_counter() - started)
 
-    def prepare(self, bound: Bound) -> Statement:
+    async def ask(
+        self, sql: str, args: Sequence[Value] = (), *, max_bytes: int | None = None
+    ) -> SessionResult:
+        """Run a query of ours, which may use what SQL from outside must not."""
+        return await self._read_limited(Statement(sql, args), None, max_bytes, perf_counter())
+
+    async def prepare(self, bound: Bound) -> Statement:
         """A statement as adapters take it. Raises `InvalidStatement`."""
-        sql, args = bound.sql, bound.args
+        statement = Statement(bound.sql, bound.args)
         if bound.named:
-            sql, args = _by_position(sql, args, bound.named)
-        authorize(sql, readonly=self._limits.readonly, schema=self._limits.schema)
-        return Statement(sql, args)
+            statement = self.family.by_position(bound.sql, bound.args, bound.named)
+        self.family.authorize(
+            statement.sql,
+            readonly=self._limits.readonly,
+            schema=self._limits.schema,
+            foreign=await self._foreign_names(),
+        )
+        return statement
+
+    async def _foreign_names(self) -> frozenset[str] | None:
+        """Schemas that a tenant must not use."""
+        if self.family.foreign is None or self._adapter.tenant is None:
+            return None
+        if self._foreign is None:
+            rows = (await self.ask(self.family.foreign)).rows
+            self._foreign = frozenset(str(name) for (name,) in rows)
+        return self._foreign
 
     def limited(
         self, result: ResultSet, max_rows: int | None, seconds: float = 0.0
@@ -95,6 +110,19 @@ class PlainConnection:
             size,
         )
 
+    async def _read_limited(
+        self,
+        statement: Statement,
+        max_rows: int | None,
+        max_bytes: int | None,
+        started: float,
+    ) -> SessionResult:
+        result = await self._read(statement)
+        found = self.limited(result, max_rows, perf_counter() - started)
+        if max_bytes is not None and found.size > max_bytes:
+            raise MoreThanAsked(f"the rows are larger than {max_bytes} bytes")
+        return found
+
     async def _read(self, statement: Statement) -> ResultSet:
         try:
             async with asyncio.timeout(self._limits.statement_seconds):
@@ -105,24 +133,6 @@ class PlainConnection:
         except TimeoutError as error:
             limit = self._limits.statement_seconds
             raise StatementTimeout(f"the statement ran longer than {limit:g} s") from error
-
-
-def _by_position(
-    sql: str, args: Sequence[Value], named: Mapping[str, Value]
-) -> tuple[str, Sequence[Value]]:
-    """The statement with numbers in the place of names, and its arguments in their order."""
-    found = parameters_of(sql)
-    if any(not 1 <= place <= MAX_PARAMETERS for _, place in found):
-        raise InvalidArguments(f"parameters have numbers from 1 to {MAX_PARAMETERS}")
-    names: list[str | None] = [None] * max((place for _, place in found), default=0)
-    pieces: list[str] = []
-    end = 0
-    for token, place in found:
-        if token["name"] != "?":
-            names[place - 1] = token["name"]
-        pieces += [sql[end : token.start()], f"?{place}"]
-        end = token.end()
-    return "".join([*pieces, sql[end:]]), bind(names, args, named)
 
 
 def _size(row: tuple[Value, ...]) -> int:

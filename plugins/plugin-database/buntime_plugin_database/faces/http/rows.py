@@ -100,7 +100,7 @@ class RowRoutes:
 
         async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)
-            condition, args = _where(columns, body.where)
+            condition, args = _where(connection, columns, body.where)
             names, values = assignments(columns, body.set)
             return [Bound(update_rows(table, names, condition), [*values, *args])]
 
@@ -115,7 +115,7 @@ class RowRoutes:
 
         async def plan(connection: SessionPart) -> list[Bound]:
             table, columns = await _table(connection, request)
-            condition, args = _where(columns, body.where)
+            condition, args = _where(connection, columns, body.where)
             return [Bound(delete_rows(table, condition), args)]
 
         (result,) = await self._sessions.write(target, hand_of(request), plan)
@@ -132,10 +132,12 @@ async def _table(connection: SessionPart, request: Request) -> tuple[str, list[T
     return quoted(table.name), await list_columns(connection, table)
 
 
-def _where(columns: list[TableColumn], wanted: dict[str, Any]) -> tuple[str, list[Any]]:
+def _where(
+    connection: SessionPart, columns: list[TableColumn], wanted: dict[str, Any]
+) -> tuple[str, list[Any]]:
     if not wanted:
         raise BadRequest("where must name at least one column")
-    return where(columns, wanted)
+    return where(connection.family, columns, wanted)
 
 
 def _affected(result: SessionResult) -> Response:

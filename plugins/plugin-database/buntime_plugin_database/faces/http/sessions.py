@@ -23,6 +23,7 @@ from buntime_database import (
 from buntime_host import BadRequest, HttpError
 
 from buntime_plugin_database.faces.errors import http_error
+from buntime_plugin_database.faces.families import Family, family_of
 from buntime_plugin_database.faces.http.plain import Bound, PlainConnection
 from buntime_plugin_database.faces.large import Hand
 from buntime_plugin_database.shared.target import Target
@@ -33,6 +34,11 @@ MAX_AT_A_TIME = 64
 
 class SessionPart(Protocol):
     """What a request does with a database: part of a session."""
+
+    @property
+    def family(self) -> Family:
+        """The SQL that the database speaks."""
+        ...
 
     @property
     def autocommit(self) -> bool:
@@ -48,6 +54,10 @@ class SessionPart(Protocol):
         max_rows: int | None = None,
     ) -> SessionResult:
         """Run exactly one statement. Raises `DatabaseError`."""
+        ...
+
+    async def ask(self, sql: str, args: Sequence[Value] = ()) -> SessionResult:
+        """Run a query of ours, which may use what SQL from outside must not."""
         ...
 
 
@@ -74,12 +84,13 @@ class RequestSessions:
         limits = self._limits._replace(readonly=readonly or target.readonly, schema=target.schema)
         async with self._free:
             adapter = await self._service.get_adapter(target.type, target.tenant)
+            family = family_of(adapter)
             session = await _open_session(adapter, limits)
             if session is None:
-                yield _InHand(PlainConnection(adapter, limits), hand)
+                yield _InHand(PlainConnection(adapter, limits), family, hand)
                 return
             try:
-                yield _InHand(session, hand)
+                yield _InHand(session, family, hand)
             finally:
                 await session.close()
 
@@ -107,7 +118,8 @@ class RequestSessions:
                 if session is None:
                     return await self._write_plainly(adapter, limits, plan, max_rows, numbered)
                 try:
-                    return await self._write_in(session, plan, most, max_rows, numbered)
+                    family = family_of(adapter)
+                    return await self._write_in(session, family, plan, most, max_rows, numbered)
                 finally:
                     await session.close()
 
@@ -120,6 +132,7 @@ class RequestSessions:
     async def _write_in(
         self,
         session: Session,
+        family: Family,
         plan: Planner,
         most: int | None,
         max_rows: int | None,
@@ -129,7 +142,7 @@ class RequestSessions:
         results: list[SessionResult] = []
         size = 0
         await session.execute("BEGIN IMMEDIATE")
-        for index, bound in enumerate(await plan(session)):
+        for index, bound in enumerate(await plan(_Planning(session, family))):
             with _numbering(index, wanted=numbered):
                 left = None if most is None else max(1, most - size)
                 result = await session.execute(*bound, max_rows=max_rows, max_bytes=left)
@@ -161,15 +174,29 @@ class RequestSessions:
         statements: list[Statement] = []
         for index, bound in enumerate(await plan(connection)):
             with _numbering(index, wanted=numbered):
-                statements.append(connection.prepare(bound))
+                statements.append(await connection.prepare(bound))
         results = await adapter.batch(statements)
         return [connection.limited(result, max_rows) for result in results]
+
+
+class _Planning:
+    """A session, for a plan that has to know what is there."""
+
+    def __init__(self, session: Session, family: Family) -> None:
+        self.family = family
+        self.execute = self.ask = session.execute
+        self._session = session
+
+    @property
+    def autocommit(self) -> bool:
+        return self._session.autocommit
 
 
 class _InHand:
     """A connection whose results are in the hand of a request."""
 
-    def __init__(self, connection: Session | PlainConnection, hand: Hand) -> None:
+    def __init__(self, connection: Session | PlainConnection, family: Family, hand: Hand) -> None:
+        self.family = family
         self._connection = connection
         self._hand = hand
 
@@ -190,6 +217,12 @@ class _InHand:
                 sql, args, named, max_rows=max_rows, max_bytes=most
             )
         )
+
+    async def ask(self, sql: str, args: Sequence[Value] = ()) -> SessionResult:
+        if not isinstance(self._connection, PlainConnection):
+            return await self.execute(sql, args)
+        ask = self._connection.ask
+        return await self._hand.run(lambda most: ask(sql, args, max_bytes=most))
 
 
 async def _open_session(adapter: Adapter, limits: SessionLimits) -> Session | None:

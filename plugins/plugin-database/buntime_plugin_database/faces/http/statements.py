@@ -8,12 +8,11 @@ from typing import Any
 from buntime_database import Value as SqlValue
 from buntime_host import BadRequest
 
+from buntime_plugin_database.faces.families import Family
 from buntime_plugin_database.faces.http.catalogue import TableColumn, find_column
 from buntime_plugin_database.faces.http.values import from_json
 
 _OPERATORS = {
-    "eq": "IS",
-    "ne": "IS NOT",
     "lt": "<",
     "lte": "<=",
     "gt": ">",
@@ -22,21 +21,24 @@ _OPERATORS = {
 }
 
 
-def where(columns: list[TableColumn], wanted: Mapping[str, Any]) -> tuple[str, list[SqlValue]]:
+def where(
+    family: Family, columns: list[TableColumn], wanted: Mapping[str, Any]
+) -> tuple[str, list[SqlValue]]:
     """A condition and its arguments of `{"column": value}` or `{"column": {"gt": value}}`.
 
     Raises `BadRequest` for unknown columns and operators.
     """
     parts: list[str] = []
     args: list[SqlValue] = []
+    operators = {"eq": family.equals, "ne": family.differs, **_OPERATORS}
     for name, value in wanted.items():
         column = find_column(columns, name)
         tests = value if isinstance(value, dict) and not _is_value(value) else {"eq": value}
         for operator, operand in tests.items():
-            if operator not in _OPERATORS:
-                known = ", ".join(_OPERATORS)
+            if operator not in operators:
+                known = ", ".join(operators)
                 raise BadRequest(f"Unknown operator {operator[:40]}: use one of {known}")
-            parts.append(f"{column} {_OPERATORS[operator]} ?")
+            parts.append(f"{column} {operators[operator]} ?")
             args.append(from_json(operand))
     return " AND ".join(parts), args
 

@@ -20,7 +20,7 @@ from buntime_plugin_database.faces.http.catalogue import (
     list_tables,
     quoted,
 )
-from buntime_plugin_database.faces.http.sessions import RequestSessions
+from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.http.statements import count_rows, select_rows, where
 from buntime_plugin_database.faces.http.values import BLOB_FORMS, column_objects, row_objects
 from buntime_plugin_database.faces.large import hand_of
@@ -70,7 +70,7 @@ class TableRoutes:
         async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             table = await find_table(session, request.path_params["name"])
             columns = await list_columns(session, table)
-            condition, args = _filter(request, columns)
+            condition, args = _filter(request, session, columns)
             name = quoted(table.name)
             result = await session.execute(
                 select_rows(name, condition, _order(request, columns)), [*args, limit, offset]
@@ -105,7 +105,9 @@ def _order(request: Request, columns: list[TableColumn]) -> str:
     return "" if by is None else f"{find_column(columns, by)} {direction.upper()}"
 
 
-def _filter(request: Request, columns: list[TableColumn]) -> tuple[str, list[SqlValue]]:
+def _filter(
+    request: Request, session: SessionPart, columns: list[TableColumn]
+) -> tuple[str, list[SqlValue]]:
     text = request.query_params.get("filter")
     if not text:
         return "", []
@@ -116,4 +118,4 @@ def _filter(request: Request, columns: list[TableColumn]) -> tuple[str, list[Sql
         raise BadRequest(f"filter must be a JSON object: {error}") from None
     if doubled is not None:
         raise BadRequest(f"filter: {doubled}")
-    return where(columns, wanted)
+    return where(session.family, columns, wanted)

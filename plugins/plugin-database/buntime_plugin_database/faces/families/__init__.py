@@ -1,0 +1,6 @@
+"""What requests need to know of the SQL that a database speaks, by the family of its engine."""
+
+from buntime_plugin_database.faces.families.choice import family_of
+from buntime_plugin_database.faces.families.family import Family
+
+__all__ = ["Family", "family_of"]

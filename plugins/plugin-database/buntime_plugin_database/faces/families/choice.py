@@ -1,0 +1,16 @@
+"""Which family a database is of."""
+
+from __future__ import annotations
+
+from buntime_database import Adapter
+
+from buntime_plugin_database.faces.families.family import Family
+from buntime_plugin_database.faces.families.postgres import POSTGRES
+from buntime_plugin_database.faces.families.sqlite import SQLITE
+
+_FAMILIES = {"postgres": POSTGRES}
+
+
+def family_of(adapter: Adapter) -> Family:
+    """By what the adapter says; SQLite's for a dialect that nobody knows here."""
+    return _FAMILIES.get(adapter.capabilities.dialect, SQLITE)
