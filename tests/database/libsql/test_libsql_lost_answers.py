@@ -17,9 +17,9 @@ from buntime_database import (
     OutcomeUnknown,
     Statement,
 )
-from buntime_plugin_database.engines.libsql import witness
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.shared import witness
 from database.libsql.support import lose_answers
 from support.losing import Losing, losing_proxy
 from support.sqld import Sqld, running_sqld

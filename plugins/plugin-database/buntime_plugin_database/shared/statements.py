@@ -120,6 +120,23 @@ def gives_rows(sql: str) -> bool:
 
 
 @lru_cache(maxsize=1024)
+def without_returning(sql: str) -> str:
+    """The text of a statement that writes, without its RETURNING at the end."""
+    depth = 0
+    for token in _TOKEN.finditer(sql):
+        if token["word"] and token[0].upper() == "RETURNING" and depth == 0:
+            return sql[: token.start()]
+        depth += (token[0] == "(") - (token[0] == ")")
+    return sql
+
+
+@lru_cache(maxsize=1024)
+def without_end(sql: str) -> str:
+    """The text of a query without the semicolon at its end, and what follows that."""
+    return next((sql[: t.start()] for t in _TOKEN.finditer(sql) if t["end"]), sql)
+
+
+@lru_cache(maxsize=1024)
 def asks_for_changes(sql: str) -> bool:
     """Whether a text mentions SQLite's counts of changed rows."""
     return not {"CHANGES", "TOTAL_CHANGES"}.isdisjoint(_tokens(sql))

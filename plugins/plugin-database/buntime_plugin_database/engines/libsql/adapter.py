@@ -2,25 +2,10 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable, Sequence
-from time import monotonic
-from typing import Any, Literal, NoReturn, TypeVar
+from collections.abc import Sequence
+from typing import Any, Literal
 
-from buntime_database import (
-    Batch,
-    Capabilities,
-    DatabaseError,
-    Guard,
-    InvalidStatement,
-    ResultSet,
-    SessionLimits,
-    SessionsNotSupported,
-    Statement,
-    Transaction,
-    TransactionMisuse,
-    Value,
-)
+from buntime_database import Batch, Capabilities, ResultSet, Statement, Value
 
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.libsql.positions import Positions
@@ -33,14 +18,8 @@ from buntime_plugin_database.shared.counters import (
     SharedNumbers,
     commit_statistics,
 )
-from buntime_plugin_database.shared.statements import classify
-from buntime_plugin_database.shared.vitals import Vitals
-
-IDLE_SECONDS = 2.0
-"""After which a server that nobody has asked is asked how it is."""
-CHECK_SECONDS = 2.0
-
-T = TypeVar("T")
+from buntime_plugin_database.shared.grouping import BatchOutcome
+from buntime_plugin_database.shared.server_adapter import ServerAdapter
 
 CAPABILITIES = Capabilities(
     dialect="sqlite",
@@ -53,7 +32,7 @@ CAPABILITIES = Capabilities(
 )
 
 
-class LibsqlAdapter:
+class LibsqlAdapter(ServerAdapter):
     """One database, on a primary that writes and on replicas that help it to read.
 
     Nothing is sent before the first call; every connection belongs to the loop of that call.
@@ -84,7 +63,7 @@ class LibsqlAdapter:
         self._servers = Servers(
             urls, options, tenant=tenant, counters=counters, positions=Positions(positions)
         )
-        self._vitals = Vitals(self._servers.primary.name)
+        super().__init__("a libSQL server", self._servers.primary.name)
         self._writer = BatchWriter(
             self._servers.write,
             self._servers.ask_on_new_connection,
@@ -99,73 +78,26 @@ class LibsqlAdapter:
         """
         await self._servers.wait_until_ready(seconds)
 
-    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        return (await self.execute_result(sql, args)).as_dicts()
-
-    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
-        rows = await self.execute(sql, args)
-        return rows[0] if rows else None
-
-    async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
-        statement = encode_statement(sql, args)
-        if classify(sql) == "read":
-            return decode_result(await self._servers.read(statement, fresh=False))
-        (result,) = await self.batch([Statement(sql, args)])
-        return result
-
-    async def query(
+    async def _read(
         self,
         sql: str,
-        args: Sequence[Value] = (),
+        args: Sequence[Value],
         *,
-        point: bool = False,  # noqa: ARG002 - all reads cost a round trip
-        fresh: bool = False,
-        max_bytes: int | None = None,  # noqa: ARG002 - what comes has been read
-    ) -> list[tuple[Value, ...]]:
+        fresh: bool,
+        named: bool,  # noqa: ARG002 - it always names them
+    ) -> ResultSet:
         statement = encode_statement(sql, args)
-        if classify(sql) != "read":
-            raise InvalidStatement("query() only reads: use execute() or batch() to write")
-        try:
-            answer = await self._servers.read(statement, fresh=fresh)
-        except DatabaseError as error:
-            self._vitals.failed("reads", error)
-            raise
-        self._vitals.worked("reads")
-        return decode_result(answer).rows
+        return decode_result(await self._servers.read(statement, fresh=fresh))
 
-    async def batch(self, steps: Sequence[Statement | Guard]) -> list[ResultSet]:
-        (outcome,) = await self.batch_each([Batch(steps)])
-        if isinstance(outcome, DatabaseError):
-            raise outcome
-        return outcome
+    async def _commit(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
+        return await self._writer.batch_each(batches)
 
-    async def batch_each(self, batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
-        outcomes = await self._writer.batch_each(batches)
-        for outcome in outcomes:
-            if isinstance(outcome, DatabaseError):
-                self._vitals.failed("writes", outcome)
-            else:
-                self._vitals.worked("writes")
-        return outcomes
-
-    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> NoReturn:  # noqa: ARG002 - the seam's
-        """Refuse: `TransactionMisuse`, always."""
-        raise TransactionMisuse(
-            "a libSQL server offers no interactive transactions here: use batch() with guards"
-        )
-
-    async def open_session(self, limits: SessionLimits | None = None) -> NoReturn:  # noqa: ARG002 - the seam's
-        """Refuse: `SessionsNotSupported`, always."""
-        raise SessionsNotSupported(
-            "a libSQL server has no sessions here: let clients connect to the server itself"
-        )
+    async def _try_writing(self) -> None:
+        await self.batch([Statement("SELECT 1")])
 
     def position(self) -> int | None:
         """How far the log of the primary goes, as far as it is known; None without replicas."""
         return self._servers.position
-
-    def data_version(self) -> None:
-        """None: only the server could tell."""
 
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, reads of each kind, `replicas_benched`."""
@@ -174,29 +106,6 @@ class LibsqlAdapter:
             **self._servers.read_statistics(),
             "replicas_benched": self._servers.benched(),
         }
-
-    def is_current(self) -> bool:
-        """Always: a server says itself when a tenant is gone."""
-        return True
-
-    def problem(self) -> str | None:
-        """What makes the server unfit to be used, as far as its last answers tell."""
-        return self._vitals.problem()
-
-    async def check(self) -> str | None:
-        """The same; a server that fails, or was not asked for a while, is asked first."""
-        idle = monotonic() - self._vitals.answered_at > IDLE_SECONDS
-        if idle or self._vitals.failing:
-            try:
-                async with asyncio.timeout(CHECK_SECONDS):
-                    await self.query("SELECT 1", fresh=True)
-                    if self._vitals.failing:
-                        await self.batch([Statement("SELECT 1")])
-            except TimeoutError:
-                return f"no answer within {CHECK_SECONDS:g} s"
-            except DatabaseError as error:
-                return str(error)
-        return self.problem()
 
     def get_raw_client(self) -> Any:
         """The client of `libsql-client` for the primary."""

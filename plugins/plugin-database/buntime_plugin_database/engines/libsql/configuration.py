@@ -6,6 +6,8 @@ import re
 from collections.abc import Iterable, Mapping
 from urllib.parse import urlsplit
 
+from buntime_plugin_database.shared.urls import shown
+
 URL_VARIABLES = ("DATABASE_LIBSQL_URL", "DATABASE_LIBSQL_REPLICAS", "LIBSQL_URL")
 TOKEN_VARIABLE = "DATABASE_LIBSQL_AUTH_TOKEN"  # noqa: S105 - its name, not the token
 
@@ -52,11 +54,6 @@ def check_admin(url: str | None) -> str | None:
     except ValueError:
         good = False
     return None if good else f"libsql adapter: adminUrl {shown(url)} is not an HTTP URL"
-
-
-def shown(url: str) -> str:
-    """A URL as an error may show it: without user and password, and without its query."""
-    return re.sub(r"(?<=://)[^/?#]*@", "", url).partition("?")[0]
 
 
 def distinct(urls: Iterable[str]) -> tuple[str, ...]:

@@ -39,24 +39,13 @@ from buntime_database import (
     Statement,
 )
 
+from buntime_plugin_database.engines.libsql.question import error_of, step_outcomes
 from buntime_plugin_database.engines.libsql.steps import both, control, negated, worked
 from buntime_plugin_database.engines.libsql.transport import Json
 from buntime_plugin_database.engines.libsql.values import decode_result, encode_statement
-from buntime_plugin_database.engines.libsql.witness import (
-    Results,
-    TablesMissing,
-    Told,
-    Witness,
-    error_of,
-    step_outcomes,
-)
 from buntime_plugin_database.shared.grouping import BatchOutcome
-from buntime_plugin_database.shared.statements import (
-    asks_for_changes,
-    classify,
-    gives_rows,
-    guard_query,
-)
+from buntime_plugin_database.shared.statements import classify, guard_query
+from buntime_plugin_database.shared.witness import Results, TablesMissing, Told, Witness, notes_of
 
 _BROKEN = "the guard does not hold"
 _NOTHING = ResultSet((), [], 0)
@@ -76,6 +65,10 @@ class Encoded(NamedTuple):
     """Steps whose results are kept, with the SQL for their rows."""
     is_tellable: bool
     """Whether all that the caller wants to know is kept."""
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.steps
 
 
 class BatchPlace(NamedTuple):
@@ -118,30 +111,7 @@ def encode_batch(batch: Batch) -> Encoded:
             len(arg.get("value") or arg.get("base64") or "") if arg["type"] != "float" else 8
             for arg in encoded["args"]
         )
-    notes, is_tellable = _notes_of(batch)
-    return Encoded(steps, frozenset(guards), batch.bounded, size, notes, is_tellable)
-
-
-def _notes_of(batch: Batch) -> tuple[dict[int, str | None], bool]:
-    wanted = range(len(batch.steps)) if batch.wanted is None else batch.wanted
-    recalls = batch.recalls or {}
-    notes: dict[int, str | None] = {}
-    is_tellable = True
-    for number in wanted:
-        step = batch.steps[number]
-        if isinstance(step, Statement):
-            rows = recalls.get(number)
-            if rows is None and gives_rows(step.sql):
-                is_tellable = False
-            else:
-                notes[number] = rows
-    if notes and any(asks_for_changes(_text_of(step)) for step in batch.steps):
-        return {}, False  # a note would change what the batch itself is told
-    return notes, is_tellable
-
-
-def _text_of(step: Statement | Guard) -> str:
-    return step.sql if isinstance(step, Statement) else step.condition
+    return Encoded(steps, frozenset(guards), batch.bounded, size, *notes_of(batch))
 
 
 def make_request(

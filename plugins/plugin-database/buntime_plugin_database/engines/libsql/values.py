@@ -11,6 +11,7 @@ from typing import Any
 from buntime_database import DatabaseUnavailable, InvalidStatement, ResultSet, Value
 
 from buntime_plugin_database.engines.libsql.transport import Json
+from buntime_plugin_database.shared.server_adapter import checked_text
 
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _NULL: Json = {"type": "null"}
@@ -21,7 +22,7 @@ def encode_statement(sql: str, args: Sequence[Value], *, want_rows: bool = True)
     if isinstance(args, (str, bytes)) or not isinstance(args, Sequence):
         raise InvalidStatement(f"the arguments of a statement are a sequence, not {args!r:.80}")
     encoded = [_encode(value) for value in args]
-    return {"sql": _text(sql), "args": encoded, "want_rows": want_rows}
+    return {"sql": checked_text(sql), "args": encoded, "want_rows": want_rows}
 
 
 def decode_result(result: Json) -> ResultSet:
@@ -49,7 +50,7 @@ def _encode(value: object) -> Json:
     if value is None:
         return _NULL
     if isinstance(value, str):
-        return {"type": "text", "value": _text(value)}
+        return {"type": "text", "value": checked_text(value)}
     if isinstance(value, int):
         if not _LEAST <= value <= _MOST:  # not in a range: that is slow for kinds of integers
             raise InvalidStatement("an integer does not fit into 64 bits")
@@ -63,17 +64,6 @@ def _encode(value: object) -> Json:
     if isinstance(value, (bytes, bytearray, memoryview)):
         return {"type": "blob", "base64": base64.b64encode(value).decode("ascii")}
     raise InvalidStatement(f"SQL cannot hold a {type(value).__name__}")
-
-
-def _text(text: object) -> str:
-    if not isinstance(text, str):
-        raise InvalidStatement(f"SQL is a text, not a {type(text).__name__}")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError as error:
-            raise InvalidStatement(f"a text is not Unicode: {error}") from error
-    return text
 
 
 def _decode(value: Any) -> Value:

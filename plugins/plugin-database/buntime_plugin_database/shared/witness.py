@@ -1,26 +1,25 @@
 """What a writer leaves in the database, in each of its commits, so that a lost answer can be asked.
 
-A group of writes begins with a claim: it notes the group's number in the writer's row, and fails
-unless the number is higher than all before. So no group is ever committed twice, whoever repeats
-its request. Statements whose results matter are followed by a note of what they gave.
+For servers that speak SQLite's SQL. A group of writes begins with a claim: it notes the group's
+number in the writer's row, and fails unless the number is higher than all before. So no group is
+ever committed twice, whoever repeats its request. Statements whose results matter are followed by a
+note of what they gave.
 
-Who asks takes the write lock, reads what the last group was, and raises the fence: the group that
-is asked for cannot be committed after that, even if its request is still on its way.
+Who asks reads what the last group was and raises the fence: the group that is asked for cannot be
+committed after that, even if its request is still on its way.
 """
 
 from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
-from buntime_database import DatabaseError, DatabaseUnavailable, OutcomeUnknown, ResultSet
+from buntime_database import Batch, DatabaseError, Guard, ResultSet, Statement, Value
 
-from buntime_plugin_database.engines.libsql.errors import translate_step
-from buntime_plugin_database.engines.libsql.steps import control, negated, worked
-from buntime_plugin_database.engines.libsql.transport import Json
-from buntime_plugin_database.engines.libsql.values import decode_result
+from buntime_plugin_database.shared.statements import asks_for_changes, gives_rows
 
 WRITERS = "buntime_writers"
 RESULTS = "buntime_results"
@@ -42,8 +41,6 @@ CREATE TABLE IF NOT EXISTS {RESULTS} (
 ) WITHOUT ROWID""",
 )
 
-_MISSING = re.compile(rf"no such table: (?:main\.)?(?:{WRITERS}|{RESULTS})\b")
-
 # Of the functions that can fail, json_extract is the one whose error repeats a text of ours.
 _CLAIM = f"""
 INSERT INTO {WRITERS} VALUES ('{{writer}}', {{group}}, 0, {{now}})
@@ -51,7 +48,7 @@ ON CONFLICT (writer) DO UPDATE SET
   at = excluded.at,
   grp = CASE WHEN excluded.grp > max(grp, fence) THEN excluded.grp
         ELSE json_extract('{{{{}}}}', 'a later request has taken the place of this one') END"""
-_QUESTION_STEPS = 8
+_MISSING = re.compile(r"no such table: (?:main\.)?buntime_(?:writers|results|guards)\b")
 _NOTE = f"REPLACE INTO {RESULTS} VALUES"
 _LAST_GROUP = f"SELECT grp FROM {WRITERS} WHERE writer = '{{writer}}'"
 _LAST_RESULTS = f"""
@@ -68,7 +65,7 @@ Results = dict[tuple[int, int], ResultSet]
 
 
 class TablesMissing(DatabaseError):
-    """The tables of this module are not there yet, so nothing was committed."""
+    """The tables that writers leave their notes in are not there yet: nothing was committed."""
 
 
 class Told(NamedTuple):
@@ -78,11 +75,49 @@ class Told(NamedTuple):
     results: Results
 
 
+class Notes(NamedTuple):
+    """What is to be kept of the results of a batch."""
+
+    wanted: dict[int, str | None]
+    """Steps whose results are kept, with the SQL for their rows."""
+    is_tellable: bool
+    """Whether that is all that the caller wants to know."""
+
+
+def notes_of(batch: Batch) -> Notes:
+    """What to keep of a batch."""
+    numbers = range(len(batch.steps)) if batch.wanted is None else batch.wanted
+    recalls = batch.recalls or {}
+    wanted: dict[int, str | None] = {}
+    is_tellable = True
+    for number in numbers:
+        step = batch.steps[number]
+        if isinstance(step, Statement):
+            rows = recalls.get(number)
+            if rows is None and gives_rows(step.sql):
+                is_tellable = False
+            else:
+                wanted[number] = rows
+    if wanted and looks_at_changes(batch.steps):
+        return Notes({}, False)  # a note would change what the batch itself is told
+    return Notes(wanted, is_tellable)
+
+
+def looks_at_changes(steps: Sequence[Statement | Guard]) -> bool:
+    """Whether a step asks what the one before it changed."""
+    return any(
+        asks_for_changes(step.sql if isinstance(step, Statement) else step.condition)
+        for step in steps
+    )
+
+
 class Witness:
     """The notes of one writer. Its numbers are not to be shared by processes."""
 
-    def __init__(self) -> None:
+    def __init__(self, *further_tables: str) -> None:
+        """`further_tables` are statements that make what else the engine needs for its commits."""
         self._writer = secrets.token_hex(8)
+        self._tables = (*CREATE, *further_tables)
         self._has_tables = False
         self._clean_at_ms = 0
         self.group = 0
@@ -91,7 +126,7 @@ class Witness:
     def opening(self, now_ms: int) -> list[str]:
         """Begin the next group: what comes in front of its writes."""
         self.group += 1
-        tables = () if self._has_tables else CREATE
+        tables = () if self._has_tables else self._tables
         self._has_tables = True
         return [*tables, self._claim(now_ms), *self._cleaning(now_ms)]
 
@@ -114,54 +149,33 @@ class Witness:
         self._clean_at_ms = now_ms + KEPT_MS
         return [_FORGET_WRITERS.format(since=now_ms - KEPT_MS), _FORGET_RESULTS]
 
-    def question(self, now_ms: int) -> list[Json]:
-        """The request that asks what became of the last group, and keeps it from happening late."""
-        texts = [
-            text.format(writer=self._writer, group=self.group, now=now_ms)
-            for text in (_LAST_GROUP, _LAST_RESULTS, _FENCE)
-        ]
-        steps = [control("BEGIN IMMEDIATE")]
-        for text in (*CREATE, *texts):
-            steps.append(control(text, worked(len(steps) - 1), want_rows=True))
-        commit = len(steps)
-        steps.append(control("COMMIT", worked(commit - 1)))
-        steps.append(control("ROLLBACK", negated(worked(commit))))
-        return steps
+    @property
+    def last_group(self) -> str:
+        """The query for the number of the last group that was committed; no row if none was."""
+        return _LAST_GROUP.format(writer=self._writer)
 
-    def read_reply(self, reply: Json) -> Told:
-        """What the answer to the question says. Raises `DatabaseError` if it says nothing."""
-        results, errors = step_outcomes(reply, _QUESTION_STEPS)
-        for error in errors[:-1]:
-            if error is not None:
-                raise error_of(error)
-        group, notes, _, committed, _ = results[-5:]
-        if committed is None:
-            raise OutcomeUnknown("the server did not say what became of the write")
-        told: Results = {}
-        for batch, step, changed, rowid, rows in decode_result(notes).rows:
-            place = int(batch or 0), int(step or 0)
-            told[place] = _result(int(changed or 0), int(rowid or 0), rows)
-        return Told(decode_result(group).rows == [(self.group,)], told)
+    @property
+    def last_results(self) -> str:
+        """The query for the notes of the group, see `results_of`."""
+        return _LAST_RESULTS.format(writer=self._writer, group=self.group)
+
+    def fence(self, now_ms: int) -> str:
+        """What keeps the group from being committed, unless it is already."""
+        return _FENCE.format(writer=self._writer, group=self.group, now=now_ms)
 
 
-def step_outcomes(answer: Json, steps: int) -> tuple[list[Any], list[Any]]:
-    """Results and errors of the steps of a request. Raises `OutcomeUnknown`."""
-    results, errors = answer.get("step_results"), answer.get("step_errors")
-    if not isinstance(results, list) or not isinstance(errors, list):
-        raise OutcomeUnknown("the server's answer has no steps")
-    if len(results) != steps or len(errors) != steps:
-        raise OutcomeUnknown("the server's answer has not as many steps as the request")
-    return results, errors
+def is_table_missing(message: str) -> bool:
+    """Whether an error of SQLite says that a table of ours is not there."""
+    return _MISSING.search(message) is not None
 
 
-def error_of(error: Any) -> DatabaseError:
-    """The error of one step."""
-    if not isinstance(error, dict):
-        return DatabaseUnavailable("the server rolled back without a reason")
-    message = str(error.get("message"))
-    if _MISSING.search(message):
-        return TablesMissing(message)
-    return translate_step(message, error.get("code"))
+def results_of(rows: Iterable[Sequence[Value]]) -> Results:
+    """What statements gave, from the rows of `Witness.last_results`."""
+    results: Results = {}
+    for batch, step, changed, rowid, told in rows:
+        place = int(batch or 0), int(step or 0)
+        results[place] = _result(int(changed or 0), int(rowid or 0), told)
+    return results
 
 
 def _result(changed: int, rowid: int, rows: object) -> ResultSet:
