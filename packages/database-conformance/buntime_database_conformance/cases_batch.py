@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buntime_database import (
+    Batch,
     ConstraintViolation,
     Guard,
     GuardFailed,
@@ -28,14 +29,80 @@ async def a_batch_gives_one_result_for_each_step(open_adapter: OpenAdapter) -> N
             Statement(INSERT, (2, "b", 20)),
             Guard(N_IS, (2, 20)),
             Statement("UPDATE items SET n = n + 1"),
-            Statement("SELECT id, n FROM items ORDER BY id"),
             Statement("DELETE FROM items WHERE id = 9"),
         ]
     )
-    expect([result.rowcount for result in results], [1, 0, 2, 0, 0], "counts")
-    expect(results[3].columns, ("id", "n"), "columns of the query")
-    expect(results[3].rows, [(1, 11), (2, 21)], "rows of the query")
+    expect([result.rowcount for result in results], [1, 0, 2, 0], "counts")
     expect(results[1], ResultSet((), [], 0), "result of the guard")
+
+
+@case(Need.ROWS_OF_BATCHES)
+async def a_query_in_a_batch_sees_the_steps_before_it(open_adapter: OpenAdapter) -> None:
+    adapter = await open_adapter()
+    await make_items(adapter, 1)
+    results = await adapter.batch(
+        [
+            Statement(INSERT, (2, "b", 20)),
+            Statement("UPDATE items SET n = n + 1"),
+            Statement("SELECT id, n FROM items ORDER BY id"),
+            Statement("DELETE FROM items"),
+        ]
+    )
+    expect([result.rowcount for result in results], [1, 2, 0, 2], "counts")
+    expect(results[2].columns, ("id", "n"), "columns of the query")
+    expect(results[2].rows, [(1, 11), (2, 21)], "rows of the query")
+
+
+@case(Need.NO_ROWS_OF_BATCHES)
+async def what_would_give_rows_is_refused(open_adapter: OpenAdapter) -> None:
+    """Before anything is sent: to give none where some are expected would be a wrong answer."""
+    adapter = await open_adapter()
+    await make_items(adapter, 1)
+    for sql in ("SELECT id FROM items", "UPDATE items SET n = 5 RETURNING n"):
+        with expect_raises(InvalidStatement, sql):
+            await adapter.batch([Statement(INSERT, (2, "b", 20)), Statement(sql)])
+    with expect_raises(InvalidStatement, "execute"):
+        await adapter.execute("DELETE FROM items RETURNING n")
+    expect(await adapter.query("SELECT id, n FROM items"), [(1, 10)], "rows")
+    # What nobody wants to know is done.
+    update = Statement("UPDATE items SET n = 6 RETURNING n")
+    (outcome,) = await adapter.batch_each([Batch([update], wanted=())])
+    expect(type(outcome), list, "outcome without a wanted result")
+    expect(await adapter.query("SELECT n FROM items"), [(6,)], "rows")
+
+
+@case(Need.SQLITE)
+async def rows_are_those_that_recall_them(open_adapter: OpenAdapter) -> None:
+    """Of several batches that share a commit, each has its own."""
+    adapter = await open_adapter()
+    await make_items(adapter, 1, 2)
+    recall = "(SELECT json_group_array(json_object('n', n)) FROM items WHERE id = {})"
+    batches = [
+        Batch(
+            [
+                Guard("(SELECT n FROM items WHERE id = ?) > 0", (number,)),
+                Statement("UPDATE items SET n = n + 1 WHERE id = ? RETURNING n", (number,)),
+                Statement("UPDATE items SET name = 'x' WHERE id = ?", (number,)),
+            ],
+            wanted=(1, 2),
+            recalls={1: recall.format(number)},
+        )
+        for number in (1, 2, 3, 1)
+    ]
+    outcomes = await adapter.batch_each(batches)
+    told = [
+        [(result.rows, result.rowcount) for result in outcome[1:]]
+        if isinstance(outcome, list)
+        else type(outcome).__name__
+        for outcome in outcomes
+    ]
+    wanted = [
+        [([(11,)], 1), ([], 1)],
+        [([(21,)], 1), ([], 1)],
+        "GuardFailed",
+        [([(12,)], 1), ([], 1)],
+    ]
+    expect(told, wanted, "rows and counts")
 
 
 @case()

@@ -142,7 +142,7 @@ async def _define_deferred(adapter: Adapter) -> None:
     )
 
 
-@case(Need.RETURNING)  # MySQL has no deferred constraints either
+@case(Need.DEFERRED)
 async def a_constraint_checked_at_commit_fails_its_own_batch_only(
     open_adapter: OpenAdapter,
 ) -> None:

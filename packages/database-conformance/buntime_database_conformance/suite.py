@@ -29,6 +29,9 @@ class Need(Enum):
     READS_AT_ONCE = "reads without waiting"
     CASEFOLD = "the SQL function casefold"
     RETURNING = "RETURNING"
+    ROWS_OF_BATCHES = "rows of the steps of a batch"
+    NO_ROWS_OF_BATCHES = "an engine whose batches give no rows"
+    DEFERRED = "constraints that are checked at COMMIT"
     ROWIDS = "rowids"
     NUL_IN_TEXT = "NUL characters in text"
     LOST_ANSWERS = "a way between the adapter and its database on which answers are lost"
@@ -66,7 +69,10 @@ class EngineUnderTest(NamedTuple):
             Need.SCHEMA_AT_ONCE: self.one_view,
             Need.READS_AT_ONCE: self.capabilities.reads_at_once,
             Need.CASEFOLD: self.capabilities.casefold_function,
-            Need.RETURNING: dialect != "mysql",
+            Need.RETURNING: dialect != "mysql" and self.capabilities.rows_of_batches,
+            Need.ROWS_OF_BATCHES: self.capabilities.rows_of_batches,
+            Need.NO_ROWS_OF_BATCHES: not self.capabilities.rows_of_batches,
+            Need.DEFERRED: dialect != "mysql",
             Need.ROWIDS: dialect == "sqlite",
             Need.NUL_IN_TEXT: dialect != "postgres",
             Need.LOST_ANSWERS: self.losing_database is not None,

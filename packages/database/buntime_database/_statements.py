@@ -38,7 +38,8 @@ class Batch(NamedTuple):
     What the steps gave is kept beside the data where an answer may be lost on a network, so that
     it can be asked again: of the steps at the positions `wanted`, or of all of them. The others
     give nothing then. Counts are kept, and rows if `recalls` has an SQL expression for the
-    position which, right after the statement, is the JSON array of its rows as objects.
+    position which, from right after the statement to the end of the batch, is the JSON array of its
+    rows as objects.
     """
 
     steps: Sequence[Statement | Guard]
@@ -93,9 +94,10 @@ class Capabilities(NamedTuple):
     """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""
     max_key_bytes: int | None = None
     """Most bytes of a value in the key of a table or an index; None where nothing limits them."""
-    bells: bool = False
-    """Processes can tell each other that something happened; see `Bells`."""
     reads_at_once: bool = False
     """It has `query_now` as well; see `ReadsAtOnce`."""
     replicas: bool = False
     """Reads may be answered by replicas: they heed a `ReadDemand`, and `position()` tells one."""
+    rows_of_batches: bool = True
+    """A batch gives rows: of its queries, and of RETURNING. Where it does not, it has no queries,
+    and gives only the rows that `Batch.recalls` has an expression for."""

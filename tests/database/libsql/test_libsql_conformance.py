@@ -42,7 +42,8 @@ async def test_conformance(way: str, case: Case, pair: list[Sqld]) -> None:
 
 def test_what_does_not_apply_is_known() -> None:
     left_out = [case for case in CASES if case not in applicable("one server")]
-    needs = {Need.INTERACTIVE_TRANSACTIONS, Need.CASEFOLD}
+    needs = {Need.INTERACTIVE_TRANSACTIONS, Need.CASEFOLD, Need.READS_AT_ONCE}
+    needs |= {Need.NO_ROWS_OF_BATCHES}
     assert left_out == [case for case in CASES if needs & case.needs]
     with_a_replica = [case for case in CASES if case not in applicable("with a replica")]
     needs |= {Need.ONE_VIEW, Need.SCHEMA_AT_ONCE}

@@ -34,5 +34,5 @@ async def test_conformance_behind_a_pooler_of_transactions(case: Case, pooler: s
 def test_what_does_not_apply_is_known() -> None:
     left_out = [case for case in CASES if case not in APPLICABLE]
     needs = {Need.NO_INTERACTIVE_TRANSACTIONS, Need.CASEFOLD, Need.ROWIDS, Need.SQLITE}
-    needs |= {Need.NUL_IN_TEXT, Need.READS_AT_ONCE}
+    needs |= {Need.NUL_IN_TEXT, Need.READS_AT_ONCE, Need.NO_ROWS_OF_BATCHES}
     assert left_out == [case for case in CASES if needs & case.needs]

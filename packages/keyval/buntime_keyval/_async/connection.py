@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from buntime_keyval._async.sockets import Socket
 from buntime_keyval._core import Reply
 from buntime_keyval._http11 import AnswerReader
-from buntime_keyval._transport import NotSent, within
+from buntime_keyval._transport import NotSent
 
 
 class AsyncConnection:
@@ -22,17 +22,14 @@ class AsyncConnection:
         self.used = 0.0
         """When, by the monotonic clock."""
 
-    async def ask(
-        self, method: str, request: bytes, pause: float | None, ends: float | None = None
-    ) -> Reply:
+    async def ask(self, method: str, request: bytes, pause: float | None) -> Reply:
         """The answer, whose parts come without longer pauses than `pause` seconds.
 
-        It is there by `ends` of the monotonic clock. Raises `NotSent` or `Failure`; then the
-        connection is of no use any more.
+        Raises `NotSent` or `Failure`; then it is of no use any more.
         """
         self.reusable = False
         answer = AnswerReader(method)
-        await self._finish(answer, await self._begin(answer, request, pause, ends), pause, ends)
+        await self._finish(answer, await self._begin(answer, request, pause), pause)
         return self._reply(answer, answer.content())
 
     async def open(self, method: str, request: bytes, silence: float | None) -> AsyncOpenedHere:
@@ -55,23 +52,15 @@ class AsyncConnection:
         """End it. Idempotent."""
         self._socket.close()
 
-    async def _begin(
-        self,
-        answer: AnswerReader,
-        request: bytes,
-        pause: float | None,
-        ends: float | None = None,
-    ) -> bool:
+    async def _begin(self, answer: AnswerReader, request: bytes, pause: float | None) -> bool:
         """Send a request; whether all of it was."""
         if not await self._socket.begin():
             raise NotSent("the server closed the connection")
-        return await self._socket.send(request, pause, answer.feed, ends)
+        return await self._socket.send(request, pause, answer.feed)
 
-    async def _finish(
-        self, answer: AnswerReader, sent: bool, pause: float | None, ends: float | None = None
-    ) -> None:
+    async def _finish(self, answer: AnswerReader, sent: bool, pause: float | None) -> None:
         while not answer.complete:
-            answer.feed(await self._socket.receive(within(pause, ends)))
+            answer.feed(await self._socket.receive(pause))
         if sent and answer.reusable:
             self._socket.done()
             self.used = time.monotonic()

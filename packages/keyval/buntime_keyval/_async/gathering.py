@@ -35,8 +35,7 @@ class AsyncGathering:
             if not asked.apart:
                 return asked.outcome()
         asked.alone = asked.lane.sets
-        request = self._settings.request(asked.call, asked.ends)
-        result: R = await self._exchange(asked.call, request)
+        result: R = await self._exchange(asked.call, self._settings.request(asked.call))
         return result
 
     async def close(self) -> None:
@@ -52,9 +51,7 @@ class AsyncGathering:
 
     async def _send_joined(self, part: list[AskedTogether[Any]]) -> None:
         call = joined(part)
-        # By the first one's end: those whose is later ask again.
-        ends = min((each.ends for each in part if each.ends is not None), default=None)
-        request = self._settings.request(call, ends)
+        request = self._settings.request(call)
         request_id = request.headers.get(REQUEST_ID)
         try:
             results = await self._exchange(call, request)
@@ -67,8 +64,7 @@ class AsyncGathering:
     async def _send_alone(self, asked: AskedTogether[Any]) -> None:
         asked.alone = asked.lane.sets
         try:
-            request = self._settings.request(asked.call, asked.ends)
-            result = await self._exchange(asked.call, request)
+            result = await self._exchange(asked.call, self._settings.request(asked.call))
         except Exception as error:  # noqa: BLE001 - it is told
             asked.failed(error)
         else:

@@ -59,11 +59,7 @@ class AsyncThroughHttpx:
         url = url_of(self._settings, request)
         try:
             response = await self._calls.request(
-                request.method,
-                url,
-                content=request.body,
-                headers=request.headers,
-                timeout=timeout(self._settings.timeouts, ends=request.ends),
+                request.method, url, content=request.body, headers=request.headers
             )
         except FAILURES as error:
             raise failure_of(error) from error

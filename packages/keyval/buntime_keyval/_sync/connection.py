@@ -9,7 +9,7 @@ from collections.abc import Generator
 from buntime_keyval._core import Reply
 from buntime_keyval._http11 import AnswerReader
 from buntime_keyval._sync.sockets import Socket
-from buntime_keyval._transport import NotSent, within
+from buntime_keyval._transport import NotSent
 
 
 class Connection:
@@ -23,17 +23,14 @@ class Connection:
         self.used = 0.0
         """When, by the monotonic clock."""
 
-    def ask(
-        self, method: str, request: bytes, pause: float | None, ends: float | None = None
-    ) -> Reply:
+    def ask(self, method: str, request: bytes, pause: float | None) -> Reply:
         """The answer, whose parts come without longer pauses than `pause` seconds.
 
-        It is there by `ends` of the monotonic clock. Raises `NotSent` or `Failure`; then the
-        connection is of no use any more.
+        Raises `NotSent` or `Failure`; then it is of no use any more.
         """
         self.reusable = False
         answer = AnswerReader(method)
-        self._finish(answer, self._begin(answer, request, pause, ends), pause, ends)
+        self._finish(answer, self._begin(answer, request, pause), pause)
         return self._reply(answer, answer.content())
 
     def open(self, method: str, request: bytes, silence: float | None) -> OpenedHere:
@@ -56,23 +53,15 @@ class Connection:
         """End it. Idempotent."""
         self._socket.close()
 
-    def _begin(
-        self,
-        answer: AnswerReader,
-        request: bytes,
-        pause: float | None,
-        ends: float | None = None,
-    ) -> bool:
+    def _begin(self, answer: AnswerReader, request: bytes, pause: float | None) -> bool:
         """Send a request; whether all of it was."""
         if not self._socket.begin():
             raise NotSent("the server closed the connection")
-        return self._socket.send(request, pause, answer.feed, ends)
+        return self._socket.send(request, pause, answer.feed)
 
-    def _finish(
-        self, answer: AnswerReader, sent: bool, pause: float | None, ends: float | None = None
-    ) -> None:
+    def _finish(self, answer: AnswerReader, sent: bool, pause: float | None) -> None:
         while not answer.complete:
-            answer.feed(self._socket.receive(within(pause, ends)))
+            answer.feed(self._socket.receive(pause))
         if sent and answer.reusable:
             self._socket.done()
             self.used = time.monotonic()

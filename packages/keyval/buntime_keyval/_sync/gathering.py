@@ -36,8 +36,7 @@ class Gathering:
             if not asked.apart:
                 return asked.outcome()
         asked.alone = asked.lane.sets
-        request = self._settings.request(asked.call, asked.ends)
-        result: R = self._exchange(asked.call, request)
+        result: R = self._exchange(asked.call, self._settings.request(asked.call))
         return result
 
     def close(self) -> None:
@@ -53,9 +52,7 @@ class Gathering:
 
     def _send_joined(self, part: list[AskedTogether[Any]]) -> None:
         call = joined(part)
-        # By the first one's end: those whose is later ask again.
-        ends = min((each.ends for each in part if each.ends is not None), default=None)
-        request = self._settings.request(call, ends)
+        request = self._settings.request(call)
         request_id = request.headers.get(REQUEST_ID)
         try:
             results = self._exchange(call, request)
@@ -68,8 +65,7 @@ class Gathering:
     def _send_alone(self, asked: AskedTogether[Any]) -> None:
         asked.alone = asked.lane.sets
         try:
-            request = self._settings.request(asked.call, asked.ends)
-            result = self._exchange(asked.call, request)
+            result = self._exchange(asked.call, self._settings.request(asked.call))
         except Exception as error:  # noqa: BLE001 - it is told
             asked.failed(error)
         else:
