@@ -14,7 +14,9 @@ SLOW_FOLDERS = (
     "client/cli",
     "database/libsql",
     "database/postgres",
+    "database/rqlite",
     "keyval/libsql",
+    "keyval/rqlite",
     "keyval/workers",
     "soak",
 )

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from buntime_database import Adapter
 from buntime_plugin_keyval.faces.local.kv import LocalKv
-from keyval.engines import ENGINES, Engine, LibsqlServers
+from keyval.engines import ENGINES, Engine, Servers
 from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
 from support.live import LiveServer, add_looker, live_server
@@ -28,22 +28,24 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     mark = metafunc.definition.get_closest_marker("engines")
     if mark is not None and "engine" in metafunc.fixturenames:
         # Each commit is a round trip to another process, and a test begins with an empty server.
-        slow = {name: [pytest.mark.slow] for name in mark.args if name.startswith("libsql")}
+        slow = {
+            name: [pytest.mark.slow] for name in mark.args if name.startswith(("libsql", "rqlite"))
+        }
         engines = [pytest.param(name, marks=slow.get(name, [])) for name in mark.args]
         metafunc.parametrize("engine", engines, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="session")
-def libsql_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LibsqlServers]:
+def database_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
     """Servers that the tests share; none runs before one of them is asked for."""
     with ExitStack() as stack:
-        yield LibsqlServers(stack, tmp_path_factory.mktemp)
+        yield Servers(stack, tmp_path_factory.mktemp)
 
 
 @pytest.fixture(scope="module")
-def engine(request: pytest.FixtureRequest, libsql_servers: LibsqlServers) -> Engine:
+def engine(request: pytest.FixtureRequest, database_servers: Servers) -> Engine:
     """Where the stores of a test are: embedded, unless it has the mark `engines`."""
-    return ENGINES[getattr(request, "param", "sqlite")](libsql_servers)
+    return ENGINES[getattr(request, "param", "sqlite")](database_servers)
 
 
 @pytest.fixture(scope="module")

@@ -19,12 +19,15 @@ import apsw
 from buntime_database import Adapter
 from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
+from buntime_plugin_database.engines.rqlite.adapter import RqliteAdapter
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from database.libsql.support import wipe
-from keyval.libsql.support import config_of, open_libsql_world, run_sql
+from database.rqlite.support import wipe as wipe_node
+from keyval.libsql.support import config_of, open_libsql_world, open_server_world, run_sql
 from keyval.service.world import FAST, FakeClock, World, open_world
 from support.live import LiveServer
 from support.packages import install_beside
+from support.rqlite import Rqlited, running_rqlite
 from support.sqld import Sqld, running_sqld
 
 BUSY_SECONDS = 60
@@ -134,7 +137,7 @@ class OddEngine(SqliteEngine):
         }
 
 
-class LibsqlServers:
+class Servers:
     """Servers that the tests of one process share, each started when the first test needs it."""
 
     def __init__(self, stack: ExitStack, new_folder: Callable[[str], Path]) -> None:
@@ -158,12 +161,26 @@ class LibsqlServers:
         return server
 
     @cached_property
+    def node_of_hosts(self) -> Rqlited:
+        """A node of rqlite."""
+        return self._start_node("rqlite")
+
+    @cached_property
+    def node_of_worlds(self) -> Rqlited:
+        """The same for stores of this process."""
+        return self._start_node("rqlite-of-worlds")
+
+    @cached_property
     def odd(self) -> OddEngine:
         """No server; installed once."""
         return OddEngine(self.new_folder("site"))
 
     def _start(self, name: str, **options: Any) -> list[Sqld]:
         return self._stack.enter_context(running_sqld(self.new_folder(name), **options))
+
+    def _start_node(self, name: str) -> Rqlited:
+        (node,) = self._stack.enter_context(running_rqlite(self.new_folder(name)))
+        return node
 
 
 class LibsqlEngine:
@@ -172,7 +189,7 @@ class LibsqlEngine:
     Some tests of those count what happens meanwhile, and replicas lag.
     """
 
-    def __init__(self, servers: LibsqlServers, *, with_replica: bool) -> None:
+    def __init__(self, servers: Servers, *, with_replica: bool) -> None:
         self._servers = servers
         self._with_replica = with_replica
         self._namespaces: dict[tuple[Path, str], str] = {}
@@ -214,9 +231,46 @@ class LibsqlEngine:
         run_sql(self._servers.of_hosts[0], *FORGET_MESSAGES)
 
 
-ENGINES: dict[str, Callable[[LibsqlServers], Engine]] = {
+class RqliteEngine:
+    """A real node; hosts and stores of this process have one each, and no others."""
+
+    def __init__(self, servers: Servers) -> None:
+        self._servers = servers
+
+    def empty_hosts(self) -> None:
+        wipe_node(self._servers.node_of_hosts)
+
+    def empty_worlds(self) -> None:
+        wipe_node(self._servers.node_of_worlds)
+
+    def open_world(
+        self, folder: Path, clock: FakeClock | None = None
+    ) -> AbstractAsyncContextManager[World]:
+        return open_server_world(RqliteAdapter([self._servers.node_of_worlds.url]), clock)
+
+    def open_database(self, folder: Path, name: str) -> Adapter:
+        raise NotImplementedError("a node has one database")
+
+    def code_that_opens(self, folder: Path, databases: int) -> str:
+        raise NotImplementedError("a node has one database")
+
+    def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
+        adapter = {"type": "rqlite", "urls": [self._servers.node_of_hosts.url]}
+        return {
+            "plugins": [
+                ["@buntime/plugin-database", {"adapters": [adapter]}],
+                ["@buntime/plugin-keyval", options],
+            ]
+        }
+
+    def forget_messages(self, server: LiveServer) -> None:
+        self._servers.node_of_hosts.run(*FORGET_MESSAGES)
+
+
+ENGINES: dict[str, Callable[[Servers], Engine]] = {
     "sqlite": lambda servers: SqliteEngine(),
     "odd": lambda servers: servers.odd,
     "libsql": lambda servers: LibsqlEngine(servers, with_replica=False),
+    "rqlite": RqliteEngine,
     "libsql-replica": lambda servers: LibsqlEngine(servers, with_replica=True),
 }

@@ -1,4 +1,4 @@
-"""A proxy before a libSQL server that loses commits, or their answers."""
+"""A proxy before a database server that loses commits, or their answers."""
 
 from __future__ import annotations
 
@@ -12,13 +12,15 @@ from urllib.parse import urlsplit
 
 SECONDS = 20.0
 COMMITS = b"BEGIN IMMEDIATE"
+"""What the commits of an engine hold, and its reads do not: libSQL's."""
 PASSED = ("authorization", "content-type", "host", "x-namespace-bin")
 
 
 class Losing:
     """Forwards to `upstream`, and does to one request what it was told to."""
 
-    def __init__(self, upstream: str) -> None:
+    def __init__(self, upstream: str, commits: bytes) -> None:
+        self._commits = commits
         self._upstream = urlsplit(upstream).netloc
         self._lock = threading.Lock()
         self._wanted: tuple[bytes, str] | None = None
@@ -79,11 +81,11 @@ class Losing:
             if self._is_away:
                 return "request"
             if self._wanted is None:
-                if COMMITS in body and self._more_answers:
+                if self._commits in body and self._more_answers:
                     self._more_answers -= 1
                     return "answer"
                 return "pass"
-            if COMMITS not in body or self._wanted[0] not in body:
+            if self._commits not in body or self._wanted[0] not in body:
                 return "pass"
             fate = self._wanted[1]
             self._wanted = None
@@ -127,9 +129,9 @@ class Losing:
 
 
 @contextmanager
-def losing_proxy(upstream: str) -> Iterator[tuple[Losing, str]]:
+def losing_proxy(upstream: str, commits: bytes = COMMITS) -> Iterator[tuple[Losing, str]]:
     """A running proxy, and its URL."""
-    losing = Losing(upstream)
+    losing = Losing(upstream, commits)
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"

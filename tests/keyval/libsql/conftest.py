@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from database.libsql.support import wipe
-from keyval.engines import LibsqlServers
+from keyval.engines import Servers
 from keyval.libsql.support import LAG_SECONDS, config_of
 from support.api import Api, api_of
 from support.live import live_server
@@ -17,9 +17,9 @@ from support.sqld import Sqld, running_sqld
 
 
 @pytest.fixture
-def pair_of_worlds(libsql_servers: LibsqlServers) -> list[Sqld]:
+def pair_of_worlds(database_servers: Servers) -> list[Sqld]:
     """Servers for stores of this process, which tests share."""
-    return libsql_servers.of_worlds
+    return database_servers.of_worlds
 
 
 @pytest.fixture

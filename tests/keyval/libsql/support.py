@@ -54,8 +54,14 @@ async def open_libsql_world(
     servers: Sequence[Sqld], clock: FakeClock | None = None
 ) -> AsyncIterator[World]:
     """Open the store, without its background tasks; all is closed at the end."""
+    async with open_server_world(LibsqlAdapter([one.url for one in servers]), clock) as world:
+        yield world
+
+
+@asynccontextmanager
+async def open_server_world(adapter: Any, clock: FakeClock | None) -> AsyncIterator[World]:
+    """Open the store of an adapter, which is closed with it."""
     clock = clock or FakeClock()
-    adapter: Any = LibsqlAdapter([server.url for server in servers])
     try:
         store = Store(adapter, logger=LOGGER, clock=clock)
         await migrate(adapter, clock())

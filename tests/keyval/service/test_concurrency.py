@@ -62,6 +62,7 @@ async def test_weakness_02_compare_and_set_loops_count_exactly(api: Api) -> None
     assert successes >= 8, "somebody wins every round"
 
 
+@pytest.mark.engines("sqlite", "libsql", "rqlite")
 async def test_transfers_keep_the_total(api: Api) -> None:
     assert await api.commit(*(put(key, START) for key in ACCOUNTS))
     done = asyncio.Event()
@@ -120,6 +121,7 @@ async def test_one_creator_wins(api: Api) -> None:
         assert entry["value"] == won.index(True)
 
 
+@pytest.mark.engines("sqlite", "libsql", "rqlite")
 async def test_every_sum_counts(api: Api) -> None:
     mutation = {"type": "sum", "key": COUNTER, "value": 1}
     assert all(await together([api.commit(mutation) for _ in range(200)]))

@@ -40,7 +40,7 @@ def _tenants(options: PlannedOptions, root: RootDatabase, _: Opening) -> Tenants
 
 
 _NO_MYSQL = ": there is no engine for MySQL and MariaDB, use postgres or another one"
-_REASONS = {"mysql": _NO_MYSQL, "mariadb": _NO_MYSQL, "rqlite": ""}
+_REASONS = {"mysql": _NO_MYSQL, "mariadb": _NO_MYSQL}
 
 PLANNED: dict[str, AnyEngine] = {
     name: Engine(name, PlannedOptions, _open_root, _tenants) for name in _REASONS

@@ -28,6 +28,7 @@ from buntime_plugin_keyval.engine.once import Replays
 from buntime_plugin_keyval.storage import replays as kept
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.effects import NoteStamp, Put, StampedEffect, stamp_of_commit
+from buntime_plugin_keyval.storage.message_effects import Lease
 from buntime_plugin_keyval.storage.replays import Keeping
 
 Outcome = list[ResultSet] | DatabaseError
@@ -53,6 +54,7 @@ class Sending:
         self._db = db
         self._replays = replays
         self._is_embedded = db.adapter.capabilities.embedded
+        self._gives_rows = db.adapter.capabilities.rows_of_batches
 
     def batches(self, writing: Sequence[WriteJob], *, is_followed: bool) -> list[Batch]:
         """Each write as a batch; `is_followed` says whether anybody is told of changes.
@@ -141,14 +143,19 @@ class Sending:
             nothing = not is_followed and _wants_nothing(job)
             return Batch(job.steps, job.is_bounded, () if nothing else None)
         placed = list(zip(job.decision.effects, job.first_steps, strict=True))
+        recalls: dict[int, str] = {}
+        if not self._gives_rows:
+            for effect, step in placed:
+                leased = isinstance(effect, Lease) and effect.recall(self._db.sql, job.versionstamp)
+                recalls |= {step: leased} if leased else {}
         if not job.is_firm:
             stamp = stamp_of_commit(self._db.sql, job.versionstamp)
-            recalls = {step: stamp for effect, step in placed if isinstance(effect, StampedEffect)}
+            recalls |= {step: stamp for effect, step in placed if isinstance(effect, StampedEffect)}
             return Batch(job.steps, job.is_bounded, job.first_steps, recalls)
         # What a Put gives is of use to those alone who are told of its change.
         idle = NoteStamp if is_followed else Put | NoteStamp
         wanted = [step for effect, step in placed if not isinstance(effect, idle)]
-        return Batch(job.steps, job.is_bounded, wanted)
+        return Batch(job.steps, job.is_bounded, wanted, recalls)
 
 
 def _wants_nothing(job: WriteJob) -> bool:

@@ -62,6 +62,11 @@ class Lease(NamedTuple):
             return (Statement(sql.queue.lease, args),)
         return (Statement(sql.queue.lease_several, (*args, LEASE_BYTES)),)
 
+    def recall(self, sql: Dialect, versionstamp: str) -> str | None:
+        """What recalls the messages that it gave, for a `Batch`; None if the dialect has none."""
+        leased = sql.queue.leased
+        return None if leased is None else leased(versionstamp)
+
 
 class Count(NamedTuple):
     """Say that somebody has been given a message under this lease; twice is as good as once."""

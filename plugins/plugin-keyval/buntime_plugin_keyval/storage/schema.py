@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ async def migrate(
                 adapter,
                 [
                     Guard(sql.is_at, (migration.version - 1,)),
-                    *(Statement(statement) for statement in migration.statements),
+                    *map(_with_identity, migration.statements),
                     Statement(sql.record, (migration.version, migration.name, now_ms)),
                 ],
             )
@@ -80,6 +81,14 @@ async def migrate(
             if await _applied(adapter, sql) < migration.version:
                 raise
     return newest
+
+
+def _with_identity(statement: str) -> Statement:
+    """A step of a migration; `{identity}` in it is a new one.
+
+    Not one that SQL makes: servers that replicate texts would make another one each.
+    """
+    return Statement(statement.replace("{identity}", secrets.token_hex(8)))
 
 
 async def _applied(adapter: Adapter, sql: LedgerSql) -> int:

@@ -82,3 +82,6 @@ class QueueSql(NamedTuple):
     """Removes all."""
     forget_old_letters: str
     """Time, limit: removes so many that are kept since then or longer, the oldest first."""
+    leased: Callable[[str], str] | None = None
+    """SQL for the rows that `lease` and `lease_several` gave to who has the lease, as
+    `Batch.recalls` wants it. For engines whose batches give no rows; None for others."""

@@ -32,12 +32,15 @@ SELECT {told} FROM (
   WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
 ORDER BY ready_at, seq LIMIT +?4"""
 
+# What a lease tells: of each message its place, then the message.
+_LEASED = ("ready_at", "seq", "id", VALUE, "min(max_attempts, attempts + 1)", "lease", "visible_at")
+
 _LEASE = f"""
 UPDATE kv_queue SET
   lease = ?1, visible_at = ?2, set_at = ?3, counted = 0, unsure = unsure + {_UNCOUNTED},
   attempts = attempts + ({_UNCOUNTED} AND unsure >= {MAX_UNSURE})
 WHERE seq IN ({{ready}})
-RETURNING ready_at, seq, id, {VALUE}, min(max_attempts, attempts + 1), lease, visible_at"""
+RETURNING {", ".join(_LEASED)}"""
 
 _MESSAGE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
@@ -61,6 +64,12 @@ def _enqueue(row: NewRow) -> tuple[Statement, ...]:
         return (Statement(_ENQUEUE, row),)
     added = (row[0], size, *row[2:])
     return Statement(ADD_LONG_VALUE, (value,)), Statement(_ENQUEUE_ADDED, added)
+
+
+def _leased(lease: str) -> str:
+    members = ", ".join(f"'{number}', {told}" for number, told in enumerate(_LEASED))
+    return f"""(
+SELECT json_group_array(json_object({members})) FROM kv_queue WHERE lease = '{lease}')"""
 
 
 QUEUE = QueueSql(
@@ -144,4 +153,5 @@ FROM kv_dlq WHERE id = ?4""",
 DELETE FROM kv_dlq
 WHERE seq IN (
   SELECT seq FROM kv_dlq WHERE kept_since <= ? ORDER BY kept_since, seq LIMIT ?)""",
+    leased=_leased,
 )

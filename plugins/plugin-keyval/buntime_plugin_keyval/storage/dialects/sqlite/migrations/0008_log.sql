@@ -10,4 +10,4 @@ CREATE TABLE kv_log (
 );
 
 INSERT INTO kv_log (id, epoch, trimmed_seq, trimmed_stamp)
-SELECT 1, lower(hex(randomblob(8))), coalesce(min(seq), 1) - 1, '' FROM kv_changes;
+SELECT 1, '{identity}', coalesce(min(seq), 1) - 1, '' FROM kv_changes;

@@ -1,0 +1,1 @@
+"""The engine of clusters: rqlite, SQLite on nodes that elect their leader."""

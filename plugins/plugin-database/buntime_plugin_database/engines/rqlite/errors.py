@@ -1,0 +1,69 @@
+"""What nodes say went wrong, in the words of `buntime_database`."""
+
+from __future__ import annotations
+
+import re
+
+from buntime_database import (
+    ConstraintViolation,
+    DatabaseBusy,
+    DatabaseDamaged,
+    DatabaseError,
+    DatabaseFull,
+    DatabaseUnavailable,
+    InvalidStatement,
+)
+
+from buntime_plugin_database.shared.witness import TablesMissing, is_table_missing
+
+_CONSTRAINTS = {
+    "UNIQUE": "SQLITE_CONSTRAINT_UNIQUE",
+    "PRIMARY KEY": "SQLITE_CONSTRAINT_PRIMARYKEY",
+    "NOT NULL": "SQLITE_CONSTRAINT_NOTNULL",
+    "CHECK": "SQLITE_CONSTRAINT_CHECK",
+    "FOREIGN KEY": "SQLITE_CONSTRAINT_FOREIGNKEY",
+}
+_CONSTRAINT = re.compile(r"([A-Z]+(?: [A-Z]+)?) constraint failed")
+# Nodes give SQLite's text without its code; what is none of these is wrong SQL.
+_BY_TEXT: tuple[tuple[str, type[DatabaseError], str], ...] = (
+    ("database or disk is full", DatabaseFull, "SQLITE_FULL"),
+    ("database is locked", DatabaseBusy, "SQLITE_BUSY"),
+    ("disk image is malformed", DatabaseDamaged, "SQLITE_CORRUPT"),
+    ("file is not a database", DatabaseDamaged, "SQLITE_NOTADB"),
+    ("disk I/O error", DatabaseUnavailable, "SQLITE_IOERR"),
+    ("out of memory", DatabaseUnavailable, "SQLITE_NOMEM"),
+)
+_NO_LEADER = re.compile(r"\b(?:leader not found|not leader|no leader|stale read)\b")
+
+
+class NotReached(DatabaseUnavailable):
+    """The request was not carried out: another node, or the same one later, may do it."""
+
+
+class ClusterAccessRefused(DatabaseUnavailable):
+    """The node does not take user and password, or does not allow with them what was asked."""
+
+
+def error_of(message: str) -> DatabaseError:
+    """The error of one statement."""
+    if is_table_missing(message):
+        return TablesMissing(message)
+    constraint = _CONSTRAINT.search(message)
+    error: DatabaseError
+    if constraint is not None:
+        error = ConstraintViolation(message)
+        error.code = _CONSTRAINTS.get(constraint[1], "SQLITE_CONSTRAINT")
+        return error
+    for text, kind, code in _BY_TEXT:
+        if text in message:
+            error = kind(message)
+            error.code = code
+            return error
+    error = InvalidStatement(message)
+    error.code = "SQLITE_ERROR"
+    return error
+
+
+def has_no_leader(message: str) -> bool:
+    """Whether a node says that it passed a request on to nobody."""
+    return _NO_LEADER.search(message) is not None

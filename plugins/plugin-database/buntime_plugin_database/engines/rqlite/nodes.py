@@ -1,0 +1,271 @@
+"""The nodes of a cluster: which of them leads, and who is asked when it does not answer.
+
+Any node takes any request and passes it on to the leader, so nothing depends on knowing it; it
+saves a hop. A cluster without a leader elects one within seconds, which requests wait for.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import io
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any, Literal
+from urllib.parse import urlencode, urlsplit
+
+import aiohttp
+import msgspec
+from buntime_database import (
+    ConstraintViolation,
+    DatabaseClosed,
+    DatabaseError,
+    DatabaseUnavailable,
+    InvalidStatement,
+    OutcomeUnknown,
+)
+
+from buntime_plugin_database.engines.rqlite.errors import (
+    ClusterAccessRefused,
+    NotReached,
+    error_of,
+    has_no_leader,
+)
+from buntime_plugin_database.engines.rqlite.options import RqliteOptions
+from buntime_plugin_database.engines.rqlite.values import Json
+
+StatementResults = list[dict[str, Any]]
+"""What a node says of each statement: `error`, or what it gave. After an error there are none."""
+
+Level = Literal["weak", "linearizable", "none"]
+
+READ_SECONDS = 3.0
+"""Longest time that one node gets for a read before another one is asked."""
+FIND_SECONDS = 1.0
+"""Longest time for the question who leads."""
+RETRY_SECONDS = (0.02, 0.25)
+"""The first and the longest pause before all nodes are tried again."""
+CONNECT_SECONDS = 2.0
+LARGE_BYTES = 1024 * 1024
+"""A longer body is sent in pieces: the client warns of sending it at once."""
+
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+
+class Nodes:
+    """All nodes that are known: those of the configuration, and those that they tell of."""
+
+    def __init__(self, urls: Sequence[str], options: RqliteOptions) -> None:
+        self._configured = tuple(url.rstrip("/") for url in urls)
+        self._discovered: tuple[str, ...] = ()
+        self._options = options
+        self._session: aiohttp.ClientSession | None = None
+        self._leader: str | None = None
+        self._find_again_at = 0.0
+        self._turn = 0
+        self._closed = False
+        hosts = ", ".join(urlsplit(url).netloc for url in self._configured)
+        self.name = f"rqlite at {hosts}"
+        self.leaders = 0
+        """How often another node was found to lead."""
+
+    async def execute(
+        self, statements: Sequence[Json], *, most_seconds: float = float("inf")
+    ) -> StatementResults:
+        """Carry out the statements in one transaction: all of them, or none.
+
+        Raises `DatabaseUnavailable` if that was not done, and `OutcomeUnknown` if it may have been.
+        """
+        body = msgspec.json.encode(statements)
+        seconds = min(self._options.timeout_seconds, most_seconds)
+        return await self._ask("/db/execute?transaction", body, seconds, wrote=True)
+
+    async def query(
+        self, statements: Sequence[Json], level: Level, *, most_seconds: float = float("inf")
+    ) -> StatementResults:
+        """Run queries one after another, on the leader or, at the level `none`, on any node.
+
+        Raises `DatabaseError`.
+        """
+        body = msgspec.json.encode(statements)
+        seconds = min(self._options.timeout_seconds, most_seconds)
+        if level == "none":
+            asked: dict[str, str] = {"level": level}
+            if self._options.freshness_seconds:
+                asked |= {"freshness": f"{self._options.freshness_seconds:g}s"}
+            try:
+                path = f"/db/query?{urlencode(asked)}"
+                return await self._ask_once(self._next(), path, body, READ_SECONDS, wrote=False)
+            except DatabaseUnavailable:
+                level = "weak"
+        return await self._ask(f"/db/query?level={level}", body, seconds, wrote=False)
+
+    async def wait_until_ready(self, seconds: float) -> None:
+        """Wait until there is a leader that answers.
+
+        Raises `DatabaseUnavailable` if it does not in time, and at once if access is refused.
+        """
+        deadline = monotonic() + seconds
+        while True:
+            try:
+                left = max(deadline - monotonic(), RETRY_SECONDS[0])
+                await self.query([["SELECT 1"]], "linearizable", most_seconds=left)
+            except DatabaseUnavailable as error:
+                if isinstance(error, ClusterAccessRefused) or monotonic() >= deadline:
+                    raise
+                await asyncio.sleep(RETRY_SECONDS[1])
+            else:
+                return
+
+    @property
+    def session(self) -> aiohttp.ClientSession:
+        """Opened at first use, since it belongs to the loop that runs then."""
+        if self._closed:
+            raise DatabaseClosed("the database is closed")
+        if self._session is None:
+            user, password = self._options.user, self._options.password or ""
+            headers = {"content-type": "application/json"}
+            if user is not None:
+                headers["authorization"] = aiohttp.encode_basic_auth(user, password, "utf-8")
+            self._session = aiohttp.ClientSession(
+                headers=headers,
+                connector=aiohttp.TCPConnector(ssl=self._options.tls or True, limit=0),
+                timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_SECONDS),
+            )
+        return self._session
+
+    async def close(self) -> None:
+        """Close all connections; what is under way fails. Idempotent."""
+        self._closed = True
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    def _order(self) -> list[str]:
+        """Whom to ask, one after the other."""
+        first = () if self._leader is None else (self._leader,)
+        return list(dict.fromkeys((*first, *self._configured, *self._discovered)))
+
+    def _next(self) -> str:
+        nodes = sorted({*self._configured, *self._discovered})
+        self._turn = (self._turn + 1) % len(nodes)
+        return nodes[self._turn]
+
+    async def _ask(
+        self, path: str, body: bytes, seconds: float, *, wrote: bool
+    ) -> StatementResults:
+        """Ask one node after the other until one answers, as long as there is hope."""
+        deadline = monotonic() + seconds
+        pause, longest = RETRY_SECONDS
+        while True:
+            if self._leader is None:
+                await self._find_leader()
+            is_anybody_there = False
+            failure: DatabaseUnavailable | None = None
+            for url in self._order():
+                left = max(deadline - monotonic(), RETRY_SECONDS[0])
+                try:
+                    limit = left if wrote else min(left, READ_SECONDS)
+                    return await self._ask_once(url, path, body, limit, wrote=wrote)
+                except ClusterAccessRefused:
+                    raise
+                except DatabaseUnavailable as error:
+                    if self._closed:
+                        raise
+                    self._leader = None
+                    failure = failure or error
+                    refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
+                    is_anybody_there = is_anybody_there or not refused
+            if failure is None or not is_anybody_there or monotonic() + pause > deadline:
+                raise failure or DatabaseUnavailable(f"{self.name}: no node")
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    async def _ask_once(
+        self, url: str, path: str, body: bytes, seconds: float, *, wrote: bool
+    ) -> StatementResults:
+        name = f"rqlite node {urlsplit(url).netloc}"
+        try:
+            async with (
+                asyncio.timeout(seconds),
+                self.session.post(
+                    url + path,
+                    data=body if len(body) <= LARGE_BYTES else io.BytesIO(body),
+                    allow_redirects=False,
+                ) as response,
+            ):
+                content = await response.read()
+        except aiohttp.ClientConnectorError as error:
+            reason = error.os_error.strerror or str(error.os_error)
+            raise NotReached(f"{name} cannot be reached: {reason}") from error
+        except aiohttp.ConnectionTimeoutError as error:
+            raise NotReached(f"{name} cannot be reached: no connection in time") from error
+        except (aiohttp.ClientError, OSError, TimeoutError) as error:
+            if self._closed:
+                raise DatabaseClosed("the database is closed") from error
+            if isinstance(error, TimeoutError):
+                text = f"{name} did not answer in time"
+            else:
+                text = f"the connection to {name} broke: {type(error).__name__}"
+            raise _unanswered(text, wrote=wrote) from error
+        return _results(name, response.status, content, wrote=wrote)
+
+    async def _find_leader(self) -> None:
+        """Ask who leads, and which nodes there are; not oftener than that can change."""
+        if monotonic() < self._find_again_at:
+            return
+        self._find_again_at = monotonic() + RETRY_SECONDS[1]
+        for url in self._order():
+            try:
+                async with (
+                    asyncio.timeout(FIND_SECONDS),
+                    self.session.get(f"{url}/nodes?ver=2&timeout={FIND_SECONDS:g}s") as response,
+                ):
+                    answer = _decode(await response.read())
+                nodes = [node for node in answer["nodes"] if node.get("api_addr")]
+            except (aiohttp.ClientError, OSError, TimeoutError, KeyError, TypeError):
+                continue
+            except msgspec.DecodeError:
+                continue
+            self._discovered = tuple(str(node["api_addr"]).rstrip("/") for node in nodes)
+            for node in nodes:
+                if node.get("leader") and node.get("reachable"):
+                    self._leader = str(node["api_addr"]).rstrip("/")
+                    self.leaders += 1
+                    return
+
+
+def _results(name: str, status: int, content: bytes, *, wrote: bool) -> StatementResults:
+    """What an answer says of each statement. Raises `DatabaseError`."""
+    if status != 200:
+        text = content.decode("utf-8", "replace").strip()[:500]
+        if status in (401, 403):
+            raise ClusterAccessRefused(f"{name} refuses access, check user and password")
+        if status in (400, 413, 422):
+            raise InvalidStatement(f"{name}: {text}")
+        if "unsupported value" in text and not wrote:
+            raise InvalidStatement("an rqlite node cannot send infinity")
+        raise _failed(f"{name}: HTTP {status}: {text}", wrote=wrote)
+    try:
+        answer = _decode(content)
+    except msgspec.DecodeError as error:
+        raise _unanswered(f"{name}: the answer is no JSON: {error}", wrote=wrote) from error
+    results = answer.get("results")
+    if answer.get("error"):
+        refused = error_of(str(answer["error"]))
+        if isinstance(refused, ConstraintViolation):  # one that is checked at COMMIT
+            raise refused
+        raise _failed(f"{name}: {answer['error']}", wrote=wrote)
+    if not isinstance(results, list):
+        raise _unanswered(f"{name}: the answer holds no results", wrote=wrote)
+    return results
+
+
+def _failed(text: str, *, wrote: bool) -> DatabaseError:
+    return NotReached(text) if has_no_leader(text) else _unanswered(text, wrote=wrote)
+
+
+def _unanswered(text: str, *, wrote: bool) -> DatabaseError:
+    """What a request failed with that may have been carried out."""
+    if wrote:
+        return OutcomeUnknown(f"{text}; the write may have been carried out")
+    return DatabaseUnavailable(text)
