@@ -136,6 +136,37 @@ class MetricsConfig(Options, frozen=True):
     ] = Duration("30s")
 
 
+class EncryptionConfig(Options, frozen=True):
+    """Options of the encryption of values."""
+
+    prefixes: Annotated[
+        tuple[Any, ...],
+        option(
+            "Prefixes below which values are encrypted",
+            doc='prefixes, such as `["secrets"]`, below which values are'
+            " [encrypted](keyval.md#encryption-at-rest); `[]` is all of the store",
+        ),
+    ] = ()
+    keys: Annotated[
+        str | None,
+        option(
+            "Keys as name:base64, separated by commas",
+            "The first one encrypts, all of them decrypt",
+            doc="keys as `name:base64`, separated by commas: the first encrypts, all decrypt",
+            env="KEYVAL_ENCRYPTION_KEYS",
+            secret=True,
+        ),
+    ] = None
+    key_file: Annotated[
+        str | None,
+        option(
+            "File with further keys, one a line",
+            doc="a file with further keys, one a line",
+            env="KEYVAL_ENCRYPTION_KEY_FILE",
+        ),
+    ] = None
+
+
 class KeyValConfig(Options, frozen=True):
     """The options, checked."""
 
@@ -191,6 +222,7 @@ class KeyValConfig(Options, frozen=True):
         SnapshotsConfig()
     )
     metrics: Annotated[MetricsConfig, option("Metrics")] = MetricsConfig()
+    encryption: Annotated[EncryptionConfig, option("Encryption of values")] = EncryptionConfig()
     limits: Annotated[
         Limits, option("What a request may cost at the most; beyond it 413 says which limit it is")
     ] = DEFAULT_LIMITS

@@ -15,6 +15,7 @@ from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.local.kv import LocalKv
+from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
 from buntime_plugin_keyval.features.metrics.report import to_families
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
@@ -50,7 +51,13 @@ class KeyValPlugin:
             adapter = databases.get_root_adapter(config.database or None)
         else:
             adapter = await databases.open_adapter("keyval", own_database)
-        store = Store(adapter, logger=ctx.logger, workers=ctx.workers, limits=config.limits)
+        store = Store(
+            adapter,
+            logger=ctx.logger,
+            workers=ctx.workers,
+            limits=config.limits,
+            sealing=open_sealing(config.encryption, ctx.base_dir),
+        )
         await migrate(adapter, store.clock.wall())
         await migrate_features(adapter, store.clock.wall(), self.FEATURES)
         service = make_service(config, store, ctx.client_of, self.FEATURES)

@@ -13,6 +13,7 @@ from buntime_plugin_keyval.config import KeyValConfig
 from buntime_plugin_keyval.engine.additions import CheckParsers, MutationParsers
 from buntime_plugin_keyval.engine.scans import Scans
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.encryption.feature import ENCRYPTION
 from buntime_plugin_keyval.features.expiry.feature import EXPIRY
 from buntime_plugin_keyval.features.feature import AnyFeature, Feature, Ground, Part
 from buntime_plugin_keyval.features.log.feature import LOG
@@ -35,6 +36,7 @@ FEATURES: Sequence[AnyFeature] = (
     LOG,
     METRICS,
     UPKEEP,
+    ENCRYPTION,
 )
 """All that the store can do beside its entries, in the order in which it is started."""
 

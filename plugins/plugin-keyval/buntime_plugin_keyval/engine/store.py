@@ -14,7 +14,7 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import Any, TypeVar, cast
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 import msgspec
 from buntime_database import (
@@ -45,7 +45,7 @@ from buntime_plugin_keyval.engine.turns import Turns
 from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.model.clock import Clock, SystemClock, moment_of
-from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
+from buntime_plugin_keyval.model.errors import LimitExceeded, ValuesEncrypted, outcome_unknown
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.model.where import Where, matches
@@ -58,6 +58,9 @@ from buntime_plugin_keyval.storage.reads import Row, Short
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition, Selection
 from buntime_plugin_keyval.storage.states import Catch, Reading
 from buntime_plugin_keyval.storage.within import Found, Page, Text
+
+if TYPE_CHECKING:
+    from buntime_plugin_keyval.storage.sealing import Sealing
 
 T = TypeVar("T")
 
@@ -80,11 +83,20 @@ class Store:
         clock: Clock | None = None,
         workers: Workers | None = None,
         limits: Limits = DEFAULT_LIMITS,
+        sealing: Sealing | None = None,
     ) -> None:
-        """`workers` are the processes that serve this store together, by default this one."""
+        """`workers` are the processes that serve this store together, by default this one.
+
+        With `sealing`, values are encrypted where that says so.
+        """
         workers = workers or Workers.alone()
         self.adapter = adapter
         self.db = database_of(adapter)
+        self.sealing = sealing
+        if sealing is not None:
+            from buntime_plugin_keyval.storage.sealed import sealed
+
+            self.db = sealed(self.db, sealing)
         self.sql = self.db.sql
         """What the database is asked with."""
         self.clock: Clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
@@ -106,7 +118,7 @@ class Store:
             record=self.recorder.record,
         )
         self._query_now: Callable[..., list[tuple[Value, ...]] | None] = _not_now
-        if adapter.capabilities.reads_at_once:
+        if sealing is None and adapter.capabilities.reads_at_once:
             self._query_now = cast(ReadsAtOnce, adapter).query_now
         self._get_short = self.sql.reads.get_short
         self._expiring: Callable[[int], None] = lambda _: None
@@ -160,7 +172,13 @@ class Store:
 
     @measured("get")
     async def size(self, key: bytes) -> int | None:
-        """Bytes of value and versionstamp of a key, which are not read; None if it is missing."""
+        """Bytes of value and versionstamp of a key; None if it is missing.
+
+        They are not read, unless they are encrypted.
+        """
+        if self.sealing is not None and self.sealing.is_unreadable([single(key)]):
+            found = await reads.get(self.db, key, self.clock.now(), self.long_reads)
+            return None if found is None else sum(map(within.size_of, found))
         return await reads.size(self.db, key, self.clock.now())
 
     @measured("get")
@@ -185,7 +203,7 @@ class Store:
     ) -> list[tuple[bytes, str, str]]:
         """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
         now_ms = self.clock.now()
-        selection = Selection(keys, limit, reverse, self.condition(where))
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]))
         return await reads.list_rows(self.db, selection, now_ms, self.long_reads, fresh=fresh)
 
     @measured("list")
@@ -200,7 +218,7 @@ class Store:
     ) -> str:
         """The entries in a range as the inside of a JSON array."""
         now_ms = self.clock.now()
-        selection = Selection(keys, limit, reverse, self.condition(where), shape)
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
         return await reads.list_json(self.db, selection, now_ms, self.long_reads)
 
     @measured("get")
@@ -236,7 +254,7 @@ class Store:
     ) -> Text:
         """The entries in a range as the inside of a JSON array. Raises `LimitExceeded`."""
         now_ms = self.clock.now()
-        selection = Selection(keys, limit, reverse, self.condition(where), shape)
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
         most = self.limits.answer_bytes
         return await within.list_within(self.db, selection, now_ms, self.long_reads, most=most)
 
@@ -257,7 +275,7 @@ class Store:
         """
         now_ms = self.clock.now()
         keys = continue_at(keys, cursor, reverse=reverse)
-        selection = Selection(keys, limit, reverse, self.condition(where), shape)
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
         most = self.limits.answer_bytes
         return await within.page_within(self.db, selection, now_ms, self.long_reads, most=most)
 
@@ -265,7 +283,7 @@ class Store:
     async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
         """Number of entries in a range."""
         now_ms = self.clock.now()
-        return await reads.count(self.db, keys, self.condition(where), now_ms)
+        return await reads.count(self.db, keys, self.condition(where, [keys]), now_ms)
 
     def set(
         self,
@@ -310,7 +328,7 @@ class Store:
     ) -> int:
         """Delete what is in the ranges; the number of entries deleted."""
         now_ms = self.clock.now()
-        condition = self.condition(where)
+        condition = self.condition(where, ranges)
         if condition.recheck is not None or len(condition.args) > _SIMPLE:
             # What SQL cannot decide, or not soon, is read, and removed unless it changed in
             # between: a write that thinks for long would let all others wait.
@@ -480,13 +498,17 @@ class Store:
         if ends:
             self._expiring(min(ends))
 
-    def condition(self, where: Where | None, at_ms: int | None = None) -> RowCondition:
-        """A filter as SQL for this store's database.
+    def condition(
+        self, where: Where | None, keys: Sequence[KeyRange], at_ms: int | None = None
+    ) -> RowCondition:
+        """A filter of the entries in some ranges, as SQL for this store's database.
 
-        Now is what the clock on the wall shows, or showed at `at_ms` of the store's time.
+        Now is what the clock on the wall shows, or showed at `at_ms` of the store's time. Raises
+        `ValuesEncrypted` where nobody can tell by SQL what values hold.
         """
         if where is None:
             return EVERYTHING
+        self.refuse_encrypted(keys, "The filter")
         at = moment_of(self.clock)
         now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms
         printed = self.sql.filter(compile_where(where, now_ms), self.adapter.capabilities)
@@ -497,6 +519,11 @@ class Store:
             return matches(where, msgspec.json.decode(value), now_ms=now_ms)
 
         return RowCondition(printed.sql, printed.args, recheck)
+
+    def refuse_encrypted(self, keys: Sequence[KeyRange], what: str) -> None:
+        """Raise `ValuesEncrypted` for what needs values of ranges, if some are encrypted there."""
+        if self.sealing is not None and self.sealing.is_unreadable(keys):
+            raise ValuesEncrypted(what)
 
 
 def _not_now(_: str, __: Sequence[Value] = ()) -> None:

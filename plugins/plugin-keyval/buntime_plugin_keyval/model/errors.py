@@ -10,6 +10,7 @@
     ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
     ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
     ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
+    ├── ValuesEncrypted     422  StatusError: a filter or an index of values that nobody can read
     ├── SnapshotGone        410  SnapshotGone: begin again, with the first page
     ├── RequestUnderWay     409  RequestUnderWay: the first one with its key is not answered yet
     ├── IdempotencyKeyReused 422 IdempotencyKeyReused: another request had its key
@@ -19,6 +20,8 @@
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
     │   ├── StoreLost       503  the database's file was deleted, replaced or cut
     │   └── StoreDamaged    503  what is stored cannot be read
+    │       └── ValueDamaged 503 an encrypted value was changed, or moved to another entry
+    ├── EncryptionKeyMissing 503 ServiceUnavailable: a value is encrypted with another key
     └── OutcomeUnknown      503  OutcomeUnknown: the write may have been carried out
 
 So `except buntime_keyval.NotFound` means the same in process and over HTTP. Input that breaks the
@@ -208,6 +211,30 @@ class KeyValUnavailable(KeyValError, ServiceUnavailable):
         super().__init__("KeyVal storage not initialized")
 
 
+class ValuesEncrypted(KeyValError):
+    """The request is about what values hold, where they are encrypted."""
+
+    STATUS = 422
+    CODE = "KEYVAL_VALUES_ENCRYPTED"
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f"{what} needs values that are encrypted: ask of other keys, below other prefixes"
+        )
+
+
+class EncryptionKeyMissing(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnavailable):
+    """A value is encrypted with a key that this process has not."""
+
+    STATUS = 503
+    CODE = "KEYVAL_ENCRYPTION_KEY_MISSING"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"A value is encrypted with the key {name!r}, which is not among encryption.keys"
+        )
+
+
 class DatabaseDown(KeyValError, ServiceUnavailable):
     """The database cannot serve the request now. Nothing of the request was written."""
 
@@ -228,6 +255,10 @@ class StoreDamaged(DatabaseDown):
     """What the request needs cannot be read from the file of the database, which is damaged."""
 
     CODE = "KEYVAL_DB_CORRUPT"
+
+
+class ValueDamaged(StoreDamaged, buntime_database.DatabaseUnavailable):
+    """An encrypted value was changed, or is not of the entry that it stands in."""
 
 
 class OutcomeUnknown(KeyValError, buntime_keyval.OutcomeUnknown, buntime_database.OutcomeUnknown):

@@ -15,6 +15,7 @@ from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 FINGERPRINT_BYTES = 16
 FORGET_BATCH = 500
 NEWS_BATCH = 100
+_decode_texts = msgspec.json.Decoder(list[msgspec.Raw]).decode
 NO_STAMP = ""
 """Of what is kept of several commits, or of none."""
 
@@ -49,6 +50,12 @@ def keep_all(
     kept something under one of the keys behind it; the result of the statement has the place.
     """
     keys, fingerprints, stamps, tolds = zip(*keepings, strict=True)
+    seal = sql.replays.seal_told
+    if seal is not None:
+        tolds = tuple(
+            seal(fingerprint, told) if told.startswith("{") else told
+            for fingerprint, told in zip(fingerprints, tolds, strict=True)
+        )
     told = f"[{','.join([text or 'null' for text in tolds])}]" if any(tolds) else ""
     row = (
         len(keys),
@@ -95,15 +102,14 @@ async def find(db: Database, place: int, key: str) -> tuple[bytes, Kept] | None:
         return None
     number = all_keys.index(key)
     stamp = str(stamps).split(",")[number]
-    values = msgspec.json.decode(str(told)) if told else None
-    kept = Kept(
-        stamp,
-        None if values is None else values[number],
-        [*_counts_of(stamp, str(counts))],
-    )
     begins = FINGERPRINT_BYTES * number
     all_fingerprints = bytes(fingerprints)  # type: ignore[arg-type] # as the schema says
-    return all_fingerprints[begins : begins + FINGERPRINT_BYTES], kept
+    fingerprint = all_fingerprints[begins : begins + FINGERPRINT_BYTES]
+    text = bytes(_decode_texts(str(told))[number]).decode() if told else "null"
+    if db.sql.replays.open_told is not None:
+        text = db.sql.replays.open_told(fingerprint, text)
+    kept = Kept(stamp, msgspec.json.decode(text), [*_counts_of(stamp, str(counts))])
+    return fingerprint, kept
 
 
 def _separate(keys: str) -> list[str]:

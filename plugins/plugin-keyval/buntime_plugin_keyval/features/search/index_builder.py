@@ -16,7 +16,7 @@ from buntime_keyval.wire import InvalidInput, Key, check_key, encode_key, key_to
 
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 from buntime_plugin_keyval.storage.searching import Index, IndexOptions, index_of_row
 
 FILL_ENTRIES = 500
@@ -51,6 +51,7 @@ class IndexBuilder:
                 "The database of this store has no tokenizer cjk: trigram finds any three"
                 " characters in texts without spaces"
             )
+        self._store.refuse_encrypted([subtree(encode_key(prefix))], "The index")
         if await self._is_there(prefix, options):
             return
         index = await self._define(prefix, options)

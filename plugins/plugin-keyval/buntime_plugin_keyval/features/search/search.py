@@ -202,7 +202,7 @@ class Search(Part):
             page = await self._small_page(index, match, options, now_ms, fresh=fresh)
             if page is not None:
                 return page
-        condition = store.condition(options.where)
+        condition = store.condition(options.where, [index.keys])
         if condition.recheck is None and options.most_bytes is None:
             sql, args = self._sql.page(index, match, options, condition, now_ms)
             ((entries, has_more),) = await store.adapter.query(sql, args, fresh=fresh)

@@ -111,7 +111,7 @@ class Snapshots(Part):
         if cursor and place is None:
             raise InvalidInput("The cursor is not one of a snapshot: begin without a cursor")
         now_ms = self._store.clock.now() if place is None else place.now_ms
-        condition = self._store.condition(where, now_ms)
+        condition = self._store.condition(where, [keys], now_ms)
         selection = Selection(keys, limit + 1, reverse, condition, shape)
         # Of all that is read in such pages nobody knows how long it is, and each snapshot has a
         # thread of its own.

@@ -5,6 +5,7 @@ One row has those of a commit. Its place is how many were kept up to there, sinc
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple, TypeAlias
 
 KeptRow: TypeAlias = tuple[int, int, str, bytes, str, str]
@@ -41,3 +42,8 @@ class ReplaysSql(NamedTuple):
     that, or have none of the newest so many; but never the newest row."""
     forget_newest: str
     """Time: empties the newest row if it is older than that, and is not empty."""
+    seal_told: Callable[[bytes, str], str] | None = None
+    """Fingerprint, what was told of values: the JSON that is kept in its place. No SQL, and not of
+    a dialect: see `storage/sealed.py`."""
+    open_told: Callable[[bytes, str], str] | None = None
+    """The other way round, of whatever is kept."""

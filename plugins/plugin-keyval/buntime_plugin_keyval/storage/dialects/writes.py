@@ -55,6 +55,9 @@ class WriteSql(NamedTuple):
     """Range, condition, and so on: removes what lives there and meets the condition."""
     expire: Callable[[int, str, Moment, bool], Logging]
     """Number, and so on: removes so many that have expired, the first ones first."""
+    recode: Callable[[bytes, str], Sequence[Statement]]
+    """Key, text: puts the text in the place of the value of an entry that is there. Logs nothing,
+    since it means the same."""
     unchanged: str
     """Condition of a guard. Key, now, versionstamp or NULL: the key is live with that versionstamp,
     or is not."""

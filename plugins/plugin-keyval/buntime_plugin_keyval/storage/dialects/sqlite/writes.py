@@ -148,7 +148,20 @@ def _expire(limit: int, versionstamp: str, at: Moment, is_firm: bool) -> tuple[S
     )
 
 
+_RECODE = "UPDATE kv_entries SET value = {value}, long_id = {id}, long_size = {size} WHERE key = ?1"
+_RECODE_INLINE = _RECODE.format(value="?2", id="NULL", size="0")
+_RECODE_ADDED = _RECODE.format(value="''", id=ADDED, size="?2")
+
+
+def _recode(key: bytes, text: str) -> tuple[Statement, ...]:
+    size = long_size(text)
+    if not size:
+        return (Statement(_RECODE_INLINE, (key, text)),)
+    return Statement(ADD_LONG_VALUE, (text,)), Statement(_RECODE_ADDED, (key, size))
+
+
 WRITES = WriteSql(
+    recode=_recode,
     put=_put,
     remove=_remove,
     expire=_expire,
