@@ -87,7 +87,7 @@ class DirectRequest:
         """Raw path below the base of the plugin, still percent-encoded."""
         self.query = query
         self.headers = headers
-        """Their names in lower case."""
+        """Their names in lower case. Not to be changed: the next request may have the same."""
         self.noticed = noticed
 
     @property

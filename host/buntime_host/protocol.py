@@ -36,6 +36,7 @@ from buntime_host.errors import (
     UrlTooLong,
 )
 from buntime_host.exchange import Exchange, refusal
+from buntime_host.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.limits import EdgeLimits
 from buntime_host.reading import Reading
 from buntime_host.transport import GatheringTransport
@@ -115,6 +116,12 @@ class HostProtocol(HttpToolsProtocol):
         """Requests that were answered at once, in this turn of the loop."""
         self._turn_ends = 0.0
         """When no more of them are; known from the second one on."""
+        self._known: KnownHead | None = None
+        """The head of the last request that can come again."""
+        self._lessons = LESSONS
+        """So many more are remembered."""
+        self._begun = 0
+        """Requests that have begun in what was received last."""
         # Of the request that arrives.
         self._fed = 0
         """Bytes since it began; in its body, since that began."""
@@ -208,11 +215,49 @@ class HostProtocol(HttpToolsProtocol):
         if self._backlog is not None:
             self._backlog = memoryview(bytes(self._backlog) + data)
         elif len(data) <= PIECE_BYTES:
-            self._feed(data)
+            known = self._known
+            if known is None or not data.endswith(known.rest) or not self._repeat(known, data):
+                between = self._stage == IDLE
+                self._begun = 0
+                self._feed(data)
+                if between and self._begun == 1 and self._lessons and self._stage == IDLE:
+                    self._remember(data)
         else:
             self._backlog = memoryview(data)
             self._feed_backlog()
             self._flow.has_read(len(data))
+
+    def _repeat(self, known: KnownHead, data: bytes) -> bool:
+        """Take in a request without the parser, if only its path is new; False if it has to go."""
+        running = self._running
+        if self._stage != IDLE or self.pipeline or running is None or not running.response_complete:
+            return False
+        url = known.path_in(data)
+        if url is None or len(url) > self._limits.url_bytes:
+            return False
+        _, self.headers, self._noted, self._host = known
+        self.url = url
+        self._left = 0
+        self._chunked = self.expect_100_continue = False
+        try:
+            direct = self._direct_exchange("GET")
+            if direct is None:
+                return False
+            self._since = self.edge.now
+            self.cycle = self._running = direct
+            direct.run()
+        except Exception as error:  # noqa: BLE001 - as in a callback of the parser
+            self._failed(error)
+        return True
+
+    def _remember(self, data: bytes) -> None:
+        """Remember the head of what has just been parsed, if that is all of one request."""
+        request = self.cycle
+        if isinstance(request, DirectExchange) and request.method == "GET":
+            rest = rest_of(data, self.url)
+            if rest is not None:
+                self._lessons -= 1
+                self._known = KnownHead(rest, self.headers, self._noted, self._host)
 
     def _feed_backlog(self) -> None:
         """Feed what was read, until there are requests to be answered before the rest."""
@@ -257,10 +302,13 @@ class HostProtocol(HttpToolsProtocol):
         if isinstance(cause, Refused):
             self.refuse(cause.error, cause.reason)
         elif isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
-            logger.error("A request could not be taken in", exc_info=cause)
-            self.refuse(HttpError(), "internal")
+            self._failed(cause)
         else:
             self.refuse(BadRequest(f"This is not a request of HTTP/1.1: {error}"), "malformed")
+
+    def _failed(self, error: BaseException) -> None:
+        logger.error("A request could not be taken in", exc_info=error)
+        self.refuse(HttpError(), "internal")
 
     def _check_unfinished_head(self, size: int) -> None:
         # Requests before it may have been in the same piece: what is counted here may be too much
@@ -328,6 +376,7 @@ class HostProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         """A request begins."""
+        self._begun += 1
         self.url = b""
         self.expect_100_continue = False
         self.headers = []
@@ -603,7 +652,7 @@ class HostProtocol(HttpToolsProtocol):
     def go_by_asgi(self, request: DirectExchange) -> None:
         """Have a request answered by ASGI after all."""
         url, headers = self.url, self.headers  # perhaps of one that came behind it
-        self.url, self.headers = request.url, request.headers
+        self.url, self.headers = request.url, request.headers.copy()
         scope = self._scope("1.1", request.method)
         self.url, self.headers = url, headers
         exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)

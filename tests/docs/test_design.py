@@ -208,7 +208,8 @@ async def _direct_calls(host: Host) -> None:
     )
     reader, writer = await asyncio.open_connection(sock=far)
     head = "%s /keyval/api/keys/a HTTP/1.1\r\nhost: a\r\n%s\r\n"
-    for request in (head % ("PUT", "content-length: 1\r\n") + "1", head % ("GET", "")):
+    get = head % ("GET", "")
+    for request in (head % ("PUT", "content-length: 1\r\n") + "1", get, get):
         writer.write(request.encode())
         answer = await reader.readuntil(b"\r\n\r\n")
         assert b" 200 " in answer, answer

@@ -4,7 +4,7 @@ Everything here is a plain type: no driver, no I/O, no dependency. `plugin-datab
 `DatabaseService` and the adapters, other plugins use them through these protocols alone.
 """
 
-from buntime_database._adapter import Adapter, DatabaseService, ReadsAtOnce, Transaction
+from buntime_database._adapter import Adapter, Bells, DatabaseService, ReadsAtOnce, Transaction
 from buntime_database._demands import ReadDemand, demand, demanding, read_demand
 from buntime_database._errors import (
     ConstraintViolation,
@@ -39,6 +39,7 @@ from buntime_database._statements import Batch, Capabilities, Guard, ResultSet, 
 __all__ = [
     "Adapter",
     "Batch",
+    "Bells",
     "Capabilities",
     "Column",
     "ConstraintViolation",

@@ -159,6 +159,29 @@ class ReadsAtOnce(Protocol):
         ...
 
 
+class Bells(Protocol):
+    """What an adapter has as well if its `capabilities.bells`: words between processes.
+
+    Between all that have the same database open, on whatever host. A word may be lost, and comes
+    a little later than a read would see what it is about: it is for looking at once at what is
+    looked at from time to time anyway.
+    """
+
+    def hear(self, topic: str, call: Callable[[], None] | None) -> None:
+        """Have `call` called on the event loop when another process rings; None ends that.
+
+        It is called as well when a word may have been lost.
+        """
+        ...
+
+    def ring(self, topic: str) -> None:
+        """Let the others hear it, soon, and not more often than every few milliseconds.
+
+        Costs microseconds and never waits. Nobody is told if it fails.
+        """
+        ...
+
+
 class DatabaseService(Protocol):
     """What `ctx.get_plugin("@buntime/plugin-database")` returns."""
 

@@ -94,6 +94,8 @@ class Capabilities(NamedTuple):
     """SQL has `casefold(text)`, Unicode case folding as Python's `str.casefold`."""
     max_key_bytes: int | None = None
     """Most bytes of a value in the key of a table or an index; None where nothing limits them."""
+    bells: bool = False
+    """Processes can tell each other that something happened; see `Bells`."""
     reads_at_once: bool = False
     """It has `query_now` as well; see `ReadsAtOnce`."""
     replicas: bool = False

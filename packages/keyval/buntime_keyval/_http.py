@@ -76,6 +76,7 @@ class Settings:
         timeout: Duration | None = "10s",
         connect_timeout: Duration | None = "5s",
         idle_timeout: Duration | None = "95s",
+        deadline: Duration | None = None,
         retries: Retries | int = 4,
         max_connections: int | None = 100,
         tls: Tls = VERIFIED,
@@ -102,6 +103,7 @@ class Settings:
             self.headers[AUTHORIZATION] = _basic(parts)
         connect, pause = _seconds_or_none(connect_timeout), _seconds_or_none(timeout)
         self.timeouts = Timeouts(connect, pause, _seconds_or_none(idle_timeout))
+        self._deadline = _seconds_or_none(deadline)
         self.retries = Retries(times=retries) if isinstance(retries, int) else retries
         if max_connections is not None and max_connections < 1:
             raise InvalidInput(f"max_connections must be 1 or more, received {max_connections}")
@@ -142,8 +144,12 @@ class Settings:
             return call
         return replace(call, idempotency_key=_fresh())
 
-    def request(self, call: Call[Any]) -> OutgoingRequest:
-        """The request of a call."""
+    def end_of_call(self) -> float | None:
+        """When a call that begins now is over, by the monotonic clock; None for no such time."""
+        return None if self._deadline is None else time.monotonic() + self._deadline
+
+    def request(self, call: Call[Any], ends: float | None) -> OutgoingRequest:
+        """The request of a call, which is over at `ends`."""
         headers = {}
         if call.body is not None:
             headers["content-type"] = JSON_CONTENT
@@ -154,7 +160,8 @@ class Settings:
             headers[IDEMPOTENCY_KEY] = call.idempotency_key
         if self._position.newest is not None:
             headers[POSITION] = str(self._position.newest)
-        return OutgoingRequest(call.method, self._base_path + call.target, headers, call.body)
+        target = self._base_path + call.target
+        return OutgoingRequest(call.method, target, headers, call.body, ends)
 
     def heard(self, request: OutgoingRequest, headers: Mapping[str, str]) -> None:
         """Remember how far the store was that answered, for the next requests."""

@@ -45,7 +45,7 @@ class RequestHeads:
 
     def written(self, request: OutgoingRequest) -> bytes:
         """All of a request. Raises `NotSent` for one that cannot be written."""
-        method, target, headers, body = request
+        method, target, headers, body, _ = request
         if not _TARGET.fullmatch(target):
             raise NotSent(f"a path that no request can have: {target!r}")
         common = self._lines

@@ -12,7 +12,7 @@ import httpx2
 
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
-from buntime_keyval._transport import Failure, NoneFree, NotSent, OutgoingRequest, Timeouts
+from buntime_keyval._transport import Failure, NoneFree, NotSent, OutgoingRequest, Timeouts, within
 
 FAILURES = (httpx2.HTTPError, httpx2.InvalidURL, httpx2.StreamError)
 """What httpx2 raises for a request without a complete answer."""
@@ -52,11 +52,13 @@ def client_options(settings: Settings) -> dict[str, Any]:
     return {"headers": settings.headers, "timeout": timeout(settings.timeouts), "trust_env": False}
 
 
-def timeout(timeouts: Timeouts, *, of_stream: bool = False) -> httpx2.Timeout:
-    """The bounds of a request."""
-    connect, pause, silence = timeouts
+def timeout(
+    timeouts: Timeouts, *, of_stream: bool = False, ends: float | None = None
+) -> httpx2.Timeout:
+    """The bounds of a request, which has until `ends`: each of them is, and not all together."""
+    connect, pause = within(timeouts.connect, ends), within(timeouts.pause, ends)
     if of_stream:
-        return httpx2.Timeout(pause, connect=connect, read=silence)
+        return httpx2.Timeout(pause, connect=connect, read=timeouts.silence)
     return httpx2.Timeout(pause, connect=connect, pool=connect)
 
 

@@ -30,6 +30,8 @@ _NOTHING_DONE = {"KEYVAL_UNAVAILABLE", "KEYVAL_DB_DOWN", "KEYVAL_TOO_MANY_STREAM
 _PASSING = {408, 425, 429, 502, 503, 504}
 _UNDECIDED = {401, 403, *_PASSING}
 _LONGEST_WAIT_S = 30.0
+_LEAST_ATTEMPT_S = 0.01
+"""With less time left than that no attempt is begun."""
 
 
 class Retries(msgspec.Struct, frozen=True, kw_only=True):
@@ -60,21 +62,25 @@ class Attempts:
         self._left = retries.times
         self._unknown: OutcomeUnknown | None = None
 
-    def pause_after(self, error: KvError) -> float:
+    def pause_after(self, error: KvError, most: float | None = None) -> float:
         """Seconds to wait before the next attempt. Raises the error if there is to be none.
 
+        There is none for which nothing would be left of `most` seconds.
         Or the `OutcomeUnknown` of an earlier attempt: that a later one was not carried out says
         nothing about that.
         """
         if self._unknown is None and isinstance(error, OutcomeUnknown):
             self._unknown = error
         wait = error.retry_after or 0.0
-        if self._left <= 0 or wait > _LONGEST_WAIT_S or not _may_repeat(self._call, error):
+        pause = max(self._backoff.next(), wait)
+        is_over = most is not None and pause + _LEAST_ATTEMPT_S > most
+        is_last = is_over or self._left <= 0 or wait > _LONGEST_WAIT_S
+        if is_last or not _may_repeat(self._call, error):
             if self._unknown is None or _is_decided(error):
                 raise error
             raise self._unknown from (None if error is self._unknown else error)
         self._left -= 1
-        return max(self._backoff.next(), wait)
+        return pause
 
 
 class Backoff:

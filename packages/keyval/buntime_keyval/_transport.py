@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import ssl
+import time
 from typing import NamedTuple
+
+_LEAST_S = 0.001
+"""What is left of a time that is over: none at all would not be waited for in the same way."""
 
 
 class OutgoingRequest(NamedTuple):
@@ -15,6 +19,8 @@ class OutgoingRequest(NamedTuple):
     headers: dict[str, str]
     """Names in small letters; they win over those of all requests."""
     body: bytes | None = None
+    ends: float | None = None
+    """When whoever asks does not wait any more, by the monotonic clock."""
 
 
 class Timeouts(NamedTuple):
@@ -26,6 +32,14 @@ class Timeouts(NamedTuple):
     """Of an answer, and of who takes a request."""
     silence: float | None
     """Of an event stream."""
+
+
+def within(seconds: float | None, ends: float | None) -> float | None:
+    """So many seconds, but not beyond an end by the monotonic clock; None for no bound."""
+    if ends is None:
+        return seconds
+    left = max(_LEAST_S, ends - time.monotonic())
+    return left if seconds is None else min(seconds, left)
 
 
 class Address(NamedTuple):

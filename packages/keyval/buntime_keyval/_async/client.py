@@ -92,6 +92,7 @@ class AsyncKv:
         timeout: Duration | None = "10s",
         connect_timeout: Duration | None = "5s",
         idle_timeout: Duration | None = "95s",
+        deadline: Duration | None = None,
         retries: Retries | int = 4,
         max_connections: int | None = 100,
         tls: Tls = VERIFIED,
@@ -107,9 +108,11 @@ class AsyncKv:
         sent as bearer token; a function gives it before the first request, and is asked once more
         for a request that is answered 401. `headers` go with every request. `timeout` bounds each
         pause of an answer, `connect_timeout` making or getting a connection, `idle_timeout` the
-        silence of an event stream (the server breaks it every 30 s); None means no bound. `retries`
-        is how often a request is sent again where that is safe. `max_connections` are for calls;
-        each event stream has one of its own besides.
+        silence of an event stream (the server breaks it every 30 s), and `deadline` a call with all
+        its attempts and the pauses between them; None means no bound, and a number is milliseconds
+        here, too: 5 seconds are `"5s"`, not `5`. `retries` is how often a request is sent again
+        where that is safe. `max_connections` are for calls; each event stream has one of its own
+        besides.
 
         `tls` says how the server and the client prove who they are, `proxy` the way to the server,
         by default as the environment has it, and `unix_socket` is a path that it listens on.
@@ -124,6 +127,7 @@ class AsyncKv:
             timeout=timeout,
             connect_timeout=connect_timeout,
             idle_timeout=idle_timeout,
+            deadline=deadline,
             retries=retries,
             max_connections=max_connections,
             tls=tls,

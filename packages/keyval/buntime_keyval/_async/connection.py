@@ -8,7 +8,7 @@ from collections.abc import AsyncGenerator
 from buntime_keyval._async.sockets import Socket
 from buntime_keyval._core import Reply
 from buntime_keyval._http11 import AnswerReader
-from buntime_keyval._transport import NotSent
+from buntime_keyval._transport import NotSent, within
 
 
 class AsyncConnection:
@@ -22,14 +22,17 @@ class AsyncConnection:
         self.used = 0.0
         """When, by the monotonic clock."""
 
-    async def ask(self, method: str, request: bytes, pause: float | None) -> Reply:
+    async def ask(
+        self, method: str, request: bytes, pause: float | None, ends: float | None = None
+    ) -> Reply:
         """The answer, whose parts come without longer pauses than `pause` seconds.
 
-        Raises `NotSent` or `Failure`; then it is of no use any more.
+        It is there by `ends` of the monotonic clock. Raises `NotSent` or `Failure`; then the
+        connection is of no use any more.
         """
         self.reusable = False
         answer = AnswerReader(method)
-        await self._finish(answer, await self._begin(answer, request, pause), pause)
+        await self._finish(answer, await self._begin(answer, request, pause, ends), pause, ends)
         return self._reply(answer, answer.content())
 
     async def open(self, method: str, request: bytes, silence: float | None) -> AsyncOpenedHere:
@@ -52,15 +55,23 @@ class AsyncConnection:
         """End it. Idempotent."""
         self._socket.close()
 
-    async def _begin(self, answer: AnswerReader, request: bytes, pause: float | None) -> bool:
+    async def _begin(
+        self,
+        answer: AnswerReader,
+        request: bytes,
+        pause: float | None,
+        ends: float | None = None,
+    ) -> bool:
         """Send a request; whether all of it was."""
         if not await self._socket.begin():
             raise NotSent("the server closed the connection")
-        return await self._socket.send(request, pause, answer.feed)
+        return await self._socket.send(request, pause, answer.feed, ends)
 
-    async def _finish(self, answer: AnswerReader, sent: bool, pause: float | None) -> None:
+    async def _finish(
+        self, answer: AnswerReader, sent: bool, pause: float | None, ends: float | None = None
+    ) -> None:
         while not answer.complete:
-            answer.feed(await self._socket.receive(pause))
+            answer.feed(await self._socket.receive(within(pause, ends)))
         if sent and answer.reusable:
             self._socket.done()
             self.used = time.monotonic()

@@ -35,7 +35,8 @@ class AsyncGathering:
             if not asked.apart:
                 return asked.outcome()
         asked.alone = asked.lane.sets
-        result: R = await self._exchange(asked.call, self._settings.request(asked.call))
+        request = self._settings.request(asked.call, asked.ends)
+        result: R = await self._exchange(asked.call, request)
         return result
 
     async def close(self) -> None:
@@ -51,7 +52,9 @@ class AsyncGathering:
 
     async def _send_joined(self, part: list[AskedTogether[Any]]) -> None:
         call = joined(part)
-        request = self._settings.request(call)
+        # By the first one's end: those whose is later ask again.
+        ends = min((each.ends for each in part if each.ends is not None), default=None)
+        request = self._settings.request(call, ends)
         request_id = request.headers.get(REQUEST_ID)
         try:
             results = await self._exchange(call, request)
@@ -64,7 +67,8 @@ class AsyncGathering:
     async def _send_alone(self, asked: AskedTogether[Any]) -> None:
         asked.alone = asked.lane.sets
         try:
-            result = await self._exchange(asked.call, self._settings.request(asked.call))
+            request = self._settings.request(asked.call, asked.ends)
+            result = await self._exchange(asked.call, request)
         except Exception as error:  # noqa: BLE001 - it is told
             asked.failed(error)
         else:

@@ -15,7 +15,7 @@ from buntime_keyval._core import Reply
 from buntime_keyval._errors import ClientClosed, InvalidResponse
 from buntime_keyval._http import Settings
 from buntime_keyval._http11 import RequestHeads
-from buntime_keyval._transport import NoneFree, NotSent, OutgoingRequest
+from buntime_keyval._transport import NoneFree, NotSent, OutgoingRequest, within
 
 R = TypeVar("R")
 
@@ -49,16 +49,17 @@ class AsyncPool:
         """See `AsyncTransport`."""
         written = self._heads.written(request)
         if not self._enter():
-            await self._wait()
+            await self._wait(request.ends)
         connection, keep = None, False
         try:
             while True:
                 connection = self._take_idle()
                 is_new = connection is None
                 if connection is None:
-                    connection = await self._open()
+                    connection = await self._open(request.ends)
                 try:
-                    reply = await connection.ask(request.method, written, self._timeouts.pause)
+                    pause, ends = self._timeouts.pause, request.ends
+                    reply = await connection.ask(request.method, written, pause, ends)
                     break
                 except NotSent:
                     if is_new:
@@ -102,13 +103,13 @@ class AsyncPool:
             self._calls += 1
             return True
 
-    async def _wait(self) -> None:
+    async def _wait(self, ends: float | None) -> None:
         """Until one of the others gives its place. Raises `NoneFree`."""
         with self._lock:
             turn = Turn()
             self._waiting.append(turn)
         try:
-            await turn.wait(self._timeouts.connect)
+            await turn.wait(within(self._timeouts.connect, ends))
         except BaseException:
             if self._has_place(turn):
                 self._leave(None, keep=False)
@@ -137,9 +138,9 @@ class AsyncPool:
             connection.close()
         return None
 
-    async def _open(self) -> AsyncConnection:
+    async def _open(self, ends: float | None = None) -> AsyncConnection:
         self._refuse_if_closed()
-        socket = await open_socket(self._address, self._timeouts.connect)
+        socket = await open_socket(self._address, within(self._timeouts.connect, ends))
         connection = AsyncConnection(socket, self._base_url)
         with self._lock:
             self._busy.add(connection)

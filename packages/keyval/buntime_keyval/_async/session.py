@@ -23,7 +23,7 @@ from buntime_keyval._observed import Observed
 from buntime_keyval._results import CommitResult
 from buntime_keyval._retries import Attempts
 from buntime_keyval._tokens import AUTHORIZATION, GivenToken
-from buntime_keyval._transport import Failure, OutgoingRequest
+from buntime_keyval._transport import Failure, OutgoingRequest, within
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
@@ -52,17 +52,18 @@ class AsyncSession:
         """The result of a call, after as many attempts as are safe. Raises `KvError`."""
         call = self._settings.keyed(call, idempotency_key)
         asked = attempts = None
+        ends = self._settings.end_of_call()
         if self._gathering is not None:
-            asked = asked_of(call, own_key=idempotency_key is not None)
+            asked = asked_of(call, own_key=idempotency_key is not None, ends=ends)
         while True:
             try:
                 if self._gathering is not None and asked is not None:
                     return await self._gathering.send(asked)
-                return await self._once(call, self._settings.request(call))
+                return await self._once(call, self._settings.request(call, ends))
             except KvError as error:
                 if attempts is None:
                     attempts = Attempts(call, self._settings.retries, random.uniform)
-                pause = attempts.pause_after(error)
+                pause = attempts.pause_after(error, within(None, ends))
             await sleep(pause)
 
     async def read(self, keys: Sequence[Key]) -> list[Entry]:

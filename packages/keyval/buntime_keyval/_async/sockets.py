@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from buntime_keyval._readiness import Readiness
-from buntime_keyval._transport import Address, Failure, NotSent, reason_of
+from buntime_keyval._transport import Address, Failure, NotSent, reason_of, within
 
 _PIECE = 64 * 1024
 """Bytes of a request that are handed over at a time."""
@@ -58,9 +58,13 @@ class Socket(asyncio.Protocol):
         self._asked = False
 
     async def send(
-        self, data: bytes, timeout: float | None, heard: Callable[[bytes], bool]
+        self,
+        data: bytes,
+        timeout: float | None,
+        heard: Callable[[bytes], bool],
+        ends: float | None = None,
     ) -> bool:
-        """Whether all was sent, with no longer pause than `timeout` seconds.
+        """Whether all was sent by `ends`, with no longer pause than `timeout` seconds.
 
         What arrives before it is goes to `heard`, as in `receive`, and when that returns True the
         rest is not sent. Raises `NotSent`, `Failure`, and what `heard` does.
@@ -77,7 +81,7 @@ class Socket(asyncio.Protocol):
                     if heard(self._taken()):
                         return False
                 else:
-                    await self._wait(timeout)
+                    await self._wait(within(timeout, ends))
             self._transport.write(view[start : start + _PIECE])
         return True
 

@@ -43,9 +43,11 @@ class Lane(NamedTuple):
 class AskedTogether(Generic[R]):
     """One call that may travel with others, over all its attempts."""
 
-    def __init__(self, call: Call[R], item: Item) -> None:
+    def __init__(self, call: Call[R], item: Item, ends: float | None) -> None:
         self.call = call
         self.item = item
+        self.ends = ends
+        """When it is over, by the monotonic clock."""
         self.lane = Lane(item.value is not None, item.strong)
         self.alone = item.value is not None and len(item.value) > LONGEST
         """Whether it always travels alone: a write is repeated as what it was, or it would be
@@ -79,12 +81,12 @@ class AskedTogether(Generic[R]):
         raise self._error
 
 
-def asked_of(call: Call[R], *, own_key: bool) -> AskedTogether[R] | None:
+def asked_of(call: Call[R], *, own_key: bool, ends: float | None) -> AskedTogether[R] | None:
     """A call that may travel with others; None for one that travels alone.
 
     One with an idempotency key of its caller's does: under this it may come again, from anywhere.
     """
-    return None if call.item is None or own_key else AskedTogether(call, call.item)
+    return None if call.item is None or own_key else AskedTogether(call, call.item, ends)
 
 
 def divided(asked: Sequence[AskedTogether[Any]]) -> Iterator[list[AskedTogether[Any]]]:

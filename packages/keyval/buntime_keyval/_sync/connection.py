@@ -9,7 +9,7 @@ from collections.abc import Generator
 from buntime_keyval._core import Reply
 from buntime_keyval._http11 import AnswerReader
 from buntime_keyval._sync.sockets import Socket
-from buntime_keyval._transport import NotSent
+from buntime_keyval._transport import NotSent, within
 
 
 class Connection:
@@ -23,14 +23,17 @@ class Connection:
         self.used = 0.0
         """When, by the monotonic clock."""
 
-    def ask(self, method: str, request: bytes, pause: float | None) -> Reply:
+    def ask(
+        self, method: str, request: bytes, pause: float | None, ends: float | None = None
+    ) -> Reply:
         """The answer, whose parts come without longer pauses than `pause` seconds.
 
-        Raises `NotSent` or `Failure`; then it is of no use any more.
+        It is there by `ends` of the monotonic clock. Raises `NotSent` or `Failure`; then the
+        connection is of no use any more.
         """
         self.reusable = False
         answer = AnswerReader(method)
-        self._finish(answer, self._begin(answer, request, pause), pause)
+        self._finish(answer, self._begin(answer, request, pause, ends), pause, ends)
         return self._reply(answer, answer.content())
 
     def open(self, method: str, request: bytes, silence: float | None) -> OpenedHere:
@@ -53,15 +56,23 @@ class Connection:
         """End it. Idempotent."""
         self._socket.close()
 
-    def _begin(self, answer: AnswerReader, request: bytes, pause: float | None) -> bool:
+    def _begin(
+        self,
+        answer: AnswerReader,
+        request: bytes,
+        pause: float | None,
+        ends: float | None = None,
+    ) -> bool:
         """Send a request; whether all of it was."""
         if not self._socket.begin():
             raise NotSent("the server closed the connection")
-        return self._socket.send(request, pause, answer.feed)
+        return self._socket.send(request, pause, answer.feed, ends)
 
-    def _finish(self, answer: AnswerReader, sent: bool, pause: float | None) -> None:
+    def _finish(
+        self, answer: AnswerReader, sent: bool, pause: float | None, ends: float | None = None
+    ) -> None:
         while not answer.complete:
-            answer.feed(self._socket.receive(pause))
+            answer.feed(self._socket.receive(within(pause, ends)))
         if sent and answer.reusable:
             self._socket.done()
             self.used = time.monotonic()

@@ -36,7 +36,8 @@ class Gathering:
             if not asked.apart:
                 return asked.outcome()
         asked.alone = asked.lane.sets
-        result: R = self._exchange(asked.call, self._settings.request(asked.call))
+        request = self._settings.request(asked.call, asked.ends)
+        result: R = self._exchange(asked.call, request)
         return result
 
     def close(self) -> None:
@@ -52,7 +53,9 @@ class Gathering:
 
     def _send_joined(self, part: list[AskedTogether[Any]]) -> None:
         call = joined(part)
-        request = self._settings.request(call)
+        # By the first one's end: those whose is later ask again.
+        ends = min((each.ends for each in part if each.ends is not None), default=None)
+        request = self._settings.request(call, ends)
         request_id = request.headers.get(REQUEST_ID)
         try:
             results = self._exchange(call, request)
@@ -65,7 +68,8 @@ class Gathering:
     def _send_alone(self, asked: AskedTogether[Any]) -> None:
         asked.alone = asked.lane.sets
         try:
-            result = self._exchange(asked.call, self._settings.request(asked.call))
+            request = self._settings.request(asked.call, asked.ends)
+            result = self._exchange(asked.call, request)
         except Exception as error:  # noqa: BLE001 - it is told
             asked.failed(error)
         else:

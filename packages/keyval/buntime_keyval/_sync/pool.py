@@ -16,7 +16,7 @@ from buntime_keyval._http11 import RequestHeads
 from buntime_keyval._sync.concurrency import Turn, lock
 from buntime_keyval._sync.connection import Connection, OpenedHere
 from buntime_keyval._sync.sockets import open_socket
-from buntime_keyval._transport import NoneFree, NotSent, OutgoingRequest
+from buntime_keyval._transport import NoneFree, NotSent, OutgoingRequest, within
 
 R = TypeVar("R")
 
@@ -50,16 +50,17 @@ class Pool:
         """See `Transport`."""
         written = self._heads.written(request)
         if not self._enter():
-            self._wait()
+            self._wait(request.ends)
         connection, keep = None, False
         try:
             while True:
                 connection = self._take_idle()
                 is_new = connection is None
                 if connection is None:
-                    connection = self._open()
+                    connection = self._open(request.ends)
                 try:
-                    reply = connection.ask(request.method, written, self._timeouts.pause)
+                    pause, ends = self._timeouts.pause, request.ends
+                    reply = connection.ask(request.method, written, pause, ends)
                     break
                 except NotSent:
                     if is_new:
@@ -103,13 +104,13 @@ class Pool:
             self._calls += 1
             return True
 
-    def _wait(self) -> None:
+    def _wait(self, ends: float | None) -> None:
         """Until one of the others gives its place. Raises `NoneFree`."""
         with self._lock:
             turn = Turn()
             self._waiting.append(turn)
         try:
-            turn.wait(self._timeouts.connect)
+            turn.wait(within(self._timeouts.connect, ends))
         except BaseException:
             if self._has_place(turn):
                 self._leave(None, keep=False)
@@ -138,9 +139,9 @@ class Pool:
             connection.close()
         return None
 
-    def _open(self) -> Connection:
+    def _open(self, ends: float | None = None) -> Connection:
         self._refuse_if_closed()
-        socket = open_socket(self._address, self._timeouts.connect)
+        socket = open_socket(self._address, within(self._timeouts.connect, ends))
         connection = Connection(socket, self._base_url)
         with self._lock:
             self._busy.add(connection)

@@ -24,7 +24,7 @@ from buntime_keyval._sync.connections import Connections
 from buntime_keyval._sync.gathering import Gathering
 from buntime_keyval._sync.transport import Opened, Transport
 from buntime_keyval._tokens import AUTHORIZATION, GivenToken
-from buntime_keyval._transport import Failure, OutgoingRequest
+from buntime_keyval._transport import Failure, OutgoingRequest, within
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
@@ -53,17 +53,18 @@ class Session:
         """The result of a call, after as many attempts as are safe. Raises `KvError`."""
         call = self._settings.keyed(call, idempotency_key)
         asked = attempts = None
+        ends = self._settings.end_of_call()
         if self._gathering is not None:
-            asked = asked_of(call, own_key=idempotency_key is not None)
+            asked = asked_of(call, own_key=idempotency_key is not None, ends=ends)
         while True:
             try:
                 if self._gathering is not None and asked is not None:
                     return self._gathering.send(asked)
-                return self._once(call, self._settings.request(call))
+                return self._once(call, self._settings.request(call, ends))
             except KvError as error:
                 if attempts is None:
                     attempts = Attempts(call, self._settings.retries, random.uniform)
-                pause = attempts.pause_after(error)
+                pause = attempts.pause_after(error, within(None, ends))
             sleep(pause)
 
     def read(self, keys: Sequence[Key]) -> list[Entry]:

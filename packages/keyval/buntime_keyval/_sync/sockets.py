@@ -9,7 +9,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from buntime_keyval._readiness import Readiness
-from buntime_keyval._transport import Address, Failure, NotSent, reason_of
+from buntime_keyval._transport import Address, Failure, NotSent, reason_of, within
 
 _PIECE = 64 * 1024
 """Bytes of a request that are handed over at a time, and that are read at a time."""
@@ -41,14 +41,20 @@ class Socket:
     def done(self) -> None:
         """The answer is complete."""
 
-    def send(self, data: bytes, timeout: float | None, heard: Callable[[bytes], bool]) -> bool:
-        """Whether all was sent, with no longer pause than `timeout` seconds.
+    def send(
+        self,
+        data: bytes,
+        timeout: float | None,
+        heard: Callable[[bytes], bool],
+        ends: float | None = None,
+    ) -> bool:
+        """Whether all was sent by `ends`, with no longer pause than `timeout` seconds.
 
         What arrives before it is goes to `heard`, as in `receive`, and when that returns True the
         rest is not sent. Raises `NotSent`, `Failure`, and what `heard` does.
         """
         size = _PIECE_OF_TLS if self._encrypted else _PIECE
-        self._bound(timeout)
+        self._bound(within(timeout, ends))
         try:
             sent = self._socket.send(data if len(data) <= size else memoryview(data)[:size])
         except OSError as error:
@@ -58,7 +64,7 @@ class Socket:
             return True
         view = memoryview(data)
         while sent < len(data):
-            ready = self._readiness.wait(timeout)
+            ready = self._readiness.wait(within(timeout, ends))
             if not any(ready):
                 raise Failure("nothing was taken in time")
             try:

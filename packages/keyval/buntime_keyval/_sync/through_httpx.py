@@ -59,7 +59,11 @@ class ThroughHttpx:
         url = url_of(self._settings, request)
         try:
             response = self._calls.request(
-                request.method, url, content=request.body, headers=request.headers
+                request.method,
+                url,
+                content=request.body,
+                headers=request.headers,
+                timeout=timeout(self._settings.timeouts, ends=request.ends),
             )
         except FAILURES as error:
             raise failure_of(error) from error

@@ -69,7 +69,7 @@ class TenantAdapters:
             handle = self._handles.get(key)
             if handle is None:
                 handle = self._handles[key] = TenantAdapter(
-                    self, key, adapter.capabilities._replace(reads_at_once=False)
+                    self, key, adapter.capabilities._replace(reads_at_once=False, bells=False)
                 )
             return handle
 

@@ -1,12 +1,38 @@
-"""The other workers of this host, which serve the same store."""
+"""The other processes that serve the same store: workers of this host, and other hosts."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import cast
 
-from buntime_host import Workers
+from buntime_database import Adapter, Bells
+from buntime_host import Signal, Workers
 
 from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, NoteStamp
+
+
+class Bell:
+    """Heard by the other workers of this host and, where the database carries it, by other hosts.
+
+    Those workers are told twice then: the shorter way is theirs, the second look is for nothing.
+    """
+
+    def __init__(self, signal: Signal, bells: Bells | None, topic: str) -> None:
+        self._signal = signal
+        self._bells = bells
+        self._topic = topic
+
+    def listen(self, call: Callable[[], None] | None) -> None:
+        """Have `call` called on the event loop when another process rings; None ends that."""
+        self._signal.listen(call)
+        if self._bells is not None:
+            self._bells.hear(self._topic, call)
+
+    def send(self) -> None:
+        """Let the others hear it. Costs some microseconds and never waits."""
+        self._signal.send()
+        if self._bells is not None:
+            self._bells.ring(self._topic)
 
 
 class Peers:
@@ -15,11 +41,14 @@ class Peers:
     Foreign commits are found without this, every `foreign_poll_ms`: it is what makes it quick.
     """
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, adapter: Adapter) -> None:
         self.workers = workers
-        self.changes = workers.signal("keyval.changes")
+        bells = cast(Bells, adapter) if adapter.capabilities.bells else None
+        self.are_there = workers.count > 1 or bells is not None
+        """Whether anybody could hear us."""
+        self.changes = Bell(workers.signal("keyval.changes"), bells, "changes")
         """Rung when the change log grew."""
-        self.queue = workers.signal("keyval.queue")
+        self.queue = Bell(workers.signal("keyval.queue"), bells, "queue")
         """Rung when a message came, was settled, or may be delivered again."""
         self.watchers = workers.numbers("keyval.watchers", 1)
         """How many are open; so with listeners."""
@@ -27,7 +56,7 @@ class Peers:
         self.watchers.own[0] = self.listeners.own[0] = 0
 
     def committed(self, effects: Iterable[Effect]) -> None:
-        """Ring for a commit of this worker."""
+        """Ring for a commit of this process."""
         changed = queued = False
         for effect in effects:
             if isinstance(effect, EntryEffect):

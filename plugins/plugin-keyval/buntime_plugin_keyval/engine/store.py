@@ -108,12 +108,12 @@ class Store:
         self.long_reads = reads.LongReads()
         self.recorder = Recorder(workers)
         """What was measured of the operations below."""
-        self.peers = Peers(workers)
+        self.peers = Peers(workers, adapter)
         self._committer = Committer(
             self.db,
             clock=self.clock,
             logger=logger,
-            peers=self.peers if workers.count > 1 else None,
+            peers=self.peers if self.peers.are_there else None,
             most_bytes=limits.commit_bytes,
             record=self.recorder.record,
         )

@@ -22,6 +22,7 @@ from buntime_database import (
     Value,
 )
 
+from buntime_plugin_database.engines.postgres.bells import NotifyBells
 from buntime_plugin_database.engines.postgres.connections import LinkPool, run_alone
 from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, is_lost, translate
 from buntime_plugin_database.engines.postgres.options import PostgresOptions
@@ -48,6 +49,7 @@ CAPABILITIES = Capabilities(
     scans_at_once=None,
     casefold_function=False,
     max_key_bytes=2600,
+    bells=True,
 )
 
 
@@ -57,6 +59,8 @@ class PostgresServer:
     def __init__(self, url: str, options: PostgresOptions) -> None:
         """Nothing is sent before the first call; connections belong to the loop of that call."""
         self.options = options
+        self.listen_url = options.listen_url or (url if options.statement_cache else None)
+        """Where notifications come from; None behind a pooler, which delivers none."""
         self.reads = LinkPool(url, options, size=options.pool_size - WRITERS, writes=False)
         self.writes = LinkPool(url, options, size=WRITERS, writes=True)
         self.vitals = Vitals(self.reads.server)
@@ -89,6 +93,9 @@ class PostgresAdapter:
         self._vitals = server.vitals
         self._writer = SchemaWriter(server.writes, self.schema, commits or LocalCounters(3))
         self._closed = False
+        url = server.listen_url
+        self.capabilities = self.capabilities._replace(bells=url is not None)
+        self._bells = url and NotifyBells(url, server.reads.server, self.schema)
 
     async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
         return (await self.execute_result(sql, args)).as_dicts()
@@ -144,6 +151,16 @@ class PostgresAdapter:
     def data_version(self) -> None:
         """None: only the server could tell."""
 
+    def hear(self, topic: str, call: Callable[[], None] | None) -> None:
+        """See `buntime_database.Bells`."""
+        if self._bells:
+            self._bells.hear(topic, call)
+
+    def ring(self, topic: str) -> None:
+        """See `buntime_database.Bells`."""
+        if self._bells and not self._closed:
+            self._bells.ring(topic)
+
     def statistics(self) -> dict[str, float]:
         """`commits`, `batches`, `commit_seconds`, `connections`, `connections_in_use`."""
         pools = (self.server.reads, self.server.writes)
@@ -183,6 +200,8 @@ class PostgresAdapter:
     async def close(self) -> None:
         await self._writer.close()
         self._closed = True
+        if self._bells:
+            await self._bells.close()
         if self._is_root:
             await self.server.close()
 

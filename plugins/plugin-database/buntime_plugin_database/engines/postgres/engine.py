@@ -86,6 +86,17 @@ class PostgresEntry(EngineOptions, frozen=True):
         ),
     ] = 500
 
+    listen_url: Annotated[
+        str | None,
+        option(
+            "The database past a pooler",
+            "For notifications, which a pooler of transactions does not deliver",
+            doc="the database past a pooler, for notifications of other hosts' writes; without it"
+            " `url`, and behind a pooler of transactions none",
+            secret=True,
+        ),
+    ] = None
+
     def completed(self, environ: Mapping[str, str]) -> Completed[Self]:
         named = [(name, environ.get(name, "").strip()) for name in URL_VARIABLES]
         found = next(((name, url) for name, url in named if url), None)
@@ -101,9 +112,10 @@ class PostgresEntry(EngineOptions, frozen=True):
             raise OptionError(
                 f"URL is required for {self.type} adapter, or one of {', '.join(URL_VARIABLES)}"
             )
-        problem = check_url(url)
-        if problem is not None:
-            raise OptionError(f"url: {problem}")
+        for name, value in (("url", url), ("listenUrl", self.listen_url)):
+            problem = None if value is None else check_url(value)
+            if problem is not None:
+                raise OptionError(f"{name}: {problem}")
         if not _SCHEMA.fullmatch(self.schema) or self.schema.startswith("pg_"):
             raise OptionError(
                 f"schema: {self.schema!r} is no name of 1 to 63 small letters, digits and _, that"
@@ -119,6 +131,7 @@ class PostgresEntry(EngineOptions, frozen=True):
             statement_seconds=self.statement_timeout,
             timeout_seconds=self.operation_timeout,
             statement_cache=self.statement_cache_size,
+            listen_url=self.listen_url,
         )
 
 

@@ -19,3 +19,5 @@ class PostgresOptions(NamedTuple):
     statement_cache: int = 500
     """Statements that each connection keeps prepared. 0 where connections of the server change
     hands between two transactions: then nothing is kept, and every call is a transaction."""
+    listen_url: str | None = None
+    """Where notifications come from; None is the server itself, if connections last."""

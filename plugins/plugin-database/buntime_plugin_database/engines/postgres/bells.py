@@ -1,0 +1,127 @@
+"""Telling other processes that something happened, by NOTIFY; and hearing it from them.
+
+One connection of its own sends and listens, past any pooler. A word may be lost, as when that
+connection breaks: whoever listens looks for himself from time to time as well, and is called once
+the connection is there again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from contextlib import suppress
+from time import monotonic
+from typing import Any
+
+import asyncpg
+
+from buntime_plugin_database.engines.postgres.connections import CONNECT_SECONDS
+from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, translate
+
+PACE_SECONDS = 0.003
+"""A topic is rung at most once in this time: one look finds all that was written meanwhile."""
+RETRY_SECONDS = (0.1, 5.0)
+"""The first and the longest pause between two attempts to connect."""
+ALIVE_SECONDS = 30.0
+"""After which a connection on which nothing came is asked whether it is there."""
+
+logger = logging.getLogger("plugin:@buntime/plugin-database")
+
+
+class NotifyBells:
+    """The bells of one schema; implements `buntime_database.Bells`."""
+
+    def __init__(self, url: str, server: str, schema: str) -> None:
+        """Nothing is sent before the first `hear` or `ring`. `server` is its name in the log."""
+        self._url = url
+        self._server = server
+        self._channel = f"buntime {schema}"[:63]  # a name of PostgreSQL's
+        self._calls: dict[str, Callable[[], None]] = {}
+        self._rung: set[str] = set()
+        self._wake = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    def hear(self, topic: str, call: Callable[[], None] | None) -> None:
+        """See `Bells`."""
+        if call is None:
+            self._calls.pop(topic, None)
+        else:
+            self._calls[topic] = call
+            self._begin()
+
+    def ring(self, topic: str) -> None:
+        """See `Bells`."""
+        self._rung.add(topic)
+        self._begin()
+        self._wake.set()
+
+    async def close(self) -> None:
+        """End the connection. Idempotent."""
+        task, self._task = self._task, None
+        self._calls.clear()
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    def _begin(self) -> None:
+        if self._task is None or self._task.done():
+            self._task = asyncio.get_running_loop().create_task(self._run())
+
+    async def _run(self) -> None:
+        """Keep a connection, whatever happens."""
+        first, longest = RETRY_SECONDS
+        pause = first
+        told = False
+        while True:
+            connection = None
+            try:
+                connection = await asyncpg.connect(
+                    self._url,
+                    timeout=CONNECT_SECONDS,
+                    command_timeout=CONNECT_SECONDS,
+                    statement_cache_size=0,
+                    server_settings={"application_name": "buntime bells"},
+                )
+                await connection.add_listener(self._channel, self._heard)
+                connection.add_termination_listener(lambda _: self._wake.set())
+                if told:
+                    logger.warning("%s: notifications are heard again", self._server)
+                pause, told = first, False
+                for call in [*self._calls.values()]:
+                    call()  # for what was rung while nobody heard it
+                await self._send(connection)
+            except DRIVER_ERRORS as error:
+                if not told:
+                    told = True
+                    logger.warning(
+                        "%s: notifications of others' writes are not heard, so these are found a"
+                        " little later: %s",
+                        self._server,
+                        translate(error, self._server),
+                    )
+            finally:
+                if connection is not None:
+                    connection.terminate()
+            await asyncio.sleep(pause)
+            pause = min(2 * pause, longest)
+
+    async def _send(self, connection: Any) -> None:
+        """Send what is rung, in its pace, until the connection ends, which the driver raises."""
+        while True:
+            with suppress(TimeoutError):
+                async with asyncio.timeout(ALIVE_SECONDS):
+                    await self._wake.wait()
+            self._wake.clear()
+            rung, self._rung = self._rung, set()
+            began = monotonic()
+            for topic in sorted(rung) or [""]:  # an empty one is the question
+                await connection.execute("SELECT pg_notify($1, $2)", self._channel, topic)
+            await asyncio.sleep(max(0.0, began + PACE_SECONDS - monotonic()))
+
+    def _heard(self, connection: Any, process: int, channel: str, topic: str) -> None:  # noqa: ARG002 - the driver's
+        if process != connection.get_server_pid():  # our own voice
+            call = self._calls.get(topic)
+            if call is not None:
+                call()
