@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 import ssl
-import subprocess
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 import uvloop
 from buntime_keyval import AsyncKv, ConnectionLost, Kv, KvError, ServerUnreachable, Tls
 from client.hostile import always, answer, hostile
+from support.certificates import Certificates
 
 pytestmark = [
     pytest.mark.slow,
@@ -23,44 +22,6 @@ pytestmark = [
 VALUE = "x" * 3_000_000
 ENTRY = b'{"key":["a"],"value":"%s","versionstamp":"v"}' % VALUE.encode()
 COMMITTED = b'{"ok":true,"versionstamp":"v"}'
-
-
-class Certificates:
-    """Files of an authority and of what it vouches for."""
-
-    def __init__(self, folder: Path) -> None:
-        self._folder = folder
-        self.authority = str(folder / "authority.pem")
-        self._run(
-            "req",
-            "-x509",
-            "-subj",
-            "/CN=authority",
-            "-out",
-            self.authority,
-            *self._key("authority"),
-        )
-
-    def signed(self, name: str) -> tuple[str, str]:
-        """The certificate of a host, or of a client, and its key."""
-        request, made = self._folder / f"{name}.csr", self._folder / f"{name}.pem"
-        extension = self._folder / f"{name}.ext"
-        extension.write_text(f"subjectAltName=DNS:{name}\nbasicConstraints=CA:FALSE\n")
-        key = self._key(name)
-        self._run("req", "-subj", f"/CN={name}", "-out", str(request), *key)
-        self._run(
-            "x509", "-req", "-in", str(request), "-out", str(made), "-CA", self.authority,
-            "-CAkey", str(self._folder / "authority.key"), "-CAcreateserial",
-            "-extfile", str(extension),
-        )  # fmt: skip
-        return str(made), str(self._folder / f"{name}.key")
-
-    def _key(self, name: str) -> list[str]:
-        kind = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
-        return [*kind, "-keyout", str(self._folder / f"{name}.key")]
-
-    def _run(self, *arguments: str) -> None:
-        subprocess.run(["openssl", *arguments], check=True, capture_output=True)
 
 
 @pytest.fixture(scope="module")

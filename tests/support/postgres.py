@@ -26,6 +26,8 @@ ADMIN = "postgres"
 GUARDED, PASSWORD = "guarded", "s3cret:/@ word"
 """Who is asked for a password; it has characters that a URL has to escape."""
 ESCAPED = "s3cret%3A%2F%40%20word"
+ENCRYPTED = "encrypted"
+"""Who is let in by TLS alone."""
 
 _UNSAFE = {"fsync": "off", "full_page_writes": "off", "synchronous_commit": "off"}
 _SETTINGS = {
@@ -37,6 +39,8 @@ _SETTINGS = {
     "deadlock_timeout": "100ms",
 }
 _ACCESS = f"""\
+hostssl all {ENCRYPTED} 127.0.0.1/32 trust
+host all {ENCRYPTED} 127.0.0.1/32 reject
 host all {GUARDED} 127.0.0.1/32 scram-sha-256
 host all all 127.0.0.1/32 trust
 host replication all 127.0.0.1/32 trust
@@ -225,6 +229,7 @@ def running_postgres(settings: Mapping[str, str] | None = None) -> Iterator[Post
         try:
             server.start()
             server.run(f"CREATE ROLE {GUARDED} LOGIN SUPERUSER PASSWORD '{PASSWORD}'")
+            server.run(f"CREATE ROLE {ENCRYPTED} LOGIN SUPERUSER")
             yield server
         finally:
             server.kill()

@@ -221,7 +221,10 @@ class PostgresAdapter:
                     raise
                 # It had ended while nobody used it, as after a restart of the server.
                 result = await run_alone(reads, self.schema, parsed, args)
-        except (DatabaseError, *DRIVER_ERRORS) as error:
+        except DatabaseError as error:
+            self._vitals.failed("reads", error)
+            raise
+        except DRIVER_ERRORS as error:
             failure = translate(error, reads.server)
             if getattr(error, "sqlstate", None) == "25006":  # here we ourselves forbid it
                 failure = InvalidStatement("query() only reads: the statement would write")

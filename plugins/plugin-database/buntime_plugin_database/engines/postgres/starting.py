@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from time import monotonic
 
 import asyncpg
@@ -18,6 +19,7 @@ _FINAL = (
     asyncpg.InvalidCatalogNameError,
     asyncpg.ClientConfigurationError,
     asyncpg.ProtocolViolationError,
+    ssl.SSLCertVerificationError,
 )
 """What does not pass by waiting."""
 
