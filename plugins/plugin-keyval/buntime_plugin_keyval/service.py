@@ -24,6 +24,7 @@ from buntime_plugin_keyval.features.search.feature import SEARCH
 from buntime_plugin_keyval.features.snapshots.feature import SNAPSHOTS
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
 from buntime_plugin_keyval.features.watch.feature import WATCH
+from buntime_plugin_keyval.requests.quotas import Quotas
 
 P = TypeVar("P")
 
@@ -62,6 +63,8 @@ class KeyValService:
         """Whether reads may be of replicas, so that each request says how much it has to see."""
         self.is_embedded = store.adapter.capabilities.embedded
         """Whether the database is in this process, and does at once what is short."""
+        self.quotas = Quotas(store)
+        """What those use whose keys have limits."""
         self.scans = Scans(store.adapter.capabilities.scans_at_once)
         self.features = features
         self.parts: dict[str, Any] = {}

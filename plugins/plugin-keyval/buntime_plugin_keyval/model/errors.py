@@ -7,6 +7,9 @@
     ├── MessageNotFound     404  NotFound: there is no such message, and it was to be said
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
     ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
+    ├── QuotaExceeded       413  TooLarge: more entries or bytes than the key of the sender may have
+    ├── RateExceeded        429  RateLimited: more requests in a second than that
+    ├── InvalidLimits       503  ServiceUnavailable: what the key says of its limits means nothing
     ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
     ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
     ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
@@ -16,6 +19,7 @@
     ├── IdempotencyKeyReused 422 IdempotencyKeyReused: another request had its key
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
     ├── TooManyStreamsOfClient 429 RateLimited: as many of one client
+    ├── TooManyStreamsOfKey 429  RateLimited: as many of one key
     ├── KeyValUnavailable   503  ServiceUnavailable: before the plugin's start, after its shutdown
     ├── DatabaseDown        503  ServiceUnavailable: trying again later is right
     │   ├── StoreLost       503  the database's file was deleted, replaced or cut
@@ -44,8 +48,8 @@ class KeyValError(StatusError):
     CODE: ClassVar[str | None] = None
     """Goes into the body beside the message; None where the contract fixes a body without it."""
 
-    def __init__(self, message: str) -> None:
-        super().__init__(message, status=self.STATUS, code=self.CODE)
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        super().__init__(message, status=self.STATUS, code=self.CODE, retry_after=retry_after)
 
     def __str__(self) -> str:
         return self.message
@@ -110,6 +114,44 @@ class LimitExceeded(KeyValError, TooLarge):
     def __init__(self, what: str, option: str, limit: int, right: str = "") -> None:
         """`what` says how much of what there is, `option` names the limit, `right` the way out."""
         super().__init__(f"{what} (limits.{option} is {limit}){right and ': '}{right}")
+
+
+class QuotaExceeded(KeyValError, TooLarge):
+    """There would be more than the limits of the sender's key allow."""
+
+    STATUS = 413
+    CODE = "KEYVAL_QUOTA_EXCEEDED"
+
+    def __init__(self, limit: str, most: int, where: str) -> None:
+        """`limit` is its name, `where` says of which keys it is."""
+        super().__init__(
+            f"There would be more than {most} {limit}{where}, which are the most of this key"
+            f" (limits.keyval.{'prefixes.' if where else ''}{limit})"
+        )
+
+
+class RateExceeded(KeyValError, RateLimited):
+    """The sender's key has made as many requests as it may in a second."""
+
+    STATUS = 429
+    CODE = "KEYVAL_RATE_EXCEEDED"
+
+    def __init__(self, rate: float, retry_after: float) -> None:
+        """`retry_after` is in seconds."""
+        super().__init__(
+            f"Too many requests: this key has {rate:g} a second (limits.keyval.requestsPerSecond)",
+            retry_after=retry_after,
+        )
+
+
+class InvalidLimits(KeyValError, ServiceUnavailable):
+    """What a key says of its limits means nothing: it is taken for no key at all."""
+
+    STATUS = 503
+    CODE = "KEYVAL_INVALID_LIMITS"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"limits.keyval of this key are wrong: {reason}")
 
 
 class ConditionsNotSupported(KeyValError):
@@ -199,6 +241,16 @@ class TooManyStreamsOfClient(KeyValError, RateLimited):
 
     def __init__(self, option: str, limit: int) -> None:
         super().__init__(f"Too many open streams of this client ({option} is {limit})")
+
+
+class TooManyStreamsOfKey(KeyValError, RateLimited):
+    """As many streams of the sender's key are open as it may have."""
+
+    STATUS = 429
+    CODE = "KEYVAL_TOO_MANY_STREAMS"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"Too many open streams of this key (limits.keyval.watchers is {limit})")
 
 
 class KeyValUnavailable(KeyValError, ServiceUnavailable):

@@ -7,6 +7,7 @@ is read by the route's shape, and by its endpoint, into what it asks for; that i
 from __future__ import annotations
 
 import asyncio
+import math
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
@@ -27,6 +28,7 @@ from buntime_host import (
     send_answer,
     settled,
 )
+from buntime_host.access import EVERYONE
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import WHOLE
 from starlette.responses import Response
@@ -48,6 +50,7 @@ from buntime_plugin_keyval.model.errors import (
     TooManyScans,
     TooManyStreams,
     TooManyStreamsOfClient,
+    TooManyStreamsOfKey,
 )
 from buntime_plugin_keyval.requests.answers import Elsewhere, Frames, Text
 from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, read_large
@@ -62,7 +65,13 @@ REPLAYED = (b"idempotent-replayed", b"true")
 RETRY_SOON = (b"retry-after", b"1")
 _AT_ONCE = frozenset({"get", "list", "paginate"})
 """Operations that an embedded engine mostly does on the event loop, so that no task is needed."""
-_MAY_PASS_SOON = (RequestUnderWay, TooManyScans, TooManyStreams, TooManyStreamsOfClient)
+_MAY_PASS_SOON = (
+    RequestUnderWay,
+    TooManyScans,
+    TooManyStreams,
+    TooManyStreamsOfClient,
+    TooManyStreamsOfKey,
+)
 
 
 Answering = Answer | Promised | Coroutine[Any, Any, Answer | Frames]
@@ -101,11 +110,17 @@ class KeyValApp:
         """See `DirectApp`: everything but streams."""
         return path.startswith(BELOW_API) and path[len(API_PATH) :] not in self._table.streams
 
-    def answer(self, request: DirectRequest, given: RequestShape | None = None) -> Answering:
+    def answer(
+        self,
+        request: DirectRequest,
+        given: RequestShape | None = None,
+        *,
+        is_admitted: bool = False,
+    ) -> Answering:
         """The answer to a whole request, or what it comes of; the frames of a stream for such.
 
-        `given` is what was read of a large one. Raises `HttpError` where the host is to answer,
-        and `Elsewhere`.
+        `given` is what was read of a large one, and `is_admitted` says that it is within the limits
+        of its sender. Raises `HttpError` where the host is to answer, and `Elsewhere`.
         """
         # The raw path, since %2F in a key must not become a separator.
         path = request.path
@@ -137,8 +152,11 @@ class KeyValApp:
             asked = route.ask(service, Request(path, given, content, head, request, once))
             if asked.cost.conditions:
                 _check_conditions(asked.cost.conditions, service)
-            if not request.principal.unlimited:
-                asked.require(request.principal)
+            principal = request.principal
+            if principal is not EVERYONE:
+                asked.require(principal)
+                if principal.limits and not is_admitted:
+                    return self._within_limits(service, asked, request, given)
             if noticed.foreign and asked.access != "read":
                 raise Forbidden(code="ORIGIN_NOT_ALLOWED")
             if service.has_replicas:
@@ -161,6 +179,22 @@ class KeyValApp:
         if asked.operation in _AT_ONCE and service.is_embedded:
             return at_once(work)
         return work
+
+    async def _within_limits(
+        self, service: KeyValService, asked: Asked, request: DirectRequest, given: RequestShape
+    ) -> Answer | Frames:
+        """The same of somebody who may use so much and no more."""
+        try:
+            admission = await service.quotas.admit(request.principal, asked, len(request.body))
+        except Exception as error:  # noqa: BLE001 - as above
+            return _answer_error(error, service)
+        answer: Answer | Frames | None = None
+        try:
+            answer = await settled(self.answer(request, given, is_admitted=True))
+        finally:
+            if answer is None or isinstance(answer, Answer):
+                admission.over()
+        return answer if isinstance(answer, Answer) else admission.until_closed(answer)
 
     async def _answer_large(
         self, service: KeyValService, route: AnyRoute, request: DirectRequest
@@ -304,6 +338,8 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
         return Answer(400, error_json(str(told)))
     if told is not None:
         headers = (RETRY_SOON,) if isinstance(told, _MAY_PASS_SOON) else ()
+        if told.retry_after is not None:
+            headers = ((b"retry-after", b"%d" % math.ceil(told.retry_after)),)
         return Answer(told.STATUS, error_json(told.message, told.CODE), headers=headers)
     if service is not None:
         service.store.logger.error("KeyVal route error", exc_info=error)

@@ -8,6 +8,7 @@ from buntime_keyval.wire import encode_key
 from buntime_keyval.wire.commits import Mutation
 
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.storage import reads
 
 STATE_KEY = ("$buntime", "encryption")
 _ENCODED = encode_key(STATE_KEY)
@@ -33,7 +34,10 @@ class ReadState(msgspec.Struct, frozen=True):
 
 async def read_state(store: Store) -> ReadState:
     """The state; None if nothing was ever encrypted here. Raises `DatabaseError`."""
-    rows = await store.get_many([_ENCODED], fresh=True)
+    # Past what is measured: nobody has asked for it.
+    rows = await reads.get_many(
+        store.db, [_ENCODED], store.clock.now(), store.long_reads, fresh=True
+    )
     row = rows.get(_ENCODED)
     if row is None:
         return ReadState(None, None)

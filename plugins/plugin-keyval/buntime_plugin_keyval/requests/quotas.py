@@ -1,0 +1,316 @@
+"""How much somebody may use: requests in a second, open streams, entries and their bytes.
+
+Counted in this process, for each id of a principal. What a write adds is first taken for the most
+that it can be; only where that would be too much it is measured what there is, so a write costs
+nothing but two additions until its sender comes near to a limit.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import sys
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+from weakref import WeakValueDictionary
+
+import msgspec
+from buntime_host import Principal
+from buntime_host.units import parse_size
+from buntime_keyval.wire import InvalidInput, check_key, encode_key, key_to_json
+
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.model.errors import (
+    InvalidLimits,
+    QuotaExceeded,
+    RateExceeded,
+    TooManyStreamsOfKey,
+)
+from buntime_plugin_keyval.requests.answers import Frames
+from buntime_plugin_keyval.requests.asked import Asked
+from buntime_plugin_keyval.requests.permissions import WRITE
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.selection import Selection
+
+PLUGIN = "keyval"
+"""Under which the limits of a principal are those of this plugin."""
+
+MOST_KNOWN = 10_000
+"""Principals whose use is remembered; the one that did not come for longest is forgotten first."""
+
+ADDED_BYTES = 200
+"""What an entry has beside its value at the most, but for a long key."""
+
+LOOKED_AT = 100
+"""Keys of one write that are looked at one by one, to see whether they are new."""
+
+MEASURED_SECONDS = 60.0
+"""How long what others write may go unnoticed, who have no limits or another process."""
+
+Amount = tuple[int, int]
+"""Entries and bytes."""
+Seconds = Callable[[], float]
+
+_STREAMS = frozenset({"watch", "queue_listen"})
+_ADDING = frozenset({"set", "atomic", "transaction", "queue_enqueue"})
+
+
+class PrefixLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """How much there may be below a prefix, of whomever it is."""
+
+    prefix: list[Any]
+    entries: int | None = None
+    bytes: int | str | None = None
+
+
+class KeyLimits(
+    msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, rename="camel"
+):
+    """What `limits.keyval` of a key may say."""
+
+    requests_per_second: float | None = None
+    watchers: int | None = None
+    """Event streams that are open at a time, of the queue too."""
+    entries: int | None = None
+    """Where the key may write, together."""
+    bytes: int | str | None = None
+    prefixes: tuple[PrefixLimits, ...] = ()
+
+
+class _Usage:
+    """What there is in some ranges; shared by all whose writes are limited there."""
+
+    def __init__(self, store: Store, ranges: tuple[KeyRange, ...], clock: Seconds) -> None:
+        self._store = store
+        self._ranges = ranges
+        self._clock = clock
+        self._measured_at = -math.inf
+        self._under_way = (0, 0)
+        self.used = (sys.maxsize, sys.maxsize)
+        """Entries and bytes, no less than there are; at first nobody knows."""
+        self.turn = asyncio.Lock()
+
+    @property
+    def is_old(self) -> bool:
+        """Whether others may have written much since it was measured."""
+        return self._clock() - self._measured_at > MEASURED_SECONDS
+
+    def covers(self, key: bytes) -> bool:
+        """Whether what a key holds counts."""
+        return any(keys.start <= key < keys.end for keys in self._ranges)
+
+    def take(self, added: Amount) -> None:
+        """Count what is about to be written."""
+        self.used = _sum(self.used, added)
+        self._under_way = _sum(self._under_way, added)
+
+    def give_back(self, added: Amount) -> None:
+        """It is written by now, or will not be."""
+        self._under_way = (self._under_way[0] - added[0], self._under_way[1] - added[1])
+
+    async def measure(self) -> None:
+        """Count what is there, in a thread. Raises `DatabaseError`."""
+        store = self._store
+        self._measured_at = self._clock()
+        found = (0, 0)
+        for keys in self._ranges:
+            selection = Selection(keys, sys.maxsize)
+            # With room for nothing it tells how much there is, and reads no value.
+            statement = store.sql.reads.list_within(selection, store.clock.now(), 0)
+            ((_, entries, size),) = await store.db.adapter.query(*statement, fresh=True)
+            found = _sum(found, (int(entries or 0), int(size or 0)))
+        self.used = _sum(found, self._under_way)
+
+
+class _Room(NamedTuple):
+    """What there may be in some ranges."""
+
+    usage: _Usage
+    store: Store
+    most_entries: int
+    most_bytes: int
+    where: str
+
+    async def take(self, keys: Sequence[bytes], size: int) -> Amount:
+        """Let keys with so many bytes be written; what is to be given back when they are.
+
+        Raises `QuotaExceeded`.
+        """
+        added = (len(keys), size + sum(len(key) + ADDED_BYTES for key in keys))
+        if not self._fits(added) or self.usage.is_old:
+            async with self.usage.turn:
+                if not self._fits(added) or self.usage.is_old:
+                    await self.usage.measure()
+                if not self._fits(added):
+                    added = await self._really(keys, added)
+                    self._check(added)
+                self.usage.take(added)
+                return added
+        self.usage.take(added)
+        return added
+
+    def _fits(self, added: Amount) -> bool:
+        entries, size = _sum(self.usage.used, added)
+        return entries <= self.most_entries and size <= self.most_bytes
+
+    def _check(self, added: Amount) -> None:
+        used = self.usage.used
+        if added[0] > 0 and used[0] + added[0] > self.most_entries:
+            raise QuotaExceeded("entries", self.most_entries, self.where)
+        if added[1] > 0 and used[1] + added[1] > self.most_bytes:
+            raise QuotaExceeded("bytes", self.most_bytes, self.where)
+
+    async def _really(self, keys: Sequence[bytes], most: Amount) -> Amount:
+        """What a write adds, less what is there in its place."""
+        if len(keys) > LOOKED_AT:
+            return most
+        entries, size = most
+        for key in dict.fromkeys(keys):
+            old = await self.store.size(key)
+            if old is not None:
+                entries -= 1
+                size -= old + len(key) + ADDED_BYTES
+        return entries, size
+
+
+class _Use:
+    """What one principal uses."""
+
+    def __init__(
+        self, source: Mapping[str, Any], limits: KeyLimits, rooms: Sequence[_Room], clock: Seconds
+    ) -> None:
+        self.source = source
+        """What it was read from."""
+        self._limits = limits
+        self.rooms = rooms
+        self._clock = clock
+        self._tokens = max(1.0, limits.requests_per_second or 0.0)
+        self._at = clock()
+        self.streams = 0
+
+    def count_request(self) -> None:
+        """Raise `RateExceeded` for one more than there may be in a second."""
+        rate = self._limits.requests_per_second
+        if rate is None:
+            return
+        now = self._clock()
+        self._tokens = min(max(1.0, rate), self._tokens + (now - self._at) * rate)
+        self._at = now
+        if self._tokens < 1.0:
+            raise RateExceeded(rate, (1.0 - self._tokens) / rate)
+        self._tokens -= 1.0
+
+    def open_stream(self) -> None:
+        """Raise `TooManyStreamsOfKey` for one more than there may be."""
+        most = self._limits.watchers
+        if most is not None and self.streams >= most:
+            raise TooManyStreamsOfKey(most)
+        self.streams += 1
+
+
+class Admission(NamedTuple):
+    """A request that may run; `over` has to be called once it has."""
+
+    use: _Use
+    taken: list[tuple[_Usage, Amount]]
+    is_stream: bool
+
+    def over(self) -> None:
+        """The request has been answered, or its stream has ended."""
+        for usage, added in self.taken:
+            usage.give_back(added)
+        if self.is_stream:
+            self.use.streams -= 1
+
+    async def until_closed(self, frames: Frames) -> Frames:
+        """The frames of a stream, after which it is over."""
+        try:
+            async for frame in frames:
+                yield frame
+        finally:
+            await frames.aclose()
+            self.over()
+
+
+class Quotas:
+    """What all principals with limits use of one store, in this process."""
+
+    def __init__(self, store: Store, clock: Seconds = time.monotonic) -> None:
+        self._store = store
+        self._clock = clock
+        self._uses: OrderedDict[str, _Use] = OrderedDict()
+        self._usages: WeakValueDictionary[tuple[KeyRange, ...], _Usage] = WeakValueDictionary()
+
+    async def admit(self, principal: Principal, asked: Asked, size: int) -> Admission:
+        """Let a request with a body of so many bytes run.
+
+        Raises `RateExceeded`, `TooManyStreamsOfKey`, `QuotaExceeded` and `InvalidLimits`.
+        """
+        use = self._use_of(principal)
+        use.count_request()
+        is_stream = asked.operation in _STREAMS
+        if is_stream:
+            use.open_stream()
+        taken: list[tuple[_Usage, Amount]] = []
+        admission = Admission(use, taken, is_stream)
+        if asked.operation in _ADDING and use.rooms:
+            # The key of a placeholder is new, wherever it will be.
+            keys = [*asked.writes.keys, *(keys.start for keys in asked.writes.ranges)]
+            try:
+                for room in use.rooms:
+                    written = [key for key in keys if room.usage.covers(key)]
+                    if written:
+                        taken.append((room.usage, await room.take(written, size)))
+            except BaseException:
+                admission.over()
+                raise
+        return admission
+
+    def _use_of(self, principal: Principal) -> _Use:
+        use = self._uses.get(principal.id)
+        if use is not None and (use.source is principal.limits or use.source == principal.limits):
+            self._uses.move_to_end(principal.id)
+            return use
+        streams = 0 if use is None else use.streams
+        use = self._uses[principal.id] = self._new(principal)
+        use.streams = streams
+        if len(self._uses) > MOST_KNOWN:
+            self._uses.popitem(last=False)
+        return use
+
+    def _new(self, principal: Principal) -> _Use:
+        try:
+            limits = msgspec.convert(principal.limits.get(PLUGIN, {}), KeyLimits)
+            rooms = [
+                self._room(
+                    [subtree(key) if key else descendants(key)],
+                    one.entries,
+                    one.bytes,
+                    f" below {key_to_json(check_key(one.prefix)) if one.prefix else '[]'}",
+                )
+                for one in limits.prefixes
+                for key in [encode_key(check_key(one.prefix)) if one.prefix else b""]
+            ]
+            spans = principal.grant.spans(WRITE)
+            if spans is not None and not (limits.entries is None and limits.bytes is None):
+                ranges = [subtree(key) if key else descendants(key) for key in spans.prefixes]
+                rooms.append(self._room(ranges, limits.entries, limits.bytes, ""))
+        except (msgspec.ValidationError, InvalidInput, ValueError) as error:
+            raise InvalidLimits(str(error)) from error
+        return _Use(principal.limits, limits, rooms, self._clock)
+
+    def _room(
+        self, ranges: list[KeyRange], entries: int | None, most: int | str | None, where: str
+    ) -> _Room:
+        place = tuple(ranges)
+        usage = self._usages.get(place)
+        if usage is None:
+            usage = self._usages[place] = _Usage(self._store, place, self._clock)
+        size = sys.maxsize if most is None else parse_size(most)
+        return _Room(usage, self._store, sys.maxsize if entries is None else entries, size, where)
+
+
+def _sum(one: Amount, other: Amount) -> Amount:
+    return min(sys.maxsize, one[0] + other[0]), min(sys.maxsize, one[1] + other[1])
