@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +25,9 @@ CONFIG = click.option(
     envvar="BUNTIME_CONFIG",
     help="Configuration file; default ./buntime.jsonc, which may be absent.",
 )
+
+
+AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
 def main() -> None:
@@ -50,7 +54,7 @@ def cli() -> None:
     "--workers", type=click.IntRange(1, 64), help="Processes that serve; default 1.", metavar="N"
 )
 @click.option("--strict", is_flag=True, help="Refuse to start when any plugin does not load.")
-@click.option("--insecure", is_flag=True, help="Listen beyond this machine without a master key.")
+@click.option("--insecure", is_flag=True, help="Let others reach the host without any key.")
 def serve(
     config_path: Path | None,
     host: str | None,
@@ -60,6 +64,8 @@ def serve(
     insecure: bool,
 ) -> None:
     """Load the plugins and serve them."""
+    import msgspec
+
     from buntime_host import server, supervisor
     from buntime_host.errors import StartupError
     from buntime_host.host import Host
@@ -75,9 +81,9 @@ def serve(
     if strict:
         overrides["strict"] = True
     config = _load(config_path, overrides)
+    config = msgspec.structs.replace(config, insecure=insecure)
     configure_logging(config.log_level, config.log_format)
     try:
-        server.check_exposure(config, insecure=insecure)
         alone = config.workers == 1
         code = server.serve(Host(config)) if alone else supervisor.supervise(config)
     except StartupError as error:
@@ -120,6 +126,109 @@ def check(config_path: Path | None, strict: bool) -> None:
         raise SystemExit(1)
     names = [plugin.manifest.name for plugin in plan.order]
     click.echo(f"ok: {len(names)} plugins" + "".join(f"\n  {name}" for name in names))
+
+
+@cli.group()
+def keys() -> None:
+    """Make, show and end keys, where the host is configured, whether it runs or not."""
+
+
+@keys.command("create")
+@CONFIG
+@click.option("--name", required=True, help="What the key is for.")
+@click.option(
+    "--grant",
+    "grants",
+    multiple=True,
+    metavar="SCOPE",
+    help='A permission, such as keyval:read:["users"]; may be repeated.',
+)
+@click.option("--role", help="admin, editor or viewer, instead of --grant.")
+@click.option("--expires", metavar="TIME", help="never (default), or such as 90d, 2w, 6m, 1y.")
+@click.option("--description", help="More about it.")
+@click.option("--limits", metavar="JSON", help="How much its user may use, by plugin.")
+@AS_JSON
+def create_key(
+    config_path: Path | None,
+    name: str,
+    grants: tuple[str, ...],
+    role: str | None,
+    expires: str | None,
+    description: str | None,
+    limits: str | None,
+    as_json: bool,
+) -> None:
+    """Make a key and print it, this one time."""
+    from buntime_host import key_commands
+
+    with _told():
+        wanted = key_commands.wanted(name, grants, role, expires, description, limits)
+        made = key_commands.run(_load(config_path), lambda keys, by: keys.create(wanted, by))
+        key_commands.print_made(made, as_json=as_json)
+
+
+@keys.command("list")
+@CONFIG
+@AS_JSON
+def list_keys(config_path: Path | None, as_json: bool) -> None:
+    """Show all keys, without their secrets."""
+    from buntime_host import key_commands
+
+    with _told():
+        rows = key_commands.run(_load(config_path), key_commands.all_rows)
+        key_commands.print_rows(rows, as_json=as_json)
+
+
+@keys.command("show")
+@CONFIG
+@click.argument("key_id", metavar="ID")
+@AS_JSON
+def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
+    """Show one key, without its secret."""
+    from buntime_host import key_commands
+
+    with _told():
+        row = key_commands.run(_load(config_path), key_commands.one_row(key_id))
+        key_commands.print_row(row, as_json=as_json)
+
+
+@keys.command("revoke")
+@CONFIG
+@click.argument("key_id", metavar="ID")
+@AS_JSON
+def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
+    """End a key. Hosts notice within two seconds."""
+    from buntime_host import key_commands
+
+    with _told():
+        key_commands.run(_load(config_path), lambda keys, _: keys.revoke(key_id))
+        click.echo('{"success": true}' if as_json else f"{key_id} is revoked")
+
+
+@keys.command("rotate")
+@CONFIG
+@click.argument("key_id", metavar="ID")
+@click.option("--grace", default="24h", show_default=True, help="How long the old one is good.")
+@AS_JSON
+def rotate_key(config_path: Path | None, key_id: str, grace: str, as_json: bool) -> None:
+    """Give a key another secret and print it, this one time."""
+    from buntime_host import key_commands
+
+    with _told():
+        run = key_commands.run
+        made = run(_load(config_path), lambda keys, by: keys.rotate(key_id, grace, by))
+        key_commands.print_made(made, as_json=as_json)
+
+
+@contextmanager
+def _told() -> Iterator[None]:
+    """Print what goes wrong as one line."""
+    from buntime_host.errors import BuntimeError
+
+    try:
+        yield
+    except BuntimeError as error:
+        raise _fatal(error) from error
 
 
 def _load(path: Path | None, overrides: dict[str, Any] | None = None) -> HostConfig:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ SETTINGS_SCHEMA = schema_of(HostSettings)
 
 IGNORED_KEYS = ("appsDir", "appsDirs", "workspaces", "poolSize", "shell")
 """Keys of earlier Buntime versions that mean nothing here; one info line says so."""
+
+
+_HOST_NAME = re.compile(r"\.?[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*|\[?[0-9A-Fa-f:]+\]?")
 
 
 class PluginEntry(msgspec.Struct, frozen=True, kw_only=True):
@@ -55,6 +58,10 @@ class HostConfig(HostSettings, frozen=True, kw_only=True):
     """Of a plugin that names no limit; no more than `body_size.max`."""
     edge_limits: EdgeLimits
     """What connections may cost."""
+    state_folder: Path
+    """That of `state_dir`, absolute. It may not exist."""
+    insecure: bool = False
+    """Whether others may reach the host without saying who they are: `--insecure`."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the log, at warning and info level."""
@@ -129,21 +136,28 @@ def parse_config(
     sizes = settings.body_size
     if sizes.default > sizes.max:
         warnings.append(f"{label} bodySize.default is above bodySize.max and was lowered to it")
+    for name in settings.trusted_hosts:
+        if not _HOST_NAME.fullmatch(name.strip()):
+            raise ConfigError(
+                f'{label} trustedHosts: {name!r} is no name: write "app.example", or ".example"'
+                " for all names below it, without a port"
+            )
+    folders = [
+        Path(os.path.normpath(base_dir / folder)) for folder in split_paths(settings.plugin_dirs)
+    ]
     said = {name: getattr(settings, name) for name in settings.__struct_fields__}
     derived: dict[str, Any] = {
         "base_dir": base_dir,
         "path": path,
         "plugins": _entries(content["plugins"], label) if "plugins" in content else None,
-        "plugin_folders": tuple(
-            Path(os.path.normpath(base_dir / folder))
-            for folder in split_paths(settings.plugin_dirs)
-        ),
+        "plugin_folders": tuple(folders),
         "plugin_dirs_explicit": "pluginDirs" in given
         or any(environ.get(name, "").strip() for name in schema["pluginDirs"].env),
         "api_prefix": _prefix(settings.api_prefix, label),
         "body_default": min(sizes.default, sizes.max),
         "master_key": (settings.master_key or "").strip() or None,
         "edge_limits": edge_limits,
+        "state_folder": _state_folder(settings.state_dir, folders, base_dir),
         "warnings": tuple(warnings),
         "notes": notes,
     }
@@ -171,6 +185,13 @@ def _without(
 ) -> Mapping[str, str]:
     hidden = {env for name in overrides if name in schema for env in schema[name].env}
     return {name: value for name, value in environ.items() if name not in hidden}
+
+
+def _state_folder(given: str | None, plugins: Sequence[Path], base_dir: Path) -> Path:
+    if given and given.strip():
+        return Path(os.path.normpath(base_dir / given.strip()))
+    shown = (folder for folder in plugins if not folder.name.startswith("."))
+    return next(shown, base_dir) / ".buntime"
 
 
 def _prefix(value: str, label: str) -> str:

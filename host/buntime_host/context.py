@@ -49,6 +49,14 @@ class AppInfo:
     """`publicRoutes` as configured: paths that an authentication plugin should let pass."""
 
 
+def _nothing(_: str) -> None:
+    """For a context without a host."""
+
+
+def _nobody(_: HTTPConnection, __: str) -> None:
+    """The same."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PluginContext:
     """Given to `on_init`; a plugin may keep it for its whole life."""
@@ -70,7 +78,14 @@ class PluginContext:
     lookup: Callable[[str], Any]
     """Finds a service by name; use `get_plugin`."""
     authorize: Callable[[HTTPConnection], None]
-    """Raises `Unauthorized` unless the request has the master key, or none is configured."""
+    """Raises `Unauthorized`, or `PermissionDenied`, unless the request has a key that permits
+    everything of this plugin; never on a host that is open. See `request.state.principal`."""
+    add_token: Callable[[str], None] = _nothing
+    """Let a token in that the plugin has an option for, to do everything of this plugin: the host
+    asks for a credential before a plugin sees a request."""
+    recognise: Callable[[HTTPConnection, str], None] = _nobody
+    """Recognise who sends a credential by another way than a header, and have that one as the
+    connection's principal from then on. Raises `Unauthorized`, and `TooManyRequests`."""
     workers: Workers
     """The processes that serve the same configuration, each with all plugins; see `workers`."""
     client_of: Callable[[Mapping[str, Any]], str | None]

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import inspect
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from buntime_host.auth import MasterKey
+from buntime_host.access import principal_of
+from buntime_host.access.administration import KeyAdministration
 from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
 from buntime_host.hooks import Hook, run_hook
+from buntime_host.key_routes import KeyRoutes
 from buntime_host.mounts import Mount, mount_at
 from buntime_host.parameters import check_parameters
 from buntime_host.status import PluginStatus
@@ -63,15 +66,27 @@ class HostState(Protocol):
         """The processes that serve, of which this is one."""
         ...
 
+    @property
+    def keys(self) -> KeyAdministration:
+        """The keys."""
+        ...
+
+
+class PrivateRoute(NamedTuple):
+    """An endpoint that not everybody may call."""
+
+    permission: str
+    """Of the host, as `plugins:read`."""
+    call: RouteHandler
+
 
 class CoreRoutes:
     """The host's own application; it is mounted at several first segments."""
 
-    def __init__(self, state: HostState, *, api: str, homepage: str, key: MasterKey) -> None:
+    def __init__(self, state: HostState, *, api: str, homepage: str) -> None:
         self._state = state
         self._api = api
         self._homepage = homepage
-        self._key = key
         public: dict[str, RouteHandler] = {
             "/": self._home,
             "/favicon.ico": lambda _: Response(status_code=204),
@@ -84,12 +99,25 @@ class CoreRoutes:
             public[f"{prefix}/ready"] = self._ready
         self._public = public
         # Who looks after the health of a host may have parameters of their own.
-        self._strict = (f"{api}/plugins", "/metrics")
-        self._private: dict[str, RouteHandler] = {
-            f"{api}/plugins": self._plugins,
-            f"{api}/plugins/status": self._status,
-            "/metrics": self._metrics,
+        self._strict = (f"{api}/plugins", f"{api}/keys", "/metrics")
+        keys = KeyRoutes(state.keys)
+        self._private: dict[str, dict[str, PrivateRoute]] = {
+            f"{api}/plugins": {"GET": PrivateRoute("plugins:read", self._plugins)},
+            f"{api}/plugins/status": {"GET": PrivateRoute("plugins:read", self._status)},
+            "/metrics": {"GET": PrivateRoute("metrics:read", self._metrics)},
+            f"{api}/keys": {
+                "GET": PrivateRoute("keys:read", keys.list),
+                "POST": PrivateRoute("keys:create", keys.create),
+            },
+            f"{api}/keys/meta": {"GET": PrivateRoute("keys:read", keys.meta)},
+            f"{api}/keys/{{id}}": {
+                "GET": PrivateRoute("keys:read", keys.show),
+                "DELETE": PrivateRoute("keys:revoke", keys.revoke),
+            },
+            f"{api}/keys/{{id}}/rotate": {"POST": PrivateRoute("keys:create", keys.rotate)},
         }
+        """What needs a permission of the host, by path and method."""
+        self._patterns = [_pattern(path) for path in self._private if "{" in path]
 
     def mounts(self, limit: int) -> dict[str, Mount]:
         """Where the dispatcher sends requests here: the first segments of all paths."""
@@ -101,26 +129,47 @@ class CoreRoutes:
 
         async def app(scope: Scope, receive: Receive, send: Send) -> None:
             below = scope["path"][len(scope["root_path"]) :]
-            response = await self._respond(prefix + below, scope)
+            response = await self._respond(prefix + below, scope, receive)
             await response(scope, receive, send)
 
         return app
 
-    async def _respond(self, path: str, scope: Scope) -> Response:
+    async def _respond(self, path: str, scope: Scope, receive: Receive) -> Response:
         path = path.rstrip("/") or "/"
-        handler = self._public.get(path)
-        if scope["type"] != "http" or (handler is None and path not in self._private):
+        if scope["type"] != "http":
             raise NotFound
-        request = Request(scope)
+        request = Request(scope, receive)
+        handler = self._public.get(path)
         if handler is None:
-            self._key.authorize(request)
-            handler = self._private[path]
-        if scope["method"] not in ("GET", "HEAD"):
+            handler = self._permitted(path, request)
+        elif scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})
         if path.startswith(self._strict):
             check_parameters(request, ())
         response = handler(request)
         return await response if inspect.isawaitable(response) else response
+
+    def _permitted(self, path: str, request: Request) -> RouteHandler:
+        """The endpoint, if it is there and who asks may call it."""
+        methods = self._private.get(path)
+        if methods is None:
+            for template, pattern in self._patterns:
+                if match := pattern.fullmatch(path):
+                    request.scope["path_params"] = match.groupdict()
+                    methods = self._private[template]
+                    break
+            else:
+                raise NotFound
+        method: str = request.scope["method"]
+        route = methods.get("GET" if method == "HEAD" else method)
+        if route is None:
+            # Who may call none of them is not told which there are.
+            needed = next(iter(methods.values())).permission
+            principal_of(request.scope).require(f"host:{needed}")
+            allow = [*methods, "HEAD"] if "GET" in methods else [*methods]
+            raise MethodNotAllowed(headers={"Allow": ", ".join(allow)})
+        principal_of(request.scope).require(f"host:{route.permission}")
+        return route.call
 
     def _home(self, _: Request) -> Response:
         if self._homepage:
@@ -132,7 +181,7 @@ class CoreRoutes:
 
     async def _ready(self, request: Request) -> Response:
         # Everyone may know that something is wrong; what it is may tell of the inside.
-        explain = not self._key.configured or self._key.matches(request.scope["headers"])
+        explain = principal_of(request.scope).allows("host:plugins:read")
         plugins: dict[str, Any] = {}
         ready = self._state.ready
         for status in self._state.statuses.values():
@@ -211,6 +260,11 @@ class CoreRoutes:
 
     def _status(self, _: Request) -> Response:
         return _json(list(self._state.statuses.values()))
+
+
+def _pattern(template: str) -> tuple[str, re.Pattern[str]]:
+    """A path in which `{id}` stands for one segment, and what fits it."""
+    return template, re.compile(re.escape(template).replace(r"\{id\}", "(?P<id>[^/]+)"))
 
 
 async def _ask(hook: Hook) -> str | None:

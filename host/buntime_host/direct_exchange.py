@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from uuid_utils import uuid4
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
+from buntime_host.access import EVERYONE, Principal
 from buntime_host.cors import with_answer_headers
 from buntime_host.direct import (
     Answer,
@@ -40,6 +41,8 @@ class DirectMount(NamedTuple):
     app: DirectApp
     body_bytes: int
     """The largest body of such a request."""
+    asks_for: str | None = None
+    """See `Mount`."""
 
 
 class Admitted(NamedTuple):
@@ -48,6 +51,7 @@ class Admitted(NamedTuple):
     request_id: bytes
     """The one that it came with; empty if there is none that is valid."""
     noticed: Noticed
+    principal: Principal = EVERYONE
 
 
 class Heads:
@@ -143,7 +147,7 @@ class DirectExchange(DirectRequest):
         self._app = mount.app
         self._parts: list[bytes] = []
         if admitted is not None:
-            self._id, self.noticed = admitted
+            self._id, self.noticed, self.principal = admitted
 
     def add_body(self, part: bytes) -> None:
         """Take in a part of the body."""

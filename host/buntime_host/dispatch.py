@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from urllib.parse import unquote
+from typing import Any
+from urllib.parse import quote, unquote
 
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -17,8 +18,13 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from starlette.websockets import WebSocketDisconnect
 from uuid_utils import uuid4
 
+from buntime_host.access import EVERYONE, Principal, principal_of
+from buntime_host.access.credentials import HEADERS as CREDENTIALS
+from buntime_host.access.credentials import Credential, credential_of
+from buntime_host.access.gate import ANONYMOUS, Gate, peer_of, unauthorized
+from buntime_host.access.keyring import Keyring
+from buntime_host.access.public import own_check_paths, public_paths
 from buntime_host.aliases import Aliases
-from buntime_host.auth import MasterKey
 from buntime_host.body_limit import BodyLimit
 from buntime_host.cors import (
     VARY,
@@ -28,7 +34,15 @@ from buntime_host.cors import (
     with_answer_headers,
 )
 from buntime_host.direct_exchange import Admitted, DirectMount, Heads
-from buntime_host.errors import Forbidden, HttpError, NotFound, PayloadTooLarge, UnsupportedEncoding
+from buntime_host.errors import (
+    Forbidden,
+    HttpError,
+    NotFound,
+    PayloadTooLarge,
+    TooManyRequests,
+    Unauthorized,
+    UnsupportedEncoding,
+)
 from buntime_host.inflate import Inflated, is_gzip
 from buntime_host.logs import REQUEST_ID
 from buntime_host.mounts import Mount
@@ -42,18 +56,22 @@ SPOOFABLE = frozenset(
     {b"x-identity", b"x-base", b"x-not-found", b"x-buntime-internal", b"x-vhost-tenant"}
 )
 """Headers that plugins set for each other; from outside they are removed."""
-_LOOKED_AT = SPOOFABLE | {
-    b"content-encoding",
-    b"content-length",
-    b"host",
-    b"idempotency-key",
-    b"if-match",
-    b"if-none-match",
-    b"origin",
-    b"sec-fetch-site",
-    b"transfer-encoding",
-    b"x-request-id",
-}
+_LOOKED_AT = (
+    SPOOFABLE
+    | CREDENTIALS
+    | {
+        b"content-encoding",
+        b"content-length",
+        b"host",
+        b"idempotency-key",
+        b"if-match",
+        b"if-none-match",
+        b"origin",
+        b"sec-fetch-site",
+        b"transfer-encoding",
+        b"x-request-id",
+    }
+)
 _PRECONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS", "TRACE"})
 REQUEST_ID_HEADER = b"x-request-id"
@@ -84,8 +102,11 @@ class RequestDispatcher:
         middleware: Sequence[Middleware] = (),
         on_request: Sequence[RequestHook] = (),
         on_response: Sequence[RequestHook] = (),
-        key: MasterKey | None = None,
+        gate: Gate | None = None,
+        api: str = "/api",
+        client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     ) -> None:
+        """`gate` lets everybody in unless one is given. `api` is the path of the host's own API."""
         self._aliases = aliases or Aliases({})
         # What shares its first segment with an alias is found only once that was looked for.
         self._behind_aliases = {
@@ -95,6 +116,10 @@ class RequestDispatcher:
             base: mount for base, mount in mounts.items() if base not in self._behind_aliases
         }
         self._limit = limit
+        self.gate = gate or Gate(Keyring())
+        """Who gets in."""
+        self._public = public_paths(api) | own_check_paths(api)
+        self._client_of = client_of
         self._origins = origins or OriginPolicy()
         # What every answer says of origins; None where no origin but the host's own is trusted.
         self._of_origins: list[Header] | None = [VARY] if self._origins.trusts_others else None
@@ -102,9 +127,7 @@ class RequestDispatcher:
         # None when there is neither middleware nor hook: then a mount is called directly.
         self._pipeline: ASGIApp | None = None
         if on_request or on_response:
-            self._pipeline = RequestHooks(
-                on_request, on_response, self._find, self._serve, key or MasterKey(None), logger
-            )
+            self._pipeline = RequestHooks(on_request, on_response, self._find, self._serve, logger)
         if middleware:
             pipeline = self._pipeline or self._serve
             for cls, args, kwargs in reversed(middleware):
@@ -112,24 +135,32 @@ class RequestDispatcher:
             self._pipeline = pipeline
         # Whoever looks at all requests sees them as ASGI has them.
         self.direct: Mapping[bytes, DirectMount] = {
-            base.encode(): DirectMount(mount.direct, min(mount.limit, DIRECT_BODY_BYTES))
+            base.encode(): DirectMount(
+                mount.direct, min(mount.limit, DIRECT_BODY_BYTES), mount.asks_for
+            )
             for base, mount in self._mounts.items()
             if mount.direct is not None and self._pipeline is None
         }
         """What is answered without ASGI, by the first segment of its path."""
         self.heads = Heads(self._of_origins or ())
 
-    def admit(self, headers: Iterable[Header], host: bytes) -> Admitted | None:
+    def admit(self, headers: Iterable[Header], host: bytes, mount: DirectMount) -> Admitted | None:
         """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.
 
         What is refused, and what is not common, goes there: `__call__` sees to all of it.
         """
-        origin = site = None
+        origin = site = key = token = cookie = None
         given_id = b""
         keys: list[bytes] = []
         for name, value in headers:
             if name == b"idempotency-key":
                 keys.append(value)
+            elif name == b"x-api-key":
+                key = value
+            elif name == b"authorization":
+                token = value
+            elif name == b"cookie":
+                cookie = value
             elif name == b"x-request-id":
                 if not given_id and _REQUEST_ID.fullmatch(value):
                     given_id = value
@@ -145,11 +176,23 @@ class RequestDispatcher:
                 return None
             if origin is not None and origins.trusts(origin):
                 return None
-        return Admitted(given_id, Noticed(idempotency_keys=keys) if keys else NOTHING)
+        principal = EVERYONE
+        gate = self.gate
+        if not gate.is_open:
+            header = key if key is not None else token if token is not None else cookie
+            known = gate.known.get(header) if header is not None else None
+            if known is None:
+                return None
+            if mount.asks_for is not None and not known.allows(mount.asks_for):
+                return None
+            principal = known
+        noticed = Noticed(idempotency_keys=keys) if keys else NOTHING
+        return Admitted(given_id, noticed, principal)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
         origin = site = length = encoding = given_id = None
+        key = token = cookie = None
         host = b""
         chunked = dirty = False
         for name, value in scope["headers"]:
@@ -166,6 +209,12 @@ class RequestDispatcher:
                     site = value
                 elif name == b"idempotency-key":
                     notice(scope).idempotency_keys.append(value)
+                elif name == b"authorization":
+                    token = value
+                elif name == b"x-api-key":
+                    key = value
+                elif name == b"cookie":
+                    cookie = value
                 elif name in _PRECONDITIONS:
                     notice(scope).precondition = _PRECONDITIONS[name]
                 elif name == b"content-encoding":
@@ -189,13 +238,16 @@ class RequestDispatcher:
         REQUEST_ID.set(request_id)
         state = scope.get("state")
         if state is None:
-            scope["state"] = {"request_id": request_id}
+            scope["state"] = state = {"request_id": request_id}
         else:
             state["request_id"] = request_id
+        # Until somebody has been asked who he is, he may do nothing.
+        state["principal"] = ANONYMOUS
 
         if scope["type"] != "http":
             allowed = self._origins.permits(origin, site, host)
-            await self._websocket(scope, receive, send, allowed=allowed)
+            said = credential_of(key, token, cookie)
+            await self._websocket(scope, receive, send, said, host, allowed=allowed)
             return
 
         id_header = (REQUEST_ID_HEADER, given_id)
@@ -230,7 +282,18 @@ class RequestDispatcher:
                 await send_problem(send_with_id, problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED")))
                 return
             notice(scope).foreign = True
+            cookie = None  # its browser sent that, and not the page
         mount = self._find(scope)
+        try:
+            if self.gate.is_open:
+                self.gate.check_host(host, _server_of(scope))
+                state["principal"] = EVERYONE
+            else:
+                said = credential_of(key, token, cookie)
+                state["principal"] = await self._recognised(scope, mount, said)
+        except HttpError as error:
+            await send_problem(send_with_id, problem_of(error))
+            return
         limit = self._limit if mount is None else mount.limit
         if length is not None:
             if not _fits(length, limit):
@@ -264,6 +327,43 @@ class RequestDispatcher:
                 raise NotFound
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
             await _failed(error, scope, send_with_id, started=started)
+
+    async def _recognised(
+        self, scope: Scope, mount: Mount | None, said: Credential | None
+    ) -> Principal:
+        """Who sends a request. Raises `Unauthorized`, `TooManyRequests` and `PermissionDenied`.
+
+        Somebody who says nothing, or something wrong, is nobody where everybody may ask.
+        """
+        is_public = self._is_public(scope, mount)
+        if said is None:
+            if is_public:
+                return ANONYMOUS
+            raise unauthorized()
+        try:
+            principal = self.gate.principal(said, peer_of(scope, self._client_of(scope)))
+        except (Unauthorized, TooManyRequests):
+            if is_public:
+                return ANONYMOUS
+            raise
+        if mount is not None and mount.asks_for is not None and not is_public:
+            principal.require(mount.asks_for)
+        return principal
+
+    def _is_public(self, scope: Scope, mount: Mount | None) -> bool:
+        if mount is None:
+            return False
+        if mount.info is None:
+            path: str = scope["path"]
+            path = path.removeprefix(scope.get("root_path") or "")
+            return (path.rstrip("/") or "/") in self._public
+        if not mount.public:
+            return False
+        raw: bytes | None = scope.get("raw_path")
+        root: str = scope.get("root_path") or ""
+        path_as_sent = raw if raw is not None else quote(scope["path"]).encode()
+        method = scope.get("method", "WEBSOCKET")
+        return mount.public.has(method, path_as_sent.removeprefix(root.encode()))
 
     def _find(self, scope: Scope) -> Mount | None:
         """The mount for the first path segment, or None."""
@@ -324,17 +424,34 @@ class RequestDispatcher:
         mount = self._find(scope)
         if mount is None:
             raise NotFound
+        if mount.asks_for is not None and not self._is_public(scope, mount):
+            # Asked once more: a hook may have made it a request to another plugin.
+            principal_of(scope).require(mount.asks_for)
         scope["root_path"] = scope.get("root_path", "") + mount.root_path
         await mount.app(scope, receive, send)
 
     async def _websocket(
-        self, scope: Scope, receive: Receive, send: Send, *, allowed: bool
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        said: Credential | None,
+        host: bytes,
+        *,
+        allowed: bool,
     ) -> None:
-        if not allowed:
-            problem = problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED"))
-            await refuse_websocket(scope, send, problem)
-            return
         mount = self._find(scope)
+        try:
+            if self.gate.is_open:
+                self.gate.check_host(host, _server_of(scope))
+            if not allowed:
+                raise Forbidden(code="ORIGIN_NOT_ALLOWED")
+            scope["state"]["principal"] = (
+                EVERYONE if self.gate.is_open else await self._recognised(scope, mount, said)
+            )
+        except HttpError as error:
+            await refuse_websocket(scope, send, problem_of(error))
+            return
         socket = self.sockets.track(scope, send)
         try:
             if self._pipeline is not None:
@@ -401,6 +518,12 @@ def _cleaned(
 def _of_plain_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of a body that is no longer compressed, and whose length is not known."""
     return [pair for pair in headers if pair[0] not in (b"content-encoding", b"content-length")]
+
+
+def _server_of(scope: Scope) -> str | None:
+    """The address that a request came to, where the server says it."""
+    server = scope.get("server")
+    return server[0] if server else None
 
 
 def _fits(length: bytes, limit: int) -> bool:

@@ -39,6 +39,7 @@ REASONS = (
     "unsent",
     "client_unsent",
     "internal",
+    "untrusted_host",
 )
 """Why something was refused or cut off, as metrics and the log name it."""
 

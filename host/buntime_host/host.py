@@ -14,14 +14,23 @@ from typing import Any
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
+from buntime_host.access import Permissible, short_name
+from buntime_host.access.administration import KeyAdministration
+from buntime_host.access.database_store import PLUGIN as KEY_DATABASE
+from buntime_host.access.database_store import DatabaseKeys, NoteOfKeys
+from buntime_host.access.file_store import FileKeys
+from buntime_host.access.gate import Gate
+from buntime_host.access.keyring import Keyring
+from buntime_host.access.public import PublicRoutes
+from buntime_host.access.store import KeyStore
+from buntime_host.access.trusted_hosts import TrustedHosts, is_loopback
 from buntime_host.aliases import Aliases
-from buntime_host.auth import MasterKey
 from buntime_host.clients import client_of_request
 from buntime_host.config import HostConfig, load_config
 from buntime_host.core_routes import CoreRoutes
 from buntime_host.dispatch import RequestDispatcher
 from buntime_host.edge import REASONS, Edge, EdgeMetrics
-from buntime_host.errors import RequiredPluginFailed, ServiceUnavailable, StartupError
+from buntime_host.errors import ConfigError, RequiredPluginFailed, ServiceUnavailable, StartupError
 from buntime_host.hooks import Hook
 from buntime_host.lifecycle import Lifecycle
 from buntime_host.loader import describe
@@ -69,7 +78,10 @@ class Host:
         """What connections may cost; used by `buntime serve`, not by other servers."""
         self._refused = counts
         self._environ = environ
-        self._key = MasterKey(config.master_key)
+        self.gate = _gate(config)
+        """Who gets in."""
+        self.keys = KeyAdministration(self.gate.keyring, self.gate.refresh)
+        """The keys, for the API and for commands."""
         self._lifecycle: Lifecycle | None = None
         self._announced_at: float | None = None
 
@@ -108,23 +120,42 @@ class Host:
             self.config,
             self.statuses,
             self.closing,
-            self._key,
+            self.gate,
             self.workers,
             partial(client_of_request, client_of=self.edge.client_of),
         )
         self._lifecycle = lifecycle
         try:
             await lifecycle.start(plan)
+            await self._open_keys(lifecycle)
             self.health_hooks = lifecycle.hooks_named("health")
             self.metrics_hooks = lifecycle.hooks_named("metrics")
             self.dispatcher = self._dispatcher(lifecycle)
         except BaseException:
+            await self.gate.close()
             await lifecycle.stop(budget=self.config.shutdown_timeout)
             raise
 
+    async def _open_keys(self, lifecycle: Lifecycle) -> None:
+        """Read the keys. Raises `ConfigError` where others may reach the host, and have none."""
+        gate = self.gate
+        gate.keyring.permissible = _permissible(lifecycle)
+        store = _key_store(self.config, lifecycle)
+        if store is not None:
+            await gate.open(store)
+        else:
+            gate.lock("the database that has them is not there")
+        config = self.config
+        is_safe = is_loopback(config.host) or config.insecure or config.master_key is not None
+        if not is_safe and not gate.keyring.has_keys:
+            raise ConfigError(
+                f"refusing to listen on {config.host} without a key: set RUNTIME_MASTER_KEY, make"
+                " one with `buntime keys create`, or use --insecure"
+            )
+
     def _dispatcher(self, lifecycle: Lifecycle) -> RequestDispatcher:
         config = self.config
-        core = CoreRoutes(self, api=config.api_path, homepage=config.homepage, key=self._key)
+        core = CoreRoutes(self, api=config.api_path, homepage=config.homepage)
         mounts = core.mounts(config.body_default)
         aliases: dict[str, str] = {}
         on_request: list[RequestHook] = []
@@ -139,6 +170,10 @@ class Host:
                     plugin.app,
                     config.body_default if limit is None else limit,
                     plugin.info,
+                    asks_for=(
+                        f"{short_name(plugin.name)}:*" if plugin.permissions is None else None
+                    ),
+                    public=PublicRoutes(manifest.public_routes, manifest.base),
                 )
                 aliases |= plugin.aliases
             middleware += plugin.middleware
@@ -155,7 +190,9 @@ class Host:
                 middleware=middleware,
                 on_request=on_request,
                 on_response=on_response,
-                key=self._key,
+                gate=self.gate,
+                api=config.api_path,
+                client_of=partial(client_of_request, client_of=self.edge.client_of),
             )
         except Exception as error:
             # Going on without it might leave a check out, so this is fatal.
@@ -186,6 +223,7 @@ class Host:
         await self.close_websockets()
         if self._lifecycle is None:
             return True
+        await self.gate.close()
         spent = time.monotonic() - (self._announced_at or 0)
         return await self._lifecycle.stop(budget=self.config.shutdown_timeout - spent)
 
@@ -236,6 +274,36 @@ def create_app(config: str | Path | HostConfig | None = None) -> Host:
         return Host(config)
     path = config or os.environ.get("BUNTIME_CONFIG") or None
     return Host(load_config(Path(path) if path is not None else None))
+
+
+def _gate(config: HostConfig) -> Gate:
+    alone = is_loopback(config.host)
+    return Gate(
+        Keyring(),
+        master_key=config.master_key,
+        closed=not alone and not config.insecure,
+        insecure=config.insecure,
+        hosts=TrustedHosts(config.trusted_hosts) if alone else None,
+    )
+
+
+def _permissible(lifecycle: Lifecycle) -> Permissible:
+    """What users of the plugins that run may be permitted."""
+    return Permissible(
+        {short_name(plugin.name): plugin.permissions or {} for plugin in lifecycle.running}
+    )
+
+
+def _key_store(config: HostConfig, lifecycle: Lifecycle) -> KeyStore | None:
+    """Where the keys are: the default database of a plugin that has such, or else a file.
+
+    None if the database has been seen with keys, and is not there now.
+    """
+    databases = lifecycle.services.get(KEY_DATABASE)
+    note = NoteOfKeys(config.state_folder)
+    if databases is not None:
+        return DatabaseKeys(databases.get_root_adapter(), note)
+    return None if note.is_there() else FileKeys(config.state_folder)
 
 
 def _combined(errors: tuple[StartupError, ...]) -> StartupError:

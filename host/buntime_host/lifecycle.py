@@ -11,12 +11,14 @@ from functools import partial
 from typing import Any
 
 from starlette.middleware import Middleware
+from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
-from buntime_host.access import Action, Actions
+from buntime_host.access import Action, Actions, short_name
+from buntime_host.access.credentials import Credential, credential_in
+from buntime_host.access.gate import Gate, peer_of, unauthorized
 from buntime_host.access.permissions import ALL
 from buntime_host.aliases import full_aliases
-from buntime_host.auth import MasterKey
 from buntime_host.config import HostConfig
 from buntime_host.context import AppInfo, GlobalConfig, PluginContext, Runtime
 from buntime_host.errors import (
@@ -66,14 +68,14 @@ class Lifecycle:
         config: HostConfig,
         statuses: Mapping[str, PluginStatus],
         closing: asyncio.Event,
-        key: MasterKey,
+        gate: Gate,
         workers: Workers,
         client_of: Callable[[Mapping[str, Any]], str | None],
     ) -> None:
         self._config = config
-        self._statuses = statuses
+        self.statuses = statuses
         self._closing = closing
-        self._key = key
+        self._gate = gate
         self._workers = workers
         self._client_of = client_of
         self.hooks = HookRegistry()
@@ -91,7 +93,7 @@ class Lifecycle:
         """
         for selected in plan.order:
             self.loading = selected.manifest.name
-            status = self._statuses[selected.manifest.name]
+            status = self.statuses[selected.manifest.name]
             try:
                 self._check_dependencies(selected)
                 await self._load(selected, status)
@@ -100,7 +102,7 @@ class Lifecycle:
                     raise error.__cause__ from None  # the plugin refuses the start as a whole
                 await self._failed(selected.manifest.name, status, error)
         self.loading = None
-        wanted = [s for s in self._statuses.values() if s.state != "disabled"]
+        wanted = [s for s in self.statuses.values() if s.state != "disabled"]
         if wanted and not self.running:
             reasons = "; ".join(f"{status.name}: {status.reason}" for status in wanted)
             raise RequiredPluginFailed(f"no plugin could be loaded: {reasons}")
@@ -112,8 +114,8 @@ class Lifecycle:
         up = {plugin.name for plugin in self.running}
         for name in selected.manifest.dependencies:
             if known_name(name, up) is None:
-                known = known_name(name, self._statuses)
-                state = self._statuses[known].state if known is not None else "not loaded"
+                known = known_name(name, self.statuses)
+                state = self.statuses[known].state if known is not None else "not loaded"
                 raise InvalidPlugin(f"requires {name}, which {state}")
         if selected.problem is not None:
             raise InvalidOptions(selected.problem)
@@ -187,7 +189,13 @@ class Lifecycle:
             base_dir=config.base_dir,
             closing=self._closing,
             lookup=self.services.lookup_for(manifest.name, declared, log),
-            authorize=self._key.authorize,
+            authorize=partial(_authorize, self._gate, f"{short_name(manifest.name)}:*"),
+            add_token=partial(
+                self._gate.add_token,
+                plugin=short_name(manifest.name),
+                scope=f"{short_name(manifest.name)}:*",
+            ),
+            recognise=partial(_recognise, self._gate, self._client_of),
             workers=self._workers,
             client_of=self._client_of,
         )
@@ -231,7 +239,7 @@ class Lifecycle:
             ended = await self._shut_down(plugin.name, min(left, self._config.hook_timeout))
             if not ended and left < self._config.hook_timeout:
                 in_time = False  # it was the budget that cut it off
-            self._statuses[plugin.name].state = "stopped"
+            self.statuses[plugin.name].state = "stopped"
         return in_time
 
     async def _shut_down(self, name: str, timeout: float) -> bool:
@@ -254,6 +262,30 @@ class Lifecycle:
         """A hook of all running plugins that have it, by plugin."""
         found = ((plugin.name, self.hooks.get(plugin.name, hook)) for plugin in self.running)
         return {name: hook for name, hook in found if hook is not None}
+
+
+def _authorize(gate: Gate, scope: str, connection: HTTPConnection) -> None:
+    """Raise `Unauthorized` or `PermissionDenied`, unless who connects may do all of a plugin."""
+    if gate.is_open:
+        return
+    said = credential_in(connection.scope["headers"])
+    if said is None:
+        raise unauthorized()
+    gate.principal(said, peer_of(connection.scope, None)).require(scope)
+
+
+def _recognise(
+    gate: Gate,
+    client_of: Callable[[Mapping[str, Any]], str | None],
+    connection: HTTPConnection,
+    token: str,
+) -> None:
+    """See `PluginContext.recognise`."""
+    if not gate.is_open:
+        text = token.encode("utf-8", "replace")
+        peer = peer_of(connection.scope, client_of(connection.scope))
+        found = gate.principal(Credential(text, text), peer)
+        connection.scope["state"]["principal"] = found
 
 
 def _middleware(value: Any) -> tuple[Middleware, ...]:

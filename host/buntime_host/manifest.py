@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 import yaml
 
+from buntime_host.access.public import pattern_problem
 from buntime_host.errors import ManifestError
 from buntime_host.schema import OptionField, parse_schema
 from buntime_host.units import parse_size
@@ -27,7 +28,7 @@ BASE = re.compile(r"/[a-zA-Z0-9_-]+|/")
 BASE_RULE = 'must be "/" or one path segment such as "/my-plugin" (letters, digits, _ and -)'
 ENV_PREFIX = ("PUBLIC_", "VITE_")
 _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
-METHODS = ("ALL", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS")
+METHODS = ("ALL", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "WEBSOCKET")
 
 HOST_FIELDS = frozenset(
     {
@@ -281,4 +282,7 @@ def public_routes_problem(value: object) -> str | None:
             isinstance(paths, list) and all(isinstance(path, str) for path in paths)
         ):
             return "must be a list of paths, or a map of methods to such lists"
+        for path in paths or ():
+            if (problem := pattern_problem(path)) is not None:
+                return f"{path!r}: {problem}"
     return None

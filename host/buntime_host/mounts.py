@@ -11,6 +11,7 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from buntime_host.access.public import PublicRoutes
 from buntime_host.context import AppInfo
 from buntime_host.direct import DirectApp
 from buntime_host.errors import InvalidPlugin, NotFound
@@ -35,9 +36,21 @@ class Mount:
     """The plugin; None for the host itself."""
     direct: DirectApp | None = None
     """The application, where it answers requests without ASGI as well."""
+    asks_for: str | None = None
+    """The scope that the host asks for, on behalf of a plugin that does not ask for any itself."""
+    public: PublicRoutes | None = None
+    """What needs no credential."""
 
 
-def mount_at(base: str, app: ASGIApp, limit: int, info: AppInfo | None = None) -> Mount:
+def mount_at(
+    base: str,
+    app: ASGIApp,
+    limit: int,
+    info: AppInfo | None = None,
+    *,
+    asks_for: str | None = None,
+    public: PublicRoutes | None = None,
+) -> Mount:
     """A mount at `base`."""
     root = "" if base == "/" else base
     return Mount(
@@ -49,6 +62,8 @@ def mount_at(base: str, app: ASGIApp, limit: int, info: AppInfo | None = None) -
         handles_bare_base=isinstance(app, RouteTable | PageBeside) and app.page is not None,
         info=info,
         direct=_direct_app(app),
+        asks_for=asks_for,
+        public=public,
     )
 
 

@@ -111,6 +111,7 @@ class HostProtocol(HttpToolsProtocol):
         dispatcher = cast(RequestDispatcher, self.app)
         self._dispatcher = dispatcher
         self._direct = dispatcher.direct
+        self._gate = dispatcher.gate
         self.heads = dispatcher.heads
         self._at_once = 0
         """Requests that were answered at once, in this turn of the loop."""
@@ -490,9 +491,11 @@ class HostProtocol(HttpToolsProtocol):
             return None
         admitted = None
         if self._noted is not None:
-            admitted = self._dispatcher.admit(self._noted, self._host or b"")
+            admitted = self._dispatcher.admit(self._noted, self._host or b"", mount)
             if admitted is None:
                 return None
+        elif not self._gate.is_open:
+            return None  # it says nothing of who sends it
         return DirectExchange(self, mount, method, path, query, self.headers, admitted, url)
 
     def _has_had_its_turn(self) -> bool:
@@ -537,7 +540,16 @@ class HostProtocol(HttpToolsProtocol):
         if host is not None and host != self._known_host:
             if not _HOST.fullmatch(host):
                 raise Refused(BadRequest("The header Host is not a host and a port"))
+            if self._gate.is_open:
+                self._check_host(host)
             self._known_host = host
+
+    def _check_host(self, host: bytes) -> None:
+        """Raise `Refused` for a name that an open host does not answer to."""
+        try:
+            self._gate.check_host(host, self.server[0] if self.server else None)
+        except HttpError as error:
+            raise Refused(error, "untrusted_host") from None
 
     def _target(self, method: str) -> tuple[Any, bytes]:
         """The URL of the request, taken apart, and its path. Raises `Refused`."""

@@ -13,7 +13,8 @@ from starlette.requests import ClientDisconnect, HTTPConnection, Request
 from starlette.responses import Response
 from starlette.types import Message, Receive, Scope, Send
 
-from buntime_host.auth import MasterKey
+from buntime_host.access import EVERYONE, principal_of
+from buntime_host.access.gate import ANONYMOUS
 from buntime_host.errors import HttpError, ServiceUnavailable
 from buntime_host.hooks import Hook
 from buntime_host.mounts import Mount
@@ -41,14 +42,12 @@ class RequestHooks:
         on_response: Sequence[RequestHook],
         find: Callable[[Scope], Mount | None],
         serve: Serve,
-        key: MasterKey,
         logger: logging.Logger,
     ) -> None:
         self._on_request = tuple(sorted(on_request, key=lambda item: item.hook.rank))
         self._on_response = tuple(sorted(on_response, key=lambda item: item.hook.rank))
         self._find = find
         self._serve = serve
-        self._key = key
         self._logger = logger
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -64,8 +63,9 @@ class RequestHooks:
         else:
             connection = Request(scope, replay.record)
         info = mount.info if mount is not None else None
-        # Whoever has the master key passes without the plugins' own checks.
-        for item in () if self._key.matches(scope["headers"]) else self._on_request:
+        # Whoever has a key passes without the plugins' own checks: what it permits is known.
+        is_known = principal_of(scope) not in (EVERYONE, ANONYMOUS)
+        for item in () if is_known else self._on_request:
             answer = await self._ask(item, connection, info)
             if isinstance(answer, Response):
                 await _answer(answer, connection, replay.receive, send)

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import ctypes
 import gc
-import ipaddress
 import logging
 import os
 import socket
@@ -19,8 +18,7 @@ from typing import NoReturn
 
 import uvicorn
 
-from buntime_host.config import HostConfig
-from buntime_host.errors import BindError, ConfigError, StartupError
+from buntime_host.errors import BindError, StartupError
 from buntime_host.host import Host
 from buntime_host.log_output import write_in_background
 from buntime_host.protocol import HostProtocol
@@ -75,24 +73,6 @@ MAX_FILES = 65_536
 """Open files that are asked for at the most; systems without a limit have to name one."""
 
 logger = logging.getLogger("App")
-
-
-def check_exposure(config: HostConfig, *, insecure: bool) -> None:
-    """Raise `ConfigError` if an open API would be reachable from other machines."""
-    if config.master_key is None and not insecure and not _is_loopback(config.host):
-        raise ConfigError(
-            f"refusing to listen on {config.host} without a master key: set RUNTIME_MASTER_KEY,"
-            " or use --insecure"
-        )
-
-
-def _is_loopback(host: str) -> bool:
-    if host == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def bind(host: str, port: int) -> socket.socket:
@@ -307,6 +287,8 @@ def started_lines(host: Host, listener: socket.socket) -> list[str]:
             where = f"at {url}{status.base}" if status.served else "(serves nothing itself)"
             lines.append(f"{status.name} {status.version} {where}")
     lines.append(f"API at {url}{host.config.api_path}, readiness at {url}/health/ready")
+    if host.gate.is_open:
+        lines.append("There is no key: whoever reaches this address may do everything")
     return lines
 
 

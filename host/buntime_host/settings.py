@@ -91,7 +91,7 @@ class HostSettings(Options, frozen=True):
         str,
         option(
             "Address to listen on",
-            "Anything but a loopback address needs a master key, or --insecure",
+            "Anything but a loopback address needs a key, or --insecure",
             env="HOST",
         ),
     ] = "127.0.0.1"
@@ -160,12 +160,32 @@ class HostSettings(Options, frozen=True):
             env="RUNTIME_TRUSTED_ORIGINS",
         ),
     ] = ()
+    trusted_hosts: Annotated[
+        tuple[str, ...],
+        option(
+            "Names that a host without keys answers to, besides localhost",
+            'Without ports; ".example.com" stands for all names below it',
+            doc="names, without ports, that a host without keys answers to besides `localhost`;"
+            " `.example.com` stands for all names below it",
+            env="RUNTIME_TRUSTED_HOSTS",
+        ),
+    ] = ()
+    state_dir: Annotated[
+        str | None,
+        option(
+            "Folder for what the host keeps, such as keys where no database is loaded",
+            "Relative to buntime.jsonc; by default .buntime in the first of pluginDirs",
+            doc="folder for what the host keeps, such as keys where no database is loaded; default"
+            " `.buntime` in the first of `pluginDirs`",
+            env="RUNTIME_STATE_DIR",
+        ),
+    ] = None
     master_key: Annotated[
         str | None,
         option(
-            "Key for the host's own API",
-            "Sent as X-API-Key, or as a Bearer token. Without one the API is open",
-            doc="key for the host's own API; keep it out of the file",
+            "Key that permits everything",
+            "Sent as X-API-Key, or as a Bearer token. With one, every request needs a credential",
+            doc="key that permits everything, see [access](access.md); keep it out of the file",
             env=(
                 "RUNTIME_MASTER_KEY", "BUNTIME_MASTER_KEY", "RUNTIME_ROOT_KEY", "BUNTIME_ROOT_KEY",
             ),

@@ -189,6 +189,40 @@ async def test_a_cursor(adapter: SqliteAdapter) -> None:
 @pytest.mark.parametrize(
     "sql",
     [
+        "SELECT * FROM buntime_access_keys",
+        "SELECT 1 FROM (SELECT record FROM main.[BUNTIME_ACCESS_keys])",
+        "INSERT INTO buntime_access_keys VALUES ('a', '{}', 1)",
+        "INSERT INTO t SELECT id FROM buntime_access_keys",
+        "UPDATE buntime_access_keys SET record = '{}'",
+        "DELETE FROM buntime_access_keys",
+        "DROP TABLE buntime_access_keys",
+        "ALTER TABLE buntime_access_keys RENAME TO x",
+        "CREATE TABLE buntime_access_more (x)",
+        "CREATE TRIGGER g AFTER INSERT ON buntime_access_keys BEGIN SELECT 1; END",
+        "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM buntime_access_keys; END",
+        "CREATE INDEX i ON buntime_access_keys (record)",
+    ],
+)
+async def test_the_keys_of_the_host_are_out_of_reach(adapter: SqliteAdapter, sql: str) -> None:
+    """Also by a trigger, which runs later, for somebody else."""
+    await adapter.execute(
+        "CREATE TABLE IF NOT EXISTS buntime_access_keys (id PRIMARY KEY, record, used_at)"
+    )
+    await adapter.execute("CREATE TABLE IF NOT EXISTS t (x)")
+    session = await adapter.open_session()
+
+    async def run() -> None:
+        await session.execute(sql)
+        await session.execute("INSERT INTO t VALUES (1)")
+
+    with pytest.raises(InvalidStatement) as raised:
+        await run()
+    assert raised.value.code == "SQLITE_AUTH"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
         "INSERT INTO t VALUES (1)",
         "CREATE TEMP TABLE x (y)",
         "PRAGMA query_only = 0",

@@ -207,7 +207,7 @@ async def _direct_calls(host: Host) -> None:
         lambda: make(config=config, server_state=ServerState(), app_state={}), near
     )
     reader, writer = await asyncio.open_connection(sock=far)
-    head = "%s /keyval/api/keys/a HTTP/1.1\r\nhost: a\r\n%s\r\n"
+    head = "%s /keyval/api/keys/a HTTP/1.1\r\nhost: localhost\r\n%s\r\n"
     get = head % ("GET", "")
     for request in (head % ("PUT", "content-length: 1\r\n") + "1", get, get):
         writer.write(request.encode())

@@ -220,7 +220,9 @@ def base_environ(**more: str) -> dict[str, str]:
     for name in ("HOST", "PORT", "NODE_ENV", "PLUGIN_DIRS", "HOMEPAGE_APP"):
         environ.pop(name, None)
     path = os.pathsep.join(p for p in (str(HOST_FOLDER), environ.get("PYTHONPATH", "")) if p)
-    return {**environ, "PYTHONPATH": path, "RUNTIME_LOG_FORMAT": "json", **more}
+    # What comes by a bare socket is for hosts named "a" and "x".
+    own = {"RUNTIME_LOG_FORMAT": "json", "RUNTIME_TRUSTED_HOSTS": "a,x"}
+    return {**environ, "PYTHONPATH": path, **own, **more}
 
 
 @pytest.fixture

@@ -366,6 +366,7 @@ def test_what_is_served_where_is_logged(add_plugin: AddPlugin, serve: Serve, log
         f"Buntime {__version__} listening on http://127.0.0.1:{port}",
         f"p 1.2.3 at http://127.0.0.1:{port}/p",
         f"API at http://127.0.0.1:{port}/api, readiness at http://127.0.0.1:{port}/health/ready",
+        "There is no key: whoever reaches this address may do everything",
     ]
     assert "server" not in get(process, "/").headers
 
@@ -459,7 +460,7 @@ def test_other_machines_need_a_key(serve: Serve, add_plugin: AddPlugin) -> None:
     add_plugin("p")
     content = {"plugins": ["p"]}
     text = fails(serve, "--host", "0.0.0.0", content=content)
-    assert text.startswith("refusing to listen on 0.0.0.0 without a master key")
+    assert text.startswith("refusing to listen on 0.0.0.0 without a key")
     for arguments, env in ((["--insecure"], {}), ([], {"RUNTIME_MASTER_KEY": "k"})):
         process = serve("--host", "0.0.0.0", *arguments, config=content, **env)
         assert get(process, "/health").status_code == 200

@@ -71,6 +71,7 @@ class Client:
             "query_string": b"",
             "root_path": "",
             "headers": [(b"host", b"x")],
+            "server": ("x", 80),
             "subprotocols": [],
             "extensions": {"websocket.http.response": {}} if extensions else {},
         }

@@ -44,7 +44,11 @@ class DatabasePlugin:
             api.max_streams, api.max_streams_per_client, api.idle_timeout, api.session_limits()
         )
         self._streams = Streams(self._service, limits, ctx.workers, ctx.client_of)
-        access = Access(faces.tokens(), write=api.write, authorize=ctx.authorize)
+        for token in faces.tokens():
+            ctx.add_token(token)
+        access = Access(
+            faces.tokens(), write=api.write, authorize=ctx.authorize, recognise=ctx.recognise
+        )
         targets = Targets(config.tenancy, self._service.get_default_type)
         self._routes = make_routes(self._service, self._streams, targets, access, api)
         ctx.logger.info(

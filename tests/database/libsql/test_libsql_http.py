@@ -296,6 +296,8 @@ def test_a_server_that_does_not_answer(tmp_path: Path, namespaced: list[Sqld]) -
         "SELECT * FROM main.\"FSDIR\"('/etc')",
         "CREATE VIRTUAL TABLE f USING fts5(path, content='fsdir')",
         "UPDATE sqlite_dbpage SET data = zeroblob(4096)",
+        'SELECT * FROM "Buntime_Access_keys"',
+        "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM buntime_access_keys; END",
     ],
 )
 def test_what_reaches_beyond_the_database_is_refused(sql: str) -> None:

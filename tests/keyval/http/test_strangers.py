@@ -12,11 +12,11 @@ import http.client
 import json
 import os
 from collections.abc import Iterator
+from types import SimpleNamespace
 from typing import Any, cast
 from urllib.parse import quote, urlsplit
 
 import pytest
-from buntime_host.auth import MasterKey
 from buntime_host.core_routes import CoreRoutes
 from buntime_keyval import Kv
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
@@ -32,7 +32,7 @@ REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "17000"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 SECONDS = 20.0
 
-CORE: Any = CoreRoutes(cast(Any, None), api="/api", homepage="", key=MasterKey(None))
+CORE: Any = CoreRoutes(cast(Any, SimpleNamespace(keys=None)), api="/api", homepage="")
 HOST_PATHS = (
     *CORE._public,
     *CORE._private,

@@ -28,13 +28,21 @@ class Access:
         *,
         write: bool,
         authorize: Callable[[HTTPConnection], None],
+        recognise: Callable[[HTTPConnection, str], None] = lambda *_: None,
     ) -> None:
-        """`authorize` is the host's: it raises unless a request has the master key, if any."""
+        """`authorize` and `recognise` are the host's, see `PluginContext`."""
+        self._recognise = recognise
         self._digests = [_digest(token) for token in tokens]
         self._write = write
         self._authorize = authorize
-        self.needs_token = bool(self._digests) or not self._host_accepts(None)
-        """Whether a request must carry a token; otherwise where it comes from decides."""
+
+    @property
+    def needs_token(self) -> bool:
+        """Whether a request must carry a token; otherwise where it comes from decides.
+
+        The first key of a host changes that while it runs.
+        """
+        return bool(self._digests) or not self._host_accepts(None)
 
     def check(self, connection: HTTPConnection, *, write: bool) -> None:
         """Let the request pass, or raise `Unauthorized` or `Forbidden`.
@@ -57,6 +65,19 @@ class Access:
                 'Writing is not allowed: configure a token, or "api": {"write": true}',
                 code="WRITE_DISABLED",
             )
+
+    def lets_in(self, connection: HTTPConnection, token: str) -> bool:
+        """Whether a token that came by another way than a header is good.
+
+        Who has it is the connection's principal then.
+        """
+        if self._host_accepts(None):
+            return self.knows(token)
+        try:
+            self._recognise(connection, token)
+        except HttpError:
+            return False
+        return True
 
     def may_write(self, connection: HTTPConnection) -> bool:
         """Whether `check` would let a write pass."""

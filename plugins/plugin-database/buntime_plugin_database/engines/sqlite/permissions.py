@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import apsw
 
+from buntime_plugin_database.shared.permissions import is_of_the_host
+
 _OTHER_FILES = frozenset({apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH})
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "edit", "readfile", "writefile"})
 
@@ -99,6 +101,8 @@ class Permissions:
             own = self.vacuuming and not self._readonly and self._schema and first == ""
             self.vacuuming = False
             return apsw.SQLITE_OK if own else apsw.SQLITE_DENY
+        if is_of_the_host(first) or is_of_the_host(second):
+            return apsw.SQLITE_DENY
         if action == apsw.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
             return apsw.SQLITE_DENY
         if action == apsw.SQLITE_PRAGMA:

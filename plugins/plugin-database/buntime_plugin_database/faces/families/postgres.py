@@ -11,7 +11,7 @@ from buntime_database import Statement, Value
 from buntime_plugin_database.engines.postgres.statements import named_parameters, parse
 from buntime_plugin_database.faces.families.family import Family
 from buntime_plugin_database.shared.parameters import InvalidArguments, bind
-from buntime_plugin_database.shared.permissions import NotAuthorized
+from buntime_plugin_database.shared.permissions import NotAuthorized, is_of_the_host
 
 _DEFINABLE = frozenset({"INDEX", "MATERIALIZED", "SEQUENCE", "TABLE", "UNIQUE", "VIEW"})
 """What may be made, changed and dropped. Functions are programs, and other things are not of the
@@ -89,7 +89,7 @@ def _check_name(token: str, following: Sequence[str], foreign: frozenset[str] | 
     is_called = following[:1] == ("(",)
     if is_called and name not in _HARMLESS and (name[:3] == "pg_" or _FUNCTIONS.fullmatch(name)):
         raise NotPrivileged(f"not authorized to use {name}")
-    if name in _TABLES:
+    if name in _TABLES or is_of_the_host(name):
         raise NotPrivileged(f"not authorized to use {name}")
     if foreign is None:
         return

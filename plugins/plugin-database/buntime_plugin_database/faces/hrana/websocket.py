@@ -77,13 +77,23 @@ class HranaSocket:
         chosen = next((name for name in SUBPROTOCOLS if name in offered), None)
         if offered and chosen is None:
             raise BadRequest(f"None of the subprotocols is one of {', '.join(SUBPROTOCOLS)}")
-        target = self._targets.of(socket, needs="read")
+        target = None
+        if not waits_for_hello(socket, self._access):
+            target = self._targets.of(socket, needs="read")
         await socket.accept(subprotocol=chosen)
-        connection = _Connection(socket, self._streams, self._access, self._large, target)
+        connection = _Connection(
+            socket, self._streams, self._targets, self._access, self._large, target
+        )
         try:
             await while_valid(socket, connection.run())
         finally:
             await connection.close()
+
+
+def waits_for_hello(socket: WebSocket, access: Access) -> bool:
+    """Whether nobody knows yet who the client is: its token may come with `hello`."""
+    principal = principal_of(socket.scope)
+    return access.needs_token and not principal.id and not principal.unlimited
 
 
 class _Violation(Exception):
@@ -95,15 +105,18 @@ class _Connection:
         self,
         socket: WebSocket,
         streams: Streams,
+        targets: Targets,
         access: Access,
         large: LargeResults,
-        target: Target,
+        target: Target | None,
     ) -> None:
+        """`target` is None where `hello` has to say first who the client is."""
+        self._targets = targets
         self._socket = socket
         self._large = large
         self._streams = streams
         self._access = access
-        self._target = target
+        self._target = target or Target(None, None)
         self._admitted = (
             not access.needs_token
             or bool(principal_of(socket.scope).id)
@@ -160,7 +173,14 @@ class _Connection:
 
     async def _hello(self, hello: Hello) -> None:
         if self._access.needs_token and hello.jwt is not None:
-            self._admitted = self._access.knows(hello.jwt)
+            self._admitted = self._access.lets_in(self._socket, hello.jwt)
+            if self._admitted:
+                try:
+                    self._target = self._targets.of(self._socket, needs="read")
+                except HttpError:
+                    self._admitted = False
+                else:
+                    principal_of(self._socket.scope).life.when_over(self._key_ended)
         if self._admitted:
             await self.send({"type": "hello_ok"})
             return
@@ -168,6 +188,11 @@ class _Connection:
         await self.send({"type": "hello_error", "error": error})
         await self._socket.close(POLICY_VIOLATION, "not authenticated")
         raise WebSocketDisconnect(POLICY_VIOLATION)
+
+    def _key_ended(self) -> None:
+        """What let the client in is not good any more."""
+        close = self._socket.close(POLICY_VIOLATION, "the key is not valid any more")
+        self._closing = asyncio.ensure_future(close)
 
     async def _request(self, message: SocketMessage) -> None:
         """Answer what concerns the connection; hand the rest to the stream's lane."""

@@ -1,0 +1,317 @@
+"""Who gets in: what a request says of its sender, and who that is.
+
+A host that is open asks nobody. Whoever was recognised once is known by the value of the header
+for a while, so that most requests cost a look-up; that table is emptied when any key changes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import heapq
+import hmac
+import itertools
+import logging
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import NamedTuple, Protocol
+
+from buntime_host.access.credentials import Credential
+from buntime_host.access.grants import NOTHING, UNLIMITED, compile_grant
+from buntime_host.access.keyring import Keyring
+from buntime_host.access.keys import taken_apart
+from buntime_host.access.principal import Principal
+from buntime_host.access.store import KeyStore, KeysUnavailable
+from buntime_host.access.throttle import Throttle
+from buntime_host.access.trusted_hosts import TrustedHosts, is_exposed
+from buntime_host.errors import Unauthorized, UntrustedHost
+
+POLL_SECONDS = 1.0
+"""How often other workers and hosts are asked whether they have changed a key."""
+
+AGE_SECONDS = 30.0
+"""How long somebody is known without being looked at; also how soon a use is noted."""
+
+MAX_KNOWN = 4096
+MAX_HOSTS = 1000
+
+ANONYMOUS = Principal("", "nobody", NOTHING)
+"""Whoever asks for something public, and does not say who he is."""
+
+MASTER_ID = "(master)"
+
+logger = logging.getLogger("App")
+
+
+class Foreign(NamedTuple):
+    """Who has a credential that this host did not make."""
+
+    principal: Principal
+    ends_at: float | None
+
+
+class _End(NamedTuple):
+    """When somebody is to be forgotten."""
+
+    at: float
+    number: int
+    """No two are the same, so that nothing behind it is compared."""
+    header: bytes
+    foreign: Foreign
+
+
+class ForeignTokens(Protocol):
+    """Knows tokens of somebody else."""
+
+    def find(self, token: bytes) -> Foreign | None:
+        """Who has the token; None if it is none of theirs, or not good."""
+        ...
+
+    async def learn(self, token: bytes) -> bool:
+        """Get what may be missing to know it; whether `find` may say something else now."""
+        ...
+
+
+class SessionTokens(Protocol):
+    """Knows sessions of web pages."""
+
+    def find(self, token: bytes) -> Principal | None:
+        """Who has the session; None if it is none, or over."""
+        ...
+
+
+class Gate:
+    """Recognises who sends requests to one host."""
+
+    def __init__(
+        self,
+        keyring: Keyring,
+        *,
+        master_key: str | None = None,
+        closed: bool = False,
+        insecure: bool = False,
+        hosts: TrustedHosts | None = None,
+        clock: Callable[[], float] = time.time,
+    ) -> None:
+        """`closed` says that everybody is asked, keys or not, and `insecure` that nobody has to be
+        although others may reach the host. `hosts` are the names that an open one answers to.
+        """
+        self.keyring = keyring
+        self.master = Principal(MASTER_ID, "master key", UNLIMITED)
+        self.master_digest = _digest(master_key.encode()) if master_key else None
+        self.is_open = self.master_digest is None and not closed
+        """Whether nobody is asked. Once it is closed it stays so until the process ends."""
+        self.known: dict[bytes, Principal] = {}
+        """Who was recognised lately, by the value of a header."""
+        self.generation = 0
+        """Grows with each change of keys."""
+        self.sessions: SessionTokens | None = None
+        self.foreign: ForeignTokens | None = None
+        self._tokens: dict[bytes, tuple[str, str]] = {}
+        """Tokens that plugins have options for, by digest: whose they are, and what they permit."""
+        self._known_before: dict[bytes, Principal] = {}
+        self._insecure = insecure
+        self._hosts = hosts
+        self._good_hosts: set[tuple[bytes, str | None]] = set()
+        self._throttle = Throttle()
+        self._clock = clock
+        self._ends: list[_End] = []
+        """When foreign tokens end, a heap."""
+        self._numbers = itertools.count()
+        self._woken = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+        self._has_failed = False
+
+    # Names of the host
+
+    def check_host(self, host: bytes, server: str | None) -> None:
+        """Of a host that is open: raise what keeps strangers out.
+
+        `UntrustedHost` for a name that is not its own, and `Unauthorized` where the request came to
+        an address that others may reach. `server` is that address.
+        """
+        if (host, server) in self._good_hosts:
+            return
+        if is_exposed(server):
+            if not self._insecure:
+                raise unauthorized()
+        elif self._hosts is not None and not self._hosts.trusts(host, server):
+            raise UntrustedHost(
+                "This host does not answer to that name: ask for localhost, or name it in"
+                " trustedHosts"
+            )
+        if len(self._good_hosts) >= MAX_HOSTS:
+            self._good_hosts.clear()
+        self._good_hosts.add((host, server))
+
+    # Credentials
+
+    def principal(self, credential: Credential, peer: str) -> Principal:
+        """Who has this credential. Raises `Unauthorized` and `TooManyRequests`.
+
+        A peer that was wrong too often has to wait, with whatever could be guessed.
+        """
+        found = self.known.get(credential.header)
+        if found is None:
+            found = self._known_before.get(credential.header)
+            if found is None:
+                found, lasts = self._recognise(credential, peer)
+                if not lasts:
+                    return found
+            if len(self.known) >= MAX_KNOWN:
+                self._age()
+            self.known[credential.header] = found
+            self.keyring.was_used(found.id)
+        return found
+
+    def _recognise(self, credential: Credential, peer: str) -> tuple[Principal, bool]:
+        """Who it is, and whether that is so for more than this request."""
+        parts = taken_apart(credential.token)
+        if parts is not None:
+            found = self.keyring.find(*parts)
+            if found is not None:
+                return found, True
+        elif self._throttle.has_failed_too_often(peer):
+            raise self._throttle.refusal(peer)
+        elif credential.is_session:
+            found = self.sessions.find(credential.token) if self.sessions is not None else None
+            if found is not None:
+                self.keyring.was_used(found.id)
+                return found, False
+        elif self._is_master(credential.token):
+            return self.master, True
+        elif (own := self._own_token(credential.token)) is not None:
+            return own, True
+        elif self.foreign is not None:
+            known = self.foreign.find(credential.token)
+            if known is not None:
+                if known.ends_at is not None:
+                    end = _End(known.ends_at, next(self._numbers), credential.header, known)
+                    heapq.heappush(self._ends, end)
+                    self._woken.set()
+                return known.principal, True
+        self._throttle.failed(peer)
+        if self._throttle.has_failed_too_often(peer):
+            raise self._throttle.refusal(peer)
+        raise unauthorized()
+
+    def add_token(self, token: str, plugin: str, scope: str) -> None:
+        """Let a token in that `plugin` has an option for, with one scope."""
+        self._tokens[_digest(token.encode())] = (plugin, scope)
+
+    def _own_token(self, token: bytes) -> Principal | None:
+        given = _digest(token)
+        found = None
+        for digest, whose in self._tokens.items():
+            if hmac.compare_digest(digest, given):
+                found = whose
+        if found is None:
+            return None
+        plugin, scope = found
+        grant = compile_grant([scope], self.keyring.permissible, lenient=True)
+        return Principal(f"(token of {plugin})", f"token of {plugin}", grant)
+
+    def _is_master(self, token: bytes) -> bool:
+        digest = self.master_digest
+        # Digests have one length, so the comparison tells nothing about the key's length either.
+        return digest is not None and bool(token) and hmac.compare_digest(_digest(token), digest)
+
+    # Keys that change
+
+    async def open(self, store: KeyStore) -> None:
+        """Read the keys, and go on looking for changes."""
+        try:
+            await self.keyring.open(store)
+        except KeysUnavailable as error:
+            self.lock(str(error))
+            self._has_failed = True
+        else:
+            self._changed()
+        self._task = asyncio.create_task(self._run())
+
+    def lock(self, reason: str) -> None:
+        """Ask everybody, as there may be keys which cannot be read. Without them, it would let
+        everybody in.
+        """
+        self.is_open = False
+        logger.error("The keys cannot be read, so only the master key is good: %s", reason)
+
+    async def close(self) -> None:
+        """Look no more."""
+        task, self._task = self._task, None
+        if task is not None:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+            with suppress(KeysUnavailable):
+                await self.keyring.write_uses()
+
+    async def refresh(self) -> None:
+        """Take in what has changed by now. Raises `KeysUnavailable`."""
+        if await self.keyring.refresh() or (self.is_open and self.keyring.has_keys):
+            self._changed()
+
+    def _changed(self) -> None:
+        self.generation += 1
+        self.known = {}
+        self._known_before = {}
+        if self.keyring.has_keys and self.is_open:
+            self.is_open = False
+            logger.info("There are keys now: every request needs a credential")
+
+    async def _run(self) -> None:
+        aged_at = time.monotonic()
+        while True:
+            self._end_foreign()
+            try:
+                await self.refresh()
+                if time.monotonic() - aged_at >= AGE_SECONDS:
+                    aged_at = time.monotonic()
+                    self._age()
+                await self.keyring.write_uses()
+                self._has_failed = False
+            except KeysUnavailable as error:
+                # Who was let in is let in still: without the database there is little to be had.
+                if not self._has_failed:
+                    logger.error("Changes of keys are not seen: %s", error)  # noqa: TRY400 - one line is enough
+                self._has_failed = True
+            self._woken.clear()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._woken.wait(), self._pause())
+
+    def _pause(self) -> float:
+        ends = [self.keyring.next_end, self._ends[0].at if self._ends else None]
+        first = min((end for end in ends if end is not None), default=None)
+        if first is None:
+            return POLL_SECONDS
+        return min(POLL_SECONDS, max(0.01, first - self._clock()))
+
+    def _end_foreign(self) -> None:
+        now = self._clock()
+        while self._ends and self._ends[0].at <= now:
+            end = heapq.heappop(self._ends)
+            for known in (self.known, self._known_before):
+                known.pop(end.header, None)
+            end.foreign.principal.life.end()
+
+    def _age(self) -> None:
+        """Forget who has not come for a while."""
+        self._known_before, self.known = self.known, {}
+
+
+def unauthorized() -> Unauthorized:
+    """The error about a credential that is missing or wrong: it does not say which."""
+    return Unauthorized(headers={"WWW-Authenticate": "Bearer"})
+
+
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()
+
+
+def peer_of(scope: Mapping[str, object], client: str | None) -> str:
+    """Whose failures count together: the client, or an address that may stand for several."""
+    if client is not None:
+        return client
+    address = scope.get("client")
+    return str(address[0]) if isinstance(address, tuple | list) and address else ""

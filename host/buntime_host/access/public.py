@@ -1,0 +1,100 @@
+"""What everybody may ask for, without saying who he is.
+
+That of the host is in this one place; plugins say theirs by `publicRoutes` of their manifests.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+from urllib.parse import unquote
+
+ALL_METHODS = "ALL"
+_OFF_THE_PATH = frozenset({"", ".", ".."})
+
+
+def public_paths(api: str) -> frozenset[str]:
+    """Paths of the host that are public; `api` is that of its API.
+
+    Nobody learns more from them than that there is a host, with which plugins.
+    """
+    paths = {"/", "/favicon.ico", "/.well-known/buntime", f"{api}/plugins/loaded"}
+    for prefix in ("/health", f"{api}/health"):
+        paths |= {prefix, f"{prefix}/live", f"{prefix}/ready"}
+    return frozenset(paths)
+
+
+def own_check_paths(api: str) -> frozenset[str]:
+    """Paths of the host whose endpoint sees to the credential: it is in the body, or ends there."""
+    return frozenset({f"{api}/admin/session"})
+
+
+class PublicRoutes:
+    """Those of one plugin: globs of paths below its base, by method.
+
+    `*` is anything within a segment, `**` any number of segments, `?` one character. A pattern that
+    begins with `(` is a regular expression. Each has to fit the whole path. The method of a
+    handshake is `WEBSOCKET`.
+    """
+
+    def __init__(self, declared: Any, base: str) -> None:
+        """`declared` is a list of patterns, or a map of methods to such lists, or None."""
+        by_method: Mapping[str, Any] = (
+            declared if isinstance(declared, Mapping) else {ALL_METHODS: declared}
+        )
+        self._patterns = {
+            method: [_compiled(pattern, base) for pattern in patterns]
+            for method, patterns in by_method.items()
+            if patterns
+        }
+
+    def __bool__(self) -> bool:
+        return bool(self._patterns)
+
+    def has(self, method: str, raw_path: bytes) -> bool:
+        """Whether this path, percent-encoded and with the base, is public for the method.
+
+        A path with a segment that is none, or that hides a slash, is not: plugins may read it
+        in more ways than one.
+        """
+        path = plain_path(raw_path)
+        if path is None:
+            return False
+        return any(
+            pattern.fullmatch(path)
+            for name in (ALL_METHODS, method)
+            for pattern in self._patterns.get(name, ())
+        )
+
+
+def plain_path(raw_path: bytes) -> str | None:
+    """The path, decoded; None if that says less than the percent-encoded one."""
+    segments = [unquote(part) for part in raw_path.decode("latin-1").split("/")[1:]]
+    inner = segments[:-1] if segments and segments[-1] == "" else segments
+    if any("/" in segment or segment in _OFF_THE_PATH for segment in inner):
+        return None
+    return "/" + "/".join(segments)
+
+
+def pattern_problem(pattern: str) -> str | None:
+    """Why a pattern cannot be one; None if it can."""
+    try:
+        _compiled(pattern, "/")
+    except re.error as error:
+        return f"is no regular expression: {error}"
+    return None
+
+
+def _compiled(pattern: str, base: str) -> re.Pattern[str]:
+    if pattern.startswith("("):
+        return re.compile(pattern)
+    root = "" if base == "/" else base
+    if root and not (pattern == root or pattern.startswith(f"{root}/")):
+        pattern = root + (pattern if pattern.startswith("/") else f"/{pattern}")
+    return re.compile("".join(_parts(pattern)), re.DOTALL)
+
+
+def _parts(pattern: str) -> Iterable[str]:
+    for part in re.split(r"(\*\*|\*|\?)", pattern):
+        yield {"**": ".*", "*": "[^/]*", "?": "[^/]"}.get(part, re.escape(part))
