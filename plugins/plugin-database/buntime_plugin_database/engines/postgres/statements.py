@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping
 from functools import lru_cache
+from itertools import pairwise
 from typing import Literal, NamedTuple
 
 from buntime_database import InvalidStatement
@@ -172,7 +173,8 @@ def _kind(tokens: list[str]) -> Kind:
         raise InvalidStatement(f"{first} is not allowed here: use batch() or transaction()")
     if first in _OF_CONNECTION and tokens[1:2] not in (["LOCAL"], ["CONSTRAINTS"]):
         raise InvalidStatement(f"{first} is not allowed: it changes a connection that is shared")
-    if first in ("CREATE", "SELECT", "WITH", "(") and not _TEMPORARY.isdisjoint(tokens[1:3]):
+    makes = tokens[1:3] if first == "CREATE" else [b for a, b in pairwise(tokens) if a == "INTO"]
+    if not _TEMPORARY.isdisjoint(makes):
         raise InvalidStatement("temporary tables belong to a connection, and those are shared")
     if first in _READS:
         writes = "INTO" in tokens or not _WRITES.isdisjoint(_without_locks(tokens))

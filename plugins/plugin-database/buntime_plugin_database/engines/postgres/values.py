@@ -30,6 +30,8 @@ _INTEGERS = {"int2": 15, "int4": 31, "int8": 63}
 _FLOATS = frozenset({"float4", "float8"})
 _TEXTS = frozenset({"text", "varchar", "bpchar", "name", "json", "jsonb", "xml", *AS_TEXT})
 _BINARY = frozenset({"bytea"})
+_UNWRITTEN = frozenset({*_INTEGERS, *_FLOATS, *_BINARY, "bool", "oid"})
+"""Types for which a text is a mistake, not their written form."""
 _LEAST, _MOST = -(2**63), 2**63 - 1
 _PLAIN = frozenset({"int2", "int4", "int8", *_FLOATS, *_TEXTS, *_BINARY})
 """Types of results that come as the seam wants them."""
@@ -88,11 +90,7 @@ def fit(args: Arguments, types: Sequence[Any] | None) -> Sent:
                 values.append(value)
                 continue
             values.append(int(value) if isinstance(value, int) else value)
-            cast = _own_type(value)
-            if cast is not None:
-                casts[number] = cast
-            elif kind is None:  # NULL, of which the server has to know the type all the same
-                casts[number] = "text"
+            casts[number] = _cast(value, kind)
     return Sent(values, casts)
 
 
@@ -157,19 +155,21 @@ def _as(value: Any, name: str) -> Any:
     return value
 
 
-def _own_type(value: Any) -> str | None:
+def _cast(value: Any, kind: Any | None) -> str:
+    """The type of a value that does not suit what is expected, as a text says it."""
     if isinstance(value, int):
         return "int8"
     if isinstance(value, float):
         return "float8"
-    if isinstance(value, str):
-        return "text"
-    return None if value is None else "bytea"
+    if isinstance(value, str) and kind is not None and kind.name not in _UNWRITTEN:
+        name = f'"{kind.schema}"."{kind.name.removesuffix("[]")}"'
+        return f"text::{name}[]" if kind.kind == "array" else f"text::{name}"
+    return "text" if value is None or isinstance(value, str) else "bytea"
 
 
 def _number(text: str) -> int | str:
     """A numeric: an integer where it is one of 64 bits without decimals, else its exact text."""
-    if text.lstrip("-").isdigit() and len(text) < 20 and _LEAST <= int(text) <= _MOST:
+    if text.lstrip("-").isdigit() and len(text) <= 20 and _LEAST <= int(text) <= _MOST:
         return int(text)
     return text
 
