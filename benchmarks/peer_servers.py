@@ -68,22 +68,28 @@ class Rqlite(HttpContender):
     def origin(self, process: subprocess.Popen[str]) -> str:
         """See `HttpContender`."""
         origin = f"http://127.0.0.1:{self._port}"
-        deadline = time.monotonic() + START_SECONDS
-        while process.poll() is None and time.monotonic() < deadline:
-            client = Client(origin)
-            try:
-                client.call(Request("POST", "/db/execute", json.dumps([["SELECT 1"]])))
-            except BenchmarkError:
-                time.sleep(POLL_SECONDS)
-            else:
-                return origin
-            finally:
-                client.close()
-        raise BenchmarkError("rqlite did not start")
+        wait_for_rqlite(origin, process)
+        return origin
 
     def load(self, client: Client) -> None:
         """See `HttpContender`."""
         rqlite_cases.load(client, LOAD_CHUNK)
+
+
+def wait_for_rqlite(origin: str, process: subprocess.Popen[str]) -> None:
+    """Wait until a node leads."""
+    deadline = time.monotonic() + START_SECONDS
+    while process.poll() is None and time.monotonic() < deadline:
+        client = Client(origin)
+        try:
+            client.call(Request("POST", "/db/execute", json.dumps([["SELECT 1"]])))
+        except BenchmarkError:
+            time.sleep(POLL_SECONDS)
+        else:
+            return
+        finally:
+            client.close()
+    raise BenchmarkError("rqlite did not start")
 
 
 class Redis:

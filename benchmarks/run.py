@@ -14,7 +14,19 @@ import click
 import table
 from client import BenchmarkError
 from group import Group, Plan, Selection, Settings
-from groups import embedded, growth, instructions, libsql, live, sdk, search, stall, start, stores
+from groups import (
+    embedded,
+    growth,
+    instructions,
+    libsql,
+    live,
+    on_rqlite,
+    sdk,
+    search,
+    stall,
+    start,
+    stores,
+)
 from load import find_wrk
 from results import PER_SECOND, Cell, Measurement, Section, is_met
 from rich.console import Console
@@ -30,6 +42,7 @@ GROUPS = (
     instructions.GROUP,
     stall.GROUP,
     libsql.GROUP,
+    on_rqlite.GROUP,
 )
 NAMES = {name: group for group in GROUPS for name in group.cases}
 WIDTH = 180

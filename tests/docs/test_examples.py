@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 # and `kv`, a store for the Python blocks.
 PAGES = [
     "README.md",
+    "docs/engines.md",
     "docs/keyval.md",
     "docs/metrics.md",
     "docs/queue.md",

@@ -135,9 +135,11 @@ async def test_nothing_is_queued_and_all_is_one_transaction(
     await adapter.batch(GOOD)
     await adapter.query("SELECT 1")
     await adapter.query("SELECT 1", fresh=True)
-    assert set(paths) == {
-        "/db/execute?transaction", "/db/query?level=weak", "/db/query?level=linearizable"
-    }  # fmt: skip
+    assert {path.partition("&")[0] for path in paths} == {
+        "/db/execute?transaction",
+        "/db/query?level=weak",
+        "/db/query?level=linearizable",
+    }
 
 
 @pytest.mark.parametrize(

@@ -47,7 +47,7 @@ def test_the_environment_says_who_asks() -> None:
 
 def test_what_is_not_said() -> None:
     settings = entry_of({"urls": [ONE]}).settings(Path())
-    assert settings[:5] == (None, None, "weak", 0, 10)
+    assert settings[:6] == (None, None, "weak", 0, 10, 20)
     assert settings.tls is None
 
 

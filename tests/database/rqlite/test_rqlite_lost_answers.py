@@ -30,8 +30,8 @@ def proxy(losing: tuple[Losing, str]) -> Losing:
 
 @pytest.fixture
 async def adapter(losing: tuple[Losing, str], open_rqlite: OpenRqlite) -> RqliteAdapter:
-    """Its way to the node may lose things; nobody answers for longer than two seconds."""
-    adapter = open_rqlite(losing[1], timeout_seconds=2.0)
+    """Its way to the node may lose things; nobody answers for longer than a second."""
+    adapter = open_rqlite(losing[1], timeout_seconds=1.0)
     adapter._nodes._find_again_at = float("inf")  # or it would find a way past the proxy
     await adapter.execute("CREATE TABLE lost_counter (n INTEGER)")
     await adapter.execute("INSERT INTO lost_counter VALUES (0)")

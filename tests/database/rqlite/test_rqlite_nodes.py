@@ -12,7 +12,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_database import DatabaseUnavailable, ReadDemand, Statement, demanding
+from buntime_database import (
+    DatabaseUnavailable,
+    ReadDemand,
+    Statement,
+    StatementTimeout,
+    demanding,
+)
 from buntime_plugin_database.engines.rqlite.adapter import RqliteAdapter
 from buntime_plugin_database.engines.rqlite.errors import ClusterAccessRefused
 from buntime_plugin_database.engines.rqlite.options import RqliteOptions
@@ -65,7 +71,7 @@ async def test_the_level_none_asks_all_and_sees_what_it_wrote(
         await adapter.execute(INSERT, (number,))
         rows = await adapter.query("SELECT n FROM seen WHERE n = ?", (number,))
         assert rows == [(number,)]
-    of_any = {url for url, path in asked if "level=none&freshness=5s" in path}
+    of_any = {url for url, path in asked if "level=none&" in path and "freshness=5s" in path}
     assert of_any == {server.url for server in cluster}
 
 
@@ -102,9 +108,8 @@ async def test_a_leader_that_hangs_and_one_that_dies(
     leader = leader_of(cluster)
     leader.pause()
     try:
-        others = [server for server in cluster if server is not leader]
-        await asyncio.to_thread(leader_of, others)
         assert await adapter.query("SELECT n FROM seen WHERE n = 200") == [(200,)]
+        await adapter.execute(INSERT, (201,))
     finally:
         leader.resume()
     leader = await asyncio.to_thread(leader_of, cluster)
@@ -191,3 +196,13 @@ async def test_certificates(tmp_path: Path) -> None:
         await doubtful.close()
     finally:
         node.kill()
+
+
+async def test_a_query_that_runs_for_too_long_is_stopped(open_rqlite: OpenRqlite) -> None:
+    """By the node itself, which would go on for nobody."""
+    adapter = open_rqlite(statement_seconds=0.5)
+    endless = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    with pytest.raises(StatementTimeout, match="statementTimeout"):
+        await adapter.query(endless)
+    assert await adapter.query("SELECT 1") == [(1,)]
+    assert adapter.problem() is None

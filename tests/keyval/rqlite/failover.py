@@ -22,7 +22,7 @@ from support.live import live_server
 from support.rqlite import Rqlited, leader_of, running_rqlite
 
 WRITERS = 32
-CALM_SECONDS = 1.5
+CALM_SECONDS = 1.0
 """Between two kills, so that all nodes are there again."""
 PATIENCE_SECONDS = 60.0
 

@@ -63,6 +63,14 @@ class RqliteEntry(EngineOptions, frozen=True):
             least=0,
         ),
     ] = Duration(0)
+    statement_timeout: Annotated[
+        Duration,
+        option(
+            "Time that a read may run before the node stops it",
+            "0 for ever. A write is not stopped: each node would do so at another place",
+            least=0,
+        ),
+    ] = Duration("10s")
     operation_timeout: Annotated[
         Duration,
         option(
@@ -70,7 +78,7 @@ class RqliteEntry(EngineOptions, frozen=True):
             "The election of a leader included",
             least=1,
         ),
-    ] = Duration("10s")
+    ] = Duration("20s")
     tls_ca: Annotated[
         str | None,
         option("File with the certificates to trust", "Without it those of the system"),
@@ -108,6 +116,7 @@ class RqliteEntry(EngineOptions, frozen=True):
             password=self.password,
             read_level=self.read_level,
             freshness_seconds=self.freshness,
+            statement_seconds=self.statement_timeout,
             timeout_seconds=self.operation_timeout,
             tls=self._tls(base_dir),
         )

@@ -12,6 +12,7 @@ from buntime_database import (
     DatabaseFull,
     DatabaseUnavailable,
     InvalidStatement,
+    StatementTimeout,
 )
 
 from buntime_plugin_database.shared.witness import TablesMissing, is_table_missing
@@ -33,7 +34,7 @@ _BY_TEXT: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("disk I/O error", DatabaseUnavailable, "SQLITE_IOERR"),
     ("out of memory", DatabaseUnavailable, "SQLITE_NOMEM"),
 )
-_NO_LEADER = re.compile(r"\b(?:leader not found|not leader|no leader|stale read)\b")
+_NO_LEADER = re.compile(r"\b(?:leader not found|not leader|no leader|stale read|pool get: dial)\b")
 
 
 class NotReached(DatabaseUnavailable):
@@ -59,6 +60,8 @@ def error_of(message: str) -> DatabaseError:
             error = kind(message)
             error.code = code
             return error
+    if message == "query timeout":
+        return StatementTimeout("the statement ran longer than the limit, statementTimeout")
     error = InvalidStatement(message)
     error.code = "SQLITE_ERROR"
     return error

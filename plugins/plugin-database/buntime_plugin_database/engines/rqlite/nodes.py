@@ -38,10 +38,14 @@ StatementResults = list[dict[str, Any]]
 
 Level = Literal["weak", "linearizable", "none"]
 
-READ_SECONDS = 3.0
-"""Longest time that one node gets for a read before another one is asked."""
-FIND_SECONDS = 1.0
+DOUBT_SECONDS = 2.0
+"""Time without an answer after which others are asked whether the node still leads."""
+FIND_SECONDS = 1.5
 """Longest time for the question who leads."""
+REACH_SECONDS = 0.5
+"""Longest time that a node gets to say whether another one is there, before it answers that."""
+BENCH_SECONDS = 10.0
+"""Time that a node is asked last after it left a request unanswered."""
 RETRY_SECONDS = (0.02, 0.25)
 """The first and the longest pause before all nodes are tried again."""
 CONNECT_SECONDS = 2.0
@@ -60,6 +64,7 @@ class Nodes:
         self._options = options
         self._session: aiohttp.ClientSession | None = None
         self._leader: str | None = None
+        self._benched: dict[str, float] = {}
         self._find_again_at = 0.0
         self._turn = 0
         self._closed = False
@@ -88,16 +93,19 @@ class Nodes:
         """
         body = msgspec.json.encode(statements)
         seconds = min(self._options.timeout_seconds, most_seconds)
+        limit = self._options.statement_seconds
+        limited = {"db_timeout": f"{limit:g}s"} if limit else {}
         if level == "none":
-            asked: dict[str, str] = {"level": level}
+            asked = {"level": level, **limited}
             if self._options.freshness_seconds:
                 asked |= {"freshness": f"{self._options.freshness_seconds:g}s"}
             try:
                 path = f"/db/query?{urlencode(asked)}"
-                return await self._ask_once(self._next(), path, body, READ_SECONDS, wrote=False)
+                return await self._ask_once(self._next(), path, body, seconds, wrote=False)
             except DatabaseUnavailable:
                 level = "weak"
-        return await self._ask(f"/db/query?level={level}", body, seconds, wrote=False)
+        path = f"/db/query?{urlencode({'level': level, **limited})}"
+        return await self._ask(path, body, seconds, wrote=False)
 
     async def wait_until_ready(self, seconds: float) -> None:
         """Wait until there is a leader that answers.
@@ -143,7 +151,9 @@ class Nodes:
     def _order(self) -> list[str]:
         """Whom to ask, one after the other."""
         first = () if self._leader is None else (self._leader,)
-        return list(dict.fromkeys((*first, *self._configured, *self._discovered)))
+        nodes = dict.fromkeys((*first, *self._configured, *self._discovered))
+        now = monotonic()
+        return sorted(nodes, key=lambda url: self._benched.get(url, 0.0) > now)
 
     def _next(self) -> str:
         nodes = sorted({*self._configured, *self._discovered})
@@ -164,14 +174,14 @@ class Nodes:
             for url in self._order():
                 left = max(deadline - monotonic(), RETRY_SECONDS[0])
                 try:
-                    limit = left if wrote else min(left, READ_SECONDS)
-                    return await self._ask_once(url, path, body, limit, wrote=wrote)
+                    return await self._ask_doubting(url, path, body, left, wrote=wrote)
                 except ClusterAccessRefused:
                     raise
                 except DatabaseUnavailable as error:
                     if self._closed:
                         raise
-                    self._leader = None
+                    if self._leader == url:
+                        self._leader = None
                     failure = failure or error
                     refused = isinstance(error.__cause__, aiohttp.ClientConnectorError)
                     is_anybody_there = is_anybody_there or not refused
@@ -179,6 +189,25 @@ class Nodes:
                 raise failure or DatabaseUnavailable(f"{self.name}: no node")
             await asyncio.sleep(pause)
             pause = min(2 * pause, longest)
+
+    async def _ask_doubting(
+        self, url: str, path: str, body: bytes, seconds: float, *, wrote: bool
+    ) -> StatementResults:
+        """Ask one node, until it answers or another one leads: then it may hang for long."""
+        leader = self._leader
+        asking = asyncio.ensure_future(self._ask_once(url, path, body, seconds, wrote=wrote))
+        try:
+            while True:
+                await asyncio.wait({asking}, timeout=DOUBT_SECONDS)
+                if asking.done():
+                    return asking.result()
+                await self._find_leader(besides=url)
+                if self._leader not in (leader, None):
+                    self._benched[url] = monotonic() + BENCH_SECONDS
+                    text = f"{url} does not answer, and another node leads"
+                    raise _unanswered(text, wrote=wrote)
+        finally:
+            asking.cancel()
 
     async def _ask_once(
         self, url: str, path: str, body: bytes, seconds: float, *, wrote: bool
@@ -203,22 +232,28 @@ class Nodes:
             if self._closed:
                 raise DatabaseClosed("the database is closed") from error
             if isinstance(error, TimeoutError):
+                self._benched[url] = monotonic() + BENCH_SECONDS
                 text = f"{name} did not answer in time"
             else:
                 text = f"the connection to {name} broke: {type(error).__name__}"
             raise _unanswered(text, wrote=wrote) from error
         return _results(name, response.status, content, wrote=wrote)
 
-    async def _find_leader(self) -> None:
-        """Ask who leads, and which nodes there are; not oftener than that can change."""
+    async def _find_leader(self, besides: str | None = None) -> None:
+        """Ask who leads, and which nodes there are; not oftener than that can change.
+
+        A node `besides` which there may be others is not asked.
+        """
         if monotonic() < self._find_again_at:
             return
         self._find_again_at = monotonic() + RETRY_SECONDS[1]
         for url in self._order():
+            if url == besides:
+                continue
             try:
                 async with (
                     asyncio.timeout(FIND_SECONDS),
-                    self.session.get(f"{url}/nodes?ver=2&timeout={FIND_SECONDS:g}s") as response,
+                    self.session.get(f"{url}/nodes?ver=2&timeout={REACH_SECONDS:g}s") as response,
                 ):
                     answer = _decode(await response.read())
                 nodes = [node for node in answer["nodes"] if node.get("api_addr")]

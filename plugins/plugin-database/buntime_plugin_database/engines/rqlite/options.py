@@ -17,7 +17,9 @@ class RqliteOptions(NamedTuple):
     read_level: ReadLevel = "weak"
     freshness_seconds: float = 0.0
     """How old what a follower has may be, for the level `none`; 0 does not look."""
-    timeout_seconds: float = 10.0
+    statement_seconds: float = 10.0
+    """Longest time that a query may run on a node; 0 for ever."""
+    timeout_seconds: float = 20.0
     """Longest time from sending a request to its answer, elections included."""
     tls: ssl.SSLContext | None = None
     """For nodes with `https`; None is what the system trusts."""

