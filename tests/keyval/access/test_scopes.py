@@ -176,6 +176,25 @@ async def test_it_names_what_is_missing(
         assert str(told.value) == f"Missing permission: {missing}"
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "query"),
+    [
+        ("GET", "/keys/$buntime/encryption", ""),
+        ("PUT", "/keys/$buntime/x", ""),
+        ("DELETE", "/keys/$buntime", ""),
+        ("GET", "/keys", "prefix=$buntime"),
+        ("GET", "/watch", "keys=a,$buntime/x"),
+    ],
+)
+async def test_what_is_the_stores_own_is_for_administrators(
+    world: World, method: str, path: str, query: str
+) -> None:
+    found = asked(world, (method, path, query, 1 if method == "PUT" else None, []))
+    with pytest.raises(PermissionDenied, match="keyval:admin"):
+        found.require(someone("keyval:read", "keyval:write"))
+    found.require(someone(EVERYTHING))
+
+
 @pytest.mark.parametrize("resource", ["users", "[null]", "[", '{"a":1}', '["a",[]]'])
 def test_what_is_no_key_is_no_resource(resource: str) -> None:
     with pytest.raises(ValueError, match="the resource has to be a key such as"):

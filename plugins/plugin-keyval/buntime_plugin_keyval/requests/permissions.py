@@ -14,6 +14,7 @@ from buntime_host.access import denied, text_prefix
 from buntime_keyval.wire import check_key, decode_json, decode_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.reserved import is_reserved
 
 READ = "keyval:read"
 WRITE = "keyval:write"
@@ -98,6 +99,8 @@ def require_keys(principal: Principal, scope: str, keys: Iterable[bytes]) -> Non
     for key in keys:
         if not principal.allows(scope, key):
             raise denied(scope, _named(key))
+        if is_reserved(key):
+            principal.require(ADMIN)
 
 
 def require_ranges(principal: Principal, scope: str, ranges: Iterable[KeyRange]) -> None:
@@ -105,6 +108,8 @@ def require_ranges(principal: Principal, scope: str, ranges: Iterable[KeyRange])
     for keys in ranges:
         if not principal.allows_range(scope, keys.start, keys.end):
             raise denied(scope, _named(_common(keys.start, keys.end)))
+        if is_reserved(keys.start):
+            principal.require(ADMIN)
 
 
 def _common(first: bytes, second: bytes) -> bytes:

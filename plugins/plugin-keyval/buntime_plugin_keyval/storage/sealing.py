@@ -20,11 +20,10 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from buntime_plugin_keyval.model.errors import EncryptionKeyMissing, ValueDamaged
-from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, subtree
+from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange
+from buntime_plugin_keyval.storage.reserved import is_reserved
 
 NONCE_BYTES = 12
-_OWN = subtree(encode_key(("$buntime",)))
-"""What the store keeps for itself, without secrets."""
 
 MARK = '"\\u0041'
 _MARK_BYTES = MARK.encode()
@@ -57,7 +56,7 @@ class Sealing:
 
     def covers(self, key: bytes) -> bool:
         """Whether the value of a key is to be sealed."""
-        return key in self.ranges and not _OWN.start <= key < _OWN.end
+        return key in self.ranges and not is_reserved(key)
 
     def widen(self, ranges: Iterable[KeyRange]) -> None:
         """Values may be sealed there as well, until `narrow`."""

@@ -154,7 +154,8 @@ class KeyValApp:
                 _check_conditions(asked.cost.conditions, service)
             principal = request.principal
             if principal is not EVERYONE:
-                asked.require(principal)
+                if not principal.unlimited:
+                    asked.require(principal)
                 if principal.limits and not is_admitted:
                     return self._within_limits(service, asked, request, given)
             if noticed.foreign and asked.access != "read":

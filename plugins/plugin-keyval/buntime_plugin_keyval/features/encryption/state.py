@@ -9,8 +9,9 @@ from buntime_keyval.wire.commits import Mutation
 
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.storage import reads
+from buntime_plugin_keyval.storage.reserved import RESERVED_KEY
 
-STATE_KEY = ("$buntime", "encryption")
+STATE_KEY = (*RESERVED_KEY, "encryption")
 _ENCODED = encode_key(STATE_KEY)
 
 
