@@ -1,0 +1,144 @@
+"""A host with keys: who has which key gets what of the store, directly and by ASGI."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx2
+import pytest
+from buntime_keyval import AccessDenied, AsyncKv, TooLarge
+from keyval.engines import Engine
+from support.database import NO_TLS
+from support.examples import read_examples, run_shell
+from support.live import LiveServer, add_looker, live_server
+
+ROOT = Path(__file__).parents[3]
+MASTER = "the master key of these tests"
+pytestmark = pytest.mark.ways("direct", "asgi")
+
+
+@pytest.fixture(scope="module")
+def keyed(
+    engine: Engine, way: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[LiveServer]:
+    folder = tmp_path_factory.mktemp("keyed")
+    config = engine.host_config({})
+    if way == "asgi":
+        config["plugins"].append(add_looker(folder))
+    with live_server(folder, config, {"RUNTIME_MASTER_KEY": MASTER}) as running:
+        yield running
+
+
+@pytest.fixture
+def client() -> Iterator[httpx2.Client]:
+    with httpx2.Client(timeout=15, verify=NO_TLS) as opened:
+        yield opened
+
+
+def make_key(server: LiveServer, *permissions: str, limits: Any = None, **more: Any) -> Any:
+    """A new key and its id."""
+    body = {"name": "of a test", "role": "custom", "permissions": permissions, **more}
+    if limits is not None:
+        body["limits"] = {"keyval": limits}
+    answer = httpx2.post(
+        f"{server.url}/api/keys", json=body, headers={"x-api-key": MASTER}, verify=NO_TLS
+    )
+    assert answer.status_code == 201, answer.text
+    data = answer.json()["data"]
+    return data["key"], data["id"]
+
+
+def revoke(server: LiveServer, key_id: str) -> None:
+    url = f"{server.url}/api/keys/{key_id}"
+    httpx2.delete(url, headers={"x-api-key": MASTER}, verify=NO_TLS).raise_for_status()
+
+
+def test_each_credential_gets_what_it_may(keyed: LiveServer, client: httpx2.Client) -> None:
+    own, _ = make_key(keyed, 'keyval:read:["a"]', 'keyval:write:["a"]')
+    other, _ = make_key(keyed, 'keyval:read:["b"]', 'keyval:write:["b"]')
+    gone, gone_id = make_key(keyed, "keyval:*")
+    revoke(keyed, gone_id)
+    expected = {
+        None: 401, "wrong": 401, "btk_aaaaaaaa_bbbb": 401, gone: 401, other: 403, own: 200,
+        MASTER: 200,
+    }  # fmt: skip
+    requests: list[tuple[str, str, Any]] = [
+        ("PUT", "/keys/a/1", 1),
+        ("GET", "/keys/a/1", None),
+        ("HEAD", "/keys/a/1", None),
+        ("GET", "/keys?prefix=a", None),
+        ("POST", "/keys/batch", {"keys": [["a", 1]]}),
+        ("POST", "/atomic", {"mutations": [{"type": "sum", "key": ["a", 2], "value": 1}]}),
+        ("PUT", "/keys/a/3", "x" * 200_000),
+        ("GET", "/watch/poll?keys=a/1", None),
+        ("DELETE", "/keys/a/1", None),
+    ]
+    for key, wanted in expected.items():
+        headers = {} if key is None else {"authorization": f"Bearer {key}"}
+        # Who is wrong too often has to wait, and others of his address with him.
+        for method, path, body in requests[:4] if wanted == 401 else requests:
+            content = None if body is None else json.dumps(body)
+            answer = client.request(method, keyed.api + path, content=content, headers=headers)
+            assert answer.status_code == wanted, (key, method, path, answer.text)
+            if wanted >= 400 and method != "HEAD":
+                code = "AUTH_REQUIRED" if wanted == 401 else "PERMISSION_DENIED"
+                assert answer.json()["code"] == code
+                assert key is None or key not in answer.text
+
+
+def test_a_stream_ends_within_moments_of_its_key(keyed: LiveServer, client: httpx2.Client) -> None:
+    key, key_id = make_key(keyed, 'keyval:read:["a"]')
+    headers = {"x-api-key": key}
+    with client.stream("GET", f"{keyed.api}/watch?keys=a/9", headers=headers) as opened:
+        assert opened.status_code == 200
+        ended = threading.Event()
+
+        def read() -> None:
+            for _ in opened.iter_bytes():
+                pass
+            ended.set()
+
+        reader = threading.Thread(target=read)
+        reader.start()
+        revoke(keyed, key_id)
+        assert ended.wait(10)
+        reader.join()
+    deadline = time.monotonic() + 5
+    while client.get(f"{keyed.api}/keys/a/9", headers=headers).status_code != 401:
+        assert time.monotonic() < deadline
+
+
+async def test_clients_come_with_their_token(keyed: LiveServer) -> None:
+    key, _ = make_key(keyed, 'keyval:read:["t"]', 'keyval:write:["t"]', limits={"entries": 2})
+    async with AsyncKv(keyed.api, token=lambda: key) as kv:
+        await kv.set(["t", 1], 1)
+        await kv.set(["t", 2], 1)
+        with pytest.raises(TooLarge, match=r"limits\.keyval\.entries"):
+            await kv.set(["t", 3], 1)
+        with pytest.raises(AccessDenied, match="keyval:read"):
+            [entry async for entry in kv.list()]
+        assert [entry.key async for entry in kv.list(["t"])] == [("t", 1), ("t", 2)]
+    async with AsyncKv(keyed.api, token="btk_wrong_wrong") as kv:
+        with pytest.raises(AccessDenied) as told:
+            await kv.get(["t", 1])
+        assert told.value.status == 401
+
+
+def test_the_documented_set_up_of_tenants(keyed: LiveServer) -> None:
+    text = (ROOT / "docs/access.md").read_text()
+    assert "## Tenants" in text
+    environ = {
+        "KV": keyed.api,
+        "RUNTIME_MASTER_KEY": MASTER,
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+    }
+    examples = [one for one in read_examples(ROOT / "docs/access.md") if one.language == "sh"]
+    (tenants,) = [one for one in examples if "--limits" in one.text]
+    assert not run_shell(tenants, environ, keyed.folder)
