@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import NamedTuple, Protocol
 
+from buntime_plugin_keyval.engine.arrival import Arrival
 from buntime_plugin_keyval.model.messages import LeasedMessage
 
 READ_AHEAD = 16
@@ -61,7 +61,7 @@ class Listener:
         self._waiting = False
         self._moved = True
         self._draining = False
-        self._arrived = asyncio.Event()
+        self._arrived = Arrival()
         self.closed = False
 
     @property
@@ -97,12 +97,9 @@ class Listener:
             self._waiting = True
             self._owner.wake()
             try:
-                async with asyncio.timeout(timeout_s):
-                    while not self._unsent and not self.closed:
-                        self._arrived.clear()
-                        await self._arrived.wait()
-            except TimeoutError:
-                pass
+                while not self._unsent and not self.closed:
+                    if not await self._arrived.wait(timeout_s):
+                        break
             finally:
                 self._waiting = False
         return bool(self._unsent) and not self.closed
@@ -120,7 +117,7 @@ class Listener:
     def deliver(self, message: LeasedMessage) -> None:
         """Hand over a leased message."""
         self._unsent[message.id] = message
-        self._arrived.set()
+        self._arrived.tell()
 
     def drain(self) -> None:
         """Its consumer is about to end: hand nothing more to it."""
@@ -150,7 +147,7 @@ class Listener:
         if self.closed:
             return
         self.closed = True
-        self._arrived.set()
+        self._arrived.tell()
         unsent = list(self._unsent.values())
         if self._in_hand is not None:
             unsent.append(self._in_hand)

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
-import contextlib
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from buntime_keyval.wire import Key, encode_key
 
+from buntime_plugin_keyval.engine.arrival import Arrival
 from buntime_plugin_keyval.features.watch.pending import LONG, Notice, Pending, PendingRoom, Taken
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 
@@ -73,7 +72,7 @@ class Watcher:
         self._room = room
         self._pending = Pending(room)
         self._told = 0
-        self._arrived = asyncio.Event()
+        self._arrived = Arrival()
         self.overrun = False
         """Whether notices were dropped, so that its owner has to read what it missed."""
         self.closed = False
@@ -90,13 +89,13 @@ class Watcher:
             or (self._room.left < 0 and pending.chars > LONG)
         ):
             self.give_up()
-        self._arrived.set()
+        self._arrived.tell()
 
     def give_up(self) -> None:
         """Drop what is pending: there is too much of it, or some of it could not be had."""
         self._pending.clear()
         self.overrun = True
-        self._arrived.set()
+        self._arrived.tell()
 
     def knows(self, seq: int) -> None:
         """Want no notice of changes up to this one: its owner has read what they left."""
@@ -108,11 +107,9 @@ class Watcher:
 
         What comes in the very moment of the timeout is there.
         """
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(timeout_s):
-                while not self._pending and not self.overrun and not self.closed:
-                    self._arrived.clear()
-                    await self._arrived.wait()
+        while not self._pending and not self.overrun and not self.closed:
+            if not await self._arrived.wait(timeout_s):
+                break
         return not self.closed and (bool(self._pending) or self.overrun)
 
     def take(self, limit: int) -> Taken:
@@ -129,4 +126,4 @@ class Watcher:
             self.closed = True
             self._pending.clear()
             self._forget(self)
-            self._arrived.set()
+            self._arrived.tell()
