@@ -29,6 +29,7 @@ WORDS = [
     (r"\basynccontextmanager\b", "contextmanager"),
     (r"\benter_async_context\b", "enter_context"),
     (r"\bStopAsyncIteration\b", "StopIteration"),
+    (r"\bopen_kv\b", "open_kv_sync"),
     (r"for asyncio\.", "for blocking code; threads may share it."),
     (r"Ends with `stop`, or", "Ends with `stop`, which any thread may call, or"),
 ]

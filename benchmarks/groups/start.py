@@ -17,15 +17,30 @@ from group import Group, Job, Plan, Selection, Settings
 from processes import free_port, resident_mib, started
 from results import Cell, Comparison, Measurement, Row, Section
 
+_PROGRAM = """
+import sys
+from buntime_keyval import open_kv_sync
+with open_kv_sync(sys.argv[1]) as kv:
+    kv.set(["a"], 1)
+    assert kv.get(["a"]).value == 1
+"""
+
 RUNS = 5
 """Starts in one round."""
 POLL_SECONDS = 0.001
 OURS = "Buntime"
-STARTED = {"python": "python -c pass", "bare": Bare.name, "new": OURS, "again": OURS}
+STARTED = {
+    "python": "python -c pass",
+    "file": "open_kv_sync",
+    "bare": Bare.name,
+    "new": OURS,
+    "again": OURS,
+}
 REMEMBERED = ("bare", "new")
 """Whose memory is a row of its own."""
 TITLES = {
     "python": "an interpreter that starts and ends",
+    "file": "an interpreter that makes a store in a new file, sets, gets, and ends",
     "bare": "a bare ASGI application until it answers",
     "new": "`buntime serve` without a store until `/health` answers",
     "again": "`buntime serve` on the store that it made before",
@@ -61,9 +76,10 @@ def _job(name: str, folder: Path) -> Job:
 def _once(name: str, home: Path) -> tuple[float, float]:
     """Milliseconds until it answers, and resident MiB."""
     home.mkdir(exist_ok=True)
-    if name == "python":
+    if name in ("python", "file"):
+        program = "pass" if name == "python" else _PROGRAM
         begin = time.perf_counter()
-        subprocess.run([sys.executable, "-c", "pass"], check=True)
+        subprocess.run([sys.executable, "-c", program, str(home / "new.db")], check=True)
         return (time.perf_counter() - begin) * 1000, 0
     port = free_port()
     begin = time.perf_counter()
@@ -103,7 +119,7 @@ def _resident(name: str) -> Cell:
 
 
 def _row(name: str) -> Row:
-    others = [other for other in ("python", "bare") if other != name]
+    others = [other for other in ("python", "bare") if other != name and name != "file"]
     comparisons = [Comparison(f"÷ {STARTED[o]}", (o, STARTED[o])) for o in others]
     return Row((name, STARTED[name]), TITLES[name], "ms", comparisons)
 

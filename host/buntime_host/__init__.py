@@ -32,6 +32,7 @@ from buntime_host.version import __version__
 from buntime_host.workers import Numbers, Signal, Workers
 
 if TYPE_CHECKING:
+    from buntime_host.config import parse_config
     from buntime_host.declared import Duration, OptionError, Options, Size, option, read_options
     from buntime_host.direct import (
         Answer,
@@ -47,6 +48,7 @@ if TYPE_CHECKING:
     )
     from buntime_host.doubled import find_doubled, has_doubled
     from buntime_host.host import Host, create_app
+    from buntime_host.in_process import InProcess
     from buntime_host.metrics import metrics_text
     from buntime_host.parameters import check_parameters, choice_of, flag_of, unknown_parameter
     from buntime_host.problem import problem_response
@@ -66,6 +68,7 @@ __all__ = [
     "Forbidden",
     "Host",
     "HttpError",
+    "InProcess",
     "MethodNotAllowed",
     "MissingService",
     "NotDirect",
@@ -101,6 +104,7 @@ __all__ = [
     "metrics_text",
     "noticed_of",
     "option",
+    "parse_config",
     "principal_of",
     "problem_response",
     "read_options",
@@ -133,6 +137,14 @@ def __getattr__(name: str) -> Any:
         from buntime_host import host
 
         return getattr(host, name)
+    if name == "InProcess":
+        from buntime_host.in_process import InProcess
+
+        return InProcess
+    if name == "parse_config":
+        from buntime_host.config import parse_config
+
+        return parse_config
     if name in ("Duration", "OptionError", "Options", "Size", "option", "read_options"):
         from buntime_host import declared
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
 from buntime_host.limits import EdgeLimits
-from buntime_host.reading import Turns
+from buntime_host.reading import ReadTurns
 
 if TYPE_CHECKING:
     from buntime_host.workers import Doubles
@@ -208,7 +208,7 @@ class Edge:
         """Each with the client that it counts for."""
         self.uploads = Budget("uploads", limits.upload_bytes, limits.upload_bytes_per_client)
         self.unsent = Budget("answers", limits.unsent_bytes, limits.unsent_bytes_per_client)
-        self.turns = Turns()
+        self.turns = ReadTurns()
         """Of connections that send much."""
         self.closing = False
         """Whether nobody is let in any more: the host shuts down."""

@@ -38,7 +38,7 @@ from buntime_host.errors import (
 from buntime_host.exchange import Exchange, refusal
 from buntime_host.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.limits import EdgeLimits
-from buntime_host.reading import Reading
+from buntime_host.reading import FlowInTurns
 from buntime_host.transport import GatheringTransport
 
 IDLE, HEAD, BODY, ENDING = range(4)
@@ -152,7 +152,7 @@ class HostProtocol(HttpToolsProtocol):
         gathering = GatheringTransport(transport, self.loop)
         self.gathering = self._gathering = gathering
         super().connection_made(cast(asyncio.Transport, gathering))
-        self.flow = self._flow = Reading(self.transport, self.edge.turns)
+        self.flow = self._flow = FlowInTurns(self.transport, self.edge.turns)
         client = self.share_of()
         self._receiving = Holding(self.edge.uploads, self, client)
         self.sending = Holding(self.edge.unsent, self, client)

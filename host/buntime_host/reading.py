@@ -20,12 +20,12 @@ LARGE_READ_BYTES = 32 * 1024
 """Who has sent more than that at once is read from again when his next turn comes."""
 
 
-class Turns:
+class ReadTurns:
     """Who waits to go on, in order, on the event loop that runs."""
 
     def __init__(self) -> None:
         self._waiting: deque[Callable[[], None]] = deque()
-        self._unread: dict[Reading, None] = {}
+        self._unread: dict[FlowInTurns, None] = {}
         """Whose turn it was, but nothing has come since."""
         self._read = 0
         """How many have read much in this turn of the loop."""
@@ -36,11 +36,11 @@ class Turns:
         self._waiting.append(go_on)
         self._call()
 
-    def begin(self, reading: Reading) -> None:
+    def begin(self, reading: FlowInTurns) -> None:
         """A connection reads on, as its turn has come."""
         self._unread[reading] = None
 
-    def end(self, reading: Reading) -> None:
+    def end(self, reading: FlowInTurns) -> None:
         """Much has come, so the turn of the connection is over."""
         self._unread.pop(reading, None)
         self._read += 1
@@ -51,7 +51,7 @@ class Turns:
             for other in unread:
                 other.wait_for_turn()
 
-    def forget(self, reading: Reading) -> None:
+    def forget(self, reading: FlowInTurns) -> None:
         """The connection has ended."""
         self._unread.pop(reading, None)
 
@@ -69,14 +69,14 @@ class Turns:
             self._call()
 
 
-class Reading(FlowControl):
+class FlowInTurns(FlowControl):
     """A connection is read from unless there is a reason against it.
 
     There are three: whoever takes what is read wants no more for now (`pause_reading`), something
     that was read has to wait (`hold`), and it is the turn of others.
     """
 
-    def __init__(self, transport: asyncio.Transport, turns: Turns) -> None:
+    def __init__(self, transport: asyncio.Transport, turns: ReadTurns) -> None:
         super().__init__(transport)
         self._turns = turns
         self.held = False
@@ -138,9 +138,9 @@ class Reading(FlowControl):
 class TurnTakingTransport:
     """A transport whose reading takes turns; everything else is the other's."""
 
-    def __init__(self, transport: asyncio.Transport, turns: Turns) -> None:
+    def __init__(self, transport: asyncio.Transport, turns: ReadTurns) -> None:
         self._transport = transport
-        self.reading = Reading(transport, turns)
+        self.reading = FlowInTurns(transport, turns)
         self.pause_reading = self.reading.pause_reading
         self.resume_reading = self.reading.resume_reading
 

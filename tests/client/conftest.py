@@ -3,20 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 from buntime_keyval import Kv
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 
 
-@pytest.fixture(scope="module")
-def shared_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
-    """A server that the tests of one module share; its locks and heartbeats are short."""
-    options = {
+@pytest.fixture(scope="session")
+def short_times() -> dict[str, Any]:
+    """Options of a store whose locks and heartbeats are short."""
+    return {
         "queue": {"lockDuration": 1000, "cleanupInterval": 300, "heartbeat": 200},
         "watch": {"heartbeat": 200},
     }
-    config = {"plugins": [DEFAULT_PLUGINS[0], ["@buntime/plugin-keyval", options]]}
+
+
+@pytest.fixture(scope="module")
+def shared_server(
+    tmp_path_factory: pytest.TempPathFactory, short_times: dict[str, Any]
+) -> Iterator[LiveServer]:
+    """A server that the tests of one module share; its locks and heartbeats are short."""
+    config = {"plugins": [DEFAULT_PLUGINS[0], ["@buntime/plugin-keyval", short_times]]}
     with live_server(tmp_path_factory.mktemp("server"), config) as running:
         yield running
 

@@ -29,7 +29,8 @@ NAMES = """
     SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable
     SnapshotGone StaleLease
     StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult
-    Watch Where ClientClosed Exchange PoolExhausted SearchWarning Tls
+    Watch Where CannotOpen ClientClosed open_kv open_kv_sync Exchange PoolExhausted SearchWarning
+    Tls
 """.split()  # noqa: SIM905 - easier to read
 
 SAMPLE = """
@@ -128,7 +129,7 @@ def test_the_names_are_these_and_no_others() -> None:
     assert sorted(NAMES) == sorted(buntime_keyval.__all__)
     public = {name for name in dir(buntime_keyval) if not name.startswith("_")}
     assert set(NAMES) <= public
-    modules = {"annotations", "cli", "engine", "importlib", "shared", "wire"}
+    modules = {"annotations", "cli", "embedded", "engine", "importlib", "shared", "wire"}
     modules |= {"TYPE_CHECKING", "Any"}
     assert public - modules == set(NAMES)
     for name in NAMES:

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 # and `kv`, a store for the Python blocks.
 PAGES = [
     "README.md",
+    "docs/embedded.md",
     "docs/engines.md",
     "docs/keyval.md",
     "docs/metrics.md",
@@ -33,6 +34,7 @@ async def test_examples(
     page: str, server: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KV", server.api)
+    monkeypatch.chdir(tmp_path)
     examples = read_examples(ROOT / page)
     async with open_kv() as kv:
         names: dict[str, Any] = {"kv": kv}

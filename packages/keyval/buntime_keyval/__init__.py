@@ -18,6 +18,7 @@ from buntime_keyval._calls.atomic import MutationKey
 from buntime_keyval._calls.search import SearchWarning
 from buntime_keyval._errors import (
     AccessDenied,
+    CannotOpen,
     ClientClosed,
     ConnectionLost,
     IdempotencyKeyReused,
@@ -68,12 +69,14 @@ if TYPE_CHECKING:
     from buntime_keyval._async.atomic import AsyncAtomic
     from buntime_keyval._async.client import AsyncKv
     from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
+    from buntime_keyval._async.opening import open_kv
     from buntime_keyval._async.stores import AsyncStore
     from buntime_keyval._async.transactions import AsyncTransaction
     from buntime_keyval._async.watch import AsyncWatch
     from buntime_keyval._sync.atomic import Atomic
     from buntime_keyval._sync.client import Kv
     from buntime_keyval._sync.listen import Delivery, QueueListener
+    from buntime_keyval._sync.opening import open_kv_sync
     from buntime_keyval._sync.stores import Store
     from buntime_keyval._sync.transactions import Transaction
     from buntime_keyval._sync.watch import Watch
@@ -89,6 +92,7 @@ __all__ = [
     "AsyncWatch",
     "Atomic",
     "BigInt",
+    "CannotOpen",
     "ClientClosed",
     "CommitResult",
     "Condition",
@@ -146,6 +150,8 @@ __all__ = [
     "VacuumResult",
     "Watch",
     "Where",
+    "open_kv",
+    "open_kv_sync",
 ]
 
 # A server needs the contract and the results alone: h11 is imported with the first client.
@@ -164,6 +170,8 @@ _LATER = {
     "Store": "buntime_keyval._sync.stores",
     "Transaction": "buntime_keyval._sync.transactions",
     "Watch": "buntime_keyval._sync.watch",
+    "open_kv": "buntime_keyval._async.opening",
+    "open_kv_sync": "buntime_keyval._sync.opening",
 }
 
 if not TYPE_CHECKING:  # else every misspelt name would be an `Any`

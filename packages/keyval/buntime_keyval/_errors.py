@@ -19,6 +19,7 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── RateLimited         429
 │   └── ServerFailure       5xx
 │       └── ServiceUnavailable 503
+├── CannotOpen                   no store in this process: see `open_kv`
 ├── ClientClosed                 the client was closed before
 ├── InvalidResponse              an answer that is not one of this contract
 ├── InvalidValue                 also ValueError: a value is not of the type of its store
@@ -132,6 +133,10 @@ class ServerFailure(StatusError):
 
 class ServiceUnavailable(ServerFailure):
     """503: the server cannot serve now."""
+
+
+class CannotOpen(KvError):
+    """A store in this process cannot be opened: its file, its options, or what is not installed."""
 
 
 class ClientClosed(KvError):

@@ -83,6 +83,7 @@ class Settings:
         proxy: str | None = None,
         unix_socket: str | None = None,
         on_exchange: Observer | None = None,
+        loses_answers: bool = True,
     ) -> None:
         base_url, token = of_environment(base_url, token)
         self.given_token: GivenToken | None = None
@@ -109,6 +110,8 @@ class Settings:
             raise InvalidInput(f"max_connections must be 1 or more, received {max_connections}")
         self.max_connections = max_connections
         self.on_exchange = on_exchange
+        self._loses_answers = loses_answers
+        """Whether there is a network on the way."""
         self._position = LastPosition()
         self.unix_socket = unix_socket
         if unix_socket is not None and proxy is not None:
@@ -141,6 +144,8 @@ class Settings:
         if key is not None:
             return replace(call, idempotency_key=checked_idempotency_key(key))
         if call.repeatable or call.method == "GET" or not self.retries.times:
+            return call
+        if not self._loses_answers:
             return call
         return replace(call, idempotency_key=_fresh())
 

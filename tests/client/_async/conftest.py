@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
-from buntime_keyval import AsyncKv
+from buntime_keyval import AsyncKv, open_kv
 
 
-@pytest.fixture
-async def kv(api: str) -> AsyncIterator[AsyncKv]:
-    """A client of an empty store."""
-    async with AsyncKv(api) as client:
+@pytest.fixture(params=["server", "file"])
+async def kv(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[AsyncKv]:
+    """An empty store, on a server and in this process."""
+    if request.param == "server":
+        where = request.getfixturevalue("api")
+        options = None
+    else:
+        where = tmp_path / "store.db"
+        options = request.getfixturevalue("short_times")
+    async with open_kv(where, keyval=options) as client:
         yield client

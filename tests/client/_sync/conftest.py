@@ -4,13 +4,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
-from buntime_keyval import Kv
+from buntime_keyval import Kv, open_kv_sync
 
 
-@pytest.fixture
-def kv(api: str) -> Iterator[Kv]:
-    """A client of an empty store."""
-    with Kv(api) as client:
+@pytest.fixture(params=["server", "file"])
+def kv(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Kv]:
+    """An empty store, on a server and in this process."""
+    if request.param == "server":
+        where = request.getfixturevalue("api")
+        options = None
+    else:
+        where = tmp_path / "store.db"
+        options = request.getfixturevalue("short_times")
+    with open_kv_sync(where, keyval=options) as client:
         yield client

@@ -10,6 +10,7 @@ from buntime_keyval._async.pool import AsyncPool
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
 from buntime_keyval._transport import OutgoingRequest
+from buntime_keyval.embedded import Embedded
 
 if TYPE_CHECKING:
     import httpx2
@@ -47,8 +48,14 @@ class AsyncTransport(Protocol):
         """Close all connections. What is under way fails."""
 
 
-def transport_of(settings: Settings, given: httpx2.AsyncBaseTransport | None) -> AsyncTransport:
+def transport_of(
+    settings: Settings, given: httpx2.AsyncBaseTransport | Embedded | None
+) -> AsyncTransport:
     """What sends the requests of a client; `given` takes the place of the network."""
+    if isinstance(given, Embedded):
+        from buntime_keyval._async.through_process import AsyncThroughProcess
+
+        return AsyncThroughProcess(settings, given)
     if given is None and settings.proxy is None:
         return AsyncPool(settings)
     from buntime_keyval._async.through_httpx import AsyncThroughHttpx

@@ -63,6 +63,7 @@ from buntime_keyval._watching import (
     make_target,
 )
 from buntime_keyval._where import Where
+from buntime_keyval.embedded import Embedded
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_options import Consistency
@@ -101,7 +102,7 @@ class Kv:
         unix_socket: str | None = None,
         on_exchange: Observer | None = None,
         coalesce: bool = False,
-        transport: httpx2.BaseTransport | None = None,
+        transport: httpx2.BaseTransport | Embedded | None = None,
     ) -> None:
         """`base_url` is absolute, such as `http://127.0.0.1:8000/keyval/api`.
 
@@ -119,7 +120,8 @@ class Kv:
         by default as the environment has it, and `unix_socket` is a path that it listens on.
         With `coalesce`, gets of single keys that begin at once travel in one request, and so do
         sets, with the results and errors that each would have alone.
-        `on_exchange` is told of every request. `transport` replaces the network in tests.
+        `on_exchange` is told of every request. `transport` replaces the network: in tests, or by a
+        store in this process, as `open_kv_sync` does it.
         """
         settings = Settings(
             base_url,
@@ -135,6 +137,7 @@ class Kv:
             proxy=proxy,
             unix_socket=unix_socket,
             on_exchange=on_exchange,
+            loses_answers=not isinstance(transport, Embedded),
         )
         self._session = Session(
             settings, lambda: transport_of(settings, transport), coalesce=coalesce

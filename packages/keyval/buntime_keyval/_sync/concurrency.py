@@ -65,7 +65,7 @@ def sleep(seconds: float) -> None:
 
 
 @contextmanager
-def waking(wake: Callable[[], None]) -> Iterator[None]:
+def waking(wake: Callable[[], object]) -> Iterator[None]:
     """A wait that `wake` ends, and that then raises `Cancelled`, when the task is to end."""
     task = _current.task
     if task is None:
@@ -124,7 +124,7 @@ class Task:
         self._function = function
         self._cancelled = threading.Event()
         self._lock = threading.Lock()
-        self._wake: Callable[[], None] | None = None
+        self._wake: Callable[[], object] | None = None
         self._thread = threading.Thread(target=self._run, args=args, name=name, daemon=True)
         self._thread.start()
 
@@ -150,7 +150,7 @@ class Task:
         if self._cancelled.wait(seconds):
             raise Cancelled
 
-    def wake_by(self, wake: Callable[[], None] | None) -> None:
+    def wake_by(self, wake: Callable[[], object] | None) -> None:
         """Say, in the task itself, what ends its wait; raises `Cancelled` if it is to end."""
         with self._lock:
             self._wake = wake

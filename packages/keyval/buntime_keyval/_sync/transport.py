@@ -11,6 +11,7 @@ from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
 from buntime_keyval._sync.pool import Pool
 from buntime_keyval._transport import OutgoingRequest
+from buntime_keyval.embedded import Embedded
 
 if TYPE_CHECKING:
     import httpx2
@@ -48,8 +49,12 @@ class Transport(Protocol):
         """Close all connections. What is under way fails."""
 
 
-def transport_of(settings: Settings, given: httpx2.BaseTransport | None) -> Transport:
+def transport_of(settings: Settings, given: httpx2.BaseTransport | Embedded | None) -> Transport:
     """What sends the requests of a client; `given` takes the place of the network."""
+    if isinstance(given, Embedded):
+        from buntime_keyval._sync.through_process import ThroughProcess
+
+        return ThroughProcess(settings, given)
     if given is None and settings.proxy is None:
         return Pool(settings)
     from buntime_keyval._sync.through_httpx import ThroughHttpx

@@ -1,0 +1,37 @@
+"""One line for a store, wherever it is."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from buntime_keyval._async.client import AsyncKv
+from buntime_keyval._opening import is_server, location_of, server_url
+from buntime_keyval._tokens import AsyncTokenSource
+from buntime_keyval.embedded import Embedded
+
+
+def open_kv(
+    url: str | os.PathLike[str],
+    *,
+    token: str | AsyncTokenSource | None = None,
+    database: Mapping[str, Any] | None = None,
+    keyval: Mapping[str, Any] | None = None,
+) -> AsyncKv:
+    """A store, on a server or in this process: `async with open_kv("app.db") as kv`.
+
+    `url` is the URL of a server (`http://127.0.0.1:8000`, with `token` if it asks for one), or says
+    where the data of a store in this process are: the path of a file, `file:app.db`, `:memory:`, or
+    the URL of a database server (`libsql://…`, `rqlite://…`, `postgresql://…`). Such a store needs
+    the distribution `buntime`. It is opened by its first request and works in the background until
+    `aclose`; several processes may have the same one open, but for one in memory.
+
+    `database` and `keyval` are further options of the database engine and of the store, as in a
+    configuration. Raises `InvalidInput`, and `CannotOpen` where no store can be in this process;
+    the first request raises `CannotOpen` where there is none to open.
+    """
+    if is_server(url):
+        return AsyncKv(server_url(url, database, keyval), token=token)
+    location = location_of(url, token, database, keyval)
+    return AsyncKv("http://localhost/keyval/api", transport=Embedded(location))

@@ -1,0 +1,74 @@
+"""Sending requests to a store in this process, in the event loop of the caller."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import TypeVar
+
+from buntime_keyval._core import Reply
+from buntime_keyval._http import Settings
+from buntime_keyval._transport import Failure, OutgoingRequest
+from buntime_keyval.embedded import AnsweredStream, Embedded, EmbeddedStore
+
+R = TypeVar("R")
+
+
+class _AsyncOpened:
+    """See `AsyncOpened`."""
+
+    def __init__(self, stream: AnsweredStream, reply: Reply) -> None:
+        self._stream = stream
+        self.reply = reply
+
+    async def chunks(self) -> AsyncGenerator[bytes, None]:
+        """See `AsyncOpened`."""
+        while (chunk := await self._stream.read()) is not None:
+            yield chunk
+
+    def interrupt(self) -> None:
+        """See `AsyncOpened`: cancelling does that."""
+
+
+class AsyncThroughProcess:
+    """An `AsyncTransport`. The store is opened by the first request."""
+
+    def __init__(self, settings: Settings, embedded: Embedded) -> None:
+        self._settings = settings
+        self._embedded = embedded
+        self._store: EmbeddedStore | None = None
+        self._turn = asyncio.Lock()
+        self._closed = False
+
+    async def send(self, request: OutgoingRequest, read: Callable[[Reply], R]) -> R:
+        """See `AsyncTransport`."""
+        store = self._store or await self._opened()
+        headers = {**self._settings.headers, **request.headers}
+        answered = await store.answer(request.method, request.target, headers, request.body)
+        return read(Reply(*answered, self._settings.base_url))
+
+    @asynccontextmanager
+    async def stream(self, request: OutgoingRequest) -> AsyncIterator[_AsyncOpened]:
+        """See `AsyncTransport`."""
+        store = self._store or await self._opened()
+        headers = {**self._settings.headers, **request.headers}
+        async with store.stream(request.method, request.target, headers) as stream:
+            yield _AsyncOpened(stream, Reply(*stream.answered, self._settings.base_url))
+
+    async def close(self) -> None:
+        """See `AsyncTransport`."""
+        async with self._turn:
+            self._closed = True
+            if self._store is not None:
+                await self._store.stop()
+
+    async def _opened(self) -> EmbeddedStore:
+        async with self._turn:
+            if self._closed:
+                raise Failure("the store was closed meanwhile")
+            if self._store is None:
+                store = self._embedded.make()
+                await store.start()
+                self._store = store
+            return self._store

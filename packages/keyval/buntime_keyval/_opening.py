@@ -1,0 +1,71 @@
+"""What the URL of a store says."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from buntime_keyval.embedded import MEMORY, Location
+from buntime_keyval.wire import InvalidInput
+
+_SERVERS = ("http", "https")
+_DATABASES = ("libsql", "rqlite", "postgresql", "postgres")
+_DEFAULT_PATH = "/keyval/api"
+
+
+def is_server(url: str | os.PathLike[str]) -> bool:
+    """Whether a server has the store, rather than this process."""
+    return isinstance(url, str) and urlsplit(url).scheme.lower() in _SERVERS
+
+
+def server_url(
+    url: str | os.PathLike[str],
+    database: Mapping[str, Any] | None,
+    keyval: Mapping[str, Any] | None,
+) -> str:
+    """The URL of the API of a server; one without a path stands for the usual one.
+
+    Raises `InvalidInput` for options that a server has of its own.
+    """
+    if database is not None or keyval is not None:
+        raise InvalidInput("a server has its own options: leave database and keyval out")
+    url = str(url)
+    return url.rstrip("/") + _DEFAULT_PATH if urlsplit(url).path in ("", "/") else url
+
+
+def location_of(
+    url: str | os.PathLike[str],
+    token: object,
+    database: Mapping[str, Any] | None,
+    keyval: Mapping[str, Any] | None,
+) -> Location:
+    """Where the data of a store in this process are. Raises `InvalidInput`."""
+    if token is not None:
+        raise InvalidInput("token is for a server; that of a database is one of its options")
+    return Location(_checked(url), database or {}, keyval or {})
+
+
+def _checked(url: object) -> str:
+    if isinstance(url, os.PathLike):
+        return f"file:{Path(url).absolute()}"
+    if not isinstance(url, str):
+        kind = type(url).__name__
+        raise InvalidInput(f"url must be a text or a path, received one of type {kind}")
+    if not url:
+        raise InvalidInput("url is empty: give the URL of a server, a path, or :memory:")
+    if url == MEMORY:
+        return url
+    scheme, separator, rest = url.partition(":")
+    if separator and scheme.lower() == "file":
+        path, question, query = rest.partition("?")
+        # Of the forms file:a, file:/a, file:///a only the first one is relative.
+        return f"file:{Path(path).absolute()}{question}{query}" if path[:1] != "/" else url
+    if "://" in url:
+        if scheme.lower() not in _DATABASES:
+            known = ", ".join(f"{it}://" for it in (*_SERVERS, *_DATABASES))
+            raise InvalidInput(f"url: {scheme}:// is not known; use {known}, a path or :memory:")
+        return url
+    return f"file:{Path(url).absolute()}"

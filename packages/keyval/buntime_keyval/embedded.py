@@ -1,0 +1,114 @@
+"""A store in this process: what a distribution that brings one promises, and how it is found.
+
+This package has no store. The distribution `buntime` brings one, by an entry point in the group
+`buntime.keyval.embedded`: a function that makes an `EmbeddedStore` of a `Location`. Clients send it
+what they would send a server, so that whatever holds for one holds for the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
+from typing import Any, NamedTuple, Protocol
+
+from buntime_keyval._errors import CannotOpen
+
+GROUP = "buntime.keyval.embedded"
+"""The group of entry points."""
+
+MEMORY = ":memory:"
+"""Stands for a store that is gone when it is closed."""
+
+
+class Location(NamedTuple):
+    """Where the data of a store are, and the options of what serves them."""
+
+    url: str
+    """Such as `file:/var/lib/app/data.db`, `:memory:`, `libsql://…`, `postgresql://…`."""
+    database: Mapping[str, Any] = {}
+    """Further options of the database engine."""
+    keyval: Mapping[str, Any] = {}
+    """Options of the store, as the plugin has them."""
+
+    @property
+    def is_memory(self) -> bool:
+        """Whether nobody else can open it."""
+        return self.url == MEMORY
+
+
+class Answered(NamedTuple):
+    """The whole answer to a request."""
+
+    status: int
+    headers: Mapping[str, str]
+    """Names in small letters."""
+    content: bytes
+
+
+class AnsweredStream(NamedTuple):
+    """The answer to a request for an event stream."""
+
+    answered: Answered
+    """Its head; with its content, unless it is a 200."""
+    read: Callable[[], Awaitable[bytes | None]]
+    """The next part of the content of a 200; None when there is no more."""
+
+
+class EmbeddedStore(Protocol):
+    """A store that runs in the event loop that started it."""
+
+    @property
+    def api(self) -> str:
+        """Path below which requests are for it, such as `/keyval/api`."""
+
+    async def start(self) -> None:
+        """Open it, with all that runs in the background. Raises `CannotOpen`."""
+
+    async def answer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answered:
+        """Answer a request. Who is cancelled does not know whether it was done."""
+
+    def stream(
+        self, method: str, target: str, headers: Mapping[str, str]
+    ) -> AbstractAsyncContextManager[AnsweredStream]:
+        """An event stream, which ends with the context."""
+
+    async def stop(self) -> None:
+        """Close it. Idempotent."""
+
+
+Opener = Callable[[Location], EmbeddedStore]
+
+
+class Embedded:
+    """What makes stores of one place: one for each event loop that asks."""
+
+    def __init__(self, location: Location) -> None:
+        """Raises `CannotOpen` where no distribution brings a store."""
+        self.location = location
+        self._open = _opener(location)
+        self._made = 0
+
+    def make(self) -> EmbeddedStore:
+        """A store that is not started. Raises `CannotOpen`."""
+        self._made += 1
+        if self.location.is_memory and self._made > 1:
+            raise CannotOpen(
+                "a store in memory belongs to the event loop, and the process, that used it first:"
+                " open another one there, or give the path of a file"
+            )
+        return self._open(self.location)
+
+
+def _opener(location: Location) -> Opener:
+    from importlib.metadata import entry_points  # which takes longer than all that a client needs
+
+    found = entry_points(group=GROUP)
+    for entry in found:
+        opener: Opener = entry.load()
+        return opener
+    raise CannotOpen(
+        f"cannot open {location.url.partition('?')[0]!r}: a store in this process comes with the"
+        " distribution buntime: pip install buntime"
+    )

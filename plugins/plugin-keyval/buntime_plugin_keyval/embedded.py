@@ -1,0 +1,117 @@
+"""A store without a server: what `buntime_keyval.open_kv` opens.
+
+A host of its own with two plugins, whose requests come from this process. So whatever holds for
+a server, its limits, its errors, its background work, holds here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from buntime_host import BuntimeError, Host, InProcess, parse_config
+from buntime_keyval import CannotOpen
+from buntime_keyval.embedded import Answered, AnsweredStream, Location
+
+_ENGINES = {
+    "libsql": "libsql",
+    "rqlite": "rqlite",
+    "postgres": "postgres",
+    "postgresql": "postgres",
+}
+"""Which engine serves which kind of URL; all others are files."""
+
+_WITHOUT_SCHEME = {"rqlite"}
+"""Engines whose servers are given as URLs of HTTP."""
+
+
+def open_store(location: Location) -> HostedStore:
+    """A store at a place, which is not started yet. Raises `CannotOpen`."""
+    return HostedStore(location)
+
+
+class HostedStore:
+    """An `EmbeddedStore`."""
+
+    api = "/keyval/api"
+
+    def __init__(self, location: Location) -> None:
+        adapter = {**_adapter(location.url), **location.database}
+        try:
+            config = parse_config(
+                {
+                    "plugins": [
+                        ["@buntime/plugin-database", {"adapters": [adapter]}],
+                        ["@buntime/plugin-keyval", dict(location.keyval)],
+                    ],
+                    "pluginDirs": [],
+                    "strict": True,
+                },
+                Path.cwd(),
+                environ={},
+            )
+        except BuntimeError as error:
+            raise CannotOpen(f"cannot open {_shown(location.url)}: {error}") from error
+        self._url = location.url
+        self._host = Host(config, environ={})
+        self._requests = InProcess(self._host)
+
+    async def start(self) -> None:
+        """See `EmbeddedStore`."""
+        try:
+            await self._host.start()
+        except BuntimeError as error:
+            raise CannotOpen(f"cannot open {_shown(self._url)}: {error}") from error
+
+    async def answer(
+        self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
+    ) -> Answered:
+        """See `EmbeddedStore`."""
+        response = await self._requests.answer(method, target, _raw(headers), body)
+        return Answered(response.status, _read(response.headers), response.content)
+
+    @asynccontextmanager
+    async def stream(
+        self, method: str, target: str, headers: Mapping[str, str]
+    ) -> AsyncIterator[AnsweredStream]:
+        """See `EmbeddedStore`."""
+        async with self._requests.stream(method, target, _raw(headers)) as stream:
+            parts = []
+            while stream.status != 200 and (part := await stream.read()) is not None:
+                parts.append(part)
+            answered = Answered(stream.status, _read(stream.headers), b"".join(parts))
+            yield AnsweredStream(answered, stream.read)
+
+    async def stop(self) -> None:
+        """See `EmbeddedStore`."""
+        self._host.announce_closing()
+        await self._requests.finish()
+        await self._host.stop()
+
+
+def _adapter(url: str) -> dict[str, Any]:
+    """The entry of `adapters` for a URL."""
+    scheme, separator, rest = url.partition("://")
+    if not separator or scheme not in _ENGINES:
+        return {"type": "sqlite", "url": url}
+    kind = _ENGINES[scheme]
+    return {"type": kind, "url": f"http://{rest}" if kind in _WITHOUT_SCHEME else url}
+
+
+def _shown(url: str) -> str:
+    """A URL without what may be secret."""
+    parts = urlsplit(url)
+    if not parts.netloc:
+        return url.partition("?")[0]
+    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+
+def _raw(headers: Mapping[str, str]) -> Iterable[tuple[bytes, bytes]]:
+    return [(name.encode("ascii"), value.encode("latin-1")) for name, value in headers.items()]
+
+
+def _read(headers: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
+    return {name.decode("ascii"): value.decode("latin-1") for name, value in headers}

@@ -1,0 +1,299 @@
+"""`open_kv`: one line for a store, wherever it is."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buntime_keyval import (
+    AsyncKv,
+    CannotOpen,
+    ClientClosed,
+    InvalidInput,
+    Kv,
+    OutcomeUnknown,
+    ServerFailure,
+    open_kv,
+    open_kv_sync,
+)
+from support.live import LiveServer
+from support.sqld import running_sqld
+from support.waiting import until
+
+pytestmark = pytest.mark.slow
+
+UNCLOSED = """
+import sys
+from buntime_keyval import open_kv_sync
+kv = open_kv_sync(sys.argv[1])
+kv.set(["a"], 1)
+kv.watch(["a"], print)
+"""
+
+UNCLOSED_IN_A_LOOP = """
+import asyncio, sys
+from buntime_keyval import open_kv
+async def main():
+    await open_kv(sys.argv[1]).set(["b"], 2)
+asyncio.run(main())
+"""
+
+PROGRAM = Path(__file__).with_name("sample_program.py")
+
+
+def lines_of(url: str) -> list[str]:
+    """What the program says with its store there."""
+    done = subprocess.run(
+        [sys.executable, str(PROGRAM), url],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stderr == ""
+    return done.stdout.splitlines()
+
+
+@pytest.fixture(scope="module")
+def lines_of_a_file(tmp_path_factory: pytest.TempPathFactory) -> list[str]:
+    return lines_of(str(tmp_path_factory.mktemp("file") / "app.db"))
+
+
+@pytest.fixture
+def libsql(tmp_path: Path) -> Iterator[str]:
+    with running_sqld(tmp_path) as (server,):
+        yield f"libsql://127.0.0.1:{server.port}?tls=0"
+
+
+def test_the_program_says_the_same_on_a_server(
+    server: LiveServer, lines_of_a_file: list[str]
+) -> None:
+    assert len(lines_of_a_file) > 25
+    assert lines_of(server.url) == lines_of_a_file
+
+
+def test_the_program_says_the_same_in_memory(lines_of_a_file: list[str]) -> None:
+    assert lines_of(":memory:") == lines_of_a_file
+
+
+def test_the_program_says_the_same_on_libsql(libsql: str, lines_of_a_file: list[str]) -> None:
+    assert lines_of(libsql) == lines_of_a_file
+
+
+@pytest.mark.parametrize("form", [str, Path, "file:{}".format])
+def test_a_file_keeps_what_was_written(tmp_path: Path, form: Callable[[Any], Any]) -> None:
+    where = form(tmp_path / "app.db")
+    with open_kv_sync(where) as kv:
+        kv.set(["a"], 1)
+    with open_kv_sync(where) as kv:
+        assert kv.get(["a"]).value == 1
+
+
+def test_a_relative_path_is_one_of_the_working_directory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for where in ("app.db", "file:app.db"):
+        with open_kv_sync(where) as kv:
+            kv.set(["a"], 1)
+    assert {it.name.partition("-")[0] for it in tmp_path.iterdir()} == {"app.db"}
+
+
+async def test_stores_in_memory_have_nothing_in_common() -> None:
+    async with open_kv(":memory:") as one, open_kv(":memory:") as other:
+        await one.set(["a"], 1)
+        assert not await other.has(["a"])
+
+
+def test_processes_share_a_file(tmp_path: Path) -> None:
+    where = str(tmp_path / "app.db")
+    program = (
+        "import sys; from buntime_keyval import open_kv_sync\n"
+        "with open_kv_sync(sys.argv[1]) as kv:\n"
+        "    for _ in range(50): kv.atomic().sum(['n'], 1).commit()\n"
+    )
+    seen: list[Any] = []
+    with open_kv_sync(where) as kv:
+        kv.set(["n"], 0)
+        with kv.watch(["n"], lambda batch: seen.extend(it.value for it in batch)):
+            others = [subprocess.Popen([sys.executable, "-c", program, where]) for _ in range(2)]
+            for _ in range(50):
+                kv.atomic().sum(["n"], 1).commit()
+            assert [other.wait(60) for other in others] == [0, 0]
+            assert kv.get(["n"]).value == 150
+            until_seen = threading.Event()
+            while not until_seen.wait(0.02) and seen[-1:] != [150]:
+                pass
+
+
+def test_threads_share_a_store(tmp_path: Path) -> None:
+    with open_kv_sync(tmp_path / "app.db") as kv, ThreadPoolExecutor(16) as threads:
+
+        def use(number: int) -> Any:
+            kv.set(["n", number], number)
+            return kv.get(["n", number]).value
+
+        assert list(threads.map(use, range(200))) == list(range(200))
+
+
+def test_loops_share_a_file_and_not_what_is_in_memory(tmp_path: Path) -> None:
+    kv = open_kv(tmp_path / "app.db")
+
+    async def use(kv: AsyncKv, number: int, *, last: bool = False) -> list[Any]:
+        await kv.set(["n", number], number)
+        found = [entry.value async for entry in kv.list(["n"])]
+        if last:
+            await kv.aclose()
+        return found
+
+    async def in_two_loops() -> None:
+        assert await use(kv, 1) == [1]
+        other = asyncio.to_thread(asyncio.run, use(kv, 2))
+        assert await other == [1, 2]
+        await kv.aclose()
+
+    asyncio.run(in_two_loops())
+
+    async def of_memory() -> None:
+        async with open_kv(":memory:") as memory:
+            await use(memory, 1)
+            with pytest.raises(CannotOpen, match="belongs to the event loop"):
+                await asyncio.to_thread(asyncio.run, use(memory, 2))
+
+    asyncio.run(of_memory())
+
+
+def test_a_program_that_does_not_close_it_ends_all_the_same(tmp_path: Path) -> None:
+    where = str(tmp_path / "app.db")
+    for text in (UNCLOSED, UNCLOSED_IN_A_LOOP):
+        program = [sys.executable, "-c", text, where]
+        assert subprocess.run(program, timeout=60, check=False).returncode == 0
+    with open_kv_sync(where) as kv:
+        assert [kv.get([name]).value for name in "ab"] == [1, 2]
+
+
+async def test_what_expires_goes_while_it_is_open(tmp_path: Path) -> None:
+    options = {"ttl": {"cleanupInterval": "100ms"}}
+    seen: list[str] = []
+    async with open_kv(tmp_path / "app.db", keyval=options) as kv:
+        await kv.set(["a"], 1, expires_in="200ms")
+        async with kv.watch(["a"], lambda batch: seen.extend(str(it.value) for it in batch)):
+            await until(lambda: seen == ["1", "None"])
+
+
+def test_it_closes_with_what_runs(tmp_path: Path) -> None:
+    kv = open_kv_sync(tmp_path / "app.db")
+    watch = kv.watch(["a"], lambda batch: None)
+    waiting = ThreadPoolExecutor(1).submit(lambda: next(iter(kv.watch(["b"]))))
+    kv.set(["a"], 1)
+    kv.close()
+    kv.close()
+    watch.stop()
+    with pytest.raises(ClientClosed, match="make a new one"):
+        kv.get(["a"])
+    assert isinstance(waiting.exception(20), (ClientClosed, StopIteration))
+
+
+async def test_who_is_cancelled_has_written_or_not(tmp_path: Path) -> None:
+    """The store finishes what was begun, and goes on."""
+    async with open_kv(tmp_path / "app.db") as kv:
+        await kv.set(["a"], 0)
+        for number in range(1, 50):
+            writing = asyncio.create_task(kv.set(["a"], number))
+            for _ in range(number % 7):
+                await asyncio.sleep(0)
+            writing.cancel()
+            await asyncio.wait([writing])
+        await kv.set(["b"], 1)
+        assert (await kv.get(["a"])).value in range(50)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        ({"url": ""}, "url is empty"),
+        ({"url": 7}, "url must be a text or a path, received one of type int"),
+        ({"url": "redis://x"}, "redis:// is not known; use http://"),
+        ({"url": "http://x", "keyval": {}}, "a server has its own options"),
+        ({"url": "a.db", "token": "secret"}, "token is for a server"),
+    ],
+)
+def test_mistakes_are_told_at_once(arguments: dict[str, Any], told: str) -> None:
+    for opening in (open_kv, open_kv_sync):
+        with pytest.raises(InvalidInput, match=told):
+            opening(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("options", "told"),
+    [
+        ({"keyval": {"queue": {"lockDuration": "soon"}}}, "queue.lockDuration"),
+        ({"database": {"type": "mysql"}}, "mysql"),
+    ],
+)
+def test_wrong_options_are_told_by_the_first_request(
+    tmp_path: Path, options: dict[str, Any], told: str
+) -> None:
+    kv = open_kv_sync(tmp_path / "app.db", **options)
+    with pytest.raises(CannotOpen, match=told):
+        kv.get(["a"])
+    kv.close()
+
+
+def test_a_file_that_is_none_is_told_by_the_first_request(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("not a database, but long enough to be one\n" * 100)
+    kv = open_kv_sync(tmp_path / "text.db")
+    with pytest.raises(CannotOpen, match=r"text\.db"):
+        kv.get(["a"])
+    kv.close()
+    assert (tmp_path / "text.db").read_text().startswith("not a database")
+
+
+def test_no_secret_is_in_a_message() -> None:
+    options = {"queue": {"lockDuration": "soon"}}
+    url = "libsql://user:hush@127.0.0.1:9/?authToken=hush"
+    kv = open_kv_sync(url, database={"authToken": "hush"}, keyval=options)
+    with pytest.raises(CannotOpen) as caught:
+        kv.get(["a"])
+    kv.close()
+    assert "hush" not in str(caught.value)
+
+
+def test_a_database_server_that_is_away(tmp_path: Path) -> None:
+    with (
+        running_sqld(tmp_path) as (server,),
+        open_kv_sync(f"libsql://127.0.0.1:{server.port}?tls=0") as kv,
+    ):
+        kv.set(["a"], 1)
+        server.kill()
+        with pytest.raises((ServerFailure, OutcomeUnknown)):
+            kv.set(["a"], 2)
+        server.start()
+        assert kv.get(["a"]).value in (1, 2)
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_child_opens_the_file_itself(tmp_path: Path) -> None:
+    with open_kv_sync(tmp_path / "app.db") as kv:
+        kv.set(["a"], 1)
+        child = os.fork()
+        if child == 0:
+            status = 1
+            try:
+                kv.set(["a"], 2)
+                status = 0
+            finally:
+                os._exit(status)
+        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert kv.get(["a"]).value == 2
+        assert isinstance(kv, Kv)
