@@ -15,12 +15,15 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 
 from buntime_host.access import principal_of
 from buntime_host.access.administration import KeyAdministration
+from buntime_host.access.gate import Gate
+from buntime_host.access.signed import Signed
 from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
 from buntime_host.hooks import Hook, run_hook
 from buntime_host.key_routes import KeyRoutes
 from buntime_host.mounts import Mount, mount_at
 from buntime_host.parameters import check_parameters
+from buntime_host.session_routes import SessionRoutes
 from buntime_host.status import PluginStatus
 from buntime_host.version import __version__
 from buntime_host.workers import Workers
@@ -67,6 +70,16 @@ class HostState(Protocol):
         ...
 
     @property
+    def gate(self) -> Gate:
+        """Who gets in."""
+        ...
+
+    @property
+    def signed(self) -> Signed:
+        """Sessions and tickets."""
+        ...
+
+    @property
     def keys(self) -> KeyAdministration:
         """The keys."""
         ...
@@ -98,6 +111,14 @@ class CoreRoutes:
             public[f"{prefix}/live"] = lambda _: self._health("live")
             public[f"{prefix}/ready"] = self._ready
         self._public = public
+        sessions = SessionRoutes(state.gate, state.signed)
+        self._own_check: dict[str, dict[str, RouteHandler]] = {
+            f"{api}/admin/session": {
+                "GET": sessions.who, "POST": sessions.login, "DELETE": sessions.logout,
+            },
+            f"{api}/admin/tickets": {"POST": sessions.ticket},
+        }  # fmt: skip
+        """What sees to the credential by itself."""
         # Who looks after the health of a host may have parameters of their own.
         self._strict = (f"{api}/plugins", f"{api}/keys", "/metrics")
         keys = KeyRoutes(state.keys)
@@ -121,7 +142,8 @@ class CoreRoutes:
 
     def mounts(self, limit: int) -> dict[str, Mount]:
         """Where the dispatcher sends requests here: the first segments of all paths."""
-        bases = {"/" + path.split("/")[1] for path in (*self._public, *self._private)}
+        paths = (*self._public, *self._private, *self._own_check)
+        bases = {"/" + path.split("/")[1] for path in paths}
         return {base: mount_at(base, self._app(base), limit) for base in bases}
 
     def _app(self, base: str) -> ASGIApp:
@@ -140,7 +162,12 @@ class CoreRoutes:
             raise NotFound
         request = Request(scope, receive)
         handler = self._public.get(path)
-        if handler is None:
+        if path in self._own_check:
+            method = "GET" if scope["method"] == "HEAD" else scope["method"]
+            if method not in self._own_check[path]:
+                raise MethodNotAllowed(headers={"Allow": ", ".join(self._own_check[path])})
+            handler = self._own_check[path][method]
+        elif handler is None:
             handler = self._permitted(path, request)
         elif scope["method"] not in ("GET", "HEAD"):
             raise MethodNotAllowed(headers={"Allow": "GET, HEAD"})

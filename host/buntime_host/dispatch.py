@@ -20,10 +20,11 @@ from uuid_utils import uuid4
 
 from buntime_host.access import EVERYONE, Principal, principal_of
 from buntime_host.access.credentials import HEADERS as CREDENTIALS
-from buntime_host.access.credentials import Credential, credential_of
+from buntime_host.access.credentials import TICKET, Credential, credential_of, without_ticket
 from buntime_host.access.gate import ANONYMOUS, Gate, peer_of, unauthorized
 from buntime_host.access.keyring import Keyring
 from buntime_host.access.public import own_check_paths, public_paths
+from buntime_host.access.signed import Signed
 from buntime_host.aliases import Aliases
 from buntime_host.body_limit import BodyLimit
 from buntime_host.cors import (
@@ -103,6 +104,7 @@ class RequestDispatcher:
         on_request: Sequence[RequestHook] = (),
         on_response: Sequence[RequestHook] = (),
         gate: Gate | None = None,
+        tickets: Signed | None = None,
         api: str = "/api",
         client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     ) -> None:
@@ -120,6 +122,7 @@ class RequestDispatcher:
         """Who gets in."""
         self._public = public_paths(api) | own_check_paths(api)
         self._client_of = client_of
+        self._tickets = tickets
         self._origins = origins or OriginPolicy()
         # What every answer says of origins; None where no origin but the host's own is trusted.
         self._of_origins: list[Header] | None = [VARY] if self._origins.trusts_others else None
@@ -288,6 +291,8 @@ class RequestDispatcher:
             if self.gate.is_open:
                 self.gate.check_host(host, _server_of(scope))
                 state["principal"] = EVERYONE
+                if TICKET in scope["query_string"]:
+                    _take_ticket(scope)
             else:
                 said = credential_of(key, token, cookie)
                 state["principal"] = await self._recognised(scope, mount, said)
@@ -336,12 +341,17 @@ class RequestDispatcher:
         Somebody who says nothing, or something wrong, is nobody where everybody may ask.
         """
         is_public = self._is_public(scope, mount)
-        if said is None:
+        ticket = _take_ticket(scope) if TICKET in scope["query_string"] else None
+        if said is None and ticket is None:
             if is_public:
                 return ANONYMOUS
             raise unauthorized()
+        peer = peer_of(scope, self._client_of(scope))
         try:
-            principal = self.gate.principal(said, peer_of(scope, self._client_of(scope)))
+            if said is not None:
+                principal = self.gate.principal(said, peer)
+            else:
+                principal = self._ticket_holder(ticket or b"", scope, peer)
         except (Unauthorized, TooManyRequests):
             if is_public:
                 return ANONYMOUS
@@ -349,6 +359,13 @@ class RequestDispatcher:
         if mount is not None and mount.asks_for is not None and not is_public:
             principal.require(mount.asks_for)
         return principal
+
+    def _ticket_holder(self, ticket: bytes, scope: Scope, peer: str) -> Principal:
+        path = scope["path"].removeprefix(scope.get("root_path") or "")
+        found = self._tickets.use_ticket(ticket, path) if self._tickets is not None else None
+        if found is None:
+            raise self.gate.failed(peer)
+        return found
 
     def _is_public(self, scope: Scope, mount: Mount | None) -> bool:
         if mount is None:
@@ -444,6 +461,7 @@ class RequestDispatcher:
         try:
             if self.gate.is_open:
                 self.gate.check_host(host, _server_of(scope))
+                _take_ticket(scope)
             if not allowed:
                 raise Forbidden(code="ORIGIN_NOT_ALLOWED")
             scope["state"]["principal"] = (
@@ -518,6 +536,16 @@ def _cleaned(
 def _of_plain_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of a body that is no longer compressed, and whose length is not known."""
     return [pair for pair in headers if pair[0] not in (b"content-encoding", b"content-length")]
+
+
+def _take_ticket(scope: Scope) -> bytes | None:
+    """Take the ticket out of the query of what may have one; None for others, and for none."""
+    if scope["type"] == "http":
+        accepted = [value for name, value in scope["headers"] if name == b"accept"]
+        if scope["method"] != "GET" or not any(b"text/event-stream" in v for v in accepted):
+            return None
+    ticket, scope["query_string"] = without_ticket(scope["query_string"])
+    return ticket
 
 
 def _server_of(scope: Scope) -> str | None:

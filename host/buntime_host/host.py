@@ -22,6 +22,7 @@ from buntime_host.access.file_store import FileKeys
 from buntime_host.access.gate import Gate
 from buntime_host.access.keyring import Keyring
 from buntime_host.access.public import PublicRoutes
+from buntime_host.access.signed import Signed
 from buntime_host.access.store import KeyStore
 from buntime_host.access.trusted_hosts import TrustedHosts, is_loopback
 from buntime_host.aliases import Aliases
@@ -80,6 +81,9 @@ class Host:
         self._environ = environ
         self.gate = _gate(config)
         """Who gets in."""
+        self.signed = Signed(self.gate, self.workers)
+        """Sessions of web pages, and tickets of streams."""
+        self.gate.sessions = self.signed
         self.keys = KeyAdministration(self.gate.keyring, self.gate.refresh)
         """The keys, for the API and for commands."""
         self._lifecycle: Lifecycle | None = None
@@ -191,6 +195,7 @@ class Host:
                 on_request=on_request,
                 on_response=on_response,
                 gate=self.gate,
+                tickets=self.signed,
                 api=config.api_path,
                 client_of=partial(client_of_request, client_of=self.edge.client_of),
             )

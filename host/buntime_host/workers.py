@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import mmap
+import secrets
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -124,6 +125,8 @@ class Workers:
         self.took_over = group.shared_counters.is_used(number)
         """Whether another process had this number before."""
         self._group = group
+        self.secret = group.secret
+        """Random bytes that all workers of this host have, and nobody else."""
         self._signals: list[Signal] = []
         self._serve: Callable[[socket.socket, Client], None] | None = None
         self._door_is_open = False
@@ -221,6 +224,7 @@ class Group:
 
     def __init__(self, count: int) -> None:
         self.count = count
+        self.secret = secrets.token_bytes(32)
         self.shared_counters = _SharedCounters(count)
         self.doors: list[Door] = []
         """One for each worker, if there are several."""

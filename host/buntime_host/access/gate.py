@@ -25,7 +25,7 @@ from buntime_host.access.principal import Principal
 from buntime_host.access.store import KeyStore, KeysUnavailable
 from buntime_host.access.throttle import Throttle
 from buntime_host.access.trusted_hosts import TrustedHosts, is_exposed
-from buntime_host.errors import Unauthorized, UntrustedHost
+from buntime_host.errors import HttpError, Unauthorized, UntrustedHost
 
 POLL_SECONDS = 1.0
 """How often other workers and hosts are asked whether they have changed a key."""
@@ -191,10 +191,14 @@ class Gate:
                     heapq.heappush(self._ends, end)
                     self._woken.set()
                 return known.principal, True
+        raise self.failed(peer)
+
+    def failed(self, peer: str) -> HttpError:
+        """Note that a credential of this peer was wrong; the error to raise."""
         self._throttle.failed(peer)
         if self._throttle.has_failed_too_often(peer):
-            raise self._throttle.refusal(peer)
-        raise unauthorized()
+            return self._throttle.refusal(peer)
+        return unauthorized()
 
     def add_token(self, token: str, plugin: str, scope: str) -> None:
         """Let a token in that `plugin` has an option for, with one scope."""

@@ -27,7 +27,7 @@ def public_paths(api: str) -> frozenset[str]:
 
 def own_check_paths(api: str) -> frozenset[str]:
     """Paths of the host whose endpoint sees to the credential: it is in the body, or ends there."""
-    return frozenset({f"{api}/admin/session"})
+    return frozenset({f"{api}/admin/session", f"{api}/admin/tickets"})
 
 
 class PublicRoutes:

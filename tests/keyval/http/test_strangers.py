@@ -32,7 +32,9 @@ REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "17000"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
 SECONDS = 20.0
 
-CORE: Any = CoreRoutes(cast(Any, SimpleNamespace(keys=None)), api="/api", homepage="")
+CORE: Any = CoreRoutes(
+    cast(Any, SimpleNamespace(keys=None, gate=None, signed=None)), api="/api", homepage=""
+)
 HOST_PATHS = (
     *CORE._public,
     *CORE._private,

@@ -1,0 +1,91 @@
+"""`{API}/admin/session` and `{API}/admin/tickets`: credentials for web pages.
+
+A page sends its key once and has a cookie from then on, which no script can read. Event streams
+and websockets of other programs in a browser get a ticket.
+"""
+
+from __future__ import annotations
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+
+from buntime_host.access import principal_of
+from buntime_host.access.credentials import SESSION_COOKIE, Credential
+from buntime_host.access.gate import ANONYMOUS, Gate, peer_of, unauthorized
+from buntime_host.access.principal import Principal
+from buntime_host.access.signed import SESSION_SECONDS, Signed
+from buntime_host.errors import BadRequest
+from buntime_host.key_routes import json_response, read_body
+
+
+class _Login(msgspec.Struct, forbid_unknown_fields=True):
+    key: str | None = None
+
+
+class _TicketFor(msgspec.Struct, forbid_unknown_fields=True):
+    path: str
+
+
+class SessionRoutes:
+    """The endpoints. They see to the credential themselves."""
+
+    def __init__(self, gate: Gate, signed: Signed) -> None:
+        self._gate = gate
+        self._signed = signed
+
+    async def login(self, request: Request) -> Response:
+        """Make a session of the key in the body, or of the credential of the request."""
+        body = await read_body(request, _Login)
+        principal = principal_of(request.scope)
+        if body.key is not None:
+            key = body.key.encode("utf-8", "replace")
+            peer = peer_of(request.scope, None)
+            principal = self._gate.principal(Credential(key, key), peer)
+        elif principal is ANONYMOUS:
+            raise unauthorized()
+        token, ends_at = self._signed.new_session(principal)
+        response = json_response(
+            {"success": True, "data": {**_shown(principal), "endsAt": ends_at}}
+        )
+        response.headers["set-cookie"] = _cookie(token, SESSION_SECONDS, request)
+        return response
+
+    def who(self, request: Request) -> Response:
+        """Say whose the credential is."""
+        principal = principal_of(request.scope)
+        if principal is ANONYMOUS:
+            raise unauthorized()
+        return json_response({"data": _shown(principal)})
+
+    def logout(self, request: Request) -> Response:
+        """Have the browser forget its session."""
+        response = json_response({"success": True})
+        response.headers["set-cookie"] = _cookie("", 0, request)
+        return response
+
+    async def ticket(self, request: Request) -> Response:
+        """Make a ticket for one stream or websocket."""
+        wanted = await read_body(request, _TicketFor)
+        if not wanted.path.startswith("/") or "?" in wanted.path:
+            raise BadRequest(
+                'Invalid path: it begins with a slash and has no query, as "/keyval/api/watch"',
+                code="INVALID_PATH",
+            )
+        principal = principal_of(request.scope)
+        if principal is ANONYMOUS:
+            raise unauthorized()
+        ticket, ends_at = self._signed.new_ticket(principal, wanted.path)
+        return json_response({"success": True, "data": {"ticket": ticket, "endsAt": ends_at}}, 201)
+
+
+def _shown(principal: Principal) -> dict[str, object]:
+    return {"id": principal.id, "name": principal.name, "grant": list(principal.grant.texts)}
+
+
+def _cookie(token: str, seconds: int, request: Request) -> str:
+    is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
+    return (
+        f"{SESSION_COOKIE.decode()}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
+        + ("; Secure" if is_secure else "")
+    )
