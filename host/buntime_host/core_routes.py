@@ -178,7 +178,7 @@ class CoreRoutes:
 
     def _permitted(self, path: str, request: Request) -> RouteHandler:
         """The endpoint, if it is there and who asks may call it."""
-        methods = self._private.get(path)
+        methods = None if "{" in path else self._private.get(path)
         if methods is None:
             for template, pattern in self._patterns:
                 if match := pattern.fullmatch(path):

@@ -293,7 +293,10 @@ async def test_nobody_gives_more_than_he_has(make_host: MakeHost, call: Call) ->
 
 async def test_ids_and_methods(make_host: MakeHost, call: Call) -> None:
     async with make_host(RUNTIME_MASTER_KEY="master") as host:
-        for path, code in [("/zzzzzzzz", "API_KEY_NOT_FOUND"), ("/short", "INVALID_KEY_ID")]:
+        for path, code in [
+            ("/zzzzzzzz", "API_KEY_NOT_FOUND"), ("/short", "INVALID_KEY_ID"),
+            ("/{id}", "INVALID_KEY_ID"),
+        ]:  # fmt: skip
             for method in ("GET", "DELETE"):
                 assert (await call_keys(call, host, method, path)).code == code
         for method, path, allowed in [
