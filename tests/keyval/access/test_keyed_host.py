@@ -93,6 +93,27 @@ def test_each_credential_gets_what_it_may(keyed: LiveServer, client: httpx2.Clie
                 assert key is None or key not in answer.text
 
 
+def test_idempotency_keys_are_those_of_their_sender(
+    keyed: LiveServer, client: httpx2.Client
+) -> None:
+    keys = [make_key(keyed, "keyval:write", "keyval:read")[0] for _ in range(2)]
+    batch = {"sets": [{"key": ["i", 1], "value": 1, "idempotencyKey": "mine"}]}
+    for path, bodies in (
+        ("/atomic", [{"mutations": [{"type": "sum", "key": ["i"], "value": n}]} for n in (1, 2)]),
+        ("/keys/set-batch", [batch, {"sets": [{**batch["sets"][0], "value": 2}]}]),
+    ):
+        told = []
+        for key, body in zip(keys, bodies, strict=True):
+            headers = {"x-api-key": key, "idempotency-key": f"same{path}"}
+            answers = [client.post(keyed.api + path, json=body, headers=headers) for _ in range(2)]
+            assert [answer.status_code for answer in answers] == [200, 200], answers[0].text
+            assert answers[0].text == answers[1].text
+            assert answers[1].headers["idempotent-replayed"] == "true"
+            told.append(answers[0].text)
+        assert told[0] != told[1]
+        assert '"error"' not in "".join(told)
+
+
 def test_a_stream_ends_within_moments_of_its_key(keyed: LiveServer, client: httpx2.Client) -> None:
     key, key_id = make_key(keyed, 'keyval:read:["a"]')
     headers = {"x-api-key": key}

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from itertools import takewhile
 from time import monotonic
 from typing import TypeVar
+from urllib.parse import quote
 
 from buntime_database import GuardFailed, OutcomeUnknown
 from buntime_keyval.wire.idempotency import checked_idempotency_key
@@ -41,14 +42,18 @@ _UNDER_WAY = 0
 class Once:
     """One write of a caller, which may have sent it before."""
 
-    __slots__ = ("fingerprint", "is_under_way", "key", "replayed")
+    __slots__ = ("fingerprint", "given", "is_under_way", "key", "replayed")
 
-    def __init__(self, key: object, *request: bytes) -> None:
+    def __init__(self, key: object, *request: bytes, owner: str = "") -> None:
         """`request` is all that it says: under one key it is always the same.
 
-        Only its last part may hold blanks. Raises `InvalidInput` for what is no key.
+        Only its last part may hold blanks. The keys of each `owner` are his own: nobody learns
+        from them what others have done. Raises `InvalidInput` for what is no key.
         """
-        self.key = checked_idempotency_key(key)
+        self.given = checked_idempotency_key(key)
+        """As its caller has it."""
+        # No key has a blank, so it is that of nobody else.
+        self.key = f"{quote(owner, safe='')} {self.given}" if owner else self.given
         self.fingerprint = blake2b(b" ".join(request), digest_size=FINGERPRINT_BYTES).digest()
         self.is_under_way = False
         """Whether it is this one for which others with the key are refused."""

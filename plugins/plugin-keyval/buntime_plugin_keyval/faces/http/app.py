@@ -148,7 +148,7 @@ class KeyValApp:
                 given = route.read(request.query, content)
             if noticed.idempotency_keys and method != "GET":
                 said = (method.encode(), path, request.query, content)
-                once = _once(noticed.idempotency_keys, *said)
+                once = _once(noticed.idempotency_keys, request.principal.id, *said)
             asked = route.ask(service, Request(path, given, content, head, request, once))
             if asked.cost.conditions:
                 _check_conditions(asked.cost.conditions, service)
@@ -325,11 +325,11 @@ def _check_conditions(conditions: int, service: KeyValService) -> None:
         raise LimitExceeded(f"Filter too large: {conditions} conditions", "conditions", most)
 
 
-def _once(keys: Sequence[bytes], *said: bytes) -> Once:
-    """That of the request which says this. Raises `InvalidInput`."""
+def _once(keys: Sequence[bytes], owner: str, *said: bytes) -> Once:
+    """That of the request which says this, of whom it is. Raises `InvalidInput`."""
     if len(keys) > 1:
         raise InvalidInput(f"Idempotency-Key must be given once, received it {len(keys)} times")
-    return Once(keys[0].decode("latin-1"), *said)
+    return Once(keys[0].decode("latin-1"), *said, owner=owner)
 
 
 def _answer_error(error: Exception, service: KeyValService | None) -> Answer:

@@ -53,7 +53,8 @@ def set_batch(service: KeyValService, request: Request[SetBatch]) -> Asked:
         raise InvalidInput(f"Too many sets: {len(items)} (max {MAX_KEYS_PER_BATCH})")
     now_ms = service.store.clock.wall()
     whole = request.once
-    ready = [_ready(index, item, now_ms, whole) for index, item in enumerate(items)]
+    owner = request.source.principal.id
+    ready = [_ready(index, item, now_ms, whole, owner) for index, item in enumerate(items)]
 
     async def make(one: _Ready | InvalidInput) -> str:
         try:
@@ -77,7 +78,9 @@ def set_batch(service: KeyValService, request: Request[SetBatch]) -> Asked:
     return Asked("set", "write", run, writes=writes, cost=Cost(len(items)), needs=())
 
 
-def _ready(index: int, item: Any, now_ms: int, whole: Once | None) -> _Ready | InvalidInput:
+def _ready(
+    index: int, item: Any, now_ms: int, whole: Once | None, owner: str
+) -> _Ready | InvalidInput:
     try:
         if not isinstance(item, dict):
             raise InvalidInput(f"A set must be an object, received {describe(item)}")
@@ -87,19 +90,19 @@ def _ready(index: int, item: Any, now_ms: int, whole: Once | None) -> _Ready | I
             key_to_json(given.key),
             text_of(given.value, now_ms),
             entry_options(given, now_ms),
-            _once(index, item, given.idempotency_key, whole),
+            _once(index, item, given.idempotency_key, whole, owner),
         )
     except InvalidInput as error:
         return error
 
 
-def _once(index: int, item: Any, key: str | None, whole: Once | None) -> Once | None:
+def _once(index: int, item: Any, key: str | None, whole: Once | None, owner: str) -> Once | None:
     """That of one set: its own, or a part of the one that the request has."""
     if key is None:
         if whole is None:
             return None
-        key = f"{whole.fingerprint.hex()}:{index}:{whole.key}"[:_LONGEST]
-    return Once(key, b"set-batch", msgspec.json.encode(item))
+        key = f"{whole.fingerprint.hex()}:{index}:{whole.given}"[:_LONGEST]
+    return Once(key, b"set-batch", msgspec.json.encode(item), owner=owner)
 
 
 _LONGEST = 255
