@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
@@ -68,6 +69,10 @@ async def cut_table(
 async def n_of(adapter: PostgresAdapter) -> Any:
     ((n,),) = await adapter.query("SELECT n FROM t")
     return n
+
+
+def more_than(found: set[str], wanted: int) -> bool:
+    return len(found) > wanted
 
 
 async def works(adapter: PostgresAdapter) -> bool:
@@ -337,3 +342,44 @@ async def test_a_standby_reads_and_says_that_it_only_reads(fragile: Postgres) ->
             await follower.close()
     finally:
         standby.kill()
+
+
+async def test_a_server_killed_under_load_loses_nothing_and_doubles_nothing(
+    fragile: Postgres,
+) -> None:
+    async with table(fragile.url) as one:
+        await one.execute("CREATE TABLE written (id text PRIMARY KEY)")
+        other = make_adapter(fragile.url, schema=one.schema)
+        answered: set[str] = set()
+        unknown: set[str] = set()
+        killed = asyncio.Event()
+
+        async def write(adapter: PostgresAdapter, writer: int) -> None:
+            number = 0
+            while not killed.is_set():
+                number += 1
+                name = f"{writer}-{number}"
+                steps = [Statement("INSERT INTO written VALUES (?)", (name,)), ADD]
+                (outcome,) = await adapter.batch_each([Batch(steps, bounded=True)])
+                if isinstance(outcome, OutcomeUnknown):
+                    unknown.add(name)
+                elif isinstance(outcome, DatabaseUnavailable):
+                    await asyncio.sleep(0.01)
+                else:
+                    assert isinstance(outcome, list), outcome
+                    answered.add(name)
+
+        writing = [asyncio.create_task(write((one, other)[n % 2], n)) for n in range(16)]
+        for _ in range(3):
+            wanted = len(answered) + 100
+            await until(partial(more_than, answered, wanted))
+            await asyncio.to_thread(fragile.kill)
+            await asyncio.to_thread(fragile.start)
+        killed.set()
+        await asyncio.gather(*writing)
+        await until_it_works(other)  # which adds one more
+        present = {str(row[0]) for row in await one.query("SELECT id FROM written")}
+        assert answered <= present
+        assert present <= answered | unknown
+        assert await n_of(one) - 1 == len(present)
+        await other.close()
