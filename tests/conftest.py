@@ -16,6 +16,7 @@ SLOW_FOLDERS = (
     "database/postgres",
     "database/rqlite",
     "keyval/libsql",
+    "keyval/postgres",
     "keyval/rqlite",
     "keyval/workers",
     "soak",

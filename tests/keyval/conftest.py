@@ -18,6 +18,7 @@ from keyval.engines import ENGINES, Engine, Servers
 from keyval.service.world import FakeClock, World
 from support.api import Api, api_of
 from support.live import LiveServer, add_looker, live_server
+from support.postgres import Postgres
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
@@ -29,17 +30,27 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     if mark is not None and "engine" in metafunc.fixturenames:
         # Each commit is a round trip to another process, and a test begins with an empty server.
         slow = {
-            name: [pytest.mark.slow] for name in mark.args if name.startswith(("libsql", "rqlite"))
+            name: [pytest.mark.slow]
+            for name in mark.args
+            if name.startswith(("libsql", "rqlite", "postgres"))
         }
         engines = [pytest.param(name, marks=slow.get(name, [])) for name in mark.args]
         metafunc.parametrize("engine", engines, indirect=True, scope="module")
 
 
 @pytest.fixture(scope="session")
-def database_servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+def database_servers(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Servers]:
     """Servers that the tests share; none runs before one of them is asked for."""
+
+    def postgres() -> Postgres:
+        server = request.getfixturevalue("postgres")
+        assert isinstance(server, Postgres)
+        return server
+
     with ExitStack() as stack:
-        yield Servers(stack, tmp_path_factory.mktemp)
+        yield Servers(stack, tmp_path_factory.mktemp, postgres)
 
 
 @pytest.fixture(scope="module")

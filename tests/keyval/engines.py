@@ -24,9 +24,12 @@ from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from database.libsql.support import wipe
 from database.rqlite.support import wipe as wipe_node
 from keyval.libsql.support import config_of, open_libsql_world, open_server_world, run_sql
+from keyval.postgres.support import config_of as postgres_config
+from keyval.postgres.support import empty, open_adapter, open_postgres_world
 from keyval.service.world import FAST, FakeClock, World, open_world
 from support.live import LiveServer
 from support.packages import install_beside
+from support.postgres import Postgres
 from support.rqlite import Rqlited, running_rqlite
 from support.sqld import Sqld, running_sqld
 
@@ -140,9 +143,15 @@ class OddEngine(SqliteEngine):
 class Servers:
     """Servers that the tests of one process share, each started when the first test needs it."""
 
-    def __init__(self, stack: ExitStack, new_folder: Callable[[str], Path]) -> None:
+    def __init__(
+        self,
+        stack: ExitStack,
+        new_folder: Callable[[str], Path],
+        postgres: Callable[[], Postgres],
+    ) -> None:
         self._stack = stack
         self.new_folder = new_folder
+        self._postgres = postgres
 
     @cached_property
     def of_hosts(self) -> list[Sqld]:
@@ -169,6 +178,11 @@ class Servers:
     def node_of_worlds(self) -> Rqlited:
         """The same for stores of this process."""
         return self._start_node("rqlite-of-worlds")
+
+    @cached_property
+    def postgres(self) -> PostgresEngine:
+        """A server with a database for hosts, and one for stores of this process."""
+        return PostgresEngine(self._postgres())
 
     @cached_property
     def odd(self) -> OddEngine:
@@ -267,9 +281,51 @@ class RqliteEngine:
         self._servers.node_of_hosts.run(*FORGET_MESSAGES)
 
 
+class PostgresEngine:
+    """Databases of a server."""
+
+    def __init__(self, server: Postgres) -> None:
+        self._server = server
+        self._of_hosts = server.create_database()
+        self._of_worlds = server.create_database()
+        self._databases: dict[tuple[Path, str], str] = {}
+
+    def empty_hosts(self) -> None:
+        empty(self._server, self._of_hosts)
+
+    def empty_worlds(self) -> None:
+        empty(self._server, self._of_worlds)
+
+    def open_world(
+        self, folder: Path, clock: FakeClock | None = None
+    ) -> AbstractAsyncContextManager[World]:
+        return open_postgres_world(self._server.url_of(self._of_worlds), clock)
+
+    def open_database(self, folder: Path, name: str) -> Adapter:
+        if (folder, name) not in self._databases:
+            self._databases[folder, name] = self._server.create_database()
+        return open_adapter(self._server.url_of(self._databases[folder, name]))
+
+    def code_that_opens(self, folder: Path, databases: int) -> str:
+        urls = [self._server.url_of(self._server.create_database()) for _ in range(databases)]
+        return (
+            "from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter, "
+            "PostgresServer; "
+            "from buntime_plugin_database.engines.postgres.options import PostgresOptions; "
+            f"return PostgresAdapter(PostgresServer({urls!r}[number], PostgresOptions()))"
+        )
+
+    def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
+        return postgres_config(self._server.url_of(self._of_hosts), options)
+
+    def forget_messages(self, server: LiveServer) -> None:
+        self._server.run("; ".join(FORGET_MESSAGES), self._of_hosts)
+
+
 ENGINES: dict[str, Callable[[Servers], Engine]] = {
     "sqlite": lambda servers: SqliteEngine(),
     "odd": lambda servers: servers.odd,
+    "postgres": lambda servers: servers.postgres,
     "libsql": lambda servers: LibsqlEngine(servers, with_replica=False),
     "rqlite": RqliteEngine,
     "libsql-replica": lambda servers: LibsqlEngine(servers, with_replica=True),

@@ -31,7 +31,7 @@ from support.postgres import Postgres, running_postgres
 from support.waiting import until
 
 ADD = Statement("UPDATE t SET n = n + 1")
-LOCK = "SELECT pg_advisory_lock($1)"
+LOCK = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
 
 
 @pytest.fixture(scope="module")
@@ -258,7 +258,7 @@ async def test_a_deadlock_with_a_stranger_is_tried_again(postgres: Postgres) -> 
 async def test_a_lock_that_others_keep_is_waited_for_so_long(postgres: Postgres) -> None:
     async with table(postgres.url, timeout_seconds=0.3) as adapter:
         async with stranger(postgres, adapter) as other:
-            await other.execute(LOCK, adapter._writer._lock)
+            await other.execute(LOCK, f"buntime {adapter.schema}")
             for call in (adapter.batch([ADD]), adapter.transaction(lambda tx: tx.execute(*ADD))):
                 with pytest.raises(DatabaseBusy) as raised:
                     await call

@@ -13,7 +13,10 @@ import pytest
 from support.api import Api
 from support.vectors import read_vectors, run_vector
 
-pytestmark = [pytest.mark.engines("sqlite", "odd", "libsql"), pytest.mark.ways("direct", "asgi")]
+pytestmark = [
+    pytest.mark.engines("sqlite", "odd", "libsql", "postgres"),
+    pytest.mark.ways("direct", "asgi"),
+]
 
 VECTORS = read_vectors(Path(__file__).with_name("vectors.jsonl"))
 

@@ -11,7 +11,7 @@ from buntime_plugin_keyval.model.errors import LetterNotFound
 from keyval.queue.test_queue_messages import LEASE_MS, drain, states
 from keyval.service.world import FakeClock, World, until, values
 
-pytestmark = pytest.mark.engines("sqlite", "odd")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
 
 
 async def take(kv: LocalKv) -> QueueMessage[Any]:
@@ -95,6 +95,7 @@ async def test_keys_if_undelivered_come_with_the_dead_letter(kv: LocalKv, world:
     assert len({row[1] for row in rows}) == 1  # one commit
 
 
+@pytest.mark.engines("sqlite", "odd")
 async def test_weakness_14_a_failed_move_to_the_dead_letters_leaves_everything_as_it_was(
     kv: LocalKv, world: World
 ) -> None:
@@ -176,6 +177,7 @@ async def test_a_requeued_letter_keeps_schedule_and_keys(kv: LocalKv, clock: Fak
     assert (letter.original_id, letter.attempts) == (new_id, 2)
 
 
+@pytest.mark.engines("sqlite", "odd")
 async def test_weakness_14_a_failed_requeue_leaves_everything_as_it_was(
     kv: LocalKv, world: World
 ) -> None:

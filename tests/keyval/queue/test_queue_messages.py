@@ -12,7 +12,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.errors import StaleLease
 from keyval.service.world import FakeClock, World, exact
 
-pytestmark = pytest.mark.engines("sqlite", "odd")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
 
 LEASE_MS = 30_000
 

@@ -12,7 +12,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.changelog import trim_changes
 from keyval.service.world import NOW_MS, World, open_world
 
-pytestmark = pytest.mark.engines("sqlite", "odd")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
 
 
 async def told(kv: LocalKv, **options: Any) -> list[tuple[str, Any]]:

@@ -9,7 +9,7 @@ from buntime_keyval import CommitResult, InvalidInput, KvEntry
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock, World, values
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql-replica")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql-replica")
 
 KEY = ("k",)
 

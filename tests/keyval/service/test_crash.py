@@ -14,7 +14,7 @@ from keyval.service.long_values import FAULTS
 from support.database import Api as DatabaseApi
 from support.live import LiveServer, live_server
 
-pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
+pytestmark = [pytest.mark.engines("sqlite", "libsql", "postgres"), pytest.mark.slow]
 
 ROUNDS = 3
 CONNECTIONS = 8
@@ -85,8 +85,11 @@ async def verify(api: Api, ledger: Ledger) -> None:
             assert there.get((*key[:-1], 3 - key[-1])) == value, f"{key} is half a commit"
 
 
-def check_long_values(server: LiveServer) -> None:
-    """None is left behind, and none is lost."""
+def check_long_values(server: LiveServer, config: dict[str, Any]) -> None:
+    """None is left behind, and none is lost, where the store itself keeps them somewhere else."""
+    (adapter,) = config["plugins"][0][1]["adapters"]
+    if adapter["type"] == "postgres":
+        return
     with DatabaseApi(server) as database:
         for what, sql in FAULTS.items():
             assert database.post("query", {"sql": sql})["rows"] == [], what
@@ -105,13 +108,13 @@ async def test_kill_in_a_stream_of_writes(
         with live_server(tmp_path, config) as server:
             async with open_api([server.api]) as api:
                 await verify(api, ledger)
-                check_long_values(server)
+                check_long_values(server, config)
                 await together(
                     [write(api, ledger, server, round_, worker) for worker in range(CONNECTIONS)]
                 )
     with live_server(tmp_path, config) as server:
         async with open_api([server.api]) as api:
             await verify(api, ledger)
-            check_long_values(server)
+            check_long_values(server, config)
             assert ledger.count >= ROUNDS * ACKNOWLEDGED_BEFORE_DEATH
             assert (await api.ask("PUT", "/keys/after", 1))["ok"]

@@ -9,7 +9,7 @@ from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock, World, values
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql-replica")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql-replica")
 
 KEYS: list[Any] = [("u",), ("u", 1), ("u", 1, "x"), ("u", 2), ("users",), ("u\0",), ("v",)]
 

@@ -13,7 +13,7 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.ranges import descendants
 from keyval.service.world import NOW_MS, FakeClock, World, values
 
-pytestmark = pytest.mark.engines("sqlite", "libsql-replica")
+pytestmark = pytest.mark.engines("sqlite", "libsql-replica", "postgres")
 
 KEY = ("t", 1)
 LIFE = 7

@@ -21,13 +21,16 @@ from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
 from keyval.service.world import NOW_MS, FakeClock, World, until, values
 
-pytestmark = pytest.mark.engines("sqlite", "libsql")
+pytestmark = pytest.mark.engines("sqlite", "libsql", "postgres")
 
 Join = Callable[[FakeClock], AbstractAsyncContextManager[World]]
 Opening = Callable[[], AbstractAsyncContextManager[World]]
 
 MINUTE = 60_000
-LOG = "INSERT INTO kv_changes (key, versionstamp, operation, at) VALUES (x'0261', ?, 'set', 0)"
+LOG = """
+INSERT INTO kv_changes (seq, key, versionstamp, operation, at)
+SELECT coalesce(max(seq), 0) + 1, ?, ?, 'set', 0 FROM kv_changes"""
+FOREIGN = encode_key(("a",))
 
 
 @pytest.fixture
@@ -63,7 +66,7 @@ async def test_hosts_whose_clocks_differ_commit_in_order(world: World, late: Wor
     assert entries == told
 
 
-@pytest.mark.engines("sqlite", "libsql-replica")
+@pytest.mark.engines("sqlite", "libsql-replica", "postgres")
 async def test_a_host_that_starts_with_its_clock_set_back_goes_on(open_store: Opening) -> None:
     async with open_store() as world:
         await world.kv.set(("a",), 1)
@@ -144,6 +147,7 @@ async def test_a_watch_tells_the_stamps_that_are_stored(world: World, late: Worl
     assert told == entries
 
 
+@pytest.mark.engines("sqlite", "libsql")
 async def test_writes_that_build_on_each_other_share_a_commit(
     world: World, late: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -319,7 +323,7 @@ async def test_the_usual_way_is_tried_again_after_a_while(
 )
 async def test_a_stamp_of_another_kind_in_the_log_stops_nobody(world: World, foreign: str) -> None:
     first = (await world.kv.set(("a",), 1)).versionstamp
-    await world.adapter.execute(LOG, (foreign,))
+    await world.adapter.execute(LOG, (FOREIGN, foreign))
     told = [(await world.kv.set(("b", number), number)).versionstamp for number in range(3)]
     assert [first, *told] == sorted({first, *told})  # type: ignore[type-var] # no None among them
     assert [entry.versionstamp async for entry in world.kv.list(("b",))] == told
@@ -336,8 +340,8 @@ async def test_an_older_store_goes_on_behind_its_greatest_stamp(
     with monkeypatch.context() as older:
         older.setattr(schema, "load_migrations", lambda *_: known[:6])
         async with open_store() as world:
-            await world.adapter.execute(LOG, (greatest if where == "log" else "v1",))
-            await world.adapter.execute(LOG, (stamp_of(NOW_MS),))
+            await world.adapter.execute(LOG, (FOREIGN, greatest if where == "log" else "v1"))
+            await world.adapter.execute(LOG, (FOREIGN, stamp_of(NOW_MS)))
             for name, stamp in (("a", greatest if where == "entry" else "x"), ("b", "~foreign")):
                 await world.adapter.execute(
                     "INSERT INTO kv_entries (key, key_json, value, versionstamp)"

@@ -13,7 +13,7 @@ from buntime_keyval._async import transactions
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import World, values
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql-replica")
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql-replica")
 
 KEY = ("k",)
 

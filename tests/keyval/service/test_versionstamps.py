@@ -11,7 +11,7 @@ from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import values
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "rqlite")
+pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "rqlite", "postgres")
 
 
 async def test_all_mutations_of_a_commit_share_its_versionstamp(kv: LocalKv) -> None:

@@ -15,7 +15,7 @@ from keyval.watch.following import Client, stored
 from support.api import Api
 from support.sse import Event, event_stream
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql")
+pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "postgres")
 
 
 async def away(world: World, limit: int = 100) -> Client:

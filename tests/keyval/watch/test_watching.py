@@ -12,7 +12,7 @@ from buntime_plugin_keyval.features.watch.watcher import WatchTarget
 from buntime_plugin_keyval.model.errors import TooManyStreams
 from keyval.service.world import FakeClock, World, exact, until
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "rqlite")
+pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "rqlite", "postgres")
 
 
 async def event(watch: AsyncWatch) -> list[tuple[Any, Any]]:

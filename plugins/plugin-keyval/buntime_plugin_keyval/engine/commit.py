@@ -35,7 +35,7 @@ from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.publishing import Publisher
 from buntime_plugin_keyval.engine.regathering import Regathering
-from buntime_plugin_keyval.engine.sending import KeyTaken, Outcome, Sending
+from buntime_plugin_keyval.engine.sending import KeyTaken, Sending
 from buntime_plugin_keyval.model.changes import Subscriber
 from buntime_plugin_keyval.model.clock import Clock, moment_of
 from buntime_plugin_keyval.model.errors import (
@@ -49,6 +49,7 @@ from buntime_plugin_keyval.model.versionstamps import Stamps, just_after
 from buntime_plugin_keyval.storage import reads
 from buntime_plugin_keyval.storage.changelog import newest_stamp
 from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.dialect import Outcome
 from buntime_plugin_keyval.storage.effects import Effect
 from buntime_plugin_keyval.storage.reads import Row
 
@@ -86,6 +87,8 @@ class Committer:
         write with an operation, how long it took and whether it failed."""
         self._record = record
         self._db = db
+        together = db.sql.committing
+        self._commit_together = together and together(db.adapter)
         self.replays = Replays(db, clock)
         self._sending = Sending(db, self.replays)
         self._publisher = Publisher(db, logger)
@@ -204,7 +207,8 @@ class Committer:
             try:
                 if after is None:
                     batches = self._sending.batches(writing, is_followed=is_followed)
-                    outcomes = await self._db.adapter.batch_each(batches)
+                    commit = self._commit_together or self._db.adapter.batch_each
+                    outcomes = await commit(batches)
                 else:
                     outcomes = await self._sending.send_keeping(
                         writing, after, now_ms, is_followed=is_followed

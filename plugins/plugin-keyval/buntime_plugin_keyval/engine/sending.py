@@ -19,7 +19,6 @@ from buntime_database import (
     Guard,
     GuardFailed,
     OutcomeUnknown,
-    ResultSet,
     Statement,
 )
 
@@ -27,12 +26,10 @@ from buntime_plugin_keyval.engine.jobs import WriteJob
 from buntime_plugin_keyval.engine.once import Replays
 from buntime_plugin_keyval.storage import replays as kept
 from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.dialect import Outcome
 from buntime_plugin_keyval.storage.effects import NoteStamp, Put, StampedEffect, stamp_of_commit
 from buntime_plugin_keyval.storage.message_effects import Lease
 from buntime_plugin_keyval.storage.replays import Keeping
-
-Outcome = list[ResultSet] | DatabaseError
-"""What the steps of a write gave, or why they were not done."""
 
 _Keep = Callable[[Sequence[Keeping]], Iterable[Guard | Statement]]
 

@@ -46,15 +46,16 @@ from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.model.clock import Clock, SystemClock, moment_of
 from buntime_plugin_keyval.model.errors import LimitExceeded, ValuesEncrypted, outcome_unknown
-from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.model.where import Where, matches
 from buntime_plugin_keyval.storage import changelog, reads, states, within
 from buntime_plugin_keyval.storage.database import database_of
+from buntime_plugin_keyval.storage.dialects.reads import Short
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
-from buntime_plugin_keyval.storage.reads import Row, Short
+from buntime_plugin_keyval.storage.reads import Row
 from buntime_plugin_keyval.storage.selection import EVERYTHING, RowCondition, Selection
 from buntime_plugin_keyval.storage.states import Catch, Reading
 from buntime_plugin_keyval.storage.within import Found, Page, Text
@@ -120,6 +121,7 @@ class Store:
         self._query_now: Callable[..., list[tuple[Value, ...]] | None] = _not_now
         if sealing is None and adapter.capabilities.reads_at_once:
             self._query_now = cast(ReadsAtOnce, adapter).query_now
+        self._most_key = adapter.capabilities.max_key_bytes
         self._get_short = self.sql.reads.get_short
         self._expiring: Callable[[int], None] = lambda _: None
 
@@ -149,11 +151,11 @@ class Store:
             self.recorder.record("get", perf_counter() - started, failed=True)
             raise
         if rows is None:
-            return self._measured("get", reads.get_short(self.db, key, now_ms), started)
+            return self._measured("get", self.db.get_short(key, now_ms), started)
         self.recorder.record("get", perf_counter() - started)
         return rows[0] if rows else None  # type: ignore[return-value] # as the schema says
 
-    async def _measured(self, operation: str, work: Coroutine[Any, Any, T], started: float) -> T:
+    async def _measured(self, operation: str, work: Awaitable[T], started: float) -> T:
         """What comes of work, as one sample of an operation that has begun."""
         failed = False
         try:
@@ -295,8 +297,11 @@ class Store:
     ) -> asyncio.Future[str]:
         """Store a value; the new versionstamp, or with `once` that of the first time.
 
-        It is on its way when this returns. Raises `RequestUnderWay`.
+        It is on its way when this returns. Raises `RequestUnderWay`, and `InvalidInput` for a key
+        that is too long for the database.
         """
+        if self._most_key is not None:
+            check_key(key, self._most_key)
         write = SetValue(key, key_json, value, options)
         written = self._committer.submit(write, once, "set")
         if options is not NO_OPTIONS:
@@ -357,7 +362,9 @@ class Store:
         The result holds the rows of `also_read` as they were just before. Raises `LimitExceeded`.
         """
         self.check_number(len(checks) + len(mutations))
-        write = writes.commit(checks, mutations, also_read, limits=self.limits)
+        write = writes.commit(
+            checks, mutations, also_read, limits=self.limits, most_key=self._most_key
+        )
         try:
             committed = await self._committer.commit(write, once)
         except GuardFailed:  # one of the checks: those of the decision are tried again
@@ -369,6 +376,10 @@ class Store:
                 for tell in {m.committed for m in mutations if isinstance(m, Addition)}:
                     tell()
         return committed
+
+    def check_key(self, key: bytes) -> None:
+        """Refuse a key that is too long for the database with `InvalidInput`."""
+        check_key(key, self._most_key)
 
     def check_number(self, number: int) -> None:
         """Refuse so many mutations and checks in one commit with `LimitExceeded`."""

@@ -15,7 +15,7 @@ from buntime_plugin_keyval.engine.additions import Addition
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
-from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
+from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import Row
@@ -84,13 +84,15 @@ def commit(
     also_read: Sequence[bytes] = (),
     *,
     limits: Limits = DEFAULT_LIMITS,
+    most_key: int | None = None,
 ) -> Write[Committed | None]:
     """All mutations, in order, if all checks hold; concludes with None if they do not.
 
     Where one that is a guard does not hold, that is `GuardFailed`.
 
     Raises `LimitExceeded` when that would write more than `commit_bytes`, or when the values of
-    `also_read`, each as often as it is there, are more than `answer_bytes`.
+    `also_read`, each as often as it is there, are more than `answer_bytes`; `InvalidInput` for a
+    key of more than `most_key` bytes.
     """
     number = len(checks) + len(mutations)
     guards = [check for check in checks if isinstance(check, Guard)]
@@ -104,6 +106,8 @@ def commit(
         if isinstance(mutation, Addition):
             added.append(mutation.effect)
             written += mutation.size
+            for key in mutation.writes:
+                check_key(key, most_key)
             continue
         targets.append(mutation)
         operand = mutation.operand
@@ -146,6 +150,10 @@ def commit(
             return Committed(settled.get(versionstamp, versionstamp), told)
 
         effects: list[Effect] = [draft.effect() for draft in drafts.values()]
+        if most_key is not None:
+            for effect in effects:
+                if isinstance(effect, Put):
+                    check_key(effect.key, most_key)
         effects += added
         if effects and not any(isinstance(effect, Put) for effect in effects):
             effects.append(NoteStamp())

@@ -11,6 +11,7 @@
     ├── RateExceeded        429  RateLimited: more requests in a second than that
     ├── InvalidLimits       503  ServiceUnavailable: what the key says of its limits means nothing
     ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
+    ├── SearchNotSupported     501  StatusError: the database has no full-text search
     ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
     ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
     ├── ValuesEncrypted     422  StatusError: a filter or an index of values that nobody can read
@@ -163,6 +164,19 @@ class ConditionsNotSupported(KeyValError):
     def __init__(self, header: str) -> None:
         super().__init__(
             f"{header} is not supported: say the versionstamp in a check of POST /atomic"
+        )
+
+
+class SearchNotSupported(KeyValError):
+    """The database of the store has no full-text search."""
+
+    STATUS = 501
+    CODE = "KEYVAL_SEARCH_UNSUPPORTED"
+
+    def __init__(self, engine: str) -> None:
+        super().__init__(
+            f"The database of this store ({engine}) has no full-text search: keep the store in one"
+            " that has it, or filter with `where`"
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Annotated
 
 from buntime_host import Duration, Options, Size, option
+from buntime_keyval.wire import InvalidInput
 
 LEAST_ANSWER_BYTES = 12 * 1024 * 1024
 """So much an answer may always have: any one entry fits, with its key and its metadata."""
@@ -51,3 +52,15 @@ class Limits(Options, frozen=True):
 
 
 DEFAULT_LIMITS = Limits()
+
+
+def check_key(key: bytes, most: int | None) -> None:
+    """Raise `InvalidInput` for a key of more bytes than a database can have in one; None for any.
+
+    For keys that are to be written: what is not there can be looked for.
+    """
+    if most is not None and len(key) > most:
+        raise InvalidInput(
+            f"Key too long for this database: {len(key)} bytes in its binary form (max {most}). "
+            "Use shorter parts, or fewer"
+        )

@@ -7,6 +7,7 @@ from typing import NamedTuple
 from buntime_database import Adapter
 
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.reads import Getting
 from buntime_plugin_keyval.storage.dialects.registry import dialect_of
 
 
@@ -15,8 +16,11 @@ class Database(NamedTuple):
 
     adapter: Adapter
     sql: Dialect
+    get_short: Getting
+    """Reads one key, without a value that is long."""
 
 
 def database_of(adapter: Adapter) -> Database:
     """The database of an adapter. Raises `UnknownDialect`."""
-    return Database(adapter, dialect_of(adapter))
+    sql = dialect_of(adapter)
+    return Database(adapter, sql, sql.getting(adapter))

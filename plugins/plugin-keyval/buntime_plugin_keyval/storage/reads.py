@@ -69,7 +69,7 @@ async def get(
     db: Database, key: bytes, now_ms: int, long_reads: LongReads
 ) -> tuple[str, str] | None:
     """Value and versionstamp of a live key."""
-    value, versionstamp = await get_short(db, key, now_ms) or ("", None)
+    value, versionstamp = await db.get_short(key, now_ms) or ("", None)
     if versionstamp is None:
         return None
     if value is not None:
@@ -77,16 +77,6 @@ async def get(
     async with long_reads.turn:
         rows = await db.adapter.query(db.sql.reads.get, (key, now_ms))  # in a thread
     return rows[0] if rows else None  # type: ignore[return-value] # both columns are TEXT NOT NULL
-
-
-Short = tuple[str | None, str] | None
-"""Value and versionstamp, no value where that is long; None for a missing key."""
-
-
-async def get_short(db: Database, key: bytes, now_ms: int) -> Short:
-    """The same, without a value that is long."""
-    rows = await db.adapter.query(db.sql.reads.get_short, (key, now_ms), point=True)
-    return rows[0] if rows else None  # type: ignore[return-value] # as above
 
 
 async def size(db: Database, key: bytes, now_ms: int) -> int | None:

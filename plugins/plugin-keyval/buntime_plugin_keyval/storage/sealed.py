@@ -16,7 +16,7 @@ from buntime_database import Adapter, Session, SessionLimits, SessionResult, Sta
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
-from buntime_plugin_keyval.storage.dialects.reads import ReadSql
+from buntime_plugin_keyval.storage.dialects.reads import ReadSql, Short
 from buntime_plugin_keyval.storage.dialects.writes import Logging, NewEntry
 from buntime_plugin_keyval.storage.sealing import Sealing, is_marked
 
@@ -149,7 +149,14 @@ def _open_row(sealing: Sealing, columns: Columns, row: Row, args: Sequence[Value
 def sealed(db: Database, sealing: Sealing) -> Database:
     """The same database, with values sealed on their way in and opened on their way out."""
     adapter = cast(Adapter, _OpeningAdapter(db.adapter, sealing))
-    return Database(adapter, _dialect(db.sql, sealing))
+
+    async def get_short(key: bytes, now_ms: int) -> Short:
+        found = await db.get_short(key, now_ms)
+        if found is None or not is_marked(found[0]):
+            return found
+        return sealing.open(str(found[0]), key), found[1]
+
+    return Database(adapter, _dialect(db.sql, sealing), get_short)
 
 
 def _dialect(sql: Dialect, sealing: Sealing) -> Dialect:

@@ -114,12 +114,12 @@ async def _mend(
     condition = selection.condition
     statement = db.sql.snapshots.changed_entries(selection, begun.seq, now_ms)
     rows = await db.adapter.query(*statement, fresh=True)
-    log, seq, stamp = rows[0][1:]
+    _, _, log, stamp, seq = rows[0]
     changed = [row for row in rows[1:] if row[0] == 1]
-    for _, key, _, _ in changed:
+    for _, key, *_ in changed:
         found.pop(key, None)  # type: ignore[arg-type] # a BLOB
     present = [row for row in rows[1:] if row[0] == 2]
-    async for _, key, text, _ in kept(present, condition, value=3):
+    async for _, key, text, *_ in kept(present, condition, value=3):
         found[key] = str(text)  # type: ignore[index] # a BLOB
     # What the log has forgotten since may be missing: that is seen now, and not before.
     nothing = KeyRange(b"", b"")

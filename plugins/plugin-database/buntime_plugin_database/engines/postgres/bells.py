@@ -121,7 +121,8 @@ class NotifyBells:
             await asyncio.sleep(max(0.0, began + PACE_SECONDS - monotonic()))
 
     def _heard(self, connection: Any, process: int, channel: str, topic: str) -> None:  # noqa: ARG002 - the driver's
-        if process != connection.get_server_pid():  # our own voice
+        # One may be heard while the connection ends. The others are our own voice.
+        if not connection.is_closed() and process != connection.get_server_pid():
             call = self._calls.get(topic)
             if call is not None:
                 call()

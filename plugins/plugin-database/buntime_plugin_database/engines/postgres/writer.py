@@ -11,7 +11,6 @@ became of that number, and only if nothing was written it is run again.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import random
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -67,9 +66,11 @@ ASK_PAUSE_SECONDS = (0.02, 0.5)
 """The first and the longest pause between two questions to a server that does not answer."""
 
 _NOTHING = ResultSet((), [], 0)
+# The lock is one of the database: another one of the same server has its own. Functions of users
+# that write take it in the same words.
 _TAKE = parse(
-    "SELECT pg_advisory_xact_lock($1), pg_current_xact_id()::text,"
-    " set_config('statement_timeout', $2, true)"
+    "SELECT pg_advisory_xact_lock(hashtextextended('buntime ' || current_schema(), 0)),"
+    " pg_current_xact_id()::text, set_config('statement_timeout', $1, true)"
 )
 _ASK = parse("SELECT pg_xact_status($1::text::xid8)")
 _inside: ContextVar[tuple[tuple[SchemaWriter, PostgresTransaction], ...]] = ContextVar(
@@ -113,9 +114,6 @@ class SchemaWriter:
         self._options = pool.options
         self._grouping = Grouping[_Job](self._commit, _give_up, _share)
         self._closed = False
-        # Of the database, not of the server: another one has locks of its own.
-        digest = hashlib.blake2b(b"buntime " + schema.encode(), digest_size=8).digest()
-        self._lock = int.from_bytes(digest, signed=True)
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order."""
@@ -335,7 +333,7 @@ class SchemaWriter:
                 " target_session_attrs=read-write to the URL"
             ) from error
         async with asyncio.timeout(options.timeout_seconds + GRACE_SECONDS):
-            ((_, number, _),) = (await link.run(self._schema, _TAKE, (self._lock, str(limit)))).rows
+            ((_, number, _),) = (await link.run(self._schema, _TAKE, (str(limit),))).rows
         return str(number)
 
     async def _end(self, link: Link, number: str, found: object) -> None:

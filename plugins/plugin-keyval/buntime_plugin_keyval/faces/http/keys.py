@@ -43,10 +43,10 @@ from buntime_plugin_keyval.requests.kinds import (
 )
 from buntime_plugin_keyval.requests.shape import Alias, MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.dialects.reads import Short
 from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
-from buntime_plugin_keyval.storage.reads import Short
 from buntime_plugin_keyval.storage.within import Page
 
 KEYS_PATH = b"/keys/"

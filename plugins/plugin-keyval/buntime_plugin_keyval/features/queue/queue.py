@@ -97,6 +97,8 @@ class Queue:
     @measured("queue_enqueue")
     async def enqueue(self, value: str, options: MessageOptions, once: Once | None = None) -> str:
         """Add a message with a canonical value; its id."""
+        for key in options.keys_if_undelivered:
+            self._store.check_key(encode_key(key))
         message_id = new_id()
         self._note_size(value)
         decision = Decision(

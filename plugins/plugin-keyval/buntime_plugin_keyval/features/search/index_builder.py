@@ -15,7 +15,7 @@ from buntime_database import DatabaseError, Guard, GuardFailed, Statement, Value
 from buntime_keyval.wire import InvalidInput, Key, check_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.model.errors import LimitExceeded, SearchNotSupported
 from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
 from buntime_plugin_keyval.storage.searching import Index, IndexOptions, index_of_row
 
@@ -45,7 +45,7 @@ class IndexBuilder:
         the two answers. Raises `LimitExceeded` for one more than there may be.
         """
         if self._store.adapter.capabilities.full_text_search != "fts5":
-            raise InvalidInput("The database of this store has no full-text search")
+            raise SearchNotSupported(self._store.adapter.type)
         if options.tokenize == "cjk" and not self._store.adapter.capabilities.cjk_tokenizer:
             raise InvalidInput(
                 "The database of this store has no tokenizer cjk: trigram finds any three"

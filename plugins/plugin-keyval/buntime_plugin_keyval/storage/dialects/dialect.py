@@ -6,22 +6,28 @@ for them.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
-from buntime_database import Adapter
+from buntime_database import Adapter, Batch, DatabaseError, ResultSet
 
 from buntime_plugin_keyval.storage.dialects.filters import FilterSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
 from buntime_plugin_keyval.storage.dialects.metrics import MetricsSql
 from buntime_plugin_keyval.storage.dialects.queue import QueueSql
-from buntime_plugin_keyval.storage.dialects.reads import ReadSql
+from buntime_plugin_keyval.storage.dialects.reads import Getting, ReadSql
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 from buntime_plugin_keyval.storage.dialects.schema import SchemaSql
 from buntime_plugin_keyval.storage.dialects.search import SearchSql
 from buntime_plugin_keyval.storage.dialects.snapshots import SnapshotSql
 from buntime_plugin_keyval.storage.dialects.watch import WatchSql
 from buntime_plugin_keyval.storage.dialects.writes import WriteSql
+
+Outcome: TypeAlias = list[ResultSet] | DatabaseError
+"""What the steps of a batch gave, or why nothing of it was done."""
+
+Committing: TypeAlias = Callable[[Sequence[Batch]], Awaitable[Sequence[Outcome]]]
+"""Commits batches in their order, each all or nothing on its own: as `Adapter.batch_each`."""
 
 
 class Dialect(NamedTuple):
@@ -40,6 +46,12 @@ class Dialect(NamedTuple):
     search: SearchSql
     replays: ReplaysSql
     metrics: MetricsSql
+    getting: Callable[[Adapter], Getting]
+    """What reads single keys of one database, one by one or several together."""
+    committing: Callable[[Adapter], Committing] | None
+    """What commits groups of writes without keys of their callers' to one database: it knows the
+    statements of this dialect, and says to the engine what they come to together; other groups it
+    hands on as they are. None where the engine's own way is the best."""
     upkeep: Callable[[Adapter], Awaitable[bool]]
     """Brings some of what an older version has written up to date, in the background; whether there
     may be more. Raises `DatabaseError`."""

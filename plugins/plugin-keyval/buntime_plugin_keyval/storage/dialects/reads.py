@@ -6,10 +6,10 @@ so itself, since the sweeper comes after the fact.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from buntime_database import Statement
+from buntime_database import Adapter, Statement
 from buntime_keyval.wire.shapes import Shape
 
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -32,6 +32,26 @@ Selecting: TypeAlias = Callable[[Selection, int], Statement]
 
 SelectingWithin: TypeAlias = Callable[[Selection, int, int], Statement]
 """The same, and bytes: no more entries than have so many, but one in any case."""
+
+
+Short: TypeAlias = tuple[str | None, str] | None
+"""Value and versionstamp, no value where that is long; None for a missing key."""
+
+Getting: TypeAlias = Callable[[bytes, int], Awaitable[Short]]
+"""Key, now: reads one."""
+
+
+def one_by_one(get_short: str) -> Callable[[Adapter], Getting]:
+    """What reads each key by a question of its own, with `ReadSql.get_short`."""
+
+    def getting(adapter: Adapter) -> Getting:
+        async def get(key: bytes, now_ms: int) -> Short:
+            rows = await adapter.query(get_short, (key, now_ms), point=True)
+            return rows[0] if rows else None  # type: ignore[return-value] # both columns are texts
+
+        return get
+
+    return getting
 
 
 class ReadSql(NamedTuple):

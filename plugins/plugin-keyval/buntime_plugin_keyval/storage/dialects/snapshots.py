@@ -19,6 +19,7 @@ class SnapshotSql(NamedTuple):
     """Place, start and end of a range: identity of the log, versionstamp that it has at the place,
     position and versionstamp of what was trimmed last, whether the range was changed behind it."""
     changed_entries: Callable[[Selection, int, int], Statement]
-    """Selection, place, now: rows that begin with a number. 0 with identity, position and
-    versionstamp of the head of the log, first; 1 with each key in the range that was changed behind
-    the place; 2 with key, JSON and value of those that are selected, whatever the limit."""
+    """Selection, place, now: rows of a number, a key, two texts and a position, NULL where there
+    is none. 0 with identity, versionstamp and position of the head of the log, first; 1 with each
+    key in the range that was changed behind the place; 2 with key, JSON and value of those that
+    are selected, whatever the limit."""

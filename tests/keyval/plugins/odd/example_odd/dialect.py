@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 from buntime_database import Adapter, Guard, Statement
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.reads import one_by_one
 from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 
 from .numbered import numbered
@@ -32,7 +33,7 @@ def restyled(operation: T) -> T:
         found = [*map(restyled, found)]
     elif isinstance(found, dict):
         found = {name: restyled(member) for name, member in found.items()}
-    elif isinstance(found, Traversable | int):
+    elif found is None or isinstance(found, Traversable | int):
         pass  # no SQL
     elif isinstance(found, tuple):
         made = map(restyled, found)
@@ -56,6 +57,7 @@ _OURS: Dialect = restyled(SQLITE)
 ODD = _OURS._replace(
     name="odd",
     upkeep=nothing_to_do,
+    getting=one_by_one(_OURS.reads.get_short),
     filter=SQLITE.filter,  # a condition gets its numbers with the statement that it is part of
     writes=write_sql(_OURS.writes._replace(has_stamp=SQLITE.writes.has_stamp)),
     log=_OURS.log._replace(

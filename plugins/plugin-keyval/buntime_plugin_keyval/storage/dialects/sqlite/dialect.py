@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.reads import one_by_one
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_filter
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
@@ -29,5 +30,7 @@ SQLITE = Dialect(
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,
+    getting=one_by_one(READS.get_short),
+    committing=None,
     upkeep=move_some,
 )

@@ -11,11 +11,11 @@ from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE
 from buntime_plugin_keyval.storage.selection import Selection
 
 _CHANGED_ENTRIES = f"""
-SELECT 0 AS part, {HEAD_COLUMNS} FROM {HEAD}
+SELECT 0 AS part, NULL, epoch, newest_stamp, newest FROM (SELECT {HEAD_COLUMNS} FROM {HEAD})
 UNION ALL
-SELECT 1, key, NULL, NULL FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3
+SELECT 1, key, NULL, NULL, NULL FROM kv_changes WHERE seq > ?1 AND key >= ?2 AND key < ?3
 UNION ALL
-SELECT 2, key, {{entry}}, {VALUE} FROM kv_entries
+SELECT 2, key, {{entry}}, {VALUE}, NULL FROM kv_entries
 WHERE key >= ?2 AND key < ?3 AND (expires_at IS NULL OR expires_at > ?4) AND {{where}}
   AND key IN (SELECT key FROM kv_changes WHERE seq > ?1)
 ORDER BY part"""

@@ -1,0 +1,232 @@
+"""A group of commits as one call of one function of the server.
+
+Each batch of the group is statements of this dialect. What they come to is put into arrays, on
+which the function works as on sets: that costs a fraction of a statement for each, and guards that
+do not hold are told, where an error would undo all. Batches with other statements than the common
+ones go the engine's own way, which is right for all of them.
+
+The function remembers what became of the last group of each writer. So a call whose answer was lost
+is made again, and the outcome is known.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import msgspec
+from buntime_database import (
+    Adapter,
+    Batch,
+    ConstraintViolation,
+    DatabaseError,
+    DatabaseUnavailable,
+    Guard,
+    GuardFailed,
+    OutcomeUnknown,
+    ResultSet,
+    Statement,
+    Value,
+)
+
+from buntime_plugin_keyval.model.versionstamps import TAIL_BEGINS, tail_of
+from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
+from buntime_plugin_keyval.storage.dialects.postgres.queue import ENQUEUE
+from buntime_plugin_keyval.storage.dialects.postgres.writes import (
+    PUT_FIRM,
+    PUT_LATE,
+    REMOVE_FIRM,
+    REMOVE_LATE,
+    WRITES,
+)
+from buntime_plugin_keyval.storage.ranges import single
+
+COMMIT = (
+    "SELECT stale, failed, given, positions FROM kv_commit("
+    + ", ".join(f"${number}" for number in range(1, 31))
+    + ")"
+)
+
+_NOTHING = ResultSet((), [], 0)
+_TOLD = ("versionstamp", "seq")
+_NOTED = ("versionstamp",)
+
+
+class _Other(Exception):
+    """The group has something that the function does not do."""
+
+
+class _Group:
+    """The arrays of one call, as they grow."""
+
+    def __init__(self) -> None:
+        self.now: int | None = None
+        self.wall = 0
+        self.is_firm = True
+        self.stamps: list[str] = []
+        self.guards: tuple[list[Any], ...] = ([], [], [], [], [])
+        """Commit, place, key, versionstamp or its random part, where that begins."""
+        self.rests: tuple[list[Any], ...] = ([], [], [])
+        """Commit, place of its guard, the earlier commit that this one rests on."""
+        self.changes: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
+        """Commit, whether it puts, key, its JSON, value, expiry, metadata, whether anew."""
+        self.notes: list[int] = []
+        self.messages: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
+        self._last: dict[bytes, tuple[int, str | None]] = {}
+        """Of each key that is changed: by which commit; its random part, None for a deletion."""
+
+    def add(self, batch: Batch) -> None:
+        """Add the next commit. Raises `_Other`."""
+        number = len(self.stamps) + 1
+        self.stamps.append("")
+        for place, step in enumerate(batch.steps):
+            if isinstance(step, Guard):
+                self._guard(number, place, step)
+            else:
+                add = _STEPS.get(step.sql)
+                if add is None:
+                    raise _Other
+                add(self, number, step.args)
+        if not self.stamps[-1]:
+            raise _Other
+
+    def args(self, writer: str, number: int) -> list[Any]:
+        """What the function is given."""
+        return [
+            *(writer, number, self.now or 0, self.wall, int(self.is_firm), self.stamps),
+            *(*self.guards, *self.rests, *self.changes, self.notes, *self.messages),
+        ]
+
+    def _guard(self, number: int, place: int, guard: Guard) -> None:
+        since = _GUARDS.get(guard.condition)
+        if since is None:
+            raise _Other
+        key, now, stamp = guard.args
+        self._is_at(now)
+        last = self._last.get(key)  # type: ignore[arg-type] # a BLOB
+        if last is None:
+            _append(self.guards, number, place, key, stamp, since)
+            return
+        # It saw what a commit before it in this group is to leave there.
+        earlier, tail = last
+        if earlier == number or stamp != tail or (tail is not None and since == 1):
+            raise _Other
+        _append(self.rests, number, place, earlier)
+
+    def _is_at(self, now: Any) -> None:
+        if self.now is None:
+            self.now = now
+        elif self.now != now:
+            raise _Other
+
+    def _has(self, number: int, stamp: Any, *, is_firm: bool) -> None:
+        if number == 1 and not self.stamps[0]:
+            self.is_firm = is_firm
+        if is_firm != self.is_firm or self.stamps[number - 1] not in ("", stamp):
+            raise _Other
+        self.stamps[number - 1] = stamp
+
+    def put(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
+        key, json, value, stamp, expires_at, metadata, wall, now, is_anew = args
+        self._is_at(now)
+        if expires_at is not None and expires_at <= now:
+            raise _Other  # what follows it in the group finds nothing
+        self._has(number, stamp, is_firm=is_firm)
+        self.wall = wall
+        _append(self.changes, number, True, key, json, value, expires_at, metadata, bool(is_anew))
+        self._last[key] = (number, tail_of(stamp))
+
+    def remove(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
+        stamp, now, key, end, _ = args
+        if (key, end) != single(key):
+            raise _Other
+        self._is_at(now)
+        self._has(number, stamp, is_firm=is_firm)
+        _append(self.changes, number, False, key, None, None, None, None, False)
+        self._last[key] = (number, None)
+
+    def note(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
+        self._has(number, args[0], is_firm=is_firm)
+        self.notes.append(number)
+
+    def enqueue(self, number: int, args: Sequence[Any]) -> None:
+        message_id, value, ready_at, most, backoff, keys, wall, now = args
+        self._is_at(now)
+        self.wall = wall
+        _append(self.messages, number, message_id, value, ready_at, most, backoff, keys)
+
+
+def _append(arrays: tuple[list[Any], ...], *values: Any) -> None:
+    for array, value in zip(arrays, values, strict=True):
+        array.append(value)
+
+
+_GUARDS: Mapping[str, int] = {WRITES.unchanged: 1, WRITES.unchanged_since: TAIL_BEGINS + 1}
+"""By their texts: from which character on they compare a versionstamp."""
+
+_STEPS: Mapping[str, Callable[[_Group, int, Sequence[Any]], None]] = {
+    PUT_FIRM: lambda group, number, args: group.put(number, args, is_firm=True),
+    PUT_LATE: lambda group, number, args: group.put(number, args, is_firm=False),
+    REMOVE_FIRM: lambda group, number, args: group.remove(number, args, is_firm=True),
+    REMOVE_LATE: lambda group, number, args: group.remove(number, args, is_firm=False),
+    LOG.note_stamp: lambda group, number, args: group.note(number, args, is_firm=True),
+    LOG.note_stamp_late: lambda group, number, args: group.note(number, args, is_firm=False),
+    ENQUEUE: _Group.enqueue,
+}
+
+_CHANGING = frozenset({PUT_FIRM, PUT_LATE, REMOVE_FIRM, REMOVE_LATE})
+
+
+class GroupCommit:
+    """Commits groups of one writer to one database, one after the other."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self._writer = uuid.uuid4().hex
+        self._number = 0
+
+    async def __call__(self, batches: Sequence[Batch]) -> Sequence[Outcome]:
+        """See `Committing`."""
+        group = _Group()
+        try:
+            for batch in batches:
+                group.add(batch)
+        except _Other:
+            return await self._adapter.batch_each(batches)
+        self._number += 1
+        call = Statement(COMMIT, group.args(self._writer, self._number))
+        (outcome,) = await self._adapter.batch_each([Batch([call], bounded=True, repeatable=True)])
+        if not isinstance(outcome, DatabaseError):
+            return _outcomes(batches, group, outcome[0])
+        if isinstance(outcome, DatabaseUnavailable | OutcomeUnknown):
+            return [outcome] * len(batches)
+        # Something in it is refused, and so all of it: each by itself then.
+        return await self._adapter.batch_each(batches)
+
+
+def _outcomes(batches: Sequence[Batch], group: _Group, result: ResultSet) -> list[Outcome]:
+    ((stale, failed, given, positions),) = result.rows
+    if stale:
+        return [ConstraintViolation("others have committed since with a later stamp")] * len(
+            batches
+        )
+    places: list[int] = msgspec.json.decode(str(failed))
+    told = iter(msgspec.json.decode(str(positions)))
+    stamps = group.stamps if given is None else msgspec.json.decode(str(given))
+    outcomes: list[Outcome] = []
+    for batch, place, stamp in zip(batches, places, stamps, strict=True):
+        results: list[ResultSet] = []
+        for step in batch.steps:
+            if isinstance(step, Statement) and step.sql in _CHANGING:
+                seq = next(told)
+                rows: list[tuple[Value, ...]] = [(stamp, seq)] if seq else []
+                results.append(ResultSet(_TOLD, rows, len(rows)))
+            elif isinstance(step, Statement):
+                is_told = step.sql == LOG.note_stamp_late
+                results.append(ResultSet(_NOTED, [(stamp,)] if is_told else [], 1))
+            else:
+                results.append(_NOTHING)
+        outcomes.append(results if place < 0 else GuardFailed(place))
+    return outcomes

@@ -1,0 +1,93 @@
+"""Reads of single keys, several of them by one question.
+
+A round trip costs the server and this process far more than a row. So whatever asks for a key in
+one turn of the event loop is asked for together; and while questions are under way, so is all that
+comes until there is an answer.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from typing import NamedTuple
+
+from buntime_database import Adapter, DatabaseError
+
+from buntime_plugin_keyval.storage.dialects.postgres.rows import value_up_to
+from buntime_plugin_keyval.storage.dialects.reads import READ_INLINE, Short
+
+MOST_KEYS = 128
+"""Keys of one question: their values may all be as long as one that is read so."""
+
+AT_ONCE = 2
+"""Questions that are under way: while one is answered, the next is thought about."""
+
+# Each key is looked up in the index. What has expired for one who asks may not have for another, so
+# that is decided here.
+_GET = f"""
+SELECT key, {value_up_to(READ_INLINE)}, versionstamp, expires_at
+FROM kv_entries WHERE key = ANY ($1::bytea[])"""
+
+
+class _Asked(NamedTuple):
+    key: bytes
+    now_ms: int
+    answer: asyncio.Future[Short]
+
+
+class GetsTogether:
+    """Reads keys of one database."""
+
+    def __init__(self, adapter: Adapter) -> None:
+        self._adapter = adapter
+        self._waiting: list[_Asked] = []
+        self._asking: set[asyncio.Task[None]] = set()
+        self._is_called = False
+
+    def __call__(self, key: bytes, now_ms: int) -> Awaitable[Short]:
+        """See `Getting`."""
+        loop = asyncio.get_running_loop()
+        asked = _Asked(key, now_ms, loop.create_future())
+        self._waiting.append(asked)
+        if not self._is_called and len(self._asking) < AT_ONCE:
+            self._is_called = True
+            loop.call_soon(self._ask)  # behind all that this turn of the loop brings
+        return asked.answer
+
+    def _ask(self) -> None:
+        self._is_called = False
+        while self._waiting and len(self._asking) < AT_ONCE:
+            asked = self._waiting[:MOST_KEYS]
+            del self._waiting[:MOST_KEYS]
+            task = asyncio.create_task(self._read(asked))
+            self._asking.add(task)
+            task.add_done_callback(self._answered)
+
+    def _answered(self, task: asyncio.Task[None]) -> None:
+        self._asking.discard(task)
+        if self._waiting and not self._is_called:
+            self._is_called = True
+            asyncio.get_running_loop().call_soon(self._ask)
+
+    async def _read(self, asked: list[_Asked]) -> None:
+        try:
+            keys = [*{one.key for one in asked}]
+            rows = await self._adapter.query(_GET, (keys,), point=True)  # type: ignore[arg-type] # an array
+        except DatabaseError as error:
+            for one in asked:
+                if not one.answer.done():
+                    one.answer.set_exception(error)
+            return
+        except BaseException:
+            for one in asked:
+                one.answer.cancel()
+            raise
+        found = {row[0]: row for row in rows}
+        for one in asked:
+            if one.answer.done():  # nobody waits for it any more
+                continue
+            row = found.get(one.key)
+            if row is not None and (row[3] is None or row[3] > one.now_ms):  # type: ignore[operator] # a number
+                one.answer.set_result((row[1], row[2]))  # type: ignore[arg-type] # two texts
+            else:
+                one.answer.set_result(None)

@@ -1,0 +1,133 @@
+"""The queue in PostgreSQL."""
+
+from __future__ import annotations
+
+from buntime_database import Statement
+
+from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
+from buntime_plugin_keyval.storage.dialects.postgres.rows import VALUE_SIZE
+from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE, NewRow, QueueSql
+
+# 1 if somebody has the message, and that does not count yet.
+_UNCOUNTED = "(CASE WHEN lease IS NOT NULL AND counted = 0 THEN 1 ELSE 0 END)"
+
+# The deliveries so far, where it is known that the current one was one.
+_ATTEMPTS = f"least(max_attempts, attempts + {_UNCOUNTED})"
+
+# Messages whose lease ran out keep their ready time, so they come before what became ready later.
+_READY = """
+SELECT {told} FROM (
+  (SELECT seq, ready_at, value FROM kv_queue
+   WHERE lease IS NULL AND visible_at <= $3::bigint AND attempts < max_attempts
+   ORDER BY visible_at, seq LIMIT $4::bigint)
+  UNION ALL
+  SELECT seq, ready_at, value FROM kv_queue
+  WHERE lease IS NOT NULL AND visible_at <= $3::bigint AND attempts < max_attempts) AS found
+ORDER BY ready_at, seq LIMIT $4::bigint"""
+
+_LEASE = f"""
+UPDATE kv_queue SET
+  lease = $1, visible_at = $2, set_at = $3::bigint, counted = 0, unsure = unsure + {_UNCOUNTED},
+  attempts = attempts + (CASE WHEN unsure >= {MAX_UNSURE} THEN {_UNCOUNTED} ELSE 0 END)
+WHERE seq IN ({{ready}})
+RETURNING ready_at, seq, id, value, least(max_attempts, attempts + 1), lease, visible_at"""
+
+_MESSAGE = """
+INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
+                      backoff_schedule, keys_if_undelivered, created_at, set_at)"""
+
+_LETTER_OF = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
+_DELIVERY = f"{_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
+_LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
+
+ENQUEUE = f"{_MESSAGE}\nVALUES ($1, $2, $3, $3, 0, $4, $5, $6, $7, $8)"
+
+
+def _enqueue(row: NewRow) -> tuple[Statement]:
+    return (Statement(ENQUEUE, row),)
+
+
+QUEUE = QueueSql(
+    enqueue=_enqueue,
+    lease=_LEASE.format(ready=_READY.format(told="seq")),
+    lease_several=_LEASE.format(
+        ready=f"""
+SELECT seq FROM (
+  SELECT seq, row_number() OVER ready AS place, sum(size) OVER ready AS bytes
+  FROM ({_READY.format(told=f"seq, ready_at, {VALUE_SIZE} AS size")}) AS sized
+  WINDOW ready AS (ORDER BY ready_at, seq ROWS UNBOUNDED PRECEDING)) AS summed
+WHERE place = 1 OR bytes <= $5::bigint"""
+    ),
+    count_delivery=f"""
+UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+WHERE id = $1 AND lease = $2""",
+    settle="DELETE FROM kv_queue WHERE id = $1 AND (lease = $2::text OR $2::text IS NULL)",
+    give_back=f"""
+UPDATE kv_queue SET
+  attempts = {_ATTEMPTS}, unsure = 0,
+  counted = CASE WHEN {_ATTEMPTS} >= max_attempts THEN 1 ELSE 0 END,
+  lease = CASE WHEN {_ATTEMPTS} < max_attempts THEN NULL ELSE lease END,
+  visible_at = CASE WHEN {_ATTEMPTS} < max_attempts THEN ready_at ELSE visible_at END
+WHERE id = $1 AND lease = $2""",
+    undeliver="""
+UPDATE kv_queue SET
+  attempts = attempts - counted, counted = 0, lease = NULL, visible_at = ready_at
+WHERE id = $1 AND lease = $2""",
+    # While a lease is not replaced by another one it can be prolonged, even if its time is over.
+    # Whoever does so has the message.
+    extend=f"""
+UPDATE kv_queue SET
+  visible_at = $1, set_at = $2, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+WHERE id = $3 AND lease IS NOT NULL AND (lease = $4::text OR $4::text IS NULL)""",
+    retry=f"""
+UPDATE kv_queue SET
+  attempts = {_ATTEMPTS}, counted = 0, unsure = 0, lease = NULL,
+  ready_at = $1, visible_at = $1, set_at = $2
+WHERE id = $3""",
+    bury=f"""
+INSERT INTO kv_dlq
+  (id, original_id, error_message, failed_at, kept_since, original_created_at, {_LETTER_OF})
+SELECT $1, id, $2, $3, $4, created_at, value, {_DELIVERY} FROM kv_queue WHERE id = $5""",
+    remove="DELETE FROM kv_queue WHERE id = $1",
+    same_delivery=numbered(
+        f"""
+EXISTS (
+  SELECT 1 FROM kv_queue WHERE id = ? AND {_ATTEMPTS} = ? AND visible_at = ?
+    AND lease IS NOT DISTINCT FROM ?::text)"""
+    ),
+    delivery=f"SELECT id, lease, visible_at, value, {_DELIVERY} FROM kv_queue WHERE id = $1",
+    exhausted="""
+SELECT id FROM kv_queue
+WHERE attempts >= max_attempts AND visible_at <= $1 ORDER BY visible_at LIMIT $2""",
+    next_visible="""
+SELECT visible_at FROM kv_queue WHERE attempts < max_attempts ORDER BY visible_at LIMIT 1""",
+    next_exhausted="SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts",
+    waiting_since="SELECT max(set_at) FROM kv_queue WHERE visible_at > $1",
+    held="""
+SELECT id, lease FROM kv_queue
+WHERE lease IS NOT NULL AND visible_at > $1
+  AND id IN (SELECT json_array_elements_text($2::json))""",
+    stats="""
+SELECT (SELECT count(*) FROM kv_queue),
+       (SELECT count(*) FROM kv_queue WHERE lease IS NOT NULL AND visible_at > $1),
+       (SELECT count(*) FROM kv_dlq)""",
+    letters=f"""
+WITH chosen AS MATERIALIZED (
+  SELECT seq, {VALUE_SIZE} AS bytes
+  FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT $1 OFFSET $2),
+total AS MATERIALIZED (SELECT sum(bytes)::bigint AS bytes FROM chosen)
+SELECT total.bytes,
+  {_LETTER.replace(" value,", " CASE WHEN total.bytes <= $3 THEN value ELSE 'null' END,")}
+FROM total CROSS JOIN chosen JOIN kv_dlq ON kv_dlq.seq = chosen.seq
+ORDER BY failed_at DESC, kv_dlq.seq DESC""",
+    letter=f"SELECT {_LETTER} FROM kv_dlq WHERE id = $1",
+    requeue=f"""{_MESSAGE}
+SELECT $1, value, $2, $2, 0, max_attempts, backoff_schedule, keys_if_undelivered, $3, $2
+FROM kv_dlq WHERE id = $4""",
+    forget_letter="DELETE FROM kv_dlq WHERE id = $1",
+    forget_letters="DELETE FROM kv_dlq",
+    forget_old_letters="""
+DELETE FROM kv_dlq
+WHERE seq IN (
+  SELECT seq FROM kv_dlq WHERE kept_since <= $1 ORDER BY kept_since, seq LIMIT $2)""",
+)

@@ -1,0 +1,20 @@
+"""Tables and ledgers in PostgreSQL."""
+
+from __future__ import annotations
+
+from importlib import resources
+
+from buntime_plugin_keyval.storage.dialects.schema import LedgerSql, SchemaSql
+
+SCHEMA = SchemaSql(
+    migrations=resources.files(__package__) / "migrations",
+    ledger=LedgerSql(
+        create="""
+CREATE TABLE IF NOT EXISTS {ledger} (
+  version bigint PRIMARY KEY, name text NOT NULL, applied_at bigint NOT NULL
+)""",
+        applied="SELECT coalesce(max(version), 0) FROM {ledger}",
+        record="INSERT INTO {ledger} (version, name, applied_at) VALUES ($1, $2, $3)",
+        is_at="(SELECT coalesce(max(version), 0) FROM {ledger}) = $1",
+    ),
+)

@@ -1,0 +1,138 @@
+"""Writing entries in PostgreSQL: what logs a change and what makes it are one statement."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from buntime_database import Statement
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
+from buntime_plugin_keyval.storage.dialects.postgres.log import LAST, TOLD
+from buntime_plugin_keyval.storage.dialects.postgres.rows import IN_RANGE, LIVE
+from buntime_plugin_keyval.storage.dialects.postgres.stamps import FIRM_STAMP, LATE_STAMP
+from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql
+from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.selection import RowCondition
+
+# $1 to $9: key, its JSON, value, versionstamp, expiry, metadata, wall, now, whether the same commit
+# deleted the key. A live entry keeps the time of its creation; one that has expired and was not
+# swept yet was gone before.
+_PUT = f"""
+WITH stored (key, stamp) AS MATERIALIZED (
+  SELECT {{key}}, stamp FROM (SELECT {{stamp}} AS stamp) AS given),
+logged AS (
+  INSERT INTO kv_changes (seq, key, versionstamp, operation, at)
+  SELECT {LAST} + 1, key, stamp, 'set', $8::bigint FROM stored
+  {TOLD})
+INSERT INTO kv_entries AS old
+  (key, key_json, value, versionstamp, expires_at, metadata, created_at, updated_at)
+SELECT key, {{key_json}}, $3::text, stamp, $5::bigint, $6::text, $7::bigint, $7::bigint FROM stored
+ON CONFLICT (key) DO UPDATE SET
+  value = excluded.value, versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
+  metadata = excluded.metadata, updated_at = excluded.updated_at,
+  created_at = CASE
+    WHEN $9::bigint = 1 OR old.expires_at <= $8::bigint THEN excluded.created_at
+    ELSE old.created_at END
+RETURNING versionstamp, (SELECT seq FROM logged)"""
+
+_FIRM = FIRM_STAMP.format(stamp="$4::text")
+_LATE = LATE_STAMP.format(stamp="$4::text")
+PUT_FIRM = _PUT.format(key="$1::bytea", key_json="$2::text", stamp=_FIRM)
+PUT_LATE = _PUT.format(key="$1::bytea", key_json="$2::text", stamp=_LATE)
+
+# The key holds the stamp. Where the statement is given a text that nobody knows but this commit,
+# the stamp that it has got goes into its place.
+_PUT_STAMPED_LATE = _PUT.format(
+    key="""decode(replace(encode($1::bytea, 'hex'),
+    encode(convert_to($4::text, 'UTF8'), 'hex'),
+    encode(convert_to(stamp, 'UTF8'), 'hex')), 'hex')""",
+    key_json="replace($2::text, $4::text, stamp)",
+    stamp=_LATE,
+)
+
+
+def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement]:
+    text = PUT_FIRM if is_firm else _PUT_STAMPED_LATE if entry.is_stamped else PUT_LATE
+    now_ms, wall_ms = at
+    row = (
+        entry.key,
+        entry.key_json,
+        entry.value,
+        versionstamp,
+        entry.expires_at,
+        entry.metadata,
+        wall_ms,
+        now_ms,
+        int(entry.is_anew),
+    )
+    return (Statement(text, row),)
+
+
+# ?1 and ?2: versionstamp, now. The stamp is looked for behind the lock, and once.
+_REMOVE = f"""
+WITH gone AS (DELETE FROM kv_entries WHERE {{selected}} RETURNING key, expires_at)
+INSERT INTO kv_changes (seq, key, versionstamp, operation, at)
+SELECT {LAST} + row_number() OVER (ORDER BY {{order}}), key, {{stamp}}, '{{operation}}', ?2::bigint
+FROM gone
+{TOLD}"""
+
+_LIVING = f"{IN_RANGE} AND {LIVE} AND {{where}}"
+_EXPIRED = """key = ANY (ARRAY(
+  SELECT key FROM kv_entries WHERE expires_at <= ? ORDER BY expires_at, key LIMIT ?))"""
+
+
+@lru_cache(maxsize=256)
+def _removing(where: str, is_firm: bool) -> str:
+    return _text(_LIVING.format(where=where), "delete", "key", is_firm)
+
+
+def _text(selected: str, operation: str, order: str, is_firm: bool) -> str:
+    stamp = (FIRM_STAMP if is_firm else LATE_STAMP).format(stamp="?1::text")
+    # What is selected comes first in the text, and behind the two in the arguments.
+    text = _REMOVE.format(selected=selected, operation=operation, order=order, stamp=stamp)
+    return numbered(f"?1 ?2{text}").removeprefix("$1 $2")
+
+
+def _remove(
+    keys: KeyRange, condition: RowCondition, versionstamp: str, at: Moment, is_firm: bool
+) -> tuple[Statement]:
+    if condition.sql:
+        text = _removing(condition.sql, is_firm)
+    else:
+        text = REMOVE_FIRM if is_firm else REMOVE_LATE
+    args = (versionstamp, at.now_ms, *keys, at.now_ms, *condition.args)
+    return (Statement(text, args),)
+
+
+REMOVE_FIRM = _removing("TRUE", True)
+REMOVE_LATE = _removing("TRUE", False)
+
+_EXPIRE_FIRM = _text(_EXPIRED, "expire", "expires_at, key", True)
+_EXPIRE_LATE = _text(_EXPIRED, "expire", "expires_at, key", False)
+
+
+def _expire(limit: int, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement]:
+    text = _EXPIRE_FIRM if is_firm else _EXPIRE_LATE
+    return (Statement(text, (versionstamp, at.now_ms, at.now_ms, limit)),)
+
+
+_RECODE = "UPDATE kv_entries SET value = $2 WHERE key = $1"
+
+WRITES = WriteSql(
+    recode=lambda key, text: (Statement(_RECODE, (key, text)),),
+    put=_put,
+    remove=_remove,
+    expire=_expire,
+    unchanged=numbered(
+        f"""
+(SELECT versionstamp FROM kv_entries WHERE key = ? AND {LIVE}) IS NOT DISTINCT FROM ?::text"""
+    ),
+    # Of a commit of the same group, whose stamp may become another one, the random part is known.
+    unchanged_since=numbered(
+        f"""
+(SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE})
+IS NOT DISTINCT FROM ?::text"""
+    ),
+    has_stamp=lambda stamp: RowCondition("versionstamp = ?", (stamp,)),
+)
