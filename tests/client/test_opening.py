@@ -25,6 +25,7 @@ from buntime_keyval import (
     open_kv_sync,
 )
 from support.live import LiveServer
+from support.rqlite import running_rqlite
 from support.sqld import running_sqld
 from support.waiting import until
 
@@ -74,6 +75,12 @@ def libsql(tmp_path: Path) -> Iterator[str]:
         yield f"libsql://127.0.0.1:{server.port}?tls=0"
 
 
+@pytest.fixture
+def rqlite(tmp_path: Path) -> Iterator[str]:
+    with running_rqlite(tmp_path) as (server,):
+        yield f"rqlite://{server.url.partition('://')[2]}"
+
+
 def test_the_program_says_the_same_on_a_server(
     server: LiveServer, lines_of_a_file: list[str]
 ) -> None:
@@ -87,6 +94,10 @@ def test_the_program_says_the_same_in_memory(lines_of_a_file: list[str]) -> None
 
 def test_the_program_says_the_same_on_libsql(libsql: str, lines_of_a_file: list[str]) -> None:
     assert lines_of(libsql) == lines_of_a_file
+
+
+def test_the_program_says_the_same_on_rqlite(rqlite: str, lines_of_a_file: list[str]) -> None:
+    assert lines_of(rqlite) == lines_of_a_file
 
 
 @pytest.mark.parametrize("form", [str, Path, "file:{}".format])

@@ -16,16 +16,8 @@ from buntime_host import BuntimeError, Host, InProcess, parse_config
 from buntime_keyval import CannotOpen
 from buntime_keyval.embedded import Answered, AnsweredStream, Location
 
-_ENGINES = {
-    "libsql": "libsql",
-    "rqlite": "rqlite",
-    "postgres": "postgres",
-    "postgresql": "postgres",
-}
+_SERVERS = {"libsql": "libsql", "postgres": "postgres", "postgresql": "postgres"}
 """Which engine serves which kind of URL; all others are files."""
-
-_WITHOUT_SCHEME = {"rqlite"}
-"""Engines whose servers are given as URLs of HTTP."""
 
 
 def open_store(location: Location) -> HostedStore:
@@ -94,11 +86,10 @@ class HostedStore:
 
 def _adapter(url: str) -> dict[str, Any]:
     """The entry of `adapters` for a URL."""
-    scheme, separator, rest = url.partition("://")
-    if not separator or scheme not in _ENGINES:
-        return {"type": "sqlite", "url": url}
-    kind = _ENGINES[scheme]
-    return {"type": kind, "url": f"http://{rest}" if kind in _WITHOUT_SCHEME else url}
+    scheme, _, rest = url.partition("://")
+    if scheme == "rqlite":
+        return {"type": "rqlite", "urls": [f"http://{rest}"]}
+    return {"type": _SERVERS.get(scheme, "sqlite"), "url": url}
 
 
 def _shown(url: str) -> str:
