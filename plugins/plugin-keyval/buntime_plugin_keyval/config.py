@@ -222,6 +222,15 @@ class KeyValConfig(Options, frozen=True):
         SnapshotsConfig()
     )
     metrics: Annotated[MetricsConfig, option("Metrics")] = MetricsConfig()
+    audit_keep: Annotated[
+        Duration,
+        option(
+            "Time for which lines of the logger audit are kept in the store",
+            "0 keeps none",
+            doc="time for which lines of the logger `audit` are"
+            " [kept in the store](keyval.md#who-did-what); 0 keeps none",
+        ),
+    ] = Duration(0)
     encryption: Annotated[EncryptionConfig, option("Encryption of values")] = EncryptionConfig()
     limits: Annotated[
         Limits, option("What a request may cost at the most; beyond it 413 says which limit it is")

@@ -13,6 +13,7 @@ from buntime_plugin_keyval.config import KeyValConfig
 from buntime_plugin_keyval.engine.additions import CheckParsers, MutationParsers
 from buntime_plugin_keyval.engine.scans import Scans
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.audit.feature import AUDIT
 from buntime_plugin_keyval.features.encryption.feature import ENCRYPTION
 from buntime_plugin_keyval.features.expiry.feature import EXPIRY
 from buntime_plugin_keyval.features.feature import AnyFeature, Feature, Ground, Part
@@ -38,6 +39,7 @@ FEATURES: Sequence[AnyFeature] = (
     METRICS,
     UPKEEP,
     ENCRYPTION,
+    AUDIT,
 )
 """All that the store can do beside its entries, in the order in which it is started."""
 
@@ -65,6 +67,9 @@ class KeyValService:
         """Whether the database is in this process, and does at once what is short."""
         self.quotas = Quotas(store)
         """What those use whose keys have limits."""
+        self.guards_reserved = config.audit_keep > 0
+        """Whether what the store keeps for itself may be read by administrators alone, in a list
+        of more as well."""
         self.scans = Scans(store.adapter.capabilities.scans_at_once)
         self.features = features
         self.parts: dict[str, Any] = {}

@@ -81,11 +81,14 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     read_scope: str = READ
     write_scope: str = WRITE
 
-    def require(self, principal: Principal) -> None:
-        """Raise `PermissionDenied` unless somebody may ask for that."""
+    def require(self, principal: Principal, *, guarded: bool = False) -> None:
+        """Raise `PermissionDenied` unless somebody may ask for that.
+
+        `guarded` is as in `require_ranges`.
+        """
         reads, writes, needs = self.reads, self.writes, self.needs
         require_keys(principal, self.read_scope, reads.keys)
-        require_ranges(principal, self.read_scope, reads.ranges)
+        require_ranges(principal, self.read_scope, reads.ranges, guarded=guarded)
         require_keys(principal, self.write_scope, writes.keys)
         require_ranges(principal, self.write_scope, writes.ranges)
         if needs is None:

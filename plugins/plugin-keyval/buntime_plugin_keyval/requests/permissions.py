@@ -14,7 +14,7 @@ from buntime_host.access import denied, text_prefix
 from buntime_keyval.wire import check_key, decode_json, decode_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.storage.ranges import KeyRange
-from buntime_plugin_keyval.storage.reserved import is_reserved
+from buntime_plugin_keyval.storage.reserved import RESERVED, is_reserved
 
 READ = "keyval:read"
 WRITE = "keyval:write"
@@ -60,10 +60,12 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
 class Permits:
     """What somebody may do here. Each method raises `PermissionDenied`, before anything is read."""
 
-    __slots__ = ("principal",)
+    __slots__ = ("_guarded", "principal")
 
-    def __init__(self, principal: Principal) -> None:
+    def __init__(self, principal: Principal, *, guarded: bool = False) -> None:
+        """For `guarded` see `require_ranges`."""
         self.principal = principal
+        self._guarded = guarded
 
     def need(self, scope: str) -> None:
         """A scope that is not about keys."""
@@ -77,7 +79,7 @@ class Permits:
     def read_range(self, *ranges: KeyRange) -> None:
         """All that is in the ranges is read."""
         if not self.principal.unlimited:
-            require_ranges(self.principal, READ, ranges)
+            require_ranges(self.principal, READ, ranges, guarded=self._guarded)
 
     def write(self, *keys: bytes) -> None:
         """Each of the keys is written."""
@@ -103,12 +105,19 @@ def require_keys(principal: Principal, scope: str, keys: Iterable[bytes]) -> Non
             principal.require(ADMIN)
 
 
-def require_ranges(principal: Principal, scope: str, ranges: Iterable[KeyRange]) -> None:
-    """The same for all that is in ranges."""
+def require_ranges(
+    principal: Principal, scope: str, ranges: Iterable[KeyRange], *, guarded: bool = False
+) -> None:
+    """The same for all that is in ranges.
+
+    With `guarded` also for one that has all that is the store's own among other keys.
+    """
     for keys in ranges:
         if not principal.allows_range(scope, keys.start, keys.end):
             raise denied(scope, _named(_common(keys.start, keys.end)))
-        if is_reserved(keys.start):
+        if is_reserved(keys.start) or (
+            guarded and keys.start < RESERVED.end and RESERVED.start < keys.end
+        ):
             principal.require(ADMIN)
 
 

@@ -155,7 +155,7 @@ class KeyValApp:
             principal = request.principal
             if principal is not EVERYONE:
                 if not principal.unlimited:
-                    asked.require(principal)
+                    asked.require(principal, guarded=service.guards_reserved)
                 if principal.limits and not is_admitted:
                     return self._within_limits(service, asked, request, given)
             if noticed.foreign and asked.access != "read":

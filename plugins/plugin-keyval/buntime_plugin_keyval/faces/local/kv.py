@@ -47,7 +47,7 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
     """
 
     def __init__(self, service: KeyValService, principal: Principal = EVERYONE) -> None:
-        permits = Permits(principal)
+        permits = Permits(principal, guarded=service.guards_reserved)
         super().__init__(service, permits)
         self._source = LocalSource(service.store, service.sending, permits)
         self.dlq = LocalDeadLetters(service.queue, permits)
