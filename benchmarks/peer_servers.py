@@ -8,7 +8,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from typing import ClassVar
 
@@ -81,14 +81,11 @@ def wait_for_rqlite(origin: str, process: subprocess.Popen[str]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while process.poll() is None and time.monotonic() < deadline:
         client = Client(origin)
-        try:
-            client.call(Request("POST", "/db/execute", json.dumps([["SELECT 1"]])))
-        except BenchmarkError:
-            time.sleep(POLL_SECONDS)
-        else:
-            return
-        finally:
-            client.close()
+        with closing(client), suppress(BenchmarkError):
+            answer = client.call(Request("POST", "/db/execute", json.dumps([["SELECT 1"]])))
+            if "error" not in answer:
+                return
+        time.sleep(POLL_SECONDS)
     raise BenchmarkError("rqlite did not start")
 
 

@@ -90,7 +90,7 @@ async def _load(url: str) -> None:
 async def _send(session: aiohttp.ClientSession, url: str, statements: list[Any]) -> Any:
     async with session.post(url, json=statements) as response:
         answer = await response.json()
-    if any("error" in result for result in answer["results"]):
+    if "error" in answer or any("error" in result for result in answer["results"]):
         raise BenchmarkError(f"rqlite: {str(answer)[:200]}")
     return answer["results"]
 

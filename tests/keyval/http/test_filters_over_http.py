@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support.api import Api
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "rqlite")
+pytestmark = pytest.mark.engines("sqlite", "odd", "libsql")
 
 ATTACKS = [
     "') OR 1=1 --",

@@ -121,7 +121,6 @@ async def test_one_creator_wins(api: Api) -> None:
         assert entry["value"] == won.index(True)
 
 
-@pytest.mark.engines("sqlite", "libsql", "rqlite")
 async def test_every_sum_counts(api: Api) -> None:
     mutation = {"type": "sum", "key": COUNTER, "value": 1}
     assert all(await together([api.commit(mutation) for _ in range(200)]))

@@ -17,7 +17,7 @@ from buntime_plugin_keyval.storage import changelog
 from buntime_plugin_keyval.storage import snapshots as reading
 from keyval.service.world import FakeClock, World, until
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "rqlite", "postgres")
+pytestmark = pytest.mark.engines("sqlite", "odd", "libsql", "postgres")
 
 SIZE = 60
 
