@@ -39,7 +39,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server with the default plugins and an empty store."""
-    with live_server(tmp_path) as running:
+    with live_server(tmp_path, forked=True) as running:
         yield running
 
 

@@ -25,7 +25,11 @@ def test_it_is_answered(shared_server: LiveServer, method: str, path: str, body:
     server = urlsplit(shared_server.api)
     assert server.hostname is not None
     assert server.port is not None
-    lines = [f"{method} {server.path}{path} HTTP/1.1", "host: a", f"content-length: {len(body)}"]
+    lines = [
+        f"{method} {server.path}{path} HTTP/1.1",
+        f"host: {server.netloc}",
+        f"content-length: {len(body)}",
+    ]
     with socket.create_connection((server.hostname, server.port), timeout=15) as line:
         line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         line.shutdown(socket.SHUT_WR)

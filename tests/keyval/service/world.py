@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
+from unittest.mock import patch
 
 from buntime_keyval import BigInt
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
@@ -17,13 +20,17 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.service import KeyValService, make_service
-from buntime_plugin_keyval.storage.schema import migrate
+from buntime_plugin_keyval.storage import schema
 
 NOW_MS = 1_700_000_000_000
 DEADLINE_SECONDS = 15.0
 LOGGER = logging.getLogger("keyval-test")
 FAST = SqliteOptions(synchronous="off")
 """For tests that cut no power."""
+_SAME = "5a3e5a3e5a3e5a3e"
+"""The identity of a log that is replaced by one of its own."""
+_empty_stores: dict[tuple[str, object], bytes] = {}
+"""Files of new stores, by dialect and migrations: to make one takes longer than most tests."""
 
 
 class FakeClock:
@@ -87,12 +94,13 @@ async def open_world(
 ) -> AsyncIterator[World]:
     """Open the store in a file, without its background tasks; all is closed at the end."""
     clock = clock or FakeClock()
+    _lay_out(path, await _empty_store(adapter_type))
     adapter = adapter_type(str(path), options=options)
     is_plain = adapter.capabilities.dialect == "sqlite"
     plain = adapter if is_plain else SqliteAdapter(str(path), options=options)
     try:
         store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
-        await migrate(adapter, clock())
+        await schema.migrate(adapter, clock())
         service = make_service(parse_config({}), store)
         kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv, plain)
@@ -101,6 +109,25 @@ async def open_world(
         await adapter.close()
         if not is_plain:
             await plain.close()
+
+
+async def _empty_store(adapter_type: type[SqliteAdapter]) -> bytes:
+    """The file of a new store, as the migrations make it that the product has now."""
+    key = adapter_type.capabilities.dialect, schema.load_migrations
+    if key not in _empty_stores:
+        with TemporaryDirectory() as folder:
+            first = f"{folder}/kv.db"
+            adapter = adapter_type(first, options=FAST)
+            with patch("secrets.token_hex", lambda _: _SAME):
+                await schema.migrate(adapter, NOW_MS)
+            await adapter.close()
+            _empty_stores[key] = await asyncio.to_thread(Path(first).read_bytes)
+    return _empty_stores[key].replace(_SAME.encode(), secrets.token_hex(len(_SAME) // 2).encode())
+
+
+def _lay_out(path: Path, content: bytes) -> None:
+    if not path.exists():
+        path.write_bytes(content)
 
 
 async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
