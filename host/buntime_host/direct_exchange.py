@@ -43,6 +43,8 @@ class DirectMount(NamedTuple):
     """The largest body of such a request."""
     asks_for: str | None = None
     """See `Mount`."""
+    only_reads: bool = False
+    """Whether what may write goes by ASGI, where it is remembered."""
 
 
 class Admitted(NamedTuple):

@@ -19,6 +19,7 @@ from starlette.websockets import WebSocketDisconnect
 from uuid_utils import uuid4
 
 from buntime_host.access import EVERYONE, Principal, principal_of
+from buntime_host.access.audit import Audit
 from buntime_host.access.credentials import HEADERS as CREDENTIALS
 from buntime_host.access.credentials import TICKET, Credential, credential_of, without_ticket
 from buntime_host.access.gate import ANONYMOUS, Gate, peer_of, unauthorized
@@ -82,6 +83,8 @@ DIRECT_BODY_BYTES = 64 * 1024
 """Larger bodies come by ASGI, which holds back whoever sends faster than he is read."""
 INTERNAL_ERROR = 500
 WEBSOCKET_INTERNAL_ERROR = 1011
+SWITCHING = 101
+"""The status of a handshake that is accepted."""
 
 logger = logging.getLogger("App")
 
@@ -105,6 +108,7 @@ class RequestDispatcher:
         on_response: Sequence[RequestHook] = (),
         gate: Gate | None = None,
         tickets: Signed | None = None,
+        audit: Audit | None = None,
         api: str = "/api",
         client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     ) -> None:
@@ -123,6 +127,7 @@ class RequestDispatcher:
         self._public = public_paths(api) | own_check_paths(api)
         self._client_of = client_of
         self._tickets = tickets
+        self._audit = audit or Audit("off")
         self._origins = origins or OriginPolicy()
         # What every answer says of origins; None where no origin but the host's own is trusted.
         self._of_origins: list[Header] | None = [VARY] if self._origins.trusts_others else None
@@ -139,10 +144,13 @@ class RequestDispatcher:
         # Whoever looks at all requests sees them as ASGI has them.
         self.direct: Mapping[bytes, DirectMount] = {
             base.encode(): DirectMount(
-                mount.direct, min(mount.limit, DIRECT_BODY_BYTES), mount.asks_for
+                mount.direct,
+                min(mount.limit, DIRECT_BODY_BYTES),
+                mount.asks_for,
+                only_reads=self._audit.of_writes,
             )
             for base, mount in self._mounts.items()
-            if mount.direct is not None and self._pipeline is None
+            if mount.direct is not None and self._pipeline is None and not self._audit.of_reads
         }
         """What is answered without ASGI, by the first segment of its path."""
         self.heads = Heads(self._of_origins or ())
@@ -263,6 +271,8 @@ class RequestDispatcher:
                     await _no_content(send, [*preflight, id_header])
                     return
         started = False
+        if self._audit.of_writes and self._audit.wants(scope["method"]):
+            send = self._remembered(scope, send)
 
         # Not `async`: the server's own coroutine is handed through, without a frame of ours.
         def send_with_id(message: Message) -> Awaitable[None]:
@@ -349,6 +359,7 @@ class RequestDispatcher:
         peer = peer_of(scope, self._client_of(scope))
         try:
             if said is not None:
+                await self.gate.prepare(said)
                 principal = self.gate.principal(said, peer)
             else:
                 principal = self._ticket_holder(ticket or b"", scope, peer)
@@ -366,6 +377,18 @@ class RequestDispatcher:
         if found is None:
             raise self.gate.failed(peer)
         return found
+
+    def _remembered(self, scope: Scope, send: Send) -> Send:
+        """What sends an answer, and has the audit note which one it was."""
+        peer = peer_of(scope, self._client_of(scope))
+
+        def send_and_note(message: Message) -> Awaitable[None]:
+            status = _status_of(message)
+            if status is not None:
+                self._audit.note(dict(scope), status, peer)
+            return send(message)
+
+        return send_and_note
 
     def _is_public(self, scope: Scope, mount: Mount | None) -> bool:
         if mount is None:
@@ -457,6 +480,8 @@ class RequestDispatcher:
         *,
         allowed: bool,
     ) -> None:
+        if self._audit.wants("WEBSOCKET"):
+            send = self._remembered(scope, send)
         mount = self._find(scope)
         try:
             if self.gate.is_open:
@@ -536,6 +561,17 @@ def _cleaned(
 def _of_plain_body(headers: Iterable[tuple[bytes, bytes]]) -> list[tuple[bytes, bytes]]:
     """The headers of a body that is no longer compressed, and whose length is not known."""
     return [pair for pair in headers if pair[0] not in (b"content-encoding", b"content-length")]
+
+
+def _status_of(message: Message) -> int | None:
+    """The status that a message begins an answer with; None if it does not."""
+    kind = message["type"]
+    if kind == "websocket.accept":
+        return SWITCHING
+    if kind in ("http.response.start", "websocket.http.response.start"):
+        status: int = message["status"]
+        return status
+    return None
 
 
 def _take_ticket(scope: Scope) -> bytes | None:

@@ -16,6 +16,7 @@ from starlette.types import Receive, Scope, Send
 
 from buntime_host.access import Permissible, short_name
 from buntime_host.access.administration import KeyAdministration
+from buntime_host.access.audit import Audit
 from buntime_host.access.database_store import PLUGIN as KEY_DATABASE
 from buntime_host.access.database_store import DatabaseKeys, NoteOfKeys
 from buntime_host.access.file_store import FileKeys
@@ -150,7 +151,8 @@ class Host:
         else:
             gate.lock("the database that has them is not there")
         config = self.config
-        is_safe = is_loopback(config.host) or config.insecure or config.master_key is not None
+        is_safe = is_loopback(config.host) or config.insecure
+        is_safe = is_safe or config.master_key is not None or gate.foreign is not None
         if not is_safe and not gate.keyring.has_keys:
             raise ConfigError(
                 f"refusing to listen on {config.host} without a key: set RUNTIME_MASTER_KEY, make"
@@ -196,6 +198,7 @@ class Host:
                 on_response=on_response,
                 gate=self.gate,
                 tickets=self.signed,
+                audit=Audit(config.auth.audit),
                 api=config.api_path,
                 client_of=partial(client_of_request, client_of=self.edge.client_of),
             )
@@ -283,13 +286,20 @@ def create_app(config: str | Path | HostConfig | None = None) -> Host:
 
 def _gate(config: HostConfig) -> Gate:
     alone = is_loopback(config.host)
-    return Gate(
+    gate = Gate(
         Keyring(),
         master_key=config.master_key,
         closed=not alone and not config.insecure,
         insecure=config.insecure,
         hosts=TrustedHosts(config.trusted_hosts) if alone else None,
     )
+    if config.auth.jwt.is_configured:
+        # Only who has tokens pays for the library.
+        from buntime_host.access.jwt_tokens import JwtTokens
+
+        gate.foreign = JwtTokens(config.auth.jwt, gate.keyring)
+        gate.is_open = False
+    return gate
 
 
 def _permissible(lifecycle: Lifecycle) -> Permissible:

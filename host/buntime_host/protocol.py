@@ -476,6 +476,7 @@ class HostProtocol(HttpToolsProtocol):
         if (
             mount is None
             or method not in _DIRECT_METHODS
+            or (mount.only_reads and method not in SAFE_METHODS)
             or self._chunked
             or self.expect_100_continue
             or left > (0 if method in SAFE_METHODS else mount.body_bytes)

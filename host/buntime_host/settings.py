@@ -84,6 +84,52 @@ class ConnectionLimits(Options, frozen=True):
     ] = Size("64mb")
 
 
+class JwtOptions(Options, frozen=True):
+    """Tokens of somebody else who says what their holders may do."""
+
+    jwks_url: Annotated[
+        str | None,
+        option("URL of the keys that tokens are signed with", env="RUNTIME_JWT_JWKS_URL"),
+    ] = None
+    public_key: Annotated[
+        str | None, option("Public key in PEM, instead of a URL", env="RUNTIME_JWT_PUBLIC_KEY")
+    ] = None
+    secret: Annotated[
+        str | None,
+        option(
+            "Secret of at least 32 bytes, instead of a key", env="RUNTIME_JWT_SECRET", secret=True
+        ),
+    ] = None
+    algorithms: Annotated[
+        tuple[str, ...],
+        option("Algorithms of signatures, such as RS256", env="RUNTIME_JWT_ALGORITHMS"),
+    ] = ()
+    issuer: Annotated[
+        str | None, option("Who has to have made a token", env="RUNTIME_JWT_ISSUER")
+    ] = None
+    audience: Annotated[
+        str | None, option("Whom a token has to be for", env="RUNTIME_JWT_AUDIENCE")
+    ] = None
+    claim: Annotated[
+        str, option("Claim with the permissions, a list of scopes", env="RUNTIME_JWT_CLAIM")
+    ] = "buntime"
+
+    @property
+    def is_configured(self) -> bool:
+        """Whether any token is taken."""
+        return any((self.jwks_url, self.public_key, self.secret, self.algorithms))
+
+
+class AuthOptions(Options, frozen=True):
+    """Who gets in, besides keys, and what is remembered."""
+
+    audit: Annotated[
+        Literal["off", "writes", "all"],
+        option("Requests that the logger audit tells of", env="RUNTIME_AUDIT"),
+    ] = "off"
+    jwt: Annotated[JwtOptions, option("JSON Web Tokens")] = JwtOptions()
+
+
 class HostSettings(Options, frozen=True):
     """What a host is told besides its plugins. Times are seconds, sizes bytes."""
 
@@ -192,6 +238,9 @@ class HostSettings(Options, frozen=True):
             secret=True,
         ),
     ] = None  # fmt: skip
+    auth: Annotated[AuthOptions, option("Who gets in, besides keys, and what is remembered")] = (
+        AuthOptions()
+    )
     log_level: Annotated[
         Literal["debug", "info", "warn", "error"],
         option(

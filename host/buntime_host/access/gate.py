@@ -216,6 +216,11 @@ class Gate:
         grant = compile_grant([scope], self.keyring.permissible, lenient=True)
         return Principal(f"(token of {plugin})", f"token of {plugin}", grant)
 
+    async def prepare(self, credential: Credential) -> None:
+        """Get what may be missing to recognise a credential."""
+        if self.foreign is not None and credential.header not in self.known:
+            await self.foreign.learn(credential.token)
+
     def _is_master(self, token: bytes) -> bool:
         digest = self.master_digest
         # Digests have one length, so the comparison tells nothing about the key's length either.
@@ -281,8 +286,10 @@ class Gate:
                     logger.error("Changes of keys are not seen: %s", error)  # noqa: TRY400 - one line is enough
                 self._has_failed = True
             self._woken.clear()
+            # Not `wait_for`, which may lose that this task is cancelled.
             with suppress(TimeoutError):
-                await asyncio.wait_for(self._woken.wait(), self._pause())
+                async with asyncio.timeout(self._pause()):
+                    await self._woken.wait()
 
     def _pause(self) -> float:
         ends = [self.keyring.next_end, self._ends[0].at if self._ends else None]
