@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from typing import Literal
 
-COMMIT = b"Q" + struct.pack("!I", 11) + b"COMMIT\0"
+COMMIT = b"COMMIT\0"
 COMMITTED = b"COMMIT\0"
 READS, WRITES = b" READ ONLY", b" READ WRITE"
 CHUNK_BYTES = 65_536

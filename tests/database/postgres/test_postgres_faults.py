@@ -311,6 +311,22 @@ async def test_a_read_that_is_given_up_ends_in_the_server(postgres: Postgres) ->
         assert adapter.server.reads.made == 1
 
 
+async def test_notes_of_commits_are_few_and_made_anew(postgres: Postgres) -> None:
+    notes = "SELECT count(*), max(number) FROM buntime_writers"
+    async with table(postgres.url) as adapter:
+        ((before, _),) = await adapter.query(notes)
+        for _ in range(3):
+            await adapter.batch([ADD])
+        await adapter.transaction(lambda tx: tx.execute(*ADD))
+        ((after, newest),) = await adapter.query(notes)
+        assert (before, after, newest) == (1, 2, 5)
+        async with stranger(postgres, adapter) as other:
+            await other.execute("DROP TABLE buntime_writers")
+        await adapter.batch([ADD])
+        assert await adapter.query(notes) == [(1, 7)]  # the one in between was undone
+        assert await n_of(adapter) == 5
+
+
 async def test_after_an_error_nothing_of_a_transaction_is_written(postgres: Postgres) -> None:
     async def work(tx: Transaction) -> None:
         await tx.execute(*ADD)

@@ -1,7 +1,7 @@
 """The part of an adapter that is the same for every server: what it does with two functions.
 
-One reads, one commits. There are no interactive transactions and no sessions: what others wait for
-is never in the hands of somebody who may go away.
+One reads, one commits. There are no sessions, and no interactive transactions but where the engine
+ends those of somebody who has gone away: others wait for them.
 """
 
 from __future__ import annotations
@@ -67,7 +67,7 @@ class ServerAdapter(ABC):
         return rows[0] if rows else None
 
     async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
-        if classify(checked_text(sql)) == "read":
+        if self._reads(sql):
             return await self._observed(sql, args, fresh=False, named=True)
         (result,) = await self.batch([Statement(sql, args)])
         return result
@@ -81,7 +81,7 @@ class ServerAdapter(ABC):
         fresh: bool = False,
         max_bytes: int | None = None,  # noqa: ARG002 - what comes has been read
     ) -> list[tuple[Value, ...]]:
-        if classify(checked_text(sql)) != "read":
+        if not self._reads(sql):
             raise InvalidStatement("query() only reads: use execute() or batch() to write")
         return (await self._observed(sql, args, fresh=fresh, named=False)).rows
 
@@ -100,8 +100,8 @@ class ServerAdapter(ABC):
                 self._vitals.worked("writes")
         return outcomes
 
-    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> NoReturn:  # noqa: ARG002 - the seam's
-        """Refuse: `TransactionMisuse`, always."""
+    async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:  # noqa: ARG002 - the seam's
+        """Refuse: `TransactionMisuse`, where the engine has no other."""
         raise TransactionMisuse(
             f"{self._kind} offers no interactive transactions here: use batch() with guards"
         )
@@ -138,6 +138,10 @@ class ServerAdapter(ABC):
             except DatabaseError as error:
                 return str(error)
         return self.problem()
+
+    def _reads(self, sql: str) -> bool:
+        """Whether a statement only reads. Raises `InvalidStatement`."""
+        return classify(checked_text(sql)) == "read"
 
     async def _observed(
         self, sql: str, args: Sequence[Value], *, fresh: bool, named: bool

@@ -1,29 +1,23 @@
-"""LinkPool to one server: made when they are needed, kept, and given to one user at a time."""
+"""Connections to one server: made when they are needed, kept, and given to one user at a time."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import OrderedDict, deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections import deque
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import Any, NamedTuple, TypeVar
+from typing import TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
 from buntime_database import DatabaseBusy, DatabaseClosed, ResultSet
 
 from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, is_lost, translate
+from buntime_plugin_database.engines.postgres.links import Link, Restart
 from buntime_plugin_database.engines.postgres.options import PostgresOptions
 from buntime_plugin_database.engines.postgres.statements import Sql
-from buntime_plugin_database.engines.postgres.values import (
-    Arguments,
-    Rows,
-    count,
-    fit,
-    reader,
-    set_codecs,
-)
+from buntime_plugin_database.engines.postgres.values import Arguments, set_codecs
 
 T = TypeVar("T")
 
@@ -35,102 +29,10 @@ IDLE_SECONDS = 300.0
 GRACE_SECONDS = 5.0
 """Beyond the limit of a statement, which the server keeps, until it is taken for hung."""
 
-_COUNTED = frozenset({"INSERT", "UPDATE", "DELETE", "MERGE"})
-
-
-class Restart(Exception):
-    """A transaction has to be run once more: what was prepared for it does not fit any more."""
-
-
-class _Prepared(NamedTuple):
-    statement: Any
-    types: Sequence[Any]
-    columns: tuple[str, ...]
-    read: Callable[[Sequence[Any]], Rows]
-
 
 def quoted(name: str) -> str:
     """An identifier as SQL."""
     return '"' + name.replace('"', '""') + '"'
-
-
-class Link:
-    """One connection, and the statements that are prepared on it."""
-
-    def __init__(self, connection: Any, keep: int, untyped: set[str]) -> None:
-        """`untyped` are texts for whose parameters the server finds no types by itself."""
-        self.connection = connection
-        self.used_at = monotonic()
-        self._keep = keep
-        self._untyped = untyped
-        self._statements: OrderedDict[tuple[str, str], _Prepared] = OrderedDict()
-
-    async def run(self, schema: str, sql: Sql, args: Arguments) -> ResultSet:
-        """Run one statement, whose names are those of the schema.
-
-        Raises `InvalidStatement`, what the driver raises, and inside a transaction `Restart`.
-        """
-        count(args, sql.parameters)
-        while True:
-            was_kept = (schema, sql.text) in self._statements
-            try:
-                result = await self._run(schema, sql, args)
-            except (asyncpg.PostgresError, asyncpg.InternalClientError) as error:
-                if not self._is_worth_another_try(sql, error, was_kept=was_kept):
-                    raise
-                if self.connection.is_in_transaction():
-                    raise Restart from error
-            else:
-                if sql.kind == "definition":
-                    self._statements.clear()
-                return result
-
-    async def _run(self, schema: str, sql: Sql, args: Arguments) -> ResultSet:
-        if sql.text in self._untyped:
-            sent = fit(args, None)
-            prepared = await self._prepared(schema, sql.cast(sent.casts))
-        else:
-            prepared = await self._prepared(schema, sql.text)
-            sent = fit(args, prepared.types)
-            if sent.casts:
-                prepared = await self._prepared(schema, sql.cast(sent.casts))
-        rows = prepared.read(await prepared.statement.fetch(*sent.values))
-        word, *rest = prepared.statement.get_statusmsg().split()
-        changed = int(rest[-1]) if word in _COUNTED else 0
-        return ResultSet(prepared.columns, rows, changed)
-
-    async def _prepared(self, schema: str, text: str) -> _Prepared:
-        key = (schema, text)
-        known = self._statements.get(key)
-        if known is not None:
-            self._statements.move_to_end(key)
-            return known
-        statement = await self.connection.prepare(text)
-        columns = statement.get_attributes()
-        prepared = _Prepared(
-            statement,
-            statement.get_parameters(),
-            tuple(column.name for column in columns),
-            reader(columns),
-        )
-        if self._keep:
-            self._statements[key] = prepared
-            if len(self._statements) > self._keep:
-                self._statements.popitem(last=False)
-        return prepared
-
-    def _is_worth_another_try(self, sql: Sql, error: Exception, *, was_kept: bool) -> bool:
-        if was_kept and (
-            isinstance(error, asyncpg.OutdatedSchemaCacheError)
-            or str(getattr(error, "sqlstate", ""))[:2] in ("0A", "42")
-        ):
-            self._statements.clear()  # the schema is another one since
-            return True
-        unknown = (asyncpg.IndeterminateDatatypeError, asyncpg.AmbiguousFunctionError)
-        if isinstance(error, unknown) and sql.parameters and sql.text not in self._untyped:
-            self._untyped.add(sql.text)
-            return True
-        return False
 
 
 class LinkPool:
@@ -155,7 +57,7 @@ class LinkPool:
 
     @property
     def made(self) -> int:
-        """LinkPool that there are."""
+        """Connections that there are."""
         return self._made
 
     @property

@@ -10,7 +10,9 @@ import asyncpg
 from buntime_database import DatabaseError, DatabaseUnavailable, InvalidStatement
 
 from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter
-from buntime_plugin_database.engines.postgres.connections import quoted
+from buntime_plugin_database.engines.postgres.connections import quoted, run_alone
+from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, translate
+from buntime_plugin_database.engines.postgres.statements import parse
 
 LEAST_VERSION = 13
 _PAUSE_SECONDS = (0.05, 1.0)
@@ -34,15 +36,16 @@ async def prepare(adapter: PostgresAdapter, seconds: float) -> None:
     while True:
         try:
             await _check(adapter)
-            break
+            await _make_schema(adapter)
         except DatabaseError as error:
             if isinstance(error.__cause__, _FINAL) or isinstance(error, InvalidStatement):
                 raise
             if monotonic() + pause > deadline:
                 raise
+        else:
+            return
         await asyncio.sleep(pause)
         pause = min(2 * pause, longest)
-    await _make_schema(adapter)
 
 
 async def _check(adapter: PostgresAdapter) -> None:
@@ -63,7 +66,15 @@ async def _make_schema(adapter: PostgresAdapter) -> None:
     """A user without the right to make schemas may have been given one."""
     there = await adapter.query("SELECT 1 FROM pg_namespace WHERE nspname = ?", (adapter.schema,))
     if not there:
-        await adapter.execute(f"CREATE SCHEMA IF NOT EXISTS {quoted(adapter.schema)}")
+        # Past the writer, who keeps his notes in it.
+        sql = parse(f"CREATE SCHEMA IF NOT EXISTS {quoted(adapter.schema)}")
+        pool = adapter.server.writes
+        try:
+            await run_alone(pool, adapter.schema, sql, (), writes=True)
+        except asyncpg.UniqueViolationError:
+            return  # somebody was faster
+        except DRIVER_ERRORS as error:
+            raise translate(error, pool.server) from error
 
 
 def _unfit(text: str) -> DatabaseUnavailable:

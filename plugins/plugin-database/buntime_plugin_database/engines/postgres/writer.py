@@ -4,17 +4,16 @@ PostgreSQL lets writers work side by side, so a guard of one could hold while an
 untrue. What writes more than a single statement therefore takes a lock of its schema first, in
 all processes, as a statement of its own: what comes behind it sees all that was committed before.
 
-A transaction knows its number before it commits. If the answer is lost, the server is asked what
-became of that number, and only if nothing was written it is run again.
+Each commit leaves a note of itself (see `notes`). If its answer is lost, the server is asked for
+that note, and only if nothing was written it is run again.
 """
 
 from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Iterable, Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from contextvars import ContextVar
 from functools import partial
 from time import monotonic, perf_counter
 from typing import Any, NamedTuple, TypeVar
@@ -22,6 +21,7 @@ from typing import Any, NamedTuple, TypeVar
 import asyncpg
 from buntime_database import (
     Batch,
+    DatabaseBusy,
     DatabaseClosed,
     DatabaseError,
     DatabaseUnavailable,
@@ -39,9 +39,7 @@ from buntime_database import (
 from buntime_plugin_database.engines.postgres.connections import (
     GRACE_SECONDS,
     MAX_RESTARTS,
-    Link,
     LinkPool,
-    Restart,
     opening,
     run_alone,
 )
@@ -51,40 +49,43 @@ from buntime_plugin_database.engines.postgres.errors import (
     is_lost,
     translate,
 )
+from buntime_plugin_database.engines.postgres.links import Link, Restart
+from buntime_plugin_database.engines.postgres.notes import Note, Notes
 from buntime_plugin_database.engines.postgres.statements import Sql, guard, parse
+from buntime_plugin_database.engines.postgres.transactions import PostgresTransaction, inside
 from buntime_plugin_database.engines.postgres.values import Arguments, check
-from buntime_plugin_database.shared.counters import BATCHES, COMMIT_SECONDS, COMMITS, Counters
-from buntime_plugin_database.shared.grouping import BatchOutcome, Grouping
+from buntime_plugin_database.shared.counters import Counters
+from buntime_plugin_database.shared.grouping import BatchOutcome
+from buntime_plugin_database.shared.server_writes import (
+    ASK_PAUSE_SECONDS,
+    ServerWrites,
+    Unsent,
+    conclude,
+)
+from buntime_plugin_database.shared.witness import Told
 
 T = TypeVar("T")
 
-MAX_GROUP_BATCHES = 256
 MAX_ATTEMPTS = 6
 """Of a transaction that others keep from its locks."""
 AGAIN_PAUSE_SECONDS = (0.002, 0.02)
-ASK_PAUSE_SECONDS = (0.02, 0.5)
-"""The first and the longest pause between two questions to a server that does not answer."""
 
 _NOTHING = ResultSet((), [], 0)
 # The lock is one of the database: another one of the same server has its own. Functions of users
 # that write take it in the same words.
 _TAKE = parse(
     "SELECT pg_advisory_xact_lock(hashtextextended('buntime ' || current_schema(), 0)),"
-    " pg_current_xact_id()::text, set_config('statement_timeout', $1, true)"
-)
-_ASK = parse("SELECT pg_xact_status($1::text::xid8)")
-_inside: ContextVar[tuple[tuple[SchemaWriter, PostgresTransaction], ...]] = ContextVar(
-    "inside_postgres", default=()
+    " set_config('statement_timeout', $1, true)"
 )
 
 
 class _Lost(Exception):
     """The answer of a commit was lost; it may have been carried out."""
 
-    def __init__(self, number: str, found: Any) -> None:
-        super().__init__(number)
-        self.number = number
-        """Of the transaction."""
+    def __init__(self, note: Note, found: Any) -> None:
+        super().__init__(str(note))
+        self.note = note
+        """What it left if it was."""
         self.found = found
         """What it gave if it was."""
 
@@ -95,13 +96,20 @@ class _Step(NamedTuple):
     is_guard: bool
 
 
-class _Job(NamedTuple):
+class _Steps(NamedTuple):
+    """A batch that is checked."""
+
     steps: tuple[_Step, ...]
     bounded: bool
     patient: bool
-    repeatable: bool
-    done: asyncio.Future[BatchOutcome]
-    deadline: float
+    size: int
+
+    @property
+    def is_empty(self) -> bool:
+        return not self.steps
+
+
+_Jobs = list[Unsent[_Steps]]
 
 
 class SchemaWriter:
@@ -112,14 +120,18 @@ class SchemaWriter:
         self._pool = pool
         self._schema = schema
         self._options = pool.options
-        self._grouping = Grouping[_Job](self._commit, _give_up, _share)
-        self._closed = False
+        self._writes = ServerWrites(
+            _checked, self._commit, timeout_seconds=pool.options.timeout_seconds, counters=counters
+        )
+        self._notes = Notes(schema)
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order."""
         self.refuse_nesting()
-        self._refuse_closed()
-        return list(await asyncio.gather(*map(self._submit, batches)))
+        if len(batches) == 1 and batches[0].repeatable and len(batches[0].steps) == 1:
+            self._refuse_closed()
+            return [await self._repeat(batches[0].steps[0])]
+        return await self._writes.batch_each(batches)
 
     async def transaction(self, fn: Callable[[Transaction], Awaitable[T]]) -> T:
         """See `Adapter.transaction`."""
@@ -132,9 +144,9 @@ class SchemaWriter:
             async def work(link: Link) -> T:
                 nonlocal entered
                 with self._translated():
-                    number = await self._begin(link, patient=False)
+                    await self._begin(link, patient=False)
                     entered = True
-                return await self._run_inside(link, number, fn)
+                return await self._run_inside(link, fn)
 
             try:
                 return await self._pool.run(work)
@@ -149,79 +161,53 @@ class SchemaWriter:
 
     def refuse_nesting(self) -> None:
         """Raise `TransactionMisuse` inside a transaction, where waiting for the lock never ends."""
-        for writer, transaction in _inside.get():
-            if transaction.open and writer is self:
-                raise TransactionMisuse(
-                    "a transaction is open here: use the transaction object, not the adapter"
-                )
+        if any(one.open and one.owner is self for one in inside.get()):
+            raise TransactionMisuse(
+                "a transaction is open here: use the transaction object, not the adapter"
+            )
 
     async def close(self) -> None:
         """Let every accepted write finish. Idempotent."""
         self.refuse_nesting()
-        self._closed = True
-        await self._grouping.finish()
+        await self._writes.close()
 
     def _refuse_closed(self) -> None:
-        if self._closed:
+        if self._writes.closed:
             raise DatabaseClosed("the database is closed")
 
-    def _submit(self, batch: Batch) -> Awaitable[BatchOutcome]:
-        done: asyncio.Future[BatchOutcome] = asyncio.get_running_loop().create_future()
-        try:
-            steps = tuple(map(_step, batch.steps))
-        except DatabaseError as error:
-            done.set_result(error)
-        except Exception as error:  # noqa: BLE001 - whatever the caller gave us is its mistake
-            refused = InvalidStatement(f"{type(error).__name__}: {error}")
-            refused.__cause__ = error
-            done.set_result(refused)
-        else:
-            deadline = monotonic() + self._options.timeout_seconds
-            job = _Job(steps, batch.bounded, batch.patient, batch.repeatable, done, deadline)
-            if not steps:
-                done.set_result([])
-            elif batch.repeatable and len(steps) == 1 and not steps[0].is_guard:
-                return self._repeat(job)
-            else:
-                self._grouping.add(job)
-        return done
-
-    async def _repeat(self, job: _Job) -> BatchOutcome:
+    async def _repeat(self, statement: Statement | Guard) -> BatchOutcome:
         """One statement that may be run again: one round trip, until there is an answer."""
-        (step,) = job.steps
-        sent = False
+        try:
+            step = _step(statement)
+        except DatabaseError as error:
+            return error
         started = perf_counter()
+        deadline = monotonic() + self._options.timeout_seconds
         pause, longest = ASK_PAUSE_SECONDS
         attempts = 0
+        is_sent = False
         while True:
             attempts += 1
             try:
                 result = await run_alone(self._pool, self._schema, step.sql, step.args, writes=True)
             except DRIVER_ERRORS as error:
-                state = getattr(error, "sqlstate", None)
-                if is_lost(error):
-                    sent = True
-                elif state not in AGAIN or attempts > MAX_ATTEMPTS:
-                    return translate(error, self._pool.server)
-                failure = translate(error, self._pool.server)
-            except DatabaseUnavailable as error:
-                if not sent:
-                    return error
-                failure = error
+                failure: DatabaseError = translate(error, self._pool.server)
+                is_sent = is_sent or is_lost(error)
+                if not is_lost(error) and not (_is_again(error) and attempts < MAX_ATTEMPTS):
+                    return failure
             except DatabaseError as error:
-                return error
+                failure = error
+                if not (is_sent and isinstance(error, DatabaseUnavailable)):
+                    return failure
             else:
-                self._count(1, perf_counter() - started)
+                self._writes.count(1, perf_counter() - started)
                 return [result]
-            if monotonic() + pause > job.deadline or self._closed:
-                return _unknown(failure) if sent else failure
+            if monotonic() + pause > deadline or self._writes.closed:
+                return _unknown(failure) if is_sent else failure
             await asyncio.sleep(random.uniform(0, pause))  # noqa: S311 - spreads attempts
             pause = min(2 * pause, longest)
 
-    async def _commit(self, jobs: list[_Job]) -> None:
-        await self._commit_group([job for job in jobs if not job.done.done()])
-
-    async def _commit_group(self, group: list[_Job]) -> None:
+    async def _commit(self, group: _Jobs) -> None:
         """Run a group until it is known what became of it, and conclude it."""
         attempts = restarts = 0
         while group:
@@ -232,18 +218,15 @@ class SchemaWriter:
                 restarts += 1
                 if restarts <= MAX_RESTARTS + len(group):
                     continue
-                cause = restart.__cause__
-                failure = translate(
-                    cause if isinstance(cause, Exception) else restart, self._pool.server
-                )
+                failure = translate(restart.reason, self._pool.server)
             except _Lost as lost:
                 try:
                     await self._make_sure(lost)
                 except DatabaseUnavailable as nothing:  # was written
-                    group = _still_wanted(group, nothing)
+                    group = self._writes.still_wanted(group, nothing)
                     continue
                 except DatabaseError as error:
-                    _conclude(group, error)
+                    conclude(group, error)
                     return
                 self._done(group, lost.found, started)
                 return
@@ -252,7 +235,7 @@ class SchemaWriter:
                 failure = translate(error, self._pool.server)
                 if is_lost(error) and attempts == 1:
                     continue  # it had ended while nobody used it
-                if getattr(error, "sqlstate", None) in AGAIN and attempts < MAX_ATTEMPTS:
+                if _is_again(error) and attempts < MAX_ATTEMPTS:
                     await asyncio.sleep(random.uniform(*AGAIN_PAUSE_SECONDS))  # noqa: S311 - as above
                     continue
             except DatabaseError as error:
@@ -262,37 +245,37 @@ class SchemaWriter:
                 return
             if len(group) > 1 and not isinstance(failure, DatabaseUnavailable):
                 for job in group:
-                    await self._commit_group([job])
+                    await self._commit([job])
             else:
-                _conclude(group, failure)
+                conclude(group, failure)
             return
 
-    async def _attempt(self, group: Sequence[_Job], link: Link) -> list[BatchOutcome]:
+    async def _attempt(self, group: _Jobs, link: Link) -> list[BatchOutcome]:
         """One transaction. Raises what fails all of it."""
         execute = link.connection.execute
-        number = await self._begin(link, patient=any(job.patient for job in group))
+        await self._begin(link, patient=any(job.batch.patient for job in group))
         outcomes: list[BatchOutcome] = []
         for place, job in enumerate(group):
             if len(group) == 1:
-                outcomes.append(await self._run_steps(link, job))
+                outcomes.append(await self._run_steps(link, job.batch))
                 break
             await execute("RELEASE batch; SAVEPOINT batch" if place else "SAVEPOINT batch")
             try:
-                outcomes.append(await self._run_steps(link, job))
+                outcomes.append(await self._run_steps(link, job.batch))
                 continue
             except DatabaseError as error:
                 outcomes.append(error)
             except DRIVER_ERRORS as error:
-                if is_lost(error) or getattr(error, "sqlstate", None) in AGAIN:
+                if is_lost(error) or _is_again(error):
                     raise
                 outcomes.append(translate(error, self._pool.server))
             await execute("ROLLBACK TO batch")
-        await self._end(link, number, outcomes)
+        await self._end(link, self._notes.of_group(), outcomes)
         return outcomes
 
-    async def _run_steps(self, link: Link, job: _Job) -> list[ResultSet]:
+    async def _run_steps(self, link: Link, batch: _Steps) -> list[ResultSet]:
         results: list[ResultSet] = []
-        for index, step in enumerate(job.steps):
+        for index, step in enumerate(batch.steps):
             result = await link.run(self._schema, step.sql, step.args)
             if step.is_guard:
                 if result.rows != [(1,)]:
@@ -301,29 +284,28 @@ class SchemaWriter:
             results.append(result)
         return results
 
-    async def _run_inside(
-        self, link: Link, number: str, fn: Callable[[Transaction], Awaitable[T]]
-    ) -> T:
-        transaction = PostgresTransaction(self, link)
-        outside = _inside.set((*_inside.get(), (self, transaction)))
+    async def _run_inside(self, link: Link, fn: Callable[[Transaction], Awaitable[T]]) -> T:
+        async def run(sql: str, args: Sequence[Value]) -> ResultSet:
+            step = _step(Statement(sql, args))
+            with self._translated():
+                return await link.run(self._schema, step.sql, step.args)
+
+        transaction = PostgresTransaction(self, run)
+        outside = inside.set((*inside.get(), transaction))
         try:
             result = await fn(transaction)
         finally:
             transaction.open = False
-            _inside.reset(outside)
+            inside.reset(outside)
         with self._translated():
-            await self._end(link, number, result)
+            await self._end(link, self._notes.of_transaction(), result)
         return result
 
-    async def run_in(self, link: Link, sql: str, args: Sequence[Value]) -> ResultSet:
-        """Run one statement of an open transaction."""
-        step = _step(Statement(sql, args))
-        with self._translated():
-            return await link.run(self._schema, step.sql, step.args)
-
-    async def _begin(self, link: Link, *, patient: bool) -> str:
-        """Begin a transaction and wait for the lock; the number of the transaction."""
+    async def _begin(self, link: Link, *, patient: bool) -> None:
+        """Begin a transaction and wait for the lock."""
         options = self._options
+        if not self._notes.are_kept:
+            await self._keep_notes(link)
         limit = 0 if patient else round(options.statement_seconds * 1000)
         try:
             await link.connection.execute(opening(options, self._schema, writes=True, patient=True))
@@ -333,114 +315,88 @@ class SchemaWriter:
                 " target_session_attrs=read-write to the URL"
             ) from error
         async with asyncio.timeout(options.timeout_seconds + GRACE_SECONDS):
-            ((_, number, _),) = (await link.run(self._schema, _TAKE, (str(limit),))).rows
-        return str(number)
+            await link.run(self._schema, _TAKE, (str(limit),))
 
-    async def _end(self, link: Link, number: str, found: object) -> None:
+    async def _keep_notes(self, link: Link) -> None:
+        """Make the table of notes, at the first write of this adapter."""
+        try:
+            await link.connection.execute(self._notes.preparation)
+        except (asyncpg.UniqueViolationError, asyncpg.ReadOnlySQLTransactionError):
+            return  # somebody makes it just now; or a standby, which is told in a moment
+        self._notes.are_kept = True
+
+    async def _end(self, link: Link, note: Note, found: object) -> None:
         """Commit. Raises `_Lost` if there is no answer."""
         try:
-            status = await link.connection.execute("COMMIT")
-        except DRIVER_ERRORS as error:
-            if is_lost(error):
-                raise _Lost(number, found) from error
-            raise
-        except asyncio.CancelledError as error:
-            raise _Lost(number, found) from error
-        if status != "COMMIT":
+            await link.connection.execute(f"{self._notes.leaving(note)}; COMMIT")
+        except asyncpg.InFailedSQLTransactionError as error:
             raise TransactionMisuse(
                 "a statement of the transaction failed, so nothing of it was written"
-            )
+            ) from error
+        except asyncpg.UndefinedTableError as error:  # a tenant that was deleted and made again
+            self._notes.are_kept = False
+            raise Restart(error) from error
+        except DRIVER_ERRORS as error:
+            if is_lost(error):
+                raise _Lost(note, found) from error
+            raise
+        except asyncio.CancelledError as error:
+            raise _Lost(note, found) from error
 
     async def _make_sure(self, lost: _Lost) -> None:
         """Return if a transaction was carried out whose answer was lost.
 
         Raises `DatabaseUnavailable` if it was not, `OutcomeUnknown` if the server does not tell.
         """
-        told = await self._find_out(lost.number)
-        if told == "aborted":
-            raise DatabaseUnavailable("the server was lost, nothing was written")
-        if told != "committed":
-            raise _unknown(lost.__cause__ or lost)
-
-    async def _find_out(self, number: str) -> str | None:
-        """What became of a transaction; None if it cannot be told."""
-        deadline = monotonic() + self._options.timeout_seconds
-        pause, longest = ASK_PAUSE_SECONDS
         self._pool.forget_idle()
-        while monotonic() < deadline:
-            try:
-                result = await run_alone(self._pool, self._schema, _ASK, (number,))
-                told = result.rows[0][0]
-                if told != "in progress":
-                    return None if told is None else str(told)
-            except (DatabaseError, *DRIVER_ERRORS) as error:
-                if self._closed and isinstance(error, DatabaseClosed):
-                    return None
-                failure = translate(error, self._pool.server)
-                if isinstance(failure, DatabaseUnavailable):
-                    self._refuse_pending(failure)
-            await asyncio.sleep(pause)
-            pause = min(2 * pause, longest)
-        return None
+        told = await self._writes.find_out(partial(self._ask, lost.note))
+        if told is None:
+            raise _unknown(lost.__cause__ or lost)
+        if not told.was_committed:
+            raise DatabaseUnavailable("the server was lost, nothing was written")
 
-    def _refuse_pending(self, error: DatabaseUnavailable) -> None:
-        """What waits has not been sent, and is not kept waiting for a server that is gone."""
-        _conclude(self._grouping.waiting, DatabaseUnavailable(str(error)))
-        self._grouping.waiting.clear()
+    async def _ask(self, note: Note, seconds: float) -> Told:  # noqa: ARG002 - a connection has limits of its own
+        """Whether a commit left its note.
 
-    def _done(
-        self, group: Sequence[_Job], outcomes: Sequence[BatchOutcome], started: float
-    ) -> None:
-        self._count(len(group), perf_counter() - started)
+        Asked with the lock, which the transaction has until its end: a COMMIT that is still on its
+        way cannot be carried out afterwards.
+        """
+
+        async def ask(link: Link) -> ResultSet:
+            await self._begin(link, patient=False)
+            result = await link.run(self._schema, self._notes.question, (note.writer, note.number))
+            await link.connection.execute("ROLLBACK")
+            return result
+
+        try:
+            with self._translated():
+                found = await self._pool.run(ask)
+        except DatabaseBusy as busy:
+            raise DatabaseBusy(f"the transaction is under way: {busy}") from busy
+        return Told(bool(found.rows), {})
+
+    def _done(self, group: _Jobs, outcomes: Sequence[BatchOutcome], started: float) -> None:
+        self._writes.count(len(group), perf_counter() - started)
         for job, outcome in zip(group, outcomes, strict=True):
-            _conclude([job], outcome)
-
-    def _count(self, batches: int, seconds: float) -> None:
-        count = self.counters.own
-        count[COMMITS] += 1
-        count[BATCHES] += batches
-        count[COMMIT_SECONDS] += seconds
+            job.conclude(outcome)
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
         try:
             yield
         except Restart as restart:
-            cause = restart.__cause__ or restart
-            raise translate(
-                cause if isinstance(cause, Exception) else restart, self._pool.server
-            ) from cause
+            raise translate(restart.reason, self._pool.server) from restart.reason
         except DRIVER_ERRORS as error:
             raise translate(error, self._pool.server) from error
 
 
-class PostgresTransaction:
-    """An open transaction; statements one at a time."""
-
-    def __init__(self, writer: SchemaWriter, link: Link) -> None:
-        self.open = True
-        self._writer = writer
-        self._link = link
-        self._turn = asyncio.Lock()
-
-    async def execute(self, sql: str, args: Sequence[Value] = ()) -> list[dict[str, Value]]:
-        """Run one statement and return its rows as dictionaries."""
-        return (await self.execute_result(sql, args)).as_dicts()
-
-    async def execute_one(self, sql: str, args: Sequence[Value] = ()) -> dict[str, Value] | None:
-        """Run one statement and return its first row, or None."""
-        rows = await self.execute(sql, args)
-        return rows[0] if rows else None
-
-    async def execute_result(self, sql: str, args: Sequence[Value] = ()) -> ResultSet:
-        """Run one statement and return rows, column names and counts.
-
-        After one that failed in the server all further ones fail, and nothing is written.
-        """
-        async with self._turn:
-            if not self.open:
-                raise TransactionMisuse("the transaction has ended")
-            return await self._writer.run_in(self._link, sql, args)
+def _checked(batch: Batch) -> _Steps:
+    steps = tuple(map(_step, batch.steps))
+    size = sum(
+        len(step.sql.text) + sum(len(arg) for arg in step.args if isinstance(arg, (str, bytes)))
+        for step in steps
+    )
+    return _Steps(steps, batch.bounded and not batch.patient, batch.patient, size)
 
 
 def _step(step: object) -> _Step:
@@ -454,26 +410,8 @@ def _step(step: object) -> _Step:
     return checked
 
 
-def _share(job: _Job) -> float:
-    """What may scan is alone in its transaction."""
-    return 1 / MAX_GROUP_BATCHES if job.bounded and not job.patient else 1
-
-
-def _give_up(group: Sequence[_Job], waiting: Sequence[_Job], error: BaseException) -> None:
-    _conclude(group, OutcomeUnknown(f"the write was given up on its way: {error!r}"))
-    _conclude(waiting, DatabaseUnavailable(f"the write was given up and not sent: {error!r}"))
-
-
-def _still_wanted(group: Sequence[_Job], too_late: DatabaseUnavailable) -> list[_Job]:
-    now = monotonic()
-    _conclude((job for job in group if now > job.deadline), too_late)
-    return [job for job in group if not job.done.done()]
-
-
-def _conclude(jobs: Iterable[_Job], outcome: BatchOutcome) -> None:
-    for job in jobs:
-        if not job.done.done():
-            job.done.set_result(outcome)
+def _is_again(error: Exception) -> bool:
+    return getattr(error, "sqlstate", None) in AGAIN
 
 
 def _unknown(error: BaseException) -> OutcomeUnknown:
