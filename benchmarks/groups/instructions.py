@@ -25,6 +25,9 @@ TITLES = {
     "get": "get one entry",
     "put": "put one entry, in a commit of its own",
     f"put-{TOGETHER}": f"put one entry, {TOGETHER} connections at once",
+    f"sum-{TOGETHER}": f"add to a counter, {TOGETHER} connections at once",
+    f"delete-{TOGETHER}": f"delete one entry, {TOGETHER} connections at once",
+    f"enqueue-{TOGETHER}": f"send a message, {TOGETHER} connections at once",
 }
 DIFFERENT = 200
 """Requests; each has been sent before it counts, so that nothing happens for the first time."""
@@ -54,6 +57,22 @@ class CountedServer(Buntime):
         return [request_bytes(self.client.origin, self.base, request) for request in requests]
 
 
+_SUMS = [
+    Request(
+        "POST",
+        "/atomic",
+        f'{{"mutations":[{{"type":"sum","key":["counters",{number}],"value":1}}]}}',
+    )
+    for number in range(DIFFERENT)
+]
+_MESSAGES = [Request("POST", "/queue/enqueue", '{"value":{"a":1}}')] * DIFFERENT
+
+
+def _deletes() -> list[Request]:
+    """Of entries that are not there any more, once they have been sent before."""
+    return [Request("DELETE", f"/keys/gone/{number}?exact=true") for number in range(DIFFERENT)]
+
+
 @contextmanager
 def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:
     """See `Group`."""
@@ -67,7 +86,16 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
     with server.running(folder, ()):
         gets = server.requests(get_requests(Random("get"), DIFFERENT))
         puts = server.requests(put_requests(Random("put"), DIFFERENT))
-        sent = {"get": (gets, 1), "put": (puts, 1), f"put-{TOGETHER}": (puts, TOGETHER)}
+        sums = server.requests(_SUMS)
+        deletes = server.requests(_deletes())
+        sent = {
+            "get": (gets, 1),
+            "put": (puts, 1),
+            f"put-{TOGETHER}": (puts, TOGETHER),
+            f"sum-{TOGETHER}": (sums, TOGETHER),
+            f"delete-{TOGETHER}": (deletes, TOGETHER),
+            f"enqueue-{TOGETHER}": (server.requests(_MESSAGES), TOGETHER),
+        }
         for case in cases:
             requests, at_once = sent[case]
             with server.connected(at_once) as connections:

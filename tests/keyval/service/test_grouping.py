@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Awaitable, Sequence
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_database import Batch, DatabaseError, ResultSet
+from buntime_database import Batch, DatabaseError, Guard, ResultSet
 from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from buntime_plugin_keyval.engine import regathering
+from buntime_plugin_keyval.engine import packing, regathering
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.where import parse_where
 from buntime_plugin_keyval.storage.schema import migrate
-from keyval.service.world import World
+from keyval.service.world import World, values
 
 WRITERS = 8
 ROUNDS = 5
@@ -94,10 +94,17 @@ async def test_nobody_is_waited_for_who_did_not_come_back(
     assert 2 <= waits <= 8, f"{waits} times for {groups} groups"
 
 
-async def together(world: World, *writes: Coroutine[Any, Any, Any]) -> tuple[list[Any], float]:
-    """What becomes of writes of one turn of the loop, and how many commits that takes."""
+async def awaited(write: Awaitable[Any]) -> Any:
+    return await write
+
+
+async def together(world: World, *writes: Awaitable[Any]) -> tuple[list[Any], float]:
+    """What becomes of writes of one turn of the loop, and how many commits that takes.
+
+    Those that are on their way already as well, unless the loop had a turn since.
+    """
     before = world.adapter.statistics()["commits"]
-    results = await asyncio.gather(*writes)
+    results = await asyncio.gather(*map(awaited, writes))
     return results, world.adapter.statistics()["commits"] - before
 
 
@@ -120,13 +127,14 @@ async def test_a_write_behind_a_deletion_sees_what_is_gone(world: World, exact: 
     key = ("n",)
     (removed, _, failed, checked, below), commits = await together(
         world,
-        world.store.delete([encode_key(key)], exact=exact),
+        world.kv.delete(key, exact=exact),
         kv.atomic().sum(key, 1).commit(),
         kv.atomic().check((key, stamp)).set(key, 0).commit(),
         kv.atomic().check((("new",), None)).set(("new",), 1).commit(),
         kv.atomic().check((("n", "below"), stays.versionstamp)).set(("kept",), 1).commit(),
     )
-    assert (removed, failed.ok, checked.ok, below.ok) == (2 - exact, False, True, exact)
+    deleted = removed.deleted_count
+    assert (deleted, failed.ok, checked.ok, below.ok) == (2 - exact, False, True, exact)
     assert (await kv.get(key)).value == 1
     assert commits == 1  # all of it was decided rightly at once
 
@@ -160,3 +168,39 @@ async def test_a_deletion_of_many_holds_up_nobody_who_came_before(world: World) 
         world.kv.set(("behind",), 1),
     )
     assert commits == 3
+
+
+async def test_a_group_is_one_batch_until_a_part_of_it_fails(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Then each write has one, also those of the next groups."""
+    sizes: list[int] = []
+    commit = world.adapter.batch_each
+
+    async def noted(batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
+        sizes.append(len(batches))
+        return await commit(batches)
+
+    monkeypatch.setattr(world.adapter, "batch_each", noted)
+    monkeypatch.setattr(packing, "APART_GROUPS", 2)
+    kv = world.kv
+
+    async def write(number: int) -> None:
+        summed, removed, _ = await asyncio.gather(
+            kv.atomic().sum(("n",), 1).commit(), kv.delete(("a",)), kv.set(("a",), number)
+        )
+        assert summed.ok
+        assert removed.deleted_count == (number > 0)
+
+    await write(0)
+
+    async def guarded() -> object:
+        return await world.store.commit([Guard("1 = 2")], [])
+
+    failed, done = await asyncio.gather(guarded(), kv.atomic().sum(("n",), 1).commit())
+    assert failed is None
+    assert done.ok
+    for number in range(1, 4):
+        await write(number)
+    assert sizes == [1, 1, 2, 3, 3, 1]
+    assert await values(kv) == {("n",): 5, ("a",): 3}

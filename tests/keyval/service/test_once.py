@@ -12,7 +12,13 @@ from typing import Any
 import buntime_keyval
 import pytest
 from buntime_database import DatabaseFull, Guard, GuardFailed, OutcomeUnknown
-from buntime_keyval import CommitResult, IdempotencyKeyReused, InvalidInput, RequestUnderWay
+from buntime_keyval import (
+    CommitResult,
+    DeleteResult,
+    IdempotencyKeyReused,
+    InvalidInput,
+    RequestUnderWay,
+)
 from buntime_keyval.engine import EngineCheck
 from buntime_plugin_keyval.engine import once as once_module
 from buntime_plugin_keyval.engine.once import Once, once_of
@@ -196,9 +202,13 @@ async def test_a_group_of_which_a_part_fails(world: World) -> None:
     kv = world.kv
     await kv.set(["s"], "text")
     false: list[EngineCheck | Guard] = [Guard("1 = 2")]
+
+    async def guarded() -> object:
+        return await world.store.commit(false, [], once=Once("guarded", b"it"))
+
     results = await asyncio.gather(
         kv.set(["a"], 1, idempotency_key="a"),
-        world.store.commit(false, [], once=Once("guarded", b"it")),
+        guarded(),
         add(kv, "n"),
         kv.atomic().sum(["s"], 1).commit(idempotency_key="s"),
         kv.delete(["s"], exact=True, idempotency_key="d"),
@@ -217,6 +227,21 @@ async def test_a_group_of_which_a_part_fails(world: World) -> None:
     )
     assert [*again] == [results[0], results[2], results[4]]
     assert await kv.count() == 3
+
+
+async def test_an_error_of_a_write_with_a_key_concerns_no_other(world: World) -> None:
+    kv = world.kv
+    await kv.set(["s"], "text")
+    refused, added, deleted = await asyncio.gather(
+        kv.atomic().sum(["s"], 1).commit(idempotency_key="s"),
+        kv.atomic().sum(["n"], 1).commit(),
+        kv.delete(["s"], exact=True),
+        return_exceptions=True,
+    )
+    assert isinstance(refused, InvalidInput)
+    assert added == CommitResult(True, (await kv.get(["n"])).versionstamp)
+    assert deleted == DeleteResult(1)
+    assert await kept(world) == 0
 
 
 async def test_counts_of_several_writes_of_a_group(world: World) -> None:

@@ -32,10 +32,10 @@ from buntime_plugin_keyval.engine.deciding import Deciding, takes_long
 from buntime_plugin_keyval.engine.decisions import SetValue, Write
 from buntime_plugin_keyval.engine.jobs import Record, WriteJob, record_nothing
 from buntime_plugin_keyval.engine.once import Once, Replays
+from buntime_plugin_keyval.engine.packing import KeyTaken, Packing
 from buntime_plugin_keyval.engine.peers import Peers
 from buntime_plugin_keyval.engine.publishing import Publisher
 from buntime_plugin_keyval.engine.regathering import Regathering
-from buntime_plugin_keyval.engine.sending import KeyTaken, Sending
 from buntime_plugin_keyval.model.changes import Subscriber
 from buntime_plugin_keyval.model.clock import Clock, moment_of
 from buntime_plugin_keyval.model.errors import (
@@ -90,7 +90,7 @@ class Committer:
         together = db.sql.committing
         self._commit_together = together and together(db.adapter)
         self.replays = Replays(db, clock)
-        self._sending = Sending(db, self.replays)
+        self._packing = Packing(db, self.replays)
         self._publisher = Publisher(db, logger)
         self._peers = peers
         self._clock = clock
@@ -204,15 +204,17 @@ class Committer:
         outcomes: Sequence[Outcome] = ()
         if writing:
             is_followed = bool(self._publisher.subscribers)
+            packed = self._packing.pack(writing, after, now_ms, is_followed=is_followed)
+            together = self._commit_together if after is None else None
+            commit = together or self._db.adapter.batch_each
             try:
-                if after is None:
-                    batches = self._sending.batches(writing, is_followed=is_followed)
-                    commit = self._commit_together or self._db.adapter.batch_each
-                    outcomes = await commit(batches)
-                else:
-                    outcomes = await self._sending.send_keeping(
+                unpacked = packed.unpack(await commit(packed.batches))
+                if unpacked is None:
+                    packed = self._packing.pack_each(
                         writing, after, now_ms, is_followed=is_followed
                     )
+                    unpacked = packed.unpack(await commit(packed.batches))
+                outcomes = unpacked or ()
             except DatabaseError as error:  # the adapter was closed
                 outcomes = [error] * len(writing)
         if self._peers is not None:
@@ -247,6 +249,8 @@ class Committer:
                     again.append(job)
                 elif isinstance(outcome, OutcomeUnknown):
                     job.fail(outcome_unknown(outcome))
+                elif isinstance(outcome, GuardFailed) and job.write.may_refuse:
+                    job.succeed(None)
                 else:
                     job.fail(outcome)
                 continue

@@ -60,7 +60,7 @@ class Deciding:
             job.error = error
         is_kept = job.once is not None and decision is not None
         effects = decision.effects if decision is not None else ()
-        if not effects and not is_kept and not view.saw_pending():
+        if not (effects or is_kept or write.guards or view.saw_pending()):
             job.is_writing = False  # and what it rests on is committed
             return
         first_steps: list[int] = []

@@ -79,8 +79,9 @@ class Decision(NamedTuple, Generic[T]):
 
     effects: Sequence[Effect]
     conclude: Callable[[Sequence[ResultSet], Settled], T] | None
-    """Gets the result of each effect: rows, and how many the effect concerned. None for what
-    concludes with its versionstamp."""
+    """Gets the result of each effect: rows, and how many the effect concerned. Called once it is
+    committed, also where nobody waits any more; must not raise. None for what concludes with its
+    versionstamp."""
     told: Any = None
     """What is kept of it as JSON beside stamp and counts, for `Write.recall`."""
 
@@ -96,6 +97,7 @@ class SetValue:
     bounded = True
     is_long = False
     has_counts = False
+    may_refuse = False
 
     def __init__(self, key: bytes, key_json: str, value: str, options: EntryOptions) -> None:
         self.key = key
@@ -134,8 +136,11 @@ class Write(NamedTuple, Generic[T]):
     is_long: bool = False
     """Whether `decide` takes too long for the event loop."""
     guards: Sequence[Guard] = ()
-    """Conditions of the caller: if one does not hold, `GuardFailed` is raised to it."""
+    """Conditions of the caller: if one does not hold, `GuardFailed` is raised to it, unless it
+    `may_refuse`."""
     recall: Callable[[Kept], T] | None = None
     """Makes the conclusion of what was kept of an earlier time; None for what is never repeated."""
     has_counts: bool = False
     """Whether it needs the counts of the effects for that."""
+    may_refuse: bool = False
+    """Whether it concludes with None where one of its guards does not hold."""

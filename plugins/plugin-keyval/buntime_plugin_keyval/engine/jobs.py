@@ -136,4 +136,4 @@ class WriteJob:
             made = self.versionstamp
             self.succeed(settled.get(made, made) if settled else made)
         else:
-            self.succeed(None if self.done.done() else decision.conclude(results, settled))
+            self.succeed(decision.conclude(results, settled))

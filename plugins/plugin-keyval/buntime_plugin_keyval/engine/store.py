@@ -11,7 +11,7 @@ import base64
 import binascii
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 from typing import TYPE_CHECKING, Any, TypeVar, cast
@@ -21,7 +21,6 @@ from buntime_database import (
     Adapter,
     DatabaseError,
     Guard,
-    GuardFailed,
     OutcomeUnknown,
     ReadsAtOnce,
     ResultSet,
@@ -312,20 +311,23 @@ class Store:
         if not written.cancelled() and written.exception() is None:
             self._announce_expiry([options])
 
-    async def delete(
+    def delete(
         self,
         keys: Sequence[bytes],
         *,
         exact: bool,
         where: Where | None = None,
         once: Once | None = None,
-    ) -> int:
+    ) -> Awaitable[int]:
         """Delete keys, with all that extend them unless `exact`; the number of entries deleted.
 
-        All of it is one commit, and an entry that several keys name counts once.
+        All of it is one commit, and an entry that several keys name counts once. A future, on its
+        way already, for one key if it is `exact`.
         """
         ranges = [single(key) if exact else subtree(key) for key in keys]
-        return await self.delete_ranges(ranges, where=where, once=once)
+        if exact and len(ranges) == 1 and where is None:
+            return self._committer.submit(writes.remove(ranges, bounded=True), once, "delete")
+        return self.delete_ranges(ranges, where=where, once=once)
 
     @measured("delete")
     async def delete_ranges(
@@ -349,33 +351,41 @@ class Store:
             writes.remove(ranges, condition=condition, bounded=bounded), once
         )
 
-    @measured("atomic_commit")
-    async def commit(
+    def commit(
         self,
         checks: Sequence[EngineCheck | Guard],
         mutations: Sequence[Mutation | Addition],
         also_read: Sequence[bytes] = (),
         once: Once | None = None,
-    ) -> Committed | None:
+    ) -> asyncio.Future[Committed | None]:
         """Apply the mutations if the checks hold; None if they do not.
 
-        The result holds the rows of `also_read` as they were just before. Raises `LimitExceeded`.
+        The result holds the rows of `also_read` as they were just before. It is on its way when
+        this returns. Raises `LimitExceeded` and `RequestUnderWay`.
         """
         self.check_number(len(checks) + len(mutations))
+        tells = {m.committed for m in mutations if isinstance(m, Addition)}
+        lives = [
+            m.options for m in mutations if isinstance(m, Mutation) and m.options is not NO_OPTIONS
+        ]
+        committed = partial(self._committed, lives, tells) if lives or tells else None
         write = writes.commit(
-            checks, mutations, also_read, limits=self.limits, most_key=self._most_key
+            checks,
+            mutations,
+            also_read,
+            limits=self.limits,
+            most_key=self._most_key,
+            committed=committed,
         )
-        try:
-            committed = await self._committer.commit(write, once)
-        except GuardFailed:  # one of the checks: those of the decision are tried again
-            return None
-        if committed is not None:
-            changed = [m for m in mutations if isinstance(m, Mutation)]
-            self._announce_expiry([m.options for m in changed if m.options is not NO_OPTIONS])
-            if len(changed) < len(mutations):
-                for tell in {m.committed for m in mutations if isinstance(m, Addition)}:
-                    tell()
-        return committed
+        return self._committer.submit(write, once, "atomic_commit")
+
+    def _committed(
+        self, lives: Sequence[EntryOptions], tells: Iterable[Callable[[], None]]
+    ) -> None:
+        """What follows from a commit."""
+        self._announce_expiry(lives)
+        for tell in tells:
+            tell()
 
     def check_key(self, key: bytes) -> None:
         """Refuse a key that is too long for the database with `InvalidInput`."""
@@ -476,9 +486,15 @@ class Store:
         """Tell `listener` when an entry that was just written expires (epoch milliseconds)."""
         self._expiring = listener
 
-    async def write(self, write: Write[T], once: Once | None = None) -> T:
-        """Commit a write of another kind, for parts of the plugin with decisions of their own."""
-        return await self._committer.commit(write, once)
+    def write(
+        self, write: Write[T], once: Once | None = None, operation: str = ""
+    ) -> asyncio.Future[T]:
+        """Commit a write of another kind, for parts of the plugin with decisions of their own.
+
+        It is on its way when this returns, and a sample of `operation`, if that has a name. Raises
+        `RequestUnderWay`.
+        """
+        return self._committer.submit(write, once, operation)
 
     @property
     def replays(self) -> Replays:

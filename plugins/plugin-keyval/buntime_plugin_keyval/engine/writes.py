@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from buntime_database import Guard, ResultSet
@@ -85,10 +85,11 @@ def commit(
     *,
     limits: Limits = DEFAULT_LIMITS,
     most_key: int | None = None,
+    committed: Callable[[], None] | None = None,
 ) -> Write[Committed | None]:
     """All mutations, in order, if all checks hold; concludes with None if they do not.
 
-    Where one that is a guard does not hold, that is `GuardFailed`.
+    `committed` is called when it is done.
 
     Raises `LimitExceeded` when that would write more than `commit_bytes`, or when the values of
     `also_read`, each as often as it is there, are more than `answer_bytes`; `InvalidInput` for a
@@ -141,6 +142,8 @@ def commit(
             raise LimitExceeded(what, "commitBytes", limits.commit_bytes)
 
         def conclude(_: Sequence[ResultSet], settled: Settled) -> Committed:
+            if committed is not None:
+                committed()
             if not settled:
                 return Committed(versionstamp, rows)
             told = {
@@ -168,6 +171,7 @@ def commit(
         size=written,
         is_long=is_long,
         recall=_recall_commit,
+        may_refuse=True,
     )
 
 

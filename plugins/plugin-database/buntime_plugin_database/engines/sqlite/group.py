@@ -99,7 +99,6 @@ class GroupRun:
         """Run what is left of a batch; whether that is all of it."""
         connection, results, wanted = self._connection, self._results, batch.wanted
         steps = batch.steps
-        is_short = len(steps) <= SHORT_BATCH
         if not results:
             connection.set_last_insert_rowid(0)  # so that nobody is told of another one's row
         for step in steps[len(results) :] if results else steps:
@@ -113,6 +112,6 @@ class GroupRun:
                 results.append(_GAVE_NOTHING)
             else:
                 results.append(run(connection, sql, args))
-            if not is_short and perf_counter() >= until and len(results) < len(steps):
-                return False
+            if not len(results) % SHORT_BATCH and perf_counter() >= until:
+                return len(results) == len(steps)
         return True

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from collections.abc import Sequence
 from typing import Annotated, Any
 
 from buntime_database import Guard
+from buntime_host import Answer, Promised
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.commits import Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
 from buntime_plugin_keyval.engine.additions import Addition
-from buntime_plugin_keyval.engine.writes import placeholder_range
+from buntime_plugin_keyval.engine.writes import Committed, placeholder_range
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.model.mutations import (
     parse_check,
@@ -49,9 +51,9 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     service.store.check_number(len(request.given.checks) + len(request.given.mutations))
     checks, mutations = _contents(service, request.given)
 
-    async def run() -> str:
-        committed = await service.store.commit(checks, mutations, once=request.once)
-        return commit_json(None if committed is None else committed.versionstamp)
+    def run() -> Promised:
+        committed = service.store.commit(checks, mutations, once=request.once)
+        return Promised(committed, _answer_commit)
 
     return Asked(
         "atomic",
@@ -62,6 +64,11 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
         cost=Cost(len(checks) + len(mutations)),
         needs=_needed(checks, mutations),
     )
+
+
+def _answer_commit(commit: Future[Committed | None]) -> Answer:
+    committed = commit.result()
+    return Answer(200, commit_json(None if committed is None else committed.versionstamp))
 
 
 def commit_transaction(service: KeyValService, request: Request[TransactionRequest]) -> Asked:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Coroutine
 from functools import partial
 from typing import Annotated, Any
 
@@ -248,11 +248,13 @@ def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> As
 def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
     given = request.given
 
-    async def run() -> str:
-        count = await service.store.delete(
+    def run() -> Promised | Coroutine[Any, Any, str]:
+        deleting = service.store.delete(
             keys, exact=given.exact, where=given.where, once=request.once
         )
-        return deleted_json(count)
+        if isinstance(deleting, Future):
+            return Promised(deleting, _answer_deleted)
+        return _deleted(deleting)
 
     if given.exact:
         entries, writes = len(keys), Keys(keys)
@@ -260,6 +262,14 @@ def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deleti
         entries, writes = None, Keys(ranges=[subtree(key) for key in keys])
     cost = Cost(entries, count_conditions(given.where))
     return Asked("delete", "write", run, writes=writes, cost=cost, needs=())
+
+
+def _answer_deleted(deleting: Future[int]) -> Answer:
+    return Answer(200, deleted_json(deleting.result()))
+
+
+async def _deleted(deleting: Awaitable[int]) -> str:
+    return deleted_json(await deleting)
 
 
 def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from asyncio import Future
 from typing import Annotated
 from urllib.parse import unquote
 
 import msgspec
-from buntime_host import Answer, MethodNotAllowed
+from buntime_host import Answer, MethodNotAllowed, Promised
 from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.canonical import text_of
 from buntime_keyval.wire.commits import MessageOptions
@@ -106,12 +107,15 @@ def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
     value = text_of(request.given.value, part.store.clock.wall())
     options = request.given.options
 
-    async def run() -> str:
-        message_id = await part.queue.enqueue(value, options, request.once)
-        return f'{{"ok":true,"id":"{message_id}"}}'
+    def run() -> Promised:
+        return Promised(part.queue.enqueue(value, options, request.once), _answer_sent)
 
     writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
     return Asked("queue_enqueue", "write", run, writes=writes, needs=(QUEUE_SEND,))
+
+
+def _answer_sent(sent: Future[str]) -> Answer:
+    return Answer(200, f'{{"ok":true,"id":"{sent.result()}"}}')
 
 
 def poll(part: QueuePart, request: Request[Polling]) -> Asked:

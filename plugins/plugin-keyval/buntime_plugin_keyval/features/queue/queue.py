@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import sys
+from asyncio import Future
 from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import NamedTuple
@@ -68,6 +69,10 @@ class _Delivery(NamedTuple):
     keys_if_undelivered: str
 
 
+def _recall_id(kept: Kept) -> str:
+    return str(kept.told)
+
+
 LONG_SECONDS = 60.0
 """For how long after a long message others are taken to be there as well."""
 
@@ -94,21 +99,24 @@ class Queue:
         self._on_ready = ready
         self._on_settled = settled
 
-    @measured("queue_enqueue")
-    async def enqueue(self, value: str, options: MessageOptions, once: Once | None = None) -> str:
-        """Add a message with a canonical value; its id."""
+    def enqueue(self, value: str, options: MessageOptions, once: Once | None = None) -> Future[str]:
+        """Add a message with a canonical value; its id.
+
+        It is on its way when this returns. Raises `RequestUnderWay`, and `InvalidInput` for
+        a key that is too long for the database.
+        """
         for key in options.keys_if_undelivered:
             self._store.check_key(encode_key(key))
         message_id = new_id()
         self._note_size(value)
-        decision = Decision(
-            (Enqueue(message_id, value, options),), lambda *_: message_id, message_id
-        )
-        message_id = await self._store.write(
-            Write(lambda _: decision, size=len(value), recall=lambda kept: str(kept.told)), once
-        )
-        self._on_ready()
-        return message_id
+
+        def conclude(*_: object) -> str:
+            self._on_ready()
+            return message_id
+
+        decision = Decision((Enqueue(message_id, value, options),), conclude, message_id)
+        write = Write(lambda _: decision, size=len(value), recall=_recall_id)
+        return self._store.write(write, once, "queue_enqueue")
 
     def enqueued(self) -> None:
         """Say that a commit of another kind brought messages."""

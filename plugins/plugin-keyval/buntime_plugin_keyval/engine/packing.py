@@ -1,0 +1,220 @@
+"""Making batches of the decided writes of a group, and of what these gave what each write gave.
+
+An embedded engine gets the whole group as one batch, which spares what each batch costs there.
+Should anything in that fail, each write is tried as a batch of its own, as it is wherever a network
+costs more, and so are those of the next groups: they are likely to meet the same.
+
+Results of writes with keys of their callers' are kept in the batch, in one row for all of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from time import perf_counter
+from typing import NamedTuple
+
+from buntime_database import (
+    Batch,
+    ConstraintViolation,
+    DatabaseBusy,
+    DatabaseClosed,
+    DatabaseError,
+    DatabaseLost,
+    Guard,
+    GuardFailed,
+    OutcomeUnknown,
+    Statement,
+)
+
+from buntime_plugin_keyval.engine.jobs import WriteJob
+from buntime_plugin_keyval.engine.once import Replays
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.effects import NoteStamp, Put, StampedEffect, stamp_of_commit
+from buntime_plugin_keyval.storage.message_effects import Lease
+from buntime_plugin_keyval.storage.replays import keep_all, place_of
+
+APART_GROUPS = 16
+"""Groups whose writes are batches of their own, after one that could not be one batch."""
+
+LONG_WAIT = 0.5
+"""Seconds after which writes that found the database busy do not wait for it once more."""
+
+_KEEPING = 2
+"""Steps that keep results, in front of all others: a guard and a statement."""
+
+_ROW = 1
+"""Which of them tells where the results are."""
+
+
+class KeyTaken(DatabaseError):
+    """Somebody else has kept a result under a key of the commit since the last look."""
+
+
+class Packed(NamedTuple):
+    """A group on its way to the engine."""
+
+    batches: Sequence[Batch]
+    unpack: Callable[[Sequence[Outcome]], Sequence[Outcome] | None]
+    """Gets the outcomes of the batches, gives those of the writes: `KeyTaken` where a look at what
+    others keep under keys is needed first. None if all of it failed because of a part of it."""
+
+
+class Packing:
+    """The way of decided writes to one database."""
+
+    def __init__(self, db: Database, replays: Replays) -> None:
+        self._sql = db.sql
+        self._is_embedded = db.adapter.capabilities.embedded
+        self._gives_rows = db.adapter.capabilities.rows_of_batches
+        self._replays = replays
+        self._apart_groups = 0
+
+    def pack(
+        self, writing: Sequence[WriteJob], after: int | None, now_ms: int, *, is_followed: bool
+    ) -> Packed:
+        """The steps of each write, with what keeps its result.
+
+        `after` is the place up to which it is known what is kept under keys, None where none of the
+        writes has one; `is_followed` says whether anybody is told of changes.
+        """
+        if not self._is_embedded or len(writing) == 1:
+            return self.pack_each(writing, after, now_ms, is_followed=is_followed)
+        if self._apart_groups:
+            self._apart_groups -= 1
+            return self.pack_each(writing, after, now_ms, is_followed=is_followed)
+        steps: list[Guard | Statement] = []
+        keys: list[str] = []
+        if after is not None:
+            keepings = [keeping for job in writing if (keeping := job.keeping) is not None]
+            if keepings:
+                keys = [key for key, *_ in keepings]
+                steps += keep_all(self._sql, keepings, after, now_ms)
+        for job in writing:
+            steps += job.steps
+        wanted: Sequence[int] | None = None
+        if not is_followed and all(map(_wants_nothing, writing)):
+            wanted = (_ROW,) if keys else ()
+        batch = Batch(steps, all(job.is_bounded for job in writing), wanted)
+        return Packed(
+            [batch], partial(self._unpack_all, writing, keys, wanted is None, perf_counter())
+        )
+
+    def pack_each(
+        self, writing: Sequence[WriteJob], after: int | None, now_ms: int, *, is_followed: bool
+    ) -> Packed:
+        """The same, with a batch for each, which fails alone."""
+        batches = [self._batch(job, is_followed) for job in writing]
+        if after is None:
+            return Packed(batches, _as_they_are)
+        keys: list[str | None] = []
+        for number, job in enumerate(writing):
+            keeping = job.keeping
+            keys.append(None if keeping is None else keeping[0])
+            if keeping is not None:
+                steps = keep_all(self._sql, [keeping], after, now_ms)
+                batches[number] = self._keeping(batches[number], steps)
+        return Packed(batches, partial(self._unpack_each, keys))
+
+    def _unpack_all(
+        self,
+        writing: Sequence[WriteJob],
+        keys: Sequence[str],
+        are_wanted: bool,
+        started: float,
+        outcomes: Sequence[Outcome],
+    ) -> Sequence[Outcome] | None:
+        (outcome,) = outcomes
+        if isinstance(outcome, DatabaseError):
+            error = _key_taken(outcome) if keys else outcome
+            if isinstance(error, KeyTaken) or _concerns_all(
+                error, writing, perf_counter() - started
+            ):
+                return [error] * len(writing)
+            self._apart_groups = APART_GROUPS
+            return None
+        if keys:
+            self._replays.kept(keys, place_of(outcome[_ROW]))
+        if not are_wanted:
+            return [[]] * len(writing)
+        each: list[Outcome] = []
+        begins = _KEEPING if keys else 0
+        for job in writing:
+            ends = begins + len(job.steps)
+            each.append(outcome[begins:ends])
+            begins = ends
+        return each
+
+    def _unpack_each(
+        self, keys: Sequence[str | None], outcomes: Sequence[Outcome]
+    ) -> Sequence[Outcome]:
+        each = list(outcomes)
+        for number, (key, outcome) in enumerate(zip(keys, outcomes, strict=True)):
+            if key is None:
+                continue
+            if isinstance(outcome, DatabaseError):
+                error = _key_taken(outcome)
+                if isinstance(error, GuardFailed):
+                    error = GuardFailed(error.index - _KEEPING)
+                each[number] = error
+            else:
+                self._replays.kept([key], place_of(outcome[_ROW]))
+                each[number] = outcome[_KEEPING:]
+        return each
+
+    def _keeping(self, batch: Batch, steps: Sequence[Guard | Statement]) -> Batch:
+        """The same batch with the steps in front of it that keep a result."""
+        wanted, recalls = batch.wanted, batch.recalls
+        if wanted is not None:
+            wanted = [_ROW, *(number + _KEEPING for number in wanted)]
+        if not self._is_embedded:
+            later = {number + _KEEPING: sql for number, sql in (recalls or {}).items()}
+            recalls = {_ROW: self._sql.replays.kept_place, **later}
+        return Batch([*steps, *batch.steps], batch.bounded, wanted, recalls)
+
+    def _batch(self, job: WriteJob, is_followed: bool) -> Batch:
+        if self._is_embedded or job.decision is None:
+            nothing = not is_followed and _wants_nothing(job)
+            return Batch(job.steps, job.is_bounded, () if nothing else None)
+        placed = list(zip(job.decision.effects, job.first_steps, strict=True))
+        recalls: dict[int, str] = {}
+        if not self._gives_rows:
+            for effect, step in placed:
+                leased = isinstance(effect, Lease) and effect.recall(self._sql, job.versionstamp)
+                recalls |= {step: leased} if leased else {}
+        if not job.is_firm:
+            stamp = stamp_of_commit(self._sql, job.versionstamp)
+            recalls |= {step: stamp for effect, step in placed if isinstance(effect, StampedEffect)}
+            return Batch(job.steps, job.is_bounded, job.first_steps, recalls)
+        # What a Put gives is of use to those alone who are told of its change.
+        idle = NoteStamp if is_followed else Put | NoteStamp
+        wanted = [step for effect, step in placed if not isinstance(effect, idle)]
+        return Batch(job.steps, job.is_bounded, wanted, recalls)
+
+
+def _as_they_are(outcomes: Sequence[Outcome]) -> Sequence[Outcome]:
+    return outcomes
+
+
+def _wants_nothing(job: WriteJob) -> bool:
+    """Whether its conclusion needs no result, unless somebody is told of its changes."""
+    return job.decision is not None and job.decision.conclude is None and job.is_firm
+
+
+def _key_taken(error: DatabaseError) -> DatabaseError:
+    """The error of a batch that keeps something; `KeyTaken` where that was refused."""
+    is_taken = isinstance(error, GuardFailed) and error.index < _KEEPING
+    return KeyTaken(str(error)) if is_taken else error
+
+
+def _concerns_all(error: DatabaseError, writing: Sequence[WriteJob], waited: float) -> bool:
+    """Whether each of the writes would fail so by itself, or may have been done.
+
+    `waited` is how many seconds it took to fail.
+    """
+    if isinstance(error, ConstraintViolation):
+        return writing[0].is_firm  # its stamp is too old, as those of all
+    if isinstance(error, DatabaseBusy):
+        return waited >= LONG_WAIT  # for the lock of somebody else
+    return isinstance(error, (DatabaseClosed, DatabaseLost, OutcomeUnknown))
