@@ -24,6 +24,7 @@ from buntime_plugin_database.engines.rqlite.errors import ClusterAccessRefused
 from buntime_plugin_database.engines.rqlite.options import RqliteOptions
 from database.rqlite.conftest import OpenRqlite
 from support.rqlite import Rqlited, leader_of, running_rqlite
+from support.sqld import free_port
 
 INSERT = "INSERT INTO seen (n) VALUES (?)"
 
@@ -85,6 +86,24 @@ async def test_who_is_behind_is_not_believed(
     adapter._writer.acknowledged += 1  # as if the node had not got the last one yet
     await adapter.query("SELECT n FROM behind")
     assert ["linearizable" in path for _, path in asked] == [False, True]
+
+
+async def test_a_leader_is_asked_once_whether_it_has_all(
+    open_rqlite: OpenRqlite, node: Rqlited, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A node that was started again answers while it still carries out its log."""
+    dead = f"http://127.0.0.1:{free_port()}"
+    adapter = open_rqlite(dead, node.url)
+    asked = levels_of(adapter, monkeypatch)
+    for _ in range(2):
+        await adapter.query("SELECT 1")
+    adapter._nodes._leader = dead
+    adapter._nodes._find_again_at = 0.0
+    for _ in range(2):
+        await adapter.query("SELECT 1")
+    of_node = ["linearizable" in path for url, path in asked if url == node.url]
+    # The first one asks for the names of the columns, too.
+    assert of_node == [True, False, False, True, False]
 
 
 async def test_what_a_read_demands(

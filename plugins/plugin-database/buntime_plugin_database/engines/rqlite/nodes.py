@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import io
-from collections.abc import Sequence
+import os
+from collections.abc import Callable, Sequence
 from time import monotonic
 from typing import Any, Literal
 from urllib.parse import urlencode, urlsplit
@@ -67,6 +68,9 @@ class Nodes:
         self._benched: dict[str, float] = {}
         self._find_again_at = 0.0
         self._turn = 0
+        self._is_current = False
+        """Whether who leads is known to have all that was committed before: one that was elected
+        just now, or a node that was started again, may not have carried it out yet."""
         self._closed = False
         hosts = ", ".join(urlsplit(url).netloc for url in self._configured)
         self.name = f"rqlite at {hosts}"
@@ -82,7 +86,9 @@ class Nodes:
         """
         body = msgspec.json.encode(statements)
         seconds = min(self._options.timeout_seconds, most_seconds)
-        return await self._ask("/db/execute?transaction", body, seconds, wrote=True)
+        results = await self._ask(lambda: "/db/execute?transaction", body, seconds, wrote=True)
+        self._is_current = True
+        return results
 
     async def query(
         self, statements: Sequence[Json], level: Level, *, most_seconds: float = float("inf")
@@ -104,8 +110,14 @@ class Nodes:
                 return await self._ask_once(self._next(), path, body, seconds, wrote=False)
             except DatabaseUnavailable:
                 level = "weak"
-        path = f"/db/query?{urlencode({'level': level, **limited})}"
-        return await self._ask(path, body, seconds, wrote=False)
+
+        def asking() -> str:
+            certain = level if self._is_current else "linearizable"
+            return f"/db/query?{urlencode({'level': certain, **limited})}"
+
+        results = await self._ask(asking, body, seconds, wrote=False)
+        self._is_current = True
+        return results
 
     async def wait_until_ready(self, seconds: float) -> None:
         """Wait until there is a leader that answers.
@@ -161,9 +173,12 @@ class Nodes:
         return nodes[self._turn]
 
     async def _ask(
-        self, path: str, body: bytes, seconds: float, *, wrote: bool
+        self, path: Callable[[], str], body: bytes, seconds: float, *, wrote: bool
     ) -> StatementResults:
-        """Ask one node after the other until one answers, as long as there is hope."""
+        """Ask one node after the other until one answers, as long as there is hope.
+
+        `path` is what is asked for just then.
+        """
         deadline = monotonic() + seconds
         pause, longest = RETRY_SECONDS
         while True:
@@ -174,12 +189,13 @@ class Nodes:
             for url in self._order():
                 left = max(deadline - monotonic(), RETRY_SECONDS[0])
                 try:
-                    return await self._ask_doubting(url, path, body, left, wrote=wrote)
+                    return await self._ask_doubting(url, path(), body, left, wrote=wrote)
                 except ClusterAccessRefused:
                     raise
                 except DatabaseUnavailable as error:
                     if self._closed:
                         raise
+                    self._is_current = False
                     if self._leader == url:
                         self._leader = None
                     failure = failure or error
@@ -224,7 +240,8 @@ class Nodes:
             ):
                 content = await response.read()
         except aiohttp.ClientConnectorError as error:
-            reason = error.os_error.strerror or str(error.os_error)
+            code = error.os_error.errno
+            reason = os.strerror(code) if code and code > 0 else str(error.os_error)
             raise NotReached(f"{name} cannot be reached: {reason}") from error
         except aiohttp.ConnectionTimeoutError as error:
             raise NotReached(f"{name} cannot be reached: no connection in time") from error
