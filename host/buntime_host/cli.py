@@ -107,6 +107,10 @@ def plugins(config_path: Path | None, as_json: bool) -> None:
         click.echo(text)
         return
     _print_table(rows)
+    for row in rows:
+        if row["order"] is not None and row["publicRoutes"]:
+            routes = msgspec.json.encode(row["publicRoutes"]).decode()
+            click.echo(f"{row['name']} needs no credential for {routes}", err=True)
     _print_remarks(plan)
 
 
@@ -265,6 +269,9 @@ def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
     from buntime_host.plan import statuses
 
     problems = {plugin.manifest.name: plugin.problem for plugin in plan.selection.plugins}
+    public = {
+        plugin.manifest.name: plugin.manifest.public_routes for plugin in plan.selection.plugins
+    }
     rows: list[dict[str, Any]] = []
     for index, status in enumerate(statuses(config, plan).values()):
         loads = status.state == "loading"
@@ -278,6 +285,7 @@ def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
                 "state": "enabled" if loads else status.state,
                 "source": status.source,
                 "path": status.path,
+                "publicRoutes": public[status.name],
                 "reason": status.reason or problem,
                 "problem": problem or (status.reason if status.state == "excluded" else None),
             }
@@ -293,6 +301,7 @@ def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:
                 "state": "not listed",
                 "source": found.source,
                 "path": str(manifest.dir),
+                "publicRoutes": manifest.public_routes,
                 "reason": "not in plugins of the configuration",
                 "problem": None,
             }

@@ -21,7 +21,14 @@ from uuid_utils import uuid4
 from buntime_host.access import EVERYONE, Principal, principal_of
 from buntime_host.access.audit import Audit
 from buntime_host.access.credentials import HEADERS as CREDENTIALS
-from buntime_host.access.credentials import TICKET, Credential, credential_of, without_ticket
+from buntime_host.access.credentials import (
+    KEY_HEADER,
+    TICKET,
+    TOKEN_HEADER,
+    Credential,
+    credential_of,
+    without_ticket,
+)
 from buntime_host.access.gate import ANONYMOUS, Gate, peer_of, unauthorized
 from buntime_host.access.keyring import Keyring
 from buntime_host.access.public import own_check_paths, public_paths
@@ -93,6 +100,10 @@ NOTED = (_LOOKED_AT | {b"upgrade"}) - {b"content-length", b"host", b"transfer-en
 """Headers that `RequestDispatcher.admit` wants to see."""
 
 
+COMMON = Admitted(b"", NOTHING)
+"""What a request is admitted with that says nothing which matters here."""
+
+
 class RequestDispatcher:
     """Routes requests and websockets to mounts; an ASGI application without lifespan."""
 
@@ -155,11 +166,20 @@ class RequestDispatcher:
         """What is answered without ASGI, by the first segment of its path."""
         self.heads = Heads(self._of_origins or ())
 
-    def admit(self, headers: Iterable[Header], host: bytes, mount: DirectMount) -> Admitted | None:
+    def admit(self, headers: Sequence[Header], host: bytes, mount: DirectMount) -> Admitted | None:
         """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.
 
         What is refused, and what is not common, goes there: `__call__` sees to all of it.
         """
+        gate = self.gate
+        if len(headers) == 1 and (headers[0][0] == TOKEN_HEADER or headers[0][0] == KEY_HEADER):
+            # The common request with a key pays for nothing else.
+            if gate.is_open:
+                return COMMON
+            known = gate.known.get(headers[0][1])
+            if known is None or (mount.asks_for is not None and not known.allows(mount.asks_for)):
+                return None
+            return Admitted(b"", NOTHING, known)
         origin = site = key = token = cookie = None
         given_id = b""
         keys: list[bytes] = []
@@ -188,7 +208,6 @@ class RequestDispatcher:
             if origin is not None and origins.trusts(origin):
                 return None
         principal = EVERYONE
-        gate = self.gate
         if not gate.is_open:
             header = key if key is not None else token if token is not None else cookie
             known = gate.known.get(header) if header is not None else None

@@ -14,7 +14,7 @@ from starlette.middleware import Middleware
 from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
-from buntime_host.access import Action, Actions, short_name
+from buntime_host.access import Action, Actions, short_name, text_prefix
 from buntime_host.access.credentials import Credential, credential_in
 from buntime_host.access.gate import Gate, peer_of, unauthorized
 from buntime_host.access.permissions import ALL
@@ -149,6 +149,8 @@ class Lifecycle:
             if app is not None and manifest.base is None:
                 log.warning("has routes but no base, so they are not served")
             permitted = _permissions(await self._call(name, "permissions"))
+            if permitted is None and manifest.permissions:
+                permitted = {action: Action(text_prefix) for action in manifest.permissions}
             aliases = full_aliases(await self._call(name, "aliases"), manifest.base)
             middleware = _middleware(await self._call(name, "middleware"))
             menus = _menus(await self._call(name, "menus"))

@@ -26,6 +26,7 @@ MAX_DIGITS = 400
 
 BASE = re.compile(r"/[a-zA-Z0-9_-]+|/")
 BASE_RULE = 'must be "/" or one path segment such as "/my-plugin" (letters, digits, _ and -)'
+PERMISSION = re.compile(r"[a-z][a-zA-Z0-9_-]*(:[a-z][a-zA-Z0-9_-]*)*")
 ENV_PREFIX = ("PUBLIC_", "VITE_")
 _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 METHODS = ("ALL", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "WEBSOCKET")
@@ -33,8 +34,8 @@ METHODS = ("ALL", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "W
 HOST_FIELDS = frozenset(
     {
         "name", "version", "description", "author", "license", "base", "enabled", "pluginEntry",
-        "entrypoint", "dependencies", "optionalDependencies", "publicRoutes", "menus",
-        "injectBase", "env", "envPrefix", "timeout", "ttl", "idleTimeout", "maxRequests",
+        "entrypoint", "dependencies", "optionalDependencies", "publicRoutes", "permissions",
+        "menus", "injectBase", "env", "envPrefix", "timeout", "ttl", "idleTimeout", "maxRequests",
         "lowMemory", "autoInstall", "maxBodySize", "visibility", "config", "onRequestFailOpen",
     }
 )  # fmt: skip
@@ -55,6 +56,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     dependencies: tuple[str, ...] = ()
     optional_dependencies: tuple[str, ...] = ()
     public_routes: Any = None
+    permissions: tuple[str, ...] = ()
+    """Actions that users may be permitted, where the plugin has no hook that says so."""
     menus: tuple[Mapping[str, Any], ...] = ()
     inject_base: bool = False
     env: Mapping[str, str] = {}
@@ -171,6 +174,7 @@ def parse_manifest(raw: Mapping[str, Any], path: Path) -> Manifest:
         dependencies=fields.texts("dependencies"),
         optional_dependencies=fields.texts("optionalDependencies"),
         public_routes=fields.public_routes(),
+        permissions=fields.permissions(),
         menus=fields.menus(),
         inject_base=fields.flag("injectBase", default=False),
         env=fields.env(),
@@ -249,6 +253,12 @@ class _Fields:
             self.bad("env", "must be a map of names to plain values")
             return {}
         return {str(name): "" if text is None else str(text) for name, text in value.items()}
+
+    def permissions(self) -> tuple[str, ...]:
+        names = self.texts("permissions")
+        if not all(PERMISSION.fullmatch(name) for name in names):
+            self.bad("permissions", "must be names such as read or queue:send")
+        return names
 
     def public_routes(self) -> Any:
         value = self.raw.get("publicRoutes")
