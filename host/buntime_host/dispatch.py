@@ -483,8 +483,11 @@ class RequestDispatcher:
         mount = self._find(scope)
         if mount is None:
             raise NotFound
+        # A hook may have made it another request, with a state of its own, to another plugin.
+        scope.setdefault("state", {}).setdefault(
+            "principal", EVERYONE if self.gate.is_open else ANONYMOUS
+        )
         if mount.asks_for is not None and not self._is_public(scope, mount):
-            # Asked once more: a hook may have made it a request to another plugin.
             principal_of(scope).require(mount.asks_for)
         scope["root_path"] = scope.get("root_path", "") + mount.root_path
         await mount.app(scope, receive, send)

@@ -103,7 +103,7 @@ class KeyAdministration:
             description=wanted.description,
             role=role,
             permissions=permissions,
-            limits=wanted.limits,
+            limits=_limits(wanted, by),
             created_at=int(now),
             created_by=by.id or None,
             expires_at=expiry_of(wanted.expires_in, now),
@@ -203,6 +203,13 @@ def _granted(wanted: Wanted) -> tuple[str, tuple[str, ...]]:
     if len(permissions) > MAX_TEXTS:
         raise BadRequest(f"A key has at most {MAX_TEXTS} permissions", code=INVALID_PERMISSION)
     return CUSTOM, permissions
+
+
+def _limits(wanted: Wanted, by: Principal) -> dict[str, Any]:
+    """How much a key may use: whoever has limits hands on the same. Raises `PermissionDenied`."""
+    if by.limits and wanted.limits not in ({}, by.limits):
+        raise PermissionDenied("Missing permission: limits other than one's own")
+    return wanted.limits or dict(by.limits)
 
 
 async def _told(change: Awaitable[bool]) -> bool:

@@ -10,11 +10,13 @@ import asyncio
 import logging
 import time
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from buntime_host.access.gate import Foreign
 from buntime_host.access.grants import compile_grant
 from buntime_host.access.keyring import Keyring
 from buntime_host.access.principal import Principal
+from buntime_host.access.trusted_hosts import is_loopback
 from buntime_host.errors import ConfigError
 from buntime_host.settings import JwtOptions
 
@@ -124,7 +126,8 @@ def _fixed_key(options: JwtOptions) -> Any:
             raise ConfigError(f"auth.jwt.secret: must have {MIN_SECRET_BYTES} bytes at the least")
         return secret
     if options.jwks_url is not None:
-        if not options.jwks_url.startswith(("https://", "http://127.0.0.1", "http://localhost")):
+        url = urlsplit(options.jwks_url)
+        if url.scheme != "https" and not (url.scheme == "http" and is_loopback(url.hostname or "")):
             raise ConfigError("auth.jwt.jwksUrl: must begin with https://")
         return None
     from cryptography.hazmat.primitives.serialization import load_pem_public_key

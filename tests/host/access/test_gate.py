@@ -91,6 +91,29 @@ async def test_with_a_master_key_all_routes_of_plugins_ask(
         assert (await call(host, "GET", "/p/open/x/who", headers)).status == status
 
 
+async def test_a_hook_that_makes_another_request_gives_no_rights(
+    add_plugin: AddPlugin, make_host: MakeHost, call: Call
+) -> None:
+    """Not even where it leaves out the state that says who asks."""
+    code = (
+        PLUGIN
+        + """
+    from starlette.requests import Request
+
+    @hookimpl
+    def on_request(request, app):
+        scope = {k: v for k, v in request.scope.items() if k != "state"}
+        return Request(scope | {"path": "/p/who", "raw_path": b"/p/who"})
+    """
+    )
+    add_plugin("p", code, base="/p", publicRoutes=["/open/*"])
+    async with make_host(RUNTIME_MASTER_KEY="secret") as host:
+        answer = await call(host, "GET", "/p/open/who")
+        assert (answer.status, answer.code) == (403, "PERMISSION_DENIED")
+    async with make_host() as host:
+        assert (await call(host, "GET", "/p/open/who")).status == 200
+
+
 async def test_reasons_are_for_who_may_read_them(
     add_plugin: AddPlugin, make_host: MakeHost, call: Call
 ) -> None:

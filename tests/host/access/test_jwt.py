@@ -151,6 +151,7 @@ async def test_keys_are_fetched_when_one_is_not_known(
         ({"secret": "short", "algorithms": ["HS256"]}, "32 bytes"),
         ({"publicKey": PUBLIC.decode(), "algorithms": ["HS256"]}, "algorithms"),
         ({"publicKey": "x", "algorithms": ["RS256"]}, "no public key"),
+        ({"jwksUrl": "http://localhost.test", "algorithms": ["RS256"]}, "https"),
         ({"jwksUrl": "http://keys.test", "algorithms": ["RS256"]}, "https"),
     ],
 )

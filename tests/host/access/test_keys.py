@@ -291,6 +291,20 @@ async def test_nobody_gives_more_than_he_has(make_host: MakeHost, call: Call) ->
         assert (await call_keys(call, host, "DELETE", f"/{maker['id']}", **admin)).status == 200
 
 
+async def test_who_has_limits_hands_them_on(make_host: MakeHost, call: Call) -> None:
+    limits = {"keyval": {"entries": 10}}
+    async with make_host(RUNTIME_MASTER_KEY="master") as host:
+        maker = await make_key(call, host, role="admin", limits=limits)
+        own = {"x-api-key": maker["key"]}
+        tries: list[tuple[dict[str, Any], int]] = [({}, 201), ({"limits": limits}, 201)]
+        tries.append(({"limits": {"keyval": {"entries": 11}}}, 403))
+        for wanted, status in tries:
+            body = {"name": "child", "role": "viewer"} | wanted
+            assert (await call_keys(call, host, "POST", "", body, **own)).status == status
+        rows = (await call_keys(call, host, "GET")).json["keys"]
+        assert [row["limits"] for row in rows] == [limits] * 3
+
+
 async def test_ids_and_methods(make_host: MakeHost, call: Call) -> None:
     async with make_host(RUNTIME_MASTER_KEY="master") as host:
         for path, code in [
