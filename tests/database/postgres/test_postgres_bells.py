@@ -89,11 +89,14 @@ async def test_a_connection_that_breaks_is_made_anew(
     two: tuple[PostgresAdapter, PostgresAdapter],
     postgres: Postgres,
     caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    monkeypatch.setattr(bells, "QUIET_SECONDS", 0)
     one, other = two
     ear = Ear()
     await listening(other, ear)
     admin = await asyncpg.connect(postgres.url)
+    caplog.clear()
     with caplog.at_level(logging.WARNING, logger="plugin:@buntime/plugin-database"):
         await admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"

@@ -171,6 +171,20 @@ async def test_what_the_server_has_as_default_does_not_matter(postgres: Postgres
     await adapter.close()
 
 
+@pytest.mark.parametrize("is_off", [True, False])
+async def test_a_server_that_may_lose_answered_writes_is_told_of(
+    postgres: Postgres, caplog: pytest.LogCaptureFixture, is_off: bool
+) -> None:
+    database = postgres.create_database()
+    value = "off" if is_off else "on"
+    postgres.run(f"ALTER DATABASE {database} SET synchronous_commit TO {value}")
+    adapter = make_adapter(postgres.url_of(database))
+    await prepare(adapter, 10)
+    await adapter.close()
+    assert ("synchronous_commit is off there" in caplog.text) is is_off
+    assert "fsync is off there" in caplog.text
+
+
 async def test_another_encoding_is_refused(postgres: Postgres) -> None:
     postgres.run("CREATE DATABASE ascii ENCODING 'SQL_ASCII' TEMPLATE template0 LOCALE 'C'")
     adapter = make_adapter(postgres.url_of("ascii"))

@@ -106,6 +106,7 @@ async def test_a_server_that_is_killed_and_comes_back(
     async with table(fragile.url) as adapter:
         await asyncio.gather(*(n_of(adapter) for _ in range(4)))
         fragile.kill()
+        caplog.clear()
         with caplog.at_level(logging.WARNING, logger="plugin:@buntime/plugin-database"):
             for _ in range(3):
                 with pytest.raises(DatabaseUnavailable):

@@ -23,6 +23,9 @@ PACE_SECONDS = 0.003
 """A topic is rung at most once in this time: one look finds all that was written meanwhile."""
 RETRY_SECONDS = (0.1, 5.0)
 """The first and the longest pause between two attempts to connect."""
+QUIET_SECONDS = 10.0
+"""Time without a connection that is not worth a line in the log: a server that is away has one
+already, and one that was restarted is there again."""
 ALIVE_SECONDS = 30.0
 """After which a connection on which nothing came is asked whether it is there."""
 
@@ -74,6 +77,7 @@ class NotifyBells:
         first, longest = RETRY_SECONDS
         pause = first
         told = False
+        alone_since = monotonic()
         while True:
             connection = None
             try:
@@ -91,9 +95,12 @@ class NotifyBells:
                 pause, told = first, False
                 for call in [*self._calls.values()]:
                     call()  # for what was rung while nobody heard it
-                await self._send(connection)
+                try:
+                    await self._send(connection)
+                finally:
+                    alone_since = monotonic()
             except DRIVER_ERRORS as error:
-                if not told:
+                if not told and monotonic() - alone_since >= QUIET_SECONDS:
                     told = True
                     logger.warning(
                         "%s: notifications of others' writes are not heard, so these are found a"

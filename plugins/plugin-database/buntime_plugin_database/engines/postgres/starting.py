@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from time import monotonic
 
@@ -15,6 +16,8 @@ from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, trans
 from buntime_plugin_database.engines.postgres.statements import parse
 
 LEAST_VERSION = 13
+logger = logging.getLogger("plugin:@buntime/plugin-database")
+
 _PAUSE_SECONDS = (0.05, 1.0)
 _FINAL = (
     asyncpg.InvalidAuthorizationSpecificationError,  # a wrong password among others
@@ -49,9 +52,10 @@ async def prepare(adapter: PostgresAdapter, seconds: float) -> None:
 
 
 async def _check(adapter: PostgresAdapter) -> None:
-    ((version, encoding, isolation),) = await adapter.query(
+    ((version, encoding, isolation, fsync, waits),) = await adapter.query(
         "SELECT current_setting('server_version_num'), current_setting('server_encoding'),"
-        " current_setting('transaction_isolation')"
+        " current_setting('transaction_isolation'), current_setting('fsync'),"
+        " current_setting('synchronous_commit')"
     )
     name = adapter.server.reads.server
     if int(str(version)) < LEAST_VERSION * 10_000:
@@ -60,6 +64,18 @@ async def _check(adapter: PostgresAdapter) -> None:
         raise _unfit(f"{name}: the database has to be encoded in UTF8, not in {encoding!s}")
     if isolation != "read committed":
         raise _unfit(f"{name}: transactions have to be read committed, not {isolation!s}")
+
+    for setting, value, loss in (
+        ("fsync", fsync, "a power cut"),
+        ("synchronous_commit", waits, "the death of the server"),
+    ):
+        if value == "off":
+            logger.warning(
+                "%s: %s is off there, so that writes that were answered may be lost with %s",
+                name,
+                setting,
+                loss,
+            )
 
 
 async def _make_schema(adapter: PostgresAdapter) -> None:
