@@ -20,6 +20,7 @@ from groups import (
     instructions,
     libsql,
     live,
+    on_postgres,
     on_rqlite,
     sdk,
     search,
@@ -42,6 +43,7 @@ GROUPS = (
     instructions.GROUP,
     stall.GROUP,
     libsql.GROUP,
+    on_postgres.GROUP,
     on_rqlite.GROUP,
 )
 NAMES = {name: group for group in GROUPS for name in group.cases}

@@ -64,7 +64,7 @@ async def open_postgres_world(
     adapter: Any = open_adapter(url)
     try:
         store = Store(adapter, logger=LOGGER, clock=clock, limits=limits)
-        await migrate(adapter, clock())
+        await migrate(adapter, clock.now())
         service = make_service(parse_config({}), store)
         kv = LocalKv(service)
         yield World(clock, adapter, service, store, kv, adapter)

@@ -17,8 +17,9 @@ from keyval.service.world import NOW_MS
 # Long values are beside their rows; the server keeps its own there by itself.
 OF_SQLITE = {"kv_long_values", "kv_moving", "sqlite_sequence"}
 COLUMNS_OF_SQLITE = {"long_id", "long_size"}
-# What became of the last group of each writer; files are asked by nobody whose answer is lost.
-OF_POSTGRES = {"kv_writers"}
+# What became of the last groups of each writer, the engine's own notes among them; files are asked
+# by nobody whose answer is lost.
+OF_POSTGRES = {"kv_writers", "buntime_writers"}
 
 
 class Table(NamedTuple):

@@ -151,6 +151,9 @@ BEGIN
       WHERE failed[n.commit] = -1) AS noting
     WHERE noting.stamp IS NOT NULL;
   END IF;
+  IF p_number = 1 THEN
+    DELETE FROM kv_writers AS w WHERE w.at < p_now - 86400000;  -- of processes that are gone
+  END IF;
   INSERT INTO kv_writers (writer, number, at, stale, failed, given, positions)
   VALUES (p_writer, p_number, p_now, stale, failed, given, positions)
   ON CONFLICT (writer) DO UPDATE SET

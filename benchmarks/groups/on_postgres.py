@@ -1,0 +1,224 @@
+"""`on-postgres`: a store on a PostgreSQL server, and the driver beside it, both without HTTP.
+
+The direct `get` reads rows from a pool of ten connections; the direct `put` commits one row after
+the other, as who needs an order of commits has to. Each commit is on disk, as is the server's
+default. Needs Debian's `postgresql`, which is started as its user where this runs as root.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import asyncpg
+import uvloop
+from buntime_keyval.wire import encode_key
+from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter, PostgresServer
+from buntime_plugin_database.engines.postgres.options import PostgresOptions
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.storage.schema import migrate
+from client import BenchmarkError
+from group import Group, Plan, Selection, Settings, job
+from processes import free_port
+from results import Comparison, Measurement, Row, Section
+
+KEYS = 2000
+VALUE = '{"name":"user","active":true,"group":7}'
+POOL = 10
+AIMS = {"get-32": 2.0, "put-32": 6.0}
+DIRECT_GET = "SELECT value, stamp FROM direct WHERE key = $1"
+DIRECT_PUT = """
+INSERT INTO direct VALUES ($1, $2, '') ON CONFLICT (key) DO UPDATE SET value = excluded.value"""
+
+OURS, DIRECT = "Buntime", "asyncpg"
+CASES = ("get-1", "put-1", "get-32", "put-32")
+
+Operation = Callable[[int], Awaitable[Any]]
+
+
+def _program(name: str) -> str | None:
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
+    return str(found[-1]) if found else shutil.which(name)
+
+
+@contextmanager
+def _running() -> Iterator[str | None]:
+    """A server with an empty database; its URL, None where PostgreSQL is not installed."""
+    initdb, postgres = _program("initdb"), _program("postgres")
+    if initdb is None or postgres is None:
+        yield None
+        return
+    who: dict[str, Any] = {}
+    # The folder of the benchmarks is closed to others.
+    folder = Path(tempfile.mkdtemp(prefix="buntime-benchmark-"))
+    if os.getuid() == 0:
+        user = pwd.getpwnam("postgres")
+        who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
+        os.chown(folder, user.pw_uid, user.pw_gid)
+    data, port = folder / "data", free_port()
+    try:
+        made = [
+            initdb,
+            "-D",
+            str(data),
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--auth=trust",
+            "--no-sync",
+        ]
+        subprocess.run(made, check=True, capture_output=True, **who)
+        run = [postgres, "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
+        with (folder / "log").open("wb") as log:
+            server = subprocess.Popen(
+                [*run, "-c", "unix_socket_directories="], stdout=log, stderr=log, **who
+            )
+        try:
+            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
+        finally:
+            server.terminate()
+            server.wait(30)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:  # noqa: ARG001 - as all groups have it
+    """See `Group`."""
+    with _running() as url:
+        if url is None:
+            settings.say("on-postgres is skipped: apt-get install postgresql")
+            yield Plan([], [SECTION])
+            return
+        uvloop.run(_load(url))
+        jobs = [
+            job((name, who), partial(_measured, url, name, settings.seconds, who == OURS))
+            for name in chosen["on-postgres"]
+            for who in (OURS, DIRECT)
+        ]
+        yield Plan(jobs, [SECTION])
+
+
+def _adapter(url: str) -> PostgresAdapter:
+    return PostgresAdapter(PostgresServer(url, PostgresOptions(pool_size=POOL)))
+
+
+async def _load(url: str) -> None:
+    for _ in range(300):
+        try:
+            connection = await asyncpg.connect(url)
+            break
+        except (OSError, asyncpg.CannotConnectNowError):
+            await asyncio.sleep(0.1)
+    else:
+        raise BenchmarkError("the server did not start")
+    await connection.execute("CREATE TABLE direct (key bytea PRIMARY KEY, value text, stamp text)")
+    rows = [(_key(number), VALUE, "") for number in range(KEYS)]
+    await connection.executemany("INSERT INTO direct VALUES ($1, $2, $3)", rows)
+    await connection.close()
+    adapter = _adapter(url)
+    await migrate(adapter, 1)
+    store = Store(adapter, logger=logging.getLogger("benchmark"))
+    await asyncio.gather(*(_put(store, number) for number in range(KEYS)))
+    await store.close()
+    await adapter.close()
+
+
+def _measured(url: str, name: str, seconds: float, is_ours: bool) -> Measurement:
+    case, _, tasks = name.partition("-")
+    return uvloop.run(_measure(url, case, int(tasks), seconds, is_ours))
+
+
+async def _measure(url: str, case: str, tasks: int, seconds: float, is_ours: bool) -> Measurement:
+    times: list[float] = []
+    async with AsyncExitStack() as stack:
+        operation = await (_ours if is_ours else _direct)(url, case, stack)
+
+        async def repeat(number: int) -> None:
+            while time.perf_counter() < end:
+                before = time.perf_counter()
+                await operation(number % KEYS)
+                times.append(time.perf_counter() - before)
+                number += 61
+
+        start = time.perf_counter()
+        end = start + seconds
+        await asyncio.gather(*(repeat(number) for number in range(tasks)))
+        passed = time.perf_counter() - start
+    times.sort()
+    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
+    return Measurement(len(times) / passed, p50 * 1000, p99 * 1000)
+
+
+async def _ours(url: str, case: str, stack: AsyncExitStack) -> Operation:
+    adapter = _adapter(url)
+    stack.push_async_callback(adapter.close)
+    store = Store(adapter, logger=logging.getLogger("benchmark"))
+    stack.push_async_callback(store.close)
+
+    async def get(number: int) -> None:
+        found = await store.get(_key(number))
+        if found is None or found[0] != VALUE:
+            raise BenchmarkError(f"get gave {found!r}")
+
+    return get if case == "get" else partial(_put, store)
+
+
+async def _direct(url: str, case: str, stack: AsyncExitStack) -> Operation:
+    if case == "put":
+        connection = await asyncpg.connect(url)
+        stack.push_async_callback(connection.close)
+        turn = asyncio.Lock()
+
+        async def put(number: int) -> None:
+            async with turn:
+                await connection.execute(DIRECT_PUT, _key(number), VALUE)
+
+        return put
+    pool = await stack.enter_async_context(asyncpg.create_pool(url, min_size=POOL, max_size=POOL))
+
+    async def get(number: int) -> None:
+        row = await pool.fetchrow(DIRECT_GET, _key(number))
+        if row is None or row[0] != VALUE:
+            raise BenchmarkError(f"direct get gave {row!r}")
+
+    return get
+
+
+async def _put(store: Store, number: int) -> None:
+    await store.set(_key(number), f'["b",{number}]', VALUE)
+
+
+def _key(number: int) -> bytes:
+    return encode_key(("b", number))
+
+
+def _row(name: str) -> Row:
+    case, _, number = name.partition("-")
+    title = f"{case} one entry, {number} {'task' if number == '1' else 'tasks'}"
+    comparison = Comparison(f"÷ {DIRECT}", (name, DIRECT), AIMS.get(name))
+    return Row((name, OURS), title, comparisons=[comparison])
+
+
+_TITLES = {"get": "a row by key, from a pool", "put": "a row, commits one after the other"}
+SECTION = Section(
+    "on-postgres",
+    "On a PostgreSQL server",
+    [
+        *(_row(name) for name in CASES),
+        *(Row((name, DIRECT), _TITLES[name.partition("-")[0]]) for name in CASES),
+    ],
+)
+GROUP = Group({"on-postgres": CASES}, opened, needs_wrk=False)
