@@ -230,8 +230,8 @@ def encode_key(key: Sequence[KeyPart]) -> bytes:
                 if b"\0" in data:
                     data = data.replace(b"\0", b"\0\xff")
                 encoded.append(b"\x02%b\0" % data)
-            elif type(part) is int:
-                encoded.append(encode_number(part))
+            elif type(part) is int and part >= 0:
+                encoded.append(_TAGGED_DOUBLE.pack(_NUMBER, -float(part)))  # as `encode_number`
             else:
                 encoded.append(_encode_uncommon(part))
     except UnicodeEncodeError:

@@ -92,16 +92,42 @@ async def get_many(
     Raises `LimitExceeded` for more than `most` bytes.
     """
     rows = await rows_of_keys(db, db.sql.reads.get_many_entries[shape], keys, now_ms)
+    entries = short_entries(rows, keys, most=most)
+    if entries is None:
+        return await get_many_long(db, keys, now_ms, shape, long_reads, most=most)
+    return entries
+
+
+def short_entries(
+    rows: Sequence[tuple[Value, ...]], keys: Sequence[bytes], *, most: int
+) -> dict[bytes, Text] | None:
+    """What rows of `ReadSql.get_many_entries` say; None if one of the entries is long.
+
+    Raises `LimitExceeded` as `get_many`.
+    """
     # The types are those of the columns; None stands for an entry that is long.
     entries: dict[bytes, Text] = {key: entry for key, _, entry in rows}  # type: ignore[misc] # rows of that SQL
     if None in entries.values():
-        async with long_reads.turn:
-            found = await _get_long(db, Counter(keys), now_ms, shape, most=most)
-        return {key: one.entry for key, one in found.items() if one.entry is not None}
+        return None
     if len(keys) * _LARGEST_SHORT_ENTRY > most:
         sizes = {key: size_of(entry) for key, entry in entries.items()}
         check_answer(sum(sizes.get(key, 0) for key in keys), most)
     return entries
+
+
+async def get_many_long(
+    db: Database,
+    keys: Sequence[bytes],
+    now_ms: int,
+    shape: Shape,
+    long_reads: LongReads,
+    *,
+    most: int,
+) -> dict[bytes, Text]:
+    """The same as `get_many` where an entry is known to be long: in its turn."""
+    async with long_reads.turn:
+        found = await _get_long(db, Counter(keys), now_ms, shape, most=most)
+    return {key: one.entry for key, one in found.items() if one.entry is not None}
 
 
 async def get_changed(
@@ -175,9 +201,16 @@ async def list_within(
             long_reads.met(now_ms)
         else:
             return entries  # type: ignore[return-value] # group_concat of text
-        async with long_reads.turn_of(selection.condition):
-            return await _list_long(db, selection, now_ms, most)
+        return await list_long(db, selection, now_ms, long_reads, most=most)
     return await _list_long(db, selection, now_ms, most)
+
+
+async def list_long(
+    db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
+) -> Text:
+    """What `list_within` gives where that is known to be long, by an embedded engine."""
+    async with long_reads.turn_of(selection.condition):
+        return await _list_long(db, selection, now_ms, most)
 
 
 async def _list_long(db: Database, selection: Selection, now_ms: int, most: int) -> Text:

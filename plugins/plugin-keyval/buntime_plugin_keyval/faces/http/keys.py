@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from buntime_host import Answer, Promised
 from buntime_keyval.wire import (
@@ -48,6 +48,8 @@ from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
 from buntime_plugin_keyval.storage.within import Page
+
+T = TypeVar("T")
 
 KEYS_PATH = b"/keys/"
 
@@ -277,15 +279,15 @@ def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
     given = request.given
     keys = listing_range(given.prefix, given.start, given.end)
 
-    async def run() -> Text:
-        entries = await service.store.list_within(
-            keys,
-            limit=given.limit,
-            reverse=given.reverse,
-            where=given.where,
-            shape=given.entry_shape,
+    def run() -> Text | Coroutine[Any, Any, Text]:
+        limit, reverse, shape = given.limit, given.reverse, given.entry_shape
+        if given.where is None:
+            entries = service.store.list_soon(keys, limit=limit, reverse=reverse, shape=shape)
+            return _array(entries) if isinstance(entries, str | bytes) else _later(entries, _array)
+        filtered = service.store.list_within(
+            keys, limit=limit, reverse=reverse, where=given.where, shape=shape
         )
-        return f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
+        return _later(filtered, _array)
 
     return Asked(
         "list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
@@ -355,9 +357,12 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
     shape = request.given.entry_shape
     encoded = [encode_key(key) for key in keys]
 
-    async def run() -> Text:
-        found = await service.store.get_many_within(encoded, shape)
+    def told(found: Mapping[bytes, Text]) -> Text:
         return spliced("[", found_json(keys, encoded, found, shape), "]")
+
+    def run() -> Text | Coroutine[Any, Any, Text]:
+        found = service.store.get_many_soon(encoded, shape)
+        return told(found) if isinstance(found, dict) else _later(found, told)
 
     return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)), needs=())
 
@@ -374,6 +379,15 @@ COUNT_BY_BODY = Route(count_keys, Counting, MemberPlace.BODY)
 PAGINATE = Route(paginate_keys, PageRequest)
 PAGINATE_BY_BODY = Route(paginate_keys, PageRequest, MemberPlace.BODY)
 BATCH = Route(get_batch, BatchRead, MemberPlace.BODY)
+
+
+def _array(entries: Text) -> Text:
+    return f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
+
+
+async def _later(finding: Awaitable[T], told: Callable[[T], Text]) -> Text:
+    """What is told of something that has to be waited for."""
+    return told(await finding)
 
 
 def _path_key(path: bytes) -> Key:
