@@ -90,6 +90,20 @@ async def test_an_entry_that_expires_sooner_wakes_it(world: World, kind: str) ->
     assert (await world.kv.get(("late",))).exists
 
 
+async def test_it_sleeps_until_the_next_entry_expires(world: World) -> None:
+    sweeper = Sweeper(world.store, interval_ms=HOUR_MS, retention=Retention(), logger=LOGGER)
+    for life in (300, 200):
+        await world.kv.set(("e", life), 1, expires_in=f"{life}ms")
+        assert await sweeper._step() == life / 1000
+    world.clock.advance(199)
+    assert await sweeper._step() == 0.001
+    world.clock.advance(1)
+    assert await sweeper._step() == 0.1
+    world.clock.advance(100)
+    assert await sweeper._step() == HOUR_MS / 1000
+    assert await world.stored() == 0
+
+
 async def test_it_goes_from_deadline_to_deadline(world: World) -> None:
     async with sweeping(world.store):
         for number in range(5):
