@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import logging
 from collections.abc import AsyncIterator
 
@@ -126,3 +127,17 @@ async def test_behind_a_pooler_they_need_a_way_past_it(postgres: Postgres) -> No
         await until(lambda: ear.heard)
         for adapter in (silent, one, other):
             await adapter.close()
+
+
+async def test_who_closes_while_it_connects_leaves_nothing_behind(postgres: Postgres) -> None:
+    """An error that nobody fetches would fail the test, as one of the loop."""
+    for turns in range(12):
+        adapter = make_adapter(postgres.url)
+        adapter.ring("0")
+        reading = asyncio.create_task(adapter.query("SELECT 1"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        reading.cancel()
+        await adapter.close()
+        await asyncio.wait([reading])
+    gc.collect()

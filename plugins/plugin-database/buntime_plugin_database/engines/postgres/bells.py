@@ -14,9 +14,7 @@ from contextlib import suppress
 from time import monotonic
 from typing import Any
 
-import asyncpg
-
-from buntime_plugin_database.engines.postgres.connections import CONNECT_SECONDS
+from buntime_plugin_database.engines.postgres.connections import CONNECT_SECONDS, connect
 from buntime_plugin_database.engines.postgres.errors import DRIVER_ERRORS, translate
 
 PACE_SECONDS = 0.003
@@ -44,6 +42,7 @@ class NotifyBells:
         self._rung: set[str] = set()
         self._wake = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
+        self._late: set[asyncio.Task[None]] = set()
 
     def hear(self, topic: str, call: Callable[[], None] | None) -> None:
         """See `Bells`."""
@@ -67,6 +66,8 @@ class NotifyBells:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        while self._late:
+            await asyncio.wait(self._late)
 
     def _begin(self) -> None:
         if self._task is None or self._task.done():
@@ -81,9 +82,9 @@ class NotifyBells:
         while True:
             connection = None
             try:
-                connection = await asyncpg.connect(
+                connection = await connect(
                     self._url,
-                    timeout=CONNECT_SECONDS,
+                    self._late,
                     command_timeout=CONNECT_SECONDS,
                     statement_cache_size=0,
                     server_settings={"application_name": "buntime bells"},

@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from time import monotonic
-from typing import TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 import asyncpg
@@ -33,6 +33,28 @@ GRACE_SECONDS = 5.0
 def quoted(name: str) -> str:
     """An identifier as SQL."""
     return '"' + name.replace('"', '""') + '"'
+
+
+async def connect(url: str, late: set[asyncio.Task[None]], **options: Any) -> Any:
+    """A connection of the driver. Raises what the driver raises.
+
+    Whoever is cancelled meanwhile does not cancel it: the driver would leave something behind. It
+    is ended once it is there, by a task among the `late` ones.
+    """
+    loop = asyncio.get_running_loop()
+    connecting = loop.create_task(asyncpg.connect(url, timeout=CONNECT_SECONDS, **options))
+    try:
+        return await asyncio.shield(connecting)
+    except asyncio.CancelledError:
+        ending = loop.create_task(_end_late(connecting))
+        late.add(ending)
+        ending.add_done_callback(late.discard)
+        raise
+
+
+async def _end_late(connecting: asyncio.Task[Any]) -> None:
+    with suppress(*DRIVER_ERRORS):
+        (await connecting).terminate()
 
 
 class LinkPool:
@@ -97,9 +119,9 @@ class LinkPool:
             settings["application_name"] = "buntime"
         limit = options.statement_seconds
         try:
-            connection = await asyncpg.connect(
+            connection = await connect(
                 self._url,
-                timeout=CONNECT_SECONDS,
+                self._mending,
                 command_timeout=limit + GRACE_SECONDS if limit else None,
                 statement_cache_size=100 if self.lasts else 0,
                 server_settings=settings,
