@@ -29,7 +29,7 @@ def keyed(
     engine: Engine, way: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[LiveServer]:
     folder = tmp_path_factory.mktemp("keyed")
-    config = engine.host_config({})
+    config = {**engine.host_config({"auditKeep": "1d"}), "auth": {"audit": "writes"}}
     if way == "asgi":
         config["plugins"].append(add_looker(folder))
     with live_server(folder, config, {"RUNTIME_MASTER_KEY": MASTER}) as running:
@@ -112,6 +112,28 @@ def test_idempotency_keys_are_those_of_their_sender(
             told.append(answers[0].text)
         assert told[0] != told[1]
         assert '"error"' not in "".join(told)
+
+
+def test_the_trail_is_kept_for_administrators(keyed: LiveServer, client: httpx2.Client) -> None:
+    key, key_id = make_key(keyed, 'keyval:write:["w"]')
+    body = {"mutations": [{"type": "set", "key": ["w", 1], "value": "secret"}]}
+    for path, content in (("/atomic", body), ("/keys/delete-batch", {"keys": [["w"], ["x"]]})):
+        client.post(keyed.api + path, json=content, headers={"x-api-key": key})
+    trail = f'{keyed.api}/keys?prefix=["$buntime","audit"]&limit=1000'
+    deadline = time.monotonic() + 10
+    while True:
+        found = client.get(trail, headers={"x-api-key": MASTER})
+        lines = [it["value"] for it in found.json() if it["value"].get("who") == key_id]
+        if len(lines) == 2:
+            break
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    assert "secret" not in found.text
+    assert [(it["status"], it["operation"], it["writes"]) for it in lines] == [
+        (200, "atomic", '["w",1]'),
+        (403, "delete", '["w"] ["x"]'),
+    ]
+    assert client.get(trail, headers={"x-api-key": key}).status_code == 403
 
 
 def test_a_stream_ends_within_moments_of_its_key(keyed: LiveServer, client: httpx2.Client) -> None:

@@ -7,7 +7,7 @@ this, to these keys; is it too much) decides by this value, in one place, before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -22,6 +22,7 @@ from buntime_plugin_keyval.requests.permissions import (
     ADMIN,
     READ,
     WRITE,
+    named_keys,
     require_keys,
     require_ranges,
 )
@@ -96,6 +97,26 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
             needs = () if any(touched) else (ADMIN,)
         for scope in needs:
             principal.require(scope)
+
+
+class Touched(Mapping[str, str]):
+    """What a request asks for as the audit tells it, made when that wants to know."""
+
+    def __init__(self, asked: Asked) -> None:
+        self._asked = asked
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(("operation", "reads", "writes"))
+
+    def __len__(self) -> int:
+        return 3
+
+    def __getitem__(self, name: str) -> str:
+        asked = self._asked
+        if name == "operation":
+            return asked.operation
+        touched = asked.reads if name == "reads" else asked.writes
+        return named_keys(touched.keys, touched.ranges)
 
 
 class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):

@@ -6,7 +6,7 @@ list lies in it or does not.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 
 from buntime_host import Action, Principal
@@ -119,6 +119,16 @@ def require_ranges(
             guarded and keys.start < RESERVED.end and RESERVED.start < keys.end
         ):
             principal.require(ADMIN)
+
+
+MOST_NAMED = 10
+
+
+def named_keys(keys: Sequence[bytes], ranges: Sequence[KeyRange]) -> str:
+    """Keys, and what ranges are below, for people: the first ones."""
+    names = [_named(key) for key in keys[:MOST_NAMED]]
+    names += [_named(_common(one.start, one.end)) for one in ranges[:MOST_NAMED]]
+    return " ".join([name or "[]" for name in names[:MOST_NAMED]])
 
 
 def _common(first: bytes, second: bytes) -> bytes:

@@ -29,6 +29,7 @@ from buntime_host import (
     settled,
 )
 from buntime_host.access import EVERYONE
+from buntime_host.access.audit import DETAILS
 from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.canonical import WHOLE
 from starlette.responses import Response
@@ -53,7 +54,7 @@ from buntime_plugin_keyval.model.errors import (
     TooManyStreamsOfKey,
 )
 from buntime_plugin_keyval.requests.answers import Elsewhere, Frames, Text
-from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, read_large
+from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, Touched, read_large
 from buntime_plugin_keyval.requests.shape import RequestShape
 from buntime_plugin_keyval.requests.sse import send_events
 from buntime_plugin_keyval.service import FEATURES, KeyValService
@@ -78,6 +79,19 @@ Answering = Answer | Promised | Coroutine[Any, Any, Answer | Frames]
 """What is said to a request: now, or later."""
 
 
+class _Remembered(AsgiRequest):
+    """A request by ASGI, as all are that the audit tells of."""
+
+    def __init__(self, scope: Scope, receive: Receive) -> None:
+        super().__init__(scope, receive)
+        self._state = scope.get("state")
+
+    def remember(self, asked: Asked) -> None:
+        """Have the audit say what it asks for."""
+        if self._state is not None:
+            self._state[DETAILS] = Touched(asked)
+
+
 class KeyValApp:
     """Serves a key-value service below `/api`; answers 503 while there is none."""
 
@@ -89,7 +103,7 @@ class KeyValApp:
         """What `answer` says, by ASGI; streams are served only so."""
         if scope["type"] != "http":
             raise NotFound
-        request = AsgiRequest(scope, receive)
+        request = _Remembered(scope, receive)
         service = self.service
         try:
             if self._wants_body(request):
@@ -154,6 +168,8 @@ class KeyValApp:
                 _check_conditions(asked.cost.conditions, service)
             principal = request.principal
             if principal is not EVERYONE:
+                if isinstance(request, _Remembered):
+                    request.remember(asked)
                 if not principal.unlimited:
                     asked.require(principal, guarded=service.guards_reserved)
                 if principal.limits and not is_admitted:
