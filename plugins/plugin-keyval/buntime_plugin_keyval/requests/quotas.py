@@ -88,6 +88,8 @@ class _Usage:
         self._clock = clock
         self._measured_at = -math.inf
         self._under_way = (0, 0)
+        self._taken = (0, 0)
+        """Ever, so that it can be told what was taken since a moment."""
         self.used = (sys.maxsize, sys.maxsize)
         """Entries and bytes, no less than there are; at first nobody knows."""
         self.turn = asyncio.Lock()
@@ -105,6 +107,7 @@ class _Usage:
         """Count what is about to be written."""
         self.used = _sum(self.used, added)
         self._under_way = _sum(self._under_way, added)
+        self._taken = (self._taken[0] + added[0], self._taken[1] + added[1])
 
     def give_back(self, added: Amount) -> None:
         """It is written by now, or will not be."""
@@ -114,14 +117,17 @@ class _Usage:
         """Count what is there, in a thread. Raises `DatabaseError`."""
         store = self._store
         self._measured_at = self._clock()
-        found = (0, 0)
+        # What is under way now may be in what is read, or be done before that is here: it counts
+        # in any case, as what is taken meanwhile does.
+        found, before = self._under_way, self._taken
         for keys in self._ranges:
             selection = Selection(keys, sys.maxsize)
             # With room for nothing it tells how much there is, and reads no value.
             statement = store.sql.reads.list_within(selection, store.clock.now(), 0)
             ((_, entries, size),) = await store.db.adapter.query(*statement, fresh=True)
             found = _sum(found, (int(entries or 0), int(size or 0)))
-        self.used = _sum(found, self._under_way)
+        taken = self._taken
+        self.used = _sum(found, (taken[0] - before[0], taken[1] - before[1]))
 
 
 class _Room(NamedTuple):
