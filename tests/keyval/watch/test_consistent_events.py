@@ -21,7 +21,7 @@ from support.api import api_of
 from support.live import live_server
 from support.sse import event_stream
 
-pytestmark = [pytest.mark.engines("sqlite", "libsql", "postgres"), pytest.mark.slow]
+pytestmark = [pytest.mark.engines("sqlite", "libsql"), pytest.mark.slow]
 
 KEYS: list[tuple[Any, ...]] = [("bank", number) for number in range(ACCOUNTS)]
 
