@@ -54,6 +54,7 @@ from buntime_keyval._transport import (
 )
 from buntime_keyval.wire import Duration, InvalidInput
 from buntime_keyval.wire.idempotency import checked_idempotency_key
+from buntime_keyval.wire.python_options import SECONDS_PERHAPS
 
 R = TypeVar("R")
 
@@ -102,9 +103,12 @@ class Settings:
             self.headers[AUTHORIZATION] = checked_token(token)
         elif parts.username and AUTHORIZATION not in self.headers:
             self.headers[AUTHORIZATION] = _basic(parts)
-        connect, pause = _seconds_or_none(connect_timeout), _seconds_or_none(timeout)
-        self.timeouts = Timeouts(connect, pause, _seconds_or_none(idle_timeout))
-        self._deadline = _seconds_or_none(deadline)
+        connect, pause = (
+            _seconds_or_none("connect_timeout", connect_timeout),
+            _seconds_or_none("timeout", timeout),
+        )
+        self.timeouts = Timeouts(connect, pause, _seconds_or_none("idle_timeout", idle_timeout))
+        self._deadline = _seconds_or_none("deadline", deadline)
         self.retries = Retries(times=retries) if isinstance(retries, int) else retries
         if max_connections is not None and max_connections < 1:
             raise InvalidInput(f"max_connections must be 1 or more, received {max_connections}")
@@ -294,5 +298,13 @@ def _basic(parts: SplitResult) -> str:
     return f"Basic {b64encode(pair).decode()}"
 
 
-def _seconds_or_none(duration: Duration | None) -> float | None:
-    return None if duration is None else seconds(duration)
+def _seconds_or_none(name: str, duration: Duration | None) -> float | None:
+    """Raises `InvalidInput` also for a number so small that seconds are meant, most likely."""
+    if duration is None:
+        return None
+    if isinstance(duration, (int, float)) and 0 < duration < SECONDS_PERHAPS:
+        raise InvalidInput(
+            f'{name}={duration} would be {duration} milliseconds: write "{duration}s" or'
+            f' "{duration}ms", or give a timedelta'
+        )
+    return seconds(duration)

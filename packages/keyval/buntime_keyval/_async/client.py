@@ -110,10 +110,10 @@ class AsyncKv:
         for a request that is answered 401. `headers` go with every request. `timeout` bounds each
         pause of an answer, `connect_timeout` making or getting a connection, `idle_timeout` the
         silence of an event stream (the server breaks it every 30 s), and `deadline` a call with all
-        its attempts and the pauses between them; None means no bound, and a number is milliseconds
-        here, too: 5 seconds are `"5s"`, not `5`. `retries` is how often a request is sent again
-        where that is safe. `max_connections` are for calls; each event stream has one of its own
-        besides.
+        its attempts and the pauses between them; None means no bound, and numbers are milliseconds:
+        5 seconds are `"5s"`, and `5`, which may be meant so, is refused. `retries` is how often a
+        request is sent again where that is safe. `max_connections` are for calls; each event stream
+        has one of its own besides.
 
         `tls` says how the server and the client prove who they are, `proxy` the way to the server,
         by default as the environment has it, and `unix_socket` is a path that it listens on.

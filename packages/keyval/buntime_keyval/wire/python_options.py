@@ -25,8 +25,8 @@ Consistency = Literal["strong", "eventual"]
 """What a read sees where servers have replicas: all that was committed before it, for which the
 primary is asked, or what the same client wrote and what it read before, and perhaps no more."""
 
-_SECONDS_PERHAPS = 1000
-"""Numbers below are refused as lives: nearly always seconds are meant."""
+SECONDS_PERHAPS = 1000
+"""Numbers below are refused as lives and timeouts: nearly always seconds are meant."""
 _EPOCH_SECONDS_PERHAPS = 100_000_000_000
 """The same of moments: as milliseconds they are before 1974, as seconds beyond the year 5000."""
 
@@ -44,7 +44,7 @@ def checked_expires_in(value: object) -> int | None:
             f'expires_in must be a positive duration: "30s", a timedelta, or milliseconds; received'
             f" {value!r:.100}"
         ) from None
-    if isinstance(value, (int, float)) and value < _SECONDS_PERHAPS:
+    if isinstance(value, (int, float)) and value < SECONDS_PERHAPS:
         raise InvalidInput(
             f'expires_in={value} would be {value} milliseconds: write "{value}s" or "{value}ms",'
             " or give a timedelta"
@@ -55,7 +55,7 @@ def checked_expires_in(value: object) -> int | None:
 def checked_lifetime(text: str) -> str:
     """The same of the text that somebody typed, where a unit is asked for as well."""
     number = text.strip()
-    if number.isdecimal() and 0 < int(number) < _SECONDS_PERHAPS:
+    if number.isdecimal() and 0 < int(number) < SECONDS_PERHAPS:
         raise InvalidInput(
             f"{number} would be {number} milliseconds: write {number}s or {number}ms"
         )
