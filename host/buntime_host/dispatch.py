@@ -166,6 +166,13 @@ class RequestDispatcher:
         """What is answered without ASGI, by the first segment of its path."""
         self.heads = Heads(self._of_origins or ())
 
+    def mount_at(self, base: str) -> Mount:
+        """The mount of a plugin. Raises `NotFound`."""
+        mount = self._mounts.get(base)
+        if mount is None:
+            raise NotFound
+        return mount
+
     def admit(self, headers: Sequence[Header], host: bytes, mount: DirectMount) -> Admitted | None:
         """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.
 

@@ -1,28 +1,36 @@
-"""Requests of this process to a host: what a server would hand over, without a socket."""
+"""Requests of this process to a plugin of a host, without a server."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from contextlib import asynccontextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple, TypeVar
 from urllib.parse import unquote
 
 from starlette.types import Message, Scope
+from uuid_utils import uuid4
 
-from buntime_host.direct import Header
+from buntime_host.direct import Answer, DirectRequest, Header, Promised, failed
+from buntime_host.errors import HttpError, NotFound, PayloadTooLarge, ServiceUnavailable
 from buntime_host.host import Host
+from buntime_host.logs import REQUEST_ID
+from buntime_host.mounts import Mount
+from buntime_host.noticed import NOTHING, Noticed
+from buntime_host.problem import problem_of, send_problem
+
+T = TypeVar("T")
 
 HELD_CHUNKS = 16
 """What a stream sends ahead of who reads it."""
 
-_NAME = (b"host", b"localhost")
-"""Whom such requests are for."""
+logger = logging.getLogger("App")
 
 
 class Response(NamedTuple):
-    """A whole answer, or the head of a stream."""
+    """A whole answer."""
 
     status: int
     headers: list[Header]
@@ -30,11 +38,17 @@ class Response(NamedTuple):
 
 
 class InProcess:
-    """Sends requests to a host, in the event loop in which that was started."""
+    """Sends requests to one plugin of a host, in the event loop in which that was started.
 
-    def __init__(self, host: Host) -> None:
+    They come from who runs the host, so nobody asks for a credential.
+    """
+
+    def __init__(self, host: Host, base: str) -> None:
+        """`base` is the path of the plugin. The host may be started later."""
         self._host = host
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._base = base.encode("ascii")
+        self._mount: Mount | None = None
+        self._running: set[asyncio.Future[Any]] = set()
 
     async def answer(
         self, method: str, target: str, headers: Iterable[Header] = (), body: bytes | None = None
@@ -42,23 +56,56 @@ class InProcess:
         """The whole answer to a request; `target` is the raw path with the query.
 
         Who is cancelled leaves, as a client does that closes its connection: what the request
-        began is finished.
+        began is finished. Raises `TypeError` if the plugin answers by ASGI alone.
         """
-        exchange = _Exchange(body)
-        task = self._begin(exchange, method, target, headers)
+        path, _, query = target.encode("ascii").partition(b"?")
+        mount = self._found(path)
+        if mount.direct is None:
+            raise TypeError(f"{mount.base} answers no whole requests")
+        pairs = list(headers)
+        keys = [value for name, value in pairs if name == b"idempotency-key"]
+        noticed = Noticed(idempotency_keys=keys) if keys else NOTHING
+        request = _Request(method, path[len(self._base) :], query, pairs, noticed)
+        REQUEST_ID.set(str(uuid4()))
         try:
-            await asyncio.shield(task)
+            if body is not None:
+                if len(body) > mount.limit:
+                    raise PayloadTooLarge
+                request.body = body
+            reply = mount.direct.answer(request)
+            answer = reply if isinstance(reply, Answer) else await self._awaited(reply)
+        except Exception as error:  # whatever a plugin raises becomes a response
+            answer = failed(error)
+            if answer.status == HttpError.status:
+                logger.exception("Unhandled exception at %s %s", method, mount.base)
         finally:
-            exchange.leave()
-        return Response(exchange.status, exchange.headers, b"".join(exchange.chunks))
+            request.leave()
+        content = answer.content()
+        return Response(answer.status, answer.all_headers(len(content)), content)
 
     @asynccontextmanager
     async def stream(
         self, method: str, target: str, headers: Iterable[Header] = ()
     ) -> AsyncIterator[Streamed]:
         """An answer that is read as it comes, until the context ends."""
-        exchange = _Exchange(None, ahead=HELD_CHUNKS)
-        task = self._begin(exchange, method, target, headers)
+        path, _, query = target.encode("ascii").partition(b"?")
+        mount = self._found(path)
+        scope: Scope = {
+            "type": "http",
+            "asgi": {"version": "3.0", "spec_version": "2.3"},
+            "http_version": "1.1",
+            "server": None,
+            "client": None,
+            "scheme": "http",
+            "method": method,
+            "root_path": mount.root_path,
+            "path": unquote(path.decode("ascii")),
+            "raw_path": path,
+            "query_string": query,
+            "headers": list(headers),
+        }
+        exchange = _Exchange()
+        task = self._begun(self._run(mount, scope, exchange))
         try:
             await exchange.started.wait()
             yield Streamed(exchange.status, exchange.headers, exchange.read)
@@ -68,37 +115,48 @@ class InProcess:
 
     async def finish(self) -> None:
         """Wait for what is under way; the host is asked before to close its streams."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        while self._running:
+            await asyncio.wait(self._running)
 
-    def _begin(
-        self, exchange: _Exchange, method: str, target: str, headers: Iterable[Header]
-    ) -> asyncio.Task[None]:
-        raw_path, _, query = target.encode("ascii").partition(b"?")
-        length = [] if exchange.body is None else [(b"content-length", b"%d" % len(exchange.body))]
-        scope: Scope = {
-            "type": "http",
-            "asgi": {"version": "3.0", "spec_version": "2.3"},
-            "http_version": "1.1",
-            "server": None,
-            "client": None,
-            "scheme": "http",
-            "method": method,
-            "root_path": "",
-            "path": unquote(raw_path.decode("ascii")),
-            "raw_path": raw_path,
-            "query_string": query,
-            "headers": [_NAME, *headers, *length],
-        }
-        # A task of its own, as under a server: whoever asks may leave before it is done.
-        task = asyncio.create_task(self._run(scope, exchange))
-        self._tasks.add(task)
-        task.add_done_callback(self._tasks.discard)
+    def _found(self, path: bytes) -> Mount:
+        mount = self._mount
+        if mount is None:
+            dispatcher = self._host.dispatcher
+            if dispatcher is None:
+                raise ServiceUnavailable
+            mount = self._mount = dispatcher.mount_at(self._base.decode())
+        if not path.startswith(mount.raw_prefix):
+            raise NotFound
+        return mount
+
+    async def _awaited(self, reply: Promised | Coroutine[Any, Any, Answer]) -> Answer:
+        if isinstance(reply, Promised):
+            future = reply.future
+            self._keep(future)
+            try:
+                await asyncio.shield(future)
+            except asyncio.CancelledError:
+                if not future.cancelled():
+                    raise  # the caller is, and what he asked for goes on
+            except Exception:  # noqa: BLE001, S110 - how it ended is for the answer to tell
+                pass
+            return reply.answer(future)
+        return await asyncio.shield(self._begun(reply))
+
+    def _begun(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        task = asyncio.get_running_loop().create_task(work)
+        self._keep(task)
         return task
 
-    async def _run(self, scope: Scope, exchange: _Exchange) -> None:
+    def _keep(self, running: asyncio.Future[Any]) -> None:
+        self._running.add(running)
+        running.add_done_callback(self._running.discard)
+
+    async def _run(self, mount: Mount, scope: Scope, exchange: _Exchange) -> None:
         try:
-            await self._host(scope, exchange.receive, exchange.send)
+            await mount.app(scope, exchange.receive, exchange.send)
+        except Exception as error:  # noqa: BLE001 - as above
+            await send_problem(exchange.send, problem_of(error))
         finally:
             exchange.end()
 
@@ -112,17 +170,33 @@ class Streamed(NamedTuple):
     """The next part of it; None when there is no more."""
 
 
-class _Exchange:
-    """One request and its answer, between ASGI and who asked."""
+class _Request(DirectRequest):
+    """One whole request."""
 
-    def __init__(self, body: bytes | None, *, ahead: int | None = None) -> None:
-        """`ahead` is how many chunks may wait for being read; None for all."""
-        self.body = body
+    _gone: asyncio.Future[None] | None = None
+    _has_left = False
+
+    async def gone(self) -> None:
+        """Wait until nobody waits for the answer any more."""
+        if not self._has_left:
+            self._gone = asyncio.get_running_loop().create_future()
+            await self._gone
+
+    def leave(self) -> None:
+        """Nobody waits for the answer any more."""
+        self._has_left = True
+        if self._gone is not None and not self._gone.done():
+            self._gone.set_result(None)
+
+
+class _Exchange:
+    """A stream, between ASGI and who asked."""
+
+    def __init__(self) -> None:
         self.status = 0
         self.headers: list[Header] = []
-        self.chunks: deque[bytes] = deque()
         self.started = asyncio.Event()
-        self._ahead = ahead
+        self._chunks: deque[bytes] = deque()
         self._is_read = False
         self._gone = asyncio.Event()
         self._ended = False
@@ -135,7 +209,7 @@ class _Exchange:
         """What ASGI asks: the body once, then until the one who asked has left."""
         if not self._is_read:
             self._is_read = True
-            return {"type": "http.request", "body": self.body or b"", "more_body": False}
+            return {"type": "http.request", "body": b"", "more_body": False}
         await self._gone.wait()
         return {"type": "http.disconnect"}
 
@@ -146,21 +220,21 @@ class _Exchange:
             self.headers = list(message.get("headers", ()))
             self.started.set()
         elif not self._gone.is_set() and (chunk := message.get("body", b"")):
-            self.chunks.append(chunk)
+            self._chunks.append(chunk)
             self._news.set()
-            if self._ahead is not None and len(self.chunks) >= self._ahead:
+            if len(self._chunks) >= HELD_CHUNKS:
                 self._room.clear()
                 await self._room.wait()
 
     async def read(self) -> bytes | None:
         """The next part of the content, or None when there is no more."""
-        while not self.chunks:
+        while not self._chunks:
             if self._ended:
                 return None
             self._news.clear()
             await self._news.wait()
         self._room.set()
-        return self.chunks.popleft()
+        return self._chunks.popleft()
 
     def end(self) -> None:
         """Nothing will come any more."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import subprocess
 import sys
@@ -21,6 +22,7 @@ from buntime_keyval import (
     Kv,
     OutcomeUnknown,
     ServerFailure,
+    TooLarge,
     open_kv,
     open_kv_sync,
 )
@@ -190,6 +192,29 @@ def test_a_program_that_does_not_close_it_ends_all_the_same(tmp_path: Path) -> N
         assert subprocess.run(program, timeout=60, check=False).returncode == 0
     with open_kv_sync(where) as kv:
         assert [kv.get([name]).value for name in "ab"] == [1, 2]
+
+
+def test_what_a_server_asks_keys_for_is_open_to_whoever_has_the_file(tmp_path: Path) -> None:
+    adapter = {"type": "sqlite", "url": "file:app.db"}
+    plugins = [["@buntime/plugin-database", {"adapters": [adapter]}], "@buntime/plugin-keyval"]
+    (tmp_path / "buntime.jsonc").write_text(json.dumps({"plugins": plugins}))
+    command = [sys.executable, "-m", "buntime_host", "keys", "create", "--name", "a"]
+    subprocess.run([*command, "--grant", "*"], cwd=tmp_path, check=True, timeout=60)
+    with open_kv_sync(tmp_path / "app.db") as kv:
+        kv.set(["a"], 1)
+        assert kv.get(["a"]).value == 1
+        with kv.watch(["a"]) as watch:
+            assert [entry.value for entry in next(watch)] == [1]
+
+
+def test_what_is_too_large_is_refused_as_by_a_server(tmp_path: Path) -> None:
+    with open_kv_sync(tmp_path / "app.db") as kv:
+        builder = kv.atomic()
+        for number in range(3):
+            builder.set(["a", number], "x" * 5_000_000)
+        with pytest.raises(TooLarge):
+            builder.commit()
+        assert not kv.has(["a", 0])
 
 
 async def test_what_expires_goes_while_it_is_open(tmp_path: Path) -> None:

@@ -49,7 +49,7 @@ class HostedStore:
             raise CannotOpen(f"cannot open {_shown(location.url)}: {error}") from error
         self._url = location.url
         self._host = Host(config, environ={})
-        self._requests = InProcess(self._host)
+        self._requests = InProcess(self._host, "/keyval")
 
     async def start(self) -> None:
         """See `EmbeddedStore`."""
