@@ -75,7 +75,7 @@ class Told(NamedTuple):
     results: Results
 
 
-class Notes(NamedTuple):
+class KeptResults(NamedTuple):
     """What is to be kept of the results of a batch."""
 
     wanted: dict[int, str | None]
@@ -84,7 +84,7 @@ class Notes(NamedTuple):
     """Whether that is all that the caller wants to know."""
 
 
-def notes_of(batch: Batch) -> Notes:
+def notes_of(batch: Batch) -> KeptResults:
     """What to keep of a batch."""
     numbers = range(len(batch.steps)) if batch.wanted is None else batch.wanted
     recalls = batch.recalls or {}
@@ -99,8 +99,8 @@ def notes_of(batch: Batch) -> Notes:
             else:
                 wanted[number] = rows
     if wanted and looks_at_changes(batch.steps):
-        return Notes({}, False)  # a note would change what the batch itself is told
-    return Notes(wanted, is_tellable)
+        return KeptResults({}, False)  # a note would change what the batch itself is told
+    return KeptResults(wanted, is_tellable)
 
 
 def looks_at_changes(steps: Sequence[Statement | Guard]) -> bool:

@@ -26,7 +26,7 @@ class Note(NamedTuple):
     number: int
 
 
-class Notes:
+class CommitNotes:
     """The notes of one adapter, in a table of its schema."""
 
     def __init__(self, schema: str) -> None:

@@ -50,7 +50,7 @@ from buntime_plugin_database.engines.postgres.errors import (
     translate,
 )
 from buntime_plugin_database.engines.postgres.links import Link, Restart
-from buntime_plugin_database.engines.postgres.notes import Note, Notes
+from buntime_plugin_database.engines.postgres.notes import CommitNotes, Note
 from buntime_plugin_database.engines.postgres.statements import Sql, guard, parse
 from buntime_plugin_database.engines.postgres.transactions import PostgresTransaction, inside
 from buntime_plugin_database.engines.postgres.values import Arguments, check
@@ -123,7 +123,7 @@ class SchemaWriter:
         self._writes = ServerWrites(
             _checked, self._commit, timeout_seconds=pool.options.timeout_seconds, counters=counters
         )
-        self._notes = Notes(schema)
+        self._notes = CommitNotes(schema)
 
     async def batch_each(self, batches: Sequence[Batch]) -> list[BatchOutcome]:
         """Commit each batch, together with whatever else waits; outcomes in the given order."""
