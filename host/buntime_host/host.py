@@ -64,7 +64,9 @@ class Host:
         *,
         environ: Mapping[str, str] | None = None,
         workers: Workers | None = None,
+        is_private: bool = False,
     ) -> None:
+        """A private host gets requests of this process alone (`InProcess`), and reads no keys."""
         self.config = config
         self.workers = workers or Workers.alone()
         """The processes that serve the same configuration, of which this is one."""
@@ -80,6 +82,7 @@ class Host:
         """What connections may cost; used by `buntime serve`, not by other servers."""
         self._refused = counts
         self._environ = environ
+        self._is_private = is_private
         self.gate = _gate(config)
         """Who gets in."""
         self.signed = Signed(self.gate, self.workers)
@@ -132,7 +135,8 @@ class Host:
         self._lifecycle = lifecycle
         try:
             await lifecycle.start(plan)
-            await self._open_keys(lifecycle)
+            if not self._is_private:
+                await self._open_keys(lifecycle)
             self.health_hooks = lifecycle.hooks_named("health")
             self.metrics_hooks = lifecycle.hooks_named("metrics")
             self.dispatcher = self._dispatcher(lifecycle)

@@ -194,17 +194,22 @@ def test_a_program_that_does_not_close_it_ends_all_the_same(tmp_path: Path) -> N
         assert [kv.get([name]).value for name in "ab"] == [1, 2]
 
 
-def test_what_a_server_asks_keys_for_is_open_to_whoever_has_the_file(tmp_path: Path) -> None:
+def test_what_a_server_asks_keys_for_is_open_to_whoever_has_the_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     adapter = {"type": "sqlite", "url": "file:app.db"}
     plugins = [["@buntime/plugin-database", {"adapters": [adapter]}], "@buntime/plugin-keyval"]
     (tmp_path / "buntime.jsonc").write_text(json.dumps({"plugins": plugins}))
     command = [sys.executable, "-m", "buntime_host", "keys", "create", "--name", "a"]
     subprocess.run([*command, "--grant", "*"], cwd=tmp_path, check=True, timeout=60)
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path / "elsewhere")
     with open_kv_sync(tmp_path / "app.db") as kv:
         kv.set(["a"], 1)
         assert kv.get(["a"]).value == 1
         with kv.watch(["a"]) as watch:
             assert [entry.value for entry in next(watch)] == [1]
+    assert [*Path().iterdir()] == []
 
 
 def test_what_is_too_large_is_refused_as_by_a_server(tmp_path: Path) -> None:

@@ -48,7 +48,7 @@ class HostedStore:
         except BuntimeError as error:
             raise CannotOpen(f"cannot open {_shown(location.url)}: {error}") from error
         self._url = location.url
-        self._host = Host(config, environ={})
+        self._host = Host(config, environ={}, is_private=True)
         self._requests = InProcess(self._host, "/keyval")
 
     async def start(self) -> None:
