@@ -19,7 +19,6 @@ from buntime_keyval import (
     CannotOpen,
     ClientClosed,
     InvalidInput,
-    Kv,
     OutcomeUnknown,
     ServerFailure,
     TooLarge,
@@ -324,17 +323,29 @@ def test_a_database_server_that_is_away(tmp_path: Path) -> None:
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_a_child_opens_the_file_itself(tmp_path: Path) -> None:
+def test_a_child_is_told_not_to_use_the_file_of_its_parent(tmp_path: Path) -> None:
+    """It would take the locks of its parent for its own."""
     with open_kv_sync(tmp_path / "app.db") as kv:
         kv.set(["a"], 1)
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                kv.set(["a"], 2)
-                status = 0
-            finally:
-                os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-        assert kv.get(["a"]).value == 2
-        assert isinstance(kv, Kv)
+        for again in (kv, open_kv_sync(tmp_path / "app.db")):
+            child = os.fork()
+            if child == 0:
+                status = 1
+                try:
+                    again.set(["a"], 2)
+                except CannotOpen as error:
+                    status = 0 if "before the fork" in str(error) else 2
+                finally:
+                    os._exit(status)
+            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert kv.get(["a"]).value == 1
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            with open_kv_sync(tmp_path / "other.db") as own:
+                own.set(["a"], 2)
+            status = 0
+        finally:
+            os._exit(status)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0

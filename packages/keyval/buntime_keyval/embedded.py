@@ -7,6 +7,7 @@ what they would send a server, so that whatever holds for one holds for the othe
 
 from __future__ import annotations
 
+import os
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
@@ -93,12 +94,32 @@ class Embedded:
     def make(self) -> EmbeddedStore:
         """A store that is not started. Raises `CannotOpen`."""
         self._made += 1
+        if self.location.url.startswith("file:"):
+            _refuse_after_fork(self.location.url)
         if self.location.is_memory and self._made > 1:
             raise CannotOpen(
                 "a store in memory belongs to the event loop, and the process, that used it first:"
                 " open another one there, or give the path of a file"
             )
         return self._open(self.location)
+
+
+_files: dict[str, int] = {}
+"""Files that were opened, and by which process."""
+
+
+def _refuse_after_fork(url: str) -> None:
+    """Raise `CannotOpen` in a child of a process that had the file open.
+
+    A child has a copy of what SQLite knows of its locks, and takes those of its parent for its own:
+    https://www.sqlite.org/howtocorrupt.html#_carrying_an_open_database_across_a_fork_
+    """
+    path = os.path.realpath(url.partition(":")[2].partition("?")[0])
+    if _files.setdefault(path, os.getpid()) != os.getpid():
+        raise CannotOpen(
+            f"{path} was opened before the fork of this process: open it in a process that was"
+            " started anew (subprocess, or multiprocessing with spawn), or after the fork alone"
+        )
 
 
 def _opener(location: Location) -> Opener:
