@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from contextlib import suppress
 
-from buntime_database import Batch, DatabaseError, Guard, GuardFailed, Statement
+from buntime_database import Batch, DatabaseDamaged, DatabaseError, Guard, GuardFailed, Statement
 from buntime_host import OptionError
 from buntime_keyval.wire import decode_key, key_to_json
 
@@ -68,7 +68,14 @@ class EncryptionPart(Part):
         Raises `OptionError` if one is missing or another one, or if an index is in the way.
         """
         for _ in range(MAX_ATTEMPTS):
-            read = await read_state(self._store)
+            try:
+                read = await read_state(self._store)
+            except DatabaseDamaged as error:
+                if self._sealing is not None:
+                    raise
+                # The store starts, and says of each request what is damaged, as it would later.
+                self._store.logger.warning("Whether values are encrypted is not known: %s", error)
+                return
             self._check_keys(read.state or EncryptionState())
             if self._sealing is None:
                 return
