@@ -14,6 +14,7 @@ BuntimeError
 │   ├── HookFailed           the factory or a hook raised
 │   └── HookTimeout          a hook did not finish in time and was cancelled
 ├── MissingService           `ctx.require_plugin()` found nothing
+├── KeysUnavailable          the keys cannot be read or written; see `access/store.py`
 └── HttpError                becomes a JSON response; see `problem.py`
     ├── BadRequest           400 BAD_REQUEST
     ├── Unauthorized         401 AUTH_REQUIRED

@@ -66,7 +66,8 @@ class InProcess:
         keys = [value for name, value in pairs if name == b"idempotency-key"]
         noticed = Noticed(idempotency_keys=keys) if keys else NOTHING
         request = _Request(method, path[len(self._base) :], query, pairs, noticed)
-        REQUEST_ID.set(str(uuid4()))
+        request_id = str(uuid4())
+        REQUEST_ID.set(request_id)
         try:
             if body is not None:
                 if len(body) > mount.limit:
@@ -81,7 +82,8 @@ class InProcess:
         finally:
             request.leave()
         content = answer.content()
-        return Response(answer.status, answer.all_headers(len(content)), content)
+        told = [*answer.all_headers(len(content)), (b"x-request-id", request_id.encode())]
+        return Response(answer.status, told, content)
 
     @asynccontextmanager
     async def stream(

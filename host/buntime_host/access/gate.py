@@ -283,7 +283,7 @@ class Gate:
             except KeysUnavailable as error:
                 # Who was let in is let in still: without the database there is little to be had.
                 if not self._has_failed:
-                    logger.error("Changes of keys are not seen: %s", error)  # noqa: TRY400 - one line is enough
+                    logger.warning("Changes of keys are not seen: %s", error)
                 self._has_failed = True
             self._woken.clear()
             # Not `wait_for`, which may lose that this task is cancelled.
