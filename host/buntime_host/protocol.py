@@ -9,10 +9,7 @@ errors, and counted.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
-import re
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import unquote
@@ -26,19 +23,21 @@ from buntime_host.direct import Header
 from buntime_host.direct_exchange import DirectExchange
 from buntime_host.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
 from buntime_host.edge import Edge, Holding, Resting
-from buntime_host.errors import (
-    BadRequest,
-    HeadersTooLarge,
-    HttpError,
-    MethodNotAllowed,
-    RequestTimeout,
-    UpgradeRequired,
-    UrlTooLong,
-)
+from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestTimeout
 from buntime_host.exchange import Exchange, refusal
 from buntime_host.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.limits import EdgeLimits
 from buntime_host.reading import FlowInTurns
+from buntime_host.request_head import (
+    Refused,
+    check_host_and_port,
+    check_older_version,
+    handshake_problem,
+    headers_too_large,
+    target_of,
+    too_many_headers,
+    url_too_long,
+)
 from buntime_host.transport import GatheringTransport
 
 IDLE, HEAD, BODY, ENDING = range(4)
@@ -66,25 +65,7 @@ TURN_REQUESTS = 32
 TURN_SECONDS = 0.002
 """What one connection may have answered in one turn of the loop, of requests that came together."""
 
-METHODS = "GET, HEAD, POST, PUT, PATCH, DELETE, OPTIONS"
-WEBSOCKET_HEADERS = 128
-WEBSOCKET_LINE_BYTES = 8_190
-"""What the websocket library takes of a handshake."""
-
-_HOST = re.compile(
-    rb"(?:[A-Za-z0-9._~!$&'()*+;=%-]*|\[[0-9A-Fa-f:.]+(?:%[A-Za-z0-9._~-]+)?\])(?::[0-9]{0,5})?"
-)
-
 logger = logging.getLogger("App")
-
-
-class Refused(Exception):
-    """Raised in a callback of the parser, which stops it."""
-
-    def __init__(self, error: HttpError, reason: str = "malformed") -> None:
-        super().__init__(error.message)
-        self.error = error
-        self.reason = reason
 
 
 class HostProtocol(HttpToolsProtocol):
@@ -301,11 +282,14 @@ class HostProtocol(HttpToolsProtocol):
         """The parser cannot go on."""
         cause = error.__context__
         if isinstance(cause, Refused):
-            self.refuse(cause.error, cause.reason)
+            self._refuse_head(cause)
         elif isinstance(error, httptools.HttpParserCallbackError) and cause is not None:
             self._failed(cause)
         else:
             self.refuse(BadRequest(f"This is not a request of HTTP/1.1: {error}"), "malformed")
+
+    def _refuse_head(self, refused: Refused) -> None:
+        self.refuse(refused.error, refused.reason)
 
     def _failed(self, error: BaseException) -> None:
         logger.error("A request could not be taken in", exc_info=error)
@@ -316,9 +300,9 @@ class HostProtocol(HttpToolsProtocol):
         # by that. A head that is complete is counted exactly.
         self._fed += size
         if self._fed - len(self.url) > self._limits.header_bytes + PIECE_BYTES:
-            self.refuse(self._headers_too_large(), "headers")
+            self._refuse_head(headers_too_large(self._limits))
         elif len(self.headers) > self._limits.headers:
-            self.refuse(self._too_many_headers(), "headers")
+            self._refuse_head(too_many_headers(self._limits))
 
     def _check_unfinished_body(self, size: int) -> None:
         edge = self.edge
@@ -391,8 +375,7 @@ class HostProtocol(HttpToolsProtocol):
         """A part of the URL, mostly all of it."""
         self.url = self.url + url if self.url else url
         if len(self.url) > self._limits.url_bytes:
-            most = self._limits.url_bytes
-            raise Refused(UrlTooLong(f"A URL may have {most} bytes (limits.maxUrlBytes)"), "url")
+            raise url_too_long(self._limits)
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """A header, or a trailer, which nobody reads."""
@@ -434,10 +417,7 @@ class HostProtocol(HttpToolsProtocol):
         version = parser.get_http_version()
         method = parser.get_method().decode("ascii")
         if version != "1.1":
-            if version != "1.0":
-                raise Refused(BadRequest(f"HTTP/{version} is not spoken here, HTTP/1.1 is"))
-            if self._chunked:
-                raise Refused(BadRequest("HTTP/1.0 has no Transfer-Encoding"))
+            check_older_version(version, is_chunked=self._chunked)
         elif self._host is None:
             raise Refused(BadRequest("The header Host is missing"))
         if parser.should_upgrade() and self._wants_websocket(method, version):
@@ -507,7 +487,7 @@ class HostProtocol(HttpToolsProtocol):
 
     def _scope(self, version: str, method: str) -> HTTPScope:
         """The request as ASGI has it. Raises `Refused`."""
-        url, raw_path = self._target(method)
+        url, raw_path = target_of(method, self.url, self._host)
         path = raw_path.decode("ascii")
         if "%" in path:
             path = unquote(path)
@@ -532,15 +512,14 @@ class HostProtocol(HttpToolsProtocol):
         """Raise `Refused` for headers that are too many, or wrong."""
         limits, headers = self._limits, self.headers
         if len(headers) > limits.headers:
-            raise Refused(self._too_many_headers(), "headers")
+            raise too_many_headers(limits)
         if self._fed + PIECE_BYTES > limits.header_bytes:
             size = sum(len(name) + len(value) for name, value in headers)
             if size > limits.header_bytes:
-                raise Refused(self._headers_too_large(), "headers")
+                raise headers_too_large(limits)
         host = self._host
         if host is not None and host != self._known_host:
-            if not _HOST.fullmatch(host):
-                raise Refused(BadRequest("The header Host is not a host and a port"))
+            check_host_and_port(host)
             if self._gate.is_open:
                 self._check_host(host)
             self._known_host = host
@@ -552,60 +531,21 @@ class HostProtocol(HttpToolsProtocol):
         except HttpError as error:
             raise Refused(error, "untrusted_host") from None
 
-    def _target(self, method: str) -> tuple[Any, bytes]:
-        """The URL of the request, taken apart, and its path. Raises `Refused`."""
-        if method == "CONNECT":
-            raise Refused(MethodNotAllowed("This is no proxy", headers={"Allow": METHODS}))
-        try:
-            url = httptools.parse_url(self.url)
-        except httptools.HttpParserInvalidURLError:
-            raise Refused(BadRequest("The URL is not valid")) from None
-        if url.host is not None:
-            self._check_authority(url)
-        return url, url.path or b"/"
-
-    def _check_authority(self, url: Any) -> None:
-        """A URL with a host, as proxies get it, has to be for the host of the header."""
-        if url.userinfo is not None:
-            raise Refused(BadRequest("A URL with a user is not valid here"))
-        authority = url.host if url.port in (None, 80) else url.host + b":%d" % url.port
-        host = (self._host or b"").removesuffix(b":80")
-        if b"[" in host:
-            host = host.replace(b"[", b"").replace(b"]", b"")
-        if self._host is not None and authority.lower() != host.lower():
-            raise Refused(BadRequest("The host of the URL is not that of the header Host"))
-
     def _wants_websocket(self, method: str, version: str) -> bool:
         """Whether this is a handshake of a websocket. Raises `Refused` for one that is wrong."""
         if self._get_upgrade() != b"websocket" or self.ws_protocol_class is None:
             return False
-        problem = self._handshake_problem(method, version)
+        problem = handshake_problem(
+            method,
+            version,
+            self.url,
+            self.headers,
+            has_body=bool(self._left or self._chunked),
+            has_to_wait=self._is_busy,
+        )
         if problem is not None:
             raise Refused(problem, "handshake")
         return True
-
-    def _handshake_problem(self, method: str, version: str) -> HttpError | None:
-        if method != "GET" or version != "1.1":
-            return BadRequest("The handshake of a websocket is a GET of HTTP/1.1")
-        if self._left or self._chunked:
-            return BadRequest("The handshake of a websocket has no body")
-        if self._is_busy:
-            return BadRequest("The handshake of a websocket has to wait for the answers before it")
-        keys = [value for name, value in self.headers if name == b"sec-websocket-key"]
-        if len(keys) != 1 or not _is_websocket_key(keys[0]):
-            return BadRequest("Sec-WebSocket-Key has to be 16 bytes in base64")
-        versions = [value for name, value in self.headers if name == b"sec-websocket-version"]
-        if versions != [b"13"]:
-            return UpgradeRequired(
-                "Sec-WebSocket-Version has to be 13", headers={"Sec-WebSocket-Version": "13"}
-            )
-        lines = [len(name) + len(value) + 4 for name, value in self.headers]
-        if len(lines) > WEBSOCKET_HEADERS or max(*lines, len(self.url)) > WEBSOCKET_LINE_BYTES:
-            return HeadersTooLarge(
-                f"The handshake of a websocket has at most {WEBSOCKET_HEADERS} headers, and"
-                f" {WEBSOCKET_LINE_BYTES} bytes in each and in the URL"
-            )
-        return None
 
     def on_body(self, body: bytes) -> None:
         """A part of the body."""
@@ -826,14 +766,6 @@ class HostProtocol(HttpToolsProtocol):
             self.sending.set(0)
             self.cut()
 
-    def _headers_too_large(self) -> HeadersTooLarge:
-        most = self._limits.header_bytes
-        return HeadersTooLarge(f"Headers may have {most} bytes in all (limits.maxHeaderBytes)")
-
-    def _too_many_headers(self) -> HeadersTooLarge:
-        most = self._limits.headers
-        return HeadersTooLarge(f"A request may have {most} headers (limits.maxHeaders)")
-
     def look(self, now: float) -> None:
         """Close or refuse what is overdue."""
         limits = self._limits
@@ -884,10 +816,3 @@ class HostProtocol(HttpToolsProtocol):
 
 _LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}
 _DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
-
-
-def _is_websocket_key(value: bytes) -> bool:
-    try:
-        return len(base64.b64decode(value, validate=True)) == 16
-    except binascii.Error:
-        return False
