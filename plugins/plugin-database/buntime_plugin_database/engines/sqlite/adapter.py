@@ -32,7 +32,8 @@ from buntime_plugin_database.engines.sqlite.errors import translated
 from buntime_plugin_database.engines.sqlite.queue import LockQueue
 from buntime_plugin_database.engines.sqlite.readers import Readers, refusing_writes
 from buntime_plugin_database.engines.sqlite.room import Room
-from buntime_plugin_database.engines.sqlite.session import Sessions, SqliteSession
+from buntime_plugin_database.engines.sqlite.session import SqliteSession
+from buntime_plugin_database.engines.sqlite.sessions import Sessions
 from buntime_plugin_database.engines.sqlite.statements import AtMost, run
 from buntime_plugin_database.engines.sqlite.writer import Writer
 from buntime_plugin_database.shared.counters import (

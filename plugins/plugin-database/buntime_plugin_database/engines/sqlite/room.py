@@ -110,6 +110,25 @@ class Room:
         """The error for what does not fit."""
         return NoRoom("the disk is full: only what makes room is taken until there is some")
 
+    def check_statement(
+        self, connection: apsw.Connection, sql: str, args: Sequence[Value], *, alone: bool
+    ) -> None:
+        """Raise `NoRoom` for a statement that would fill up the reserve that was given up.
+
+        One that is `alone`, in no transaction, can have room made for it before.
+        """
+        if not self.is_tight() or statement_makes_room(sql, args):
+            return
+        self.keep_log_short(connection)
+        size = statement_size(sql, args)
+        if self.admits(connection, size):
+            return
+        if alone:
+            self.give_back(connection)
+            if self.admits(connection, size):
+                return
+        raise self.refuse()
+
     def keep_log_short(self, connection: apsw.Connection) -> None:
         """Have commits of the connection empty the log soon, while little is left.
 
