@@ -18,6 +18,8 @@ from buntime_database import (
 )
 from libsql_client import LibsqlError
 
+from buntime_plugin_database.shared.constraints import constraint_code
+
 _BY_CODE: dict[str, type[DatabaseError]] = {
     "ARGS_BOTH_POSITIONAL_AND_NAMED": InvalidStatement,
     "ARGS_INVALID": InvalidStatement,
@@ -41,14 +43,6 @@ _BY_CODE: dict[str, type[DatabaseError]] = {
     "TRANSACTION_BUSY": DatabaseBusy,
     "TRANSACTION_TIMEOUT": DatabaseBusy,
 }
-_CONSTRAINTS = {
-    "UNIQUE": "SQLITE_CONSTRAINT_UNIQUE",
-    "PRIMARY KEY": "SQLITE_CONSTRAINT_PRIMARYKEY",
-    "NOT NULL": "SQLITE_CONSTRAINT_NOTNULL",
-    "CHECK": "SQLITE_CONSTRAINT_CHECK",
-    "FOREIGN KEY": "SQLITE_CONSTRAINT_FOREIGNKEY",
-}
-_CONSTRAINT = re.compile(r"([A-Z]+(?: [A-Z]+)?) constraint failed")
 _STATUS = re.compile(r"HTTP status (\d{3})")
 _MISSING = re.compile(r"[Nn]amespace .*doesn't exist")
 _ACCESS_STATUSES = frozenset({401, 403})
@@ -70,8 +64,8 @@ def translate_step(message: str, code: str | None) -> DatabaseError:
     base = "SQLITE_CONSTRAINT" if code.startswith("SQLITE_CONSTRAINT") else code
     error = _BY_CODE.get(base, DatabaseUnavailable)(message.removeprefix("SQLite error: "))
     # The server names constraints in its text only.
-    match = _CONSTRAINT.search(message) if code == "SQLITE_CONSTRAINT" else None
-    error.code = _CONSTRAINTS.get(match[1], code) if match else code
+    named = constraint_code(message) if code == "SQLITE_CONSTRAINT" else None
+    error.code = named or code
     return error
 
 

@@ -15,16 +15,9 @@ from buntime_database import (
     StatementTimeout,
 )
 
+from buntime_plugin_database.shared.constraints import constraint_code
 from buntime_plugin_database.shared.witness import TablesMissing, is_table_missing
 
-_CONSTRAINTS = {
-    "UNIQUE": "SQLITE_CONSTRAINT_UNIQUE",
-    "PRIMARY KEY": "SQLITE_CONSTRAINT_PRIMARYKEY",
-    "NOT NULL": "SQLITE_CONSTRAINT_NOTNULL",
-    "CHECK": "SQLITE_CONSTRAINT_CHECK",
-    "FOREIGN KEY": "SQLITE_CONSTRAINT_FOREIGNKEY",
-}
-_CONSTRAINT = re.compile(r"([A-Z]+(?: [A-Z]+)?) constraint failed")
 # Nodes give SQLite's text without its code; what is none of these is wrong SQL.
 _BY_TEXT: tuple[tuple[str, type[DatabaseError], str], ...] = (
     ("database or disk is full", DatabaseFull, "SQLITE_FULL"),
@@ -49,11 +42,11 @@ def error_of(message: str) -> DatabaseError:
     """The error of one statement."""
     if is_table_missing(message):
         return TablesMissing(message)
-    constraint = _CONSTRAINT.search(message)
+    constraint = constraint_code(message)
     error: DatabaseError
     if constraint is not None:
         error = ConstraintViolation(message)
-        error.code = _CONSTRAINTS.get(constraint[1], "SQLITE_CONSTRAINT")
+        error.code = constraint
         return error
     for text, kind, code in _BY_TEXT:
         if text in message:
