@@ -13,7 +13,7 @@ from urllib.parse import quote
 
 import bulk
 from buntime_keyval.wire import encode_key
-from buntime_plugin_keyval.engine.store import make_cursor
+from buntime_plugin_keyval.engine.cursors import make_cursor
 from cases import PAGE, Case, expect, get_requests, put_requests
 from client import Client, Request
 from contenders import Buntime, Contender

@@ -7,32 +7,24 @@ the store takes it as correct.
 from __future__ import annotations
 
 import asyncio
-import base64
-import binascii
 import logging
 import sys
-from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
-from typing import TYPE_CHECKING, Any, TypeVar, cast
+from typing import TYPE_CHECKING, TypeVar
 
-import msgspec
 from buntime_database import (
     Adapter,
     DatabaseError,
     Guard,
     OutcomeUnknown,
-    ReadsAtOnce,
     ResultSet,
-    ResultTooLarge,
     Statement,
-    Value,
 )
 from buntime_host import Workers
 from buntime_keyval.engine import EngineCheck
-from buntime_keyval.wire import InvalidInput, decode_key
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
-from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.engine.additions import Addition
@@ -40,30 +32,21 @@ from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.decisions import SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
 from buntime_plugin_keyval.engine.peers import Peers
-from buntime_plugin_keyval.engine.recorder import Recorder, measured
+from buntime_plugin_keyval.engine.recorder import measured
+from buntime_plugin_keyval.engine.store_reads import StoreReads
 from buntime_plugin_keyval.engine.turns import Turns
 from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.model.clock import Clock, SystemClock, moment_of
-from buntime_plugin_keyval.model.errors import LimitExceeded, ValuesEncrypted, outcome_unknown
+from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.model.options import expiry
-from buntime_plugin_keyval.model.where import Where, matches
-from buntime_plugin_keyval.storage import changelog, reads, states, within
-from buntime_plugin_keyval.storage.database import database_of
-from buntime_plugin_keyval.storage.dialects.reads import Short
-from buntime_plugin_keyval.storage.filters.compile import compile_where
+from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.storage import changelog, reads, states
 from buntime_plugin_keyval.storage.maintenance import patient_batch
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
-from buntime_plugin_keyval.storage.reads import SHORT_BYTES, Row
-from buntime_plugin_keyval.storage.selection import (
-    EVERYTHING,
-    POINT_LIMIT,
-    RowCondition,
-    Selection,
-)
+from buntime_plugin_keyval.storage.ranges import KeyRange, single, subtree
+from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.states import Catch, Reading
-from buntime_plugin_keyval.storage.within import Found, Page, Text
 
 if TYPE_CHECKING:
     from buntime_plugin_keyval.storage.sealing import Sealing
@@ -78,7 +61,7 @@ _SIMPLE = 32
 """Arguments of a filter that a write may test by itself."""
 
 
-class Store:
+class Store(StoreReads):
     """One key-value store in one database."""
 
     def __init__(
@@ -96,24 +79,11 @@ class Store:
         With `sealing`, values are encrypted where that says so.
         """
         workers = workers or Workers.alone()
-        self.adapter = adapter
-        self.db = database_of(adapter)
-        self.sealing = sealing
-        if sealing is not None:
-            from buntime_plugin_keyval.storage.sealed import sealed
-
-            self.db = sealed(self.db, sealing)
-        self.sql = self.db.sql
-        """What the database is asked with."""
-        self.clock: Clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
+        clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
+        super().__init__(adapter, clock=clock, workers=workers, limits=limits, sealing=sealing)
         self.logger = logger
-        self.limits = limits
-        """What a request may cost."""
         self.turns = Turns()
         """For long work on the loop."""
-        self.long_reads = reads.LongReads()
-        self.recorder = Recorder(workers)
-        """What was measured of the operations below."""
         self.peers = Peers(workers, adapter)
         self._committer = Committer(
             self.db,
@@ -123,11 +93,7 @@ class Store:
             most_bytes=limits.commit_bytes,
             record=self.recorder.record,
         )
-        self._query_now: Callable[..., list[tuple[Value, ...]] | None] = _not_now
-        if sealing is None and adapter.capabilities.reads_at_once:
-            self._query_now = cast(ReadsAtOnce, adapter).query_now
         self._most_key = adapter.capabilities.max_key_bytes
-        self._get_short = self.sql.reads.get_short
         self._expiring: Callable[[int], None] = lambda _: None
 
     async def begin(self) -> None:
@@ -136,210 +102,6 @@ class Store:
         So whatever waits does so no longer than it was to. Raises `DatabaseError`.
         """
         self.clock.not_before(await self._committer.begin())
-
-    # Not `async`: what measures it awaits it, and every frame on the way costs time.
-    @measured("get")
-    def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
-        """Value and versionstamp of a key, or None."""
-        return reads.get(self.db, key, self.clock.now(), self.long_reads)
-
-    def get_short(self, key: bytes) -> Short | Coroutine[Any, Any, Short]:
-        """Value and versionstamp of a key, or None; no value where it is long, see `get_long`.
-
-        At once, if the engine has it at hand.
-        """
-        started = perf_counter()
-        now_ms = self.clock.now()
-        try:
-            rows = self._query_now(self._get_short, (key, now_ms))
-        except Exception:
-            self.recorder.record("get", perf_counter() - started, failed=True)
-            raise
-        if rows is None:
-            return self._measured("get", self.db.get_short(key, now_ms), started)
-        self.recorder.record("get", perf_counter() - started)
-        return rows[0] if rows else None  # type: ignore[return-value] # as the schema says
-
-    async def _measured(self, operation: str, work: Awaitable[T], started: float) -> T:
-        """What comes of work, as one sample of an operation that has begun."""
-        failed = False
-        try:
-            return await work
-        except Exception:
-            failed = True
-            raise
-        finally:
-            self.recorder.record(operation, perf_counter() - started, failed=failed)
-
-    async def get_long(self, key: bytes) -> Text | None:
-        """The entry of a key with a long value, for an answer; measured by `get_short` before."""
-        most = self.limits.answer_bytes
-        async with self.long_reads.turn:  # see `reads.get`
-            return await within.get_long(self.db, key, self.clock.now(), most=most)
-
-    @measured("get")
-    async def size(self, key: bytes) -> int | None:
-        """Bytes of value and versionstamp of a key; None if it is missing.
-
-        They are not read, unless they are encrypted.
-        """
-        if self.sealing is not None and self.sealing.is_unreadable([single(key)]):
-            found = await reads.get(self.db, key, self.clock.now(), self.long_reads)
-            return None if found is None else sum(map(within.size_of, found))
-        return await reads.size(self.db, key, self.clock.now())
-
-    @measured("get")
-    async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
-        """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
-        return await reads.get_many(self.db, keys, self.clock.now(), self.long_reads, fresh=fresh)
-
-    @measured("get")
-    async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
-        """Those of the keys that exist as JSON objects, read from one snapshot."""
-        return await reads.get_many_json(self.db, keys, self.clock.now(), shape, self.long_reads)
-
-    @measured("list")
-    async def list_rows(
-        self,
-        keys: KeyRange,
-        *,
-        limit: int,
-        reverse: bool = False,
-        where: Where | None = None,
-        fresh: bool = False,
-    ) -> list[tuple[bytes, str, str]]:
-        """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
-        now_ms = self.clock.now()
-        selection = Selection(keys, limit, reverse, self.condition(where, [keys]))
-        return await reads.list_rows(self.db, selection, now_ms, self.long_reads, fresh=fresh)
-
-    @measured("list")
-    async def list_json(
-        self,
-        keys: KeyRange,
-        *,
-        limit: int,
-        reverse: bool = False,
-        where: Where | None = None,
-        shape: Shape = PLAIN,
-    ) -> str:
-        """The entries in a range as the inside of a JSON array."""
-        now_ms = self.clock.now()
-        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
-        return await reads.list_json(self.db, selection, now_ms, self.long_reads)
-
-    @measured("get")
-    async def get_many_within(
-        self, keys: Sequence[bytes], shape: Shape = PLAIN
-    ) -> dict[bytes, Text]:
-        """The entries of those of the keys that exist. Raises `LimitExceeded`."""
-        most = self.limits.answer_bytes
-        return await within.get_many(
-            self.db, keys, self.clock.now(), shape, self.long_reads, most=most
-        )
-
-    def get_many_soon(
-        self, keys: Sequence[bytes], shape: Shape = PLAIN
-    ) -> dict[bytes, Text] | Awaitable[dict[bytes, Text]]:
-        """What `get_many_within` gives, at once if the engine has it at hand."""
-        started = perf_counter()
-        now_ms = self.clock.now()
-        most = self.limits.answer_bytes
-        wanted = [*dict.fromkeys(keys)]
-        if not wanted or len(wanted) > POINT_LIMIT:
-            return self.get_many_within(keys, shape)
-        statement = self.sql.reads.get_many_entries[shape](wanted, now_ms)
-        try:
-            rows = self._query_now(*statement)
-            entries = None if rows is None else within.short_entries(rows, keys, most=most)
-        except Exception:
-            self.recorder.record("get", perf_counter() - started, failed=True)
-            raise
-        if entries is not None:
-            self.recorder.record("get", perf_counter() - started)
-            return entries
-        if rows is None:
-            return self.get_many_within(keys, shape)
-        long = within.get_many_long(self.db, keys, now_ms, shape, self.long_reads, most=most)
-        return self._measured("get", long, started)
-
-    @measured("get")
-    async def get_changed(self, keys: Sequence[bytes], known: Sequence[str]) -> dict[bytes, Found]:
-        """Those of the keys that exist, for somebody who knows of versionstamps; `LimitExceeded`.
-
-        Whether it has an entry says whether that was read: see `within.get_changed`.
-        """
-        most = self.limits.answer_bytes
-        return await within.get_changed(
-            self.db, keys, known, self.clock.now(), self.long_reads, most=most
-        )
-
-    @measured("list")
-    async def list_within(
-        self,
-        keys: KeyRange,
-        *,
-        limit: int,
-        reverse: bool = False,
-        where: Where | None = None,
-        shape: Shape = PLAIN,
-    ) -> Text:
-        """The entries in a range as the inside of a JSON array. Raises `LimitExceeded`."""
-        now_ms = self.clock.now()
-        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
-        most = self.limits.answer_bytes
-        return await within.list_within(self.db, selection, now_ms, self.long_reads, most=most)
-
-    def list_soon(
-        self, keys: KeyRange, *, limit: int, reverse: bool = False, shape: Shape = PLAIN
-    ) -> Text | Awaitable[Text]:
-        """What `list_within` gives without a filter, at once if the engine has it at hand."""
-        started = perf_counter()
-        now_ms = self.clock.now()
-        selection = Selection(keys, limit, reverse, EVERYTHING, shape)
-        rows = None
-        if selection.is_bounded() and self.long_reads.are_rare(now_ms):
-            try:
-                rows = self._query_now(*self.sql.reads.list_json(selection, now_ms), SHORT_BYTES)
-            except ResultTooLarge:
-                self.long_reads.met(now_ms)
-                most = self.limits.answer_bytes
-                long = within.list_long(self.db, selection, now_ms, self.long_reads, most=most)
-                return self._measured("list", long, started)
-            except Exception:
-                self.recorder.record("list", perf_counter() - started, failed=True)
-                raise
-        if rows is None:
-            return self.list_within(keys, limit=limit, reverse=reverse, shape=shape)
-        self.recorder.record("list", perf_counter() - started)
-        return rows[0][0]  # type: ignore[return-value] # a text
-
-    @measured("paginate")
-    async def page_within(
-        self,
-        keys: KeyRange,
-        *,
-        limit: int,
-        cursor: str | None = None,
-        reverse: bool = False,
-        where: Where | None = None,
-        shape: Shape = PLAIN,
-    ) -> Page:
-        """The page of the entries in a range that starts at the cursor.
-
-        It ends before the limit where an answer has no room for more.
-        """
-        now_ms = self.clock.now()
-        keys = continue_at(keys, cursor, reverse=reverse)
-        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
-        most = self.limits.answer_bytes
-        return await within.page_within(self.db, selection, now_ms, self.long_reads, most=most)
-
-    @measured("count")
-    async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
-        """Number of entries in a range."""
-        now_ms = self.clock.now()
-        return await reads.count(self.db, keys, self.condition(where, [keys]), now_ms)
 
     def set(
         self,
@@ -579,75 +341,3 @@ class Store:
         ends = [end for options in written if (end := expiry(options, at)) is not None]
         if ends:
             self._expiring(min(ends))
-
-    def condition(
-        self, where: Where | None, keys: Sequence[KeyRange], at_ms: int | None = None
-    ) -> RowCondition:
-        """A filter of the entries in some ranges, as SQL for this store's database.
-
-        Now is what the clock on the wall shows, or showed at `at_ms` of the store's time. Raises
-        `ValuesEncrypted` where nobody can tell by SQL what values hold.
-        """
-        if where is None:
-            return EVERYTHING
-        self.refuse_encrypted(keys, "The filter")
-        at = moment_of(self.clock)
-        now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms
-        printed = self.sql.filter(compile_where(where, now_ms), self.adapter.capabilities)
-        if printed.exact:
-            return RowCondition(printed.sql, printed.args)
-
-        def recheck(value: str) -> bool:
-            return matches(where, msgspec.json.decode(value), now_ms=now_ms)
-
-        return RowCondition(printed.sql, printed.args, recheck)
-
-    def refuse_encrypted(self, keys: Sequence[KeyRange], what: str) -> None:
-        """Raise `ValuesEncrypted` for what needs values of ranges, if some are encrypted there."""
-        if self.sealing is not None and self.sealing.is_unreadable(keys):
-            raise ValuesEncrypted(what)
-
-
-def _not_now(*_: object) -> None:
-    """Of an engine that no read has at hand."""
-
-
-def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None = None) -> KeyRange:
-    """Descendants of a prefix, from `start` inclusive to `end` exclusive."""
-    keys = descendants(prefix)
-    if start is not None:
-        keys = keys.from_key(start)
-    if end is not None:
-        keys = keys.before(end)
-    return keys
-
-
-def make_cursor(key: bytes) -> str:
-    """The cursor of the page behind a key."""
-    return base64.b64encode(key).decode("ascii")
-
-
-def decode_cursor(cursor: str) -> bytes:
-    """What a cursor holds. Raises `InvalidInput`.
-
-    Accepts what URLs make of base64: its URL-safe alphabet, missing padding, blanks for `+`.
-    """
-    text = cursor.replace(" ", "+").replace("-", "+").replace("_", "/").rstrip("=")
-    try:
-        return base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
-    except (binascii.Error, ValueError):
-        raise InvalidInput("Invalid cursor") from None
-
-
-def continue_at(keys: KeyRange, cursor: str | None, *, reverse: bool) -> KeyRange:
-    """The part of a range that the cursor leaves to read. Raises `InvalidInput`."""
-    if not cursor:
-        return keys
-    key = decode_cursor(cursor)
-    if key.startswith(b"\x00["):
-        raise InvalidInput("The cursor is one of a snapshot: ask with snapshot=true")
-    try:
-        decode_key(key)
-    except ValueError:
-        raise InvalidInput("Invalid cursor") from None
-    return keys.before(key) if reverse else keys.after(key)

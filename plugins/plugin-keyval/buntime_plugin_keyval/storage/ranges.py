@@ -37,6 +37,16 @@ def descendants(prefix: bytes) -> KeyRange:
     return KeyRange(prefix + _FIRST_SUFFIX, prefix + _BEYOND)
 
 
+def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None = None) -> KeyRange:
+    """Descendants of a prefix, from `start` inclusive to `end` exclusive."""
+    keys = descendants(prefix)
+    if start is not None:
+        keys = keys.from_key(start)
+    if end is not None:
+        keys = keys.before(end)
+    return keys
+
+
 def subtree(key: bytes) -> KeyRange:
     """The key itself and all that extend it."""
     return KeyRange(key, key + _BEYOND)

@@ -23,7 +23,7 @@ from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
-from buntime_plugin_keyval.engine.store import listing_range, make_cursor
+from buntime_plugin_keyval.engine.cursors import make_cursor
 from buntime_plugin_keyval.model.errors import KeyNotFound
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
@@ -46,7 +46,7 @@ from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.dialects.reads import Short
 from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, listing_range, subtree
 from buntime_plugin_keyval.storage.within import Page
 
 T = TypeVar("T")

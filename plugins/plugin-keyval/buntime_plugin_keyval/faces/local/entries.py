@@ -24,8 +24,8 @@ from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import Consistency, entry_options, is_strong
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
+from buntime_plugin_keyval.engine.cursors import continue_at, make_cursor
 from buntime_plugin_keyval.engine.once import once_of
-from buntime_plugin_keyval.engine.store import continue_at, listing_range, make_cursor
 from buntime_plugin_keyval.faces.local.part import (
     LocalPart,
     encode_prefix,
@@ -38,7 +38,7 @@ from buntime_plugin_keyval.features.expiry.sweeper import vacuum
 from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, listing_range, subtree
 
 Entries = list[KvEntry[Any]]
 

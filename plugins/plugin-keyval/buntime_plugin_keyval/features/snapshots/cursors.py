@@ -9,7 +9,7 @@ from typing import NamedTuple
 import msgspec
 from buntime_keyval.wire import InvalidInput, decode_key
 
-from buntime_plugin_keyval.engine.store import decode_cursor
+from buntime_plugin_keyval.engine.cursors import decode_cursor
 from buntime_plugin_keyval.model.changes import Place
 
 _MARK = b"\x00"

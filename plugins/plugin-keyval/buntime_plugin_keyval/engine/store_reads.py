@@ -1,0 +1,309 @@
+"""What is read of a store: every operation on keys and values in it that writes nothing.
+
+A reading is measured as one sample of its operation, whichever way it takes: at once where the
+engine has it at hand, else awaited.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from time import perf_counter
+from typing import TYPE_CHECKING, Any, TypeVar, cast
+
+import msgspec
+from buntime_database import Adapter, ReadsAtOnce, ResultTooLarge, Value
+from buntime_host import Workers
+from buntime_keyval.wire.shapes import PLAIN, Shape
+
+from buntime_plugin_keyval.engine.cursors import continue_at
+from buntime_plugin_keyval.engine.recorder import Recorder, measured
+from buntime_plugin_keyval.model.clock import Clock, moment_of
+from buntime_plugin_keyval.model.errors import ValuesEncrypted
+from buntime_plugin_keyval.model.limits import Limits
+from buntime_plugin_keyval.model.where import Where, matches
+from buntime_plugin_keyval.storage import reads, within
+from buntime_plugin_keyval.storage.database import database_of
+from buntime_plugin_keyval.storage.dialects.reads import Short
+from buntime_plugin_keyval.storage.filters.compile import compile_where
+from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.reads import SHORT_BYTES, Row
+from buntime_plugin_keyval.storage.selection import (
+    EVERYTHING,
+    POINT_LIMIT,
+    RowCondition,
+    Selection,
+)
+from buntime_plugin_keyval.storage.within import Found, Page, Text
+
+if TYPE_CHECKING:
+    from buntime_plugin_keyval.storage.sealing import Sealing
+
+T = TypeVar("T")
+
+
+class StoreReads:
+    """The readings of one store; `Store` is this and what writes."""
+
+    def __init__(
+        self,
+        adapter: Adapter,
+        *,
+        clock: Clock,
+        workers: Workers,
+        limits: Limits,
+        sealing: Sealing | None,
+    ) -> None:
+        self.adapter = adapter
+        self.db = database_of(adapter)
+        self.sealing = sealing
+        if sealing is not None:
+            from buntime_plugin_keyval.storage.sealed import sealed
+
+            self.db = sealed(self.db, sealing)
+        self.sql = self.db.sql
+        """What the database is asked with."""
+        self.clock = clock
+        self.limits = limits
+        """What a request may cost."""
+        self.long_reads = reads.LongReads()
+        self.recorder = Recorder(workers)
+        """What was measured of the operations below."""
+        self._query_now: Callable[..., list[tuple[Value, ...]] | None] = _not_now
+        if sealing is None and adapter.capabilities.reads_at_once:
+            self._query_now = cast(ReadsAtOnce, adapter).query_now
+        self._get_short = self.sql.reads.get_short
+
+    # Not `async`: what measures it awaits it, and every frame on the way costs time.
+    @measured("get")
+    def get(self, key: bytes) -> Awaitable[tuple[str, str] | None]:
+        """Value and versionstamp of a key, or None."""
+        return reads.get(self.db, key, self.clock.now(), self.long_reads)
+
+    def get_short(self, key: bytes) -> Short | Coroutine[Any, Any, Short]:
+        """Value and versionstamp of a key, or None; no value where it is long, see `get_long`.
+
+        At once, if the engine has it at hand.
+        """
+        started = perf_counter()
+        now_ms = self.clock.now()
+        try:
+            rows = self._query_now(self._get_short, (key, now_ms))
+        except Exception:
+            self.recorder.record("get", perf_counter() - started, failed=True)
+            raise
+        if rows is None:
+            return self._measured("get", self.db.get_short(key, now_ms), started)
+        self.recorder.record("get", perf_counter() - started)
+        return rows[0] if rows else None  # type: ignore[return-value] # as the schema says
+
+    async def _measured(self, operation: str, work: Awaitable[T], started: float) -> T:
+        """What comes of work, as one sample of an operation that has begun."""
+        failed = False
+        try:
+            return await work
+        except Exception:
+            failed = True
+            raise
+        finally:
+            self.recorder.record(operation, perf_counter() - started, failed=failed)
+
+    async def get_long(self, key: bytes) -> Text | None:
+        """The entry of a key with a long value, for an answer; measured by `get_short` before."""
+        most = self.limits.answer_bytes
+        async with self.long_reads.turn:  # see `reads.get`
+            return await within.get_long(self.db, key, self.clock.now(), most=most)
+
+    @measured("get")
+    async def size(self, key: bytes) -> int | None:
+        """Bytes of value and versionstamp of a key; None if it is missing.
+
+        They are not read, unless they are encrypted.
+        """
+        if self.sealing is not None and self.sealing.is_unreadable([single(key)]):
+            found = await reads.get(self.db, key, self.clock.now(), self.long_reads)
+            return None if found is None else sum(map(within.size_of, found))
+        return await reads.size(self.db, key, self.clock.now())
+
+    @measured("get")
+    async def get_many(self, keys: Sequence[bytes], *, fresh: bool = False) -> dict[bytes, Row]:
+        """Those of the keys that exist, read from one snapshot; `fresh` for a decision."""
+        return await reads.get_many(self.db, keys, self.clock.now(), self.long_reads, fresh=fresh)
+
+    @measured("get")
+    async def get_many_json(self, keys: Sequence[bytes], shape: Shape) -> dict[bytes, str]:
+        """Those of the keys that exist as JSON objects, read from one snapshot."""
+        return await reads.get_many_json(self.db, keys, self.clock.now(), shape, self.long_reads)
+
+    @measured("list")
+    async def list_rows(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        fresh: bool = False,
+    ) -> list[tuple[bytes, str, str]]:
+        """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]))
+        return await reads.list_rows(self.db, selection, now_ms, self.long_reads, fresh=fresh)
+
+    @measured("list")
+    async def list_json(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape = PLAIN,
+    ) -> str:
+        """The entries in a range as the inside of a JSON array."""
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
+        return await reads.list_json(self.db, selection, now_ms, self.long_reads)
+
+    @measured("get")
+    async def get_many_within(
+        self, keys: Sequence[bytes], shape: Shape = PLAIN
+    ) -> dict[bytes, Text]:
+        """The entries of those of the keys that exist. Raises `LimitExceeded`."""
+        most = self.limits.answer_bytes
+        return await within.get_many(
+            self.db, keys, self.clock.now(), shape, self.long_reads, most=most
+        )
+
+    def get_many_soon(
+        self, keys: Sequence[bytes], shape: Shape = PLAIN
+    ) -> dict[bytes, Text] | Awaitable[dict[bytes, Text]]:
+        """What `get_many_within` gives, at once if the engine has it at hand."""
+        started = perf_counter()
+        now_ms = self.clock.now()
+        most = self.limits.answer_bytes
+        wanted = [*dict.fromkeys(keys)]
+        if not wanted or len(wanted) > POINT_LIMIT:
+            return self.get_many_within(keys, shape)
+        statement = self.sql.reads.get_many_entries[shape](wanted, now_ms)
+        try:
+            rows = self._query_now(*statement)
+            entries = None if rows is None else within.short_entries(rows, keys, most=most)
+        except Exception:
+            self.recorder.record("get", perf_counter() - started, failed=True)
+            raise
+        if entries is not None:
+            self.recorder.record("get", perf_counter() - started)
+            return entries
+        if rows is None:
+            return self.get_many_within(keys, shape)
+        long = within.get_many_long(self.db, keys, now_ms, shape, self.long_reads, most=most)
+        return self._measured("get", long, started)
+
+    @measured("get")
+    async def get_changed(self, keys: Sequence[bytes], known: Sequence[str]) -> dict[bytes, Found]:
+        """Those of the keys that exist, for somebody who knows of versionstamps; `LimitExceeded`.
+
+        Whether it has an entry says whether that was read: see `within.get_changed`.
+        """
+        most = self.limits.answer_bytes
+        return await within.get_changed(
+            self.db, keys, known, self.clock.now(), self.long_reads, most=most
+        )
+
+    @measured("list")
+    async def list_within(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape = PLAIN,
+    ) -> Text:
+        """The entries in a range as the inside of a JSON array. Raises `LimitExceeded`."""
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
+        most = self.limits.answer_bytes
+        return await within.list_within(self.db, selection, now_ms, self.long_reads, most=most)
+
+    def list_soon(
+        self, keys: KeyRange, *, limit: int, reverse: bool = False, shape: Shape = PLAIN
+    ) -> Text | Awaitable[Text]:
+        """What `list_within` gives without a filter, at once if the engine has it at hand."""
+        started = perf_counter()
+        now_ms = self.clock.now()
+        selection = Selection(keys, limit, reverse, EVERYTHING, shape)
+        rows = None
+        if selection.is_bounded() and self.long_reads.are_rare(now_ms):
+            try:
+                rows = self._query_now(*self.sql.reads.list_json(selection, now_ms), SHORT_BYTES)
+            except ResultTooLarge:
+                self.long_reads.met(now_ms)
+                most = self.limits.answer_bytes
+                long = within.list_long(self.db, selection, now_ms, self.long_reads, most=most)
+                return self._measured("list", long, started)
+            except Exception:
+                self.recorder.record("list", perf_counter() - started, failed=True)
+                raise
+        if rows is None:
+            return self.list_within(keys, limit=limit, reverse=reverse, shape=shape)
+        self.recorder.record("list", perf_counter() - started)
+        return rows[0][0]  # type: ignore[return-value] # a text
+
+    @measured("paginate")
+    async def page_within(
+        self,
+        keys: KeyRange,
+        *,
+        limit: int,
+        cursor: str | None = None,
+        reverse: bool = False,
+        where: Where | None = None,
+        shape: Shape = PLAIN,
+    ) -> Page:
+        """The page of the entries in a range that starts at the cursor.
+
+        It ends before the limit where an answer has no room for more.
+        """
+        now_ms = self.clock.now()
+        keys = continue_at(keys, cursor, reverse=reverse)
+        selection = Selection(keys, limit, reverse, self.condition(where, [keys]), shape)
+        most = self.limits.answer_bytes
+        return await within.page_within(self.db, selection, now_ms, self.long_reads, most=most)
+
+    @measured("count")
+    async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
+        """Number of entries in a range."""
+        now_ms = self.clock.now()
+        return await reads.count(self.db, keys, self.condition(where, [keys]), now_ms)
+
+    def condition(
+        self, where: Where | None, keys: Sequence[KeyRange], at_ms: int | None = None
+    ) -> RowCondition:
+        """A filter of the entries in some ranges, as SQL for this store's database.
+
+        Now is what the clock on the wall shows, or showed at `at_ms` of the store's time. Raises
+        `ValuesEncrypted` where nobody can tell by SQL what values hold.
+        """
+        if where is None:
+            return EVERYTHING
+        self.refuse_encrypted(keys, "The filter")
+        at = moment_of(self.clock)
+        now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms
+        printed = self.sql.filter(compile_where(where, now_ms), self.adapter.capabilities)
+        if printed.exact:
+            return RowCondition(printed.sql, printed.args)
+
+        def recheck(value: str) -> bool:
+            return matches(where, msgspec.json.decode(value), now_ms=now_ms)
+
+        return RowCondition(printed.sql, printed.args, recheck)
+
+    def refuse_encrypted(self, keys: Sequence[KeyRange], what: str) -> None:
+        """Raise `ValuesEncrypted` for what needs values of ranges, if some are encrypted there."""
+        if self.sealing is not None and self.sealing.is_unreadable(keys):
+            raise ValuesEncrypted(what)
+
+
+def _not_now(*_: object) -> None:
+    """Of an engine that no read has at hand."""
