@@ -126,6 +126,22 @@ async def test_a_grant_is_refused_before_anything_is_read(kv: LocalKv) -> None:
     ]
 
 
+async def test_whoever_may_not_read_deletes_without_filters(kv: LocalKv) -> None:
+    await kv.set(["a"], 5)
+    own = kv.as_principal(someone("keyval:write"))
+    matching: Any = {"x": {"$gt": 7}}
+    for deletion in (
+        own.delete(["a"], exact=True, where=matching),
+        own.delete(["a"], where=matching),
+        own.delete([], everything=True, where=matching),
+    ):
+        with pytest.raises(PermissionDenied, match="keyval:read"):
+            await deletion
+    both = kv.as_principal(someone("keyval:write", "keyval:read"))
+    assert (await both.delete(["a"], exact=True, where=matching)).deleted_count == 0
+    assert (await own.delete(["a"], exact=True)).deleted_count == 1
+
+
 async def test_what_follows_ends_with_the_life_of_its_principal(kv: LocalKv) -> None:
     who = someone("keyval:read", "keyval:queue:receive")
     own = kv.as_principal(who)

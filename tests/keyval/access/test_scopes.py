@@ -36,6 +36,15 @@ COMMIT = {
     ],
 }
 
+# Relevance and similar words tell of all that is indexed.
+PART_OF_AN_INDEX = {
+    "prefix": ["a"],
+    "query": "x",
+    "start": ["a", 1],
+    "end": ["a", 1, "z"],
+    "fuzzy": True,
+}
+
 Case = tuple[str, str, str, Any, Sequence[str]]
 CASES: list[Case] = [
     ("GET", "/keys/a", "", None, [READ_A]),
@@ -44,6 +53,8 @@ CASES: list[Case] = [
     ("DELETE", "/keys/a/1", "", None, [WRITE_A]),
     ("DELETE", "/keys/a/1", "exact=true", None, [WRITE_A]),
     ("DELETE", "/keys", "prefix=a", None, [WRITE_A]),
+    ("DELETE", "/keys/a/1", "exact=true", {"where": {"x": {"$gt": 7}}}, [READ_A, WRITE_A]),
+    ("DELETE", "/keys", "prefix=a", {"where": {"x": {"$gt": 7}}}, [READ_A, WRITE_A]),
     ("GET", "/keys", "prefix=a", None, [READ_A]),
     ("GET", "/keys", "", None, ["keyval:read"]),
     ("POST", "/keys/list", "", {"prefix": ["a"], "start": ["a", 1], "end": ["a", 5]}, [READ_A]),
@@ -54,6 +65,13 @@ CASES: list[Case] = [
     ("POST", "/keys/paginate", "", {"prefix": ["a"], "snapshot": True}, [READ_A]),
     ("POST", "/keys/batch", "", {"keys": KEYS}, [READ_A, READ_B]),
     ("POST", "/keys/delete-batch", "", {"keys": KEYS}, [WRITE_A, WRITE_B]),
+    (
+        "POST",
+        "/keys/delete-batch",
+        "",
+        {"keys": KEYS, "where": {"x": 1}},
+        [READ_A, READ_B, WRITE_A, WRITE_B],
+    ),
     (
         "POST",
         "/keys/set-batch",
@@ -94,6 +112,8 @@ CASES: list[Case] = [
     ("GET", "/search", "prefix=a&query=x", None, [READ_A]),
     ("POST", "/search", "", {"prefix": ["a"], "query": "x"}, [READ_A]),
     ("POST", "/search/paginate", "", {"prefix": ["a"], "query": "x"}, [READ_A]),
+    ("POST", "/search", "", PART_OF_AN_INDEX, [READ_A]),
+    ("POST", "/search/paginate", "", PART_OF_AN_INDEX, [READ_A]),
     ("GET", "/watch", "keys=a/1,b", None, [READ_A, READ_B]),
     ("GET", "/watch/poll", "keys=a/1,b", None, [READ_A, READ_B]),
     ("POST", "/watch/poll", "", {"keys": KEYS}, [READ_A, READ_B]),
@@ -174,6 +194,13 @@ async def test_it_names_what_is_missing(
         with pytest.raises(PermissionDenied) as told:
             asked(world, case).require(someone(scope))
         assert str(told.value) == f"Missing permission: {missing}"
+
+
+async def test_a_part_of_an_index_is_not_searched_alone(world: World) -> None:
+    for path in ("/search", "/search/paginate"):
+        found = asked(world, ("POST", path, "", PART_OF_AN_INDEX, []))
+        with pytest.raises(PermissionDenied, match=r'keyval:read:\["a"\]'):
+            found.require(someone('keyval:read:["a",1]'))
 
 
 @pytest.mark.parametrize(

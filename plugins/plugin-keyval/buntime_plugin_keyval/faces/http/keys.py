@@ -27,7 +27,7 @@ from buntime_plugin_keyval.engine.cursors import make_cursor
 from buntime_plugin_keyval.model.errors import KeyNotFound
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
-from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
     BATCH_KEYS,
     BOUND,
@@ -263,7 +263,9 @@ def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deleti
     else:
         entries, writes = None, Keys(ranges=[subtree(key) for key in keys])
     cost = Cost(entries, count_conditions(given.where))
-    return Asked("delete", "write", run, writes=writes, cost=cost, needs=())
+    # What a filter deletes, and what it leaves, tells of the values.
+    reads = NO_KEYS if given.where is None else writes
+    return Asked("delete", "write", run, reads, writes, cost, needs=())
 
 
 def _answer_deleted(deleting: Future[int]) -> Answer:

@@ -156,15 +156,15 @@ class LocalEntries(LocalPart):
         condition = filter_of(where)
         if not key:
             refuse_everything(everything=everything, idempotency_key=idempotency_key)
-            self._permits.write_range(descendants(b""))
+            self._may_delete(where, ranges=[descendants(b"")])
             count = await self._store.delete_ranges([descendants(b"")], where=condition)
         else:
             keys = checked_keys(key) if is_many(key) else [checked_key(key)]
             encoded = [encode_key(item) for item in keys]
             if exact:
-                self._permits.write(*encoded)
+                self._may_delete(where, keys=encoded)
             else:
-                self._permits.write_range(*map(subtree, encoded))
+                self._may_delete(where, ranges=[*map(subtree, encoded)])
             once = once_of(idempotency_key, "delete", encoded, exact, condition)
             count = await self._store.delete(encoded, exact=exact, where=condition, once=once)
         return DeleteResult(count)
@@ -286,6 +286,23 @@ class LocalEntries(LocalPart):
         self._permits.need(ADMIN)
         most = sys.maxsize if limit is None else checked_limit(limit)
         return VacuumResult(*await vacuum(self._store, most))
+
+    def _may_delete(
+        self,
+        where: Where | None,
+        *,
+        keys: Sequence[bytes] = (),
+        ranges: Sequence[KeyRange] = (),
+    ) -> None:
+        """Raise `PermissionDenied` unless that may be deleted.
+
+        What a filter deletes, and what it leaves, tells of the values.
+        """
+        self._permits.write(*keys)
+        self._permits.write_range(*ranges)
+        if where is not None:
+            self._permits.read(*keys)
+            self._permits.read_range(*ranges)
 
     async def _read(
         self,

@@ -199,12 +199,10 @@ ROUTES: Routes = {
 
 
 def _searched(given: SearchRequest) -> Keys:
-    keys = subtree(encode_key(given.prefix))
-    if given.start is not None:
-        keys = keys.from_key(given.start)
-    if given.end is not None:
-        keys = keys.before(given.end)
-    return Keys(ranges=(keys,))
+    """All of the index, wherever hits may be: what is relevant, and what is similar, says how often
+    which words are in it.
+    """
+    return Keys(ranges=(subtree(encode_key(given.prefix)),))
 
 
 def _cost(given: SearchRequest) -> Cost:
