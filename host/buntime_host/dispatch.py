@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from typing import Any
 from urllib.parse import quote, unquote
 
 from starlette.middleware import Middleware
@@ -29,7 +28,7 @@ from buntime_host.access.credentials import (
     credential_of,
     without_ticket,
 )
-from buntime_host.access.gate import ANONYMOUS, Gate, peer_of, unauthorized
+from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
 from buntime_host.access.keyring import Keyring
 from buntime_host.access.public import own_check_paths, public_paths
 from buntime_host.access.signed import Signed
@@ -121,7 +120,6 @@ class RequestDispatcher:
         tickets: Signed | None = None,
         audit: Audit | None = None,
         api: str = "/api",
-        client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None,
     ) -> None:
         """`gate` lets everybody in unless one is given. `api` is the path of the host's own API."""
         self._aliases = aliases or Aliases({})
@@ -136,7 +134,6 @@ class RequestDispatcher:
         self.gate = gate or Gate(Keyring())
         """Who gets in."""
         self._public = public_paths(api) | own_check_paths(api)
-        self._client_of = client_of
         self._tickets = tickets
         self._audit = audit or Audit("off")
         self._origins = origins or OriginPolicy()
@@ -382,7 +379,7 @@ class RequestDispatcher:
             if is_public:
                 return ANONYMOUS
             raise unauthorized()
-        peer = peer_of(scope, self._client_of(scope))
+        peer = self.gate.peer_of(scope)
         try:
             if said is not None:
                 await self.gate.prepare(said)
@@ -406,7 +403,7 @@ class RequestDispatcher:
 
     def _remembered(self, scope: Scope, send: Send) -> Send:
         """What sends an answer, and has the audit note which one it was."""
-        peer = peer_of(scope, self._client_of(scope))
+        peer = self.gate.peer_of(scope)
 
         def send_and_note(message: Message) -> Awaitable[None]:
             status = _status_of(message)

@@ -85,6 +85,7 @@ class Host:
         self._is_private = is_private
         self.gate = _gate(config)
         """Who gets in."""
+        self.gate.client_of = partial(client_of_request, client_of=self.edge.client_of)
         self.signed = Signed(self.gate, self.workers)
         """Sessions of web pages, and tickets of streams."""
         self.gate.sessions = self.signed
@@ -130,7 +131,7 @@ class Host:
             self.closing,
             self.gate,
             self.workers,
-            partial(client_of_request, client_of=self.edge.client_of),
+            self.gate.client_of,
         )
         self._lifecycle = lifecycle
         try:
@@ -204,7 +205,6 @@ class Host:
                 tickets=self.signed,
                 audit=Audit(config.auth.audit),
                 api=config.api_path,
-                client_of=partial(client_of_request, client_of=self.edge.client_of),
             )
         except Exception as error:
             # Going on without it might leave a check out, so this is fatal.

@@ -16,7 +16,7 @@ from starlette.types import ASGIApp
 
 from buntime_host.access import Action, Actions, short_name, text_prefix
 from buntime_host.access.credentials import Credential, credential_in
-from buntime_host.access.gate import Gate, peer_of, unauthorized
+from buntime_host.access.gate import Gate, unauthorized
 from buntime_host.access.permissions import ALL
 from buntime_host.aliases import full_aliases
 from buntime_host.config import HostConfig
@@ -197,7 +197,7 @@ class Lifecycle:
                 plugin=short_name(manifest.name),
                 scope=f"{short_name(manifest.name)}:*",
             ),
-            recognise=partial(_recognise, self._gate, self._client_of),
+            recognise=partial(_recognise, self._gate),
             workers=self._workers,
             client_of=self._client_of,
         )
@@ -273,20 +273,18 @@ def _authorize(gate: Gate, scope: str, connection: HTTPConnection) -> None:
     said = credential_in(connection.scope["headers"])
     if said is None:
         raise unauthorized()
-    gate.principal(said, peer_of(connection.scope, None)).require(scope)
+    gate.principal(said, gate.peer_of(connection.scope)).require(scope)
 
 
 def _recognise(
     gate: Gate,
-    client_of: Callable[[Mapping[str, Any]], str | None],
     connection: HTTPConnection,
     token: str,
 ) -> None:
     """See `PluginContext.recognise`."""
     if not gate.is_open:
         text = token.encode("utf-8", "replace")
-        peer = peer_of(connection.scope, client_of(connection.scope))
-        found = gate.principal(Credential(text, text), peer)
+        found = gate.principal(Credential(text, text), gate.peer_of(connection.scope))
         connection.scope["state"]["principal"] = found
 
 

@@ -12,7 +12,7 @@ from starlette.responses import Response
 
 from buntime_host.access import principal_of
 from buntime_host.access.credentials import SESSION_COOKIE, Credential
-from buntime_host.access.gate import ANONYMOUS, Gate, peer_of, unauthorized
+from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
 from buntime_host.access.principal import Principal
 from buntime_host.access.signed import SESSION_SECONDS, Signed
 from buntime_host.errors import BadRequest
@@ -40,7 +40,7 @@ class SessionRoutes:
         principal = principal_of(request.scope)
         if body.key is not None:
             key = body.key.encode("utf-8", "replace")
-            peer = peer_of(request.scope, None)
+            peer = self._gate.peer_of(request.scope)
             principal = self._gate.principal(Credential(key, key), peer)
         elif principal is ANONYMOUS:
             raise unauthorized()

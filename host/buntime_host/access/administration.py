@@ -103,12 +103,12 @@ class KeyAdministration:
             description=wanted.description,
             role=role,
             permissions=permissions,
-            limits=_limits(wanted, by),
+            limits=wanted.limits or dict(by.limits),
             created_at=int(now),
             created_by=by.id or None,
             expires_at=expiry_of(wanted.expires_in, now),
         )
-        self._check_grant(key, by)
+        self._check_gives(key, by)
         if not await _told(self._store.add(key)):
             raise ServiceUnavailable("This id is taken by chance: try again")
         await self._changed()
@@ -127,7 +127,7 @@ class KeyAdministration:
         """Give a key another secret; the one before is good for the grace time.
 
         Raises `BadRequest`, `NotFound` also for one that was revoked, and `PermissionDenied` for
-        one that may do more than `by`, who would have its secret.
+        one that may do or use more than `by`, who would have its secret.
         """
         made = new_key(check_id(key_id))
         seconds = grace_of(DEFAULT_GRACE if grace is None else grace)
@@ -135,7 +135,7 @@ class KeyAdministration:
         def change(key: ApiKey) -> ApiKey:
             if key.revoked_at is not None:
                 raise _unknown()
-            self._check_grant(key, by)
+            self._check_gives(key, by)
             return msgspec.structs.replace(
                 key,
                 digest=made.digest,
@@ -169,10 +169,13 @@ class KeyAdministration:
                 return new
         raise ServiceUnavailable("Others change this key all the time: try again")
 
-    def _check_grant(self, key: ApiKey, by: Principal) -> None:
+    def _check_gives(self, key: ApiKey, by: Principal) -> None:
+        """Raise `PermissionDenied` for a key with which `by` could do more than he may now."""
         grant = compile_grant(key.texts, self._keyring.permissible)
         if not by.grant.has_all(grant):
             raise PermissionDenied("Missing permission: what the key permits, or some of it")
+        if by.limits and key.limits != by.limits:
+            raise PermissionDenied("Missing permission: limits other than one's own")
 
     def _shown(self, stored: KeptKey) -> dict[str, Any]:
         row = stored.key.shown(stored.last_used_at)
@@ -203,13 +206,6 @@ def _granted(wanted: Wanted) -> tuple[str, tuple[str, ...]]:
     if len(permissions) > MAX_TEXTS:
         raise BadRequest(f"A key has at most {MAX_TEXTS} permissions", code=INVALID_PERMISSION)
     return CUSTOM, permissions
-
-
-def _limits(wanted: Wanted, by: Principal) -> dict[str, Any]:
-    """How much a key may use: whoever has limits hands on the same. Raises `PermissionDenied`."""
-    if by.limits and wanted.limits not in ({}, by.limits):
-        raise PermissionDenied("Missing permission: limits other than one's own")
-    return wanted.limits or dict(by.limits)
 
 
 async def _told(change: Awaitable[bool]) -> bool:

@@ -15,7 +15,7 @@ import logging
 import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from buntime_host.access.credentials import Credential
 from buntime_host.access.grants import NOTHING, UNLIMITED, compile_grant
@@ -29,6 +29,9 @@ from buntime_host.errors import HttpError, Unauthorized, UntrustedHost
 
 POLL_SECONDS = 1.0
 """How often other workers and hosts are asked whether they have changed a key."""
+
+READ_SECONDS = 3.0
+"""How long a database may take to say what has changed."""
 
 AGE_SECONDS = 30.0
 """How long somebody is known without being looked at; also how soon a use is noted."""
@@ -106,6 +109,8 @@ class Gate:
         """Who was recognised lately, by the value of a header."""
         self.generation = 0
         """Grows with each change of keys."""
+        self.client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None
+        """Who a request with an ASGI scope counts for; the host knows its proxies."""
         self.sessions: SessionTokens | None = None
         self.foreign: ForeignTokens | None = None
         self._tokens: dict[bytes, tuple[str, str]] = {}
@@ -193,6 +198,14 @@ class Gate:
                 return known.principal, True
         raise self.failed(peer)
 
+    def peer_of(self, scope: Mapping[str, Any]) -> str:
+        """Whose failures count together: the client of a request, or an address of several."""
+        client = self.client_of(scope)
+        if client is not None:
+            return client
+        address = scope.get("client")
+        return str(address[0]) if isinstance(address, tuple | list) and address else ""
+
     def failed(self, peer: str) -> HttpError:
         """Note that a credential of this peer was wrong; the error to raise."""
         self._throttle.failed(peer)
@@ -273,17 +286,22 @@ class Gate:
         aged_at = time.monotonic()
         while True:
             self._end_foreign()
+            # What ends by itself does so without the database, too.
+            if self.keyring.end_due():
+                self._changed()
+            if time.monotonic() - aged_at >= AGE_SECONDS:
+                aged_at = time.monotonic()
+                self._age()
             try:
-                await self.refresh()
-                if time.monotonic() - aged_at >= AGE_SECONDS:
-                    aged_at = time.monotonic()
-                    self._age()
-                await self.keyring.write_uses()
+                async with asyncio.timeout(READ_SECONDS):
+                    await self.refresh()
+                    await self.keyring.write_uses()
                 self._has_failed = False
-            except KeysUnavailable as error:
+            except (KeysUnavailable, TimeoutError) as error:
                 # Who was let in is let in still: without the database there is little to be had.
                 if not self._has_failed:
-                    logger.warning("Changes of keys are not seen: %s", error)
+                    reason = str(error) or f"no answer in {READ_SECONDS:g} s"
+                    logger.warning("Changes of keys are not seen: %s", reason)
                 self._has_failed = True
             self._woken.clear()
             # Not `wait_for`, which may lose that this task is cancelled.
@@ -318,11 +336,3 @@ def unauthorized() -> Unauthorized:
 
 def _digest(key: bytes) -> bytes:
     return hashlib.sha256(key).digest()
-
-
-def peer_of(scope: Mapping[str, object], client: str | None) -> str:
-    """Whose failures count together: the client, or an address that may stand for several."""
-    if client is not None:
-        return client
-    address = scope.get("client")
-    return str(address[0]) if isinstance(address, tuple | list) and address else ""

@@ -67,11 +67,16 @@ class Keyring:
 
         Raises `KeysUnavailable`; what was known is known still then.
         """
-        if self._store is not None:
-            stored = await self._store.changed()
-            if stored is not None:
-                self._stored = stored
-                return self._take_in()
+        if self._store is None:
+            return self.end_due()
+        stored = await self._store.changed()
+        if stored is None:
+            return self.end_due()
+        self._stored = stored
+        return self._take_in()
+
+    def end_due(self) -> bool:
+        """End what has ended, for which nothing has to be read; whether anything did."""
         end = self.next_end
         return end is not None and end <= self._clock() and self._take_in()
 

@@ -12,7 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from buntime_host import BadRequest, Host
+from buntime_host import BadRequest, Host, Unauthorized
+from buntime_host.access.credentials import Credential
 from buntime_host.access.database_store import DatabaseKeys, NoteOfKeys
 from buntime_host.access.file_store import FileKeys
 from buntime_host.access.gate import Gate
@@ -190,6 +191,35 @@ async def test_a_store_that_fails_closes_the_gate(tmp_path: Path) -> None:
     await gate.close()
 
 
+@pytest.mark.parametrize("hangs", [False, True], ids=["fails", "hangs"])
+async def test_a_key_ends_though_its_database_does_not_answer(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, hangs: bool
+) -> None:
+    now = 1000.0
+    store = FileKeys(tmp_path)
+    text, key = key_of(expires_at=1005)
+    await store.add(key)
+    monkeypatch.setattr("buntime_host.access.gate.READ_SECONDS", 0.1)
+    gate = Gate(Keyring(lambda: now), master_key="master", clock=lambda: now)
+    await gate.open(store)
+    credential = Credential(text.encode(), text.encode())
+    is_over = asyncio.Event()
+    gate.principal(credential, "").life.when_over(is_over.set)
+
+    async def no_answer() -> None:
+        if hangs:
+            await asyncio.Event().wait()
+        raise KeysUnavailable("the database is gone")
+
+    monkeypatch.setattr(store, "changed", no_answer)
+    now = 1005.0
+    async with asyncio.timeout(SECONDS):
+        await is_over.wait()
+    with pytest.raises(Unauthorized):
+        gate.principal(credential, "")
+    await gate.close()
+
+
 async def call_keys(
     call: Call, host: Host, method: str, path: str = "", body: Any = None, **headers: str
 ) -> Answer:
@@ -303,6 +333,10 @@ async def test_who_has_limits_hands_them_on(make_host: MakeHost, call: Call) -> 
             assert (await call_keys(call, host, "POST", "", body, **own)).status == status
         rows = (await call_keys(call, host, "GET")).json["keys"]
         assert [row["limits"] for row in rows] == [limits] * 3
+        free = await make_key(call, host, role="viewer")
+        for key, status in [(free["id"], 403), (rows[-1]["id"], 200)]:
+            answer = await call_keys(call, host, "POST", f"/{key}/rotate", None, **own)
+            assert answer.status == status
 
 
 async def test_ids_and_methods(make_host: MakeHost, call: Call) -> None:

@@ -10,6 +10,7 @@ from buntime_host import Host
 from buntime_host.access.gate import Gate
 from buntime_host.access.keyring import Keyring
 from buntime_host.access.signed import SESSION_SECONDS, TICKET_SECONDS, Signed
+from buntime_host.access.throttle import FAILURES
 from buntime_host.workers import Group, Workers
 
 if TYPE_CHECKING:
@@ -93,7 +94,10 @@ async def test_what_makes_no_session(make_host: MakeHost, call: Call) -> None:
         assert (await call(host, "GET", "/api/admin/session")).code == "AUTH_REQUIRED"
         assert (await call(host, "PUT", "/api/admin/session", MASTER)).status == 405
         good = cookie_of(await post(call, host, "session", {"key": "master"}))["cookie"]
-        for wrong in (good[:-1], good.replace("master.", "master.9"), "buntime_session=a.b.c.d"):
+        for wrong in (
+            good[:-1], good[:-1] + "\xe9", good.replace("master.", "master.9"),
+            good.replace("master.", "m\xe9."), "buntime_session=a.b.c.d",
+        ):  # fmt: skip
             assert (await call(host, "GET", "/api/plugins", {"cookie": wrong})).status == 401
         for path in ("p", "/p?a=1"):
             assert (await post(call, host, "tickets", {"path": path}, **MASTER)).code == (
@@ -104,6 +108,32 @@ async def test_what_makes_no_session(make_host: MakeHost, call: Call) -> None:
         assert (await post(call, host, "tickets", {"path": "/p"})).code == "TICKET_NEEDS_KEY"
         who = await call(host, "GET", "/api/admin/session")
         assert who.json["data"] == {"id": "", "name": "everyone", "grant": ["*"]}
+
+
+async def test_a_ticket_that_is_no_ascii_is_a_wrong_one(
+    add_plugin: AddPlugin, make_host: MakeHost, call: Call
+) -> None:
+    add_plugin("p", PLUGIN, base="/p")
+    async with make_host(RUNTIME_MASTER_KEY="master") as host:
+        made = await post(call, host, "tickets", {"path": "/p/seen"}, **MASTER)
+        ticket = made.json["data"]["ticket"]
+        wrong = f"/p/seen?ticket={ticket[:-1]}%C3%A9", f"/p/seen?ticket={ticket[:-1]}\xe9"
+        for path in wrong:
+            assert (await call(host, "GET", path, STREAM)).status == 401
+        assert (await call(host, "GET", f"/p/seen?ticket={ticket}", STREAM)).status == 200
+
+
+async def test_who_fails_to_log_in_behind_a_proxy_locks_nobody_out(
+    make_host: MakeHost, call: Call
+) -> None:
+    async with make_host({"trustedProxies": ["127.0.0.1"]}, RUNTIME_MASTER_KEY="master") as host:
+        for number in range(FAILURES + 2):
+            failed = await post(
+                call, host, "session", {"key": f"no{number}"}, **{"x-forwarded-for": "203.0.113.9"}
+            )
+        assert failed.status == 429
+        for headers in ({"x-forwarded-for": "203.0.113.10"}, {}):
+            assert (await post(call, host, "session", {"key": "master"}, **headers)).status == 200
 
 
 async def test_a_ticket_is_for_one_stream(
