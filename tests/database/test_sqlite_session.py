@@ -7,6 +7,7 @@ import contextlib
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from buntime_database import (
@@ -218,6 +219,44 @@ async def test_the_keys_of_the_host_are_out_of_reach(adapter: SqliteAdapter, sql
     with pytest.raises(InvalidStatement) as raised:
         await run()
     assert raised.value.code == "SQLITE_AUTH"
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM buntime_access_keys; END",
+        "CREATE TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM [BUNTIME_access_keys]; END",
+        'CREATE TEMP TRIGGER g AFTER INSERT ON t BEGIN DELETE FROM "buntime_access_keys"; END',
+        "CREATE VIEW v AS SELECT record FROM/**/`buntime_access_keys`",
+        "CREATE TEMP VIEW v AS SELECT record FROM main.'buntime_access_keys'",
+        "CREATE VIRTUAL TABLE f USING fts5(id, record, content='buntime_access_keys')",
+        "ALTER TABLE t RENAME TO buntime_access_more",
+    ],
+)
+@pytest.mark.parametrize("in_sequence", [False, True])
+async def test_nothing_is_made_that_reaches_the_keys_later(
+    adapter: SqliteAdapter, sql: str, *, in_sequence: bool
+) -> None:
+    """When others use it, whom nothing restricts, such as the store that writes its entries."""
+    await adapter.execute(
+        "CREATE TABLE IF NOT EXISTS buntime_access_keys (id PRIMARY KEY, record, used_at)"
+    )
+    await adapter.execute("INSERT INTO buntime_access_keys VALUES ('a', '{}', 1)")
+    session = await adapter.open_session()
+    run: Any = session.sequence if in_sequence else session.execute
+    with pytest.raises(InvalidStatement) as raised:
+        await run(f"CREATE VIEW good AS SELECT 1; {sql}; SELECT 1" if in_sequence else sql)
+    assert raised.value.code == "SQLITE_AUTH"
+    with pytest.raises(InvalidStatement):
+        await session.describe(sql)
+    await adapter.execute("INSERT INTO t VALUES (1)")
+    rows = await adapter.query("SELECT count(*) FROM buntime_access_keys")
+    assert [*map(tuple, rows)] == [(1,)]
+    made = await adapter.query("SELECT name FROM sqlite_schema WHERE name IN ('g', 'v', 'f')")
+    assert not made
+    # What only has the words of it is nobody's business.
+    await session.execute("CREATE TRIGGER ok AFTER INSERT ON t BEGIN SELECT 'buntime'; END")
+    await session.close()
 
 
 @pytest.mark.parametrize(

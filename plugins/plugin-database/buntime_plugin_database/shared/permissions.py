@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from buntime_database import InvalidStatement
 
-from buntime_plugin_database.shared.statements import classify, tokens_of
+from buntime_plugin_database.shared.statements import classify, pieces_of, tokens_of
 
 _FUNCTIONS = frozenset(
     {
@@ -43,6 +43,11 @@ def is_of_the_host(name: str | None) -> bool:
     Whoever could write there could give himself every right.
     """
     return name is not None and name.lower().startswith(_OF_THE_HOST)
+
+
+def names_the_host(sql: str) -> bool:
+    """Whether a text has such a name anywhere, be it in what will run later."""
+    return any(is_of_the_host(_name(piece)) for piece in pieces_of(sql))
 
 
 def authorize(sql: str, *, readonly: bool, schema: bool) -> None:

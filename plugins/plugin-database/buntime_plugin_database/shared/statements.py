@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import lru_cache
 from itertools import pairwise
 from typing import Literal
@@ -110,6 +110,11 @@ def tokens_of(sql: str) -> tuple[str, ...]:
     Raises `InvalidStatement`.
     """
     return tuple(_tokens(sql))
+
+
+def pieces_of(sql: str) -> Iterator[str]:
+    """The tokens of any number of statements, as they are written."""
+    return (token[0] for token in _TOKEN.finditer(sql) if not token["blank"])
 
 
 @lru_cache(maxsize=1024)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import apsw
 
-from buntime_plugin_database.shared.permissions import is_of_the_host
+from buntime_plugin_database.shared.permissions import is_of_the_host, names_the_host
 
 _OTHER_FILES = frozenset({apsw.SQLITE_ATTACH, apsw.SQLITE_DETACH})
 _FUNCTIONS = frozenset({"load_extension", "fts3_tokenizer", "edit", "readfile", "writefile"})
@@ -57,6 +57,18 @@ _SCHEMA = frozenset(
         apsw.SQLITE_REINDEX,
     }
 )
+# What these make names tables that SQLite asks about only when it is used: by others, whom nothing
+# restricts. So their text is looked at.
+_LATER = frozenset(
+    {
+        apsw.SQLITE_ALTER_TABLE,
+        apsw.SQLITE_CREATE_TEMP_TRIGGER,
+        apsw.SQLITE_CREATE_TEMP_VIEW,
+        apsw.SQLITE_CREATE_TRIGGER,
+        apsw.SQLITE_CREATE_VIEW,
+        apsw.SQLITE_CREATE_VTABLE,
+    }
+)
 # These look things up by name; their argument is not a value to assign.
 _LOOKUP_PRAGMAS = frozenset(
     {
@@ -92,6 +104,8 @@ class Permissions:
         """`schema` says whether tables, indexes and the like may be changed."""
         self._readonly = readonly
         self._schema = schema
+        self.text = ""
+        """The statements that are prepared."""
         self.vacuuming = False
         """A VACUUM begins: it attaches a nameless temporary file, which is allowed this once."""
 
@@ -102,6 +116,8 @@ class Permissions:
             self.vacuuming = False
             return apsw.SQLITE_OK if own else apsw.SQLITE_DENY
         if is_of_the_host(first) or is_of_the_host(second):
+            return apsw.SQLITE_DENY
+        if action in _LATER and names_the_host(self.text):
             return apsw.SQLITE_DENY
         if action == apsw.SQLITE_FUNCTION and (second or "").lower() in _FUNCTIONS:
             return apsw.SQLITE_DENY

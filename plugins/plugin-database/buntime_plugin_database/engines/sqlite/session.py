@@ -134,7 +134,7 @@ class SqliteSession:
 
     async def describe(self, sql: str) -> Description:
         """Parse exactly one statement without running it."""
-        return await self._call(lambda: describe_now(self._connection, sql))
+        return await self._call(self._describe, sql)
 
     async def roll_back(self, reason: Exception) -> None:
         """Undo the open transaction; statements fail with `reason` until a ROLLBACK."""
@@ -198,6 +198,10 @@ class SqliteSession:
             connection, readonly=self._limits.readonly, schema=self._limits.schema
         )
         self._connection = connection
+
+    def _describe(self, sql: str) -> Description:
+        self._permissions.text = sql
+        return describe_now(self._connection, sql)
 
     def _guarded(self, work: Callable[..., T], *args: object) -> T:
         """Do the work before its deadline, translate its errors, see what became of the state."""
@@ -337,6 +341,7 @@ class SqliteSession:
         if self._knows_loss(sql):
             return Running(self._connection, "SELECT 1 WHERE 0", (), ())
         self._condition.check_commit()
+        self._permissions.text = sql
         self._permissions.vacuuming = False
         description = describe(self._connection, sql)
         if not description.is_readonly:
@@ -377,6 +382,7 @@ class SqliteSession:
         if self._knows_loss(sql):
             return
         self._condition.check_commit()
+        self._permissions.text = sql
         self._permissions.vacuuming = False
         cursor = self._connection.cursor()
         with ExitStack() as turn:
