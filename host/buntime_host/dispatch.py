@@ -9,7 +9,7 @@ import logging
 import re
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from contextlib import suppress
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from starlette.middleware import Middleware
 from starlette.requests import ClientDisconnect
@@ -53,6 +53,7 @@ from buntime_host.errors import (
 )
 from buntime_host.inflate import Inflated, is_gzip
 from buntime_host.logs import REQUEST_ID
+from buntime_host.mount_table import MountTable
 from buntime_host.mounts import Mount
 from buntime_host.noticed import NOTHING, Noticed, notice
 from buntime_host.origin import OriginPolicy
@@ -122,14 +123,8 @@ class RequestDispatcher:
         api: str = "/api",
     ) -> None:
         """`gate` lets everybody in unless one is given. `api` is the path of the host's own API."""
-        self._aliases = aliases or Aliases({})
-        # What shares its first segment with an alias is found only once that was looked for.
-        self._behind_aliases = {
-            base: mount for base, mount in mounts.items() if base in self._aliases.first_segments
-        }
-        self._mounts = {
-            base: mount for base, mount in mounts.items() if base not in self._behind_aliases
-        }
+        self.table = MountTable(mounts, aliases or Aliases({}))
+        self._find = self.table.find
         self._limit = limit
         self.gate = gate or Gate(Keyring())
         """Who gets in."""
@@ -157,18 +152,11 @@ class RequestDispatcher:
                 mount.asks_for,
                 only_reads=self._audit.of_writes,
             )
-            for base, mount in self._mounts.items()
+            for base, mount in self.table.by_segment.items()
             if mount.direct is not None and self._pipeline is None and not self._audit.of_reads
         }
         """What is answered without ASGI, by the first segment of its path."""
         self.heads = Heads(self._of_origins or ())
-
-    def mount_at(self, base: str) -> Mount:
-        """The mount of a plugin. Raises `NotFound`."""
-        mount = self._mounts.get(base)
-        if mount is None:
-            raise NotFound
-        return mount
 
     def admit(self, headers: Sequence[Header], host: bytes, mount: DirectMount) -> Admitted | None:
         """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.
@@ -428,60 +416,6 @@ class RequestDispatcher:
         method = scope.get("method", "WEBSOCKET")
         return mount.public.has(method, path_as_sent.removeprefix(root.encode()))
 
-    def _find(self, scope: Scope) -> Mount | None:
-        """The mount for the first path segment, or None."""
-        path: str = scope["path"]
-        if scope.get("root_path"):
-            return self._find_below_root(scope)
-        end = path.find("/", 1)
-        mount = self._mounts.get(path if end < 0 else path[:end])
-        if mount is None:
-            if self._aliases.rewrite(scope):
-                return self._find(scope)
-            mount = self._behind_aliases.get(path if end < 0 else path[:end])
-            if mount is None:
-                return None
-        raw = scope.get("raw_path")
-        if end < 0 or (raw is not None and not raw.startswith(mount.raw_prefix)):
-            return self._uncommon(scope, mount)
-        return mount
-
-    def _uncommon(self, scope: Scope, mount: Mount) -> Mount | None:
-        """The bare base, and a base with percent-encoded characters."""
-        raw: bytes | None = scope.get("raw_path")
-        if raw is not None:
-            end = raw.find(b"/", 1)
-            if _decoded(raw if end < 0 else raw[:end]) != mount.base:
-                return None  # an encoded slash: the segment is longer than it looks
-            # A plugin may cut its base off raw_path by length.
-            scope["raw_path"] = mount.base.encode() + (b"" if end < 0 else raw[end:])
-        if scope["path"] == mount.base != "/" and not mount.handles_bare_base:
-            scope["path"] += "/"
-            if raw is not None:
-                scope["raw_path"] += b"/"
-        return mount
-
-    def _find_below_root(self, scope: Scope) -> Mount | None:
-        """The same for a host that is itself served below a path."""
-        path, root = scope["path"], scope["root_path"]
-        rest = path.removeprefix(root) or "/"
-        end = rest.find("/", 1)
-        mount = self._mounts.get(rest if end < 0 else rest[:end])
-        if mount is None:
-            if self._aliases.rewrite(scope):
-                return self._find_below_root(scope)
-            mount = self._behind_aliases.get(rest if end < 0 else rest[:end])
-            if mount is None:
-                return None
-        raw: bytes | None = scope.get("raw_path")
-        if raw is not None:
-            rest_raw = raw.removeprefix(root.encode()) or b"/"
-            if _decoded(b"/" + rest_raw[1:].partition(b"/")[0]) != mount.base:
-                return None
-        if rest == mount.base != "/" and not mount.handles_bare_base:
-            scope["path"] = f"{root}{rest}/"
-        return mount
-
     async def _serve(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve what has come through middleware and hooks."""
         mount = self._find(scope)
@@ -618,7 +552,3 @@ def _server_of(scope: Scope) -> str | None:
 
 def _fits(length: bytes, limit: int) -> bool:
     return length.isdigit() and len(length) <= _MAX_LENGTH_DIGITS and int(length) <= limit
-
-
-def _decoded(segment: bytes) -> str:
-    return unquote(segment.decode("latin-1"))

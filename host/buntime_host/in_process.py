@@ -126,7 +126,7 @@ class InProcess:
             dispatcher = self._host.dispatcher
             if dispatcher is None:
                 raise ServiceUnavailable
-            mount = self._mount = dispatcher.mount_at(self._base.decode())
+            mount = self._mount = dispatcher.table.at(self._base.decode())
         if not path.startswith(mount.raw_prefix):
             raise NotFound
         return mount

@@ -1,0 +1,92 @@
+"""Which mount a request is for: that of its first path segment, also by an older name of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from urllib.parse import unquote
+
+from starlette.types import Scope
+
+from buntime_host.aliases import Aliases
+from buntime_host.errors import NotFound
+from buntime_host.mounts import Mount
+
+
+class MountTable:
+    """The mounts of a host. What is found is noted in the scope: paths as the mount has them."""
+
+    def __init__(self, mounts: Mapping[str, Mount], aliases: Aliases) -> None:
+        self._aliases = aliases
+        # What shares its first segment with an alias is found only once that was looked for.
+        self._behind_aliases = {
+            base: mount for base, mount in mounts.items() if base in aliases.first_segments
+        }
+        self.by_segment = {
+            base: mount for base, mount in mounts.items() if base not in self._behind_aliases
+        }
+        """Those that the first segment of a path alone says."""
+
+    def at(self, base: str) -> Mount:
+        """The mount of a plugin. Raises `NotFound`."""
+        mount = self.by_segment.get(base)
+        if mount is None:
+            raise NotFound
+        return mount
+
+    def find(self, scope: Scope) -> Mount | None:
+        """The mount for the first path segment, or None."""
+        path: str = scope["path"]
+        if scope.get("root_path"):
+            return self._find_below_root(scope)
+        end = path.find("/", 1)
+        mount = self.by_segment.get(path if end < 0 else path[:end])
+        if mount is None:
+            if self._aliases.rewrite(scope):
+                return self.find(scope)
+            mount = self._behind_aliases.get(path if end < 0 else path[:end])
+            if mount is None:
+                return None
+        raw = scope.get("raw_path")
+        if end < 0 or (raw is not None and not raw.startswith(mount.raw_prefix)):
+            return self._uncommon(scope, mount)
+        return mount
+
+    def _uncommon(self, scope: Scope, mount: Mount) -> Mount | None:
+        """The bare base, and a base with percent-encoded characters."""
+        raw: bytes | None = scope.get("raw_path")
+        if raw is not None:
+            end = raw.find(b"/", 1)
+            if _decoded(raw if end < 0 else raw[:end]) != mount.base:
+                return None  # an encoded slash: the segment is longer than it looks
+            # A plugin may cut its base off raw_path by length.
+            scope["raw_path"] = mount.base.encode() + (b"" if end < 0 else raw[end:])
+        if scope["path"] == mount.base != "/" and not mount.handles_bare_base:
+            scope["path"] += "/"
+            if raw is not None:
+                scope["raw_path"] += b"/"
+        return mount
+
+    def _find_below_root(self, scope: Scope) -> Mount | None:
+        """The same for a host that is itself served below a path."""
+        path, root = scope["path"], scope["root_path"]
+        rest = path.removeprefix(root) or "/"
+        end = rest.find("/", 1)
+        mount = self.by_segment.get(rest if end < 0 else rest[:end])
+        if mount is None:
+            if self._aliases.rewrite(scope):
+                return self._find_below_root(scope)
+            mount = self._behind_aliases.get(rest if end < 0 else rest[:end])
+            if mount is None:
+                return None
+        raw: bytes | None = scope.get("raw_path")
+        if raw is not None:
+            rest_raw = raw.removeprefix(root.encode()) or b"/"
+            if _decoded(b"/" + rest_raw[1:].partition(b"/")[0]) != mount.base:
+                return None
+        if rest == mount.base != "/" and not mount.handles_bare_base:
+            scope["path"] = f"{root}{rest}/"
+        return mount
+
+
+def _decoded(segment: bytes) -> str:
+    return unquote(segment.decode("latin-1"))
