@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -25,6 +26,7 @@ from buntime_keyval import (
     open_kv,
     open_kv_sync,
 )
+from buntime_keyval.embedded import Location
 from support.live import LiveServer
 from support.rqlite import running_rqlite
 from support.sqld import running_sqld
@@ -47,6 +49,9 @@ async def main():
     await open_kv(sys.argv[1]).set(["b"], 2)
 asyncio.run(main())
 """
+
+UNQUOTED = ("hu:/sh", "hu@sh", "hu#sh", "hu?sh", "hu[sh", "12/hush")
+"""Passwords that do not stand in a URL as they are."""
 
 PROGRAM = Path(__file__).with_name("sample_program.py")
 
@@ -298,11 +303,39 @@ def test_a_file_that_is_none_is_told_by_the_first_request(tmp_path: Path) -> Non
     assert (tmp_path / "text.db").read_text().startswith("not a database")
 
 
-def test_no_secret_is_in_a_message() -> None:
+@pytest.mark.parametrize(
+    "url",
+    [
+        "libsql://user:hush@127.0.0.1:9/?authToken=hush",
+        "libsql://127.0.0.1:9?authToken=hu@sh",
+        "postgresql://user:hush@127.0.0.1:9/app",
+        *(f"postgresql://user:{password}@127.0.0.1:9/app" for password in UNQUOTED),
+    ],
+)
+def test_no_secret_is_in_a_message(url: str) -> None:
     options = {"queue": {"lockDuration": "soon"}}
-    url = "libsql://user:hush@127.0.0.1:9/?authToken=hush"
-    kv = open_kv_sync(url, database={"authToken": "hush"}, keyval=options)
+    entry = {"authToken": "hush"} if url.startswith("libsql") else {}
+    kv = open_kv_sync(url, database=entry, keyval=options)
     with pytest.raises(CannotOpen) as caught:
+        kv.get(["a"])
+    kv.close()
+    assert not re.search("hu|sh", str(caught.value).partition(": ")[0])
+    assert "hush" not in str(caught.value)
+    assert "sh" not in Location(url).shown
+
+
+def test_what_is_shown_of_a_url() -> None:
+    assert (
+        Location("postgresql://a:b@c:5432,[::1]:1/d?e=f").shown == "postgresql://c:5432,[::1]:1/d"
+    )
+    assert Location("file:/srv/a@b.db?c").shown == "file:/srv/a@b.db"
+    assert Location("postgresql://a:b/c@d/e").shown == "postgresql://…"
+
+
+@pytest.mark.parametrize("password", UNQUOTED)
+def test_a_password_with_characters_that_are_not_quoted(password: str) -> None:
+    kv = open_kv_sync(f"postgresql://user:{password}@127.0.0.1:9/app")
+    with pytest.raises(CannotOpen, match=r"written as|is written %23") as caught:
         kv.get(["a"])
     kv.close()
     assert "hush" not in str(caught.value)

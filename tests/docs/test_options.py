@@ -37,6 +37,12 @@ def test_every_option_is_in_its_table_with_its_default(plugin: str) -> None:
     assert documented == dict(options(manifest["config"]))
 
 
+@pytest.mark.parametrize("page", sorted((ROOT / "docs").glob("*.md")), ids=lambda page: page.stem)
+def test_tables_end_with_an_empty_line(page: Path) -> None:
+    """What follows without one is a row."""
+    assert not re.findall(r"^\|.*\n(?!\||\n).+", page.read_text(), re.MULTILINE)
+
+
 DURATIONS = [
     *("5", "5ms", "1.5 hours", "2H", ".5s", "1y", "1 week", "3 msecs", "0", "7 mins", "1.25days"),
     *("", "5 lightyears", "1h30m", "s", "1.s", "1,5s", "٣s", "1e3", "five", "5 s s"),

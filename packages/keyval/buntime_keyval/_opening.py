@@ -18,7 +18,7 @@ _DEFAULT_PATH = "/keyval/api"
 
 def is_server(url: str | os.PathLike[str]) -> bool:
     """Whether a server has the store, rather than this process."""
-    return isinstance(url, str) and urlsplit(url).scheme.lower() in _SERVERS
+    return isinstance(url, str) and url.partition("://")[0].lower() in _SERVERS
 
 
 def server_url(

@@ -8,9 +8,11 @@ what they would send a server, so that whatever holds for one holds for the othe
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import AbstractAsyncContextManager
 from typing import Any, NamedTuple, Protocol
+from urllib.parse import urlsplit
 
 from buntime_keyval._errors import CannotOpen
 
@@ -19,6 +21,9 @@ GROUP = "buntime.keyval.embedded"
 
 MEMORY = ":memory:"
 """Stands for a store that is gone when it is closed."""
+
+_HOST = re.compile(r"(?:\[[^\]]+\]|[^:\[\]]*)(?::[0-9]{1,5})?")
+"""A host of a URL, with or without a port."""
 
 
 class Location(NamedTuple):
@@ -35,6 +40,23 @@ class Location(NamedTuple):
     def is_memory(self) -> bool:
         """Whether nobody else can open it."""
         return self.url == MEMORY
+
+    @property
+    def shown(self) -> str:
+        """The URL for messages, without what may be secret."""
+        scheme, separator, _ = self.url.partition("://")
+        if not separator:
+            return self.url.partition("?")[0]
+        try:
+            parts = urlsplit(self.url)
+        except ValueError:
+            return f"{scheme}://…"
+        who, _, server = parts.netloc.rpartition("@")
+        # A password with characters that are not quoted ends anywhere, or nowhere.
+        unquoted = "@" in who + parts.path + parts.query + parts.fragment
+        if unquoted or not all(map(_HOST.fullmatch, server.split(","))):
+            return f"{scheme}://…"
+        return f"{scheme}://{server}{parts.path}"
 
 
 class Answered(NamedTuple):
@@ -130,6 +152,6 @@ def _opener(location: Location) -> Opener:
         opener: Opener = entry.load()
         return opener
     raise CannotOpen(
-        f"cannot open {location.url.partition('?')[0]!r}: a store in this process comes with the"
+        f"cannot open {location.shown}: a store in this process comes with the"
         " distribution buntime: pip install buntime"
     )

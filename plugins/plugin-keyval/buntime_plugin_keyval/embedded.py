@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator, Iterable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
 
 from buntime_host import BuntimeError, Host, InProcess, parse_config
 from buntime_keyval import CannotOpen
@@ -46,8 +45,8 @@ class HostedStore:
                 environ={},
             )
         except BuntimeError as error:
-            raise CannotOpen(f"cannot open {_shown(location.url)}: {error}") from error
-        self._url = location.url
+            raise CannotOpen(f"cannot open {location.shown}: {error}") from error
+        self._shown = location.shown
         self._host = Host(config, environ={}, is_private=True)
         self._requests = InProcess(self._host, "/keyval")
 
@@ -56,7 +55,7 @@ class HostedStore:
         try:
             await self._host.start()
         except BuntimeError as error:
-            raise CannotOpen(f"cannot open {_shown(self._url)}: {error}") from error
+            raise CannotOpen(f"cannot open {self._shown}: {error}") from error
 
     async def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
@@ -90,14 +89,6 @@ def _adapter(url: str) -> dict[str, Any]:
     if scheme == "rqlite":
         return {"type": "rqlite", "urls": [f"http://{rest}"]}
     return {"type": _SERVERS.get(scheme, "sqlite"), "url": url}
-
-
-def _shown(url: str) -> str:
-    """A URL without what may be secret."""
-    parts = urlsplit(url)
-    if not parts.netloc:
-        return url.partition("?")[0]
-    return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
 
 def _raw(headers: Mapping[str, str]) -> Iterable[tuple[bytes, bytes]]:

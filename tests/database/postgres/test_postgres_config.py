@@ -51,6 +51,16 @@ def entry_of(parsed: DatabaseConfig) -> PostgresEntry:
         ({"url": URL}, {"DATABASE_URL": OTHER}, URL, 1),
         ({}, {"DATABASE_URL": OTHER, "POSTGRES_URL": URL}, OTHER, 0),
         ({}, {"DATABASE_URL": " ", "POSTGRES_URL": URL}, URL, 0),
+        *(
+            ({"url": url}, {}, url, 0)
+            for url in (
+                "postgresql:///app",
+                "postgresql://:5433/app",
+                "postgresql://app:a:b@db/app",
+                "postgresql://app:%2F%40@[::1]:5433,db.internal,10.0.0.1:5432/app",
+                "postgresql://app@%2Fvar%2Frun%2Fpostgresql/app",
+            )
+        ),
     ],
 )
 def test_the_url(entry: dict[str, Any], environ: dict[str, str], url: str, warnings: int) -> None:
@@ -69,6 +79,12 @@ def test_the_url(entry: dict[str, Any], environ: dict[str, str], url: str, warni
         ({"url": "/var/s3cret.db"}, "url: it begins with postgresql://, not with a path"),
         ({"url": "postgres://a:s3cret#1@b/c"}, "url: it has a #, which in a password is"),
         ({"url": "postgres://a:s3cret@[b/c"}, "url: it is not a URL"),
+        ({"url": "postgres://a:s3cret/1@b/c"}, "a password the characters : / ? # [ ] @ % are"),
+        ({"url": "postgres://a:1/s3cret@b/c"}, "a password the characters"),
+        ({"url": "postgres://a:s3cret?1@b/c"}, "a password the characters"),
+        ({"url": "postgres://a:s3cret@1@b/c"}, "a password the characters"),
+        ({"url": "postgres://a:p@b:s3cret/c"}, "postgresql://user:password@host:port/database"),
+        ({"url": "postgres://a:p@b,,c/d"}, "postgresql://user:password@host:port/database"),
         ({"url": f"{URL}&search_path=x"}, "url: search_path is not taken: the option schema"),
         ({"url": f"{URL}&options=-csearch_path=x"}, "url: options is not taken"),
         ({"url": URL, "listenUrl": "http://s3cret"}, "listenUrl: it begins with postgresql://"),

@@ -58,6 +58,7 @@ def test_what_is_not_said() -> None:
         ({"urls": ["", " "]}, "rqlite adapter requires at least one URL"),
         ({"urls": ["one:4001"]}, "one:4001 is not an HTTP URL"),
         ({"urls": ["ftp://one"]}, "ftp://one is not an HTTP URL"),
+        ({"urls": ["http://ada:hid/den@one"]}, "http://… is not an HTTP URL"),
         ({"urls": ["http://one:x"]}, "http://one:x is not an HTTP URL"),
         ({"urls": [f"{ONE}/db"]}, "http://one:4001/db is more than scheme, host and port"),
         ({"urls": ["http://a:hidden@one"]}, "http://one has a user"),

@@ -28,6 +28,12 @@ LEAST_CONNECTIONS = 3
 
 _SCHEMES = ("postgres", "postgresql")
 _SCHEMA = re.compile(r"[a-z_][a-z0-9_]{0,62}")
+_HOST = re.compile(r"(?:\[[^\]]+\]|[^@:\[\]]+)(?::[0-9]{1,5})?|:[0-9]{1,5}")
+"""A host of a URL, with or without a port."""
+_UNQUOTED = (
+    "it does not have the form postgresql://user:password@host:port/database; in a user or a"
+    " password the characters : / ? # [ ] @ % are written as %3A %2F %3F %23 %5B %5D %40 %25"
+)
 
 
 class PostgresEntry(EngineOptions, frozen=True):
@@ -141,11 +147,15 @@ def check_url(url: str) -> str | None:
         parts = urlsplit(url)
         query = parse_qsl(parts.query, keep_blank_values=True, strict_parsing=bool(parts.query))
     except ValueError:
-        return "it is not a URL"
+        return f"it is not a URL: {_UNQUOTED}"
     if parts.scheme not in _SCHEMES:
         return f"it begins with postgresql://, not with {parts.scheme[:20] or 'a path'}"
     if parts.fragment:
         return "it has a #, which in a password is written %23"
+    who, _, hosts = parts.netloc.rpartition("@")
+    named = hosts.split(",") if hosts else []
+    if "@" in who or "@" in parts.path or not all(map(_HOST.fullmatch, named)):
+        return _UNQUOTED
     wrong = next((name for name, _ in query if name in {"search_path", "options"}), None)
     if wrong is not None:
         return f"{wrong} is not taken: the option schema says which schema is meant"
