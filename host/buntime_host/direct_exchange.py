@@ -12,6 +12,7 @@ from uuid_utils import uuid4
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
 from buntime_host.access import EVERYONE, Principal
+from buntime_host.access.gate import unauthorized
 from buntime_host.cors import with_answer_headers
 from buntime_host.direct import (
     Answer,
@@ -167,6 +168,8 @@ class DirectExchange(DirectRequest):
             self._id = request_id.encode()
         REQUEST_ID.set(request_id)
         try:
+            if parts and self.principal.life.over:
+                raise unauthorized()  # it was good when the head came, before the body
             reply: Reply = self._app.answer(self)
         except NotDirect:
             self._connection.go_by_asgi(self)

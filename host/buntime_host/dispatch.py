@@ -342,6 +342,8 @@ class RequestDispatcher:
             receive, reply = body.receive, body.send
             if method in SAFE_METHODS:
                 notice(scope).unasked_body = True
+        if method not in SAFE_METHODS and not self.gate.is_open:
+            receive = _while_good(receive, state["principal"])
         try:
             if self._pipeline is not None:
                 await self._pipeline(scope, receive, reply)
@@ -486,6 +488,20 @@ class RequestDispatcher:
             await refuse_websocket(scope, send, problem)
         elif not socket.closed:
             await socket.send({"type": "websocket.close", "code": WEBSOCKET_INTERNAL_ERROR})
+
+
+def _while_good(receive: Receive, principal: Principal) -> Receive:
+    """The same, but of a body that comes after its sender's credential has ended: raises
+    `Unauthorized`.
+    """
+
+    async def receive_while_good() -> Message:
+        message = await receive()
+        if principal.life.over and message["type"] == "http.request":
+            raise unauthorized()
+        return message
+
+    return receive_while_good
 
 
 async def _no_content(send: Send, headers: list[Header]) -> None:

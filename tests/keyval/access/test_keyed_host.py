@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx2
 import pytest
@@ -58,6 +60,33 @@ def make_key(server: LiveServer, *permissions: str, limits: Any = None, **more: 
 def revoke(server: LiveServer, key_id: str) -> None:
     url = f"{server.url}/api/keys/{key_id}"
     httpx2.delete(url, headers={"x-api-key": MASTER}, verify=NO_TLS).raise_for_status()
+
+
+@pytest.mark.parametrize("size", [10, 200_000])
+def test_a_body_that_comes_when_its_key_has_ended_is_refused(
+    keyed: LiveServer, client: httpx2.Client, size: int
+) -> None:
+    key, key_id = make_key(keyed, 'keyval:write:["late"]')
+    wanted = {"authorization": f"Bearer {key}"}
+    url = urlsplit(keyed.api)
+    assert client.put(f"{keyed.api}/keys/late/0", content="1", headers=wanted).status_code == 200
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=15) as sock:
+        sock.sendall(
+            f"PUT {url.path}/keys/late/1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
+            f"content-length: {size}\r\n\r\n".encode()
+        )
+        # Before the head is there, the key would not be recognised any more.
+        sock.sendall(b'"')
+        assert client.put(f"{keyed.api}/keys/late/0", content="2", headers=wanted).is_success
+        revoke(keyed, key_id)
+        deadline = time.monotonic() + 15
+        while client.put(f"{keyed.api}/keys/late/0", content="3", headers=wanted).is_success:
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+        sock.sendall(b"x" * (size - 2) + b'"')
+        assert sock.recv(1000).startswith(b"HTTP/1.1 401 ")
+    found = client.get(f"{keyed.api}/keys/late/1", headers={"x-api-key": MASTER})
+    assert found.status_code == 404
 
 
 def test_each_credential_gets_what_it_may(keyed: LiveServer, client: httpx2.Client) -> None:
