@@ -321,13 +321,23 @@ async def test_nobody_gives_more_than_he_has(make_host: MakeHost, call: Call) ->
         assert (await call_keys(call, host, "DELETE", f"/{maker['id']}", **admin)).status == 200
 
 
+async def test_limits_of_a_plugin_that_is_not_there_are_refused(
+    make_host: MakeHost, call: Call
+) -> None:
+    async with make_host(RUNTIME_MASTER_KEY="master") as host:
+        body = {"name": "x", "role": "viewer", "limits": {"kevyal": {"entries": 1}}}
+        answer = await call_keys(call, host, "POST", "", body)
+    assert (answer.status, answer.json["code"]) == (400, "INVALID_LIMITS")
+    assert "'kevyal'; there are" in answer.json["error"]
+
+
 async def test_who_has_limits_hands_them_on(make_host: MakeHost, call: Call) -> None:
-    limits = {"keyval": {"entries": 10}}
+    limits = {"host": {"entries": 10}}
     async with make_host(RUNTIME_MASTER_KEY="master") as host:
         maker = await make_key(call, host, role="admin", limits=limits)
         own = {"x-api-key": maker["key"]}
         tries: list[tuple[dict[str, Any], int]] = [({}, 201), ({"limits": limits}, 201)]
-        tries.append(({"limits": {"keyval": {"entries": 11}}}, 403))
+        tries.append(({"limits": {"host": {"entries": 11}}}, 403))
         for wanted, status in tries:
             body = {"name": "child", "role": "viewer"} | wanted
             assert (await call_keys(call, host, "POST", "", body, **own)).status == status
