@@ -60,3 +60,17 @@ def test_one_that_died_with_its_worker_goes_on_by_the_log(tmp_path: Path) -> Non
             zero.put("t/12", "changed")
             response = zero.send("GET", "/keys/paginate", query={**QUERY, "cursor": cursor})
             assert response.status_code == 410
+
+
+def test_one_that_died_with_its_worker_is_gone_while_that_is_away(tmp_path: Path) -> None:
+    with live_server(tmp_path, workers=2) as server:
+        pids = [int(pid) for pid in re.findall(r"process ids (\d+), (\d+)", server.output)[0]]
+        with api_of_worker(server, 0) as zero:
+            fill(zero)
+            with api_of_worker(server, 1) as one:
+                cursor = one.json("GET", "/keys/paginate", query=QUERY)["cursor"]
+            zero.put("t/12", "changed")
+            os.kill(pids[1], signal.SIGKILL)
+            while "Worker 1 is back" not in server.output:
+                response = zero.send("GET", "/keys/paginate", query={**QUERY, "cursor": cursor})
+                assert response.status_code == 410, response.text

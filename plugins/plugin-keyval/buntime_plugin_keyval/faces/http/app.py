@@ -113,8 +113,10 @@ class KeyValApp:
             return
         except Elsewhere as elsewhere:
             relayed = await _relayed(service, elsewhere, request)
-            await relayed(scope, receive, send)
-            return
+            if isinstance(relayed, Response):
+                await relayed(scope, receive, send)
+                return
+            answer = relayed
         if isinstance(answer, Answer):
             await send_answer(send, answer)
         else:
@@ -236,7 +238,7 @@ class KeyValApp:
 
 async def _relayed(
     service: KeyValService | None, elsewhere: Elsewhere, request: AsgiRequest
-) -> Response:
+) -> Response | Answer:
     """The answer of another worker, or ours if that one is gone."""
     if service is None:
         raise ServiceUnavailable
@@ -244,7 +246,10 @@ async def _relayed(
         workers = service.store.peers.workers
         return await hand_over(workers, elsewhere.worker, request.whole())
     except ServiceUnavailable:
-        return Response(await elsewhere.here(), media_type=JSON)
+        try:
+            return Answer(200, await elsewhere.here())
+        except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
+            return _answer_error(error, service)
 
 
 def _conclude(
