@@ -99,6 +99,15 @@ def test_on_numbers(rows: Rows, documents: list[object], condition: object) -> N
     rows.agree(documents, {"$": as_received(condition)})
 
 
+def test_on_doubles_that_look_like_integers(rows: Rows) -> None:
+    double, integer = 3.746879641698481e16, 37468796416984808
+    assert integer == double
+    values = [{"x": x} for x in (double, integer, integer + 2, 5)]
+    assert rows.agree(values, {"x": {"$eq": double}}) == [0, 1]
+    assert rows.agree(values, {"x": {"$gt": double}}) == [2]
+    assert rows.agree(values, {"x": {"$lte": integer + 2}}) == [0, 1, 2, 3]
+
+
 SPECIAL = st.text(st.sampled_from("\0\x01\x02\x03ab\\u01"), max_size=5)
 
 

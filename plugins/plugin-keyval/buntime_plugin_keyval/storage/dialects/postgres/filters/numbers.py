@@ -1,7 +1,7 @@
 """Comparisons with numbers, exact over 64-bit integers, doubles and tagged bigints.
 
-The server's `numeric` is exact, and has what stands in the text. That is what is meant, but for an
-integer beyond 64 bits, which is a double.
+The server's `numeric` is exact, and has what stands in the text. That is what is meant, but for a
+double beyond 2^53, which may mean another integer than its shortest text.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import sys
 
 from buntime_keyval.wire.numbers import format_integer
 
-from buntime_plugin_keyval.model.where.nodes import INT64_MAX, INT64_MIN, Number
+from buntime_plugin_keyval.model.where.nodes import Number
 from buntime_plugin_keyval.storage.dialects.filters import Printed
 
 _EXACT_INTEGERS = 2**53
@@ -40,27 +40,15 @@ def number_test(sign: str, number: Number) -> Printed:
         # Of doubles the shortest texts are compared, which are in the order of what they mean.
         text = repr(number) if isinstance(number, float) else format_integer(number)
         return Printed(f"n {sign} (?::text)::numeric", (text,))
-    integer = int(number)
-    text = format_integer(integer)
-    of_double, double = _double_bound(sign, integer)
-    plain = f"n::float8 {of_double} ?::float8" if of_double else "FALSE"
-    return Printed(
-        f"CASE WHEN is_plain AND n NOT BETWEEN {INT64_MIN} AND {INT64_MAX} THEN {plain}"
-        f" ELSE n {sign} (?::text)::numeric END",
-        (double, text) if of_double else (text,),
-    )
-
-
-def _double_bound(sign: str, number: int) -> tuple[str, float]:
-    """An equal bound for doubles; no sign where none of them meets it."""
+    # What is between that and 64 bits may stand there as a double, whose text is not what it means
+    # (3.746879641698481e+16 is 37468796416984808), and looks like an integer then: as doubles both
+    # are near enough to be looked at again.
+    args: tuple[float, ...] = ()
+    wide = sign if sign == "=" else f"{sign[0]}="
+    text = format_integer(int(number))
     if abs(number) > sys.float_info.max:
-        meets = sign[0] == ("<" if number > 0 else ">")
-        return (sign[0], float("inf") if number > 0 else float("-inf")) if meets else ("", 0.0)
-    near = float(number)
-    if near == number:
-        return sign, near
-    if sign == "=":
-        return "", 0.0
-    if near < number:
-        return (">" if sign[0] == ">" else "<="), near
-    return (">=" if sign[0] == ">" else "<"), near
+        plain = "TRUE" if sign[0] == ("<" if number > 0 else ">") else "FALSE"
+    else:
+        plain, args = f"n::float8 {wide} ?::float8", (float(number),)
+    test = f"CASE WHEN is_plain THEN {plain} ELSE n {sign} (?::text)::numeric END"
+    return Printed(test, (*args, text), exact=False)
