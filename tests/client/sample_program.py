@@ -1,6 +1,7 @@
 """A program of an application, which is told by its argument alone where its store is.
 
-It says on each line what it did; run anywhere it says the same.
+It says on each line what it did; run anywhere it says the same. Further arguments name parts that
+are left out, where an engine has none of that.
 """
 
 from __future__ import annotations
@@ -167,9 +168,11 @@ def mistakes(kv: Kv) -> None:
 
 def main() -> None:
     """Do everything, with an empty store."""
+    left_out = sys.argv[2:]
     with open_kv_sync(sys.argv[1]) as kv:
         for part in (entries, lists, commits, stores, queue, search, watches, mistakes):
-            part(kv)
+            if part.__name__ not in left_out:
+                part(kv)
 
 
 if __name__ == "__main__":
