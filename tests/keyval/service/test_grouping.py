@@ -204,3 +204,25 @@ async def test_a_group_is_one_batch_until_a_part_of_it_fails(
         await write(number)
     assert sizes == [1, 1, 2, 3, 3, 1]
     assert await values(kv) == {("n",): 5, ("a",): 3}
+
+
+async def test_who_begins_to_follow_while_a_commit_is_under_way(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The commit was made without what followers are told, and they find it in the log."""
+    store = world.store
+    commit = world.adapter.batch_each
+    told: list[bytes] = []
+
+    async def followed(batches: Sequence[Batch]) -> list[list[ResultSet] | DatabaseError]:
+        outcomes = await commit(batches)
+        store.subscribe(lambda changes, _: told.extend(change.key for change in changes))
+        return outcomes
+
+    monkeypatch.setattr(world.adapter, "batch_each", followed)
+    writing = [store.set(b"\x02%d\0" % number, "[]", "1") for number in range(3)]
+    assert all([await written for written in writing])
+    assert told == []
+    monkeypatch.undo()
+    await store.set(b"\x02a\0", "[]", "1")
+    assert told == [b"\x02a\0"]

@@ -202,8 +202,9 @@ class Committer:
             deciding.decide_all(group)
         writing = [job for job in group if job.is_writing]
         outcomes: Sequence[Outcome] = ()
+        # Decided once: who comes while the commit is under way finds it in the log.
+        is_followed = bool(self._publisher.subscribers)
         if writing:
-            is_followed = bool(self._publisher.subscribers)
             packed = self._packing.pack(writing, after, now_ms, is_followed=is_followed)
             together = self._commit_together if after is None else None
             commit = together or self._db.adapter.batch_each
@@ -219,7 +220,7 @@ class Committer:
                 outcomes = [error] * len(writing)
         if self._peers is not None:
             self._peers.committed(_committed(writing, outcomes))
-        await self._conclude(group, outcomes, now_ms, is_firm=is_firm)
+        await self._conclude(group, outcomes, now_ms, is_firm=is_firm, is_followed=is_followed)
 
     async def _conclude(
         self,
@@ -228,9 +229,9 @@ class Committer:
         now_ms: int,
         *,
         is_firm: bool,
+        is_followed: bool,
     ) -> None:
         """Tell what came of each write, or decide it again; those that wrote have an outcome."""
-        subscribers = self._publisher.subscribers
         again: list[WriteJob] = []
         settled: dict[str, str] = {}
         newest = ""
@@ -254,13 +255,13 @@ class Committer:
                 else:
                     job.fail(outcome)
                 continue
-            if is_firm and not subscribers and isinstance(job.write, SetValue):
+            if is_firm and not is_followed and (isinstance(job.write, SetValue) or not outcome):
                 job.conclude(outcome, settled)
                 continue
             results = [outcome[index] for index in job.first_steps]
             if not is_firm:
                 newest = self._settle_stamp(job, results, settled, newest)
-            if subscribers and job.is_writing:
+            if is_followed and job.is_writing:
                 await self._publisher.publish(job, results, settled, now_ms)
             else:
                 job.conclude(results, settled)
