@@ -56,7 +56,7 @@ CASES: list[tuple[Any, str, str, Keys, Keys, Cost]] = [
         ("DELETE", "/keys/a", {"exact": True, "where": FILTER}),
         "delete",
         "write",
-        NO_KEYS,
+        keys(A),
         keys(A),
         Cost(1, 3),
     ),
