@@ -6,12 +6,11 @@ The direct `put` writes what the store writes, an entry and its log, as one atom
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -25,6 +24,7 @@ from group import Group, Job, Plan, Selection, Settings, job
 from load import Expected
 from peer_servers import find_program
 from processes import free_port, started
+from repeating import Operation, repeated
 from results import Comparison, Measurement, Row, Section
 
 KEYS = 500
@@ -120,7 +120,6 @@ async def _load(url: str) -> None:
 
 async def _direct(url: str, case: str, tasks: int, seconds: float) -> Measurement:
     """Repeat a case from so many tasks that share one client."""
-    times: list[float] = []
     async with libsql_client.create_client(url) as client:
 
         async def get(number: int) -> None:
@@ -143,22 +142,8 @@ async def _direct(url: str, case: str, tasks: int, seconds: float) -> Measuremen
                 else:
                     return
 
-        operation: Callable[[int], Awaitable[None]] = get if case == "get" else put
-
-        async def repeat(number: int) -> None:
-            while time.perf_counter() < end:
-                before = time.perf_counter()
-                await operation(number % KEYS)
-                times.append(time.perf_counter() - before)
-                number += 7
-
-        start = time.perf_counter()
-        end = start + seconds
-        await asyncio.gather(*(repeat(number) for number in range(tasks)))
-        passed = time.perf_counter() - start
-    times.sort()
-    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
-    return Measurement(len(times) / passed, p50 * 1000, p99 * 1000)
+        operation: Operation = get if case == "get" else put
+        return await repeated(operation, keys=KEYS, tasks=tasks, seconds=seconds, stride=7)
 
 
 def _key(number: int) -> bytes:

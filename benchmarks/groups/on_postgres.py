@@ -14,8 +14,7 @@ import pwd
 import shutil
 import subprocess
 import tempfile
-import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
@@ -31,6 +30,7 @@ from buntime_plugin_keyval.storage.schema import migrate
 from client import BenchmarkError
 from group import Group, Plan, Selection, Settings, job
 from processes import free_port
+from repeating import Operation, repeated
 from results import Comparison, Measurement, Row, Section
 
 KEYS = 2000
@@ -43,8 +43,6 @@ INSERT INTO direct VALUES ($1, $2, '') ON CONFLICT (key) DO UPDATE SET value = e
 
 OURS, DIRECT = "Buntime", "asyncpg"
 CASES = ("get-1", "put-1", "get-32", "put-32")
-
-Operation = Callable[[int], Awaitable[Any]]
 
 
 def _program(name: str) -> str | None:
@@ -142,24 +140,9 @@ def _measured(url: str, name: str, seconds: float, is_ours: bool) -> Measurement
 
 
 async def _measure(url: str, case: str, tasks: int, seconds: float, is_ours: bool) -> Measurement:
-    times: list[float] = []
     async with AsyncExitStack() as stack:
         operation = await (_ours if is_ours else _direct)(url, case, stack)
-
-        async def repeat(number: int) -> None:
-            while time.perf_counter() < end:
-                before = time.perf_counter()
-                await operation(number % KEYS)
-                times.append(time.perf_counter() - before)
-                number += 61
-
-        start = time.perf_counter()
-        end = start + seconds
-        await asyncio.gather(*(repeat(number) for number in range(tasks)))
-        passed = time.perf_counter() - start
-    times.sort()
-    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
-    return Measurement(len(times) / passed, p50 * 1000, p99 * 1000)
+        return await repeated(operation, keys=KEYS, tasks=tasks, seconds=seconds, stride=61)
 
 
 async def _ours(url: str, case: str, stack: AsyncExitStack) -> Operation:

@@ -6,8 +6,6 @@ store writes its log as well. Needs rqlite.
 
 from __future__ import annotations
 
-import asyncio
-import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -21,6 +19,7 @@ from contenders import Buntime
 from group import Group, Job, Plan, Selection, Settings, job
 from peer_servers import find_program, wait_for_rqlite
 from processes import free_port, started
+from repeating import repeated
 from results import Comparison, Measurement, Row, Section
 
 from groups.libsql import GET, KEYS, PUT, VALUE
@@ -97,7 +96,6 @@ async def _send(session: aiohttp.ClientSession, url: str, statements: list[Any])
 
 async def _direct(url: str, case: str, tasks: int, seconds: float) -> Measurement:
     """Repeat a case from so many tasks, each with a connection of its own."""
-    times: list[float] = []
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
 
         async def get(number: int) -> None:
@@ -110,21 +108,7 @@ async def _direct(url: str, case: str, tasks: int, seconds: float) -> Measuremen
             await _send(session, f"{url}/db/execute", [[DIRECT_PUT, _key(number), VALUE]])
 
         operation = get if case == "get" else put
-
-        async def repeat(number: int) -> None:
-            while time.perf_counter() < end:
-                before = time.perf_counter()
-                await operation(number % KEYS)
-                times.append(time.perf_counter() - before)
-                number += 7
-
-        start = time.perf_counter()
-        end = start + seconds
-        await asyncio.gather(*(repeat(number) for number in range(tasks)))
-        passed = time.perf_counter() - start
-    times.sort()
-    p50, p99 = times[len(times) // 2], times[len(times) * 99 // 100]
-    return Measurement(len(times) / passed, p50 * 1000, p99 * 1000)
+        return await repeated(operation, keys=KEYS, tasks=tasks, seconds=seconds, stride=7)
 
 
 def _key(number: int) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from buntime_host.access import Action, Principal, principal_of
+from buntime_host.access.trusted_hosts import is_loopback
 from buntime_host.context import AppInfo, PluginContext, Runtime
 from buntime_host.errors import (
     BadRequest,
@@ -101,6 +102,7 @@ __all__ = [
     "hand_over",
     "has_doubled",
     "hookimpl",
+    "is_loopback",
     "metrics_text",
     "noticed_of",
     "option",

@@ -9,11 +9,10 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
-from buntime_host import Forbidden, HttpError, Unauthorized, principal_of
+from buntime_host import Forbidden, HttpError, Unauthorized, is_loopback, principal_of
 from starlette.requests import HTTPConnection
 
 _FORWARDED = ("forwarded", "x-forwarded-for", "x-real-ip")
@@ -122,22 +121,13 @@ def _is_local(connection: HTTPConnection) -> bool:
     if any(name in connection.headers for name in _FORWARDED):
         return False
     client = connection.client
-    if client is None or not _is_loopback(client.host):
+    if client is None or not is_loopback(client.host):
         return False
     try:
         name = urlsplit(f"//{connection.headers.get('host', '')}").hostname or ""
     except ValueError:
         return False
-    return name == "localhost" or name.endswith(".localhost") or _is_loopback(name)
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        parsed = ipaddress.ip_address(address)
-    except ValueError:
-        return False
-    mapped = getattr(parsed, "ipv4_mapped", None)
-    return parsed.is_loopback or (mapped is not None and mapped.is_loopback)
+    return name.endswith(".localhost") or is_loopback(name)
 
 
 def _digest(token: str) -> bytes:
