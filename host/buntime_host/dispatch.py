@@ -168,22 +168,23 @@ class RequestDispatcher:
             # The common request with a key pays for nothing else.
             if gate.is_open:
                 return COMMON
-            known = gate.known.get(headers[0][1])
+            known = gate.known.get(headers[0])
             if known is None or (mount.asks_for is not None and not known.allows(mount.asks_for)):
                 return None
             return Admitted(b"", NOTHING, known)
         origin = site = key = token = cookie = None
         given_id = b""
         keys: list[bytes] = []
-        for name, value in headers:
+        for pair in headers:
+            name, value = pair
             if name == b"idempotency-key":
                 keys.append(value)
             elif name == b"x-api-key":
-                key = value
+                key = pair
             elif name == b"authorization":
-                token = value
+                token = pair
             elif name == b"cookie":
-                cookie = value
+                cookie = pair
             elif name == b"x-request-id":
                 if not given_id and _REQUEST_ID.fullmatch(value):
                     given_id = value
@@ -201,7 +202,7 @@ class RequestDispatcher:
                 return None
         principal = EVERYONE
         if not gate.is_open:
-            header = key if key is not None else token if token is not None else cookie
+            header = key or token or cookie
             known = gate.known.get(header) if header is not None else None
             if known is None:
                 return None

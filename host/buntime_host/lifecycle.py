@@ -15,7 +15,7 @@ from starlette.requests import HTTPConnection
 from starlette.types import ASGIApp
 
 from buntime_host.access import Action, Actions, short_name, text_prefix
-from buntime_host.access.credentials import Credential, credential_in
+from buntime_host.access.credentials import credential_in, key_credential
 from buntime_host.access.gate import Gate, unauthorized
 from buntime_host.access.permissions import ALL
 from buntime_host.aliases import full_aliases
@@ -284,7 +284,7 @@ def _recognise(
     """See `PluginContext.recognise`."""
     if not gate.is_open:
         text = token.encode("utf-8", "replace")
-        found = gate.principal(Credential(text, text), gate.peer_of(connection.scope))
+        found = gate.principal(key_credential(text), gate.peer_of(connection.scope))
         connection.scope["state"]["principal"] = found
 
 

@@ -11,7 +11,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from buntime_host.access import principal_of
-from buntime_host.access.credentials import SESSION_COOKIE, Credential
+from buntime_host.access.credentials import SESSION_COOKIE, key_credential
 from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
 from buntime_host.access.principal import Principal
 from buntime_host.access.signed import SESSION_SECONDS, Signed
@@ -41,7 +41,7 @@ class SessionRoutes:
         if body.key is not None:
             key = body.key.encode("utf-8", "replace")
             peer = self._gate.peer_of(request.scope)
-            principal = self._gate.principal(Credential(key, key), peer)
+            principal = self._gate.principal(key_credential(key), peer)
         elif principal is ANONYMOUS:
             raise unauthorized()
         token, ends_at = self._signed.new_session(principal)

@@ -20,11 +20,16 @@ TICKET = b"ticket="
 class Credential(NamedTuple):
     """The one credential of a request that counts."""
 
-    header: bytes
-    """The value of its header, which is how it is known the next time."""
+    header: tuple[bytes, bytes]
+    """Name and value of its header, which is how it is known the next time."""
     token: bytes
     """The key, the token or the session; empty for what cannot be any of them."""
     is_session: bool = False
+
+
+def key_credential(key: bytes) -> Credential:
+    """That of a key by itself."""
+    return Credential((KEY_HEADER, key), key.strip())
 
 
 def credential_of(
@@ -35,15 +40,16 @@ def credential_of(
     None if the request says nothing of who sends it. A cookie without a session says nothing.
     """
     if key is not None:
-        return Credential(key, key.strip())
+        return key_credential(key)
     if token is not None:
         scheme, _, rest = token.partition(b" ")
-        return Credential(token, rest.strip() if scheme.lower() == b"bearer" else b"")
+        said = rest.strip() if scheme.lower() == b"bearer" else b""
+        return Credential((TOKEN_HEADER, token), said)
     if cookie is not None:
         for pair in cookie.split(b";"):
             name, _, value = pair.strip().partition(b"=")
             if name == SESSION_COOKIE:
-                return Credential(cookie, value, is_session=True)
+                return Credential((COOKIE_HEADER, cookie), value, is_session=True)
     return None
 
 

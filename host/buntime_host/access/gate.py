@@ -60,7 +60,7 @@ class _End(NamedTuple):
     at: float
     number: int
     """No two are the same, so that nothing behind it is compared."""
-    header: bytes
+    header: tuple[bytes, bytes]
     foreign: Foreign
 
 
@@ -105,8 +105,8 @@ class Gate:
         self.master_digest = _digest(master_key.encode()) if master_key else None
         self.is_open = self.master_digest is None and not closed
         """Whether nobody is asked. Once it is closed it stays so until the process ends."""
-        self.known: dict[bytes, Principal] = {}
-        """Who was recognised lately, by the value of a header."""
+        self.known: dict[tuple[bytes, bytes], Principal] = {}
+        """Who was recognised lately, by header."""
         self.generation = 0
         """Grows with each change of keys."""
         self.client_of: Callable[[Mapping[str, Any]], str | None] = lambda _: None
@@ -115,7 +115,7 @@ class Gate:
         self.foreign: ForeignTokens | None = None
         self._tokens: dict[bytes, tuple[str, str]] = {}
         """Tokens that plugins have options for, by digest: whose they are, and what they permit."""
-        self._known_before: dict[bytes, Principal] = {}
+        self._known_before: dict[tuple[bytes, bytes], Principal] = {}
         self._insecure = insecure
         self._hosts = hosts
         self._good_hosts: set[tuple[bytes, str | None]] = set()

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from buntime_host import BadRequest, Host, Unauthorized
-from buntime_host.access.credentials import Credential
+from buntime_host.access.credentials import key_credential
 from buntime_host.access.database_store import DatabaseKeys, NoteOfKeys
 from buntime_host.access.file_store import FileKeys
 from buntime_host.access.gate import Gate
@@ -202,7 +202,7 @@ async def test_a_key_ends_though_its_database_does_not_answer(
     monkeypatch.setattr("buntime_host.access.gate.READ_SECONDS", 0.1)
     gate = Gate(Keyring(lambda: now), master_key="master", clock=lambda: now)
     await gate.open(store)
-    credential = Credential(text.encode(), text.encode())
+    credential = key_credential(text.encode())
     is_over = asyncio.Event()
     gate.principal(credential, "").life.when_over(is_over.set)
 

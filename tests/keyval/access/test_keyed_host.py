@@ -122,6 +122,23 @@ def test_each_credential_gets_what_it_may(keyed: LiveServer, client: httpx2.Clie
                 assert key is None or key not in answer.text
 
 
+def test_a_key_that_is_known_counts_in_its_header_alone(
+    keyed: LiveServer, client: httpx2.Client
+) -> None:
+    key, _ = make_key(keyed, 'keyval:read:["mine"]')
+    good = [{"x-api-key": key}, {"authorization": f"Bearer {key}"}]
+    wrong = [
+        {"authorization": key},
+        {"x-api-key": f"Bearer {key}"},
+        {"cookie": key},
+        {"authorization": key, "x-request-id": "a"},
+    ]
+    for _ in range(2):
+        for headers, status in [*((it, 404) for it in good), *((it, 401) for it in wrong)]:
+            answer = client.get(f"{keyed.api}/keys/mine/nothing", headers=headers)
+            assert answer.status_code == status, headers
+
+
 def test_idempotency_keys_are_those_of_their_sender(
     keyed: LiveServer, client: httpx2.Client
 ) -> None:
