@@ -7,8 +7,6 @@ through that says `X-Accel-Buffering: no`, and compresses none that says `no-tra
 from __future__ import annotations
 
 import asyncio
-import shutil
-import socket
 import zlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -19,6 +17,7 @@ from urllib.parse import urlsplit
 import httpx2
 import pytest
 from buntime_keyval import AsyncKv
+from support.nginx import running_nginx
 from support.waiting import until
 
 pytestmark = pytest.mark.slow
@@ -119,51 +118,22 @@ async def collecting(api: str) -> AsyncIterator[str]:
 
 
 NGINX = """
-daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
-events {{ worker_connections 256; }}
-http {{
-  access_log off; client_body_temp_path {folder}/1; proxy_temp_path {folder}/2;
-  fastcgi_temp_path {folder}/3; uwsgi_temp_path {folder}/4; scgi_temp_path {folder}/5;
-  gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any;
-  server {{
-    listen 127.0.0.1:{port};
-    location / {{ proxy_pass {origin}; proxy_buffering on; proxy_set_header Host $http_host; }}
-  }}
+gzip on; gzip_types *; gzip_min_length 1; gzip_proxied any;
+server {{
+  listen 127.0.0.1:PORT;
+  location / {{ proxy_pass {origin}; proxy_buffering on; proxy_set_header Host $http_host; }}
 }}
 """
 
 
 @asynccontextmanager
 async def nginx(api: str, folder: Path) -> AsyncIterator[str]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
     parts = urlsplit(api)
-    config = folder / "nginx.conf"
-    origin = f"{parts.scheme}://{parts.netloc}"
-    config.write_text(NGINX.format(folder=folder, port=port, origin=origin))
-    process = await asyncio.create_subprocess_exec("nginx", "-c", str(config), "-p", str(folder))
-    try:
-
-        def listens() -> bool:
-            with socket.socket() as probe:
-                return probe.connect_ex(("127.0.0.1", port)) == 0
-
-        await until(listens)
+    with running_nginx(folder, NGINX.format(origin=f"{parts.scheme}://{parts.netloc}")) as port:
         yield f"http://127.0.0.1:{port}{parts.path}"
-    finally:
-        process.terminate()
-        await process.wait()
 
 
-@pytest.fixture(
-    params=[
-        "collecting",
-        pytest.param(
-            "nginx", marks=pytest.mark.skipif(shutil.which("nginx") is None, reason="needs nginx")
-        ),
-    ]
-)
+@pytest.fixture(params=["collecting", "nginx"])
 async def behind(request: pytest.FixtureRequest, api: str, tmp_path: Path) -> AsyncIterator[str]:
     """The API behind a proxy."""
     made = collecting(api) if request.param == "collecting" else nginx(api, tmp_path)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -14,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from support.postgres import ADMIN, Postgres, as_nobody_special, folder_for_servers
-from support.sqld import free_port
+from support.sqld import free_port, listens
 
 START_SECONDS = 20.0
 SERVER_CONNECTIONS = 4
@@ -60,7 +59,7 @@ logfile = {folder / "pgbouncer.log"}
         )
         try:
             deadline = time.monotonic() + START_SECONDS
-            while not _listens(port):
+            while not listens(port):
                 assert process.poll() is None, (folder / "pgbouncer.log").read_text()
                 assert time.monotonic() < deadline, "pgbouncer does not listen"
                 time.sleep(0.02)
@@ -68,8 +67,3 @@ logfile = {folder / "pgbouncer.log"}
         finally:
             process.terminate()
             process.wait(START_SECONDS)
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0

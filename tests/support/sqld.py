@@ -44,6 +44,12 @@ def free_port() -> int:
             return port
 
 
+def listens(port: int) -> bool:
+    """Whether somebody takes connections at a port of the loopback interface."""
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
 class Sqld:
     """One server, which can be killed and started again on the same data and ports."""
 
