@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, cast
 
@@ -10,6 +11,7 @@ import pytest
 from buntime_host.access import HOST_PERMISSIONS
 from buntime_host.access.public import own_check_paths, public_paths
 from buntime_host.core_routes import CoreRoutes
+from msgspec.structs import replace
 
 if TYPE_CHECKING:
     from host.conftest import Call, MakeHost
@@ -46,12 +48,17 @@ async def test_who_may_call_it(
 
         _, exact = await key([permission])
         _, small = await key(others)
+        expired_id, expired = await key([permission])
         revoked_id, revoked = await key([permission])
         await call(host, "DELETE", f"/api/keys/{revoked_id}", master)
+        store, old = host.gate.keyring.store, host.gate.keyring.stored[expired_id].key
+        assert store is not None
+        assert await store.replace(old, replace(old, expires_at=int(time.time()) - 1))
+        await host.gate.refresh()
         methods = [method, "HEAD"] if method == "GET" else [method]
         for asked in methods:
-            for headers, status in [({}, 401), ({"x-api-key": "wrong"}, 401), (revoked, 401)]:
-                assert (await call(host, asked, path, headers)).status == status
+            for headers in ({}, {"x-api-key": "wrong"}, revoked, expired):
+                assert (await call(host, asked, path, headers)).status == 401
             refused = await call(host, asked, path, small)
             assert (refused.status, refused.code) == (403, "PERMISSION_DENIED")
             assert refused.json["error"] == f"Missing permission: {permission}"

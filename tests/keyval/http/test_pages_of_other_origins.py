@@ -93,20 +93,3 @@ def test_a_trusted_page_resumes_with_a_header_of_its_own(page: Page, trusting: L
     status, text = page.evaluate(RESUME, [trusting.api, "0"])
     assert status == 200
     assert "event: " in text
-
-
-def test_another_page_reads_and_writes_nothing(page: Page, server: LiveServer) -> None:
-    with api_of(server.api) as api:
-        api.put("secret", "s3cret")
-        for request in (
-            "fetch(`${api}/keys/secret`).then(answer => answer.text())",
-            "fetch(`${api}/keys/secret`, {method: 'PUT', body: '1'})",
-            "fetch(`${api}/keys/secret`, {method: 'DELETE'})",
-            "fetch(`${api}/atomic`, {method: 'POST', body: '{}'})",
-        ):
-            script = f"api => ({request}).then(() => 'read', error => error.name)"
-            assert page.evaluate(script, server.api) == "TypeError"
-        page.evaluate(WATCH, server.api)
-        page.wait_for_function("window.failed")
-        assert page.evaluate("seen") == []
-        assert api.value("secret") == "s3cret"
