@@ -137,6 +137,29 @@ async def test_nothing_expires_in_a_snapshot(world: World, clock: FakeClock) -> 
     assert await pages(world.kv, expire, limit=2) == before
 
 
+async def test_a_cursor_says_no_time_of_its_own(world: World, clock: FakeClock) -> None:
+    """What has expired is not shown to who writes an earlier time into a cursor."""
+    await world.kv.set(["t", 30], "brief", expires_in="500ms")
+    began = clock.now()
+    clock.advance(1000)
+
+    async def second(now_ms: int, **more: Any) -> list[Any]:
+        page = await world.kv.paginate(["t"], limit=25, snapshot=True)
+        cursor = parse_cursor(page.cursor or "")
+        assert cursor is not None
+        text = cursor._replace(now_ms=now_ms, **more).text
+        page = await world.kv.paginate(["t"], limit=25, cursor=text, snapshot=True)
+        return [entry.value for entry in page.entries]
+
+    assert "brief" not in await second(began)
+    day = 86_400_000
+    with pytest.raises(SnapshotGone):
+        await second(clock.now() - day - 1, id="")
+    with pytest.raises(InvalidInput, match="Invalid cursor"):
+        await second(clock.now() + day, id="")
+    assert len(await second(clock.now() - day // 2, id="")) == 25
+
+
 async def forget(world: World) -> None:
     """Let go of what is held, as time would."""
     snapshots = world.service.snapshots

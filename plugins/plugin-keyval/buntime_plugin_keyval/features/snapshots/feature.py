@@ -13,6 +13,7 @@ def _make(ground: Ground) -> Snapshots:
         most=config.max_open,
         idle_ms=config.max_idle.milliseconds,
         age_ms=config.max_age.milliseconds,
+        logged_ms=ground.config.changes.max_age.milliseconds,
     )
 
 

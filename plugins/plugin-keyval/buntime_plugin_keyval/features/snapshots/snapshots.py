@@ -36,6 +36,9 @@ ATTEMPTS = 3
 LINGER_SECONDS = 2.0
 """How long a snapshot is held behind its last page."""
 
+SKEW_MS = 300_000
+"""How far the clocks of two hosts may be apart."""
+
 
 class SnapshotPage(NamedTuple):
     """Entries as the inside of a JSON array, and the cursor of the next page, if there is one."""
@@ -45,8 +48,9 @@ class SnapshotPage(NamedTuple):
 
 
 class _Open:
-    def __init__(self, held: Held) -> None:
+    def __init__(self, held: Held, now_ms: int) -> None:
         self.held = held
+        self.now_ms = now_ms
         self.begun = self.used = monotonic()
         self.turn = asyncio.Lock()
 
@@ -54,13 +58,19 @@ class _Open:
 class Snapshots(Part):
     """The snapshots of one worker."""
 
-    def __init__(self, store: Store, *, most: int, idle_ms: int, age_ms: int) -> None:
-        """At most so many are held; one that nobody asks for, or that is old, is let go."""
+    def __init__(
+        self, store: Store, *, most: int, idle_ms: int, age_ms: int, logged_ms: int
+    ) -> None:
+        """At most so many are held; one that nobody asks for, or that is old, is let go.
+
+        The log reaches back `logged_ms`, and so does a snapshot that is not held.
+        """
         self._store = store
         self._most = most
         self._most_bytes = store.limits.answer_bytes
         self._idle_s = idle_ms / 1000
         self._age_s = age_ms / 1000
+        self._logged_ms = logged_ms
         self._open: OrderedDict[str, _Open] = OrderedDict()
         self._loop = Loop(
             self._step,
@@ -143,7 +153,7 @@ class Snapshots(Part):
             raise SnapshotGone
         id_ = secrets.token_hex(8)
         if has_more and not self._closed:
-            self._keep(id_, _Open(held))
+            self._keep(id_, _Open(held, now_ms))
         worker = self._store.peers.workers.number
         return _page(selection, rows, Cursor(b"", held.place, now_ms, worker, id_))
 
@@ -159,11 +169,12 @@ class Snapshots(Part):
     async def _next(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
         opened = self._open.get(cursor.id)
         if opened is None or opened.held.place != cursor.place:
+            self._check_time(cursor.now_ms)
             return await self._unheld(selection, cursor)
         self._open.move_to_end(cursor.id)
         opened.used = monotonic()
         async with opened.turn:
-            rows = await opened.held.page(selection, cursor.now_ms, self._most_bytes)
+            rows = await opened.held.page(selection, opened.now_ms, self._most_bytes)
         opened.used = monotonic()
         if rows is None:
             raise InvalidInput("The cursor is one of another list: range, filter or shape differ")
@@ -171,6 +182,17 @@ class Snapshots(Part):
             # Not at once: an answer may be lost, and the last page asked for again.
             asyncio.get_running_loop().call_later(LINGER_SECONDS, self._drop, [cursor.id])
         return _page(selection, rows, cursor)
+
+    def _check_time(self, now_ms: int) -> None:
+        """Raise for a time that no good cursor has; clients can write what they like.
+
+        With an earlier one they would see what has expired and is not removed yet.
+        """
+        now = self._store.clock.now()
+        if now_ms < now - self._logged_ms:
+            raise SnapshotGone
+        if now_ms > now + SKEW_MS:
+            raise InvalidInput("Invalid cursor")
 
     async def _unheld(self, selection: Selection, cursor: Cursor) -> SnapshotPage:
         rows = await read_page(self._store.db, selection, cursor.now_ms, self._most_bytes)
