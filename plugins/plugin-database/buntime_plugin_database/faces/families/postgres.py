@@ -30,12 +30,15 @@ _FUNCTIONS = re.compile(
     r"lo_\w+|loread|lowrite|dblink\w*|set_config|\w+_to_xml\w*|ts_stat|ts_rewrite"
 )
 """They read and write files, go to other servers, or run a text as SQL."""
-_TABLES = frozenset(
-    {
-        *("pg_authid", "pg_largeobject", "pg_shadow", "pg_stat_activity", "pg_stat_statements"),
-        *("pg_user_mapping", "pg_user_mappings", "pg_hba_file_rules", "pg_file_settings"),
-    }
+_TABLES = re.compile(
+    r"pg_(stat_\w+|statio_\w+|stats\w*|statistic\w*|largeobject\w*|user_mapping\w*|foreign_\w+|subscription\w*|prepared_\w+"
+    r"|replication_\w+|auth\w+|roles|shadow|user|group|db_role_setting|hba_file_rules"
+    r"|ident_file_mappings|file_settings|settings|config|cursors|locks|\w*memory\w*"
+    r"|shmem_allocations\w*)"
+    r"|_pg_\w+|user_mapping_options|foreign_(server|table|data_wrapper)_options"
 )
+"""They tell of other sessions and what these run, of values in tables that nobody is asked for
+(`pg_stats`), of roles, passwords, files and the server's settings."""
 _OF_TEXT = frozenset({"currval", "nextval", "setval", "pg_get_viewdef", "pg_relation_size"})
 """They take the name of a table as text, where nobody sees of which schema it is."""
 
@@ -89,7 +92,7 @@ def _check_name(token: str, following: Sequence[str], foreign: frozenset[str] | 
     is_called = following[:1] == ("(",)
     if is_called and name not in _HARMLESS and (name[:3] == "pg_" or _FUNCTIONS.fullmatch(name)):
         raise NotPrivileged(f"not authorized to use {name}")
-    if name in _TABLES or is_of_the_host(name):
+    if _TABLES.fullmatch(name) or is_of_the_host(name):
         raise NotPrivileged(f"not authorized to use {name}")
     if foreign is None:
         return
