@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import msgspec
 
@@ -30,6 +30,8 @@ ATTEMPTS = 20
 """How often a change is tried where others change the same key."""
 
 DEFAULT_GRACE = "24h"
+
+T = TypeVar("T")
 
 
 class Wanted(msgspec.Struct, kw_only=True, frozen=True, rename="camel", forbid_unknown_fields=True):
@@ -110,9 +112,11 @@ class KeyAdministration:
             expires_at=expiry_of(wanted.expires_in, now),
         )
         self._check_gives(key, by)
+        # Where keys cannot be read nothing is made: nobody would know of it.
+        await _told(self._changed())
         if not await _told(self._store.add(key)):
             raise ServiceUnavailable("This id is taken by chance: try again")
-        await self._changed()
+        await _told(self._changed())
         return Made(made.text, key)
 
     async def revoke(self, key_id: str) -> None:
@@ -162,11 +166,11 @@ class KeyAdministration:
     async def _change(self, key_id: str, change: Callable[[ApiKey], ApiKey]) -> ApiKey:
         for _ in range(ATTEMPTS):
             # What others did is seen first: nobody may bring a revoked key back.
-            await self._changed()
+            await _told(self._changed())
             old = self._find(key_id).key
             new = change(old)
             if new == old or await _told(self._store.replace(old, new)):
-                await self._changed()
+                await _told(self._changed())
                 return new
         raise ServiceUnavailable("Others change this key all the time: try again")
 
@@ -220,7 +224,7 @@ def _granted(wanted: Wanted) -> tuple[str, tuple[str, ...]]:
     return CUSTOM, permissions
 
 
-async def _told(change: Awaitable[bool]) -> bool:
+async def _told(change: Awaitable[T]) -> T:
     """The result of a change, with what goes wrong told to who asked for it."""
     try:
         return await change

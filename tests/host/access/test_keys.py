@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import apsw
 import pytest
 from buntime_host import BadRequest, Host, Unauthorized
 from buntime_host.access.credentials import key_credential
@@ -411,6 +412,29 @@ async def test_another_host_sees_changes_within_two_seconds(
         assert (await call_keys(call, one, "DELETE", f"/{data['id']}")).status == 200
         await status_becomes(401)
         await asyncio.wait_for(ended.wait(), SECONDS)
+
+
+async def test_keys_that_are_damaged_are_not_changed(
+    make_host: MakeHost, call: Call, tmp_path: Path
+) -> None:
+    def run(sql: str) -> None:
+        database = apsw.Connection(str(tmp_path / "x.db"))
+        database.execute(sql)
+        database.close()
+
+    async with make_host(DATABASE, RUNTIME_MASTER_KEY="master") as host:
+        data = await make_key(call, host, role="viewer")
+        run("UPDATE buntime_access_keys SET record = '{'")
+        for method, path, body in [
+            ("DELETE", f"/{data['id']}", None),
+            ("POST", f"/{data['id']}/rotate", None),
+            ("POST", "", {"name": "k", "role": "viewer"}),
+        ]:
+            answer = await call_keys(call, host, method, path, body)
+            assert answer.status == 503, (method, path)
+            assert "a key is not as it was written" in answer.json["error"]
+        run("DELETE FROM buntime_access_keys")
+        await make_key(call, host, role="viewer")
 
 
 async def test_a_database_that_is_gone_opens_nothing(
