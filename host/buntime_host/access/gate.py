@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, NamedTuple, Protocol
+from weakref import ref
 
 from buntime_host.access.credentials import Credential
 from buntime_host.access.grants import NOTHING, UNLIMITED, compile_grant
@@ -32,6 +33,9 @@ POLL_SECONDS = 1.0
 
 READ_SECONDS = 3.0
 """How long a database may take to say what has changed."""
+
+FOREIGN_SECONDS = 60.0
+"""How often it is looked whether who signs foreign tokens has withdrawn a key."""
 
 AGE_SECONDS = 30.0
 """How long somebody is known without being looked at; also how soon a use is noted."""
@@ -60,8 +64,9 @@ class _End(NamedTuple):
     at: float
     number: int
     """No two are the same, so that nothing behind it is compared."""
-    header: tuple[bytes, bytes]
-    foreign: Foreign
+    credential: Credential
+    principal: ref[Principal]
+    """Streams hold it, and so do requests, and who was recognised lately: else nobody has it."""
 
 
 class ForeignTokens(Protocol):
@@ -73,6 +78,10 @@ class ForeignTokens(Protocol):
 
     async def learn(self, token: bytes) -> bool:
         """Get what may be missing to know it; whether `find` may say something else now."""
+        ...
+
+    async def refresh(self) -> bool:
+        """Get anew what may have changed; whether `find` may say something else now."""
         ...
 
 
@@ -125,7 +134,7 @@ class Gate:
         """When foreign tokens end, a heap."""
         self._numbers = itertools.count()
         self._woken = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
         self._has_failed = False
 
     # Names of the host
@@ -192,7 +201,8 @@ class Gate:
             known = self.foreign.find(credential.token)
             if known is not None:
                 if known.ends_at is not None:
-                    end = _End(known.ends_at, next(self._numbers), credential.header, known)
+                    number = next(self._numbers)
+                    end = _End(known.ends_at, number, credential, ref(known.principal))
                     heapq.heappush(self._ends, end)
                     self._woken.set()
                 return known.principal, True
@@ -250,7 +260,9 @@ class Gate:
             self._has_failed = True
         else:
             self._changed()
-        self._task = asyncio.create_task(self._run())
+        self._tasks = [asyncio.create_task(self._run())]
+        if self.foreign is not None:
+            self._tasks.append(asyncio.create_task(self._follow(self.foreign)))
 
     def lock(self, reason: str) -> None:
         """Ask everybody, as there may be keys which cannot be read. Without them, it would let
@@ -261,11 +273,12 @@ class Gate:
 
     async def close(self) -> None:
         """Look no more."""
-        task, self._task = self._task, None
-        if task is not None:
+        tasks, self._tasks = self._tasks, []
+        for task in tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        if tasks:
             with suppress(KeysUnavailable):
                 await self.keyring.write_uses()
 
@@ -316,17 +329,33 @@ class Gate:
             return POLL_SECONDS
         return min(POLL_SECONDS, max(0.01, first - self._clock()))
 
+    async def _follow(self, foreign: ForeignTokens) -> None:
+        """End who has a foreign token that is not good any more."""
+        while True:
+            await asyncio.sleep(FOREIGN_SECONDS)
+            if await foreign.refresh():
+                ended = [end for end in self._ends if foreign.find(end.credential.token) is None]
+                for end in ended:
+                    self._forget(end)
+
     def _end_foreign(self) -> None:
         now = self._clock()
         while self._ends and self._ends[0].at <= now:
-            end = heapq.heappop(self._ends)
-            for known in (self.known, self._known_before):
-                known.pop(end.header, None)
-            end.foreign.principal.life.end()
+            self._forget(heapq.heappop(self._ends))
+
+    def _forget(self, end: _End) -> None:
+        """Let somebody in no more whose token is not good any more."""
+        for known in (self.known, self._known_before):
+            known.pop(end.credential.header, None)
+        principal = end.principal()
+        if principal is not None:
+            principal.life.end()
 
     def _age(self) -> None:
         """Forget who has not come for a while."""
         self._known_before, self.known = self.known, {}
+        self._ends = [end for end in self._ends if end.principal() is not None]
+        heapq.heapify(self._ends)
 
 
 def unauthorized() -> Unauthorized:

@@ -96,12 +96,22 @@ class JwtTokens:
         async with self._fetching:
             if kid in self._fetched or time.monotonic() < self._fetched_at + LEARN_SECONDS:
                 return False
-            self._fetched_at = time.monotonic()
-            try:
-                keys = await asyncio.to_thread(self._fetch, self._options.jwks_url)
-            except (self._jwt.PyJWTError, OSError, ValueError) as error:
-                logger.warning("auth.jwt: the keys cannot be fetched: %s", error)
-                return False
+            return await self._fetch_keys(self._options.jwks_url)
+
+    async def refresh(self) -> bool:
+        """See `ForeignTokens`: fetch the keys again, if any were; one may have been withdrawn."""
+        if self._options.jwks_url is None or not self._fetched:
+            return False
+        async with self._fetching:
+            return await self._fetch_keys(self._options.jwks_url)
+
+    async def _fetch_keys(self, url: str) -> bool:
+        self._fetched_at = time.monotonic()
+        try:
+            keys = await asyncio.to_thread(self._fetch, url)
+        except (self._jwt.PyJWTError, OSError, ValueError) as error:
+            logger.warning("auth.jwt: the keys cannot be fetched: %s", error)
+            return False
         self._fetched = {key.key_id: key for key in keys}
         return True
 

@@ -54,7 +54,7 @@ class Life:
 class Principal:
     """Who sends a request. The same object for all requests with one credential."""
 
-    __slots__ = ("_spans", "grant", "id", "life", "limits", "name", "unlimited")
+    __slots__ = ("__weakref__", "_spans", "grant", "id", "life", "limits", "name", "unlimited")
 
     def __init__(
         self,

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 import jwt
 import pytest
 from buntime_host import ConfigError
+from buntime_host.access import gate
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
+from support.waiting import until
 
 if TYPE_CHECKING:
     from host.conftest import Call, MakeHost
@@ -108,9 +110,14 @@ async def test_a_token_that_ends_is_forgotten_at_once(make_host: MakeHost, call:
 
 
 class _Keys(BaseHTTPRequestHandler):
-    served: ClassVar[dict[str, Any]] = {"kid": "one", "key": KEY}
+    served: ClassVar[dict[str, Any] | None] = {"kid": "one", "key": KEY}
+    asked: ClassVar[int] = 0
 
     def do_GET(self) -> None:
+        type(self).asked += 1
+        if self.served is None:
+            self.send_error(503)
+            return
         public = RSAAlgorithm.to_jwk(self.served["key"].public_key(), as_dict=True)
         body = json.dumps({"keys": [public | {"kid": self.served["kid"], "use": "sig"}]}).encode()
         self.send_response(200)
@@ -138,6 +145,45 @@ async def test_keys_are_fetched_when_one_is_not_known(
     options = {"jwksUrl": jwks_url, "algorithms": ["RS256"]}
     texts = [token(KEY, "RS256", "one"), token(OTHER, "RS256", "one"), token(KEY, "RS256", "two")]
     assert await status(make_host, call, options, *texts) == [200, 401, 401]
+
+
+async def test_a_key_that_is_withdrawn_is_good_no_more(
+    make_host: MakeHost, call: Call, jwks_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(gate, "FOREIGN_SECONDS", 0.05)
+    options = {"jwksUrl": jwks_url, "algorithms": ["RS256"]}
+    headers = {"x-api-key": token(KEY, "RS256", "one")}
+    async with make_host({"auth": {"jwt": options}}) as host:
+        assert (await call(host, "GET", "/api/plugins", headers)).status == 200
+        (known,) = host.gate.known.values()
+        monkeypatch.setattr(_Keys, "served", {"kid": "one", "key": OTHER})
+        await until(lambda: known.life.over)
+        assert (await call(host, "GET", "/api/plugins", headers)).status == 401
+        headers = {"x-api-key": token(OTHER, "RS256", "one")}
+        assert (await call(host, "GET", "/api/plugins", headers)).status == 200
+        (known,) = host.gate.known.values()
+        # While nobody answers, the keys are those that were there last.
+        monkeypatch.setattr(_Keys, "served", None)
+        asked = _Keys.asked
+        await until(lambda: _Keys.asked > asked + 1)
+        assert not known.life.over
+        assert (await call(host, "GET", "/api/plugins", headers)).status == 200
+
+
+async def test_tokens_that_nobody_holds_are_not_kept(make_host: MakeHost, call: Call) -> None:
+    async with make_host({"auth": {"jwt": BY_SECRET}}) as host:
+        held = token(sub="held")
+        assert (await call(host, "GET", "/api/plugins", {"x-api-key": held})).status == 200
+        (stream,) = host.gate.known.values()
+        for number in range(3):
+            for name in ("a", "b", "held"):
+                headers = {"x-api-key": held if name == "held" else token(sub=name, n=number)}
+                assert (await call(host, "GET", "/api/plugins", headers)).status == 200
+            host.gate._age()
+            host.gate._age()
+        ends = [end.principal() for end in host.gate._ends]
+        assert ends == [stream]
+        assert not stream.life.over
 
 
 @pytest.mark.parametrize(
