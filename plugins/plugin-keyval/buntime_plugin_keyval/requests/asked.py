@@ -87,14 +87,22 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
 
         `guarded` is as in `require_ranges`.
         """
+        # Most requests are about one key: what there is none of costs no call.
         reads, writes, needs = self.reads, self.writes, self.needs
-        require_keys(principal, self.read_scope, reads.keys)
-        require_ranges(principal, self.read_scope, reads.ranges, guarded=guarded)
-        require_keys(principal, self.write_scope, writes.keys)
-        require_ranges(principal, self.write_scope, writes.ranges)
+        read_keys, read_ranges = reads.keys, reads.ranges
+        written_keys, written_ranges = writes.keys, writes.ranges
+        if read_keys:
+            require_keys(principal, self.read_scope, read_keys)
+        if read_ranges:
+            require_ranges(principal, self.read_scope, read_ranges, guarded=guarded)
+        if written_keys:
+            require_keys(principal, self.write_scope, written_keys)
+        if written_ranges:
+            require_ranges(principal, self.write_scope, written_ranges)
         if needs is None:
-            touched = (reads.keys, reads.ranges, writes.keys, writes.ranges)
-            needs = () if any(touched) else (ADMIN,)
+            if read_keys or read_ranges or written_keys or written_ranges:
+                return
+            needs = (ADMIN,)
         for scope in needs:
             principal.require(scope)
 
