@@ -87,7 +87,7 @@ def serve(
         alone = config.workers == 1
         code = server.serve(Host(config)) if alone else supervisor.supervise(config)
     except StartupError as error:
-        raise _fatal(error) from error
+        raise _fatal(error, config_path) from error
     raise SystemExit(code)
 
 
@@ -117,7 +117,13 @@ def plugins(config_path: Path | None, as_json: bool) -> None:
 @cli.command()
 @CONFIG
 @click.option("--strict", is_flag=True, help="Also fail when any plugin would not load.")
-def check(config_path: Path | None, strict: bool) -> None:
+@click.option(
+    "--open",
+    "opens",
+    is_flag=True,
+    help="Also run the plugins and open their databases, which brings these up to date.",
+)
+def check(config_path: Path | None, strict: bool, opens: bool) -> None:
     """Check the configuration and the manifests without running any plugin."""
     config = _load(config_path, {"strict": True} if strict else None)
     plan = _plan(config)
@@ -128,6 +134,16 @@ def check(config_path: Path | None, strict: bool) -> None:
         click.echo(f"buntime: {row['name']}: {row['problem']}", err=True)
     if plan.errors or failed:
         raise SystemExit(1)
+    if config.path is None:
+        click.echo(f"buntime: {_no_configuration(config.base_dir)}", err=True)
+    if opens:
+        from buntime_host.trial import find_problems
+
+        problems = find_problems(config)
+        for problem in problems:
+            click.echo(f"buntime: {' '.join(problem.split())}", err=True)
+        if problems:
+            raise SystemExit(1)
     names = [plugin.manifest.name for plugin in plan.order]
     click.echo(f"ok: {len(names)} plugins" + "".join(f"\n  {name}" for name in names))
 
@@ -165,7 +181,7 @@ def create_key(
     """Make a key and print it, this one time."""
     from buntime_host import key_commands
 
-    with _told():
+    with _told(config_path):
         wanted = key_commands.wanted(name, grants, role, expires, description, limits)
         made = key_commands.run(_load(config_path), lambda keys, by: keys.create(wanted, by))
         key_commands.print_made(made, as_json=as_json)
@@ -178,7 +194,7 @@ def list_keys(config_path: Path | None, as_json: bool) -> None:
     """Show all keys, without their secrets."""
     from buntime_host import key_commands
 
-    with _told():
+    with _told(config_path):
         rows = key_commands.run(_load(config_path), key_commands.all_rows)
         key_commands.print_rows(rows, as_json=as_json)
 
@@ -191,7 +207,7 @@ def show_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
     """Show one key, without its secret."""
     from buntime_host import key_commands
 
-    with _told():
+    with _told(config_path):
         row = key_commands.run(_load(config_path), key_commands.one_row(key_id))
         key_commands.print_row(row, as_json=as_json)
 
@@ -204,7 +220,7 @@ def revoke_key(config_path: Path | None, key_id: str, as_json: bool) -> None:
     """End a key. Hosts notice within two seconds."""
     from buntime_host import key_commands
 
-    with _told():
+    with _told(config_path):
         key_commands.run(_load(config_path), lambda keys, _: keys.revoke(key_id))
         click.echo('{"success": true}' if as_json else f"{key_id} is revoked")
 
@@ -218,21 +234,21 @@ def rotate_key(config_path: Path | None, key_id: str, grace: str, as_json: bool)
     """Give a key another secret and print it, this one time."""
     from buntime_host import key_commands
 
-    with _told():
+    with _told(config_path):
         run = key_commands.run
         made = run(_load(config_path), lambda keys, by: keys.rotate(key_id, grace, by))
         key_commands.print_made(made, as_json=as_json)
 
 
 @contextmanager
-def _told() -> Iterator[None]:
+def _told(config_path: Path | None) -> Iterator[None]:
     """Print what goes wrong as one line."""
     from buntime_host.errors import BuntimeError
 
     try:
         yield
     except BuntimeError as error:
-        raise _fatal(error) from error
+        raise _fatal(error, config_path) from error
 
 
 def _load(path: Path | None, overrides: dict[str, Any] | None = None) -> HostConfig:
@@ -259,9 +275,22 @@ def _drop_stdout() -> None:
         os.close(null)
 
 
-def _fatal(error: Exception | str) -> SystemExit:
-    click.echo(f"buntime: error: {' '.join(str(error).split())}", err=True)
+def _fatal(error: Exception | str, config_path: Path | None = None) -> SystemExit:
+    """The end, with one line; that there is no configuration may be why."""
+    from buntime_host.config import FILE_NAME
+    from buntime_host.errors import StartupError
+
+    text = " ".join(str(error).split())
+    if isinstance(error, StartupError) and config_path is None and not Path(FILE_NAME).exists():
+        text = f"{text.rstrip('.')}; {_no_configuration(Path.cwd())}"
+    click.echo(f"buntime: error: {text}", err=True)
     return SystemExit(1)
+
+
+def _no_configuration(folder: Path) -> str:
+    from buntime_host.config import FILE_NAME
+
+    return f"there is no {FILE_NAME} in {folder}: write one there, or name one with --config"
 
 
 def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:

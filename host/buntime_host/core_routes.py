@@ -219,7 +219,7 @@ class CoreRoutes:
             if explain and status.reason is not None:
                 entry["reason"] = status.reason
             if well and status.name in self._state.health_hooks:
-                problem = await _ask(self._state.health_hooks[status.name])
+                problem = await ask_health(self._state.health_hooks[status.name])
                 if problem is not None:
                     well = False
                     if explain:
@@ -294,7 +294,7 @@ def _pattern(template: str) -> tuple[str, re.Pattern[str]]:
     return template, re.compile(re.escape(template).replace(r"\{id\}", "(?P<id>[^/]+)"))
 
 
-async def _ask(hook: Hook) -> str | None:
+async def ask_health(hook: Hook) -> str | None:
     """What is wrong according to a plugin's `health()`, or None."""
     try:
         answer = await run_hook(hook, what="health", timeout=HOOK_TIMEOUT_SECONDS)

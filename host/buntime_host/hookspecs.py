@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from starlette.routing import BaseRoute
     from starlette.types import ASGIApp
 
-    from buntime_host.access import Action
+    from buntime_host.access import Action, CheckLimits
     from buntime_host.context import AppInfo, PluginContext
 
 PROJECT = "buntime"
@@ -54,6 +54,16 @@ def permissions() -> Mapping[str, Action] | Awaitable[Mapping[str, Action]]:
 
     A plugin that has this asks `request.state.principal` before it does anything. Of one that has
     not, the host asks for the permission to do everything: `my-plugin:*`.
+    """
+    raise NotImplementedError
+
+
+@hookspec
+def limits() -> CheckLimits | Awaitable[CheckLimits]:
+    """Return what looks at the limits of a key for the plugin, before the key is made.
+
+    It is called with what the key's `limits` say for the plugin, and raises `ValueError`, with what
+    would be right, for what means nothing. Without this hook the plugin has to cope with anything.
     """
     raise NotImplementedError
 

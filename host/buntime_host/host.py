@@ -309,7 +309,12 @@ def _gate(config: HostConfig) -> Gate:
 def _permissible(lifecycle: Lifecycle) -> Permissible:
     """What users of the plugins that run may be permitted."""
     return Permissible(
-        {short_name(plugin.name): plugin.permissions or {} for plugin in lifecycle.running}
+        {short_name(plugin.name): plugin.permissions or {} for plugin in lifecycle.running},
+        {
+            short_name(plugin.name): plugin.check_limits
+            for plugin in lifecycle.running
+            if plugin.check_limits is not None
+        },
     )
 
 

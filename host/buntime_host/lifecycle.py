@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from buntime_host.access import Action, Actions, short_name, text_prefix
 from buntime_host.access.credentials import credential_in, key_credential
 from buntime_host.access.gate import Gate, unauthorized
-from buntime_host.access.permissions import ALL
+from buntime_host.access.permissions import ALL, CheckLimits
 from buntime_host.aliases import full_aliases
 from buntime_host.config import HostConfig
 from buntime_host.context import AppInfo, GlobalConfig, PluginContext, Runtime
@@ -54,6 +54,8 @@ class RunningPlugin:
     app: ASGIApp | None
     permissions: Actions | None
     """What its users may be permitted; None if it does not ask."""
+    check_limits: CheckLimits | None
+    """Looks at limits of keys; None if anything goes."""
     aliases: Mapping[str, str]
     """Older paths, and the paths that stand for them now."""
     middleware: tuple[Middleware, ...]
@@ -151,6 +153,9 @@ class Lifecycle:
             permitted = _permissions(await self._call(name, "permissions"))
             if permitted is None and manifest.permissions:
                 permitted = {action: Action(text_prefix) for action in manifest.permissions}
+            check_limits = await self._call(name, "limits")
+            if check_limits is not None and not callable(check_limits):
+                raise InvalidPlugin("limits() must return a function")
             aliases = full_aliases(await self._call(name, "aliases"), manifest.base)
             middleware = _middleware(await self._call(name, "middleware"))
             menus = _menus(await self._call(name, "menus"))
@@ -165,6 +170,7 @@ class Lifecycle:
                 selected=selected,
                 app=app,
                 permissions=permitted,
+                check_limits=check_limits,
                 aliases=aliases,
                 middleware=middleware,
                 info=_app_info(selected),

@@ -159,7 +159,7 @@ def _select(
     if manifest.enabled:
         known = manifest.options
         unknown = [name for name in undeclared(manifest.schema, given) if name not in known]
-        if unknown:
+        if unknown and not config.strict:
             warnings.append(f"{label}: unknown options are of no use: {', '.join(unknown)}")
         own = expand(
             dict(manifest.options),
@@ -170,6 +170,9 @@ def _select(
             options = effective_options(manifest.schema, own, given, environ)
         except InvalidOptions as error:
             problem = str(error)
+        else:
+            if unknown and config.strict:
+                problem = f"there are no such options: {', '.join(unknown)}"
     return Selected(
         manifest=manifest,
         source=found.source,

@@ -188,7 +188,11 @@ class HostSettings(Options, frozen=True):
         option("Plugins without which the host must not start", env="RUNTIME_REQUIRED_PLUGINS"),
     ] = ()
     strict: Annotated[
-        bool, option("Refuse to start when any plugin does not load", env="RUNTIME_STRICT")
+        bool,
+        option(
+            "Refuse to start when any plugin does not load, or is given an option that it has not",
+            env="RUNTIME_STRICT",
+        ),
     ] = False
     homepage: Annotated[
         str,

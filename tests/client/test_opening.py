@@ -237,7 +237,7 @@ def test_what_is_too_large_is_refused_as_by_a_server(tmp_path: Path) -> None:
 
 
 async def test_what_expires_goes_while_it_is_open(tmp_path: Path) -> None:
-    options = {"ttl": {"cleanupInterval": "100ms"}}
+    options = {"cleanupInterval": "100ms"}
     seen: list[str] = []
     async with open_kv(tmp_path / "app.db", keyval=options) as kv:
         await kv.set(["a"], 1, expires_in="200ms")
@@ -293,6 +293,8 @@ def test_mistakes_are_told_at_once(arguments: dict[str, Any], told: str) -> None
     [
         ({"keyval": {"queue": {"lockDuration": "soon"}}}, "queue.lockDuration"),
         ({"database": {"type": "mysql"}}, "mysql"),
+        ({"keyval": {"lockDuration": "1s"}}, "no such options: lockDuration"),
+        ({"keyval": {"queue": {"lockDurations": "1s"}}}, r"options: queue\.lockDurations"),
     ],
 )
 def test_wrong_options_are_told_by_the_first_request(

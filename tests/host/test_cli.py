@@ -98,6 +98,37 @@ def test_check(run: Any, add_plugin: AddPlugin) -> None:
     assert broken.stderr == "buntime: error: [buntime.jsonc] the top level must be an object\n"
 
 
+def test_a_check_that_opens(run: Any, add_plugin: AddPlugin, tmp_path: Path) -> None:
+    add_plugin("a", "@hookimpl\ndef health():\n    return 'no disk'\n")
+    add_plugin("b", "1/0")
+    assert run("check", config={"plugins": ["a", "b"]}).exit_code == 0
+    found = run("check", "--open", config={"plugins": ["a", "b"]})
+    assert (found.exit_code, found.stdout) == (1, "")
+    assert "buntime: a: no disk\n" in found.stderr
+    assert "buntime: b: " in found.stderr
+    assert "ZeroDivisionError" in found.stderr
+    adapters = {"adapters": [{"type": "sqlite", "url": "x.db"}]}
+    config = {"plugins": [["@buntime/plugin-database", adapters], "@buntime/plugin-keyval"]}
+    good = run("check", "--open", config=config)
+    assert (good.exit_code, good.stderr) == (0, "")
+    assert (tmp_path / "x.db").exists()
+    server = {"adapters": [{"type": "libsql", "url": "http://127.0.0.1:9"}]}
+    config["plugins"][0] = ["@buntime/plugin-database", server]
+    away = run("check", "--open", config=config)
+    assert away.exit_code == 1
+    assert "127.0.0.1:9" in away.stderr
+
+
+def test_a_folder_without_configuration(run: Any, tmp_path: Path) -> None:
+    hint = f"there is no buntime.jsonc in {tmp_path}: write one there, or name one with --config\n"
+    for command in (("keys", "list"), ("serve", "--port", "0")):
+        found = run(*command)
+        assert found.exit_code == 1
+        assert found.stderr.endswith(f"requires @buntime/plugin-database, which failed; {hint}")
+    found = run("check")
+    assert found.stderr == f"buntime: {hint}"
+
+
 def test_a_named_configuration(run: Any, tmp_path: Path, add_plugin: AddPlugin) -> None:
     add_plugin("a")
     (tmp_path / "other.jsonc").write_text('{"plugins": ["a"]}')

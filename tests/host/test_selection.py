@@ -165,6 +165,10 @@ def test_options_that_nobody_declared_are_named(choose: Any, add_plugin: AddPlug
         "plugins[0] (a): unknown options are of no use: tokn, limits.mots",
     )
     assert names(selection) == ["a", "free"]
+    assert [plugin.problem for plugin in selection.plugins] == [None, None]
+    strict = choose({"plugins": [["a", given]], "strict": True})
+    assert strict.warnings == ()
+    assert strict.plugins[0].problem == "there are no such options: tokn, limits.mots"
 
 
 def test_bad_options_fail_the_plugin_only(choose: Any, add_plugin: AddPlugin) -> None:

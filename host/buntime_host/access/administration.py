@@ -96,7 +96,7 @@ class KeyAdministration:
                 code="MISSING_KEY_NAME",
             )
         role, permissions = _granted(wanted)
-        self._check_limits(wanted.limits)
+        self._keyring.permissible.check_limits(wanted.limits)
         now = self._clock()
         made = new_key()
         key = ApiKey(
@@ -173,17 +173,6 @@ class KeyAdministration:
                 await _told(self._changed())
                 return new
         raise ServiceUnavailable("Others change this key all the time: try again")
-
-    def _check_limits(self, limits: Mapping[str, Any]) -> None:
-        """Raise `BadRequest` for limits of a plugin that is not there: they would limit nothing."""
-        plugins = self._keyring.permissible.plugins
-        unknown = next((name for name in limits if name not in plugins), None)
-        if unknown is not None:
-            known = ", ".join(sorted(plugins))
-            raise BadRequest(
-                f"Invalid limits: there is no plugin {unknown!r}; there are {known}",
-                code="INVALID_LIMITS",
-            )
 
     def _check_gives(self, key: ApiKey, by: Principal) -> None:
         """Raise `PermissionDenied` for a key with which `by` could do more than he may now."""

@@ -82,6 +82,10 @@ class FileKeys:
 
         return await asyncio.to_thread(self._change, change)
 
+    async def check(self) -> None:
+        """See `KeyStore`."""
+        await asyncio.to_thread(self._change, lambda _: False)
+
     async def used(self, times: Mapping[str, int]) -> None:
         """See `KeyStore`."""
 

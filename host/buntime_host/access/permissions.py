@@ -7,7 +7,7 @@ says so with its actions, in the hook `permissions`.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from buntime_host.access.spans import EVERYTHING, Spans
 from buntime_host.errors import BadRequest
@@ -40,6 +40,9 @@ class Action(NamedTuple):
 
 
 Actions = Mapping[str, Action]
+
+CheckLimits = Callable[[Any], None]
+"""Raises `ValueError` for limits of a key that mean nothing to a plugin."""
 
 _HOST_ACTIONS = (
     "apps:read", "apps:install", "apps:remove",
@@ -77,17 +80,35 @@ def short_name(plugin: str) -> str:
 class Permissible:
     """All that can be permitted on one host."""
 
-    def __init__(self, plugins: Mapping[str, Actions] | None = None) -> None:
-        """`plugins` are the actions of each, by its short name.
+    def __init__(
+        self,
+        plugins: Mapping[str, Actions] | None = None,
+        limits: Mapping[str, CheckLimits] | None = None,
+    ) -> None:
+        """`plugins` are the actions of each, by its short name; `limits` is what looks at theirs.
 
         One without any has `*` alone, which the host then asks for.
         """
         self._plugins: dict[str, Actions] = {HOST: HOST_PERMISSIONS, **(plugins or {})}
+        self._limits = limits or {}
 
     @property
     def plugins(self) -> Mapping[str, Actions]:
         """The actions of the host and of each plugin."""
         return self._plugins
+
+    def check_limits(self, limits: Mapping[str, Any]) -> None:
+        """Raise `BadRequest` with the code `INVALID_LIMITS` for those that would limit nothing."""
+        for plugin, given in limits.items():
+            if plugin not in self._plugins:
+                known = ", ".join(sorted(self._plugins))
+                raise _invalid_limits(f"there is no plugin {plugin!r}; there are {known}")
+            check = self._limits.get(plugin)
+            if check is not None:
+                try:
+                    check(given)
+                except ValueError as error:
+                    raise _invalid_limits(f"limits.{plugin}: {error}") from error
 
     def spans_of(self, text: str) -> Mapping[str, Spans]:
         """What the text of one scope permits: spans of resources by `<plugin>:<action>`.
@@ -109,6 +130,10 @@ class Permissible:
             raise invalid(text, f"the actions of {plugin} are {known}")
         spans = _spans(text, actions[name], rest[len(name) + 1 :] or None)
         return _with_covered(plugin, name, actions, spans)
+
+
+def _invalid_limits(reason: str) -> BadRequest:
+    return BadRequest(f"Invalid limits: {reason}", code="INVALID_LIMITS")
 
 
 def _action(rest: str, actions: Iterable[str]) -> str | None:

@@ -45,6 +45,10 @@ class KeyStore(Protocol):
         """Keep another state of a key; False if somebody else has changed it meanwhile."""
         ...
 
+    async def check(self) -> None:
+        """See whether they can be read and written, and change nothing."""
+        ...
+
     async def used(self, times: Mapping[str, int]) -> None:
         """Note when keys were used last."""
         ...

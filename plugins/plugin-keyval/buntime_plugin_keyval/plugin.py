@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from buntime_database import DatabaseService
 from buntime_host import PluginContext, hookimpl
-from buntime_host.access import Actions
+from buntime_host.access import Actions, CheckLimits
 from prometheus_client.core import Metric
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
@@ -19,6 +19,7 @@ from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
 from buntime_plugin_keyval.features.metrics.report import to_families
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
+from buntime_plugin_keyval.requests.quotas import check_limits
 from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
 from buntime_plugin_keyval.storage.schema import migrate
 
@@ -83,6 +84,11 @@ class KeyValPlugin:
     def permissions(self) -> Actions:
         """What users may be permitted to do here."""
         return PERMISSIONS
+
+    @hookimpl
+    def limits(self) -> CheckLimits:
+        """What keys may say of how much is used here."""
+        return check_limits
 
     @hookimpl
     def aliases(self) -> dict[str, str]:

@@ -7,11 +7,11 @@ import json
 from typing import Any
 
 import pytest
-from buntime_host import Answer, DirectRequest, Principal, settled
+from buntime_host import Answer, BadRequest, DirectRequest, Principal, settled
 from buntime_host.access import UNLIMITED, Permissible, compile_grant
 from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
-from buntime_plugin_keyval.requests.quotas import Quotas
+from buntime_plugin_keyval.requests.quotas import Quotas, check_limits
 from keyval.service.world import World, until
 
 PERMISSIBLE = Permissible({"keyval": PERMISSIONS})
@@ -163,3 +163,33 @@ async def test_limits_that_mean_nothing_let_nothing_in(client: Client, limits: A
     refused = await client.ask(someone(limits), "GET", "/health")
     assert refused.status == 503
     assert json.loads(refused.body)["code"] == "KEYVAL_INVALID_LIMITS"
+
+
+@pytest.mark.parametrize(
+    ("limits", "reason"),
+    [
+        ({"entires": 1}, "unknown field `entires`; there are requestsPerSecond, watchers, entries"),
+        ({"entries": -1}, "entries"),
+        ({"entries": "10"}, "entries"),
+        ({"requestsPerSecond": 0}, "requestsPerSecond"),
+        ({"bytes": "ten"}, 'such as "10mb"'),
+        ({"prefixes": [{"entries": 1}]}, "`prefix`"),
+        ({"prefixes": [{"prefix": [{}]}]}, "Invalid key"),
+        ({"prefixes": [{"prefix": [], "bytes": -5}]}, "bytes"),
+        ([], "object"),
+    ],
+)
+def test_limits_that_mean_nothing(limits: Any, reason: str) -> None:
+    """They are refused before the key is made."""
+    permissible = Permissible({"keyval": PERMISSIONS}, {"keyval": check_limits})
+    with pytest.raises(BadRequest) as told:
+        permissible.check_limits({"keyval": limits})
+    assert told.value.error_code == "INVALID_LIMITS"
+    assert told.value.message.startswith("Invalid limits: limits.keyval: ")
+    assert reason in told.value.message
+
+
+def test_limits_that_mean_something() -> None:
+    check_limits({})
+    check_limits({"requestsPerSecond": 0.5, "watchers": 0, "entries": 3, "bytes": "10mb"})
+    check_limits({"prefixes": [{"prefix": [], "entries": 0}, {"prefix": ["a"], "bytes": 5}]})

@@ -13,7 +13,7 @@ import sys
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 from weakref import WeakValueDictionary
 
 import msgspec
@@ -57,12 +57,16 @@ _STREAMS = frozenset({"watch", "queue_listen"})
 _ADDING = frozenset({"set", "atomic", "transaction", "queue_enqueue"})
 
 
+_Rate = Annotated[float, msgspec.Meta(gt=0)]
+_Count = Annotated[int, msgspec.Meta(ge=0)]
+
+
 class PrefixLimits(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """How much there may be below a prefix, of whomever it is."""
 
     prefix: list[Any]
-    entries: int | None = None
-    bytes: int | str | None = None
+    entries: _Count | None = None
+    bytes: _Count | str | None = None
 
 
 class KeyLimits(
@@ -70,13 +74,35 @@ class KeyLimits(
 ):
     """What `limits.keyval` of a key may say."""
 
-    requests_per_second: float | None = None
-    watchers: int | None = None
+    requests_per_second: _Rate | None = None
+    watchers: _Count | None = None
     """Event streams that are open at a time, of the queue too."""
-    entries: int | None = None
+    entries: _Count | None = None
     """Where the key may write, together."""
-    bytes: int | str | None = None
+    bytes: _Count | str | None = None
     prefixes: tuple[PrefixLimits, ...] = ()
+
+
+_NAMES = KeyLimits.__struct_encode_fields__
+
+
+def read_limits(given: object) -> KeyLimits:
+    """What the limits of a key say. Raises `ValueError` for what means nothing."""
+    try:
+        limits = msgspec.convert(given, KeyLimits)
+        for one in limits.prefixes:
+            check_key(one.prefix or ["any"])
+    except (msgspec.ValidationError, InvalidInput) as error:
+        raise ValueError(f"{error}; there are {', '.join(_NAMES)}") from error
+    for size in (limits.bytes, *(one.bytes for one in limits.prefixes)):
+        if size is not None:
+            parse_size(size)
+    return limits
+
+
+def check_limits(given: object) -> None:
+    """See the hook `limits`."""
+    read_limits(given)
 
 
 class _Usage:
@@ -288,7 +314,7 @@ class Quotas:
 
     def _new(self, principal: Principal) -> _Use:
         try:
-            limits = msgspec.convert(principal.limits.get(PLUGIN, {}), KeyLimits)
+            limits = read_limits(principal.limits.get(PLUGIN, {}))
             rooms = [
                 self._room(
                     [subtree(key) if key else descendants(key)],
@@ -303,7 +329,7 @@ class Quotas:
             if spans is not None and not (limits.entries is None and limits.bytes is None):
                 ranges = [subtree(key) if key else descendants(key) for key in spans.prefixes]
                 rooms.append(self._room(ranges, limits.entries, limits.bytes, ""))
-        except (msgspec.ValidationError, InvalidInput, ValueError) as error:
+        except ValueError as error:
             raise InvalidLimits(str(error)) from error
         return _Use(principal.limits, limits, rooms, self._clock)
 
