@@ -55,7 +55,7 @@ def wanted(
     """The key that options ask for. Raises `BadRequest`."""
     try:
         read_limits = msgspec.json.decode(limits or "{}", type=dict[str, Any])
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(f"--limits: {error}") from None
     return Wanted(
         name=name,

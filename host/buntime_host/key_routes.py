@@ -67,7 +67,7 @@ async def read_body(request: Request, shape: type[T]) -> T:
             raise PayloadTooLarge(f"A body may have {MAX_BODY_BYTES} bytes here")
     try:
         return msgspec.json.decode(bytes(content) or b"{}", type=shape)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise BadRequest(f"Invalid body: {error}", code="INVALID_BODY") from None
 
 

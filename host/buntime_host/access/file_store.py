@@ -116,7 +116,7 @@ class FileKeys:
             return {}
         except OSError as error:
             raise self._unavailable(error) from None
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
             raise KeysUnavailable(f"{self._path} is not as it was written: {error}") from None
         if content.version != VERSION:
             raise KeysUnavailable(f"{self._path} has version {content.version}, not {VERSION}")

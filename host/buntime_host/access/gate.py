@@ -289,8 +289,10 @@ class Gate:
 
     def _changed(self) -> None:
         self.generation += 1
-        self.known = {}
-        self._known_before = {}
+        # Whoever has a key that changed is over by now. The others stay known: of an address that
+        # failed too often, who would be asked anew would have to wait.
+        self.known = _living(self.known)
+        self._known_before = _living(self._known_before)
         if self.keyring.has_keys and self.is_open:
             self.is_open = False
             logger.info("There are keys now: every request needs a credential")
@@ -356,6 +358,10 @@ class Gate:
         self._known_before, self.known = self.known, {}
         self._ends = [end for end in self._ends if end.principal() is not None]
         heapq.heapify(self._ends)
+
+
+def _living(known: dict[tuple[bytes, bytes], Principal]) -> dict[tuple[bytes, bytes], Principal]:
+    return {header: principal for header, principal in known.items() if not principal.life.over}
 
 
 def unauthorized() -> Unauthorized:

@@ -63,5 +63,5 @@ def decoded(text: str | bytes) -> ApiKey:
     """The key of such a text. Raises `KeysUnavailable`."""
     try:
         return _DECODER.decode(text)
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise KeysUnavailable(f"a key is not as it was written: {error}") from None

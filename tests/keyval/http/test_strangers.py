@@ -8,13 +8,12 @@ more than the usual number of requests, `FUZZ_SEED` for others.
 
 from __future__ import annotations
 
-import http.client
 import json
 import os
 from collections.abc import Iterator
 from types import SimpleNamespace
 from typing import Any, cast
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 import pytest
 from buntime_host.core_routes import CoreRoutes
@@ -23,6 +22,7 @@ from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.requests.asked import AnyRoute
 from buntime_plugin_keyval.requests.shape import MemberPlace, members_of
 from buntime_plugin_keyval.service import FEATURES
+from support.asker import Asker
 from support.live import LiveServer, live_server
 from support.mutations import Mutator
 
@@ -30,7 +30,6 @@ pytestmark = pytest.mark.slow
 
 REQUESTS = int(os.environ.get("FUZZ_REQUESTS", "17000"))
 SEED = int(os.environ.get("FUZZ_SEED", "1"))
-SECONDS = 20.0
 
 CORE: Any = CoreRoutes(
     cast(Any, SimpleNamespace(keys=None, gate=None, signed=None)), api="/api", homepage=""
@@ -275,60 +274,9 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         yield running
 
 
-class Asker:
-    """One connection, made anew where the server closes it."""
-
-    def __init__(self, server: LiveServer) -> None:
-        self._address = urlsplit(server.url).netloc
-        self._connection: http.client.HTTPConnection | None = None
-
-    def ask(
-        self, method: str, target: str, body: bytes | None, headers: dict[str, str]
-    ) -> tuple[int, http.client.HTTPMessage, bytes]:
-        """Status, headers and body; of an endless stream no body."""
-        for attempt in range(2):
-            connection = self._connection or http.client.HTTPConnection(
-                self._address, timeout=SECONDS
-            )
-            try:
-                connection.putrequest(method, target, skip_accept_encoding=True)
-                for name, text in headers.items():
-                    connection.putheader(name, text.encode("latin-1", "replace"))
-                if body is not None:
-                    connection.putheader("content-length", str(len(body)))
-                connection.endheaders(body)
-                response = connection.getresponse()
-                content = b""
-                kind = response.headers.get("content-type", "")
-                is_endless = kind.startswith("text/event-stream")
-                if not is_endless:
-                    content = response.read()
-            except (ConnectionError, http.client.BadStatusLine):
-                connection.close()
-                self._connection = None
-                if attempt:
-                    raise
-            except TimeoutError:
-                raise AssertionError(f"no answer in {SECONDS} s: {method} {target}") from None
-            else:
-                self._connection = connection
-                if is_endless or response.will_close:
-                    self.close()
-                return response.status, response.headers, content
-        raise AssertionError
-
-    def close(self) -> None:
-        if self._connection is not None:
-            self._connection.close()
-            self._connection = None
-
-    def _connect(self) -> http.client.HTTPConnection:
-        return http.client.HTTPConnection(self._address, timeout=SECONDS)
-
-
 def test_every_route(server: LiveServer) -> None:
     stranger = Stranger(SEED)
-    asker = Asker(server)
+    asker = Asker(server.url)
     statuses: dict[int, int] = {}
     for number in range(REQUESTS):
         method, target, body, headers = stranger.request()

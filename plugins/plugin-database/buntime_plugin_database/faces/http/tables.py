@@ -114,7 +114,7 @@ def _filter(
     try:
         wanted = msgspec.json.decode(text, type=dict[str, Any])
         doubled = doubled_member(text.encode())
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeError, RecursionError) as error:
         raise BadRequest(f"filter must be a JSON object: {error}") from None
     if doubled is not None:
         raise BadRequest(f"filter: {doubled}")
