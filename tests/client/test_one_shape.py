@@ -81,6 +81,7 @@ async def test_objects_have_the_same_methods_too(api: str) -> None:
             (client.atomic(), plugin.atomic()),
             (client.begin(), plugin.begin()),
             (client.store(["a"]), plugin.store(["a"])),
+            (client.store(["a"]).atomic(), plugin.store(["a"]).atomic()),
             (client.now(), plugin.now()),
             (client.uuidv7(), plugin.uuidv7()),
         ):
@@ -594,6 +595,32 @@ async def test_commits_and_transactions_keep_the_rules_of_a_store(kv: AnyKv) -> 
     details = (await accounts.get_with_metadata(3)).details
     assert details is not None
     assert (details.metadata, details.expires_at) == ("mine", details.updated_at + 7_200_000)
+
+
+async def test_stores_take_part_in_everything(kv: AnyKv) -> None:
+    accounts = kv.store(("acc",), Account, on_invalid="skip")
+    await accounts.create_index(fields=["name"])
+    counts = kv.store(("counts",), int)
+    result = await accounts.atomic().set(1, Account("Ada")).set(2, Account("Grace")).commit()
+    assert result.ok
+    assert (await kv.atomic().set(counts, "all", 2).set(accounts, 3, Account("Bob")).commit()).ok
+    async with kv.begin() as tx:
+        entry = await tx.of(counts).get("all")
+        assert entry.value is not None
+        tx.of(counts).set("all", entry.value + 1)
+        tx.set(counts, "more", 1)
+    assert [(it.key, it.value) async for it in counts.list(start="all", end="b")] == [(("all",), 3)]
+    assert [(hit.key, hit.value) async for hit in accounts.search("grace")] == [
+        ((2,), Account("Grace"))
+    ]
+    await kv.set(["acc", 9], "of an older program")
+    assert len(await accounts.get_all()) == 3
+    async with accounts.watch(2) as batches:
+        assert [(it.key, it.value) for it in await anext(batches)] == [((2,), Account("Grace"))]
+        await accounts.delete(2)
+        assert [(it.key, it.exists) for it in await anext(batches)] == [((2,), False)]
+    with pytest.raises(TypeError, match="write expires_in="):
+        await kv.set(["a"], 1, ttl=5000)  # type: ignore[arg-type]
 
 
 async def test_a_transaction_takes_the_options_of_a_commit(kv: AnyKv) -> None:

@@ -30,7 +30,8 @@ NAMES = """
     SnapshotGone StaleLease
     StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult
     Watch Where CannotOpen ClientClosed open_kv open_kv_sync Exchange PoolExhausted SearchWarning
-    Tls
+    Tls AsyncStoreAtomic AsyncStoreTransaction AsyncStoreWatch
+    StoreAtomic StoreTransaction StoreWatch
 """.split()  # noqa: SIM905 - easier to read
 
 SAMPLE = """

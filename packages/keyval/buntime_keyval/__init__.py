@@ -66,19 +66,21 @@ from buntime_keyval.wire import BigInt, Duration, InvalidInput, Key, KeyLike, Ke
 from buntime_keyval.wire.python_options import Consistency
 
 if TYPE_CHECKING:
-    from buntime_keyval._async.atomic import AsyncAtomic
+    from buntime_keyval._async.atomic import AsyncAtomic, AsyncStoreAtomic
     from buntime_keyval._async.client import AsyncKv
     from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
     from buntime_keyval._async.opening import open_kv
+    from buntime_keyval._async.store_watch import AsyncStoreWatch
     from buntime_keyval._async.stores import AsyncStore
-    from buntime_keyval._async.transactions import AsyncTransaction
+    from buntime_keyval._async.transactions import AsyncStoreTransaction, AsyncTransaction
     from buntime_keyval._async.watch import AsyncWatch
-    from buntime_keyval._sync.atomic import Atomic
+    from buntime_keyval._sync.atomic import Atomic, StoreAtomic
     from buntime_keyval._sync.client import Kv
     from buntime_keyval._sync.listen import Delivery, QueueListener
     from buntime_keyval._sync.opening import open_kv_sync
+    from buntime_keyval._sync.store_watch import StoreWatch
     from buntime_keyval._sync.stores import Store
-    from buntime_keyval._sync.transactions import Transaction
+    from buntime_keyval._sync.transactions import StoreTransaction, Transaction
     from buntime_keyval._sync.watch import Watch
 
 __all__ = [
@@ -88,6 +90,9 @@ __all__ = [
     "AsyncKv",
     "AsyncQueueListener",
     "AsyncStore",
+    "AsyncStoreAtomic",
+    "AsyncStoreTransaction",
+    "AsyncStoreWatch",
     "AsyncTransaction",
     "AsyncWatch",
     "Atomic",
@@ -142,6 +147,9 @@ __all__ = [
     "StaleLease",
     "StatusError",
     "Store",
+    "StoreAtomic",
+    "StoreTransaction",
+    "StoreWatch",
     "Tls",
     "TooLarge",
     "Transaction",
@@ -161,6 +169,9 @@ _LATER = {
     "AsyncKv": "buntime_keyval._async.client",
     "AsyncQueueListener": "buntime_keyval._async.listen",
     "AsyncStore": "buntime_keyval._async.stores",
+    "AsyncStoreAtomic": "buntime_keyval._async.atomic",
+    "AsyncStoreTransaction": "buntime_keyval._async.transactions",
+    "AsyncStoreWatch": "buntime_keyval._async.store_watch",
     "AsyncTransaction": "buntime_keyval._async.transactions",
     "AsyncWatch": "buntime_keyval._async.watch",
     "Atomic": "buntime_keyval._sync.atomic",
@@ -168,6 +179,9 @@ _LATER = {
     "Kv": "buntime_keyval._sync.client",
     "QueueListener": "buntime_keyval._sync.listen",
     "Store": "buntime_keyval._sync.stores",
+    "StoreAtomic": "buntime_keyval._sync.atomic",
+    "StoreTransaction": "buntime_keyval._sync.transactions",
+    "StoreWatch": "buntime_keyval._sync.store_watch",
     "Transaction": "buntime_keyval._sync.transactions",
     "Watch": "buntime_keyval._sync.watch",
     "open_kv": "buntime_keyval._async.opening",

@@ -5,15 +5,25 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, Never, TypeVar, overload
 
-from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey
+from buntime_keyval._calls.atomic import (
+    NOT_GIVEN,
+    AtomicBuilder,
+    MutationKey,
+    StoreKey,
+    StoreOf,
+    contents_of,
+)
 from buntime_keyval._calls.keys import Entry
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import CommitResult
 from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, encode_key, parse_duration
+from buntime_keyval.wire.commits import Contents
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
+
+T = TypeVar("T")
 
 
 class Work:
@@ -25,7 +35,7 @@ class Work:
 
     def __init__(self) -> None:
         self._read: dict[bytes, Entry] = {}
-        self._atomic = AtomicBuilder()
+        self._atomic: AtomicBuilder[MutationKey] = AtomicBuilder()
         self._ended = False
         self.result: CommitResult | None = None
         """How the commit ended, once it has."""
@@ -45,6 +55,7 @@ class Work:
         """Mutations buffered so far."""
         return self._atomic.size
 
+    @overload
     def set(
         self,
         key: MutationKey,
@@ -53,10 +64,42 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+    ) -> None: ...
+    @overload
+    def set(
+        self,
+        store: StoreOf[T],
+        key: StoreKey,
+        value: T,
+        /,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> None: ...
+    def set(
+        self,
+        key: Any,
+        value: Any,
+        stored: Any = NOT_GIVEN,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        **unknown: Never,
     ) -> None:
-        """Store a value at the commit; options as in `Kv.set`."""
+        """Store a value at the commit, at a key or in a typed store: `set(store, key, value)`.
+
+        Options as in `Kv.set`.
+        """
         self._buffer().set(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+            key,
+            value,
+            stored,
+            expires_in=expires_in,
+            expires_at=expires_at,
+            metadata=metadata,
+            **unknown,
         )
 
     def delete(self, key: MutationKey) -> None:
@@ -149,7 +192,11 @@ class Work:
             keys_if_undelivered=keys_if_undelivered,
         )
 
-    def _buffer(self) -> AtomicBuilder:
+    def _collected(self) -> Contents:
+        """What is to be written, to add to it."""
+        return contents_of(self._buffer())
+
+    def _buffer(self) -> AtomicBuilder[MutationKey]:
         self._refuse_ended()
         return self._atomic
 
@@ -170,7 +217,7 @@ class Work:
         entries = [self._read[encode_key(item)] for item in keys]
         return entries if is_many(key) else entries[0]
 
-    def _ending(self) -> AtomicBuilder:
+    def _ending(self) -> AtomicBuilder[MutationKey]:
         """All that is to be committed; nothing can be added any more."""
         self._refuse_ended()
         self._ended = True

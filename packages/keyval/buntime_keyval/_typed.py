@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
-from typing import Any, Generic, TypeVar
-from uuid import UUID
+from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
+from msgspec.structs import replace
 
-from buntime_keyval._calls.atomic import StoredKey
+from buntime_keyval._calls.atomic import RelativeKey, StoredKey, StoreKey, StoreOf
 from buntime_keyval._calls.keys import Entry
+from buntime_keyval._entries import is_many
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import (
@@ -18,7 +19,6 @@ from buntime_keyval.wire import (
     InvalidInput,
     Key,
     KeyLike,
-    KeyPart,
     encode_key,
     key_to_json,
 )
@@ -26,13 +26,17 @@ from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 from buntime_keyval.wire.python_options import entry_options
 
+E = TypeVar("E", bound=KvEntry[Any])
 T = TypeVar("T")
-
-StoreKey = KeyLike | KeyPart | UUID | datetime
-"""A key relative to its store; a single part may stand for itself."""
 
 Progress = Callable[[int], object]
 """Told how many entries were deleted so far."""
+
+Migration = Callable[[KvEntry[Any], InvalidValue], Any]
+"""What stands for the value of an entry that does not have the type of its store."""
+
+OnInvalid = Literal["raise", "skip"] | Migration
+"""What reading does with such an entry: raise `InvalidValue`, pass it over, or ask a function."""
 
 DELETE_BATCH = 500
 """Entries that one request of `delete_all` deletes."""
@@ -49,7 +53,13 @@ class Scope(Generic[T]):
         type: type[T] | None,
         expires_in: Duration | None,
         metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> None:
+        if on_invalid not in ("raise", "skip") and not callable(on_invalid):
+            raise InvalidInput(
+                f'on_invalid must be "raise", "skip" or a function, received {on_invalid!r:.50}'
+            )
+        self.on_invalid = on_invalid
         entry_options(expires_in, None, metadata)  # refuses what no entry could be written with
         self.prefix = checked_prefix(prefix)
         self.type = type
@@ -65,15 +75,23 @@ class Scope(Generic[T]):
         """The scope of a store inside this one."""
         inner = self.absolute(prefix)
         kind = self.type if type is None else type
-        return Scope(inner, kind, self.expires_in, self.metadata)
+        on_invalid = self.on_invalid
+        if callable(on_invalid) and kind is not self.type:
+            on_invalid = "raise"  # the function makes values of another type
+        return Scope(inner, kind, self.expires_in, self.metadata, on_invalid)
 
     def absolute(self, key: StoreKey) -> Key:
         """The key in the whole of the database."""
         return checked_key((*self.prefix, *_parts(key)))
 
+    def absolute_keys(self, key: StoreKey | Sequence[StoreKey]) -> list[Key]:
+        """The same of one key, which may be empty, or of several in a list of lists or tuples."""
+        keys: Sequence[Any] = key if is_many(key) and key else [key]
+        return [self.absolute(it) for it in keys]
+
     def stored_key(self, key: StoreKey) -> Key:
-        """The same, with the rules of this store."""
-        stored = StoredKey(self.absolute(key))
+        """The same, with the rules of this store; for a commit, it may hold `kv.uuidv7()`."""
+        stored = StoredKey(checked_key((*self.prefix, *_parts(key)), placeholders=True))
         stored.rules = self
         return stored
 
@@ -91,6 +109,10 @@ class Scope(Generic[T]):
         """The same for a prefix, which may be empty."""
         return checked_prefix((*self.prefix, *_parts(prefix)))
 
+    def bound(self, key: StoreKey | None) -> Key | None:
+        """The absolute key of a bound; a store without one ends where it ends."""
+        return None if key is None else self.absolute_prefix(key)
+
     def check(self, value: T) -> Any:
         """A value that may be stored, as data. Raises `InvalidValue`."""
         if self.type is None:
@@ -105,31 +127,68 @@ class Scope(Generic[T]):
         return plain
 
     def typed(self, entry: Entry, *, validate: bool = True) -> KvEntry[T]:
-        """An entry with a relative key and a validated value. Raises `InvalidValue`.
+        """An entry with a relative key and a value of the type. Raises `InvalidValue`.
 
-        Without `validate` the entry is one that has no value.
+        One that is passed over is missing. Without `validate` the entry is one that has no value.
         """
+        found = self.found(entry, validate=validate)
+        return KvEntry(self.relative(entry.key), None, None) if found is None else found
+
+    def found(self, entry: E, *, validate: bool = True) -> E | None:
+        """The same of one of several, None where it is passed over."""
+        key = self.relative(entry.key)
         if entry.versionstamp is None or not validate:
-            return KvEntry(self.relative(entry.key), None, entry.versionstamp, entry.details)
+            return replace(entry, key=key)
         try:
             value = self._convert(entry.value)
         except msgspec.ValidationError as error:
-            raise InvalidValue(
+            invalid = InvalidValue(
                 f"The value at {key_to_json(entry.key)} is no {self._name()}: {error}"
-            ) from error
-        return KvEntry(self.relative(entry.key), value, entry.versionstamp, entry.details)
+            )
+            if self.on_invalid == "raise":
+                raise invalid from error
+            if self.on_invalid == "skip":
+                return None
+            value = self._migrated(replace(entry, key=key), invalid)
+        return replace(entry, key=key, value=value)
+
+    def all_found(self, entries: Iterable[E], *, validate: bool = True) -> list[E]:
+        """The same of all that are not passed over."""
+        typed = [self.found(entry, validate=validate) for entry in entries]
+        return [entry for entry in typed if entry is not None]
+
+    def told(self, batch: list[Entry], *, exact: bool) -> list[Entry] | None:
+        """What a watch tells of a batch, None where none of it is of this store.
+
+        An empty batch says that something was missed, and is told.
+        """
+        within = [it for it in batch if exact or len(it.key) > len(self.prefix)]
+        found = self.all_found(within)
+        return found if found or not batch else None
 
     def relative(self, key: Key) -> Key:
         """The key without the prefix of the store."""
         size = len(self.prefix)
         if encode_key(key[:size]) != encode_key(self.prefix):
             raise InvalidInput(f"{key_to_json(key)} is not in this store")
-        return key[size:]
+        relative = RelativeKey(key[size:])
+        relative.absolute = key
+        return relative
 
     def _convert(self, value: Any) -> T:
         if self.type is None:
             return value  # type: ignore[no-any-return] # no type, no check
         return msgspec.convert(value, self.type)
+
+    def _migrated(self, entry: Entry, invalid: InvalidValue) -> T:
+        """What the function makes of a value, which has to be of the type, or data for it."""
+        if not callable(self.on_invalid):
+            raise invalid
+        made = self.on_invalid(entry, invalid)
+        try:
+            return self._convert(self.check(made))
+        except InvalidValue as error:
+            raise InvalidValue(f"{invalid}; on_invalid gave another: {error}") from error
 
     def _name(self) -> str:
         return getattr(self.type, "__name__", repr(self.type))
@@ -148,7 +207,18 @@ def _integer(value: object) -> Any:
 
 
 def make_scope(
-    prefix: KeyLike, type: type[T] | None, expires_in: Duration | None, metadata: Any
+    prefix: KeyLike,
+    type: type[T] | None,
+    expires_in: Duration | None,
+    metadata: Any,
+    on_invalid: OnInvalid = "raise",
 ) -> Scope[T]:
     """The scope of a store. Raises `InvalidInput` for a type that cannot be validated."""
-    return Scope(prefix, type, expires_in, metadata)
+    return Scope(prefix, type, expires_in, metadata, on_invalid)
+
+
+def scope_of(store: StoreOf[T]) -> Scope[T]:
+    """The scope of a store. Raises `InvalidInput` for what is none."""
+    if not isinstance(store, StoreOf):
+        raise InvalidInput(f"This takes a typed store, as of kv.store(), received {store!r:.50}")
+    return cast("Scope[T]", store._scope)

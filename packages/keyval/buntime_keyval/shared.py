@@ -21,7 +21,7 @@ from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._sharing import check_sharing
 from buntime_keyval._transaction import Pauses
-from buntime_keyval._typed import make_scope
+from buntime_keyval._typed import OnInvalid, make_scope
 from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_target
 
 __all__ = [
@@ -42,6 +42,7 @@ __all__ = [
     "Marks",
     "Message",
     "Mode",
+    "OnInvalid",
     "Overflow",
     "Pauses",
     "Tokenizer",

@@ -3,14 +3,18 @@
 
 from __future__ import annotations
 
+import inspect
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, TypedDict
 from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from buntime_keyval import InvalidInput, InvalidValue, KvEntry
+from buntime_keyval import InvalidInput, InvalidValue, KvEntry, TransactionConflict
+from buntime_keyval.shared import contents_of
+from buntime_keyval.wire.commits import Mutation
 from client._sync.beside import until
 
 
@@ -132,3 +136,213 @@ def test_a_store_may_have_a_lifetime(kv: Any) -> None:
         return [entry.value for entry in cache.get_all()] == [2]
 
     until(only_the_long_one)
+
+
+def test_a_commit_takes_a_store_and_a_key_of_it(kv: Any) -> None:
+    users, points = kv.store(("users",), User), kv.store(("points",), Point, metadata="of a point")
+    commit = kv.atomic().set(users, 1, User("Ada")).set(points, ("a", 1), Point(1, 2))
+    assert (commit.set(["plain"], 1).commit()).ok
+    assert (kv.get(["users", 1])).value["name"] == "Ada"
+    details = (points.get_with_metadata(("a", 1))).details
+    assert details.metadata == "of a point"
+    assert (kv.get(["plain"])).value == 1
+    for wrong in ((users, 1), (["a"], 1, 2)):
+        with pytest.raises(InvalidInput, match="takes a store"):
+            kv.atomic().set(*wrong)
+    with pytest.raises(InvalidValue, match="is no User"):
+        kv.atomic().set(users, 1, {"name": 1})
+    with kv.begin() as tx:
+        tx.set(users, 2, User("Grace"))
+        with pytest.raises(InvalidValue, match="is no Point"):
+            tx.set(points, 1, User("x"))
+    assert (users.get(2)).value == User("Grace")
+
+
+def test_the_commit_of_a_store_has_its_keys_and_its_type(kv: Any) -> None:
+    counts = kv.store(("app", "counts"), int, expires_in="1h")
+    users = kv.store(("app", "users"), User)
+    ada = users.get(1)
+    commit = users.atomic().check(ada).set(1, User("Ada")).set(("log", kv.uuidv7()), User("log"))
+    commit.delete("nobody")
+    result = commit.commit()
+    assert result.ok
+    assert (users.get(("log", result.versionstamp))).value == User("log")
+    assert not (users.atomic().check(ada).set(1, User("again")).commit()).ok
+    ada = users.get(1)
+    others = kv.store(("others",))
+    for atomic in (kv.atomic(), others.atomic()):  # an entry knows which store it is of
+        assert (atomic.check(ada).set(["x"], 1).commit()).ok
+        assert not (atomic.check(KvEntry(ada.key, 1, "other")).commit()).ok
+    assert not (users.atomic().check((1, None)).set(1, User("again")).commit()).ok
+    whole = kv.atomic().set(["app", "plain"], 1)
+    whole.of(users).set(2, User("Grace"))
+    whole.of(counts).sum("all", 2).max("most", 5).min("least", -5)
+    whole.of(kv.store(("app", "lists"))).append("a", [1]).prepend("a", [0]).enqueue("sent")
+    assert whole.size == 8
+    assert (whole.of(counts).commit()).ok
+    assert [entry.key for entry in kv.list(["app", "counts"])] == [
+        ("app", "counts", "all"),
+        ("app", "counts", "least"),
+        ("app", "counts", "most"),
+    ]
+    assert (counts.get_with_metadata("all")).details.expires_at is not None
+    assert (kv.get(["app", "lists", "a"])).value == [0, 1]
+    message = kv.dequeue()
+    kv.ack_message(message)
+    with pytest.raises(InvalidValue, match="is no User"):
+        users.atomic().set(1, "Ada")
+    with pytest.raises(InvalidInput, match="typed store"):
+        kv.atomic().of("users")
+
+
+def test_every_mutation_of_a_store_has_a_relative_key(kv: Any) -> None:
+    users = kv.store(("app", "users"))
+    arguments = {"value": 1, "items": [1]}
+    for name, method in inspect.getmembers(type(users.atomic()), inspect.isfunction):
+        parameters = inspect.signature(method).parameters
+        if "key" not in parameters or name.startswith("_"):
+            continue
+        builder = users.atomic()
+        given = {other: arguments[other] for other in parameters if other in arguments}
+        getattr(builder, name)("x", **given)
+        (mutation,) = contents_of(builder).mutations
+        assert isinstance(mutation, Mutation)
+        assert mutation.key == ("app", "users", "x"), name
+
+
+def test_a_transaction_of_a_store_has_its_keys_and_its_type(kv: Any) -> None:
+    users = kv.store(("users",), User)
+    users.set(1, User("Ada", 36))
+    with kv.begin() as tx:
+        mine = tx.of(users)
+        entry = mine.get(1)
+        assert (entry.key, entry.value) == ((1,), User("Ada", 36))
+        assert [it.exists for it in mine.get_many([1, 2])] == [True, False]
+        mine.set(2, User("Grace", entry.value.age + 1)).set((2, "x"), User("x"))
+        assert (tx.read_count, tx.write_count) == (2, 2)
+    assert [it.key for it in users.list(2)] == [(2, "x")]
+    assert (users.get(2)).value == User("Grace", 37)
+    with pytest.raises(RuntimeError, match="already committed"):
+        mine.set(3, User("late"))
+    with pytest.raises(RuntimeError, match="already committed"):
+        mine.enqueue("late")
+
+    def conflict() -> None:
+        with kv.begin() as tx:
+            tx.of(users).get(1)
+            users.set(1, User("meanwhile"))
+            tx.of(users).set(1, User("never"))
+
+    with pytest.raises(TransactionConflict):
+        conflict()
+    assert (users.get(1)).value == User("meanwhile")
+
+
+def test_a_store_has_bounds_within_its_prefix(kv: Any) -> None:
+    users = kv.store(("users",), User)
+    for number in range(6):
+        users.set(number, User("x", number))
+    kv.set(["t"], 1)
+    kv.set(["v"], 1)
+    assert [it.key for it in users.list(start=2, end=4)] == [(2,), (3,)]
+    assert [it.key for it in users.get_all(start=(4,), reverse=True)] == [(5,), (4,)]
+    assert len(users.get_all(end=1)) == 1
+
+
+def test_a_store_can_be_searched(kv: Any) -> None:
+    users = kv.store(("app", "users"), User)
+    users.create_index(fields=["name"])
+    users.set(1, User("Ada Lovelace"))
+    users.set(2, User("Grace Hopper"))
+    users.set((3, "friend"), User("Ada Byron"))
+    hits = list(users.search("ada", highlight=True))
+    assert {hit.key for hit in hits} == {(1,), (3, "friend")}
+    assert {hit.value.name for hit in hits} == {"Ada Lovelace", "Ada Byron"}
+    assert all("<mark>" in hit.highlight["name"] for hit in hits)
+    assert [hit.key for hit in users.search("ada", start=2)] == [(3, "friend")]
+    page = users.paginate_search("grace", limit=5, where={"name": {"$startsWith": "G"}})
+    assert [(hit.key, hit.value) for hit in page.entries] == [((2,), User("Grace Hopper"))]
+    users.create_index(fields=["name"], prefix=3)
+    assert [hit.key for hit in users.search("ada", prefix=3)] == [(3, "friend")]
+    users.remove_index(prefix=3)
+    users.remove_index()
+    assert kv.list_indexes() == []
+
+
+def test_a_store_can_be_watched(kv: Any) -> None:
+    users = kv.store(("app", "users"), User)
+    kv.set(["app", "users"], "the prefix itself is not in the store")
+    users.set(1, User("Ada"))
+    seen: list[Any] = []
+
+    def hear(batch: Any) -> None:
+        seen.extend((entry.key, entry.value) for entry in batch)
+
+    handle = users.watch((), hear)
+    until(lambda: seen == [((1,), User("Ada"))])
+    kv.set(["app", "users"], "again")
+    users.delete(1)
+    until(lambda: seen[1:] == [((1,), None)])
+    handle.stop()
+    assert (handle.closed, handle.dropped, handle.error) == (True, 0, None)
+    with pytest.raises(RuntimeError, match="callback"):
+        iter(handle)
+    with users.watch([[2], [3]], exact=True, emit_initial=False) as batches:
+        users.set(3, User("Grace"))
+        batch = next(iter(batches))
+        assert [(it.key, it.value) for it in batch] == [((3,), User("Grace"))]
+        kv.set(users.key(2), {"name": 2})
+        with pytest.raises(InvalidValue, match="is no User"):
+            next(batches)
+        users.set(2, User("right"))
+        assert [it.value for it in next(batches)] == [User("right")]
+
+
+def test_what_is_not_of_the_type_may_be_skipped_or_migrated(kv: Any) -> None:
+    users = kv.store(("users",), User)
+    users.set(1, User("Ada"))
+    kv.set(["users", 2], {"full_name": "Grace"})
+    kv.set(["users", 3], "nothing to be made of it")
+    lenient = kv.store(("users",), User, on_invalid="skip")
+    assert [it.key for it in lenient.list()] == [(1,)]
+    assert [it.key for it in (lenient.paginate()).entries] == [(1,)]
+    assert lenient.get(2) == KvEntry((2,), None, None)
+    assert [it.exists for it in lenient.get_many([1, 2])] == [True, False]
+    assert (lenient.has(2), lenient.count()) == (True, 3)
+    assert [it.key for it in lenient.list(values=False)] == [(1,), (2,), (3,)]
+    told: list[Any] = []
+
+    def renamed(entry: Any, error: InvalidValue) -> Any:
+        told.append((entry.key, str(error)))
+        return {"name": entry.value["full_name"]} if isinstance(entry.value, dict) else None
+
+    moved = kv.store(("users",), User, on_invalid=renamed)
+    entry = moved.get(2)
+    assert (entry.value, entry.exists) == (User("Grace"), True)
+    assert told[0][0] == (2,)
+    assert "name" in told[0][1]
+    with pytest.raises(InvalidValue, match="on_invalid gave another"):
+        moved.get(3)
+    assert (moved.with_prefix(()).get(2)).value == User("Grace")
+    with pytest.raises(InvalidValue, match="is no Point"):
+        moved.with_prefix((), Point).get(2)
+    with pytest.raises(InvalidInput, match="on_invalid must be"):
+        kv.store(("users",), User, on_invalid="ignore")
+
+
+@pytest.mark.parametrize("given", ["ttl", "expiresAt", "expiresIn", "unknown"])
+def test_the_options_of_other_stores_are_named_with_ours(kv: Any, given: str) -> None:
+    users = kv.store(("users",))
+    hints = {"unknown": "unexpected keyword argument 'unknown'$", "expiresAt": "write expires_at="}
+    hint, options = hints.get(given, "write expires_in="), {given: 1000}
+    for write in (partial(kv.set, ["a"], 1), partial(users.set, 1, 1)):
+        with pytest.raises(TypeError, match=hint):
+            write(**options)
+    for build in (
+        partial(kv.atomic().set, ["a"], 1),
+        partial(users.atomic().set, 1, 1),
+        partial(kv.begin().set, ["a"], 1),
+        partial(kv.store, ("a",)),
+    ):
+        with pytest.raises(TypeError, match=hint):
+            build(**options)

@@ -21,7 +21,7 @@ LONG = 10**5000
 
 
 def test_a_builder_collects_values_as_they_are_stored() -> None:
-    builder = AtomicBuilder().check((("a",), "stamp"))
+    builder = AtomicBuilder[Any]().check((("a",), "stamp"))
     builder.set(("a",), {"n": 1.0, "b": b"\x00"}, expires_in="1h", metadata={"m": 1})
     builder.sum(("n",), " 0x10 ").max(("n",), BigInt(5)).append(("l",), (1, 2)).delete(("d",))
     builder.enqueue("hello", delay="1s", backoff_schedule=[5], keys_if_undelivered=[("k",)])
@@ -54,7 +54,7 @@ async def test_operands_of_every_form_are_numbers(world: World, operand: Any) ->
 )
 def test_what_is_no_integer_is_refused_before_anything_is_sent(operand: Any) -> None:
     with pytest.raises(InvalidInput):
-        AtomicBuilder().sum(("n",), operand)
+        AtomicBuilder[Any]().sum(("n",), operand)
 
 
 async def test_a_long_number_has_an_idempotency_key(world: World) -> None:

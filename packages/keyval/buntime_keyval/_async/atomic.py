@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
-from buntime_keyval._calls.atomic import AtomicBuilder
+from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey, StoreOf, contents_of
 from buntime_keyval._calls.keys import Entry
 from buntime_keyval._results import CommitResult
+from buntime_keyval._scoped import ScopedBuilder
+from buntime_keyval._typed import scope_of
 from buntime_keyval.wire import Key
+
+T = TypeVar("T")
 
 
 class AsyncSource(Protocol):
@@ -18,12 +22,12 @@ class AsyncSource(Protocol):
         """The newest entries of checked keys, at least one, in their order."""
 
     async def commit(
-        self, atomic: AtomicBuilder, idempotency_key: str | None = None
+        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
     ) -> CommitResult:
         """Apply all mutations if all checks hold."""
 
 
-class AsyncAtomic(AtomicBuilder):
+class AsyncAtomic(AtomicBuilder[MutationKey]):
     """Checks and mutations of `AsyncKv`, committed together."""
 
     def __init__(self, source: AsyncSource) -> None:
@@ -38,3 +42,22 @@ class AsyncAtomic(AtomicBuilder):
         it cannot work on, and `OutcomeUnknown` when the answer was lost.
         """
         return await self._source.commit(self, idempotency_key)
+
+    def of(self, store: StoreOf[T]) -> AsyncStoreAtomic[T]:
+        """The same commit for the entries of a typed store, with its keys and its type."""
+        return AsyncStoreAtomic(self, store)
+
+
+class AsyncStoreAtomic(ScopedBuilder[T]):
+    """Checks and mutations of the entries of a typed store, in a commit that others may share.
+
+    Keys are relative to the store, also those of the entries that `check` takes.
+    """
+
+    def __init__(self, atomic: AsyncAtomic, store: StoreOf[T]) -> None:
+        super().__init__(contents_of(atomic), scope_of(store))
+        self._atomic = atomic
+
+    async def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
+        """Apply all that the commit holds, of this store and of others; as `AsyncAtomic.commit`."""
+        return await self._atomic.commit(idempotency_key=idempotency_key)

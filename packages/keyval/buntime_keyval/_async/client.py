@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 
 from buntime_keyval._async import transactions
 from buntime_keyval._async.atomic import AsyncAtomic
@@ -50,7 +50,7 @@ from buntime_keyval._retries import Retries, seconds
 from buntime_keyval._sharing import BUFFER_SIZE, check_sharing
 from buntime_keyval._tokens import AsyncTokenSource
 from buntime_keyval._transaction import Pauses
-from buntime_keyval._typed import make_scope
+from buntime_keyval._typed import OnInvalid, make_scope
 from buntime_keyval._vacuum import Vacuum
 from buntime_keyval._watching import (
     Buffer,
@@ -65,7 +65,7 @@ from buntime_keyval._where import Where
 from buntime_keyval.embedded import Embedded
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
-from buntime_keyval.wire.python_options import Consistency
+from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 from buntime_keyval.wire.shapes import Shape
 
 if TYPE_CHECKING:
@@ -221,6 +221,7 @@ class AsyncKv:
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
+        **unknown: Never,
     ) -> CommitResult:
         """Store a value, in the place of the one that is there with its life and its metadata.
 
@@ -229,6 +230,8 @@ class AsyncKv:
         16 KiB of JSON. With an `idempotency_key` that was used before, nothing but the result of
         then is told.
         """
+        if unknown:
+            refuse_unknown("set", unknown)
         call = calls.set_value(key, value, expires_in, expires_at, metadata)
         return await self._session.send(call, idempotency_key)
 
@@ -395,10 +398,16 @@ class AsyncKv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> AsyncStore[T]: ...
     @overload
     def store(
-        self, prefix: KeyLike, *, expires_in: Duration | None = None, metadata: Any = None
+        self,
+        prefix: KeyLike,
+        *,
+        expires_in: Duration | None = None,
+        metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> AsyncStore[Any]: ...
     def store(
         self,
@@ -407,13 +416,20 @@ class AsyncKv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
+        **unknown: Never,
     ) -> AsyncStore[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
-        validates. `expires_in` and `metadata` are for what is set without them.
+        validates. `expires_in` and `metadata` are for what is set without them. `on_invalid` says
+        what reading does with a value that is not of the type: "raise" `InvalidValue`, "skip" it
+        as if it were not there, or call a function with the entry and the error, which gives the
+        value in its place, as it may have been written by an older program.
         """
-        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
+        if unknown:
+            refuse_unknown("store", unknown)
+        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
 
     async def create_index(
         self,

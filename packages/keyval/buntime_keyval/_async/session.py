@@ -6,7 +6,7 @@ import random
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from buntime_keyval._async.concurrency import call as call_user
 from buntime_keyval._async.concurrency import lock, sleep, waking
@@ -71,7 +71,7 @@ class AsyncSession:
         return await self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
     async def commit(
-        self, atomic: AtomicBuilder, idempotency_key: str | None = None
+        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
     ) -> CommitResult:
         """See `AsyncSource`."""
         return await self.send(commit(atomic), idempotency_key)

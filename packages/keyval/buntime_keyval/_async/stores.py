@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Generic, Protocol, TypeVar, overload
+from typing import Any, Never, Protocol, TypeAlias, TypeVar, overload
 
+from msgspec.structs import replace
+
+from buntime_keyval._async.atomic import AsyncAtomic, AsyncStoreAtomic
+from buntime_keyval._async.concurrency import call
+from buntime_keyval._async.store_watch import AsyncStoreWatch
+from buntime_keyval._async.watch import AsyncWatch
+from buntime_keyval._calls.atomic import StoreKey, StoreOf
 from buntime_keyval._calls.keys import checked_limit
-from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage
-from buntime_keyval._typed import DELETE_BATCH, Progress, Scope, StoreKey
+from buntime_keyval._calls.search import Marks, Tokenizer
+from buntime_keyval._reports import ErrorHandler
+from buntime_keyval._results import (
+    CommitResult,
+    DeleteResult,
+    KvEntry,
+    KvPage,
+    SearchHit,
+    SearchPage,
+)
+from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
+from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Duration, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
-from buntime_keyval.wire.python_options import Consistency
+from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
 T = TypeVar("T")
 U = TypeVar("U")
+
+Batch: TypeAlias = list[KvEntry[T]]
+Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 
 class AsyncEntries(Protocol):
@@ -53,6 +73,8 @@ class AsyncEntries(Protocol):
         self,
         prefix: KeyLike,
         *,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
         limit: int | None = None,
         reverse: bool = False,
         where: Where | None = None,
@@ -81,13 +103,82 @@ class AsyncEntries(Protocol):
         self, prefix: KeyLike, *, where: Where | None = None, consistency: Consistency = "eventual"
     ) -> int: ...
 
+    def atomic(self) -> AsyncAtomic: ...
 
-class AsyncStore(Generic[T]):
+    def watch(
+        self,
+        key: Any,
+        callback: Callback[Any] | None = None,
+        *,
+        exact: bool = False,
+        mode: Mode = "sse",
+        poll_interval: Duration = 1000,
+        emit_initial: bool = True,
+        limit: int | None = None,
+        buffer_size: int | None = None,
+        overflow_strategy: Overflow = "drop-oldest",
+        shared: bool = False,
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncWatch: ...
+
+    async def create_index(
+        self,
+        prefix: KeyLike,
+        *,
+        fields: Sequence[str],
+        tokenize: Tokenizer = "unicode61",
+        idempotency_key: str | None = None,
+    ) -> None: ...
+
+    async def remove_index(
+        self, prefix: KeyLike, *, idempotency_key: str | None = None
+    ) -> None: ...
+
+    def search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+        fuzzy: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> AsyncIterator[SearchHit[Any]]: ...
+
+    async def paginate_search(
+        self,
+        prefix: KeyLike,
+        query: str,
+        *,
+        cursor: str | None = None,
+        limit: int = ...,
+        where: Where | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+        fuzzy: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> SearchPage[Any]: ...
+
+
+class AsyncStore(StoreOf[T]):
     """The entries below a prefix, with values of one type.
 
     Keys are relative to the prefix, in arguments and in results. Values are validated on their way
-    in and out: `InvalidValue` says where one does not fit.
+    in and out: `InvalidValue` says where one does not fit, unless the store was made with another
+    `on_invalid`.
     """
+
+    _scope: Scope[T]
 
     def __init__(self, kv: AsyncEntries, scope: Scope[T]) -> None:
         self._kv = kv
@@ -112,7 +203,8 @@ class AsyncStore(Generic[T]):
     def with_prefix(self, prefix: StoreKey, type: Any = None) -> AsyncStore[Any]:
         """The store below a longer prefix, of the same type or another one.
 
-        It has the lifetime and the metadata of this one.
+        It has the lifetime and the metadata of this one, and treats invalid values alike; but a
+        function that migrates them is for one type.
         """
         return AsyncStore(self._kv, self._scope.below(prefix, type))
 
@@ -156,8 +248,11 @@ class AsyncStore(Generic[T]):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
+        **unknown: Never,
     ) -> CommitResult:
         """Store a value; its life and its metadata fall back to those of the store."""
+        if unknown:
+            refuse_unknown("set", unknown)
         if expires_in is None and expires_at is None:
             expires_in = self._scope.expires_in
         return await self._kv.set(
@@ -186,6 +281,8 @@ class AsyncStore(Generic[T]):
         self,
         prefix: StoreKey = (),
         *,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
         limit: int | None = None,
         reverse: bool = False,
         where: Where | None = None,
@@ -196,12 +293,15 @@ class AsyncStore(Generic[T]):
     ) -> AsyncIterator[KvEntry[T]]:
         """The entries below a prefix of the store, in key order, however many there are.
 
+        From `start` on, inclusive, to `end`, exclusive; both are relative to the store, too.
         With `details` they have their metadata and times, without `values` None for a value.
         With `snapshot` all pages that are read show one state of the store, or raise
         `SnapshotGone`.
         """
         entries = self._kv.list(
             self._scope.absolute_prefix(prefix),
+            start=self._scope.bound(start),
+            end=self._scope.bound(end),
             limit=limit,
             reverse=reverse,
             where=where,
@@ -211,13 +311,18 @@ class AsyncStore(Generic[T]):
             consistency=consistency,
         )
         async for entry in entries:
-            yield self._scope.typed(entry, validate=values)
+            found = self._scope.found(entry, validate=values)
+            if found is not None:
+                yield found
 
     async def get_all(
         self,
         prefix: StoreKey = (),
         *,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
         limit: int | None = None,
+        reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
         values: bool = True,
@@ -227,7 +332,10 @@ class AsyncStore(Generic[T]):
         """The same as a list; `limit` guards against more than fit into memory."""
         entries = self.list(
             prefix,
+            start=start,
+            end=end,
             limit=limit,
+            reverse=reverse,
             where=where,
             details=details,
             values=values,
@@ -262,7 +370,7 @@ class AsyncStore(Generic[T]):
             snapshot=snapshot,
             consistency=consistency,
         )
-        entries = [self._scope.typed(entry, validate=values) for entry in page.entries]
+        entries = self._scope.all_found(page.entries, validate=values)
         return KvPage(entries, page.cursor, page.has_more)
 
     async def count(
@@ -297,6 +405,155 @@ class AsyncStore(Generic[T]):
             on_progress=on_progress,
             include_prefix=prefix not in ((), []),
         )
+
+    def atomic(self) -> AsyncStoreAtomic[T]:
+        """A commit whose keys are relative to the store, and whose values have its type."""
+        return self._kv.atomic().of(self)
+
+    def watch(
+        self,
+        key: StoreKey | Sequence[StoreKey] = (),
+        callback: Callback[T] | None = None,
+        *,
+        exact: bool = False,
+        mode: Mode = "sse",
+        poll_interval: Duration = 1000,
+        emit_initial: bool = True,
+        limit: int | None = None,
+        buffer_size: int | None = None,
+        overflow_strategy: Overflow = "drop-oldest",
+        shared: bool = False,
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncStoreWatch[T]:
+        """Follow the changes of the whole store, or of keys of it; options as in `AsyncKv.watch`.
+
+        Several keys are a list of lists or tuples.
+        """
+        scope = self._scope
+        keys = scope.absolute_keys(key)
+        tell = None
+        if callback is not None:
+            given = callback
+
+            async def tell(batch: Batch[Any]) -> None:
+                told = scope.told(batch, exact=exact)
+                if told is not None:
+                    await call(given, told)
+
+        watch = self._kv.watch(
+            keys,
+            tell,
+            exact=exact,
+            mode=mode,
+            poll_interval=poll_interval,
+            emit_initial=emit_initial,
+            limit=limit,
+            buffer_size=buffer_size,
+            overflow_strategy=overflow_strategy,
+            shared=shared,
+            on_error=on_error,
+        )
+        return AsyncStoreWatch(watch, scope, exact=exact)
+
+    async def create_index(
+        self,
+        *,
+        fields: Sequence[str],
+        tokenize: Tokenizer = "unicode61",
+        prefix: StoreKey = (),
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Index these fields of all entries of the store, or of those below a prefix of it.
+
+        Replaces an index that is there.
+        """
+        await self._kv.create_index(
+            self._scope.absolute(prefix),
+            fields=fields,
+            tokenize=tokenize,
+            idempotency_key=idempotency_key,
+        )
+
+    async def remove_index(
+        self, *, prefix: StoreKey = (), idempotency_key: str | None = None
+    ) -> None:
+        """Remove an index, if it is there; the entries stay."""
+        absolute = self._scope.absolute(prefix)
+        await self._kv.remove_index(absolute, idempotency_key=idempotency_key)
+
+    async def search(
+        self,
+        query: str,
+        *,
+        prefix: StoreKey = (),
+        limit: int | None = None,
+        where: Where | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+        fuzzy: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> AsyncIterator[SearchHit[T]]:
+        """The entries that match a query, the most relevant first; options as in `AsyncKv.search`.
+
+        The index is that of the store, or of `prefix` in it.
+        """
+        hits = self._kv.search(
+            self._scope.absolute(prefix),
+            query,
+            limit=limit,
+            where=where,
+            start=self._scope.bound(start),
+            end=self._scope.bound(end),
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
+            fuzzy=fuzzy,
+            consistency=consistency,
+        )
+        async for hit in hits:
+            found = self._scope.found(hit)
+            if found is not None:
+                yield found
+
+    async def paginate_search(
+        self,
+        query: str,
+        *,
+        prefix: StoreKey = (),
+        cursor: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        where: Where | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
+        reverse: bool = False,
+        weights: Mapping[str, float] | None = None,
+        highlight: Marks = False,
+        snippet: bool | int = False,
+        fuzzy: bool = False,
+        consistency: Consistency = "eventual",
+    ) -> SearchPage[T]:
+        """One page (at most 1000) of what `search` finds; `cursor` is of the page before."""
+        page = await self._kv.paginate_search(
+            self._scope.absolute(prefix),
+            query,
+            cursor=cursor,
+            limit=limit,
+            where=where,
+            start=self._scope.bound(start),
+            end=self._scope.bound(end),
+            reverse=reverse,
+            weights=weights,
+            highlight=highlight,
+            snippet=snippet,
+            fuzzy=fuzzy,
+            consistency=consistency,
+        )
+        return replace(page, entries=self._scope.all_found(page.entries))
 
 
 async def sweep(

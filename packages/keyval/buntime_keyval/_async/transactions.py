@@ -7,11 +7,15 @@ from typing import Any, TypeVar, overload
 
 from buntime_keyval._async.atomic import AsyncSource
 from buntime_keyval._async.concurrency import sleep
+from buntime_keyval._calls.atomic import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import KvEntry, TransactionResult
+from buntime_keyval._scoped import ScopedBuilder
 from buntime_keyval._transaction import Pauses, Work
+from buntime_keyval._typed import scope_of
 from buntime_keyval.wire import KeyLike
+from buntime_keyval.wire.commits import Contents
 
 T = TypeVar("T")
 
@@ -40,6 +44,10 @@ class AsyncTransaction(Work):
         keys, unread = self._wanted(key)
         return self._entries(key, keys, await self._source.read(unread) if unread else [])
 
+    def of(self, store: StoreOf[T]) -> AsyncStoreTransaction[T]:
+        """The same transaction for the entries of a typed store, with its keys and its type."""
+        return AsyncStoreTransaction(self, store)
+
     async def __aenter__(self) -> AsyncTransaction:
         self._refuse_ended()
         return self
@@ -48,6 +56,29 @@ class AsyncTransaction(Work):
         if kind is None:
             self._finish(await self._source.commit(self._ending()))
         self._ended = True
+
+
+class AsyncStoreTransaction(ScopedBuilder[T]):
+    """What a transaction reads and writes in a typed store; keys are relative to it.
+
+    Writes are as those of an atomic commit, buffered until the transaction ends.
+    """
+
+    def __init__(self, transaction: AsyncTransaction, store: StoreOf[T]) -> None:
+        super().__init__(transaction._collected(), scope_of(store))
+        self._transaction = transaction
+
+    async def get(self, key: StoreKey) -> KvEntry[T]:
+        """One entry; value and versionstamp are None where the key does not exist."""
+        return self._scope.typed(await self._transaction.get(self._scope.absolute(key)))
+
+    async def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
+        """One entry for each key, in their order."""
+        absolute = [self._scope.absolute(key) for key in keys]
+        return [self._scope.typed(it) for it in await self._transaction.get(absolute)]
+
+    def _collect(self) -> Contents:
+        return self._transaction._collected()
 
 
 async def run(

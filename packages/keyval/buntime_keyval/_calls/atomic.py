@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Never, Protocol, TypeVar, overload
 from uuid import UUID
 
 import msgspec
@@ -17,6 +17,7 @@ from buntime_keyval.wire import (
     BigInt,
     Duration,
     InvalidInput,
+    Key,
     KeyLike,
     KeyPart,
     Placeholder,
@@ -32,13 +33,21 @@ from buntime_keyval.wire.commits import (
 )
 from buntime_keyval.wire.numbers import TooManyDigits, is_long, operand_of_text
 from buntime_keyval.wire.python_keys import checked_key
-from buntime_keyval.wire.python_options import entry_options, message_options
+from buntime_keyval.wire.python_options import entry_options, message_options, refuse_unknown
 from buntime_keyval.wire.shapes import MutationType
 
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
 """A key that may hold `kv.uuidv7()`."""
 
-B = TypeVar("B", bound="AtomicBuilder")
+StoreKey = KeyLike | KeyPart | UUID | datetime
+"""A key relative to its store; a single part may stand for itself."""
+
+B = TypeVar("B", bound="AtomicBuilder[Any]")
+K = TypeVar("K")
+T = TypeVar("T")
+
+NOT_GIVEN: Any = object()
+"""The value of a `set` without a store, which has a place less."""
 
 
 class Rules(Protocol):
@@ -59,10 +68,27 @@ class StoredKey(tuple[KeyPart, ...]):
     rules: Rules
 
 
-class AtomicBuilder:
+class RelativeKey(tuple[KeyPart, ...]):
+    """The key of an entry that a typed store gave, which knows where it is outside the store."""
+
+    absolute: Key
+
+
+class StoreOf(Generic[T]):
+    """A typed store as that in which something is written: `AsyncStore` and `Store` are some."""
+
+    _scope: Rules
+
+    def key(self, key: StoreKey) -> Key:
+        """The absolute key, with the rules of the store."""
+        raise NotImplementedError
+
+
+class AtomicBuilder(Generic[K]):
     """Checks and mutations, collected in order and committed together.
 
-    Each method checks its input at once, raises `InvalidInput`, and returns the builder.
+    Each method checks its input at once, raises `InvalidInput`, and returns the builder. `K` is
+    what it takes for a key.
     """
 
     def __init__(self) -> None:
@@ -73,43 +99,88 @@ class AtomicBuilder:
         """Mutations collected so far."""
         return len(self._contents.mutations)
 
+    def _place(self, key: Any) -> Any:
+        """The absolute key of one that the caller says."""
+        return key
+
+    def _place_of(self, entry: KvEntry[Any]) -> Key:
+        """The absolute key of an entry, also of one that a typed store gave."""
+        key = entry.key
+        return key.absolute if isinstance(key, RelativeKey) else checked_key(self._place(key))
+
+    def _collect(self) -> Contents:
+        """What is collected, to add to it."""
+        return self._contents
+
     def check(self: B, *entries: KvEntry[Any] | tuple[KeyLike, str | None]) -> B:
         """Require that each key still has its versionstamp; None requires that it is missing.
 
-        Takes entries as `get` returned them, or pairs of key and versionstamp.
+        Takes entries as `get` returned them, of typed stores too, or pairs of key and versionstamp.
         """
         for entry in entries:
             if isinstance(entry, KvEntry):
-                key, versionstamp = entry.key, entry.versionstamp
+                key, versionstamp = self._place_of(entry), entry.versionstamp
             else:
-                key, versionstamp = checked_key(entry[0]), entry[1]
+                key, versionstamp = checked_key(self._place(entry[0])), entry[1]
             if versionstamp is not None and not isinstance(versionstamp, str):
                 raise InvalidInput(f"versionstamp must be a string or None, got {versionstamp!r}")
-            self._contents.checks.append(Check(key, versionstamp))
+            self._collect().checks.append(Check(key, versionstamp))
         return self
 
+    @overload
     def set(
         self: B,
-        key: MutationKey,
+        key: K,
         value: Any,
         *,
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+    ) -> B: ...
+    @overload
+    def set(
+        self: B,
+        store: StoreOf[T],
+        key: StoreKey,
+        value: T,
+        /,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+    ) -> B: ...
+    def set(
+        self: B,
+        key: Any,
+        value: Any,
+        stored: Any = NOT_GIVEN,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        **unknown: Never,
     ) -> B:
-        """Store a value; options as in `Kv.set`."""
-        options = _options(key, expires_in, expires_at, metadata)
-        if isinstance(key, StoredKey):
-            value = key.rules.check(value)
-        return self._add("set", key, encode_value(value, None), options)
+        """Store a value at a key, or in a typed store: `set(store, key, value)`.
 
-    def delete(self: B, key: MutationKey) -> B:
+        Options as in `Kv.set`; those of the store are for what is not given.
+        """
+        if unknown:
+            refuse_unknown("set", unknown)
+        placed, value = target_of(key, value, stored)
+        if placed is None:
+            placed = self._place(key)
+        options = _options(placed, expires_in, expires_at, metadata)
+        if isinstance(placed, StoredKey):
+            value = placed.rules.check(value)
+        return self._add("set", placed, encode_value(value, None), options)
+
+    def delete(self: B, key: K) -> B:
         """Delete exactly this key, not what extends it."""
-        return self._add("delete", key, None, NO_OPTIONS)
+        return self._add("delete", self._place(key), None, NO_OPTIONS)
 
     def sum(
         self: B,
-        key: MutationKey,
+        key: K,
         value: int | str,
         *,
         expires_in: Duration | None = None,
@@ -120,12 +191,13 @@ class AtomicBuilder:
 
         Here and below, what is there keeps its life and its metadata unless new ones are given.
         """
-        options = _options(key, expires_in, expires_at, metadata)
-        return self._add("sum", key, _integer("sum", value), options)
+        placed = self._place(key)
+        options = _options(placed, expires_in, expires_at, metadata)
+        return self._add("sum", placed, _integer("sum", value), options)
 
     def max(
         self: B,
-        key: MutationKey,
+        key: K,
         value: int | str,
         *,
         expires_in: Duration | None = None,
@@ -133,12 +205,13 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Keep the larger of the number that is there and this one."""
-        options = _options(key, expires_in, expires_at, metadata)
-        return self._add("max", key, _integer("max", value), options)
+        placed = self._place(key)
+        options = _options(placed, expires_in, expires_at, metadata)
+        return self._add("max", placed, _integer("max", value), options)
 
     def min(
         self: B,
-        key: MutationKey,
+        key: K,
         value: int | str,
         *,
         expires_in: Duration | None = None,
@@ -146,12 +219,13 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Keep the smaller of the number that is there and this one."""
-        options = _options(key, expires_in, expires_at, metadata)
-        return self._add("min", key, _integer("min", value), options)
+        placed = self._place(key)
+        options = _options(placed, expires_in, expires_at, metadata)
+        return self._add("min", placed, _integer("min", value), options)
 
     def append(
         self: B,
-        key: MutationKey,
+        key: K,
         items: Sequence[Any],
         *,
         expires_in: Duration | None = None,
@@ -159,12 +233,13 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Add items behind those of a list; a missing key counts as an empty list."""
-        options = _options(key, expires_in, expires_at, metadata)
-        return self._add("append", key, _array("append", items), options)
+        placed = self._place(key)
+        options = _options(placed, expires_in, expires_at, metadata)
+        return self._add("append", placed, _array("append", items), options)
 
     def prepend(
         self: B,
-        key: MutationKey,
+        key: K,
         items: Sequence[Any],
         *,
         expires_in: Duration | None = None,
@@ -172,8 +247,9 @@ class AtomicBuilder:
         metadata: Any = None,
     ) -> B:
         """Add items, in their order, in front of those of a list."""
-        options = _options(key, expires_in, expires_at, metadata)
-        return self._add("prepend", key, _array("prepend", items), options)
+        placed = self._place(key)
+        options = _options(placed, expires_in, expires_at, metadata)
+        return self._add("prepend", placed, _array("prepend", items), options)
 
     def enqueue(
         self: B,
@@ -185,7 +261,7 @@ class AtomicBuilder:
     ) -> B:
         """Send a message if, and only if, the commit succeeds; options as in `Kv.enqueue`."""
         options = message_options(delay, backoff_schedule, keys_if_undelivered)
-        self._contents.mutations.append(NewMessage(encode_value(value, None), options))
+        self._collect().mutations.append(NewMessage(encode_value(value, None), options))
         return self
 
     def _add(
@@ -196,16 +272,30 @@ class AtomicBuilder:
         options: EntryOptions,
     ) -> B:
         checked = checked_key(key, placeholders=True)
-        self._contents.mutations.append(Mutation(type, checked, operand, options))
+        self._collect().mutations.append(Mutation(type, checked, operand, options))
         return self
 
 
-def contents_of(builder: AtomicBuilder) -> Contents:
+def target_of(first: Any, second: Any, third: Any) -> tuple[Key | None, Any]:
+    """The absolute key, if a store says it, and the value of what `set` was given.
+
+    Either a key and a value, or a store, a key and a value. Raises `InvalidInput`.
+    """
+    if isinstance(first, StoreOf):
+        if third is NOT_GIVEN:
+            raise InvalidInput("set takes a store, a key and a value: the value is missing")
+        return first.key(second), third
+    if third is not NOT_GIVEN:
+        raise InvalidInput(f"set takes a store before a key and a value, received {first!r:.50}")
+    return None, second
+
+
+def contents_of(builder: AtomicBuilder[Any]) -> Contents:
     """What was collected, for whoever commits it."""
     return builder._contents
 
 
-def commit(builder: AtomicBuilder) -> Call[CommitResult]:
+def commit(builder: AtomicBuilder[Any]) -> Call[CommitResult]:
     """The commit of what was collected."""
     checks, mutations = contents_of(builder)
     body = {

@@ -4,12 +4,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol, TypeVar
 
-from buntime_keyval._calls.atomic import AtomicBuilder
+from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey, StoreOf, contents_of
 from buntime_keyval._calls.keys import Entry
 from buntime_keyval._results import CommitResult
+from buntime_keyval._scoped import ScopedBuilder
+from buntime_keyval._typed import scope_of
 from buntime_keyval.wire import Key
+
+T = TypeVar("T")
 
 
 class Source(Protocol):
@@ -18,11 +22,13 @@ class Source(Protocol):
     def read(self, keys: Sequence[Key]) -> list[Entry]:
         """The newest entries of checked keys, at least one, in their order."""
 
-    def commit(self, atomic: AtomicBuilder, idempotency_key: str | None = None) -> CommitResult:
+    def commit(
+        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
+    ) -> CommitResult:
         """Apply all mutations if all checks hold."""
 
 
-class Atomic(AtomicBuilder):
+class Atomic(AtomicBuilder[MutationKey]):
     """Checks and mutations of `Kv`, committed together."""
 
     def __init__(self, source: Source) -> None:
@@ -37,3 +43,22 @@ class Atomic(AtomicBuilder):
         it cannot work on, and `OutcomeUnknown` when the answer was lost.
         """
         return self._source.commit(self, idempotency_key)
+
+    def of(self, store: StoreOf[T]) -> StoreAtomic[T]:
+        """The same commit for the entries of a typed store, with its keys and its type."""
+        return StoreAtomic(self, store)
+
+
+class StoreAtomic(ScopedBuilder[T]):
+    """Checks and mutations of the entries of a typed store, in a commit that others may share.
+
+    Keys are relative to the store, also those of the entries that `check` takes.
+    """
+
+    def __init__(self, atomic: Atomic, store: StoreOf[T]) -> None:
+        super().__init__(contents_of(atomic), scope_of(store))
+        self._atomic = atomic
+
+    def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
+        """Apply all that the commit holds, of this store and of others; as `Atomic.commit`."""
+        return self._atomic.commit(idempotency_key=idempotency_key)

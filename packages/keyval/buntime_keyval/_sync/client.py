@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 
 from buntime_keyval._calls import keys as calls
 from buntime_keyval._calls import queue as queue_calls
@@ -51,7 +51,7 @@ from buntime_keyval._sync.transport import transport_of
 from buntime_keyval._sync.watch import Watch
 from buntime_keyval._tokens import TokenSource
 from buntime_keyval._transaction import Pauses
-from buntime_keyval._typed import make_scope
+from buntime_keyval._typed import OnInvalid, make_scope
 from buntime_keyval._vacuum import Vacuum
 from buntime_keyval._watching import (
     Buffer,
@@ -66,7 +66,7 @@ from buntime_keyval._where import Where
 from buntime_keyval.embedded import Embedded
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
-from buntime_keyval.wire.python_options import Consistency
+from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 from buntime_keyval.wire.shapes import Shape
 
 if TYPE_CHECKING:
@@ -218,6 +218,7 @@ class Kv:
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
+        **unknown: Never,
     ) -> CommitResult:
         """Store a value, in the place of the one that is there with its life and its metadata.
 
@@ -226,6 +227,8 @@ class Kv:
         16 KiB of JSON. With an `idempotency_key` that was used before, nothing but the result of
         then is told.
         """
+        if unknown:
+            refuse_unknown("set", unknown)
         call = calls.set_value(key, value, expires_in, expires_at, metadata)
         return self._session.send(call, idempotency_key)
 
@@ -389,10 +392,16 @@ class Kv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> Store[T]: ...
     @overload
     def store(
-        self, prefix: KeyLike, *, expires_in: Duration | None = None, metadata: Any = None
+        self,
+        prefix: KeyLike,
+        *,
+        expires_in: Duration | None = None,
+        metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> Store[Any]: ...
     def store(
         self,
@@ -401,13 +410,20 @@ class Kv:
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
+        **unknown: Never,
     ) -> Store[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
-        validates. `expires_in` and `metadata` are for what is set without them.
+        validates. `expires_in` and `metadata` are for what is set without them. `on_invalid` says
+        what reading does with a value that is not of the type: "raise" `InvalidValue`, "skip" it
+        as if it were not there, or call a function with the entry and the error, which gives the
+        value in its place, as it may have been written by an older program.
         """
-        return Store(self, make_scope(prefix, type, expires_in, metadata))
+        if unknown:
+            refuse_unknown("store", unknown)
+        return Store(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
 
     def create_index(
         self,

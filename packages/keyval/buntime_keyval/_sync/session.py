@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import ExitStack, closing, contextmanager
 from functools import partial
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from buntime_keyval._calls.atomic import AtomicBuilder, commit
 from buntime_keyval._calls.gathered import asked_of
@@ -71,7 +71,9 @@ class Session:
         """See `Source`."""
         return self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
-    def commit(self, atomic: AtomicBuilder, idempotency_key: str | None = None) -> CommitResult:
+    def commit(
+        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
+    ) -> CommitResult:
         """See `Source`."""
         return self.send(commit(atomic), idempotency_key)
 

@@ -6,13 +6,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
+from buntime_keyval._calls.atomic import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import KvEntry, TransactionResult
+from buntime_keyval._scoped import ScopedBuilder
 from buntime_keyval._sync.atomic import Source
 from buntime_keyval._sync.concurrency import sleep
 from buntime_keyval._transaction import Pauses, Work
+from buntime_keyval._typed import scope_of
 from buntime_keyval.wire import KeyLike
+from buntime_keyval.wire.commits import Contents
 
 T = TypeVar("T")
 
@@ -41,6 +45,10 @@ class Transaction(Work):
         keys, unread = self._wanted(key)
         return self._entries(key, keys, self._source.read(unread) if unread else [])
 
+    def of(self, store: StoreOf[T]) -> StoreTransaction[T]:
+        """The same transaction for the entries of a typed store, with its keys and its type."""
+        return StoreTransaction(self, store)
+
     def __enter__(self) -> Transaction:
         self._refuse_ended()
         return self
@@ -49,6 +57,29 @@ class Transaction(Work):
         if kind is None:
             self._finish(self._source.commit(self._ending()))
         self._ended = True
+
+
+class StoreTransaction(ScopedBuilder[T]):
+    """What a transaction reads and writes in a typed store; keys are relative to it.
+
+    Writes are as those of an atomic commit, buffered until the transaction ends.
+    """
+
+    def __init__(self, transaction: Transaction, store: StoreOf[T]) -> None:
+        super().__init__(transaction._collected(), scope_of(store))
+        self._transaction = transaction
+
+    def get(self, key: StoreKey) -> KvEntry[T]:
+        """One entry; value and versionstamp are None where the key does not exist."""
+        return self._scope.typed(self._transaction.get(self._scope.absolute(key)))
+
+    def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
+        """One entry for each key, in their order."""
+        absolute = [self._scope.absolute(key) for key in keys]
+        return [self._scope.typed(it) for it in self._transaction.get(absolute)]
+
+    def _collect(self) -> Contents:
+        return self._transaction._collected()
 
 
 def run(source: Source, fn: Callable[[Transaction], T], pauses: Pauses) -> TransactionResult[T]:

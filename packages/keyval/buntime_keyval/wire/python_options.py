@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, MessageOptions
 from buntime_keyval.wire.describe import describe
@@ -82,6 +82,24 @@ def checked_expires_at(value: object) -> int | None:
             "expires_at must be an aware datetime or epoch milliseconds, received"
             f" {value!r:.100}{', which has no time zone' if zone else ''}"
         ) from None
+
+
+_WRITTEN_HERE = {
+    "ttl": 'expires_in="5m", or milliseconds, as a ttl is',
+    "expiresAt": "expires_at=, in epoch milliseconds or as an aware datetime",
+    "expiresIn": 'expires_in="5m", or milliseconds',
+    "expireIn": 'expires_in="5m", or milliseconds',
+    "expire_in": 'expires_in="5m", or milliseconds',
+    "meta": "metadata=",
+}
+"""Options of other stores, and what does the same here."""
+
+
+def refuse_unknown(method: str, unknown: Mapping[str, object]) -> NoReturn:
+    """Raise the `TypeError` for options that a method does not have, with what it has instead."""
+    name = next(iter(unknown))
+    hint = f": write {_WRITTEN_HERE[name]}" if name in _WRITTEN_HERE else ""
+    raise TypeError(f"{method}() got an unexpected keyword argument {name!r}{hint}")
 
 
 def is_strong(consistency: object) -> bool:

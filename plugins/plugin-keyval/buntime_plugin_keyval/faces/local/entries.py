@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
-from typing import Any, overload
+from typing import Any, Never, overload
 
 from buntime_keyval import CommitResult, DeleteResult, Key, KvEntry, KvPage, VacuumResult, Where
 from buntime_keyval.shared import checked_limit, is_many, refuse_everything
@@ -21,7 +21,12 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
-from buntime_keyval.wire.python_options import Consistency, entry_options, is_strong
+from buntime_keyval.wire.python_options import (
+    Consistency,
+    entry_options,
+    is_strong,
+    refuse_unknown,
+)
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at, make_cursor
@@ -111,6 +116,7 @@ class LocalEntries(LocalPart):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         idempotency_key: str | None = None,
+        **unknown: Never,
     ) -> CommitResult:
         """Store a value, in the place of the one that is there with its life and its metadata.
 
@@ -119,6 +125,8 @@ class LocalEntries(LocalPart):
         that a value may be, up to 16 KiB of JSON. With an `idempotency_key` that was used before,
         nothing but the result of then is told.
         """
+        if unknown:
+            refuse_unknown("set", unknown)
         checked = checked_key(key)
         encoded = encode_key(checked)
         self._permits.write(encoded)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
-from typing import Any, TypeVar, overload
+from typing import Any, Never, TypeVar, overload
 
 from buntime_database import Adapter, DatabaseUnavailable, OutcomeUnknown
 from buntime_host import Principal
@@ -16,12 +16,14 @@ from buntime_keyval.shared import (
     AsyncAttempt,
     AsyncStore,
     AsyncTransaction,
+    OnInvalid,
     Pauses,
     attempts_async,
     make_scope,
     run_async,
 )
 from buntime_keyval.wire import UUIDV7, Duration, KeyLike, Placeholder
+from buntime_keyval.wire.python_options import refuse_unknown
 
 from buntime_plugin_keyval.faces.engine.engine import LocalEngine
 from buntime_plugin_keyval.faces.local.entries import LocalEntries
@@ -123,10 +125,16 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> AsyncStore[T]: ...
     @overload
     def store(
-        self, prefix: KeyLike, *, expires_in: Duration | None = None, metadata: Any = None
+        self,
+        prefix: KeyLike,
+        *,
+        expires_in: Duration | None = None,
+        metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
     ) -> AsyncStore[Any]: ...
     def store(
         self,
@@ -135,13 +143,20 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
         *,
         expires_in: Duration | None = None,
         metadata: Any = None,
+        on_invalid: OnInvalid = "raise",
+        **unknown: Never,
     ) -> AsyncStore[Any]:
         """The entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
-        validates. `expires_in` and `metadata` are for what is set without them.
+        validates. `expires_in` and `metadata` are for what is set without them. `on_invalid` says
+        what reading does with a value that is not of the type: "raise" `InvalidValue`, "skip" it
+        as if it were not there, or call a function with the entry and the error, which gives the
+        value in its place, as it may have been written by an older program.
         """
-        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata))
+        if unknown:
+            refuse_unknown("store", unknown)
+        return AsyncStore(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
 
     def get_adapter(self) -> Adapter:
         """The adapter of the database that holds the store."""

@@ -38,7 +38,7 @@ class LocalSource:
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 
     async def commit(
-        self, atomic: AtomicBuilder, idempotency_key: str | None = None
+        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
     ) -> CommitResult:
         """Apply all mutations if all checks hold."""
         contents = contents_of(atomic)

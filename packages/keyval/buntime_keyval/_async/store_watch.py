@@ -1,0 +1,64 @@
+"""The handle of a watch of a typed store."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Generic, TypeVar
+
+from buntime_keyval._async.watch import AsyncWatch
+from buntime_keyval._results import KvEntry
+from buntime_keyval._typed import Scope
+
+T = TypeVar("T")
+
+
+class AsyncStoreWatch(Generic[T]):
+    """A running watch of a typed store, as `AsyncWatch`: keys are relative, values of the type.
+
+    A value that is not of the type is treated as the store has it (`on_invalid`). Where that is to
+    raise, iterating raises `InvalidValue` for the batch, and may go on behind it.
+    """
+
+    def __init__(self, watch: AsyncWatch, scope: Scope[T], *, exact: bool) -> None:
+        self._watch = watch
+        self._scope = scope
+        self._exact = exact
+
+    @property
+    def closed(self) -> bool:
+        """Whether it was stopped, or ended by an error."""
+        return self._watch.closed
+
+    @property
+    def error(self) -> Exception | None:
+        """What ended it, if not `stop`."""
+        return self._watch.error
+
+    @property
+    def dropped(self) -> int:
+        """Entries that a full buffer dropped."""
+        return self._watch.dropped
+
+    async def stop(self) -> None:
+        """End it, as `AsyncWatch.stop`. Idempotent."""
+        await self._watch.stop()
+
+    async def wait(self, timeout: float | None = None) -> None:
+        """Wait until it ends, at most `timeout` seconds. Raises the error that ended it."""
+        await self._watch.wait(timeout)
+
+    async def __aenter__(self) -> AsyncStoreWatch[T]:
+        return self
+
+    async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        await self._watch.__aexit__(kind, *rest)
+
+    def __aiter__(self) -> AsyncIterator[list[KvEntry[T]]]:
+        aiter(self._watch)
+        return self
+
+    async def __anext__(self) -> list[KvEntry[T]]:
+        while True:
+            told = self._scope.told(await anext(self._watch), exact=self._exact)
+            if told is not None:
+                return told
