@@ -8,7 +8,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -86,6 +85,10 @@ class Plugin:
 """
 
 
+PATIENT = {"drainTimeout": "60s", "shutdownTimeout": "120s"}
+"""A host that would wait for longer than tests wait for its end."""
+
+
 @pytest.fixture
 def log(tmp_path: Path) -> Path:
     path = tmp_path / "log.txt"
@@ -101,24 +104,17 @@ def get(process: Process, path: str) -> httpx2.Response:
     return httpx2.get(f"http://127.0.0.1:{process.port}{path}", timeout=10)
 
 
-def exit_seconds(process: Process) -> float:
-    started = time.monotonic()
-    process.wait()
-    return time.monotonic() - started
-
-
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_an_open_stream_ends_and_the_host_exits_quickly(
     add_plugin: AddPlugin, serve: Serve, log: Path, number: int
 ) -> None:
     add_plugin("p", STREAMS, base="/p")
-    process = serve(config=config("p", log=log))
+    process = serve(config=config("p", log=log, **PATIENT))
     with httpx2.stream("GET", f"http://127.0.0.1:{process.port}/p/polite") as response:
         parts = response.iter_text()  # its end would close the connection
         assert next(parts) == "data: open\n\n"
         process.signal(number)
-        assert exit_seconds(process) < 2
-    assert process.process.returncode == 0
+        assert process.wait() == 0
     assert log.read_text().split("\n") == ["listening", "stream ended", "shutdown p", ""]
     assert process.err == ""
 
@@ -132,8 +128,7 @@ def test_a_stream_that_ignores_closing_is_cancelled(
         parts = response.iter_text()
         assert next(parts) == "data: open\n\n"
         process.signal()
-        assert exit_seconds(process) < 3
-    assert process.process.returncode == 0
+        assert process.wait() == 0
     assert log.read_text().split("\n")[1:] == ["stream cancelled", "shutdown p", ""]
 
 
@@ -233,13 +228,12 @@ def test_the_second_signal_exits_at_once(
 ) -> None:
     add_plugin("a", STREAMS)
     plugins = [["a", {"log": str(log), "shutdown": "hang"}]]
-    process = serve(config={"plugins": plugins})
+    process = serve(config={"plugins": plugins, **PATIENT, "hookTimeout": "60s"})
     assert process.port
     process.signal()
     poll(lambda: "shutdown a" in log.read_text(), "the shutdown hook")
     process.signal()
-    assert exit_seconds(process) < 2
-    assert process.process.returncode == 128 + signal.SIGTERM
+    assert process.wait() == 128 + signal.SIGTERM
 
 
 def test_a_hook_that_blocks_the_process_is_ended_by_force(
@@ -322,7 +316,7 @@ def test_a_signal_during_the_start_shuts_down_what_has_started(
 async def test_websockets(add_plugin: AddPlugin, serve: Serve, log: Path) -> None:
     add_plugin("p", STREAMS, base="/p")
     add_plugin("q", STREAMS, base="/q")
-    process = serve(config=config("p", "q", log=log))
+    process = serve(config=config("p", "q", log=log, **PATIENT))
     url = f"ws://127.0.0.1:{process.port}"
     async with connect(f"{url}/p/echo") as one, connect(f"{url}/q/echo") as two:
         await one.send("x")
@@ -344,7 +338,6 @@ async def test_websockets(add_plugin: AddPlugin, serve: Serve, log: Path) -> Non
             with pytest.raises(websockets.InvalidStatus) as missing:
                 await connect(f"{url}{path}")
             assert missing.value.response.status_code == 404
-        started = time.monotonic()
         process.signal()
         for client in (one, two):
             with pytest.raises(websockets.ConnectionClosed) as closed:
@@ -352,7 +345,6 @@ async def test_websockets(add_plugin: AddPlugin, serve: Serve, log: Path) -> Non
             assert closed.value.rcvd is not None
             assert closed.value.rcvd.code == 1001
     assert await asyncio.to_thread(process.wait) == 0
-    assert time.monotonic() - started < 3
     assert process.err == ""
 
 

@@ -62,11 +62,17 @@ class EventStream:
         """The next chunk of the body, None at its end. Raises `TimeoutError`."""
         self.socket.settimeout(timeout)
         try:
-            size = int(self._until(b"\r\n"), 16)
-            data = self._exactly(size)
-            self._exactly(2)
+            # Taken when it is whole: who waits in vain may wait again.
+            while (end := self._bytes.find(b"\r\n")) < 0:
+                self._receive()
+            size = int(self._bytes[:end], 16)
+            begin = end + 2
+            while len(self._bytes) < begin + size + 2:
+                self._receive()
         finally:
             self.socket.settimeout(SECONDS)
+        data = self._bytes[begin : begin + size]
+        self._bytes = self._bytes[begin + size + 2 :]
         if not size:
             return None
         self.chunks.append(data)

@@ -60,7 +60,8 @@ async def test_readers_of_the_log_and_watchers_see_every_change(world: World, ot
 
     following = asyncio.create_task(follow())
     seeing = asyncio.create_task(see())
-    await until(lambda: world.service.watches.watcher_count == 1)
+    hub = world.service.watches
+    await until(lambda: hub.watcher_count == 1 and hub.place is not None)
     for number in range(ROUNDS):
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(write_slowly(other, number))

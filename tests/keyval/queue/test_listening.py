@@ -118,14 +118,14 @@ def test_a_client_that_does_not_read_holds_nothing_up(api: Api) -> None:
             enqueue(api, [number, "x" * 200_000])
         seen = set()
         with event_stream(api.base, "/queue/listen") as stream:
-            while True:
-                try:
-                    seen.add(message(stream, 1).data["value"][0])
-                except TimeoutError:
-                    break
-        # The buffers of the other connection have the rest: some megabytes, not all there is.
-        assert len(seen) >= 30
-        assert api.json("GET", "/queue/stats")["pending"] == 0
+
+            def all_are_sent() -> bool:
+                with suppress(TimeoutError):
+                    seen.add(message(stream, 0.1).data["value"][0])
+                # The buffers of the other connection have the rest: some megabytes, not all.
+                return len(seen) >= 30 and api.json("GET", "/queue/stats")["pending"] == 0
+
+            wait_for(all_are_sent)
 
 
 @pytest.mark.parametrize("prefetch", ["0", "-1", "1001", "many", "", "1.5"])
@@ -166,7 +166,8 @@ def api_accepts(api: Api) -> bool:
 
 
 def test_shutdown_with_a_hundred_streams(tmp_path: Path) -> None:
-    with live_server(tmp_path) as server:
+    config = {"plugins": DEFAULT_PLUGINS, "drainTimeout": "60s", "shutdownTimeout": "120s"}
+    with live_server(tmp_path, config) as server:
         with api_of(server.api) as api:
             for number in range(300):
                 enqueue(api, number, backoffSchedule=[])
@@ -176,9 +177,7 @@ def test_shutdown_with_a_hundred_streams(tmp_path: Path) -> None:
         watches = [EventStream(server.api, "/watch", query={"keys": "a"}) for _ in range(50)]
         for stream in (*streams, *watches):
             assert stream.next() is not None
-        started = time.monotonic()
-        assert server.stop() == 0
-        assert time.monotonic() - started < 2
+        assert server.stop() == 0  # which waits for less than requests may take
         for stream in (*streams, *watches):
             while stream.next() is not None:
                 pass

@@ -135,7 +135,8 @@ async def test_a_watch_tells_the_stamps_that_are_stored(world: World, late: Worl
 
     watch = late.kv.watch([["a"], ["b"], ["c"]], remember, emit_initial=False)
     try:
-        await until(lambda: late.service.watches.watcher_count == 1)
+        # It counts before it has found the place from which on it tells.
+        await until(lambda: late.service.watches.place is not None)
         for number in range(5):
             await world.kv.set(("a", number), number)
             await late.kv.set(("b", number), number)

@@ -27,7 +27,8 @@ async def event(watch: AsyncWatch) -> list[tuple[Any, Any]]:
 async def running(world: World, watch: AsyncWatch, count: int = 1) -> asyncio.Task[Any]:
     """Ask for the next event, and let the watch begin."""
     task = asyncio.create_task(event(watch))
-    await until(lambda: world.service.watches.watcher_count == count)
+    hub = world.service.watches
+    await until(lambda: hub.watcher_count == count and hub.place is not None)
     await asyncio.sleep(0.01)
     return task
 
