@@ -103,3 +103,6 @@ class Capabilities(NamedTuple):
     rows_of_batches: bool = True
     """A batch gives rows: of its queries, and of RETURNING. Where it does not, it has no queries,
     and gives only the rows that `Batch.recalls` has an expression for."""
+    dear_statements: bool = False
+    """Each statement of a batch costs about as much as a row that it writes: who has many says them
+    as few, with arrays as arguments."""

@@ -2,36 +2,26 @@
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
-from typing import Any
 
 import pytest
-from buntime_database import Batch, DatabaseError, Guard, GuardFailed, Statement
-from buntime_keyval.wire import encode_key, key_to_json
-from buntime_keyval.wire.commits import MessageOptions
+from buntime_database import Batch, DatabaseError, GuardFailed, Statement
+from buntime_keyval.wire import encode_key
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.model.versionstamps import Stamps, tail_of
+from buntime_plugin_keyval.model.versionstamps import Stamps
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
 from buntime_plugin_keyval.storage.dialects.postgres.committing import COMMIT, GroupCommit
 from buntime_plugin_keyval.storage.dialects.postgres.dialect import POSTGRES
 from buntime_plugin_keyval.storage.effects import (
-    Effect,
-    NoteStamp,
     Put,
-    Remove,
-    unchanged,
-    unchanged_since,
 )
-from buntime_plugin_keyval.storage.message_effects import Enqueue
-from buntime_plugin_keyval.storage.ranges import single
 from buntime_plugin_keyval.storage.schema import migrate
+from keyval.groups import Groups, told
 from keyval.postgres.support import open_adapter
 from keyval.service.world import NOW_MS
 from support.postgres import Postgres
 
 GROUPS = 150
-KEYS = [("a",), ("b",), ("c",), ("d", 1)]
 TABLES = {
     "kv_entries": "key, value, substr(versionstamp, 20), expires_at, metadata, created_at,"
     " updated_at",
@@ -40,110 +30,6 @@ TABLES = {
     "kv_stamps": "substr(newest, 20)",
     "kv_totals": "entries, bytes",
 }
-
-
-class Groups:
-    """Random groups of commits, in which some rest on others and some on what is not so."""
-
-    def __init__(self, seed: int, *, is_firm: bool) -> None:
-        self.random = random.Random(seed)
-        self.is_firm = is_firm
-        self.stamps = Stamps()
-        self.now = NOW_MS
-        self.messages = 0
-
-    def make(self, there: dict[bytes, tuple[str, int | None]]) -> list[Batch]:
-        """The next one, where the keys have these versionstamps and expiries."""
-        self.now += self.random.choice((0, 1, 3, 1000))
-        at = Moment(self.now, self.now - 5)
-        pending: dict[bytes, str | None] = {}
-        self.doomed: set[bytes] = set()
-        self.unclear: set[bytes] = set()
-        return [self._commit(there, pending, at) for _ in range(self.random.randint(1, 6))]
-
-    def _commit(
-        self,
-        there: dict[bytes, tuple[str, int | None]],
-        pending: dict[bytes, str | None],
-        at: Moment,
-    ) -> Batch:
-        stamp = self.stamps.make(self.now)
-        looked_at = [
-            code
-            for key in self.random.sample(KEYS, self.random.choice((0, 0, 1, 2)))
-            if (code := encode_key(key)) not in self.unclear
-        ]
-        self.is_wrong = not self.doomed.isdisjoint(looked_at)
-        guards = [self._guard(key, there, pending) for key in looked_at]
-        effects = self._effects()
-        steps: list[Guard | Statement] = [*guards]
-        for effect in effects:
-            steps += effect.statements(POSTGRES, stamp, at, self.is_firm)
-            if isinstance(effect, Put):
-                is_there = effect.expires_at is None or effect.expires_at > self.now
-                pending[effect.key] = stamp if is_there else None
-                if self.is_wrong:
-                    self.doomed.add(effect.key)
-            elif isinstance(effect, Remove):
-                pending[effect.keys.start] = None
-                if self.is_wrong:
-                    # Whoever rests on that may fail, or find that there was nothing anyway.
-                    self.unclear.add(effect.keys.start)
-        return Batch(steps, bounded=True)
-
-    def _guard(
-        self,
-        key: bytes,
-        there: dict[bytes, tuple[str, int | None]],
-        pending: dict[bytes, str | None],
-    ) -> Guard:
-        stamp, expires_at = there.get(key, (None, None))
-        if expires_at is not None and expires_at <= self.now:
-            stamp = None
-        if self.random.random() < 0.15:
-            stamp = self.stamps.make(self.now)
-            self.is_wrong |= key not in pending
-        if key in pending:
-            made = pending[key]
-            if made is not None:
-                return unchanged_since(POSTGRES, key, made, self.now)
-            stamp = None
-        if stamp is not None and not self.is_firm:  # both databases make stamps of their own
-            return unchanged_since(POSTGRES, key, stamp, self.now)
-        return unchanged(POSTGRES, key, stamp, self.now)
-
-    def _effects(self) -> list[Effect]:
-        effects: list[Effect] = []
-        for key in self.random.sample(KEYS, self.random.randint(1, 3)):
-            code = encode_key(key)
-            if self.random.random() < 0.7:
-                ends = (self.now, *[self.now + 2] * 5)
-                expiry = self.random.choice((None, self.random.choice(ends)))
-                value = str(self.random.random())
-                metadata = self.random.choice((None, '{"m":1}'))
-                anew = self.random.random() < 0.2
-                effects.append(Put(code, key_to_json(key), value, expiry, metadata, anew))
-            else:
-                effects.append(Remove(single(code)))
-        if self.random.random() < 0.2:
-            self.messages += 1
-            effects.append(Enqueue(str(self.messages), '"x"', MessageOptions()))
-        if self.random.random() < 0.2:
-            effects.append(NoteStamp())
-        return effects
-
-
-def told(batches: Sequence[Batch], outcomes: Sequence[Outcome]) -> list[Any]:
-    """What came of each, without what is told to nobody."""
-    found: list[Any] = []
-    for batch, outcome in zip(batches, outcomes, strict=True):
-        if isinstance(outcome, DatabaseError):
-            found.append(type(outcome))
-            continue
-        for step, result in zip(batch.steps, outcome, strict=True):
-            rows = [(tail_of(str(row[0])), *row[1:]) for row in result.rows]
-            found.append((isinstance(step, Guard), result.rowcount, rows))
-    return found
 
 
 @pytest.mark.parametrize("is_firm", [True, False])
@@ -164,7 +50,7 @@ async def test_it_comes_to_the_same(
         return await commit(batches)
 
     monkeypatch.setattr(one, "batch_each", counted)
-    groups = Groups(7, is_firm=is_firm)
+    groups = Groups(POSTGRES, 7, is_firm=is_firm)
     there: dict[bytes, tuple[str, int | None]] = {}
     last = ""
     for number in range(GROUPS):
@@ -193,7 +79,7 @@ async def test_it_comes_to_the_same(
 async def test_a_call_that_is_made_again_tells_what_it_did(postgres: Postgres) -> None:
     adapter = open_adapter(postgres.url_of(postgres.create_database()))
     await migrate(adapter, NOW_MS)
-    groups = Groups(11, is_firm=True)
+    groups = Groups(POSTGRES, 11, is_firm=True)
     seen: list[Statement] = []
     commit = adapter.batch_each
 

@@ -87,8 +87,7 @@ class Committer:
         write with an operation, how long it took and whether it failed."""
         self._record = record
         self._db = db
-        together = db.sql.committing
-        self._commit_together = together and together(db.adapter)
+        self._commit_together = db.sql.committing(db.adapter)
         self.replays = Replays(db, clock)
         self._packing = Packing(db, self.replays)
         self._publisher = Publisher(db, logger)

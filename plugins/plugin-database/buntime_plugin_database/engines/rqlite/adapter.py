@@ -46,6 +46,7 @@ CAPABILITIES = Capabilities(
     scans_at_once=None,
     casefold_function=False,
     rows_of_batches=False,
+    dear_statements=True,
 )
 
 

@@ -48,7 +48,7 @@ class Dialect(NamedTuple):
     metrics: MetricsSql
     getting: Callable[[Adapter], Getting]
     """What reads single keys of one database, one by one or several together."""
-    committing: Callable[[Adapter], Committing] | None
+    committing: Callable[[Adapter], Committing | None]
     """What commits groups of writes without keys of their callers' to one database: it knows the
     statements of this dialect, and says to the engine what they come to together; other groups it
     hands on as they are. None where the engine's own way is the best."""

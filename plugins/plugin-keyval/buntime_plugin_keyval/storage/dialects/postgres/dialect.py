@@ -5,13 +5,13 @@ from __future__ import annotations
 from buntime_database import Adapter
 
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.getting import GetsTogether
 from buntime_plugin_keyval.storage.dialects.postgres.committing import GroupCommit
 from buntime_plugin_keyval.storage.dialects.postgres.filters.printing import print_filter
-from buntime_plugin_keyval.storage.dialects.postgres.getting import GetsTogether
 from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
 from buntime_plugin_keyval.storage.dialects.postgres.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.postgres.queue import QUEUE
-from buntime_plugin_keyval.storage.dialects.postgres.reads import READS
+from buntime_plugin_keyval.storage.dialects.postgres.reads import READS, get_together
 from buntime_plugin_keyval.storage.dialects.postgres.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.postgres.schema import SCHEMA
 from buntime_plugin_keyval.storage.dialects.postgres.search import SEARCH
@@ -38,7 +38,7 @@ POSTGRES = Dialect(
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,
-    getting=GetsTogether,
+    getting=lambda adapter: GetsTogether(adapter, get_together),
     committing=GroupCommit,
     upkeep=_nothing_to_do,
 )

@@ -109,6 +109,17 @@ _ANY = f"SELECT EXISTS (SELECT 1 FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND
 _MATCHING = f"SELECT count(*) FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
 
 
+# Each key is looked up in the index.
+_GET_TOGETHER = f"""
+SELECT key, {value_up_to(READ_INLINE)}, versionstamp, expires_at
+FROM kv_entries WHERE key = ANY ($1::bytea[])"""
+
+
+def get_together(keys: Sequence[bytes]) -> tuple[str, Sequence[Value]]:
+    """See `getting.Question`."""
+    return _GET_TOGETHER, ([*keys],)  # type: ignore[return-value] # an array
+
+
 def _of_keys(template: str) -> OfKeys:
     return lambda keys, now_ms: _reading(template, keys, now_ms)
 

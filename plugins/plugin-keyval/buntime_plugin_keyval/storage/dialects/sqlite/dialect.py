@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
-from buntime_plugin_keyval.storage.dialects.reads import one_by_one
+from buntime_plugin_keyval.storage.dialects.sqlite.committing import committing
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_filter
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.sqlite.moving import move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import QUEUE
-from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS
+from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS, getting
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.sqlite.schema import SCHEMA
 from buntime_plugin_keyval.storage.dialects.sqlite.search.operations import SEARCH
@@ -30,7 +30,7 @@ SQLITE = Dialect(
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,
-    getting=one_by_one(READS.get_short),
-    committing=None,
+    getting=getting,
+    committing=committing,
     upkeep=move_some,
 )

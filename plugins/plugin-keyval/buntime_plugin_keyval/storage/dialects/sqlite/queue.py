@@ -42,7 +42,7 @@ UPDATE kv_queue SET
 WHERE seq IN ({{ready}})
 RETURNING {", ".join(_LEASED)}"""
 
-_MESSAGE = """
+MESSAGE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
                       backoff_schedule, keys_if_undelivered, created_at, set_at,
                       long_id, long_size)"""
@@ -53,17 +53,17 @@ _LETTER_OF = f"{_TAKEN_OVER}, attempts, max_attempts, backoff_schedule, keys_if_
 _DELIVERY = f"{_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
 _LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
 
-_ENQUEUE = f"{_MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0)"
-_ENQUEUE_ADDED = f"{_MESSAGE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2)"
+ENQUEUE = f"{MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0)"
+ENQUEUE_ADDED = f"{MESSAGE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2)"
 
 
 def _enqueue(row: NewRow) -> tuple[Statement, ...]:
     value = row[1]
     size = long_size(value)
     if not size:
-        return (Statement(_ENQUEUE, row),)
+        return (Statement(ENQUEUE, row),)
     added = (row[0], size, *row[2:])
-    return Statement(ADD_LONG_VALUE, (value,)), Statement(_ENQUEUE_ADDED, added)
+    return Statement(ADD_LONG_VALUE, (value,)), Statement(ENQUEUE_ADDED, added)
 
 
 def _leased(lease: str) -> str:
@@ -143,7 +143,7 @@ SELECT total.bytes, {_LETTER.replace(" value,", f" iif(total.bytes <= ?3, {VALUE
 FROM total CROSS JOIN chosen CROSS JOIN kv_dlq ON kv_dlq.seq = chosen.seq
 ORDER BY failed_at DESC, kv_dlq.seq DESC""",
     letter=f"SELECT {_LETTER.replace(' value,', f' {VALUE},')} FROM kv_dlq WHERE id = ?",
-    requeue=f"""{_MESSAGE}
+    requeue=f"""{MESSAGE}
 SELECT ?1, value, ?2, ?2, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?3, ?2,
   long_id, long_size
 FROM kv_dlq WHERE id = ?4""",

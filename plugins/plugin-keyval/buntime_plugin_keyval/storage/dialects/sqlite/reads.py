@@ -6,17 +6,20 @@ from collections.abc import Mapping, Sequence
 from functools import lru_cache
 
 import msgspec
-from buntime_database import Statement, Value
+from buntime_database import Adapter, Statement, Value
 from buntime_keyval.wire.shapes import Shape
 
+from buntime_plugin_keyval.storage.dialects.getting import GetsTogether
 from buntime_plugin_keyval.storage.dialects.reads import (
     LONG_VALUE,
     READ_INLINE,
     SHORT_ENTRY,
+    Getting,
     OfKeys,
     ReadSql,
     Selecting,
     SelectingWithin,
+    one_by_one,
 )
 from buntime_plugin_keyval.storage.dialects.sqlite.rows import (
     ENTRY_JSON,
@@ -113,6 +116,23 @@ SELECT (SELECT count(*) FROM kv_entries INDEXED BY kv_entries_key WHERE {IN_RANG
         WHERE expires_at <= ? AND {IN_RANGE})"""
 
 _UP_TO = f"SELECT count(*) FROM (SELECT 1 FROM kv_entries WHERE {IN_RANGE} LIMIT ?)"
+
+
+_GET_TOGETHER = f"""
+SELECT key, {value_up_to(READ_INLINE)}, versionstamp, expires_at
+FROM kv_entries WHERE key IN ({_KEYS_OF_JSON})"""
+
+
+def getting(adapter: Adapter) -> Getting:
+    """See `Dialect.getting`."""
+    if adapter.capabilities.dear_statements:
+        return GetsTogether(adapter, _get_together)
+    return one_by_one(READS.get_short)(adapter)
+
+
+def _get_together(keys: Sequence[bytes]) -> tuple[str, Sequence[Value]]:
+    """See `getting.Question`."""
+    return _GET_TOGETHER, (msgspec.json.encode([key.hex() for key in keys]).decode(),)
 
 
 def _of_keys(template: str) -> OfKeys:

@@ -46,7 +46,7 @@ SELECT unhex(replace(hex(?1), hex(?2), hex(stamp))), stamp, 'set', ?3
 FROM (SELECT {LATE_STAMP.format(stamp="?2")} AS stamp)"""
 
 
-class _PutTexts(NamedTuple):
+class PutTexts(NamedTuple):
     """The statements that log and store an entry, by what is known of its versionstamp."""
 
     log: str
@@ -58,12 +58,12 @@ class _PutTexts(NamedTuple):
     """The same for a value that was added just before, with its size in its place."""
 
 
-def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> _PutTexts:
+def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> PutTexts:
     put = partial(_PUT.format, key=key, key_json=key_json, stamp=stamp)
     # A live entry keeps the time of its creation. One that has expired and was not swept yet was
     # gone before.
     kept = f"iif(expires_at <= ?8, ?7, {CREATED_AT})"
-    return _PutTexts(
+    return PutTexts(
         log,
         put(value=_INLINE, created_at=kept),
         put(value=_INLINE, created_at="?7"),
@@ -72,8 +72,8 @@ def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -
     )
 
 
-_FIRM = _put_texts(_LOG_PUT % FIRM_STAMP.format(stamp="?2"), stamp="?4")
-_LATE = _put_texts(_LOG_PUT % LATE_STAMP.format(stamp="?2") + TOLD, stamp=LOGGED_STAMP)
+FIRM = _put_texts(_LOG_PUT % FIRM_STAMP.format(stamp="?2"), stamp="?4")
+LATE = _put_texts(_LOG_PUT % LATE_STAMP.format(stamp="?2") + TOLD, stamp=LOGGED_STAMP)
 _STAMPED_LATE = _put_texts(
     _LOG_PUT_STAMPED + TOLD,
     key=f"unhex(replace(hex(?1), hex(?4), hex({LOGGED_STAMP})))",
@@ -84,7 +84,7 @@ _STAMPED_LATE = _put_texts(
 
 def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
     key, value = entry.key, entry.value
-    texts = _FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else _LATE
+    texts = FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else LATE
     now_ms, wall_ms = at
     log = Statement(texts.log, (key, versionstamp, now_ms))
     size = long_size(value)
@@ -113,12 +113,18 @@ _LOG_REMOVE_LATE = _LOG_REMOVE % LATE_STAMP.format(stamp="?1")
 _LOG_REMOVE_ONE_LATE = _LOG_REMOVE_LATE + TOLD
 _REMOVE = f"DELETE {_LIVING}"
 
+_ALL = "TRUE"
+LOG_REMOVE_FIRM = _LOG_REMOVE_FIRM.format(where=_ALL)
+LOG_REMOVE_ONE_LATE = _LOG_REMOVE_ONE_LATE.format(where=_ALL)
+REMOVE = _REMOVE.format(where=_ALL)
+"""What removes without a condition."""
+
 
 def _remove(
     keys: KeyRange, condition: RowCondition, versionstamp: str, at: Moment, is_firm: bool
 ) -> tuple[Statement, ...]:
     now_ms = at.now_ms
-    where = condition.sql or "TRUE"
+    where = condition.sql or _ALL
     selected = (*keys, now_ms, *condition.args)
     if is_firm:
         log = _LOG_REMOVE_FIRM

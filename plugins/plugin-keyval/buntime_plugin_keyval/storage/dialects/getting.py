@@ -8,13 +8,12 @@ comes until there is an answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
-from typing import NamedTuple
+from collections.abc import Awaitable, Callable, Sequence
+from typing import NamedTuple, TypeAlias
 
-from buntime_database import Adapter, DatabaseError
+from buntime_database import Adapter, DatabaseError, Value
 
-from buntime_plugin_keyval.storage.dialects.postgres.rows import value_up_to
-from buntime_plugin_keyval.storage.dialects.reads import READ_INLINE, Short
+from buntime_plugin_keyval.storage.dialects.reads import Short
 
 MOST_KEYS = 128
 """Keys of one question: their values may all be as long as one that is read so."""
@@ -22,11 +21,10 @@ MOST_KEYS = 128
 AT_ONCE = 2
 """Questions that are under way: while one is answered, the next is thought about."""
 
-# Each key is looked up in the index. What has expired for one who asks may not have for another, so
-# that is decided here.
-_GET = f"""
-SELECT key, {value_up_to(READ_INLINE)}, versionstamp, expires_at
-FROM kv_entries WHERE key = ANY ($1::bytea[])"""
+Question: TypeAlias = Callable[[Sequence[bytes]], tuple[str, Sequence[Value]]]
+"""The question for keys, each once: key, value, versionstamp and expiry of those that are there. No
+value where that is of more than `READ_INLINE` bytes. What has expired for one who asks may not have
+for another, so it is among them."""
 
 
 class _Asked(NamedTuple):
@@ -38,8 +36,9 @@ class _Asked(NamedTuple):
 class GetsTogether:
     """Reads keys of one database."""
 
-    def __init__(self, adapter: Adapter) -> None:
+    def __init__(self, adapter: Adapter, of_keys: Question) -> None:
         self._adapter = adapter
+        self._of_keys = of_keys
         self._waiting: list[_Asked] = []
         self._asking: set[asyncio.Task[None]] = set()
         self._is_called = False
@@ -71,8 +70,8 @@ class GetsTogether:
 
     async def _read(self, asked: list[_Asked]) -> None:
         try:
-            keys = [*{one.key for one in asked}]
-            rows = await self._adapter.query(_GET, (keys,), point=True)  # type: ignore[arg-type] # an array
+            sql, args = self._of_keys([*{one.key for one in asked}])
+            rows = await self._adapter.query(sql, args, point=True)
         except DatabaseError as error:
             for one in asked:
                 if not one.answer.done():
