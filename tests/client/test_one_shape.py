@@ -82,6 +82,7 @@ async def test_objects_have_the_same_methods_too(api: str) -> None:
             (client.begin(), plugin.begin()),
             (client.store(["a"]), plugin.store(["a"])),
             (client.store(["a"]).atomic(), plugin.store(["a"]).atomic()),
+            (client.graph, plugin.graph),
             (client.now(), plugin.now()),
             (client.uuidv7(), plugin.uuidv7()),
         ):
@@ -253,6 +254,21 @@ async def test_unknown_messages_are_fine_unless_strict(kv: AnyKv) -> None:
 async def test_mistakes_are_the_same_exception(kv: AnyKv, use: Any) -> None:
     with pytest.raises(InvalidInput):
         await use(kv)
+
+
+async def test_edges_of_a_graph(kv: AnyKv) -> None:
+    graph = kv.graph.at(["places"])
+    for source, target, km in (("a", "b", 1), ("b", "c", 1), ("a", "c", 5)):
+        await graph.add(("town", source), "road", ("town", target), {"km": km})
+    path = await graph.shortest_path(("town", "a"), ("town", "c"), weight="km")
+    assert path is not None
+    assert ([node.id for node in path.nodes], path.weight) == (["a", "b", "c"], 2)
+    assert await graph.degree(("town", "c"), "road") == (2, 0)
+    assert [edge.source.id async for edge in graph.incoming(("town", "c"))] == ["a", "b"]
+    assert await graph.remove(("town", "a"), "road", ("town", "c"))
+    assert len((await graph.paginate()).edges) == 2
+    with pytest.raises(InvalidInput, match="the id of a node"):
+        await graph.degree(("town", ""))
 
 
 async def test_commits(kv: AnyKv) -> None:

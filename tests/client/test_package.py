@@ -32,6 +32,7 @@ NAMES = """
     Watch Where CannotOpen ClientClosed open_kv open_kv_sync Exchange PoolExhausted SearchWarning
     Tls AsyncStoreAtomic AsyncStoreTransaction AsyncStoreWatch
     StoreAtomic StoreTransaction StoreWatch
+    AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
 """.split()  # noqa: SIM905 - easier to read
 
 SAMPLE = """
@@ -148,6 +149,7 @@ def test_every_public_name_is_described() -> None:
         "KeyOrKeys",
         "KeyPart",
         "MutationKey",
+        "NodeLike",
         "Where",
     }:
         kind = getattr(buntime_keyval, name)

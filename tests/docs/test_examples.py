@@ -19,6 +19,7 @@ PAGES = [
     "README.md",
     "docs/embedded.md",
     "docs/engines.md",
+    "docs/graph.md",
     "docs/keyval.md",
     "docs/metrics.md",
     "docs/queue.md",

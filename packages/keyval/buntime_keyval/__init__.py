@@ -40,8 +40,10 @@ from buntime_keyval._errors import (
     StatusError,
     TooLarge,
     TransactionConflict,
+    TraversalTooLarge,
 )
 from buntime_keyval._exchange import Exchange
+from buntime_keyval._graph import Degree, EdgePage, GraphEdge, GraphNode, GraphPath, NodeLike
 from buntime_keyval._network import Tls
 from buntime_keyval._now import Now
 from buntime_keyval._results import (
@@ -68,6 +70,7 @@ from buntime_keyval.wire.python_options import Consistency
 if TYPE_CHECKING:
     from buntime_keyval._async.atomic import AsyncAtomic, AsyncStoreAtomic
     from buntime_keyval._async.client import AsyncKv
+    from buntime_keyval._async.graph import AsyncGraph
     from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
     from buntime_keyval._async.opening import open_kv
     from buntime_keyval._async.store_watch import AsyncStoreWatch
@@ -76,6 +79,7 @@ if TYPE_CHECKING:
     from buntime_keyval._async.watch import AsyncWatch
     from buntime_keyval._sync.atomic import Atomic, StoreAtomic
     from buntime_keyval._sync.client import Kv
+    from buntime_keyval._sync.graph import Graph
     from buntime_keyval._sync.listen import Delivery, QueueListener
     from buntime_keyval._sync.opening import open_kv_sync
     from buntime_keyval._sync.store_watch import StoreWatch
@@ -87,6 +91,7 @@ __all__ = [
     "AccessDenied",
     "AsyncAtomic",
     "AsyncDelivery",
+    "AsyncGraph",
     "AsyncKv",
     "AsyncQueueListener",
     "AsyncStore",
@@ -104,12 +109,18 @@ __all__ = [
     "ConnectionLost",
     "Consistency",
     "DeadLetter",
+    "Degree",
     "DeleteResult",
     "Delivery",
     "Duration",
+    "EdgePage",
     "EnqueueResult",
     "Exchange",
     "Field",
+    "Graph",
+    "GraphEdge",
+    "GraphNode",
+    "GraphPath",
     "IdempotencyKeyReused",
     "InvalidInput",
     "InvalidResponse",
@@ -125,6 +136,7 @@ __all__ = [
     "KvPage",
     "MutationKey",
     "NoAnswer",
+    "NodeLike",
     "NotFound",
     "Now",
     "OutcomeUnknown",
@@ -155,6 +167,7 @@ __all__ = [
     "Transaction",
     "TransactionConflict",
     "TransactionResult",
+    "TraversalTooLarge",
     "VacuumResult",
     "Watch",
     "Where",
@@ -166,6 +179,7 @@ __all__ = [
 _LATER = {
     "AsyncAtomic": "buntime_keyval._async.atomic",
     "AsyncDelivery": "buntime_keyval._async.listen",
+    "AsyncGraph": "buntime_keyval._async.graph",
     "AsyncKv": "buntime_keyval._async.client",
     "AsyncQueueListener": "buntime_keyval._async.listen",
     "AsyncStore": "buntime_keyval._async.stores",
@@ -176,6 +190,7 @@ _LATER = {
     "AsyncWatch": "buntime_keyval._async.watch",
     "Atomic": "buntime_keyval._sync.atomic",
     "Delivery": "buntime_keyval._sync.listen",
+    "Graph": "buntime_keyval._sync.graph",
     "Kv": "buntime_keyval._sync.client",
     "QueueListener": "buntime_keyval._sync.listen",
     "Store": "buntime_keyval._sync.stores",

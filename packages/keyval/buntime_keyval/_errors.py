@@ -23,7 +23,8 @@ KvError                          `status`, `code` and `request_id` where there w
 ├── ClientClosed                 the client was closed before
 ├── InvalidResponse              an answer that is not one of this contract
 ├── InvalidValue                 also ValueError: a value is not of the type of its store
-└── TransactionConflict          what a transaction read was changed by others meanwhile
+├── TransactionConflict          what a transaction read was changed by others meanwhile
+└── TraversalTooLarge            a walk through a graph met more than its limit
 """
 
 from __future__ import annotations
@@ -153,6 +154,10 @@ class InvalidValue(KvError, ValueError):
 
 class TransactionConflict(KvError):
     """Something that the transaction read was changed by others; nothing was written."""
+
+
+class TraversalTooLarge(KvError):
+    """A walk through a graph met more nodes, or edges, than its `limit`."""
 
 
 _BY_STATUS: dict[int, type[StatusError]] = {

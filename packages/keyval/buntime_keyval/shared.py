@@ -5,6 +5,7 @@ them differs. For servers: it needs no h11, and it may change with every version
 """
 
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
+from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
 from buntime_keyval._async.reports import report
 from buntime_keyval._async.stores import AsyncStore
@@ -27,6 +28,7 @@ from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_ta
 __all__ = [
     "AsyncAtomic",
     "AsyncAttempt",
+    "AsyncGraph",
     "AsyncMessages",
     "AsyncQueueListener",
     "AsyncSource",

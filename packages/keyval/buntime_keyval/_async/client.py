@@ -10,6 +10,7 @@ from buntime_keyval._async import transactions
 from buntime_keyval._async.atomic import AsyncAtomic
 from buntime_keyval._async.dead_letters import AsyncDeadLetters
 from buntime_keyval._async.feeds import ApiMessages, watch_feed
+from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
@@ -430,6 +431,11 @@ class AsyncKv:
         if unknown:
             refuse_unknown("store", unknown)
         return AsyncStore(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
+
+    @property
+    def graph(self) -> AsyncGraph:
+        """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
+        return AsyncGraph(self)
 
     async def create_index(
         self,

@@ -42,6 +42,7 @@ from buntime_keyval._sync import transactions
 from buntime_keyval._sync.atomic import Atomic
 from buntime_keyval._sync.dead_letters import DeadLetters
 from buntime_keyval._sync.feeds import ApiMessages, watch_feed
+from buntime_keyval._sync.graph import Graph
 from buntime_keyval._sync.listen import Handler, QueueListener
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
@@ -424,6 +425,11 @@ class Kv:
         if unknown:
             refuse_unknown("store", unknown)
         return Store(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
+
+    @property
+    def graph(self) -> Graph:
+        """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
+        return Graph(self)
 
     def create_index(
         self,

@@ -14,6 +14,7 @@ from buntime_keyval.engine import KeyValEngine
 from buntime_keyval.shared import (
     AsyncAtomic,
     AsyncAttempt,
+    AsyncGraph,
     AsyncStore,
     AsyncTransaction,
     OnInvalid,
@@ -157,6 +158,11 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
         if unknown:
             refuse_unknown("store", unknown)
         return AsyncStore(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
+
+    @property
+    def graph(self) -> AsyncGraph:
+        """Edges between nodes, below the prefix `["graph"]`; `graph.at(prefix)` is another one."""
+        return AsyncGraph(self)
 
     def get_adapter(self) -> Adapter:
         """The adapter of the database that holds the store."""
