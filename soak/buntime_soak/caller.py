@@ -48,11 +48,13 @@ class Caller:
         *,
         replicated: bool = False,
         carries: bool = False,
+        position: str | None = None,
     ) -> None:
         """With several places each request goes to one of them, at random.
 
         `replicated` says that reads may come from replicas, unless they ask for the newest state.
-        Who `carries` brings to each place the position that the one before told.
+        `position` is what all of its reads have to show at least. Who `carries` brings to each
+        place the position that the one before told.
         """
         self.name = name
         self.places = places
@@ -60,7 +62,7 @@ class Caller:
         self.dice = dice
         self._replicated = replicated
         self._carries = carries
-        self._position: str | None = None
+        self.position = position
         self._connections = {place.name: Connection(place.address) for place in places}
 
     async def call(
@@ -86,8 +88,8 @@ class Caller:
         connection = self._connections[place.name]
         if self.dice.random() < 0.1:
             connection.close()  # of several workers another one may take the next
-        if self._position is not None:
-            headers = {**(headers or {}), POSITION: self._position}
+        if self.position is not None:
+            headers = {**(headers or {}), POSITION: self.position}
         call = self.history.now()
         answer: Answer | None = None
         note = ""
@@ -95,7 +97,7 @@ class Caller:
             answer = await connection.request(method, BASE + path, body, headers)
             outcome, note = _judge(answer, good)
             if self._carries:
-                self._position = answer.headers.get(POSITION, self._position)
+                self.position = answer.headers.get(POSITION, self.position)
         except NotSent as error:
             outcome, note = "failed", str(error)
         except NoAnswer as error:

@@ -34,8 +34,9 @@ class Bank:
             {"type": "set", "key": key_of(place), "value": token}
             for place, token in zip(PLACES, TOKENS, strict=False)
         ]
-        caller = self._world.caller("bank")
+        caller = self._world.caller("bank", carries=True)
         await self._world.insist(caller, "POST", "/atomic", {"mutations": mutations})
+        self._world.prepared = caller.position  # a replica may be behind, or begin anew
 
     def clients(self) -> list[Any]:
         """A coroutine for each client."""

@@ -38,6 +38,8 @@ class World:
         self._replicated = replicated
         self.done = asyncio.Event()
         """Set when the loads have to end."""
+        self.prepared: str | None = None
+        """The position from which on there is what the loads begin with."""
         self._seed = seed
         self._callers: list[Caller] = []
 
@@ -55,6 +57,7 @@ class World:
             self.dice(name),
             replicated=self._replicated,
             carries=carries,
+            position=self.prepared,
         )
         self._callers.append(caller)
         return caller
