@@ -36,5 +36,7 @@ def api(shared_server: LiveServer) -> str:
         kv.delete([], everything=True)
         while (message := kv.dequeue()) is not None:
             kv.ack_message(message.id)
+        for lock in kv.locks.list():
+            kv.locks.release(lock.name, lock.owner)
         kv.dlq.purge()
     return shared_server.api

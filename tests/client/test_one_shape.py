@@ -22,6 +22,8 @@ from buntime_keyval import (
     InvalidInput,
     InvalidValue,
     KvEntry,
+    LockHeld,
+    LockLost,
     NotFound,
     QueueMessage,
     StaleLease,
@@ -72,9 +74,11 @@ def test_every_difference_of_the_methods_has_a_reason() -> None:
 
 async def test_objects_have_the_same_methods_too(api: str) -> None:
     async with AsyncKv(api) as client, open_kv() as plugin:
-        assert methods(type(client.dlq)).keys() == methods(type(plugin.dlq)).keys()
-        for name, (parameters, _) in methods(type(client.dlq)).items():
-            assert parameters == methods(type(plugin.dlq))[name][0], name
+        for part in ("dlq", "locks"):
+            of_client, of_plugin = (type(getattr(kv, part)) for kv in (client, plugin))
+            assert methods(of_client).keys() == methods(of_plugin).keys()
+            for name, (parameters, _) in methods(of_client).items():
+                assert parameters == methods(of_plugin)[name][0], name
         made = await inspect.unwrap(client.metrics)(), await plugin.metrics()
         assert made[0].keys() == made[1].keys()
         for pair in (
@@ -83,6 +87,7 @@ async def test_objects_have_the_same_methods_too(api: str) -> None:
             (client.store(["a"]), plugin.store(["a"])),
             (client.store(["a"]).atomic(), plugin.store(["a"]).atomic()),
             (client.graph, plugin.graph),
+            (client.lock("a"), plugin.lock("a")),
             (client.now(), plugin.now()),
             (client.uuidv7(), plugin.uuidv7()),
         ):
@@ -103,6 +108,24 @@ def methods(kind: type) -> dict[str, Any]:
             signature = inspect.signature(member)
             found[name] = [*signature.parameters.values()], signature.return_annotation
     return found
+
+
+async def test_locks(kv: AnyKv) -> None:
+    async with kv.lock("a", ttl="20s", metadata={"at": kv.now(), "big": 2**60}) as lock:
+        with pytest.raises(LockHeld, match="The lock a is held by"):
+            await kv.locks.acquire("a", "w", wait=1)
+        assert (await kv.atomic().check_lock("a", lock.token).set(["a"], 1).commit()).ok
+        found = await kv.locks.get("a")
+        assert found is not None
+        assert isinstance(found.metadata["at"], int)
+        assert [found] == await kv.locks.list("a")
+        stolen = await kv.locks.steal("a", "thief")
+        assert not (await kv.atomic().check_lock("a", lock.token).set(["a"], 2).commit()).ok
+        with pytest.raises(LockLost, match="not held under this token"):
+            await kv.locks.renew("a", lock.owner, lock.token)
+    assert await kv.locks.release("a", "thief", token=stolen.token)
+    with pytest.raises(InvalidInput, match="wait must be at most 600000"):
+        await kv.locks.acquire("a", "w", wait="11m")
 
 
 async def test_entries(kv: AnyKv) -> None:

@@ -33,6 +33,7 @@ NAMES = """
     Tls AsyncStoreAtomic AsyncStoreTransaction AsyncStoreWatch
     StoreAtomic StoreTransaction StoreWatch
     AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
+    AsyncLock Lock LockGrant LockHeld LockInfo LockLost
 """.split()  # noqa: SIM905 - easier to read
 
 SAMPLE = """

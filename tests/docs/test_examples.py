@@ -21,6 +21,7 @@ PAGES = [
     "docs/engines.md",
     "docs/graph.md",
     "docs/keyval.md",
+    "docs/locks.md",
     "docs/metrics.md",
     "docs/queue.md",
     "docs/search.md",

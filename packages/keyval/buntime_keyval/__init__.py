@@ -25,6 +25,8 @@ from buntime_keyval._errors import (
     InvalidResponse,
     InvalidValue,
     KvError,
+    LockHeld,
+    LockLost,
     NoAnswer,
     NotFound,
     OutcomeUnknown,
@@ -54,6 +56,8 @@ from buntime_keyval._results import (
     KvDetails,
     KvEntry,
     KvPage,
+    LockGrant,
+    LockInfo,
     QueueMessage,
     QueueStats,
     SearchHit,
@@ -72,6 +76,7 @@ if TYPE_CHECKING:
     from buntime_keyval._async.client import AsyncKv
     from buntime_keyval._async.graph import AsyncGraph
     from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
+    from buntime_keyval._async.locks import AsyncLock
     from buntime_keyval._async.opening import open_kv
     from buntime_keyval._async.store_watch import AsyncStoreWatch
     from buntime_keyval._async.stores import AsyncStore
@@ -81,6 +86,7 @@ if TYPE_CHECKING:
     from buntime_keyval._sync.client import Kv
     from buntime_keyval._sync.graph import Graph
     from buntime_keyval._sync.listen import Delivery, QueueListener
+    from buntime_keyval._sync.locks import Lock
     from buntime_keyval._sync.opening import open_kv_sync
     from buntime_keyval._sync.store_watch import StoreWatch
     from buntime_keyval._sync.stores import Store
@@ -93,6 +99,7 @@ __all__ = [
     "AsyncDelivery",
     "AsyncGraph",
     "AsyncKv",
+    "AsyncLock",
     "AsyncQueueListener",
     "AsyncStore",
     "AsyncStoreAtomic",
@@ -134,6 +141,11 @@ __all__ = [
     "KvEntry",
     "KvError",
     "KvPage",
+    "Lock",
+    "LockGrant",
+    "LockHeld",
+    "LockInfo",
+    "LockLost",
     "MutationKey",
     "NoAnswer",
     "NodeLike",
@@ -181,6 +193,7 @@ _LATER = {
     "AsyncDelivery": "buntime_keyval._async.listen",
     "AsyncGraph": "buntime_keyval._async.graph",
     "AsyncKv": "buntime_keyval._async.client",
+    "AsyncLock": "buntime_keyval._async.locks",
     "AsyncQueueListener": "buntime_keyval._async.listen",
     "AsyncStore": "buntime_keyval._async.stores",
     "AsyncStoreAtomic": "buntime_keyval._async.atomic",
@@ -192,6 +205,7 @@ _LATER = {
     "Delivery": "buntime_keyval._sync.listen",
     "Graph": "buntime_keyval._sync.graph",
     "Kv": "buntime_keyval._sync.client",
+    "Lock": "buntime_keyval._sync.locks",
     "QueueListener": "buntime_keyval._sync.listen",
     "Store": "buntime_keyval._sync.stores",
     "StoreAtomic": "buntime_keyval._sync.atomic",

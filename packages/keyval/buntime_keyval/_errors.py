@@ -12,6 +12,8 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── AccessDenied        401  403
 │   ├── NotFound            404  405; most often a wrong base URL
 │   ├── StaleLease          409  the message was settled or delivered again meanwhile
+│   ├── LockHeld            409  somebody else has the lock
+│   ├── LockLost            409  the lock is not held under its token any more
 │   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
 │   ├── RequestUnderWay     409  the first request with its idempotency key has no answer yet
 │   ├── IdempotencyKeyReused 422 another request had its idempotency key
@@ -107,6 +109,14 @@ class StaleLease(StatusError):
     """409: the message was settled, or delivered again, meanwhile."""
 
 
+class LockHeld(StatusError):
+    """409: somebody else has the lock, or waits for it longer; the message names who."""
+
+
+class LockLost(StatusError):
+    """409: the lock is not held under its token any more: it has ended, or somebody else has it."""
+
+
 class SnapshotGone(StatusError):
     """410: what the next page of a snapshot would show was changed, and the snapshot is not held
     any more. Begin again with the first page."""
@@ -177,6 +187,8 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 
 
 _BY_CODE: dict[str | None, type[KvError]] = {
+    "LOCK_HELD": LockHeld,
+    "LOCK_LOST": LockLost,
     "KEYVAL_OUTCOME_UNKNOWN": OutcomeUnknown,
     "KEYVAL_REQUEST_UNDER_WAY": RequestUnderWay,
     "KEYVAL_IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReused,

@@ -148,6 +148,29 @@ class DeadLetter(msgspec.Struct, Generic[V], frozen=True):
     failed_at: int
 
 
+class LockGrant(msgspec.Struct, frozen=True):
+    """A lock that was given to who asked."""
+
+    token: str
+    """Names this holding: it grows from one holder to the next."""
+    expires_at: int
+    """When it ends unless it is prolonged, milliseconds since 1970."""
+
+
+class LockInfo(msgspec.Struct, frozen=True):
+    """A lock that somebody has. Times are milliseconds since 1970."""
+
+    name: str
+    owner: str
+    token: str
+    acquired_at: int
+    expires_at: int
+    metadata: Any
+    """What its owner said of it; None for nothing."""
+    waiting: int
+    """How many wait for it."""
+
+
 class SearchIndex(msgspec.Struct, frozen=True):
     """A full-text index over the entries below a prefix."""
 

@@ -102,6 +102,10 @@ class Work:
             **unknown,
         )
 
+    def check_lock(self, name: str, token: str) -> None:
+        """Require at the commit that a lock is held under this token."""
+        self._buffer().check_lock(name, token)
+
     def delete(self, key: MutationKey) -> None:
         """Delete exactly this key at the commit."""
         self._buffer().delete(key)

@@ -7,6 +7,7 @@ them differs. For servers: it needs no h11, and it may change with every version
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
+from buntime_keyval._async.locks import AsyncLock
 from buntime_keyval._async.reports import report
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
@@ -15,9 +16,14 @@ from buntime_keyval._async.transactions import run as run_async
 from buntime_keyval._async.watch import AsyncWatch, Feed
 from buntime_keyval._calls.atomic import AtomicBuilder, contents_of
 from buntime_keyval._calls.keys import checked_limit, refuse_everything
+from buntime_keyval._calls.locks import LockOrder, checked_prefix, lock_name, lock_owner
+from buntime_keyval._calls.locks import checked_token as checked_lock_token
+from buntime_keyval._calls.locks import order as lock_order
+from buntime_keyval._calls.locks import wait_ms as lock_wait_ms
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._entries import is_many
+from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._sharing import check_sharing
@@ -29,6 +35,7 @@ __all__ = [
     "AsyncAtomic",
     "AsyncAttempt",
     "AsyncGraph",
+    "AsyncLock",
     "AsyncMessages",
     "AsyncQueueListener",
     "AsyncSource",
@@ -41,6 +48,7 @@ __all__ = [
     "Feed",
     "Handler",
     "Letter",
+    "LockOrder",
     "Marks",
     "Message",
     "Mode",
@@ -53,13 +61,20 @@ __all__ = [
     "checked_concurrency",
     "checked_id",
     "checked_limit",
+    "checked_lock_token",
+    "checked_prefix",
     "contents_of",
     "identify",
     "is_many",
     "is_polling",
+    "lock_name",
+    "lock_order",
+    "lock_owner",
+    "lock_wait_ms",
     "make_scope",
     "make_target",
     "refuse_everything",
+    "refuse_lost",
     "report",
     "run_async",
     "warn_of_search",

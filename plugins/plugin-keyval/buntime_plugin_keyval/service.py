@@ -17,6 +17,7 @@ from buntime_plugin_keyval.features.audit.feature import AUDIT
 from buntime_plugin_keyval.features.encryption.feature import ENCRYPTION
 from buntime_plugin_keyval.features.expiry.feature import EXPIRY
 from buntime_plugin_keyval.features.feature import AnyFeature, Feature, Ground, Part
+from buntime_plugin_keyval.features.locks.feature import LOCKS
 from buntime_plugin_keyval.features.log.feature import LOG
 from buntime_plugin_keyval.features.metrics.feature import METRICS
 from buntime_plugin_keyval.features.metrics.report import Report, measure_store
@@ -32,6 +33,7 @@ P = TypeVar("P")
 FEATURES: Sequence[AnyFeature] = (
     EXPIRY,
     QUEUE,
+    LOCKS,
     WATCH,
     SEARCH,
     SNAPSHOTS,
@@ -87,6 +89,7 @@ class KeyValService:
         self.sending = self.part(QUEUE)
         self.queue = self.sending.queue
         self.dispatcher = self.sending.dispatcher
+        self.locking = self.part(LOCKS)
         self.watches = self.part(WATCH).hub
         self.search = self.part(SEARCH)
         self.snapshots = self.part(SNAPSHOTS)

@@ -39,9 +39,11 @@ ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "nack_message": (("x",), {}),
     "release_message": (("x",), {"lease": "y"}),
     "extend_message": (("x",), {}),
+    "lock": (("a",), {}),
     "watch": ((["a"],), {}),
     "add_trigger": ((), {"handler": print}),
 }
+LOCKS: dict[str, tuple[Any, ...]] = {"list": (), "get": ("a",), "renew": ("a", "w", "t")}
 LETTERS: dict[str, tuple[Any, ...]] = {"list": (), "purge": ()}
 
 
@@ -71,6 +73,9 @@ async def test_every_method_asks_before_it_does_anything(kv: LocalKv) -> None:
     for name in public(nobody.dlq):
         with pytest.raises(PermissionDenied, match="keyval:queue:admin"):
             await getattr(nobody.dlq, name)(*LETTERS.get(name, ("x",)))
+    for name in public(nobody.locks):
+        with pytest.raises(PermissionDenied, match="keyval:lock"):
+            await getattr(nobody.locks, name)(*LOCKS.get(name, ("a", "w")))
     for report in (nobody.metrics, nobody.metrics.to_prometheus, nobody.metrics.reset,
                    nobody.metrics.flush):  # fmt: skip
         with pytest.raises(PermissionDenied, match="keyval:"):

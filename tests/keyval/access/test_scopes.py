@@ -23,6 +23,7 @@ KEYS = [["a", 1], ["b"]]
 READ_A, READ_B = 'keyval:read:["a"]', 'keyval:read:["b"]'
 WRITE_A, WRITE_B = 'keyval:write:["a"]', 'keyval:write:["b"]'
 SEND, RECEIVE, QUEUE = "keyval:queue:send", "keyval:queue:receive", "keyval:queue:admin"
+HOLD, LOCKS = "keyval:lock:hold:rep", "keyval:lock:admin:rep"
 METRICS = "keyval:metrics:read"
 EVERYTHING = "keyval:admin"
 UNDELIVERED = {"value": 1, "options": {"keysIfUndelivered": [["a", 1], ["b"]]}}
@@ -106,6 +107,13 @@ CASES: list[Case] = [
     ("GET", "/queue/dlq/x", "", None, [QUEUE]),
     ("DELETE", "/queue/dlq/x", "", None, [QUEUE]),
     ("POST", "/queue/dlq/x/requeue", "", None, [QUEUE]),
+    ("GET", "/locks", "", None, ["keyval:lock:hold"]),
+    ("GET", "/locks", "prefix=rep", None, [HOLD]),
+    ("GET", "/locks/report", "", None, [HOLD]),
+    ("POST", "/locks/report/acquire", "", {"owner": "w"}, [HOLD]),
+    ("POST", "/locks/report/release", "", {"owner": "w"}, [HOLD]),
+    ("POST", "/locks/report/steal", "", {"owner": "w"}, [LOCKS]),
+    ("POST", "/atomic", "", {"checks": [{"lock": "report", "token": "t"}]}, [HOLD]),
     ("POST", "/indexes", "", {"prefix": ["a"], "fields": ["t"]}, ['keyval:index:admin:["a"]']),
     ("GET", "/indexes", "", None, ["keyval:index:admin"]),
     ("DELETE", "/indexes", "prefix=a", None, ['keyval:index:admin:["a"]']),
@@ -147,7 +155,7 @@ def test_each_route_says_what_it_needs() -> None:
     told = {f"{method} {path}" for method, path, *_ in CASES}
     routes = {f"{method} {path}" for path, methods in TABLE.paths.items() for method in methods}
     routes |= {f"{method} /keys/a" for method in KEY}
-    told = {one.replace("/x", "/{id}") for one in told} | {
+    told = {one.replace("/x", "/{id}").replace("/report", "/{id}") for one in told} | {
         f"{method} /keys/a" for method, path, *_ in CASES if path.startswith("/keys/a")
     }
     assert routes - told == set()

@@ -51,6 +51,7 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.TEXT: Sample(("",), (1, True, [], {}), ("",)),
     kinds.NAMED_TEXT: Sample(("word",), (1, True, []), ("word", "")),
     kinds.MESSAGE_ID: Sample(("some-id",), ("", 1, True, [], {})),
+    kinds.NAME: Sample(("w1", "é/ü"), ("", "a\n", "x" * 257, 1, True, [])),
     kinds.PREFIX: Sample((["a"], "a/1"), (1, True, {}, [None]), ("a/1", '["a"]'), ("a/" * 21,)),
     kinds.NAMED_PREFIX: Sample(
         (["a"], "a/1"), (1, {}, [None], []), ("a/1", '["a"]'), ("", "a/" * 21)
@@ -123,6 +124,11 @@ NEEDED: dict[str, dict[str, Any]] = {
     "GET /queue/dlq/<id>": {},
     "DELETE /queue/dlq/<id>": {},
     "POST /queue/dlq/<id>/requeue": {},
+    "GET /locks": {},
+    "GET /locks/<id>": {},
+    "POST /locks/<id>/acquire": {"owner": "w1"},
+    "POST /locks/<id>/release": {"owner": "w1"},
+    "POST /locks/<id>/steal": {"owner": "w1"},
     "POST /indexes": {"prefix": ["indexed"], "fields": ["title"]},
     "GET /indexes": {},
     "DELETE /indexes": {"prefix": "other"},

@@ -14,6 +14,7 @@ from buntime_database import Batch, DatabaseError, Guard, ResultSet
 from buntime_keyval.wire import encode_key
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.engine import packing, regathering
+from buntime_plugin_keyval.engine.additions import Requirement
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.model.where import parse_where
 from buntime_plugin_keyval.storage.schema import migrate
@@ -195,7 +196,7 @@ async def test_a_group_is_one_batch_until_a_part_of_it_fails(
     await write(0)
 
     async def guarded() -> object:
-        return await world.store.commit([Guard("1 = 2")], [])
+        return await world.store.commit([Requirement(Guard("1 = 2"))], [])
 
     failed, done = await asyncio.gather(guarded(), kv.atomic().sum(("n",), 1).commit())
     assert failed is None

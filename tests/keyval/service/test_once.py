@@ -19,8 +19,8 @@ from buntime_keyval import (
     InvalidInput,
     RequestUnderWay,
 )
-from buntime_keyval.engine import EngineCheck
 from buntime_plugin_keyval.engine import once as once_module
+from buntime_plugin_keyval.engine.additions import Requirement
 from buntime_plugin_keyval.engine.once import Once, once_of
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage import schema
@@ -201,7 +201,7 @@ async def test_a_group_of_which_a_part_fails(world: World) -> None:
     """Each is done, and kept, on its own then."""
     kv = world.kv
     await kv.set(["s"], "text")
-    false: list[EngineCheck | Guard] = [Guard("1 = 2")]
+    false = [Requirement(Guard("1 = 2"))]
 
     async def guarded() -> object:
         return await world.store.commit(false, [], once=Once("guarded", b"it"))

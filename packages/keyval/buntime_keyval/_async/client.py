@@ -12,6 +12,7 @@ from buntime_keyval._async.dead_letters import AsyncDeadLetters
 from buntime_keyval._async.feeds import ApiMessages, watch_feed
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
+from buntime_keyval._async.locks import AsyncLock, AsyncLocks
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.stores import AsyncStore, sweep
@@ -146,6 +147,8 @@ class AsyncKv:
         self._running: set[AsyncWatch | AsyncQueueListener] = set()
         self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""
+        self.locks = AsyncLocks(self._session)
+        """Locks by name, for who holds them in ways of his own; see `lock`."""
 
     @classmethod
     def from_env(cls, **options: Any) -> AsyncKv:
@@ -663,6 +666,23 @@ class AsyncKv:
         )
         self._remember(listener)
         return listener
+
+    def lock(
+        self,
+        name: str,
+        *,
+        ttl: Duration = "30s",
+        wait: Duration | None = None,
+        owner: str | None = None,
+        metadata: Any = None,
+    ) -> AsyncLock:
+        """A lock to hold for a block, as `async with kv.lock(...) as lock`; prolonged meanwhile.
+
+        It ends `ttl` after this process has died. With `wait` it waits in line for so long; raises
+        `LockHeld` if it cannot be had. Once it is lost, what the block asks of a store raises
+        `LockLost`.
+        """
+        return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
     async def queue_stats(self) -> QueueStats:
         """How many messages there are in which state."""

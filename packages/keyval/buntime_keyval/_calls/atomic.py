@@ -10,6 +10,7 @@ from uuid import UUID
 import msgspec
 
 from buntime_keyval._calls.keys import read_commit
+from buntime_keyval._calls.locks import checked_token, lock_name
 from buntime_keyval._core import Call
 from buntime_keyval._entries import message_members, option_members, raw_key, value_json
 from buntime_keyval._results import CommitResult, KvEntry
@@ -28,6 +29,7 @@ from buntime_keyval.wire.commits import (
     Check,
     Contents,
     EntryOptions,
+    LockCheck,
     Mutation,
     NewMessage,
 )
@@ -125,6 +127,11 @@ class AtomicBuilder(Generic[K]):
             if versionstamp is not None and not isinstance(versionstamp, str):
                 raise InvalidInput(f"versionstamp must be a string or None, got {versionstamp!r}")
             self._collect().checks.append(Check(key, versionstamp))
+        return self
+
+    def check_lock(self: B, name: str, token: str) -> B:
+        """Require that a lock is held under this token: `lock.name`, `lock.token`."""
+        self._collect().checks.append(LockCheck(lock_name(name), checked_token(token)))
         return self
 
     @overload
@@ -299,10 +306,16 @@ def commit(builder: AtomicBuilder[Any]) -> Call[CommitResult]:
     """The commit of what was collected."""
     checks, mutations = contents_of(builder)
     body = {
-        "checks": [{"key": raw_key(key), "versionstamp": stamp} for key, stamp in checks],
+        "checks": [_check_members(check) for check in checks],
         "mutations": [_members(mutation) for mutation in mutations],
     }
     return Call("POST", "/atomic", read_commit, msgspec.json.encode(body))
+
+
+def _check_members(check: Check | LockCheck) -> dict[str, Any]:
+    if isinstance(check, LockCheck):
+        return {"lock": check.name, "token": check.token}
+    return {"key": raw_key(check.key), "versionstamp": check.versionstamp}
 
 
 def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:

@@ -44,6 +44,7 @@ from buntime_keyval._sync.dead_letters import DeadLetters
 from buntime_keyval._sync.feeds import ApiMessages, watch_feed
 from buntime_keyval._sync.graph import Graph
 from buntime_keyval._sync.listen import Handler, QueueListener
+from buntime_keyval._sync.locks import Lock, Locks
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
 from buntime_keyval._sync.stores import Store, sweep
@@ -147,6 +148,8 @@ class Kv:
         self._running: set[Watch | QueueListener] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
+        self.locks = Locks(self._session)
+        """Locks by name, for who holds them in ways of his own; see `lock`."""
 
     @classmethod
     def from_env(cls, **options: Any) -> Kv:
@@ -652,6 +655,23 @@ class Kv:
         )
         self._remember(listener)
         return listener
+
+    def lock(
+        self,
+        name: str,
+        *,
+        ttl: Duration = "30s",
+        wait: Duration | None = None,
+        owner: str | None = None,
+        metadata: Any = None,
+    ) -> Lock:
+        """A lock to hold for a block, as `with kv.lock(...) as lock`; prolonged meanwhile.
+
+        It ends `ttl` after this process has died. With `wait` it waits in line for so long; raises
+        `LockHeld` if it cannot be had. Once it is lost, what the block asks of a store raises
+        `LockLost`.
+        """
+        return Lock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
     def queue_stats(self) -> QueueStats:
         """How many messages there are in which state."""

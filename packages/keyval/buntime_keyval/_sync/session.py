@@ -14,6 +14,7 @@ from buntime_keyval._calls.gathered import asked_of
 from buntime_keyval._calls.keys import Entry, get_many
 from buntime_keyval._core import REQUEST_ID, Call, StreamCall, consistent
 from buntime_keyval._errors import AccessDenied, ClientClosed, KvError
+from buntime_keyval._held import refuse_lost
 from buntime_keyval._http import Settings, no_answer, refused_stream
 from buntime_keyval._observed import Observed
 from buntime_keyval._results import CommitResult
@@ -28,6 +29,9 @@ from buntime_keyval._transport import Failure, OutgoingRequest, within
 from buntime_keyval.wire import Key
 
 R = TypeVar("R")
+
+LONGEST_WAIT_S = 4.0
+"""Who waits longer asks again: a place in a line outlives that, but not a client that is gone."""
 
 _EXPIRED = 401
 """Says that a token is not valid any more, or never was."""
@@ -49,8 +53,15 @@ class Session:
         self._connections = Connections(make)
         self._closed = False
 
+    @property
+    def longest_wait(self) -> float:
+        """Seconds that a request may have the server wait, so that no pause is too long."""
+        pause = self._settings.timeouts.pause
+        return LONGEST_WAIT_S if pause is None else min(LONGEST_WAIT_S, pause / 2)
+
     def send(self, call: Call[R], idempotency_key: str | None = None) -> R:
         """The result of a call, after as many attempts as are safe. Raises `KvError`."""
+        refuse_lost()
         call = self._settings.keyed(call, idempotency_key)
         asked = attempts = None
         ends = self._settings.end_of_call()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from buntime_keyval.cli import follow, keys, queue, search, transfer
+from buntime_keyval.cli import follow, keys, locks, queue, search, transfer
 from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABLES, ServerTarget
 
 
@@ -24,6 +24,6 @@ def kv(ctx: click.Context, url: str, token: str | None) -> None:
     ctx.obj = ServerTarget(url, token)
 
 
-for _module in (keys, transfer, follow, search, queue):
+for _module in (keys, transfer, follow, search, queue, locks):
     for _command in _module.COMMANDS:
         kv.add_command(_command)

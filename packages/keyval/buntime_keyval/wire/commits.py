@@ -53,6 +53,13 @@ class Check(NamedTuple):
     versionstamp: str | None
 
 
+class LockCheck(NamedTuple):
+    """Holds while the lock is held under this token."""
+
+    name: str
+    token: str
+
+
 class Mutation(NamedTuple):
     """One change of one key.
 
@@ -94,7 +101,7 @@ class NewMessage(NamedTuple):
 class Contents(NamedTuple):
     """What a builder holds."""
 
-    checks: list[Check]
+    checks: list[Check | LockCheck]
     mutations: list[Mutation | NewMessage]
 
 

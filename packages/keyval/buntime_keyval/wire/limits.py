@@ -35,3 +35,6 @@ MAX_TIMESTAMP_MS = MAX_SAFE_INTEGER
 
 MAX_BACKOFF_STEPS = 1000
 """Retries that the schedule of a message may name."""
+
+MOST_LOCK_WAIT_MS = 600_000
+"""How long somebody may wait for a lock."""

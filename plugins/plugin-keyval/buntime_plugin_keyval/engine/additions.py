@@ -36,5 +36,16 @@ MutationParsers = Mapping[str, Callable[[dict[str, Any], str, int], Addition]]
 """By the `type` of a mutation: what reads one. Gets it, its place for messages, and what `$now`
 stands for, epoch milliseconds; raises `InvalidInput`."""
 
-CheckParsers = Mapping[str, Callable[[dict[str, Any], str], Guard]]
+
+class Requirement(NamedTuple):
+    """Something that has to hold beside the checks of entries."""
+
+    guard: Guard
+    scope: str = "keyval:admin"
+    """What its sender has to be permitted: whether it holds tells of something."""
+    resource: str | None = None
+    """On what the scope has to be, None for all."""
+
+
+CheckParsers = Mapping[str, Callable[[dict[str, Any], str], Requirement]]
 """By a member that no check of an entry has: what reads such a check into what has to hold."""

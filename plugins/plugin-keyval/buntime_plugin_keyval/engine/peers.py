@@ -9,6 +9,7 @@ from buntime_database import Adapter, Bells
 from buntime_host import Signal, Workers
 
 from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, NoteStamp
+from buntime_plugin_keyval.storage.lock_effects import PASSING_ON, LockEffect
 
 
 class Bell:
@@ -50,6 +51,8 @@ class Peers:
         """Rung when the change log grew."""
         self.queue = Bell(workers.signal("keyval.queue"), bells, "queue")
         """Rung when a message came, was settled, or may be delivered again."""
+        self.locks = Bell(workers.signal("keyval.locks"), bells, "locks")
+        """Rung when others may have a lock, or be the first in line."""
         self.watchers = workers.numbers("keyval.watchers", 1)
         """How many are open; so with listeners."""
         self.listeners = workers.numbers("keyval.listeners", 1)
@@ -57,13 +60,17 @@ class Peers:
 
     def committed(self, effects: Iterable[Effect]) -> None:
         """Ring for a commit of this process."""
-        changed = queued = False
+        changed = queued = passed = False
         for effect in effects:
             if isinstance(effect, EntryEffect):
                 changed = True
+            elif isinstance(effect, LockEffect):
+                passed = passed or isinstance(effect, PASSING_ON)
             elif not isinstance(effect, NoteStamp):
                 queued = True
         if changed:
             self.changes.send()
         if queued:
             self.queue.send()
+        if passed:
+            self.locks.send()

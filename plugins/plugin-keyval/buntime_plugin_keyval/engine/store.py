@@ -27,7 +27,7 @@ from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
 
 from buntime_plugin_keyval.engine import writes
-from buntime_plugin_keyval.engine.additions import Addition
+from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.decisions import SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
@@ -170,7 +170,7 @@ class Store(StoreReads):
 
     def commit(
         self,
-        checks: Sequence[EngineCheck | Guard],
+        checks: Sequence[EngineCheck | Requirement],
         mutations: Sequence[Mutation | Addition],
         also_read: Sequence[bytes] = (),
         once: Once | None = None,

@@ -6,12 +6,12 @@ from base64 import b64decode
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-from buntime_database import Guard, ResultSet
+from buntime_database import ResultSet
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key
 from buntime_keyval.wire.commits import MERGING, Mutation
 
-from buntime_plugin_keyval.engine.additions import Addition
+from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
@@ -79,7 +79,7 @@ class Committed(NamedTuple):
 
 
 def commit(
-    checks: Sequence[EngineCheck | Guard],
+    checks: Sequence[EngineCheck | Requirement],
     mutations: Sequence[Mutation | Addition],
     also_read: Sequence[bytes] = (),
     *,
@@ -96,7 +96,7 @@ def commit(
     key of more than `most_key` bytes.
     """
     number = len(checks) + len(mutations)
-    guards = [check for check in checks if isinstance(check, Guard)]
+    guards = [check.guard for check in checks if isinstance(check, Requirement)]
     compared = [check for check in checks if isinstance(check, EngineCheck)]
     is_long = number > POINT_LIMIT
     targets: list[Mutation] = []

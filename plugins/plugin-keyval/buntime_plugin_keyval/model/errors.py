@@ -6,6 +6,9 @@
     ├── LetterNotFound      404  NotFound: there is no such dead letter
     ├── MessageNotFound     404  NotFound: there is no such message, and it was to be said
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
+    ├── LockNotFound        404  NotFound: nobody has the lock
+    ├── LockHeld            409  LockHeld: somebody else has the lock, or waits for it longer
+    ├── LockLost            409  LockLost: the lock is not held under this token any more
     ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
     ├── QuotaExceeded       413  TooLarge: more entries or bytes than the key of the sender may have
     ├── RateExceeded        429  RateLimited: more requests in a second than that
@@ -104,6 +107,41 @@ class StaleLease(KeyValError, buntime_keyval.StaleLease):
 
     def __init__(self) -> None:
         super().__init__("Lease is not current: the message was settled or delivered again")
+
+
+class LockNotFound(KeyValError, NotFound):
+    """Nobody has the lock."""
+
+    STATUS = 404
+    CODE = "LOCK_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"Nobody has the lock {name}")
+
+
+class LockHeld(KeyValError, buntime_keyval.LockHeld):
+    """Somebody else has the lock, or is before the others in its line."""
+
+    STATUS = 409
+    CODE = "LOCK_HELD"
+
+    def __init__(self, name: str, owner: str, expires_at: int) -> None:
+        super().__init__(f"The lock {name} is held by {owner}")
+        self.owner = owner
+        self.expires_at = expires_at
+
+
+class LockLost(KeyValError, buntime_keyval.LockLost):
+    """The lock is not held under this token any more."""
+
+    STATUS = 409
+    CODE = "LOCK_LOST"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The lock {name} is not held under this token any more: it has ended, was released, or"
+            " somebody else has it"
+        )
 
 
 class LimitExceeded(KeyValError, TooLarge):

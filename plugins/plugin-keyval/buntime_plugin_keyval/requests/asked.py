@@ -41,6 +41,9 @@ Ran = Text | Answer | Promised | Coroutine[Any, Any, Text | Answer | Frames]
 
 Run = Callable[[], Ran]
 
+Need = str | tuple[str, str | None]
+"""A scope, on everything that it has, or on the resource beside it."""
+
 
 class Keys(msgspec.Struct, frozen=True, gc=False):
     """Encoded keys, and ranges of them."""
@@ -76,7 +79,7 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     writes: Keys = NO_KEYS
     """What may be written or deleted."""
     cost: Cost = CHEAP
-    needs: Sequence[str] | None = None
+    needs: Sequence[Need] | None = None
     """Scopes beside those of its keys. None for what is about its keys alone; what then has none
     needs everything, so that nothing is open which does not say so."""
     read_scope: str = READ
@@ -103,8 +106,11 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
             if read_keys or read_ranges or written_keys or written_ranges:
                 return
             needs = (ADMIN,)
-        for scope in needs:
-            principal.require(scope)
+        for need in needs:
+            if isinstance(need, str):
+                principal.require(need)
+            else:
+                principal.require(*need)
 
 
 class Touched(Mapping[str, str]):

@@ -20,6 +20,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
+from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.searching import (
     TOKENIZERS,
     parse_marks,
@@ -256,6 +257,8 @@ NAMED_PREFIX = Kind(_KEY_EXPECTED, _named_prefix_of_text, _named_prefix)
 """One that has to be there, as a key."""
 KEY = Kind(_KEY_EXPECTED, None, _key)
 BOUND = Kind(_KEY_EXPECTED, _bound, _bound)
+NAME = Kind("a text of 1 to 256 characters without control characters", checked_name, checked_name)
+"""Of a lock, or of who has one."""
 BATCH_KEYS = Kind("an array of key arrays", None, _batch_keys)
 READS = Kind("an array of key arrays", None, _reads)
 KEY_LIST = Kind(

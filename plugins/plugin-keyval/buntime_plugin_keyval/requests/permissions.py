@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from buntime_host import Action, Principal
 from buntime_host.access import denied, text_prefix
+from buntime_keyval.shared import refuse_lost
 from buntime_keyval.wire import check_key, decode_json, decode_key, encode_key, key_to_json
 
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -22,6 +23,8 @@ QUEUE_SEND = "keyval:queue:send"
 QUEUE_RECEIVE = "keyval:queue:receive"
 QUEUE_ADMIN = "keyval:queue:admin"
 INDEX_ADMIN = "keyval:index:admin"
+LOCK_HOLD = "keyval:lock:hold"
+LOCK_ADMIN = "keyval:lock:admin"
 METRICS_READ = "keyval:metrics:read"
 ADMIN = "keyval:admin"
 
@@ -51,6 +54,10 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
             covers=("queue:send", "queue:receive"),
             doc="all of that, numbers of the queue and dead letters",
         ),
+        "lock:hold": Action(text_prefix, doc="take, release, list and check locks"),
+        "lock:admin": Action(
+            text_prefix, covers=("lock:hold",), doc="all of that, and take locks from their owners"
+        ),
         "metrics:read": Action(doc="read what was measured"),
         "admin": Action(covers=("*",), doc="everything in the store"),
     }
@@ -58,7 +65,8 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
 
 
 class Permits:
-    """What somebody may do here. Each method raises `PermissionDenied`, before anything is read."""
+    """What somebody may do here. Each method raises `PermissionDenied`, before anything is read;
+    and `LockLost` in the block of a lock that was lost."""
 
     __slots__ = ("_guarded", "principal")
 
@@ -67,32 +75,38 @@ class Permits:
         self.principal = principal
         self._guarded = guarded
 
-    def need(self, scope: str) -> None:
-        """A scope that is not about keys."""
-        self.principal.require(scope)
+    def need(self, scope: str, resource: str | None = None) -> None:
+        """A scope that is not about keys; on one resource, if that is named."""
+        refuse_lost()
+        self.principal.require(scope, resource)
 
     def read(self, *keys: bytes) -> None:
         """Each of the keys is read."""
+        refuse_lost()
         if not self.principal.unlimited:
             require_keys(self.principal, READ, keys)
 
     def read_range(self, *ranges: KeyRange) -> None:
         """All that is in the ranges is read."""
+        refuse_lost()
         if not self.principal.unlimited:
             require_ranges(self.principal, READ, ranges, guarded=self._guarded)
 
     def write(self, *keys: bytes) -> None:
         """Each of the keys is written."""
+        refuse_lost()
         if not self.principal.unlimited:
             require_keys(self.principal, WRITE, keys)
 
     def write_range(self, *ranges: KeyRange) -> None:
         """What is in the ranges may be written."""
+        refuse_lost()
         if not self.principal.unlimited:
             require_ranges(self.principal, WRITE, ranges)
 
     def index(self, keys: KeyRange) -> None:
         """The index of a prefix comes or goes."""
+        refuse_lost()
         require_ranges(self.principal, INDEX_ADMIN, [keys])
 
 

@@ -13,7 +13,12 @@ from urllib.parse import unquote
 
 from buntime_database import Guard, Statement
 from buntime_keyval.wire import InvalidInput
-from buntime_plugin_keyval.engine.additions import Addition, CheckParsers, MutationParsers
+from buntime_plugin_keyval.engine.additions import (
+    Addition,
+    CheckParsers,
+    MutationParsers,
+    Requirement,
+)
 from buntime_plugin_keyval.engine.decisions import Decision, Write
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.features.feature import Feature, Ground, Measure, Part
@@ -83,9 +88,9 @@ class TallyPart(Part):
             raise InvalidInput(f"{place}.by must be an integer")
         return Addition(Add(str(item.get("name")), item["by"]), committed=self._loop.wake)
 
-    def _read_check(self, item: dict[str, Any], place: str) -> Guard:
+    def _read_check(self, item: dict[str, Any], place: str) -> Requirement:
         sql = "coalesce((SELECT total FROM kv_tally WHERE name = ?), 0) <= ?"
-        return Guard(sql, (item["tally"], item["most"]))
+        return Requirement(Guard(sql, (item["tally"], item["most"])))
 
     async def _step(self) -> None:
         ((total,),) = await self.store.adapter.query("SELECT sum(total) FROM kv_tally")

@@ -6,14 +6,13 @@ from asyncio import Future
 from collections.abc import Sequence
 from typing import Annotated, Any
 
-from buntime_database import Guard
 from buntime_host import Answer, Promised
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.commits import Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
-from buntime_plugin_keyval.engine.additions import Addition
+from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.writes import Committed, placeholder_range
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.model.mutations import (
@@ -21,10 +20,9 @@ from buntime_plugin_keyval.model.mutations import (
     parse_mutation,
 )
 from buntime_plugin_keyval.requests.answers import Text, spliced
-from buntime_plugin_keyval.requests.asked import Access, Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.requests.asked import Access, Asked, Cost, Keys, Need, Request, Route
 from buntime_plugin_keyval.requests.kinds import CONSISTENCY, ITEMS, READS
 from buntime_plugin_keyval.requests.large import LargeMembers, items_frame, value_frame
-from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.entries import entries_json, found_json
@@ -117,7 +115,7 @@ def _large(service: KeyValService) -> LargeMembers:
         number += 1
         store.check_number(number)
 
-    def check(index: int, item: Any) -> EngineCheck | Guard:
+    def check(index: int, item: Any) -> EngineCheck | Requirement:
         count()
         return parse_check(index, item, service.checks)
 
@@ -139,11 +137,13 @@ TRANSACTION = Route(commit_transaction, TransactionRequest, MemberPlace.BODY, _l
 
 def _contents(
     service: KeyValService, given: Commit
-) -> tuple[list[EngineCheck | Guard], list[Mutation | Addition]]:
+) -> tuple[list[EngineCheck | Requirement], list[Mutation | Addition]]:
     """Checks and mutations, those of a large body as they were read with it."""
     now_ms = service.store.clock.wall()
     checks = [
-        item if isinstance(item, (EngineCheck, Guard)) else parse_check(index, item, service.checks)
+        item
+        if isinstance(item, (EngineCheck, Requirement))
+        else parse_check(index, item, service.checks)
         for index, item in enumerate(given.checks)
     ]
     mutations = [
@@ -155,18 +155,17 @@ def _contents(
     return checks, mutations
 
 
-def _compared(checks: Sequence[EngineCheck | Guard], also: Sequence[bytes] = ()) -> Keys:
+def _compared(checks: Sequence[EngineCheck | Requirement], also: Sequence[bytes] = ()) -> Keys:
     return Keys([*also, *(check.key for check in checks if isinstance(check, EngineCheck))])
 
 
 def _needed(
-    checks: Sequence[EngineCheck | Guard], mutations: Sequence[Mutation | Addition]
-) -> Sequence[str]:
+    checks: Sequence[EngineCheck | Requirement], mutations: Sequence[Mutation | Addition]
+) -> Sequence[Need]:
     """What a commit needs beside what it may do to its keys."""
-    scopes = [item.scope for item in mutations if isinstance(item, Addition)]
-    if any(isinstance(check, Guard) for check in checks):
-        scopes.append(ADMIN)  # a feature's own, of which nobody knows what it tells
-    return scopes
+    needs: list[Need] = [item.scope for item in mutations if isinstance(item, Addition)]
+    needs += [(it.scope, it.resource) for it in checks if isinstance(it, Requirement)]
+    return needs
 
 
 def _written(mutations: Sequence[Mutation | Addition]) -> Keys:

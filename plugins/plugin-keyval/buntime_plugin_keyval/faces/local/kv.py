@@ -28,6 +28,7 @@ from buntime_keyval.wire.python_options import refuse_unknown
 
 from buntime_plugin_keyval.faces.engine.engine import LocalEngine
 from buntime_plugin_keyval.faces.local.entries import LocalEntries
+from buntime_plugin_keyval.faces.local.locks import LocalLocking, LocalLocks
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
 from buntime_plugin_keyval.faces.local.queue import LocalDeadLetters, LocalQueue
 from buntime_plugin_keyval.faces.local.search import LocalSearch
@@ -40,7 +41,7 @@ from buntime_plugin_keyval.service import KeyValService
 T = TypeVar("T")
 
 
-class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
+class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalLocking, LocalWatching):
     """What `ctx.get_plugin("@buntime/plugin-keyval")` returns.
 
     Methods, parameters and results are those of `buntime_keyval.AsyncKv`, so that code moves
@@ -52,9 +53,11 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalWatching):
     def __init__(self, service: KeyValService, principal: Principal = EVERYONE) -> None:
         permits = Permits(principal, guarded=service.guards_reserved)
         super().__init__(service, permits)
-        self._source = LocalSource(service.store, service.sending, permits)
+        self._source = LocalSource(service.store, service.sending, service.locking, permits)
         self.dlq = LocalDeadLetters(service.queue, permits)
         """Messages that were given up."""
+        self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)
+        """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG), permits)
         """The same store as bytes, for plugins that offer another API."""
         self.metrics = KvMetrics(service, permits)

@@ -10,13 +10,21 @@ from buntime_keyval.engine import EngineCheck
 from buntime_keyval.shared import AtomicBuilder, contents_of
 from buntime_keyval.wire import UUIDV7, canonical_value, decode_value, encode_key, parse_metadata
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
-from buntime_keyval.wire.commits import Contents, Mutation, NewMessage, resolve_key
+from buntime_keyval.wire.commits import (
+    Check,
+    Contents,
+    LockCheck,
+    Mutation,
+    NewMessage,
+    resolve_key,
+)
 
-from buntime_plugin_keyval.engine.additions import Addition
+from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.engine.writes import placeholder_range
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT
+from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.storage.reads import Row
@@ -25,10 +33,11 @@ from buntime_plugin_keyval.storage.reads import Row
 class LocalSource:
     """`AsyncSource` of this process."""
 
-    def __init__(self, store: Store, queue: QueuePart, permits: Permits) -> None:
+    def __init__(self, store: Store, queue: QueuePart, locks: LockPart, permits: Permits) -> None:
         self._store = store
         self._permits = permits
         self._queue = queue
+        self._locks = locks
 
     async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
         """The newest entries of checked keys, in their order; no replica is asked."""
@@ -45,16 +54,24 @@ class LocalSource:
         once = None
         if idempotency_key is not None:
             once = once_of(idempotency_key, "atomic", contents.checks, _said(contents))
-        checks = [EngineCheck(encode_key(key), stamp) for key, stamp in contents.checks]
+        checks = [self._condition(check) for check in contents.checks]
         now_ms = self._store.clock.wall()
         changes = [await self._settled(change, now_ms) for change in contents.mutations]
-        self._permits.read(*[check.key for check in checks])
+        self._permits.read(*[check.key for check in checks if isinstance(check, EngineCheck)])
+        for check in checks:
+            if isinstance(check, Requirement):
+                self._permits.need(check.scope, check.resource)
         for change in changes:
             self._permit(change)
         committed = await self._store.commit(checks, changes, once=once)
         if committed is None:
             return CommitResult(ok=False)
         return CommitResult(ok=True, versionstamp=committed.versionstamp)
+
+    def _condition(self, check: Check | LockCheck) -> EngineCheck | Requirement:
+        if isinstance(check, LockCheck):
+            return self._locks.condition(check.name, check.token)
+        return EngineCheck(encode_key(check.key), check.versionstamp)
 
     def _permit(self, change: Mutation | Addition) -> None:
         if isinstance(change, Addition):

@@ -12,6 +12,7 @@ from typing import NamedTuple, TypeAlias
 from buntime_database import Adapter, Batch, DatabaseError, ResultSet
 
 from buntime_plugin_keyval.storage.dialects.filters import FilterSql
+from buntime_plugin_keyval.storage.dialects.locks import LockSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
 from buntime_plugin_keyval.storage.dialects.metrics import MetricsSql
 from buntime_plugin_keyval.storage.dialects.queue import QueueSql
@@ -43,6 +44,7 @@ class Dialect(NamedTuple):
     watch: WatchSql
     snapshots: SnapshotSql
     queue: QueueSql
+    locks: LockSql
     search: SearchSql
     replays: ReplaysSql
     metrics: MetricsSql

@@ -8,6 +8,7 @@ from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.getting import GetsTogether
 from buntime_plugin_keyval.storage.dialects.postgres.committing import GroupCommit
 from buntime_plugin_keyval.storage.dialects.postgres.filters.printing import print_filter
+from buntime_plugin_keyval.storage.dialects.postgres.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
 from buntime_plugin_keyval.storage.dialects.postgres.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.postgres.queue import QUEUE
@@ -35,6 +36,7 @@ POSTGRES = Dialect(
     watch=WATCH,
     snapshots=SNAPSHOTS,
     queue=QUEUE,
+    locks=LOCKS,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

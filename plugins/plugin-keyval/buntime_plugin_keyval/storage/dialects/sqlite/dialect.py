@@ -5,6 +5,7 @@ from __future__ import annotations
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.sqlite.committing import committing
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_filter
+from buntime_plugin_keyval.storage.dialects.sqlite.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.sqlite.moving import move_some
@@ -27,6 +28,7 @@ SQLITE = Dialect(
     watch=WATCH,
     snapshots=SNAPSHOTS,
     queue=QUEUE,
+    locks=LOCKS,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

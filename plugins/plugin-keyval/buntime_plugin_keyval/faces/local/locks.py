@@ -1,0 +1,131 @@
+"""Locks for Python callers."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from buntime_keyval import Duration, LockGrant, LockInfo
+from buntime_keyval.shared import (
+    AsyncLock,
+    LockOrder,
+    checked_limit,
+    checked_lock_token,
+    checked_prefix,
+    lock_name,
+    lock_order,
+    lock_owner,
+    lock_wait_ms,
+)
+from buntime_keyval.wire import decode_value, parse_metadata
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+
+from buntime_plugin_keyval.faces.local.part import NOW_TEXT, LocalPart
+from buntime_plugin_keyval.features.locks.locks import LockDesk, LockState, WantedLock
+from buntime_plugin_keyval.model.clock import Clock
+from buntime_plugin_keyval.requests.permissions import LOCK_ADMIN, LOCK_HOLD, Permits
+
+
+class LocalLocks:
+    """Locks by name, over all processes and hosts of a store."""
+
+    def __init__(self, locks: LockDesk, clock: Clock, permits: Permits) -> None:
+        self._locks = locks
+        self._clock = clock
+        self._permits = permits
+
+    async def acquire(
+        self,
+        name: str,
+        owner: str,
+        *,
+        duration: Duration = "30s",
+        wait: Duration | None = None,
+        metadata: Any = None,
+    ) -> LockGrant:
+        """Take a lock for `duration`, or prolong the one that the owner has, with its token.
+
+        With `wait`, up to ten minutes, in line behind those who asked before. Raises `LockHeld`.
+        """
+        wanted = self._wanted(lock_order(name, owner, duration, metadata))
+        self._permits.need(LOCK_HOLD, wanted.name)
+        return _grant(await self._locks.acquire(wanted, lock_wait_ms(wait)))
+
+    async def renew(
+        self, name: str, owner: str, token: str, *, duration: Duration = "30s"
+    ) -> LockGrant:
+        """Prolong a lock that is held under this token, from now on. Raises `LockLost`."""
+        wanted = self._wanted(lock_order(name, owner, duration))
+        self._permits.need(LOCK_HOLD, wanted.name)
+        return _grant(await self._locks.renew(wanted, checked_lock_token(token)))
+
+    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
+        """Release a lock of an owner, if it is held (under this token); whether it was."""
+        self._permits.need(LOCK_HOLD, lock_name(name))
+        token = None if token is None else checked_lock_token(token)
+        return await self._locks.release(name, lock_owner(owner), token)
+
+    async def steal(
+        self, name: str, owner: str, *, duration: Duration = "30s", metadata: Any = None
+    ) -> LockGrant:
+        """Take a lock from whoever has it, who is not asked; for administrators."""
+        wanted = self._wanted(lock_order(name, owner, duration, metadata))
+        self._permits.need(LOCK_ADMIN, wanted.name)
+        return _grant(await self._locks.steal(wanted))
+
+    async def get(self, name: str) -> LockInfo | None:
+        """A lock that somebody has, or None."""
+        self._permits.need(LOCK_HOLD, lock_name(name))
+        lock = await self._locks.get(name)
+        return None if lock is None else _info(lock)
+
+    async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> list[LockInfo]:
+        """The locks that somebody has and whose names begin so; at most 1000."""
+        self._permits.need(LOCK_HOLD, checked_prefix(prefix) or None)
+        size = min(checked_limit(limit), MAX_LIMIT)
+        return [_info(lock) for lock in await self._locks.list(prefix, size)]
+
+    def _wanted(self, order: LockOrder) -> WantedLock:
+        metadata = order.metadata
+        if metadata is not None and NOW_TEXT in metadata:
+            metadata = parse_metadata(metadata, self._clock.wall())
+        return WantedLock(order.name, order.owner, order.duration_ms, metadata)
+
+
+class LocalLocking(LocalPart):
+    """Locks that blocks of code hold."""
+
+    locks: LocalLocks
+
+    def lock(
+        self,
+        name: str,
+        *,
+        ttl: Duration = "30s",
+        wait: Duration | None = None,
+        owner: str | None = None,
+        metadata: Any = None,
+    ) -> AsyncLock:
+        """A lock to hold for a block, as `async with kv.lock(...) as lock`; prolonged meanwhile.
+
+        It ends `ttl` after this process has died. With `wait` it waits in line for so long; raises
+        `LockHeld` if it cannot be had. Once it is lost, what the block asks of a store raises
+        `LockLost`.
+        """
+        self._permits.need(LOCK_HOLD, lock_name(name))
+        return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
+
+
+def _grant(lock: LockState) -> LockGrant:
+    return LockGrant(lock.token, lock.expires_at)
+
+
+def _info(lock: LockState) -> LockInfo:
+    return LockInfo(
+        lock.name,
+        lock.owner,
+        lock.token,
+        lock.acquired_at,
+        lock.expires_at,
+        None if lock.metadata is None else decode_value(lock.metadata),
+        lock.waiting,
+    )

@@ -1,0 +1,1 @@
+"""Locks: one at a time, over all processes and hosts of a store."""

@@ -1,0 +1,193 @@
+"""Endpoints below `/locks`."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from buntime_host import Answer
+from buntime_keyval.wire import InvalidInput, canonical_metadata
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_LOCK_WAIT_MS
+from buntime_keyval.wire.names import checked_name
+
+from buntime_plugin_keyval.features.locks.locks import LockState, WantedLock
+from buntime_plugin_keyval.features.locks.part import LockPart
+from buntime_plugin_keyval.model.errors import LockHeld, LockNotFound
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
+from buntime_plugin_keyval.requests.kinds import (
+    FLAG,
+    LEASE_DURATION,
+    LIMIT,
+    METADATA,
+    NAME,
+    PAUSE,
+    TEXT,
+)
+from buntime_plugin_keyval.requests.permissions import LOCK_ADMIN, LOCK_HOLD
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
+
+DEFAULT_DURATION_MS = 30_000
+
+
+class Taking(RequestShape, frozen=True, kw_only=True):
+    """Who wants a lock, and for how long."""
+
+    owner: Annotated[str, NAME]
+    duration: Annotated[int, LEASE_DURATION] = DEFAULT_DURATION_MS
+    metadata: Annotated[object, METADATA] = None
+
+
+class Acquiring(Taking, frozen=True, kw_only=True):
+    """The same of who waits, or has the lock already."""
+
+    wait: Annotated[int, PAUSE] = 0
+    keep_place: Annotated[bool, FLAG] = False
+    """Whether the place in the line lasts for a while when the wait is over."""
+    token: Annotated[str | None, TEXT] = None
+    """For who has the lock and wants to prolong it, or nothing."""
+
+
+class Releasing(RequestShape, frozen=True, kw_only=True):
+    """Who does not need a lock any more."""
+
+    owner: Annotated[str, NAME]
+    token: Annotated[str | None, TEXT] = None
+
+
+class LockListing(RequestShape, frozen=True, kw_only=True):
+    """Which locks to list."""
+
+    prefix: Annotated[str, TEXT] = ""
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+
+
+def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
+    """`POST /locks/{name}/acquire`: take a lock, or prolong it."""
+    given = request.given
+    wanted = _wanted(part, request)
+    if given.wait > MOST_LOCK_WAIT_MS:
+        raise InvalidInput(f"wait must be at most {MOST_LOCK_WAIT_MS} milliseconds")
+    token = given.token
+    if token is not None and (given.wait or given.metadata is not None):
+        raise InvalidInput("wait and metadata are for who takes a lock: token is given")
+
+    async def run() -> str | Answer:
+        try:
+            if token is not None:
+                lock = await part.locks.renew(wanted, token, request.once)
+            else:
+                lock = await part.locks.acquire(
+                    wanted, given.wait, keeps_place=given.keep_place, once=request.once
+                )
+        except LockHeld as error:
+            return Answer(error.STATUS, _held_json(error))
+        return _acquired_json(lock)
+
+    return Asked("lock_acquire", "write", run, needs=_needs(LOCK_HOLD, wanted.name))
+
+
+def steal(part: LockPart, request: Request[Taking]) -> Asked:
+    """`POST /locks/{name}/steal`: take a lock from whoever has it."""
+    wanted = _wanted(part, request)
+
+    async def run() -> str:
+        return _acquired_json(await part.locks.steal(wanted, request.once))
+
+    return Asked("lock_steal", "write", run, needs=_needs(LOCK_ADMIN, wanted.name))
+
+
+def release(part: LockPart, request: Request[Releasing]) -> Asked:
+    """`POST /locks/{name}/release`"""
+    name, given = _name(request), request.given
+
+    async def run() -> str:
+        released = await part.locks.release(name, given.owner, given.token, request.once)
+        return f'{{"released":{"true" if released else "false"}}}'
+
+    return Asked("lock_release", "write", run, needs=_needs(LOCK_HOLD, name))
+
+
+def get(part: LockPart, request: Request[RequestShape]) -> Asked:
+    """`GET /locks/{name}`"""
+    name = _name(request)
+
+    async def run() -> str:
+        lock = await part.locks.get(name)
+        if lock is None:
+            raise LockNotFound(name)
+        return msgspec.json.encode(_members(lock)).decode()
+
+    return Asked("lock_get", "read", run, needs=_needs(LOCK_HOLD, name))
+
+
+def list_locks(part: LockPart, request: Request[LockListing]) -> Asked:
+    """`GET /locks`: those that somebody has, by the beginning of their names."""
+    given = request.given
+
+    async def run() -> str:
+        found = await part.locks.list(given.prefix, given.limit)
+        return msgspec.json.encode({"locks": [_members(lock) for lock in found]}).decode()
+
+    return Asked(
+        "lock_list",
+        "read",
+        run,
+        cost=Cost(given.limit),
+        needs=_needs(LOCK_HOLD, given.prefix or None),
+    )
+
+
+ROUTES: Routes = {
+    "/locks": {"GET": Route(list_locks, LockListing)},
+    "/locks/{id}": {"GET": Route(get, RequestShape)},
+    "/locks/{id}/acquire": {"POST": Route(acquire, Acquiring, MemberPlace.BODY)},
+    "/locks/{id}/release": {"POST": Route(release, Releasing, MemberPlace.BODY)},
+    "/locks/{id}/steal": {"POST": Route(steal, Taking, MemberPlace.BODY)},
+}
+
+
+def _needs(scope: str, name: str | None) -> list[Need]:
+    return [(scope, name)]
+
+
+def _name(request: Request[Any]) -> str:
+    """The name in `/locks/<name>` and `/locks/<name>/<verb>`."""
+    try:
+        name = unquote_to_bytes(request.path.split(b"/")[2]).decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("the name of a lock must be UTF-8") from None
+    return checked_name("the name of a lock", name)
+
+
+def _wanted(part: LockPart, request: Request[Any]) -> WantedLock:
+    given: Taking = request.given
+    metadata = canonical_metadata(given.metadata, part.store.clock.wall())
+    return WantedLock(_name(request), given.owner, given.duration, metadata)
+
+
+def _acquired_json(lock: LockState) -> str:
+    return f'{{"acquired":true,"token":"{lock.token}","expiresAt":{lock.expires_at}}}'
+
+
+def _held_json(error: LockHeld) -> str:
+    body = {
+        "acquired": False,
+        "owner": error.owner,
+        "expiresAt": error.expires_at,
+        "error": error.message,
+        "code": error.CODE,
+    }
+    return msgspec.json.encode(body).decode()
+
+
+def _members(lock: LockState) -> dict[str, Any]:
+    return {
+        "name": lock.name,
+        "owner": lock.owner,
+        "token": lock.token,
+        "acquiredAt": lock.acquired_at,
+        "expiresAt": lock.expires_at,
+        "metadata": None if lock.metadata is None else msgspec.Raw(lock.metadata.encode()),
+        "waiting": lock.waiting,
+    }

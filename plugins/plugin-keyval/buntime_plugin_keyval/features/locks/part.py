@@ -1,0 +1,74 @@
+"""The locks of one store as they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.members import check_members
+from buntime_keyval.wire.names import checked_name
+
+from buntime_plugin_keyval.engine.additions import CheckParsers, Requirement
+from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.features.feature import Ground, Part
+from buntime_plugin_keyval.features.locks.locks import LockDesk
+from buntime_plugin_keyval.requests.permissions import LOCK_HOLD
+from buntime_plugin_keyval.storage.lock_effects import holds
+
+_MEMBERS = ("lock", "token")
+
+
+class LockPart(Part):
+    """See `Part`."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.store = ground.store
+        self.locks = LockDesk(ground.store, foreign_poll_ms=ground.config.foreign_poll.milliseconds)
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"locks": self.locks.loop}
+
+    @property
+    def checks(self) -> CheckParsers:
+        """`lock` holds while a lock is held under a token."""
+        return {"lock": self._read_check}
+
+    def start(self) -> None:
+        """See `Part`."""
+        super().start()
+        self.store.peers.locks.listen(self.locks.loop.wake)
+
+    def numbers(self) -> Mapping[str, float]:
+        """See `Part`."""
+        return {"lock_waiters": self.locks.waiting}
+
+    async def clean_up(self, limit: int) -> int:
+        """Forget locks and places that were over long ago."""
+        return await self.locks.forget(limit)
+
+    async def end_streams(self) -> None:
+        """See `Part`."""
+        self.locks.end_waits()
+
+    async def close(self) -> None:
+        """See `Part`."""
+        self.store.peers.locks.listen(None)
+        await self.locks.close()
+
+    def condition(self, name: str, token: str) -> Requirement:
+        """That a lock is held under a token, for a commit."""
+        guard = holds(self.store.sql, name, token, self.store.clock.now())
+        return Requirement(guard, LOCK_HOLD, name)
+
+    def _read_check(self, item: dict[str, Any], place: str) -> Requirement:
+        check_members(item, _MEMBERS, place)
+        token = item.get("token")
+        if not isinstance(token, str) or not token:
+            raise InvalidInput(
+                f"{place}.token must be the token of a lock, received {describe(token)}"
+            )
+        return self.condition(checked_name(f"{place}.lock", item.get("lock")), token)

@@ -1,0 +1,52 @@
+"""Locks, and who waits for them."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class LockSql(NamedTuple):
+    """Operations on locks and their waiters.
+
+    A lock is held until its end; then it is as if it were not there. A place in the line of a lock
+    is that of an owner, and counts until its own end. Tokens are the stamp of the commit, which has
+    noted it before.
+    """
+
+    acquire: str
+    """Name, owner, metadata or NULL, now, duration: gives the lock to the owner, who keeps the
+    token that it has, unless others have the lock or wait for it longer."""
+    steal: str
+    """The same arguments: gives the lock to the owner with a new token, whoever has it."""
+    renew: str
+    """Name, owner, token, now, end: prolongs the lock that the owner has under this token."""
+    release: str
+    """Name, owner, token or NULL, now: ends the lock of an owner, only under this token if there
+    is one."""
+    grant: str
+    """JSON array of names, now: gives each of these locks that nobody has to the first in line."""
+    served: str
+    """JSON array of names, now: removes from the lines those who have the lock."""
+    leave: str
+    """Name, owner: gives up a place."""
+    lapse: str
+    """Name, owner, now: gives up a place whose end has come."""
+    enlist: str
+    """Name, owner, metadata or NULL, duration, process, now, end: takes the place behind the last
+    one, unless the owner has the lock; a place that the owner has stays, with another end."""
+    stay: str
+    """Process, end: lets the places last that this process looks after."""
+    holds: str
+    """A condition with name, token, now: the lock is held under this token."""
+    held: str
+    """JSON array of names, now: name, owner, token, time it was acquired, end and metadata of those
+    that are held."""
+    listed: str
+    """First name, the one behind the last or NULL, now, limit: the same in the order of names."""
+    line: str
+    """JSON array of names, now: name, how many wait, and the first in line, for locks that anybody
+    waits for."""
+    forget: str
+    """Time, limit: removes so many locks that have ended before that."""
+    forget_places: str
+    """Time, limit: the same of places."""

@@ -1,0 +1,157 @@
+"""What a commit does to locks. Those that give one come behind the `NoteStamp` of its token."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Guard, Statement
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+
+
+class Acquire(NamedTuple):
+    """Give somebody a lock that nobody else has, or waits for longer.
+
+    Who has it keeps its token.
+    """
+
+    name: str
+    owner: str
+    metadata: str | None
+    duration_ms: int
+    is_stolen: bool = False
+    """Whether it does not matter who has it."""
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
+        give = sql.locks.steal if self.is_stolen else sql.locks.acquire
+        served = Statement(sql.locks.served, (_names([self.name]), at.now_ms))
+        return (Statement(give, args), served)
+
+
+class Enlist(NamedTuple):
+    """Take a place in the line of a lock, or keep the one that is there, unless it was given."""
+
+    name: str
+    owner: str
+    metadata: str | None
+    duration_ms: int
+    process: str
+    stay_ms: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        locks, now_ms = sql.locks, at.now_ms
+        place = (self.name, self.owner, self.metadata, self.duration_ms, self.process)
+        return (
+            Statement(locks.lapse, (self.name, self.owner, now_ms)),
+            Statement(locks.enlist, (*place, now_ms, now_ms + self.stay_ms)),
+        )
+
+
+class Stay(NamedTuple):
+    """Let the places of a process last."""
+
+    process: str
+    stay_ms: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.locks.stay, (self.process, at.now_ms + self.stay_ms)),)
+
+
+class Leave(NamedTuple):
+    """Give up a place."""
+
+    name: str
+    owner: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.locks.leave, (self.name, self.owner)),)
+
+
+class Renew(NamedTuple):
+    """Prolong a lock, from now on."""
+
+    name: str
+    owner: str
+    token: str
+    duration_ms: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        now_ms = at.now_ms
+        args = (self.name, self.owner, self.token, now_ms, now_ms + self.duration_ms)
+        return (Statement(sql.locks.renew, args),)
+
+
+class Release(NamedTuple):
+    """End a lock; the one who is first in line gets it by a `PassOn`."""
+
+    name: str
+    owner: str
+    token: str | None
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.name, self.owner, self.token, at.now_ms)
+        return (Statement(sql.locks.release, args),)
+
+
+class PassOn(NamedTuple):
+    """Give locks that nobody has to the first in line."""
+
+    names: Sequence[str]
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (_names(self.names), at.now_ms)
+        return (Statement(sql.locks.grant, args), Statement(sql.locks.served, args))
+
+
+class ForgetLocks(NamedTuple):
+    """Remove at most so many locks, and places, whose time was over before a moment."""
+
+    age_ms: int
+    limit: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (at.now_ms - self.age_ms, self.limit)
+        return (Statement(sql.locks.forget, args), Statement(sql.locks.forget_places, args))
+
+
+LockEffect = Acquire | Enlist | Stay | Leave | Renew | Release | PassOn | ForgetLocks
+
+PASSING_ON = (Release, PassOn, Leave)
+"""Those after which others may have a lock, or be the first in line."""
+
+
+def holds(sql: Dialect, name: str, token: str, now_ms: int) -> Guard:
+    """Holds while a lock is held under this token."""
+    return Guard(sql.locks.holds, (name, token, now_ms))
+
+
+def _names(names: Sequence[str]) -> str:
+    return msgspec.json.encode(names).decode()

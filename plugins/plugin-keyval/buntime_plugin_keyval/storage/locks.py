@@ -1,0 +1,60 @@
+"""Reading locks, and who waits for them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+
+from buntime_plugin_keyval.storage.database import Database
+
+
+class HeldLock(NamedTuple):
+    """A lock that somebody has. Times are the store's, milliseconds."""
+
+    name: str
+    owner: str
+    token: str
+    acquired_at: int
+    expires_at: int
+    metadata: str | None
+    """JSON."""
+
+
+class Line(NamedTuple):
+    """Who waits for a lock."""
+
+    number: int
+    first: str
+
+
+async def read_held(db: Database, names: Sequence[str], now_ms: int) -> dict[str, HeldLock]:
+    """Those of the locks that are held, by name."""
+    args = (msgspec.json.encode(names).decode(), now_ms)
+    rows = await db.adapter.query(db.sql.locks.held, args, point=len(names) == 1, fresh=True)
+    return {str(row[0]): HeldLock(*row) for row in rows}  # type: ignore[arg-type] # as the schema says
+
+
+async def read_lines(db: Database, names: Sequence[str], now_ms: int) -> dict[str, Line]:
+    """The lines of those of the locks that somebody waits for, by name."""
+    args = (msgspec.json.encode(names).decode(), now_ms)
+    rows = await db.adapter.query(db.sql.locks.line, args, fresh=True)
+    return {str(name): Line(number, first) for name, number, first in rows}  # type: ignore[arg-type] # as above
+
+
+async def list_held(db: Database, prefix: str, limit: int, now_ms: int) -> list[HeldLock]:
+    """The locks that are held and whose names begin so, in the order of their names."""
+    args = (prefix, _behind(prefix), now_ms, limit)
+    rows = await db.adapter.query(db.sql.locks.listed, args, fresh=True)
+    return [HeldLock(*row) for row in rows]  # type: ignore[arg-type] # as above
+
+
+def _behind(prefix: str) -> str | None:
+    """The first text that is behind all that begin so; None for no such one."""
+    for place in range(len(prefix) - 1, -1, -1):
+        code = ord(prefix[place])
+        if code < 0x10FFFF:
+            following = 0xE000 if code == 0xD7FF else code + 1  # surrogates are in no text
+            return prefix[:place] + chr(following)
+    return None

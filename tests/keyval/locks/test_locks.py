@@ -1,0 +1,219 @@
+"""Locks of one store, with a clock that is moved by hand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+import pytest
+from buntime_keyval import InvalidInput, LockGrant, LockHeld, LockLost
+from buntime_plugin_keyval.features.locks.locks import KEPT_MS, STAY_MS
+from keyval.service.world import World, until
+
+pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
+
+
+@pytest.fixture
+async def passing(world: World) -> AsyncIterator[World]:
+    """A store whose locks are passed on."""
+    world.service.locking.start()
+    yield world
+    await world.service.locking.close()
+
+
+async def waiting(world: World, number: int) -> None:
+    """Until so many have a place in a line."""
+
+    async def are_in_line() -> bool:
+        return await world.rows("SELECT count(*) FROM kv_lock_waiters") == [(number,)]
+
+    await until(are_in_line)
+
+
+async def line_up(world: World, *owners: str) -> list[asyncio.Task[LockGrant]]:
+    """Have owners wait for the lock a, one behind the other."""
+    tasks = []
+    for number, owner in enumerate(owners, 1):
+        acquire = world.kv.locks.acquire("a", owner, wait="1m")
+        tasks.append(asyncio.create_task(acquire))
+        await waiting(world, number)
+    return tasks
+
+
+async def test_one_has_it_at_a_time(world: World) -> None:
+    locks = world.kv.locks
+    first = await locks.acquire("a", "w1", duration="10s", metadata={"job": 7})
+    assert first.expires_at == world.clock.wall() + 10_000
+    with pytest.raises(LockHeld, match="The lock a is held by w1"):
+        await locks.acquire("a", "w2")
+    found = await locks.get("a")
+    assert found is not None
+    assert (found.owner, found.token, found.metadata) == ("w1", first.token, {"job": 7})
+    assert not await locks.release("a", "w2")
+    assert not await locks.release("a", "w1", token="another")
+    assert await locks.release("a", "w1", token=first.token)
+    assert await locks.get("a") is None
+    assert not await locks.release("a", "w1")
+    second = await locks.acquire("a", "w2")
+    assert second.token > first.token
+    found = await locks.get("a")
+    assert found is not None
+    assert found.metadata is None
+
+
+async def test_the_same_owner_prolongs_and_keeps_the_token(world: World) -> None:
+    locks = world.kv.locks
+    first = await locks.acquire("a", "w1", duration="10s", metadata="mine")
+    world.clock.advance(9_000)
+    again = await locks.acquire("a", "w1", duration="10s")
+    assert (again.token, again.expires_at) == (first.token, first.expires_at + 9_000)
+    world.clock.advance(9_000)
+    third = await locks.renew("a", "w1", first.token, duration="20s")
+    assert (third.token, third.expires_at) == (first.token, world.clock.wall() + 20_000)
+    found = await locks.get("a")
+    assert found is not None
+    assert (found.acquired_at, found.metadata) == (first.expires_at - 10_000, "mine")
+
+
+async def test_it_ends_to_the_millisecond(world: World) -> None:
+    locks = world.kv.locks
+    first = await locks.acquire("a", "w1", duration="10s")
+    world.clock.advance(9_999)
+    with pytest.raises(LockHeld):
+        await locks.acquire("a", "w2")
+    world.clock.advance(1)
+    assert await locks.get("a") is None
+    assert await locks.list() == []
+    with pytest.raises(LockLost):
+        await locks.renew("a", "w1", first.token)
+    second = await locks.acquire("a", "w1")
+    assert second.token > first.token
+    with pytest.raises(LockLost):
+        await locks.renew("a", "w1", first.token)
+
+
+async def test_a_commit_checks_that_it_is_held(world: World) -> None:
+    kv, locks = world.kv, world.kv.locks
+    held = await locks.acquire("a", "w1", duration="10s")
+
+    async def write(name: str, token: str) -> bool:
+        return (await kv.atomic().check_lock(name, token).sum(["n"], 1).commit()).ok
+
+    assert await write("a", held.token)
+    assert not await write("a", "another")
+    assert not await write("b", held.token)
+    async with kv.begin() as tx:
+        tx.check_lock("a", held.token)
+        tx.set(["in", "a", "transaction"], 1)
+    world.clock.advance(10_000)
+    assert not await write("a", held.token)
+    taken = await locks.acquire("a", "w2")
+    assert not await write("a", held.token)
+    assert await write("a", taken.token)
+    stolen = await locks.steal("a", "w3")
+    assert stolen.token > taken.token
+    assert not await write("a", taken.token)
+    assert (await kv.get(["n"])).value == 2
+
+
+async def test_who_waits_is_served_in_order(passing: World) -> None:
+    locks = passing.kv.locks
+    held = await locks.acquire("a", "w0")
+    tasks = await line_up(passing, "w1", "w2", "w3")
+    found = await locks.get("a")
+    assert found is not None
+    assert found.waiting == 3
+    tokens = [held.token]
+    for number, task in enumerate(tasks):
+        assert await locks.release("a", f"w{number}")
+        with pytest.raises(LockHeld):  # it is not for those who come by
+            await locks.acquire("a", "w4")
+        tokens.append((await task).token)
+        assert [it.done() for it in tasks] == [place <= number for place in range(3)]
+    assert tokens == sorted(tokens)
+
+
+async def test_the_end_of_a_lock_wakes_the_first_in_line(passing: World) -> None:
+    locks = passing.kv.locks
+    await locks.acquire("a", "w0", duration="5s")
+    first, second = await line_up(passing, "w1", "w2")
+    passing.clock.advance(5_000)
+    passing.service.locking.locks.loop.wake()
+    await first
+    assert not second.done()
+    second.cancel()
+    await waiting(passing, 0)
+
+
+async def test_who_gives_up_leaves_the_line(passing: World) -> None:
+    locks = passing.kv.locks
+    await locks.acquire("a", "w0")
+    first, second = await line_up(passing, "w1", "w2")
+    first.cancel()
+    await waiting(passing, 1)
+    with pytest.raises(LockHeld, match="held by w0"):
+        await locks.acquire("a", "w3", wait=1)
+    await waiting(passing, 1)
+    await locks.release("a", "w0")
+    await second
+
+
+async def test_a_lock_that_came_too_late_goes_on(passing: World) -> None:
+    """It was given in the moment in which its waiter went away."""
+    locks = passing.kv.locks
+    await locks.acquire("a", "w0")
+    first, second = await line_up(passing, "w1", "w2")
+    await locks.release("a", "w0")
+    first.cancel()
+    await second
+
+
+async def test_a_place_whose_process_has_died_counts_no_more(world: World) -> None:
+    locks = world.kv.locks
+    await locks.acquire("a", "w0")
+    (task,) = await line_up(world, "w1")
+    # Nothing runs here that says a word of the place.
+    await locks.release("a", "w0")
+    assert await locks.release("a", "w1")
+    task.cancel()
+    await asyncio.wait({task})
+    await waiting(world, 0)
+    place = world.service.locking.locks
+    await locks.acquire("a", "w0", duration="1h")
+    (task,) = await line_up(world, "w1")
+    world.clock.advance(STAY_MS)
+    await locks.release("a", "w0")
+    assert (await locks.acquire("a", "w2")).token
+    task.cancel()
+    await asyncio.wait({task})
+    await place.close()
+
+
+async def test_they_are_listed_by_name(world: World) -> None:
+    locks = world.kv.locks
+    for name in ("b/2", "a", "b/1", "b0", "b\U0010ffff", "\u00e9"):
+        await locks.acquire(name, "w")
+    assert [it.name for it in await locks.list("b/")] == ["b/1", "b/2"]
+    assert [it.name for it in await locks.list("b")] == ["b/1", "b/2", "b0", "b\U0010ffff"]
+    assert [it.name for it in await locks.list("b\U0010ffff")] == ["b\U0010ffff"]
+    assert [it.name for it in await locks.list(limit=2)] == ["a", "b/1"]
+    assert len(await locks.list()) == 6
+
+
+async def test_what_was_over_long_ago_is_removed(world: World) -> None:
+    await world.kv.locks.acquire("a", "w", duration=1)
+    world.clock.advance(KEPT_MS)
+    assert await world.service.locking.clean_up(10) == 0
+    world.clock.advance(1)
+    assert await world.service.locking.clean_up(10) == 1
+    assert await world.rows("SELECT count(*) FROM kv_locks") == [(0,)]
+
+
+@pytest.mark.parametrize("name", ["", "a\n", "\x7f", "x" * 257, "\ud800", 7, None])
+async def test_names_are_checked(world: World, name: str) -> None:
+    with pytest.raises(InvalidInput, match="1 to 256 characters"):
+        await world.kv.locks.acquire(name, "w")
+    with pytest.raises(InvalidInput, match="owner must be"):
+        await world.kv.locks.acquire("a", name)
+    with pytest.raises(InvalidInput):
+        world.kv.atomic().check_lock(name, "token")
