@@ -33,6 +33,12 @@ WIDE = Request("PUT", "/keys/stall/large", json.dumps("v" * VALUE_BYTES + "😀"
 """A text that takes four bytes for each character once it is decoded."""
 
 
+TRANSACTION_MS = 5_500
+"""For as long a transaction may keep the lock, and somewhat more."""
+
+COLUMNS = f"SELECT {','.join('1' * 2_000)} WHERE 0"
+
+
 def _again(
     name: str, title: str, method: str, path: str, body: Any = None, prepare: Sequence[Request] = ()
 ) -> Hostile:
@@ -172,6 +178,26 @@ ANSWERS = (
         f"{API}/keys/stall/large",
         prepare=[WIDE],
     ),
+    _again(
+        "columns",
+        "1,500 statements of 2,000 columns without rows",
+        "POST",
+        "/database/api/v2/pipeline",
+        {
+            "requests": [
+                {"type": "store_sql", "sql_id": 1, "sql": COLUMNS},
+                *[{"type": "execute", "stmt": {"sql_id": 1}}] * 1_500,
+                {"type": "close"},
+            ]
+        },
+    ),
+    _again(
+        "columns-batch",
+        "a batch of 100 such statements",
+        "POST",
+        "/database/api/batch",
+        {"statements": [{"sql": COLUMNS}] * 100},
+    )._replace(most_write_ms=TRANSACTION_MS),
     _unread(
         "unread-wide",
         "100 that GET 9.9 MB with one emoji and never read",

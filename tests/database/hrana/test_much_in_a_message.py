@@ -54,6 +54,28 @@ def test_steps_that_are_skipped_are_many(hrana: HranaHttp) -> None:
     assert found["result"]["step_results"] == [None] * 10_000
 
 
+WIDE = f"SELECT {', '.join(['1'] * 1600)} WHERE 0"
+
+
+@pytest.mark.parametrize("kind", ["execute", "describe", "batch"])
+def test_columns_are_part_of_an_answer(hrana: HranaHttp, kind: str) -> None:
+    """Statements that give no rows have some; they were free, and took any memory."""
+    given: dict[str, Any] = {
+        "execute": {"stmt": {"sql_id": 1}},
+        "describe": {"sql_id": 1},
+        "batch": {"batch": {"steps": [{"stmt": {"sql_id": 1}}]}},
+    }
+    asked = {"type": kind, **given[kind]}
+    found: list[Any]
+    stored, *found = hrana.run({"type": "store_sql", "sql_id": 1, "sql": WIDE}, *[asked] * 300)
+    assert stored == {"type": "store_sql"}
+    assert len(found[0].get("result", {}).get("cols", [])) in (0, 1600)
+    text = str(found[-1])
+    assert "RESPONSE_TOO_LARGE" in text
+    assert "as large as an answer may be" in text
+    assert len(str(found)) < 20_000_000
+
+
 def test_a_frame_that_holds_too_much(hrana_server: LiveServer, hrana: HranaHttp) -> None:
     path = f"/database/api/dev/{hrana.tenant}"
     message = {"type": "request", "request_id": 1, "request": VALUES}

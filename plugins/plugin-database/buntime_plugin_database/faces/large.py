@@ -9,11 +9,11 @@ a turn may be waiting for that lock.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Any, TypeVar
 
-from buntime_database import DatabaseUnavailable, MoreThanAsked, SessionResult
+from buntime_database import Column, DatabaseUnavailable, MoreThanAsked, SessionResult
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -22,6 +22,9 @@ T = TypeVar("T")
 
 SMALL_BYTES = 256 * 1024
 """What the results of one request may have in all without waiting for a turn."""
+
+COLUMN_BYTES = 40
+"""What a column or a parameter has beside its name in an answer."""
 
 MOST_IN_HAND = 2
 """Each takes several times its size: in SQLite, as rows, as JSON."""
@@ -44,6 +47,17 @@ class TooManyLargeResults(DatabaseUnavailable):
     """Others have large results in hand, and have had them for as long as a request waits."""
 
     code = "TOO_MANY_LARGE_RESULTS"
+
+
+def answer_bytes(result: SessionResult) -> int:
+    """About what a result takes: a statement without rows may have 2,000 columns."""
+    return result.size + columns_bytes(result.columns)
+
+
+def columns_bytes(columns: Sequence[Column]) -> int:
+    """The part of its columns."""
+    names = sum(len(column.name) + len(column.decltype or "") for column in columns)
+    return names + COLUMN_BYTES * len(columns)
 
 
 class LargeResults:
@@ -148,7 +162,7 @@ class Hand:
         as many as ever. Raises `TooManyLargeResults`, and what it raises.
         """
         result = await self._in_turn(execute)
-        self._bytes += result.size
+        self._bytes += answer_bytes(result)
         return result
 
     async def run_all(

@@ -22,6 +22,7 @@ from buntime_plugin_database.faces.hrana.messages import (
     Stmt,
 )
 from buntime_plugin_database.faces.hrana.streams import StoredSql, Stream
+from buntime_plugin_database.faces.large import COLUMN_BYTES, answer_bytes, columns_bytes
 from buntime_plugin_database.shared.values import encode_rows, to_sql
 
 STEPS_AT_ONCE = 100
@@ -50,13 +51,12 @@ async def serve(stream: Stream, request: SqlRequest, stored: StoredSql) -> dict[
 async def run_statement(stream: Stream, stmt: Stmt, stored: StoredSql) -> dict[str, Any]:
     """The result of one statement."""
     sql, args, named = arguments(stmt, stored)
-    if stream.bytes_left <= 0:
-        raise ResultTooLarge("the results before this one are as large as an answer may be")
+    _check_room(stream)
     want_rows = stmt.want_rows is not False
     result = await stream.hand.run(
         lambda most: stream.session.execute(sql, args, named, want_rows=want_rows, max_bytes=most)
     )
-    stream.bytes_left -= result.size
+    stream.bytes_left -= answer_bytes(result)
     return await statement_result(result)
 
 
@@ -84,6 +84,12 @@ async def run_batch(stream: Stream, batch: HranaBatch, stored: StoredSql) -> dic
     return {"step_results": results, "step_errors": errors}
 
 
+def _check_room(stream: Stream) -> None:
+    """Raise `ResultTooLarge` where the results of this request are as large as they may be."""
+    if stream.bytes_left <= 0:
+        raise ResultTooLarge("the results before this one are as large as an answer may be")
+
+
 def check_steps(batch: HranaBatch) -> None:
     """Raise `RequestRefused` for a batch of too many steps."""
     if len(batch.steps) > MOST_STATEMENTS:
@@ -95,7 +101,9 @@ async def describe(
     stream: Stream, sql: str | None, sql_id: int | None, stored: StoredSql
 ) -> dict[str, Any]:
     """What a statement would do."""
+    _check_room(stream)
     found = await stream.session.describe(stored.resolve(sql, sql_id))
+    stream.bytes_left -= columns_bytes(found.columns) + COLUMN_BYTES * len(found.parameters)
     return {
         "params": [{"name": name} for name in found.parameters],
         "cols": encode_columns(found.columns),

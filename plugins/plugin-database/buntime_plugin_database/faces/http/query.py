@@ -26,6 +26,7 @@ from buntime_plugin_database.faces.http.values import (
     BLOB_FORMS,
     column_objects,
     from_json,
+    made_of,
     row_objects,
 )
 from buntime_plugin_database.faces.large import hand_of
@@ -108,7 +109,8 @@ class QueryRoutes:
         results = await self._sessions.write(
             target, hand_of(request), plan, max_rows=max_rows, numbered=True
         )
-        return json_response({"results": [_result(result) for result in results]})
+        shown = await made_of(results, lambda: [_result(result) for result in results])
+        return json_response({"results": shown})
 
     async def _run(
         self, request: Request, body: SqlBody, *, readonly: bool, needs: Need
@@ -130,13 +132,9 @@ class QueryRoutes:
                     "a transaction does not outlive its request: use batch, or Hrana",
                     code="TRANSACTION_LEFT_OPEN",
                 )
-        return json_response(
-            {
-                "duration": round(result.seconds * 1000),
-                "rowCount": len(result.rows),
-                **_result(result, blobs_as_text=blobs_as_text),
-            }
-        )
+        shown = await made_of([result], lambda: _result(result, blobs_as_text=blobs_as_text))
+        duration = round(result.seconds * 1000)
+        return json_response({"duration": duration, "rowCount": len(result.rows), **shown})
 
 
 def _result(result: SessionResult, *, blobs_as_text: bool = False) -> dict[str, Any]:

@@ -32,7 +32,7 @@ from buntime_plugin_database.faces.http.statements import (
     update_rows,
     where,
 )
-from buntime_plugin_database.faces.http.values import row_objects
+from buntime_plugin_database.faces.http.values import made_of, row_objects
 from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
@@ -87,7 +87,9 @@ class RowRoutes:
             return _inserts(table, columns, rows)
 
         results = await self._sessions.write(target, hand_of(request), plan)
-        stored = [row for result in results for row in row_objects(result)]
+        stored = await made_of(
+            results, lambda: [row for result in results for row in row_objects(result)]
+        )
         return json_response({"ok": True, "rows": stored, "rowsAffected": len(stored)}, 201)
 
     async def update(self, request: Request) -> Response:

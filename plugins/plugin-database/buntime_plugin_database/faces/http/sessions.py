@@ -25,7 +25,7 @@ from buntime_host import BadRequest, HttpError
 from buntime_plugin_database.faces.errors import http_error
 from buntime_plugin_database.faces.families import Family, family_of
 from buntime_plugin_database.faces.http.plain import Bound, PlainConnection
-from buntime_plugin_database.faces.large import Hand
+from buntime_plugin_database.faces.large import Hand, answer_bytes
 from buntime_plugin_database.shared.target import Target
 
 MAX_AT_A_TIME = 64
@@ -146,7 +146,7 @@ class RequestSessions:
             with _numbering(index, wanted=numbered):
                 left = None if most is None else max(1, most - size)
                 result = await session.execute(*bound, max_rows=max_rows, max_bytes=left)
-                size += result.size
+                size += answer_bytes(result)
                 if size > self._limits.max_bytes:
                     raise ResultTooLarge(
                         f"the rows of all statements are larger than {self._limits.max_bytes} bytes"

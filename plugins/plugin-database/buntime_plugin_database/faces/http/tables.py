@@ -22,7 +22,12 @@ from buntime_plugin_database.faces.http.catalogue import (
 )
 from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.http.statements import count_rows, select_rows, where
-from buntime_plugin_database.faces.http.values import BLOB_FORMS, column_objects, row_objects
+from buntime_plugin_database.faces.http.values import (
+    BLOB_FORMS,
+    column_objects,
+    made_of,
+    row_objects,
+)
 from buntime_plugin_database.faces.large import hand_of
 from buntime_plugin_database.faces.targets import Targets
 
@@ -76,11 +81,12 @@ class TableRoutes:
                 select_rows(name, condition, _order(request, columns)), [*args, limit, offset]
             )
             counted = await session.execute(count_rows(name, condition), args)
+        rows = await made_of([result], lambda: row_objects(result, blobs_as_text=blobs_as_text))
         return json_response(
             {
                 "limit": limit,
                 "offset": offset,
-                "rows": row_objects(result, blobs_as_text=blobs_as_text),
+                "rows": rows,
                 "columns": column_objects(result.columns),
                 "table": table.name,
                 "total": counted.rows[0][0],

@@ -6,9 +6,11 @@ arguments it may be a JSON number or `{"$int": "…"}`.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import math
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
 
 from buntime_database import Column, SessionResult
 from buntime_database import Value as SqlValue
@@ -19,6 +21,11 @@ BLOB_FORMS = ("base64", "text")
 """How an answer may show blobs, by the query parameter `blob`."""
 
 MAX_SAFE_INTEGER = 2**53 - 1
+
+VALUES_INLINE = 5_000
+"""Values and names of columns that are made ready between other requests."""
+
+T = TypeVar("T")
 
 
 def to_json(value: SqlValue, *, blobs_as_text: bool = False) -> Any:
@@ -51,6 +58,12 @@ def from_json(value: Any) -> SqlValue:
             raise InvalidArgument(f"not a value for SQL: {str(value)[:40]}")
 
 
+async def made_of(results: Sequence[SessionResult], make: Callable[[], T]) -> T:
+    """What `make` makes of results; where that takes long in a thread, so that others go on."""
+    values = sum((len(result.rows) + 1) * len(result.columns) for result in results)
+    return await asyncio.to_thread(make) if values > VALUES_INLINE else make()
+
+
 def row_objects(result: SessionResult, *, blobs_as_text: bool = False) -> list[dict[str, Any]]:
     """Rows as objects, whose members are named as `member_names` says."""
     names = member_names(result.columns)
@@ -72,10 +85,12 @@ def member_names(columns: tuple[Column, ...]) -> list[str]:
     """A name for each column that no other one has: a second `a` is called `a:1`, as SQLite does
     for the columns of a subquery. An object would hold just one of them."""
     names: dict[str, None] = {}
+    counts: dict[str, int] = {}  # the number that was given last: all before it are taken
     for column in columns:
-        name, count = column.name, 0
+        name, count = column.name, counts.get(column.name, 0)
         while name in names:
             count += 1
             name = f"{column.name}:{count}"
+        counts[column.name] = count
         names[name] = None
     return list(names)
