@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from functools import lru_cache
 from typing import Any
 
+import msgspec
 from buntime_database import Column, DatabaseError, ResultTooLarge, SessionResult
 from buntime_database import Value as SqlValue
 
@@ -143,6 +145,8 @@ async def statement_result(result: SessionResult) -> dict[str, Any]:
     }
 
 
-def encode_columns(columns: tuple[Column, ...]) -> list[dict[str, str | None]]:
-    """Names and declared types."""
-    return [{"name": column.name, "decltype": column.decltype} for column in columns]
+@lru_cache(maxsize=64)
+def encode_columns(columns: tuple[Column, ...]) -> msgspec.Raw:
+    """Names and declared types as JSON; made once for a statement that is run again and again."""
+    found = [{"name": column.name, "decltype": column.decltype} for column in columns]
+    return msgspec.Raw(msgspec.json.encode(found))
