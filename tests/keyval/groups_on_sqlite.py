@@ -7,30 +7,44 @@ from typing import Any
 
 import msgspec
 from buntime_database import Adapter, Batch, DatabaseError, Guard, GuardFailed, Statement
-from buntime_plugin_keyval.model.versionstamps import Stamps
+from buntime_plugin_keyval.model.versionstamps import Stamps, tail_of
+from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
 from buntime_plugin_keyval.storage.dialects.sqlite.committing import FewStatements
 from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 from buntime_plugin_keyval.storage.dialects.sqlite.grouping import LOGGING
 from buntime_plugin_keyval.storage.dialects.sqlite.values import VALUE
-from buntime_plugin_keyval.storage.dialects.sqlite.writes import LATE, LOG_REMOVE_ONE_LATE
+from buntime_plugin_keyval.storage.dialects.sqlite.writes import (
+    FIRM,
+    LATE,
+    LOG_REMOVE_FIRM,
+    LOG_REMOVE_ONE_LATE,
+)
 from buntime_plugin_keyval.storage.effects import stamp_of_commit
+from buntime_plugin_keyval.storage.replays import (
+    FINGERPRINT_BYTES,
+    bounds,
+    find,
+    keep_all,
+    keep_count,
+    keep_stamp,
+    place_of,
+)
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.groups import Groups, told
 from keyval.service.world import NOW_MS
 
-OF_LOG = "substr(versionstamp, 20)"
-TABLES = {
-    "kv_entries": f"key, key_json, {VALUE}, {OF_LOG}, expires_at, metadata, created_at, updated_at",
-    "kv_changes": f"seq, key, {OF_LOG}, operation, at",
-    "kv_queue": f"seq, id, {VALUE}, ready_at, visible_at, attempts, max_attempts,"
-    " backoff_schedule, keys_if_undelivered, created_at, set_at",
-    "kv_totals": "entries, bytes",
-    "kv_long_values": "text",
+TABLES = ("kv_entries", "kv_changes", "kv_queue", "kv_totals", "kv_long_values")
+DIFFERENT = {
+    "value": VALUE,
+    "versionstamp": "substr(versionstamp, 20)",
+    "long_id": "long_id IS NULL",
+    "id": "id IS NULL",
 }
-
+"""Columns that need not be the same, and what of them is."""
 
 STAMPED = {LATE.log: 1, LOG_REMOVE_ONE_LATE: 0, SQLITE.log.note_stamp_late: 0}
+STAMPS = {**STAMPED, FIRM.log: 1, LOG_REMOVE_FIRM: 0, SQLITE.log.note_stamp: 0}
 """Where statements have the stamp that was made."""
 
 
@@ -69,6 +83,9 @@ def _recalling_stamps(batch: Batch) -> Batch:
         if isinstance(step, Statement) and step.sql in STAMPED
     }
     own = {number: stamp_of_commit(SQLITE, stamp) for number, stamp in stamps.items()}
+    for number, step in enumerate(batch.steps):
+        if isinstance(step, Statement) and step.sql == SQLITE.replays.keep:
+            own[number] = SQLITE.replays.kept_place
     return batch._replace(recalls={**own, **(batch.recalls or {})})
 
 
@@ -83,10 +100,60 @@ def _places(batches: Sequence[Batch], outcomes: Sequence[Outcome]) -> list[Any]:
     ]
 
 
+async def _all_of(adapter: Adapter, table: str) -> str:
+    """The query for all columns of a table, whichever it has."""
+    found = await adapter.query(f"SELECT name FROM pragma_table_info('{table}') ORDER BY cid")
+    names = [str(name) for (name,) in found]
+    different = DIFFERENT if "long_id" in names else {**DIFFERENT, "value": "value"}
+    shown = ", ".join(different.get(name, name) for name in names)
+    return f"SELECT {shown} FROM {table} ORDER BY 1, 2"
+
+
+def _keyed(batch: Batch, key: str, after: int, *, is_firm: bool) -> Batch:
+    """A commit that keeps its result, as the store makes it."""
+    steps: list[Guard | Statement] = []
+    stamp = ""
+    for step in batch.steps:
+        steps.append(step)
+        if isinstance(step, Statement) and step.sql in STAMPS:
+            stamp = str(step.args[STAMPS[step.sql]])
+            if step.sql in (LOG_REMOVE_FIRM, LOG_REMOVE_ONE_LATE):
+                steps.append(keep_count(SQLITE, stamp))
+    if not is_firm:
+        steps.append(keep_stamp(SQLITE, stamp))
+    told = '{"told":1}' if len(steps) % 2 else ""
+    keeping = key, key.rjust(FINGERPRINT_BYTES).encode(), stamp, told
+    return Batch([*keep_all(SQLITE, [keeping], after, NOW_MS), *steps], bounded=True)
+
+
+async def _kept(
+    adapter: Adapter, batches: Sequence[Batch], outcomes: Sequence[Outcome], *, is_firm: bool
+) -> Any:
+    """What is kept of each commit that has a key."""
+    found = []
+    for batch, outcome in zip(batches, outcomes, strict=True):
+        keep = batch.steps[1] if len(batch.steps) > 1 else None
+        is_kept = isinstance(keep, Statement) and keep.sql == SQLITE.replays.keep
+        if not is_kept or not isinstance(outcome, list) or not isinstance(keep, Statement):
+            continue
+        place = place_of(outcome[1])
+        assert place is not None
+        kept = await find(database_of(adapter), place, str(keep.args[2]).strip())
+        assert kept is not None
+        fingerprint, result = kept
+        stamp = result.versionstamp
+        given = {row[0] for one in outcome[2:] for row in one.rows}
+        assert not given or stamp in given
+        shown = stamp if is_firm else tail_of(stamp)
+        found.append((fingerprint, shown, result.told, result.counts))
+    return found
+
+
 async def compare(one: Adapter, other: Adapter, number: int, *, is_firm: bool) -> None:
     """Commit so many groups in few statements on one, and with all of theirs on the other."""
     for adapter in (one, other):
         await migrate(adapter, NOW_MS)
+    columns = [await _all_of(other, table) for table in TABLES]
     recalling = Recalling(one)
     together = FewStatements(recalling)
     whole = failed = 0
@@ -97,15 +164,26 @@ async def compare(one: Adapter, other: Adapter, number: int, *, is_firm: bool) -
             groups.stamps = Stamps()  # as of a host whose clock is behind
             groups.now = NOW_MS
         batches = groups.make(there)
+        if count % 2:
+            _, after = await bounds(database_of(one))
+            assert (await bounds(database_of(other)))[1] == after
+            batches = [
+                _keyed(batch, f"{count}.{place}", after, is_firm=is_firm) if place % 3 else batch
+                for place, batch in enumerate(batches)
+            ]
         recalling.calls.clear()
         ours, theirs = await together(batches), await other.batch_each(batches)
         assert told(batches, ours) == told(batches, theirs)
         assert _places(batches, ours) == _places(batches, theirs)
+        kept = [
+            await _kept(adapter, batches, outcomes, is_firm=is_firm)
+            for adapter, outcomes in ((one, ours), (other, theirs))
+        ]
+        assert kept[0] == kept[1]
         whole += len(batches) > 1 and all(len(call) == 1 for call in recalling.calls)
         failed += sum(isinstance(outcome, GuardFailed) for outcome in ours)
-        for table, columns in TABLES.items():
-            rows = f"SELECT {columns} FROM {table} ORDER BY 1"
-            assert await one.query(rows) == await other.query(rows), table
+        for sql in columns:
+            assert await one.query(sql) == await other.query(sql), sql
         entries = await one.query("SELECT key, versionstamp, expires_at FROM kv_entries")
         there = {key: (stamp, expires_at) for key, stamp, expires_at in entries}  # type: ignore[misc] # as the schema says
         stamps = await one.query("SELECT versionstamp FROM kv_changes ORDER BY seq")

@@ -14,7 +14,7 @@ from support.api import Api
 from support.vectors import read_vectors, run_vector
 
 pytestmark = [
-    pytest.mark.engines("sqlite", "odd", "libsql", "postgres"),
+    pytest.mark.engines("sqlite", "odd", "libsql", "rqlite", "postgres"),
     pytest.mark.ways("direct", "asgi"),
 ]
 

@@ -8,7 +8,7 @@ import pytest
 from keyval.service.world import World
 from support.api import Api
 
-pytestmark = pytest.mark.engines("libsql")
+pytestmark = pytest.mark.engines("libsql", "rqlite")
 
 NAMES = ["Straße", "STRASSE", "strasse", "Strand", "ΣΑΣ", "σας", "plain"]
 

@@ -9,7 +9,7 @@ import pytest
 from support.api import Api
 from support.vectors import read_vectors, run_vector
 
-pytestmark = [pytest.mark.engines("sqlite", "libsql", "postgres"), pytest.mark.slow]
+pytestmark = [pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres"), pytest.mark.slow]
 
 VECTORS = read_vectors(Path(__file__).with_name("vectors.jsonl"))
 

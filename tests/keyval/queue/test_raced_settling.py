@@ -12,7 +12,7 @@ from buntime_keyval import StaleLease
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from keyval.service.world import World, open_world
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
+pytestmark = pytest.mark.engines("sqlite", "odd", "rqlite", "postgres")
 
 LEASE_MS = 30_000
 

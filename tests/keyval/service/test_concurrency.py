@@ -14,7 +14,7 @@ from keyval.engines import Engine
 from keyval.service.asking import Api, open_api, together
 from support.live import live_server
 
-pytestmark = [pytest.mark.engines("sqlite", "libsql", "postgres"), pytest.mark.slow]
+pytestmark = [pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres"), pytest.mark.slow]
 
 ACCOUNTS = [["account", number] for number in range(100)]
 START = 100

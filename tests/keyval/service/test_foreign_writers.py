@@ -17,7 +17,7 @@ from buntime_plugin_keyval.engine import commit as commit_module
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import World, open_world, until, values
 
-pytestmark = pytest.mark.engines("sqlite", "odd", "postgres")
+pytestmark = pytest.mark.engines("sqlite", "odd", "rqlite", "postgres")
 
 IMPATIENT = SqliteOptions(synchronous="off", busy_timeout_ms=60)
 PATIENT = SqliteOptions(synchronous="off", busy_timeout_ms=15_000)

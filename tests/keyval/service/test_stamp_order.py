@@ -21,7 +21,7 @@ from buntime_plugin_keyval.storage import schema
 from keyval.service.upgrade import stamp_of
 from keyval.service.world import NOW_MS, FakeClock, World, until, values
 
-pytestmark = pytest.mark.engines("sqlite", "libsql", "postgres")
+pytestmark = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres")
 
 Join = Callable[[FakeClock], AbstractAsyncContextManager[World]]
 Opening = Callable[[], AbstractAsyncContextManager[World]]
@@ -66,7 +66,7 @@ async def test_hosts_whose_clocks_differ_commit_in_order(world: World, late: Wor
     assert entries == told
 
 
-@pytest.mark.engines("sqlite", "libsql-replica", "postgres")
+@pytest.mark.engines("sqlite", "libsql-replica", "rqlite", "postgres")
 async def test_a_host_that_starts_with_its_clock_set_back_goes_on(open_store: Opening) -> None:
     async with open_store() as world:
         await world.kv.set(("a",), 1)

@@ -9,7 +9,7 @@ import pytest
 from support.api import Api
 from support.vectors import read_vectors, run_vector
 
-pytestmark = pytest.mark.engines("sqlite", "libsql", "postgres")
+pytestmark = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres")
 
 VECTORS = read_vectors(Path(__file__).with_name("vectors.jsonl"))
 

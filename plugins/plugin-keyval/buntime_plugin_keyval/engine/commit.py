@@ -205,8 +205,7 @@ class Committer:
         is_followed = bool(self._publisher.subscribers)
         if writing:
             packed = self._packing.pack(writing, after, now_ms, is_followed=is_followed)
-            together = self._commit_together if after is None else None
-            commit = together or self._db.adapter.batch_each
+            commit = self._commit_together or self._db.adapter.batch_each
             try:
                 unpacked = packed.unpack(await commit(packed.batches))
                 if unpacked is None:

@@ -150,6 +150,7 @@ class Packing:
         self, keys: Sequence[str | None], outcomes: Sequence[Outcome]
     ) -> Sequence[Outcome]:
         each = list(outcomes)
+        kept: dict[int | None, list[str]] = {}
         for number, (key, outcome) in enumerate(zip(keys, outcomes, strict=True)):
             if key is None:
                 continue
@@ -159,8 +160,10 @@ class Packing:
                     error = GuardFailed(error.index - _KEEPING)
                 each[number] = error
             else:
-                self._replays.kept([key], place_of(outcome[_ROW]))
+                kept.setdefault(place_of(outcome[_ROW]), []).append(key)
                 each[number] = outcome[_KEEPING:]
+        for place, together in kept.items():
+            self._replays.kept(together, place)
         return each
 
     def _keeping(self, batch: Batch, steps: Sequence[Guard | Statement]) -> Batch:

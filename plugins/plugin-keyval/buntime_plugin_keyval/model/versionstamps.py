@@ -74,16 +74,15 @@ def tail_of(versionstamp: str) -> str:
     return versionstamp[TAIL_BEGINS:]
 
 
-def number_of(versionstamp: str) -> int:
-    """What is in front of the random part, of a stamp of the store's own: its milliseconds and its
-    count as one number."""
-    return int(versionstamp[:8] + versionstamp[9:13] + versionstamp[15:18], 16)
+def milliseconds_of(versionstamp: str) -> int:
+    """Those of a stamp of the store's own."""
+    return int(versionstamp[:8] + versionstamp[9:13], 16)
 
 
-def moved(versionstamp: str, by: int) -> str:
-    """A stamp with the same random part whose number is so much greater."""
-    digits = f"{number_of(versionstamp) + by:015x}"
-    return f"{digits[:8]}-{digits[8:12]}-7{digits[12:]}-{tail_of(versionstamp)}"
+def moved(versionstamp: str, milliseconds: int) -> str:
+    """A stamp that is so much later, with the same count and random part."""
+    digits = f"{milliseconds_of(versionstamp) + milliseconds:012x}"
+    return f"{digits[:8]}-{digits[8:]}{versionstamp[13:]}"
 
 
 def just_after(versionstamp: str) -> str:

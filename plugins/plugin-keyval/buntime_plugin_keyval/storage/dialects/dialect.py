@@ -51,9 +51,9 @@ class Dialect(NamedTuple):
     getting: Callable[[Adapter], Getting]
     """What reads single keys of one database, one by one or several together."""
     committing: Callable[[Adapter], Committing | None]
-    """What commits groups of writes without keys of their callers' to one database: it knows the
-    statements of this dialect, and says to the engine what they come to together; other groups it
-    hands on as they are. None where the engine's own way is the best."""
+    """What commits groups of writes to one database: it knows the statements of this dialect, and
+    says to the engine what they come to together; other groups it hands on as they are. None where
+    the engine's own way is the best."""
     upkeep: Callable[[Adapter], Awaitable[bool]]
     """Brings some of what an older version has written up to date, in the background; whether there
     may be more. Raises `DatabaseError`."""

@@ -46,10 +46,12 @@ class FewStatements:
         left = list(range(len(batches)))
         for _ in range(MOST_TRIES):
             together = [batches[number] for number in left]
-            gathered = _gathered(together) if len(left) > 1 else None
+            gathered = _gathered(together)
             if gathered is None:
                 break
             group, made = gathered
+            if len(left) == 1 and made.keeping_step is None:
+                break  # it is few as it is, and the guard that fails is told
             try:
                 (outcome,) = await self._adapter.batch_each([made.batch])
                 told = await self._told(group, made, together, outcome)
@@ -77,9 +79,12 @@ class FewStatements:
             return [outcome] * len(batches)
         if not isinstance(outcome, GuardFailed):
             return None
-        sql, args = group.questions()
-        broken = await self._adapter.query(sql, args, fresh=True)
-        refused = group.refused([int(number or 0) for (number,) in broken])
+        if made.keeping_step is not None and outcome.index == 0:
+            refused = group.taken()
+        else:
+            sql, args = group.questions()
+            broken = await self._adapter.query(sql, args, fresh=True)
+            refused = group.refused([int(number or 0) for (number,) in broken])
         return [
             GuardFailed(refused[number]) if number in refused else None
             for number in range(len(batches))

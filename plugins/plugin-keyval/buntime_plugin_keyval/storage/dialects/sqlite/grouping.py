@@ -14,10 +14,12 @@ from typing import Any, NamedTuple, TypeAlias
 import msgspec
 from buntime_database import Batch, Guard, ResultSet, Statement, Value
 
-from buntime_plugin_keyval.model.versionstamps import TAIL_BEGINS, moved, number_of, tail_of
+from buntime_plugin_keyval.model.versionstamps import TAIL_BEGINS, milliseconds_of, moved, tail_of
 from buntime_plugin_keyval.storage.dialects.sqlite import group_texts as texts
+from buntime_plugin_keyval.storage.dialects.sqlite.keeping import Kept, kept_place
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import ENQUEUE, ENQUEUE_ADDED
+from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE
 from buntime_plugin_keyval.storage.dialects.sqlite.writes import (
     FIRM,
@@ -75,6 +77,8 @@ class Gathered(NamedTuple):
     logging_step: int | None
     stamping_step: int | None
     """Where in the batch the log is written, and the stamp of late ones."""
+    keeping_step: int | None
+    """Where results are kept."""
 
 
 class CommitGroup:
@@ -99,6 +103,7 @@ class CommitGroup:
         """A long value that the statement before has added."""
         self._messages: list[_Message] = []
         self._is_noted = False
+        self._kept = Kept()
         self._is_there: dict[bytes, bool] = {}
         """Whether keys are there, as guards say or earlier commits make them."""
         self._last: dict[bytes, tuple[int, str | None]] = {}
@@ -122,6 +127,10 @@ class CommitGroup:
             raise Different
 
     def _guard(self, number: int, place: int, guard: Guard) -> None:
+        if guard.condition == REPLAYS.none_since:
+            if not self._kept.look(guard.args):
+                raise Different
+            return
         begins = _GUARDS.get(guard.condition)
         if begins is None:
             raise Different
@@ -200,6 +209,18 @@ class CommitGroup:
         self._is_there[key] = False
         self._last[key] = (number, None)
 
+    def keep(self, number: int, args: Sequence[Any]) -> None:
+        self._kept.keep(number, args)
+
+    def keep_count(self, number: int, args: Sequence[Any]) -> None:
+        """Of the statement before, which logs."""
+        logged = self._logging[-1] if self._logging else None
+        if logged is None:
+            self._kept.count(args[0], 0, b"", "")
+        else:
+            tail = tail_of(self._stamps[number])
+            self._kept.count(args[0], 1 if logged.is_sure else None, logged.key, tail)
+
     def note(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
         self._has(number, args[0], is_firm=is_firm)
         self._is_noted = True
@@ -218,6 +239,10 @@ class CommitGroup:
     def _asked(self) -> tuple[str, int]:
         return _json([asked for *_, asked in self._guards]), self._now or 0
 
+    def taken(self) -> dict[int, int]:
+        """The commits that fail where others keep something under their keys, and their guards."""
+        return dict.fromkeys(self._kept.commits, 0)
+
     def refused(self, broken: Sequence[int]) -> dict[int, int]:
         """The commits that fail where these guards do not hold, and their guards that tell."""
         found: dict[int, int] = {}
@@ -233,10 +258,13 @@ class CommitGroup:
         """All of it as one batch; `is_told` says whether anybody wants its results."""
         now, is_late = self._now or 0, self._is_firm is False
         stamps = [stamp for stamp in self._stamps if stamp]
-        numbers = (number_of(stamps[0]), number_of(stamps[-1])) if is_late else (0, 0)
+        numbers = (milliseconds_of(stamps[0]), milliseconds_of(stamps[-1])) if is_late else (0, 0)
         steps: list[Guard | Statement] = []
         recalls: dict[int, str] = {}
-        logging_step = stamping_step = None
+        logging_step = stamping_step = keeping_step = None
+        if self._kept.commits:
+            keeping_step = 1
+            steps += (self._kept.guard(), self._kept.row())
         if self._guards:
             steps.append(Guard(texts.ALL_HOLD, self._asked()))
         if is_late:
@@ -259,6 +287,9 @@ class CommitGroup:
                 steps.append(Statement(texts.LOG_LATE, (rows, now, numbers[1])))
             else:
                 steps.append(Statement(texts.LOG_FIRM, (rows, now)))
+        counts = self._kept.counts(len(logging))
+        if counts is not None:
+            steps.append(counts)
         if self._removed:
             keys = _json([key.hex() for key in self._removed])
             always = _json([key.hex() for key, is_so in self._removed.items() if is_so])
@@ -273,25 +304,28 @@ class CommitGroup:
             steps.append(Statement(texts.ENQUEUE, (rows, now, self._wall)))
         if self._is_noted and not is_late:
             steps.append(Statement(LOG.note_stamp, (stamps[-1],)))
-        told = (logging_step, stamping_step) if is_told else ()
+        if is_late and self._kept.commits:
+            steps.append(self._kept.late_stamps(lambda n: bool(self._stamps[n]), numbers[1]))
+        told = (logging_step, stamping_step, keeping_step) if is_told else ()
         wanted = [step for step in told if step is not None]
-        return Gathered(Batch(steps, True, wanted, recalls), logging_step, stamping_step)
+        batch = Batch(steps, True, wanted, recalls)
+        return Gathered(batch, logging_step, stamping_step, keeping_step)
 
     def _log_row(self, one: _Logging, *, is_late: bool) -> tuple[Value, ...]:
         stamp = self._stamps[one.commit]
         operation = "delete" if one.is_removal else "set"
         row = (one.key.hex(), stamp, operation, None if one.is_sure else 1)
-        return (*row, number_of(stamp)) if is_late else row
+        return (*row, milliseconds_of(stamp)) if is_late else row
 
     def _storing(
-        self, distances: Iterator[int], now: int, last_number: int, *, is_late: bool
+        self, distances: Iterator[int], now: int, last_ms: int, *, is_late: bool
     ) -> Statement:
         rows: list[tuple[Value, ...]] = []
         for key, (json, value, size, stamp, *others) in self._stored.items():
             row = (key.hex(), json, *_placed(value, size, distances), stamp, *others)
-            rows.append((*row, number_of(stamp)) if is_late else row)
+            rows.append((*row, milliseconds_of(stamp)) if is_late else row)
         text = texts.PUT_LATE if is_late else texts.PUT_FIRM
-        return Statement(text, (_json(rows), now, last_number, self._wall))
+        return Statement(text, (_json(rows), now, last_ms, self._wall))
 
     def outcomes(
         self, batches: Sequence[Batch], gathered: Gathered, results: Sequence[ResultSet]
@@ -311,6 +345,8 @@ class CommitGroup:
                     rows: list[tuple[Value, ...]] = [(stamp,)] if self._is_firm is False else []
                     done = ResultSet(_TOLD if rows else (), rows, 1, seq)
                     outcome.append(_NOTHING if seq is None else done)
+                elif step.sql == REPLAYS.keep and gathered.keeping_step is not None:
+                    outcome.append(kept_place(results[gathered.keeping_step]))
                 elif step.sql == LOG.note_stamp_late:
                     outcome.append(ResultSet(_TOLD, [(stamp,)], 1))
                 else:
@@ -325,7 +361,7 @@ class CommitGroup:
             return self._stamps
         ((noted,),) = results[gathered.stamping_step].rows
         made = [stamp for stamp in self._stamps if stamp][-1]
-        shift = number_of(str(noted)) - number_of(made)
+        shift = milliseconds_of(str(noted)) - milliseconds_of(made)
         return [stamp and moved(stamp, shift) for stamp in self._stamps]
 
     def _logged(self, gathered: Gathered, results: Sequence[ResultSet]) -> list[int | None]:
@@ -386,6 +422,9 @@ _STEPS: Mapping[str, _Step] = {
     LOG_REMOVE_FIRM: lambda group, number, args: group.log_removal(number, args, is_firm=True),
     LOG_REMOVE_ONE_LATE: lambda group, number, args: group.log_removal(number, args, is_firm=False),
     REMOVE: CommitGroup.remove,
+    REPLAYS.keep: CommitGroup.keep,
+    REPLAYS.keep_count: CommitGroup.keep_count,
+    REPLAYS.keep_stamp: lambda *_: None,  # of all of them at once
     LOG.note_stamp: lambda group, number, args: group.note(number, args, is_firm=True),
     LOG.note_stamp_late: lambda group, number, args: group.note(number, args, is_firm=False),
     ENQUEUE: lambda group, number, args: group.enqueue(number, args, is_long=False),

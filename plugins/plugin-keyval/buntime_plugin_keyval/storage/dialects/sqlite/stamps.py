@@ -24,18 +24,6 @@ NEWEST_STAMP = f"""max({NOTED_STAMP}, coalesce((
   SELECT logged FROM (SELECT {LOGGED_STAMP} AS logged)
   WHERE logged GLOB '{_UUIDV7}' AND logged < '{_FAR_FUTURE}'), ''))"""
 
-
-def number_of(stamp: str) -> str:
-    """SQL for the number in front of the random part; NULL for an empty text."""
-    digits = f"substr({stamp}, 1, 8) || substr({stamp}, 10, 4) || substr({stamp}, 16, 3)"
-    return f"json_extract('0x' || nullif({digits}, ''), '$')"
-
-
-def with_number(number: str) -> str:
-    """SQL for what is in front of the random part, of a number."""
-    return f"format('%08x-%04x-7%03x-', {number} >> 28, ({number} >> 12) & 65535, {number} & 4095)"
-
-
 # The stamp if it follows the newest one; the newest one if this commit has it already; else the
 # next greater number with the random part of the stamp.
 LATE_STAMP = f"""(
@@ -43,7 +31,11 @@ SELECT CASE
   WHEN newest < {{stamp}} THEN {{stamp}}
   WHEN substr(newest, 20) = substr({{stamp}}, 20) THEN newest
   ELSE (
-    SELECT {with_number("number")} FROM (SELECT 1 + {number_of("newest")} AS number))
+    SELECT format('%08x-%04x-7%03x-', number >> 28, (number >> 12) & 65535, number & 4095)
+    FROM (
+      SELECT 1 + json_extract(
+        '0x' || substr(newest, 1, 8) || substr(newest, 10, 4) || substr(newest, 16, 3), '$')
+        AS number))
     || substr({{stamp}}, 20)
   END
 FROM (SELECT {NEWEST_STAMP} AS newest))"""
