@@ -32,6 +32,9 @@ from keyval.service.world import NOW_MS, FakeClock, World
 OpenStore = Callable[..., AbstractAsyncContextManager[World]]
 
 
+pytestmark = pytest.mark.engines("sqlite", "rqlite")
+
+
 async def add(kv: LocalKv, key: str, amount: int = 1) -> CommitResult:
     return await kv.atomic().sum(["n"], amount).commit(idempotency_key=key)
 
@@ -402,6 +405,7 @@ async def test_results_are_forgotten_by_age_and_by_number(world: World, clock: F
     assert (await world.kv.get(["n"])).value == 11
 
 
+@pytest.mark.engines("sqlite")
 async def test_a_write_without_a_key_has_no_statement_more(world: World) -> None:
     statements: list[str] = []
 
