@@ -16,7 +16,7 @@ from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from time import monotonic, perf_counter
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, TypeVar
 
 import asyncpg
 from buntime_database import (
@@ -27,7 +27,6 @@ from buntime_database import (
     DatabaseUnavailable,
     Guard,
     GuardFailed,
-    InvalidStatement,
     OutcomeUnknown,
     ResultSet,
     Statement,
@@ -51,9 +50,9 @@ from buntime_plugin_database.engines.postgres.errors import (
 )
 from buntime_plugin_database.engines.postgres.links import Link, Restart
 from buntime_plugin_database.engines.postgres.notes import CommitNotes, Note
-from buntime_plugin_database.engines.postgres.statements import Sql, guard, parse
+from buntime_plugin_database.engines.postgres.plan import Steps, checked_batch, checked_step
+from buntime_plugin_database.engines.postgres.statements import parse
 from buntime_plugin_database.engines.postgres.transactions import PostgresTransaction, inside
-from buntime_plugin_database.engines.postgres.values import Arguments, check
 from buntime_plugin_database.shared.counters import Counters
 from buntime_plugin_database.shared.grouping import BatchOutcome
 from buntime_plugin_database.shared.server_writes import (
@@ -90,26 +89,7 @@ class _Lost(Exception):
         """What it gave if it was."""
 
 
-class _Step(NamedTuple):
-    sql: Sql
-    args: Arguments
-    is_guard: bool
-
-
-class _Steps(NamedTuple):
-    """A batch that is checked."""
-
-    steps: tuple[_Step, ...]
-    bounded: bool
-    patient: bool
-    size: int
-
-    @property
-    def is_empty(self) -> bool:
-        return not self.steps
-
-
-_Jobs = list[Unsent[_Steps]]
+_Jobs = list[Unsent[Steps]]
 
 
 class SchemaWriter:
@@ -121,7 +101,10 @@ class SchemaWriter:
         self._schema = schema
         self._options = pool.options
         self._writes = ServerWrites(
-            _checked, self._commit, timeout_seconds=pool.options.timeout_seconds, counters=counters
+            checked_batch,
+            self._commit,
+            timeout_seconds=pool.options.timeout_seconds,
+            counters=counters,
         )
         self._notes = CommitNotes(schema)
 
@@ -178,7 +161,7 @@ class SchemaWriter:
     async def _repeat(self, statement: Statement | Guard) -> BatchOutcome:
         """One statement that may be run again: one round trip, until there is an answer."""
         try:
-            step = _step(statement)
+            step = checked_step(statement)
         except DatabaseError as error:
             return error
         started = perf_counter()
@@ -273,7 +256,7 @@ class SchemaWriter:
         await self._end(link, self._notes.of_group(), outcomes)
         return outcomes
 
-    async def _run_steps(self, link: Link, batch: _Steps) -> list[ResultSet]:
+    async def _run_steps(self, link: Link, batch: Steps) -> list[ResultSet]:
         results: list[ResultSet] = []
         for index, step in enumerate(batch.steps):
             result = await link.run(self._schema, step.sql, step.args)
@@ -286,7 +269,7 @@ class SchemaWriter:
 
     async def _run_inside(self, link: Link, fn: Callable[[Transaction], Awaitable[T]]) -> T:
         async def run(sql: str, args: Sequence[Value]) -> ResultSet:
-            step = _step(Statement(sql, args))
+            step = checked_step(Statement(sql, args))
             with self._translated():
                 return await link.run(self._schema, step.sql, step.args)
 
@@ -388,26 +371,6 @@ class SchemaWriter:
             raise translate(restart.reason, self._pool.server) from restart.reason
         except DRIVER_ERRORS as error:
             raise translate(error, self._pool.server) from error
-
-
-def _checked(batch: Batch) -> _Steps:
-    steps = tuple(map(_step, batch.steps))
-    size = sum(
-        len(step.sql.text) + sum(len(arg) for arg in step.args if isinstance(arg, (str, bytes)))
-        for step in steps
-    )
-    return _Steps(steps, batch.bounded and not batch.patient, batch.patient, size)
-
-
-def _step(step: object) -> _Step:
-    if isinstance(step, Guard):
-        checked = _Step(parse(guard(step.condition)), step.args, True)
-    elif isinstance(step, Statement):
-        checked = _Step(parse(step.sql), step.args, False)
-    else:
-        raise InvalidStatement(f"a batch has statements and guards, not {step!r:.80}")
-    check(step.args)
-    return checked
 
 
 def _is_again(error: Exception) -> bool:

@@ -16,7 +16,7 @@ from buntime_database import Batch, Guard, ResultSet, Statement, Value
 
 from buntime_plugin_keyval.model.versionstamps import TAIL_BEGINS, milliseconds_of, moved, tail_of
 from buntime_plugin_keyval.storage.dialects.sqlite import group_texts as texts
-from buntime_plugin_keyval.storage.dialects.sqlite.keeping import Kept, kept_place
+from buntime_plugin_keyval.storage.dialects.sqlite.keeping import KeptTogether, kept_place
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import ENQUEUE, ENQUEUE_ADDED
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
@@ -103,7 +103,7 @@ class CommitGroup:
         """A long value that the statement before has added."""
         self._messages: list[_Message] = []
         self._is_noted = False
-        self._kept = Kept()
+        self._kept = KeptTogether()
         self._is_there: dict[bytes, bool] = {}
         """Whether keys are there, as guards say or earlier commits make them."""
         self._last: dict[bytes, tuple[int, str | None]] = {}

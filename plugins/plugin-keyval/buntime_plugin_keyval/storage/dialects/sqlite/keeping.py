@@ -18,7 +18,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
 _TOLD = ("seq",)
 
 
-class Kept:
+class KeptTogether:
     """The row, as it grows; a group without keys of callers has none."""
 
     def __init__(self) -> None:
