@@ -202,13 +202,20 @@ async def list_within(
         else:
             return entries  # type: ignore[return-value] # group_concat of text
         return await list_long(db, selection, now_ms, long_reads, most=most)
-    return await _list_long(db, selection, now_ms, most)
+    # A server says of a long one how long it is, and is asked again in turn.
+    room = min(SHORT_BYTES, most)
+    ((entries, _, size),) = await db.adapter.query(
+        *db.sql.reads.list_within(selection, now_ms, room)
+    )
+    if int(size or 0) <= room:
+        return entries  # type: ignore[return-value] # a BLOB
+    return await list_long(db, selection, now_ms, long_reads, most=most)
 
 
 async def list_long(
     db: Database, selection: Selection, now_ms: int, long_reads: LongReads, *, most: int
 ) -> Text:
-    """What `list_within` gives where that is known to be long, by an embedded engine."""
+    """What `list_within` gives where that is known to be long."""
     async with long_reads.turn_of(selection.condition):
         return await _list_long(db, selection, now_ms, most)
 
@@ -244,12 +251,24 @@ async def page_within(
             return await _page(db, selection, now_ms, (text, last, count, count))
         async with long_reads.turn_of(selection.condition):
             return await _page_long(db, selection, now_ms, most)
-    return await _page_long(db, selection, now_ms, most)
+    row = await _row_of_page(db, selection, now_ms, min(SHORT_BYTES, most))
+    _, _, count, number = row
+    if count == number:
+        return await _page(db, selection, now_ms, row)
+    del row  # there was no room for all of it
+    async with long_reads.turn_of(selection.condition):
+        return await _page_long(db, selection, now_ms, most)
 
 
 async def _page_long(db: Database, selection: Selection, now_ms: int, most: int) -> Page:
+    return await _page(db, selection, now_ms, await _row_of_page(db, selection, now_ms, most))
+
+
+async def _row_of_page(
+    db: Database, selection: Selection, now_ms: int, most: int
+) -> tuple[Value, ...]:
     (row,) = await db.adapter.query(*db.sql.reads.page_within(selection, now_ms, most))
-    return await _page(db, selection, now_ms, row)
+    return row
 
 
 async def _page(db: Database, selection: Selection, now_ms: int, row: tuple[Value, ...]) -> Page:
