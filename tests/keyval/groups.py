@@ -110,8 +110,11 @@ class Groups:
                 if self.random.random() < 0.1:
                     value = f'"{value * self.random.randint(20, 100)}"'
                 metadata = self.random.choice((None, '{"m":1}'))
+                kind = self.random.choice((None, "A", "b"))
                 anew = self.random.random() < 0.2
-                effects.append(Put(code, key_to_json(key), value, expiry, metadata, anew))
+                effects.append(
+                    Put(code, key_to_json(key), value, expiry, metadata, anew, type=kind)
+                )
             else:
                 effects.append(Remove(single(code)))
         if self.random.random() < 0.2:

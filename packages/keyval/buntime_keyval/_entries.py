@@ -41,6 +41,8 @@ class _WireShaped(msgspec.Struct, rename="camel"):
     created_at: int | None = None
     updated_at: int | None = None
     expires_at: int | None = None
+    revision: int | None = None
+    type: str | None = None
 
 
 _decode_shaped = msgspec.json.Decoder(_WireShaped).decode
@@ -84,7 +86,10 @@ def value_json(value: Any) -> bytes:
 
 
 def option_members(options: EntryOptions) -> dict[str, msgspec.Raw]:
-    """The options of a write that are given, as members of a mutation."""
+    """The options of a write that are given, as members of a mutation but for its type.
+
+    What is the type of an entry in other bodies is the kind of a mutation: see `typed_members`.
+    """
     texts = {
         "expiresIn": options.expires_in,
         "expiresAt": options.expires_at,
@@ -93,6 +98,14 @@ def option_members(options: EntryOptions) -> dict[str, msgspec.Raw]:
     return {
         name: msgspec.Raw(str(text).encode()) for name, text in texts.items() if text is not None
     }
+
+
+def typed_members(options: EntryOptions, name: str = "entryType") -> dict[str, msgspec.Raw]:
+    """The same with the type of the entry, as a member of that name."""
+    members = option_members(options)
+    if options.type is not None:
+        members[name] = msgspec.Raw(msgspec.json.encode(options.type))
+    return members
 
 
 def message_members(options: MessageOptions) -> dict[str, Any]:
@@ -145,7 +158,14 @@ def _shaped(raw: _WireShaped) -> KvEntry[Any]:
     details = None
     if raw.created_at is not None and raw.updated_at is not None:
         metadata = untag(raw.metadata)
-        details = KvDetails(metadata, raw.created_at, raw.updated_at, raw.expires_at)
+        details = KvDetails(
+            metadata,
+            raw.created_at,
+            raw.updated_at,
+            raw.expires_at,
+            raw.revision or 1,
+            raw.type,
+        )
     return KvEntry(check_key(raw.key), untag(raw.value), raw.versionstamp, details)
 
 

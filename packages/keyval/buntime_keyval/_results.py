@@ -22,6 +22,10 @@ class KvDetails(msgspec.Struct, frozen=True):
     """Last write."""
     expires_at: int | None
     """When it is gone; None for never."""
+    revision: int = 1
+    """Writes since the key was missing the last time, the first one included."""
+    type: str | None = None
+    """What kind of entry its writers say it is; None for nothing."""
 
 
 class KvEntry(msgspec.Struct, Generic[V], frozen=True, repr_omit_defaults=True):

@@ -64,6 +64,7 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> None: ...
     @overload
     def set(
@@ -76,6 +77,7 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> None: ...
     def set(
         self,
@@ -86,6 +88,7 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         **unknown: Never,
     ) -> None:
         """Store a value at the commit, at a key or in a typed store: `set(store, key, value)`.
@@ -99,6 +102,7 @@ class Work:
             expires_in=expires_in,
             expires_at=expires_at,
             metadata=metadata,
+            type=type,
             **unknown,
         )
 
@@ -118,10 +122,11 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> None:
         """Add to a number at the commit."""
         self._buffer().sum(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
     def max(
@@ -132,10 +137,11 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> None:
         """Raise a number to at least this one at the commit."""
         self._buffer().max(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
     def min(
@@ -146,10 +152,11 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> None:
         """Lower a number to at most this one at the commit."""
         self._buffer().min(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
     def append(
@@ -160,10 +167,11 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> None:
         """Add items behind those of a list at the commit."""
         self._buffer().append(
-            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
     def prepend(
@@ -174,10 +182,11 @@ class Work:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> None:
         """Add items in front of those of a list at the commit."""
         self._buffer().prepend(
-            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+            key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
     def enqueue(

@@ -96,13 +96,17 @@ class Scope(Generic[T]):
         return stored
 
     def options(
-        self, expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
+        self,
+        expires_in: Duration | None,
+        expires_at: float | datetime | None,
+        metadata: Any,
+        type: str | None = None,
     ) -> EntryOptions:
         """The checked options of a write, with those of the store where none are given."""
         if expires_in is None and expires_at is None:
             expires_in = self.expires_in
         return entry_options(
-            expires_in, expires_at, self.metadata if metadata is None else metadata
+            expires_in, expires_at, self.metadata if metadata is None else metadata, type=type
         )
 
     def absolute_prefix(self, prefix: StoreKey) -> Key:

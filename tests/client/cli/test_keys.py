@@ -205,7 +205,8 @@ FUTURE = 4_000_000_000_000
 
 def test_metadata_and_times(run: Commands, store: Kv) -> None:
     run.ok("set", "a", "1", "--metadata", '{"by": "ada", "n": 9007199254740993}')
-    store.set(["b"], 2, expires_at=FUTURE)
+    store.set(["b"], 1)
+    store.set(["b"], 2, expires_at=FUTURE, type="B b")
     a, b = store.get_with_metadata([["a"], ["b"]])
     assert a.details is not None
     assert b.details is not None
@@ -214,12 +215,12 @@ def test_metadata_and_times(run: Commands, store: Kv) -> None:
         {
             "key": ["a"], "value": 1, "versionstamp": a.versionstamp,
             "metadata": a.details.metadata, "createdAt": a.details.created_at,
-            "updatedAt": a.details.updated_at, "expiresAt": None,
+            "updatedAt": a.details.updated_at, "expiresAt": None, "revision": 1, "type": None,
         },
         {
             "key": ["b"], "value": 2, "versionstamp": b.versionstamp,
             "metadata": None, "createdAt": b.details.created_at,
-            "updatedAt": b.details.updated_at, "expiresAt": FUTURE,
+            "updatedAt": b.details.updated_at, "expiresAt": FUTURE, "revision": 2, "type": "B b",
         },
     ]  # fmt: skip
     assert run.ok("get", "a", "b", "--details", "--json").documents == documents
@@ -228,11 +229,11 @@ def test_metadata_and_times(run: Commands, store: Kv) -> None:
         del document["value"]
     assert run.ok("list", "--details", "--keys-only", "--json").documents == documents
     told = [shown_time(it) for it in (a.details.created_at, a.details.updated_at)]
-    line = ["a", "1", '{"by":"ada","n":9007199254740993}', *told, "-"]
+    line = ["a", "1", '{"by":"ada","n":9007199254740993}', *told, "-", "1", "-"]
     assert run.ok("get", "a", "--details").out == "\t".join(line) + "\n"
     told = [shown_time(it) for it in (b.details.created_at, b.details.updated_at, FUTURE)]
     lines = run.ok("list", "--keys-only", "--details").out.splitlines()
-    assert lines == ["\t".join([line[0], *line[2:]]), "\t".join(["b", "-", *told])]
+    assert lines == ["\t".join([line[0], *line[2:]]), "\t".join(["b", "-", *told, "2", "B b"])]
     done = run("get", "c", "--details", "--json")
     assert (done.status, done.documents) == (
         1,

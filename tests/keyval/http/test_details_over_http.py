@@ -41,7 +41,7 @@ def test_details_are_a_choice(api: Api) -> None:
     assert is_now(created)
     rest = (
         f'"versionstamp":"{stamp}","metadata":{STORED},"createdAt":{created},'
-        f'"updatedAt":{created},"expiresAt":{FUTURE}}}'
+        f'"updatedAt":{created},"expiresAt":{FUTURE},"revision":1,"type":null}}'
     )
     detailed = f'{{"key":["a",1],"value":[1],{rest}'
     shortest = f'{{"key":["a",1],"versionstamp":"{stamp}"}}'
@@ -75,7 +75,10 @@ def test_details_are_a_choice(api: Api) -> None:
 
 def test_what_is_missing_has_no_details(api: Api) -> None:
     asked = {"keys": [["no"]], "details": True}
-    nothing = '"metadata":null,"createdAt":null,"updatedAt":null,"expiresAt":null'
+    nothing = (
+        '"metadata":null,"createdAt":null,"updatedAt":null,"expiresAt":null,"revision":null,'
+        '"type":null'
+    )
     assert api.send("POST", "/keys/batch", asked).text == (
         f'[{{"key":["no"],"value":null,"versionstamp":null,{nothing}}}]'
     )

@@ -25,6 +25,7 @@ class Op(NamedTuple):
     operand: Any = None
     expires_in: int | None = None
     metadata: Any = None
+    kind: str | None = None
 
 
 @dataclass
@@ -36,6 +37,8 @@ class Item:
     metadata: Any
     created_at: int
     updated_at: int
+    revision: int
+    type: str | None
 
 
 def ident(key: Sequence[Any]) -> Ident:
@@ -91,18 +94,34 @@ class Model:
         return items[::-1] if reverse else items
 
     def put(
-        self, key: Key, value: Any, versionstamp: str, expires_in: int | None, metadata: Any
+        self,
+        key: Key,
+        value: Any,
+        versionstamp: str,
+        expires_in: int | None,
+        metadata: Any,
+        kind: str | None = None,
     ) -> None:
         expires_at = None if expires_in is None else self.now_ms + expires_in
-        self._store(key, value, versionstamp, expires_at, metadata)
+        self._store(key, value, versionstamp, expires_at, metadata, kind)
 
     def _store(
-        self, key: Key, value: Any, versionstamp: str, expires_at: int | None, metadata: Any
+        self,
+        key: Key,
+        value: Any,
+        versionstamp: str,
+        expires_at: int | None,
+        metadata: Any,
+        kind: str | None,
     ) -> None:
         before = self.get(key)
-        created_at = self.now_ms if before is None else before.created_at
+        created_at, revision = self.now_ms, 1
+        if before is not None:
+            created_at, revision = before.created_at, before.revision
+            if before.versionstamp != versionstamp:  # one commit writes it once
+                revision += 1
         self.items[ident(key)] = Item(
-            key, value, versionstamp, expires_at, metadata, created_at, self.now_ms
+            key, value, versionstamp, expires_at, metadata, created_at, self.now_ms, revision, kind
         )
 
     def delete(self, keys: Iterable[Key], *, exact: bool, at_least: int | None = None) -> int:
@@ -141,14 +160,15 @@ class Model:
             return
         value = op.operand
         expires_at = None if op.expires_in is None else self.now_ms + op.expires_in
-        metadata = op.metadata
+        metadata, kind = op.metadata, op.kind
         if op.type != "set" and item is not None:
             value = self._combine(op, item.value)
             expires_at = item.expires_at if expires_at is None else expires_at
             metadata = item.metadata if metadata is None else metadata
+            kind = item.type if kind is None else kind
         elif op.type in ("sum", "max", "min"):
             value = _number(op.operand, exact=False)
-        self._store(op.key, value, versionstamp, expires_at, metadata)
+        self._store(op.key, value, versionstamp, expires_at, metadata, kind)
 
     def _combine(self, op: Op, current: Any) -> Any:
         if op.type in ("append", "prepend"):

@@ -174,7 +174,7 @@ async def test_people_see_what_their_clock_shows(kv: LocalKv, clock: FakeClock, 
     await kv.set(("b",), {"at": 1})
     assert (await kv.get(("a",))).value == now
     entry = await kv.get_with_metadata(("a",))
-    assert entry.details == KvDetails(None, NOW_MS, now, None)
+    assert entry.details == KvDetails(None, NOW_MS, now, None, 2)
     assert [e.key async for e in kv.list(where={"$": {"$gte": kv.now()}})] == [("a",)]
     await kv.enqueue("m", backoff_schedule=[])
     message = await kv.dequeue()

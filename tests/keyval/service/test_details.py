@@ -27,13 +27,13 @@ async def test_times_are_those_of_the_writes(kv: LocalKv, clock: FakeClock) -> N
     assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS, None)
     clock.advance(10)
     await kv.set(KEY, 2, expires_in="100ms")
-    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS + 10, NOW_MS + 110)
+    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS + 10, NOW_MS + 110, 2)
     clock.advance(10)
     await kv.atomic().sum(KEY, 1).commit()
-    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS + 20, NOW_MS + 110)
+    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS + 20, NOW_MS + 110, 3)
     clock.advance(10)
     await kv.set(KEY, 3)
-    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS + 30, None)
+    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS + 30, None, 4)
 
 
 async def test_what_was_gone_is_created_anew(world: World) -> None:
@@ -71,7 +71,7 @@ async def test_a_commit_that_deletes_and_sets_creates(kv: LocalKv, clock: FakeCl
     assert told.details == KvDetails("new", NOW_MS + 5, NOW_MS + 5, None)
     clock.advance(5)
     await kv.atomic().set(("set",), 3).set(("set",), 4).commit()
-    assert await details(kv, ("set",)) == KvDetails(None, NOW_MS + 5, NOW_MS + 10, None)
+    assert await details(kv, ("set",)) == KvDetails(None, NOW_MS + 5, NOW_MS + 10, None, 2)
 
 
 @pytest.mark.parametrize(
@@ -107,27 +107,27 @@ async def test_a_set_replaces_metadata_and_counters_keep_it(kv: LocalKv, clock: 
         getattr(atomic, kind)((kind,), operand)
     await atomic.commit()
     for kind in kinds:
-        assert await details(kv, (kind,)) == KvDetails(kind, NOW_MS, NOW_MS + 1, NOW_MS + 50)
+        assert await details(kv, (kind,)) == KvDetails(kind, NOW_MS, NOW_MS + 1, NOW_MS + 50, 2)
     atomic = kv.atomic()
     for kind, operand in kinds.items():
         getattr(atomic, kind)((kind,), operand, metadata=["new", kind], expires_at=NOW_MS + 9)
     await atomic.commit()
     for kind in kinds:
         told = await details(kv, (kind,))
-        assert told == KvDetails(["new", kind], NOW_MS, NOW_MS + 1, NOW_MS + 9)
+        assert told == KvDetails(["new", kind], NOW_MS, NOW_MS + 1, NOW_MS + 9, 3)
     clock.advance(10)
     await kv.atomic().sum(("sum",), 1).commit()
     assert await details(kv, ("sum",)) == KvDetails(None, NOW_MS + 11, NOW_MS + 11, None)
     await kv.set(("sum",), 1, metadata=1)
     await kv.set(("sum",), 1)
-    assert await details(kv, ("sum",)) == KvDetails(None, NOW_MS + 11, NOW_MS + 11, None)
+    assert await details(kv, ("sum",)) == KvDetails(None, NOW_MS + 11, NOW_MS + 11, None, 3)
 
 
 async def test_mutations_of_one_commit_see_the_metadata_of_each_other(kv: LocalKv) -> None:
     await kv.atomic().set(KEY, 1, metadata="m", expires_in="7ms").sum(KEY, 2).commit()
     assert await details(kv) == KvDetails("m", NOW_MS, NOW_MS, NOW_MS + 7)
     await kv.atomic().sum(KEY, 2).set(KEY, 3).commit()
-    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS, None)
+    assert await details(kv) == KvDetails(None, NOW_MS, NOW_MS, None, 2)
 
 
 async def test_a_transaction_sets_metadata(kv: LocalKv) -> None:

@@ -43,13 +43,14 @@ values = st.one_of(
     st.just([LONG]),
 )
 lives = st.none() | st.integers(1, 50)
+kinds = st.none() | st.sampled_from(["A", 'é "b"'])
 metadatas = st.none() | st.sampled_from([0, "m", [None]])
 limits = st.none() | st.integers(1, 8)
 at_leasts = st.none() | st.integers(-3, 3)
 ops = st.one_of(
-    st.builds(Op, st.just("set"), keys, values, lives, metadatas),
+    st.builds(Op, st.just("set"), keys, values, lives, metadatas, kinds),
     st.builds(Op, st.just("delete"), keys, st.none(), st.none(), st.none()),
-    st.builds(Op, st.sampled_from(["sum", "max", "min"]), keys, numbers, lives, metadatas),
+    st.builds(Op, st.sampled_from(["sum", "max", "min"]), keys, numbers, lives, metadatas, kinds),
     st.builds(
         Op,
         st.sampled_from(["append", "prepend"]),
@@ -57,6 +58,7 @@ ops = st.one_of(
         st.lists(values, max_size=2),
         lives,
         metadatas,
+        kinds,
     ),
 )
 
@@ -80,6 +82,7 @@ class Commit:
                     op.operand,
                     expires_in=op.expires_in and f"{op.expires_in}ms",
                     metadata=op.metadata,
+                    type=op.kind,
                 )
         result = await builder.commit()
         assert result.ok is (result.versionstamp is not None)
@@ -132,11 +135,13 @@ class StoreMachine(RuleBasedStateMachine):
             self.newest_written = versionstamp
         return versionstamp
 
-    @rule(key=keys, value=values, life=lives, metadata=metadatas)
-    def put(self, key: Key, value: Any, life: int | None, metadata: Any) -> None:
-        setting = self.world.kv.set(key, value, expires_in=life and f"{life}ms", metadata=metadata)
+    @rule(key=keys, value=values, life=lives, metadata=metadatas, kind=kinds)
+    def put(self, key: Key, value: Any, life: int | None, metadata: Any, kind: str | None) -> None:
+        setting = self.world.kv.set(
+            key, value, expires_in=life and f"{life}ms", metadata=metadata, type=kind
+        )
         stamp = self.stamped(self.run(setting).versionstamp)
-        self.model.put(key, _stored(value), stamp, life, metadata)
+        self.model.put(key, _stored(value), stamp, life, metadata, kind)
 
     @rule(doomed=st.lists(keys, min_size=1, max_size=3), exactly=st.booleans(), n=at_leasts)
     def remove(self, doomed: list[Key], exactly: bool, n: int | None) -> None:
@@ -295,7 +300,14 @@ def _where(n: int | None) -> dict[str, Any] | None:
 
 
 def _details(item: Item) -> KvDetails:
-    return KvDetails(item.metadata, item.created_at, item.updated_at, item.expires_at)
+    return KvDetails(
+        item.metadata,
+        item.created_at,
+        item.updated_at,
+        item.expires_at,
+        item.revision,
+        item.type,
+    )
 
 
 def _stored(value: Any) -> Any:

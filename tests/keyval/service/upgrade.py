@@ -106,11 +106,11 @@ async def check_upgrade(opening: Opening, monkeypatch: pytest.MonkeyPatch) -> No
         await kv.atomic().delete(["d", 1]).set(["d", 1], {"t": "other"}).commit()
         told = {entry.key[1]: entry.details async for entry in kv.list(["d"], details=True)}
         assert told == {
-            0: KvDetails([0], WRITTEN_MS, NOW_MS, None),
+            0: KvDetails([0], WRITTEN_MS, NOW_MS, None, 2),
             1: KvDetails(None, NOW_MS, NOW_MS, None),
             2: KvDetails(None, WRITTEN_MS + 2, WRITTEN_MS + 2, None),
             "old": KvDetails(["old"], NOW_MS, NOW_MS, None),
-            "short": KvDetails(["short"], WRITTEN_MS, NOW_MS, None),
-            "foreign": KvDetails(["foreign"], 0, NOW_MS, None),
+            "short": KvDetails(["short"], WRITTEN_MS, NOW_MS, None, 2),
+            "foreign": KvDetails(["foreign"], 0, NOW_MS, None, 2),
         }
         assert len([hit async for hit in kv.search(["d"], "word")]) == 5

@@ -224,6 +224,7 @@ class AsyncKv:
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
@@ -231,12 +232,12 @@ class AsyncKv:
 
         `expires_in` is a duration and wins over `expires_at`, epoch milliseconds or an aware
         datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
-        16 KiB of JSON. With an `idempotency_key` that was used before, nothing but the result of
-        then is told.
+        16 KiB of JSON, and `type` a text that says what kind of entry it is. With an
+        `idempotency_key` that was used before, nothing but the result of then is told.
         """
         if unknown:
             refuse_unknown("set", unknown)
-        call = calls.set_value(key, value, expires_in, expires_at, metadata)
+        call = calls.set_value(key, value, expires_in, expires_at, metadata, type)
         return await self._session.send(call, idempotency_key)
 
     async def delete(

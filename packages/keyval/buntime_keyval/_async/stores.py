@@ -57,6 +57,7 @@ class AsyncEntries(Protocol):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
@@ -247,6 +248,7 @@ class AsyncStore(StoreOf[T]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
@@ -261,6 +263,7 @@ class AsyncStore(StoreOf[T]):
             expires_in=expires_in,
             expires_at=expires_at,
             metadata=self._scope.metadata if metadata is None else metadata,
+            type=type,
             idempotency_key=idempotency_key,
         )
 

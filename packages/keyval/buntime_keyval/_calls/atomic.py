@@ -12,7 +12,7 @@ import msgspec
 from buntime_keyval._calls.keys import read_commit
 from buntime_keyval._calls.locks import checked_token, lock_name
 from buntime_keyval._core import Call
-from buntime_keyval._entries import message_members, option_members, raw_key, value_json
+from buntime_keyval._entries import message_members, raw_key, typed_members, value_json
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import (
     BigInt,
@@ -56,7 +56,11 @@ class Rules(Protocol):
     """What a typed store asks of the entries in it."""
 
     def options(
-        self, expires_in: Duration | None, expires_at: float | datetime | None, metadata: Any
+        self,
+        expires_in: Duration | None,
+        expires_at: float | datetime | None,
+        metadata: Any,
+        type: str | None = None,
     ) -> EntryOptions:
         """The checked options of a write, with those of the store where none are given."""
 
@@ -143,6 +147,7 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> B: ...
     @overload
     def set(
@@ -155,6 +160,7 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> B: ...
     def set(
         self: B,
@@ -165,6 +171,7 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         **unknown: Never,
     ) -> B:
         """Store a value at a key, or in a typed store: `set(store, key, value)`.
@@ -176,7 +183,7 @@ class AtomicBuilder(Generic[K]):
         placed, value = target_of(key, value, stored)
         if placed is None:
             placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata)
+        options = _options(placed, expires_in, expires_at, metadata, type)
         if isinstance(placed, StoredKey):
             value = placed.rules.check(value)
         return self._add("set", placed, encode_value(value, None), options)
@@ -193,13 +200,15 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> B:
         """Add an integer of any size to a number; a missing key counts as zero.
 
-        Here and below, what is there keeps its life and its metadata unless new ones are given.
+        Here and below, what is there keeps its life, its metadata and its type unless new ones
+        are given.
         """
         placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata)
+        options = _options(placed, expires_in, expires_at, metadata, type)
         return self._add("sum", placed, _integer("sum", value), options)
 
     def max(
@@ -210,10 +219,11 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> B:
         """Keep the larger of the number that is there and this one."""
         placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata)
+        options = _options(placed, expires_in, expires_at, metadata, type)
         return self._add("max", placed, _integer("max", value), options)
 
     def min(
@@ -224,10 +234,11 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> B:
         """Keep the smaller of the number that is there and this one."""
         placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata)
+        options = _options(placed, expires_in, expires_at, metadata, type)
         return self._add("min", placed, _integer("min", value), options)
 
     def append(
@@ -238,10 +249,11 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> B:
         """Add items behind those of a list; a missing key counts as an empty list."""
         placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata)
+        options = _options(placed, expires_in, expires_at, metadata, type)
         return self._add("append", placed, _array("append", items), options)
 
     def prepend(
@@ -252,10 +264,11 @@ class AtomicBuilder(Generic[K]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
     ) -> B:
         """Add items, in their order, in front of those of a list."""
         placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata)
+        options = _options(placed, expires_in, expires_at, metadata, type)
         return self._add("prepend", placed, _array("prepend", items), options)
 
     def enqueue(
@@ -327,7 +340,7 @@ def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:
         members["value"] = msgspec.Raw(mutation.operand.encode())
     elif mutation.operand is not None:  # as bigint, which is exact whatever its size
         members["value"] = msgspec.Raw(value_json(BigInt(mutation.operand)))
-    return members | option_members(mutation.options)
+    return members | typed_members(mutation.options)
 
 
 def _options(
@@ -335,10 +348,11 @@ def _options(
     expires_in: Duration | None,
     expires_at: float | datetime | None,
     metadata: Any,
+    type: str | None,
 ) -> EntryOptions:
     if isinstance(key, StoredKey):
-        return key.rules.options(expires_in, expires_at, metadata)
-    return entry_options(expires_in, expires_at, metadata)
+        return key.rules.options(expires_in, expires_at, metadata, type)
+    return entry_options(expires_in, expires_at, metadata, type=type)
 
 
 def _integer(kind: str, value: object) -> int:

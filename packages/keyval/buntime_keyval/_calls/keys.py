@@ -19,6 +19,7 @@ from buntime_keyval._entries import (
     raw_value,
     read_entries,
     read_entry,
+    typed_members,
     value_json,
 )
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
@@ -133,19 +134,23 @@ def set_value(
     expires_in: Duration | None = None,
     expires_at: float | datetime | None = None,
     metadata: Any = None,
+    type: str | None = None,
 ) -> Call[CommitResult]:
     """Store a value."""
     key = checked_key(raw)
-    options = option_members(entry_options(expires_in, expires_at, metadata))
+    given = entry_options(expires_in, expires_at, metadata, type=type)
     text = value_json(value)
-    item = Item(key, text, options)
+    item = Item(key, text, typed_members(given, "type"))
     path = _path(key)
     if path is not None:
-        query = query_text({name: bytes(text).decode() for name, text in options.items()})
+        texts = {name: bytes(text).decode() for name, text in option_members(given).items()}
+        query = query_text({**texts, "type": given.type})
         target = f"/keys/{path}?{query}" if query else f"/keys/{path}"
         if len(path) + len(query) <= _MAX_PATH:
             return Call("PUT", target, read_commit, text, item=item)
-    mutation = {"type": "set", "key": raw_key(key), "value": msgspec.Raw(text), **options}
+    mutation = {"type": "set", "key": raw_key(key), "value": msgspec.Raw(text)} | typed_members(
+        given
+    )
     return Call("POST", "/atomic", read_commit, json_body(mutations=[mutation]), item=item)
 
 

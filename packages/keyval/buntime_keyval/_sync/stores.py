@@ -56,6 +56,7 @@ class Entries(Protocol):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
@@ -242,6 +243,7 @@ class Store(StoreOf[T]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
@@ -256,6 +258,7 @@ class Store(StoreOf[T]):
             expires_in=expires_in,
             expires_at=expires_at,
             metadata=self._scope.metadata if metadata is None else metadata,
+            type=type,
             idempotency_key=idempotency_key,
         )
 

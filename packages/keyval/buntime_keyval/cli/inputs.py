@@ -217,6 +217,9 @@ def read_metadata(text: str | None) -> bytes | None:
         raise Mistake(f"not metadata: {text}: {reason(error)}") from None
 
 
+ENTRY_TYPE = click.option("--type", "kind", metavar="TEXT", help="What kind of entry it is.")
+
+
 class StoredLine(NamedTuple):
     """An entry to store, in JSON texts that are stored as they are."""
 
@@ -225,16 +228,19 @@ class StoredLine(NamedTuple):
     metadata: bytes | None = None
     expires_at: int | None = None
     """Epoch milliseconds."""
+    type: str | None = None
 
 
 def commit_json(items: Iterable[StoredLine], expires_in: str | None) -> Call[CommitResult]:
     """One commit that stores entries; `expires_in` wins over what they say."""
     milliseconds = parse_expires_in(expires_in)
     mutations: list[dict[str, Any]] = []
-    for key, value, metadata, expires_at in items:
+    for key, value, metadata, expires_at, kind in items:
         mutation = {"type": "set", "key": raw_key(key), "value": msgspec.Raw(value)}
         if metadata is not None:
             mutation["metadata"] = msgspec.Raw(metadata)
+        if kind is not None:
+            mutation["entryType"] = kind
         if milliseconds is not None:
             mutation["expiresIn"] = msgspec.Raw(b"%d" % milliseconds)
         elif expires_at is not None:

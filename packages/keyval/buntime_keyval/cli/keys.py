@@ -9,6 +9,7 @@ import click
 
 from buntime_keyval.cli.inputs import (
     CONSISTENCY,
+    ENTRY_TYPE,
     EXPIRES_IN,
     IDEMPOTENCY_KEY,
     KEY,
@@ -25,12 +26,13 @@ from buntime_keyval.cli.inputs import (
 from buntime_keyval.cli.options import Job, Mistake, confirm, connected
 from buntime_keyval.cli.output import note, shown_key, shown_value
 from buntime_keyval.wire import Key
+from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.python_options import Consistency
 
 Where = dict[str, Any]
 
 DETAILS = click.option(
-    "--details", is_flag=True, help="With metadata and the times of creation, last write, expiry."
+    "--details", is_flag=True, help="With metadata, times, number of writes and type."
 )
 
 
@@ -72,6 +74,7 @@ def get(
 @click.argument("key", type=KEY)
 @value_input
 @METADATA
+@ENTRY_TYPE
 @EXPIRES_IN
 @IDEMPOTENCY_KEY
 @connected
@@ -82,13 +85,14 @@ def set_(
     text: bool,
     file: Path | None,
     metadata: str | None,
+    kind: str | None,
     expires_in: str | None,
     idempotency_key: str | None,
 ) -> None:
     """Store a value; print its versionstamp."""
     about = read_metadata(metadata)
     content = read_value(value, text=text, file=file)
-    call = commit_json([StoredLine(key, content, about)], expires_in)
+    call = commit_json([StoredLine(key, content, about, type=checked_type(kind))], expires_in)
     result = job.kv._session.send(call, idempotency_key)
     _committed(job, result.versionstamp)
 

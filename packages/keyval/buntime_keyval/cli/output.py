@@ -80,7 +80,7 @@ class Output:
         if values:
             columns.append("value")
         if details:
-            columns += ["metadata", "created", "updated", "expires"]
+            columns += ["metadata", "created", "updated", "expires", "revision", "type"]
         self.table(columns, self._entry_rows(entries, values=values, details=details))
 
     def entry_json(self, entry: KvEntry[Any], *, values: bool = True, **more: Any) -> None:
@@ -114,6 +114,7 @@ class Output:
                 row.append("-" if of.metadata is None else metadata)
                 row += [shown_time(of.created_at), shown_time(of.updated_at)]
                 row.append("-" if of.expires_at is None else shown_time(of.expires_at))
+                row += [str(of.revision), "-" if of.type is None else of.type]
             yield row
 
     def _print_table(self, columns: Sequence[str], rows: list[Sequence[str]]) -> None:
@@ -139,6 +140,8 @@ def details_members(details: KvDetails) -> dict[str, Any]:
         "createdAt": details.created_at,
         "updatedAt": details.updated_at,
         "expiresAt": details.expires_at,
+        "revision": details.revision,
+        "type": details.type,
     }
 
 

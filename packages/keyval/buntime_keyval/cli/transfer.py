@@ -29,6 +29,7 @@ from buntime_keyval.cli.inputs import (
 from buntime_keyval.cli.options import CommandFailure, Job, connected
 from buntime_keyval.cli.output import details_members, note, value_json
 from buntime_keyval.wire import InvalidInput, Key, encode_key, parse_expires_at, parse_expires_in
+from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency
 
@@ -49,10 +50,12 @@ class _Line(msgspec.Struct, forbid_unknown_fields=True):
     value: msgspec.Raw
     metadata: msgspec.Raw = msgspec.Raw(b"null")
     expiresAt: int | None = None
+    type: str | None = None
     # The rest is what a store gives anew; `list --json` prints it.
     versionstamp: str | None = None
     createdAt: int | None = None
     updatedAt: int | None = None
+    revision: int | None = None
 
 
 class TransferItem(NamedTuple):
@@ -70,7 +73,7 @@ class TransferItem(NamedTuple):
     "-o", "--output", type=click.Path(path_type=Path, allow_dash=True, dir_okay=False),
     help="File to write; without it, stdout.",
 )  # fmt: skip
-@click.option("--details", is_flag=True, help="With metadata, lifetimes, and times.")
+@click.option("--details", is_flag=True, help="With metadata, types, lifetimes, and times.")
 @click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
 @CONSISTENCY
 @connected
@@ -85,8 +88,8 @@ def export(
     """Write a key and everything below it, or the whole store, one JSON document a line.
 
     Each page of 1000 entries is as it is when it is read; with --snapshot, all of them as at the
-    first one. With --details an import gives the entries their metadata again, and what is left of
-    their lives.
+    first one. With --details an import gives the entries their metadata and types again, and what
+    is left of their lives.
     """
     to_stdout = output is None or str(output) == "-"
     path = None if output is None or to_stdout else output
@@ -120,7 +123,8 @@ def export(
 def import_(job: Job, file: Path, dry_run: bool, batch_size: int, expires_in: str | None) -> None:
     """Store the entries of a file, or stdin, with a JSON document with key and value a line.
 
-    Metadata and lifetimes are stored where the lines have them, as export --details writes them.
+    Metadata, types and lifetimes are stored where the lines have them, as export --details writes
+    them.
 
     They are written in batches, each with all of its entries or none. A line that is wrong ends the
     import: what comes before its batch is stored then, and it is safe to run the import again.
@@ -199,6 +203,7 @@ def _stored(line: _Line) -> StoredLine:
         checked_json(bytes(line.value)),
         None if metadata == b"null" else metadata,
         parse_expires_at(line.expiresAt),
+        checked_type(line.type),
     )
 
 

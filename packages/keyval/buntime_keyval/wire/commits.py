@@ -32,6 +32,8 @@ class EntryOptions(NamedTuple):
     """Epoch milliseconds, by the clock on the wall."""
     metadata: str | None = None
     """Canonical JSON."""
+    type: str | None = None
+    """What kind of entry it is, by which it is found; see `entry_types.py`."""
 
 
 NO_OPTIONS = EntryOptions()

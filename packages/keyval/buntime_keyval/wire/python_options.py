@@ -15,6 +15,7 @@ from buntime_keyval.wire.durations import (
     parse_expires_at,
     parse_expires_in,
 )
+from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.keys import KeyLike
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
@@ -112,18 +113,24 @@ def is_strong(consistency: object) -> bool:
 
 
 def entry_options(
-    expires_in: object, expires_at: object, metadata: Any, now_ms: int | None = None
+    expires_in: object,
+    expires_at: object,
+    metadata: Any,
+    now_ms: int | None = None,
+    *,
+    type: object = None,
 ) -> EntryOptions:
     """The checked options of a write; without `now_ms`, `$now` is left to whoever stores it.
 
     Raises `InvalidInput`.
     """
-    if expires_in is None and expires_at is None and metadata is None:
+    if expires_in is None and expires_at is None and metadata is None and type is None:
         return NO_OPTIONS
     return EntryOptions(
         checked_expires_in(expires_in),
         checked_expires_at(expires_at),
         encode_metadata(metadata, now_ms),
+        checked_type(type),
     )
 
 

@@ -98,8 +98,23 @@ class Deciding:
         """Let the writes behind this one see what it does; the size of what it stores."""
         rows, pending = self._rows, self._pending
         if isinstance(effect, Put):
-            pending.add(effect.key)
-            rows[effect.key] = Row(effect.value, versionstamp, effect.expires_at, effect.metadata)
+            key = effect.key
+            pending.add(key)
+            before = rows.get(key)
+            revision = 1
+            if before is not None and not effect.is_anew:
+                # Of a key that nobody reads in this group it is not told.
+                ends = before.expires_at
+                if ends is None or ends > self._at.now_ms:
+                    revision = before.revision + 1
+            rows[key] = Row(
+                effect.value,
+                versionstamp,
+                effect.expires_at,
+                effect.metadata,
+                revision,
+                effect.type,
+            )
             return len(effect.value)
         if isinstance(effect, Enqueue):
             return len(effect.value)

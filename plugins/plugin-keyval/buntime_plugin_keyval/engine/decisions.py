@@ -111,7 +111,14 @@ class SetValue:
         options = self.options
         if options is NO_OPTIONS:
             return Put(self.key, self.key_json, self.value)
-        return Put(self.key, self.key_json, self.value, expiry(options, at), options.metadata)
+        return Put(
+            self.key,
+            self.key_json,
+            self.value,
+            expiry(options, at),
+            options.metadata,
+            type=options.type,
+        )
 
     @staticmethod
     def recall(kept: Kept) -> str:

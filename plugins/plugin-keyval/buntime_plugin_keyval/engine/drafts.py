@@ -42,6 +42,7 @@ class Draft:
         "_number",
         "_size",
         "_text",
+        "_type",
         "_view",
         "_was_deleted",
     )
@@ -61,6 +62,7 @@ class Draft:
         self._back: list[str] = []
         self._expires_at: int | None = None
         self._metadata: str | None = None
+        self._type: str | None = None
 
     def apply(self, mutation: Mutation) -> None:
         """Let a mutation change it. Raises `InvalidInput` if it cannot take what is there."""
@@ -69,10 +71,10 @@ class Draft:
         if mutation.type == "delete":
             self._was_deleted = True
             self._begin(None)
-            self._expires_at = self._metadata = None
+            self._expires_at = self._metadata = self._type = None
             return
         options = mutation.options
-        expires_at, metadata = expiry(options, self._view.at), options.metadata
+        expires_at, metadata, kind = expiry(options, self._view.at), options.metadata, options.type
         if mutation.type == "set":
             self._begin(str(mutation.operand))
         else:
@@ -81,14 +83,16 @@ class Draft:
                 if row is not None:
                     self._begin(row.value)
                     self._expires_at, self._metadata = row.expires_at, row.metadata
-            # A counter keeps the life and the metadata that it was given.
+                    self._type = row.type
+            # A counter keeps the life, the metadata and the type that it was given.
             expires_at = self._expires_at if expires_at is None else expires_at
             metadata = self._metadata if metadata is None else metadata
+            kind = self._type if kind is None else kind
             if mutation.type in LISTS:
                 self._extend(mutation, str(mutation.operand))
             else:
                 self._compute(mutation, mutation.operand)  # type: ignore[arg-type] # an integer
-        self._expires_at, self._metadata = expires_at, metadata
+        self._expires_at, self._metadata, self._type = expires_at, metadata, kind
 
     @property
     def size(self) -> int:
@@ -109,6 +113,7 @@ class Draft:
             self._metadata,
             self._was_deleted,
             mutation.encoded is None,  # its key holds the versionstamp
+            self._type,
         )
 
     def _begin(self, text: str | None) -> None:

@@ -29,6 +29,7 @@ from buntime_keyval.wire.commits import (
     resolve_key,
 )
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS
 from buntime_keyval.wire.members import check_members
 from buntime_keyval.wire.numbers import (
@@ -39,10 +40,19 @@ from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
 
 CHECK_MEMBERS = frozenset({"key", "versionstamp"})
 MUTATION_MEMBERS = frozenset(
-    {"type", "key", "value", "expiresIn", "expireIn", "expiresAt", "metadata"}
+    {"type", "key", "value", "expiresIn", "expireIn", "expiresAt", "metadata", "entryType"}
 )
 # In the order in which a message names them.
-_HINTED_MEMBERS = ("type", "key", "value", "expiresIn", "expiresAt", "metadata", "expireIn")
+_HINTED_MEMBERS = (
+    "type",
+    "key",
+    "value",
+    "expiresIn",
+    "expiresAt",
+    "metadata",
+    "entryType",
+    "expireIn",
+)
 
 T = TypeVar("T")
 ParseMutation = Callable[[dict[str, Any], str, int], T]
@@ -100,6 +110,7 @@ def parse_mutation(
         expires_in=expires_in,
         expires_at=item.get("expiresAt"),
         metadata=canonical_metadata(item.get("metadata"), now_ms),
+        entry_type=item.get("entryType"),
         now_ms=now_ms,
     )
 
@@ -112,6 +123,7 @@ def make_mutation(
     expires_in: object = None,
     expires_at: object = None,
     metadata: str | None = None,
+    entry_type: object = None,
     now_ms: int,
 ) -> Mutation:
     """A checked mutation. `value` is decoded JSON or a `CanonicalText`, `UNSET` without one.
@@ -132,6 +144,7 @@ def make_mutation(
             ("expiresIn", expires_in),
             ("expiresAt", expires_at),
             ("metadata", metadata),
+            ("entryType", entry_type),
             ("value", None if value is msgspec.UNSET else value),
         ):
             if option is not None:
@@ -146,9 +159,14 @@ def make_mutation(
         raise InvalidInput(f"{type} value must be an array")
     else:
         operand = text_of(value, now_ms)
-    if expires_in is None and expires_at is None and metadata is None:
+    if expires_in is None and expires_at is None and metadata is None and entry_type is None:
         return Mutation(type, checked, operand, encoded=encoded)
-    options = EntryOptions(parse_expires_in(expires_in), parse_expires_at(expires_at), metadata)
+    options = EntryOptions(
+        parse_expires_in(expires_in),
+        parse_expires_at(expires_at),
+        metadata,
+        checked_type(entry_type),
+    )
     return Mutation(type, checked, operand, options, encoded)
 
 

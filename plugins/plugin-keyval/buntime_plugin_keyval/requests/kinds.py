@@ -19,6 +19,7 @@ from buntime_keyval.wire import (
     parse_key_text,
 )
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
 from buntime_keyval.wire.names import checked_name
 from buntime_keyval.wire.searching import (
@@ -276,6 +277,7 @@ EXPIRES_IN = Kind(
 EXPIRES_AT = Kind(
     "a time in epoch milliseconds", _unnamed(parse_expires_at), _unnamed(parse_expires_at)
 )
+TYPE = Kind("a text of 1 to 256 characters", _unnamed(checked_type), _unnamed(checked_type))
 METADATA = Kind("any JSON", _json_of_text, _raw)
 """Decoded; whoever stores it knows what time it is."""
 STAMPS = Kind("versionstamps, comma-separated or in an array", _stamps_of_text, _stamps)

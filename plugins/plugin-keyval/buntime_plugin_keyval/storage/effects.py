@@ -32,7 +32,7 @@ class Effect(Protocol):
 
 
 class Put(NamedTuple):
-    """Store an entry under a key, replacing value, expiry and metadata."""
+    """Store an entry under a key, replacing value, expiry, metadata and type."""
 
     key: bytes
     key_json: str
@@ -43,6 +43,7 @@ class Put(NamedTuple):
     """Whether the same commit deleted the key before."""
     is_stamped: bool = False
     """Whether the key holds the versionstamp of the commit."""
+    type: str | None = None
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool

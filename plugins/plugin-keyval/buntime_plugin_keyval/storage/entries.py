@@ -57,6 +57,8 @@ class _Entry(msgspec.Struct, rename="camel"):
     created_at: int | None = None
     updated_at: int | None = None
     expires_at: int | None = None
+    revision: int | None = None
+    type: str | None = None
 
 
 _decode_entries = msgspec.json.Decoder(list[_Entry]).decode
@@ -76,7 +78,12 @@ def _read(entry: _Entry) -> KvEntry[Any]:
     details = None
     if entry.created_at is not None and entry.updated_at is not None:
         details = KvDetails(
-            _value(entry.metadata), entry.created_at, entry.updated_at, entry.expires_at
+            _value(entry.metadata),
+            entry.created_at,
+            entry.updated_at,
+            entry.expires_at,
+            entry.revision or 1,
+            entry.type,
         )
     return KvEntry(check_key(entry.key), _value(entry.value), entry.versionstamp, details)
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
-_NO_DETAILS = ',"metadata":null,"createdAt":null,"updatedAt":null,"expiresAt":null'
+_NO_DETAILS = (
+    ',"metadata":null,"createdAt":null,"updatedAt":null,"expiresAt":null,"revision":null'
+    ',"type":null'
+)
 
 
 def entry_json(key: str, value: str, versionstamp: str) -> str:

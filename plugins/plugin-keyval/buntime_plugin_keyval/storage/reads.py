@@ -31,6 +31,9 @@ class Row(NamedTuple):
     versionstamp: str
     expires_at: int | None
     metadata: str | None
+    revision: int = 1
+    """How often it was written since it was created."""
+    type: str | None = None
 
 
 class LongReads:
@@ -124,12 +127,12 @@ async def get_many_short(
     found = await rows_of_keys(db, db.sql.reads.get_many_short, keys, now_ms, fresh=True)
     rows: dict[bytes, Row] = {}
     sizes: dict[bytes, int] = {}
-    for key, value, versionstamp, expires_at, metadata, size in found:
+    for key, value, *rest, size in found:
         if value is None:
             sizes[key] = size  # type: ignore[index,assignment] # as the schema says
         else:
             # The types are those of the columns, here and above.
-            rows[key] = Row(value, versionstamp, expires_at, metadata)  # type: ignore[index,arg-type]
+            rows[key] = Row(value, *rest)  # type: ignore[index,arg-type]
     return rows, sizes
 
 

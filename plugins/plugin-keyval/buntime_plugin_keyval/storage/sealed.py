@@ -219,6 +219,7 @@ class _SealedEntry(NamedTuple):
     metadata: str | None
     is_anew: bool
     is_stamped: bool
+    type: str | None
 
 
 def _putting(sql: Dialect, sealing: Sealing) -> Callable[[NewEntry, str, Moment, bool], Logging]:
@@ -234,6 +235,7 @@ def _putting(sql: Dialect, sealing: Sealing) -> Callable[[NewEntry, str, Moment,
                 entry.metadata,
                 entry.is_anew,
                 entry.is_stamped,
+                entry.type,
             )
         return put(entry, versionstamp, at, is_firm)
 

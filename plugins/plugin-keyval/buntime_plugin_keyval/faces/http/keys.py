@@ -40,6 +40,7 @@ from buntime_plugin_keyval.requests.kinds import (
     METADATA,
     PREFIX,
     TEXT,
+    TYPE,
 )
 from buntime_plugin_keyval.requests.shape import Alias, MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
@@ -79,6 +80,7 @@ class Written(RequestShape, frozen=True, kw_only=True):
     expires_in: Annotated[int | None, EXPIRES_IN, Alias("expireIn")] = None
     expires_at: Annotated[int | None, EXPIRES_AT] = None
     metadata: Annotated[object, METADATA] = None
+    type: Annotated[str | None, TYPE] = None
 
 
 class Deletion(RequestShape, frozen=True, kw_only=True):
@@ -400,9 +402,10 @@ def _path_key(path: bytes) -> Key:
 def entry_options(given: Written, now_ms: int) -> EntryOptions:
     """What goes with a value, for the store; `now_ms` is what `$now` stands for."""
     metadata = canonical_metadata(given.metadata, now_ms)
-    if given.expires_in is None and given.expires_at is None and metadata is None:
+    is_bare = given.expires_in is None and given.expires_at is None and given.type is None
+    if is_bare and metadata is None:
         return NO_OPTIONS
-    return EntryOptions(given.expires_in, given.expires_at, metadata)
+    return EntryOptions(given.expires_in, given.expires_at, metadata, given.type)
 
 
 def _cost(limit: int, where: Where | None) -> Cost:

@@ -115,6 +115,7 @@ class LocalEntries(LocalPart):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
@@ -122,8 +123,8 @@ class LocalEntries(LocalPart):
 
         `expires_in` is milliseconds or a duration text and wins over `expires_at`, epoch
         milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
-        that a value may be, up to 16 KiB of JSON. With an `idempotency_key` that was used before,
-        nothing but the result of then is told.
+        that a value may be, up to 16 KiB of JSON, and `type` a text that says what kind of entry it
+        is. With an `idempotency_key` that was used before, nothing but the result of then is told.
         """
         if unknown:
             refuse_unknown("set", unknown)
@@ -136,12 +137,14 @@ class LocalEntries(LocalPart):
             text = encode_value(value, now_ms)
         else:
             text, said = text_and_saying(value, now_ms)
-            once = once_of(idempotency_key, "set", checked, said, expires_in, expires_at, metadata)
+            options = (expires_in, expires_at, metadata)
+            kind = () if type is None else (type,)
+            once = once_of(idempotency_key, "set", checked, said, *options, *kind)
         versionstamp = await self._store.set(
             encoded,
             key_to_json(checked),
             text,
-            entry_options(expires_in, expires_at, metadata, now_ms),
+            entry_options(expires_in, expires_at, metadata, now_ms, type=type),
             once,
         )
         return CommitResult(ok=True, versionstamp=versionstamp)

@@ -67,7 +67,7 @@ class ReadSql(NamedTuple):
     size: str
     """Key, now: bytes of value and versionstamp, which are not read."""
     get_many: OfKeys
-    """Key, value, versionstamp, expiry, metadata."""
+    """Key, value, versionstamp, expiry, metadata, revision, type."""
     get_many_short: OfKeys
     """The same, with NULL for a value of more than `LONG_VALUE` bytes; and the bytes of such."""
     get_many_stamps: OfKeys

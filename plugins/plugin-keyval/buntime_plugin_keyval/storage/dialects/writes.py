@@ -31,6 +31,9 @@ class NewEntry(Protocol):
     def metadata(self) -> str | None: ...
 
     @property
+    def type(self) -> str | None: ...
+
+    @property
     def is_anew(self) -> bool:
         """Whether the same commit deleted the key before."""
 
@@ -50,7 +53,8 @@ class WriteSql(NamedTuple):
 
     put: Callable[[NewEntry, str, Moment, bool], Logging]
     """Entry, versionstamp, time, whether the stamp is firm: stores it, as if there had been none
-    that has expired. One that lives keeps the time of its creation."""
+    that has expired. One that lives keeps the time of its creation, and its revision grows by
+    one."""
     remove: Callable[[KeyRange, RowCondition, str, Moment, bool], Logging]
     """Range, condition, and so on: removes what lives there and meets the condition."""
     expire: Callable[[int, str, Moment, bool], Logging]

@@ -43,14 +43,16 @@ _STAMPED_JSON = f"replace($2, $4, {LOGGED_STAMP})"
 
 _CHANGE = f"""
 UPDATE kv_entries SET
-  (value, long_id, long_size, versionstamp, expires_at, metadata, updated_at, created_at) = (
-    SELECT $3, NULL, 0, {LOGGED_STAMP}, $5, $6, $7,
-      CASE WHEN $9 OR expires_at <= $8 THEN $7 ELSE {CREATED_AT} END)
+  (value, long_id, long_size, versionstamp, expires_at, metadata, updated_at, type, created_at,
+   revision) = (
+    SELECT $3, NULL, 0, {LOGGED_STAMP}, $5, $6, $7, $8,
+      CASE WHEN $10 OR expires_at <= $9 THEN $7 ELSE {CREATED_AT} END,
+      CASE WHEN $10 OR expires_at <= $9 THEN 1 ELSE revision + 1 END)
 WHERE key = {{key}}"""
 _ADD = f"""
 INSERT INTO kv_entries (
-  versionstamp, key, key_json, value, expires_at, metadata, created_at, updated_at)
-SELECT {LOGGED_STAMP}, {{key}}, {{json}}, $3, $5, $6, $7, $7
+  versionstamp, key, key_json, value, expires_at, metadata, created_at, updated_at, type)
+SELECT {LOGGED_STAMP}, {{key}}, {{json}}, $3, $5, $6, $7, $7, $8
 WHERE NOT EXISTS (SELECT 1 FROM kv_entries WHERE key = {{key}})"""
 
 
@@ -75,6 +77,7 @@ def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> list[
         entry.expires_at,
         entry.metadata,
         at.wall_ms,
+        entry.type,
     )
     return [
         Statement(log, (entry.key, versionstamp, at.now_ms)),

@@ -45,7 +45,7 @@ from buntime_plugin_keyval.storage.ranges import single
 
 COMMIT = (
     "SELECT stale, failed, given, positions FROM kv_commit("
-    + ", ".join(f"${number}" for number in range(1, 31))
+    + ", ".join(f"${number}" for number in range(1, 32))
     + ")"
 )
 
@@ -70,8 +70,8 @@ class _Group:
         """Commit, place, key, versionstamp or its random part, where that begins."""
         self.rests: tuple[list[Any], ...] = ([], [], [])
         """Commit, place of its guard, the earlier commit that this one rests on."""
-        self.changes: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [])
-        """Commit, whether it puts, key, its JSON, value, expiry, metadata, whether anew."""
+        self.changes: tuple[list[Any], ...] = ([], [], [], [], [], [], [], [], [])
+        """Commit, whether it puts, key, its JSON, value, expiry, metadata, whether anew, type."""
         self.notes: list[int] = []
         self.messages: tuple[list[Any], ...] = ([], [], [], [], [], [], [])
         self._last: dict[bytes, tuple[int, str | None]] = {}
@@ -129,13 +129,14 @@ class _Group:
         self.stamps[number - 1] = stamp
 
     def put(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
-        key, json, value, stamp, expires_at, metadata, wall, now, is_anew = args
+        key, json, value, stamp, expires_at, metadata, wall, now, is_anew, kind = args
         self._is_at(now)
         if expires_at is not None and expires_at <= now:
             raise _Other  # what follows it in the group finds nothing
         self._has(number, stamp, is_firm=is_firm)
         self.wall = wall
-        _append(self.changes, number, True, key, json, value, expires_at, metadata, bool(is_anew))
+        told = (key, json, value, expires_at, metadata, bool(is_anew), kind)
+        _append(self.changes, number, True, *told)
         self._last[key] = (number, tail_of(stamp))
 
     def remove(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
@@ -144,7 +145,7 @@ class _Group:
             raise _Other
         self._is_at(now)
         self._has(number, stamp, is_firm=is_firm)
-        _append(self.changes, number, False, key, None, None, None, None, False)
+        _append(self.changes, number, False, key, None, None, None, None, False, None)
         self._last[key] = (number, None)
 
     def note(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:

@@ -19,6 +19,7 @@ _DETAILS = (
     """, ',"metadata":', coalesce(metadata, 'null')"""
     """, ',"createdAt":', coalesce(created_at, 0), ',"updatedAt":', coalesce(updated_at, 0)"""
     """, ',"expiresAt":', coalesce(expires_at::text, 'null')"""
+    """, ',"revision":', revision, ',"type":', coalesce(to_json(type)::text, 'null')"""
 )
 ENTRY_MEMBERS = f"{_KEY}{_VALUE}{_VERSIONSTAMP}"
 ENTRY_JSON: Mapping[Shape, str] = {
@@ -30,7 +31,7 @@ ENTRY_JSON: Mapping[Shape, str] = {
 
 # About the bytes of it, for where they are counted before values are read.
 _KEY_SIZE = "octet_length(key_json)::bigint + 80"
-_DETAILS_SIZE = " + coalesce(octet_length(metadata), 0) + 120"
+_DETAILS_SIZE = " + coalesce(octet_length(metadata), 0) + coalesce(octet_length(type), 0) + 160"
 ENTRY_SIZE: Mapping[Shape, str] = {
     Shape(True, False): f"{_KEY_SIZE} + {VALUE_SIZE}",
     Shape(True, True): f"{_KEY_SIZE} + {VALUE_SIZE}{_DETAILS_SIZE}",

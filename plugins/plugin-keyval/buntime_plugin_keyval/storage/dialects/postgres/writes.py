@@ -16,8 +16,8 @@ from buntime_plugin_keyval.storage.ranges import KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
 
 # $1 to $9: key, its JSON, value, versionstamp, expiry, metadata, wall, now, whether the same commit
-# deleted the key. A live entry keeps the time of its creation; one that has expired and was not
-# swept yet was gone before.
+# deleted the key, and $10 its type. A live entry keeps the time of its creation and counts on; one
+# that has expired and was not swept yet was gone before.
 _PUT = f"""
 WITH stored (key, stamp) AS MATERIALIZED (
   SELECT {{key}}, stamp FROM (SELECT {{stamp}} AS stamp) AS given),
@@ -26,11 +26,14 @@ logged AS (
   SELECT {LAST} + 1, key, stamp, 'set', $8::bigint FROM stored
   {TOLD})
 INSERT INTO kv_entries AS old
-  (key, key_json, value, versionstamp, expires_at, metadata, created_at, updated_at)
-SELECT key, {{key_json}}, $3::text, stamp, $5::bigint, $6::text, $7::bigint, $7::bigint FROM stored
+  (key, key_json, value, versionstamp, expires_at, metadata, created_at, updated_at, type)
+SELECT key, {{key_json}}, $3::text, stamp, $5::bigint, $6::text, $7::bigint, $7::bigint, $10::text
+FROM stored
 ON CONFLICT (key) DO UPDATE SET
   value = excluded.value, versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
-  metadata = excluded.metadata, updated_at = excluded.updated_at,
+  metadata = excluded.metadata, updated_at = excluded.updated_at, type = excluded.type,
+  revision = CASE
+    WHEN $9::bigint = 1 OR old.expires_at <= $8::bigint THEN 1 ELSE old.revision + 1 END,
   created_at = CASE
     WHEN $9::bigint = 1 OR old.expires_at <= $8::bigint THEN excluded.created_at
     ELSE old.created_at END
@@ -65,6 +68,7 @@ def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple
         wall_ms,
         now_ms,
         int(entry.is_anew),
+        entry.type,
     )
     return (Statement(text, row),)
 

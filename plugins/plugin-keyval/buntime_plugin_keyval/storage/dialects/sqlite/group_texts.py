@@ -72,21 +72,22 @@ WHERE key IN (SELECT unhex(v) {_ROWS}) AND (
   OR key IN (SELECT unhex(value) FROM json_each(?3)))"""
 
 # Key, its JSON, value, distance of its long value, size of that, versionstamp, expiry, metadata,
-# milliseconds of the stamp; now, wall: ?4.
+# type, how often the group writes it, milliseconds of the stamp; now, wall: ?4.
 _PUT = f"""
 INSERT INTO kv_entries
   (key, key_json, value, long_id, long_size, versionstamp, expires_at, metadata, created_at,
-   updated_at)
+   updated_at, type, revision)
 SELECT unhex(v->>0), v->>1, v->>2, {_LONG_ID % 3}, v->>4, {{stamp}},
-  v->>6, v->>7, ?4, ?4
+  v->>6, v->>7, ?4, ?4, v->>8, v->>9
 {{rows}} WHERE TRUE
 ON CONFLICT (key) DO UPDATE SET
   value = excluded.value, long_id = excluded.long_id, long_size = excluded.long_size,
   versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
   metadata = excluded.metadata, created_at = iif(expires_at <= ?2, ?4, {CREATED_AT}),
-  updated_at = excluded.updated_at"""
+  updated_at = ?4, type = excluded.type,
+  revision = excluded.revision + iif(expires_at <= ?2, 0, revision)"""
 PUT_FIRM = _short(_PUT.format(stamp="v->>5", rows=_ROWS))
-PUT_LATE = _short(_PUT.format(stamp=_with_milliseconds("v->>5"), rows=_MOVED % 8))
+PUT_LATE = _short(_PUT.format(stamp=_with_milliseconds("v->>5"), rows=_MOVED % 10))
 
 # Id, value, distance of its long value, size of that, when it is ready, most attempts, pauses,
 # keys; now, wall.

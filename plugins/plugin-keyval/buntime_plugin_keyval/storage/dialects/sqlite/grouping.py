@@ -60,6 +60,9 @@ class _Stored(NamedTuple):
     stamp: str
     expires_at: int | None
     metadata: str | None
+    type: str | None
+    writes: int
+    """How often the group puts it, where it was not removed in between."""
 
 
 class _Message(NamedTuple):
@@ -167,14 +170,18 @@ class CommitGroup:
         self._logging.append(_Logging(number, key, is_removal=False, is_sure=True))
 
     def put(self, number: int, args: Sequence[Any], *, is_anew: bool, is_long: bool) -> None:
-        key, key_json, value, stamp, expires_at, metadata, wall, *_ = args
+        key, key_json, value, stamp, expires_at, metadata, wall, kind, *_ = args
         if expires_at is not None and self._now is not None and expires_at <= self._now:
             raise Different  # what follows it in the group finds nothing
         self._wall = wall
+        writes = 1
         if is_anew:
             self._removed.setdefault(key, False)
+        elif key in self._stored:
+            writes += self._stored[key].writes
         text, size = self._value(value, is_long=is_long)
-        self._stored[key] = _Stored(key_json, text, size, stamp, expires_at, metadata)
+        about = (expires_at, metadata, kind, writes)
+        self._stored[key] = _Stored(key_json, text, size, stamp, *about)
         self._is_there[key] = True
         self._last[key] = (number, tail_of(stamp))
 

@@ -38,6 +38,8 @@ VARIABLE_LIMIT = 1024
 # snapshot, and no more variables than an engine allows.
 _KEYS_OF_JSON = "SELECT unhex(value) FROM json_each(?)"
 
+_COUNTED = "revision, type"
+
 # In what reads keys, %s is where they go in.
 _OF_KEYS = f"FROM kv_entries WHERE key IN (%s) AND {LIVE}"
 _GET_MANY_JSON = {shape: f"SELECT key, {entry} {_OF_KEYS}" for shape, entry in ENTRY_JSON.items()}
@@ -207,12 +209,17 @@ READS = ReadSql(
 SELECT {value_up_to(READ_INLINE)}, versionstamp FROM kv_entries WHERE key = ? AND {LIVE}""",
     size=f"""
 SELECT {VALUE_SIZE} + octet_length(versionstamp) FROM kv_entries WHERE key = ? AND {LIVE}""",
-    get_many=_of_keys(f"SELECT key, {VALUE}, versionstamp, expires_at, metadata {_OF_KEYS}"),
+    get_many=_of_keys(
+        f"SELECT key, {VALUE}, versionstamp, expires_at, metadata, {_COUNTED} {_OF_KEYS}"
+    ),
     get_many_short=_of_keys(
         f"""
-SELECT key, {value_up_to(LONG_VALUE)}, versionstamp, expires_at, metadata, long_size {_OF_KEYS}"""
+SELECT key, {value_up_to(LONG_VALUE)}, versionstamp, expires_at, metadata, {_COUNTED}, long_size
+{_OF_KEYS}"""
     ),
-    get_many_stamps=_of_keys(f"SELECT key, '', versionstamp, expires_at, NULL {_OF_KEYS}"),
+    get_many_stamps=_of_keys(
+        f"SELECT key, '', versionstamp, expires_at, NULL, {_COUNTED} {_OF_KEYS}"
+    ),
     get_many_json={shape: _of_keys(text) for shape, text in _GET_MANY_JSON.items()},
     get_many_entries={shape: _of_keys(text) for shape, text in _GET_MANY_ENTRIES.items()},
     get_many_within=_get_many_within,

@@ -30,6 +30,7 @@ _DETAILS = (
     """, ',"metadata":', coalesce(metadata, 'null')"""
     f""", ',"createdAt":', {CREATED_AT}, ',"updatedAt":', {UPDATED_AT}"""
     """, ',"expiresAt":', coalesce(expires_at, 'null')"""
+    """, ',"revision":', revision, ',"type":', iif(type IS NULL, 'null', json_quote(type))"""
 )
 ENTRY_MEMBERS = f"{_KEY}{_VALUE}{_VERSIONSTAMP}"
 ENTRY_JSON: Mapping[Shape, str] = {
@@ -42,7 +43,7 @@ ENTRY_JSON: Mapping[Shape, str] = {
 # About the bytes of it, for where they are counted before values are read.
 _KEY_SIZE = "octet_length(key_json) + 80"
 _VALUE_SIZE = f" + {VALUE_SIZE}"
-_DETAILS_SIZE = " + coalesce(octet_length(metadata), 0) + 120"
+_DETAILS_SIZE = " + coalesce(octet_length(metadata), 0) + coalesce(octet_length(type), 0) + 160"
 ENTRY_SIZE: Mapping[Shape, str] = {
     Shape(True, False): f"{_KEY_SIZE}{_VALUE_SIZE}",
     Shape(True, True): f"{_KEY_SIZE}{_VALUE_SIZE}{_DETAILS_SIZE}",

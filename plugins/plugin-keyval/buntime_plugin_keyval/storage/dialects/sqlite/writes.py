@@ -23,16 +23,18 @@ from buntime_plugin_keyval.storage.selection import RowCondition
 _STEP = "INSERT INTO kv_changes (key, versionstamp, operation, at)"
 
 # `{value}` is the three columns of the value, `{created_at}` what an overwrite makes of the time of
-# creation. ?1 to ?8: key, its JSON, value or its size, versionstamp, expiry, metadata, wall, now.
+# creation, `{revision}` of the number of writes. ?1 to ?9: key, its JSON, value or its size,
+# versionstamp, expiry, metadata, wall, type, now.
 _PUT = """
 INSERT INTO kv_entries
   (key, key_json, value, long_id, long_size, versionstamp, expires_at, metadata, created_at,
-   updated_at)
-VALUES ({key}, {key_json}, {value}, {stamp}, ?5, ?6, ?7, ?7)
+   updated_at, type)
+VALUES ({key}, {key_json}, {value}, {stamp}, ?5, ?6, ?7, ?7, ?8)
 ON CONFLICT (key) DO UPDATE SET
   value = excluded.value, long_id = excluded.long_id, long_size = excluded.long_size,
   versionstamp = excluded.versionstamp, expires_at = excluded.expires_at,
-  metadata = excluded.metadata, created_at = {created_at}, updated_at = excluded.updated_at"""
+  metadata = excluded.metadata, created_at = {created_at}, updated_at = excluded.updated_at,
+  revision = {revision}, type = excluded.type"""
 
 _INLINE = "?3, NULL, 0"
 _ADDED = f"'', {ADDED}, ?3"
@@ -60,15 +62,16 @@ class PutTexts(NamedTuple):
 
 def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> PutTexts:
     put = partial(_PUT.format, key=key, key_json=key_json, stamp=stamp)
-    # A live entry keeps the time of its creation. One that has expired and was not swept yet was
-    # gone before.
-    kept = f"iif(expires_at <= ?8, ?7, {CREATED_AT})"
+    # A live entry keeps the time of its creation, and counts on. One that has expired and was not
+    # swept yet was gone before.
+    over = partial(
+        put,
+        created_at=f"iif(expires_at <= ?9, ?7, {CREATED_AT})",
+        revision="iif(expires_at <= ?9, 1, revision + 1)",
+    )
+    anew = partial(put, created_at="?7", revision="1")
     return PutTexts(
-        log,
-        put(value=_INLINE, created_at=kept),
-        put(value=_INLINE, created_at="?7"),
-        put(value=_ADDED, created_at=kept),
-        put(value=_ADDED, created_at="?7"),
+        log, over(value=_INLINE), anew(value=_INLINE), over(value=_ADDED), anew(value=_ADDED)
     )
 
 
@@ -96,6 +99,7 @@ def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple
         entry.expires_at,
         entry.metadata,
         wall_ms,
+        entry.type,
     )
     if size:
         anew, over = texts.put_long_anew, texts.put_long
