@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sys
 import threading
@@ -11,7 +12,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from buntime_database import Column
+from buntime_database import Column, MoreThanAsked, SessionResult
+from buntime_plugin_database.faces import large
 from buntime_plugin_database.faces.http.values import member_names
 from support import hungry
 from support.database import Api, database_server
@@ -137,6 +139,39 @@ def test_columns_of_a_batch_count(server: LiveServer) -> None:
         assert len(api.post("batch", {"statements": [wide] * 20})["results"]) == 20
         refused = api.post("batch", {"statements": [wide] * 300}, status=400)
         assert refused["code"] == "RESPONSE_TOO_LARGE"
+
+
+async def test_who_has_the_lock_waits_for_a_moment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(large, "LOCKED_SECONDS", 0.05)
+    results = large.LargeResults(seconds=3600)
+    runs: list[int | None] = []
+
+    async def execute(most: int | None) -> SessionResult:
+        runs.append(most)
+        if most is not None:
+            raise MoreThanAsked("much")
+        return SessionResult((), [], 0, None, size=10**7)
+
+    others = [results.hand() for _ in range(large.MOST_IN_HAND)]
+    for other in others:
+        await other.run(execute, lambda: True)  # there is room
+    hand = results.hand()
+    with pytest.raises(large.TooManyLargeResults):
+        await hand.run(execute, lambda: True)
+    assert runs[-1] is not None, "it was not run again"
+    waiting = asyncio.create_task(hand.run(execute, lambda: False))
+    others[0].empty()
+    assert (await waiting).size == 10**7
+
+
+def test_a_large_result_in_a_transaction(server: LiveServer) -> None:
+    with Api(server) as api:
+        statements = ("BEGIN IMMEDIATE", LARGE, "INSERT INTO t VALUES (1)", "COMMIT")
+        api.sql("CREATE TABLE t (x)")
+        requests = [{"type": "execute", "stmt": {"sql": sql}} for sql in statements]
+        found = api.post("v2/pipeline", {"requests": requests})["results"]
+        assert [one["type"] for one in found] == ["ok"] * 4
+        assert api.rows("SELECT x FROM t") == [[1]]
 
 
 def test_many_columns_of_one_name_take_no_long() -> None:

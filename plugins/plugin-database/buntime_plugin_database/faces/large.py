@@ -2,8 +2,8 @@
 
 A statement may give little, and so may a transaction. Where it would give more, what it wrote is
 undone and it is run again when it is its turn, and the turn is over when the transport has the
-answer, which counts it from then on. Nobody waits for a turn with the write lock in hand: who has
-a turn may be waiting for that lock.
+answer, which counts it from then on. With the write lock in hand nobody waits for long: who has a
+turn may be waiting for that lock.
 """
 
 from __future__ import annotations
@@ -29,6 +29,9 @@ COLUMN_BYTES = 40
 MOST_IN_HAND = 2
 """Each takes several times its size: in SQLite, as rows, as JSON."""
 
+
+LOCKED_SECONDS = 1.0
+"""For which who has the write lock waits for a turn; who has one may be waiting for that lock."""
 
 MOST_FETCHING = 4
 """Cursors of websockets that may be asked for rows at a time."""
@@ -75,10 +78,11 @@ class LargeResults:
         """What a request that begins has in hand: nothing."""
         return Hand(self)
 
-    async def take(self) -> None:
+    async def take(self, *, holds_lock: bool = False) -> None:
         """Wait for the turn. Raises `TooManyLargeResults`."""
         try:
-            async with asyncio.timeout(self._seconds):
+            seconds = min(LOCKED_SECONDS, self._seconds) if holds_lock else self._seconds
+            async with asyncio.timeout(seconds):
                 await self._free.acquire()
         except TimeoutError as error:
             raise TooManyLargeResults(
@@ -155,13 +159,18 @@ class Hand:
         self.is_large = False
         """Whether it has a turn."""
 
-    async def run(self, execute: Callable[[int | None], Awaitable[SessionResult]]) -> SessionResult:
+    async def run(
+        self,
+        execute: Callable[[int | None], Awaitable[SessionResult]],
+        holds_lock: Callable[[], bool] = lambda: False,
+    ) -> SessionResult:
         """The result of a statement.
 
         `execute` runs it, and is told how many bytes it may give, if that can be undone; None for
-        as many as ever. Raises `TooManyLargeResults`, and what it raises.
+        as many as ever. `holds_lock` says whether others wait for a transaction of the same client.
+        Raises `TooManyLargeResults`, and what it raises.
         """
-        result = await self._in_turn(execute)
+        result = await self._in_turn(execute, holds_lock)
         self._bytes += answer_bytes(result)
         return result
 
@@ -173,14 +182,18 @@ class Hand:
         self._bytes += sum(result.size for result in results)
         return results
 
-    async def _in_turn(self, execute: Callable[[int | None], Awaitable[T]]) -> T:
+    async def _in_turn(
+        self,
+        execute: Callable[[int | None], Awaitable[T]],
+        holds_lock: Callable[[], bool] = lambda: False,
+    ) -> T:
         left = SMALL_BYTES - self._bytes
         if left > 0 and not self.is_large:
             try:
                 return await execute(left)
             except MoreThanAsked:
                 pass  # and what it had is let go of before others are waited for
-        await self._take()
+        await self._take(holds_lock=holds_lock())
         return await execute(None)
 
     def fetching(self) -> AbstractAsyncContextManager[None]:
@@ -193,9 +206,9 @@ class Hand:
         """A response of these pieces; `failed` makes the last one where others have no room."""
         return InPieces(self._results, pieces, failed)
 
-    async def _take(self) -> None:
+    async def _take(self, *, holds_lock: bool) -> None:
         if not self.is_large:
-            await self._results.take()
+            await self._results.take(holds_lock=holds_lock)
             self.is_large = True
 
     async def send(self, sending: Coroutine[Any, Any, None]) -> None:

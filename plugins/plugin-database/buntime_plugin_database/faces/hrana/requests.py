@@ -56,7 +56,8 @@ async def run_statement(stream: Stream, stmt: Stmt, stored: StoredSql) -> dict[s
     _check_room(stream)
     want_rows = stmt.want_rows is not False
     result = await stream.hand.run(
-        lambda most: stream.session.execute(sql, args, named, want_rows=want_rows, max_bytes=most)
+        lambda most: stream.session.execute(sql, args, named, want_rows=want_rows, max_bytes=most),
+        lambda: stream.session.rollback_at is not None,
     )
     stream.bytes_left -= answer_bytes(result)
     return await statement_result(result)
