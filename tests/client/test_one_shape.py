@@ -26,8 +26,11 @@ from buntime_keyval import (
     LockLost,
     NotFound,
     QueueMessage,
+    RecordDeletePrefix,
+    RecordPut,
     StaleLease,
     TransactionConflict,
+    VersionMismatch,
 )
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from client._async.beside import until
@@ -87,6 +90,7 @@ async def test_objects_have_the_same_methods_too(api: str) -> None:
             (client.store(["a"]), plugin.store(["a"])),
             (client.store(["a"]).atomic(), plugin.store(["a"]).atomic()),
             (client.graph, plugin.graph),
+            (client.records(), plugin.records()),
             (client.lock("a"), plugin.lock("a")),
             (client.now(), plugin.now()),
             (client.uuidv7(), plugin.uuidv7()),
@@ -277,6 +281,18 @@ async def test_unknown_messages_are_fine_unless_strict(kv: AnyKv) -> None:
 async def test_mistakes_are_the_same_exception(kv: AnyKv, use: Any) -> None:
     with pytest.raises(InvalidInput):
         await use(kv)
+
+
+async def test_records_with_versions(kv: AnyKv) -> None:
+    records = kv.records(strict=True)
+    await records.put("a", {"n": 1}, 0)
+    await records.patch("a", {"m": 2}, 1)
+    with pytest.raises(VersionMismatch):
+        await records.put("b", 1, 1)
+    assert await records.mutate_all(RecordPut("b", 1), RecordDeletePrefix("a")) == [1, 1]
+    assert [(it.key, it.version) for it in await records.get_prefix("")] == [("b", 1)]
+    with pytest.raises(InvalidInput):
+        await records.get("")
 
 
 async def test_edges_of_a_graph(kv: AnyKv) -> None:

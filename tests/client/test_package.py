@@ -32,6 +32,8 @@ NAMES = """
     Watch Where CannotOpen ClientClosed open_kv open_kv_sync Exchange PoolExhausted SearchWarning
     Tls AsyncStoreAtomic AsyncStoreTransaction AsyncStoreWatch
     StoreAtomic StoreTransaction StoreWatch
+    AsyncRecords KvRecord RecordDelete RecordDeletePrefix RecordDeleteRange RecordPatch
+    RecordPut Records VersionMismatch
     AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
     AsyncLock Lock LockGrant LockHeld LockInfo LockLost
 """.split()  # noqa: SIM905 - easier to read

@@ -24,6 +24,7 @@ PAGES = [
     "docs/locks.md",
     "docs/metrics.md",
     "docs/queue.md",
+    "docs/records.md",
     "docs/search.md",
     "docs/watch.md",
     "packages/keyval/README.md",

@@ -43,11 +43,20 @@ from buntime_keyval._errors import (
     TooLarge,
     TransactionConflict,
     TraversalTooLarge,
+    VersionMismatch,
 )
 from buntime_keyval._exchange import Exchange
 from buntime_keyval._graph import Degree, EdgePage, GraphEdge, GraphNode, GraphPath, NodeLike
 from buntime_keyval._network import Tls
 from buntime_keyval._now import Now
+from buntime_keyval._records import (
+    KvRecord,
+    RecordDelete,
+    RecordDeletePrefix,
+    RecordDeleteRange,
+    RecordPatch,
+    RecordPut,
+)
 from buntime_keyval._results import (
     CommitResult,
     DeadLetter,
@@ -78,6 +87,7 @@ if TYPE_CHECKING:
     from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
     from buntime_keyval._async.locks import AsyncLock
     from buntime_keyval._async.opening import open_kv
+    from buntime_keyval._async.records import AsyncRecords
     from buntime_keyval._async.store_watch import AsyncStoreWatch
     from buntime_keyval._async.stores import AsyncStore
     from buntime_keyval._async.transactions import AsyncStoreTransaction, AsyncTransaction
@@ -88,6 +98,7 @@ if TYPE_CHECKING:
     from buntime_keyval._sync.listen import Delivery, QueueListener
     from buntime_keyval._sync.locks import Lock
     from buntime_keyval._sync.opening import open_kv_sync
+    from buntime_keyval._sync.records import Records
     from buntime_keyval._sync.store_watch import StoreWatch
     from buntime_keyval._sync.stores import Store
     from buntime_keyval._sync.transactions import StoreTransaction, Transaction
@@ -101,6 +112,7 @@ __all__ = [
     "AsyncKv",
     "AsyncLock",
     "AsyncQueueListener",
+    "AsyncRecords",
     "AsyncStore",
     "AsyncStoreAtomic",
     "AsyncStoreTransaction",
@@ -141,6 +153,7 @@ __all__ = [
     "KvEntry",
     "KvError",
     "KvPage",
+    "KvRecord",
     "Lock",
     "LockGrant",
     "LockHeld",
@@ -157,6 +170,12 @@ __all__ = [
     "QueueMessage",
     "QueueStats",
     "RateLimited",
+    "RecordDelete",
+    "RecordDeletePrefix",
+    "RecordDeleteRange",
+    "RecordPatch",
+    "RecordPut",
+    "Records",
     "RequestRejected",
     "RequestUnderWay",
     "Retries",
@@ -181,6 +200,7 @@ __all__ = [
     "TransactionResult",
     "TraversalTooLarge",
     "VacuumResult",
+    "VersionMismatch",
     "Watch",
     "Where",
     "open_kv",
@@ -195,6 +215,7 @@ _LATER = {
     "AsyncKv": "buntime_keyval._async.client",
     "AsyncLock": "buntime_keyval._async.locks",
     "AsyncQueueListener": "buntime_keyval._async.listen",
+    "AsyncRecords": "buntime_keyval._async.records",
     "AsyncStore": "buntime_keyval._async.stores",
     "AsyncStoreAtomic": "buntime_keyval._async.atomic",
     "AsyncStoreTransaction": "buntime_keyval._async.transactions",
@@ -207,6 +228,7 @@ _LATER = {
     "Kv": "buntime_keyval._sync.client",
     "Lock": "buntime_keyval._sync.locks",
     "QueueListener": "buntime_keyval._sync.listen",
+    "Records": "buntime_keyval._sync.records",
     "Store": "buntime_keyval._sync.stores",
     "StoreAtomic": "buntime_keyval._sync.atomic",
     "StoreTransaction": "buntime_keyval._sync.transactions",

@@ -25,6 +25,7 @@ KvError                          `status`, `code` and `request_id` where there w
 ├── ClientClosed                 the client was closed before
 ├── InvalidResponse              an answer that is not one of this contract
 ├── InvalidValue                 also ValueError: a value is not of the type of its store
+├── VersionMismatch              a record has another version than was insisted on
 ├── TransactionConflict          what a transaction read was changed by others meanwhile
 └── TraversalTooLarge            a walk through a graph met more than its limit
 """
@@ -164,6 +165,15 @@ class InvalidValue(KvError, ValueError):
 
 class TransactionConflict(KvError):
     """Something that the transaction read was changed by others; nothing was written."""
+
+
+class VersionMismatch(KvError):
+    """A record has another version than the writer insisted on; nothing was written."""
+
+    def __init__(self, message: str, *, results: list[int]) -> None:
+        super().__init__(message)
+        self.results = results
+        """A zero for each mutation."""
 
 
 class TraversalTooLarge(KvError):

@@ -8,6 +8,7 @@ from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock
+from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.reports import report
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
@@ -38,6 +39,7 @@ __all__ = [
     "AsyncLock",
     "AsyncMessages",
     "AsyncQueueListener",
+    "AsyncRecords",
     "AsyncSource",
     "AsyncStore",
     "AsyncTransaction",

@@ -13,6 +13,7 @@ from buntime_keyval._async.feeds import ApiMessages, watch_feed
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
+from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.stores import AsyncStore, sweep
@@ -435,6 +436,13 @@ class AsyncKv:
         if unknown:
             refuse_unknown("store", unknown)
         return AsyncStore(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
+
+    def records(self, *, strict: bool = False) -> AsyncRecords:
+        """The entries whose key is one text, with versions that writers may insist on.
+
+        With `strict` a version that is insisted on is missed by a missing record, too.
+        """
+        return AsyncRecords(self, strict=strict)
 
     @property
     def graph(self) -> AsyncGraph:

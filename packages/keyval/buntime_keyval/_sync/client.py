@@ -45,6 +45,7 @@ from buntime_keyval._sync.feeds import ApiMessages, watch_feed
 from buntime_keyval._sync.graph import Graph
 from buntime_keyval._sync.listen import Handler, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
+from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
 from buntime_keyval._sync.stores import Store, sweep
@@ -429,6 +430,13 @@ class Kv:
         if unknown:
             refuse_unknown("store", unknown)
         return Store(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
+
+    def records(self, *, strict: bool = False) -> Records:
+        """The entries whose key is one text, with versions that writers may insist on.
+
+        With `strict` a version that is insisted on is missed by a missing record, too.
+        """
+        return Records(self, strict=strict)
 
     @property
     def graph(self) -> Graph:

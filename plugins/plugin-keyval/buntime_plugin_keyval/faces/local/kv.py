@@ -15,6 +15,7 @@ from buntime_keyval.shared import (
     AsyncAtomic,
     AsyncAttempt,
     AsyncGraph,
+    AsyncRecords,
     AsyncStore,
     AsyncTransaction,
     OnInvalid,
@@ -161,6 +162,13 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalLocking, LocalWatching
         if unknown:
             refuse_unknown("store", unknown)
         return AsyncStore(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
+
+    def records(self, *, strict: bool = False) -> AsyncRecords:
+        """The entries whose key is one text, with versions that writers may insist on.
+
+        With `strict` a version that is insisted on is missed by a missing record, too.
+        """
+        return AsyncRecords(self, strict=strict)
 
     @property
     def graph(self) -> AsyncGraph:

@@ -1,0 +1,276 @@
+# Made by scripts/unasync from _async/records.py: change that one.
+"""Records over whatever has the methods of `Kv`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar, overload
+
+from buntime_keyval._errors import TransactionConflict
+from buntime_keyval._records import (
+    ANY_VERSION,
+    UNLIMITED,
+    KvRecord,
+    RecordDeletePrefix,
+    RecordDeleteRange,
+    RecordMutation,
+    RecordPatch,
+    RecordPut,
+    RecordSpan,
+    RecordWrites,
+    checked_version,
+    checked_window,
+    deletable,
+    named_keys,
+    prefixed,
+    ranged,
+    record_key,
+    record_reader,
+    selection_of,
+    stored,
+    type_of,
+    typed,
+)
+from buntime_keyval._results import KvEntry
+from buntime_keyval._sync.concurrency import sleep
+from buntime_keyval._sync.stores import Entries
+from buntime_keyval._transaction import Pauses
+from buntime_keyval.wire import InvalidInput, Key
+from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
+
+T = TypeVar("T")
+
+Found = list[KvRecord[Any]]
+Read = list[KvEntry[Any]]
+Counts = list[int]
+
+_PAUSES = Pauses(12, 1)
+
+
+class Records:
+    """Entries under one text each, with versions, types and times.
+
+    They are the entries whose keys have one part, a text; others are not seen here. A record has
+    version 1 at first, and one more after each commit that writes it. Lists are in the order of
+    the keys, from `offset` on, at most `limit`, which is -1 for all.
+    """
+
+    def __init__(self, kv: Entries, *, strict: bool = False) -> None:
+        """With `strict` a version that is insisted on is missed by a missing record, too."""
+        self._kv = kv
+        self._strict = strict
+
+    @overload
+    def get(self, key: str, type: type[T]) -> KvRecord[T] | None: ...
+    @overload
+    def get(self, key: str, type: None = None) -> KvRecord[Any] | None: ...
+    def get(self, key: str, type: Any = None) -> KvRecord[Any] | None:
+        """A record, with its value validated if `type` says what it has to be; None if missing."""
+        read = record_reader(type)
+        entry = self._kv.get_with_metadata(record_key(key))
+        return read(entry) if entry.exists else None
+
+    @overload
+    def get_batch(self, *keys: str, type: type[T]) -> dict[str, KvRecord[T]]: ...
+    @overload
+    def get_batch(self, *keys: str, type: None = None) -> dict[str, KvRecord[Any]]: ...
+    def get_batch(self, *keys: str, type: Any = None) -> dict[str, KvRecord[Any]]:
+        """The records of several keys, without those that are missing."""
+        read = record_reader(type)
+        entries = self._entries([*dict.fromkeys(record_key(key) for key in keys)])
+        return {str(entry.key[0]): read(entry) for entry in entries if entry.exists}
+
+    def get_prefix(
+        self, prefix: str, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None
+    ) -> Found:
+        """The records whose keys begin with `prefix`, to the letter: `user` finds `users/1`."""
+        return self._records(prefixed(prefix), offset, limit, type)
+
+    def get_range(
+        self, start: str, end: str, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None
+    ) -> Found:
+        """The records from `start`, inclusive, to `end`, exclusive."""
+        return self._records(ranged(start, end), offset, limit, type)
+
+    def get_type(
+        self, of_type: str, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None
+    ) -> Found:
+        """The records that were put as of a type, such as the name of their class, or `all`."""
+        return self._records(typed(of_type), offset, limit, type)
+
+    def list(self, offset: int = 0, limit: int = UNLIMITED, *, type: Any = None) -> Found:
+        """All records."""
+        return self._records(RecordSpan(), offset, limit, type)
+
+    def paginator(
+        self,
+        *,
+        prefix: str | None = None,
+        start: str | None = None,
+        end: str | None = None,
+        of_type: str | None = None,
+        page_size: int = MAX_LIMIT,
+        type: Any = None,
+    ) -> Iterator[KvRecord[Any]]:
+        """The records of a prefix, a range, a type, or all, read `page_size` at a time.
+
+        It goes on behind the last key that it told, so what others write meanwhile makes it
+        neither pass over a record nor tell one twice. A page size below 1 is one of 1000.
+        """
+        given = [prefix is not None, start is not None or end is not None, of_type is not None]
+        if sum(given) > 1:
+            raise InvalidInput("say one of prefix, start with end, and of_type")
+        selection = RecordSpan(None if start is None else (start,), None if end is None else (end,))
+        if prefix is not None:
+            selection = prefixed(prefix)
+        elif of_type is not None:
+            selection = typed(of_type)
+        return self._paginated(selection, page_size if page_size > 0 else MAX_LIMIT, type)
+
+    def put(
+        self, key: str, value: Any, version: int = ANY_VERSION, *, type: str | None = None
+    ) -> None:
+        """Write a record; its type is the name of the class of the value unless `type` names it.
+
+        `version` is -1 to write it whatever is there, 0 if there may be none yet, or the version
+        that is to be replaced; another one there raises `VersionMismatch`. Of a record that is
+        missing every version is right, unless these records are `strict`.
+        """
+        if checked_version(version) == ANY_VERSION:
+            kind = type_of(value) if type is None else type
+            self._kv.set(record_key(key), stored(value), type=kind)
+        else:
+            self.mutate_all(RecordPut(key, value, version, type))
+
+    def patch(self, key: str, patch: Any, version: int = ANY_VERSION) -> None:
+        """Merge members into a record (RFC 7396): None removes one, objects are merged in turn.
+
+        A record that is missing is made of `{}`. The type stays. `version` is as in `put`.
+        """
+        self.mutate_all(RecordPatch(key, patch, version))
+
+    def delete(self, *keys: str) -> int:
+        """Delete records; how many there were."""
+        named = [*dict.fromkeys(record_key(key) for key in keys)]
+        count = 0
+        for first in range(0, len(named), MAX_KEYS_PER_BATCH):
+            batch = named[first : first + MAX_KEYS_PER_BATCH]
+            count += (self._kv.delete(batch, exact=True)).deleted_count
+        return count
+
+    def delete_prefix(self, prefix: str, offset: int = 0, limit: int = UNLIMITED) -> int:
+        """Delete the records that `get_prefix` gives; `*` is all of them, and "" is refused.
+
+        More than 1000 are deleted in several commits; `mutate_all` is one, or none.
+        """
+        return self._delete(deletable(prefix), offset, limit)
+
+    def delete_range(self, start: str, end: str, offset: int = 0, limit: int = UNLIMITED) -> int:
+        """Delete the records that `get_range` gives; otherwise as `delete_prefix`."""
+        return self._delete(ranged(start, end), offset, limit)
+
+    def count(self) -> int:
+        """The number of all records."""
+        return self._count(RecordSpan())
+
+    def count_prefix(self, prefix: str) -> int:
+        """The number of records whose keys begin with a text."""
+        return self._count(prefixed(prefix))
+
+    def count_range(self, start: str, end: str) -> int:
+        """The number of records from `start` to before `end`."""
+        return self._count(ranged(start, end))
+
+    def count_type(self, of_type: str) -> int:
+        """The number of records of a type."""
+        return self._count(typed(of_type))
+
+    def mutate_all(self, *mutations: RecordMutation) -> Counts:
+        """All mutations in one commit, each after those before it, or none of them.
+
+        The result is how many records each has written or deleted. Raises `VersionMismatch`, whose
+        `results` are zeros, and `TransactionConflict` if others kept changing what it needs.
+        """
+        if not mutations:
+            return []
+        named = named_keys(mutations)
+        for attempt in range(_PAUSES.attempts):
+            sleep(_PAUSES.before(attempt))
+            entries = {entry.key: entry for entry in self._entries(named)}
+            for mutation in mutations:
+                if isinstance(mutation, RecordDeletePrefix | RecordDeleteRange):
+                    checked_window(mutation.offset, mutation.limit)
+                    for entry in self._selected(selection_of(mutation)):
+                        entries.setdefault(entry.key, entry)
+            plan = RecordWrites(mutations, entries.values(), strict=self._strict)
+            atomic = self._kv.atomic()
+            plan.write_to(atomic)
+            if (atomic.commit()).ok:
+                return plan.affected
+        raise TransactionConflict("others kept changing these records; nothing was written")
+
+    def _records(self, selection: RecordSpan, offset: int, limit: int, type: Any) -> Found:
+        read = record_reader(type)
+        window = checked_window(offset, limit)
+        return [read(entry) for entry in self._within(selection, *window)]
+
+    def _paginated(
+        self, selection: RecordSpan, page_size: int, type: Any
+    ) -> Iterator[KvRecord[Any]]:
+        read = record_reader(type)
+        for entry in self._selected(selection, page_size=min(page_size, MAX_LIMIT)):
+            yield read(entry)
+
+    def _count(self, selection: RecordSpan) -> int:
+        count = 0
+        for _ in self._selected(selection, values=False):
+            count += 1
+        return count
+
+    def _delete(self, selection: RecordSpan, offset: int, limit: int) -> int:
+        window = checked_window(offset, limit)
+        found = self._within(selection, *window, values=False)
+        return self.delete(*[str(entry.key[0]) for entry in found])
+
+    def _entries(self, keys: Sequence[Key]) -> Read:
+        entries: Read = []
+        for first in range(0, len(keys), MAX_KEYS_PER_BATCH):
+            batch = keys[first : first + MAX_KEYS_PER_BATCH]
+            entries += self._kv.get_with_metadata(batch)
+        return entries
+
+    def _within(
+        self, selection: RecordSpan, offset: int, limit: int | None, *, values: bool = True
+    ) -> Iterator[KvEntry[Any]]:
+        """The selected entries from `offset` on."""
+        if limit == 0:
+            return
+        size = MAX_LIMIT if limit is None else min(offset + limit, MAX_LIMIT)
+        before = offset
+        left = -1 if limit is None else limit
+        for entry in self._selected(selection, page_size=size, values=values):
+            if before:
+                before -= 1
+                continue
+            yield entry
+            left -= 1
+            if not left:
+                return
+
+    def _selected(
+        self, selection: RecordSpan, *, page_size: int = MAX_LIMIT, values: bool = True
+    ) -> Iterator[KvEntry[Any]]:
+        """The entries that are records and selected, with details."""
+        if selection.is_empty:
+            return
+        entries = self._kv.list(
+            (),
+            start=selection.start,
+            end=selection.end,
+            page_size=page_size,
+            details=True,
+            values=values,
+        )
+        for entry in entries:
+            if selection.takes(entry):
+                yield entry
