@@ -146,6 +146,10 @@ class Host:
             await lifecycle.stop(budget=self.config.shutdown_timeout)
             raise
 
+    def service(self, plugin: str) -> Any:
+        """What a plugin provides for others, by its name; None if it does not, or is not up."""
+        return self._lifecycle.services.get(plugin) if self._lifecycle is not None else None
+
     async def _open_keys(self, lifecycle: Lifecycle) -> None:
         """Read the keys. Raises `ConfigError` where others may reach the host, and have none."""
         gate = self.gate

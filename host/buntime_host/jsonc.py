@@ -39,10 +39,9 @@ def parse_jsonc(text: str) -> Any:
     Raises `JsoncError`, also for a key that occurs twice in one object: the first of the two would
     silently mean nothing.
     """
-    text = _COMMENTS.sub(_blank_comment, text.removeprefix("\ufeff"))
+    text = as_plain_json(text.removeprefix("\ufeff"))
     if not text.strip():
         return None
-    text = _COMMAS.sub(lambda token: " " if token[0] == "," else token[0], text)
     _refuse_depth(text)
     _refuse_half_characters(text)
     _refuse_what_is_no_number(text)
@@ -50,6 +49,12 @@ def parse_jsonc(text: str) -> Any:
         return json.loads(text, object_pairs_hook=_object)
     except json.JSONDecodeError as error:
         raise _error(text, error.pos, error.msg) from None
+
+
+def as_plain_json(text: str) -> str:
+    """The text with blanks for comments and trailing commas: what is left is where it was."""
+    text = _COMMENTS.sub(_blank_comment, text)
+    return _COMMAS.sub(lambda token: " " if token[0] == "," else token[0], text)
 
 
 def _blank_comment(token: re.Match[str]) -> str:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +25,7 @@ PAGES = [
     "docs/keyval.md",
     "docs/locks.md",
     "docs/metrics.md",
+    "docs/moving.md",
     "docs/queue.md",
     "docs/records.md",
     "docs/search.md",
@@ -37,6 +40,7 @@ async def test_examples(
     page: str, server: LiveServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("KV", server.api)
+    monkeypatch.setenv("PATH", str(Path(sys.executable).parent), prepend=os.pathsep)
     monkeypatch.chdir(tmp_path)
     examples = read_examples(ROOT / page)
     async with open_kv() as kv:

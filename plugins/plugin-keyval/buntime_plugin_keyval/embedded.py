@@ -30,7 +30,7 @@ class HostedStore:
     api = "/keyval/api"
 
     def __init__(self, location: Location) -> None:
-        adapter = {**_adapter(location.url), **location.database}
+        adapter = {**adapter_of(location.url), **location.database}
         try:
             config = parse_config(
                 {
@@ -83,7 +83,7 @@ class HostedStore:
         await self._host.stop()
 
 
-def _adapter(url: str) -> dict[str, Any]:
+def adapter_of(url: str) -> dict[str, Any]:
     """The entry of `adapters` for a URL."""
     scheme, _, rest = url.partition("://")
     if scheme == "rqlite":

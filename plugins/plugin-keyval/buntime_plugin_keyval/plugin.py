@@ -21,6 +21,7 @@ from buntime_plugin_keyval.features.metrics.report import to_families
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from buntime_plugin_keyval.requests.quotas import check_limits
 from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
+from buntime_plugin_keyval.storage.moves import refuse_incomplete
 from buntime_plugin_keyval.storage.schema import migrate
 
 DATABASE = "@buntime/plugin-database"
@@ -61,6 +62,7 @@ class KeyValPlugin:
         )
         await migrate(adapter, store.clock.wall())
         await migrate_features(adapter, store.clock.wall(), self.FEATURES)
+        await refuse_incomplete(store.db)
         service = make_service(config, store, ctx.client_of, self.FEATURES)
         await service.begin()
         service.start()

@@ -28,6 +28,7 @@ from buntime_database import (
     ResultSet,
 )
 
+from buntime_plugin_keyval.engine.closed import why_closed
 from buntime_plugin_keyval.engine.deciding import Deciding, takes_long
 from buntime_plugin_keyval.engine.decisions import SetValue, Write
 from buntime_plugin_keyval.engine.jobs import Record, WriteJob, record_nothing
@@ -50,6 +51,7 @@ from buntime_plugin_keyval.storage import reads
 from buntime_plugin_keyval.storage.changelog import newest_stamp
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.dialect import Outcome
+from buntime_plugin_keyval.storage.dialects.moving import is_closed
 from buntime_plugin_keyval.storage.effects import Effect
 from buntime_plugin_keyval.storage.reads import Row
 
@@ -231,6 +233,7 @@ class Committer:
     ) -> None:
         """Tell what came of each write, or decide it again; those that wrote have an outcome."""
         again: list[WriteJob] = []
+        refused: list[WriteJob] = []
         settled: dict[str, str] = {}
         newest = ""
         told = iter(outcomes)
@@ -244,7 +247,9 @@ class Committer:
             if failed and job.once is not None and await self._replay(job, job.once):
                 continue
             if isinstance(outcome, DatabaseError):
-                if self._is_out_of_date(job, outcome):
+                if is_closed(outcome):
+                    refused.append(job)
+                elif self._is_out_of_date(job, outcome):
                     again.append(job)
                 elif isinstance(outcome, OutcomeUnknown):
                     job.fail(outcome_unknown(outcome))
@@ -263,7 +268,21 @@ class Committer:
                 await self._publisher.publish(job, results, settled, now_ms)
             else:
                 job.conclude(results, settled)
+        if refused:
+            again += await self._tell_closed(refused)
         self._decide_again(again)
+
+    async def _tell_closed(self, jobs: Sequence[WriteJob]) -> Sequence[WriteJob]:
+        """Fail what was refused because the store is closed; what is to be decided again."""
+        try:
+            failure: DatabaseError | None = await why_closed(self._db, self._clock)
+        except DatabaseError as error:
+            failure = error
+        if failure is None:
+            return jobs
+        for job in jobs:
+            job.fail(failure)
+        return ()
 
     async def _tell_again(self, group: list[WriteJob]) -> int:
         """Conclude those writes of a group that were made before, and take them out of it.

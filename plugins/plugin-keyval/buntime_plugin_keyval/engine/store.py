@@ -28,6 +28,7 @@ from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
 
 from buntime_plugin_keyval.engine import writes
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
+from buntime_plugin_keyval.engine.closed import why_closed
 from buntime_plugin_keyval.engine.commit import Committer
 from buntime_plugin_keyval.engine.decisions import SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
@@ -43,6 +44,7 @@ from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage import changelog, reads, states
+from buntime_plugin_keyval.storage.dialects.moving import is_closed
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.ranges import KeyRange, single, subtree
 from buntime_plugin_keyval.storage.selection import Selection
@@ -324,6 +326,13 @@ class Store(StoreReads):
             return await patient_batch(self.adapter, steps)
         except OutcomeUnknown as error:
             raise outcome_unknown(error) from error
+        except DatabaseError as error:
+            if not is_closed(error):
+                raise
+            reason = await why_closed(self.db, self.clock)
+            if reason is not None:
+                raise reason from error
+        return await patient_batch(self.adapter, steps)
 
     async def close(self) -> None:
         """Let every accepted write finish. The adapter stays open: it is not ours."""

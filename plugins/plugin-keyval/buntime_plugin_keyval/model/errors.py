@@ -16,6 +16,8 @@
     ├── ConditionsNotSupported 501  StatusError: a header asks for a condition that is not known
     ├── SearchNotSupported     501  StatusError: the database has no full-text search
     ├── RequestTooLong      503  ServiceUnavailable: it took longer than a request may
+    ├── StoreMoving         503  ServiceUnavailable: the last of it is being moved, try again
+    ├── StoreMoved          503  ServiceUnavailable: it is in another database now
     ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
     ├── ValuesEncrypted     422  StatusError: a filter or an index of values that nobody can read
     ├── SnapshotGone        410  SnapshotGone: begin again, with the first page
@@ -313,6 +315,34 @@ class KeyValUnavailable(KeyValError, ServiceUnavailable):
 
     def __init__(self) -> None:
         super().__init__("KeyVal storage not initialized")
+
+
+class StoreMoving(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnavailable):
+    """The store takes no writes for a moment: the last of it is being moved to another database."""
+
+    STATUS = 503
+    CODE = "KEYVAL_MOVING"
+
+    def __init__(self, other: str) -> None:
+        super().__init__(
+            f"The store is being moved to {other} and takes no writes for a moment. Nothing was"
+            " written: try again",
+            retry_after=1,
+        )
+
+
+class StoreMoved(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnavailable):
+    """The store was moved to another database: this one takes no writes any more."""
+
+    STATUS = 503
+    CODE = "KEYVAL_MOVED"
+
+    def __init__(self, other: str) -> None:
+        super().__init__(
+            f"The store was moved to {other}, and nothing is written here any more: start the"
+            " server with that database",
+            retry_after=30,
+        )
 
 
 class ValuesEncrypted(KeyValError):

@@ -83,6 +83,19 @@ async def migrate(
     return newest
 
 
+async def version_of(adapter: Adapter) -> int:
+    """The schema that a database has; 0 for one without a store. Raises `DatabaseError`."""
+    texts = dialect_of(adapter).schema.ledger
+    sql = LedgerSql(*(text.format(ledger=LEDGER) for text in texts))
+    ((is_there,),) = await adapter.query(sql.is_there, fresh=True)
+    return await _applied(adapter, sql) if is_there else 0
+
+
+def newest_version(adapter: Adapter) -> int:
+    """The schema that this version gives a database."""
+    return load_migrations(dialect_of(adapter).schema.migrations)[-1].version
+
+
 def _with_identity(statement: str) -> Statement:
     """A step of a migration; `{identity}` in it is a new one.
 

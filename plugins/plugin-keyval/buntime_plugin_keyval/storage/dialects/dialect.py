@@ -15,6 +15,7 @@ from buntime_plugin_keyval.storage.dialects.filters import FilterSql
 from buntime_plugin_keyval.storage.dialects.locks import LockSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
 from buntime_plugin_keyval.storage.dialects.metrics import MetricsSql
+from buntime_plugin_keyval.storage.dialects.moving import MovingSql
 from buntime_plugin_keyval.storage.dialects.queue import QueueSql
 from buntime_plugin_keyval.storage.dialects.reads import Getting, ReadSql
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
@@ -48,6 +49,7 @@ class Dialect(NamedTuple):
     search: SearchSql
     replays: ReplaysSql
     metrics: MetricsSql
+    moving: MovingSql
     getting: Callable[[Adapter], Getting]
     """What reads single keys of one database, one by one or several together."""
     committing: Callable[[Adapter], Committing | None]

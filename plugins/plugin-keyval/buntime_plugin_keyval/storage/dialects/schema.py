@@ -11,6 +11,8 @@ class LedgerSql(NamedTuple):
 
     create: str
     """Makes it unless it is there."""
+    is_there: str
+    """Whether there is such a table."""
     applied: str
     """The newest version in it; 0 for none."""
     record: str

@@ -11,6 +11,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.filters.printing import pri
 from buntime_plugin_keyval.storage.dialects.postgres.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
 from buntime_plugin_keyval.storage.dialects.postgres.metrics import METRICS
+from buntime_plugin_keyval.storage.dialects.postgres.moving import MOVING
 from buntime_plugin_keyval.storage.dialects.postgres.queue import QUEUE
 from buntime_plugin_keyval.storage.dialects.postgres.reads import READS, get_together
 from buntime_plugin_keyval.storage.dialects.postgres.replays import REPLAYS
@@ -40,6 +41,7 @@ POSTGRES = Dialect(
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,
+    moving=MOVING,
     getting=lambda adapter: GetsTogether(adapter, get_together),
     committing=GroupCommit,
     upkeep=_nothing_to_do,

@@ -11,6 +11,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.sqlite.moving import move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import QUEUE
 from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS, getting
+from buntime_plugin_keyval.storage.dialects.sqlite.relocating import MOVING
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.sqlite.schema import SCHEMA
 from buntime_plugin_keyval.storage.dialects.sqlite.search.operations import SEARCH
@@ -32,6 +33,7 @@ SQLITE = Dialect(
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,
+    moving=MOVING,
     getting=getting,
     committing=committing,
     upkeep=move_some,

@@ -1,0 +1,139 @@
+"""`buntime move`: a store to another database, while it is used."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from pathlib import Path
+from typing import Any
+
+import click
+import msgspec
+from buntime_database import DatabaseError
+from buntime_host import BuntimeError
+from buntime_host.config import HostConfig, load_config
+
+from buntime_plugin_keyval.command.config_file import check_config, write_config
+from buntime_plugin_keyval.command.places import NamedDatabase, open_both, place_of
+from buntime_plugin_keyval.command.progress import ProgressShown
+from buntime_plugin_keyval.features.moving.checks import MoveRefused, abort, check_move
+from buntime_plugin_keyval.features.moving.mover import MoveFailed, StoreMover
+
+FAILED = 1
+"""Exit code of a move that ended early: the same command goes on with it."""
+REFUSED = 3
+"""Exit code of one that cannot be done as it was asked for; nothing has happened."""
+INTERRUPTED = 130
+
+
+@click.command()
+@click.option(
+    "--config",
+    "config_path",
+    type=click.Path(path_type=Path),
+    envvar="BUNTIME_CONFIG",
+    help="Configuration file; default ./buntime.jsonc, which may be absent.",
+)
+@click.option("--from", "source", required=True, metavar="DB", help="Adapter, URL or file.")
+@click.option("--to", "target", required=True, metavar="DB", help="The same; it has to be empty.")
+@click.option("--dry-run", is_flag=True, help="Say what would be moved; change nothing.")
+@click.option("--abort", "is_abort", is_flag=True, help="Give up a move that is not complete.")
+@click.option("--without-indexes", is_flag=True, help="Leave full-text indexes behind.")
+@click.option(
+    "--write-config", "is_written", is_flag=True, help="Name the new adapter in the configuration."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+def move(
+    config_path: Path | None,
+    source: str,
+    target: str,
+    dry_run: bool,
+    is_abort: bool,
+    without_indexes: bool,
+    is_written: bool,
+    as_json: bool,
+) -> None:
+    """Move the key-value store to another database, while it is used.
+
+    Interrupted, the same command goes on where it was. Exit codes: 0 done, 1 not done yet, 2 wrong
+    options, 3 refused.
+    """
+    logging.disable(logging.WARNING)
+    try:
+        config = load_config(config_path)
+        places = place_of(config, source), place_of(config, target)
+        if is_written:
+            check_config(config, config.path)
+            if not places[1].is_configured:
+                raise MoveRefused("--write-config: --to must be an adapter of the configuration")
+        if is_abort:
+            told = asyncio.run(_abort(config, *places))
+        else:
+            run = _run(config, *places, dry_run=dry_run, without_indexes=without_indexes)
+            told = asyncio.run(run)
+            if is_written and not dry_run:
+                told["config"] = _write(config, places[1].name)
+    except MoveRefused as error:
+        raise _ended(error, REFUSED) from error
+    except (BuntimeError, DatabaseError, MoveFailed, OSError) as error:
+        raise _ended(error, FAILED) from error
+    except KeyboardInterrupt:
+        raise _ended("interrupted: the same command goes on", INTERRUPTED) from None
+    finally:
+        logging.disable(logging.NOTSET)
+    _print(told, as_json=as_json)
+
+
+async def _run(
+    config: HostConfig,
+    source: NamedDatabase,
+    target: NamedDatabase,
+    *,
+    dry_run: bool,
+    without_indexes: bool,
+) -> dict[str, Any]:
+    async with open_both(config, source, target) as (here, there):
+        names = (source.name, target.name)
+        with ProgressShown() as shown:
+            if dry_run:
+                counts = await check_move(here, there, names, without_indexes=without_indexes)
+                return {"state": "would be moved", **counts._asdict()}
+            mover = StoreMover(here, there, names, shown, without_indexes=without_indexes)
+            moved = await mover.run()
+    return {
+        "state": "moved",
+        **moved.counts._asdict(),
+        "repaired": moved.repaired,
+        "hashes": moved.hashes,
+        "pauseSeconds": round(moved.pause_seconds, 3),
+    }
+
+
+async def _abort(
+    config: HostConfig, source: NamedDatabase, target: NamedDatabase
+) -> dict[str, Any]:
+    async with open_both(config, source, target) as (here, there):
+        return {"state": "given up" if await abort(here, there) else "no move under way"}
+
+
+def _write(config: HostConfig, database: str) -> str:
+    path = config.path
+    if path is None:
+        raise MoveRefused("--write-config needs a configuration file")
+    write_config(config, path, database)
+    return str(path)
+
+
+def _print(told: dict[str, Any], *, as_json: bool) -> None:
+    if as_json:
+        click.echo(msgspec.json.encode(told).decode())
+        return
+    told = dict(told)
+    click.echo(told.pop("state"))
+    for name, value in told.items():
+        click.echo(f"  {name}: {value}")
+
+
+def _ended(reason: Exception | str, code: int) -> SystemExit:
+    click.echo(f"buntime: error: {' '.join(str(reason).split())}", err=True)
+    return SystemExit(code)

@@ -1,0 +1,148 @@
+"""Rows of tables, from one database to another, a bounded number of rows and bytes at a time."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Guard, Statement, Value
+
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.moving import Row, TableSql
+from buntime_plugin_keyval.storage.maintenance import patient_batch
+
+PAGE = 1_000
+"""Rows that one statement reads."""
+
+PAGE_BYTES = 4 * 1024 * 1024
+"""Bytes of values after which a page takes no further row."""
+
+
+class Sides(NamedTuple):
+    """One table in the two databases."""
+
+    source: TableSql
+    target: TableSql
+    first: Value
+    """Comes before every key."""
+
+
+class Marks(NamedTuple):
+    """Some rows in the order of their keys, without their values."""
+
+    rows: Mapping[Value, Row]
+    """By key: how large the value is, and what is another one once the row has changed."""
+    is_last: bool
+    """Whether no row is behind them."""
+
+
+async def marks_behind(db: Database, table: TableSql, after: Value) -> Marks:
+    """The rows behind a key."""
+    found = await db.adapter.query(table.marks, (after, PAGE), fresh=True)
+    return Marks({row[0]: row[1:] for row in found}, len(found) < PAGE)
+
+
+async def marks_between(
+    db: Database, table: TableSql, after: Value, last: Value
+) -> dict[Value, Row]:
+    """The rows behind a key up to another one, that included; to the end where that is None."""
+    found: dict[Value, Row] = {}
+    while True:
+        page = await marks_behind(db, table, after)
+        for key, row in page.rows.items():
+            if last is not None and key > last:  # type: ignore[operator] # keys of one kind
+                return found
+            found[key] = row
+            after = key
+        if page.is_last:
+            return found
+
+
+def pages_of(marks: Mapping[Value, Row]) -> list[list[Value]]:
+    """The keys in parts that can be held in memory with their values."""
+    pages: list[list[Value]] = []
+    size = PAGE_BYTES + 1
+    for key, (length, *_) in marks.items():
+        if size > PAGE_BYTES or len(pages[-1]) == PAGE:
+            pages.append([])
+            size = 0
+        pages[-1].append(key)
+        size += int(length or 0)
+    return pages
+
+
+async def rows_of(db: Database, table: TableSql, keys: Iterable[Value]) -> dict[Value, Row]:
+    """Those rows of these keys that are there."""
+    found = await db.adapter.query(table.rows, (_json(keys),), fresh=True)
+    return {row[0]: row for row in found}
+
+
+def removing(table: TableSql, keys: Sequence[Value]) -> list[Statement]:
+    """What removes rows; nothing for no keys."""
+    return [Statement(table.remove, (_json(keys),))] if keys else []
+
+
+async def write(db: Database, steps: Sequence[Statement | Guard]) -> None:
+    """Carry out steps, all or nothing. Raises `DatabaseError`."""
+    if steps:
+        await patient_batch(db.adapter, steps)
+
+
+async def transferring(source: Database, sides: Sides, keys: Sequence[Value]) -> list[Statement]:
+    """What lets the rows of these keys be in the target as they are in the source now."""
+    rows = await rows_of(source, sides.source, keys)
+    gone = [key for key in keys if key not in rows]
+    return [*removing(sides.target, gone), *sides.target.put([*rows.values()])]
+
+
+async def equalise(source: Database, target: Database, sides: Sides) -> int:
+    """Let a table be in the target as it is in the source; how many rows were not.
+
+    Compared by the marks of the rows, so it takes little where little has changed.
+    """
+    different = 0
+    after = sides.first
+    while True:
+        here = await marks_behind(source, sides.source, after)
+        last = None if here.is_last else list(here.rows)[-1]
+        there = await marks_between(target, sides.target, after, last)
+        gone = [key for key in there if key not in here.rows]
+        changed = {key: row for key, row in here.rows.items() if there.get(key) != row}
+        different += len(gone) + len(changed)
+        # First what is not right: another row may have its number or its name by now.
+        await write(target, removing(sides.target, [*gone, *(k for k in changed if k in there)]))
+        for page in pages_of(changed):
+            await write(target, await transferring(source, sides, page))
+        if last is None:
+            return different
+        after = last
+
+
+async def pages_behind(
+    db: Database, table: TableSql, after: Value
+) -> AsyncIterator[tuple[list[Value], bool]]:
+    """The keys behind one in parts that can be held in memory; whether that is all of them."""
+    while True:
+        marks = await marks_behind(db, table, after)
+        pages = pages_of(marks.rows)
+        for number, page in enumerate(pages, 1):
+            after = page[-1]
+            yield page, marks.is_last and number == len(pages)
+        if marks.is_last:
+            return
+
+
+def digest(rows: Mapping[Value, Row]) -> bytes:
+    """What two databases have in common that have the same rows."""
+    told = [[_hex(value) for value in rows[key]] for key in sorted(rows)]  # type: ignore[type-var] # keys of one kind
+    return blake2b(msgspec.json.encode(told), digest_size=16).digest()
+
+
+def _json(keys: Iterable[Value]) -> str:
+    return msgspec.json.encode([_hex(key) for key in keys]).decode()
+
+
+def _hex(value: Value) -> Value:
+    return value.hex() if isinstance(value, bytes) else value

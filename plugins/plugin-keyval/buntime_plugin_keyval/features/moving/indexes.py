@@ -1,0 +1,81 @@
+"""Full-text indexes of a store that is moved: built anew where it comes to, by their numbers."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Statement
+from buntime_keyval.wire import key_to_json
+from buntime_keyval.wire.keys import decode_key
+
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.maintenance import patient_batch
+from buntime_plugin_keyval.storage.searching import Index, index_of_row
+
+PART = 500
+"""Entries that one commit adds to an index."""
+
+
+class _Known(NamedTuple):
+    definition: Index
+    is_ready: bool
+
+
+async def equalise_indexes(source: Database, target: Database, wall_ms: int) -> int:
+    """Let the target have the indexes that the source has; how many were not as they are there.
+
+    Those that are new are filled with what is there already, and keep up with the rest themselves.
+    """
+    ours, theirs = await _indexes(source), await _indexes(target)
+    sql = target.sql.search
+    catalogue = sql.catalogue
+    different = 0
+    for number, old in theirs.items():
+        if number not in ours or old.definition.options != ours[number].definition.options:
+            await patient_batch(target.adapter, sql.drop(old.definition))
+            different += 1
+    for number, wanted in ours.items():
+        known = theirs.get(number)
+        if known is None or known.definition.options != wanted.definition.options:
+            await _build(target, wanted.definition._replace(format=sql.format), wall_ms)
+            different += 1
+        if wanted.is_ready and not (known is not None and known.is_ready):
+            await patient_batch(target.adapter, [Statement(catalogue.set_ready, (number,))])
+    ((last_id,),) = await source.adapter.query(source.sql.search.catalogue.last_id, fresh=True)
+    await patient_batch(target.adapter, target.sql.moving.set_last_index(int(last_id or 0)))
+    return different
+
+
+async def drop_indexes(db: Database) -> None:
+    """Remove all indexes."""
+    for known in (await _indexes(db)).values():
+        await patient_batch(db.adapter, db.sql.search.drop(known.definition))
+
+
+async def _indexes(db: Database) -> dict[int, _Known]:
+    rows = await db.adapter.query(db.sql.search.catalogue.all, fresh=True)
+    found = (_Known(index_of_row(row[:5]), bool(row[5])) for row in rows)
+    return {known.definition.id: known for known in found}
+
+
+async def _build(db: Database, index: Index, wall_ms: int) -> None:
+    sql = db.sql.search
+    row = (
+        index.id,
+        index.prefix,
+        key_to_json(decode_key(index.prefix)),
+        msgspec.json.encode(index.options.fields).decode(),
+        index.options.tokenize,
+        index.format,
+        wall_ms,
+    )
+    await patient_batch(db.adapter, [Statement(sql.catalogue.add, row), *sql.create(index)])
+    rest = index.keys
+    while rest.start < rest.end:
+        part = rest
+        found = await db.adapter.query(sql.next_entries, (*rest, PART + 1), fresh=True)
+        if len(found) > PART and isinstance(found[-1][0], bytes):
+            part = rest.before(found[-1][0])
+        await patient_batch(db.adapter, sql.fill(index, part))
+        rest = rest.from_key(part.end)

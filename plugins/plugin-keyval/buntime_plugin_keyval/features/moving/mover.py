@@ -1,0 +1,447 @@
+"""Moves a store to another database while its processes write to it.
+
+The entries are copied as they are met, and what is written meanwhile is found in the change log, of
+which the target has as much as has been carried out there: so after every commit the target knows
+how far it is, and a move that was interrupted goes on from there. When the log is nearly at its
+end, all of it has been compared, and the rest that the log does not tell of is there too, the
+source is closed for a moment, for the last of each. See `storage/moves.py` for the marks.
+"""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Sequence
+from time import monotonic, time
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Guard, GuardFailed, Statement, Value
+from buntime_keyval.wire import key_to_json
+from buntime_keyval.wire.keys import decode_key
+
+from buntime_plugin_keyval.features.moving.checks import (
+    Counts,
+    MoveRefused,
+    Names,
+    check_move,
+    counts_of,
+)
+from buntime_plugin_keyval.features.moving.copying import (
+    Sides,
+    digest,
+    equalise,
+    marks_between,
+    pages_behind,
+    rows_of,
+    transferring,
+    write,
+)
+from buntime_plugin_keyval.features.moving.indexes import equalise_indexes
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.moves import (
+    Mark,
+    MoveState,
+    close_store,
+    keep_closed,
+    leave_store,
+    read_mark,
+    reopen_store,
+)
+from buntime_plugin_keyval.storage.schema import migrate
+
+CLOSED_MS = 15_000
+"""How long the source stays closed when nothing is heard of the mover any more."""
+
+SOON_SECONDS = 1.0
+"""The source is closed once a round over all that has changed takes no longer than this."""
+
+LONG_SECONDS = 5.0
+"""It is not closed where the last round has taken longer than this."""
+
+ROUNDS = 20
+"""Rounds after which nothing is gained by another one."""
+
+COMPARED = 10_000
+"""Entries that one hash is of."""
+
+SMALL = 20_000
+"""Entries of a store that is compared as a whole while it is closed: it takes part of a second."""
+
+FOLLOWED_PAGES = 20
+"""Pages of entries after which the log is carried on with, before it is trimmed too far."""
+
+LOG_PAGE = 1_000
+
+
+class MoveFailed(Exception):
+    """What came to the target is not what is in the source."""
+
+
+class MoveStep(NamedTuple):
+    """How far a move is."""
+
+    what: str
+    done: int
+    total: int
+
+
+class Moved(NamedTuple):
+    """What a move came to."""
+
+    counts: Counts
+    repaired: int
+    """Entries that the comparison found to differ: they were changed past the log, as a new
+    encryption does, or in the target."""
+    pause_seconds: float
+    """How long the source took no writes before the target was complete."""
+    hashes: int
+    """Ranges of entries whose hashes were compared."""
+
+
+class _Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """How far the target is."""
+
+    log: int
+    """Position of the last change that it has; 0 before all."""
+    entries: str | None = ""
+    """The last key that was copied, in hexadecimal digits; None once all are."""
+    logged: bool = False
+    """Whether it has what the log told before the first entry was copied."""
+    done: int = 0
+    """Entries that were copied."""
+
+
+class StoreMover:
+    """One move of a store from a database to another one."""
+
+    def __init__(
+        self,
+        source: Database,
+        target: Database,
+        names: Names,
+        tell: Callable[[MoveStep], None],
+        *,
+        without_indexes: bool = False,
+    ) -> None:
+        """`names` are those of the databases for people; `tell` is called as it goes on."""
+        self._source = source
+        self._target = target
+        self._names = names
+        self._tell = tell
+        self._without_indexes = without_indexes
+        self._token = ""
+        self._place = _Place(0)
+        self._hashes = self._repaired = 0
+        ours, theirs = source.sql.moving, target.sql.moving
+        self._entries = Sides(ours.entries, theirs.entries, b"")
+        self._beside = (
+            Sides(ours.messages, theirs.messages, -1),
+            Sides(ours.letters, theirs.letters, -1),
+            Sides(ours.replays, theirs.replays, -1),
+            Sides(ours.locks, theirs.locks, ""),
+        )
+        self._metrics = Sides(ours.metrics, theirs.metrics, "")
+
+    async def run(self) -> Moved:
+        """Move the store, or go on with it.
+
+        Raises `MoveRefused`, `MoveFailed` or `DatabaseError`; the source is open then, unless all
+        of it had come over.
+        """
+        await check_move(
+            self._source, self._target, self._names, without_indexes=self._without_indexes
+        )
+        await migrate(self._target.adapter, _wall_ms())
+        is_over = await self._begin()
+        if is_over:  # all of it had come over before
+            return await self._open_target(monotonic())
+        if not self._without_indexes:
+            await equalise_indexes(self._source, self._target, _wall_ms())
+        await self._copy()
+        await self._compare_all(repair=True)
+        took = 0.0
+        for _ in range(ROUNDS):
+            started = monotonic()
+            await self._follow()
+            await self._equalise_rest()
+            took = monotonic() - started
+            if took < SOON_SECONDS:
+                break
+        if took > LONG_SECONDS:
+            raise MoveFailed(
+                "the store is written to faster than it can be followed: write less, and go on"
+            )
+        return await self._close_and_finish()
+
+    async def _begin(self) -> bool:
+        """Mark both databases, or find where the move was; whether all had come over already."""
+        mark = await read_mark(self._source)
+        if mark is None:
+            mark = Mark(secrets.token_hex(8), MoveState.COPYING, 0, self._names[1], "")
+            await _add_mark(self._source, mark)
+        self._token = mark.token
+        theirs = await read_mark(self._target)
+        if theirs is None:
+            if mark.other != self._names[1]:
+                raise MoveRefused(
+                    f"the store in {self._names[0]} is being moved to {mark.other}: go on with"
+                    " that, or give it up with --abort"
+                )
+            place = _Place(await self._first_position())
+            await _add_mark(
+                self._target,
+                Mark(mark.token, MoveState.ARRIVING, 0, self._names[0], _encode(place)),
+            )
+            theirs = await read_mark(self._target)
+        if theirs is None or theirs.token != mark.token or theirs.state is not MoveState.ARRIVING:
+            forget = Statement(self._source.sql.moving.remove_mark, (mark.token,))
+            await write(self._source, [forget])
+            raise MoveRefused("both databases are the same one: see --from and --to")
+        self._place = msgspec.json.decode(theirs.place, type=_Place)
+        if mark.state is MoveState.CLOSED:
+            await reopen_store(self._source, mark)
+        return mark.state is MoveState.MOVED
+
+    async def _first_position(self) -> int:
+        ((_, trimmed, _, _),) = await self._query(self._source.sql.moving.notes)
+        return _number(trimmed)
+
+    async def _copy(self) -> None:
+        await self._copy_log()
+        if self._place.entries is None:
+            return
+        total = (await counts_of(self._source)).entries
+        after = bytes.fromhex(self._place.entries)
+        number = 0
+        async for page, _ in pages_behind(self._source, self._entries.source, after):
+            self._check_keys(page)
+            done = self._place.done + len(page)
+            place = msgspec.structs.replace(self._place, entries=_last(page).hex(), done=done)
+            await self._note(place, await transferring(self._source, self._entries, page))
+            self._tell(MoveStep("entries", done, max(done, total)))
+            number += 1
+            if number % FOLLOWED_PAGES == 0:
+                await self._follow()
+        await self._note(msgspec.structs.replace(self._place, entries=None))
+
+    def _check_keys(self, keys: Sequence[Value]) -> None:
+        most = self._target.adapter.capabilities.max_key_bytes
+        for key in keys:
+            if most is not None and isinstance(key, bytes) and len(key) > most:
+                raise MoveRefused(
+                    f"{self._names[1]} takes keys of at most {most} bytes, and"
+                    f" {key_to_json(decode_key(key))[:100]} has {len(key)}: remove or rename it"
+                )
+
+    async def _copy_log(self) -> None:
+        """Take over what the log tells of before the first entry is copied."""
+        if self._place.logged:
+            return
+        newest = (await counts_of(self._source)).newest
+        while self._place.log < newest:
+            rows = await self._changes()
+            if rows is None:
+                await self._begin_anew()
+                newest = (await counts_of(self._source)).newest
+                continue
+            await self._take(rows, [])
+            if not rows:
+                break
+        await self._note(msgspec.structs.replace(self._place, logged=True))
+
+    async def _follow(self) -> set[Value]:
+        """Carry out what is in the log by now; which keys it is about."""
+        keys: set[Value] = set()
+        newest = (await counts_of(self._source)).newest
+        while self._place.log < newest:
+            rows = await self._changes()
+            if rows is None:
+                await self._begin_anew()
+                await self._copy()
+                continue
+            if not rows:
+                break
+            page = [*dict.fromkeys(row[1] for row in rows)]
+            self._check_keys(page)
+            await self._take(rows, await transferring(self._source, self._entries, page))
+            keys.update(page)
+            self._tell(MoveStep("changes", self._place.log, max(self._place.log, 1)))
+        return keys
+
+    async def _changes(self) -> list[tuple[Value, ...]] | None:
+        """The changes that the target has not; None if some of them were trimmed."""
+        rows = await self._source.adapter.query(
+            self._source.sql.log.changes, (self._place.log, LOG_PAGE), fresh=True
+        )
+        return None if await self._first_position() > self._place.log else rows
+
+    async def _take(self, rows: Sequence[tuple[Value, ...]], steps: Sequence[Statement]) -> None:
+        if rows:
+            place = msgspec.structs.replace(self._place, log=_number(rows[-1][0]))
+            log = self._target.sql.moving.changes.put(rows)
+            await self._note(place, [*steps, *log])
+
+    async def _begin_anew(self) -> None:
+        """Copy everything once more: the log was trimmed faster than it was followed."""
+        place = _Place(await self._first_position())
+        sql = self._target.sql.moving
+        await self._note(place, [*map(Statement, sql.clear)])
+
+    async def _note(self, place: _Place, steps: Sequence[Statement] = ()) -> None:
+        """Do something, and note in the same commit how far the target is with that."""
+        sql = self._target.sql.moving
+        was = Guard(sql.is_at, (_encode(self._place),))
+        try:
+            await write(self._target, [was, *steps, Statement(sql.set_place, (_encode(place),))])
+        except GuardFailed:
+            raise MoveRefused("another process moves this store, or has given it up") from None
+        self._place = place
+
+    async def _compare_all(self, *, repair: bool) -> None:
+        """Compare the entries, a hash for each so many; whatever differs is copied again.
+
+        Without `repair` both sides stand still, and `MoveFailed` is raised for a difference.
+        """
+        total = (await counts_of(self._source)).entries
+        done = 0
+        after: Value = b""
+        is_end = False
+        while not is_end:
+            ours, theirs = [], []
+            different: list[Value] = []
+            count = 0
+            pages = pages_behind(self._source, self._entries.source, after)
+            is_end = True
+            async for page, is_last in pages:
+                until = None if is_last else page[-1]
+                there = await marks_between(self._target, self._entries.target, after, until)
+                here_rows = await rows_of(self._source, self._entries.source, page)
+                there_rows = await rows_of(self._target, self._entries.target, [*there])
+                ours.append(digest(here_rows))
+                theirs.append(digest(there_rows))
+                if ours[-1] != theirs[-1]:
+                    different += [
+                        key for key in {*page, *there} if here_rows.get(key) != there_rows.get(key)
+                    ]
+                after, count = page[-1], count + len(page)
+                if count >= COMPARED and not is_last:
+                    is_end = False
+                    break
+            if not count:  # nothing is there, so nothing may have come
+                different += await marks_between(self._target, self._entries.target, after, None)
+            self._hashes += 1
+            done += count
+            if ours != theirs or different:
+                await self._follow()
+                self._repaired += await self._mend(different, repair=repair)
+            self._tell(MoveStep("compared", done, max(done, total)))
+
+    async def _mend(self, keys: Sequence[Value], *, repair: bool) -> int:
+        """Copy those of these entries again that still differ; how many."""
+        here = await rows_of(self._source, self._entries.source, keys)
+        there = await rows_of(self._target, self._entries.target, keys)
+        wrong = [key for key in keys if here.get(key) != there.get(key)]
+        if wrong and not repair:
+            raise MoveFailed(
+                f"{len(wrong)} entries are not in {self._names[1]} as they are in"
+                f" {self._names[0]}: does another program write to it?"
+            )
+        if wrong:
+            await write(self._target, await transferring(self._source, self._entries, wrong))
+        return len(wrong)
+
+    async def _equalise_rest(self) -> None:
+        """What the log does not tell of."""
+        for sides in self._beside:
+            await equalise(self._source, self._target, sides)
+        if not self._without_indexes:
+            await equalise_indexes(self._source, self._target, _wall_ms())
+
+    async def _close_and_finish(self) -> Moved:
+        self._tell(MoveStep("closing", 0, 1))
+        started = monotonic()
+        await close_store(self._source, self._token, _wall_ms() + CLOSED_MS)
+        self._tell(MoveStep("closed", 0, 1))
+        try:
+            await self._copy_last()
+            await leave_store(self._source, self._token)
+        except BaseException:
+            mark = await read_mark(self._source)
+            if mark is not None and mark.state is MoveState.CLOSED:
+                await reopen_store(self._source, mark)
+            raise
+        self._tell(MoveStep("complete", 1, 1))
+        return await self._open_target(started)
+
+    async def _copy_last(self) -> None:
+        keys = await self._follow()
+        await self._stay_closed()
+        await self._equalise_rest()
+        await equalise(self._source, self._target, self._metrics)
+        await self._stay_closed()
+        ((epoch, seq, stamp, noted),) = await self._query(self._source.sql.moving.notes)
+        sql = self._target.sql
+        await write(
+            self._target,
+            [
+                Statement(sql.moving.set_log, (epoch, seq, stamp)),
+                Statement(sql.log.trim),
+                Statement(sql.moving.set_stamp, (noted,)),
+                *map(Statement, sql.moving.finish),
+            ],
+        )
+        counts = await counts_of(self._source)
+        if counts.entries <= SMALL:
+            await self._compare_all(repair=False)
+        else:
+            await self._mend([*keys], repair=False)
+        arrived = await counts_of(self._target)
+        if self._without_indexes:
+            counts = counts._replace(indexes=arrived.indexes)
+        if arrived != counts:
+            raise MoveFailed(
+                f"{self._names[1]} has {arrived} and {self._names[0]} {counts}: does another"
+                " program write to it?"
+            )
+
+    async def _stay_closed(self) -> None:
+        await keep_closed(self._source, self._token, _wall_ms() + CLOSED_MS)
+
+    async def _open_target(self, started: float) -> Moved:
+        sql = self._target.sql.moving
+        await write(
+            self._target,
+            [
+                Guard(sql.is_marked, (self._token, MoveState.ARRIVING)),
+                Statement(sql.remove_mark, (self._token,)),
+            ],
+        )
+        pause = monotonic() - started
+        return Moved(await counts_of(self._target), self._repaired, pause, self._hashes)
+
+    async def _query(self, sql: str) -> list[tuple[Value, ...]]:
+        return await self._source.adapter.query(sql, fresh=True)
+
+
+async def _add_mark(db: Database, mark: Mark) -> None:
+    sql = db.sql.moving
+    try:
+        await write(db, [Guard(sql.is_unmarked), Statement(sql.add_mark, mark)])
+    except GuardFailed:
+        raise MoveRefused("another process has begun a move at the same time") from None
+
+
+def _encode(place: _Place) -> str:
+    return msgspec.json.encode(place).decode()
+
+
+def _last(keys: Sequence[Value]) -> bytes:
+    return bytes(keys[-1])  # type: ignore[arg-type] # keys of entries are BLOBs
+
+
+def _number(value: Value) -> int:
+    return int(value or 0)
+
+
+def _wall_ms() -> int:
+    return int(time() * 1000)

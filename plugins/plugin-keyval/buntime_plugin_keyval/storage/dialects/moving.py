@@ -1,0 +1,126 @@
+"""Moving a store to another database: what is read of the one and written to the other.
+
+Rows are the same in all dialects, so that one writes what another one has read. The long values of
+a row are in it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, TypeAlias
+
+from buntime_database import DatabaseError, Statement, Value
+
+Row: TypeAlias = tuple[Value, ...]
+
+ENTRY_COLUMNS = (
+    *("key", "key_json", "value", "versionstamp", "expires_at", "metadata"),
+    *("created_at", "updated_at", "revision", "type"),
+)
+CHANGE_COLUMNS = ("seq", "key", "operation", "versionstamp", "at")
+MESSAGE_COLUMNS = (
+    *("seq", "id", "value", "ready_at", "visible_at", "attempts", "max_attempts"),
+    *("backoff_schedule", "keys_if_undelivered", "lease", "created_at", "counted", "unsure"),
+    "set_at",
+)
+LETTER_COLUMNS = (
+    *("seq", "id", "original_id", "value", "error_message", "attempts", "max_attempts"),
+    *("backoff_schedule", "keys_if_undelivered", "original_created_at", "failed_at", "kept_since"),
+)
+REPLAY_COLUMNS = ("seq", "at", "keys", "fingerprints", "stamps", "counts", "told")
+LOCK_COLUMNS = ("name", "owner", "token", "acquired_at", "expires_at", "metadata")
+METRIC_COLUMNS = ("operation", "count", "errors", "latency_sum", "buckets", "updated_at")
+
+MESSAGE_MARKS = (
+    "id, ready_at, visible_at, attempts, max_attempts, lease, created_at, counted, unsure, set_at"
+)
+"""Whatever changes of a message while it is one."""
+LETTER_MARKS = "id, failed_at, kept_since"
+LOCK_MARKS = "owner, token, expires_at"
+REPLAY_MARKS = "at, octet_length(keys), octet_length(stamps), octet_length(counts)"
+"""Results are added, forgotten from the oldest on, and the newest one is emptied."""
+
+CLOSED_TABLES = {
+    "kv_entries": ("INSERT", "UPDATE", "DELETE"),
+    "kv_changes": ("INSERT",),
+    "kv_log": ("UPDATE",),
+    "kv_stamps": ("UPDATE",),
+    "kv_queue": ("INSERT", "UPDATE", "DELETE"),
+    "kv_dlq": ("INSERT", "UPDATE", "DELETE"),
+    "kv_replays": ("INSERT", "UPDATE", "DELETE"),
+    "kv_locks": ("INSERT", "UPDATE", "DELETE"),
+    "kv_lock_waiters": ("INSERT", "UPDATE", "DELETE"),
+    "kv_indexes": ("INSERT", "UPDATE", "DELETE"),
+}
+"""What may happen to which table as long as a store is open."""
+
+CLOSED = "kv_closed"
+"""What a database says that is asked to write to a store which is closed."""
+
+
+def is_closed(error: DatabaseError) -> bool:
+    """Whether a database has refused something because its store is closed."""
+    return CLOSED in str(error)
+
+
+class TableSql(NamedTuple):
+    """One table. Its key, which orders its rows, is the first column of each."""
+
+    marks: str
+    """Key, limit: of each row behind that key its own, the bytes of its value, and what is another
+    one once the row has changed, but for that value."""
+    rows: str
+    """JSON array of keys, in hexadecimal digits if they are bytes: these rows, in any order."""
+    put: Callable[[Sequence[Row]], Sequence[Statement]]
+    """Writes rows, each over what has its key."""
+    remove: str
+    """JSON array of keys, as `rows` takes it: removes these."""
+
+
+class MovingSql(NamedTuple):
+    """Operations of a move, on the store that is left and on the one that is made."""
+
+    entries: TableSql
+    changes: TableSql
+    messages: TableSql
+    letters: TableSql
+    replays: TableSql
+    locks: TableSql
+    """Without those who wait: they belong to processes of the store that is left."""
+    metrics: TableSql
+    counts: str
+    """How many entries there are and how many bytes they have, how many messages, dead letters,
+    kept results and indexes; and the greatest position of the log, 0 for none."""
+    notes: str
+    """Identity of the log, position and versionstamp of the last change that was trimmed from it,
+    and the noted versionstamp."""
+    set_log: str
+    """Identity, position, versionstamp: they become those of the log."""
+    set_stamp: str
+    """Versionstamp: it is the noted one."""
+    set_last_index: Callable[[int], Sequence[Statement]]
+    """Number: the last one that an index had."""
+    finish: Sequence[str]
+    """Lets rows of its own follow those that came with a number."""
+    clear: Sequence[str]
+    """Removes all that was moved there, but for the indexes."""
+    mark: str
+    """Identity of the move, state, end, the other database and how far it is; no row if none."""
+    add_mark: str
+    """The same five: makes the mark."""
+    set_state: str
+    """State, end, identity: changes it."""
+    is_at: str
+    """Condition of a guard. How far it is, by its mark."""
+    set_place: str
+    """How far it is."""
+    remove_mark: str
+    """Identity."""
+    is_marked: str
+    """Condition of a guard. Identity, state: the mark has both."""
+    is_unmarked: str
+    """Condition of a guard. There is none."""
+    close: Sequence[str]
+    """Has the database refuse every write to the store, of any process, until `open`."""
+    open: Sequence[str]
+    """Ends that; nothing happens where it is open."""

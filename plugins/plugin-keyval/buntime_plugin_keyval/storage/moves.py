@@ -1,0 +1,119 @@
+"""The mark that a move leaves in the store that is moved, and in the one that comes of it.
+
+It is what the processes of the store and the one that moves it know of each other. As long as the
+store is closed, the database itself refuses writes, so that no process can write past the mark. A
+mark that closes it for the last of the move has an end: whoever is refused after that opens the
+store again, should the mover have died. All changes of the mark are guarded by what it was, so the
+mover notices that, and a store is never open twice.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import NamedTuple
+
+from buntime_database import DatabaseError, Guard, GuardFailed, Statement
+
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.maintenance import patient_batch
+
+
+class MoveState(StrEnum):
+    """What a mark says."""
+
+    COPYING = "copying"
+    """The store is being moved, and is open."""
+    CLOSED = "closed"
+    """The last of it is being moved: it takes no writes until the mark ends."""
+    MOVED = "moved"
+    """It is somewhere else, for good."""
+    ARRIVING = "arriving"
+    """A store that is not complete yet."""
+
+
+class Mark(NamedTuple):
+    """The mark in a database."""
+
+    token: str
+    """Identity of the move."""
+    state: MoveState
+    ends_at: int
+    """Until when the store is closed, in epoch milliseconds; of meaning with `CLOSED` only."""
+    other: str
+    """The other database, for people, without secrets."""
+    place: str
+    """How far the move is; of meaning with `ARRIVING` only."""
+
+
+class StoreIncomplete(DatabaseError):
+    """A store is being moved here, and not all of it has come yet."""
+
+
+async def read_mark(db: Database) -> Mark | None:
+    """The mark in a database, if it has one. Raises `DatabaseError`."""
+    rows = await db.adapter.query(db.sql.moving.mark, point=True, fresh=True)
+    if not rows:
+        return None
+    token, state, ends_at, other, place = rows[0]
+    return Mark(str(token), MoveState(str(state)), int(ends_at or 0), str(other), str(place))
+
+
+async def refuse_incomplete(db: Database) -> None:
+    """Raise `StoreIncomplete` where a move has not come to its end."""
+    mark = await read_mark(db)
+    if mark is not None and mark.state is MoveState.ARRIVING:
+        raise StoreIncomplete(
+            f"a store is being moved here from {mark.other}, and is not complete: let"
+            " `buntime move` finish, or give it up with `buntime move --abort`"
+        )
+
+
+async def close_store(db: Database, token: str, ends_at: int) -> None:
+    """Have the database refuse writes until then. Raises `GuardFailed` if its mark is another one.
+
+    When this returns, whatever was written before is there to be read.
+    """
+    await _change(db, token, MoveState.COPYING, MoveState.CLOSED, ends_at, db.sql.moving.close)
+
+
+async def keep_closed(db: Database, token: str, ends_at: int) -> None:
+    """Let a closed store be closed for longer. Raises `GuardFailed` if it was opened."""
+    await _change(db, token, MoveState.CLOSED, MoveState.CLOSED, ends_at)
+
+
+async def leave_store(db: Database, token: str) -> None:
+    """Let a closed store be closed for good. Raises `GuardFailed` if it was opened."""
+    await _change(db, token, MoveState.CLOSED, MoveState.MOVED, 0)
+
+
+async def reopen_store(db: Database, mark: Mark) -> None:
+    """Open a store again that is closed with this mark; its move may go on.
+
+    Nothing happens if another process has done so. Raises `DatabaseError`.
+    """
+    try:
+        await _change(db, mark.token, mark.state, MoveState.COPYING, 0, db.sql.moving.open)
+    except GuardFailed:
+        now = await read_mark(db)
+        if now is not None and now.token == mark.token and now.state is mark.state:
+            raise
+
+
+async def _change(
+    db: Database,
+    token: str,
+    old: MoveState,
+    new: MoveState,
+    ends_at: int,
+    definitions: Sequence[str] = (),
+) -> None:
+    sql = db.sql.moving
+    await patient_batch(
+        db.adapter,
+        [
+            Guard(sql.is_marked, (token, old)),
+            *map(Statement, definitions),
+            Statement(sql.set_state, (new, ends_at, token)),
+        ],
+    )
