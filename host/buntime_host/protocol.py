@@ -815,4 +815,4 @@ class HostProtocol(HttpToolsProtocol):
 
 
 _LOOKED_AT = NOTED | {b"content-length", b"expect", b"transfer-encoding"}
-_DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+_DIRECT_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE"})

@@ -561,6 +561,28 @@ async def test_watches(kv: AnyKv, mode: Any, exact: bool) -> None:
     assert known[("w", 2)] == "new"
 
 
+async def test_patches(kv: AnyKv) -> None:
+    await kv.set(["p", 1], {"a": 1, "in": {"b": BigInt(2**70), "c": 2}}, type="P")
+    result = await kv.patch(["p", 1], {"a": None, "in": {"c": None, "d": b"x"}}, metadata="m")
+    assert result.ok
+    entry = await kv.get_with_metadata(["p", 1])
+    assert entry.value == {"in": {"b": 2**70, "d": b"x"}}
+    assert entry.versionstamp == result.versionstamp
+    assert entry.details is not None
+    told = (entry.details.type, entry.details.metadata, entry.details.revision)
+    assert told == ("P", "m", 2)
+    await kv.atomic().patch(["p", 2], {"a": {"b": None}}, type="Q").commit()
+    async with kv.begin() as tx:
+        tx.patch(["p", 2], {"a": {"n": 1}})
+    people = kv.store(["p"])
+    first = await people.patch(2, {"c": 3}, idempotency_key="p")
+    assert await people.patch(2, {"c": 3}, idempotency_key="p") == first
+    assert (await people.get(2)).value == {"a": {"n": 1}, "c": 3}
+    long = ["x" * 900, "y" * 900, "z" * 900]
+    await kv.patch(long, {"a": 1})
+    assert (await kv.get(long)).value == {"a": 1}
+
+
 async def test_counters(kv: AnyKv) -> None:
     await kv.set(["a"], 1)
     assert (await kv.metrics())["storage"]["entries"] == 1

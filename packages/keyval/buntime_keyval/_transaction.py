@@ -189,6 +189,21 @@ class Work:
             key, items, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
+    def patch(
+        self,
+        key: MutationKey,
+        patch: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+    ) -> None:
+        """Merge a JSON Merge Patch into a value at the commit."""
+        self._buffer().patch(
+            key, patch, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
+        )
+
     def enqueue(
         self,
         value: Any,

@@ -269,3 +269,15 @@ def test_vacuum(run: Commands, store: Kv) -> None:
     assert run.ok("vacuum").out == "0\n"
     assert run.ok("vacuum", "--limit", "5", "--json").documents == [{"count": 0, "hasMore": False}]
     assert run("vacuum", "--limit", "0").status == 2
+
+
+def test_patch(run: Commands, store: Kv) -> None:
+    run.ok("set", "a", '{"a": 1, "b": {"c": 9007199254740993}}', "--type", "T")
+    stamp = run.ok("patch", "a", '{"a": null, "b": {"d": 2}}').out.strip()
+    entry = store.get_with_metadata(["a"])
+    assert entry.value == {"b": {"c": 9007199254740993, "d": 2}}
+    assert entry.versionstamp == stamp
+    assert entry.details is not None
+    assert (entry.details.type, entry.details.revision) == ("T", 2)
+    run.ok("patch", "a", "--text", "whole", "--type", "U")
+    assert store.get(["a"]).value == "whole"

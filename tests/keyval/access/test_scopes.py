@@ -51,6 +51,7 @@ CASES: list[Case] = [
     ("GET", "/keys/a", "", None, [READ_A]),
     ("GET", "/keys/a/1", "details=true", None, [READ_A]),
     ("PUT", "/keys/a", "", 1, [WRITE_A]),
+    ("PATCH", "/keys/a", "", {"a": 1}, [WRITE_A]),
     ("DELETE", "/keys/a/1", "", None, [WRITE_A]),
     ("DELETE", "/keys/a/1", "exact=true", None, [WRITE_A]),
     ("DELETE", "/keys", "prefix=a", None, [WRITE_A]),

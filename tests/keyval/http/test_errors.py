@@ -14,7 +14,7 @@ from buntime_plugin_keyval.service import FEATURES
 from support.api import NOTHING, Api, api_of
 from support.live import LiveServer
 
-KEY_METHODS = {"GET", "PUT", "DELETE"}
+KEY_METHODS = {"GET", "PUT", "PATCH", "DELETE"}
 # A fixed path below /keys/ is also the path of a key, for the methods that the route lacks.
 ROUTES = {
     "/keys": {"GET", "DELETE"},

@@ -71,6 +71,9 @@ SAMPLES: dict[Kind, Sample] = {
         (4e12, "4000000000000"), ("soon", 0, True, []), ("4000000000000",), ("soon", "", "-1")
     ),
     kinds.METADATA: Sample(({"a": 1}, "x"), (), ("1", '{"a":1}'), ("", "{x")),
+    kinds.TYPE: Sample(
+        ("Person", "é b"), ("", "a\n", "x" * 257, 1, True, []), ("Person",), ("x" * 257,)
+    ),
     kinds.STAMPS: Sample((["x", ""], "x,"), (1, {}, [1]), ("x,", ""), ()),
     kinds.STAMP_PAIRS: Sample(("", "a/1:x"), (1, {}, []), ("a/1:x", "")),
     kinds.VALUE: Sample((None, 0, [], {"a": 1})),
@@ -95,6 +98,7 @@ NEEDED: dict[str, dict[str, Any]] = {
     "DELETE /keys": {"prefix": "none"},
     "GET /keys/<path>": {},
     "PUT /keys/<path>": {},
+    "PATCH /keys/<path>": {},
     "DELETE /keys/<path>": {},
     "GET /keys": {},
     "POST /keys/list": {},
@@ -194,7 +198,7 @@ def ask(
     path = path.replace("<path>", "some/key").replace("<id>", "some-id")
     if query:
         path += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in query)
-    if method == "PUT":
+    if method in ("PUT", "PATCH"):
         body = b"1"
     content = json.dumps(body).encode() if isinstance(body, Mapping) else body
     # Of a stream the head says whether it was understood, and it ends.

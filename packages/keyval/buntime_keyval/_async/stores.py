@@ -61,6 +61,18 @@ class AsyncEntries(Protocol):
         idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
+    async def patch(
+        self,
+        key: KeyLike,
+        patch: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CommitResult: ...
+
     async def delete(
         self,
         key: Any,
@@ -263,6 +275,31 @@ class AsyncStore(StoreOf[T]):
             expires_in=expires_in,
             expires_at=expires_at,
             metadata=self._scope.metadata if metadata is None else metadata,
+            type=type,
+            idempotency_key=idempotency_key,
+        )
+
+    async def patch(
+        self,
+        key: StoreKey,
+        patch: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CommitResult:
+        """Merge a JSON Merge Patch into a value; options as in `AsyncKv.patch`.
+
+        What comes of it is not validated before it is read. A new life is not taken from the store.
+        """
+        return await self._kv.patch(
+            self._scope.absolute(key),
+            patch,
+            expires_in=expires_in,
+            expires_at=expires_at,
+            metadata=metadata,
             type=type,
             idempotency_key=idempotency_key,
         )

@@ -271,6 +271,24 @@ class AtomicBuilder(Generic[K]):
         options = _options(placed, expires_in, expires_at, metadata, type)
         return self._add("prepend", placed, _array("prepend", items), options)
 
+    def patch(
+        self: B,
+        key: K,
+        patch: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+    ) -> B:
+        """Merge a JSON Merge Patch into a value; a missing key counts as `{}`.
+
+        Members that are None are removed, dicts are merged, and anything else is replaced.
+        """
+        placed = self._place(key)
+        options = _options(placed, expires_in, expires_at, metadata, type)
+        return self._add("patch", placed, encode_value(patch, None), options)
+
     def enqueue(
         self: B,
         value: Any,

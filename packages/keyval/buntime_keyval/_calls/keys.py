@@ -31,6 +31,7 @@ from buntime_keyval.wire import (
     format_key_path,
     format_key_text,
 )
+from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
 from buntime_keyval.wire.python_options import entry_options
 from buntime_keyval.wire.shapes import PLAIN, Shape
@@ -143,15 +144,43 @@ def set_value(
     item = Item(key, text, typed_members(given, "type"))
     path = _path(key)
     if path is not None:
-        texts = {name: bytes(text).decode() for name, text in option_members(given).items()}
-        query = query_text({**texts, "type": given.type})
-        target = f"/keys/{path}?{query}" if query else f"/keys/{path}"
+        query = _query(given)
         if len(path) + len(query) <= _MAX_PATH:
+            target = f"/keys/{path}{query}"
             return Call("PUT", target, read_commit, text, item=item)
     mutation = {"type": "set", "key": raw_key(key), "value": msgspec.Raw(text)} | typed_members(
         given
     )
     return Call("POST", "/atomic", read_commit, json_body(mutations=[mutation]), item=item)
+
+
+def patch_value(
+    raw: Any,
+    patch: Any,
+    expires_in: Duration | None = None,
+    expires_at: float | datetime | None = None,
+    metadata: Any = None,
+    type: str | None = None,
+) -> Call[CommitResult]:
+    """Merge a patch into a value."""
+    key = checked_key(raw)
+    options = entry_options(expires_in, expires_at, metadata, type=type)
+    text = value_json(patch)
+    path = _path(key)
+    if path is not None:
+        target = f"/keys/{path}{_query(options)}"
+        if len(target) <= _MAX_PATH:
+            return Call("PATCH", target, read_commit, text)
+    mutation = {"type": "patch", "key": raw_key(key), "value": msgspec.Raw(text)}
+    body = json_body(mutations=[mutation | typed_members(options)])
+    return Call("POST", "/atomic", read_commit, body)
+
+
+def _query(options: EntryOptions) -> str:
+    """The options of a write as a query, with its question mark; empty without any."""
+    texts = {name: bytes(text).decode() for name, text in option_members(options).items()}
+    query = query_text({**texts, "type": options.type})
+    return f"?{query}" if query else ""
 
 
 def delete(raw: Any, *, exact: bool, where: Where | None) -> Call[DeleteResult]:

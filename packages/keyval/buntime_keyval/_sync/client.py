@@ -238,6 +238,25 @@ class Kv:
         call = calls.set_value(key, value, expires_in, expires_at, metadata, type)
         return self._session.send(call, idempotency_key)
 
+    def patch(
+        self,
+        key: KeyLike,
+        patch: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CommitResult:
+        """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
+
+        Dicts are merged, members that are None are removed, and anything else is replaced. Life,
+        metadata and type stay unless others are given; options as in `set`.
+        """
+        call = calls.patch_value(key, patch, expires_in, expires_at, metadata, type)
+        return self._session.send(call, idempotency_key)
+
     def delete(
         self,
         key: KeyOrKeys,

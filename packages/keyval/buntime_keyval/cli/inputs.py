@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple, TypeVar, get_args
+from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar, get_args
 
 import click
 import msgspec
@@ -231,16 +231,20 @@ class StoredLine(NamedTuple):
     type: str | None = None
 
 
-def commit_json(items: Iterable[StoredLine], expires_in: str | None) -> Call[CommitResult]:
-    """One commit that stores entries; `expires_in` wins over what they say."""
+def commit_json(
+    items: Iterable[StoredLine],
+    expires_in: str | None,
+    kind: Literal["set", "patch"] = "set",
+) -> Call[CommitResult]:
+    """One commit that stores entries, or patches them; `expires_in` wins over what they say."""
     milliseconds = parse_expires_in(expires_in)
     mutations: list[dict[str, Any]] = []
-    for key, value, metadata, expires_at, kind in items:
-        mutation = {"type": "set", "key": raw_key(key), "value": msgspec.Raw(value)}
+    for key, value, metadata, expires_at, entry_type in items:
+        mutation: dict[str, Any] = {"type": kind, "key": raw_key(key), "value": msgspec.Raw(value)}
         if metadata is not None:
             mutation["metadata"] = msgspec.Raw(metadata)
-        if kind is not None:
-            mutation["entryType"] = kind
+        if entry_type is not None:
+            mutation["entryType"] = entry_type
         if milliseconds is not None:
             mutation["expiresIn"] = msgspec.Raw(b"%d" % milliseconds)
         elif expires_at is not None:

@@ -97,6 +97,37 @@ def set_(
     _committed(job, result.versionstamp)
 
 
+@click.command()
+@click.argument("key", type=KEY)
+@value_input
+@METADATA
+@ENTRY_TYPE
+@EXPIRES_IN
+@IDEMPOTENCY_KEY
+@connected
+def patch(
+    job: Job,
+    key: Key,
+    value: str | None,
+    text: bool,
+    file: Path | None,
+    metadata: str | None,
+    kind: str | None,
+    expires_in: str | None,
+    idempotency_key: str | None,
+) -> None:
+    """Merge a JSON Merge Patch into a value; print the new versionstamp.
+
+    Objects are merged, members that are null are removed, anything else is replaced.
+    """
+    about = read_metadata(metadata)
+    content = read_value(value, text=text, file=file)
+    line = StoredLine(key, content, about, type=checked_type(kind))
+    call = commit_json([line], expires_in, kind="patch")
+    result = job.kv._session.send(call, idempotency_key)
+    _committed(job, result.versionstamp)
+
+
 @click.command("sum")
 @click.argument("key", type=KEY)
 @click.argument("amount", type=int, default=1)
@@ -256,4 +287,4 @@ def _committed(job: Job, versionstamp: str | None) -> None:
         job.out.line(versionstamp or "")
 
 
-COMMANDS = [get, set_, sum_, delete, list_, count, vacuum, metrics]
+COMMANDS = [get, set_, patch, sum_, delete, list_, count, vacuum, metrics]

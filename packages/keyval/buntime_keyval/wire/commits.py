@@ -16,7 +16,7 @@ PlacedKey = tuple[KeyPart | Placeholder, ...]
 
 NUMERIC = ("sum", "max", "min")
 LISTS = ("append", "prepend")
-MERGING = frozenset((*NUMERIC, *LISTS))
+MERGING = frozenset((*NUMERIC, *LISTS, "patch"))
 """Mutations that make a new value of the one that is there."""
 
 DEFAULT_PAUSES_MS = (1000, 5000, 10000)
@@ -66,7 +66,7 @@ class Mutation(NamedTuple):
     """One change of one key.
 
     `operand` is the canonical text of a value to set, an integer for the numeric types, the
-    canonical text of an array for append and prepend, and None for delete.
+    canonical text of an array for append and prepend, that of a merge patch, and None for delete.
     """
 
     type: MutationType

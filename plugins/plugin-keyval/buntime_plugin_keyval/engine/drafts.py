@@ -17,6 +17,7 @@ from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_
 from buntime_keyval.wire.numbers import is_long, is_tagged_bigint, plain_number, tag_bigint
 
 from buntime_plugin_keyval.engine.decisions import View
+from buntime_plugin_keyval.model.merge_patch import merge_patch
 from buntime_plugin_keyval.model.mutations import shown_key
 from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.storage.effects import Effect, Put, Remove
@@ -90,6 +91,8 @@ class Draft:
             kind = self._type if kind is None else kind
             if mutation.type in LISTS:
                 self._extend(mutation, str(mutation.operand))
+            elif mutation.type == "patch":
+                self._begin(merge_patch(self._value(), str(mutation.operand)))
             else:
                 self._compute(mutation, mutation.operand)  # type: ignore[arg-type] # an integer
         self._expires_at, self._metadata, self._type = expires_at, metadata, kind

@@ -16,6 +16,7 @@ from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Writ
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
 from buntime_plugin_keyval.model.errors import LimitExceeded
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
+from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
 from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, single, subtree
 from buntime_plugin_keyval.storage.reads import Row
@@ -114,6 +115,8 @@ def commit(
         operand = mutation.operand
         if isinstance(operand, str):
             written += len(operand)
+            if mutation.type == "patch" and len(operand) > LONG_VALUE:
+                is_long = True
         elif operand is not None and operand.bit_length() > LONG_NUMBER_BITS:
             is_long = True
         if mutation.type in MERGING and mutation.encoded is not None:

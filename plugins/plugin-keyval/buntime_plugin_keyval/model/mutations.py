@@ -153,8 +153,8 @@ def make_mutation(
     operand: int | str
     if type in NUMERIC:
         operand = _integer(type, value)
-    elif type == "set" and value is msgspec.UNSET:
-        raise InvalidInput("value is required in a set: any JSON value, null included")
+    elif type in ("set", "patch") and value is msgspec.UNSET:
+        raise InvalidInput(f"value is required in a {type}: any JSON value, null included")
     elif type in LISTS and not _is_array(value):
         raise InvalidInput(f"{type} value must be an array")
     else:

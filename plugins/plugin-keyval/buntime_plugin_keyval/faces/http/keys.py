@@ -19,11 +19,12 @@ from buntime_keyval.wire import (
     parse_key_path,
 )
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
-from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import make_cursor
+from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.errors import KeyNotFound
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
@@ -232,6 +233,39 @@ def _answer_set(written: Future[str]) -> Answer:
     return Answer(200, f'{{"ok":true,"versionstamp":"{written.result()}"}}')
 
 
+def patch_key(service: KeyValService, request: Request[Written]) -> Asked:
+    """`PATCH /keys/<path>`: the body is a JSON Merge Patch of the value."""
+    key = _path_key(request.path)
+    store = service.store
+    now_ms = store.clock.wall()
+    content = request.content
+    encoded = encode_key(key)
+    options = entry_options(request.given, now_ms)
+    writes = Keys((encoded,))
+
+    def commit(patch: str) -> Future[Committed | None]:
+        mutation = Mutation("patch", key, patch, options, encoded)
+        return store.commit((), [mutation], once=request.once)
+
+    if len(content) > WHOLE:
+
+        async def large() -> str:
+            patch = await store.turns.run(canonical_steps(content, now_ms))
+            return _patched_json(await commit(patch))
+
+        return Asked("patch", "write", large, writes=writes)
+    patch = canonical_value(content, now_ms)
+    return Asked("patch", "write", lambda: Promised(commit(patch), _answer_patched), writes=writes)
+
+
+def _answer_patched(written: Future[Committed | None]) -> Answer:
+    return Answer(200, _patched_json(written.result()))
+
+
+def _patched_json(committed: Committed | None) -> str:
+    return commit_json(None if committed is None else committed.versionstamp)
+
+
 def delete_key(service: KeyValService, request: Request[Deletion]) -> Asked:
     """`DELETE /keys/<path>`: the key and all that extend it, unless `exact` says otherwise."""
     return _deletion(service, [encode_key(_path_key(request.path))], request)
@@ -373,6 +407,7 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
 
 GET = Route(get_key, Read)
 PUT = Route(put_key, Written, MemberPlace.BESIDE_VALUE)
+PATCH = Route(patch_key, Written, MemberPlace.BESIDE_VALUE)
 DELETE = Route(delete_key, Deletion, MemberPlace.EITHER)
 DELETE_BELOW = Route(delete_prefix, DeletionBelow, MemberPlace.EITHER)
 DELETE_BATCH = Route(delete_batch, DeletionOfKeys, MemberPlace.BODY)

@@ -31,7 +31,7 @@ _OF_SERVICE: Mapping[str, Methods] = {
 }
 
 # A key of one part may be spelt like a fixed route; the methods that the route lacks reach it.
-KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "DELETE": keys.DELETE}
+KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "PATCH": keys.PATCH, "DELETE": keys.DELETE}
 
 NOTHING: Methods = {}
 

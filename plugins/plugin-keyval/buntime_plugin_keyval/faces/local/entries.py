@@ -19,6 +19,7 @@ from buntime_keyval.wire import (
     encode_value,
     key_to_json,
 )
+from buntime_keyval.wire.commits import Mutation
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import (
@@ -148,6 +149,38 @@ class LocalEntries(LocalPart):
             once,
         )
         return CommitResult(ok=True, versionstamp=versionstamp)
+
+    async def patch(
+        self,
+        key: KeyLike,
+        patch: Any,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CommitResult:
+        """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
+
+        Dicts are merged, members that are None are removed, and anything else is replaced. Life,
+        metadata and type stay unless others are given; options as in `set`.
+        """
+        checked = checked_key(key)
+        encoded = encode_key(checked)
+        self._permits.write(encoded)
+        now_ms = self._store.clock.wall()
+        once = None
+        if idempotency_key is None:
+            text = encode_value(patch, now_ms)
+        else:
+            text, said = text_and_saying(patch, now_ms)
+            about = (expires_in, expires_at, metadata, type)
+            once = once_of(idempotency_key, "patch", checked, said, *about)
+        options = entry_options(expires_in, expires_at, metadata, now_ms, type=type)
+        mutation = Mutation("patch", checked, text, options, encoded)
+        committed = await self._store.commit((), [mutation], once=once)
+        return CommitResult(ok=True, versionstamp=committed and committed.versionstamp)
 
     async def delete(
         self,
