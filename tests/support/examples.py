@@ -69,8 +69,13 @@ def run_shell(example: Example, environ: Mapping[str, str], folder: Path) -> lis
         return [f"exit status {done.returncode}: {done.stdout}{done.stderr}"]
     if example.expected is None:
         return []
-    wanted = parse_documents(example.expected)
-    got = parse_documents(done.stdout)[-len(wanted) :]
+    return output_problems(example.expected, done.stdout)
+
+
+def output_problems(expected: str, printed: str) -> list[str]:
+    """What is wrong with the last documents that were printed."""
+    wanted = parse_documents(expected)
+    got = parse_documents(printed)[-len(wanted) :]
     return list(differences([_with_wildcards(w) for w in wanted], got, partial=True, at="output"))
 
 

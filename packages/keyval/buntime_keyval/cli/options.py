@@ -42,9 +42,15 @@ class ServerTarget(NamedTuple):
 class CommandFailure(click.ClickException):
     """Ends the command with one line on stderr, and status 1."""
 
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+        context = click.get_current_context(silent=True)
+        self._program = "kv" if context and context.find_root().info_name == "kv" else "buntime"
+
     def show(self, file: Any = None) -> None:
         """Print the line."""
-        click.echo(f"buntime: error: {one_line(self.message)}", file=file, err=file is None)
+        line = f"{self._program}: error: {one_line(self.message)}"
+        click.echo(line, file=file, err=file is None)
 
 
 class Mistake(CommandFailure):

@@ -1,0 +1,183 @@
+"""The command `kv`, which opens stores by itself: its page line by line, and its failures."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+import pytest
+from buntime_keyval import open_kv_sync
+from buntime_keyval.cli.direct.connection import StoreTarget, target_of
+from buntime_keyval.cli.direct.group import kv
+from buntime_keyval.cli.options import Mistake
+from click.testing import CliRunner, Result
+from client.cli.conftest import Commands
+from support.examples import output_problems, parse_documents
+
+pytestmark = pytest.mark.slow
+
+PAGE = Path(__file__).parents[3] / "docs" / "from-ah-kv.md"
+ROW = re.compile(r"^\| (?:`.*?` )?\| `(.+?)` \| (?:`(.+)`|(nothing)) \|$", re.MULTILINE)
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def call(*arguments: str, given: str | bytes = b"") -> Result:
+    """The command in this process, on `data.db` of the working directory."""
+    result = CliRunner().invoke(kv, arguments, input=given, prog_name="kv")
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def documents(*arguments: str) -> list[Any]:
+    result = call(*arguments)
+    assert result.exit_code == 0, result.stderr
+    return parse_documents(result.stdout)
+
+
+def test_the_page_says_what_is_printed(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    rows = ROW.findall(PAGE.read_text("utf-8"))
+    assert len(rows) > 30
+    # One shell for all; a line of its own ends the output of each.
+    lines = [f"{command.replace(chr(92) + '|', '|')}\necho; echo ----" for command, _, _ in rows]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", "\n".join(lines)],
+        env={
+            **os.environ,
+            "PATH": path,
+            "PYTHONDONTWRITEBYTECODE": "",  # so many starts compile everything once
+            "PYTHONPYCACHEPREFIX": str(tmp_path_factory.mktemp("compiled")),
+        },
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    printed = done.stdout.split("----\n")[:-1]
+    assert len(printed) == len(rows)
+    for (command, expected, nothing), text in zip(rows, printed, strict=True):
+        if nothing:
+            assert not text.strip(), command
+        else:
+            assert len(parse_documents(text)) == len(parse_documents(expected)), command
+            assert not output_problems(expected, text), command
+
+
+def test_the_page_names_every_command() -> None:
+    text = PAGE.read_text("utf-8")
+
+    def check(command: click.Command, path: str) -> None:
+        if isinstance(command, click.Group):
+            for name, inner in command.commands.items():
+                check(inner, f"{path} {name}")
+        else:
+            assert f"`{path}" in text or f"| {path}" in text, path
+
+    check(kv, "kv")
+
+
+def test_failures_are_on_stderr_with_a_status(folder: Path) -> None:
+    assert call("put", "a", given="1").exit_code == 0
+    for arguments, given, status, words in (
+        (("get", "key", "nobody"), "", 1, "kv: error: nobody does not exist"),
+        (("put", "a", "--version", "0"), "2", 1, "the version of 'a' is 1, and not 0"),
+        (("patch", "a", "--version", "7"), "{}", 1, "is 1, and not 7"),
+        (("put", "a"), "", 2, "there is nothing"),
+        (("put", "a"), "{", 2, "not valid JSON"),
+        (("put", ""), "1", 2, "not empty"),
+        (("delete-prefix", ""), "", 2, "the prefix is empty"),
+        (("list", "0", "-2"), "", 2, "limit must be -1"),
+        (("count", "range", "a"), "", 2, "Missing argument"),
+        (("--type", "mysql", "init"), "", 2, "mysql"),
+        (("graph", "get-edge", "u", "1", "t", "u", "2"), "", 1, "there is no t"),
+        (("graph", "find-path", "u", "1", "u", "2"), "", 1, "there is no path"),
+        (("--connection", ".", "init"), "", 1, "cannot open"),
+    ):
+        result = call(*arguments, given=given)
+        assert (result.exit_code, result.stdout) == (status, ""), arguments
+        assert words in result.stderr, arguments
+    assert call("get", "key", "a").stdout == "1\n"
+
+
+def test_an_edge_is_there_once(folder: Path) -> None:
+    edge = ("graph", "add-edge", "u", "1", "t", "u", "2")
+    assert call(*edge, given='{"a": 1}').exit_code == 0
+    again = call(*edge, given='{"a": 2}')
+    assert (again.exit_code, "--upsert" in again.stderr) == (1, True)
+    assert call(*edge, "--upsert", given='{"a": 2}').exit_code == 0
+    assert documents("graph", "get-incoming", "u", "2")[0][0]["data"] == {"a": 2}
+
+
+def test_keys_come_from_stdin_and_all_values_are_printed(folder: Path) -> None:
+    with open_kv_sync(folder / "data.db") as store:
+        store.set(["bytes"], b"\0\xff")
+        store.set(["big"], 2**70)
+        store.set(["elsewhere", 1], 1)
+    found = parse_documents(call("get", "batch", given="bytes\nbig\n\nnobody\n").stdout)
+    assert [it["key"] for it in found] == ["big", "bytes"]
+    assert found[0]["value"] == {"__type": "bigint", "value": str(2**70)}
+    assert documents("count", "all") == [2]
+
+
+@pytest.mark.parametrize(
+    ("kind", "connection", "url", "database"),
+    [
+        ("sqlite", "file:data.db?mode=rwc", "file:data.db", None),
+        ("sqlite", "data.db", "file:data.db", None),
+        ("sqlite", "file:/a/b.db", "file:/a/b.db", None),
+        ("sqlite", "file:x?mode=memory", ":memory:", None),
+        ("sqlite", ":memory:", ":memory:", None),
+        ("postgres", "postgres://u:p@h:1/db?sslmode=disable", None, None),
+        (
+            "rqlite",
+            "http://localhost:4001?user=admin&password=s%26t",
+            "rqlite://",
+            {"urls": ["http://localhost:4001"], "user": "admin", "password": "s&t"},
+        ),
+    ],
+)
+def test_connections(kind: str, connection: str, url: str | None, database: Any) -> None:
+    target = target_of(kind, connection)
+    assert target == StoreTarget(url or connection, database)
+    assert not {"admin", "s&t", "u:p"} & {*repr(target).split("'")}
+
+
+@pytest.mark.parametrize(
+    ("kind", "connection"),
+    [
+        ("sqlite", "http://localhost"),
+        ("sqlite", "file:data.db?mode=ro"),
+        ("sqlite", "file:/nowhere/x.db?mode=rw"),
+        ("postgres", "file:data.db"),
+        ("rqlite", "localhost:4001"),
+        ("rqlite", "http://localhost:4001?level=strong"),
+    ],
+)
+def test_connections_that_are_none(kind: str, connection: str) -> None:
+    with pytest.raises(Mistake, match=r"connection|does not exist"):
+        target_of(kind, connection)
+
+
+def test_a_server_has_graphs_and_benchmarks_too(run: Commands) -> None:
+    run.ok("graph", "add-edge", "u", "1", "t", "u", "2", given='{"km": 3}')
+    path = run.ok("graph", "find-path", "u", "1", "u", "2", "--weight", "km")
+    assert json.loads(path.out)["weight"] == 3
+    figures = json.loads(run.ok("benchmark", "patch", "5", "2", "--json").out)
+    assert (figures["operations"], figures["milliseconds"]["p50"] > 0) == (10, True)
+    assert "operations in" in run.ok("benchmark", "mixed", "5", "2").out
+    assert run("graph", "get-edge", "u", "1", "x", "u", "2").status == 1
