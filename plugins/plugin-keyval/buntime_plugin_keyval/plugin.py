@@ -21,7 +21,7 @@ from buntime_plugin_keyval.features.metrics.report import to_families
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from buntime_plugin_keyval.requests.quotas import check_limits
 from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
-from buntime_plugin_keyval.storage.moves import refuse_incomplete
+from buntime_plugin_keyval.storage.moves import check_complete
 from buntime_plugin_keyval.storage.schema import migrate
 
 DATABASE = "@buntime/plugin-database"
@@ -62,7 +62,11 @@ class KeyValPlugin:
         )
         await migrate(adapter, store.clock.wall())
         await migrate_features(adapter, store.clock.wall(), self.FEATURES)
-        await refuse_incomplete(store.db)
+        moved_to = await check_complete(store.db)
+        if moved_to is not None:
+            ctx.logger.warning(
+                "The store was moved to %s: this one takes no writes any more", moved_to
+            )
         service = make_service(config, store, ctx.client_of, self.FEATURES)
         await service.begin()
         service.start()

@@ -99,8 +99,12 @@ def test_a_server_takes_no_writes_then_and_one_on_the_new_file_goes_on(folder: P
         with api_of(old.api) as api:
             refused = api.send("PUT", "/keys/a", 1)
             assert (refused.status_code, refused.json()["code"]) == (503, "KEYVAL_MOVED")
-            assert refused.headers["retry-after"] == "30"
+            assert refused.headers["retry-after"] == "5"
             assert api.send("GET", "/keys/long").status_code == 200
+    with live_server(folder) as again, api_of(again.api) as api:
+        again.wait_for_output("was moved to file:")
+        assert api.send("GET", "/keys/long").status_code == 200
+        assert api.send("PUT", "/keys/a", 1).status_code == 503
     (folder / "buntime.jsonc").write_text(CONFIG.replace("a.db", "b.db"))
     with live_server(folder) as new, api_of(new.api) as api:
         assert api.send("PUT", "/keys/a", 1).status_code == 200

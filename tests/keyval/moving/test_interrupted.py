@@ -18,8 +18,8 @@ from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.moves import (
     MoveState,
     StoreIncomplete,
+    check_complete,
     read_mark,
-    refuse_incomplete,
 )
 from keyval.moving.support import NAMES, content, fill, mover_of, open_store
 from keyval.service.world import FAST, World
@@ -77,7 +77,7 @@ async def test_a_move_that_was_killed_goes_on(
 ) -> None:
     await die_at(tmp_path, what, done)
     with pytest.raises(StoreIncomplete):
-        await refuse_incomplete(database_of(target))
+        await check_complete(database_of(target))
     if what in ("entries", "compared"):
         await old.kv.set(["meanwhile"], 1)
     seen: list[MoveStep] = []
@@ -85,7 +85,7 @@ async def test_a_move_that_was_killed_goes_on(
     assert await content(database_of(target)) == await content(database_of(old.adapter))
     copied = [step.done for step in seen if step.what == "entries"]
     assert not copied or copied[0] > done
-    await refuse_incomplete(database_of(target))
+    await check_complete(database_of(target))
 
 
 async def test_a_store_that_its_mover_left_shut_opens_by_itself(

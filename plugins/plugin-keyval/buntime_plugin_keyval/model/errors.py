@@ -341,7 +341,7 @@ class StoreMoved(KeyValError, ServiceUnavailable, buntime_database.DatabaseUnava
         super().__init__(
             f"The store was moved to {other}, and nothing is written here any more: start the"
             " server with that database",
-            retry_after=30,
+            retry_after=5,
         )
 
 

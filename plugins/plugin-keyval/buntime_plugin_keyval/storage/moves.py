@@ -59,14 +59,15 @@ async def read_mark(db: Database) -> Mark | None:
     return Mark(str(token), MoveState(str(state)), int(ends_at or 0), str(other), str(place))
 
 
-async def refuse_incomplete(db: Database) -> None:
-    """Raise `StoreIncomplete` where a move has not come to its end."""
+async def check_complete(db: Database) -> str | None:
+    """Where the store was moved to, if it was. Raises `StoreIncomplete` for one on its way here."""
     mark = await read_mark(db)
     if mark is not None and mark.state is MoveState.ARRIVING:
         raise StoreIncomplete(
             f"a store is being moved here from {mark.other}, and is not complete: let"
             " `buntime move` finish, or give it up with `buntime move --abort`"
         )
+    return mark.other if mark is not None and mark.state is MoveState.MOVED else None
 
 
 async def close_store(db: Database, token: str, ends_at: int) -> None:
