@@ -158,3 +158,27 @@ async def test_an_empty_store_is_not_moved_to_itself(tmp_path: Path) -> None:
             await mover_of(world.adapter, world.adapter).run()
         await world.kv.set(["a"], 1)
         assert await read_mark(world.store.db) is None
+
+
+async def test_a_store_is_not_closed_for_longer_than_it_may_be(
+    old: World, target: SqliteAdapter
+) -> None:
+    with pytest.raises(mover.MoveFailed, match="--max-pause"):
+        await mover_of(old.adapter, target, max_pause=0).run()
+    await old.kv.set(["a"], 1)
+    await mover_of(old.adapter, target).run()
+    assert await content(database_of(target)) == await content(database_of(old.adapter))
+
+
+async def test_results_that_were_forgotten_meanwhile_are_forgotten_there(
+    old: World, target: SqliteAdapter
+) -> None:
+    with pytest.raises(mover.MoveFailed):
+        await mover_of(old.adapter, target, max_pause=0).run()
+    for number in range(3):
+        await old.kv.atomic().sum(["counted"], 1).commit(idempotency_key=f"late-{number}")
+    await old.plain.execute("DELETE FROM kv_replays WHERE seq <= 2")
+    await mover_of(old.adapter, target).run()
+    after = await content(database_of(target))
+    assert len(after["replays"]) == 2
+    assert after == await content(database_of(old.adapter))

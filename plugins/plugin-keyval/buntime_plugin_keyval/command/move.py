@@ -17,7 +17,7 @@ from buntime_plugin_keyval.command.config_file import check_config, write_config
 from buntime_plugin_keyval.command.places import NamedDatabase, open_both, place_of
 from buntime_plugin_keyval.command.progress import ProgressShown
 from buntime_plugin_keyval.features.moving.checks import MoveRefused, abort, check_move
-from buntime_plugin_keyval.features.moving.mover import MoveFailed, StoreMover
+from buntime_plugin_keyval.features.moving.mover import MAX_PAUSE_SECONDS, MoveFailed, StoreMover
 
 FAILED = 1
 """Exit code of a move that ended early: the same command goes on with it."""
@@ -38,6 +38,14 @@ INTERRUPTED = 130
 @click.option("--to", "target", required=True, metavar="DB", help="The same; it has to be empty.")
 @click.option("--dry-run", is_flag=True, help="Say what would be moved; change nothing.")
 @click.option("--abort", "is_abort", is_flag=True, help="Give up a move that is not complete.")
+@click.option(
+    "--max-pause",
+    type=click.FloatRange(min=0.1),
+    default=MAX_PAUSE_SECONDS,
+    show_default=True,
+    metavar="SECONDS",
+    help="Do not close the store for longer.",
+)
 @click.option("--without-indexes", is_flag=True, help="Leave full-text indexes behind.")
 @click.option(
     "--write-config", "is_written", is_flag=True, help="Name the new adapter in the configuration."
@@ -49,6 +57,7 @@ def move(
     target: str,
     dry_run: bool,
     is_abort: bool,
+    max_pause: float,
     without_indexes: bool,
     is_written: bool,
     as_json: bool,
@@ -69,7 +78,13 @@ def move(
         if is_abort:
             told = asyncio.run(_abort(config, *places))
         else:
-            run = _run(config, *places, dry_run=dry_run, without_indexes=without_indexes)
+            run = _run(
+                config,
+                *places,
+                dry_run=dry_run,
+                without_indexes=without_indexes,
+                max_pause=max_pause,
+            )
             told = asyncio.run(run)
             if is_written and not dry_run:
                 told["config"] = _write(config, places[1].name)
@@ -91,6 +106,7 @@ async def _run(
     *,
     dry_run: bool,
     without_indexes: bool,
+    max_pause: float,
 ) -> dict[str, Any]:
     async with open_both(config, source, target) as (here, there):
         names = (source.name, target.name)
@@ -98,7 +114,14 @@ async def _run(
             if dry_run:
                 counts = await check_move(here, there, names, without_indexes=without_indexes)
                 return {"state": "would be moved", **counts._asdict()}
-            mover = StoreMover(here, there, names, shown, without_indexes=without_indexes)
+            mover = StoreMover(
+                here,
+                there,
+                names,
+                shown,
+                without_indexes=without_indexes,
+                max_pause=max_pause,
+            )
             moved = await mover.run()
     return {
         "state": "moved",

@@ -97,13 +97,14 @@ async def transferring(source: Database, sides: Sides, keys: Sequence[Value]) ->
     return [*removing(sides.target, gone), *sides.target.put([*rows.values()])]
 
 
-async def equalise(source: Database, target: Database, sides: Sides) -> int:
+async def equalise(source: Database, target: Database, sides: Sides, after: Value = None) -> int:
     """Let a table be in the target as it is in the source; how many rows were not.
 
-    Compared by the marks of the rows, so it takes little where little has changed.
+    Behind a key, or all of it. Compared by the marks of the rows, so it takes little where little
+    has changed.
     """
     different = 0
-    after = sides.first
+    after = sides.first if after is None else after
     while True:
         here = await marks_behind(source, sides.source, after)
         last = None if here.is_last else list(here.rows)[-1]
@@ -118,6 +119,13 @@ async def equalise(source: Database, target: Database, sides: Sides) -> int:
         if last is None:
             return different
         after = last
+
+
+async def remove_until(target: Database, sides: Sides, last: Value) -> None:
+    """Remove from the target what comes before a key, and that one."""
+    old = await marks_between(target, sides.target, sides.first, last)
+    for page in pages_of(old):
+        await write(target, removing(sides.target, page))
 
 
 async def pages_behind(

@@ -32,6 +32,7 @@ from buntime_plugin_keyval.features.moving.copying import (
     equalise,
     marks_between,
     pages_behind,
+    remove_until,
     rows_of,
     transferring,
     write,
@@ -49,14 +50,14 @@ from buntime_plugin_keyval.storage.moves import (
 )
 from buntime_plugin_keyval.storage.schema import migrate
 
-CLOSED_MS = 15_000
-"""How long the source stays closed when nothing is heard of the mover any more."""
+CLOSED_SECONDS = 15.0
+"""How long the source stays closed, at least, when nothing is heard of the mover any more."""
+
+MAX_PAUSE_SECONDS = 5.0
+"""The source is not closed where the last round has taken longer than this, unless told so."""
 
 SOON_SECONDS = 1.0
 """The source is closed once a round over all that has changed takes no longer than this."""
-
-LONG_SECONDS = 5.0
-"""It is not closed where the last round has taken longer than this."""
 
 ROUNDS = 20
 """Rounds after which nothing is gained by another one."""
@@ -122,8 +123,13 @@ class StoreMover:
         tell: Callable[[MoveStep], None],
         *,
         without_indexes: bool = False,
+        max_pause: float = MAX_PAUSE_SECONDS,
     ) -> None:
-        """`names` are those of the databases for people; `tell` is called as it goes on."""
+        """`names` are those of the databases for people; `tell` is called as it goes on.
+
+        It is not closed if about `max_pause` seconds would not suffice for the rest.
+        """
+        self._max_pause = max_pause
         self._source = source
         self._target = target
         self._names = names
@@ -137,9 +143,9 @@ class StoreMover:
         self._beside = (
             Sides(ours.messages, theirs.messages, -1),
             Sides(ours.letters, theirs.letters, -1),
-            Sides(ours.replays, theirs.replays, -1),
             Sides(ours.locks, theirs.locks, ""),
         )
+        self._replays = Sides(ours.replays, theirs.replays, -1)
         self._metrics = Sides(ours.metrics, theirs.metrics, "")
 
     async def run(self) -> Moved:
@@ -167,9 +173,11 @@ class StoreMover:
             took = monotonic() - started
             if took < SOON_SECONDS:
                 break
-        if took > LONG_SECONDS:
+        if took > self._max_pause:
             raise MoveFailed(
-                "the store is written to faster than it can be followed: write less, and go on"
+                f"the store would take no writes for about {took:.1f} s: it is written to faster"
+                " than it can be followed, or has very many messages. Go on when there is less of"
+                " it, or with a longer --max-pause"
             )
         return await self._close_and_finish()
 
@@ -354,13 +362,27 @@ class StoreMover:
         """What the log does not tell of."""
         for sides in self._beside:
             await equalise(self._source, self._target, sides)
+        await self._continue_replays()
         if not self._without_indexes:
             await equalise_indexes(self._source, self._target, _wall_ms())
+
+    async def _continue_replays(self) -> None:
+        """Take over the results that were kept since, and forget those that were forgotten.
+
+        There may be very many, and none changes but the newest.
+        """
+        ((oldest, _),) = await self._query(self._source.sql.replays.bounds)
+        bounds = self._target.sql.replays.bounds
+        ((oldest_there, newest_there),) = await self._target.adapter.query(bounds, fresh=True)
+        if _number(oldest_there) < _number(oldest):
+            await remove_until(self._target, self._replays, _number(oldest) - 1)
+        after = _number(newest_there) - 1
+        await equalise(self._source, self._target, self._replays, after)
 
     async def _close_and_finish(self) -> Moved:
         self._tell(MoveStep("closing", 0, 1))
         started = monotonic()
-        await close_store(self._source, self._token, _wall_ms() + CLOSED_MS)
+        await close_store(self._source, self._token, self._end_of_pause())
         self._tell(MoveStep("closed", 0, 1))
         try:
             await self._copy_last()
@@ -404,8 +426,11 @@ class StoreMover:
                 " program write to it?"
             )
 
+    def _end_of_pause(self) -> int:
+        return _wall_ms() + int(1000 * max(CLOSED_SECONDS, 3 * self._max_pause))
+
     async def _stay_closed(self) -> None:
-        await keep_closed(self._source, self._token, _wall_ms() + CLOSED_MS)
+        await keep_closed(self._source, self._token, self._end_of_pause())
 
     async def _open_target(self, started: float) -> Moved:
         sql = self._target.sql.moving
