@@ -41,7 +41,7 @@ from buntime_host.cors import (
     preflight_headers,
     with_answer_headers,
 )
-from buntime_host.direct_exchange import Admitted, DirectMount, Heads
+from buntime_host.direct_mounts import Admitted, DirectMount, Heads
 from buntime_host.errors import (
     Forbidden,
     HttpError,

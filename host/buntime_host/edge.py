@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, Protocol
 
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
 from buntime_host.limits import EdgeLimits
-from buntime_host.reading import ReadTurns
+from buntime_host.turns import ReadTurns
 
 if TYPE_CHECKING:
     from buntime_host.workers import Doubles

@@ -162,6 +162,19 @@ def test_processes_share_a_file(tmp_path: Path) -> None:
                 pass
 
 
+def test_a_file_needs_no_server_and_no_client_of_one(tmp_path: Path) -> None:
+    program = (
+        "import sys; from buntime_keyval import open_kv_sync\n"
+        "with open_kv_sync(sys.argv[1]) as kv: kv.set(['a'], 1); kv.get(['a'])\n"
+        "others = 'uvicorn click h11 urllib.request prometheus_client jwt cryptography rich"
+        " aiohttp asyncpg libsql_client websockets'\n"
+        "print([name for name in others.split() if name in sys.modules])\n"
+    )
+    command = [sys.executable, "-c", program, str(tmp_path / "app.db")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == "[]\n"
+
+
 def test_threads_share_a_store(tmp_path: Path) -> None:
     with open_kv_sync(tmp_path / "app.db") as kv, ThreadPoolExecutor(16) as threads:
 

@@ -16,7 +16,6 @@ import sys
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies
 
 from buntime_keyval._tokens import AsyncTokenSource
 from buntime_keyval.wire import InvalidInput
@@ -194,6 +193,8 @@ def _named_proxy(scheme: str, environ: Mapping[str, str]) -> Proxy | None:
         if environ.get(name, "").strip() and not (is_cgi and name == "HTTP_PROXY"):
             return Proxy(environ[name].strip(), name)
     if environ is os.environ:
+        from urllib.request import getproxies  # brings an HTTP client of its own
+
         system = getproxies()  # on macOS and Windows that of the system
         for kind in (scheme, "all"):
             if system.get(kind):

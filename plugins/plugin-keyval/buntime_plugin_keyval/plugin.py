@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from buntime_database import DatabaseService
 from buntime_host import PluginContext, hookimpl
 from buntime_host.access import Actions, CheckLimits
-from prometheus_client.core import Metric
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.engine.store import Store
@@ -17,12 +16,14 @@ from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
-from buntime_plugin_keyval.features.metrics.report import to_families
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from buntime_plugin_keyval.requests.quotas import check_limits
 from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
 from buntime_plugin_keyval.storage.moves import check_complete
 from buntime_plugin_keyval.storage.schema import migrate
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
 
 DATABASE = "@buntime/plugin-database"
 
@@ -104,7 +105,11 @@ class KeyValPlugin:
     @hookimpl
     async def metrics(self) -> Iterable[Metric]:
         """What the host's `/metrics` shows of the store."""
-        return () if self._service is None else to_families(await self._service.report())
+        if self._service is None:
+            return ()
+        from buntime_plugin_keyval.features.metrics.families import to_families
+
+        return to_families(await self._service.report())
 
     @hookimpl
     async def health(self) -> str | None:

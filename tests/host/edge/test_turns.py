@@ -7,7 +7,7 @@ import selectors
 from collections.abc import Iterator
 
 import pytest
-from buntime_host.reading import AT_ONCE
+from buntime_host.turns import AT_ONCE
 from host.edge.conftest import PATIENT, Edge, Line, end, request, start, used
 
 pytestmark = pytest.mark.slow

@@ -6,7 +6,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
-from buntime_keyval._async.pool import AsyncPool
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
 from buntime_keyval._transport import OutgoingRequest
@@ -57,6 +56,8 @@ def transport_of(
 
         return AsyncThroughProcess(settings, given)
     if given is None and settings.proxy is None:
+        from buntime_keyval._async.pool import AsyncPool  # brings h11
+
         return AsyncPool(settings)
     from buntime_keyval._async.through_httpx import AsyncThroughHttpx
 

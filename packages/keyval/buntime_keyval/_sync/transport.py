@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from buntime_keyval._core import Reply
 from buntime_keyval._http import Settings
-from buntime_keyval._sync.pool import Pool
 from buntime_keyval._transport import OutgoingRequest
 from buntime_keyval.embedded import Embedded
 
@@ -56,6 +55,8 @@ def transport_of(settings: Settings, given: httpx2.BaseTransport | Embedded | No
 
         return ThroughProcess(settings, given)
     if given is None and settings.proxy is None:
+        from buntime_keyval._sync.pool import Pool  # brings h11
+
         return Pool(settings)
     from buntime_keyval._sync.through_httpx import ThroughHttpx
 

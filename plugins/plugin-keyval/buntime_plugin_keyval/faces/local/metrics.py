@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from typing import Any, Literal, overload
 
-from buntime_host import metrics_text
 from buntime_keyval import InvalidInput
 
-from buntime_plugin_keyval.features.metrics.report import to_families, to_json
+from buntime_plugin_keyval.features.metrics.report import to_json
 from buntime_plugin_keyval.requests.permissions import ADMIN, METRICS_READ, Permits
 from buntime_plugin_keyval.service import KeyValService
 
@@ -43,6 +42,10 @@ class KvMetrics:
     async def to_prometheus(self, prefix: str = "keyval") -> str:
         """What `GET /metrics/prometheus` answers, with names that start with `prefix`."""
         self._permits.need(METRICS_READ)
+        from buntime_host import metrics_text
+
+        from buntime_plugin_keyval.features.metrics.families import to_families
+
         text = metrics_text(to_families(await self._service.report(), prefix))
         return _BOUND_FIRST.sub(r"{\2,\1}", text)
 

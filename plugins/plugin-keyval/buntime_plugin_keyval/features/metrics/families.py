@@ -1,0 +1,90 @@
+"""The measurements of a running plugin as Prometheus metric families.
+
+Imported when they are asked for: their library is much to read for a process that nobody scrapes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from itertools import accumulate
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+    SummaryMetricFamily,
+)
+
+from buntime_plugin_keyval.engine.recorder import BUCKETS_MS
+from buntime_plugin_keyval.features.feature import Measure
+from buntime_plugin_keyval.features.metrics.report import OF_STORE, Report
+
+
+def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
+    """The Prometheus form, for a registry to write out."""
+    return [
+        *_operations(report, prefix),
+        GaugeMetricFamily(
+            f"{prefix}_database_up",
+            "Whether the database answered in time",
+            value=bool(report.stored),
+        ),
+        *_measured(report.measures, report.numbers, prefix),
+        *_measured((*report.stored_measures, *OF_STORE), report.stored, prefix),
+        *_engine(report.engine, prefix),
+    ]
+
+
+def _operations(report: Report, prefix: str) -> Iterable[Metric]:
+    total = CounterMetricFamily(
+        f"{prefix}_operations", "Total operations by type", labels=["operation"]
+    )
+    errors = CounterMetricFamily(
+        f"{prefix}_errors", "Total errors by operation type", labels=["operation"]
+    )
+    latency = HistogramMetricFamily(
+        f"{prefix}_operation_duration_ms", "Operation latency in milliseconds", labels=["operation"]
+    )
+    bounds = [*map(str, BUCKETS_MS), "+Inf"]
+    for name, samples in report.operations.items():
+        total.add_metric([name], samples.count)
+        if samples.errors:
+            errors.add_metric([name], samples.errors)
+        buckets = list(zip(bounds, accumulate(samples.buckets), strict=True))
+        latency.add_metric([name], buckets, samples.latency_ms)
+    return total, errors, latency
+
+
+def _measured(
+    measures: Sequence[Measure], numbers: Mapping[str, float], prefix: str
+) -> Iterable[Metric]:
+    for measure in measures:
+        if measure.name in numbers:
+            family = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
+            name = f"{prefix}_{measure.name}"
+            yield family(name, measure.text, value=numbers[measure.name])
+
+
+def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[Metric]:
+    """What the database says of itself; another engine says other things."""
+    rest = dict(engine)
+    commits = rest.pop("commits", None)
+    for name, unit, text in (
+        ("commit_seconds", "commit_duration_seconds", "Time from the start of a commit to its end"),
+        ("batches", "commit_batches", "Writes that share a commit"),
+    ):
+        total = rest.pop(name, None)
+        if commits is not None and total is not None:
+            yield SummaryMetricFamily(
+                f"{prefix}_database_{unit}", text, count_value=int(commits), sum_value=total
+            )
+    for name, number in rest.items():
+        text = _ENGINE_HELP.get(name, "Number that the database engine keeps of itself")
+        yield GaugeMetricFamily(f"{prefix}_database_{name}", text, value=number)
+
+
+_ENGINE_HELP = {
+    "file_bytes": "Size of the database file",
+    "wal_bytes": "Size of the write-ahead log",
+}
