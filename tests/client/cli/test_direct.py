@@ -123,6 +123,18 @@ def test_an_edge_is_there_once(folder: Path) -> None:
     assert documents("graph", "get-incoming", "u", "2")[0][0]["data"] == {"a": 2}
 
 
+def test_a_lock_is_of_one_owner(folder: Path) -> None:
+    assert call("lock", "acquire", "report", "ada").exit_code == 0
+    assert call("lock", "acquire", "report", "ada", "--duration", "1h").exit_code == 0
+    held = call("lock", "acquire", "report", "bob")
+    assert (held.exit_code, "ada" in held.stderr) == (1, True)
+    assert call("lock", "release", "report", "bob").exit_code == 0
+    assert documents("lock", "status", "report")[0]["lockedBy"] == "ada"
+    assert call("lock", "release", "report", "ada").exit_code == 0
+    assert call("lock", "status", "report").exit_code == 1
+    assert call("lock", "acquire", "report", "bob", "--duration", "soon").exit_code == 2
+
+
 def test_keys_come_from_stdin_and_all_values_are_printed(folder: Path) -> None:
     with open_kv_sync(folder / "data.db") as store:
         store.set(["bytes"], b"\0\xff")

@@ -66,11 +66,11 @@ def record_members(record: KvRecord[Any]) -> dict[str, Any]:
         "version": record.version,
         "value": msgspec.Raw(value_json(record.value)),
         "type": record.type,
-        "created": _shown_utc(record.created),
+        "created": shown_utc(record.created),
     }
 
 
-def _shown_utc(milliseconds: int) -> str:
+def shown_utc(milliseconds: int) -> str:
     """A moment, so that texts sort as moments do."""
     moment = datetime.fromtimestamp(milliseconds / 1000, UTC)
     return moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")

@@ -1,0 +1,57 @@
+"""Locks by name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from buntime_keyval.cli.direct.running import print_json, shown_utc, with_store
+from buntime_keyval.cli.options import CommandFailure
+from buntime_keyval.cli.output import visible
+
+if TYPE_CHECKING:
+    from buntime_keyval import Kv
+
+
+@click.group()
+def lock() -> None:
+    """Locks by name: one owner at a time."""
+
+
+@lock.command()
+@click.argument("name")
+@click.argument("owner")
+@click.option("--duration", default="10m", show_default=True, help="How long it is held.")
+@with_store
+def acquire(kv: Kv, name: str, owner: str, duration: str) -> None:
+    """Take a lock, or prolong it; the status is 1 if somebody else has it."""
+    kv.locks.acquire(name, owner, duration=duration)
+
+
+@lock.command()
+@click.argument("name")
+@click.argument("owner")
+@with_store
+def release(kv: Kv, name: str, owner: str) -> None:
+    """Release a lock, if the owner has it."""
+    kv.locks.release(name, owner)
+
+
+@lock.command()
+@click.argument("name")
+@with_store
+def status(kv: Kv, name: str) -> None:
+    """Print who has a lock; the status is 1 if nobody has it."""
+    found = kv.locks.get(name)
+    if found is None:
+        raise CommandFailure(f"nobody has the lock {visible(name)}")
+    print_json(
+        {
+            "name": found.name,
+            "lockedBy": found.owner,
+            "lockedAt": shown_utc(found.acquired_at),
+            "expiresAt": shown_utc(found.expires_at),
+            "token": found.token,
+        }
+    )
