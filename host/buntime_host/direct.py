@@ -39,6 +39,8 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """That of a body which was not made, since nobody gets it: the answer to a `HEAD`."""
     headers: tuple[Header, ...] = ()
     """Further ones, their names in lower case."""
+    tag: str = ""
+    """The entity tag of what is answered, without its quotes; empty for none."""
 
     def content(self) -> bytes:
         """The body as it goes out."""
@@ -49,6 +51,7 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
         return [
             (b"content-type", self.content_type.encode("latin-1")),
             (b"content-length", b"%d" % (self.length or size)),
+            *([(b"etag", b'"%b"' % self.tag.encode("latin-1"))] if self.tag else ()),
             *self.headers,
         ]
 

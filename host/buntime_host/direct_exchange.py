@@ -214,7 +214,16 @@ class DirectExchange(DirectRequest):
             return
         default = connection.server_state.default_headers
         head = connection.heads.head(default, answer.status, answer.content_type)
-        whole = b"%b%d\r\nx-request-id: %b\r\n\r\n%b" % (head, size, self._id, body)
+        if tag := answer.tag:
+            whole = b'%b%d\r\netag: "%b"\r\nx-request-id: %b\r\n\r\n%b' % (
+                head,
+                size,
+                tag.encode(),
+                self._id,
+                body,
+            )
+        else:
+            whole = b"%b%d\r\nx-request-id: %b\r\n\r\n%b" % (head, size, self._id, body)
         self.response_complete = True
         connection.gathering.write_whole(whole)
         if self._is_late:

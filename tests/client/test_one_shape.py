@@ -25,6 +25,7 @@ from buntime_keyval import (
     LockHeld,
     LockLost,
     NotFound,
+    PreconditionFailed,
     QueueMessage,
     RecordDeletePrefix,
     RecordPut,
@@ -581,6 +582,43 @@ async def test_patches(kv: AnyKv) -> None:
     long = ["x" * 900, "y" * 900, "z" * 900]
     await kv.patch(long, {"a": 1})
     assert (await kv.get(long)).value == {"a": 1}
+
+
+async def test_conditions(kv: AnyKv) -> None:
+    first = await kv.set(["c", 1], {"n": 1}, create_only=True)
+    with pytest.raises(PreconditionFailed) as failed:
+        await kv.set(["c", 1], 2, create_only=True)
+    assert failed.value.versionstamp == first.versionstamp
+    second = await kv.patch(["c", 1], {"n": 2}, if_match=first.versionstamp)
+    with pytest.raises(PreconditionFailed):
+        await kv.patch(["c", 1], {"n": 3}, if_match=first.versionstamp)
+    store = kv.store(["c"])
+    third = await store.set(1, {"n": 3}, if_revision=2, metadata="m", type="T")
+    with pytest.raises(PreconditionFailed):
+        await store.patch(1, {}, if_revision=2)
+    with pytest.raises(PreconditionFailed):
+        await store.delete(1, if_match=second.versionstamp)
+    assert (await kv.delete(["c", 1], if_match=third.versionstamp, exact=True)).deleted_count == 1
+    with pytest.raises(PreconditionFailed) as gone:
+        await kv.delete(["c", 1], if_revision=3)
+    assert gone.value.versionstamp is None
+    await kv.patch(["list"], {"a": 1}, create_only=True, expires_in="1h")
+    assert (await kv.get(["list"])).value == {"a": 1}
+    wrong: list[dict[str, Any]] = [
+        {"if_match": "x", "if_revision": 1},
+        {"if_match": ""},
+        {"if_revision": -1},
+        {"if_revision": True},
+        {"create_only": True, "if_revision": 0},
+        {"create_only": 1},
+    ]
+    for options in wrong:
+        with pytest.raises(InvalidInput):
+            await kv.set(["c", 1], 1, **options)
+    with pytest.raises(InvalidInput, match="for one key"):
+        await kv.delete([["a"], ["b"]], if_revision=1)
+    with pytest.raises(InvalidInput, match="for one key"):
+        await kv.delete([], everything=True, if_revision=1)
 
 
 async def test_counters(kv: AnyKv) -> None:

@@ -12,7 +12,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from buntime_keyval._errors import InvalidResponse, KvError, answered_error
+from buntime_keyval._errors import InvalidResponse, KvError, PreconditionFailed, answered_error
 from buntime_keyval.wire import InvalidInput, Key
 from buntime_keyval.wire.python_options import Consistency, is_strong
 
@@ -93,6 +93,7 @@ class Reply(NamedTuple):
 class _ErrorBody(msgspec.Struct):
     error: str
     code: str | None = None
+    versionstamp: str | None = None
 
 
 _decode_error = msgspec.json.Decoder(_ErrorBody).decode
@@ -122,13 +123,16 @@ def error_of(reply: Reply) -> KvError:
             f"There is no KeyVal API at {reply.base_url or 'the base URL'}: a base URL is one such"
             " as http://127.0.0.1:8000/keyval/api"
         )
-    return answered_error(reply.status, body.code)(
+    error = answered_error(reply.status, body.code)(
         message,
         status=reply.status,
         code=body.code,
         request_id=reply.headers.get(REQUEST_ID),
         retry_after=_seconds(reply.headers.get("retry-after")),
     )
+    if isinstance(error, PreconditionFailed):
+        error.versionstamp = body.versionstamp
+    return error
 
 
 def invalid_response(reply: Reply, reason: str) -> InvalidResponse:

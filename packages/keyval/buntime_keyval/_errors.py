@@ -14,6 +14,7 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── StaleLease          409  the message was settled or delivered again meanwhile
 │   ├── LockHeld            409  somebody else has the lock
 │   ├── LockLost            409  the lock is not held under its token any more
+│   ├── PreconditionFailed  412  the entry is not as a condition of the call has it
 │   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
 │   ├── RequestUnderWay     409  the first request with its idempotency key has no answer yet
 │   ├── IdempotencyKeyReused 422 another request had its idempotency key
@@ -110,6 +111,13 @@ class StaleLease(StatusError):
     """409: the message was settled, or delivered again, meanwhile."""
 
 
+class PreconditionFailed(StatusError):
+    """412: the entry is not as a condition of the call has it. Nothing was done."""
+
+    versionstamp: str | None = None
+    """That of the entry as it is; None if it is missing."""
+
+
 class LockHeld(StatusError):
     """409: somebody else has the lock, or waits for it longer; the message names who."""
 
@@ -188,6 +196,7 @@ _BY_STATUS: dict[int, type[StatusError]] = {
     405: NotFound,
     409: StaleLease,
     410: SnapshotGone,
+    412: PreconditionFailed,
     413: TooLarge,
     414: TooLarge,
     429: RateLimited,

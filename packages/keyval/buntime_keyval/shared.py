@@ -16,7 +16,7 @@ from buntime_keyval._async.transactions import attempts as attempts_async
 from buntime_keyval._async.transactions import run as run_async
 from buntime_keyval._async.watch import AsyncWatch, Feed
 from buntime_keyval._calls.atomic import AtomicBuilder, contents_of
-from buntime_keyval._calls.keys import checked_limit, refuse_everything
+from buntime_keyval._calls.keys import checked_limit, refuse_everything, refuse_required
 from buntime_keyval._calls.locks import LockOrder, checked_prefix, lock_name, lock_owner
 from buntime_keyval._calls.locks import checked_token as checked_lock_token
 from buntime_keyval._calls.locks import order as lock_order
@@ -77,6 +77,7 @@ __all__ = [
     "make_target",
     "refuse_everything",
     "refuse_lost",
+    "refuse_required",
     "report",
     "run_async",
     "warn_of_search",

@@ -281,3 +281,23 @@ def test_patch(run: Commands, store: Kv) -> None:
     assert (entry.details.type, entry.details.revision) == ("T", 2)
     run.ok("patch", "a", "--text", "whole", "--type", "U")
     assert store.get(["a"]).value == "whole"
+
+
+def test_conditions(run: Commands, store: Kv) -> None:
+    stamp = run.ok("set", "a", '{"n": 9007199254740993}', "--create-only").out.strip()
+    for refused in (
+        ("set", "a", "1", "--create-only"),
+        ("set", "a", "1", "--if-match", "x"),
+        ("patch", "a", "1", "--if-revision", "2"),
+        ("delete", "a", "--exact", "--if-revision", "0"),
+    ):
+        done = run(*refused)
+        assert done.status == 1, refused
+        assert stamp in done.err
+    run.ok("patch", "a", '{"b": 1}', "--if-match", stamp, "--metadata", '"m"', "--type", "T")
+    entry = store.get_with_metadata(["a"])
+    assert entry.value == {"n": 9007199254740993, "b": 1}
+    assert entry.details is not None
+    assert (entry.details.metadata, entry.details.type) == ("m", "T")
+    assert run("delete", "a", "b", "--if-revision", "2").status == 2
+    assert run.ok("delete", "a", "--yes", "--if-revision", "2").out == "1\n"

@@ -74,6 +74,7 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.TYPE: Sample(
         ("Person", "é b"), ("", "a\n", "x" * 257, 1, True, []), ("Person",), ("x" * 257,)
     ),
+    kinds.VERSION: Sample(("x",), ("", 1, True, []), ("x",), ("",)),
     kinds.STAMPS: Sample((["x", ""], "x,"), (1, {}, [1]), ("x,", ""), ()),
     kinds.STAMP_PAIRS: Sample(("", "a/1:x"), (1, {}, []), ("a/1:x", "")),
     kinds.VALUE: Sample((None, 0, [], {"a": 1})),
@@ -152,7 +153,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 """The least that each route needs. A new route needs a line here, and then obeys all below."""
 
 STREAMS = ("GET /watch", "GET /watch/prefix", "GET /queue/listen")
-WELL = (200, 404, 409)
+WELL = (200, 404, 409, 412)
 """Statuses of what was understood: keys, messages and indexes may not be there, leases be old."""
 
 

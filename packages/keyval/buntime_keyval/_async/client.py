@@ -69,6 +69,7 @@ from buntime_keyval.embedded import Embedded
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
+from buntime_keyval.wire.requirements import requirement
 from buntime_keyval.wire.shapes import Shape
 
 if TYPE_CHECKING:
@@ -226,6 +227,9 @@ class AsyncKv:
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
@@ -235,10 +239,14 @@ class AsyncKv:
         datetime; without them it stays for ever. `metadata` is anything that a value may be, up to
         16 KiB of JSON, and `type` a text that says what kind of entry it is. With an
         `idempotency_key` that was used before, nothing but the result of then is told.
+
+        Raises `PreconditionFailed` if the key is there and is to be created only, if its
+        versionstamp is not `if_match`, or its revision not `if_revision` (0: missing).
         """
         if unknown:
             refuse_unknown("set", unknown)
-        call = calls.set_value(key, value, expires_in, expires_at, metadata, type)
+        required = requirement(if_match, if_revision, create_only=create_only)
+        call = calls.set_value(key, value, expires_in, expires_at, metadata, type, required)
         return await self._session.send(call, idempotency_key)
 
     async def patch(
@@ -250,14 +258,18 @@ class AsyncKv:
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult:
         """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
 
         Dicts are merged, members that are None are removed, and anything else is replaced. Life,
-        metadata and type stay unless others are given; options as in `set`.
+        metadata and type stay unless others are given; options and conditions as in `set`.
         """
-        call = calls.patch_value(key, patch, expires_in, expires_at, metadata, type)
+        required = requirement(if_match, if_revision, create_only=create_only)
+        call = calls.patch_value(key, patch, expires_in, expires_at, metadata, type, required)
         return await self._session.send(call, idempotency_key)
 
     async def delete(
@@ -267,6 +279,8 @@ class AsyncKv:
         exact: bool = False,
         where: Where | None = None,
         everything: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
@@ -274,10 +288,13 @@ class AsyncKv:
         `where` restricts that to entries whose value matches. The empty prefix, which is the
         whole store, has to be confirmed with `everything=True`, and is deleted in batches. An
         `idempotency_key`, which is as in `set`, is for one commit, and so not for everything.
+        `if_match` and `if_revision` are as in `set`, for the entry of one key.
         """
+        required = requirement(if_match, if_revision)
         if key:
-            call = calls.delete(key, exact=exact, where=where)
+            call = calls.delete(key, exact=exact, where=where, required=required)
             return await self._session.send(call, idempotency_key)
+        calls.refuse_required(required)
         calls.refuse_everything(everything=everything, idempotency_key=idempotency_key)
         return await sweep(self, (), where=where)
 

@@ -58,6 +58,9 @@ class AsyncEntries(Protocol):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
@@ -70,6 +73,9 @@ class AsyncEntries(Protocol):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
@@ -79,6 +85,8 @@ class AsyncEntries(Protocol):
         *,
         exact: bool = False,
         where: Where | None = None,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult: ...
 
@@ -261,10 +269,16 @@ class AsyncStore(StoreOf[T]):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
-        """Store a value; its life and its metadata fall back to those of the store."""
+        """Store a value; its life and its metadata fall back to those of the store.
+
+        Conditions as in `AsyncKv.set`.
+        """
         if unknown:
             refuse_unknown("set", unknown)
         if expires_in is None and expires_at is None:
@@ -276,6 +290,9 @@ class AsyncStore(StoreOf[T]):
             expires_at=expires_at,
             metadata=self._scope.metadata if metadata is None else metadata,
             type=type,
+            create_only=create_only,
+            if_match=if_match,
+            if_revision=if_revision,
             idempotency_key=idempotency_key,
         )
 
@@ -288,6 +305,9 @@ class AsyncStore(StoreOf[T]):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult:
         """Merge a JSON Merge Patch into a value; options as in `AsyncKv.patch`.
@@ -301,6 +321,9 @@ class AsyncStore(StoreOf[T]):
             expires_at=expires_at,
             metadata=metadata,
             type=type,
+            create_only=create_only,
+            if_match=if_match,
+            if_revision=if_revision,
             idempotency_key=idempotency_key,
         )
 
@@ -310,11 +333,21 @@ class AsyncStore(StoreOf[T]):
         *,
         exact: bool = False,
         where: Where | None = None,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult:
-        """Delete a key with all that extend it, or only the key if `exact`."""
+        """Delete a key with all that extend it, or only the key if `exact`.
+
+        Conditions as in `AsyncKv.delete`.
+        """
         return await self._kv.delete(
-            self._scope.absolute(key), exact=exact, where=where, idempotency_key=idempotency_key
+            self._scope.absolute(key),
+            exact=exact,
+            where=where,
+            if_match=if_match,
+            if_revision=if_revision,
+            idempotency_key=idempotency_key,
         )
 
     async def list(

@@ -34,6 +34,7 @@ from buntime_keyval.wire import (
 from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
 from buntime_keyval.wire.python_options import entry_options
+from buntime_keyval.wire.requirements import EntryRequirement
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 Entry = KvEntry[Any]
@@ -136,8 +137,12 @@ def set_value(
     expires_at: float | datetime | None = None,
     metadata: Any = None,
     type: str | None = None,
+    required: EntryRequirement | None = None,
 ) -> Call[CommitResult]:
     """Store a value."""
+    if required is not None:
+        options = entry_options(expires_in, expires_at, metadata, type=type)
+        return _written_if("PUT", raw, value, options, required)
     key = checked_key(raw)
     given = entry_options(expires_in, expires_at, metadata, type=type)
     text = value_json(value)
@@ -161,10 +166,13 @@ def patch_value(
     expires_at: float | datetime | None = None,
     metadata: Any = None,
     type: str | None = None,
+    required: EntryRequirement | None = None,
 ) -> Call[CommitResult]:
     """Merge a patch into a value."""
-    key = checked_key(raw)
     options = entry_options(expires_in, expires_at, metadata, type=type)
+    if required is not None:
+        return _written_if("PATCH", raw, patch, options, required)
+    key = checked_key(raw)
     text = value_json(patch)
     path = _path(key)
     if path is not None:
@@ -176,15 +184,48 @@ def patch_value(
     return Call("POST", "/atomic", read_commit, body)
 
 
-def _query(options: EntryOptions) -> str:
+def _written_if(
+    method: str, raw: Any, value: Any, options: EntryOptions, required: EntryRequirement
+) -> Call[CommitResult]:
+    return written_json(method, checked_key(raw), value_json(value), options, required)
+
+
+def written_json(
+    method: str, key: Key, text: bytes, options: EntryOptions, required: EntryRequirement
+) -> Call[CommitResult]:
+    """A write of JSON to a key, if that is so which is required of its entry."""
+    return Call(method, f"/keys/{_path_for(key)}{_query(options, required)}", read_commit, text)
+
+
+def _path_for(key: Key) -> str:
+    """The path of a key that only its own routes can write. Raises `InvalidInput`."""
+    path = format_key_path(key)
+    if path is None or any(part in (".", "..") for part in key):
+        raise InvalidInput(
+            "The entry of this key has no path, which a condition needs: say its versionstamp in"
+            " atomic().check((key, versionstamp))"
+        )
+    return path
+
+
+def _query(options: EntryOptions, required: EntryRequirement | None = None) -> str:
     """The options of a write as a query, with its question mark; empty without any."""
     texts = {name: bytes(text).decode() for name, text in option_members(options).items()}
-    query = query_text({**texts, "type": options.type})
+    members = {} if required is None else required.members()
+    query = query_text({**texts, "type": options.type, **members})
     return f"?{query}" if query else ""
 
 
-def delete(raw: Any, *, exact: bool, where: Where | None) -> Call[DeleteResult]:
+def delete(
+    raw: Any, *, exact: bool, where: Where | None, required: EntryRequirement | None = None
+) -> Call[DeleteResult]:
     """Delete a key, or several."""
+    if required is not None:
+        if is_many(raw) or where is not None:
+            refuse_required(required)
+        members = {"exact": True if exact else None, **required.members()}
+        target = f"/keys/{_path_for(checked_key(raw))}?{query_text(members)}"
+        return Call("DELETE", target, _read_deleted)
     keys = checked_keys(raw) if is_many(raw) else [checked_key(raw)]
     return delete_keys(keys, exact=exact, where=where)
 
@@ -207,6 +248,12 @@ def refuse_everything(*, everything: bool, idempotency_key: str | None) -> None:
         raise InvalidInput("Key cannot be empty; to delete the whole store say everything=True")
     if idempotency_key is not None:
         raise InvalidInput("An idempotency key is for one commit, and not for everything=True")
+
+
+def refuse_required(required: EntryRequirement | None) -> None:
+    """Raise `InvalidInput` where something is required of the whole store."""
+    if required is not None:
+        raise InvalidInput("if_match and if_revision are for one key, and without where")
 
 
 def count(prefix: Any, where: Where | None) -> Call[int]:

@@ -57,6 +57,9 @@ class Entries(Protocol):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
@@ -69,6 +72,9 @@ class Entries(Protocol):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult: ...
 
@@ -78,6 +84,8 @@ class Entries(Protocol):
         *,
         exact: bool = False,
         where: Where | None = None,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult: ...
 
@@ -256,10 +264,16 @@ class Store(StoreOf[T]):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
-        """Store a value; its life and its metadata fall back to those of the store."""
+        """Store a value; its life and its metadata fall back to those of the store.
+
+        Conditions as in `Kv.set`.
+        """
         if unknown:
             refuse_unknown("set", unknown)
         if expires_in is None and expires_at is None:
@@ -271,6 +285,9 @@ class Store(StoreOf[T]):
             expires_at=expires_at,
             metadata=self._scope.metadata if metadata is None else metadata,
             type=type,
+            create_only=create_only,
+            if_match=if_match,
+            if_revision=if_revision,
             idempotency_key=idempotency_key,
         )
 
@@ -283,6 +300,9 @@ class Store(StoreOf[T]):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult:
         """Merge a JSON Merge Patch into a value; options as in `Kv.patch`.
@@ -296,6 +316,9 @@ class Store(StoreOf[T]):
             expires_at=expires_at,
             metadata=metadata,
             type=type,
+            create_only=create_only,
+            if_match=if_match,
+            if_revision=if_revision,
             idempotency_key=idempotency_key,
         )
 
@@ -305,11 +328,21 @@ class Store(StoreOf[T]):
         *,
         exact: bool = False,
         where: Where | None = None,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult:
-        """Delete a key with all that extend it, or only the key if `exact`."""
+        """Delete a key with all that extend it, or only the key if `exact`.
+
+        Conditions as in `Kv.delete`.
+        """
         return self._kv.delete(
-            self._scope.absolute(key), exact=exact, where=where, idempotency_key=idempotency_key
+            self._scope.absolute(key),
+            exact=exact,
+            where=where,
+            if_match=if_match,
+            if_revision=if_revision,
+            idempotency_key=idempotency_key,
         )
 
     def list(

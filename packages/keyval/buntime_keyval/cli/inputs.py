@@ -13,7 +13,7 @@ import click
 import msgspec
 from click.shell_completion import CompletionItem
 
-from buntime_keyval._calls.keys import read_commit
+from buntime_keyval._calls.keys import read_commit, written_json
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import encoded, raw_key
 from buntime_keyval._results import CommitResult
@@ -27,8 +27,10 @@ from buntime_keyval.wire import (
     parse_key_path,
     untag,
 )
+from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency, checked_lifetime
+from buntime_keyval.wire.requirements import EntryRequirement
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -220,6 +222,15 @@ def read_metadata(text: str | None) -> bytes | None:
 ENTRY_TYPE = click.option("--type", "kind", metavar="TEXT", help="What kind of entry it is.")
 
 
+IF_MATCH = click.option(
+    "--if-match", metavar="STAMP", help="Only if the entry has this versionstamp."
+)
+IF_REVISION = click.option(
+    "--if-revision", type=click.IntRange(0), help="Only at this number of writes; 0: if missing."
+)
+CREATE_ONLY = click.option("--create-only", is_flag=True, help="Only if the key is missing.")
+
+
 class StoredLine(NamedTuple):
     """An entry to store, in JSON texts that are stored as they are."""
 
@@ -229,6 +240,21 @@ class StoredLine(NamedTuple):
     expires_at: int | None = None
     """Epoch milliseconds."""
     type: str | None = None
+
+
+def write_json(
+    line: StoredLine,
+    expires_in: str | None,
+    required: EntryRequirement | None,
+    kind: Literal["set", "patch"] = "set",
+) -> Call[CommitResult]:
+    """What stores an entry, or patches it, if that is so which is required."""
+    if required is None:
+        return commit_json([line], expires_in, kind)
+    metadata = None if line.metadata is None else line.metadata.decode()
+    options = EntryOptions(parse_expires_in(expires_in), line.expires_at, metadata, line.type)
+    method = "PUT" if kind == "set" else "PATCH"
+    return written_json(method, line.key, line.value, options, required)
 
 
 def commit_json(

@@ -9,25 +9,29 @@ import click
 
 from buntime_keyval.cli.inputs import (
     CONSISTENCY,
+    CREATE_ONLY,
     ENTRY_TYPE,
     EXPIRES_IN,
     IDEMPOTENCY_KEY,
+    IF_MATCH,
+    IF_REVISION,
     KEY,
     METADATA,
     PREFIX_ARGUMENT,
     WHERE,
     KeyType,
     StoredLine,
-    commit_json,
     read_metadata,
     read_value,
     value_input,
+    write_json,
 )
 from buntime_keyval.cli.options import Job, Mistake, confirm, connected
 from buntime_keyval.cli.output import note, shown_key, shown_value
 from buntime_keyval.wire import Key
 from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.python_options import Consistency
+from buntime_keyval.wire.requirements import requirement
 
 Where = dict[str, Any]
 
@@ -76,6 +80,9 @@ def get(
 @METADATA
 @ENTRY_TYPE
 @EXPIRES_IN
+@CREATE_ONLY
+@IF_MATCH
+@IF_REVISION
 @IDEMPOTENCY_KEY
 @connected
 def set_(
@@ -87,12 +94,17 @@ def set_(
     metadata: str | None,
     kind: str | None,
     expires_in: str | None,
+    create_only: bool,
+    if_match: str | None,
+    if_revision: int | None,
     idempotency_key: str | None,
 ) -> None:
     """Store a value; print its versionstamp."""
+    required = requirement(if_match, if_revision, create_only=create_only)
     about = read_metadata(metadata)
     content = read_value(value, text=text, file=file)
-    call = commit_json([StoredLine(key, content, about, type=checked_type(kind))], expires_in)
+    line = StoredLine(key, content, about, type=checked_type(kind))
+    call = write_json(line, expires_in, required)
     result = job.kv._session.send(call, idempotency_key)
     _committed(job, result.versionstamp)
 
@@ -103,6 +115,9 @@ def set_(
 @METADATA
 @ENTRY_TYPE
 @EXPIRES_IN
+@CREATE_ONLY
+@IF_MATCH
+@IF_REVISION
 @IDEMPOTENCY_KEY
 @connected
 def patch(
@@ -114,16 +129,20 @@ def patch(
     metadata: str | None,
     kind: str | None,
     expires_in: str | None,
+    create_only: bool,
+    if_match: str | None,
+    if_revision: int | None,
     idempotency_key: str | None,
 ) -> None:
     """Merge a JSON Merge Patch into a value; print the new versionstamp.
 
     Objects are merged, members that are null are removed, anything else is replaced.
     """
+    required = requirement(if_match, if_revision, create_only=create_only)
     about = read_metadata(metadata)
     content = read_value(value, text=text, file=file)
     line = StoredLine(key, content, about, type=checked_type(kind))
-    call = commit_json([line], expires_in, kind="patch")
+    call = write_json(line, expires_in, required, "patch")
     result = job.kv._session.send(call, idempotency_key)
     _committed(job, result.versionstamp)
 
@@ -152,6 +171,8 @@ def sum_(
 @click.option("--everything", is_flag=True, help="The whole store, in batches.")
 @WHERE
 @click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
+@IF_MATCH
+@IF_REVISION
 @IDEMPOTENCY_KEY
 @connected
 def delete(
@@ -161,6 +182,8 @@ def delete(
     everything: bool,
     where: Where | None,
     yes: bool,
+    if_match: str | None,
+    if_revision: int | None,
     idempotency_key: str | None,
 ) -> None:
     """Delete keys and everything below them; print how many entries that were.
@@ -169,6 +192,10 @@ def delete(
     """
     if bool(keys) == everything or (everything and exact):
         raise Mistake("say either KEY... or --everything")
+    conditions: dict[str, Any] = {"if_match": if_match, "if_revision": if_revision}
+    has_conditions = requirement(if_match, if_revision) is not None
+    if has_conditions and (len(keys) != 1 or where is not None):
+        raise Mistake("--if-match and --if-revision are for one key, and without --where")
     if everything:
         confirm("Delete the whole store?" if where is None else _MATCHING_ANYWHERE, yes=yes)
         result = job.kv.delete([], where=where, everything=True, idempotency_key=idempotency_key)
@@ -178,7 +205,11 @@ def delete(
             which = "everything" if where is None else "everything that matches"
             confirm(f"Delete {what}, and {which} below?", yes=yes)
         result = job.kv.delete(
-            list(keys), exact=exact, where=where, idempotency_key=idempotency_key
+            keys[0] if has_conditions else list(keys),
+            exact=exact,
+            where=where,
+            idempotency_key=idempotency_key,
+            **conditions,
         )
     if job.out.as_json:
         job.out.document(deletedCount=result.deleted_count)

@@ -325,7 +325,7 @@ class Committer:
                 rows |= await reads.get_many_long(self._db, long, now_ms, fresh=True)
         stamps = {key for job in group for key in job.write.stamps} - needed
         if stamps:
-            rows |= await reads.get_many_stamps(self._db, stamps, now_ms)
+            rows |= await reads.get_many_stamps(self._db, stamps, now_ms, fresh=True)
         return rows
 
     def _share(self, group: list[WriteJob], sizes: Mapping[bytes, int]) -> set[bytes]:

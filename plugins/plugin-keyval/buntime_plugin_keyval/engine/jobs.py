@@ -11,6 +11,7 @@ from buntime_database import Guard, ResultSet, Statement
 
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, SetValue, Write
 from buntime_plugin_keyval.engine.once import Once, Replays
+from buntime_plugin_keyval.model.errors import PreconditionFailed
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import StampedEffect
 from buntime_plugin_keyval.storage.replays import Keeping
@@ -131,7 +132,12 @@ class WriteJob:
         """Tell the caller what came of it."""
         decision = self.decision
         if decision is None:
-            self.fail(self.error or RuntimeError("the write was never decided"))
+            error = self.error
+            if settled and isinstance(error, PreconditionFailed):
+                stamp = error.versionstamp
+                if stamp is not None and stamp in settled:
+                    error = PreconditionFailed(settled[stamp])
+            self.fail(error or RuntimeError("the write was never decided"))
         elif decision.conclude is None:
             made = self.versionstamp
             self.succeed(settled.get(made, made) if settled else made)

@@ -39,6 +39,7 @@ from buntime_plugin_keyval.engine.turns import Turns
 from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.changes import Change, Place, Subscriber
 from buntime_plugin_keyval.model.clock import Clock, SystemClock, moment_of
+from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.model.options import expiry
@@ -148,6 +149,14 @@ class Store(StoreReads):
             return self._committer.submit(writes.remove(ranges, bounded=True), once, "delete")
         return self.delete_ranges(ranges, where=where, once=once)
 
+    def delete_if(
+        self, key: bytes, conditions: Conditions, *, exact: bool, once: Once | None = None
+    ) -> asyncio.Future[int]:
+        """The same of one key if that is so, and else `PreconditionFailed` as the result."""
+        keys = single(key) if exact else subtree(key)
+        write = writes.remove([keys], bounded=exact, required=((key, conditions),))
+        return self._committer.submit(write, once, "delete")
+
     @measured("delete")
     async def delete_ranges(
         self, ranges: Sequence[KeyRange], *, where: Where | None = None, once: Once | None = None
@@ -176,8 +185,11 @@ class Store(StoreReads):
         mutations: Sequence[Mutation | Addition],
         also_read: Sequence[bytes] = (),
         once: Once | None = None,
+        required: Sequence[tuple[bytes, Conditions]] = (),
     ) -> asyncio.Future[Committed | None]:
         """Apply the mutations if the checks hold; None if they do not.
+
+        Keys in `required` have to be so, or `PreconditionFailed` is the result.
 
         The result holds the rows of `also_read` as they were just before. It is on its way when
         this returns. Raises `LimitExceeded` and `RequestUnderWay`.
@@ -195,6 +207,7 @@ class Store(StoreReads):
             limits=self.limits,
             most_key=self._most_key,
             committed=committed,
+            required=required,
         )
         return self._committer.submit(write, once, "atomic_commit")
 

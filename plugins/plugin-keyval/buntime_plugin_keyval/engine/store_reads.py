@@ -114,6 +114,11 @@ class StoreReads:
             return await within.get_long(self.db, key, self.clock.now(), most=most)
 
     @measured("get")
+    async def stamp(self, key: bytes) -> str | None:
+        """The versionstamp of a key; None if it is missing. Its value is not read."""
+        rows = await reads.get_many_stamps(self.db, [key], self.clock.now(), fresh=False)
+        return rows[key].versionstamp if key in rows else None
+
     async def size(self, key: bytes) -> int | None:
         """Bytes of value and versionstamp of a key; None if it is missing.
 

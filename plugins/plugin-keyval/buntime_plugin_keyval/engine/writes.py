@@ -14,7 +14,8 @@ from buntime_keyval.wire.commits import MERGING, Mutation
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.drafts import Draft, draft_key
-from buntime_plugin_keyval.model.errors import LimitExceeded
+from buntime_plugin_keyval.model.conditions import Conditions
+from buntime_plugin_keyval.model.errors import LimitExceeded, PreconditionFailed
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.storage.dialects.reads import LONG_VALUE
 from buntime_plugin_keyval.storage.effects import Effect, Expire, NoteStamp, Put, Remove
@@ -28,20 +29,44 @@ LONG_NUMBER_BITS = 3000
 """Bits from which a number takes more than a moment to be written as decimal."""
 
 
+Required = Sequence[tuple[bytes, Conditions]]
+"""Keys, and what has to be so of their entries."""
+
+
 def remove(
-    ranges: Sequence[KeyRange], *, condition: RowCondition = EVERYTHING, bounded: bool
+    ranges: Sequence[KeyRange],
+    *,
+    condition: RowCondition = EVERYTHING,
+    bounded: bool,
+    required: Required = (),
 ) -> Write[int]:
     """Remove what lives in the ranges; concludes with the number of removed entries.
 
-    `bounded` says that few rows are in them.
+    `bounded` says that few rows are in them. Raises `PreconditionFailed` unless all is so that is
+    `required`.
     """
     decision = Decision([Remove(keys, condition) for keys in ranges], _total)
+
+    def decide(view: View) -> Decision[int]:
+        _require(required, view)
+        return decision
+
     return Write(
-        lambda _: decision,
+        decide,
+        stamps=[key for key, _ in required],
         bounded=bounded,
         recall=lambda kept: sum(kept.counts),
         has_counts=True,
     )
+
+
+def _require(required: Required, view: View) -> None:
+    """Raise `PreconditionFailed` unless that is so."""
+    for key, conditions in required:
+        row = view.get(key)
+        stamp, revision = (None, 0) if row is None else (row.versionstamp, row.revision)
+        if not conditions.hold(stamp, revision):
+            raise PreconditionFailed(stamp)
 
 
 def remove_rows(rows: Sequence[tuple[bytes, RowCondition]]) -> Write[int]:
@@ -87,6 +112,7 @@ def commit(
     limits: Limits = DEFAULT_LIMITS,
     most_key: int | None = None,
     committed: Callable[[], None] | None = None,
+    required: Required = (),
 ) -> Write[Committed | None]:
     """All mutations, in order, if all checks hold; concludes with None if they do not.
 
@@ -94,7 +120,7 @@ def commit(
 
     Raises `LimitExceeded` when that would write more than `commit_bytes`, or when the values of
     `also_read`, each as often as it is there, are more than `answer_bytes`; `InvalidInput` for a
-    key of more than `most_key` bytes.
+    key of more than `most_key` bytes; `PreconditionFailed` unless all is so that is `required`.
     """
     number = len(checks) + len(mutations)
     guards = [check.guard for check in checks if isinstance(check, Requirement)]
@@ -123,6 +149,7 @@ def commit(
             reads.append(mutation.encoded)
 
     def decide(view: View) -> Decision[Committed | None]:
+        _require(required, view)
         rows = {key: row for key in also_read if (row := view.get(key))}
         if rows:
             sizes = {key: size_of(row.value) for key, row in rows.items()}
@@ -168,7 +195,7 @@ def commit(
     return Write(
         decide,
         reads=reads,
-        stamps=[check.key for check in compared],
+        stamps=[*(check.key for check in compared), *(key for key, _ in required)],
         guards=guards,
         bounded=number <= POINT_LIMIT,
         size=written,

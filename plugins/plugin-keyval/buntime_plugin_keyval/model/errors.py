@@ -203,8 +203,22 @@ class ConditionsNotSupported(KeyValError):
 
     def __init__(self, header: str) -> None:
         super().__init__(
-            f"{header} is not supported: say the versionstamp in a check of POST /atomic"
+            f"{header} is for requests of one key: elsewhere say the versionstamp in a check of"
+            " POST /atomic"
         )
+
+
+class PreconditionFailed(KeyValError, buntime_keyval.PreconditionFailed):
+    """The entry is not as the request has it. Nothing was done."""
+
+    STATUS = 412
+    CODE = "KEYVAL_PRECONDITION_FAILED"
+
+    def __init__(self, versionstamp: str | None) -> None:
+        """`versionstamp` is that of the entry as it is; None if it is missing."""
+        is_so = "it does not exist" if versionstamp is None else f"it has {versionstamp}"
+        super().__init__(f"The entry is not as the conditions of the request have it: {is_so}")
+        self.versionstamp = versionstamp
 
 
 class SearchNotSupported(KeyValError):

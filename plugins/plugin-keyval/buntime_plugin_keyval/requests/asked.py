@@ -155,6 +155,10 @@ class Request(msgspec.Struct, Generic[Given], frozen=True, gc=False):
                 return value
         return b""
 
+    def headers(self, name: bytes) -> list[bytes]:
+        """The values of all headers of a name."""
+        return [value for key, value in self.source.headers if key == name]
+
 
 class Route(Generic[Owner, G]):
     """An endpoint with what it takes. It gets what owns it: the service, or a part of it."""
@@ -163,6 +167,7 @@ class Route(Generic[Owner, G]):
         "_of_nothing",
         "ask",
         "has_body",
+        "has_conditions",
         "has_head",
         "is_stream",
         "large",
@@ -179,6 +184,7 @@ class Route(Generic[Owner, G]):
         *,
         is_stream: bool = False,
         has_head: bool = True,
+        has_conditions: bool = False,
     ) -> None:
         self.ask = ask
         """Raises `InvalidInput` or another error of the service for what cannot be asked."""
@@ -192,6 +198,8 @@ class Route(Generic[Owner, G]):
         """Whether a GET may come as a HEAD, too."""
         self.has_body = place is not MemberPlace.QUERY
         """Whether the body is looked for; otherwise only when the request says that it has one."""
+        self.has_conditions = has_conditions
+        """Whether it heeds `If-Match` and `If-None-Match`."""
         self._of_nothing: G | None = None
 
     def read(self, query: bytes, content: bytes) -> G:

@@ -107,6 +107,12 @@ def _text(name: str, raw: object) -> str:
     return raw
 
 
+def _version(name: str, raw: object) -> str:
+    if not isinstance(raw, str) or not raw:
+        raise InvalidInput(f"{name} must be a versionstamp, received {describe(raw)}")
+    return raw
+
+
 def one_of(*choices: str) -> Kind:
     """One of a few texts."""
     expected = f"{', '.join(choices[:-1])} or {choices[-1]}"
@@ -278,6 +284,8 @@ EXPIRES_AT = Kind(
     "a time in epoch milliseconds", _unnamed(parse_expires_at), _unnamed(parse_expires_at)
 )
 TYPE = Kind("a text of 1 to 256 characters", _unnamed(checked_type), _unnamed(checked_type))
+VERSION = Kind("a versionstamp", _version, _version)
+REVISION = Kind("a whole number that is not negative", _offset, _offset)
 METADATA = Kind("any JSON", _json_of_text, _raw)
 """Decoded; whoever stores it knows what time it is."""
 STAMPS = Kind("versionstamps, comma-separated or in an array", _stamps_of_text, _stamps)

@@ -136,9 +136,11 @@ async def get_many_short(
     return rows, sizes
 
 
-async def get_many_stamps(db: Database, keys: Iterable[bytes], now_ms: int) -> dict[bytes, Row]:
-    """The live ones of the keys without their values, for what a decision rests on."""
-    rows = await rows_of_keys(db, db.sql.reads.get_many_stamps, keys, now_ms, fresh=True)
+async def get_many_stamps(
+    db: Database, keys: Iterable[bytes], now_ms: int, *, fresh: bool
+) -> dict[bytes, Row]:
+    """The live ones of the keys without their values; `fresh` for what a decision rests on."""
+    rows = await rows_of_keys(db, db.sql.reads.get_many_stamps, keys, now_ms, fresh=fresh)
     return {key: Row(*rest) for key, *rest in rows}  # type: ignore[arg-type,misc] # as above
 
 

@@ -47,6 +47,7 @@ from buntime_plugin_keyval.model.errors import (
     KeyValUnavailable,
     LimitExceeded,
     OutcomeUnknown,
+    PreconditionFailed,
     RequestUnderWay,
     TooManyScans,
     TooManyStreams,
@@ -156,7 +157,7 @@ class KeyValApp:
         try:
             if service is None:
                 raise KeyValUnavailable
-            if noticed.precondition is not None:
+            if noticed.precondition is not None and not route.has_conditions:
                 raise ConditionsNotSupported(noticed.precondition)
             if given is None:
                 if len(content) > WHOLE:
@@ -188,12 +189,12 @@ class KeyValApp:
             raise
         except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
             return _answer_error(error, service)
+        if isinstance(ran, Answer):
+            return ran
         if isinstance(ran, str | bytes):
             return Answer(200, ran)
         if isinstance(ran, Promised):
             return Promised(ran.future, partial(_conclude, service, ran.answer, once))
-        if isinstance(ran, Answer):
-            return ran
         work: Coroutine[Any, Any, Any] = _awaited(service, asked, ran, once)
         if asked.operation in _AT_ONCE and service.is_embedded:
             return at_once(work)
@@ -227,13 +228,15 @@ class KeyValApp:
 
     def _wants_body(self, request: DirectRequest) -> bool:
         """Whether the body matters: it does not where the head alone refuses the request."""
-        if self.service is None or request.noticed.precondition is not None:
+        if self.service is None:
             return False
         method = "GET" if request.method == "HEAD" else request.method
         if not request.path.startswith(API_PATH):
             return False
         route = self._table.find(request.path[len(API_PATH) :], method).get(method)
-        return route is not None and (route.has_body or request.noticed.unasked_body)
+        if route is None or (request.noticed.precondition and not route.has_conditions):
+            return False
+        return route.has_body or request.noticed.unasked_body
 
 
 async def _relayed(
@@ -362,7 +365,10 @@ def _answer_error(error: Exception, service: KeyValService | None) -> Answer:
         headers = (RETRY_SOON,) if isinstance(told, _MAY_PASS_SOON) else ()
         if told.retry_after is not None:
             headers = ((b"retry-after", b"%d" % math.ceil(told.retry_after)),)
-        return Answer(told.STATUS, error_json(told.message, told.CODE), headers=headers)
+        more = {}
+        if isinstance(told, PreconditionFailed):
+            more["versionstamp"] = told.versionstamp
+        return Answer(told.STATUS, error_json(told.message, told.CODE, more=more), headers=headers)
     if service is not None:
         service.store.logger.error("KeyVal route error", exc_info=error)
     return Answer(500, error_json("Internal server error"))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import buntime_database
 import msgspec
 from buntime_keyval.wire import InvalidInput
@@ -33,16 +35,22 @@ def told_error(error: Exception) -> InvalidInput | KeyValError | None:
     return None
 
 
-def error_json(message: str, code: str | None = None, status: int | None = None) -> str:
+def error_json(
+    message: str,
+    code: str | None = None,
+    status: int | None = None,
+    more: Mapping[str, str | None] | None = None,
+) -> str:
     """The body of an error. The contract fixes it, to the letter for those without a code.
 
-    `status` is for one that is a part of an answer.
+    `status` is for one that is a part of an answer, `more` are further members.
     """
-    body: dict[str, str | int] = {"error": _printable(message)}
+    body: dict[str, str | int | None] = {"error": _printable(message)}
     if code is not None:
         body["code"] = _printable(code)
     if status is not None:
         body["status"] = status
+    body |= more or {}
     return msgspec.json.encode(body).decode()
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from asyncio import Future
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from functools import partial
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
 from buntime_host import Answer, Promised
 from buntime_keyval.wire import (
@@ -25,7 +25,8 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import make_cursor
 from buntime_plugin_keyval.engine.writes import Committed
-from buntime_plugin_keyval.model.errors import KeyNotFound
+from buntime_plugin_keyval.model.conditions import Conditions, matches, parse_tags
+from buntime_plugin_keyval.model.errors import KeyNotFound, PreconditionFailed
 from buntime_plugin_keyval.model.where import Where, count_conditions
 from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
@@ -40,8 +41,10 @@ from buntime_plugin_keyval.requests.kinds import (
     LIMIT,
     METADATA,
     PREFIX,
+    REVISION,
     TEXT,
     TYPE,
+    VERSION,
 )
 from buntime_plugin_keyval.requests.shape import Alias, MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
@@ -75,7 +78,7 @@ class Read(RequestShape, frozen=True, kw_only=True):
         return Shape(self.values, self.details) if self.is_shaped else PLAIN
 
 
-class Written(RequestShape, frozen=True, kw_only=True):
+class ValueOptions(RequestShape, frozen=True, kw_only=True):
     """What goes with a value that is set."""
 
     expires_in: Annotated[int | None, EXPIRES_IN, Alias("expireIn")] = None
@@ -84,11 +87,29 @@ class Written(RequestShape, frozen=True, kw_only=True):
     type: Annotated[str | None, TYPE] = None
 
 
+class Written(ValueOptions, frozen=True, kw_only=True):
+    """The same for one key, with what has to be so."""
+
+    if_version: Annotated[str | None, VERSION] = None
+    """As `If-Match` with this versionstamp."""
+    if_revision: Annotated[int | None, REVISION] = None
+    """Of the entry as it has to be; 0 for a key that is missing."""
+
+
 class Deletion(RequestShape, frozen=True, kw_only=True):
     """How much to delete."""
 
     exact: Annotated[bool, FLAG] = False
     where: Annotated[Where | None, FILTER] = None
+
+
+class DeletionOfKey(Deletion, frozen=True, kw_only=True):
+    """The same of one key, with what has to be so."""
+
+    if_version: Annotated[str | None, VERSION] = None
+    """As `If-Match` with this versionstamp."""
+    if_revision: Annotated[int | None, REVISION] = None
+    """Of the entry as it has to be; 0 for a key that is missing."""
 
 
 class DeletionBelow(Deletion, frozen=True, kw_only=True):
@@ -149,18 +170,20 @@ def get_key(service: KeyValService, request: Request[Read]) -> Asked:
     encoded, key_json = encode_key_path(request.path[len(KEYS_PATH) :])
     reads = Keys((encoded,))
     given = request.given
-    if request.head or given.details or not given.values:
-        uncommon = partial(_get_uncommon, service, request, encoded, key_json)
+    noticed = request.source.noticed
+    if request.head or given.details or not given.values or noticed.precondition is not None:
+        conditions = conditions_of(request)
+        uncommon = partial(_get_uncommon, service, request, encoded, key_json, conditions)
         return Asked("get", "read", uncommon, reads)
 
-    def run() -> Text | Coroutine[Any, Any, Text]:
+    def run() -> Answer | Coroutine[Any, Any, Answer]:
         found = service.store.get_short(encoded)
         if found is None:
             raise KeyNotFound
         if isinstance(found, tuple):
             value, versionstamp = found
             if value is not None:
-                return entry_json(key_json, value, versionstamp)
+                return Answer(200, entry_json(key_json, value, versionstamp), tag=versionstamp)
         return _get_later(service, encoded, key_json, found)
 
     return Asked("get", "read", run, reads)
@@ -171,7 +194,7 @@ async def _get_later(
     encoded: bytes,
     key_json: str,
     found: Short | Coroutine[Any, Any, Short],
-) -> Text:
+) -> Answer:
     """The entry of a key that was not found at once, or is long."""
     if isinstance(found, Coroutine):
         found = await found
@@ -179,25 +202,76 @@ async def _get_later(
         raise KeyNotFound
     value, versionstamp = found
     if value is not None:
-        return entry_json(key_json, value, versionstamp)
+        return Answer(200, entry_json(key_json, value, versionstamp), tag=versionstamp)
     entry = await service.store.get_long(encoded)
     if entry is None:
         raise KeyNotFound
-    return entry
+    return Answer(200, entry, tag=_stamp_in(entry))
+
+
+def _stamp_in(entry: Text) -> str:
+    """The versionstamp of an entry without details, which ends with it."""
+    end = entry[-_STAMP_END:]
+    text = end.decode() if isinstance(end, bytes) else end
+    return text.rpartition(':"')[2].removesuffix('"}')
+
+
+_STAMP_END = 200
 
 
 async def _get_uncommon(
-    service: KeyValService, request: Request[Read], encoded: bytes, key_json: str
-) -> Text | Answer:
+    service: KeyValService,
+    request: Request[Read],
+    encoded: bytes,
+    key_json: str,
+    conditions: Conditions | None,
+) -> Answer:
+    """What is asked in another shape, of its head alone, or under conditions."""
+    store = service.store
+    stamp = await store.stamp(encoded)
+    if conditions is not None and stamp is not None:
+        if conditions.match is not None and not matches(conditions.match, stamp):
+            raise PreconditionFailed(stamp)
+        if conditions.none_match is not None and matches(conditions.none_match, stamp):
+            return Answer(304, "", tag=stamp)
+    if stamp is None:
+        if conditions is not None and conditions.match is not None:
+            raise PreconditionFailed(None)
+        raise KeyNotFound
     if request.given.is_shaped:
-        entries = await service.store.get_many_within([encoded], request.given.entry_shape)
+        entries = await store.get_many_within([encoded], request.given.entry_shape)
         if not entries:
             raise KeyNotFound
-        return entries[encoded]
-    size = await service.store.size(encoded)
+        return Answer(200, entries[encoded], tag=stamp)
+    if not request.head:
+        found = store.get_short(encoded)
+        return await _get_later(service, encoded, key_json, found)
+    size = await store.size(encoded)
     if size is None:
         raise KeyNotFound
-    return Answer(200, "", length=size + len(entry_json(key_json, "", "").encode()))
+    return Answer(200, "", length=size + len(entry_json(key_json, "", "").encode()), tag=stamp)
+
+
+def conditions_of(request: Request[Any]) -> Conditions | None:
+    """What has to be so of the entry, by headers and parameters; None if nothing has.
+
+    Raises `InvalidInput`.
+    """
+    given = request.given
+    version = revision = None
+    if isinstance(given, Written | DeletionOfKey):
+        version, revision = given.if_version, given.if_revision
+    match = none_match = None
+    if request.source.noticed.precondition is not None:
+        match = parse_tags("If-Match", request.headers(b"if-match"))
+        none_match = parse_tags("If-None-Match", request.headers(b"if-none-match"))
+    if version is not None:
+        if match is not None:
+            raise InvalidInput("The versionstamp is given twice: as If-Match and as ifVersion")
+        match = frozenset((version,))
+    if match is None and none_match is None and revision is None:
+        return None
+    return Conditions(match, none_match, revision)
 
 
 def put_key(service: KeyValService, request: Request[Written]) -> Asked:
@@ -208,6 +282,10 @@ def put_key(service: KeyValService, request: Request[Written]) -> Asked:
     content = request.content
     options = entry_options(request.given, now_ms)
     writes = Keys((encoded,))
+    conditions = conditions_of(request)
+    if conditions is not None:
+        place = ConditionalWrite(key, encoded, options, conditions)
+        return _written_if(service, request, "set", place, now_ms)
     if len(content) > WHOLE:
         large = partial(_put_large, service, request, key, options, now_ms)
         return Asked("set", "write", large, writes=writes)
@@ -236,39 +314,79 @@ def _answer_set(written: Future[str]) -> Answer:
 def patch_key(service: KeyValService, request: Request[Written]) -> Asked:
     """`PATCH /keys/<path>`: the body is a JSON Merge Patch of the value."""
     key = _path_key(request.path)
-    store = service.store
-    now_ms = store.clock.wall()
-    content = request.content
-    encoded = encode_key(key)
+    now_ms = service.store.clock.wall()
     options = entry_options(request.given, now_ms)
-    writes = Keys((encoded,))
+    place = ConditionalWrite(key, encode_key(key), options, conditions_of(request))
+    return _written_if(service, request, "patch", place, now_ms)
 
-    def commit(patch: str) -> Future[Committed | None]:
-        mutation = Mutation("patch", key, patch, options, encoded)
-        return store.commit((), [mutation], once=request.once)
+
+class ConditionalWrite(NamedTuple):
+    """Where a value goes, and what has to be so there."""
+
+    key: Key
+    encoded: bytes
+    options: EntryOptions
+    conditions: Conditions | None
+
+
+def _written_if(
+    service: KeyValService,
+    request: Request[Written],
+    kind: Literal["set", "patch"],
+    place: ConditionalWrite,
+    now_ms: int,
+) -> Asked:
+    """What is written as a commit of its own, since it depends on what is there."""
+    store = service.store
+    content = request.content
+    key, encoded, options, conditions = place
+    writes = Keys((encoded,))
+    # Whether conditions hold tells of the entry.
+    reads = NO_KEYS if conditions is None else writes
+    required = () if conditions is None else ((encoded, conditions),)
+
+    def commit(text: str) -> Future[Committed | None]:
+        mutation = Mutation(kind, key, text, options, encoded)
+        return store.commit((), [mutation], once=request.once, required=required)
 
     if len(content) > WHOLE:
 
         async def large() -> str:
-            patch = await store.turns.run(canonical_steps(content, now_ms))
-            return _patched_json(await commit(patch))
+            text = await store.turns.run(canonical_steps(content, now_ms))
+            return _committed_json(await commit(text))
 
-        return Asked("patch", "write", large, writes=writes)
-    patch = canonical_value(content, now_ms)
-    return Asked("patch", "write", lambda: Promised(commit(patch), _answer_patched), writes=writes)
-
-
-def _answer_patched(written: Future[Committed | None]) -> Answer:
-    return Answer(200, _patched_json(written.result()))
+        return Asked(kind, "write", large, reads, writes)
+    text = canonical_value(content, now_ms)
+    return Asked(kind, "write", lambda: Promised(commit(text), _answer_committed), reads, writes)
 
 
-def _patched_json(committed: Committed | None) -> str:
+def _answer_committed(written: Future[Committed | None]) -> Answer:
+    return Answer(200, _committed_json(written.result()))
+
+
+def _committed_json(committed: Committed | None) -> str:
     return commit_json(None if committed is None else committed.versionstamp)
 
 
-def delete_key(service: KeyValService, request: Request[Deletion]) -> Asked:
+def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked:
     """`DELETE /keys/<path>`: the key and all that extend it, unless `exact` says otherwise."""
-    return _deletion(service, [encode_key(_path_key(request.path))], request)
+    encoded = encode_key(_path_key(request.path))
+    conditions = conditions_of(request)
+    if conditions is None:
+        return _deletion(service, [encoded], request)
+    given, store = request.given, service.store
+    if given.where is not None:
+        raise InvalidInput("where is for entries whatever their versions: it takes no conditions")
+    exact, once = given.exact, request.once
+    touched = Keys((encoded,))
+    writes = touched if exact else Keys(ranges=(subtree(encoded),))
+
+    def run() -> Promised:
+        deleting = store.delete_if(encoded, conditions, exact=exact, once=once)
+        return Promised(deleting, _answer_deleted)
+
+    cost = Cost(1 if exact else None)
+    return Asked("delete", "write", run, touched, writes, cost)
 
 
 def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
@@ -405,10 +523,10 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
     return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)), needs=())
 
 
-GET = Route(get_key, Read)
-PUT = Route(put_key, Written, MemberPlace.BESIDE_VALUE)
-PATCH = Route(patch_key, Written, MemberPlace.BESIDE_VALUE)
-DELETE = Route(delete_key, Deletion, MemberPlace.EITHER)
+GET = Route(get_key, Read, has_conditions=True)
+PUT = Route(put_key, Written, MemberPlace.BESIDE_VALUE, has_conditions=True)
+PATCH = Route(patch_key, Written, MemberPlace.BESIDE_VALUE, has_conditions=True)
+DELETE = Route(delete_key, DeletionOfKey, MemberPlace.EITHER, has_conditions=True)
 DELETE_BELOW = Route(delete_prefix, DeletionBelow, MemberPlace.EITHER)
 DELETE_BATCH = Route(delete_batch, DeletionOfKeys, MemberPlace.BODY)
 LIST = Route(list_keys, Listing)
@@ -434,7 +552,7 @@ def _path_key(path: bytes) -> Key:
     return parse_key_path(path[len(KEYS_PATH) :].decode("latin-1"))
 
 
-def entry_options(given: Written, now_ms: int) -> EntryOptions:
+def entry_options(given: ValueOptions, now_ms: int) -> EntryOptions:
     """What goes with a value, for the store; `now_ms` is what `$now` stands for."""
     metadata = canonical_metadata(given.metadata, now_ms)
     is_bare = given.expires_in is None and given.expires_at is None and given.type is None

@@ -15,7 +15,7 @@ from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH
 
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.faces.http.errors import error_json, told_error
-from buntime_plugin_keyval.faces.http.keys import Written, commit_json, entry_options
+from buntime_plugin_keyval.faces.http.keys import ValueOptions, commit_json, entry_options
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import ITEMS, KEY, TEXT, VALUE
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape, read_shape
@@ -28,7 +28,7 @@ class SetBatch(RequestShape, frozen=True, kw_only=True):
     sets: Annotated[Sequence[Any], ITEMS]
 
 
-class OneSet(Written, frozen=True, kw_only=True):
+class OneSet(ValueOptions, frozen=True, kw_only=True):
     """What `PUT /keys/<path>` takes, with its key and its value."""
 
     key: Annotated[Key, KEY]

@@ -8,7 +8,7 @@ from datetime import datetime
 from typing import Any, Never, overload
 
 from buntime_keyval import CommitResult, DeleteResult, Key, KvEntry, KvPage, VacuumResult, Where
-from buntime_keyval.shared import checked_limit, is_many, refuse_everything
+from buntime_keyval.shared import checked_limit, is_many, refuse_everything, refuse_required
 from buntime_keyval.wire import (
     Duration,
     KeyLike,
@@ -28,10 +28,11 @@ from buntime_keyval.wire.python_options import (
     is_strong,
     refuse_unknown,
 )
+from buntime_keyval.wire.requirements import EntryRequirement, requirement
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at, make_cursor
-from buntime_plugin_keyval.engine.once import once_of
+from buntime_plugin_keyval.engine.once import Once, once_of
 from buntime_plugin_keyval.faces.local.part import (
     LocalPart,
     encode_prefix,
@@ -41,6 +42,7 @@ from buntime_plugin_keyval.faces.local.part import (
 )
 from buntime_plugin_keyval.faces.local.transactions import entry_of
 from buntime_plugin_keyval.features.expiry.sweeper import vacuum
+from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
@@ -117,6 +119,9 @@ class LocalEntries(LocalPart):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
         **unknown: Never,
     ) -> CommitResult:
@@ -126,9 +131,13 @@ class LocalEntries(LocalPart):
         milliseconds or an aware datetime; without them it stays for ever. `metadata` is anything
         that a value may be, up to 16 KiB of JSON, and `type` a text that says what kind of entry it
         is. With an `idempotency_key` that was used before, nothing but the result of then is told.
+
+        Raises `PreconditionFailed` if the key is there and is to be created only, if its
+        versionstamp is not `if_match`, or its revision not `if_revision` (0: missing).
         """
         if unknown:
             refuse_unknown("set", unknown)
+        required = requirement(if_match, if_revision, create_only=create_only)
         checked = checked_key(key)
         encoded = encode_key(checked)
         self._permits.write(encoded)
@@ -140,14 +149,13 @@ class LocalEntries(LocalPart):
             text, said = text_and_saying(value, now_ms)
             options = (expires_in, expires_at, metadata)
             kind = () if type is None else (type,)
-            once = once_of(idempotency_key, "set", checked, said, *options, *kind)
-        versionstamp = await self._store.set(
-            encoded,
-            key_to_json(checked),
-            text,
-            entry_options(expires_in, expires_at, metadata, now_ms, type=type),
-            once,
-        )
+            also = () if required is None else required
+            once = once_of(idempotency_key, "set", checked, said, *options, *kind, *also)
+        about = entry_options(expires_in, expires_at, metadata, now_ms, type=type)
+        if required is not None:
+            mutation = Mutation("set", checked, text, about, encoded)
+            return await self._write_if(mutation, required, once)
+        versionstamp = await self._store.set(encoded, key_to_json(checked), text, about, once)
         return CommitResult(ok=True, versionstamp=versionstamp)
 
     async def patch(
@@ -159,13 +167,17 @@ class LocalEntries(LocalPart):
         expires_at: float | datetime | None = None,
         metadata: Any = None,
         type: str | None = None,
+        create_only: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> CommitResult:
         """Merge a JSON Merge Patch (RFC 7396) into a value; a missing key counts as `{}`.
 
         Dicts are merged, members that are None are removed, and anything else is replaced. Life,
-        metadata and type stay unless others are given; options as in `set`.
+        metadata and type stay unless others are given; options and conditions as in `set`.
         """
+        required = requirement(if_match, if_revision, create_only=create_only)
         checked = checked_key(key)
         encoded = encode_key(checked)
         self._permits.write(encoded)
@@ -175,12 +187,11 @@ class LocalEntries(LocalPart):
             text = encode_value(patch, now_ms)
         else:
             text, said = text_and_saying(patch, now_ms)
-            about = (expires_in, expires_at, metadata, type)
+            about = (expires_in, expires_at, metadata, type, required)
             once = once_of(idempotency_key, "patch", checked, said, *about)
         options = entry_options(expires_in, expires_at, metadata, now_ms, type=type)
         mutation = Mutation("patch", checked, text, options, encoded)
-        committed = await self._store.commit((), [mutation], once=once)
-        return CommitResult(ok=True, versionstamp=committed and committed.versionstamp)
+        return await self._write_if(mutation, required, once)
 
     async def delete(
         self,
@@ -189,15 +200,23 @@ class LocalEntries(LocalPart):
         exact: bool = False,
         where: Where | None = None,
         everything: bool = False,
+        if_match: str | None = None,
+        if_revision: int | None = None,
         idempotency_key: str | None = None,
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
         `where` restricts that to entries whose value matches. The empty prefix, which is the
         whole store, has to be confirmed with `everything=True`. An `idempotency_key`, which is as
-        in `set`, is not for everything.
+        in `set`, is not for everything. `if_match` and `if_revision` are as in `set`, for the
+        entry of one key.
         """
         condition = filter_of(where)
+        required = requirement(if_match, if_revision)
+        if required is not None:
+            if not key or is_many(key) or where is not None:
+                refuse_required(required)
+            return await self._delete_if(key, required, exact, idempotency_key)
         if not key:
             refuse_everything(everything=everything, idempotency_key=idempotency_key)
             self._may_delete(where, ranges=[descendants(b"")])
@@ -331,6 +350,31 @@ class LocalEntries(LocalPart):
         most = sys.maxsize if limit is None else checked_limit(limit)
         return VacuumResult(*await vacuum(self._store, most))
 
+    async def _delete_if(
+        self, key: Any, required: EntryRequirement, exact: bool, idempotency_key: str | None
+    ) -> DeleteResult:
+        code = encode_key(checked_key(key))
+        self._permits.read(code)
+        if exact:
+            self._permits.write(code)
+        else:
+            self._permits.write_range(subtree(code))
+        once = once_of(idempotency_key, "delete", code, exact, required)
+        conditions = _conditions(required)
+        return DeleteResult(await self._store.delete_if(code, conditions, exact=exact, once=once))
+
+    async def _write_if(
+        self, mutation: Mutation, required: EntryRequirement | None, once: Once | None
+    ) -> CommitResult:
+        """Write, raising `PreconditionFailed` unless what is required is so."""
+        code = encode_key(mutation.resolved_key(""))
+        conditions = []
+        if required is not None:
+            self._permits.read(code)  # whether it is so tells of the entry
+            conditions.append((code, _conditions(required)))
+        committed = await self._store.commit((), [mutation], once=once, required=conditions)
+        return CommitResult(ok=True, versionstamp=committed and committed.versionstamp)
+
     def _may_delete(
         self,
         where: Where | None,
@@ -384,6 +428,11 @@ class LocalEntries(LocalPart):
 def _entry(row: tuple[bytes, str, str]) -> KvEntry[Any]:
     key, value, versionstamp = row
     return KvEntry(decode_key(key), decode_value(value), versionstamp)
+
+
+def _conditions(required: EntryRequirement) -> Conditions:
+    stamp, revision = required
+    return Conditions(None if stamp is None else frozenset((stamp,)), None, revision)
 
 
 def _encode_bound(bound: KeyLike | None) -> bytes | None:
