@@ -144,3 +144,25 @@ UPDATE kv_log SET trimmed_seq = (SELECT max(seq) - 1 FROM kv_changes);
 DELETE FROM kv_changes WHERE seq <= (SELECT trimmed_seq FROM kv_log)"""
     )
     database.close()
+
+
+async def test_what_was_changed_past_the_log_is_found_and_copied_again(
+    open_side: Callable[[str, str], Adapter], tmp_path: Path
+) -> None:
+    async with open_store(open_side("sqlite", "a")) as old:
+        for number in range(ENTRIES):
+            await old.kv.set(["n", number], number)
+        changed: list[MoveStep] = []
+
+        def change_once(step: MoveStep) -> None:
+            if step.what == "entries" and step.done == ENTRIES and not changed:
+                changed.append(step)
+                database = apsw.Connection(str(tmp_path / "a.db"))
+                database.execute("UPDATE kv_entries SET value = '-1' WHERE value IN ('7', '290')")
+                database.close()
+
+        target = open_side("sqlite", "b")
+        moved = await mover_of(old.adapter, target, change_once).run()
+        assert moved.repaired == 2
+        assert await content(database_of(target)) == await content(database_of(old.adapter))
+        await target.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from buntime_database import Adapter
 from buntime_keyval import ServiceUnavailable
+from buntime_plugin_keyval.features.moving.checks import MoveRefused
 from buntime_plugin_keyval.storage.database import database_of
 from keyval.engines import Servers
 from keyval.moving.support import LONG, content, fill, mover_of, open_database, open_store
@@ -72,3 +73,19 @@ async def _goes_on(new: World, *, can_search: bool) -> None:
     await kv.enqueue("more")
     if can_search:
         assert [entry.key async for entry in kv.search(["n"], "word")] == [("n", 1)]
+
+
+@slow
+async def test_indexes_are_left_behind_only_if_that_is_said(
+    open_side: Callable[[str, str], Adapter],
+) -> None:
+    async with open_store(open_side("sqlite", "a")) as old:
+        await old.kv.set(["n"], {"text": "word"})
+        await old.kv.create_index(["n"], fields=["text"])
+        target = open_side("postgres", "b")
+        if target.capabilities.full_text_search is None:
+            with pytest.raises(MoveRefused, match="--without-indexes"):
+                await mover_of(old.adapter, target).run()
+        moved = await mover_of(old.adapter, target, without_indexes=True).run()
+        assert (moved.counts.entries, moved.counts.indexes) == (1, 0)
+        await target.close()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from hashlib import blake2b
 from typing import NamedTuple
 
 import msgspec
@@ -142,15 +141,10 @@ async def pages_behind(
             return
 
 
-def digest(rows: Mapping[Value, Row]) -> bytes:
-    """What two databases have in common that have the same rows."""
-    told = [[_hex(value) for value in rows[key]] for key in sorted(rows)]  # type: ignore[type-var] # keys of one kind
-    return blake2b(msgspec.json.encode(told), digest_size=16).digest()
-
-
 def _json(keys: Iterable[Value]) -> str:
-    return msgspec.json.encode([_hex(key) for key in keys]).decode()
+    return msgspec.json.encode([as_json_value(key) for key in keys]).decode()
 
 
-def _hex(value: Value) -> Value:
+def as_json_value(value: Value) -> Value:
+    """A value of a column, in hexadecimal digits if it is bytes."""
     return value.hex() if isinstance(value, bytes) else value

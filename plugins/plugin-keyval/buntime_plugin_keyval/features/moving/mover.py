@@ -26,11 +26,10 @@ from buntime_plugin_keyval.features.moving.checks import (
     check_move,
     counts_of,
 )
+from buntime_plugin_keyval.features.moving.comparing import compare_behind
 from buntime_plugin_keyval.features.moving.copying import (
     Sides,
-    digest,
     equalise,
-    marks_between,
     pages_behind,
     remove_until,
     rows_of,
@@ -311,37 +310,16 @@ class StoreMover:
         Without `repair` both sides stand still, and `MoveFailed` is raised for a difference.
         """
         total = (await counts_of(self._source)).entries
-        done = 0
-        after: Value = b""
-        is_end = False
+        sides = self._source, self._target, self._entries
+        done, after, is_end = 0, self._entries.first, False
         while not is_end:
-            ours, theirs = [], []
-            different: list[Value] = []
-            count = 0
-            pages = pages_behind(self._source, self._entries.source, after)
-            is_end = True
-            async for page, is_last in pages:
-                until = None if is_last else page[-1]
-                there = await marks_between(self._target, self._entries.target, after, until)
-                here_rows = await rows_of(self._source, self._entries.source, page)
-                there_rows = await rows_of(self._target, self._entries.target, [*there])
-                ours.append(digest(here_rows))
-                theirs.append(digest(there_rows))
-                if ours[-1] != theirs[-1]:
-                    different += [
-                        key for key in {*page, *there} if here_rows.get(key) != there_rows.get(key)
-                    ]
-                after, count = page[-1], count + len(page)
-                if count >= COMPARED and not is_last:
-                    is_end = False
-                    break
-            if not count:  # nothing is there, so nothing may have come
-                different += await marks_between(self._target, self._entries.target, after, None)
+            found = await compare_behind(*sides, after, COMPARED)
+            after, is_end = found.last, found.is_end
             self._hashes += 1
-            done += count
-            if ours != theirs or different:
+            done += found.number
+            if found.different:
                 await self._follow()
-                self._repaired += await self._mend(different, repair=repair)
+                self._repaired += await self._mend(found.different, repair=repair)
             self._tell(MoveStep("compared", done, max(done, total)))
 
     async def _mend(self, keys: Sequence[Value], *, repair: bool) -> int:

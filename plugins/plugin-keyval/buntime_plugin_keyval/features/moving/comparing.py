@@ -1,0 +1,63 @@
+"""Whether entries are in the target as they are in the source, by hashes of many at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from hashlib import blake2b
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Value
+
+from buntime_plugin_keyval.features.moving.copying import (
+    Sides,
+    as_json_value,
+    marks_between,
+    pages_behind,
+    rows_of,
+)
+from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.dialects.moving import Row
+
+
+class Compared(NamedTuple):
+    """What came of comparing some entries."""
+
+    number: int
+    """How many the source has there."""
+    last: Value
+    """The key of the last one."""
+    is_end: bool
+    """Whether no entry is behind them."""
+    different: Sequence[Value]
+    """Keys of which the sides did not have the same when they were read, one after the other."""
+
+
+async def compare_behind(
+    source: Database, target: Database, sides: Sides, after: Value, most: int
+) -> Compared:
+    """Compare about `most` of the rows behind a key, which is bounded in memory."""
+    different: list[Value] = []
+    number = 0
+    async for page, is_last in pages_behind(source, sides.source, after):
+        until = None if is_last else page[-1]
+        there = await marks_between(target, sides.target, after, until)
+        here_rows = await rows_of(source, sides.source, page)
+        there_rows = await rows_of(target, sides.target, there)
+        if _digest(here_rows) != _digest(there_rows):
+            keys = {*page, *there}
+            different += [key for key in keys if here_rows.get(key) != there_rows.get(key)]
+        after = page[-1]
+        number += len(page)
+        if number >= most and not is_last:
+            return Compared(number, after, False, different)
+    if not number:  # nothing is there, so nothing may have come
+        different += await marks_between(target, sides.target, after, None)
+    return Compared(number, after, True, different)
+
+
+def _digest(rows: Mapping[Value, Row]) -> bytes:
+    """What two databases have in common that have the same rows."""
+    keys = sorted(rows)  # type: ignore[type-var] # keys of one kind
+    told = [[as_json_value(value) for value in rows[key]] for key in keys]
+    return blake2b(msgspec.json.encode(told), digest_size=16).digest()
