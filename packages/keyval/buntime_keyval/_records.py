@@ -275,7 +275,7 @@ class RecordWrites:
                 data = stored(patch)
                 value = merged(state.value if state.version else {}, data)
                 # The type says what was put there, and a patch is none of it.
-                self._set(key, value, version, state.type or type_of(patch), keeps=True)
+                self._set(key, value, version, state.type, keeps=True)
                 return 1
             case RecordDelete(keys):
                 return self._delete(dict.fromkeys(keys))

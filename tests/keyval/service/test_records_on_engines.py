@@ -58,7 +58,10 @@ async def test_versions_and_patches(world: World) -> None:
     assert (after.version, after.value) == (12, {"deep": {"er": 1, "too": 2}})
     assert (after.created, after.updated) == (before.created, before.updated + 5_000)
     await records.patch("new", {"a": {"b": None}})
-    assert [it.value for it in await records.get_type("dict")] == [after.value, {"a": {}}]
+    made = await records.get("new")
+    assert made is not None
+    assert (made.value, made.version, made.type) == ({"a": {}}, 1, None)
+    assert [it.value for it in await records.get_type("dict")] == [after.value]
 
 
 async def test_deleting(world: World) -> None:

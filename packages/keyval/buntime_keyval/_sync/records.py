@@ -145,9 +145,13 @@ class Records:
     def patch(self, key: str, patch: Any, version: int = ANY_VERSION) -> None:
         """Merge members into a record (RFC 7396): None removes one, objects are merged in turn.
 
-        A record that is missing is made of `{}`. The type stays. `version` is as in `put`.
+        A record that is missing is made of `{}`. The type stays. `version` is as in `put`; without
+        one the store merges, and nobody waits for others.
         """
-        self.mutate_all(RecordPatch(key, patch, version))
+        if checked_version(version) == ANY_VERSION:
+            self._kv.patch(record_key(key), stored(patch))
+        else:
+            self.mutate_all(RecordPatch(key, patch, version))
 
     def delete(self, *keys: str) -> int:
         """Delete records; how many there were."""
