@@ -20,8 +20,13 @@ _TEXTS = {
     "entries": "copying entries",
     "changes": "following changes",
     "compared": "comparing",
-    "closing": "closing the store for the rest",
+    "closing": "closing the store",
+    "closed": "copying the rest",
+    "complete": "opening the new store",
 }
+
+_COUNTED = {"entries", "compared"}
+"""Steps of which it is known how many there are; of changes only where the last one is."""
 
 
 class ProgressShown(AbstractContextManager["ProgressShown"]):
@@ -61,4 +66,5 @@ class ProgressShown(AbstractContextManager["ProgressShown"]):
         said, at = self._said
         if said != step.what or monotonic() - at >= LINE_SECONDS:
             self._said = (step.what, monotonic())
-            click.echo(f"{text}: {step.done} of {step.total}", err=True)
+            far = f": {step.done} of {step.total}" if step.what in _COUNTED else ""
+            click.echo(text + far, err=True)

@@ -85,6 +85,11 @@ async def _is_marked_otherwise(mark: Mark | None, target: Database, names: Names
         return False
     if mark is not None and theirs.token == mark.token:
         raise MoveRefused("both databases are the same one: see --from and --to")
+    if theirs.state is MoveState.MOVED:
+        raise MoveRefused(
+            f"{names[1]} is not empty: it still has the store that was moved to {theirs.other}."
+            " Name an empty database"
+        )
     raise MoveRefused(
         f"{names[1]} has to do with another move, with {theirs.other}: finish that, or"
         " give it up with --abort"
