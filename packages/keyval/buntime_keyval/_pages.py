@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from buntime_keyval._calls.keys import Entry, checked_limit, list_range, page_of_range, raw_where
+from buntime_keyval._calls.keys import Entry, checked_limit, list_of, page_of, raw_where
 from buntime_keyval._core import Call
 from buntime_keyval._results import KvPage
+from buntime_keyval._selecting import Selected
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.limits import MAX_LIMIT
-from buntime_keyval.wire.python_keys import checked_prefix
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 
@@ -23,10 +23,8 @@ class Pager:
 
     def __init__(
         self,
-        prefix: Any,
+        keys: Selected,
         *,
-        start: Any = None,
-        end: Any = None,
         limit: int | None = None,
         reverse: bool = False,
         where: Where | None = None,
@@ -34,9 +32,7 @@ class Pager:
         shape: Shape = PLAIN,
         snapshot: bool = False,
     ) -> None:
-        self._prefix = checked_prefix(prefix)
-        self._start = _bound(start)
-        self._end = _bound(end)
+        self._keys = keys
         self._left = None if limit is None else checked_limit(limit)
         self._reverse = reverse
         self._where = raw_where(where)
@@ -56,10 +52,8 @@ class Pager:
             return None
         size = self._page_size if self._left is None else min(self._left, self._page_size)
         if self._by_cursor:
-            return page_of_range(
-                self._prefix,
-                start=self._start,
-                end=self._end,
+            return page_of(
+                self._keys,
                 cursor=self._cursor,
                 limit=size,
                 reverse=self._reverse,
@@ -71,10 +65,8 @@ class Pager:
             # `start` is inclusive, so the page begins with the key that is known already.
             size = min(size + 1, MAX_LIMIT)
         self._asked = size
-        return list_range(
-            self._prefix,
-            start=self._start,
-            end=self._end,
+        return list_of(
+            self._keys,
             limit=size,
             reverse=self._reverse,
             where=self._where,
@@ -90,6 +82,7 @@ class Pager:
 
     def take(self, page: list[Entry] | KvPage[Any]) -> list[Entry]:
         """The entries of a page that are new."""
+        self._keys = self._keys._replace(offset=0)  # it is passed over
         if isinstance(page, KvPage):
             entries = page.entries
             if entries and self._last is not None:  # it went on from a list
@@ -112,13 +105,9 @@ class Pager:
         if page:
             self._last = page[-1].key
             if self._reverse:
-                self._end = self._last
+                self._keys = self._keys._replace(end=self._last)
             else:
-                self._start = self._last
+                self._keys = self._keys._replace(start=self._last)
         if self._left is not None:
             self._left -= len(page)
         return page
-
-
-def _bound(raw: Any) -> Key | None:
-    return None if raw is None else checked_prefix(raw) or None

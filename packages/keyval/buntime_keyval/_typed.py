@@ -117,6 +117,26 @@ class Scope(Generic[T]):
         """The absolute key of a bound; a store without one ends where it ends."""
         return None if key is None else self.absolute_prefix(key)
 
+    def selectors(
+        self,
+        prefix: StoreKey,
+        prefixes: Sequence[StoreKey] | None,
+        starts_with: StoreKey | None,
+        start: StoreKey | None,
+        end: StoreKey | None,
+    ) -> dict[str, Any]:
+        """The absolute selectors of relative ones, as `Kv.list` takes them."""
+        below = self.absolute_prefix(prefix)
+        others: dict[str, Any] = {}
+        if prefixes is not None:
+            others["prefixes"] = [self.absolute(key) for key in prefixes]
+        if starts_with is not None:
+            others["starts_with"] = self.absolute(starts_with)
+        if others and not _parts(prefix):
+            below = ()  # they are below it, too
+        bounds = {"start": self.bound(start), "end": self.bound(end)}
+        return {"prefix": below, **others, **bounds}
+
     def check(self, value: T) -> Any:
         """A value that may be stored, as data. Raises `InvalidValue`."""
         if self.type is None:

@@ -16,7 +16,12 @@ from buntime_keyval._async.transactions import attempts as attempts_async
 from buntime_keyval._async.transactions import run as run_async
 from buntime_keyval._async.watch import AsyncWatch, Feed
 from buntime_keyval._calls.atomic import AtomicBuilder, contents_of
-from buntime_keyval._calls.keys import checked_limit, refuse_everything, refuse_required
+from buntime_keyval._calls.keys import (
+    checked_deletion,
+    checked_limit,
+    refuse_everything,
+    refuse_required,
+)
 from buntime_keyval._calls.locks import LockOrder, checked_prefix, lock_name, lock_owner
 from buntime_keyval._calls.locks import checked_token as checked_lock_token
 from buntime_keyval._calls.locks import order as lock_order
@@ -27,6 +32,7 @@ from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler
+from buntime_keyval._selecting import Selected, selected, selecting
 from buntime_keyval._sharing import check_sharing
 from buntime_keyval._transaction import Pauses
 from buntime_keyval._typed import OnInvalid, make_scope
@@ -57,10 +63,12 @@ __all__ = [
     "OnInvalid",
     "Overflow",
     "Pauses",
+    "Selected",
     "Tokenizer",
     "attempts_async",
     "check_sharing",
     "checked_concurrency",
+    "checked_deletion",
     "checked_id",
     "checked_limit",
     "checked_lock_token",
@@ -80,5 +88,7 @@ __all__ = [
     "refuse_required",
     "report",
     "run_async",
+    "selected",
+    "selecting",
     "warn_of_search",
 ]

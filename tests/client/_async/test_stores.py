@@ -248,6 +248,29 @@ async def test_a_store_has_bounds_within_its_prefix(kv: Any) -> None:
     assert len(await users.get_all(end=1)) == 1
 
 
+async def test_a_store_has_selectors_within_its_prefix(kv: Any) -> None:
+    names = kv.store(("names",), int)
+    for number, name in enumerate(["ada", "adam", "bob", "zoe"]):
+        await names.set(name, number)
+        await kv.set([f"names{name}"], "of somebody else")
+    await names.set((7, "x"), 7)
+    assert [it.key async for it in names.list(starts_with="ad", offset=1)] == [("adam",)]
+    assert [it.key for it in await names.get_all(prefixes=[7, "bob"])] == [(7, "x")]
+    page = await names.paginate(starts_with="", limit=2, offset=1, end="z")
+    assert [it.key for it in page.entries] == [("adam",), ("bob",)]
+    assert await names.count(starts_with="") == 4
+    assert await names.count(start="b", limit=9, offset=1) == 2
+    assert (await names.delete(start="z")).deleted_count == 2
+    assert (await names.delete(starts_with="a", limit=1)).deleted_count == 1
+    assert (await names.delete(end="c")).deleted_count == 2
+    assert await kv.count() == 4
+    for wrong in ({}, {"limit": 1}):
+        with pytest.raises(InvalidInput, match="Say what to delete"):
+            await names.delete(**wrong)
+    with pytest.raises(InvalidInput, match="Say one of"):
+        [it async for it in names.list("a", starts_with="b")]
+
+
 async def test_a_store_can_be_searched(kv: Any) -> None:
     users = kv.store(("app", "users"), User)
     await users.create_index(fields=["name"])

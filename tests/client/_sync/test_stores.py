@@ -249,6 +249,29 @@ def test_a_store_has_bounds_within_its_prefix(kv: Any) -> None:
     assert len(users.get_all(end=1)) == 1
 
 
+def test_a_store_has_selectors_within_its_prefix(kv: Any) -> None:
+    names = kv.store(("names",), int)
+    for number, name in enumerate(["ada", "adam", "bob", "zoe"]):
+        names.set(name, number)
+        kv.set([f"names{name}"], "of somebody else")
+    names.set((7, "x"), 7)
+    assert [it.key for it in names.list(starts_with="ad", offset=1)] == [("adam",)]
+    assert [it.key for it in names.get_all(prefixes=[7, "bob"])] == [(7, "x")]
+    page = names.paginate(starts_with="", limit=2, offset=1, end="z")
+    assert [it.key for it in page.entries] == [("adam",), ("bob",)]
+    assert names.count(starts_with="") == 4
+    assert names.count(start="b", limit=9, offset=1) == 2
+    assert (names.delete(start="z")).deleted_count == 2
+    assert (names.delete(starts_with="a", limit=1)).deleted_count == 1
+    assert (names.delete(end="c")).deleted_count == 2
+    assert kv.count() == 4
+    for wrong in ({}, {"limit": 1}):
+        with pytest.raises(InvalidInput, match="Say what to delete"):
+            names.delete(**wrong)
+    with pytest.raises(InvalidInput, match="Say one of"):
+        list(names.list("a", starts_with="b"))
+
+
 def test_a_store_can_be_searched(kv: Any) -> None:
     users = kv.store(("app", "users"), User)
     users.create_index(fields=["name"])

@@ -301,3 +301,21 @@ def test_conditions(run: Commands, store: Kv) -> None:
     assert (entry.details.metadata, entry.details.type) == ("m", "T")
     assert run("delete", "a", "b", "--if-revision", "2").status == 2
     assert run.ok("delete", "a", "--yes", "--if-revision", "2").out == "1\n"
+
+
+def test_selectors(run: Commands, store: Kv) -> None:
+    for key in ("fruit/apple", "fruit/apricot", "fruit/pear", "fruits"):
+        run.ok("set", key, "1")
+    assert run.ok("list", "--starts-with", "fruit/ap", "--keys-only").out.split() == [
+        "fruit/apple",
+        "fruit/apricot",
+    ]
+    assert run.ok("list", "fruit", "--offset", "1", "--limit", "1").out == "fruit/apricot\t1\n"
+    assert run.ok("count", "--starts-with", "fruit").out == "4\n"
+    assert run.ok("count", "fruit", "--start", "fruit/b", "--offset", "1").out == "0\n"
+    assert run.ok("delete", "--starts-with", "fruit/a", "--limit", "1", "--yes").out == "1\n"
+    assert run.ok("delete", "fruit", "--end", "fruit/b", "--yes").out == "1\n"
+    assert run.ok("delete", "--start", "fruit/p", "--end", "fruits", "--yes").out == "1\n"
+    assert [entry.key for entry in store.list()] == [("fruits",)]
+    for wrong in ([], ["--start", "a"], ["fruits", "--everything"], ["--limit", "1"]):
+        assert run("delete", *wrong, "--yes").status == 2

@@ -9,6 +9,7 @@ from urllib.parse import quote
 
 import pytest
 from buntime_plugin_keyval.faces.http.metrics import ReportRequest
+from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.features.queue.http import Listening
 from buntime_plugin_keyval.requests import kinds
@@ -42,6 +43,16 @@ SAMPLES: dict[Kind, Sample] = {
         (1, 1000, 5000, "7"), (0, -1, 1.5, True, [], "x"), ("1", "5000"), ("0", "x", "", "1.5")
     ),
     kinds.OFFSET: Sample((0, 7), (-1, 0.5, "x", []), ("0", "7"), ("-1", "x", "")),
+    kinds.UP_TO: Sample((1, 5000, "7"), (0, -1, 1.5, True, []), ("1", "5000"), ("0", "x", "")),
+    kinds.BEGINNING: Sample(
+        (["a"], "a/b"), (1, True, {}, [], ["a", 1]), ("a/b", '["a",""]'), ("", "a/1")
+    ),
+    kinds.PREFIXES: Sample(
+        (list(KEYS), ["a/1"]),
+        ([], "a", 1, {}, [1]),
+        ("a,b/1", '["a"]', '[["a"],["b"]]'),
+        ("a/" * 21, ""),
+    ),
     kinds.FLAG: Sample(
         (True, False), ("true", 0, 1, []), ("true", "false"), ("1", "yes", "TRUE", "")
     ),
@@ -91,6 +102,9 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.MARKS: Sample((True, False, ["<", ">"]), (1, "x", ["<"], [1, 2])),
     kinds.SNIPPET: Sample((True, False, 5), (0, 65, "x", [])),
     members_of(Listening)["prefetch"].kind: Sample((), (), ("1", "1000"), ("0", "1001", "x", "")),
+    members_of(DeletionBelow)["limit"].kind: Sample(
+        (1, 1000), (0, 1001, "x", True), ("1", "1000"), ("0", "1001", "x", "")
+    ),
     members_of(ReportRequest)["format"].kind: Sample((), (), ("json", "prometheus"), ("xml", "")),
 }
 """What the members of each kind may be, and what not."""
@@ -266,7 +280,8 @@ def test_every_declared_member_works(ready: Api, name: str, member: Member) -> N
         assert sample.good
         for value in sample.good:
             query, body = put_together(name, route, [], {member.name: value, **others})
-            status, answer = ask(ready, name, query, exclusive(member.name, body))
+            query, body = exclusive(member.name, query), exclusive(member.name, body)
+            status, answer = ask(ready, name, query, body)
             assert status in WELL, (value, answer)
     if not in_query(route, member) and not in_body(route, member):
         status, answer = ask(ready, name, put_together(name, route, [(member.name, "1")], {})[0])
@@ -274,10 +289,10 @@ def test_every_declared_member_works(ready: Api, name: str, member: Member) -> N
 
 
 def exclusive(name: str, given: Any) -> Any:
-    """Without `prefix` beside `prefixes`, which exclude each other; the path's id in the body."""
-    if name == "prefixes" and isinstance(given, list):
+    """Without `prefix` beside what says otherwise which keys are meant."""
+    if name in ("prefixes", "startsWith") and isinstance(given, list):
         return [(key, value) for key, value in given if key != "prefix"]
-    if name == "prefixes" and given:
+    if name in ("prefixes", "startsWith") and given:
         return {key: value for key, value in given.items() if key != "prefix"}
     return given
 

@@ -50,6 +50,7 @@ from buntime_keyval._results import (
     VacuumResult,
 )
 from buntime_keyval._retries import Retries, seconds
+from buntime_keyval._selecting import selected, selecting
 from buntime_keyval._sharing import BUFFER_SIZE, check_sharing
 from buntime_keyval._tokens import AsyncTokenSource
 from buntime_keyval._transaction import Pauses
@@ -277,6 +278,11 @@ class AsyncKv:
         key: KeyOrKeys,
         *,
         exact: bool = False,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         everything: bool = False,
         if_match: str | None = None,
@@ -285,12 +291,20 @@ class AsyncKv:
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
+        With the empty key, `starts_with` says what to delete, or `start`, inclusive, with `end`,
+        exclusive; both may also narrow what is below a key. Of that, in key order, the first
+        `offset` entries stay, and of the rest at most `limit` (up to 1000) are deleted.
         `where` restricts that to entries whose value matches. The empty prefix, which is the
         whole store, has to be confirmed with `everything=True`, and is deleted in batches. An
         `idempotency_key`, which is as in `set`, is for one commit, and so not for everything.
         `if_match` and `if_revision` are as in `set`, for the entry of one key.
         """
         required = requirement(if_match, if_revision)
+        bounds = selecting(key, starts_with, start, end, limit, offset, exact=exact)
+        if bounds is not None:
+            calls.refuse_required(required)
+            call = calls.delete_selected(bounds, limit=limit, where=where)
+            return await self._session.send(call, idempotency_key)
         if key:
             call = calls.delete(key, exact=exact, where=where, required=required)
             return await self._session.send(call, idempotency_key)
@@ -302,9 +316,12 @@ class AsyncKv:
         self,
         prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         page_size: int = MAX_LIMIT,
@@ -315,6 +332,10 @@ class AsyncKv:
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
+        In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
+        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. The
+        first `offset` entries are passed over, each of which costs what reading its key costs.
+
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
         is when it is fetched, or with `snapshot` all as they are at the first one; that raises
         `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
@@ -322,9 +343,7 @@ class AsyncKv:
         `get`; a snapshot is always of the newest state.
         """
         pager = Pager(
-            prefix,
-            start=start,
-            end=end,
+            selected(prefix, prefixes, starts_with, start, end, offset),
             limit=limit,
             reverse=reverse,
             where=where,
@@ -346,18 +365,34 @@ class AsyncKv:
         self,
         prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         consistency: Consistency = "eventual",
     ) -> int:
-        """Number of entries below a prefix; `consistency` is as in `get`."""
-        return await self._session.send(consistent(calls.count(prefix, where), consistency))
+        """Number of entries below a prefix, at most `limit`; `consistency` is as in `get`.
+
+        Further selectors are as in `list`.
+        """
+        keys = selected(prefix, prefixes, starts_with, start, end, offset)
+        call = calls.count(keys, limit=limit, where=where)
+        return await self._session.send(consistent(call, consistency))
 
     async def paginate(
         self,
         prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -367,12 +402,13 @@ class AsyncKv:
     ) -> KvPage[Any]:
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
-        `details`, `values` and `consistency` are as in `list`. With `snapshot`, of every page, all
+        Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
+        first page, and a snapshot has one prefix and no offset. With `snapshot`, of every page, all
         of them are as they were at the first one, or raise `SnapshotGone`.
         """
         shape = Shape(values, details)
         call = calls.paginate(
-            prefix,
+            selected(prefix, prefixes, starts_with, start, end, offset),
             cursor=cursor,
             limit=limit,
             reverse=reverse,

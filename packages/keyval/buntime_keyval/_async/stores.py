@@ -27,7 +27,7 @@ from buntime_keyval._results import (
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, Key, KeyLike
+from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
@@ -84,6 +84,11 @@ class AsyncEntries(Protocol):
         key: Any,
         *,
         exact: bool = False,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         if_match: str | None = None,
         if_revision: int | None = None,
@@ -92,11 +97,14 @@ class AsyncEntries(Protocol):
 
     def list(
         self,
-        prefix: KeyLike,
+        prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         page_size: int = ...,
@@ -108,10 +116,15 @@ class AsyncEntries(Protocol):
 
     async def paginate(
         self,
-        prefix: KeyLike,
+        prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
         cursor: str | None = None,
         limit: int = ...,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -121,7 +134,17 @@ class AsyncEntries(Protocol):
     ) -> KvPage[Any]: ...
 
     async def count(
-        self, prefix: KeyLike, *, where: Where | None = None, consistency: Consistency = "eventual"
+        self,
+        prefix: KeyLike = (),
+        *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
     ) -> int: ...
 
     def atomic(self) -> AsyncAtomic: ...
@@ -329,9 +352,14 @@ class AsyncStore(StoreOf[T]):
 
     async def delete(
         self,
-        key: StoreKey,
+        key: StoreKey = (),
         *,
         exact: bool = False,
+        starts_with: StoreKey | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         if_match: str | None = None,
         if_revision: int | None = None,
@@ -339,11 +367,18 @@ class AsyncStore(StoreOf[T]):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`.
 
-        Conditions as in `AsyncKv.delete`.
+        Selectors and conditions are as in `AsyncKv.delete`. Without a key it takes `starts_with`,
+        `start` or `end`; `delete_all` deletes everything in the store.
         """
+        if key in ((), []) and starts_with is None and start is None and end is None:
+            raise InvalidInput("Say what to delete: a key, starts_with, start or end")
+        selectors = self._scope.selectors(key, None, starts_with, start, end)
         return await self._kv.delete(
-            self._scope.absolute(key),
+            selectors.pop("prefix"),
+            **selectors,
             exact=exact,
+            limit=limit,
+            offset=offset,
             where=where,
             if_match=if_match,
             if_revision=if_revision,
@@ -354,9 +389,12 @@ class AsyncStore(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -366,16 +404,15 @@ class AsyncStore(StoreOf[T]):
     ) -> AsyncIterator[KvEntry[T]]:
         """The entries below a prefix of the store, in key order, however many there are.
 
-        From `start` on, inclusive, to `end`, exclusive; both are relative to the store, too.
+        Selectors are as in `AsyncKv.list`, and relative to the store.
         With `details` they have their metadata and times, without `values` None for a value.
         With `snapshot` all pages that are read show one state of the store, or raise
         `SnapshotGone`.
         """
         entries = self._kv.list(
-            self._scope.absolute_prefix(prefix),
-            start=self._scope.bound(start),
-            end=self._scope.bound(end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
             limit=limit,
+            offset=offset,
             reverse=reverse,
             where=where,
             details=details,
@@ -392,9 +429,12 @@ class AsyncStore(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -405,9 +445,12 @@ class AsyncStore(StoreOf[T]):
         """The same as a list; `limit` guards against more than fit into memory."""
         entries = self.list(
             prefix,
+            prefixes=prefixes,
+            starts_with=starts_with,
             start=start,
             end=end,
             limit=limit,
+            offset=offset,
             reverse=reverse,
             where=where,
             details=details,
@@ -421,8 +464,13 @@ class AsyncStore(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -431,11 +479,11 @@ class AsyncStore(StoreOf[T]):
         consistency: Consistency = "eventual",
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
-        key = self._scope.absolute_prefix(prefix)
         page = await self._kv.paginate(
-            key,
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
             cursor=cursor,
             limit=limit,
+            offset=offset,
             reverse=reverse,
             where=where,
             details=details,
@@ -450,12 +498,23 @@ class AsyncStore(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         consistency: Consistency = "eventual",
     ) -> int:
-        """Number of entries below a prefix of the store."""
-        absolute = self._scope.absolute_prefix(prefix)
-        return await self._kv.count(absolute, where=where, consistency=consistency)
+        """Number of entries below a prefix of the store; selectors as in `list`."""
+        return await self._kv.count(
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            limit=limit,
+            offset=offset,
+            where=where,
+            consistency=consistency,
+        )
 
     async def delete_all(
         self,

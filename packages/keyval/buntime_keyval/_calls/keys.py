@@ -23,6 +23,7 @@ from buntime_keyval._entries import (
     value_json,
 )
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
+from buntime_keyval._selecting import Selected
 from buntime_keyval._where import Where
 from buntime_keyval.wire import (
     Duration,
@@ -32,7 +33,8 @@ from buntime_keyval.wire import (
     format_key_text,
 )
 from buntime_keyval.wire.commits import EntryOptions
-from buntime_keyval.wire.python_keys import checked_key, checked_keys, checked_prefix
+from buntime_keyval.wire.limits import MAX_LIMIT
+from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import entry_options
 from buntime_keyval.wire.requirements import EntryRequirement
 from buntime_keyval.wire.shapes import PLAIN, Shape
@@ -256,19 +258,28 @@ def refuse_required(required: EntryRequirement | None) -> None:
         raise InvalidInput("if_match and if_revision are for one key, and without where")
 
 
-def count(prefix: Any, where: Where | None) -> Call[int]:
-    """Number of entries below a prefix."""
-    key = checked_prefix(prefix)
-    text = format_key_text(key) if key else ""
-    if where is None and len(text) <= _MAX_PATH:
-        query = f"?{urlencode({'prefix': text})}" if key else ""
+def delete_selected(
+    keys: Selected, *, limit: int | None, where: Where | None
+) -> Call[DeleteResult]:
+    """Delete what is selected, or the first entries of it."""
+    most = None if limit is None else checked_deletion(limit)
+    body = json_body(**keys.members(), limit=most, where=raw_where(where))
+    return Call("DELETE", "/keys", _read_deleted, body)
+
+
+def count(keys: Selected, *, limit: int | None, where: Where | None) -> Call[int]:
+    """Number of the entries that are selected."""
+    text = format_key_text(keys.prefix) if keys.prefix else ""
+    if where is None and limit is None and keys.is_prefix and len(text) <= _MAX_PATH:
+        query = f"?{urlencode({'prefix': text})}" if text else ""
         return Call("GET", f"/keys/count{query}", _read_count, repeatable=True)
-    body = json_body(prefix=raw_keys_or_prefix(key), where=raw_where(where))
+    most = None if limit is None else checked_limit(limit)
+    body = json_body(**keys.members(), limit=most, where=raw_where(where))
     return Call("POST", "/keys/count", _read_count, body, repeatable=True)
 
 
 def paginate(
-    prefix: Any,
+    keys: Selected,
     *,
     cursor: str | None,
     limit: int,
@@ -278,10 +289,9 @@ def paginate(
     snapshot: bool = False,
 ) -> Call[KvPage[Any]]:
     """One page."""
-    key = checked_prefix(prefix)
     limit = checked_limit(limit)
-    text = format_key_text(key) if key else ""
-    if where is None and len(text) <= _MAX_PATH:
+    text = format_key_text(keys.prefix) if keys.prefix else ""
+    if where is None and keys.is_prefix and len(text) <= _MAX_PATH:
         query = {
             "prefix": text,
             "cursor": cursor,
@@ -291,10 +301,8 @@ def paginate(
         }
         target = f"/keys/paginate?{query_text(query | shape.members())}"
         return Call("GET", target, partial(_read_page, shape=shape), repeatable=True)
-    return page_of_range(
-        key,
-        start=None,
-        end=None,
+    return page_of(
+        keys,
         cursor=cursor,
         limit=limit,
         reverse=reverse,
@@ -304,11 +312,9 @@ def paginate(
     )
 
 
-def page_of_range(
-    prefix: Key,
+def page_of(
+    keys: Selected,
     *,
-    start: Key | None,
-    end: Key | None,
     cursor: str | None,
     limit: int,
     reverse: bool,
@@ -316,11 +322,9 @@ def page_of_range(
     shape: Shape,
     snapshot: bool,
 ) -> Call[KvPage[Any]]:
-    """One page of a range; keys and filter are checked already."""
+    """One page of what is selected; the filter is checked already."""
     body = json_body(
-        prefix=raw_keys_or_prefix(prefix),
-        start=None if start is None else raw_key(start),
-        end=None if end is None else raw_key(end),
+        **keys.members(),
         cursor=cursor,
         limit=limit,
         reverse=reverse or None,
@@ -332,21 +336,17 @@ def page_of_range(
     return Call("POST", "/keys/paginate", parse, body, repeatable=True)
 
 
-def list_range(
-    prefix: Key,
+def list_of(
+    keys: Selected,
     *,
-    start: Key | None,
-    end: Key | None,
     limit: int,
     reverse: bool,
     where: msgspec.Raw | None,
     shape: Shape = PLAIN,
 ) -> Call[list[Entry]]:
-    """The first entries of a range; keys and filter are checked already."""
+    """The first entries of what is selected; the filter is checked already."""
     body = json_body(
-        prefix=raw_keys_or_prefix(prefix),
-        start=None if start is None else raw_key(start),
-        end=None if end is None else raw_key(end),
+        **keys.members(),
         limit=limit,
         reverse=reverse or None,
         where=where,
@@ -373,6 +373,14 @@ def checked_limit(limit: object) -> int:
     return limit
 
 
+def checked_deletion(limit: object) -> int:
+    """How many entries are deleted at once at the most. Raises `InvalidInput`."""
+    most = checked_limit(limit)
+    if most > MAX_LIMIT:
+        raise InvalidInput(f"limit must be at most {MAX_LIMIT} for a deletion, received {most}")
+    return most
+
+
 def raw_where(where: Where | None) -> msgspec.Raw | None:
     """A filter as part of a body. Raises `InvalidInput`."""
     if where is None:
@@ -380,11 +388,6 @@ def raw_where(where: Where | None) -> msgspec.Raw | None:
     if not isinstance(where, dict):
         raise InvalidInput(f"where must be a dict or a condition, received {where!r:.50}")
     return raw_value(where)
-
-
-def raw_keys_or_prefix(prefix: Key) -> msgspec.Raw | None:
-    """A prefix as part of a body, None for all keys."""
-    return raw_key(prefix) if prefix else None
 
 
 def query_text(members: dict[str, Any]) -> str:

@@ -28,7 +28,7 @@ from buntime_keyval._sync.watch import Watch
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, Key, KeyLike
+from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
@@ -83,6 +83,11 @@ class Entries(Protocol):
         key: Any,
         *,
         exact: bool = False,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         if_match: str | None = None,
         if_revision: int | None = None,
@@ -91,11 +96,14 @@ class Entries(Protocol):
 
     def list(
         self,
-        prefix: KeyLike,
+        prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         page_size: int = ...,
@@ -107,10 +115,15 @@ class Entries(Protocol):
 
     def paginate(
         self,
-        prefix: KeyLike,
+        prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
         cursor: str | None = None,
         limit: int = ...,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -120,7 +133,17 @@ class Entries(Protocol):
     ) -> KvPage[Any]: ...
 
     def count(
-        self, prefix: KeyLike, *, where: Where | None = None, consistency: Consistency = "eventual"
+        self,
+        prefix: KeyLike = (),
+        *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
+        where: Where | None = None,
+        consistency: Consistency = "eventual",
     ) -> int: ...
 
     def atomic(self) -> Atomic: ...
@@ -324,9 +347,14 @@ class Store(StoreOf[T]):
 
     def delete(
         self,
-        key: StoreKey,
+        key: StoreKey = (),
         *,
         exact: bool = False,
+        starts_with: StoreKey | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         if_match: str | None = None,
         if_revision: int | None = None,
@@ -334,11 +362,18 @@ class Store(StoreOf[T]):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`.
 
-        Conditions as in `Kv.delete`.
+        Selectors and conditions are as in `Kv.delete`. Without a key it takes `starts_with`,
+        `start` or `end`; `delete_all` deletes everything in the store.
         """
+        if key in ((), []) and starts_with is None and start is None and end is None:
+            raise InvalidInput("Say what to delete: a key, starts_with, start or end")
+        selectors = self._scope.selectors(key, None, starts_with, start, end)
         return self._kv.delete(
-            self._scope.absolute(key),
+            selectors.pop("prefix"),
+            **selectors,
             exact=exact,
+            limit=limit,
+            offset=offset,
             where=where,
             if_match=if_match,
             if_revision=if_revision,
@@ -349,9 +384,12 @@ class Store(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -361,16 +399,15 @@ class Store(StoreOf[T]):
     ) -> Iterator[KvEntry[T]]:
         """The entries below a prefix of the store, in key order, however many there are.
 
-        From `start` on, inclusive, to `end`, exclusive; both are relative to the store, too.
+        Selectors are as in `Kv.list`, and relative to the store.
         With `details` they have their metadata and times, without `values` None for a value.
         With `snapshot` all pages that are read show one state of the store, or raise
         `SnapshotGone`.
         """
         entries = self._kv.list(
-            self._scope.absolute_prefix(prefix),
-            start=self._scope.bound(start),
-            end=self._scope.bound(end),
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
             limit=limit,
+            offset=offset,
             reverse=reverse,
             where=where,
             details=details,
@@ -387,9 +424,12 @@ class Store(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -400,9 +440,12 @@ class Store(StoreOf[T]):
         """The same as a list; `limit` guards against more than fit into memory."""
         entries = self.list(
             prefix,
+            prefixes=prefixes,
+            starts_with=starts_with,
             start=start,
             end=end,
             limit=limit,
+            offset=offset,
             reverse=reverse,
             where=where,
             details=details,
@@ -416,8 +459,13 @@ class Store(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -426,11 +474,11 @@ class Store(StoreOf[T]):
         consistency: Consistency = "eventual",
     ) -> KvPage[T]:
         """One page of the entries below a prefix of the store; options as in `list`."""
-        key = self._scope.absolute_prefix(prefix)
         page = self._kv.paginate(
-            key,
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
             cursor=cursor,
             limit=limit,
+            offset=offset,
             reverse=reverse,
             where=where,
             details=details,
@@ -445,12 +493,23 @@ class Store(StoreOf[T]):
         self,
         prefix: StoreKey = (),
         *,
+        prefixes: Sequence[StoreKey] | None = None,
+        starts_with: StoreKey | None = None,
+        start: StoreKey | None = None,
+        end: StoreKey | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         consistency: Consistency = "eventual",
     ) -> int:
-        """Number of entries below a prefix of the store."""
-        absolute = self._scope.absolute_prefix(prefix)
-        return self._kv.count(absolute, where=where, consistency=consistency)
+        """Number of entries below a prefix of the store; selectors as in `list`."""
+        return self._kv.count(
+            **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            limit=limit,
+            offset=offset,
+            where=where,
+            consistency=consistency,
+        )
 
     def delete_all(
         self,

@@ -165,10 +165,31 @@ def sum_(
     _committed(job, result.versionstamp)
 
 
+STARTS_WITH = click.option(
+    "--starts-with",
+    metavar="KEY",
+    type=KEY,
+    help="Keys that begin so, within a text.",
+)
+START = click.option("--start", metavar="KEY", type=KeyType(empty=True), help="First key.")
+END = click.option(
+    "--end", metavar="KEY", type=KeyType(empty=True), help="Key behind the last one."
+)
+LIMIT = click.option("--limit", type=click.IntRange(1), help="So many at the most.")
+OFFSET = click.option(
+    "--offset", type=click.IntRange(0), default=0, help="Pass over so many first."
+)
+
+
 @click.command()
 @click.argument("keys", metavar="KEY...", type=KEY, nargs=-1)
 @click.option("--exact", is_flag=True, help="Only the keys themselves, not what is below them.")
 @click.option("--everything", is_flag=True, help="The whole store, in batches.")
+@STARTS_WITH
+@START
+@END
+@LIMIT
+@OFFSET
 @WHERE
 @click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
 @IF_MATCH
@@ -180,6 +201,11 @@ def delete(
     keys: tuple[Key, ...],
     exact: bool,
     everything: bool,
+    starts_with: Key | None,
+    start: Key | None,
+    end: Key | None,
+    limit: int | None,
+    offset: int,
     where: Where | None,
     yes: bool,
     if_match: str | None,
@@ -190,13 +216,29 @@ def delete(
 
     At a terminal it asks first, unless you say --exact or --yes.
     """
-    if bool(keys) == everything or (everything and exact):
-        raise Mistake("say either KEY... or --everything")
     conditions: dict[str, Any] = {"if_match": if_match, "if_revision": if_revision}
     has_conditions = requirement(if_match, if_revision) is not None
-    if has_conditions and (len(keys) != 1 or where is not None):
+    is_bounded = any(it is not None for it in (starts_with, start, end, limit)) or offset > 0
+    if has_conditions and (len(keys) != 1 or where is not None or is_bounded):
         raise Mistake("--if-match and --if-revision are for one key, and without --where")
-    if everything:
+    in_range = starts_with is not None or (start is not None and end is not None)
+    said = bool(keys) + everything + (in_range and not keys)
+    if said != 1 or (everything and (exact or start or end or limit or offset)):
+        raise Mistake("say either KEY..., or --starts-with, or --start and --end, or --everything")
+    if not keys and in_range:
+        confirm("Delete everything in that range?", yes=yes)
+        result = job.kv.delete(
+            (),
+            exact=exact,
+            starts_with=starts_with,
+            start=start,
+            end=end,
+            limit=limit,
+            offset=offset,
+            where=where,
+            idempotency_key=idempotency_key,
+        )
+    elif everything:
         confirm("Delete the whole store?" if where is None else _MATCHING_ANYWHERE, yes=yes)
         result = job.kv.delete([], where=where, everything=True, idempotency_key=idempotency_key)
     else:
@@ -207,6 +249,11 @@ def delete(
         result = job.kv.delete(
             keys[0] if has_conditions else list(keys),
             exact=exact,
+            starts_with=starts_with,
+            start=start,
+            end=end,
+            limit=limit,
+            offset=offset,
             where=where,
             idempotency_key=idempotency_key,
             **conditions,
@@ -222,9 +269,11 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 
 @click.command("list")
 @PREFIX_ARGUMENT
-@click.option("--start", metavar="KEY", type=KeyType(empty=True), help="First key.")
-@click.option("--end", metavar="KEY", type=KeyType(empty=True), help="Key behind the last one.")
-@click.option("--limit", type=click.IntRange(1), help="So many at the most.")
+@STARTS_WITH
+@START
+@END
+@LIMIT
+@OFFSET
 @click.option("--reverse", is_flag=True, help="Last key first.")
 @click.option("--keys-only", is_flag=True, help="Without the values, which are not sent.")
 @click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
@@ -235,9 +284,11 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 def list_(
     job: Job,
     prefix: Key,
+    starts_with: Key | None,
     start: Key | None,
     end: Key | None,
     limit: int | None,
+    offset: int,
     reverse: bool,
     keys_only: bool,
     snapshot: bool,
@@ -249,9 +300,11 @@ def list_(
     values = not keys_only
     entries = job.kv.list(
         prefix,
+        starts_with=starts_with,
         start=start,
         end=end,
         limit=limit,
+        offset=offset,
         reverse=reverse,
         where=where,
         details=details,
@@ -264,12 +317,36 @@ def list_(
 
 @click.command()
 @PREFIX_ARGUMENT
+@STARTS_WITH
+@START
+@END
+@LIMIT
+@OFFSET
 @CONSISTENCY
 @WHERE
 @connected
-def count(job: Job, prefix: Key, consistency: Consistency, where: Where | None) -> None:
+def count(
+    job: Job,
+    prefix: Key,
+    starts_with: Key | None,
+    start: Key | None,
+    end: Key | None,
+    limit: int | None,
+    offset: int,
+    consistency: Consistency,
+    where: Where | None,
+) -> None:
     """Count the entries below a prefix, or all."""
-    number = job.kv.count(prefix, where=where, consistency=consistency)
+    number = job.kv.count(
+        prefix,
+        starts_with=starts_with,
+        start=start,
+        end=end,
+        limit=limit,
+        offset=offset,
+        where=where,
+        consistency=consistency,
+    )
     if job.out.as_json:
         job.out.document(count=number)
     else:

@@ -85,3 +85,14 @@ def _refuse_surrogates(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidInput("Key part holds a lone surrogate, which is no text") from None
+
+
+def checked_beginning(raw: object) -> Key:
+    """A key whose last part is the beginning of a text. Raises `InvalidInput`."""
+    key = checked_key(raw)
+    if not isinstance(key[-1], str):
+        raise InvalidInput(
+            "starts_with must end with a text, with which a part of keys begins, received"
+            f" {key[-1]!r:.50}"
+        )
+    return key

@@ -159,18 +159,28 @@ class Store(StoreReads):
 
     @measured("delete")
     async def delete_ranges(
-        self, ranges: Sequence[KeyRange], *, where: Where | None = None, once: Once | None = None
+        self,
+        ranges: Sequence[KeyRange],
+        *,
+        limit: int | None = None,
+        where: Where | None = None,
+        once: Once | None = None,
     ) -> int:
-        """Delete what is in the ranges; the number of entries deleted."""
+        """Delete what is in the ranges, or the first entries of it; how many were deleted."""
+        if not ranges:
+            return 0
         now_ms = self.clock.now()
         condition = self.condition(where, ranges)
-        if condition.recheck is not None or len(condition.args) > _SIMPLE:
+        if limit is not None or condition.recheck is not None or len(condition.args) > _SIMPLE:
             # What SQL cannot decide, or not soon, is read, and removed unless it changed in
-            # between: a write that thinks for long would let all others wait.
-            selections = [Selection(keys, sys.maxsize, condition=condition) for keys in ranges]
+            # between: a write that thinks for long would let all others wait. And so are the first
+            # ones, which are not counted by others' writes.
             found: dict[bytes, str] = {}
-            for selection in selections:
-                found |= await reads.list_stamps(self.db, selection, now_ms)
+            for keys in ranges:
+                left = sys.maxsize if limit is None else limit - len(found)
+                if left:
+                    selection = Selection(keys, left, condition=condition)
+                    found |= await reads.list_stamps(self.db, selection, now_ms)
             has_stamp = self.sql.writes.has_stamp
             rows = [(key, has_stamp(stamp)) for key, stamp in found.items()]
             return await self._committer.commit(writes.remove_rows(rows), once)

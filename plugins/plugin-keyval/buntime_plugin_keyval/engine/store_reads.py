@@ -282,6 +282,24 @@ class StoreReads:
         now_ms = self.clock.now()
         return await reads.count(self.db, keys, self.condition(where, [keys]), now_ms)
 
+    @measured("list")
+    async def behind(
+        self, keys: KeyRange, offset: int, *, reverse: bool = False, where: Where | None = None
+    ) -> KeyRange | None:
+        """The part of a range behind its first entries; None if there are no more than these."""
+        selection = Selection(keys, offset, reverse, self.condition(where, [keys]))
+        key = await reads.key_behind(self.db, selection, self.clock.now())
+        if key is None:
+            return None
+        return keys.before(single(key).end) if reverse else keys.from_key(key)
+
+    async def has_any(self, keys: KeyRange, *, where: Where | None = None) -> bool:
+        """Whether a range has an entry."""
+        selection = Selection(keys, 1, condition=self.condition(where, [keys]))
+        if selection.condition.recheck is None:
+            return await reads.is_any(self.db, selection, self.clock.now())
+        return await self.behind(keys, 0, where=where) is not None
+
     def condition(
         self, where: Where | None, keys: Sequence[KeyRange], at_ms: int | None = None
     ) -> RowCondition:

@@ -62,6 +62,8 @@ class Cost(msgspec.Struct, frozen=True, gc=False):
     """Entries that it reads or writes at the most; None where the size of a range decides."""
     conditions: int = 0
     """Conditions of its filter, each of which is tested on every entry that it looks at."""
+    passed: int = 0
+    """Entries that it passes over before those."""
 
 
 CHEAP = Cost()

@@ -75,6 +75,13 @@ def _whole(raw: object) -> int | None:
     return int(raw) if isinstance(raw, int) or raw.is_integer() else None
 
 
+def _up_to(name: str, raw: object) -> int:
+    number = _whole(raw)
+    if number is None or number < 1:
+        raise InvalidInput(f"{name} must be a positive number, received {describe(raw)}")
+    return min(number, _HUGE)
+
+
 def count_up_to(most: int) -> Kind:
     """A whole number from 1 to `most`."""
 
@@ -142,6 +149,27 @@ def _prefix(name: str, raw: object) -> bytes:
 
 def _bound(name: str, raw: object) -> bytes | None:
     return _prefix(name, raw) or None
+
+
+def _beginning(name: str, raw: object) -> bytes:
+    key = body_key(raw)
+    if not isinstance(key[-1], str):
+        raise InvalidInput(
+            f"{name} must end with a text, with which a part of keys begins, received"
+            f" {describe(raw)}"
+        )
+    return encode_key(key)
+
+
+def _prefixes(name: str, raw: object) -> list[bytes]:
+    return [encode_key(key) for key in _key_list(name, raw)]
+
+
+def _prefixes_of_text(name: str, text: str) -> list[bytes]:
+    keys = _key_list_of_text(name, text)
+    if not keys:
+        raise InvalidInput(f"{name} must be a non-empty list of keys")
+    return [encode_key(key) for key in keys]
 
 
 def _named_prefix_of_text(name: str, text: str) -> Key:
@@ -251,6 +279,8 @@ def _json_of_text(name: str, text: str) -> Any:
 _KEY_EXPECTED = 'a key array such as ["users", 1], or a key path such as users/1'
 
 LIMIT = Kind(f"a positive number, up to {MAX_LIMIT}", parse_limit, parse_limit)
+UP_TO = Kind("a positive number", _up_to, _up_to)
+"""One that bounds a number and not what is read."""
 OFFSET = Kind("a whole number that is not negative", _offset, _offset)
 FLAG = Kind("true or false", _flag_of_text, _flag)
 CONSISTENCY = one_of("strong", "eventual")
@@ -266,6 +296,19 @@ KEY = Kind(_KEY_EXPECTED, None, _key)
 BOUND = Kind(_KEY_EXPECTED, _bound, _bound)
 NAME = Kind("a text of 1 to 256 characters without control characters", checked_name, checked_name)
 """Of a lock, or of who has one."""
+BEGINNING = Kind(
+    'a key whose last part is the beginning of a text, such as ["users", "a"]',
+    _beginning,
+    _beginning,
+)
+"""Encoded as a key."""
+PREFIXES = Kind(
+    "comma-separated key paths, or keys as a JSON array",
+    _prefixes_of_text,
+    _prefixes,
+    repeatable=True,
+)
+"""Encoded; at least one."""
 BATCH_KEYS = Kind("an array of key arrays", None, _batch_keys)
 READS = Kind("an array of key arrays", None, _reads)
 KEY_LIST = Kind(

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
+
+from buntime_keyval.wire import InvalidInput
 
 _FIRST_SUFFIX = b"\x00"
 """Appended to a key it gives the very next byte string."""
@@ -47,6 +49,29 @@ def listing_range(prefix: bytes, start: bytes | None = None, end: bytes | None =
     return keys
 
 
+def beginning(prefix: bytes) -> KeyRange:
+    """All keys with a text that begins as the last one of `prefix` does, whatever extends them.
+
+    `prefix` is encoded as a key is, which ends with what ends a text.
+    """
+    start = prefix[:-1]
+    rest = start.rstrip(b"\xff")  # of a NUL within the text; nothing else has that byte
+    return KeyRange(start, rest[:-1] + bytes([rest[-1] + 1]))
+
+
+def joined(ranges: Iterable[KeyRange]) -> list[KeyRange]:
+    """Ranges in their order, each key in one of them alone, without those that are empty."""
+    found: list[KeyRange] = []
+    for keys in sorted(ranges):
+        if keys.start >= keys.end:
+            continue
+        if found and keys.start < found[-1].end:
+            found[-1] = KeyRange(found[-1].start, max(found[-1].end, keys.end))
+        else:
+            found.append(keys)
+    return found
+
+
 def subtree(key: bytes) -> KeyRange:
     """The key itself and all that extend it."""
     return KeyRange(key, key + _BEYOND)
@@ -55,6 +80,47 @@ def subtree(key: bytes) -> KeyRange:
 def single(key: bytes) -> KeyRange:
     """Just this key."""
     return KeyRange(key, key + _FIRST_SUFFIX)
+
+
+class Selectors(NamedTuple):
+    """Which keys are meant, as requests and callers say it; all are encoded.
+
+    Those below `prefix`, or below one of `prefixes`, or that begin as `starts_with`, of which the
+    last part is a text; and of these the ones from `start`, inclusive, to `end`, exclusive.
+    """
+
+    prefix: bytes = b""
+    prefixes: Sequence[bytes] | None = None
+    starts_with: bytes | None = None
+    start: bytes | None = None
+    end: bytes | None = None
+
+    def below(self) -> list[KeyRange]:
+        """What is below the prefixes, in order: at least one range, which may be empty.
+
+        Raises `InvalidInput` for several ways to say what is meant.
+        """
+        return self._ranges(descendants)
+
+    def at_and_below(self) -> list[KeyRange]:
+        """The same with the prefixes themselves."""
+        return self._ranges(subtree)
+
+    def _ranges(self, of: Callable[[bytes], KeyRange]) -> list[KeyRange]:
+        said = [bool(self.prefix), self.prefixes is not None, self.starts_with is not None]
+        if sum(said) > 1:
+            raise InvalidInput("Say one of prefix, prefixes and startsWith")
+        if self.starts_with is not None:
+            ranges = [beginning(self.starts_with)]
+        else:
+            ranges = [of(it) for it in ([self.prefix] if self.prefixes is None else self.prefixes)]
+        ranges = [self._between(keys) for keys in ranges]
+        return joined(ranges) or ranges[:1]  # an empty one is still somebody's
+
+    def _between(self, keys: KeyRange) -> KeyRange:
+        if self.start is not None:
+            keys = keys.from_key(self.start)
+        return keys if self.end is None else keys.before(self.end)
 
 
 class DisjointRanges:

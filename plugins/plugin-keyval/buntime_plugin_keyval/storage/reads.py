@@ -210,6 +210,16 @@ async def list_stamps(db: Database, selection: Selection, now_ms: int) -> dict[b
     return dict(await db.adapter.query(*statement, fresh=True))  # type: ignore[arg-type] # as above
 
 
+async def key_behind(db: Database, selection: Selection, now_ms: int) -> bytes | None:
+    """The key of the first entry behind so many of the selected ones as the limit says."""
+    if selection.condition.recheck is None:
+        rows = await db.adapter.query(*db.sql.reads.behind(selection, now_ms))
+        return rows[0][0] if rows else None  # type: ignore[return-value] # a BLOB
+    one_more = selection._replace(limit=selection.limit + 1)
+    keys = [row[0] async for row in matching_rows(db, db.sql.reads.rows, one_more, now_ms)]
+    return keys[-1] if len(keys) == one_more.limit else None
+
+
 async def list_json(db: Database, selection: Selection, now_ms: int, long_reads: LongReads) -> str:
     """The selected entries as the inside of a JSON array."""
     if selection.condition.recheck is not None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from typing import NamedTuple
+from typing import NamedTuple, NoReturn
 
 from buntime_database import ResultTooLarge, Value
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES
@@ -45,6 +45,8 @@ class Page(NamedTuple):
     entries: Text
     last: bytes | None
     has_more: bool
+    number: int
+    """How many entries these are."""
 
 
 def too_large(size: int, most: int, right: str) -> LimitExceeded:
@@ -188,7 +190,7 @@ async def list_within(
     if selection.condition.recheck is not None:
         page = await _recheck(db, selection, now_ms, most)
         if page.has_more:
-            raise too_large(most, most, _SMALLER_LIST)
+            refuse_long_list(most)
         return page.entries
     if db.adapter.capabilities.embedded:
         try:
@@ -230,6 +232,11 @@ async def _list_long(db: Database, selection: Selection, now_ms: int, most: int)
 
 
 _SMALLER_LIST = "ask for pages, for fewer entries with limit, or for keys alone with values=false"
+
+
+def refuse_long_list(most: int) -> NoReturn:
+    """Raise `LimitExceeded` for a list that has more bytes than an answer may."""
+    raise too_large(most, most, _SMALLER_LIST)
 
 
 async def page_within(
@@ -277,7 +284,7 @@ async def _page(db: Database, selection: Selection, now_ms: int, row: tuple[Valu
     has_more = count != number
     if not has_more and count == selection.limit and isinstance(last, bytes):
         has_more = await is_any(db, selection.behind(last), now_ms)
-    return Page(text, last, has_more)  # type: ignore[arg-type] # as the statements say
+    return Page(text, last, has_more, count)  # type: ignore[arg-type] # as the statements say
 
 
 async def _recheck(db: Database, selection: Selection, now_ms: int, most: int) -> Page:
@@ -289,7 +296,7 @@ async def _recheck(db: Database, selection: Selection, now_ms: int, most: int) -
     async for key, _, text in matching_rows(db, db.sql.reads.entries, one_more, now_ms):
         size += size_of(text) + 1
         if len(found) == selection.limit or (found and size > most):
-            return Page(",".join(found), last, has_more=True)
+            return Page(",".join(found), last, True, len(found))
         found.append(text)
         last = key
-    return Page(",".join(found), None, has_more=False)
+    return Page(",".join(found), None, False, len(found))

@@ -20,29 +20,23 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, Mutation
-from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
-from buntime_plugin_keyval.engine.cursors import make_cursor
 from buntime_plugin_keyval.engine.writes import Committed
 from buntime_plugin_keyval.model.conditions import Conditions, matches, parse_tags
 from buntime_plugin_keyval.model.errors import KeyNotFound, PreconditionFailed
 from buntime_plugin_keyval.model.where import Where, count_conditions
-from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
+from buntime_plugin_keyval.requests.answers import Text, spliced
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
     BATCH_KEYS,
-    BOUND,
     CONSISTENCY,
     EXPIRES_AT,
     EXPIRES_IN,
     FILTER,
     FLAG,
-    LIMIT,
     METADATA,
-    PREFIX,
     REVISION,
-    TEXT,
     TYPE,
     VERSION,
 )
@@ -51,8 +45,7 @@ from buntime_plugin_keyval.service import KeyValService
 from buntime_plugin_keyval.storage.dialects.reads import Short
 from buntime_plugin_keyval.storage.entries import found_json
 from buntime_plugin_keyval.storage.entry_json import entry_json
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, listing_range, subtree
-from buntime_plugin_keyval.storage.within import Page
+from buntime_plugin_keyval.storage.ranges import subtree
 
 T = TypeVar("T")
 
@@ -112,51 +105,10 @@ class DeletionOfKey(Deletion, frozen=True, kw_only=True):
     """Of the entry as it has to be; 0 for a key that is missing."""
 
 
-class DeletionBelow(Deletion, frozen=True, kw_only=True):
-    """The same of a prefix."""
-
-    prefix: Annotated[bytes, PREFIX] = b""
-
-
 class DeletionOfKeys(Deletion, frozen=True, kw_only=True):
     """The same of several keys."""
 
     keys: Annotated[list[Key], BATCH_KEYS]
-
-
-class Ranged(Read, frozen=True, kw_only=True):
-    """Which entries of a range, and in which order."""
-
-    prefix: Annotated[bytes, PREFIX] = b""
-    start: Annotated[bytes | None, BOUND] = None
-    end: Annotated[bytes | None, BOUND] = None
-    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
-    reverse: Annotated[bool, FLAG] = False
-    where: Annotated[Where | None, FILTER] = None
-
-
-class Listing(Ranged, frozen=True, kw_only=True):
-    """Which entries to list."""
-
-    snapshot: Annotated[bool, FLAG] = False
-    """Without effect: a list is one reading."""
-
-
-class PageRequest(Ranged, frozen=True, kw_only=True):
-    """Which page of entries."""
-
-    cursor: Annotated[str | None, TEXT] = None
-    snapshot: Annotated[bool, FLAG] = False
-    """Whether all pages are to show one state of the store."""
-
-
-class Counting(RequestShape, frozen=True, kw_only=True):
-    """Which entries to count."""
-
-    prefix: Annotated[bytes, PREFIX] = b""
-    where: Annotated[Where | None, FILTER] = None
-    consistency: Annotated[str | None, CONSISTENCY] = None
-    """`strong` counts on the primary."""
 
 
 class BatchRead(Read, frozen=True, kw_only=True):
@@ -373,7 +325,7 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
     encoded = encode_key(_path_key(request.path))
     conditions = conditions_of(request)
     if conditions is None:
-        return _deletion(service, [encoded], request)
+        return deletion(service, [encoded], request)
     given, store = request.given, service.store
     if given.where is not None:
         raise InvalidInput("where is for entries whatever their versions: it takes no conditions")
@@ -389,19 +341,12 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
     return Asked("delete", "write", run, touched, writes, cost)
 
 
-def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
-    """`DELETE /keys?prefix=`: as `DELETE /keys/<path>`; never the whole store by accident."""
-    if not request.given.prefix:
-        raise InvalidInput("Missing 'prefix' query parameter: name what to delete")
-    return _deletion(service, [request.given.prefix], request)
-
-
 def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
     """`POST /keys/delete-batch`"""
-    return _deletion(service, [encode_key(key) for key in request.given.keys], request)
+    return deletion(service, [encode_key(key) for key in request.given.keys], request)
 
 
-def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
+def deletion(service: KeyValService, keys: list[bytes], request: Request[Deletion]) -> Asked:
     given = request.given
 
     def run() -> Promised | Coroutine[Any, Any, str]:
@@ -410,7 +355,7 @@ def _deletion(service: KeyValService, keys: list[bytes], request: Request[Deleti
         )
         if isinstance(deleting, Future):
             return Promised(deleting, _answer_deleted)
-        return _deleted(deleting)
+        return deleted(deleting)
 
     if given.exact:
         entries, writes = len(keys), Keys(keys)
@@ -426,85 +371,8 @@ def _answer_deleted(deleting: Future[int]) -> Answer:
     return Answer(200, deleted_json(deleting.result()))
 
 
-async def _deleted(deleting: Awaitable[int]) -> str:
+async def deleted(deleting: Awaitable[int]) -> str:
     return deleted_json(await deleting)
-
-
-def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
-    """`GET /keys`, `POST /keys/list`"""
-    given = request.given
-    keys = listing_range(given.prefix, given.start, given.end)
-
-    def run() -> Text | Coroutine[Any, Any, Text]:
-        limit, reverse, shape = given.limit, given.reverse, given.entry_shape
-        if given.where is None:
-            entries = service.store.list_soon(keys, limit=limit, reverse=reverse, shape=shape)
-            return _array(entries) if isinstance(entries, str | bytes) else _later(entries, _array)
-        filtered = service.store.list_within(
-            keys, limit=limit, reverse=reverse, where=given.where, shape=shape
-        )
-        return _later(filtered, _array)
-
-    return Asked(
-        "list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
-    )
-
-
-def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
-    """`GET /keys/count`, `POST /keys/count`"""
-    given = request.given
-    keys = descendants(given.prefix)
-
-    async def run() -> str:
-        return count_json(await service.store.count(keys, where=given.where))
-
-    cost = Cost(None, count_conditions(given.where))
-    return Asked("count", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
-
-
-def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Asked:
-    """`GET /keys/paginate`, `POST /keys/paginate`"""
-    given = request.given
-    keys = listing_range(given.prefix, given.start, given.end)
-
-    async def run() -> Text:
-        page = await service.store.page_within(
-            keys,
-            limit=given.limit,
-            cursor=given.cursor,
-            reverse=given.reverse,
-            where=given.where,
-            shape=given.entry_shape,
-        )
-        return page_json(page)
-
-    cost = _cost(given.limit, given.where)
-    if not given.snapshot:
-        return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
-    if not (given.cursor or service.store.adapter.capabilities.embedded):
-        cost = Cost(None, cost.conditions)  # all pages are collected for the first one
-    snapshot = partial(_page_of_snapshot, service, keys, given)
-    return Asked("paginate", "read", snapshot, reads=Keys(ranges=(keys,)), cost=cost)
-
-
-async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: PageRequest) -> Text:
-    snapshots = service.snapshots
-
-    async def here() -> Text:
-        page = await snapshots.page(
-            keys,
-            limit=given.limit,
-            cursor=given.cursor,
-            reverse=given.reverse,
-            where=given.where,
-            shape=given.entry_shape,
-        )
-        return _page_json(page.entries, page.cursor)
-
-    worker = snapshots.worker_of(given.cursor)
-    if worker is not None:
-        raise Elsewhere(worker, here)
-    return await here()
 
 
 def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
@@ -518,7 +386,7 @@ def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
 
     def run() -> Text | Coroutine[Any, Any, Text]:
         found = service.store.get_many_soon(encoded, shape)
-        return told(found) if isinstance(found, dict) else _later(found, told)
+        return told(found) if isinstance(found, dict) else later(found, told)
 
     return Asked("get", "read", run, reads=Keys(encoded), cost=Cost(len(encoded)), needs=())
 
@@ -527,22 +395,11 @@ GET = Route(get_key, Read, has_conditions=True)
 PUT = Route(put_key, Written, MemberPlace.BESIDE_VALUE, has_conditions=True)
 PATCH = Route(patch_key, Written, MemberPlace.BESIDE_VALUE, has_conditions=True)
 DELETE = Route(delete_key, DeletionOfKey, MemberPlace.EITHER, has_conditions=True)
-DELETE_BELOW = Route(delete_prefix, DeletionBelow, MemberPlace.EITHER)
 DELETE_BATCH = Route(delete_batch, DeletionOfKeys, MemberPlace.BODY)
-LIST = Route(list_keys, Listing)
-LIST_BY_BODY = Route(list_keys, Listing, MemberPlace.BODY)
-COUNT = Route(count_keys, Counting)
-COUNT_BY_BODY = Route(count_keys, Counting, MemberPlace.BODY)
-PAGINATE = Route(paginate_keys, PageRequest)
-PAGINATE_BY_BODY = Route(paginate_keys, PageRequest, MemberPlace.BODY)
 BATCH = Route(get_batch, BatchRead, MemberPlace.BODY)
 
 
-def _array(entries: Text) -> Text:
-    return f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
-
-
-async def _later(finding: Awaitable[T], told: Callable[[T], Text]) -> Text:
+async def later(finding: Awaitable[T], told: Callable[[T], Text]) -> Text:
     """What is told of something that has to be waited for."""
     return told(await finding)
 
@@ -561,11 +418,6 @@ def entry_options(given: ValueOptions, now_ms: int) -> EntryOptions:
     return EntryOptions(given.expires_in, given.expires_at, metadata, given.type)
 
 
-def _cost(limit: int, where: Where | None) -> Cost:
-    """The cost of finding some entries: with a filter nobody knows how many there are to test."""
-    return Cost(limit) if where is None else Cost(None, count_conditions(where))
-
-
 def commit_json(versionstamp: str | None) -> str:
     """The answer to a commit; None where a check did not hold."""
     if versionstamp is None:
@@ -573,23 +425,6 @@ def commit_json(versionstamp: str | None) -> str:
     return f'{{"ok":true,"versionstamp":"{versionstamp}"}}'
 
 
-def count_json(count: int) -> str:
-    """The answer to a count."""
-    return f'{{"count":{count}}}'
-
-
 def deleted_json(count: int) -> str:
     """The answer to a deletion."""
     return f'{{"deletedCount":{count}}}'
-
-
-def page_json(page: Page) -> Text:
-    """The answer to a request for a page."""
-    cursor = make_cursor(page.last) if page.has_more and page.last else None
-    return _page_json(page.entries, cursor)
-
-
-def _page_json(entries: Text, cursor: str | None) -> Text:
-    quoted = "null" if cursor is None else f'"{cursor}"'
-    more = "false" if cursor is None else "true"
-    return spliced('{"entries":[', (entries,), f'],"cursor":{quoted},"hasMore":{more}}}')

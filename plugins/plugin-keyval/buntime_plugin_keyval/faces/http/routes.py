@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from buntime_plugin_keyval.faces.http import atomic, keys, metrics, sets
+from buntime_plugin_keyval.faces.http import atomic, keys, metrics, ranges, sets
 from buntime_plugin_keyval.faces.http.keys import KEYS_PATH
 from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.requests.asked import AnyRoute, Route
@@ -16,10 +16,10 @@ from buntime_plugin_keyval.requests.asked import AnyRoute, Route
 Methods = Mapping[str, AnyRoute]
 
 _OF_SERVICE: Mapping[str, Methods] = {
-    "/keys": {"GET": keys.LIST, "DELETE": keys.DELETE_BELOW},
-    "/keys/list": {"POST": keys.LIST_BY_BODY},
-    "/keys/count": {"GET": keys.COUNT, "POST": keys.COUNT_BY_BODY},
-    "/keys/paginate": {"GET": keys.PAGINATE, "POST": keys.PAGINATE_BY_BODY},
+    "/keys": {"GET": ranges.LIST, "DELETE": ranges.DELETE_BELOW},
+    "/keys/list": {"POST": ranges.LIST_BY_BODY},
+    "/keys/count": {"GET": ranges.COUNT, "POST": ranges.COUNT_BY_BODY},
+    "/keys/paginate": {"GET": ranges.PAGINATE, "POST": ranges.PAGINATE_BY_BODY},
     "/keys/batch": {"POST": keys.BATCH},
     "/keys/delete-batch": {"POST": keys.DELETE_BATCH},
     "/keys/set-batch": {"POST": sets.SET_BATCH},

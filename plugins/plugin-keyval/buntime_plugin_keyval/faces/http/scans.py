@@ -14,10 +14,15 @@ from buntime_plugin_keyval.service import KeyValService
 
 _OPERATIONS = frozenset({"list", "paginate", "count", "delete", "search"})
 
+MOST_PASSED = 1000
+"""Entries that a request may pass over without waiting for its turn: as many as a page has."""
+
 
 def is_scan(asked: Asked) -> bool:
     """Whether only the size of a range, and not the request, tells what it takes."""
     cost = asked.cost
+    if cost.passed > MOST_PASSED and asked.operation in _OPERATIONS:
+        return True
     if cost.entries is not None or asked.operation not in _OPERATIONS:
         return False
     # An index finds its hits by itself, and a range is deleted without being looked at.

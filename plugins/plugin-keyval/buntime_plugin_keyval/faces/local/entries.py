@@ -7,8 +7,26 @@ from collections.abc import AsyncIterator, Sequence
 from datetime import datetime
 from typing import Any, Never, overload
 
-from buntime_keyval import CommitResult, DeleteResult, Key, KvEntry, KvPage, VacuumResult, Where
-from buntime_keyval.shared import checked_limit, is_many, refuse_everything, refuse_required
+from buntime_keyval import (
+    CommitResult,
+    DeleteResult,
+    InvalidInput,
+    Key,
+    KvEntry,
+    KvPage,
+    VacuumResult,
+    Where,
+)
+from buntime_keyval.shared import (
+    Selected,
+    checked_deletion,
+    checked_limit,
+    is_many,
+    refuse_everything,
+    refuse_required,
+    selected,
+    selecting,
+)
 from buntime_keyval.wire import (
     Duration,
     KeyLike,
@@ -33,9 +51,9 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at, make_cursor
 from buntime_plugin_keyval.engine.once import Once, once_of
+from buntime_plugin_keyval.engine.several import behind, continue_behind, count_several
 from buntime_plugin_keyval.faces.local.part import (
     LocalPart,
-    encode_prefix,
     filter_of,
     reading,
     text_and_saying,
@@ -46,7 +64,7 @@ from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, listing_range, subtree
+from buntime_plugin_keyval.storage.ranges import KeyRange, Selectors, descendants, subtree
 
 Entries = list[KvEntry[Any]]
 
@@ -198,6 +216,11 @@ class LocalEntries(LocalPart):
         key: KeyOrKeys,
         *,
         exact: bool = False,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         everything: bool = False,
         if_match: str | None = None,
@@ -206,6 +229,9 @@ class LocalEntries(LocalPart):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
+        With the empty key, `starts_with` says what to delete, or `start`, inclusive, with `end`,
+        exclusive; both may also narrow what is below a key. Of that, in key order, the first
+        `offset` entries stay, and of the rest at most `limit` (up to 1000) are deleted.
         `where` restricts that to entries whose value matches. The empty prefix, which is the
         whole store, has to be confirmed with `everything=True`. An `idempotency_key`, which is as
         in `set`, is not for everything. `if_match` and `if_revision` are as in `set`, for the
@@ -213,10 +239,15 @@ class LocalEntries(LocalPart):
         """
         condition = filter_of(where)
         required = requirement(if_match, if_revision)
+        bounds = selecting(key, starts_with, start, end, limit, offset, exact=exact)
         if required is not None:
-            if not key or is_many(key) or where is not None:
+            if not key or is_many(key) or where is not None or bounds is not None:
                 refuse_required(required)
             return await self._delete_if(key, required, exact, idempotency_key)
+        if bounds is not None:
+            said = (bounds, limit, condition)
+            once = once_of(idempotency_key, "delete selected", *said)
+            return await self._delete_selected(bounds, limit, where, once)
         if not key:
             refuse_everything(everything=everything, idempotency_key=idempotency_key)
             self._may_delete(where, ranges=[descendants(b"")])
@@ -236,9 +267,12 @@ class LocalEntries(LocalPart):
         self,
         prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
         limit: int | None = None,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         page_size: int = MAX_LIMIT,
@@ -249,6 +283,10 @@ class LocalEntries(LocalPart):
     ) -> AsyncIterator[KvEntry[Any]]:
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
+        In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
+        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. The
+        first `offset` entries are passed over, each of which costs what reading its key costs.
+
         Without `limit` all of them, read `page_size` (at most 1000) at a time, each page as it is
         when it is read, or with `snapshot` all as they are at the first one; that raises
         `SnapshotGone` where it cannot be had any more. With `details` they have their metadata
@@ -257,54 +295,76 @@ class LocalEntries(LocalPart):
         """
         is_strong(consistency)
         shape = Shape(values, details)
-        keys = listing_range(encode_prefix(prefix), _encode_bound(start), _encode_bound(end))
-        self._permits.read_range(keys)
+        ranges = ranges_of(selected(prefix, prefixes, starts_with, start, end, offset)).below()
+        self._permits.read_range(*ranges)
         condition = filter_of(where)
         left = None if limit is None else checked_limit(limit)
         page = min(checked_limit(page_size), MAX_LIMIT)
-        cursor: str | None = None
-        while snapshot and (left is None or left > 0):
+        if snapshot:
+            keys = _snapshot_range(ranges, offset)
+            cursor: str | None = None
+            while left is None or left > 0:
+                size = page if left is None else min(left, page)
+                found = await self._service.snapshots.page(
+                    keys, limit=size, cursor=cursor, reverse=reverse, where=condition, shape=shape
+                )
+                for entry in read_entries(found.entries):
+                    yield entry
+                cursor = found.cursor
+                if cursor is None:
+                    return
+                left = None if left is None else left - size
+            return
+        with reading(consistency):  # not around a yield: it is for this task alone
+            ranges = await behind(self._store, ranges, offset, reverse=reverse, where=condition)
+        while ranges and (left is None or left > 0):
             size = page if left is None else min(left, page)
-            found = await self._service.snapshots.page(
-                keys, limit=size, cursor=cursor, reverse=reverse, where=condition, shape=shape
-            )
-            for entry in read_entries(found.entries):
-                yield entry
-            cursor = found.cursor
-            if cursor is None:
-                return
-            left = None if left is None else left - size
-        while left is None or left > 0:
-            size = page if left is None else min(left, page)
-            with reading(consistency):  # not around a yield: it is for this task alone
-                entries = await self._read(keys, size, reverse, condition, shape)
+            with reading(consistency):
+                entries = await self._read(ranges, size, reverse, condition, shape)
             for entry in entries:
                 yield entry
             if len(entries) < size:
                 return
-            last = encode_key(entries[-1].key)
-            keys = keys.before(last) if reverse else keys.after(last)
+            ranges = continue_behind(ranges, encode_key(entries[-1].key), reverse=reverse)
             left = None if left is None else left - size
 
     async def count(
         self,
         prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
+        limit: int | None = None,
+        offset: int = 0,
         where: Where | None = None,
         consistency: Consistency = "eventual",
     ) -> int:
-        """Number of entries below a prefix; `consistency` is as in `get`."""
-        keys = descendants(encode_prefix(prefix))
-        self._permits.read_range(keys)
+        """Number of entries below a prefix, at most `limit`; `consistency` is as in `get`.
+
+        Further selectors are as in `list`.
+        """
+        ranges = ranges_of(selected(prefix, prefixes, starts_with, start, end, offset)).below()
+        most = None if limit is None else checked_limit(limit)
+        self._permits.read_range(*ranges)
+        condition = filter_of(where)
         with reading(consistency):
-            return await self._store.count(keys, where=filter_of(where))
+            return await count_several(
+                self._store, ranges, offset=offset, limit=most, where=condition
+            )
 
     async def paginate(
         self,
         prefix: KeyLike = (),
         *,
+        prefixes: Sequence[KeyLike] | None = None,
+        starts_with: KeyLike | None = None,
+        start: KeyLike | None = None,
+        end: KeyLike | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
+        offset: int = 0,
         reverse: bool = False,
         where: Where | None = None,
         details: bool = False,
@@ -314,16 +374,19 @@ class LocalEntries(LocalPart):
     ) -> KvPage[Any]:
         """One page (at most 1000) of the entries below a prefix; `cursor` is of the page before.
 
-        `details`, `values` and `consistency` are as in `list`. With `snapshot`, of every page, all
+        Selectors, `details`, `values` and `consistency` are as in `list`; `offset` is for the
+        first page, and a snapshot has one prefix and no offset. With `snapshot`, of every page, all
         of them are as they were at the first one, or raise `SnapshotGone`.
         """
         is_strong(consistency)
         size = min(checked_limit(limit), MAX_LIMIT)
-        below = descendants(encode_prefix(prefix))
-        self._permits.read_range(below)
+        below = ranges_of(selected(prefix, prefixes, starts_with, start, end, offset)).below()
+        if offset and cursor:
+            raise InvalidInput("offset is for the first page: the cursor says where this begins")
+        self._permits.read_range(*below)
         if snapshot:
             found = await self._service.snapshots.page(
-                below,
+                _snapshot_range(below, offset),
                 limit=size,
                 cursor=cursor,
                 reverse=reverse,
@@ -332,10 +395,11 @@ class LocalEntries(LocalPart):
             )
             more = found.cursor is not None
             return KvPage(read_entries(found.entries), found.cursor, more)
-        keys = continue_at(below, cursor, reverse=reverse)
-        shape = Shape(values, details)
+        ranges = [continue_at(keys, cursor, reverse=reverse) for keys in below]
+        shape, condition = Shape(values, details), filter_of(where)
         with reading(consistency):
-            entries = await self._read(keys, size + 1, reverse, filter_of(where), shape)
+            ranges = await behind(self._store, ranges, offset, reverse=reverse, where=condition)
+            entries = await self._read(ranges, size + 1, reverse, condition, shape)
         has_more = len(entries) > size
         del entries[size:]
         last = make_cursor(encode_key(entries[-1].key)) if has_more else None
@@ -392,21 +456,42 @@ class LocalEntries(LocalPart):
             self._permits.read(*keys)
             self._permits.read_range(*ranges)
 
+    async def _delete_selected(
+        self, bounds: Selected, limit: int | None, where: Where | None, once: Once | None
+    ) -> DeleteResult:
+        ranges = ranges_of(bounds).at_and_below()
+        condition = filter_of(where)
+        self._may_delete(where, ranges=ranges)
+        if bounds.offset or limit is not None:
+            self._permits.read_range(*ranges)  # what stays in front tells of keys
+        most = None if limit is None else checked_deletion(limit)
+        rest = await behind(self._store, ranges, bounds.offset, where=condition)
+        return DeleteResult(
+            await self._store.delete_ranges(rest, limit=most, where=condition, once=once)
+        )
+
     async def _read(
         self,
-        keys: KeyRange,
+        ranges: Sequence[KeyRange],
         limit: int,
         reverse: bool,
         where: Filter | None,
         shape: Shape,
     ) -> Entries:
-        if shape == PLAIN:
-            rows = await self._store.list_rows(keys, limit=limit, reverse=reverse, where=where)
-            return [_entry(row) for row in rows]
-        entries = await self._store.list_json(
-            keys, limit=limit, reverse=reverse, where=where, shape=shape
-        )
-        return read_entries(entries)
+        found: Entries = []
+        for keys in reversed(ranges) if reverse else ranges:
+            left = limit - len(found)
+            if not left:
+                break
+            if shape == PLAIN:
+                rows = await self._store.list_rows(keys, limit=left, reverse=reverse, where=where)
+                found += [_entry(row) for row in rows]
+            else:
+                text = await self._store.list_json(
+                    keys, limit=left, reverse=reverse, where=where, shape=shape
+                )
+                found += read_entries(text)
+        return found
 
     async def _get_with_details(self, keys: Sequence[Key]) -> Entries:
         encoded = [encode_key(key) for key in keys]
@@ -435,5 +520,18 @@ def _conditions(required: EntryRequirement) -> Conditions:
     return Conditions(None if stamp is None else frozenset((stamp,)), None, revision)
 
 
-def _encode_bound(bound: KeyLike | None) -> bytes | None:
-    return encode_key(checked_key(bound)) if bound else None
+def ranges_of(keys: Selected) -> Selectors:
+    """The encoded selectors of a call."""
+    return Selectors(
+        encode_key(keys.prefix),
+        None if keys.prefixes is None else [encode_key(key) for key in keys.prefixes],
+        None if keys.starts_with is None else encode_key(keys.starts_with),
+        None if keys.start is None else encode_key(keys.start),
+        None if keys.end is None else encode_key(keys.end),
+    )
+
+
+def _snapshot_range(ranges: Sequence[KeyRange], offset: int) -> KeyRange:
+    if offset or len(ranges) > 1:
+        raise InvalidInput("A snapshot is of one range from its first entry on, without an offset")
+    return ranges[0]

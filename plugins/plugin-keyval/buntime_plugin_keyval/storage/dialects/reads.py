@@ -86,6 +86,8 @@ class ReadSql(NamedTuple):
     """The same, with NULL for a value of more than `SHORT_ENTRY` bytes."""
     stamps: Selecting
     """Key, versionstamp."""
+    behind: Selecting
+    """The key of the one entry behind so many as the limit says."""
     entries: Selecting
     """Key, value, JSON of the entry."""
     list_json: Selecting

@@ -67,6 +67,7 @@ WHERE (expires_at IS NULL OR expires_at > $2)"""
 # a filter, and `{order}` ASC or DESC.
 _SELECTED = f"""FROM kv_entries
 WHERE {IN_RANGE} AND {LIVE} AND {{where}} ORDER BY key {{order}} LIMIT ?"""
+_BEHIND = _SELECTED.replace("LIMIT ?", "LIMIT 1 OFFSET ?")
 
 # Joined by the server: a hundred entries in one row, none touched by Python.
 _JOINED = "array_to_string(ARRAY(SELECT {{entry}} {selected}), ',')"
@@ -229,6 +230,7 @@ SELECT key, {value_up_to(LONG_VALUE)}, versionstamp, expires_at, metadata, {_COU
     rows=_selecting(f"SELECT key, value, versionstamp {_SELECTED}"),
     short_rows=_selecting(f"SELECT key, {value_up_to(SHORT_ENTRY)}, versionstamp {_SELECTED}"),
     stamps=_selecting(f"SELECT key, versionstamp {_SELECTED}"),
+    behind=_selecting(f"SELECT key {_BEHIND}"),
     entries=_selecting(f"SELECT key, value, {{entry}} {_SELECTED}"),
     list_json=_selecting(_LIST_JSON),
     list_within=_selecting_within(_LIST_WITHIN),

@@ -1,0 +1,103 @@
+"""Which keys a call is about: checked selectors. No I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple, cast
+
+import msgspec
+
+from buntime_keyval._entries import is_many, raw_key, raw_keys
+from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyOrKeys
+from buntime_keyval.wire.python_keys import checked_beginning, checked_keys, checked_prefix
+
+
+class Selected(NamedTuple):
+    """The keys below a prefix, or below several, or with a text that begins as `starts_with`.
+
+    Of these the ones from `start`, inclusive, to `end`, exclusive, and of their entries those
+    behind the first `offset`.
+    """
+
+    prefix: Key = ()
+    prefixes: Sequence[Key] | None = None
+    starts_with: Key | None = None
+    start: Key | None = None
+    end: Key | None = None
+    offset: int = 0
+
+    @property
+    def is_prefix(self) -> bool:
+        """Whether the prefix says it all."""
+        return self[1:] == _NOTHING_ELSE
+
+    def members(self) -> dict[str, Any]:
+        """What is said, as members of a body."""
+        raw: dict[str, msgspec.Raw | None] = {
+            "prefix": raw_key(self.prefix) if self.prefix else None,
+            "prefixes": None if self.prefixes is None else raw_keys(self.prefixes),
+            "startsWith": None if self.starts_with is None else raw_key(self.starts_with),
+            "start": None if self.start is None else raw_key(self.start),
+            "end": None if self.end is None else raw_key(self.end),
+        }
+        return raw | {"offset": self.offset or None}
+
+
+_NOTHING_ELSE = tuple(Selected())[1:]
+
+
+def selected(
+    prefix: KeyLike = (),
+    prefixes: Sequence[KeyLike] | None = None,
+    starts_with: KeyLike | None = None,
+    start: KeyLike | None = None,
+    end: KeyLike | None = None,
+    offset: int = 0,
+) -> Selected:
+    """The checked selectors of a call. Raises `InvalidInput`."""
+    if bool(prefix) + (prefixes is not None) + (starts_with is not None) > 1:
+        raise InvalidInput("Say one of prefix, prefixes and starts_with")
+    return Selected(
+        checked_prefix(prefix),
+        None if prefixes is None else checked_keys(prefixes),
+        None if starts_with is None else checked_beginning(starts_with),
+        _bound(start),
+        _bound(end),
+        checked_offset(offset),
+    )
+
+
+def selecting(
+    key: KeyOrKeys,
+    starts_with: KeyLike | None,
+    start: KeyLike | None,
+    end: KeyLike | None,
+    limit: int | None,
+    offset: int,
+    *,
+    exact: bool,
+) -> Selected | None:
+    """What a deletion selects that is more than a key, or several. Raises `InvalidInput`."""
+    if all(it is None for it in (starts_with, start, end, limit)) and offset == 0:
+        return None
+    if exact:
+        raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
+    if not key and starts_with is None and (start is None or end is None):
+        raise InvalidInput(
+            "Say what to delete: a key, starts_with, or both start and end; to delete the whole"
+            " store say everything=True"
+        )
+    if key and is_many(key):
+        return selected((), key, starts_with, start, end, offset)
+    return selected(cast("KeyLike", key), None, starts_with, start, end, offset)
+
+
+def checked_offset(offset: object) -> int:
+    """A whole number that is not negative. Raises `InvalidInput`."""
+    if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
+        raise InvalidInput(f"offset must be a whole number from 0, received {offset!r:.50}")
+    return offset
+
+
+def _bound(raw: Any) -> Key | None:
+    return None if raw is None else checked_prefix(raw) or None

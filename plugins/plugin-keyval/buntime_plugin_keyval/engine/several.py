@@ -1,0 +1,117 @@
+"""Readings of several ranges, and behind the first entries of them, made of those of one range.
+
+Ranges are disjoint and in order. Each is read by itself, so what is written meanwhile may be in the
+part of one and not yet in that of another, as between two pages.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from buntime_keyval.wire.shapes import PLAIN, Shape
+
+from buntime_plugin_keyval.engine.cursors import continue_at
+from buntime_plugin_keyval.engine.store_reads import StoreReads
+from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.storage.ranges import KeyRange, joined
+from buntime_plugin_keyval.storage.within import Page, Text, refuse_long_list, size_of
+from buntime_plugin_keyval.storage.within import joined as joined_entries
+
+
+async def behind(
+    store: StoreReads,
+    ranges: Sequence[KeyRange],
+    offset: int,
+    *,
+    reverse: bool = False,
+    where: Where | None = None,
+) -> list[KeyRange]:
+    """The parts of ranges behind their first entries."""
+    if not offset:
+        return list(ranges)
+    rest = list(reversed(ranges)) if reverse else list(ranges)
+    while offset and rest:
+        first = await store.behind(rest[0], offset, reverse=reverse, where=where)
+        if first is not None:
+            rest[0] = first
+            break
+        # A range that is passed over, unless entries came meanwhile: then by as many more.
+        offset -= min(offset, await store.count(rest[0], where=where))
+        del rest[0]
+    return joined(rest)
+
+
+def continue_behind(ranges: Sequence[KeyRange], key: bytes, *, reverse: bool) -> list[KeyRange]:
+    """The parts of ranges that follow a key."""
+    return joined([it.before(key) if reverse else it.after(key) for it in ranges])
+
+
+async def list_several(
+    store: StoreReads,
+    ranges: Sequence[KeyRange],
+    *,
+    limit: int,
+    offset: int = 0,
+    reverse: bool = False,
+    where: Where | None = None,
+    shape: Shape = PLAIN,
+) -> Text:
+    """The first entries as the inside of a JSON array. Raises `LimitExceeded`."""
+    page = await page_of_several(
+        store, ranges, limit=limit, offset=offset, reverse=reverse, where=where, shape=shape
+    )
+    if page.has_more and page.number < limit:
+        refuse_long_list(store.limits.answer_bytes)
+    return page.entries
+
+
+async def page_of_several(
+    store: StoreReads,
+    ranges: Sequence[KeyRange],
+    *,
+    limit: int,
+    cursor: str | None = None,
+    offset: int = 0,
+    reverse: bool = False,
+    where: Where | None = None,
+    shape: Shape = PLAIN,
+) -> Page:
+    """The page of the entries that starts at the cursor, or behind so many entries.
+
+    It ends before the limit where an answer has no room for more.
+    """
+    rest = joined([continue_at(keys, cursor, reverse=reverse) for keys in ranges])
+    rest = await behind(store, rest, offset, reverse=reverse, where=where)
+    texts: list[Text] = []
+    count = size = 0
+    last: bytes | None = None
+    for keys in reversed(rest) if reverse else rest:
+        if count == limit or size >= store.limits.answer_bytes:
+            if await store.has_any(keys, where=where):
+                return Page(joined_entries(texts), last, True, count)
+            continue
+        options: dict[str, Any] = {"reverse": reverse, "where": where, "shape": shape}
+        page = await store.page_within(keys, limit=limit - count, **options)
+        if page.number:
+            size += size_of(page.entries)
+            if texts and size > store.limits.answer_bytes:
+                return Page(joined_entries(texts), last, True, count)
+            texts.append(page.entries)
+            count, last = count + page.number, page.last
+        if page.has_more:
+            return Page(joined_entries(texts), last, True, count)
+    return Page(joined_entries(texts), None, False, count)
+
+
+async def count_several(
+    store: StoreReads,
+    ranges: Sequence[KeyRange],
+    *,
+    offset: int = 0,
+    limit: int | None = None,
+    where: Where | None = None,
+) -> int:
+    """Number of entries behind the first ones, up to a limit."""
+    found = sum([await store.count(keys, where=where) for keys in ranges]) - offset
+    return max(0, found if limit is None else min(found, limit))

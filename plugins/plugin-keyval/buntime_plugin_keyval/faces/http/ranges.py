@@ -1,0 +1,316 @@
+"""Endpoints of ranges: listing, counting, pages, and deleting what is below something."""
+
+from __future__ import annotations
+
+from collections.abc import Coroutine
+from functools import partial
+from typing import Annotated, Any
+
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+
+from buntime_plugin_keyval.engine.cursors import make_cursor
+from buntime_plugin_keyval.engine.several import (
+    behind,
+    count_several,
+    list_several,
+    page_of_several,
+)
+from buntime_plugin_keyval.faces.http.keys import Deletion, Read, deleted, deletion, later
+from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
+from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
+from buntime_plugin_keyval.requests.kinds import (
+    BEGINNING,
+    BOUND,
+    CONSISTENCY,
+    FILTER,
+    FLAG,
+    LIMIT,
+    OFFSET,
+    PREFIX,
+    PREFIXES,
+    TEXT,
+    UP_TO,
+    count_up_to,
+)
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
+from buntime_plugin_keyval.service import KeyValService
+from buntime_plugin_keyval.storage.ranges import KeyRange, Selectors, listing_range
+from buntime_plugin_keyval.storage.within import Page
+
+DELETE_LIMIT = count_up_to(MAX_LIMIT)
+"""Others clamp a limit; a deletion of fewer than were asked for would go unnoticed."""
+
+
+class DeletionBelow(Deletion, frozen=True, kw_only=True):
+    """The same of a prefix, or of what else selects keys."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    prefixes: Annotated[list[bytes] | None, PREFIXES] = None
+    starts_with: Annotated[bytes | None, BEGINNING] = None
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
+    limit: Annotated[int | None, DELETE_LIMIT] = None
+    offset: Annotated[int, OFFSET] = 0
+
+
+class Ranged(Read, frozen=True, kw_only=True):
+    """Which entries of a range, and in which order."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    prefixes: Annotated[list[bytes] | None, PREFIXES] = None
+    starts_with: Annotated[bytes | None, BEGINNING] = None
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    offset: Annotated[int, OFFSET] = 0
+    """Entries that are passed over first."""
+    reverse: Annotated[bool, FLAG] = False
+    where: Annotated[Where | None, FILTER] = None
+
+
+class Listing(Ranged, frozen=True, kw_only=True):
+    """Which entries to list."""
+
+    snapshot: Annotated[bool, FLAG] = False
+    """Without effect: a list is one reading."""
+
+
+class PageRequest(Ranged, frozen=True, kw_only=True):
+    """Which page of entries."""
+
+    cursor: Annotated[str | None, TEXT] = None
+    snapshot: Annotated[bool, FLAG] = False
+    """Whether all pages are to show one state of the store."""
+
+
+class Counting(RequestShape, frozen=True, kw_only=True):
+    """Which entries to count."""
+
+    prefix: Annotated[bytes, PREFIX] = b""
+    prefixes: Annotated[list[bytes] | None, PREFIXES] = None
+    starts_with: Annotated[bytes | None, BEGINNING] = None
+    start: Annotated[bytes | None, BOUND] = None
+    end: Annotated[bytes | None, BOUND] = None
+    limit: Annotated[int | None, UP_TO] = None
+    offset: Annotated[int, OFFSET] = 0
+    where: Annotated[Where | None, FILTER] = None
+    consistency: Annotated[str | None, CONSISTENCY] = None
+    """`strong` counts on the primary."""
+
+
+def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
+    """`DELETE /keys?prefix=`: as `DELETE /keys/<path>`; never the whole store by accident."""
+    given = request.given
+    if given.prefix and _is_prefix_alone(given) and given.limit is None:
+        return deletion(service, [given.prefix], request)
+    selects = given.prefix or given.prefixes or given.starts_with
+    if not selects and (given.start is None or given.end is None):
+        raise InvalidInput(
+            "Missing 'prefix' query parameter: name what to delete, by prefix, prefixes or"
+            " startsWith, or by start and end"
+        )
+    if given.exact:
+        raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
+    ranges = _selectors(given).at_and_below()
+
+    async def run() -> str:
+        rest = await behind(service.store, ranges, given.offset, where=given.where)
+        return await deleted(
+            service.store.delete_ranges(
+                rest, limit=given.limit, where=given.where, once=request.once
+            )
+        )
+
+    writes = Keys(ranges=ranges)
+    cost = Cost(given.limit, count_conditions(given.where), given.offset)
+    # What is left in front of an offset tells of keys, and what a filter leaves of values.
+    tells = given.where is not None or given.offset or given.limit is not None
+    return Asked("delete", "write", run, writes if tells else NO_KEYS, writes, cost)
+
+
+def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
+    """`GET /keys`, `POST /keys/list`"""
+    given = request.given
+    if not _is_in_one_range(given):
+        return _list_several(service, given)
+    keys = listing_range(given.prefix, given.start, given.end)
+
+    def run() -> Text | Coroutine[Any, Any, Text]:
+        limit, reverse, shape = given.limit, given.reverse, given.entry_shape
+        if given.where is None:
+            entries = service.store.list_soon(keys, limit=limit, reverse=reverse, shape=shape)
+            return _array(entries) if isinstance(entries, str | bytes) else later(entries, _array)
+        filtered = service.store.list_within(
+            keys, limit=limit, reverse=reverse, where=given.where, shape=shape
+        )
+        return later(filtered, _array)
+
+    return Asked(
+        "list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
+    )
+
+
+def _list_several(service: KeyValService, given: Listing) -> Asked:
+    ranges = _selectors(given).below()
+
+    async def run() -> Text:
+        entries = await list_several(
+            service.store,
+            ranges,
+            limit=given.limit,
+            offset=given.offset,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return _array(entries)
+
+    cost = _cost(given.limit, given.where, given.offset)
+    return Asked("list", "read", run, reads=Keys(ranges=ranges), cost=cost)
+
+
+def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
+    """`GET /keys/count`, `POST /keys/count`"""
+    given = request.given
+    ranges = _selectors(given).below()
+
+    async def run() -> str:
+        number = await count_several(
+            service.store, ranges, offset=given.offset, limit=given.limit, where=given.where
+        )
+        return count_json(number)
+
+    cost = Cost(None, count_conditions(given.where))
+    return Asked("count", "read", run, reads=Keys(ranges=ranges), cost=cost)
+
+
+def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Asked:
+    """`GET /keys/paginate`, `POST /keys/paginate`"""
+    given = request.given
+    if given.offset and given.cursor:
+        raise InvalidInput("offset is for the first page: the cursor says where this one begins")
+    if not _is_in_one_range(given):
+        return _page_of_several(service, given)
+    keys = listing_range(given.prefix, given.start, given.end)
+
+    async def run() -> Text:
+        page = await service.store.page_within(
+            keys,
+            limit=given.limit,
+            cursor=given.cursor,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return page_json(page)
+
+    cost = _cost(given.limit, given.where)
+    if not given.snapshot:
+        return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
+    if not (given.cursor or service.store.adapter.capabilities.embedded):
+        cost = Cost(None, cost.conditions)  # all pages are collected for the first one
+    snapshot = partial(_page_of_snapshot, service, keys, given)
+    return Asked("paginate", "read", snapshot, reads=Keys(ranges=(keys,)), cost=cost)
+
+
+def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
+    ranges = _selectors(given).below()
+    if given.snapshot:
+        raise InvalidInput(
+            "A snapshot is of one prefix from its first entry on: leave out snapshot, or prefixes,"
+            " startsWith and offset"
+        )
+
+    async def run() -> Text:
+        page = await page_of_several(
+            service.store,
+            ranges,
+            limit=given.limit,
+            cursor=given.cursor,
+            offset=given.offset,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return page_json(page)
+
+    cost = _cost(given.limit, given.where, given.offset)
+    return Asked("paginate", "read", run, reads=Keys(ranges=ranges), cost=cost)
+
+
+def _is_in_one_range(given: Ranged) -> bool:
+    """Whether a range of descendants has all that is wanted, from its first entry on."""
+    return given.prefixes is None and given.starts_with is None and not given.offset
+
+
+def _is_prefix_alone(given: DeletionBelow) -> bool:
+    return (
+        given.prefixes is None
+        and given.starts_with is None
+        and given.start is None
+        and given.end is None
+        and not given.offset
+    )
+
+
+def _selectors(given: Ranged | Counting | DeletionBelow) -> Selectors:
+    return Selectors(given.prefix, given.prefixes, given.starts_with, given.start, given.end)
+
+
+async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: PageRequest) -> Text:
+    snapshots = service.snapshots
+
+    async def here() -> Text:
+        page = await snapshots.page(
+            keys,
+            limit=given.limit,
+            cursor=given.cursor,
+            reverse=given.reverse,
+            where=given.where,
+            shape=given.entry_shape,
+        )
+        return _page_json(page.entries, page.cursor)
+
+    worker = snapshots.worker_of(given.cursor)
+    if worker is not None:
+        raise Elsewhere(worker, here)
+    return await here()
+
+
+DELETE_BELOW = Route(delete_prefix, DeletionBelow, MemberPlace.EITHER)
+LIST = Route(list_keys, Listing)
+LIST_BY_BODY = Route(list_keys, Listing, MemberPlace.BODY)
+COUNT = Route(count_keys, Counting)
+COUNT_BY_BODY = Route(count_keys, Counting, MemberPlace.BODY)
+PAGINATE = Route(paginate_keys, PageRequest)
+PAGINATE_BY_BODY = Route(paginate_keys, PageRequest, MemberPlace.BODY)
+
+
+def _array(entries: Text) -> Text:
+    return f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
+
+
+def _cost(limit: int, where: Where | None, offset: int = 0) -> Cost:
+    """The cost of finding some entries: with a filter nobody knows how many there are to test."""
+    if where is None:
+        return Cost(limit, passed=offset)
+    return Cost(None, count_conditions(where), offset)
+
+
+def count_json(count: int) -> str:
+    """The answer to a count."""
+    return f'{{"count":{count}}}'
+
+
+def page_json(page: Page) -> Text:
+    """The answer to a request for a page."""
+    cursor = make_cursor(page.last) if page.has_more and page.last else None
+    return _page_json(page.entries, cursor)
+
+
+def _page_json(entries: Text, cursor: str | None) -> Text:
+    quoted = "null" if cursor is None else f'"{cursor}"'
+    more = "false" if cursor is None else "true"
+    return spliced('{"entries":[', (entries,), f'],"cursor":{quoted},"hasMore":{more}}}')
