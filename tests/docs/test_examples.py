@@ -21,6 +21,7 @@ PAGES = [
     "README.md",
     "docs/embedded.md",
     "docs/engines.md",
+    "docs/from-convex-kv.md",
     "docs/graph.md",
     "docs/keyval.md",
     "docs/locks.md",
