@@ -7,7 +7,7 @@ from typing import Any
 from buntime_keyval._calls.keys import Entry, checked_limit, list_of, page_of, raw_where
 from buntime_keyval._core import Call
 from buntime_keyval._results import KvPage
-from buntime_keyval._selecting import Selected
+from buntime_keyval._selecting import Selector
 from buntime_keyval._where import Where
 from buntime_keyval.wire import Key, encode_key
 from buntime_keyval.wire.limits import MAX_LIMIT
@@ -23,7 +23,7 @@ class Pager:
 
     def __init__(
         self,
-        keys: Selected,
+        keys: Selector,
         *,
         limit: int | None = None,
         reverse: bool = False,

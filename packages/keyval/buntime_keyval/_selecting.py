@@ -12,7 +12,7 @@ from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyOrKeys
 from buntime_keyval.wire.python_keys import checked_beginning, checked_keys, checked_prefix
 
 
-class Selected(NamedTuple):
+class Selector(NamedTuple):
     """The keys below a prefix, or below several, or with a text that begins as `starts_with`.
 
     Of these the ones from `start`, inclusive, to `end`, exclusive, and of their entries those
@@ -43,7 +43,7 @@ class Selected(NamedTuple):
         return raw | {"offset": self.offset or None}
 
 
-_NOTHING_ELSE = tuple(Selected())[1:]
+_NOTHING_ELSE = tuple(Selector())[1:]
 
 
 def selected(
@@ -53,11 +53,11 @@ def selected(
     start: KeyLike | None = None,
     end: KeyLike | None = None,
     offset: int = 0,
-) -> Selected:
+) -> Selector:
     """The checked selectors of a call. Raises `InvalidInput`."""
     if bool(prefix) + (prefixes is not None) + (starts_with is not None) > 1:
         raise InvalidInput("Say one of prefix, prefixes and starts_with")
-    return Selected(
+    return Selector(
         checked_prefix(prefix),
         None if prefixes is None else checked_keys(prefixes),
         None if starts_with is None else checked_beginning(starts_with),
@@ -76,7 +76,7 @@ def selecting(
     offset: int,
     *,
     exact: bool,
-) -> Selected | None:
+) -> Selector | None:
     """What a deletion selects that is more than a key, or several. Raises `InvalidInput`."""
     if all(it is None for it in (starts_with, start, end, limit)) and offset == 0:
         return None

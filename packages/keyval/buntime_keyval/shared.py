@@ -32,7 +32,7 @@ from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler
-from buntime_keyval._selecting import Selected, selected, selecting
+from buntime_keyval._selecting import Selector, selected, selecting
 from buntime_keyval._sharing import check_sharing
 from buntime_keyval._transaction import Pauses
 from buntime_keyval._typed import OnInvalid, make_scope
@@ -63,7 +63,7 @@ __all__ = [
     "OnInvalid",
     "Overflow",
     "Pauses",
-    "Selected",
+    "Selector",
     "Tokenizer",
     "attempts_async",
     "check_sharing",

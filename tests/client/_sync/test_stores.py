@@ -197,7 +197,7 @@ def test_the_commit_of_a_store_has_its_keys_and_its_type(kv: Any) -> None:
 
 def test_every_mutation_of_a_store_has_a_relative_key(kv: Any) -> None:
     users = kv.store(("app", "users"))
-    arguments = {"value": 1, "items": [1]}
+    arguments = {"value": 1, "items": [1], "patch": {"a": 1}}
     for name, method in inspect.getmembers(type(users.atomic()), inspect.isfunction):
         parameters = inspect.signature(method).parameters
         if "key" not in parameters or name.startswith("_"):
@@ -310,9 +310,11 @@ def test_a_store_can_be_watched(kv: Any) -> None:
     assert (handle.closed, handle.dropped, handle.error) == (True, 0, None)
     with pytest.raises(RuntimeError, match="callback"):
         iter(handle)
-    with users.watch([[2], [3]], exact=True, emit_initial=False) as batches:
+    with users.watch([[2], [3]], exact=True) as batches:
+        batch = next(iter(batches))  # by now it follows
+        assert [(it.key, it.value) for it in batch] == [((2,), None), ((3,), None)]
         users.set(3, User("Grace"))
-        batch = next(iter(batches))
+        batch = next(batches)
         assert [(it.key, it.value) for it in batch] == [((3,), User("Grace"))]
         kv.set(users.key(2), {"name": 2})
         with pytest.raises(InvalidValue, match="is no User"):

@@ -70,6 +70,19 @@ def test_a_list_is_refused_and_its_pages_are_not(full: Api, limit: int, where: A
     assert told(found) == entries(range(20))
 
 
+def test_answers_of_several_prefixes_are_as_limited(full: Api) -> None:
+    """However many ranges they are: a list is refused, and a page ends where an answer is full."""
+    selectors = {"prefixes": [["few"], ["v"]], "limit": 1000}
+    assert "ask for pages" in refusal(full, "POST", "/keys/list", selectors)
+    page = full.json("POST", "/keys/paginate", selectors)
+    found = told(page["entries"])
+    assert len(VALUES) < len(found) < 2 * len(VALUES)
+    while page["hasMore"]:
+        page = full.json("POST", "/keys/paginate", {**selectors, "cursor": page["cursor"]})
+        found += told(page["entries"])
+    assert found[len(VALUES) :] == entries(range(len(VALUES)))
+
+
 @pytest.mark.parametrize("snapshot", [False, True])
 def test_pages_backwards(full: Api, snapshot: bool) -> None:
     query = {"prefix": "v", "reverse": True, "snapshot": snapshot}
@@ -242,16 +255,3 @@ def test_hits_of_a_search(api: Api) -> None:
         assert [entry["key"][1] for entry in found] == list(range(18))
         assert [entry["value"]["rest"] for entry in found] == VALUES[:18]
     api.json("DELETE", "/indexes", {"prefix": ["s"]})
-
-
-def test_answers_of_several_prefixes_are_as_limited(full: Api) -> None:
-    """However many ranges they are: a list is refused, and a page ends where an answer is full."""
-    selectors = {"prefixes": [["few"], ["v"]], "limit": 1000}
-    assert "ask for pages" in refusal(full, "POST", "/keys/list", selectors)
-    page = full.json("POST", "/keys/paginate", selectors)
-    found = told(page["entries"])
-    assert len(VALUES) < len(found) < 2 * len(VALUES)
-    while page["hasMore"]:
-        page = full.json("POST", "/keys/paginate", {**selectors, "cursor": page["cursor"]})
-        found += told(page["entries"])
-    assert found[len(VALUES) :] == entries(range(len(VALUES)))

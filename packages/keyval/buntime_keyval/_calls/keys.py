@@ -23,7 +23,7 @@ from buntime_keyval._entries import (
     value_json,
 )
 from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
-from buntime_keyval._selecting import Selected
+from buntime_keyval._selecting import Selector
 from buntime_keyval._where import Where
 from buntime_keyval.wire import (
     Duration,
@@ -259,7 +259,7 @@ def refuse_required(required: EntryRequirement | None) -> None:
 
 
 def delete_selected(
-    keys: Selected, *, limit: int | None, where: Where | None
+    keys: Selector, *, limit: int | None, where: Where | None
 ) -> Call[DeleteResult]:
     """Delete what is selected, or the first entries of it."""
     most = None if limit is None else checked_deletion(limit)
@@ -267,7 +267,7 @@ def delete_selected(
     return Call("DELETE", "/keys", _read_deleted, body)
 
 
-def count(keys: Selected, *, limit: int | None, where: Where | None) -> Call[int]:
+def count(keys: Selector, *, limit: int | None, where: Where | None) -> Call[int]:
     """Number of the entries that are selected."""
     text = format_key_text(keys.prefix) if keys.prefix else ""
     if where is None and limit is None and keys.is_prefix and len(text) <= _MAX_PATH:
@@ -279,7 +279,7 @@ def count(keys: Selected, *, limit: int | None, where: Where | None) -> Call[int
 
 
 def paginate(
-    keys: Selected,
+    keys: Selector,
     *,
     cursor: str | None,
     limit: int,
@@ -313,7 +313,7 @@ def paginate(
 
 
 def page_of(
-    keys: Selected,
+    keys: Selector,
     *,
     cursor: str | None,
     limit: int,
@@ -337,7 +337,7 @@ def page_of(
 
 
 def list_of(
-    keys: Selected,
+    keys: Selector,
     *,
     limit: int,
     reverse: bool,

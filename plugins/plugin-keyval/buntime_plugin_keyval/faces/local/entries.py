@@ -18,7 +18,7 @@ from buntime_keyval import (
     Where,
 )
 from buntime_keyval.shared import (
-    Selected,
+    Selector,
     checked_deletion,
     checked_limit,
     is_many,
@@ -457,7 +457,7 @@ class LocalEntries(LocalPart):
             self._permits.read_range(*ranges)
 
     async def _delete_selected(
-        self, bounds: Selected, limit: int | None, where: Where | None, once: Once | None
+        self, bounds: Selector, limit: int | None, where: Where | None, once: Once | None
     ) -> DeleteResult:
         ranges = ranges_of(bounds).at_and_below()
         condition = filter_of(where)
@@ -520,7 +520,7 @@ def _conditions(required: EntryRequirement) -> Conditions:
     return Conditions(None if stamp is None else frozenset((stamp,)), None, revision)
 
 
-def ranges_of(keys: Selected) -> Selectors:
+def ranges_of(keys: Selector) -> Selectors:
     """The encoded selectors of a call."""
     return Selectors(
         encode_key(keys.prefix),
