@@ -8,10 +8,10 @@ comes until there is an answer.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import NamedTuple, TypeAlias
 
-from buntime_database import Adapter, DatabaseError, Value
+from buntime_database import Adapter, DatabaseError, Value, read_demand
 
 from buntime_plugin_keyval.storage.dialects.reads import Short
 
@@ -45,6 +45,8 @@ class GetsTogether:
 
     def __call__(self, key: bytes, now_ms: int) -> Awaitable[Short]:
         """See `Getting`."""
+        if read_demand() is not None:  # what this task asks of its reads the others do not
+            return self._read_alone(key, now_ms)
         loop = asyncio.get_running_loop()
         asked = _Asked(key, now_ms, loop.create_future())
         self._waiting.append(asked)
@@ -52,6 +54,14 @@ class GetsTogether:
             self._is_called = True
             loop.call_soon(self._ask)  # behind all that this turn of the loop brings
         return asked.answer
+
+    async def _read_alone(self, key: bytes, now_ms: int) -> Short:
+        return _live(await self._query([key]), key, now_ms)
+
+    async def _query(self, keys: Sequence[bytes]) -> Mapping[Value, Sequence[Value]]:
+        """The rows of those keys that are there."""
+        sql, args = self._of_keys(keys)
+        return {row[0]: row for row in await self._adapter.query(sql, args, point=True)}
 
     def _ask(self) -> None:
         self._is_called = False
@@ -70,8 +80,7 @@ class GetsTogether:
 
     async def _read(self, asked: list[_Asked]) -> None:
         try:
-            sql, args = self._of_keys([*{one.key for one in asked}])
-            rows = await self._adapter.query(sql, args, point=True)
+            found = await self._query([*{one.key for one in asked}])
         except DatabaseError as error:
             for one in asked:
                 if not one.answer.done():
@@ -81,12 +90,13 @@ class GetsTogether:
             for one in asked:
                 one.answer.cancel()
             raise
-        found = {row[0]: row for row in rows}
         for one in asked:
-            if one.answer.done():  # nobody waits for it any more
-                continue
-            row = found.get(one.key)
-            if row is not None and (row[3] is None or row[3] > one.now_ms):  # type: ignore[operator] # a number
-                one.answer.set_result((row[1], row[2]))  # type: ignore[arg-type] # two texts
-            else:
-                one.answer.set_result(None)
+            if not one.answer.done():  # somebody waits for it
+                one.answer.set_result(_live(found, one.key, one.now_ms))
+
+
+def _live(found: Mapping[Value, Sequence[Value]], key: bytes, now_ms: int) -> Short:
+    row = found.get(key)
+    if row is None or (row[3] is not None and row[3] <= now_ms):  # type: ignore[operator] # a number
+        return None
+    return row[1], row[2]  # type: ignore[return-value] # two texts
