@@ -22,13 +22,14 @@ from keyval.service.world import World, until
 PERMISSIBLE = Permissible({"keyval": PERMISSIONS})
 A = encode_key(("a",))
 OF_NOBODY = {"now", "uuidv7", "atomic", "begin", "attempts", "transaction", "store",
-             "as_principal", "get_logger"}  # fmt: skip
+             "records", "as_principal", "get_logger"}  # fmt: skip
 """What touches nothing by itself: its calls do."""
 ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "get": ((["a"],), {}),
     "get_with_metadata": ((["a"],), {}),
     "has": ((["a"],), {}),
     "set": ((["a"], 1), {}),
+    "patch": ((["a"], {"b": 1}), {}),
     "delete": ((["a"],), {}),
     "search": ((["a"], "x"), {}),
     "paginate_search": ((["a"], "x"), {}),

@@ -70,6 +70,7 @@ CASES = [
         {"key": ["s"], "value": {"at": {"$now": True}}},
         {"key": [], "value": 1},
     ]}),
+    Case("PATCH", "/keys/a", {"b": 2}),
 ]  # fmt: skip
 
 
