@@ -24,6 +24,7 @@ NAMES = """
     InvalidResponse
     InvalidValue Key KeyLike KeyOrKeys
     KeyPart Kv KvDetails KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
+    PreconditionFailed
     QueueListener QueueMessage QueueStats RateLimited RequestRejected RequestUnderWay
     Retries SearchHit
     SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable

@@ -71,6 +71,9 @@ CASES = [
         {"key": [], "value": 1},
     ]}),
     Case("PATCH", "/keys/a", {"b": 2}),
+    Case("POST", "/locks/ID/acquire", {"owner": "w", "duration": "1m"}),
+    Case("POST", "/locks/ID/steal", {"owner": "w", "duration": "1m"}),
+    Case("POST", "/locks/ID/release", {"owner": "w"}),
 ]  # fmt: skip
 
 
