@@ -70,7 +70,7 @@ REFUSED: list[tuple[str, str, Any, str]] = [
     ("GET", "/keys?Prefix=acc", NOTHING, "did you mean 'prefix'?"),
     ("GET", "/keys?prefix=acc&reverse=yes", NOTHING, "reverse must be true or false"),
     ("GET", "/keys?prefix=acc&cursor=x", NOTHING, "Unknown parameter: 'cursor'"),
-    ("GET", "/keys/count?prefix=acc&limit=1", NOTHING, "Unknown parameter: 'limit'"),
+    ("GET", "/keys/count?prefix=acc&limits=1", NOTHING, "Unknown parameter: 'limits' (did you"),
     ("GET", "/keys/acc/7?limit=1", NOTHING, "Unknown parameter: 'limit'"),
     ("GET", "/keys?limit=10abc", NOTHING, "limit must be a positive number"),
     ("PUT", "/keys/new?ttl=1", 1, "'ttl' (did you mean 'expiresIn'?)"),
