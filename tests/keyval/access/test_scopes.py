@@ -23,7 +23,7 @@ KEYS = [["a", 1], ["b"]]
 READ_A, READ_B = 'keyval:read:["a"]', 'keyval:read:["b"]'
 WRITE_A, WRITE_B = 'keyval:write:["a"]', 'keyval:write:["b"]'
 SEND, RECEIVE, QUEUE = "keyval:queue:send", "keyval:queue:receive", "keyval:queue:admin"
-HOLD, LOCKS = "keyval:lock:hold:rep", "keyval:lock:admin:rep"
+HOLD = "keyval:lock:rep"
 METRICS = "keyval:metrics:read"
 EVERYTHING = "keyval:admin"
 UNDELIVERED = {"value": 1, "options": {"keysIfUndelivered": [["a", 1], ["b"]]}}
@@ -119,12 +119,12 @@ CASES: list[Case] = [
     ("GET", "/queue/dlq/x", "", None, [QUEUE]),
     ("DELETE", "/queue/dlq/x", "", None, [QUEUE]),
     ("POST", "/queue/dlq/x/requeue", "", None, [QUEUE]),
-    ("GET", "/locks", "", None, ["keyval:lock:hold"]),
+    ("GET", "/locks", "", None, ["keyval:lock"]),
     ("GET", "/locks", "prefix=rep", None, [HOLD]),
     ("GET", "/locks/report", "", None, [HOLD]),
     ("POST", "/locks/report/acquire", "", {"owner": "w"}, [HOLD]),
     ("POST", "/locks/report/release", "", {"owner": "w"}, [HOLD]),
-    ("POST", "/locks/report/steal", "", {"owner": "w"}, [LOCKS]),
+    ("POST", "/locks/report/steal", "", {"owner": "w"}, [EVERYTHING]),
     ("POST", "/atomic", "", {"checks": [{"lock": "report", "token": "t"}]}, [HOLD]),
     ("POST", "/indexes", "", {"prefix": ["a"], "fields": ["t"]}, ['keyval:index:admin:["a"]']),
     ("GET", "/indexes", "", None, ["keyval:index:admin"]),

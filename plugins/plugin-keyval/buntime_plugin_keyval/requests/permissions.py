@@ -23,8 +23,7 @@ QUEUE_SEND = "keyval:queue:send"
 QUEUE_RECEIVE = "keyval:queue:receive"
 QUEUE_ADMIN = "keyval:queue:admin"
 INDEX_ADMIN = "keyval:index:admin"
-LOCK_HOLD = "keyval:lock:hold"
-LOCK_ADMIN = "keyval:lock:admin"
+LOCK = "keyval:lock"
 METRICS_READ = "keyval:metrics:read"
 ADMIN = "keyval:admin"
 
@@ -54,10 +53,7 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
             covers=("queue:send", "queue:receive"),
             doc="all of that, numbers of the queue and dead letters",
         ),
-        "lock:hold": Action(text_prefix, doc="take, release, list and check locks"),
-        "lock:admin": Action(
-            text_prefix, covers=("lock:hold",), doc="all of that, and take locks from their owners"
-        ),
+        "lock": Action(text_prefix, doc="take, release, list and check locks"),
         "metrics:read": Action(doc="read what was measured"),
         "admin": Action(covers=("*",), doc="everything in the store"),
     }

@@ -22,7 +22,7 @@ from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT, LocalPart
 from buntime_plugin_keyval.features.locks.locks import LockDesk, LockState, WantedLock
 from buntime_plugin_keyval.model.clock import Clock
-from buntime_plugin_keyval.requests.permissions import LOCK_ADMIN, LOCK_HOLD, Permits
+from buntime_plugin_keyval.requests.permissions import ADMIN, LOCK, Permits
 
 
 class LocalLocks:
@@ -47,7 +47,7 @@ class LocalLocks:
         With `wait`, up to ten minutes, in line behind those who asked before. Raises `LockHeld`.
         """
         wanted = self._wanted(lock_order(name, owner, duration, metadata))
-        self._permits.need(LOCK_HOLD, wanted.name)
+        self._permits.need(LOCK, wanted.name)
         return _grant(await self._locks.acquire(wanted, lock_wait_ms(wait)))
 
     async def renew(
@@ -55,12 +55,12 @@ class LocalLocks:
     ) -> LockGrant:
         """Prolong a lock that is held under this token, from now on. Raises `LockLost`."""
         wanted = self._wanted(lock_order(name, owner, duration))
-        self._permits.need(LOCK_HOLD, wanted.name)
+        self._permits.need(LOCK, wanted.name)
         return _grant(await self._locks.renew(wanted, checked_lock_token(token)))
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
         """Release a lock of an owner, if it is held (under this token); whether it was."""
-        self._permits.need(LOCK_HOLD, lock_name(name))
+        self._permits.need(LOCK, lock_name(name))
         token = None if token is None else checked_lock_token(token)
         return await self._locks.release(name, lock_owner(owner), token)
 
@@ -69,18 +69,18 @@ class LocalLocks:
     ) -> LockGrant:
         """Take a lock from whoever has it, who is not asked; for administrators."""
         wanted = self._wanted(lock_order(name, owner, duration, metadata))
-        self._permits.need(LOCK_ADMIN, wanted.name)
+        self._permits.need(ADMIN)
         return _grant(await self._locks.steal(wanted))
 
     async def get(self, name: str) -> LockInfo | None:
         """A lock that somebody has, or None."""
-        self._permits.need(LOCK_HOLD, lock_name(name))
+        self._permits.need(LOCK, lock_name(name))
         lock = await self._locks.get(name)
         return None if lock is None else _info(lock)
 
     async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> list[LockInfo]:
         """The locks that somebody has and whose names begin so; at most 1000."""
-        self._permits.need(LOCK_HOLD, checked_prefix(prefix) or None)
+        self._permits.need(LOCK, checked_prefix(prefix) or None)
         size = min(checked_limit(limit), MAX_LIMIT)
         return [_info(lock) for lock in await self._locks.list(prefix, size)]
 
@@ -111,7 +111,7 @@ class LocalLocking(LocalPart):
         `LockHeld` if it cannot be had. Once it is lost, what the block asks of a store raises
         `LockLost`.
         """
-        self._permits.need(LOCK_HOLD, lock_name(name))
+        self._permits.need(LOCK, lock_name(name))
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
 

@@ -24,7 +24,7 @@ from buntime_plugin_keyval.requests.kinds import (
     PAUSE,
     TEXT,
 )
-from buntime_plugin_keyval.requests.permissions import LOCK_ADMIN, LOCK_HOLD
+from buntime_plugin_keyval.requests.permissions import ADMIN, LOCK
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 
 DEFAULT_DURATION_MS = 30_000
@@ -84,7 +84,7 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
             return Answer(error.STATUS, _held_json(error))
         return _acquired_json(lock)
 
-    return Asked("lock_acquire", "write", run, needs=_needs(LOCK_HOLD, wanted.name))
+    return Asked("lock_acquire", "write", run, needs=_needs(LOCK, wanted.name))
 
 
 def steal(part: LockPart, request: Request[Taking]) -> Asked:
@@ -94,7 +94,7 @@ def steal(part: LockPart, request: Request[Taking]) -> Asked:
     async def run() -> str:
         return _acquired_json(await part.locks.steal(wanted, request.once))
 
-    return Asked("lock_steal", "write", run, needs=_needs(LOCK_ADMIN, wanted.name))
+    return Asked("lock_steal", "write", run, needs=[(ADMIN, None)])
 
 
 def release(part: LockPart, request: Request[Releasing]) -> Asked:
@@ -105,7 +105,7 @@ def release(part: LockPart, request: Request[Releasing]) -> Asked:
         released = await part.locks.release(name, given.owner, given.token, request.once)
         return f'{{"released":{"true" if released else "false"}}}'
 
-    return Asked("lock_release", "write", run, needs=_needs(LOCK_HOLD, name))
+    return Asked("lock_release", "write", run, needs=_needs(LOCK, name))
 
 
 def get(part: LockPart, request: Request[RequestShape]) -> Asked:
@@ -118,7 +118,7 @@ def get(part: LockPart, request: Request[RequestShape]) -> Asked:
             raise LockNotFound(name)
         return msgspec.json.encode(_members(lock)).decode()
 
-    return Asked("lock_get", "read", run, needs=_needs(LOCK_HOLD, name))
+    return Asked("lock_get", "read", run, needs=_needs(LOCK, name))
 
 
 def list_locks(part: LockPart, request: Request[LockListing]) -> Asked:
@@ -134,7 +134,7 @@ def list_locks(part: LockPart, request: Request[LockListing]) -> Asked:
         "read",
         run,
         cost=Cost(given.limit),
-        needs=_needs(LOCK_HOLD, given.prefix or None),
+        needs=_needs(LOCK, given.prefix or None),
     )
 
 

@@ -14,7 +14,7 @@ from buntime_plugin_keyval.engine.additions import CheckParsers, Requirement
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.features.feature import Ground, Part
 from buntime_plugin_keyval.features.locks.locks import LockDesk
-from buntime_plugin_keyval.requests.permissions import LOCK_HOLD
+from buntime_plugin_keyval.requests.permissions import LOCK
 from buntime_plugin_keyval.storage.lock_effects import holds
 
 _MEMBERS = ("lock", "token")
@@ -62,7 +62,7 @@ class LockPart(Part):
     def condition(self, name: str, token: str) -> Requirement:
         """That a lock is held under a token, for a commit."""
         guard = holds(self.store.sql, name, token, self.store.clock.now())
-        return Requirement(guard, LOCK_HOLD, name)
+        return Requirement(guard, LOCK, name)
 
     def _read_check(self, item: dict[str, Any], place: str) -> Requirement:
         check_members(item, _MEMBERS, place)
