@@ -12,12 +12,11 @@ from typing import Any
 import msgspec
 from buntime_keyval.wire import InvalidInput, encode_key, key_to_json, read_integer
 from buntime_keyval.wire.commits import LISTS, Mutation
-from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
 from buntime_keyval.wire.numbers import is_long, is_tagged_bigint, plain_number, tag_bigint
 
 from buntime_plugin_keyval.engine.decisions import View
-from buntime_plugin_keyval.model.merge_patch import merge_patch
+from buntime_plugin_keyval.model.merge_patch import Merging
 from buntime_plugin_keyval.model.mutations import shown_key
 from buntime_plugin_keyval.model.options import expiry
 from buntime_plugin_keyval.storage.effects import Effect, Put, Remove
@@ -38,6 +37,7 @@ class Draft:
         "_front",
         "_is_tagged",
         "_key",
+        "_merging",
         "_metadata",
         "_mutation",
         "_number",
@@ -55,10 +55,12 @@ class Draft:
         """The last one."""
         self._was_deleted = False
         self._text: str | None = None
-        """The value, where it is neither a number nor has items in front of it or behind it."""
+        """The value, where it is no number, and has no patches, and no items around it."""
         self._size = 0
         self._number: int | float | None = None
         self._is_tagged = False
+        self._merging: Merging | None = None
+        """The value, where patches are being merged into it."""
         self._front: list[str] = []
         self._back: list[str] = []
         self._expires_at: int | None = None
@@ -92,14 +94,19 @@ class Draft:
             if mutation.type in LISTS:
                 self._extend(mutation, str(mutation.operand))
             elif mutation.type == "patch":
-                self._begin(merge_patch(self._value(), str(mutation.operand)))
+                if self._merging is None:
+                    self._merging = Merging(self._value())
+                self._merging.patch(str(mutation.operand))
             else:
                 self._compute(mutation, mutation.operand)  # type: ignore[arg-type] # an integer
         self._expires_at, self._metadata, self._type = expires_at, metadata, kind
 
     @property
     def size(self) -> int:
-        """Characters of the value, a few more or less."""
+        """Characters of the value, a few more or less. Raises `InvalidInput` if patches made it too
+        long."""
+        if self._merging is not None:
+            self._value()
         return self._size
 
     def effect(self) -> Effect:
@@ -122,12 +129,15 @@ class Draft:
     def _begin(self, text: str | None) -> None:
         self._text = text
         self._number = None
+        self._merging = None
         self._front, self._back = [], []
         self._size = len(text or "")
 
     def _value(self) -> str | None:
         """The canonical value, put together if need be; None if there is none."""
-        if self._number is not None:
+        if self._merging is not None:
+            self._begin(self._merging.text())
+        elif self._number is not None:
             number = tag_bigint(int(self._number)) if self._is_tagged else self._number
             self._begin(msgspec.json.encode(number).decode())
         elif self._text is not None and (self._front or self._back):
@@ -138,7 +148,7 @@ class Draft:
         return self._text
 
     def _extend(self, mutation: Mutation, added: str) -> None:
-        if self._number is not None:
+        if self._number is not None or self._merging is not None:
             self._value()
         text = self._text
         if text is None or text in ("null", "[]"):
@@ -147,7 +157,7 @@ class Draft:
         if not text.startswith("["):
             raise InvalidInput(
                 f"{mutation.type} requires an array at key {shown_key(mutation.key)}, "
-                f"found {_describe_text(text)}"
+                f"found {_kind(text)}"
             )
         if added == "[]":
             return
@@ -205,7 +215,7 @@ class Draft:
         if isinstance(value, bool) or not isinstance(value, (int, float)):
             raise InvalidInput(
                 f"{mutation.type} requires a numeric value at key {shown_key(mutation.key)}, "
-                f"found {_describe_text(text)}"
+                f"found {_kind(text)}"
             )
         self._number = value
 
@@ -215,8 +225,6 @@ def draft_key(mutation: Mutation, versionstamp: str) -> bytes:
     return mutation.encoded or encode_key(mutation.resolved_key(versionstamp))
 
 
-def _describe_text(text: str) -> str:
-    """As `describe`, of a canonical text, of which no more is read than is shown."""
-    if len(text) <= _LONGEST_NUMBER:
-        return describe(msgspec.json.decode(text))
-    return f"{_KINDS.get(text[0], 'number')}: {text[:50]}"
+def _kind(text: str) -> str:
+    """Of which type a canonical text is; not more, since who may write may not read."""
+    return _KINDS.get(text[0], "number")

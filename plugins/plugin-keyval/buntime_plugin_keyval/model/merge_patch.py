@@ -17,48 +17,79 @@ from buntime_keyval.wire.values import canonical_json, checked_text
 SPLICED_LEVELS = 8
 """Levels that are spliced: each reads all that is below it once more. What is deeper is decoded."""
 
-_Members = dict[str, msgspec.Raw]
+_Members = dict[str, Any]
 
-_decode_members = msgspec.json.Decoder(_Members).decode
+_decode_members = msgspec.json.Decoder(dict[str, msgspec.Raw]).decode
 _decode = msgspec.json.decode
-_encode = msgspec.json.encode
 _NULL = b"null"
+_NOTHING = msgspec.Raw(b"{}")
 _TAGS = frozenset({BIGINT_TYPE, BYTES_TYPE})
-_TAG_TEXTS = frozenset(_encode(tag) for tag in _TAGS)
+_TAG_TEXTS = frozenset(msgspec.json.encode(tag) for tag in _TAGS)
 
 
-def merge_patch(text: str | None, patch: str) -> str:
-    """What a patch makes of a value; both are canonical texts, and None stands for no value.
+class _Decoded:
+    """A value at the level from which on all is decoded."""
 
-    Raises `InvalidInput` if that is too long.
+    __slots__ = ("value",)
+
+    def __init__(self, value: Any) -> None:
+        self.value = value
+
+
+def _written(decoded: Any) -> msgspec.Raw:
+    return msgspec.Raw(canonical_json(decoded.value, 0))
+
+
+_encode = msgspec.json.Encoder(enc_hook=_written).encode
+
+
+class Merging:
+    """A value and what patches make of it, one after the other.
+
+    What they name is taken apart once and put together at the end, so many patches of a value with
+    many members cost little more than one.
     """
-    return checked_text(_merged((text or "{}").encode(), patch.encode(), 0))
+
+    __slots__ = ("_value",)
+
+    def __init__(self, text: str | None) -> None:
+        """`text` is canonical; None stands for no value."""
+        self._value: Any = _NOTHING if text is None else msgspec.Raw(text.encode())
+        """Raw, or members that are Raw, or have been taken apart themselves."""
+
+    def patch(self, patch: str) -> None:
+        """Merge a patch, which is a canonical text."""
+        self._value = _merged(self._value, msgspec.Raw(patch.encode()), 0)
+
+    def text(self) -> str:
+        """What it has become. Raises `InvalidInput` if that is too long."""
+        return checked_text(_encode(self._value))
 
 
-def _merged(text: bytes, patch: bytes, level: int) -> bytes:
+def _merged(value: Any, patch: msgspec.Raw, level: int) -> Any:
     changes = _members(patch)
     if changes is None:
         return patch
     if level == SPLICED_LEVELS:
-        return canonical_json(_merged_object(_decode(text), _decode(patch)), 0)
-    members = _members(text) or {}
+        current = value.value if isinstance(value, _Decoded) else _decode(value)
+        return _Decoded(_merged_object(current, _decode(patch)))
+    members = value if isinstance(value, dict) else _members(value) or {}
     for name, change in changes.items():
         raw = bytes(change)
         if raw == _NULL:
             members.pop(name, None)
         elif raw.startswith(b"{"):
-            below = members.get(name)
-            members[name] = msgspec.Raw(_merged(bytes(below or b"{}"), raw, level + 1))
+            members[name] = _merged(members.get(name, _NOTHING), change, level + 1)
         else:
             members[name] = change
-    return _encode(members)
+    return members
 
 
-def _members(text: bytes) -> _Members | None:
+def _members(raw: msgspec.Raw) -> _Members | None:
     """The members of an object; None for any other value."""
-    if not text.startswith(b"{"):
+    if not bytes(raw).startswith(b"{"):
         return None
-    members = _decode_members(text)
+    members = _decode_members(raw)
     tag = members.get(TYPE_MEMBER)
     return None if tag is not None and bytes(tag) in _TAG_TEXTS else members
 
