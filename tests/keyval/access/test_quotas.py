@@ -97,6 +97,46 @@ async def test_bytes_below_a_prefix(client: Client) -> None:
     assert (await client.put(who, "b/1"), await client.put(who, "b/2")) == (200, 413)
 
 
+async def test_whatever_makes_entries_is_counted(client: Client) -> None:
+    """Of all routes: one that was not known to write let more be written than there may be."""
+    who = someone({"entries": 1}, 'keyval:write:["a"]', "keyval:read", "keyval:queue:send")
+    assert await client.put(who, "a/1") == 200
+    key = ["a", "new"]
+    for method, path, body in (
+        ("PUT", "/keys/a/new", 1),
+        ("PUT", "/keys/a/new?ifRevision=0", 1),
+        ("PATCH", "/keys/a/new", {"b": 1}),
+        ("PATCH", "/keys/a/new?ifRevision=0", {"b": 1}),
+        ("POST", "/keys/set-batch", {"sets": [{"key": key, "value": 1}]}),
+        *[
+            ("POST", path, {"mutations": [{"type": kind, "key": key, "value": value}]})
+            for path in ("/atomic", "/transaction")
+            for kind, value in (("set", 1), ("sum", 1), ("append", [1]), ("patch", {"b": 1}))
+        ],
+        ("POST", "/queue/enqueue", {"value": 1, "options": {"keysIfUndelivered": [key]}}),
+    ):
+        assert (await client.ask(who, method, path, body)).status == 413, (method, path, body)
+    # One entry is one, however often a commit writes it.
+    again = [{"type": "sum", "key": ["a", 1], "value": 1}] * 5
+    assert (await client.ask(who, "POST", "/atomic", {"mutations": again})).status == 200
+    assert (await client.ask(who, "DELETE", "/keys/a/1", {"exact": True})).status == 200
+
+
+@pytest.mark.parametrize("kind", ["append", "patch"])
+async def test_what_is_added_to_a_value_counts_beside_it(client: Client, kind: str) -> None:
+    who = someone({"bytes": 5000}, 'keyval:write:["a"]')
+    assert (
+        await client.put(who, "a", ["x" * 3000] if kind == "append" else {"x": "x" * 3000}) == 200
+    )
+    for number in range(3):
+        more: Any = {f"y{number}": "y" * 1000}
+        mutation = {"type": kind, "key": ["a"], "value": more if kind == "patch" else [more]}
+        answer = await client.ask(who, "POST", "/atomic", {"mutations": [mutation]})
+        assert answer.status == (200 if number == 0 else 413)
+    if kind == "patch":
+        assert (await client.ask(who, "PATCH", "/keys/a", {"z": "z" * 1000})).status == 413
+
+
 async def test_what_others_write_counts_once_it_is_measured(client: Client) -> None:
     who, other = someone({"entries": 2}, 'keyval:write:["a"]'), someone({}, name="k2")
     assert await client.put(who, "a/1") == 200

@@ -10,6 +10,7 @@ import pytest
 from buntime_host import DirectRequest, Principal
 from buntime_host.access import Permissible, compile_grant
 from buntime_host.errors import PermissionDenied
+from buntime_keyval import InvalidInput
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.requests.asked import Asked, Request
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
@@ -214,6 +215,22 @@ async def test_it_names_what_is_missing(
         with pytest.raises(PermissionDenied) as told:
             asked(world, case).require(someone(scope))
         assert str(told.value) == f"Missing permission: {missing}"
+
+
+@pytest.mark.parametrize("kind", ["sum", "max", "min", "append", "prepend"])
+@pytest.mark.parametrize("secret", ["secret", {"secret": 1}, [["secret"]], True])
+async def test_who_may_only_write_learns_no_value(world: World, kind: str, secret: Any) -> None:
+    await world.kv.set(["a"], secret)
+    kv = world.kv.as_principal(someone('keyval:write:["a"]'))
+    atomic = kv.atomic()
+    change = getattr(atomic, kind)
+    change(["a"], ["x"] if kind in ("append", "prepend") else 1)
+    if isinstance(secret, list) and kind in ("append", "prepend"):
+        assert (await atomic.commit()).ok
+        return
+    with pytest.raises(InvalidInput) as refused:
+        await atomic.commit()
+    assert str(refused.value).endswith((" string", " object", " array", " boolean"))
 
 
 async def test_a_part_of_an_index_is_not_searched_alone(world: World) -> None:

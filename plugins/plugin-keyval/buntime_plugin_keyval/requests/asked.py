@@ -7,7 +7,7 @@ this, to these keys; is it too much) decides by this value, in one place, before
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence, Set
 from typing import Any, Generic, Literal, TypeVar
 
 import msgspec
@@ -86,6 +86,9 @@ class Asked(msgspec.Struct, frozen=True, gc=False):
     needs everything, so that nothing is open which does not say so."""
     read_scope: str = READ
     write_scope: str = WRITE
+    extends: Callable[[], Set[bytes]] = frozenset
+    """Of the keys that are written the ones whose values are not replaced, but computed from what
+    is there. It is asked where that matters, which is seldom."""
 
     def require(self, principal: Principal, *, guarded: bool = False) -> None:
         """Raise `PermissionDenied` unless somebody may ask for that.

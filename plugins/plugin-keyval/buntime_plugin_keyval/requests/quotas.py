@@ -12,7 +12,7 @@ import math
 import sys
 import time
 from collections import OrderedDict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence, Set
 from typing import Annotated, Any, NamedTuple
 from weakref import WeakValueDictionary
 
@@ -54,7 +54,8 @@ Amount = tuple[int, int]
 Seconds = Callable[[], float]
 
 _STREAMS = frozenset({"watch", "queue_listen"})
-_ADDING = frozenset({"set", "atomic", "transaction", "queue_enqueue"})
+_REMOVING = frozenset({"delete"})
+"""Operations that write, and make nothing more. Whatever else writes keys may add to them."""
 
 
 _Rate = Annotated[float, msgspec.Meta(gt=0)]
@@ -165,10 +166,12 @@ class _Room(NamedTuple):
     most_bytes: int
     where: str
 
-    async def take(self, keys: Sequence[bytes], size: int) -> Amount:
+    async def take(
+        self, keys: Sequence[bytes], size: int, extended: Callable[[], Set[bytes]]
+    ) -> Amount:
         """Let keys with so many bytes be written; what is to be given back when they are.
 
-        Raises `QuotaExceeded`.
+        `extended` are those whose values stay, and may become longer. Raises `QuotaExceeded`.
         """
         added = (len(keys), size + sum(len(key) + ADDED_BYTES for key in keys))
         if not self._fits(added) or self.usage.is_old:
@@ -176,7 +179,7 @@ class _Room(NamedTuple):
                 if not self._fits(added) or self.usage.is_old:
                     await self.usage.measure()
                 if not self._fits(added):
-                    added = await self._really(keys, added)
+                    added = await self._really(keys, added, extended())
                     self._check(added)
                 self.usage.take(added)
                 return added
@@ -194,16 +197,16 @@ class _Room(NamedTuple):
         if added[1] > 0 and used[1] + added[1] > self.most_bytes:
             raise QuotaExceeded("bytes", self.most_bytes, self.where)
 
-    async def _really(self, keys: Sequence[bytes], most: Amount) -> Amount:
+    async def _really(self, keys: Sequence[bytes], most: Amount, extended: Set[bytes]) -> Amount:
         """What a write adds, less what is there in its place."""
         if len(keys) > LOOKED_AT:
             return most
         entries, size = most
-        for key in dict.fromkeys(keys):
+        for key in keys:
             old = await self.store.size(key)
             if old is not None:
                 entries -= 1
-                size -= old + len(key) + ADDED_BYTES
+                size -= len(key) + ADDED_BYTES + (0 if key in extended else old)
         return entries, size
 
 
@@ -287,14 +290,15 @@ class Quotas:
             use.open_stream()
         taken: list[tuple[_Usage, Amount]] = []
         admission = Admission(use, taken, is_stream)
-        if asked.operation in _ADDING and use.rooms:
+        if use.rooms and asked.operation not in _REMOVING:
             # The key of a placeholder is new, wherever it will be.
-            keys = [*asked.writes.keys, *(keys.start for keys in asked.writes.ranges)]
+            keys = dict.fromkeys([*asked.writes.keys, *(it.start for it in asked.writes.ranges)])
             try:
                 for room in use.rooms:
                     written = [key for key in keys if room.usage.covers(key)]
                     if written:
-                        taken.append((room.usage, await room.take(written, size)))
+                        added = await room.take(written, size, asked.extends)
+                        taken.append((room.usage, added))
             except BaseException:
                 admission.over()
                 raise

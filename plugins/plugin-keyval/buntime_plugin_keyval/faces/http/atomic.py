@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
+from functools import partial
 from typing import Annotated, Any
 
 from buntime_host import Answer, Promised
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import Key, encode_key
-from buntime_keyval.wire.commits import Mutation
+from buntime_keyval.wire.commits import MERGING, Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
@@ -59,6 +60,7 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
         run,
         reads=_compared(checks),
         writes=_written(mutations),
+        extends=partial(_extended, mutations),
         cost=Cost(len(checks) + len(mutations)),
         needs=_needed(checks, mutations),
     )
@@ -99,6 +101,7 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
         run,
         reads=_compared(checks, encoded),
         writes=_written(mutations),
+        extends=partial(_extended, mutations),
         cost=Cost(len(encoded) + len(checks) + len(mutations)),
         needs=_needed(checks, mutations),
     )
@@ -180,6 +183,17 @@ def _written(mutations: Sequence[Mutation | Addition]) -> Keys:
         else:
             ranges.append(placeholder_range(mutation))
     return Keys(keys, ranges)
+
+
+def _extended(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
+    """The keys whose values mutations compute from what is there."""
+    return {
+        mutation.encoded
+        for mutation in mutations
+        if isinstance(mutation, Mutation)
+        and mutation.type in MERGING
+        and mutation.encoded is not None
+    }
 
 
 def _committed_json(versionstamp: str, entries: Sequence[Text]) -> Text:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Awaitable, Callable, Coroutine, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Set
 from functools import partial
 from typing import Annotated, Any, Literal, NamedTuple, TypeVar
 
@@ -296,6 +296,8 @@ def _written_if(
     # Whether conditions hold tells of the entry.
     reads = NO_KEYS if conditions is None else writes
     required = () if conditions is None else ((encoded, conditions),)
+    extends: Callable[[], Set[bytes]]
+    extends = partial(frozenset, (encoded,)) if kind == "patch" else frozenset
 
     def commit(text: str) -> Future[Committed | None]:
         mutation = Mutation(kind, key, text, options, encoded)
@@ -307,9 +309,13 @@ def _written_if(
             text = await store.turns.run(canonical_steps(content, now_ms))
             return _committed_json(await commit(text))
 
-        return Asked(kind, "write", large, reads, writes)
+        return Asked(kind, "write", large, reads, writes, extends=extends)
     text = canonical_value(content, now_ms)
-    return Asked(kind, "write", lambda: Promised(commit(text), _answer_committed), reads, writes)
+
+    def run() -> Promised:
+        return Promised(commit(text), _answer_committed)
+
+    return Asked(kind, "write", run, reads, writes, extends=extends)
 
 
 def _answer_committed(written: Future[Committed | None]) -> Answer:
