@@ -141,6 +141,24 @@ def test_another_request_under_the_same_key_is_refused(api: Api, case: Case) -> 
     assert _state(api) == state
 
 
+def test_conditions_are_a_part_of_the_request(api: Api) -> None:
+    api.put("a", 1)
+    stamp = api.json("GET", "/keys/a")["versionstamp"]
+    headers = {"Idempotency-Key": _key(), "If-Match": f'"{stamp}"'}
+    first = api.send("PUT", "/keys/a", 2, headers=headers)
+    assert first.status_code == 200
+    again = api.send("PUT", "/keys/a", 2, headers=headers)
+    assert (again.text, again.headers["idempotent-replayed"]) == (first.text, "true")
+    for other in ({"If-Match": '"other"'}, {"If-None-Match": f'"{stamp}"'}, {}):
+        key = {"Idempotency-Key": headers["Idempotency-Key"]}
+        assert api.send("PUT", "/keys/a", 2, headers={**key, **other}).status_code == 422
+    # What was refused kept nothing: it may be done once the condition holds.
+    create = {"Idempotency-Key": _key(), "If-None-Match": "*"}
+    assert api.send("PUT", "/keys/a", 3, headers=create).status_code == 412
+    api.json("DELETE", "/keys/a")
+    assert api.send("PUT", "/keys/a", 3, headers=create).status_code == 200
+
+
 def test_every_route_that_changes_something_is_tested() -> None:
     """POSTs that read are known; a poll, which changes something, comes again by itself."""
     reading = {

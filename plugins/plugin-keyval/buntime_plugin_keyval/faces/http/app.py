@@ -11,6 +11,7 @@ import math
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 from buntime_database import demand
@@ -65,6 +66,7 @@ JSON = "application/json"
 BELOW_API = API_PATH + b"/"
 REPLAYED = (b"idempotent-replayed", b"true")
 RETRY_SOON = (b"retry-after", b"1")
+_PRECONDITIONS = (b"if-match", b"if-none-match")
 _AT_ONCE = frozenset({"get", "list", "paginate"})
 """Operations that an embedded engine mostly does on the event loop, so that no task is needed."""
 _MAY_PASS_SOON = (
@@ -164,7 +166,9 @@ class KeyValApp:
                     return self._answer_large(service, route, request)
                 given = route.read(request.query, content)
             if noticed.idempotency_keys and method != "GET":
-                said = (method.encode(), path, request.query, content)
+                conditions = _PRECONDITIONS if noticed.precondition is not None else ()
+                named = (_quoted(request, name) for name in conditions)
+                said = (method.encode(), path, request.query, *named, content)
                 once = _once(noticed.idempotency_keys, request.principal.id, *said)
             asked = route.ask(service, Request(path, given, content, head, request, once))
             if asked.cost.conditions:
@@ -347,6 +351,12 @@ def _check_conditions(conditions: int, service: KeyValService) -> None:
     most = service.config.limits.conditions
     if conditions > most:
         raise LimitExceeded(f"Filter too large: {conditions} conditions", "conditions", most)
+
+
+def _quoted(request: DirectRequest, name: bytes) -> bytes:
+    """A header with its values, without blanks."""
+    values = (quote(value, safe="") for key, value in request.headers if key == name)
+    return b"%b=%b" % (name, ",".join(values).encode())
 
 
 def _once(keys: Sequence[bytes], owner: str, *said: bytes) -> Once:
