@@ -68,6 +68,26 @@ def test_now_becomes_the_server_time(api: Api, offset: str) -> None:
     assert value["list"] == [value["at"] - 1000]
 
 
+@pytest.mark.parametrize(
+    "tagged",
+    [
+        {"__type": "bigint", "value": "5", "unit": "kg"},
+        {"__type": "uint8array", "value": "", "name": "x"},
+        {"$now": True, "note": "x"},
+    ],
+)
+@pytest.mark.parametrize("within", ["{}", "[{}]", '{{"a":{{"b":{}}}}}'])
+def test_what_would_be_lost_is_refused(shared_api: Api, tagged: Any, within: str) -> None:
+    value = json.loads(within.format(json.dumps(tagged)))
+    other = [*tagged][-1]
+    for method, path, body in (
+        ("PUT", "/keys/a", value),
+        ("POST", "/atomic", {"mutations": [{"type": "set", "key": ["a"], "value": value}]}),
+        ("POST", "/queue/enqueue", {"value": value}),
+    ):
+        assert repr(other) in shared_api.error(method, path, body)
+
+
 def test_no_content_type_is_needed_to_put(api: Api) -> None:
     for headers in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/json"}):
         api.json("PUT", "/keys/a", content=b'{"b":1}', headers=headers)

@@ -243,16 +243,35 @@ def _canonical_python(value: Any, now_ms: int | None, depth: int = 0) -> Any:
     return _finite(value) if kind is float else value
 
 
+_NOW_MEMBERS = (NOW_MEMBER, "$offset", "offset")
+_TAGGED_MEMBERS = (TYPE_MEMBER, "value")
+
+
 def special(value: dict[str, Any], now_ms: int | None) -> Any:
-    """The canonical form of an object that stands for something else; None for all others."""
+    """The canonical form of an object that stands for something else; None for all others.
+
+    Raises `InvalidInput` for one with more members than that has, which would be lost.
+    """
     if now_ms is not None and value.get(NOW_MEMBER) is True:
+        _refuse_others(value, _NOW_MEMBERS)
         return resolve_now(value, now_ms)
     kind = value.get(TYPE_MEMBER)
+    if kind in (BIGINT_TYPE, BYTES_TYPE):
+        _refuse_others(value, _TAGGED_MEMBERS)
     if kind == BIGINT_TYPE:
         return {TYPE_MEMBER: BIGINT_TYPE, "value": normal_integer(value.get("value"))}
     if kind == BYTES_TYPE:
         return tag_bytes(untag_bytes(value))
     return None
+
+
+def _refuse_others(value: dict[str, Any], members: tuple[str, ...]) -> None:
+    if len(value) > 1 and not value.keys() <= {*members}:
+        other = next(name for name in value if name not in members)
+        raise InvalidInput(
+            f"An object with {members[0]} stands for something else and may have"
+            f" {' and '.join(members[1:])} beside it, received {other!r:.50} too"
+        )
 
 
 def _tag_exact_integer(value: object) -> Any:
