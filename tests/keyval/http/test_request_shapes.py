@@ -42,8 +42,8 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.LIMIT: Sample(
         (1, 1000, 5000, "7"), (0, -1, 1.5, True, [], "x"), ("1", "5000"), ("0", "x", "", "1.5")
     ),
-    kinds.OFFSET: Sample((0, 7), (-1, 0.5, "x", []), ("0", "7"), ("-1", "x", "")),
-    kinds.UP_TO: Sample((1, 5000, "7"), (0, -1, 1.5, True, []), ("1", "5000"), ("0", "x", "")),
+    kinds.OFFSET: Sample((0, 7), (-1, 0.5, "7", "x", []), ("0", "7"), ("-1", "x", "")),
+    kinds.UP_TO: Sample((1, 5000), (0, -1, 1.5, "7", True, []), ("1", "5000"), ("0", "x", "")),
     kinds.BEGINNING: Sample(
         (["a"], "a/b"), (1, True, {}, [], ["a", 1]), ("a/b", '["a",""]'), ("", "a/1")
     ),
@@ -103,7 +103,7 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.SNIPPET: Sample((True, False, 5), (0, 65, "x", [])),
     members_of(Listening)["prefetch"].kind: Sample((), (), ("1", "1000"), ("0", "1001", "x", "")),
     members_of(DeletionBelow)["limit"].kind: Sample(
-        (1, 1000), (0, 1001, "x", True), ("1", "1000"), ("0", "1001", "x", "")
+        (1, 1000), (0, 1001, "5", "x", True), ("1", "1000"), ("0", "1001", "x", "")
     ),
     members_of(ReportRequest)["format"].kind: Sample((), (), ("json", "prometheus"), ("xml", "")),
 }

@@ -75,6 +75,18 @@ def _whole(raw: object) -> int | None:
     return int(raw) if isinstance(raw, int) or raw.is_integer() else None
 
 
+def _number_of_json(parse: Callable[[str, object], int]) -> Callable[[str, object], int]:
+    """The same of a JSON body, in which a text is no number. `limit` of lists and searches takes
+    one, as other servers of this API do."""
+
+    def parse_number(name: str, raw: object) -> int:
+        if isinstance(raw, str):
+            raise InvalidInput(f"{name} must be a number, received {describe(raw)}")
+        return parse(name, raw)
+
+    return parse_number
+
+
 def _up_to(name: str, raw: object) -> int:
     number = _whole(raw)
     if number is None or number < 1:
@@ -93,7 +105,7 @@ def count_up_to(most: int) -> Kind:
             )
         return number
 
-    return Kind(f"a number from 1 to {most}", parse, parse)
+    return Kind(f"a number from 1 to {most}", parse, _number_of_json(parse))
 
 
 def _flag_of_text(name: str, text: str) -> bool:
@@ -279,9 +291,9 @@ def _json_of_text(name: str, text: str) -> Any:
 _KEY_EXPECTED = 'a key array such as ["users", 1], or a key path such as users/1'
 
 LIMIT = Kind(f"a positive number, up to {MAX_LIMIT}", parse_limit, parse_limit)
-UP_TO = Kind("a positive number", _up_to, _up_to)
+UP_TO = Kind("a positive number", _up_to, _number_of_json(_up_to))
 """One that bounds a number and not what is read."""
-OFFSET = Kind("a whole number that is not negative", _offset, _offset)
+OFFSET = Kind("a whole number that is not negative", _offset, _number_of_json(_offset))
 FLAG = Kind("true or false", _flag_of_text, _flag)
 CONSISTENCY = one_of("strong", "eventual")
 TEXT = Kind("a string", _text, _text)
@@ -328,7 +340,7 @@ EXPIRES_AT = Kind(
 )
 TYPE = Kind("a text of 1 to 256 characters", _unnamed(checked_type), _unnamed(checked_type))
 VERSION = Kind("a versionstamp", _version, _version)
-REVISION = Kind("a whole number that is not negative", _offset, _offset)
+REVISION = OFFSET
 METADATA = Kind("any JSON", _json_of_text, _raw)
 """Decoded; whoever stores it knows what time it is."""
 STAMPS = Kind("versionstamps, comma-separated or in an array", _stamps_of_text, _stamps)
