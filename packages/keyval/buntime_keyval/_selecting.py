@@ -11,6 +11,8 @@ from buntime_keyval._entries import is_many, raw_key, raw_keys
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyOrKeys
 from buntime_keyval.wire.python_keys import checked_beginning, checked_keys, checked_prefix
 
+EVERY_TEXT = "Every text begins with an empty one: say what to delete"
+
 
 class Selector(NamedTuple):
     """The keys below a prefix, or below several, or with a text that begins as `starts_with`.
@@ -88,8 +90,12 @@ def selecting(
             " store say everything=True"
         )
     if key and is_many(key):
-        return selected((), key, starts_with, start, end, offset)
-    return selected(cast("KeyLike", key), None, starts_with, start, end, offset)
+        found = selected((), key, starts_with, start, end, offset)
+    else:
+        found = selected(cast("KeyLike", key), None, starts_with, start, end, offset)
+    if found.starts_with == ("",):
+        raise InvalidInput(EVERY_TEXT)
+    return found
 
 
 def checked_offset(offset: object) -> int:

@@ -131,6 +131,8 @@ class Scope(Generic[T]):
         if prefixes is not None:
             others["prefixes"] = [self.absolute(key) for key in prefixes]
         if starts_with is not None:
+            if not _parts(starts_with):  # or it would be the beginning of the store's own prefix
+                raise InvalidInput("starts_with must end with a text, received the empty key")
             others["starts_with"] = self.absolute(starts_with)
         if others and not _parts(prefix):
             below = ()  # they are below it, too

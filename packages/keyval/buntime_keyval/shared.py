@@ -32,13 +32,14 @@ from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler
-from buntime_keyval._selecting import Selector, selected, selecting
+from buntime_keyval._selecting import EVERY_TEXT, Selector, selected, selecting
 from buntime_keyval._sharing import check_sharing
 from buntime_keyval._transaction import Pauses
 from buntime_keyval._typed import OnInvalid, make_scope
 from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_target
 
 __all__ = [
+    "EVERY_TEXT",
     "AsyncAtomic",
     "AsyncAttempt",
     "AsyncGraph",

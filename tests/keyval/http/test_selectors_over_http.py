@@ -74,6 +74,11 @@ def test_what_selects_can_be_deleted(api: Api) -> None:
         ("DELETE", "/keys", {"start": ["a"]}, "name what to delete"),
         ("DELETE", "/keys", {"limit": 1}, "name what to delete"),
         ("DELETE", "/keys", {"startsWith": ["a"], "exact": True}, "exact is for keys"),
+        ("DELETE", "/keys", {"startsWith": [""]}, "Every text begins with an empty one"),
+        ("DELETE", "/keys", {"prefix": ["a"], "offset": "1"}, "offset must be a number"),
+        ("DELETE", "/keys", {"prefix": ["a"], "limit": "1"}, "limit must be a number"),
+        ("POST", "/keys/count", {"prefix": ["a"], "limit": "1"}, "limit must be a number"),
+        ("DELETE", "/keys/a", {"exact": True, "ifRevision": "1"}, "ifRevision must be a number"),
     ],
 )
 @pytest.mark.engines("sqlite")

@@ -172,3 +172,25 @@ async def test_a_beginning_reads_no_more_than_was_granted(kv: LocalKv) -> None:
     blind = kv.as_principal(compile_grant(['keyval:write:["users"]'], permissible))
     with pytest.raises(PermissionDenied):  # what stays in front of an offset tells of keys
         await blind.delete(["users"], offset=1)
+
+
+@pytest.mark.engines("sqlite")
+@pytest.mark.parametrize("nothing", [(), []])
+async def test_a_store_ends_where_it_ends(kv: LocalKv, nothing: Any) -> None:
+    """The beginning of its own prefix is that of others, too: "iso" of "isolated"."""
+    for key in (("iso",), ("iso", "a"), ("isolated",), ("isolated", "a")):
+        await kv.set(key, {})
+    store = kv.store(("iso",))
+    for refused in (
+        store.delete(starts_with=nothing),
+        store.count(starts_with=nothing),
+        store.get_all(starts_with=nothing),
+        store.paginate(starts_with=nothing),
+    ):
+        with pytest.raises(InvalidInput, match="starts_with must end with a text"):
+            await refused
+    assert await store.count(starts_with="") == 1
+    assert (await store.delete(starts_with="")).deleted_count == 1
+    assert await kv.count() == 3
+    with pytest.raises(InvalidInput, match="Every text begins with an empty one"):
+        await kv.delete((), starts_with=("",))

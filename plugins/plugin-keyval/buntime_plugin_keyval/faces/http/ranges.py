@@ -6,7 +6,8 @@ from collections.abc import Coroutine
 from functools import partial
 from typing import Annotated, Any
 
-from buntime_keyval.wire import InvalidInput
+from buntime_keyval.shared import EVERY_TEXT
+from buntime_keyval.wire import InvalidInput, encode_key
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
 from buntime_plugin_keyval.engine.cursors import make_cursor
@@ -41,6 +42,9 @@ from buntime_plugin_keyval.storage.within import Page
 
 DELETE_LIMIT = count_up_to(MAX_LIMIT)
 """Others clamp a limit; a deletion of fewer than were asked for would go unnoticed."""
+
+
+_EVERY_TEXT = encode_key(("",))
 
 
 class DeletionBelow(Deletion, frozen=True, kw_only=True):
@@ -111,6 +115,8 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
             "Missing 'prefix' query parameter: name what to delete, by prefix, prefixes or"
             " startsWith, or by start and end"
         )
+    if given.starts_with == _EVERY_TEXT:
+        raise InvalidInput(EVERY_TEXT)
     if given.exact:
         raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
     ranges = _selectors(given).at_and_below()
