@@ -108,13 +108,17 @@ async def _pause_database(faults: Faults) -> str:
     return _role(number)
 
 
-async def _lose(faults: Faults) -> str:
+async def _lose(faults: Faults, *, of_commits: bool = False) -> str:
     proxy = faults.dice.choice(faults.servers.primary_proxies)
     before = proxy.lost
-    proxy.lose(faults.dice.randint(1, LOST_AT_ONCE))
+    proxy.lose(faults.dice.randint(1, LOST_AT_ONCE), of_commits=of_commits)
     await faults.wait(DOWN_SECONDS)
     proxy.release()
     return f"{proxy.lost - before} answers"
+
+
+async def _lose_commits(faults: Faults) -> str:
+    return await _lose(faults, of_commits=True)
 
 
 async def _cut(faults: Faults) -> str:
@@ -139,6 +143,7 @@ _DATABASES: dict[str, Inject] = {
     "kill-database": _kill_database,
     "pause-database": _pause_database,
     "lose": _lose,
+    "lose-commits": _lose_commits,
     "cut": _cut,
     "stall": _stall,
 }

@@ -9,6 +9,27 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 CHUNK = 65536
+COMMIT = b"BEGIN IMMEDIATE"
+"""What requests that commit hold, and others do not."""
+
+
+class Exchange:
+    """What passes on one connection."""
+
+    def __init__(self) -> None:
+        self.commits = False
+        """Whether the request that is not answered yet is one that commits."""
+        self._end = b""
+
+    def ask(self, data: bytes) -> None:
+        """Look at the next part of a request."""
+        data = self._end + data
+        self.commits = self.commits or COMMIT in data
+        self._end = data[1 - len(COMMIT) :]
+
+    def answer(self) -> None:
+        """Take note that an answer begins to pass."""
+        self.commits = False
 
 
 class Proxy:
@@ -21,6 +42,7 @@ class Proxy:
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._to_lose = 0
+        self._loses_reads = True
         self._open = asyncio.Event()
         self._open.set()
         self.lost = 0
@@ -31,9 +53,12 @@ class Proxy:
         assert self._server is not None
         return f"http://127.0.0.1:{self._server.sockets[0].getsockname()[1]}"
 
-    def lose(self, answers: int) -> None:
-        """Let the next requests through and cut their connections when answers come."""
-        self._to_lose = answers
+    def lose(self, answers: int, *, of_commits: bool = False) -> None:
+        """Let the next requests through and cut their connections when answers come.
+
+        With `of_commits` those of reads pass.
+        """
+        self._to_lose, self._loses_reads = answers, not of_commits
 
     def cut(self) -> None:
         """Cut every connection."""
@@ -76,9 +101,10 @@ class Proxy:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         up_reader, up_writer = await asyncio.open_connection(*self._upstream)
         self._writers.add(up_writer)
+        exchange = Exchange()
         ways = [
-            asyncio.create_task(self._copy(reader, up_writer, answers=False)),
-            asyncio.create_task(self._copy(up_reader, writer, answers=True)),
+            asyncio.create_task(self._ask(exchange, reader, up_writer)),
+            asyncio.create_task(self._answer(exchange, up_reader, writer)),
         ]
         try:
             await asyncio.wait(ways, return_when=asyncio.FIRST_COMPLETED)
@@ -89,16 +115,27 @@ class Proxy:
             up_writer.transport.abort()
             self._writers.discard(up_writer)
 
-    async def _copy(
-        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, answers: bool
+    async def _ask(
+        self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(CHUNK):
                 await self._open.wait()
-                if answers and self._to_lose:
+                exchange.ask(data)
+                writer.write(data)
+                await writer.drain()
+
+    async def _answer(
+        self, exchange: Exchange, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(CHUNK):
+                await self._open.wait()
+                if self._to_lose and (self._loses_reads or exchange.commits):
                     self._to_lose -= 1
                     self.lost += 1
                     return
+                exchange.answer()
                 writer.write(data)
                 await writer.drain()
 

@@ -93,7 +93,7 @@ BREAKS = {
         "libsql",
         r"is not linearizable|and must be|is there \d times|was logged \d times"
         r"|: 500 ",  # a message that is there already
-        frozenset({"lose"}),
+        frozenset({"lose-commits"}),
         rate=500.0,
         seconds=8.0,
     ),
