@@ -65,6 +65,10 @@ class Promised(NamedTuple):
     host ends and waits no longer. May raise what `DirectApp.answer` may."""
 
 
+HUNG_UP = "buntime.hung_up"
+"""The extension of ASGI by which `AsgiRequest.hung_up` hears of that."""
+
+
 class NotDirect(Exception):
     """Raised where a request turns out to need ASGI: it is made once more, that way."""
 
@@ -102,6 +106,13 @@ class DirectRequest:
         """Wait until nobody waits for the answer any more."""
         raise NotImplementedError  # each way has its own
 
+    async def hung_up(self) -> None:
+        """Wait until the client sends nothing any more: it is gone, or waits for this answer.
+
+        For what is to stop at once where nobody may want it; `gone` comes up to a second later.
+        """
+        await self.gone()
+
 
 class AsgiRequest(DirectRequest):
     """The same of ASGI. Its body is for the application to read, where it wants that."""
@@ -127,6 +138,11 @@ class AsgiRequest(DirectRequest):
         """Wait until nobody waits for the answer any more; only once the body was read."""
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+    async def hung_up(self) -> None:
+        """See `DirectRequest`; under another server the same as `gone`."""
+        extension = (self._scope.get("extensions") or {}).get(HUNG_UP)
+        await (self.gone() if extension is None else extension["wait"]())
 
     def whole(self) -> Request:
         """As Starlette has it, with the body that was read."""

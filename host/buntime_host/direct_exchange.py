@@ -46,6 +46,10 @@ class DirectConnection(Protocol):
     @property
     def gathering(self) -> GatheringTransport: ...
 
+    async def hung_up(self) -> None:
+        """Wait until the client sends nothing any more."""
+        ...
+
     def answered_at_once(self) -> None:
         """Called when the answer was written before the next request was looked at."""
         ...
@@ -139,6 +143,10 @@ class DirectExchange(DirectRequest):
         if not self.disconnected:
             self._gone = self._connection.loop.create_future()
             await self._gone
+
+    async def hung_up(self) -> None:
+        """See `DirectRequest`."""
+        await self._connection.hung_up()
 
     def leave(self) -> None:
         """The client is gone: what was begun is finished, and not answered."""

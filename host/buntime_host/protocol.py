@@ -19,7 +19,7 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from buntime_host.direct import Header
+from buntime_host.direct import HUNG_UP, Header
 from buntime_host.direct_exchange import DirectExchange
 from buntime_host.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
 from buntime_host.edge import Edge, Holding, Resting
@@ -81,6 +81,10 @@ class HostProtocol(HttpToolsProtocol):
         self._since = edge.now
         """When this stage began, or a body last went on."""
         self._running: Exchange | DirectExchange | None = None
+        self._has_ended = False
+        """Whether the client sends nothing any more."""
+        self._listening: asyncio.Future[None] | None = None
+        """For the request that wants to know of that."""
         """The request that is being answered, or was last."""
         self._backlog: memoryview | None = None
         """What was read and has to wait for requests before it."""
@@ -152,6 +156,7 @@ class HostProtocol(HttpToolsProtocol):
 
         That cannot be told apart, so an answer that comes soon is still sent to it.
         """
+        self._ends()
         running, has_backlog = self._running, self._backlog is not None
         if (
             running is None
@@ -165,12 +170,24 @@ class HostProtocol(HttpToolsProtocol):
         self.loop.call_later(HALF_CLOSED_SECONDS, self._gathering.close)
         return True
 
+    async def hung_up(self) -> None:
+        """Wait until the client sends nothing any more; for the one request that runs."""
+        if not self._has_ended:
+            self._listening = self.loop.create_future()
+            await self._listening
+
+    def _ends(self) -> None:
+        self._has_ended = True
+        if self._listening is not None and not self._listening.done():
+            self._listening.set_result(None)
+
     def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - as asyncio calls it
         """Leave. Thousands of clients may go in one turn, so the work of that is spread."""
         self.edge.lost(self)
 
     def take_leave(self) -> None:
         """Tell the request that its client is gone."""
+        self._ends()
         self.connections.discard(self)
         self.edge.leave(self)
         self._receiving.set(0)
@@ -506,6 +523,7 @@ class HostProtocol(HttpToolsProtocol):
             "query_string": url.query or b"",
             "headers": self.headers,
             "state": self.app_state.copy(),
+            "extensions": {HUNG_UP: {"wait": self.hung_up}},
         }
 
     def _check_head(self) -> None:

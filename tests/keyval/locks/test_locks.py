@@ -7,7 +7,9 @@ from collections.abc import AsyncIterator
 
 import pytest
 from buntime_keyval import InvalidInput, LockGrant, LockHeld, LockLost
-from buntime_plugin_keyval.features.locks.locks import KEPT_MS, STAY_MS
+from buntime_plugin_keyval.features.locks import waiting as calls
+from buntime_plugin_keyval.features.locks.locks import KEPT_MS, WantedLock
+from buntime_plugin_keyval.features.locks.waiting import STAY_MS
 from keyval.service.world import World, until
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
@@ -92,6 +94,32 @@ async def test_it_ends_to_the_millisecond(world: World) -> None:
         await locks.renew("a", "w1", first.token)
 
 
+async def test_one_that_is_over_before_the_answer_was_given_all_the_same(
+    passing: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    locks, clock = passing.kv.locks, passing.clock
+    held = await locks.acquire("b", "w1")
+
+    def now() -> int:
+        clock.advance(1)
+        return clock.now_ms
+
+    monkeypatch.setattr(clock, "now", now)
+    tokens = [
+        (await locks.acquire("a", "w1", duration="0.5ms")).token,
+        (await locks.acquire("a", "w1", duration=0.0001)).token,
+        (await locks.acquire("a", "w2", duration=1, wait="1m")).token,
+        (await locks.steal("a", "w3", duration=1)).token,
+    ]
+    assert tokens == sorted(set(tokens))
+    assert (await locks.renew("b", "w1", held.token, duration=1)).token == held.token
+    await locks.acquire("a", "w0", duration="1h")
+    short = asyncio.create_task(locks.acquire("a", "w2", duration=1, wait="1m"))
+    await waiting(passing, 1)
+    await locks.release("a", "w0")
+    assert (await short).token > tokens[-1]
+
+
 async def test_a_commit_checks_that_it_is_held(world: World) -> None:
     kv, locks = world.kv, world.kv.locks
     held = await locks.acquire("a", "w1", duration="10s")
@@ -166,6 +194,63 @@ async def test_a_lock_that_came_too_late_goes_on(passing: World) -> None:
     await locks.release("a", "w0")
     first.cancel()
     await second
+
+
+async def test_who_is_cancelled_takes_back_what_he_asked_for(passing: World) -> None:
+    """At whatever moment that is, but for what he had before."""
+    locks = passing.kv.locks
+
+    async def try_for(name: str, owner: str, turns: int) -> bool:
+        """Ask for a lock, and be cancelled so soon; whether it was given before that."""
+        task = asyncio.create_task(locks.acquire(name, owner, duration="1h", wait="1m"))
+        for _ in range(turns):
+            await asyncio.sleep(0)
+        is_given = not task.cancel()
+        await asyncio.wait({task})
+        return is_given
+
+    async def is_free() -> bool:
+        return await locks.get("b") is None
+
+    held = await locks.acquire("a", "w0", duration="1h")
+    for turns in (*range(12), 50):
+        await try_for("a", "w0", turns)
+        await try_for("a", "w1", turns)
+        await waiting(passing, 0)
+        if await try_for("b", "w1", turns):
+            await locks.release("b", "w1")
+        await until(is_free)
+    found = await locks.get("a")
+    assert found is not None
+    assert (found.owner, found.token) == ("w0", held.token)
+
+
+async def test_a_place_that_was_kept_ends_unless_it_is_asked_for(
+    passing: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where the process has others to look after."""
+    monkeypatch.setattr(calls, "REFRESH_SECONDS", 0.0)
+    desk = passing.service.locking.locks
+    await passing.kv.locks.acquire("a", "w0", duration="1h")
+    with pytest.raises(LockHeld):
+        await desk.acquire(WantedLock("a", "gone", 3_600_000), 1, keeps_place=True)
+    task = asyncio.create_task(passing.kv.locks.acquire("a", "w1", wait="1m"))
+    await waiting(passing, 2)
+    passing.clock.advance(STAY_MS)
+    desk.loop.wake()
+
+    async def is_prolonged() -> bool:
+        lasting = "SELECT owner FROM kv_lock_waiters WHERE until > ?"
+        return await passing.rows(lasting, passing.clock.now()) == [("w1",)]
+
+    await until(is_prolonged)
+    await passing.kv.locks.release("a", "w0")
+    assert (await task).token
+
+
+async def test_nobody_waits_who_has_it(passing: World) -> None:
+    await passing.kv.locks.acquire("a", "w0", wait="1m")
+    assert passing.service.locking.locks.waiting == 0
 
 
 async def test_a_place_whose_process_has_died_counts_no_more(world: World) -> None:

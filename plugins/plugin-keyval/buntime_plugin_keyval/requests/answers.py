@@ -7,6 +7,11 @@ from contextlib import suppress
 
 from buntime_host import NotDirect
 
+
+class ClientGone(Exception):
+    """Nobody waits for the answer any more, so there is none."""
+
+
 Text = str | bytes
 """JSON; a long one as bytes of UTF-8."""
 

@@ -31,7 +31,7 @@ class Acquire(NamedTuple):
         """See `Effect`."""
         args = (self.name, self.owner, self.metadata, at.now_ms, self.duration_ms)
         give = sql.locks.steal if self.is_stolen else sql.locks.acquire
-        served = Statement(sql.locks.served, (_names([self.name]), at.now_ms))
+        served = Statement(sql.locks.served, (_json([self.name]), at.now_ms))
         return (Statement(give, args), served)
 
 
@@ -58,16 +58,19 @@ class Enlist(NamedTuple):
 
 
 class Stay(NamedTuple):
-    """Let the places of a process last."""
+    """Let those of these places last that a process looks after."""
 
     process: str
+    places: Sequence[tuple[str, str]]
+    """Names of locks, and owners."""
     stay_ms: int
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.locks.stay, (self.process, at.now_ms + self.stay_ms)),)
+        args = (self.process, at.now_ms + self.stay_ms, _json(self.places))
+        return (Statement(sql.locks.stay, args),)
 
 
 class Leave(NamedTuple):
@@ -75,12 +78,14 @@ class Leave(NamedTuple):
 
     name: str
     owner: str
+    process: str
+    """Which looks after it: another one may have taken it over, for who asked again there."""
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.locks.leave, (self.name, self.owner)),)
+        return (Statement(sql.locks.leave, (self.name, self.owner, self.process)),)
 
 
 class Renew(NamedTuple):
@@ -101,18 +106,43 @@ class Renew(NamedTuple):
 
 
 class Release(NamedTuple):
-    """End a lock; the one who is first in line gets it by a `PassOn`."""
+    """End a lock; the one who is first in line gets it by a `PassOn`.
+
+    Without a token the owner wants nothing of it any more: its place in the line is given up, too.
+    """
 
     name: str
     owner: str
-    token: str | None
+    token: str | None = None
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (self.name, self.owner, self.token, at.now_ms)
-        return (Statement(sql.locks.release, args),)
+        args = (self.name, self.owner, self.token, at.now_ms, None)
+        release = Statement(sql.locks.release, args)
+        if self.token is not None:
+            return (release,)
+        return release, Statement(sql.locks.leave, (self.name, self.owner, None))
+
+
+class Withdraw(NamedTuple):
+    """Take back what a call asked for: its place, and the lock if it was given since."""
+
+    name: str
+    owner: str
+    process: str
+    """As in `Leave`."""
+    since: str
+    """Stamp of the commit that asked: what the owner had before that, he keeps."""
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.name, self.owner, None, at.now_ms, self.since)
+        leave = Statement(sql.locks.leave, (self.name, self.owner, self.process))
+        return leave, Statement(sql.locks.release, args)
 
 
 class PassOn(NamedTuple):
@@ -124,7 +154,7 @@ class PassOn(NamedTuple):
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        args = (_names(self.names), at.now_ms)
+        args = (_json(self.names), at.now_ms)
         return (Statement(sql.locks.grant, args), Statement(sql.locks.served, args))
 
 
@@ -142,9 +172,9 @@ class ForgetLocks(NamedTuple):
         return (Statement(sql.locks.forget, args), Statement(sql.locks.forget_places, args))
 
 
-LockEffect = Acquire | Enlist | Stay | Leave | Renew | Release | PassOn | ForgetLocks
+LockEffect = Acquire | Enlist | Stay | Leave | Renew | Release | Withdraw | PassOn | ForgetLocks
 
-PASSING_ON = (Release, PassOn, Leave)
+PASSING_ON = (Release, Withdraw, PassOn, Leave)
 """Those after which others may have a lock, or be the first in line."""
 
 
@@ -153,5 +183,5 @@ def holds(sql: Dialect, name: str, token: str, now_ms: int) -> Guard:
     return Guard(sql.locks.holds, (name, token, now_ms))
 
 
-def _names(names: Sequence[str]) -> str:
-    return msgspec.json.encode(names).decode()
+def _json(items: Sequence[str | tuple[str, str]]) -> str:
+    return msgspec.json.encode(items).decode()

@@ -37,7 +37,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from buntime_plugin_keyval.engine.once import Once
-from buntime_plugin_keyval.faces.http.bodies import ClientGone, read_body
+from buntime_plugin_keyval.faces.http.bodies import read_body
 from buntime_plugin_keyval.faces.http.errors import error_json, told_error
 from buntime_plugin_keyval.faces.http.positions import demand_of, position_headers, told_positions
 from buntime_plugin_keyval.faces.http.routes import Methods, StoreRoutes
@@ -55,7 +55,7 @@ from buntime_plugin_keyval.model.errors import (
     TooManyStreamsOfClient,
     TooManyStreamsOfKey,
 )
-from buntime_plugin_keyval.requests.answers import Elsewhere, Frames, Text
+from buntime_plugin_keyval.requests.answers import ClientGone, Elsewhere, Frames, Text
 from buntime_plugin_keyval.requests.asked import AnyRoute, Asked, Ran, Request, Touched, read_large
 from buntime_plugin_keyval.requests.shape import RequestShape
 from buntime_plugin_keyval.requests.sse import send_events
@@ -76,6 +76,9 @@ _MAY_PASS_SOON = (
     TooManyStreamsOfClient,
     TooManyStreamsOfKey,
 )
+
+_UNWANTED = Answer(499, error_json("The client has hung up, or sends nothing more", "CLIENT_GONE"))
+"""Of what was given up since perhaps nobody waits for it: no failure, and mostly seen by nobody."""
 
 
 Answering = Answer | Promised | Coroutine[Any, Any, Answer | Frames]
@@ -288,8 +291,10 @@ async def _awaited(
         if asked.access == "read":
             raise
         answer = _answer_error(_cut_short(), service)
-    except (ClientGone, HttpError, Elsewhere):
+    except (HttpError, Elsewhere):
         raise  # as it is: an error that its own traceback holds keeps what was received
+    except ClientGone:
+        answer = _UNWANTED
     except Exception as error:  # noqa: BLE001 - every error has an answer, see the mapping
         answer = _answer_error(error, service)
     if isinstance(answer, str | bytes):

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from starlette.types import Receive
 
-
-class ClientGone(Exception):
-    """The client closed the connection before its body was complete."""
+from buntime_plugin_keyval.requests.answers import ClientGone
 
 
 async def read_body(receive: Receive) -> bytes:

@@ -6,9 +6,8 @@ import asyncio
 
 from buntime_host import Answer, DirectRequest, Promised, settled
 
-from buntime_plugin_keyval.faces.http.bodies import ClientGone
 from buntime_plugin_keyval.model.errors import RequestTooLong
-from buntime_plugin_keyval.requests.answers import Frames, Text
+from buntime_plugin_keyval.requests.answers import ClientGone, Frames, Text
 from buntime_plugin_keyval.requests.asked import Asked
 from buntime_plugin_keyval.service import KeyValService
 

@@ -20,7 +20,7 @@ from buntime_keyval.wire import decode_value, parse_metadata
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT, LocalPart
-from buntime_plugin_keyval.features.locks.locks import LockDesk, LockState, WantedLock
+from buntime_plugin_keyval.features.locks.locks import Granted, LockDesk, LockState, WantedLock
 from buntime_plugin_keyval.model.clock import Clock
 from buntime_plugin_keyval.requests.permissions import ADMIN, LOCK, Permits
 
@@ -115,7 +115,7 @@ class LocalLocking(LocalPart):
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
 
-def _grant(lock: LockState) -> LockGrant:
+def _grant(lock: Granted) -> LockGrant:
     return LockGrant(lock.token, lock.expires_at)
 
 

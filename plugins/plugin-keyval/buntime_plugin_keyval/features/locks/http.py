@@ -11,7 +11,7 @@ from buntime_keyval.wire import InvalidInput, canonical_metadata
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_LOCK_WAIT_MS
 from buntime_keyval.wire.names import checked_name
 
-from buntime_plugin_keyval.features.locks.locks import LockState, WantedLock
+from buntime_plugin_keyval.features.locks.locks import Granted, LockState, WantedLock
 from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.model.errors import LockHeld, LockNotFound
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
@@ -78,7 +78,11 @@ def acquire(part: LockPart, request: Request[Acquiring]) -> Asked:
                 lock = await part.locks.renew(wanted, token, request.once)
             else:
                 lock = await part.locks.acquire(
-                    wanted, given.wait, keeps_place=given.keep_place, once=request.once
+                    wanted,
+                    given.wait,
+                    keeps_place=given.keep_place,
+                    once=request.once,
+                    gone=request.source.hung_up,
                 )
         except LockHeld as error:
             return Answer(error.STATUS, _held_json(error))
@@ -166,7 +170,7 @@ def _wanted(part: LockPart, request: Request[Any]) -> WantedLock:
     return WantedLock(_name(request), given.owner, given.duration, metadata)
 
 
-def _acquired_json(lock: LockState) -> str:
+def _acquired_json(lock: Granted) -> str:
     return f'{{"acquired":true,"token":"{lock.token}","expiresAt":{lock.expires_at}}}'
 
 

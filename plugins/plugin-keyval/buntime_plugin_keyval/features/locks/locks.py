@@ -1,29 +1,32 @@
-"""Operations on locks, and the waiting for them.
+"""Operations on locks.
 
-Who waits has a place in the line, in the database, so that the order is one over all processes. A
-release gives the lock to the first in line in the same commit, and rings; whoever waits in another
-process looks then. When a lock ends without a release, any process with somebody in its line gives
-it on, at the moment of its end. One task of a process does that for all who wait in it.
+Whether a lock was given is what the commit says that asked for it, and not what is found
+afterwards: by then it may have ended.
 """
 
 from __future__ import annotations
 
 import asyncio
-import uuid
-from collections.abc import Sequence
-from contextlib import suppress
-from time import monotonic
-from typing import NamedTuple
+from collections.abc import Callable, Coroutine, Sequence
+from typing import Any, NamedTuple
 
-from buntime_database import DatabaseError, ResultSet
+from buntime_database import ResultSet
 
-from buntime_plugin_keyval.engine.arrival import Arrival
-from buntime_plugin_keyval.engine.decisions import Decision, Settled, Write
+from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.locks.waiting import (
+    STAY_MS,
+    LinePlace,
+    LockAttempt,
+    Waiter,
+    Waiters,
+)
+from buntime_plugin_keyval.model.clock import moment_of
 from buntime_plugin_keyval.model.errors import KeyValUnavailable, LockHeld, LockLost
+from buntime_plugin_keyval.requests.answers import ClientGone
 from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
 from buntime_plugin_keyval.storage.lock_effects import (
     Acquire,
@@ -33,19 +36,15 @@ from buntime_plugin_keyval.storage.lock_effects import (
     PassOn,
     Release,
     Renew,
-    Stay,
 )
 from buntime_plugin_keyval.storage.locks import HeldLock, Line, list_held, read_held, read_lines
 from buntime_plugin_keyval.storage.replays import Kept
 
-STAY_MS = 10_000
-"""How long a place lasts whose process says nothing of it any more: it may have died."""
-
-REFRESH_SECONDS = 3.0
-"""Pause between two words of that kind."""
-
 KEPT_MS = 3_600_000
 """How long what is over stays in the tables."""
+
+Gone = Callable[[], Coroutine[Any, Any, None]]
+"""Waits until nobody wants the answer to a call any more."""
 
 
 class LockState(NamedTuple):
@@ -62,6 +61,14 @@ class LockState(NamedTuple):
     """How many wait for it."""
 
 
+class Granted(NamedTuple):
+    """A lock that was given to who asked for it."""
+
+    token: str
+    expires_at: int
+    """By the clock on the wall, milliseconds; a short one may be over."""
+
+
 class WantedLock(NamedTuple):
     """What somebody asks for."""
 
@@ -71,37 +78,23 @@ class WantedLock(NamedTuple):
     metadata: str | None = None
 
 
-class _Waiter:
-    """One call that waits."""
-
-    __slots__ = ("arrival", "lock")
-
-    def __init__(self) -> None:
-        self.arrival = Arrival()
-        self.lock: HeldLock | None = None
-
-
 class LockDesk:
     """The locks of one store."""
 
     def __init__(self, store: Store, *, foreign_poll_ms: int) -> None:
         self._store = store
         self.recorder = store.recorder
-        self._process = uuid.uuid4().hex
-        self._foreign_poll_s = foreign_poll_ms / 1000
-        self._waiting: dict[tuple[str, str], list[_Waiter]] = {}
-        """By name and owner, who share a place."""
-        self._refresh_at = 0.0
-        self._leaving: set[asyncio.Task[None]] = set()
-        self._ended = False
-        self.loop = Loop(
-            self._step, "locks", logger=store.logger, complaint="Locks are not passed on: %s"
-        )
+        self._waiters = Waiters(store, foreign_poll_ms=foreign_poll_ms)
+
+    @property
+    def loop(self) -> Loop:
+        """What passes locks on."""
+        return self._waiters.loop
 
     @property
     def waiting(self) -> int:
         """How many calls of this process wait."""
-        return sum(map(len, self._waiting.values()))
+        return self._waiters.number
 
     @measured("lock_acquire")
     async def acquire(
@@ -111,72 +104,64 @@ class LockDesk:
         *,
         keeps_place: bool = False,
         once: Once | None = None,
-    ) -> LockState:
+        gone: Gone | None = None,
+    ) -> Granted:
         """Take a lock, or prolong it if the owner has it; waits in line for so long.
 
         With `keeps_place` the place in the line lasts for a while when the time is over, for who
-        asks again at once. Raises `LockHeld`.
+        asks again at once. Raises `LockHeld`, and `ClientGone`: then nothing is left of a call that
+        waited, nor of one that was cancelled.
         """
-        if not wait_ms:
-            await self._commit([NoteStamp(), Acquire(*_of(wanted))], once)
-            return await self._own(wanted)
-        waiter = _Waiter()
-        place = (wanted.name, wanted.owner)
-        self._waiting.setdefault(place, []).append(waiter)
-        try:
-            line = Enlist(
-                wanted.name,
-                wanted.owner,
-                wanted.metadata,
-                wanted.duration_ms,
-                self._process,
-                STAY_MS,
-            )
-            await self._commit([NoteStamp(), Acquire(*_of(wanted)), line], once)
-            with suppress(LockHeld):
-                return await self._own(wanted)
-            self.loop.start()
-            self.loop.wake()
-            await waiter.arrival.wait(wait_ms / 1000)
-        except BaseException:
-            self._gone(place, waiter)
-            self._abandon(wanted)
-            raise
-        self._gone(place, waiter)
-        if waiter.lock is not None:
-            return self._told(waiter.lock)
-        if self._ended:
-            raise KeyValUnavailable
-        if not keeps_place and place not in self._waiting:
-            await self._commit([Leave(*place)])
-        return await self._own(wanted)
+
+        async def ask() -> Granted:
+            if not wait_ms:
+                return await self._take(wanted)
+            return await self._wait_for(wanted, wait_ms, keeps_place=keeps_place, gone=gone)
+
+        return await self._once(once, ask)
 
     @measured("lock_renew")
-    async def renew(self, wanted: WantedLock, token: str, once: Once | None = None) -> LockState:
+    async def renew(self, wanted: WantedLock, token: str, once: Once | None = None) -> Granted:
         """Prolong a lock that is held under this token. Raises `LockLost`."""
-        renew = Renew(wanted.name, wanted.owner, token, wanted.duration_ms)
-        await self._commit([renew], once)
-        found = (await read_held(self._store.db, [wanted.name], self._now())).get(wanted.name)
-        if found is None or (found.owner, found.token) != (wanted.owner, token):
-            raise LockLost(wanted.name)
-        return self._told(found)
+        effect = Renew(wanted.name, wanted.owner, token, wanted.duration_ms)
+
+        def decide(view: View) -> Decision[int | None]:
+            ends = view.now_ms + wanted.duration_ms
+            return Decision([effect], lambda results, _: ends if results[0].rowcount else None)
+
+        async def ask() -> Granted:
+            ends = await self._store.write(Write(decide))
+            if ends is None:
+                raise LockLost(wanted.name)
+            return Granted(token, self._wall(ends))
+
+        return await self._once(once, ask)
 
     @measured("lock_steal")
-    async def steal(self, wanted: WantedLock, once: Once | None = None) -> LockState:
+    async def steal(self, wanted: WantedLock, once: Once | None = None) -> Granted:
         """Take a lock from whoever has it."""
-        await self._commit([NoteStamp(), Acquire(*_of(wanted), is_stolen=True)], once)
-        return await self._own(wanted)
+        effects: Sequence[Effect] = [NoteStamp(), Acquire(*_of(wanted), is_stolen=True)]
+
+        def decide(view: View) -> Decision[Granted]:
+            stamp, ends = view.versionstamp, self._wall(view.now_ms + wanted.duration_ms)
+            return Decision(
+                effects, lambda _, settled: Granted(settled.get(stamp, stamp), ends), told=ends
+            )
+
+        stealing = Write(decide, recall=lambda kept: Granted(kept.versionstamp, int(kept.told)))
+        return await self._store.write(stealing, once)
 
     @measured("lock_release")
     async def release(
         self, name: str, owner: str, token: str | None = None, once: Once | None = None
     ) -> bool:
-        """End a lock of an owner, held under this token if one is given; whether there was one."""
-        release = _write(
-            [Release(name, owner, token), NoteStamp(), PassOn([name])], is_counted=True
-        )
+        """End a lock of an owner, held under this token if one is given; whether there was one.
+
+        Without a token the owner's place in the line is given up, too.
+        """
+        release = _counted([Release(name, owner, token), NoteStamp(), PassOn([name])])
         released = await self._store.write(release, once)
-        if self._waiting:
+        if self._waiters.number:
             self.loop.wake()
         return released > 0
 
@@ -200,93 +185,113 @@ class LockDesk:
 
     async def forget(self, limit: int) -> int:
         """Remove at most so much of what was over long ago; how much."""
-        return await self._store.write(_write([ForgetLocks(KEPT_MS, limit)], is_counted=True))
+        return await self._store.write(_counted([ForgetLocks(KEPT_MS, limit)]))
 
     def end_waits(self) -> None:
         """Let everybody who waits know that this process ends."""
-        self._ended = True
-        for waiters in self._waiting.values():
-            for waiter in waiters:
-                waiter.arrival.tell()
+        self._waiters.end()
 
     async def close(self) -> None:
         """End the waiting, and finish what was begun."""
-        self.end_waits()
-        await self.loop.stop()
-        if self._leaving:
-            await asyncio.wait(self._leaving)
+        await self._waiters.close()
 
-    async def _step(self) -> float | None:
-        """Tell who has got a lock, and pass on those that nobody has; seconds until the next."""
-        if not self._waiting:
-            return None
-        names = sorted({name for name, _ in self._waiting})
-        held = await self._look(names)
-        free = [name for name in names if name not in held]
-        if free:
-            await self._commit([NoteStamp(), PassOn(free)])
-            held |= await self._look(free)
-        if monotonic() >= self._refresh_at:
-            await self._commit([Stay(self._process, STAY_MS)])
-            self._refresh_at = monotonic() + REFRESH_SECONDS
-        if not self._waiting:
-            return None
-        now_ms = self._now()
-        ends = [(it.expires_at - now_ms) / 1000 for it in held.values()]
-        return max(0.001, min(self._foreign_poll_s, self._refresh_at - monotonic(), *ends))
-
-    async def _look(self, names: Sequence[str]) -> dict[str, HeldLock]:
-        """The locks that are held; who waits for one that he has is told."""
-        held = await read_held(self._store.db, names, self._now())
-        for lock in held.values():
-            for waiter in self._waiting.get((lock.name, lock.owner), ()):
-                waiter.lock = lock
-                waiter.arrival.tell()
-        return held
-
-    async def _own(self, wanted: WantedLock) -> LockState:
-        """The lock that its owner has. Raises `LockHeld` if somebody else has it."""
-        now_ms = self._now()
-        found = (await read_held(self._store.db, [wanted.name], now_ms)).get(wanted.name)
-        if found is not None and found.owner == wanted.owner:
-            return self._told(found)
-        if found is not None:
-            raise LockHeld(wanted.name, found.owner, self._told(found).expires_at)
-        line = (await read_lines(self._store.db, [wanted.name], now_ms)).get(wanted.name)
-        # Nobody has it at this moment: those in line are about to get it.
-        raise LockHeld(
-            wanted.name, wanted.owner if line is None else line.first, self._wall(now_ms)
+    async def _once(
+        self, once: Once | None, ask: Callable[[], Coroutine[Any, Any, Granted]]
+    ) -> Granted:
+        """What somebody is given, or was the first time; who is refused may ask again."""
+        return await self._store.replays.run(
+            once, ask, keep=lambda granted: granted, recall=lambda kept: Granted(*kept.told)
         )
 
-    def _gone(self, place: tuple[str, str], waiter: _Waiter) -> None:
-        """Forget a call that does not wait any more."""
-        waiters = self._waiting[place]
-        waiters.remove(waiter)
-        if not waiters:
-            del self._waiting[place]
+    async def _take(self, wanted: WantedLock, *behind: Effect) -> Granted:
+        """Take a lock that nobody else has or waits for. Raises `LockHeld`."""
+        while True:
+            asked = await self._store.write(_asking(wanted, *behind))
+            granted = await self._given(wanted, asked) or await self._had(wanted)
+            if granted is not None:
+                return granted
 
-    def _abandon(self, wanted: WantedLock) -> None:
-        """Give up what a call has, or was about to get, that ended before its answer."""
-
-        async def leave() -> None:
-            with suppress(DatabaseError):  # then it ends by itself
-                await self._commit(
-                    [
-                        Leave(wanted.name, wanted.owner),
-                        Release(wanted.name, wanted.owner, None),
-                        NoteStamp(),
-                        PassOn([wanted.name]),
-                    ]
+    async def _wait_for(
+        self, wanted: WantedLock, wait_ms: int, *, keeps_place: bool, gone: Gone | None
+    ) -> Granted:
+        place = LinePlace(wanted.name, wanted.owner)
+        waiters = self._waiters
+        waiter = waiters.add(place)
+        line = Enlist(*place, wanted.metadata, wanted.duration_ms, waiters.process, STAY_MS)
+        asking = self._store.write(_asking(wanted, line))
+        watching = None if gone is None else asyncio.create_task(_watch(gone, waiter))
+        is_answered = False
+        try:
+            granted = await self._given_in_line(wanted, waiter, asking, wait_ms)
+            if granted is None:
+                leaves = not (keeps_place or waiters.is_shared(place))
+                granted = await self._take(
+                    wanted, *([Leave(*place, waiters.process)] if leaves else ())
                 )
-            self.loop.wake()
+            is_answered = True
+        except (LockHeld, KeyValUnavailable):
+            is_answered = True
+            raise
+        finally:
+            waiters.remove(place, waiter)
+            if watching is not None:
+                watching.cancel()
+            if is_answered and not waiter.is_gone:
+                waiters.answered(place)
+            else:
+                waiters.withdraw(place, asking)
+        if waiter.is_gone:
+            raise ClientGone
+        return granted
 
-        if (wanted.name, wanted.owner) not in self._waiting:
-            task = asyncio.get_running_loop().create_task(leave())
-            self._leaving.add(task)
-            task.add_done_callback(self._leaving.discard)
+    async def _given_in_line(
+        self, wanted: WantedLock, waiter: Waiter, asking: asyncio.Future[LockAttempt], wait_ms: int
+    ) -> Granted | None:
+        """What was given in time, if anything. Raises `ClientGone` and `KeyValUnavailable`."""
+        asked = await asyncio.shield(asking)  # whoever withdraws has to know what it did
+        waiter.since = asked.stamp
+        granted = await self._given(wanted, asked)
+        if granted is not None:
+            return granted
+        self.loop.start()
+        self.loop.wake()
+        if not waiter.is_gone:
+            await waiter.arrival.wait(wait_ms / 1000)
+        if waiter.is_gone:
+            raise ClientGone
+        if waiter.lock is not None:
+            return Granted(waiter.lock.token, self._wall(waiter.lock.expires_at))
+        if self._waiters.ended:
+            raise KeyValUnavailable
+        return None
 
-    async def _commit(self, effects: Sequence[Effect], once: Once | None = None) -> None:
-        await self._store.write(_write(effects), once)
+    async def _given(self, wanted: WantedLock, asked: LockAttempt) -> Granted | None:
+        """The lock that a commit gave, or prolonged; its time may be over by now."""
+        if asked.ends_at is None:
+            return None
+        found = (await read_held(self._store.db, [wanted.name], 0)).get(wanted.name)
+        token = asked.stamp
+        if found is not None and found.owner == wanted.owner and found.token < token:
+            token = found.token  # it was prolonged
+        return Granted(token, self._wall(asked.ends_at))
+
+    async def _had(self, wanted: WantedLock) -> Granted | None:
+        """The lock that its owner has by now; None where nobody has it or waits for it.
+
+        Raises `LockHeld` if somebody else does.
+        """
+        name, owner = wanted.name, wanted.owner
+        now_ms = self._now()
+        found = (await read_held(self._store.db, [name], now_ms)).get(name)
+        if found is not None:
+            if found.owner == owner:
+                return Granted(found.token, self._wall(found.expires_at))
+            raise LockHeld(name, found.owner, self._wall(found.expires_at))
+        line = (await read_lines(self._store.db, [name], now_ms)).get(name)
+        if line is None or line.first == owner:
+            return None
+        # Nobody has it at this moment: the first in line is about to get it.
+        raise LockHeld(name, line.first, self._wall(now_ms))
 
     def _told(self, lock: HeldLock, line: Line | None = None) -> LockState:
         waiting = 0 if line is None else line.number
@@ -299,18 +304,38 @@ class LockDesk:
         return self._store.clock.now()
 
     def _wall(self, at_ms: int) -> int:
-        clock = self._store.clock
-        return at_ms - clock.now() + clock.wall()
+        return at_ms - moment_of(self._store.clock).ahead_ms
+
+
+async def _watch(gone: Gone, waiter: Waiter) -> None:
+    await gone()
+    waiter.leave()
 
 
 def _of(wanted: WantedLock) -> tuple[str, str, str | None, int]:
     return wanted.name, wanted.owner, wanted.metadata, wanted.duration_ms
 
 
-def _write(effects: Sequence[Effect], *, is_counted: bool = False) -> Write[int]:
-    """A write that concludes with how many its first effect concerned, if that is counted."""
+def _asking(wanted: WantedLock, *behind: Effect) -> Write[LockAttempt]:
+    """Takes a lock if that may be, and then has further effects."""
+    effects: Sequence[Effect] = [NoteStamp(), Acquire(*_of(wanted)), *behind]
+
+    def decide(view: View) -> Decision[LockAttempt]:
+        stamp, ends_at = view.versionstamp, view.now_ms + wanted.duration_ms
+
+        def conclude(results: Sequence[ResultSet], settled: Settled) -> LockAttempt:
+            was_given = results[1].rowcount > 0
+            return LockAttempt(settled.get(stamp, stamp), ends_at if was_given else None)
+
+        return Decision(effects, conclude)
+
+    return Write(decide)
+
+
+def _counted(effects: Sequence[Effect]) -> Write[int]:
+    """A write that concludes with how many its first effect concerned."""
     decision = Decision(effects, _first_count)
-    return Write(lambda _: decision, recall=_first_kept, has_counts=is_counted)
+    return Write(lambda _: decision, recall=_first_kept, has_counts=True)
 
 
 def _first_count(results: Sequence[ResultSet], _: Settled) -> int:

@@ -21,21 +21,24 @@ class LockSql(NamedTuple):
     renew: str
     """Name, owner, token, now, end: prolongs the lock that the owner has under this token."""
     release: str
-    """Name, owner, token or NULL, now: ends the lock of an owner, only under this token if there
-    is one."""
+    """Name, owner, token or NULL, now, stamp or NULL: ends the lock of an owner, only under this
+    token, and only if it was given by the commit of that stamp or a later one, where these are
+    there."""
     grant: str
     """JSON array of names, now: gives each of these locks that nobody has to the first in line."""
     served: str
     """JSON array of names, now: removes from the lines those who have the lock."""
     leave: str
-    """Name, owner: gives up a place."""
+    """Name, owner, process or NULL: gives up a place, only if that process looks after it where
+    there is one."""
     lapse: str
     """Name, owner, now: gives up a place whose end has come."""
     enlist: str
     """Name, owner, metadata or NULL, duration, process, now, end: takes the place behind the last
     one, unless the owner has the lock; a place that the owner has stays, with another end."""
     stay: str
-    """Process, end: lets the places last that this process looks after."""
+    """Process, end, JSON array of pairs of name and owner: lets those of these places last that
+    this process looks after."""
     holds: str
     """A condition with name, token, now: the lock is held under this token."""
     held: str

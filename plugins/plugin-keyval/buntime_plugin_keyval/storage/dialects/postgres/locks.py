@@ -41,7 +41,8 @@ UPDATE kv_locks SET expires_at = $5
 WHERE name = $1 AND owner = $2 AND token = $3 AND expires_at > $4""",
     release="""
 DELETE FROM kv_locks
-WHERE name = $1 AND owner = $2 AND (token = $3::text OR $3::text IS NULL) AND expires_at > $4""",
+WHERE name = $1 AND owner = $2 AND (token = $3::text OR $3::text IS NULL) AND expires_at > $4
+  AND (token >= $5::text OR $5::text IS NULL)""",
     grant=f"""{_LOCK}
 SELECT head.name, head.owner, {NOTED_STAMP}, $2::bigint, $2::bigint + head.duration, head.metadata
 FROM kv_lock_waiters AS head
@@ -57,7 +58,9 @@ DELETE FROM kv_lock_waiters
 WHERE name IN {_NAMES} AND owner = (
   SELECT held.owner FROM kv_locks AS held
   WHERE held.name = kv_lock_waiters.name AND held.expires_at > $2::bigint)""",
-    leave="DELETE FROM kv_lock_waiters WHERE name = $1 AND owner = $2",
+    leave="""
+DELETE FROM kv_lock_waiters
+WHERE name = $1 AND owner = $2 AND (process = $3::text OR $3::text IS NULL)""",
     lapse="DELETE FROM kv_lock_waiters WHERE name = $1 AND owner = $2 AND until <= $3",
     enlist="""
 INSERT INTO kv_lock_waiters (name, owner, metadata, duration, process, until)
@@ -67,7 +70,10 @@ WHERE NOT EXISTS (
 ON CONFLICT (name, owner) DO UPDATE SET
   metadata = excluded.metadata, duration = excluded.duration, process = excluded.process,
   until = excluded.until""",
-    stay="UPDATE kv_lock_waiters SET until = $2 WHERE process = $1",
+    stay="""
+UPDATE kv_lock_waiters AS place SET until = $2
+FROM json_array_elements($3::json) AS call
+WHERE place.process = $1 AND place.name = call ->> 0 AND place.owner = call ->> 1""",
     holds="EXISTS (SELECT 1 FROM kv_locks WHERE name = $1 AND token = $2 AND expires_at > $3)",
     held=f"SELECT {_HELD} WHERE name IN {_NAMES} AND expires_at > $2::bigint",
     listed=f"""

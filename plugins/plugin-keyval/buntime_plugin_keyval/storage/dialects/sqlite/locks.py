@@ -36,7 +36,8 @@ UPDATE kv_locks SET expires_at = ?5
 WHERE name = ?1 AND owner = ?2 AND token = ?3 AND expires_at > ?4""",
     release="""
 DELETE FROM kv_locks
-WHERE name = ?1 AND owner = ?2 AND (token = ?3 OR ?3 IS NULL) AND expires_at > ?4""",
+WHERE name = ?1 AND owner = ?2 AND (token = ?3 OR ?3 IS NULL) AND expires_at > ?4
+  AND (token >= ?5 OR ?5 IS NULL)""",
     grant=f"""{_LOCK}
 SELECT first.name, first.owner, {NOTED_STAMP}, ?2, ?2 + first.duration, first.metadata
 FROM kv_lock_waiters AS first
@@ -52,7 +53,9 @@ DELETE FROM kv_lock_waiters
 WHERE name IN {_NAMES} AND owner = (
   SELECT lock.owner FROM kv_locks AS lock
   WHERE lock.name = kv_lock_waiters.name AND lock.expires_at > ?2)""",
-    leave="DELETE FROM kv_lock_waiters WHERE name = ? AND owner = ?",
+    leave="""
+DELETE FROM kv_lock_waiters
+WHERE name = ?1 AND owner = ?2 AND (process = ?3 OR ?3 IS NULL)""",
     lapse="DELETE FROM kv_lock_waiters WHERE name = ? AND owner = ? AND until <= ?",
     enlist="""
 INSERT INTO kv_lock_waiters (name, owner, metadata, duration, process, until)
@@ -61,7 +64,13 @@ WHERE NOT EXISTS (SELECT 1 FROM kv_locks WHERE name = ?1 AND owner = ?2 AND expi
 ON CONFLICT (name, owner) DO UPDATE SET
   metadata = excluded.metadata, duration = excluded.duration, process = excluded.process,
   until = excluded.until""",
-    stay="UPDATE kv_lock_waiters SET until = ?2 WHERE process = ?1",
+    stay="""
+UPDATE kv_lock_waiters SET until = ?2
+WHERE process = ?1 AND seq IN (
+  SELECT place.seq FROM json_each(?3) AS call
+  JOIN kv_lock_waiters AS place
+    ON place.name = json_extract(call.value, '$[0]')
+    AND place.owner = json_extract(call.value, '$[1]'))""",
     holds="EXISTS (SELECT 1 FROM kv_locks WHERE name = ? AND token = ? AND expires_at > ?)",
     held=f"SELECT {_HELD} WHERE name IN {_NAMES} AND expires_at > ?2",
     listed=f"""
