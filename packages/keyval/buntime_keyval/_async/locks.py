@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from buntime_keyval._async.concurrency import JOIN_SECONDS, Task, sleep
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._calls import locks as calls
-from buntime_keyval._errors import KvError, LockHeld, LockLost
+from buntime_keyval._errors import KvError, LockHeld, LockLost, StatusError
 from buntime_keyval._held import aside, enter, leave, lost
 from buntime_keyval._reports import logger
 from buntime_keyval._results import LockGrant, LockInfo
@@ -21,6 +21,9 @@ Infos = list[LockInfo]
 
 _RENEWALS = 3
 """How often a lock is prolonged in the time that it lasts."""
+
+_LAST_WORD_SECONDS = 1.0
+"""How long who gives up waits until that is said: it ends by itself, if later."""
 
 
 class AsyncLocking(Protocol):
@@ -68,15 +71,22 @@ class AsyncLocks:
         wanted = calls.order(name, owner, duration, metadata)
         ends = time.monotonic() + calls.wait_ms(wait) / 1000
         longest = self._session.longest_wait
-        while True:
-            left = max(0.0, ends - time.monotonic())
-            now = min(left, longest)
-            call = calls.acquire(wanted, round(now * 1000), keep_place=left > now)
-            try:
-                return await self._session.send(call)
-            except LockHeld:
-                if time.monotonic() >= ends:
-                    raise
+        has_place = False
+        try:
+            while True:
+                left = max(0.0, ends - time.monotonic())
+                now = min(left, longest)
+                call = calls.acquire(wanted, round(now * 1000), keep_place=left > now)
+                try:
+                    return await self._session.send(call)
+                except LockHeld:
+                    has_place = left > now
+                    if time.monotonic() >= ends:
+                        raise
+        except BaseException:
+            if has_place:  # or the lock by now, which the owner did not have before
+                await _withdraw(self, wanted.name, wanted.owner)
+            raise
 
     async def renew(
         self, name: str, owner: str, token: str, *, duration: Duration = "30s"
@@ -124,6 +134,7 @@ class AsyncLock:
     ) -> None:
         self._locks = locks
         self.name = calls.lock_name(name)
+        self._is_known_to_nobody = owner is None
         self.owner = uuid.uuid4().hex if owner is None else calls.lock_owner(owner)
         """Who holds it: another name for each lock object, unless one is given."""
         self._ttl = ttl
@@ -150,17 +161,30 @@ class AsyncLock:
         return self._is_lost or time.monotonic() >= self._ends
 
     async def acquire(self) -> None:
-        """Take the lock. Raises `LockHeld`."""
+        """Take the lock. Raises `LockHeld`.
+
+        Who is cancelled meanwhile does not have it, and waits for it no more.
+        """
         asked = time.monotonic()
-        granted = await self._locks.acquire(
-            self.name, self.owner, duration=self._ttl, wait=self._wait, metadata=self._metadata
-        )
-        if self._wait is not None:
-            # It may have come at any time since: what is left is known once it is prolonged.
-            asked = time.monotonic()
-            granted = await self._locks.renew(
-                self.name, self.owner, granted.token, duration=self._ttl
+        granted: LockGrant | None = None
+        try:
+            granted = await self._locks.acquire(
+                self.name, self.owner, duration=self._ttl, wait=self._wait, metadata=self._metadata
             )
+            if self._wait is not None:
+                # It may have come at any time since: what is left is known once it is prolonged.
+                asked = time.monotonic()
+                granted = await self._locks.renew(
+                    self.name, self.owner, granted.token, duration=self._ttl
+                )
+        except (StatusError, InvalidInput):
+            raise  # it was refused
+        except BaseException:
+            if granted is not None:
+                await _withdraw(self._locks, self.name, self.owner, granted.token)
+            elif self._is_known_to_nobody:  # so whatever the owner has was asked for here
+                await _withdraw(self._locks, self.name, self.owner)
+            raise
         self._token, self._ends, self._is_lost = granted.token, asked + self._ttl_s, False
         self._renewing = Task(self._renew, granted.token, name="kv-lock")
 
@@ -205,3 +229,16 @@ class AsyncLock:
             else:
                 self._ends = asked + self._ttl_s
         self._is_lost = True
+
+
+async def _withdraw(locks: AsyncLocking, name: str, owner: str, token: str | None = None) -> None:
+    """Give up a lock, or the place in its line, for who is about to raise; as well as can be."""
+
+    async def release() -> None:
+        try:
+            with aside():
+                await locks.release(name, owner, token=token)
+        except Exception as error:  # noqa: BLE001 - what is raised is worth more, and it ends by itself
+            logger.warning("The lock %s could not be given up: %s", name, error)
+
+    await Task(release, name="kv-lock-withdrawal").join(_LAST_WORD_SECONDS)

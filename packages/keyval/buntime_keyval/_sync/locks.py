@@ -8,7 +8,7 @@ import uuid
 from typing import Any, Protocol
 
 from buntime_keyval._calls import locks as calls
-from buntime_keyval._errors import KvError, LockHeld, LockLost
+from buntime_keyval._errors import KvError, LockHeld, LockLost, StatusError
 from buntime_keyval._held import aside, enter, leave, lost
 from buntime_keyval._reports import logger
 from buntime_keyval._results import LockGrant, LockInfo
@@ -22,6 +22,9 @@ Infos = list[LockInfo]
 
 _RENEWALS = 3
 """How often a lock is prolonged in the time that it lasts."""
+
+_LAST_WORD_SECONDS = 1.0
+"""How long who gives up waits until that is said: it ends by itself, if later."""
 
 
 class Locking(Protocol):
@@ -67,15 +70,22 @@ class Locks:
         wanted = calls.order(name, owner, duration, metadata)
         ends = time.monotonic() + calls.wait_ms(wait) / 1000
         longest = self._session.longest_wait
-        while True:
-            left = max(0.0, ends - time.monotonic())
-            now = min(left, longest)
-            call = calls.acquire(wanted, round(now * 1000), keep_place=left > now)
-            try:
-                return self._session.send(call)
-            except LockHeld:
-                if time.monotonic() >= ends:
-                    raise
+        has_place = False
+        try:
+            while True:
+                left = max(0.0, ends - time.monotonic())
+                now = min(left, longest)
+                call = calls.acquire(wanted, round(now * 1000), keep_place=left > now)
+                try:
+                    return self._session.send(call)
+                except LockHeld:
+                    has_place = left > now
+                    if time.monotonic() >= ends:
+                        raise
+        except BaseException:
+            if has_place:  # or the lock by now, which the owner did not have before
+                _withdraw(self, wanted.name, wanted.owner)
+            raise
 
     def renew(self, name: str, owner: str, token: str, *, duration: Duration = "30s") -> LockGrant:
         """Prolong a lock that is held under this token, from now on. Raises `LockLost`."""
@@ -121,6 +131,7 @@ class Lock:
     ) -> None:
         self._locks = locks
         self.name = calls.lock_name(name)
+        self._is_known_to_nobody = owner is None
         self.owner = uuid.uuid4().hex if owner is None else calls.lock_owner(owner)
         """Who holds it: another name for each lock object, unless one is given."""
         self._ttl = ttl
@@ -147,15 +158,30 @@ class Lock:
         return self._is_lost or time.monotonic() >= self._ends
 
     def acquire(self) -> None:
-        """Take the lock. Raises `LockHeld`."""
+        """Take the lock. Raises `LockHeld`.
+
+        Who is cancelled meanwhile does not have it, and waits for it no more.
+        """
         asked = time.monotonic()
-        granted = self._locks.acquire(
-            self.name, self.owner, duration=self._ttl, wait=self._wait, metadata=self._metadata
-        )
-        if self._wait is not None:
-            # It may have come at any time since: what is left is known once it is prolonged.
-            asked = time.monotonic()
-            granted = self._locks.renew(self.name, self.owner, granted.token, duration=self._ttl)
+        granted: LockGrant | None = None
+        try:
+            granted = self._locks.acquire(
+                self.name, self.owner, duration=self._ttl, wait=self._wait, metadata=self._metadata
+            )
+            if self._wait is not None:
+                # It may have come at any time since: what is left is known once it is prolonged.
+                asked = time.monotonic()
+                granted = self._locks.renew(
+                    self.name, self.owner, granted.token, duration=self._ttl
+                )
+        except (StatusError, InvalidInput):
+            raise  # it was refused
+        except BaseException:
+            if granted is not None:
+                _withdraw(self._locks, self.name, self.owner, granted.token)
+            elif self._is_known_to_nobody:  # so whatever the owner has was asked for here
+                _withdraw(self._locks, self.name, self.owner)
+            raise
         self._token, self._ends, self._is_lost = granted.token, asked + self._ttl_s, False
         self._renewing = Task(self._renew, granted.token, name="kv-lock")
 
@@ -200,3 +226,16 @@ class Lock:
             else:
                 self._ends = asked + self._ttl_s
         self._is_lost = True
+
+
+def _withdraw(locks: Locking, name: str, owner: str, token: str | None = None) -> None:
+    """Give up a lock, or the place in its line, for who is about to raise; as well as can be."""
+
+    def release() -> None:
+        try:
+            with aside():
+                locks.release(name, owner, token=token)
+        except Exception as error:  # noqa: BLE001 - what is raised is worth more, and it ends by itself
+            logger.warning("The lock %s could not be given up: %s", name, error)
+
+    Task(release, name="kv-lock-withdrawal").join(_LAST_WORD_SECONDS)
