@@ -14,6 +14,7 @@ import click
 import pytest
 from buntime_keyval import open_kv_sync
 from buntime_keyval.cli.direct.connection import StoreTarget, target_of
+from buntime_keyval.cli.direct.durations import DURATION
 from buntime_keyval.cli.direct.group import kv
 from buntime_keyval.cli.options import Mistake
 from click.testing import CliRunner, Result
@@ -128,11 +129,62 @@ def test_a_lock_is_of_one_owner(folder: Path) -> None:
     assert call("lock", "acquire", "report", "ada", "--duration", "1h").exit_code == 0
     held = call("lock", "acquire", "report", "bob")
     assert (held.exit_code, "ada" in held.stderr) == (1, True)
-    assert call("lock", "release", "report", "bob").exit_code == 0
+    wrong = call("lock", "release", "report", "bob")
+    assert (wrong.exit_code, wrong.stdout) == (1, "")
+    assert "bob does not have the lock report" in wrong.stderr
     assert documents("lock", "status", "report")[0]["lockedBy"] == "ada"
     assert call("lock", "release", "report", "ada").exit_code == 0
+    assert call("lock", "release", "report", "ada").exit_code == 1
     assert call("lock", "status", "report").exit_code == 1
-    assert call("lock", "acquire", "report", "bob", "--duration", "soon").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("written", "milliseconds"),
+    [
+        ("1h30m", 5_400_000),
+        ("1.5h", 5_400_000),
+        ("90s", 90_000),
+        ("250ms", 250),
+        ("1h2m3.5s", 3_723_500),
+        ("+.5s", 500),
+        ("1.s", 1000),
+        ("1500us", 1.5),
+        ("1500\N{MICRO SIGN}s", 1.5),
+        ("1500\N{GREEK SMALL LETTER MU}s", 1.5),
+        ("2000000ns", 2),
+        ("1m1m", 120_000),
+        ("10 minutes", 600_000),
+        ("1d", 86_400_000),
+    ],
+)
+def test_durations_are_those_of_go_and_ours(written: str, milliseconds: float) -> None:
+    assert DURATION.convert(written, None, None) == pytest.approx(milliseconds)
+
+
+@pytest.mark.parametrize(
+    ("written", "words"),
+    [
+        ("soon", "such as 90s, 1h30m or 250ms"),
+        ("", "such as 90s"),
+        ("60", "such as 90s"),
+        ("1h 30m", "such as 90s"),
+        ("1h30", "such as 90s"),
+        (".s", "such as 90s"),
+        ("-1h", "more than nothing"),
+        ("0s", "more than nothing"),
+    ],
+)
+def test_other_durations_are_refused(folder: Path, written: str, words: str) -> None:
+    refused = call("lock", "acquire", "report", "bob", f"--duration={written}")
+    assert (refused.exit_code, words in refused.stderr) == (2, True)
+
+
+def test_a_lock_lasts_as_long_as_was_said(folder: Path) -> None:
+    assert call("lock", "acquire", "report", "ada", "--duration=1h30m").exit_code == 0
+    with open_kv_sync(folder / "data.db") as store:
+        found = store.locks.get("report")
+        assert found is not None
+        assert found.expires_at - found.acquired_at == 5_400_000
 
 
 def test_keys_come_from_stdin_and_all_values_are_printed(folder: Path) -> None:

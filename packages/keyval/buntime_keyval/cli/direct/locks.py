@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from buntime_keyval.cli.direct.durations import DURATION
 from buntime_keyval.cli.direct.running import print_json, shown_utc, with_store
 from buntime_keyval.cli.options import CommandFailure
 from buntime_keyval.cli.output import visible
@@ -22,9 +23,12 @@ def lock() -> None:
 @lock.command()
 @click.argument("name")
 @click.argument("owner")
-@click.option("--duration", default="10m", show_default=True, help="How long it is held.")
+@click.option(
+    "--duration", type=DURATION, default="10m", show_default=True,
+    help="How long it is held, such as 90s, 1h30m or 250ms.",
+)  # fmt: skip
 @with_store
-def acquire(kv: Kv, name: str, owner: str, duration: str) -> None:
+def acquire(kv: Kv, name: str, owner: str, duration: float) -> None:
     """Take a lock, or prolong it; the status is 1 if somebody else has it."""
     kv.locks.acquire(name, owner, duration=duration)
 
@@ -34,8 +38,9 @@ def acquire(kv: Kv, name: str, owner: str, duration: str) -> None:
 @click.argument("owner")
 @with_store
 def release(kv: Kv, name: str, owner: str) -> None:
-    """Release a lock, if the owner has it."""
-    kv.locks.release(name, owner)
+    """Release a lock; the status is 1 if the owner does not have it."""
+    if not kv.locks.release(name, owner):
+        raise CommandFailure(f"{visible(owner)} does not have the lock {visible(name)}")
 
 
 @lock.command()
