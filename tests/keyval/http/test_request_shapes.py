@@ -356,3 +356,32 @@ def test_what_is_given_twice_is_refused_where_once_is_meant(
         )
         status, answer = ask(ready, name, query, body)
         assert (status, "twice" in answer) == (400, True)
+
+
+@pytest.mark.parametrize("duration", [1.5, "1.5ms", 2])
+def test_all_durations_have_one_rule(api: Api, duration: float | str) -> None:
+    """Milliseconds, of which a fraction counts as a whole one; nothing else about them is whole."""
+    timed = {"type": "set", "key": ["a"], "value": 1, "expiresIn": duration}
+    message = {"delay": duration, "backoffSchedule": [duration]}
+    sent = api.json("POST", "/queue/enqueue", {"value": 1, "options": message})["id"]
+    taken: list[tuple[str, str, Any]] = [
+        ("PUT", f"/keys/a?expiresIn={duration}", 1),
+        ("POST", "/atomic", {"mutations": [timed]}),
+        ("POST", f"/queue/nack/{sent}", {"delay": duration}),
+        ("POST", "/locks/a/acquire", {"owner": "w", "duration": duration, "wait": duration}),
+        ("POST", "/locks/a/steal", {"owner": "w", "duration": duration}),
+    ]
+    for method, path, body in taken:
+        assert api.send(method, path, body).status_code == 200, path
+    for path, body in (
+        ("/queue/extend/nobody", {"duration": duration}),
+        ("/locks/b/acquire", {"owner": "w", "duration": duration, "token": "none"}),
+    ):
+        assert api.send("POST", path, body).status_code != 400, path
+    for path, body in (
+        ("/locks/a/acquire", {"owner": "w", "duration": "1.5.5"}),
+        ("/locks/a/acquire", {"owner": "w", "wait": -1.5}),
+        ("/queue/enqueue", {"value": 1, "options": {"delay": -1.5}}),
+        ("/keys/list", {"prefix": [], "limit": 1.5}),
+    ):
+        assert api.send("POST", path, body).status_code == 400, (path, body)
