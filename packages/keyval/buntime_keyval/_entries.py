@@ -117,6 +117,10 @@ def message_members(options: MessageOptions) -> dict[str, Any]:
         members["backoffSchedule"] = options.pauses_ms
     if options.keys_if_undelivered:
         members["keysIfUndelivered"] = raw_keys(options.keys_if_undelivered)
+    if options.queue:
+        members["queue"] = options.queue
+    if options.priority:
+        members["priority"] = options.priority
     return members
 
 

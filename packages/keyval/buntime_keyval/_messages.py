@@ -19,9 +19,10 @@ SHUTDOWN_ERROR = "The consumer stopped before it had processed the message"
 class ListenPlan:
     """The stream of messages. The server sends only as many as may be unsettled at a time."""
 
-    def __init__(self, concurrency: int) -> None:
+    def __init__(self, concurrency: int, queue: str = "") -> None:
         self._last: str | None = None
-        self._target = f"/queue/listen?{query_text({'prefetch': concurrency, 'lease': True})}"
+        members = {"queue": queue, "prefetch": concurrency, "lease": True}
+        self._target = f"/queue/listen?{query_text(members)}"
 
     def stream_call(self) -> StreamCall:
         """The stream to open now."""

@@ -79,10 +79,6 @@ class CommitResult(msgspec.Struct, frozen=True):
 
     ok: bool
     versionstamp: str | None = None
-    results: tuple[Any, ...] = ()
-    """What each mutation made, where that was asked for: the number, list or value of `sum`, `max`,
-    `min`, `append`, `prepend` and `patch`, whether there is what `touch` and `persist` give a life,
-    and None of others."""
 
 
 class DeleteResult(msgspec.Struct, frozen=True):
@@ -132,6 +128,8 @@ class QueueMessage(msgspec.Struct, Generic[V], frozen=True):
     """Deliveries so far, this one included."""
     lease: str | None = None
     """The permission to settle this delivery, where the server hands one out."""
+    queue: str = ""
+    """The name of its queue; the first one has none."""
 
 
 class QueueStats(msgspec.Struct, frozen=True):
@@ -154,6 +152,8 @@ class DeadLetter(msgspec.Struct, Generic[V], frozen=True):
     attempts: int
     original_created_at: int
     failed_at: int
+    queue: str = ""
+    """The name of its queue; the first one has none."""
 
 
 class LockGrant(msgspec.Struct, frozen=True):

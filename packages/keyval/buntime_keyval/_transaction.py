@@ -204,20 +204,6 @@ class Work:
             key, patch, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
-    def touch(
-        self,
-        key: MutationKey,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-    ) -> None:
-        """Give what is there another life at the commit, and leave the rest of it."""
-        self._buffer().touch(key, expires_in=expires_in, expires_at=expires_at)
-
-    def persist(self, key: MutationKey) -> None:
-        """Let what is there live for ever from the commit on."""
-        self._buffer().persist(key)
-
     def enqueue(
         self,
         value: Any,
@@ -225,6 +211,8 @@ class Work:
         delay: Duration | None = None,
         backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
+        queue: str = "",
+        priority: int = 0,
     ) -> None:
         """Send a message at the commit."""
         self._buffer().enqueue(
@@ -232,6 +220,8 @@ class Work:
             delay=delay,
             backoff_schedule=backoff_schedule,
             keys_if_undelivered=keys_if_undelivered,
+            queue=queue,
+            priority=priority,
         )
 
     def _collected(self) -> Contents:

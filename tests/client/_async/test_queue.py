@@ -247,6 +247,45 @@ async def test_dead_letters(kv: Any) -> None:
     assert (await kv.dlq.purge()).deleted_count == 1
 
 
+@MODES
+async def test_named_queues(kv: Any, mode: str) -> None:
+    name = f"e-mails & ä/{mode}"
+    await kv.enqueue("low", queue=name, priority=-1)
+    await kv.enqueue("high", queue=name, backoff_schedule=[])
+    assert await kv.queue_stats(name) == QueueStats(pending=2, processing=0, dlq=0, total=2)
+    message = await kv.dequeue(name)
+    assert (message.value, message.queue) == ("high", name)
+    await kv.extend_message(message)
+    await kv.nack_message(message, "no")
+    message = await kv.dequeue(name)
+    await kv.release_message(message)
+    got: list[Any] = []
+    listener = kv.listen_queue(
+        lambda message: got.append(message.value), queue=name, mode=mode, poll_interval="5ms"
+    )
+    await kv.atomic().enqueue("in a commit", queue=name, priority=-2).commit()
+
+    async def done() -> bool:
+        return (await kv.queue_stats(name)).pending == 0 and len(got) == 2
+
+    await until(done)
+    await listener.stop()
+    assert got == ["low", "in a commit"]
+    letters = kv.dlq.of(name)
+    (letter,) = await letters.list()
+    assert (letter.value, letter.queue, letter.error_message) == ("high", name, "no")
+    assert await letters.get(letter.id) == letter
+    assert await kv.dlq.of("another").get(letter.id) is None
+    with pytest.raises(NotFound):
+        await kv.dlq.of("another").requeue(letter.id)
+    await letters.requeue(letter.id)
+    await kv.ack_message(await kv.dequeue(name))
+    assert (await letters.purge()).deleted_count == 0
+    assert await kv.queue_stats(name) == QueueStats(pending=0, processing=0, dlq=0, total=0)
+    with pytest.raises(InvalidInput):
+        await kv.dequeue("a\n")
+
+
 async def test_closing_the_client_stops_its_listeners(kv: Any) -> None:
     listener = kv.listen_queue(lambda message: None)
     watch = kv.watch(["x"], lambda entries: None)

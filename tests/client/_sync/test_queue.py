@@ -248,6 +248,45 @@ def test_dead_letters(kv: Any) -> None:
     assert (kv.dlq.purge()).deleted_count == 1
 
 
+@MODES
+def test_named_queues(kv: Any, mode: str) -> None:
+    name = f"e-mails & ä/{mode}"
+    kv.enqueue("low", queue=name, priority=-1)
+    kv.enqueue("high", queue=name, backoff_schedule=[])
+    assert kv.queue_stats(name) == QueueStats(pending=2, processing=0, dlq=0, total=2)
+    message = kv.dequeue(name)
+    assert (message.value, message.queue) == ("high", name)
+    kv.extend_message(message)
+    kv.nack_message(message, "no")
+    message = kv.dequeue(name)
+    kv.release_message(message)
+    got: list[Any] = []
+    listener = kv.listen_queue(
+        lambda message: got.append(message.value), queue=name, mode=mode, poll_interval="5ms"
+    )
+    kv.atomic().enqueue("in a commit", queue=name, priority=-2).commit()
+
+    def done() -> bool:
+        return (kv.queue_stats(name)).pending == 0 and len(got) == 2
+
+    until(done)
+    listener.stop()
+    assert got == ["low", "in a commit"]
+    letters = kv.dlq.of(name)
+    (letter,) = letters.list()
+    assert (letter.value, letter.queue, letter.error_message) == ("high", name, "no")
+    assert letters.get(letter.id) == letter
+    assert kv.dlq.of("another").get(letter.id) is None
+    with pytest.raises(NotFound):
+        kv.dlq.of("another").requeue(letter.id)
+    letters.requeue(letter.id)
+    kv.ack_message(kv.dequeue(name))
+    assert (letters.purge()).deleted_count == 0
+    assert kv.queue_stats(name) == QueueStats(pending=0, processing=0, dlq=0, total=0)
+    with pytest.raises(InvalidInput):
+        kv.dequeue("a\n")
+
+
 def test_closing_the_client_stops_its_listeners(kv: Any) -> None:
     listener = kv.listen_queue(lambda message: None)
     watch = kv.watch(["x"], lambda entries: None)

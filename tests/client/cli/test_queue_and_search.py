@@ -52,6 +52,22 @@ def test_options_of_a_message(run: Commands, store: Kv) -> None:
     assert run("queue", "enqueue", "1", "--once", "--backoff", "1").status == 2
 
 
+def test_named_queues(run: Commands, store: Kv) -> None:
+    run.ok("queue", "enqueue", '"low"', "--queue", "work", "--priority", "-1")
+    run.ok("queue", "enqueue", '"high"', "--queue", "work", "--once")
+    assert run("queue", "poll").status == 1
+    assert run.ok("queue", "stats", "--queue", "work").out.splitlines()[0] == "pending\t2"
+    message_id, _, value = run.ok("queue", "poll", "--queue", "work").out.rstrip().split("\t")
+    assert value == '"high"'
+    run.ok("queue", "nack", message_id)
+    assert run.ok("queue", "listen", "--queue", "work", "--limit", "1").out.endswith('"low"\n')
+    assert run.ok("dlq", "list").out == ""
+    assert run.ok("dlq", "list", "--queue", "work").out.endswith('"high"\n')
+    assert run.ok("dlq", "purge", "--queue", "work", "--yes").out == "1\n"
+    assert run("queue", "enqueue", "1", "--priority", "11").status == 2
+    assert run("queue", "poll", "--queue", "x" * 257).status != 0
+
+
 def test_dead_letters(run: Commands, store: Kv) -> None:
     for value in (1, 2, 3):
         run.ok("queue", "enqueue", str(value), "--once")

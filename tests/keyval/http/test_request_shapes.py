@@ -63,6 +63,9 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.NAMED_TEXT: Sample(("word",), (1, True, []), ("word", "")),
     kinds.MESSAGE_ID: Sample(("some-id",), ("", 1, True, [], {})),
     kinds.NAME: Sample(("w1", "é/ü"), ("", "a\n", "x" * 257, 1, True, [])),
+    kinds.QUEUE_NAME: Sample(
+        ("", "é/ü"), ("a\n", "x" * 257, 1, True, []), ("", "emails"), ("x" * 257,)
+    ),
     kinds.PREFIX: Sample((["a"], "a/1"), (1, True, {}, [None]), ("a/1", '["a"]'), ("a/" * 21,)),
     kinds.NAMED_PREFIX: Sample(
         (["a"], "a/1"), (1, {}, [None], []), ("a/1", '["a"]'), ("", "a/" * 21)
@@ -124,8 +127,6 @@ NEEDED: dict[str, dict[str, Any]] = {
     "POST /keys/batch": {"keys": list(KEYS)},
     "POST /keys/delete-batch": {"keys": list(KEYS)},
     "POST /keys/set-batch": {"sets": []},
-    "POST /keys/touch": {"keys": list(KEYS), "expiresIn": 5},
-    "POST /keys/persist": {"keys": list(KEYS)},
     "POST /vacuum": {},
     "POST /atomic": {},
     "POST /transaction": {},

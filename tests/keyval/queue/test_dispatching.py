@@ -165,7 +165,7 @@ async def test_there_is_a_limit_to_listeners(kv: LocalKv, world: World) -> None:
     world.service.dispatcher.attach()
 
 
-@pytest.mark.parametrize("method", ["next_event", "lease"])
+@pytest.mark.parametrize("method", ["next_visible", "next_exhausted", "lease"])
 async def test_a_failing_database_does_not_end_delivery(
     kv: LocalKv, world: World, monkeypatch: pytest.MonkeyPatch, method: str
 ) -> None:

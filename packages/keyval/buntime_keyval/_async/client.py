@@ -16,7 +16,6 @@ from buntime_keyval._async.locks import AsyncLock, AsyncLocks
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
-from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore, sweep
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transport import transport_of
@@ -70,6 +69,7 @@ from buntime_keyval._where import Where
 from buntime_keyval.embedded import Embedded
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.names import checked_queue
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 from buntime_keyval.wire.requirements import requirement
 from buntime_keyval.wire.shapes import Shape
@@ -82,7 +82,7 @@ Entries = list[KvEntry[Any]]
 Indexes = list[SearchIndex]
 
 
-class AsyncKv(AsyncShortcuts[KeyLike, Any]):
+class AsyncKv:
     """A client of one KeyVal API, for asyncio.
 
     Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its
@@ -148,7 +148,6 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
             settings, lambda: transport_of(settings, transport), coalesce=coalesce
         )
         self._sharing = AsyncSharing(self._session)
-        self._flights = AsyncFlights()
         self._running: set[AsyncWatch | AsyncQueueListener] = set()
         self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""
@@ -629,20 +628,26 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         delay: Duration | None = None,
         backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
+        queue: str = "",
+        priority: int = 0,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
 
         `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
         also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
-        dead letter and its value is stored at each of `keys_if_undelivered`.
+        dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
+        names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
+        became ready up to a minute earlier.
         """
-        call = queue_calls.enqueue(value, delay, backoff_schedule, keys_if_undelivered)
+        call = queue_calls.enqueue(
+            value, delay, backoff_schedule, keys_if_undelivered, queue, priority
+        )
         return await self._session.send(call, idempotency_key)
 
-    async def dequeue(self) -> QueueMessage[Any] | None:
-        """Take one message, or None; settle it with `ack_message` or `nack_message`."""
-        return await self._session.send(queue_calls.poll())
+    async def dequeue(self, queue: str = "") -> QueueMessage[Any] | None:
+        """Take one message of a queue, or None; settle it with `ack_message` or `nack_message`."""
+        return await self._session.send(queue_calls.poll(queue))
 
     async def ack_message(
         self,
@@ -657,9 +662,9 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
         and if `strict`, `NotFound` for an id that the queue does not have.
         """
-        message_id, known_lease = identify(message, lease)
+        message_id, known_lease, queue = identify(message, lease)
         await self._session.send(
-            queue_calls.ack(message_id, known_lease, strict=strict), idempotency_key
+            queue_calls.ack(message_id, known_lease, queue=queue, strict=strict), idempotency_key
         )
 
     async def nack_message(
@@ -676,9 +681,9 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
 
         `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
-        message_id, known_lease = identify(message, lease)
+        message_id, known_lease, queue = identify(message, lease)
         await self._session.send(
-            queue_calls.nack(message_id, known_lease, error, delay, strict=strict),
+            queue_calls.nack(message_id, known_lease, error, delay, queue=queue, strict=strict),
             idempotency_key,
         )
 
@@ -693,7 +698,9 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
-        await self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
+        message_id, known_lease, queue = identify(message, lease)
+        call = queue_calls.release(message_id, known_lease, queue=queue)
+        await self._session.send(call, idempotency_key)
 
     async def extend_message(
         self,
@@ -709,22 +716,22 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
         an id alone that the queue does not have is `NotFound`.
         """
-        message_id, known_lease = identify(message, lease)
-        await self._session.send(
-            queue_calls.extend(message_id, known_lease, duration, strict=strict), idempotency_key
-        )
+        message_id, known_lease, queue = identify(message, lease)
+        call = queue_calls.extend(message_id, known_lease, duration, queue=queue, strict=strict)
+        await self._session.send(call, idempotency_key)
 
     def listen_queue(
         self,
         handler: Handler | None = None,
         *,
+        queue: str = "",
         mode: Mode = "sse",
         poll_interval: Duration = 1000,
         auto_ack: bool = True,
         concurrency: int = 1,
         on_error: ErrorHandler | None = None,
     ) -> AsyncQueueListener:
-        """Consume the queue, with a handler or by iterating, until the listener is stopped.
+        """Consume a queue, with a handler or by iterating, until the listener is stopped.
 
         Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
         whose handler takes longer than the server's lock, or whose acknowledgement is lost, comes
@@ -736,6 +743,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         pause = seconds(poll_interval)
         messages = ApiMessages(
             self._session,
+            checked_queue("queue", queue),
             concurrency=checked_concurrency(concurrency),
             poll_seconds=pause if is_polling(mode) else None,
             on_error=on_error,
@@ -767,9 +775,9 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
-    async def queue_stats(self) -> QueueStats:
-        """How many messages there are in which state."""
-        return await self._session.send(queue_calls.stats())
+    async def queue_stats(self, queue: str = "") -> QueueStats:
+        """How many messages of a queue there are in which state."""
+        return await self._session.send(queue_calls.stats(queue))
 
     def watch(
         self,

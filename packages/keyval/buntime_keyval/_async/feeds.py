@@ -56,6 +56,7 @@ class ApiMessages:
     def __init__(
         self,
         session: AsyncSession,
+        queue: str,
         *,
         concurrency: int,
         poll_seconds: float | None,
@@ -63,6 +64,8 @@ class ApiMessages:
     ) -> None:
         """Without `poll_seconds` over a stream."""
         self._session = session
+        self._queue = queue
+        self._of = queue or None
         self._concurrency = concurrency
         self._poll_seconds = poll_seconds
         self._on_error = on_error
@@ -80,12 +83,14 @@ class ApiMessages:
         async def take(message: Message) -> None:
             await deliver(message)
 
-        await follow(self._session, ListenPlan(self._concurrency), take, self._on_error)
+        await follow(
+            self._session, ListenPlan(self._concurrency, self._queue), take, self._on_error
+        )
 
     async def ack(self, message_id: str, *, draining: bool) -> None:
         """See `AsyncMessages`."""
         # Without a lease: it is processed, whoever has it by now.
-        await self._session.send(calls.ack(message_id, None, drain=draining))
+        await self._session.send(calls.ack(message_id, None, queue=self._of, drain=draining))
 
     async def nack(
         self,
@@ -97,16 +102,18 @@ class ApiMessages:
         draining: bool,
     ) -> None:
         """See `AsyncMessages`."""
-        await self._session.send(calls.nack(message_id, lease, error, delay, drain=draining))
+        call = calls.nack(message_id, lease, error, delay, queue=self._of, drain=draining)
+        await self._session.send(call)
 
     async def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
         """See `AsyncMessages`."""
         if lease is not None:
-            await self._session.send(calls.release(message_id, lease, drain=draining))
+            call = calls.release(message_id, lease, queue=self._of, drain=draining)
+            await self._session.send(call)
 
     async def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
         """See `AsyncMessages`."""
-        await self._session.send(calls.extend(message_id, lease, duration))
+        await self._session.send(calls.extend(message_id, lease, duration, queue=self._of))
 
     async def _poll(
         self,
@@ -117,7 +124,7 @@ class ApiMessages:
         reconnects = Reconnects()
         while await has_room():
             try:
-                message = await self._session.send(calls.poll())
+                message = await self._session.send(calls.poll(self._queue))
             except KvError as error:
                 if not is_passing(error):
                     raise

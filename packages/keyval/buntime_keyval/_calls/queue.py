@@ -13,6 +13,7 @@ from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import message_members, raw_value
 from buntime_keyval._results import DeadLetter, EnqueueResult, QueueMessage, QueueStats
 from buntime_keyval.wire import Duration, InvalidInput, KeyLike, untag
+from buntime_keyval.wire.names import checked_queue
 from buntime_keyval.wire.python_options import message_options, milliseconds
 
 Message = QueueMessage[Any]
@@ -27,6 +28,7 @@ class _Letter(msgspec.Struct, rename="camel"):
     attempts: int
     original_created_at: int
     failed_at: int
+    queue: str = ""
 
 
 class _Polled(msgspec.Struct):
@@ -51,27 +53,41 @@ def enqueue(
     delay: Duration | None,
     backoff_schedule: Sequence[Duration] | None,
     keys_if_undelivered: Sequence[KeyLike] | None,
+    queue: str = "",
+    priority: int = 0,
 ) -> Call[EnqueueResult]:
     """Send a message."""
-    options = message_options(delay, backoff_schedule, keys_if_undelivered)
+    options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority)
     body = json_body(value=raw_value(value), options=message_members(options) or None)
     return Call("POST", "/queue/enqueue", _decode_enqueued, body)
 
 
-def poll() -> Call[Message | None]:
-    """Take one message. Not repeatable: what a lost answer held is out of reach for a while."""
-    return Call("GET", "/queue/poll?lease=true", _read_polled)
+def poll(queue: str = "") -> Call[Message | None]:
+    """Take one message of a queue.
+
+    Not repeatable: what a lost answer held is out of reach for a while.
+    """
+    return Call("GET", f"/queue/poll?lease=true{_and_queue(queue)}", _read_polled)
 
 
 def ack(
-    message_id: str, lease: str | None, *, strict: bool = False, drain: bool = False
+    message_id: str,
+    lease: str | None,
+    *,
+    queue: str | None = None,
+    strict: bool = False,
+    drain: bool = False,
 ) -> Call[None]:
     """Remove a message; once more does no harm, unless it is told that there is none any more.
 
     With `drain` the stream that brought it brings no more.
     """
     body = json_body(
-        id=checked_id(message_id), lease=lease, strict=strict or None, drain=drain or None
+        id=checked_id(message_id),
+        lease=lease,
+        queue=queue,
+        strict=strict or None,
+        drain=drain or None,
     )
     return Call("POST", "/queue/ack", _read_nothing, body, repeatable=not strict)
 
@@ -82,6 +98,7 @@ def nack(
     error: str | None,
     delay: Duration | None,
     *,
+    queue: str | None = None,
     strict: bool = False,
     drain: bool = False,
 ) -> Call[None]:
@@ -90,6 +107,7 @@ def nack(
     body = json_body(
         id=checked_id(message_id),
         lease=lease,
+        queue=queue,
         error=error,
         delay=pause,
         strict=strict or None,
@@ -98,62 +116,79 @@ def nack(
     return Call("POST", "/queue/nack", _read_nothing, body)
 
 
-def release(message_id: str, lease: str | None, *, drain: bool = False) -> Call[None]:
+def release(
+    message_id: str, lease: str | None, *, queue: str | None = None, drain: bool = False
+) -> Call[None]:
     """Give a message back that nobody began with: its delivery does not count as an attempt."""
     if not isinstance(lease, str) or not lease:
         raise InvalidInput(f"lease must be a non-empty string, received {lease!r:.50}")
-    body = json_body(id=checked_id(message_id), lease=lease, attempted=False, drain=drain or None)
+    body = json_body(
+        id=checked_id(message_id), lease=lease, queue=queue, attempted=False, drain=drain or None
+    )
     return Call("POST", "/queue/nack", _read_nothing, body)
 
 
 def extend(
-    message_id: str, lease: str | None, duration: Duration | None, *, strict: bool = False
+    message_id: str,
+    lease: str | None,
+    duration: Duration | None,
+    *,
+    queue: str | None = None,
+    strict: bool = False,
 ) -> Call[None]:
     """Keep a message for longer; once more does no harm."""
     length = None if duration is None else milliseconds("duration", duration)
     if length == 0:
         raise InvalidInput("duration must be more than nothing")
-    body = json_body(id=checked_id(message_id), lease=lease, duration=length, strict=strict or None)
+    body = json_body(
+        id=checked_id(message_id),
+        lease=lease,
+        queue=queue,
+        duration=length,
+        strict=strict or None,
+    )
     return Call("POST", "/queue/extend", _read_nothing, body, repeatable=True)
 
 
-def stats() -> Call[QueueStats]:
-    """How many messages there are."""
-    return Call("GET", "/queue/stats", _decode_stats, repeatable=True)
+def stats(queue: str = "") -> Call[QueueStats]:
+    """How many messages a queue has."""
+    return Call("GET", f"/queue/stats{_of_queue(queue)}", _decode_stats, repeatable=True)
 
 
-def list_dlq(limit: int, offset: int) -> Call[list[Letter]]:
+def list_dlq(limit: int, offset: int, queue: str = "") -> Call[list[Letter]]:
     """Dead letters, the newest failure first."""
     if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
         raise InvalidInput(f"offset must not be negative, received {offset!r:.50}")
-    target = f"/queue/dlq?limit={checked_limit(limit)}&offset={offset}"
+    target = f"/queue/dlq?limit={checked_limit(limit)}&offset={offset}{_and_queue(queue)}"
     return Call("GET", target, _read_letters, repeatable=True)
 
 
-def get_dlq(letter_id: str) -> Call[Letter | None]:
+def get_dlq(letter_id: str, queue: str = "") -> Call[Letter | None]:
     """One dead letter."""
     return Call(
         "GET",
-        _letter_target(letter_id),
+        f"{_letter_target(letter_id)}{_of_queue(queue)}",
         _read_letter,
         repeatable=True,
         absent=("Message not found in DLQ", None),
     )
 
 
-def requeue_dlq(letter_id: str) -> Call[EnqueueResult]:
+def requeue_dlq(letter_id: str, queue: str = "") -> Call[EnqueueResult]:
     """Send a dead letter again."""
-    return Call("POST", f"{_letter_target(letter_id)}/requeue", _decode_enqueued)
+    target = f"{_letter_target(letter_id)}/requeue{_of_queue(queue)}"
+    return Call("POST", target, _decode_enqueued)
 
 
-def delete_dlq(letter_id: str) -> Call[None]:
+def delete_dlq(letter_id: str, queue: str = "") -> Call[None]:
     """Delete a dead letter."""
-    return Call("DELETE", _letter_target(letter_id), _read_nothing, repeatable=True)
+    target = f"{_letter_target(letter_id)}{_of_queue(queue)}"
+    return Call("DELETE", target, _read_nothing, repeatable=True)
 
 
-def purge_dlq() -> Call[int]:
-    """Delete all dead letters."""
-    return Call("DELETE", "/queue/dlq", _read_purged)
+def purge_dlq(queue: str = "") -> Call[int]:
+    """Delete all dead letters of a queue."""
+    return Call("DELETE", f"/queue/dlq{_of_queue(queue)}", _read_purged)
 
 
 def read_message(content: bytes) -> Message:
@@ -162,7 +197,8 @@ def read_message(content: bytes) -> Message:
 
 
 def _untagged(message: Message) -> Message:
-    return Message(message.id, untag(message.value), message.attempts, message.lease)
+    value = untag(message.value)
+    return Message(message.id, value, message.attempts, message.lease, message.queue)
 
 
 def _read_polled(content: bytes) -> Message | None:
@@ -187,6 +223,7 @@ def _letter(raw: _Letter) -> Letter:
         raw.attempts,
         raw.original_created_at,
         raw.failed_at,
+        raw.queue,
     )
 
 
@@ -198,11 +235,14 @@ def _read_nothing(content: bytes) -> None:
     msgspec.json.decode(content)
 
 
-def identify(message: Message | str, lease: str | None) -> tuple[str, str | None]:
-    """Id and lease of a message that is given as such or by its id. Raises `InvalidInput`."""
+def identify(message: Message | str, lease: str | None) -> tuple[str, str | None, str | None]:
+    """Id, lease and queue of a message that is given as such or by its id.
+
+    The queue is None where it is not known, and for the one without a name. Raises `InvalidInput`.
+    """
     if isinstance(message, QueueMessage):
-        return message.id, lease or message.lease
-    return checked_id(message), lease
+        return message.id, lease or message.lease, message.queue or None
+    return checked_id(message), lease, None
 
 
 def checked_id(message_id: object) -> str:
@@ -210,6 +250,17 @@ def checked_id(message_id: object) -> str:
     if not isinstance(message_id, str) or not message_id:
         raise InvalidInput(f"id must be a non-empty string, received {message_id!r:.50}")
     return message_id
+
+
+def _of_queue(queue: str) -> str:
+    """The query that names a queue. Raises `InvalidInput`."""
+    name = checked_queue("queue", queue)
+    return f"?queue={quote(name, safe='')}" if name else ""
+
+
+def _and_queue(queue: str) -> str:
+    """The same behind other parameters."""
+    return _of_queue(queue).replace("?", "&", 1)
 
 
 def _letter_target(letter_id: str) -> str:

@@ -49,7 +49,6 @@ from buntime_keyval._sync.locks import Lock, Locks
 from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
-from buntime_keyval._sync.shortcuts import Flights, Shortcuts
 from buntime_keyval._sync.stores import Store, sweep
 from buntime_keyval._sync.transactions import Attempt, Transaction
 from buntime_keyval._sync.transport import transport_of
@@ -71,6 +70,7 @@ from buntime_keyval._where import Where
 from buntime_keyval.embedded import Embedded
 from buntime_keyval.wire import UUIDV7, Duration, InvalidInput, KeyLike, KeyOrKeys, Placeholder
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.names import checked_queue
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 from buntime_keyval.wire.requirements import requirement
 from buntime_keyval.wire.shapes import Shape
@@ -83,7 +83,7 @@ Entries = list[KvEntry[Any]]
 Indexes = list[SearchIndex]
 
 
-class Kv(Shortcuts[KeyLike, Any]):
+class Kv:
     """A client of one KeyVal API, for blocking code; threads may share it.
 
     Use it as `with Kv(url) as kv`, or call `close` at the end. Every method checks its
@@ -149,7 +149,6 @@ class Kv(Shortcuts[KeyLike, Any]):
             settings, lambda: transport_of(settings, transport), coalesce=coalesce
         )
         self._sharing = Sharing(self._session)
-        self._flights = Flights()
         self._running: set[Watch | QueueListener] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
@@ -620,20 +619,26 @@ class Kv(Shortcuts[KeyLike, Any]):
         delay: Duration | None = None,
         backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
+        queue: str = "",
+        priority: int = 0,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
 
         `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
         also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
-        dead letter and its value is stored at each of `keys_if_undelivered`.
+        dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
+        names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
+        became ready up to a minute earlier.
         """
-        call = queue_calls.enqueue(value, delay, backoff_schedule, keys_if_undelivered)
+        call = queue_calls.enqueue(
+            value, delay, backoff_schedule, keys_if_undelivered, queue, priority
+        )
         return self._session.send(call, idempotency_key)
 
-    def dequeue(self) -> QueueMessage[Any] | None:
-        """Take one message, or None; settle it with `ack_message` or `nack_message`."""
-        return self._session.send(queue_calls.poll())
+    def dequeue(self, queue: str = "") -> QueueMessage[Any] | None:
+        """Take one message of a queue, or None; settle it with `ack_message` or `nack_message`."""
+        return self._session.send(queue_calls.poll(queue))
 
     def ack_message(
         self,
@@ -648,8 +653,10 @@ class Kv(Shortcuts[KeyLike, Any]):
         Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
         and if `strict`, `NotFound` for an id that the queue does not have.
         """
-        message_id, known_lease = identify(message, lease)
-        self._session.send(queue_calls.ack(message_id, known_lease, strict=strict), idempotency_key)
+        message_id, known_lease, queue = identify(message, lease)
+        self._session.send(
+            queue_calls.ack(message_id, known_lease, queue=queue, strict=strict), idempotency_key
+        )
 
     def nack_message(
         self,
@@ -665,9 +672,9 @@ class Kv(Shortcuts[KeyLike, Any]):
 
         `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
-        message_id, known_lease = identify(message, lease)
+        message_id, known_lease, queue = identify(message, lease)
         self._session.send(
-            queue_calls.nack(message_id, known_lease, error, delay, strict=strict),
+            queue_calls.nack(message_id, known_lease, error, delay, queue=queue, strict=strict),
             idempotency_key,
         )
 
@@ -682,7 +689,9 @@ class Kv(Shortcuts[KeyLike, Any]):
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
-        self._session.send(queue_calls.release(*identify(message, lease)), idempotency_key)
+        message_id, known_lease, queue = identify(message, lease)
+        call = queue_calls.release(message_id, known_lease, queue=queue)
+        self._session.send(call, idempotency_key)
 
     def extend_message(
         self,
@@ -698,22 +707,22 @@ class Kv(Shortcuts[KeyLike, Any]):
         Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
         an id alone that the queue does not have is `NotFound`.
         """
-        message_id, known_lease = identify(message, lease)
-        self._session.send(
-            queue_calls.extend(message_id, known_lease, duration, strict=strict), idempotency_key
-        )
+        message_id, known_lease, queue = identify(message, lease)
+        call = queue_calls.extend(message_id, known_lease, duration, queue=queue, strict=strict)
+        self._session.send(call, idempotency_key)
 
     def listen_queue(
         self,
         handler: Handler | None = None,
         *,
+        queue: str = "",
         mode: Mode = "sse",
         poll_interval: Duration = 1000,
         auto_ack: bool = True,
         concurrency: int = 1,
         on_error: ErrorHandler | None = None,
     ) -> QueueListener:
-        """Consume the queue, with a handler or by iterating, until the listener is stopped.
+        """Consume a queue, with a handler or by iterating, until the listener is stopped.
 
         Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
         whose handler takes longer than the server's lock, or whose acknowledgement is lost, comes
@@ -725,6 +734,7 @@ class Kv(Shortcuts[KeyLike, Any]):
         pause = seconds(poll_interval)
         messages = ApiMessages(
             self._session,
+            checked_queue("queue", queue),
             concurrency=checked_concurrency(concurrency),
             poll_seconds=pause if is_polling(mode) else None,
             on_error=on_error,
@@ -756,9 +766,9 @@ class Kv(Shortcuts[KeyLike, Any]):
         """
         return Lock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
 
-    def queue_stats(self) -> QueueStats:
-        """How many messages there are in which state."""
-        return self._session.send(queue_calls.stats())
+    def queue_stats(self, queue: str = "") -> QueueStats:
+        """How many messages of a queue there are in which state."""
+        return self._session.send(queue_calls.stats(queue))
 
     def watch(
         self,

@@ -9,32 +9,40 @@ from buntime_keyval._calls import queue as calls
 from buntime_keyval._results import DeadLetter, DeleteResult, EnqueueResult
 from buntime_keyval._sync.session import Session
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
+from buntime_keyval.wire.names import checked_queue
 
 Letters = list[DeadLetter[Any]]
 
 
 class DeadLetters:
-    """Messages that were given up after their last attempt."""
+    """Messages of a queue that were given up after their last attempt."""
 
-    def __init__(self, session: Session) -> None:
+    def __init__(self, session: Session, name: str = "") -> None:
         self._session = session
+        self._name = name
+
+    def of(self, queue: str) -> DeadLetters:
+        """Those of another queue."""
+        return DeadLetters(self._session, checked_queue("queue", queue))
 
     def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> Letters:
         """Dead letters, the newest failure first; at most 1000 at a time."""
-        return self._session.send(calls.list_dlq(limit, offset))
+        return self._session.send(calls.list_dlq(limit, offset, self._name))
 
     def get(self, letter_id: str) -> DeadLetter[Any] | None:
         """One dead letter, or None."""
-        return self._session.send(calls.get_dlq(letter_id))
+        return self._session.send(calls.get_dlq(letter_id, self._name))
 
     def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send it again as a new message. Raises `NotFound`."""
-        return self._session.send(calls.requeue_dlq(letter_id), idempotency_key)
+        call = calls.requeue_dlq(letter_id, self._name)
+        return self._session.send(call, idempotency_key)
 
     def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete it; an unknown id is fine."""
-        self._session.send(calls.delete_dlq(letter_id), idempotency_key)
+        self._session.send(calls.delete_dlq(letter_id, self._name), idempotency_key)
 
     def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
-        return DeleteResult(self._session.send(calls.purge_dlq(), idempotency_key))
+        call = calls.purge_dlq(self._name)
+        return DeleteResult(self._session.send(call, idempotency_key))

@@ -57,6 +57,7 @@ class ApiMessages:
     def __init__(
         self,
         session: Session,
+        queue: str,
         *,
         concurrency: int,
         poll_seconds: float | None,
@@ -64,6 +65,8 @@ class ApiMessages:
     ) -> None:
         """Without `poll_seconds` over a stream."""
         self._session = session
+        self._queue = queue
+        self._of = queue or None
         self._concurrency = concurrency
         self._poll_seconds = poll_seconds
         self._on_error = on_error
@@ -81,12 +84,12 @@ class ApiMessages:
         def take(message: Message) -> None:
             deliver(message)
 
-        follow(self._session, ListenPlan(self._concurrency), take, self._on_error)
+        follow(self._session, ListenPlan(self._concurrency, self._queue), take, self._on_error)
 
     def ack(self, message_id: str, *, draining: bool) -> None:
         """See `Messages`."""
         # Without a lease: it is processed, whoever has it by now.
-        self._session.send(calls.ack(message_id, None, drain=draining))
+        self._session.send(calls.ack(message_id, None, queue=self._of, drain=draining))
 
     def nack(
         self,
@@ -98,16 +101,18 @@ class ApiMessages:
         draining: bool,
     ) -> None:
         """See `Messages`."""
-        self._session.send(calls.nack(message_id, lease, error, delay, drain=draining))
+        call = calls.nack(message_id, lease, error, delay, queue=self._of, drain=draining)
+        self._session.send(call)
 
     def release(self, message_id: str, lease: str | None, *, draining: bool) -> None:
         """See `Messages`."""
         if lease is not None:
-            self._session.send(calls.release(message_id, lease, drain=draining))
+            call = calls.release(message_id, lease, queue=self._of, drain=draining)
+            self._session.send(call)
 
     def extend(self, message_id: str, lease: str | None, duration: Duration | None) -> None:
         """See `Messages`."""
-        self._session.send(calls.extend(message_id, lease, duration))
+        self._session.send(calls.extend(message_id, lease, duration, queue=self._of))
 
     def _poll(
         self,
@@ -118,7 +123,7 @@ class ApiMessages:
         reconnects = Reconnects()
         while has_room():
             try:
-                message = self._session.send(calls.poll())
+                message = self._session.send(calls.poll(self._queue))
             except KvError as error:
                 if not is_passing(error):
                     raise

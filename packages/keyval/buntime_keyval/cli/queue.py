@@ -16,9 +16,19 @@ from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, read_value, value_in
 from buntime_keyval.cli.options import Job, confirm, connected
 from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
 from buntime_keyval.wire import Key
+from buntime_keyval.wire.limits import MOST_PRIORITY
 from buntime_keyval.wire.python_options import message_options
 
 _read_enqueued = msgspec.json.Decoder(EnqueueResult).decode
+
+
+_QUEUE = click.option(
+    "--queue",
+    "queue_name",
+    metavar="NAME",
+    default="",
+    help="Which queue; else the one without a name.",
+)
 
 
 @click.group()
@@ -38,6 +48,11 @@ def queue() -> None:
     "--undelivered", metavar="KEY", type=KEY, multiple=True,
     help="Key that gets the value if it cannot be delivered; may be given several times.",
 )  # fmt: skip
+@_QUEUE
+@click.option(
+    "--priority", type=click.IntRange(-MOST_PRIORITY, MOST_PRIORITY), default=0, show_default=True,
+    help="Each step goes before what became ready up to a minute earlier.",
+)  # fmt: skip
 @IDEMPOTENCY_KEY
 @connected
 def enqueue(
@@ -49,13 +64,16 @@ def enqueue(
     backoff: tuple[str, ...],
     once: bool,
     undelivered: tuple[Key, ...],
+    queue_name: str,
+    priority: int,
     idempotency_key: str | None,
 ) -> None:
     """Send a message; print its id."""
     if once and backoff:
         raise click.UsageError("--once and --backoff exclude each other")
     content = read_value(value, text=text, file=file)
-    options = message_options(delay, list(backoff) if backoff or once else None, list(undelivered))
+    pauses = list(backoff) if backoff or once else None
+    options = message_options(delay, pauses, list(undelivered), queue_name, priority)
     body = json_body(value=msgspec.Raw(content), options=message_members(options) or None)
     call = Call("POST", "/queue/enqueue", _read_enqueued, body)
     result = job.kv._session.send(call, idempotency_key)
@@ -63,13 +81,14 @@ def enqueue(
 
 
 @queue.command()
+@_QUEUE
 @connected
-def poll(job: Job) -> None:
+def poll(job: Job, queue_name: str) -> None:
     """Take a message: print id, deliveries and value. The status is 1 if there is none.
 
     Settle it with ack or nack, or it is delivered again after a while.
     """
-    message = job.kv.dequeue()
+    message = job.kv.dequeue(queue_name)
     if message is None:
         note("no message is ready")
         raise SystemExit(1)
@@ -77,13 +96,14 @@ def poll(job: Job) -> None:
 
 
 @queue.command()
+@_QUEUE
 @click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
 @connected
-def listen(job: Job, limit: int | None) -> None:
+def listen(job: Job, queue_name: str, limit: int | None) -> None:
     """Print messages as they come, a line each, until Ctrl-C. What was printed is acknowledged."""
-    job.kv.queue_stats()  # so that a wrong address is an error, and not tried for ever
+    job.kv.queue_stats(queue_name)  # so that a wrong address is an error, and not tried for ever
     left = limit
-    with job.kv.listen_queue(on_error=retry_note) as messages:
+    with job.kv.listen_queue(queue=queue_name, on_error=retry_note) as messages:
         for message in messages:
             _print_message(job.out, message)
             job.out.flush()
@@ -147,10 +167,11 @@ def extend(
 
 
 @queue.command()
+@_QUEUE
 @connected
-def stats(job: Job) -> None:
+def stats(job: Job, queue_name: str) -> None:
     """Show how many messages there are in which state."""
-    members = msgspec.structs.asdict(job.kv.queue_stats())
+    members = msgspec.structs.asdict(job.kv.queue_stats(queue_name))
     if job.out.as_json:
         job.out.document(**members)
     else:
@@ -163,12 +184,13 @@ def dlq() -> None:
 
 
 @dlq.command("list")
+@_QUEUE
 @click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
 @click.option("--offset", type=click.IntRange(0), default=0)
 @connected
-def list_(job: Job, limit: int, offset: int) -> None:
+def list_(job: Job, queue_name: str, limit: int, offset: int) -> None:
     """List them, the newest failure first."""
-    letters = job.kv.dlq.list(limit=limit, offset=offset)
+    letters = job.kv.dlq.of(queue_name).list(limit=limit, offset=offset)
     if job.out.as_json:
         for it in letters:
             job.out.document(
@@ -226,13 +248,15 @@ def delete(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None:
 
 
 @dlq.command()
+@_QUEUE
 @click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
 @IDEMPOTENCY_KEY
 @connected
-def purge(job: Job, yes: bool, idempotency_key: str | None) -> None:
-    """Delete all dead letters; print how many that were."""
-    confirm("Delete all dead letters?", yes=yes)
-    result = job.kv.dlq.purge(idempotency_key=idempotency_key)
+def purge(job: Job, queue_name: str, yes: bool, idempotency_key: str | None) -> None:
+    """Delete all dead letters of a queue; print how many that were."""
+    of_queue = f" of the queue {queue_name}" if queue_name else ""
+    confirm(f"Delete all dead letters{of_queue}?", yes=yes)
+    result = job.kv.dlq.of(queue_name).purge(idempotency_key=idempotency_key)
     if job.out.as_json:
         job.out.document(deletedCount=result.deleted_count)
     else:

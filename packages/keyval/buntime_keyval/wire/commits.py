@@ -16,11 +16,8 @@ PlacedKey = tuple[KeyPart | Placeholder, ...]
 
 NUMERIC = ("sum", "max", "min")
 LISTS = ("append", "prepend")
-LIVES = ("touch", "persist")
-"""Mutations that change how long an entry lives, and nothing else of it."""
-WITHOUT_VALUE = ("delete", *LIVES)
-MERGING = frozenset((*NUMERIC, *LISTS, *LIVES, "patch"))
-"""Mutations that make a new entry of the one that is there."""
+MERGING = frozenset((*NUMERIC, *LISTS, "patch"))
+"""Mutations that make a new value of the one that is there."""
 
 DEFAULT_PAUSES_MS = (1000, 5000, 10000)
 """Pauses before the second, third and fourth delivery of a message."""
@@ -49,6 +46,10 @@ class MessageOptions(NamedTuple):
     pauses_ms: tuple[int, ...] | None = None
     """Before each further delivery; None for those that the server has by default."""
     keys_if_undelivered: tuple[Key, ...] = ()
+    queue: str = ""
+    """Which queue it goes to; the first one has no name."""
+    priority: int = 0
+    """From -10 to 10: each step goes before messages that became ready a minute earlier."""
 
 
 class Check(NamedTuple):
@@ -69,8 +70,7 @@ class Mutation(NamedTuple):
     """One change of one key.
 
     `operand` is the canonical text of a value to set, an integer for the numeric types, the
-    canonical text of an array for append and prepend, that of a merge patch, and None for delete,
-    touch and persist.
+    canonical text of an array for append and prepend, that of a merge patch, and None for delete.
     """
 
     type: MutationType

@@ -36,5 +36,8 @@ MAX_TIMESTAMP_MS = MAX_SAFE_INTEGER
 MAX_BACKOFF_STEPS = 1000
 """Retries that the schedule of a message may name."""
 
+MOST_PRIORITY = 10
+"""Priority of a message that goes first, and negative that of one that goes last."""
+
 MOST_LOCK_WAIT_MS = 600_000
 """How long somebody may wait for a lock."""

@@ -1,9 +1,10 @@
-"""Names that callers give: of locks and of those who hold them."""
+"""Names that callers give: of locks and of those who hold them, of queues; and priorities."""
 
 from __future__ import annotations
 
 from buntime_keyval.wire.describe import Describe, describe
 from buntime_keyval.wire.errors import InvalidInput
+from buntime_keyval.wire.limits import MOST_PRIORITY
 
 MOST_NAME = 256
 """Characters of a name."""
@@ -20,5 +21,25 @@ def checked_name(what: str, value: object, shown: Describe = describe) -> str:
         return value
     raise InvalidInput(
         f"{what} must be a text of 1 to {MOST_NAME} characters without control characters,"
+        f" received {shown(value)}"
+    )
+
+
+def checked_queue(what: str, value: object, shown: Describe = describe) -> str:
+    """The name of a queue; empty for the one without a name. Raises `InvalidInput`."""
+    return value if value == "" and isinstance(value, str) else checked_name(what, value, shown)
+
+
+def checked_priority(what: str, value: object, shown: Describe = describe) -> int:
+    """A whole number from -10 to 10. Raises `InvalidInput`."""
+    if (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and -MOST_PRIORITY <= value <= MOST_PRIORITY
+        and value == int(value)
+    ):
+        return int(value)
+    raise InvalidInput(
+        f"{what} must be a whole number from {-MOST_PRIORITY} to {MOST_PRIORITY},"
         f" received {shown(value)}"
     )

@@ -20,6 +20,7 @@ from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.keys import KeyLike
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.metadata import encode_metadata
+from buntime_keyval.wire.names import checked_priority, checked_queue
 from buntime_keyval.wire.python_keys import checked_keys
 
 Consistency = Literal["strong", "eventual"]
@@ -138,6 +139,8 @@ def message_options(
     delay: Duration | None,
     backoff_schedule: Sequence[Duration] | None,
     keys_if_undelivered: Sequence[KeyLike] | None,
+    queue: str = "",
+    priority: int = 0,
 ) -> MessageOptions:
     """The checked options of a message. Raises `InvalidInput`."""
     pauses = None
@@ -156,6 +159,8 @@ def message_options(
         0 if delay is None else milliseconds("delay", delay),
         pauses,
         tuple(checked_keys(keys_if_undelivered)) if keys_if_undelivered else (),
+        checked_queue("queue", queue),
+        checked_priority("priority", priority),
     )
 
 

@@ -30,6 +30,8 @@ class Addition(NamedTuple):
     """Called when the commit is done."""
     scope: str = "keyval:admin"
     """What its sender has to be permitted, beside writing the keys."""
+    resource: str | None = None
+    """On what the scope has to be, None for all."""
 
 
 MutationParsers = Mapping[str, Callable[[dict[str, Any], str, int], Addition]]

@@ -19,8 +19,12 @@ from buntime_keyval.wire.commits import MessageOptions
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.members import check_members
+from buntime_keyval.wire.names import checked_priority, checked_queue
 
-OPTION_NAMES = ("delay", "backoffSchedule", "keysIfUndelivered", "delivery")
+OPTION_NAMES = (
+    *("delay", "backoffSchedule", "keysIfUndelivered", "queue", "priority"),
+    "delivery",
+)
 """What an enqueue may say of its message. `delivery` has no effect: older clients send it."""
 
 _OF_ENTRIES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
@@ -40,7 +44,7 @@ class LeasedMessage(NamedTuple):
     """When the lease ends, unless it is prolonged."""
 
 
-class StoredLetter(msgspec.Struct, frozen=True, rename="camel"):
+class StoredLetter(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
     """A dead letter as it is stored, and sent."""
 
     id: str
@@ -50,6 +54,7 @@ class StoredLetter(msgspec.Struct, frozen=True, rename="camel"):
     attempts: int
     original_created_at: int
     failed_at: int
+    queue: str = ""
 
 
 def new_id() -> str:
@@ -86,7 +91,14 @@ def parse_options(raw: object) -> MessageOptions:
             keys = tuple(check_keys(given))
         except InvalidInput as error:
             raise InvalidInput(f"keysIfUndelivered: {error}") from None
-    return MessageOptions(0 if delay is None else parse_pause("delay", delay), backoff, keys)
+    queue, priority = raw.get("queue"), raw.get("priority")
+    return MessageOptions(
+        0 if delay is None else parse_pause("delay", delay),
+        backoff,
+        keys,
+        "" if queue is None else checked_queue("queue", queue),
+        0 if priority is None else checked_priority("priority", priority),
+    )
 
 
 def parse_message(item: dict[str, Any], place: str, now_ms: int) -> tuple[str, MessageOptions]:

@@ -21,7 +21,7 @@ from buntime_keyval.wire import (
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
-from buntime_keyval.wire.names import checked_name
+from buntime_keyval.wire.names import checked_name, checked_queue
 from buntime_keyval.wire.searching import (
     TOKENIZERS,
     parse_marks,
@@ -299,6 +299,11 @@ CONSISTENCY = one_of("strong", "eventual")
 TEXT = Kind("a string", _text, _text)
 NAMED_TEXT = Kind("a text, which may be empty", _named_text, _named_text)
 """One that has to be there."""
+QUEUE_NAME = Kind(
+    "the name of a queue: a text of up to 256 characters without control characters",
+    checked_queue,
+    checked_queue,
+)
 MESSAGE_ID = Kind("a non-empty string", _message_id, _message_id)
 PREFIX = Kind(_KEY_EXPECTED, _prefix, _prefix)
 """Encoded; nothing, for all keys, where it is empty."""

@@ -32,18 +32,19 @@ class Enqueue(NamedTuple):
         pauses = DEFAULT_PAUSES_MS if options.pauses_ms is None else options.pauses_ms
         backoff = ",".join(map(str, pauses))
         keys = ",".join(key_to_json(key) for key in options.keys_if_undelivered)
-        return sql.queue.enqueue(
-            (
-                self.id,
-                self.value,
-                ready_at,
-                len(pauses) + 1,  # the first, and one for each pause
-                f"[{backoff}]",
-                f"[{keys}]",
-                at.wall_ms,
-                at.now_ms,
-            )
+        row = (
+            self.id,
+            self.value,
+            ready_at,
+            len(pauses) + 1,  # the first, and one for each pause
+            f"[{backoff}]",
+            f"[{keys}]",
+            at.wall_ms,
+            at.now_ms,
         )
+        if options.queue or options.priority:
+            return sql.queue.enqueue_to(row, options.queue, options.priority)
+        return sql.queue.enqueue(row)
 
 
 class Lease(NamedTuple):
@@ -51,6 +52,8 @@ class Lease(NamedTuple):
 
     limit: int
     duration_ms: int
+    queue: str | None = None
+    """Of which queue; None for plain messages alone: see `QueueSql`."""
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
@@ -58,6 +61,8 @@ class Lease(NamedTuple):
         """See `Effect`."""
         now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
+        if self.queue is not None:
+            return (Statement(sql.queue.lease_of, (*args, LEASE_BYTES, self.queue)),)
         if self.limit == 1:
             return (Statement(sql.queue.lease, args),)
         return (Statement(sql.queue.lease_several, (*args, LEASE_BYTES)),)
@@ -82,16 +87,17 @@ class Count(NamedTuple):
 
 
 class Settle(NamedTuple):
-    """Remove a processed message; only under this lease, if one is given."""
+    """Remove a processed message; only under this lease, and of this queue, if they are given."""
 
     id: str
     lease: str | None
+    queue: str | None = None
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        return (Statement(sql.queue.settle, (self.id, self.lease)),)
+        return (Statement(sql.queue.settle, (self.id, self.lease, self.queue)),)
 
 
 class Extend(NamedTuple):
@@ -192,17 +198,27 @@ class Requeue(NamedTuple):
 
 
 class Forget(NamedTuple):
-    """Delete one dead letter, or all of them."""
+    """Delete one dead letter."""
 
-    letter_id: str | None
+    letter_id: str
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
-        if self.letter_id is None:
-            return (Statement(sql.queue.forget_letters),)
         return (Statement(sql.queue.forget_letter, (self.letter_id,)),)
+
+
+class ForgetAll(NamedTuple):
+    """Delete all dead letters of a queue."""
+
+    queue: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.queue.forget_letters, (self.queue,)),)
 
 
 class ForgetOld(NamedTuple):

@@ -14,10 +14,8 @@ from buntime_keyval.engine import KeyValEngine
 from buntime_keyval.shared import (
     AsyncAtomic,
     AsyncAttempt,
-    AsyncFlights,
     AsyncGraph,
     AsyncRecords,
-    AsyncShortcuts,
     AsyncStore,
     AsyncTransaction,
     OnInvalid,
@@ -44,14 +42,7 @@ from buntime_plugin_keyval.service import KeyValService
 T = TypeVar("T")
 
 
-class LocalKv(
-    LocalEntries,
-    LocalSearch,
-    LocalQueue,
-    LocalLocking,
-    LocalWatching,
-    AsyncShortcuts[KeyLike, Any],
-):
+class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalLocking, LocalWatching):
     """What `ctx.get_plugin("@buntime/plugin-keyval")` returns.
 
     Methods, parameters and results are those of `buntime_keyval.AsyncKv`, so that code moves
@@ -64,7 +55,6 @@ class LocalKv(
         permits = Permits(principal, guarded=service.guards_reserved)
         super().__init__(service, permits)
         self._source = LocalSource(service.store, service.sending, service.locking, permits)
-        self._flights = AsyncFlights()
         self.dlq = LocalDeadLetters(service.queue, permits)
         """Messages that were given up."""
         self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)

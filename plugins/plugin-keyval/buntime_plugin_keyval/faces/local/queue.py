@@ -28,6 +28,7 @@ from buntime_keyval.shared import (
 from buntime_keyval.wire import Duration, KeyLike, decode_value, encode_key
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.names import checked_queue
 from buntime_keyval.wire.python_options import message_options, milliseconds
 
 from buntime_plugin_keyval.engine.once import once_of
@@ -48,20 +49,25 @@ Deliver = Callable[[QueueMessage[Any]], Awaitable[bool]]
 class LocalMessages:
     """What a listener of this process takes and settles: `AsyncMessages`."""
 
-    def __init__(self, queue: Queue, dispatcher: Dispatcher, *, concurrency: int) -> None:
+    def __init__(
+        self, queue: Queue, dispatcher: Dispatcher, name: str, *, concurrency: int
+    ) -> None:
         self._queue = queue
         self._dispatcher = dispatcher
+        self._name = name
         self._concurrency = concurrency
 
     async def feed(self, has_room: Callable[[], Awaitable[bool]], deliver: Deliver) -> None:
         """Deliver messages until the listener stops, or the service ends."""
-        listener = self._dispatcher.attach(prefetch=self._concurrency, returns_unsettled=False)
+        listener = self._dispatcher.attach(
+            self._name, prefetch=self._concurrency, returns_unsettled=False
+        )
         try:
             while await has_room():
                 message = await listener.next()
                 if message is None:
                     return  # the service ends; what is in hand keeps its lease and can be settled
-                if await deliver(message_of(message)):
+                if await deliver(message_of(message, self._name)):
                     listener.sent()
             await asyncio.Event().wait()  # what is in hand is settled before this is cancelled
         except asyncio.CancelledError:
@@ -104,42 +110,52 @@ class LocalMessages:
 
 
 class LocalDeadLetters:
-    """Messages that were given up after their last attempt."""
+    """Messages of a queue that were given up after their last attempt."""
 
-    def __init__(self, queue: Queue, permits: Permits) -> None:
+    def __init__(self, queue: Queue, permits: Permits, name: str = "") -> None:
         self._queue = queue
         self._permits = permits
+        self._name = name
+        self._of = name or None
+        """The queue whose letters alone are found by their ids, None for all."""
+
+    def of(self, queue: str) -> LocalDeadLetters:
+        """Those of another queue."""
+        return LocalDeadLetters(self._queue, self._permits, checked_queue("queue", queue))
 
     async def list(self, *, limit: int = DEFAULT_LIMIT, offset: int = 0) -> list[DeadLetter[Any]]:
         """Dead letters, the newest failure first; at most 1000 at a time."""
-        self._permits.need(QUEUE_ADMIN)
+        self._permits.need(QUEUE_ADMIN, self._of)
         if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
             raise InvalidInput(f"offset must not be negative, received {describe(offset)}")
         size = min(checked_limit(limit), MAX_LIMIT)
-        return [_decoded(it) for it in await self._queue.list_dlq(limit=size, offset=offset)]
+        found = await self._queue.list_dlq(limit=size, offset=offset, queue=self._name)
+        return [_decoded(it) for it in found]
 
     async def get(self, letter_id: str) -> DeadLetter[Any] | None:
         """One dead letter, or None."""
-        self._permits.need(QUEUE_ADMIN)
-        letter = await self._queue.get_dlq_message(checked_id(letter_id))
+        self._permits.need(QUEUE_ADMIN, self._of)
+        letter = await self._queue.get_dlq_message(checked_id(letter_id), self._of)
         return None if letter is None else _decoded(letter)
 
     async def requeue(self, letter_id: str, *, idempotency_key: str | None = None) -> EnqueueResult:
         """Send it again as a new message. Raises `NotFound`."""
-        self._permits.need(QUEUE_ADMIN)
+        self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "requeue", letter_id)
-        return EnqueueResult(True, await self._queue.requeue_dlq(checked_id(letter_id), once))
+        sent = await self._queue.requeue_dlq(checked_id(letter_id), once, queue=self._of)
+        return EnqueueResult(True, sent)
 
     async def delete(self, letter_id: str, *, idempotency_key: str | None = None) -> None:
         """Delete it; an unknown id is fine."""
-        self._permits.need(QUEUE_ADMIN)
+        self._permits.need(QUEUE_ADMIN, self._of)
         once = once_of(idempotency_key, "delete_letter", letter_id)
-        await self._queue.delete_dlq(checked_id(letter_id), once)
+        await self._queue.delete_dlq(checked_id(letter_id), once, queue=self._of)
 
     async def purge(self, *, idempotency_key: str | None = None) -> DeleteResult:
         """Delete all of them."""
-        self._permits.need(QUEUE_ADMIN)
-        return DeleteResult(await self._queue.purge_dlq(once_of(idempotency_key, "purge")))
+        self._permits.need(QUEUE_ADMIN, self._of)
+        once = once_of(idempotency_key, "purge", self._name)
+        return DeleteResult(await self._queue.purge_dlq(once, self._name))
 
 
 def lease_ms(duration: Duration | None) -> int | None:
@@ -147,9 +163,10 @@ def lease_ms(duration: Duration | None) -> int | None:
     return None if duration is None else parse_lease_duration(duration)
 
 
-def message_of(message: LeasedMessage) -> QueueMessage[Any]:
+def message_of(message: LeasedMessage, queue: str) -> QueueMessage[Any]:
     """A delivered message with its value decoded."""
-    return QueueMessage(message.id, decode_value(message.value), message.attempts, message.lease)
+    value = decode_value(message.value)
+    return QueueMessage(message.id, value, message.attempts, message.lease, queue)
 
 
 def _decoded(letter: StoredLetter) -> Letter:
@@ -161,6 +178,7 @@ def _decoded(letter: StoredLetter) -> Letter:
         letter.attempts,
         letter.original_created_at,
         letter.failed_at,
+        letter.queue,
     )
 
 
@@ -174,26 +192,31 @@ class LocalQueue(LocalPart):
         delay: Duration | None = None,
         backoff_schedule: Sequence[Duration] | None = None,
         keys_if_undelivered: Sequence[KeyLike] | None = None,
+        queue: str = "",
+        priority: int = 0,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
 
         `delay` holds it back. `backoff_schedule` are the pauses before further deliveries, and so
         also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
-        dead letter and its value is stored at each of `keys_if_undelivered`.
+        dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
+        names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
+        became ready up to a minute earlier.
         """
-        self._permits.need(QUEUE_SEND)
-        options = message_options(delay, backoff_schedule, keys_if_undelivered)
+        options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority)
+        self._permits.need(QUEUE_SEND, queue or None)
         self._permits.write(*[encode_key(key) for key in options.keys_if_undelivered])
         text, said = text_and_saying(value, self._store.clock.wall())
         once = once_of(idempotency_key, "enqueue", said, options)
         return EnqueueResult(True, await self._service.queue.enqueue(text, options, once))
 
-    async def dequeue(self) -> QueueMessage[Any] | None:
-        """Take one message, or None; settle it with `ack_message` or `nack_message`."""
-        self._permits.need(QUEUE_RECEIVE)
-        message = await self._service.queue.take()
-        return None if message is None else message_of(message)
+    async def dequeue(self, queue: str = "") -> QueueMessage[Any] | None:
+        """Take one message of a queue, or None; settle it with `ack_message` or `nack_message`."""
+        name = checked_queue("queue", queue)
+        self._permits.need(QUEUE_RECEIVE, name or None)
+        message = await self._service.queue.take(name)
+        return None if message is None else message_of(message, name)
 
     async def ack_message(
         self,
@@ -208,10 +231,10 @@ class LocalQueue(LocalPart):
         Raises `StaleLease` if the message, or `lease`, is of a delivery that is not the last one,
         and if `strict`, `NotFound` for an id that the queue does not have.
         """
-        self._permits.need(QUEUE_RECEIVE)
-        message_id, known_lease = identify(message, lease)
+        message_id, known_lease, queue = identify(message, lease)
+        self._permits.need(QUEUE_RECEIVE, queue)
         once = once_of(idempotency_key, "ack", message_id, known_lease)
-        await self._service.queue.ack(message_id, known_lease, once, strict=strict)
+        await self._service.queue.ack(message_id, known_lease, once, strict=strict, queue=queue)
 
     async def nack_message(
         self,
@@ -227,8 +250,8 @@ class LocalQueue(LocalPart):
 
         `delay` replaces the pause of the message's schedule. Raises what `ack_message` does.
         """
-        self._permits.need(QUEUE_RECEIVE)
-        message_id, known_lease = identify(message, lease)
+        message_id, known_lease, queue = identify(message, lease)
+        self._permits.need(QUEUE_RECEIVE, queue)
         pause = None if delay is None else milliseconds("delay", delay)
         once = once_of(idempotency_key, "nack", message_id, known_lease, error, pause)
         await self._service.queue.nack(
@@ -238,6 +261,7 @@ class LocalQueue(LocalPart):
             lease=known_lease,
             once=once,
             strict=strict,
+            queue=queue,
         )
 
     async def release_message(
@@ -251,12 +275,12 @@ class LocalQueue(LocalPart):
 
         Needs the lease, be it of the message. Raises `StaleLease` as `ack_message`.
         """
-        self._permits.need(QUEUE_RECEIVE)
-        message_id, known_lease = identify(message, lease)
+        message_id, known_lease, queue = identify(message, lease)
+        self._permits.need(QUEUE_RECEIVE, queue)
         if not known_lease:
             raise InvalidInput("lease must be a non-empty string")
         once = once_of(idempotency_key, "release", message_id, known_lease)
-        await self._service.queue.release(message_id, known_lease, once)
+        await self._service.queue.release(message_id, known_lease, once, queue=queue)
 
     async def extend_message(
         self,
@@ -272,37 +296,40 @@ class LocalQueue(LocalPart):
         Raises `StaleLease` when it is too late: it was delivered again, or settled. If `strict`,
         an id alone that the queue does not have is `NotFound`.
         """
-        self._permits.need(QUEUE_RECEIVE)
-        message_id, known_lease = identify(message, lease)
+        message_id, known_lease, queue = identify(message, lease)
+        self._permits.need(QUEUE_RECEIVE, queue)
         once = once_of(idempotency_key, "extend", message_id, known_lease, duration)
         await self._service.queue.extend(
-            message_id, known_lease, lease_ms(duration), once, strict=strict
+            message_id, known_lease, lease_ms(duration), once, strict=strict, queue=queue
         )
 
     def listen_queue(
         self,
         handler: Handler | None = None,
         *,
+        queue: str = "",
         mode: Mode = "sse",
         poll_interval: Duration = 1000,
         auto_ack: bool = True,
         concurrency: int = 1,
         on_error: ErrorHandler | None = None,
     ) -> AsyncQueueListener:
-        """Consume the queue, with a handler or by iterating, until the listener is stopped.
+        """Consume a queue, with a handler or by iterating, until the listener is stopped.
 
         Up to `concurrency` messages are processed at a time. Delivery is at least once: a message
         whose handler takes longer than `queue.lockDuration` comes again. `on_error` hears of
         failures of handlers; without it they are logged. There is no network to wait for, so
         `mode` and `poll_interval` change nothing.
         """
-        self._permits.need(QUEUE_RECEIVE)
+        name = checked_queue("queue", queue)
+        self._permits.need(QUEUE_RECEIVE, name or None)
         check_mode(mode, poll_interval)
         if auto_ack and handler is None and concurrency != 1:
             raise InvalidInput("Iterating with concurrency needs auto_ack=False")
         messages = LocalMessages(
             self._service.queue,
             self._service.dispatcher,
+            name,
             concurrency=checked_concurrency(concurrency),
         )
         listener = AsyncQueueListener(
@@ -315,7 +342,8 @@ class LocalQueue(LocalPart):
         self._remember(listener)
         return listener
 
-    async def queue_stats(self) -> QueueStats:
-        """How many messages there are in which state."""
-        self._permits.need(QUEUE_ADMIN)
-        return await self._service.queue.stats()
+    async def queue_stats(self, queue: str = "") -> QueueStats:
+        """How many messages of a queue there are in which state."""
+        name = checked_queue("queue", queue)
+        self._permits.need(QUEUE_ADMIN, name or None)
+        return await self._service.queue.stats(name)

@@ -22,7 +22,7 @@ from buntime_keyval.wire.commits import (
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.engine.writes import placeholder_range, told_keys
+from buntime_plugin_keyval.engine.writes import placeholder_range
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT
 from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.features.queue.part import QueuePart
@@ -47,18 +47,13 @@ class LocalSource:
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 
     async def commit(
-        self,
-        atomic: AtomicBuilder[Any],
-        idempotency_key: str | None = None,
-        *,
-        results: bool = False,
+        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
     ) -> CommitResult:
-        """Apply all mutations if all checks hold; with `results` tell what they made."""
+        """Apply all mutations if all checks hold."""
         contents = contents_of(atomic)
         once = None
         if idempotency_key is not None:
-            said = (contents.checks, _said(contents), *(("results",) if results else ()))
-            once = once_of(idempotency_key, "atomic", *said)
+            once = once_of(idempotency_key, "atomic", contents.checks, _said(contents))
         checks = [self._condition(check) for check in contents.checks]
         now_ms = self._store.clock.wall()
         changes = [await self._settled(change, now_ms) for change in contents.mutations]
@@ -68,13 +63,10 @@ class LocalSource:
                 self._permits.need(check.scope, check.resource)
         for change in changes:
             self._permit(change)
-        if results:
-            self._permits.read(*told_keys(changes))
-        committed = await self._store.commit(checks, changes, once=once, has_results=results)
+        committed = await self._store.commit(checks, changes, once=once)
         if committed is None:
             return CommitResult(ok=False)
-        made = [None if text is None else decode_value(text) for text in committed.results]
-        return CommitResult(True, committed.versionstamp, tuple(made))
+        return CommitResult(ok=True, versionstamp=committed.versionstamp)
 
     def _condition(self, check: Check | LockCheck) -> EngineCheck | Requirement:
         if isinstance(check, LockCheck):
@@ -83,7 +75,7 @@ class LocalSource:
 
     def _permit(self, change: Mutation | Addition) -> None:
         if isinstance(change, Addition):
-            self._permits.need(change.scope)
+            self._permits.need(change.scope, change.resource)
             self._permits.write(*change.writes)
         elif change.encoded is not None:
             self._permits.write(change.encoded)

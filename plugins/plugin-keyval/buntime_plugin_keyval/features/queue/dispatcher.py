@@ -1,15 +1,15 @@
 """Delivery to listeners: pushed when there is something, never polled per listener.
 
-One task leases as many messages as the waiting listeners can take and hands them out in turn. It
-sleeps until a commit brings messages, a listener can take one, the next delay or lease ends,
-another worker of this host signals, or, because other processes write to the same queue,
-`foreign_poll_ms` has passed.
+One task leases as many messages as the waiting listeners of a queue can take and hands them out in
+turn. It sleeps until a commit brings messages, a listener can take one, the next delay or lease
+ends, another worker of this host signals, or, because other processes write to the same queues,
+`foreign_poll_ms` has passed. It looks at those queues alone that have listeners, and at each of
+them when something may have happened to it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections import deque
@@ -27,6 +27,27 @@ from buntime_plugin_keyval.model.messages import LeasedMessage
 
 MAX_LEASE = 128
 """Messages that one commit leases."""
+
+
+class _Line:
+    """The listeners of one queue, and when to look at it."""
+
+    def __init__(self, queue: str) -> None:
+        self.queue = queue
+        self.listeners: deque[Listener] = deque()
+        self.is_woken = True
+        """Whether to look at once."""
+        self.due = float("inf")
+        """Otherwise when, by a clock that only goes forward."""
+
+    def wanted(self) -> int:
+        """Messages that they can take now, up to what one commit leases."""
+        wanted = 0
+        for listener in self.listeners:
+            wanted += max(0, listener.capacity)
+            if wanted >= MAX_LEASE:
+                return MAX_LEASE
+        return wanted
 
 
 class Dispatcher:
@@ -58,7 +79,10 @@ class Dispatcher:
             complaint="The queue could not be read: %s",
             finishes_step=True,  # a lease that is being committed is to be handed out or returned
         )
-        self._listeners: deque[Listener] = deque()
+        self._first = _Line("")
+        """The one without a name, which is there whether it has listeners or not: messages of all
+        queues that come to their end are seen to with it."""
+        self._lines = {"": self._first}
         self._holders: dict[str, Listener] = {}
         """Who has to know when a message is settled."""
         self._next_check = 0.0
@@ -79,7 +103,7 @@ class Dispatcher:
     async def close(self) -> None:
         """Close every listener, return what they leave, and stop."""
         self._is_closing = True
-        for listener in tuple(self._listeners):
+        for listener in self._listeners():
             listener.close()
         await self.loop.stop()
         while self._returns:
@@ -87,6 +111,7 @@ class Dispatcher:
 
     def attach(
         self,
+        queue: str = "",
         *,
         prefetch: int | None = None,
         returns_unsettled: bool = True,
@@ -99,12 +124,12 @@ class Dispatcher:
         """
         self.shares.take(client)
         listener = Listener(
-            self, prefetch=prefetch, returns_unsettled=returns_unsettled, client=client
+            self, queue, prefetch=prefetch, returns_unsettled=returns_unsettled, client=client
         )
         if self._is_closing:
             listener.close()
         else:
-            self._listeners.append(listener)
+            self._lines.setdefault(queue, _Line(queue)).listeners.append(listener)
             self._count_listeners()
             self.start()
         return listener
@@ -115,8 +140,16 @@ class Dispatcher:
         if holder is not None:
             holder.drain()
 
-    def wake(self) -> None:
-        """Look at the queue again."""
+    def wake(self, queue: str | None = None) -> None:
+        """Look at a queue again, None for all of them."""
+        if queue is None:
+            for line in self._lines.values():
+                line.is_woken = True
+        else:
+            woken = self._lines.get(queue)
+            if woken is None:
+                return  # it has no listeners
+            woken.is_woken = True
         self.loop.wake()
 
     def holds(self, message: LeasedMessage) -> bool:
@@ -134,8 +167,11 @@ class Dispatcher:
     def ended(self, listener: Listener, left: Ending) -> None:
         """Forget a closed listener and return its messages in the background."""
         self.shares.give(listener.client)
-        with contextlib.suppress(ValueError):
-            self._listeners.remove(listener)
+        line = self._lines.get(listener.queue)
+        if line is not None and listener in line.listeners:
+            line.listeners.remove(listener)
+            if not line.listeners and line is not self._first:
+                del self._lines[line.queue]
             self._count_listeners()
         for message in (*left.unsent, *left.unsettled):
             self.released(message)
@@ -144,12 +180,18 @@ class Dispatcher:
     def _count_listeners(self) -> None:
         """Say how many there are, and hear of other workers while there are any."""
         before = self._peers.listeners.own[0]
-        self._peers.listeners.own[0] = len(self._listeners)
-        if bool(before) != bool(self._listeners):
-            self._peers.queue.listen(self._rung if self._listeners else None)
+        count = self._peers.listeners.own[0] = sum(
+            len(line.listeners) for line in self._lines.values()
+        )
+        if bool(before) != bool(count):
+            self._peers.queue.listen(self._rung if count else None)
+
+    def _listeners(self) -> list[Listener]:
+        """Those of all queues."""
+        return [listener for line in self._lines.values() for listener in line.listeners]
 
     def _rung(self) -> None:
-        """Another worker has changed the queue."""
+        """Another worker has changed a queue."""
         self._next_check = 0.0
         self.wake()
 
@@ -157,7 +199,7 @@ class Dispatcher:
         holder = self._holders.pop(message_id, None)
         if holder is not None:
             holder.forget(message_id)
-            self.wake()
+            self.wake(holder.queue)
 
     def give_back(self, left: Ending) -> None:
         """Return messages in the background."""
@@ -175,28 +217,36 @@ class Dispatcher:
 
     async def _step(self) -> float | None:
         await self._check_listeners()
-        pause_ms = await self._deliver()
-        return None if pause_ms is None else pause_ms / 1000
+        for line in tuple(self._lines.values()):
+            if line.is_woken or line.due <= time.monotonic():
+                line.is_woken = False
+                try:
+                    pause_ms = await self._deliver(line)
+                except DatabaseError:
+                    line.is_woken = True
+                    raise
+                line.due = float("inf")
+                if pause_ms is not None:
+                    line.due = time.monotonic() + pause_ms / 1000
+        due = min(line.due for line in self._lines.values())
+        return None if due == float("inf") else max(0, due - time.monotonic())
 
-    async def _deliver(self) -> int | None:
-        """Hand out what there is; milliseconds to sleep, None for until woken."""
-        wanted = 0
-        for listener in self._listeners:
-            wanted += max(0, listener.capacity)
-            if wanted >= MAX_LEASE:
-                break
+    async def _deliver(self, line: _Line) -> int | None:
+        """Hand out what there is; milliseconds until there may be more, None for when woken."""
+        wanted = line.wanted()
         now_ms = self._clock.now()
-        visible, exhausted = await self._queue.next_event()
+        visible = await self._queue.next_visible(line.queue)
+        exhausted = await self._queue.next_exhausted() if line is self._first else None
         if wanted and visible is not None and visible <= now_ms:
-            messages = await self._queue.lease(min(wanted, MAX_LEASE))
-            self._hand_out(messages)
+            messages = await self._queue.lease(wanted, line.queue)
+            self._hand_out(messages, line.listeners)
             if messages:
                 return 0
         if exhausted is not None and exhausted <= now_ms and self._sweep_ms:
             await self._queue.bury_exhausted()
             return 0
-        events = [self._sweep_ms + now_ms] if self._sweep_ms else []
-        if self._listeners:
+        events = [self._sweep_ms + now_ms] if self._sweep_ms and line is self._first else []
+        if line.listeners:
             events.append(now_ms + self._foreign_poll_ms)
         if wanted and visible is not None:
             events.append(visible)
@@ -204,13 +254,13 @@ class Dispatcher:
             events.append(exhausted)
         return max(1, min(events) - now_ms) if events else None
 
-    def _hand_out(self, messages: Sequence[LeasedMessage]) -> None:
+    def _hand_out(self, messages: Sequence[LeasedMessage], listeners: deque[Listener]) -> None:
         """One message to each listener in turn, from where the last round ended."""
         waiting = deque(messages)
         idle = 0
-        while waiting and idle < len(self._listeners):
-            listener = self._listeners[0]
-            self._listeners.rotate(-1)
+        while waiting and idle < len(listeners):
+            listener = listeners[0]
+            listeners.rotate(-1)
             if listener.capacity > 0:
                 message = waiting.popleft()
                 self._settled(message.id)  # whoever had it before had it for too long
@@ -232,12 +282,13 @@ class Dispatcher:
         if now < self._next_check:
             return
         self._next_check = now + self._foreign_poll_ms / 1000
-        for listener in self._listeners:
+        listeners = self._listeners()
+        for listener in listeners:
             stuck = listener.reclaim()
             for message in stuck:
                 self.released(message)
             self.give_back(Ending(stuck, []))
-        held = [message for listener in self._listeners for message in listener.unsettled()]
+        held = [message for listener in listeners for message in listener.unsettled()]
         if held:
             for message in await self._queue.no_longer_held(held):
                 self._settled(message.id)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
+from collections.abc import Sequence
 from typing import Annotated
 from urllib.parse import unquote
 
@@ -18,7 +19,7 @@ from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.model.errors import LetterNotFound
 from buntime_plugin_keyval.model.messages import LeasedMessage
 from buntime_plugin_keyval.requests.answers import Frame, Frames, Text
-from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
     FLAG,
     LEASE_DURATION,
@@ -27,6 +28,7 @@ from buntime_plugin_keyval.requests.kinds import (
     MESSAGE_OPTIONS,
     OFFSET,
     PAUSE,
+    QUEUE_NAME,
     TEXT,
     VALUE,
     count_up_to,
@@ -40,8 +42,12 @@ OK = '{"ok":true}'
 MAX_PREFETCH = 1000
 
 
-_RECEIVING = (QUEUE_RECEIVE,)
-_ADMINISTERING = (QUEUE_ADMIN,)
+def _needs(scope: str, queue: str | None) -> Sequence[Need]:
+    """A scope on a queue; on all of them for the one without a name, or if it is not said."""
+    return ((scope, queue),) if queue else _SCOPES[scope]
+
+
+_SCOPES = {scope: (scope,) for scope in (QUEUE_SEND, QUEUE_RECEIVE, QUEUE_ADMIN)}
 
 
 class NewMessageBody(RequestShape, frozen=True, kw_only=True):
@@ -53,7 +59,19 @@ class NewMessageBody(RequestShape, frozen=True, kw_only=True):
     """Without effect: older clients send it."""
 
 
-class Polling(RequestShape, frozen=True, kw_only=True):
+class OfQueue(RequestShape, frozen=True, kw_only=True):
+    """Which queue it is about: the one without a name, unless it is said."""
+
+    queue: Annotated[str, QUEUE_NAME] = ""
+
+
+class InQueue(RequestShape, frozen=True, kw_only=True):
+    """The queue of a dead letter, for who may ask for that queue alone; any unless it is said."""
+
+    queue: Annotated[str | None, QUEUE_NAME] = None
+
+
+class Polling(OfQueue, frozen=True, kw_only=True):
     """How messages are delivered."""
 
     lease: Annotated[bool, FLAG] = False
@@ -73,6 +91,8 @@ class Settlement(RequestShape, frozen=True, kw_only=True):
     id: Annotated[str | None, MESSAGE_ID] = None
     lease: Annotated[str | None, TEXT] = None
     drain: Annotated[bool, FLAG] = False
+    queue: Annotated[str | None, QUEUE_NAME] = None
+    """Its queue, for who may ask for that queue alone; any unless it is said."""
     strict: Annotated[bool, FLAG] = False
     """Whether an id that the queue does not have is an error."""
     value: Annotated[object, VALUE] = None
@@ -95,7 +115,7 @@ class Extension(Settlement, frozen=True, kw_only=True):
     duration: Annotated[int | None, LEASE_DURATION] = None
 
 
-class LetterListing(RequestShape, frozen=True, kw_only=True):
+class LetterListing(OfQueue, frozen=True, kw_only=True):
     """Which dead letters to list."""
 
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
@@ -111,7 +131,9 @@ def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
         return Promised(part.queue.enqueue(value, options, request.once), _answer_sent)
 
     writes = Keys([encode_key(key) for key in options.keys_if_undelivered])
-    return Asked("queue_enqueue", "write", run, writes=writes, needs=(QUEUE_SEND,))
+    return Asked(
+        "queue_enqueue", "write", run, writes=writes, needs=_needs(QUEUE_SEND, options.queue)
+    )
 
 
 def _answer_sent(sent: Future[str]) -> Answer:
@@ -122,15 +144,15 @@ def poll(part: QueuePart, request: Request[Polling]) -> Asked:
     """`GET /queue/poll`, `GET /queue/dequeue`; with `lease=true` the message names its lease."""
     if request.head:  # the message would be taken, and told to nobody
         raise MethodNotAllowed("HEAD would take a message, use GET", headers={"Allow": "GET"})
-    lease = request.given.lease
+    lease, queue = request.given.lease, request.given.queue
 
     async def run() -> str:
-        message = await part.queue.take()
+        message = await part.queue.take(queue)
         if message is None:
             return '{"message":null}'
-        return f'{{"message":{message_json(message, lease=lease)}}}'
+        return f'{{"message":{message_json(message, queue, lease=lease)}}}'
 
-    return Asked("queue_dequeue", "write", run, needs=_RECEIVING)
+    return Asked("queue_dequeue", "write", run, needs=_needs(QUEUE_RECEIVE, queue))
 
 
 def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
@@ -139,10 +161,12 @@ def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
 
     async def run() -> str:
         _drain(part, message_id, given)
-        await part.queue.ack(message_id, given.lease, request.once, strict=given.strict)
+        await part.queue.ack(
+            message_id, given.lease, request.once, strict=given.strict, queue=given.queue
+        )
         return OK
 
-    return Asked("queue_ack", "write", run, needs=_RECEIVING)
+    return Asked("queue_ack", "write", run, needs=_needs(QUEUE_RECEIVE, given.queue))
 
 
 def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
@@ -162,11 +186,12 @@ def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
             lease=lease,
             once=request.once,
             strict=given.strict,
+            queue=given.queue,
         )
         return OK
 
     if given.attempted:
-        return Asked("queue_nack", "write", run, needs=_RECEIVING)
+        return Asked("queue_nack", "write", run, needs=_needs(QUEUE_RECEIVE, given.queue))
     if not lease:
         raise InvalidInput("lease is required where attempted is false")
     if given.error is not None or given.delay is not None:
@@ -174,10 +199,10 @@ def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
 
     async def release() -> str:
         _drain(part, message_id, given)
-        await part.queue.release(message_id, lease, request.once)
+        await part.queue.release(message_id, lease, request.once, queue=given.queue)
         return OK
 
-    return Asked("queue_nack", "write", release, needs=_RECEIVING)
+    return Asked("queue_nack", "write", release, needs=_needs(QUEUE_RECEIVE, given.queue))
 
 
 def extend(part: QueuePart, request: Request[Extension]) -> Asked:
@@ -187,20 +212,26 @@ def extend(part: QueuePart, request: Request[Extension]) -> Asked:
     async def run() -> str:
         _drain(part, message_id, given)
         await part.queue.extend(
-            message_id, given.lease, given.duration, request.once, strict=given.strict
+            message_id,
+            given.lease,
+            given.duration,
+            request.once,
+            strict=given.strict,
+            queue=given.queue,
         )
         return OK
 
-    return Asked("queue_extend", "write", run, needs=_RECEIVING)
+    return Asked("queue_extend", "write", run, needs=_needs(QUEUE_RECEIVE, given.queue))
 
 
-def stats(part: QueuePart, request: Request[RequestShape]) -> Asked:
+def stats(part: QueuePart, request: Request[OfQueue]) -> Asked:
     """`GET /queue/stats`"""
+    queue = request.given.queue
 
     async def run() -> str:
-        return msgspec.json.encode(await part.queue.stats()).decode()
+        return msgspec.json.encode(await part.queue.stats(queue)).decode()
 
-    return Asked("queue_stats", "read", run, needs=_ADMINISTERING)
+    return Asked("queue_stats", "read", run, needs=_needs(QUEUE_ADMIN, queue))
 
 
 def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
@@ -209,61 +240,69 @@ def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
 
     async def run() -> Text:
         letters = await part.queue.list_dlq(
-            limit=given.limit, offset=given.offset, most=part.store.limits.answer_bytes
+            limit=given.limit,
+            offset=given.offset,
+            most=part.store.limits.answer_bytes,
+            queue=given.queue,
         )
         return msgspec.json.encode(letters)
 
     return Asked(
-        "dlq_list", "read", run, cost=Cost(given.limit + given.offset), needs=_ADMINISTERING
+        "dlq_list",
+        "read",
+        run,
+        cost=Cost(given.limit + given.offset),
+        needs=_needs(QUEUE_ADMIN, given.queue),
     )
 
 
-def get_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
+def get_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
     """`GET /queue/dlq/<id>`"""
-    letter_id = _path_id(request.path)
+    letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str:
-        letter = await part.queue.get_dlq_message(letter_id)
+        letter = await part.queue.get_dlq_message(letter_id, queue)
         if letter is None:
             raise LetterNotFound
         return msgspec.json.encode(letter).decode()
 
-    return Asked("dlq_get", "read", run, needs=_ADMINISTERING)
+    return Asked("dlq_get", "read", run, needs=_needs(QUEUE_ADMIN, queue))
 
 
-def requeue_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
+def requeue_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
     """`POST /queue/dlq/<id>/requeue`"""
-    letter_id = _path_id(request.path)
+    letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str | Answer:
         try:
-            message_id = await part.queue.requeue_dlq(letter_id, request.once)
+            message_id = await part.queue.requeue_dlq(letter_id, request.once, queue=queue)
         except LetterNotFound as error:
             return Answer(error.STATUS, f'{{"ok":false,"error":"{error.message}"}}')
         # The first server called it newId, its client reads id.
         return f'{{"ok":true,"id":"{message_id}","newId":"{message_id}"}}'
 
-    return Asked("dlq_requeue", "write", run, needs=_ADMINISTERING)
+    return Asked("dlq_requeue", "write", run, needs=_needs(QUEUE_ADMIN, queue))
 
 
-def delete_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
+def delete_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
     """`DELETE /queue/dlq/<id>`"""
-    letter_id = _path_id(request.path)
+    letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str:
-        await part.queue.delete_dlq(letter_id, request.once)
+        await part.queue.delete_dlq(letter_id, request.once, queue=queue)
         return OK
 
-    return Asked("dlq_delete", "write", run, needs=_ADMINISTERING)
+    return Asked("dlq_delete", "write", run, needs=_needs(QUEUE_ADMIN, queue))
 
 
-def purge_dlq(part: QueuePart, request: Request[RequestShape]) -> Asked:
+def purge_dlq(part: QueuePart, request: Request[OfQueue]) -> Asked:
     """`DELETE /queue/dlq`"""
+    queue = request.given.queue
 
     async def run() -> str:
-        return f'{{"deletedCount":{await part.queue.purge_dlq(request.once)}}}'
+        return f'{{"deletedCount":{await part.queue.purge_dlq(request.once, queue)}}}'
 
-    return Asked("dlq_purge", "write", run, cost=Cost(None), needs=_ADMINISTERING)
+    return Asked("dlq_purge", "write", run, cost=Cost(None), needs=_needs(QUEUE_ADMIN, queue))
 
 
 def listen(part: QueuePart, request: Request[Listening]) -> Asked:
@@ -276,10 +315,10 @@ def listen(part: QueuePart, request: Request[Listening]) -> Asked:
 
     async def run() -> Frames:
         client = part.client_of(request.source.peer)
-        frames = _frames(part, given.prefetch, client, lease=given.lease)
+        frames = _frames(part, given, client)
         return await opened(frames, head=request.head)
 
-    return Asked("queue_listen", "write", run, needs=_RECEIVING)
+    return Asked("queue_listen", "write", run, needs=_needs(QUEUE_RECEIVE, given.queue))
 
 
 def _large(part: QueuePart) -> LargeMembers:
@@ -300,33 +339,29 @@ ROUTES: Routes = {
     "/queue/nack/{id}": {"POST": Route(nack, FailedDelivery, MemberPlace.OPTIONAL_BODY, _large)},
     "/queue/extend": {"POST": Route(extend, Extension, MemberPlace.BODY, _large)},
     "/queue/extend/{id}": {"POST": Route(extend, Extension, MemberPlace.OPTIONAL_BODY, _large)},
-    "/queue/stats": {"GET": Route(stats, RequestShape)},
+    "/queue/stats": {"GET": Route(stats, OfQueue)},
     "/queue/dlq": {
         "GET": Route(list_dlq, LetterListing),
-        "DELETE": Route(purge_dlq, RequestShape, MemberPlace.OPTIONAL_BODY),
+        "DELETE": Route(purge_dlq, OfQueue, MemberPlace.EITHER),
     },
     "/queue/dlq/{id}": {
-        "GET": Route(get_dlq, RequestShape),
-        "DELETE": Route(delete_dlq, RequestShape, MemberPlace.OPTIONAL_BODY),
+        "GET": Route(get_dlq, InQueue),
+        "DELETE": Route(delete_dlq, InQueue, MemberPlace.EITHER),
     },
-    "/queue/dlq/{id}/requeue": {
-        "POST": Route(requeue_dlq, RequestShape, MemberPlace.OPTIONAL_BODY)
-    },
+    "/queue/dlq/{id}/requeue": {"POST": Route(requeue_dlq, InQueue, MemberPlace.EITHER)},
 }
 
 
-async def _frames(
-    part: QueuePart, prefetch: int | None, client: str | None, *, lease: bool
-) -> Frames:
-    heartbeat_s = part.config.heartbeat
-    listener = part.dispatcher.attach(prefetch=prefetch, client=client)
+async def _frames(part: QueuePart, given: Listening, client: str | None) -> Frames:
+    heartbeat_s, queue, lease = part.config.heartbeat, given.queue, given.lease
+    listener = part.dispatcher.attach(queue, prefetch=given.prefetch, client=client)
     try:
         yield OPENED
         yield PING
         while not listener.closed:
             message = await listener.next(heartbeat_s)
             if message is not None:
-                sent = _message_frame(message, lease=lease)
+                sent = _message_frame(message, queue, lease=lease)
                 message = None  # what a client does not take is there once, in its connection
                 yield sent
                 del sent
@@ -336,22 +371,24 @@ async def _frames(
         listener.close()
 
 
-def message_json(message: LeasedMessage, *, lease: bool) -> str:
+def message_json(message: LeasedMessage, queue: str, *, lease: bool) -> str:
     """A message as clients know it."""
-    head, tail = _around_value(message, lease=lease)
+    head, tail = _around_value(message, queue, lease=lease)
     return f"{head}{message.value}{tail}"
 
 
-def _around_value(message: LeasedMessage, *, lease: bool) -> tuple[str, str]:
+def _around_value(message: LeasedMessage, queue: str, *, lease: bool) -> tuple[str, str]:
     extra = f',"lease":"{message.lease}"' if lease else ""
+    if queue:
+        extra += f',"queue":{msgspec.json.encode(queue).decode()}'
     return f'{{"id":"{message.id}","value":', f',"attempts":{message.attempts}{extra}}}'
 
 
-def _message_frame(message: LeasedMessage, *, lease: bool) -> Frame:
+def _message_frame(message: LeasedMessage, queue: str, *, lease: bool) -> Frame:
     """The event of a message; a large value is not put together with anything."""
     if len(message.value) <= LARGE_BYTES:
-        return frame("message", message_json(message, lease=lease), message.id)
-    head, tail = _around_value(message, lease=lease)
+        return frame("message", message_json(message, queue, lease=lease), message.id)
+    head, tail = _around_value(message, queue, lease=lease)
     return (
         f"event: message\ndata: {head}".encode(),
         message.value.encode(),

@@ -21,8 +21,8 @@ class Ending(NamedTuple):
 class Owner(Protocol):
     """Who hands messages to a listener."""
 
-    def wake(self) -> None:
-        """The listener can take messages."""
+    def wake(self, queue: str) -> None:
+        """A listener of this queue can take messages."""
 
     def holds(self, message: LeasedMessage) -> bool:
         """Whether the lease of this message lasts: others have it otherwise, now or soon."""
@@ -44,9 +44,17 @@ class Listener:
     """Has to be closed. Nothing is leased to it but while its owner waits in `next`."""
 
     def __init__(
-        self, owner: Owner, *, prefetch: int | None, returns_unsettled: bool, client: str | None
+        self,
+        owner: Owner,
+        queue: str,
+        *,
+        prefetch: int | None,
+        returns_unsettled: bool,
+        client: str | None,
     ) -> None:
         self._owner = owner
+        self.queue = queue
+        """The name of the queue whose messages it takes."""
         self.client = client
         """Who it counts for; None where nobody can be told apart."""
         self.prefetch = prefetch
@@ -95,7 +103,7 @@ class Listener:
         """Wait for a message; whether there is one to take."""
         if not self._unsent and not self.closed:
             self._waiting = True
-            self._owner.wake()
+            self._owner.wake(self.queue)
             try:
                 while not self._unsent and not self.closed:
                     if not await self._arrived.wait(timeout_s):

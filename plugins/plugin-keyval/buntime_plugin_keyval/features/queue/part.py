@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from buntime_keyval.wire import encode_key
@@ -69,7 +70,7 @@ class QueuePart(Part):
 
     async def stored_numbers(self) -> Mapping[str, float]:
         """See `Part`."""
-        stats = await self.queue.stats()
+        stats = await self.queue.stats(None)
         return {
             "queue_pending": stats.pending,
             "queue_processing": stats.processing,
@@ -97,8 +98,9 @@ class QueuePart(Part):
             Enqueue(new_id(), value, options),
             size=len(value),
             writes=[encode_key(key) for key in options.keys_if_undelivered],
-            committed=self.queue.enqueued,
+            committed=partial(self.queue.enqueued, options.queue),
             scope=QUEUE_SEND,
+            resource=options.queue or None,
         )
 
     def _read_message(self, item: dict[str, Any], place: str, now_ms: int) -> Addition:

@@ -35,6 +35,7 @@ from buntime_plugin_keyval.storage.message_effects import (
     Enqueue,
     Extend,
     Forget,
+    ForgetAll,
     ForgetOld,
     GiveBack,
     Lease,
@@ -63,6 +64,7 @@ class _Delivery(NamedTuple):
     lease: str | None
     visible_at: int
     value: str
+    queue: str
     attempts: int
     max_attempts: int
     backoff_schedule: str
@@ -91,11 +93,18 @@ class Queue:
         )
         self._long_until = 0.0
         """Until when there may be long messages, whose rows take long to be written again."""
-        self._on_ready: Callable[[], None] = lambda: None
+        self._has_others = False
+        """Whether the queue without a name may have others than plain messages: see `QueueSql`."""
+        self._on_ready: Callable[[str | None], None] = lambda _: None
         self._on_settled: Callable[[str], None] = lambda _: None
 
-    def observe(self, *, ready: Callable[[], None], settled: Callable[[str], None]) -> None:
-        """Tell one observer when messages may have become ready, and when one was settled."""
+    def observe(
+        self, *, ready: Callable[[str | None], None], settled: Callable[[str], None]
+    ) -> None:
+        """Tell one observer when messages may have become ready, and when one was settled.
+
+        `ready` is given their queue, None where it may be any.
+        """
         self._on_ready = ready
         self._on_settled = settled
 
@@ -111,37 +120,47 @@ class Queue:
         self._note_size(value)
 
         def conclude(*_: object) -> str:
-            self._on_ready()
+            self._on_ready(options.queue)
             return message_id
 
         decision = Decision((Enqueue(message_id, value, options),), conclude, message_id)
         write = Write(lambda _: decision, size=len(value), recall=_recall_id)
         return self._store.write(write, once, "queue_enqueue")
 
-    def enqueued(self) -> None:
-        """Say that a commit of another kind brought messages."""
-        self._on_ready()
+    def enqueued(self, queue: str) -> None:
+        """Say that a commit of another kind brought a message to a queue."""
+        self._on_ready(queue)
 
     @measured("queue_dequeue")
-    async def lease(self, limit: int) -> list[LeasedMessage]:
+    async def lease(self, limit: int, queue: str = "") -> list[LeasedMessage]:
         """Lease at most so many ready messages, in order; whoever has one says so with `given`.
 
         If there are none, messages whose last lease ran out go to the dead letters.
         """
-        counts = self._deliveries.ended()
-        *_, result = await self._commit(*counts, Lease(limit, self._lease_ms))
-        self._deliveries.counted(counts)
-        messages = [LeasedMessage(*row[2:]) for row in sorted(result.rows)]  # type: ignore[arg-type] # as the schema says
+        rows = await self._lease(limit, queue if queue or self._has_others else None)
+        if not rows and not queue:
+            had_others = self._has_others
+            await self._next_plain()
+            if self._has_others and not had_others:
+                rows = await self._lease(limit, queue)
+        messages = [LeasedMessage(*row[2:]) for row in sorted(rows)]  # type: ignore[arg-type] # as the schema says
         for message in messages:
             self._note_size(message.value)
         if not messages:
             await self.bury_exhausted()
         return messages
 
-    async def take(self) -> LeasedMessage | None:
+    async def _lease(self, limit: int, queue: str | None) -> list[tuple[Value, ...]]:
+        """The rows that `Lease` gives."""
+        counts = self._deliveries.ended()
+        *_, result = await self._commit(*counts, Lease(limit, self._lease_ms, queue))
+        self._deliveries.counted(counts)
+        return result.rows
+
+    async def take(self, queue: str = "") -> LeasedMessage | None:
         """Lease one message for a consumer who is given it now, so that it counts."""
         for _ in range(_TAKE_ATTEMPTS):
-            messages = await self.lease(1)
+            messages = await self.lease(1, queue)
             if not messages:
                 return None
             if self.holds(messages[0]):
@@ -165,13 +184,16 @@ class Queue:
         once: Once | None = None,
         *,
         strict: bool = False,
+        queue: str | None = None,
     ) -> None:
         """Remove a processed message; an unknown id is fine unless `strict`.
+
+        With a queue, what others have counts as unknown; so with all that settles.
 
         Raises `StaleLease` if a lease is given and is not the message's current one, and if
         `strict`, `MessageNotFound` for an id of which the queue has no message.
         """
-        (result,) = await self._commit(Settle(message_id, lease), once=once)
+        (result,) = await self._commit(Settle(message_id, lease, queue), once=once)
         if not result.rowcount:
             if lease is not None:
                 raise StaleLease
@@ -189,6 +211,7 @@ class Queue:
         lease: str | None = None,
         once: Once | None = None,
         strict: bool = False,
+        queue: str | None = None,
     ) -> None:
         """Give a message back for another attempt, or up after the last.
 
@@ -198,7 +221,7 @@ class Queue:
         if once is not None and await self._store.replays.find(once) is not None:
             return
         while True:
-            delivery = await self._delivery(message_id)
+            delivery = await self._delivery(message_id, queue)
             if lease is not None and (delivery is None or delivery.lease != lease):
                 raise StaleLease
             if delivery is None:
@@ -211,20 +234,23 @@ class Queue:
                 pause = _pause(delivery) if delay_ms is None else delay_ms
                 effects = [Retry(message_id, pause)]
             if await self._commit_if_current(delivery, effects, once):
-                self._on_ready()
+                self._on_ready(None)
                 break
         self._settled(message_id)
 
     @measured("queue_nack")
-    async def release(self, message_id: str, lease: str, once: Once | None = None) -> None:
+    async def release(
+        self, message_id: str, lease: str, once: Once | None = None, *, queue: str | None = None
+    ) -> None:
         """Take a delivery back that nobody began with: it does not count as an attempt.
 
         Raises `StaleLease` if the lease is not the message's current one.
         """
+        await self._check_queue(message_id, queue)
         (result,) = await self._commit(Undeliver(message_id, lease), once=once)
         if not result.rowcount:
             raise StaleLease
-        self._on_ready()
+        self._on_ready(None)
         self._settled(message_id)
 
     @measured("queue_extend")
@@ -236,6 +262,7 @@ class Queue:
         once: Once | None = None,
         *,
         strict: bool = False,
+        queue: str | None = None,
     ) -> None:
         """Prolong the lease of a delivered message: it ends `duration_ms` from now.
 
@@ -244,6 +271,8 @@ class Queue:
         is given, that is `MessageNotFound` where the queue has no such message at all.
         """
         duration = self._lease_ms if duration_ms is None else duration_ms
+        if queue is not None and not await self._delivery(message_id, queue):
+            raise MessageNotFound(message_id) if strict and lease is None else StaleLease
         (result,) = await self._commit(Extend(message_id, lease, duration), once=once)
         if not result.rowcount:
             if strict and lease is None and not await self._delivery(message_id):
@@ -265,7 +294,7 @@ class Queue:
         )
         for message in (*unsent, *unsettled):
             self._deliveries.settled(message.id)
-        self._on_ready()
+        self._on_ready(None)
 
     @property
     def recorder(self) -> Recorder:
@@ -301,11 +330,29 @@ class Queue:
             if len(rows) < _BURY_BATCH:
                 return
 
-    async def next_event(self) -> tuple[int | None, int | None]:
-        """When the next message becomes visible, and when the next one is to be buried."""
-        visible = await self._store.adapter.query(self._sql.next_visible, point=True)
+    async def next_visible(self, queue: str = "") -> int | None:
+        """When the next message of a queue can be delivered; None if there is none."""
+        if not queue:
+            visible = await self._next_plain()
+            if not self._has_others:
+                return visible
+        ((of_queue,),) = await self._store.adapter.query(
+            self._sql.next_visible_of, (queue,), point=True
+        )
+        return of_queue  # type: ignore[return-value] # as the schema says
+
+    async def _next_plain(self) -> int | None:
+        """The same of plain messages. Notes whether there are others in their queue."""
+        ((visible, has_others),) = await self._store.adapter.query(
+            self._sql.next_visible, point=True
+        )
+        self._has_others = bool(has_others)
+        return visible  # type: ignore[return-value] # as the schema says
+
+    async def next_exhausted(self) -> int | None:
+        """When the next message of any queue is to be buried; None if there is none."""
         ((exhausted,),) = await self._store.adapter.query(self._sql.next_exhausted, point=True)
-        return (visible[0][0] if visible else None), exhausted  # type: ignore[return-value] # schema
+        return exhausted  # type: ignore[return-value] # as the schema says
 
     async def no_longer_held(self, messages: Sequence[LeasedMessage]) -> list[LeasedMessage]:
         """Those of the messages whose leases ended: settled, run out, or delivered again."""
@@ -319,31 +366,47 @@ class Queue:
         held = set(rows)
         return [message for message in messages if (message.id, message.lease) not in held]
 
-    async def stats(self) -> QueueStats:
-        """How many messages there are; delayed ones and ones whose lease ran out are pending."""
-        ((queued, leased, dead),) = await self._store.adapter.query(
-            self._sql.stats, (self._store.clock.now(),)
-        )
+    async def stats(self, queue: str | None = "") -> QueueStats:
+        """How many messages a queue has, None for all of them.
+
+        Delayed ones and ones whose lease ran out are pending.
+        """
+        now_ms = self._store.clock.now()
+        if queue is None:
+            rows = await self._store.adapter.query(self._sql.stats, (now_ms,))
+        else:
+            rows = await self._store.adapter.query(self._sql.stats_of, (now_ms, queue))
+        ((queued, leased, dead),) = rows
         queued, leased, dead = int(queued or 0), int(leased or 0), int(dead or 0)
         return QueueStats(pending=queued - leased, processing=leased, dlq=dead, total=queued + dead)
 
     async def list_dlq(
-        self, *, limit: int, offset: int = 0, most: int = sys.maxsize
+        self, *, limit: int, offset: int = 0, most: int = sys.maxsize, queue: str = ""
     ) -> list[StoredLetter]:
-        """Dead letters, the newest failure first. `LimitExceeded` for more than `most` bytes."""
-        rows = await self._store.adapter.query(self._sql.letters, (limit, offset, most))
+        """Dead letters of a queue, the newest failure first.
+
+        `LimitExceeded` for more than `most` bytes.
+        """
+        rows = await self._store.adapter.query(self._sql.letters, (limit, offset, most, queue))
         if rows and int(rows[0][0] or 0) > most:
             right = "ask for fewer with limit, and for the next ones with offset"
             raise too_large(int(rows[0][0] or 0), most, right)
         return [_letter(row[1:]) for row in rows]
 
-    async def get_dlq_message(self, letter_id: str) -> StoredLetter | None:
-        """One dead letter, or None."""
+    async def get_dlq_message(
+        self, letter_id: str, queue: str | None = None
+    ) -> StoredLetter | None:
+        """One dead letter, or None; of any queue unless one is given, as with all of these."""
         rows = await self._store.adapter.query(self._sql.letter, (letter_id,), point=True)
-        return _letter(rows[0]) if rows else None
+        letter = _letter(rows[0]) if rows else None
+        return None if letter is None or queue not in (None, letter.queue) else letter
 
-    async def requeue_dlq(self, letter_id: str, once: Once | None = None) -> str:
+    async def requeue_dlq(
+        self, letter_id: str, once: Once | None = None, *, queue: str | None = None
+    ) -> str:
         """Send a dead letter again as a new message; its new id. Raises `LetterNotFound`."""
+        if not await self._has_letter(letter_id, queue):
+            raise LetterNotFound
         new = new_id()
         decision = Decision[str | None](
             (Requeue(letter_id, new),),
@@ -358,17 +421,21 @@ class Queue:
         message_id = await self._store.write(write, once)
         if message_id is None:
             raise LetterNotFound
-        self._on_ready()
+        self._on_ready(None)
         return message_id
 
-    async def delete_dlq(self, letter_id: str, once: Once | None = None) -> bool:
+    async def delete_dlq(
+        self, letter_id: str, once: Once | None = None, *, queue: str | None = None
+    ) -> bool:
         """Delete a dead letter; whether it was there."""
+        if not await self._has_letter(letter_id, queue):
+            return False
         (result,) = await self._commit(Forget(letter_id), once=once)
         return result.rowcount > 0
 
-    async def purge_dlq(self, once: Once | None = None) -> int:
-        """Delete all dead letters; how many there were."""
-        (result,) = await self._commit(Forget(None), bounded=False, once=once)
+    async def purge_dlq(self, once: Once | None = None, queue: str = "") -> int:
+        """Delete all dead letters of a queue; how many there were."""
+        (result,) = await self._commit(ForgetAll(queue), bounded=False, once=once)
         return result.rowcount
 
     async def expire_dead_letters(self, age_ms: int, limit: int) -> int:
@@ -393,16 +460,26 @@ class Queue:
         self._deliveries.settled(message_id)
         self._on_settled(message_id)
 
-    async def _delivery(self, message_id: str) -> _Delivery | None:
-        """The row of a message, if the queue has it."""
+    async def _has_letter(self, letter_id: str, queue: str | None) -> bool:
+        """Whether a dead letter may be there: it is of this queue, if one is given."""
+        return queue is None or await self.get_dlq_message(letter_id, queue) is not None
+
+    async def _check_queue(self, message_id: str, queue: str | None) -> None:
+        """Raise `StaleLease` unless a message is of this queue, if one is given: it stays there."""
+        if queue is not None and not await self._delivery(message_id, queue):
+            raise StaleLease
+
+    async def _delivery(self, message_id: str, queue: str | None = None) -> _Delivery | None:
+        """The row of a message, if there is one, in this queue if one is given."""
         rows = await self._store.adapter.query(
             self._sql.delivery, (message_id,), point=True, fresh=True
         )
-        return _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # as the schema says
+        delivery = _Delivery(*rows[0]) if rows else None  # type: ignore[arg-type] # schema
+        return None if delivery is None or queue not in (None, delivery.queue) else delivery
 
     async def _count(self, counts: Sequence[Count]) -> None:
         await self._commit(*counts)
-        self._on_ready()  # one may have had its last delivery, and an end that is to be seen to
+        self._on_ready(None)  # one may have had its last delivery, and an end that is to be seen to
 
     async def _commit(
         self, *effects: Effect, bounded: bool = True, once: Once | None = None

@@ -21,11 +21,12 @@ CHANGE_COLUMNS = ("seq", "key", "operation", "versionstamp", "at")
 MESSAGE_COLUMNS = (
     *("seq", "id", "value", "ready_at", "visible_at", "attempts", "max_attempts"),
     *("backoff_schedule", "keys_if_undelivered", "lease", "created_at", "counted", "unsure"),
-    "set_at",
+    *("set_at", "queue", "priority"),
 )
 LETTER_COLUMNS = (
     *("seq", "id", "original_id", "value", "error_message", "attempts", "max_attempts"),
     *("backoff_schedule", "keys_if_undelivered", "original_created_at", "failed_at", "kept_since"),
+    *("queue", "priority"),
 )
 REPLAY_COLUMNS = ("seq", "at", "keys", "fingerprints", "stamps", "counts", "told")
 LOCK_COLUMNS = ("name", "owner", "token", "acquired_at", "expires_at", "metadata")

@@ -7,6 +7,10 @@ from typing import NamedTuple, TypeAlias
 
 from buntime_database import Statement
 
+PRIORITY_MS = 60_000
+"""What a step of priority is worth: as much as having waited for so long. So a message goes before
+those that came that much later with one step more, and none waits for ever."""
+
 MAX_UNSURE = 10
 """Leases of a message that may end without a word before each of them counts as a delivery: a
 message that kills the server itself must come to an end, too."""
@@ -19,23 +23,34 @@ NewRow: TypeAlias = tuple[str, str, int, int, str, str, int, int]
 class QueueSql(NamedTuple):
     """Operations on messages and dead letters.
 
+    A queue is its name; the first one has none. A message's *place* is when it became ready, by
+    `PRIORITY_MS` earlier for each step of its priority. A message is *plain* if it is in the queue
+    without a name and has no priority: of those there may be many more than of all others, and they
+    have statements of their own.
+
     `visible` is when a message can be delivered: its ready time, or, while it is leased, the end of
     the lease. Attempts are the deliveries so far, the current one included if it is one.
     """
 
     enqueue: Callable[[NewRow], Sequence[Statement]]
-    """Adds a message."""
+    """Adds a plain message."""
+    enqueue_to: Callable[[NewRow, str, int], Sequence[Statement]]
+    """And queue, priority: adds a message to a queue."""
     lease: str
-    """Lease, its end, now, 1: gives one message that is ready to who has the lease. A row with
-    ready time, number, id, value, attempts, lease, visible; none if none is ready."""
+    """Lease, its end, now, 1: gives one plain message that is ready to who has the lease. A row
+    with place, number, id, value, attempts, lease, visible; none if none is ready, or if there are
+    others than plain ones in their queue."""
     lease_several: str
     """Lease, its end, now, limit, bytes: the same for several, whose values are not more than so
-    many bytes, but for the first one. Messages that are ready earlier come first, and of those the
+    many bytes, but for the first one. Messages with an earlier place come first, and of those the
     ones that were added first."""
+    lease_of: str
+    """Lease, its end, now, limit, bytes, queue: the same of all messages of a queue."""
     count_delivery: str
     """Id, lease: the current delivery of a message counts."""
     settle: str
-    """Id, lease or NULL: removes a message, only under this lease if there is one."""
+    """Id, lease or NULL, queue or NULL: removes a message, only under this lease if there is one,
+    and only of this queue."""
     give_back: str
     """Id, lease: ends it at once, unless it was for the last attempt; counts."""
     undeliver: str
@@ -53,11 +68,14 @@ class QueueSql(NamedTuple):
     """Condition of a guard. Id, attempts, visible, lease or NULL: the delivery of the message is
     still this one."""
     delivery: str
-    """Id: id, lease, visible, value, attempts, most attempts, backoff and keys."""
+    """Id: id, lease, visible, value, queue, attempts, most attempts, backoff and keys."""
     exhausted: str
     """Now, limit: ids of messages without attempts left whose last lease is over."""
     next_visible: str
-    """When the first message with attempts left can be delivered; no row if there is none."""
+    """When the first plain message with attempts left can be delivered, or NULL; and whether there
+    are others than plain ones in their queue, 0 or 1."""
+    next_visible_of: str
+    """Queue: when the first message of it with attempts left can be delivered, or NULL."""
     next_exhausted: str
     """When the last lease of the first message without attempts left ends, or NULL."""
     waiting_since: str
@@ -67,10 +85,12 @@ class QueueSql(NamedTuple):
     """Now, JSON array of ids: id and lease of those that somebody has."""
     stats: str
     """Now: how many messages there are, how many of them are leased, how many dead letters."""
+    stats_of: str
+    """Now, queue: the same of one queue."""
     letters: str
-    """Limit, offset, bytes: all bytes of values of so many dead letters, and of each id, id of the
-    message, value, error, attempts, time it was created and time it failed. The last failure first;
-    values are null if they are more than so many bytes."""
+    """Limit, offset, bytes, queue: all bytes of values of so many dead letters, and of each id,
+    id of the message, value, error, attempts, time it was created, time it failed and queue. The
+    last failure first; values are null if they are more than so many bytes."""
     letter: str
     """Id: the same of one letter, without the bytes."""
     requeue: str
@@ -79,9 +99,9 @@ class QueueSql(NamedTuple):
     forget_letter: str
     """Id: removes a letter."""
     forget_letters: str
-    """Removes all."""
+    """Queue: removes all of it."""
     forget_old_letters: str
     """Time, limit: removes so many that are kept since then or longer, the oldest first."""
     leased: Callable[[str], str] | None = None
-    """SQL for the rows that `lease` and `lease_several` gave to who has the lease, as
+    """SQL for the rows that `lease`, `lease_several` and `lease_of` gave to who has the lease, as
     `Batch.recalls` wants it. For engines whose batches give no rows; None for others."""

@@ -34,7 +34,7 @@ _BYTES = {"key", "fingerprints"}
 _TEXTS = {
     *("key_json", "value", "versionstamp", "metadata", "operation", "id", "original_id"),
     *("backoff_schedule", "keys_if_undelivered", "lease", "error_message", "keys", "stamps"),
-    *("counts", "told", "buckets", "name", "owner", "token", "type"),
+    *("counts", "told", "buckets", "name", "owner", "token", "type", "queue"),
 }
 _DOUBLES = {"latency_sum"}
 

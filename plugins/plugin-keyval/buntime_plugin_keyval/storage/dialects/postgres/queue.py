@@ -6,7 +6,12 @@ from buntime_database import Statement
 
 from buntime_plugin_keyval.storage.dialects.postgres.arguments import numbered
 from buntime_plugin_keyval.storage.dialects.postgres.rows import VALUE_SIZE
-from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE, NewRow, QueueSql
+from buntime_plugin_keyval.storage.dialects.queue import (
+    MAX_UNSURE,
+    PRIORITY_MS,
+    NewRow,
+    QueueSql,
+)
 
 # 1 if somebody has the message, and that does not count yet.
 _UNCOUNTED = "(CASE WHEN lease IS NOT NULL AND counted = 0 THEN 1 ELSE 0 END)"
@@ -14,54 +19,104 @@ _UNCOUNTED = "(CASE WHEN lease IS NOT NULL AND counted = 0 THEN 1 ELSE 0 END)"
 # The deliveries so far, where it is known that the current one was one.
 _ATTEMPTS = f"least(max_attempts, attempts + {_UNCOUNTED})"
 
+_PLAIN = "queue = '' AND priority = 0"
+_NOT_PLAIN = "(queue <> '' OR priority <> 0)"
+_PLACE = f"ready_at - {PRIORITY_MS} * priority"
+
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
-_READY = """
-SELECT {told} FROM (
-  (SELECT seq, ready_at, value FROM kv_queue
-   WHERE lease IS NULL AND visible_at <= $3::bigint AND attempts < max_attempts
+_READY = f"""
+SELECT {{told}} FROM (
+  (SELECT seq, ready_at AS place, value FROM kv_queue
+   WHERE {_PLAIN} AND lease IS NULL AND visible_at <= $3::bigint AND attempts < max_attempts
    ORDER BY visible_at, seq LIMIT $4::bigint)
   UNION ALL
   SELECT seq, ready_at, value FROM kv_queue
-  WHERE lease IS NOT NULL AND visible_at <= $3::bigint AND attempts < max_attempts) AS found
-ORDER BY ready_at, seq LIMIT $4::bigint"""
+  WHERE queue = '' AND lease IS NOT NULL AND visible_at <= $3::bigint
+    AND attempts < max_attempts) AS found
+WHERE NOT EXISTS (SELECT 1 FROM kv_queue WHERE {_NOT_PLAIN} AND queue = '')
+ORDER BY place, seq LIMIT $4::bigint"""
+
+
+def _levels(queue: str) -> str:
+    """The priorities that messages of a queue have, but for plain ones; and NULL."""
+    of_queue = f"FROM kv_queue WHERE {_NOT_PLAIN} AND queue = {queue}"
+    return f"""
+WITH RECURSIVE levels (level) AS (
+  SELECT min(priority) {of_queue}
+  UNION ALL
+  SELECT (SELECT min(priority) {of_queue} AND priority > level) FROM levels
+  WHERE level IS NOT NULL)"""
+
+
+# Of each priority the first ones, each by its own way into the index.
+_READY_OF = f"""
+SELECT {{told}} FROM ({_levels("$6::text")}
+  SELECT first.* FROM levels CROSS JOIN LATERAL (
+    SELECT seq, {_PLACE} AS place, value FROM kv_queue
+    WHERE {_NOT_PLAIN} AND queue = $6::text AND priority = level AND lease IS NULL
+      AND visible_at <= $3::bigint AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT $4::bigint) AS first
+  UNION ALL
+  (SELECT seq, ready_at, value FROM kv_queue
+   WHERE {_PLAIN} AND $6::text = '' AND lease IS NULL AND visible_at <= $3::bigint
+     AND attempts < max_attempts
+   ORDER BY visible_at, seq LIMIT $4::bigint)
+  UNION ALL
+  SELECT seq, {_PLACE}, value FROM kv_queue
+  WHERE queue = $6::text AND lease IS NOT NULL AND visible_at <= $3::bigint
+    AND attempts < max_attempts) AS found
+ORDER BY place, seq LIMIT $4::bigint"""
+
+_FITTING = """
+SELECT seq FROM (
+  SELECT seq, row_number() OVER ready AS number, sum(size) OVER ready AS bytes
+  FROM ({ready}) AS sized
+  WINDOW ready AS (ORDER BY place, seq ROWS UNBOUNDED PRECEDING)) AS summed
+WHERE number = 1 OR bytes <= $5::bigint"""
+_SIZED = f"seq, place, {VALUE_SIZE} AS size"
 
 _LEASE = f"""
 UPDATE kv_queue SET
   lease = $1, visible_at = $2, set_at = $3::bigint, counted = 0, unsure = unsure + {_UNCOUNTED},
   attempts = attempts + (CASE WHEN unsure >= {MAX_UNSURE} THEN {_UNCOUNTED} ELSE 0 END)
 WHERE seq IN ({{ready}})
-RETURNING ready_at, seq, id, value, least(max_attempts, attempts + 1), lease, visible_at"""
+RETURNING {_PLACE}, seq, id, value, least(max_attempts, attempts + 1), lease, visible_at"""
 
 _MESSAGE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
                       backoff_schedule, keys_if_undelivered, created_at, set_at)"""
+_TO_QUEUE = f"{_MESSAGE.removesuffix(')')}, queue, priority)"
 
-_LETTER_OF = "value, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
+_LETTER_OF = "value, queue, priority, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
 _DELIVERY = f"{_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
-_LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
+_LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at, queue"
 
 ENQUEUE = f"{_MESSAGE}\nVALUES ($1, $2, $3, $3, 0, $4, $5, $6, $7, $8)"
+
+_ENQUEUE_TO = f"{_TO_QUEUE}\nVALUES ($1, $2, $3, $3, 0, $4, $5, $6, $7, $8, $9, $10)"
 
 
 def _enqueue(row: NewRow) -> tuple[Statement]:
     return (Statement(ENQUEUE, row),)
 
 
+def _enqueue_to(row: NewRow, queue: str, priority: int) -> tuple[Statement]:
+    return (Statement(_ENQUEUE_TO, (*row, queue, priority)),)
+
+
 QUEUE = QueueSql(
     enqueue=_enqueue,
+    enqueue_to=_enqueue_to,
     lease=_LEASE.format(ready=_READY.format(told="seq")),
-    lease_several=_LEASE.format(
-        ready=f"""
-SELECT seq FROM (
-  SELECT seq, row_number() OVER ready AS place, sum(size) OVER ready AS bytes
-  FROM ({_READY.format(told=f"seq, ready_at, {VALUE_SIZE} AS size")}) AS sized
-  WINDOW ready AS (ORDER BY ready_at, seq ROWS UNBOUNDED PRECEDING)) AS summed
-WHERE place = 1 OR bytes <= $5::bigint"""
-    ),
+    lease_several=_LEASE.format(ready=_FITTING.format(ready=_READY.format(told=_SIZED))),
+    lease_of=_LEASE.format(ready=_FITTING.format(ready=_READY_OF.format(told=_SIZED))),
     count_delivery=f"""
 UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = $1 AND lease = $2""",
-    settle="DELETE FROM kv_queue WHERE id = $1 AND (lease = $2::text OR $2::text IS NULL)",
+    settle="""
+DELETE FROM kv_queue
+WHERE id = $1 AND (lease = $2::text OR $2::text IS NULL)
+  AND (queue = $3::text OR $3::text IS NULL)""",
     give_back=f"""
 UPDATE kv_queue SET
   attempts = {_ATTEMPTS}, unsure = 0,
@@ -87,7 +142,8 @@ WHERE id = $3""",
     bury=f"""
 INSERT INTO kv_dlq
   (id, original_id, error_message, failed_at, kept_since, original_created_at, {_LETTER_OF})
-SELECT $1, id, $2, $3, $4, created_at, value, {_DELIVERY} FROM kv_queue WHERE id = $5""",
+SELECT $1, id, $2, $3, $4, created_at, value, queue, priority, {_DELIVERY}
+FROM kv_queue WHERE id = $5""",
     remove="DELETE FROM kv_queue WHERE id = $1",
     same_delivery=numbered(
         f"""
@@ -95,12 +151,26 @@ EXISTS (
   SELECT 1 FROM kv_queue WHERE id = ? AND {_ATTEMPTS} = ? AND visible_at = ?
     AND lease IS NOT DISTINCT FROM ?::text)"""
     ),
-    delivery=f"SELECT id, lease, visible_at, value, {_DELIVERY} FROM kv_queue WHERE id = $1",
+    delivery=f"SELECT id, lease, visible_at, value, queue, {_DELIVERY} FROM kv_queue WHERE id = $1",
     exhausted="""
 SELECT id FROM kv_queue
 WHERE attempts >= max_attempts AND visible_at <= $1 ORDER BY visible_at LIMIT $2""",
-    next_visible="""
-SELECT visible_at FROM kv_queue WHERE attempts < max_attempts ORDER BY visible_at LIMIT 1""",
+    next_visible=f"""
+SELECT (
+    SELECT visible_at FROM kv_queue WHERE {_PLAIN} AND attempts < max_attempts
+    ORDER BY visible_at LIMIT 1),
+  EXISTS (SELECT 1 FROM kv_queue WHERE {_NOT_PLAIN} AND queue = '')::int""",
+    next_visible_of=f"""{_levels("$1::text")}
+SELECT min(visible_at) FROM (
+  SELECT (
+      SELECT visible_at FROM kv_queue
+      WHERE {_NOT_PLAIN} AND queue = $1::text AND priority = level AND attempts < max_attempts
+      ORDER BY visible_at LIMIT 1) AS visible_at
+  FROM levels
+  UNION ALL
+  (SELECT visible_at FROM kv_queue
+   WHERE {_PLAIN} AND $1::text = '' AND attempts < max_attempts
+   ORDER BY visible_at LIMIT 1)) AS firsts""",
     next_exhausted="SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts",
     waiting_since="SELECT max(set_at) FROM kv_queue WHERE visible_at > $1",
     held="""
@@ -111,21 +181,26 @@ WHERE lease IS NOT NULL AND visible_at > $1
 SELECT (SELECT count(*) FROM kv_queue),
        (SELECT count(*) FROM kv_queue WHERE lease IS NOT NULL AND visible_at > $1),
        (SELECT count(*) FROM kv_dlq)""",
+    stats_of="""
+SELECT (SELECT count(*) FROM kv_queue WHERE queue = $2),
+       (SELECT count(*) FROM kv_queue WHERE queue = $2 AND lease IS NOT NULL AND visible_at > $1),
+       (SELECT count(*) FROM kv_dlq WHERE queue = $2)""",
     letters=f"""
 WITH chosen AS MATERIALIZED (
   SELECT seq, {VALUE_SIZE} AS bytes
-  FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT $1 OFFSET $2),
+  FROM kv_dlq WHERE queue = $4 ORDER BY failed_at DESC, seq DESC LIMIT $1 OFFSET $2),
 total AS MATERIALIZED (SELECT sum(bytes)::bigint AS bytes FROM chosen)
 SELECT total.bytes,
   {_LETTER.replace(" value,", " CASE WHEN total.bytes <= $3 THEN value ELSE 'null' END,")}
 FROM total CROSS JOIN chosen JOIN kv_dlq ON kv_dlq.seq = chosen.seq
 ORDER BY failed_at DESC, kv_dlq.seq DESC""",
     letter=f"SELECT {_LETTER} FROM kv_dlq WHERE id = $1",
-    requeue=f"""{_MESSAGE}
-SELECT $1, value, $2, $2, 0, max_attempts, backoff_schedule, keys_if_undelivered, $3, $2
+    requeue=f"""{_TO_QUEUE}
+SELECT $1, value, $2, $2, 0, max_attempts, backoff_schedule, keys_if_undelivered, $3, $2,
+  queue, priority
 FROM kv_dlq WHERE id = $4""",
     forget_letter="DELETE FROM kv_dlq WHERE id = $1",
-    forget_letters="DELETE FROM kv_dlq",
+    forget_letters="DELETE FROM kv_dlq WHERE queue = $1",
     forget_old_letters="""
 DELETE FROM kv_dlq
 WHERE seq IN (

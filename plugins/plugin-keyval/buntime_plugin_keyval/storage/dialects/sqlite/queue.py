@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from buntime_database import Statement
 
-from buntime_plugin_keyval.storage.dialects.queue import MAX_UNSURE, NewRow, QueueSql
+from buntime_plugin_keyval.storage.dialects.queue import (
+    MAX_UNSURE,
+    PRIORITY_MS,
+    NewRow,
+    QueueSql,
+)
 from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     ADD_LONG_VALUE,
     ADDED,
@@ -19,21 +24,67 @@ _UNCOUNTED = "(lease IS NOT NULL AND NOT counted)"
 # The deliveries so far, where it is known that the current one was one.
 _ATTEMPTS = f"min(max_attempts, attempts + {_UNCOUNTED})"
 
+_PLAIN = "queue = '' AND priority = 0"
+_NOT_PLAIN = "(queue <> '' OR priority <> 0)"
+_PLACE = f"ready_at - {PRIORITY_MS} * priority"
+
 # `+?4`, since SQLite prepares a statement anew for each value of a bare variable behind LIMIT.
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
-_READY = """
-SELECT {told} FROM (
+_READY = f"""
+SELECT {{told}} FROM (
   SELECT * FROM (
-    SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
-    WHERE lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
+    SELECT seq, ready_at AS place FROM kv_queue INDEXED BY kv_queue_visible
+    WHERE {_PLAIN} AND lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
     ORDER BY visible_at, seq LIMIT +?4)
   UNION ALL
   SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
-  WHERE lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
-ORDER BY ready_at, seq LIMIT +?4"""
+  WHERE queue = '' AND lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
+WHERE NOT EXISTS (
+  SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = '')
+ORDER BY place, seq LIMIT +?4"""
+
+
+def _levels(queue: str) -> str:
+    """The priorities that messages of a queue have, but for plain ones; and NULL."""
+    of_queue = f"FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = {queue}"
+    return f"""
+WITH RECURSIVE levels (level) AS (
+  SELECT min(priority) {of_queue}
+  UNION ALL
+  SELECT (SELECT min(priority) {of_queue} AND priority > level) FROM levels
+  WHERE level IS NOT NULL)"""
+
+
+# Of each priority the first ones, each by its own way into the index.
+_READY_OF = f"""
+SELECT {{told}} FROM ({_levels("?6")}
+  SELECT kv_queue.seq, {_PLACE} AS place FROM levels CROSS JOIN kv_queue ON kv_queue.seq IN (
+    SELECT seq FROM kv_queue INDEXED BY kv_queue_levels
+    WHERE {_NOT_PLAIN} AND queue = ?6 AND priority = level AND lease IS NULL
+      AND visible_at <= ?3 AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT +?4)
+  UNION ALL
+  SELECT * FROM (
+    SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
+    WHERE {_PLAIN} AND ?6 = '' AND lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT +?4)
+  UNION ALL
+  SELECT seq, {_PLACE} FROM kv_queue INDEXED BY kv_queue_leased
+  WHERE queue = ?6 AND lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
+ORDER BY place, seq LIMIT +?4"""
+
+_FITTING = f"""
+SELECT seq FROM (
+  SELECT seq, row_number() OVER ready AS number, sum(size) OVER ready AS bytes
+  FROM (
+    SELECT seq, place, (
+      SELECT {VALUE_SIZE} FROM kv_queue WHERE kv_queue.seq = ready.seq) AS size
+    FROM ({{ready}}) AS ready)
+  WINDOW ready AS (ORDER BY place, seq ROWS UNBOUNDED PRECEDING))
+WHERE number = 1 OR bytes <= ?5"""
 
 # What a lease tells: of each message its place, then the message.
-_LEASED = ("ready_at", "seq", "id", VALUE, "min(max_attempts, attempts + 1)", "lease", "visible_at")
+_LEASED = (_PLACE, "seq", "id", VALUE, "min(max_attempts, attempts + 1)", "lease", "visible_at")
 
 _LEASE = f"""
 UPDATE kv_queue SET
@@ -46,15 +97,18 @@ MESSAGE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
                       backoff_schedule, keys_if_undelivered, created_at, set_at,
                       long_id, long_size)"""
+_TO_QUEUE = f"{MESSAGE.removesuffix(')')}, queue, priority)"
 
 # A letter takes over the value of its message, and the other way round, before that is removed.
-_TAKEN_OVER = "value, long_id, long_size"
+_TAKEN_OVER = "value, long_id, long_size, queue, priority"
 _LETTER_OF = f"{_TAKEN_OVER}, attempts, max_attempts, backoff_schedule, keys_if_undelivered"
 _DELIVERY = f"{_ATTEMPTS}, max_attempts, backoff_schedule, keys_if_undelivered"
-_LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at"
+_LETTER = "id, original_id, value, error_message, attempts, original_created_at, failed_at, queue"
 
 ENQUEUE = f"{MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0)"
 ENQUEUE_ADDED = f"{MESSAGE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2)"
+_ENQUEUE_TO = f"{_TO_QUEUE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0, ?9, ?10)"
+_ADDED_TO = f"{_TO_QUEUE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2, ?9, ?10)"
 
 
 def _enqueue(row: NewRow) -> tuple[Statement, ...]:
@@ -66,6 +120,15 @@ def _enqueue(row: NewRow) -> tuple[Statement, ...]:
     return Statement(ADD_LONG_VALUE, (value,)), Statement(ENQUEUE_ADDED, added)
 
 
+def _enqueue_to(row: NewRow, queue: str, priority: int) -> tuple[Statement, ...]:
+    value = row[1]
+    size = long_size(value)
+    if not size:
+        return (Statement(_ENQUEUE_TO, (*row, queue, priority)),)
+    added = (row[0], size, *row[2:], queue, priority)
+    return Statement(ADD_LONG_VALUE, (value,)), Statement(_ADDED_TO, added)
+
+
 def _leased(lease: str) -> str:
     members = ", ".join(f"'{number}', {told}" for number, told in enumerate(_LEASED))
     return f"""(
@@ -74,22 +137,16 @@ SELECT json_group_array(json_object({members})) FROM kv_queue WHERE lease = '{le
 
 QUEUE = QueueSql(
     enqueue=_enqueue,
+    enqueue_to=_enqueue_to,
     lease=_LEASE.format(ready=_READY.format(told="seq")),
-    lease_several=_LEASE.format(
-        ready=f"""
-SELECT seq FROM (
-  SELECT seq, row_number() OVER ready AS place, sum(size) OVER ready AS bytes
-  FROM (
-    SELECT seq, ready_at, (
-      SELECT {VALUE_SIZE} FROM kv_queue WHERE kv_queue.seq = ready.seq) AS size
-    FROM ({_READY.format(told="seq, ready_at")}) AS ready)
-  WINDOW ready AS (ORDER BY ready_at, seq ROWS UNBOUNDED PRECEDING))
-WHERE place = 1 OR bytes <= ?5"""
-    ),
+    lease_several=_LEASE.format(ready=_FITTING.format(ready=_READY.format(told="seq, place"))),
+    lease_of=_LEASE.format(ready=_FITTING.format(ready=_READY_OF.format(told="seq, place"))),
     count_delivery=f"""
 UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = ? AND lease = ?""",
-    settle="DELETE FROM kv_queue WHERE id = ?1 AND (lease = ?2 OR ?2 IS NULL)",
+    settle="""
+DELETE FROM kv_queue
+WHERE id = ?1 AND (lease = ?2 OR ?2 IS NULL) AND (queue = ?3 OR ?3 IS NULL)""",
     give_back=f"""
 UPDATE kv_queue SET
   attempts = {_ATTEMPTS}, counted = {_ATTEMPTS} >= max_attempts, unsure = 0,
@@ -119,12 +176,27 @@ SELECT ?, id, ?, ?, ?, created_at, {_TAKEN_OVER}, {_DELIVERY} FROM kv_queue WHER
     same_delivery=f"""
 EXISTS (
   SELECT 1 FROM kv_queue WHERE id = ? AND {_ATTEMPTS} = ? AND visible_at = ? AND lease IS ?)""",
-    delivery=f"SELECT id, lease, visible_at, {VALUE}, {_DELIVERY} FROM kv_queue WHERE id = ?",
+    delivery=f"""
+SELECT id, lease, visible_at, {VALUE}, queue, {_DELIVERY} FROM kv_queue WHERE id = ?""",
     exhausted="""
 SELECT id FROM kv_queue
 WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?""",
-    next_visible="""
-SELECT visible_at FROM kv_queue WHERE attempts < max_attempts ORDER BY visible_at LIMIT 1""",
+    next_visible=f"""
+SELECT (
+    SELECT visible_at FROM kv_queue INDEXED BY kv_queue_visible
+    WHERE {_PLAIN} AND attempts < max_attempts ORDER BY visible_at LIMIT 1),
+  EXISTS (SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = '')""",
+    next_visible_of=f"""{_levels("?1")}
+SELECT min(visible_at) FROM (
+  SELECT (
+      SELECT visible_at FROM kv_queue INDEXED BY kv_queue_levels
+      WHERE {_NOT_PLAIN} AND queue = ?1 AND priority = level AND attempts < max_attempts
+      ORDER BY visible_at LIMIT 1) AS visible_at
+  FROM levels
+  UNION ALL
+  SELECT * FROM (
+    SELECT visible_at FROM kv_queue INDEXED BY kv_queue_visible
+    WHERE {_PLAIN} AND ?1 = '' AND attempts < max_attempts ORDER BY visible_at LIMIT 1))""",
     next_exhausted="SELECT min(visible_at) FROM kv_queue WHERE attempts >= max_attempts",
     waiting_since="SELECT max(set_at) FROM kv_queue WHERE visible_at > ?",
     held="""
@@ -134,21 +206,28 @@ WHERE lease IS NOT NULL AND visible_at > ? AND id IN (SELECT value FROM json_eac
 SELECT (SELECT count(*) FROM kv_queue),
        (SELECT count(*) FROM kv_queue WHERE lease IS NOT NULL AND visible_at > ?),
        (SELECT count(*) FROM kv_dlq)""",
+    stats_of=f"""
+SELECT (
+    SELECT count(*) FROM kv_queue INDEXED BY kv_queue_visible WHERE {_PLAIN} AND ?2 = '') + (
+    SELECT count(*) FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = ?2),
+  (SELECT count(*) FROM kv_queue INDEXED BY kv_queue_leased
+   WHERE queue = ?2 AND lease IS NOT NULL AND visible_at > ?1),
+  (SELECT count(*) FROM kv_dlq WHERE queue = ?2)""",
     letters=f"""
 WITH chosen AS MATERIALIZED (
   SELECT seq, {VALUE_SIZE} AS bytes
-  FROM kv_dlq ORDER BY failed_at DESC, seq DESC LIMIT ?1 OFFSET ?2),
+  FROM kv_dlq WHERE queue = ?4 ORDER BY failed_at DESC, seq DESC LIMIT ?1 OFFSET ?2),
 total AS MATERIALIZED (SELECT sum(bytes) AS bytes FROM chosen)
 SELECT total.bytes, {_LETTER.replace(" value,", f" iif(total.bytes <= ?3, {VALUE}, 'null'),")}
 FROM total CROSS JOIN chosen CROSS JOIN kv_dlq ON kv_dlq.seq = chosen.seq
 ORDER BY failed_at DESC, kv_dlq.seq DESC""",
     letter=f"SELECT {_LETTER.replace(' value,', f' {VALUE},')} FROM kv_dlq WHERE id = ?",
-    requeue=f"""{MESSAGE}
+    requeue=f"""{_TO_QUEUE}
 SELECT ?1, value, ?2, ?2, 0, max_attempts, backoff_schedule, keys_if_undelivered, ?3, ?2,
-  long_id, long_size
+  long_id, long_size, queue, priority
 FROM kv_dlq WHERE id = ?4""",
     forget_letter="DELETE FROM kv_dlq WHERE id = ?",
-    forget_letters="DELETE FROM kv_dlq",
+    forget_letters="DELETE FROM kv_dlq WHERE queue = ?",
     forget_old_letters="""
 DELETE FROM kv_dlq
 WHERE seq IN (
