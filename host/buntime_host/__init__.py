@@ -27,6 +27,7 @@ from buntime_host.errors import (
     StartupError,
     Unauthorized,
 )
+from buntime_host.fallback import Fallback
 from buntime_host.hookspecs import hookimpl
 from buntime_host.noticed import Noticed, noticed_of, refuse_foreign
 from buntime_host.version import __version__
@@ -66,6 +67,7 @@ __all__ = [
     "DirectApp",
     "DirectRequest",
     "Duration",
+    "Fallback",
     "Forbidden",
     "Host",
     "HttpError",

@@ -53,6 +53,10 @@ def _nothing(_: str) -> None:
     """For a context without a host."""
 
 
+def _no_base(_: str) -> None:
+    """The same."""
+
+
 def _nobody(_: HTTPConnection, __: str) -> None:
     """The same."""
 
@@ -86,6 +90,9 @@ class PluginContext:
     recognise: Callable[[HTTPConnection, str], None] = _nobody
     """Recognise who sends a credential by another way than a header, and have that one as the
     connection's principal from then on. Raises `Unauthorized`, and `TooManyRequests`."""
+    mounted_at: Callable[[str], str | None] = _no_base
+    """Whose base a path begins with, as it was sent: the name of a plugin, or `host` for what the
+    host serves itself; None for what is left to `fallback()`. Of use once all plugins are up."""
     workers: Workers
     """The processes that serve the same configuration, each with all plugins; see `workers`."""
     client_of: Callable[[Mapping[str, Any]], str | None]

@@ -121,9 +121,13 @@ class RequestDispatcher:
         tickets: Signed | None = None,
         audit: Audit | None = None,
         api: str = "/api",
+        fallback: Mount | None = None,
     ) -> None:
-        """`gate` lets everybody in unless one is given. `api` is the path of the host's own API."""
-        self.table = MountTable(mounts, aliases or Aliases({}))
+        """`gate` lets everybody in unless one is given. `api` is the path of the host's own API.
+
+        `fallback` is the mount of paths that no other one is for.
+        """
+        self.table = MountTable(mounts, aliases or Aliases({}), fallback)
         self._find = self.table.find
         self._limit = limit
         self.gate = gate or Gate(Keyring())
@@ -329,9 +333,10 @@ class RequestDispatcher:
             if method in SAFE_METHODS and length != b"0":
                 notice(scope).unasked_body = True
         reply: Send = send_with_id
-        if encoding is not None and (chunked or length not in (None, b"0")):
+        is_plain = encoding is None or (mount is not None and mount.takes_encoded)
+        if not is_plain and (chunked or length not in (None, b"0")):
             try:
-                if is_gzip(encoding):
+                if is_gzip(encoding or b""):
                     receive = Inflated(limit, receive).receive
                     scope["headers"] = _of_plain_body(scope["headers"])
                     length = None

@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
     from buntime_host.access import Action, CheckLimits
     from buntime_host.context import AppInfo, PluginContext
+    from buntime_host.fallback import Fallback
 
 PROJECT = "buntime"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -46,6 +47,14 @@ def provides() -> Any:
 def routes() -> Sequence[BaseRoute] | ASGIApp | Awaitable[Sequence[BaseRoute] | ASGIApp | None]:
     """Return Starlette routes or any ASGI application, to be served below the plugin's base."""
     raise NotImplementedError
+
+
+@hookspec
+def fallback() -> Fallback | Awaitable[Fallback | None] | None:
+    """Return what serves the paths that are below no plugin's base; one plugin may have that.
+
+    Requests below bases do not come there, so they stay on the direct way.
+    """
 
 
 @hookspec

@@ -37,7 +37,7 @@ from buntime_host.hooks import Hook
 from buntime_host.lifecycle import Lifecycle
 from buntime_host.loader import describe
 from buntime_host.log_output import dropped_lines
-from buntime_host.mounts import mount_at
+from buntime_host.mounts import Mount, fallback_mount, mount_at
 from buntime_host.origin import OriginPolicy
 from buntime_host.plan import make_plan, statuses
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
@@ -132,6 +132,7 @@ class Host:
             self.gate,
             self.workers,
             self.gate.client_of,
+            self._mounted_at,
         )
         self._lifecycle = lifecycle
         try:
@@ -176,6 +177,7 @@ class Host:
         on_request: list[RequestHook] = []
         on_response: list[RequestHook] = []
         middleware: list[Middleware] = []
+        fallback: Mount | None = None
         for plugin in lifecycle.running:
             manifest = plugin.selected.manifest
             if plugin.app is not None and manifest.base is not None:
@@ -192,6 +194,13 @@ class Host:
                 )
                 aliases |= plugin.aliases
             middleware += plugin.middleware
+            if plugin.fallback is not None:
+                limit = manifest.max_body_size
+                fallback = fallback_mount(
+                    plugin.fallback,
+                    config.body_default if limit is None else limit,
+                    plugin.info,
+                )
             if (hook := lifecycle.hooks.get(plugin.name, "on_request")) is not None:
                 on_request.append(RequestHook(plugin.name, hook, manifest.on_request_fail_open))
             if (hook := lifecycle.hooks.get(plugin.name, "on_response")) is not None:
@@ -209,10 +218,15 @@ class Host:
                 tickets=self.signed,
                 audit=Audit(config.auth.audit),
                 api=config.api_path,
+                fallback=fallback,
             )
         except Exception as error:
             # Going on without it might leave a check out, so this is fatal.
             raise RequiredPluginFailed(f"a plugin's middleware: {describe(error)}") from error
+
+    def _mounted_at(self, path: str) -> str | None:
+        """See `PluginContext.mounted_at`."""
+        return None if self.dispatcher is None else self.dispatcher.table.whose(path)
 
     async def server_started(self, server: Any = None) -> None:
         """Tell the plugins that the socket listens."""

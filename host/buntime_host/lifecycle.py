@@ -29,6 +29,7 @@ from buntime_host.errors import (
     RequiredPluginFailed,
     StartupError,
 )
+from buntime_host.fallback import Fallback
 from buntime_host.hooks import Hook, HookRegistry, run_hook
 from buntime_host.loader import make_plugin
 from buntime_host.manifest import menus_problem
@@ -59,6 +60,8 @@ class RunningPlugin:
     aliases: Mapping[str, str]
     """Older paths, and the paths that stand for them now."""
     middleware: tuple[Middleware, ...]
+    fallback: Fallback | None
+    """What serves paths that are below no base."""
     info: AppInfo
 
 
@@ -73,6 +76,7 @@ class Lifecycle:
         gate: Gate,
         workers: Workers,
         client_of: Callable[[Mapping[str, Any]], str | None],
+        mounted_at: Callable[[str], str | None],
     ) -> None:
         self._config = config
         self.statuses = statuses
@@ -80,6 +84,7 @@ class Lifecycle:
         self._gate = gate
         self._workers = workers
         self._client_of = client_of
+        self._mounted_at = mounted_at
         self.hooks = HookRegistry()
         self.services = Services()
         self.running: list[RunningPlugin] = []
@@ -158,6 +163,7 @@ class Lifecycle:
                 raise InvalidPlugin("limits() must return a function")
             aliases = full_aliases(await self._call(name, "aliases"), manifest.base)
             middleware = _middleware(await self._call(name, "middleware"))
+            fallback = self._fallback(await self._call(name, "fallback"))
             menus = _menus(await self._call(name, "menus"))
         except BaseException:
             # Half-opened resources would otherwise stay open for the life of the process.
@@ -173,6 +179,7 @@ class Lifecycle:
                 check_limits=check_limits,
                 aliases=aliases,
                 middleware=middleware,
+                fallback=fallback,
                 info=_app_info(selected),
             )
         )
@@ -206,7 +213,18 @@ class Lifecycle:
             recognise=partial(_recognise, self._gate),
             workers=self._workers,
             client_of=self._client_of,
+            mounted_at=self._mounted_at,
         )
+
+    def _fallback(self, value: Any) -> Fallback | None:
+        if value is None:
+            return None
+        if not isinstance(value, Fallback):
+            raise InvalidPlugin("fallback() must return a Fallback")
+        other = next((plugin.name for plugin in self.running if plugin.fallback is not None), None)
+        if other is not None:
+            raise InvalidPlugin(f"fallback() is that of {other} already, and only one can have it")
+        return value
 
     async def _call(self, name: str, hook: str, late: str | None = None, **arguments: Any) -> Any:
         """Call one hook of one plugin; None where it has none. Raises `PluginError`."""

@@ -37,6 +37,7 @@ HOST_FIELDS = frozenset(
         "entrypoint", "dependencies", "optionalDependencies", "publicRoutes", "permissions",
         "menus", "injectBase", "env", "envPrefix", "timeout", "ttl", "idleTimeout", "maxRequests",
         "lowMemory", "autoInstall", "maxBodySize", "visibility", "config", "onRequestFailOpen",
+        "onlyIfListed",
     }
 )  # fmt: skip
 """Keys with a meaning for the host; every other key of a manifest is an option of the plugin."""
@@ -65,6 +66,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     max_body_size: int | None = None
     """Bytes; None is the host's default."""
     on_request_fail_open: bool = False
+    only_if_listed: bool = False
+    """Whether a configuration has to name it; others are loaded where none are named, too."""
     schema: Mapping[str, OptionField] = {}
     options: Mapping[str, Any] = {}
 
@@ -181,6 +184,7 @@ def parse_manifest(raw: Mapping[str, Any], path: Path) -> Manifest:
         env_prefix=fields.texts("envPrefix", ENV_PREFIX),
         max_body_size=fields.size("maxBodySize"),
         on_request_fail_open=fields.flag("onRequestFailOpen", default=False),
+        only_if_listed=fields.flag("onlyIfListed", default=False),
         schema=parse_schema(raw.get("config"), "config", fields.problems),
         options={str(key): value for key, value in raw.items() if key not in HOST_FIELDS},
     )

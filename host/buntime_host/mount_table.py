@@ -11,12 +11,19 @@ from buntime_host.aliases import Aliases
 from buntime_host.errors import NotFound
 from buntime_host.mounts import Mount
 
+OF_THE_HOST = "host"
+"""Whose the bases are that are no plugin's."""
+
 
 class MountTable:
     """The mounts of a host. What is found is noted in the scope: paths as the mount has them."""
 
-    def __init__(self, mounts: Mapping[str, Mount], aliases: Aliases) -> None:
+    def __init__(
+        self, mounts: Mapping[str, Mount], aliases: Aliases, fallback: Mount | None = None
+    ) -> None:
+        """`fallback` is the mount of whatever is below none of the others."""
         self._aliases = aliases
+        self._fallback = fallback
         # What shares its first segment with an alias is found only once that was looked for.
         self._behind_aliases = {
             base: mount for base, mount in mounts.items() if base in aliases.first_segments
@@ -33,8 +40,16 @@ class MountTable:
             raise NotFound
         return mount
 
+    def whose(self, path: str) -> str | None:
+        """The plugin whose base a path begins with, percent-encoded; None if there is none."""
+        scope: Scope = {"path": unquote(path), "raw_path": path.encode()}
+        mount = self.find(scope)
+        if mount is None or mount is self._fallback:
+            return None
+        return mount.info.plugin if mount.info is not None else OF_THE_HOST
+
     def find(self, scope: Scope) -> Mount | None:
-        """The mount for the first path segment, or None."""
+        """The mount for the first path segment, or the one for all others; None without one."""
         path: str = scope["path"]
         if scope.get("root_path"):
             return self._find_below_root(scope)
@@ -45,21 +60,23 @@ class MountTable:
                 return self.find(scope)
             mount = self._behind_aliases.get(path if end < 0 else path[:end])
             if mount is None:
-                return None
+                return self._fallback
         raw = scope.get("raw_path")
         if end < 0 or (raw is not None and not raw.startswith(mount.raw_prefix)):
             return self._uncommon(scope, mount)
         return mount
 
     def _uncommon(self, scope: Scope, mount: Mount) -> Mount | None:
-        """The bare base, and a base with percent-encoded characters."""
+        """The bare base, a base with percent-encoded characters, two slashes."""
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:
             end = raw.find(b"/", 1)
             if _decoded(raw if end < 0 else raw[:end]) != mount.base:
-                return None  # an encoded slash: the segment is longer than it looks
+                return self._fallback  # an encoded slash: the segment is longer than it looks
             # A plugin may cut its base off raw_path by length.
             scope["raw_path"] = mount.base.encode() + (b"" if end < 0 else raw[end:])
+        if mount.base == "/" and self._fallback is not None and scope["path"] != "/":
+            return self._fallback  # the first segment is empty: that is not the one path of `/`
         if scope["path"] == mount.base != "/" and not mount.handles_bare_base:
             scope["path"] += "/"
             if raw is not None:
@@ -77,12 +94,12 @@ class MountTable:
                 return self._find_below_root(scope)
             mount = self._behind_aliases.get(rest if end < 0 else rest[:end])
             if mount is None:
-                return None
+                return self._fallback
         raw: bytes | None = scope.get("raw_path")
         if raw is not None:
             rest_raw = raw.removeprefix(root.encode()) or b"/"
             if _decoded(b"/" + rest_raw[1:].partition(b"/")[0]) != mount.base:
-                return None
+                return self._fallback
         if rest == mount.base != "/" and not mount.handles_bare_base:
             scope["path"] = f"{root}{rest}/"
         return mount

@@ -15,6 +15,10 @@ from buntime_host.access.public import PublicRoutes
 from buntime_host.context import AppInfo
 from buntime_host.direct import DirectApp
 from buntime_host.errors import InvalidPlugin, NotFound
+from buntime_host.fallback import Fallback
+
+NO_PREFIX = b"\0"
+"""How no path starts."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,7 +33,7 @@ class Mount:
     root_path: str
     """What the application sees as `root_path`: the base, or nothing for `/`."""
     raw_prefix: bytes
-    """How `raw_path` starts for everything below the base."""
+    """How `raw_path` starts for everything below the base; `/` has nothing below it."""
     handles_bare_base: bool = False
     """Whether the application wants to see `/keyval` itself; others see `/keyval/` instead."""
     info: AppInfo | None = None
@@ -38,8 +42,10 @@ class Mount:
     """The application, where it answers requests without ASGI as well."""
     asks_for: str | None = None
     """The scope that the host asks for, on behalf of a plugin that does not ask for any itself."""
-    public: PublicRoutes | None = None
+    public: PublicRoutes | Fallback | None = None
     """What needs no credential."""
+    takes_encoded: bool = False
+    """Whether compressed bodies come as they were sent."""
 
 
 def mount_at(
@@ -58,12 +64,27 @@ def mount_at(
         app=app,
         limit=limit,
         root_path=root,
-        raw_prefix=f"{root}/".encode(),
+        raw_prefix=f"{root}/".encode() if root else NO_PREFIX,
         handles_bare_base=isinstance(app, RouteTable | PageBeside) and app.page is not None,
         info=info,
         direct=_direct_app(app),
         asks_for=asks_for,
         public=public,
+    )
+
+
+def fallback_mount(fallback: Fallback, limit: int, info: AppInfo) -> Mount:
+    """The mount of all that has no other one."""
+    return Mount(
+        base="",
+        app=fallback.app,
+        limit=limit,
+        root_path="",
+        raw_prefix=b"/",
+        handles_bare_base=True,
+        info=info,
+        public=fallback,
+        takes_encoded=True,
     )
 
 

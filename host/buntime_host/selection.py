@@ -151,6 +151,8 @@ def _select(
         if key in given:
             raise ConfigError(f"{label}: {key} belongs to the manifest and cannot be changed here")
     manifest = _override(found.manifest, given, label)
+    if entry is None and manifest.only_if_listed:
+        manifest = msgspec.structs.replace(manifest, enabled=False)
     if manifest.max_body_size is not None and manifest.max_body_size > config.body_size.max:
         warnings.append(f"{manifest.name}: maxBodySize was lowered to bodySize.max")
         manifest = msgspec.structs.replace(manifest, max_body_size=config.body_size.max)

@@ -28,7 +28,7 @@ HOOKS = {
 
 
 def test_there_are_hooks() -> None:
-    assert len(HOOKS) == 14
+    assert len(HOOKS) == 15
 
 
 @pytest.mark.parametrize("name", HOOKS)

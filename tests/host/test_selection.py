@@ -49,6 +49,13 @@ def test_with_a_plugins_key_exactly_those_load(choose: Any, add_plugin: AddPlugi
     assert names(choose({"plugins": ["b", ["c", {"enabled": False}]]})) == []
 
 
+def test_some_are_loaded_only_where_they_are_listed(choose: Any, add_plugin: AddPlugin) -> None:
+    add_plugin("a")
+    add_plugin("b", "", onlyIfListed=True)
+    assert names(choose({})) == ["a"]
+    assert names(choose({"plugins": ["b"]})) == ["b"]
+
+
 def test_short_names(choose: Any, add_plugin: AddPlugin) -> None:
     add_plugin("@buntime/plugin-keyval")
     assert names(choose({"plugins": ["@buntime/keyval"]})) == ["@buntime/plugin-keyval"]

@@ -1,0 +1,28 @@
+"""What serves paths that are below no plugin's base: the plugin that has the hook `fallback()`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    from starlette.types import ASGIApp
+
+
+def _nothing_is_public(_: str, __: bytes) -> bool:
+    return False
+
+
+class Fallback(NamedTuple):
+    """An application for all paths that no base begins, and which of them need no credential."""
+
+    app: ASGIApp
+    """Gets whole paths and bodies as they were sent, compressed ones too, up to the `maxBodySize`
+    of its plugin. Raises `NotFound` for what it does not serve. It asks for permissions itself, as
+    a plugin with `permissions()` does."""
+    is_public: Callable[[str, bytes], bool] = _nothing_is_public
+    """Whether a method (`WEBSOCKET` for handshakes) and a path as it was sent need none."""
+
+    def has(self, method: str, raw_path: bytes) -> bool:
+        """The same, as `PublicRoutes` says it."""
+        return self.is_public(method, raw_path)
