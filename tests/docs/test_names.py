@@ -12,6 +12,7 @@ PACKAGES = (
     "host/buntime_host",
     "plugins/plugin-database/buntime_plugin_database",
     "plugins/plugin-keyval/buntime_plugin_keyval",
+    "plugins/plugin-proxy/buntime_plugin_proxy",
     "packages/database/buntime_database",
     "packages/database-conformance/buntime_database_conformance",
     "packages/keyval/buntime_keyval",

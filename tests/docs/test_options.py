@@ -28,7 +28,7 @@ def options(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, s
             yield above + name, None
 
 
-@pytest.mark.parametrize("plugin", ["plugin-database", "plugin-keyval"])
+@pytest.mark.parametrize("plugin", ["plugin-database", "plugin-keyval", "plugin-proxy"])
 def test_every_option_is_in_its_table_with_its_default(plugin: str) -> None:
     manifest = yaml.safe_load((ROOT / "plugins" / plugin / "manifest.yaml").read_text())
     page = (ROOT / "docs" / "configuration.md").read_text()

@@ -28,6 +28,7 @@ IMPORTED = (
     "buntime_host.server",
     "buntime_plugin_database.plugin",
     "buntime_plugin_keyval.plugin",
+    "buntime_plugin_proxy.plugin",
     "uvloop",
 )
 """What a server imports before it serves."""

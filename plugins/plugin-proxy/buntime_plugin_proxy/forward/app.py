@@ -1,0 +1,105 @@
+"""What a request for no plugin comes to: its rule, the checks of all rules, its target."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from urllib.parse import quote
+
+from buntime_host import BadRequest, NotFound, Unauthorized, principal_of
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from buntime_plugin_proxy.forward.headers import hops_of
+from buntime_plugin_proxy.forward.http import HttpForwarder
+from buntime_plugin_proxy.forward.passage import Passage
+from buntime_plugin_proxy.forward.websocket import WebSocketForwarder
+from buntime_plugin_proxy.rules.patterns import LONGEST_PATH
+from buntime_plugin_proxy.rules.table import RuleMatch, RuleTable
+from buntime_plugin_proxy.upstream.errors import LoopDetected
+
+USE = "proxy:use"
+"""What those need who send requests through rules, unless a rule says that its path is public."""
+_PATH = re.compile(rb"/[!\"$-;=?-~]*")
+"""Without #, <, > and all that is not ASCII."""
+_DOTS = re.compile(rb"(?:^|/)(?:\.|%2e){1,2}(?:/|$|;)", re.IGNORECASE)
+
+
+class ProxyApp:
+    """Serves what a rule is for; anything else is not found."""
+
+    def __init__(
+        self,
+        table: Callable[[], RuleTable],
+        http: HttpForwarder,
+        websocket: WebSocketForwarder,
+        max_hops: int,
+    ) -> None:
+        self._table = table
+        self._http = http
+        self._websocket = websocket
+        self._max_hops = max_hops
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or websocket. Raises `NotFound` if there is no rule for it."""
+        path = path_of(scope)
+        match = self.match(scope, path)
+        if match is None:
+            raise NotFound
+        await self.serve(match, path, scope, receive, send)
+
+    def match(self, scope: Scope, path: bytes) -> RuleMatch | None:
+        """The rule for a request."""
+        return self._table().match(path, websocket=scope["type"] == "websocket")
+
+    async def serve(
+        self, match: RuleMatch, path: bytes, scope: Scope, receive: Receive, send: Send
+    ) -> None:
+        """Let a rule answer."""
+        principal = principal_of(scope)
+        is_known = bool(principal.id)
+        if not principal.unlimited:
+            method = scope.get("method", "WEBSOCKET")
+            if not self._table().is_public(method, path):
+                if not is_known:
+                    raise Unauthorized
+                principal.require(USE)
+        # Of a path that can be read in two ways nobody knows whether its pattern has judged it.
+        if not _PATH.fullmatch(path) or len(match.path) > 2 * LONGEST_PATH:
+            raise BadRequest("The path has characters that have to be percent-encoded")
+        if _DOTS.search(path) or _DOTS.search(match.path) or b"\\" in path:
+            raise BadRequest("The path has a segment . or .., which a proxy cannot pass on")
+        hops = hops_of(scope)
+        if hops is None or hops >= self._max_hops:
+            raise LoopDetected
+        forward = self._websocket if scope["type"] == "websocket" else self._http
+        passage = Passage(match, hops, is_known, principal.life)
+        await forward(passage, scope, receive, send)
+
+
+class ShadowMiddleware:
+    """Lets rules have paths below bases of plugins, where `allowShadow` says so."""
+
+    def __init__(self, app: ASGIApp, proxy: ProxyApp, bases: frozenset[str]) -> None:
+        self._app = app
+        self._proxy = proxy
+        self._bases = bases
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or websocket."""
+        path: str = scope["path"].removeprefix(scope.get("root_path", ""))
+        end = path.find("/", 1)
+        if (path if end < 0 else path[:end]) in self._bases:
+            raw = path_of(scope)
+            match = self._proxy.match(scope, raw)
+            if match is not None:
+                await self._proxy.serve(match, raw, scope, receive, send)
+                return
+        await self._app(scope, receive, send)
+
+
+def path_of(scope: Scope) -> bytes:
+    """The path as it was sent, below the root of the host."""
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        raw = quote(scope["path"]).encode()
+    return raw.removeprefix((scope.get("root_path") or "").encode())

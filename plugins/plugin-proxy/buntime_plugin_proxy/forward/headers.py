@@ -1,0 +1,213 @@
+"""Headers of requests and answers on their way: what is of one connection stays with it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from buntime_host.access.credentials import (
+    COOKIE_HEADER,
+    KEY_HEADER,
+    SESSION_COOKIE,
+    TOKEN_HEADER,
+)
+
+from buntime_plugin_proxy.forward.passage import Passage
+from buntime_plugin_proxy.rules.table import ReadyRule
+from buntime_plugin_proxy.upstream.connection import Headers
+
+HOP = b"x-buntime-hop"
+"""Counts the proxies of this kind that a request has come through."""
+
+OF_THE_CONNECTION = frozenset(
+    {
+        b"connection",
+        b"http2-settings",
+        b"keep-alive",
+        b"proxy-authenticate",
+        b"proxy-authorization",
+        b"proxy-connection",
+        b"te",
+        b"trailer",
+        b"trailers",
+        b"transfer-encoding",
+        b"upgrade",
+    }
+)
+_OF_THE_HOST = frozenset(
+    {b"x-base", b"x-buntime-internal", b"x-identity", b"x-not-found", b"x-vhost-tenant"}
+)
+_FORWARDED = frozenset(
+    {
+        b"forwarded",
+        b"x-forwarded-for",
+        b"x-forwarded-host",
+        b"x-forwarded-proto",
+        b"x-real-ip",
+    }
+)
+_NEEDED = frozenset({b"authorization", b"cookie", b"host", b"content-type", b"x-forwarded-for"})
+"""No client may have these taken away on their way by naming them."""
+_NONE: frozenset[bytes] = frozenset()
+_USUAL = ([b"keep-alive"], [b"close"])
+MOST_DIGITS = 4
+_NOT_SENT = (
+    OF_THE_CONNECTION | _OF_THE_HOST | _FORWARDED | {b"content-length", b"expect", b"host", HOP}
+)
+_NOT_ANSWERED = OF_THE_CONNECTION | {b"date"}
+_HANDSHAKE = frozenset(
+    {
+        b"sec-websocket-accept",
+        b"sec-websocket-extensions",
+        b"sec-websocket-key",
+        b"sec-websocket-protocol",
+        b"sec-websocket-version",
+    }
+)
+
+
+class Sender:
+    """Who sent a request, as the target is told it."""
+
+    def __init__(self, client_of: Callable[[dict[str, Any]], str | None]) -> None:
+        """`client_of` is that of the context: None for an address that is a trusted proxy's."""
+        self._client_of = client_of
+        self._trusted: dict[str, bool] = {}
+
+    def _is_proxy(self, address: str) -> bool:
+        known = self._trusted.get(address)
+        if known is None:
+            if len(self._trusted) > 10_000:
+                self._trusted.clear()
+            known = self._client_of({"client": (address, 0), "headers": ()}) is None
+            self._trusted[address] = known
+        return known
+
+    def told(self, scope: Any, given: Headers, host: bytes) -> Headers:
+        """`X-Forwarded-*` and `X-Real-IP`; what was before counts if a trusted proxy sent it."""
+        client = scope.get("client")
+        peer: str = client[0] if client else "unknown"
+        name, proto, chain, real = host, scope["scheme"].encode(), peer, peer
+        proto = b"https" if proto in (b"https", b"wss") else b"http"
+        if given and self._is_proxy(peer):
+            said = dict(given)
+            before = [
+                part.strip()
+                for key, value in given
+                if key == b"x-forwarded-for"
+                for part in value.decode("latin-1").split(",")
+            ]
+            if before:
+                chain = ", ".join([*before, peer])
+                real = next((it for it in reversed(before) if not self._is_proxy(it)), before[0])
+            name = said.get(b"x-forwarded-host", name)
+            proto = said.get(b"x-forwarded-proto", proto)
+        return [
+            (b"x-forwarded-for", chain.encode("latin-1")),
+            (b"x-forwarded-host", name),
+            (b"x-forwarded-proto", proto),
+            (b"x-real-ip", real.encode("latin-1")),
+        ]
+
+
+def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
+    """The headers that a target gets, without those that frame the body."""
+    ready = passage.match.ready
+    named = named_by_connection(scope["headers"])
+    is_socket = scope["type"] == "websocket"
+    changes_origin = ready.rule.change_origin
+    host = b""
+    kept: Headers = []
+    forwarded: Headers = []
+    for pair in scope["headers"]:
+        name = pair[0]
+        if name in _NOT_SENT:
+            if name == b"host":
+                host = pair[1]
+            elif name in _FORWARDED:
+                forwarded.append(pair)
+        elif (
+            name in named
+            or (name == b"origin" and changes_origin)
+            or (is_socket and name in _HANDSHAKE)
+        ):
+            continue
+        elif name == COOKIE_HEADER and SESSION_COOKIE in pair[1]:
+            kept += _without_session(pair[1])
+        else:
+            kept.append(pair)
+    if passage.is_known:
+        kept = _without_credential(kept)
+    if changes_origin:
+        kept.append((b"origin", ready.origin_header))
+    kept += sender.told(scope, forwarded, host)
+    kept.append((HOP, b"%d" % (passage.hops + 1)))
+    if ready.set_names:
+        kept = [pair for pair in kept if pair[0] not in ready.set_names]
+        kept += ready.headers
+    if b"host" not in ready.set_names:
+        kept.insert(0, (b"host", ready.authority if changes_origin or not host else host))
+    return kept
+
+
+def response_headers(headers: Headers, ready: ReadyRule) -> Headers:
+    """The headers of an answer, for its client. The host sets the date of all answers."""
+    named = named_by_connection(headers)
+    kept = []
+    for pair in headers:
+        name, value = pair
+        if name in _NOT_ANSWERED or name in named:
+            continue
+        if name in (b"location", b"content-location"):
+            pair = (name, _own_location(value, ready))
+        kept.append(pair)
+    return kept
+
+
+def named_by_connection(headers: Iterable[tuple[bytes, bytes]]) -> frozenset[bytes]:
+    """Headers that `Connection` says are of this connection alone."""
+    names = [value for name, value in headers if name == b"connection"]
+    if not names or names in _USUAL:
+        return _NONE
+    found = {part.strip().lower() for value in names for part in value.split(b",")}
+    return frozenset(found - _NEEDED)
+
+
+def hops_of(scope: Any) -> int | None:
+    """How many proxies of this kind a request has come through; None if that is no number."""
+    for name, value in scope["headers"]:
+        if name == HOP:
+            return int(value) if value.isdigit() and len(value) < MOST_DIGITS else None
+    return 0
+
+
+def _own_location(location: bytes, ready: ReadyRule) -> bytes:
+    """Where a client is sent to: what is at the target is here, too."""
+    text = location.decode("latin-1")
+    origin = ready.origin_header.decode("latin-1")
+    if not text.lower().startswith(origin.lower()):
+        return location
+    rest = text[len(origin) :]
+    if rest and rest[0] not in "/?#":
+        return location  # a host whose name only begins so
+    prefix = ready.prefix.decode("latin-1")
+    if prefix and rest.startswith(prefix) and rest[len(prefix) : len(prefix) + 1] in ("", *"/?#"):
+        rest = rest[len(prefix) :]
+    base = (ready.rule.base or "").rstrip("/")
+    if rest[:1] != "/":
+        rest = f"/{rest}"
+    return (base + "/" + rest.lstrip("/")).encode("latin-1")
+
+
+def _without_session(cookies: bytes) -> Headers:
+    """A cookie header without the host's own session."""
+    parts = [part.strip() for part in cookies.split(b";")]
+    kept = [part for part in parts if part.partition(b"=")[0] != SESSION_COOKIE]
+    return [(COOKIE_HEADER, b"; ".join(kept))] if kept else []
+
+
+def _without_credential(headers: Headers) -> Headers:
+    """The same without the header that the host has recognised its sender by."""
+    names = {name for name, _ in headers}
+    used = next((name for name in (KEY_HEADER, TOKEN_HEADER) if name in names), None)
+    return [pair for pair in headers if pair[0] != used]

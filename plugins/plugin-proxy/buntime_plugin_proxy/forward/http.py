@@ -1,0 +1,302 @@
+"""One HTTP request, to its target and back."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, NamedTuple
+
+from buntime_host import MethodNotAllowed
+from starlette.types import Message, Receive, Scope, Send
+
+from buntime_plugin_proxy.config import ProxyConfig
+from buntime_plugin_proxy.forward.headers import Sender, request_headers, response_headers
+from buntime_plugin_proxy.forward.html import changed_headers, is_page, plain, rewritten
+from buntime_plugin_proxy.forward.passage import Passage
+from buntime_plugin_proxy.rules.table import RuleMatch
+from buntime_plugin_proxy.upstream.connection import Head, Headers, TargetConnection
+from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, StaleConnection
+from buntime_plugin_proxy.upstream.pool import UpstreamPool
+
+REPEATABLE = frozenset({"GET", "HEAD", "OPTIONS"})
+"""What may be sent again where a connection that was kept has ended, since it changes nothing."""
+NOT_FORWARDED = ("CONNECT", "TRACE")
+WATCH_AFTER = 0.5
+"""Seconds after which a request that is not answered is looked after: its client may leave."""
+EVENTS = b"text/event-stream"
+
+
+_CHUNKED: Headers = [(b"transfer-encoding", b"chunked")]
+_WITHOUT_BODY = frozenset({"GET", "HEAD", "OPTIONS", "DELETE"})
+"""Methods whose requests have a body only if they say so."""
+PAGE_ON_LOOP = 64 * 1024
+"""Bytes of a page that is rewritten at once; larger ones are in a thread."""
+
+
+class NobodyWaits(Exception):
+    """Nobody waits for the answer any more."""
+
+
+class _Request(NamedTuple):
+    """What is sent to a target."""
+
+    passage: Passage
+    method: str
+    head: bytes
+    body: Message | None
+    """What the body begins with; None if there is none."""
+    chunked: bool
+
+
+class HttpForwarder:
+    """Sends requests to targets."""
+
+    def __init__(
+        self,
+        pool: UpstreamPool,
+        sender: Sender,
+        config: ProxyConfig,
+        closing: asyncio.Event,
+        logger: logging.Logger,
+    ) -> None:
+        self._pool = pool
+        self._sender = sender
+        self._config = config
+        self._closing = closing
+        self._logger = logger
+
+    async def __call__(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request. Raises `HttpError` as long as no answer has begun."""
+        method: str = scope["method"]
+        if method in NOT_FORWARDED:
+            raise MethodNotAllowed
+        match, ready = passage.match, passage.match.ready
+        headers = request_headers(scope, passage, self._sender)
+        framing, first = await _framing(scope["headers"], method, receive)
+        headers += framing
+        if ready.rule.rewrites_pages:
+            headers = [pair for pair in headers if pair[0] != b"accept-encoding"]
+            headers.append((b"accept-encoding", b"identity"))
+        query: bytes = scope.get("query_string", b"")
+        target = match.path + b"?" + query if query else match.path
+        lines = [b"%b: %b\r\n" % pair for pair in headers]
+        head = b"%b %b HTTP/1.1\r\n%b\r\n" % (method.encode("ascii"), target, b"".join(lines))
+        request = _Request(passage, method, head, first, framing == _CHUNKED)
+        try:
+            await self._attempt(request, receive, send, fresh=False)
+        except StaleConnection:
+            if method not in REPEATABLE or first is not None:
+                raise
+            await self._attempt(request, receive, send, fresh=True)
+
+    async def _attempt(
+        self, request: _Request, receive: Receive, send: Send, *, fresh: bool
+    ) -> None:
+        passage = request.passage
+        connection = await self._pool.take(passage.match.ready.origin, fresh=fresh)
+        exchange = _Exchange(receive, connection)
+        # A credential that is withdrawn ends what was begun with it.
+        take_back = passage.life.when_over(exchange.leave)
+        try:
+            connection.begin(request.head, head_only=request.method == "HEAD")
+            if request.body is not None:
+                await exchange.upload(request.body, chunked=request.chunked)
+            answer = await exchange.head()
+            await self._answer(passage.match, request.method, answer, exchange, send)
+        except NobodyWaits:
+            pass
+        finally:
+            take_back()
+            exchange.end()
+            self._pool.give_back(connection)
+
+    async def _answer(
+        self, match: RuleMatch, method: str, answer: Head, exchange: _Exchange, send: Send
+    ) -> None:
+        headers = response_headers(answer.headers, match.ready)
+        before = b""
+        if match.ready.rule.rewrites_pages and is_page(answer.status, answer.headers, method):
+            before = await self._page(match, answer, headers, exchange, send)
+            if not before:
+                return
+        is_stream = any(
+            name == b"content-type" and value.lower().startswith(EVENTS) for name, value in headers
+        )
+        exchange.connection.expects_soon = not is_stream
+        await send({"type": "http.response.start", "status": answer.status, "headers": headers})
+        if before:
+            await send({"type": "http.response.body", "body": before, "more_body": True})
+        closing = self._closing if is_stream else None
+        try:
+            await exchange.download(send, closing)
+        except (BadGateway, GatewayTimeout) as error:
+            # What has been sent cannot be taken back: its client sees that it was cut off.
+            self._logger.warning("The answer of rule %s broke off: %s", match.ready.rule.id, error)
+
+    async def _page(
+        self, match: RuleMatch, answer: Head, headers: Headers, exchange: _Exchange, send: Send
+    ) -> bytes:
+        """Send a page as its rule wants it. What it begins with, if it has to pass as it is."""
+        rule = match.ready.rule
+        most = self._config.max_html_size
+        read = bytearray()
+        connection = exchange.connection
+        while True:
+            ended = connection.ended
+            read += connection.taken()
+            if len(read) > most:
+                self._logger.warning("A page for rule %s is too large to be rewritten", rule.id)
+                return bytes(read)
+            if ended:
+                break
+            await exchange.news()
+        page = plain(bytes(read), answer.headers, most)
+        if page is None:
+            made = None
+        elif len(page) <= PAGE_ON_LOOP:
+            made = rewritten(page, answer.headers, rule)
+        else:
+            made = await asyncio.to_thread(rewritten, page, answer.headers, rule)
+        if made is None:
+            self._logger.warning("A page for rule %s cannot be read", rule.id)
+            made, kept = bytes(read), headers
+        else:
+            kept = changed_headers(headers, len(made))
+        await send({"type": "http.response.start", "status": answer.status, "headers": kept})
+        await send({"type": "http.response.body", "body": made})
+        return b""
+
+
+class _Exchange:
+    """One request on a connection, and whether its client is still there."""
+
+    def __init__(self, receive: Receive, connection: TargetConnection) -> None:
+        self._receive = receive
+        self.connection = connection
+        self._upload: asyncio.Task[None] | None = None
+        self._watch: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._gone = False
+
+    async def upload(self, message: Message, *, chunked: bool) -> None:
+        """Send the body that begins so: at once if it is there, else beside what else happens."""
+        if message["type"] == "http.disconnect":
+            raise NobodyWaits
+        await self._send_part(message, chunked=chunked)
+        if message.get("more_body", False):
+            self._upload = asyncio.create_task(self._send_rest(chunked=chunked))
+
+    async def head(self) -> Head:
+        """How the answer begins."""
+        connection = self.connection
+        while not connection.status:
+            if self._upload is not None and self._upload.done():
+                self._upload.result()  # what was wrong with the body
+            if connection.closed:
+                break
+            await self.news()
+        return await connection.head()
+
+    async def news(self) -> None:
+        """Wait until something has come from the target. Raises `NobodyWaits`."""
+        if self._gone:
+            raise NobodyWaits
+        if self._timer is None and self._watch is None and self._upload is None:
+            self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER, self._begin_watch)
+        await self.connection.news()
+        if self._gone:
+            raise NobodyWaits
+
+    async def download(self, send: Send, closing: asyncio.Event | None) -> None:
+        """Send the content of the answer. A stream that has no end ends when `closing` is set."""
+        connection = self.connection
+        ending: asyncio.Task[Any] | None = None
+        if closing is not None:
+            ending = asyncio.create_task(closing.wait())
+            ending.add_done_callback(lambda _: connection.wake())
+        try:
+            while True:
+                ended = connection.ended
+                data = connection.taken()
+                if closing is not None and closing.is_set():
+                    ended = True
+                if data or ended:
+                    await send({"type": "http.response.body", "body": data, "more_body": not ended})
+                    if ended:
+                        return
+                else:
+                    await self.news()
+        finally:
+            if ending is not None:
+                ending.cancel()
+
+    def end(self) -> None:
+        """Nothing more is to be sent or watched."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for task in (self._upload, self._watch):
+            if task is not None:
+                task.cancel()
+        if self._upload is not None and (not self._upload.done() or _failed(self._upload)):
+            self.connection.close()  # the rest of the body will never come
+
+    def _begin_watch(self) -> None:
+        self._watch = asyncio.create_task(self._watch_client())
+
+    async def _watch_client(self) -> None:
+        while (await self._receive())["type"] != "http.disconnect":
+            pass
+        self.leave()
+
+    def leave(self) -> None:
+        """Its client is gone, or may have no more."""
+        self._gone = True
+        self.connection.wake()
+
+    async def _send_part(self, message: Message, *, chunked: bool) -> None:
+        body: bytes = message.get("body", b"")
+        more: bool = message.get("more_body", False)
+        if chunked:
+            body = b"%x\r\n%b\r\n" % (len(body), body) if body else b""
+            if not more:
+                body += b"0\r\n\r\n"
+        if body:
+            await self.connection.write(body)
+
+    async def _send_rest(self, *, chunked: bool) -> None:
+        try:
+            more = True
+            while more:
+                message = await self._receive()
+                if message["type"] == "http.disconnect":
+                    self.leave()
+                    return
+                await self._send_part(message, chunked=chunked)
+                more = message.get("more_body", False)
+        finally:
+            self.connection.wake()
+
+
+def _failed(task: asyncio.Task[None]) -> bool:
+    return not task.cancelled() and task.exception() is not None
+
+
+async def _framing(
+    headers: Headers, method: str, receive: Receive
+) -> tuple[Headers, Message | None]:
+    """How the body is framed for the target, and what it begins with; None if there is none."""
+    length = None
+    for name, value in headers:
+        if name == b"transfer-encoding":
+            return _CHUNKED, await receive()
+        if name == b"content-length":
+            length = value
+    if length is not None:
+        return [(b"content-length", length)], await receive() if length != b"0" else None
+    if method in _WITHOUT_BODY:
+        return [], None
+    # Another protocol may have bodies that say nothing of their length before.
+    first = await receive()
+    if first.get("more_body", False):
+        return _CHUNKED, first
+    return [(b"content-length", b"%d" % len(first.get("body", b"")))], first

@@ -1,0 +1,169 @@
+"""One websocket, to its target and back. The target is dialled before the client is accepted."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from contextlib import ExitStack
+
+from buntime_host.access.principal import Life
+from starlette.types import Message, Receive, Scope, Send
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import (
+    ConnectionClosed,
+    InvalidHandshake,
+    InvalidMessage,
+    InvalidStatus,
+)
+from websockets.typing import Subprotocol
+
+from buntime_plugin_proxy.config import ProxyConfig
+from buntime_plugin_proxy.forward.headers import Sender, request_headers
+from buntime_plugin_proxy.forward.passage import Passage
+from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, TargetBusy
+from buntime_plugin_proxy.upstream.pool import UpstreamPool, tls_context
+
+MOST_WAITING = 16
+"""Messages of a target that wait for their client before the target has to."""
+NO_CODE, ABNORMAL, TLS_FAILED = 1005, 1006, 1015
+"""Codes that tell how a connection ended, and that nobody may send."""
+NORMAL, POLICY, INTERNAL_ERROR = 1000, 1008, 1011
+LONGEST_REASON = 123
+"""Bytes."""
+
+
+class WebSocketForwarder:
+    """Connects websockets with targets."""
+
+    def __init__(
+        self, pool: UpstreamPool, sender: Sender, config: ProxyConfig, logger: logging.Logger
+    ) -> None:
+        self._pool = pool
+        self._sender = sender
+        self._config = config
+        # What the library says of single connections is nothing for the log of a server.
+        self._logger = logger.getChild("websocket")
+        self._logger.setLevel(logging.ERROR)
+        self._open = 0
+
+    async def __call__(self, passage: Passage, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one handshake, and what follows. Raises `HttpError` unless it was accepted."""
+        await receive()  # the wish to connect
+        with ExitStack() as held:
+            if self._open >= self._config.max_websockets:
+                raise TargetBusy("Proxy error: too many websockets are open")
+            self._open += 1
+            held.callback(self._close_one)
+            held.enter_context(self._pool.counted(passage.match.ready.origin))
+            target = await self._dial(passage, scope)
+            try:
+                await send({"type": "websocket.accept", "subprotocol": target.subprotocol})
+                await _relay(target, receive, send, passage.life)
+            finally:
+                # Whoever is gone is told nothing more; the rest is the library's.
+                await target.close()
+
+    def _close_one(self) -> None:
+        self._open -= 1
+
+    async def _dial(self, passage: Passage, scope: Scope) -> ClientConnection:
+        match = passage.match
+        origin = match.ready.origin
+        headers = request_headers(scope, passage, self._sender)
+        host = next(value for name, value in headers if name == b"host").decode("latin-1")
+        query: bytes = scope.get("query_string", b"")
+        path = (match.path + b"?" + query if query else match.path).decode("ascii")
+        made = await self._pool.socket(origin)
+        try:
+            return await connect(
+                f"{'wss' if origin.tls else 'ws'}://{host}{path}",
+                sock=made,
+                ssl=tls_context(verify=origin.verify) if origin.tls else None,
+                server_hostname=origin.host if origin.tls else None,
+                additional_headers=[
+                    (name.decode("latin-1"), value.decode("latin-1"))
+                    for name, value in headers
+                    if name != b"host"
+                ],
+                subprotocols=[Subprotocol(name) for name in scope.get("subprotocols", ())] or None,
+                user_agent_header=None,
+                compression=None,
+                proxy=None,
+                open_timeout=self._config.connect_timeout,
+                max_size=self._config.max_message_size,
+                max_queue=MOST_WAITING,
+                close_timeout=1,
+                logger=self._logger,
+            )
+        except InvalidStatus as error:
+            status = error.response.status_code
+            raise BadGateway(f"the target refused the websocket with status {status}") from error
+        except (InvalidHandshake, InvalidMessage) as error:
+            raise BadGateway("the target does not answer as a websocket does") from error
+        except TimeoutError as error:
+            raise GatewayTimeout("the target took too long to take a websocket") from error
+        except (OSError, EOFError) as error:
+            raise BadGateway("the target cannot be reached") from error
+
+
+async def _relay(target: ClientConnection, receive: Receive, send: Send, life: Life) -> None:
+    """Pass messages on in both directions until one side ends it; then end the other.
+
+    It also ends when the client's credential is good no more.
+    """
+    down = asyncio.create_task(_to_client(target, send))
+    up = asyncio.create_task(_to_target(target, receive))
+    over = asyncio.Event()
+
+    def end() -> None:
+        over.set()
+        down.cancel()
+
+    take_back = life.when_over(end)
+    try:
+        await asyncio.wait((down, up), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        take_back()
+        for task in (down, up):
+            task.cancel()
+        results = await asyncio.gather(down, up, return_exceptions=True)
+    if over.is_set():
+        await send(
+            {"type": "websocket.close", "code": POLICY, "reason": "the credential has ended"}
+        )
+    for result in results:
+        if isinstance(result, Exception) and not isinstance(result, (ConnectionClosed, OSError)):
+            raise result
+
+
+async def _to_client(target: ClientConnection, send: Send) -> None:
+    try:
+        while True:
+            data = await target.recv()
+            member = "text" if isinstance(data, str) else "bytes"
+            await send({"type": "websocket.send", member: data})
+    except ConnectionClosed as closed:
+        code = closed.rcvd.code if closed.rcvd is not None else ABNORMAL
+        reason = closed.rcvd.reason if closed.rcvd is not None else "the target is gone"
+        await send({"type": "websocket.close", "code": sendable(code), "reason": reason})
+
+
+async def _to_target(target: ClientConnection, receive: Receive) -> None:
+    while True:
+        message: Message = await receive()
+        if message["type"] == "websocket.disconnect":
+            code = sendable(message.get("code") or NO_CODE)
+            reason = (message.get("reason") or "").encode()[:LONGEST_REASON].decode(errors="ignore")
+            await target.close(code, reason)
+            return
+        text = message.get("text")
+        await target.send(text if text is not None else message["bytes"])
+
+
+def sendable(code: int) -> int:
+    """What to send for a code that says how the other side ended, which may be none to send."""
+    if code == NO_CODE:
+        return NORMAL
+    if code in (ABNORMAL, TLS_FAILED) or not 1000 <= code < 5000:
+        return INTERNAL_ERROR
+    return code

@@ -1,0 +1,153 @@
+"""The hooks of plugin-proxy."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import Any
+from urllib.parse import unquote
+
+from buntime_host import Action, Fallback, OptionError, PluginContext, hookimpl, read_options
+from starlette.middleware import Middleware
+from starlette.routing import BaseRoute
+
+from buntime_plugin_proxy.config import ProxyConfig
+from buntime_plugin_proxy.forward.app import ProxyApp, ShadowMiddleware
+from buntime_plugin_proxy.forward.headers import Sender
+from buntime_plugin_proxy.forward.http import HttpForwarder
+from buntime_plugin_proxy.forward.websocket import WebSocketForwarder
+from buntime_plugin_proxy.routes import PERMISSIONS, RuleRoutes
+from buntime_plugin_proxy.rules.reading import BadRule, rule_from
+from buntime_plugin_proxy.rules.rule import Rule
+from buntime_plugin_proxy.rules.store import DynamicRules
+from buntime_plugin_proxy.rules.table import RuleTable
+from buntime_plugin_proxy.upstream.pool import UpstreamPool
+
+KEYVAL = "@buntime/plugin-keyval"
+STATIC = "static-"
+"""How the ids of rules of the configuration begin."""
+
+
+class ProxyService:
+    """What other plugins get: which paths of rules need no credential."""
+
+    def __init__(self, plugin: ProxyPlugin) -> None:
+        self._plugin = plugin
+
+    def is_public(self, path: str, method: str = "GET") -> bool:
+        """Whether any rule for a path, as it was sent, says that it is public for the method."""
+        return self._plugin.table.is_public(method, path.encode())
+
+    def isPublic(self, path: str, method: str = "GET") -> bool:
+        """Same as `is_public`, spelled as in Buntime's documents."""
+        return self.is_public(path, method)
+
+
+class ProxyPlugin:
+    """Serves what is below no plugin's base by rules, and the API of rules."""
+
+    def __init__(self, _: dict[str, Any]) -> None:
+        """Options come with `on_init`."""
+        self.table = RuleTable()
+        """The rules in force."""
+        self._static: tuple[Rule, ...] = ()
+        self._dynamic: DynamicRules | None = None
+        self._pool: UpstreamPool | None = None
+        self._app: ProxyApp | None = None
+        self._shadowed: frozenset[str] = frozenset()
+        self._mounted_at: Callable[[str], str | None] = lambda _: None
+
+    @hookimpl
+    async def on_init(self, ctx: PluginContext) -> None:
+        """Read the rules. Raises `OptionError`, and what the store raises."""
+        config = read_options(ProxyConfig, ctx.config)
+        self._mounted_at = ctx.mounted_at
+        self._shadowed = frozenset(_base(base) for base in config.allow_shadow)
+        self._static = static_rules(config.rules, ctx.logger)
+        self.table = RuleTable(self._static)
+        try:
+            pool = self._pool = UpstreamPool(config, ctx.logger)
+        except ValueError as error:
+            raise OptionError(str(error)) from error
+        sender = Sender(ctx.client_of)
+        self._app = ProxyApp(
+            lambda: self.table,
+            HttpForwarder(pool, sender, config, ctx.closing, ctx.logger),
+            WebSocketForwarder(pool, sender, config, ctx.logger),
+            config.max_hops,
+        )
+        kv = ctx.get_plugin(KEYVAL)
+        if kv is None:
+            ctx.logger.info("Rules of the configuration only: %s is not loaded", KEYVAL)
+            return
+        self._dynamic = DynamicRules(kv, self._put_in_force, ctx.logger)
+        await self._dynamic.start()
+
+    @hookimpl
+    def provides(self) -> ProxyService:
+        """For plugins that check who comes."""
+        return ProxyService(self)
+
+    @hookimpl
+    def routes(self) -> Sequence[BaseRoute]:
+        """The API of rules."""
+        return RuleRoutes(lambda: self.table, lambda: self._dynamic, self._reserved).routes()
+
+    @hookimpl
+    def fallback(self) -> Fallback | None:
+        """All that is below no base."""
+        if self._app is None:
+            return None
+        return Fallback(self._app, lambda method, path: self.table.is_public(method, path))
+
+    @hookimpl
+    def middleware(self) -> Sequence[Middleware]:
+        """What comes before the plugins that rules may take paths of; nothing if there are none."""
+        if not self._shadowed or self._app is None:
+            return ()
+        return (Middleware(ShadowMiddleware, proxy=self._app, bases=self._shadowed),)
+
+    @hookimpl
+    def permissions(self) -> dict[str, Action]:
+        """What users may be permitted to do here."""
+        return dict(PERMISSIONS)
+
+    @hookimpl
+    async def on_shutdown(self) -> None:
+        """Forget the rules and end all connections."""
+        if self._dynamic is not None:
+            await self._dynamic.stop()
+        if self._pool is not None:
+            await self._pool.close()
+
+    def _reserved(self, path: bytes) -> str | None:
+        """Whose a path is that no rule may have; None if rules may."""
+        text = path.decode("latin-1")
+        base = "/" + unquote(text[1:].partition("/")[0])
+        return None if base in self._shadowed else self._mounted_at(text)
+
+    def _put_in_force(self, rules: Sequence[Rule]) -> None:
+        self.table = RuleTable(self._static, rules)
+
+
+def static_rules(given: Sequence[dict[str, Any]], logger: logging.Logger) -> tuple[Rule, ...]:
+    """The rules of the configuration; one that is wrong is left out, with a warning.
+
+    One with an id keeps it, so that it is the same wherever it stands.
+    """
+    rules: dict[str, Rule] = {}
+    for index, fields in enumerate(given):
+        name = f"{STATIC}{str(fields.get('id', index)).removeprefix(STATIC)}"
+        if name in rules:
+            raise OptionError(f"rules.{index}.id: {name} is that of another rule already")
+        try:
+            rules[name] = rule_from(fields, name, order=index)
+        except BadRule as error:
+            logger.warning("Rule %d of the configuration is left out: %s", index, error)
+    return tuple(rules.values())
+
+
+def _base(text: str) -> str:
+    if not text.startswith("/") or "/" in text[1:]:
+        raise OptionError(f"allowShadow: {text!r} has to be / or a base such as /keyval")
+    return text

@@ -1,0 +1,200 @@
+"""Rules that come and go, in the store of plugin-keyval: one key each, below `proxy`, `rules`.
+
+Every process has them in memory and watches the keys, so a rule that anybody writes is in force
+everywhere a moment later. What one of them has answered for is in force there at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from typing import Any, Protocol
+from uuid import uuid4
+
+from buntime_host import HttpError, NotFound
+from msgspec.structs import replace
+
+from buntime_plugin_proxy.rules.reading import BadRule, changed, rule_from
+from buntime_plugin_proxy.rules.rule import Rule
+
+PREFIX = ("proxy", "rules")
+TRIES = 5
+"""How often a change is tried again where another one came in between."""
+RETRY_SECONDS = 1.0
+"""Between two tries to read the rules."""
+
+
+class RuleStore(Protocol):
+    """What of the service of plugin-keyval is needed."""
+
+    async def get(self, key: Any) -> Any:
+        """One entry."""
+        ...
+
+    def list(self, prefix: Any) -> AsyncIterator[Any]:
+        """All entries below a key."""
+        ...
+
+    def atomic(self) -> Any:
+        """A commit with checks."""
+        ...
+
+    def watch(self, key: Any, callback: Any = None, *, emit_initial: bool = True) -> Any:
+        """Hear of changes."""
+        ...
+
+
+class RulesChanged(HttpError):
+    """Somebody else has changed the rules in between."""
+
+    status = 409
+    code = "CONFLICT"
+    default_message = "The rules were changed at the same time; read them and try again"
+
+
+class DynamicRules:
+    """The rules of the store, in memory."""
+
+    def __init__(
+        self, kv: RuleStore, changed: Callable[[Sequence[Rule]], None], logger: logging.Logger
+    ) -> None:
+        """`changed` is told the rules whenever they may be others."""
+        self._kv = kv
+        self._changed = changed
+        self._logger = logger
+        self._watch: Any = None
+        self._reading = asyncio.Lock()
+        self._retry: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read the rules, and hear of changes from now on. Raises what the store does."""
+        self._watch = self._kv.watch(PREFIX, self._on_change, emit_initial=False)
+        await self._number_unordered()
+        await self.read()
+
+    async def stop(self) -> None:
+        """Hear of nothing more."""
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._watch is not None:
+            await self._watch.stop()
+
+    async def read(self) -> list[Rule]:
+        """The rules as the store has them now, which are then in force."""
+        async with self._reading:
+            rules = [rule for _, rule, _ in await self._entries()]
+            self._changed(rules)
+        return rules
+
+    async def create(self, given: Mapping[str, Any]) -> Rule:
+        """Add a rule, behind all others. Raises `BadRule`."""
+        rules = await self.read()
+        order = max((rule.order for rule in rules), default=-1) + 1
+        rule = rule_from(given, str(uuid4()), order=order)
+        await self._commit([(rule, None)])
+        return rule
+
+    async def update(self, id: str, given: Mapping[str, Any]) -> Rule:
+        """Change fields of a rule. Raises `BadRule`, `NotFound`, `RulesChanged`."""
+        return await self._change(id, lambda rule: changed(rule, given))
+
+    async def toggle(self, id: str) -> Rule:
+        """Put a rule in force, or out of it. Raises `NotFound`, `RulesChanged`."""
+        return await self._change(id, lambda rule: changed(rule, {"enabled": not rule.enabled}))
+
+    async def delete(self, id: str) -> None:
+        """Remove a rule, and nothing below its key. Raises `NotFound`."""
+        entry = await self._kv.get((*PREFIX, id))
+        if entry.versionstamp is None:
+            raise NotFound("Rule not found")
+        await self._kv.atomic().delete((*PREFIX, id)).commit()  # that one key
+        await self.read()
+
+    async def reorder(self, ids: Sequence[str]) -> list[Rule]:
+        """Give all rules the order of their ids. Raises `BadRule`, `NotFound`, `RulesChanged`."""
+        found = {rule.id: (rule, stamp) for _, rule, stamp in await self._entries()}
+        for one in ids:
+            if one not in found:
+                raise NotFound(f"Rule not found: {one}")
+        if len(ids) != len(found) or len(set(ids)) != len(ids):
+            raise BadRule("ids must include all dynamic rule IDs")
+        seen = [found[one] for one in ids]
+        moved = [(replace(rule, order=order), stamp) for order, (rule, stamp) in enumerate(seen)]
+        await self._commit(moved)
+        return [rule for rule, _ in moved]
+
+    async def _change(self, id: str, change: Callable[[Rule], Rule]) -> Rule:
+        for _ in range(TRIES):
+            entry = await self._kv.get((*PREFIX, id))
+            rule = None if entry.versionstamp is None else self._readable(id, entry.value)
+            if rule is None:
+                raise NotFound("Rule not found")
+            made = change(rule)
+            with contextlib.suppress(RulesChanged):
+                await self._commit([(made, entry.versionstamp)])
+                return made
+        raise RulesChanged
+
+    async def _commit(self, rules: Sequence[tuple[Rule, str | None]]) -> None:
+        """Write all of them, each on top of the state that was seen. Raises `RulesChanged`."""
+        commit = self._kv.atomic()
+        for rule, stamp in rules:
+            key = (*PREFIX, rule.id)
+            commit = commit.check((key, stamp)).set(key, rule.to_json())
+        result = await commit.commit()
+        if not result.ok:
+            raise RulesChanged
+        await self.read()
+
+    async def _entries(self) -> list[tuple[tuple[Any, ...], Rule, str]]:
+        """All rules with their keys and versionstamps, however many there are."""
+        found = []
+        async for entry in self._kv.list(PREFIX):
+            if len(entry.key) != len(PREFIX) + 1:
+                continue  # below a rule's key: not ours
+            rule = self._readable(str(entry.key[-1]), entry.value)
+            if rule is not None:
+                found.append((entry.key, rule, entry.versionstamp))
+        return found
+
+    def _readable(self, id: str, value: Any) -> Rule | None:
+        """A rule from the store, which others may have written."""
+        if not isinstance(value, Mapping):
+            self._logger.warning("Rule %s in the store is no object and is left out", id)
+            return None
+        order = value.get("order")
+        try:
+            return rule_from(value, id, order=order if type(order) is int else 0)
+        except BadRule as error:
+            self._logger.warning("Rule %s in the store is left out: %s", id, error)
+            return None
+
+    async def _number_unordered(self) -> None:
+        """Give rules of older versions, which have no order, one that says where they stand."""
+        entries = [entry async for entry in self._kv.list(PREFIX)]
+        commit, count = self._kv.atomic(), 0
+        for index, entry in enumerate(entries):
+            value = entry.value
+            if isinstance(value, Mapping) and "order" not in value:
+                commit = commit.check(entry)
+                commit = commit.set(entry.key, {**value, "order": index})
+                count += 1
+        if count:
+            await commit.commit()  # where another process did the same in between, it is done
+
+    async def _on_change(self, _: Any) -> None:
+        if self._retry is None or self._retry.done():
+            self._retry = asyncio.create_task(self._read_until_done())
+        await self._retry
+
+    async def _read_until_done(self) -> None:
+        while True:
+            try:
+                await self.read()
+            except Exception as error:  # noqa: BLE001 - whatever the database raises, the old rules hold
+                self._logger.warning("The rules cannot be read: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return

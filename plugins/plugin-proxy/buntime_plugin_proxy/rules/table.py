@@ -1,0 +1,94 @@
+"""All rules that are in force, ready to be asked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
+from urllib.parse import urlsplit
+
+from buntime_host.access.public import PublicRoutes
+
+from buntime_plugin_proxy.rules.patterns import LONGEST_PATH, Template, chooser, compiled
+from buntime_plugin_proxy.rules.rule import Rule
+from buntime_plugin_proxy.upstream.origin import Origin
+
+_DEFAULT_PORTS = {False: 80, True: 443}
+
+
+class ReadyRule:
+    """A rule with all that can be known of it before a request comes."""
+
+    def __init__(self, rule: Rule) -> None:
+        self.rule = rule
+        self.pattern: Any = compiled(rule.pattern)
+        self.template = (
+            Template(rule.rewrite, self.pattern.groups) if rule.rewrite is not None else None
+        )
+        self.public = PublicRoutes(rule.public_routes, "/")
+        url = urlsplit(rule.target)
+        tls = url.scheme in ("https", "wss")
+        host = url.hostname or ""
+        port = url.port or _DEFAULT_PORTS[tls]
+        self.origin = Origin(tls, host, port, rule.secure)
+        name = f"[{host}]" if ":" in host else host
+        self.authority = (name if port == _DEFAULT_PORTS[tls] else f"{name}:{port}").encode()
+        """`Host` for the target."""
+        self.origin_header = (b"https://" if tls else b"http://") + self.authority
+        self.prefix = url.path.rstrip("/").encode() if rule.target_path == "join" else b""
+        """What comes before each path."""
+        self.headers = [
+            (name.lower().encode(), value.encode()) for name, value in (rule.headers or {}).items()
+        ]
+        self.set_names = frozenset(name for name, _ in self.headers)
+
+
+class RuleMatch(NamedTuple):
+    """A rule for a path, and the path for its target."""
+
+    ready: ReadyRule
+    path: bytes
+    """Begins with one slash, so that it can never be taken for a host."""
+
+
+class RuleTable:
+    """Rules in the order in which they are asked; never changed, only replaced."""
+
+    def __init__(self, static: Iterable[Rule] = (), dynamic: Iterable[Rule] = ()) -> None:
+        self.static = tuple(static)
+        self.dynamic = tuple(sorted(dynamic, key=lambda rule: (rule.order, rule.id)))
+        self._ready = [ReadyRule(rule) for rule in (*self.static, *self.dynamic) if rule.enabled]
+        self._choose = chooser([ready.rule.pattern for ready in self._ready])
+
+    def __bool__(self) -> bool:
+        return bool(self._ready)
+
+    def find(self, id: str) -> Rule | None:
+        """The rule with this id."""
+        return next((rule for rule in (*self.static, *self.dynamic) if rule.id == id), None)
+
+    def match(self, path: bytes, *, websocket: bool = False) -> RuleMatch | None:
+        """The first rule whose pattern is in a path, percent-encoded as it was sent.
+
+        For a websocket rules count that let those pass.
+        """
+        if not self._ready or len(path) > LONGEST_PATH:
+            return None
+        for index in sorted(self._choose(path)):
+            ready = self._ready[index]
+            if not websocket or ready.rule.ws:
+                return RuleMatch(ready, _target_path(ready, path))
+        return None
+
+    def is_public(self, method: str, path: bytes) -> bool:
+        """Whether any rule for this path says that it needs no credential."""
+        if not self._ready or len(path) > LONGEST_PATH:
+            return False
+        chosen: Sequence[int] = self._choose(path)
+        return any(self._ready[index].public.has(method, path) for index in chosen)
+
+
+def _target_path(ready: ReadyRule, path: bytes) -> bytes:
+    if ready.template is not None:
+        found = ready.pattern.search(path)
+        path = ready.template.filled(found.group)
+    return ready.prefix + b"/" + path.lstrip(b"/")

@@ -1,0 +1,253 @@
+"""One connection to a target: a request goes out, its answer comes in, then the next.
+
+Bodies of both directions go through in parts, and whoever is faster waits for the other.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, NamedTuple, cast
+
+import httptools
+
+from buntime_plugin_proxy.upstream.errors import BadGateway, StaleConnection
+from buntime_plugin_proxy.upstream.origin import Origin
+
+Headers = list[tuple[bytes, bytes]]
+
+MOST_HELD = 256 * 1024
+"""Bytes of an answer that wait for its client before the target has to wait, too."""
+LONGEST_HEAD = 64 * 1024
+MOST_INFORMATIONAL = 20
+"""Answers such as 103 before the one that counts."""
+_NO_CONTENT = (204, 304)
+_CONTROLS = bytes([*range(9), *range(10, 32), 127])
+
+
+class Head(NamedTuple):
+    """How an answer begins; names of headers are in small letters."""
+
+    status: int
+    headers: Headers
+
+
+class TargetConnection(asyncio.Protocol):
+    """To one target; of one exchange at a time."""
+
+    def __init__(self, origin: Origin, loop: asyncio.AbstractEventLoop) -> None:
+        self.origin = origin
+        self.used = False
+        """Whether it has carried an answer before."""
+        self.closed = False
+        self.moved_at = 0.0
+        """When something last came or went."""
+        self.status = 0
+        """Of the answer; 0 until its head is there."""
+        self.headers: Headers = []
+        self.ended = True
+        """Whether the answer is complete; between two exchanges there is none."""
+        self.expects_soon = True
+        """Whether silence of the target means that something is wrong."""
+        self.reading_paused = False
+        self._loop = loop
+        self._transport: asyncio.Transport
+        self._parser: Any = None
+        self._head_only = False
+        self._reusable = False
+        self._until_close = False
+        self._parts: list[bytes] = []
+        self._held = 0
+        self._head_size = 0
+        self._informational = 0
+        self._failure: Exception | None = None
+        self._news: asyncio.Future[None] | None = None
+        self._room: asyncio.Future[None] | None = None
+        self._writing_paused = False
+
+    # What the exchange asks
+
+    def begin(self, head: bytes, *, head_only: bool) -> None:
+        """Send a request, or all of it up to its body. `head_only` says that it was HEAD."""
+        self.status = 0
+        self.headers = []
+        self.ended = False
+        self.expects_soon = True
+        self._parser = httptools.HttpResponseParser(self)
+        self._head_only = head_only
+        self._reusable = self._until_close = False
+        self._head_size = self._informational = 0
+        self.moved_at = self._loop.time()
+        self._transport.write(head)
+
+    async def write(self, data: bytes) -> None:
+        """Send a part of the body, once there is room for it. Raises `BadGateway`."""
+        if self._writing_paused and not self.closed:
+            self._room = self._loop.create_future()
+            await self._room
+        if self.closed:
+            raise self._failure or BadGateway("the target closed the connection")
+        self.moved_at = self._loop.time()
+        self._transport.write(data)
+
+    async def head(self) -> Head:
+        """How the answer begins. Raises `BadGateway`, or what `fail` was told."""
+        while not self.status:
+            if self._failure is not None:
+                raise self._failure
+            await self.news()
+        return Head(self.status, self.headers)
+
+    def taken(self) -> bytes:
+        """What has come of the body since the last time. Raises as `head` does, at its end."""
+        if not self._parts:
+            if self._failure is not None:
+                raise self._failure
+            return b""
+        parts, self._parts, self._held = self._parts, [], 0
+        if self.reading_paused and not self.closed:
+            self.reading_paused = False
+            self.moved_at = self._loop.time()
+            self._transport.resume_reading()
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    async def news(self) -> None:
+        """Wait until something has come."""
+        self._news = self._loop.create_future()
+        try:
+            await self._news
+        finally:
+            self._news = None
+
+    @property
+    def is_reusable(self) -> bool:
+        """Whether it may carry another exchange."""
+        return self.ended and self._reusable and not self.closed
+
+    def fail(self, error: Exception) -> None:
+        """End it, and have whoever waits for it told why."""
+        if self._failure is None:
+            self._failure = error
+        self.close()
+        self.wake()
+
+    def close(self) -> None:
+        """End it at once."""
+        self.closed = True
+        self._transport.abort()
+
+    # What the transport says
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See asyncio."""
+        self._transport = cast(asyncio.Transport, transport)
+
+    def data_received(self, data: bytes) -> None:
+        """See asyncio."""
+        if self.ended:
+            # Nobody has asked for that: it would be taken for the answer to the next request.
+            self.close()
+            return
+        self.moved_at = self._loop.time()
+        try:
+            self._parser.feed_data(data)
+        except httptools.HttpParserError:
+            if not self.ended:
+                self.fail(BadGateway("the target's answer is not HTTP/1.1"))
+            self._reusable = False
+        except httptools.HttpParserUpgrade:
+            self.fail(BadGateway("the target changed the protocol, which nobody asked for"))
+        self.wake()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See asyncio."""
+        self.closed = True
+        if not self.ended and self._failure is None:
+            if self.status and self._until_close and exc is None:
+                self.ended = True
+            elif self.status:
+                self._failure = BadGateway("the target closed the connection within its answer")
+            else:
+                kind = StaleConnection if self.used else BadGateway
+                self._failure = kind("the target closed the connection without an answer")
+        self.wake()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    def pause_writing(self) -> None:
+        """See asyncio."""
+        self._writing_paused = True
+
+    def resume_writing(self) -> None:
+        """See asyncio."""
+        self._writing_paused = False
+        self.moved_at = self._loop.time()
+        if self._room is not None and not self._room.done():
+            self._room.set_result(None)
+
+    # What the parser says
+
+    def on_message_begin(self) -> None:
+        """See httptools."""
+        if self.status:
+            self._reusable = False  # more than one answer to one request
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """See httptools. In trailers, too, which nobody is told of."""
+        if self.status:
+            return
+        self._head_size += len(name) + len(value) + 4
+        if self._head_size > LONGEST_HEAD:
+            raise ValueError("the head of an answer is too long")
+        self.headers.append((name.lower(), value))
+
+    def on_headers_complete(self) -> None:
+        """See httptools."""
+        if self.status:
+            raise ValueError("a second answer")
+        status = self._parser.get_status_code()
+        if status < 200:
+            self._informational += 1
+            if self._informational > MOST_INFORMATIONAL:
+                raise ValueError("it is announced for ever")
+            self.headers = []
+            return
+        lengths = set()
+        encoding = b""
+        for name, value in self.headers:
+            if len(value.translate(None, _CONTROLS)) != len(value):
+                raise ValueError("a header has a control character")
+            if name == b"content-length":
+                lengths.add(value.strip())
+            elif name == b"transfer-encoding":
+                encoding += value.strip().lower()
+        # Whoever reads it in another way than we do would see other answers than we do.
+        if len(lengths) > 1 or (lengths and encoding) or encoding not in (b"", b"chunked"):
+            raise ValueError("its length can be read in two ways")
+        self.status = status
+        self._reusable = self._parser.should_keep_alive()
+        if self._head_only or status in _NO_CONTENT:
+            self.ended = True
+        else:
+            self._until_close = not lengths and not encoding
+
+    def on_body(self, data: bytes) -> None:
+        """See httptools."""
+        if self.ended:
+            self._reusable = False
+            raise ValueError("a content that must not be there")
+        self._parts.append(data)
+        self._held += len(data)
+        if self._held > MOST_HELD and not self.reading_paused:
+            self.reading_paused = True
+            self._transport.pause_reading()
+
+    def on_message_complete(self) -> None:
+        """See httptools."""
+        if self.status:
+            self.ended = True
+
+    def wake(self) -> None:
+        """Have whoever waits for news look again."""
+        news = self._news
+        if news is not None and not news.done():
+            news.set_result(None)

@@ -1,0 +1,82 @@
+"""Which servers rules may lead to, by name and by address.
+
+Addresses are looked at after names were resolved, and a connection goes to the address that was
+looked at: a name that means something else a moment later changes nothing.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterable
+
+from buntime_plugin_proxy.upstream.errors import TargetRefused
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+_METADATA = (
+    ipaddress.ip_network("169.254.0.0/16"),
+    ipaddress.ip_network("fe80::/10"),
+    ipaddress.ip_network("fd00:ec2::254/128"),
+    ipaddress.ip_network("100.100.100.200/32"),
+)
+"""Where clouds tell machines their secrets; nothing else is there."""
+
+
+class TargetGuard:
+    """What `allowTargets` and `denyPrivate` say."""
+
+    def __init__(self, allow: Iterable[str] = (), *, deny_private: bool = False) -> None:
+        """Raises `ValueError` for an entry that can be neither a host nor a network."""
+        self._networks: list[Network] = []
+        self._names: list[tuple[str, int | None]] = []
+        self._deny_private = deny_private
+        for entry in allow:
+            if not self._add_network(entry):
+                self._add_name(entry)
+        self._allows_all = not self._networks and not self._names
+
+    def _add_network(self, entry: str) -> bool:
+        try:
+            self._networks.append(ipaddress.ip_network(entry, strict=False))
+        except ValueError:
+            return False
+        return True
+
+    def _add_name(self, entry: str) -> None:
+        name, colon, port = entry.rpartition(":")
+        if not colon:
+            name, port = entry, ""
+        if not name.strip("*.") or "/" in name or (colon and not port.isdecimal()):
+            raise ValueError(
+                f"allowTargets: {entry!r} has to be a host, such as app.internal:3000 or"
+                " *.example.com, or a network such as 10.1.0.0/16"
+            )
+        self._names.append((name.strip("[]").lower(), int(port) if port else None))
+
+    def allows_name(self, host: str, port: int) -> bool:
+        """Whether the name alone is enough to be allowed."""
+        return self._allows_all or any(
+            (wanted is None or wanted == port)
+            and (host == name or (name.startswith("*.") and host.endswith(name[1:])))
+            for name, wanted in self._names
+        )
+
+    def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
+        """Raise `TargetRefused` unless all addresses of a host are allowed."""
+        by_name = self.allows_name(host.lower(), port)
+        for text in addresses:
+            address = _plain(ipaddress.ip_address(text.partition("%")[0]))
+            if any(address in network for network in self._networks):
+                continue
+            if not by_name or any(address in network for network in _METADATA):
+                raise TargetRefused
+            if self._deny_private and not address.is_global:
+                raise TargetRefused
+
+
+def _plain(address: Address) -> Address:
+    """The address that one of IPv6 stands for."""
+    if isinstance(address, ipaddress.IPv6Address):
+        return address.ipv4_mapped or address.sixtofour or address
+    return address

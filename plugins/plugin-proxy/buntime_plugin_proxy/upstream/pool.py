@@ -1,0 +1,234 @@
+"""The connections of one process to all targets: kept for a while, bounded, watched over."""
+
+from __future__ import annotations
+
+import asyncio
+import ipaddress
+import logging
+import socket
+import ssl
+from collections import deque
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+
+from buntime_plugin_proxy.config import ProxyConfig
+from buntime_plugin_proxy.upstream.connection import TargetConnection
+from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, TargetBusy
+from buntime_plugin_proxy.upstream.guard import TargetGuard
+from buntime_plugin_proxy.upstream.origin import Origin
+
+LONGEST_SWEEP = 1.0
+"""Seconds between two looks at what takes too long."""
+
+
+class TargetLane:
+    """What there is for one target."""
+
+    def __init__(self) -> None:
+        self.idle: list[TargetConnection] = []
+        """The one that was used last is at the end, and is used next."""
+        self.open = 0
+        """Connections that are in use, or are being made."""
+        self.waiting: deque[asyncio.Future[None]] = deque()
+
+
+class UpstreamPool:
+    """Makes, lends and keeps connections."""
+
+    def __init__(self, config: ProxyConfig, logger: logging.Logger) -> None:
+        """Raises `ValueError` for an option that means nothing."""
+        self.guard = TargetGuard(config.allow_targets, deny_private=config.deny_private)
+        self._config = config
+        self._logger = logger
+        self._loop = asyncio.get_running_loop()
+        self._lanes: dict[Origin, TargetLane] = {}
+        self._lent: set[TargetConnection] = set()
+        self._sweep = min(config.read_timeout / 4, config.keep_alive / 4, LONGEST_SWEEP)
+        self._timer: asyncio.TimerHandle | None = None
+
+    async def take(self, origin: Origin, *, fresh: bool = False) -> TargetConnection:
+        """A connection, which has to be given back. A `fresh` one was never used before.
+
+        Raises `BadGateway`, `GatewayTimeout`, `TargetBusy` and `TargetRefused`.
+        """
+        lane = self._lanes.get(origin)
+        if lane is None:
+            lane = self._lanes[origin] = TargetLane()
+        while lane.idle and not fresh:
+            connection = lane.idle.pop()
+            if not connection.closed:
+                lane.open += 1
+                self._lent.add(connection)
+                return connection
+        if lane.open >= self._config.max_connections:
+            await self._turn(lane)
+            return await self.take(origin, fresh=fresh)
+        lane.open += 1
+        try:
+            connection = await self._connect(origin)
+        except BaseException:
+            self._leave(origin, lane)
+            raise
+        self._lent.add(connection)
+        if self._timer is None:
+            self._timer = self._loop.call_later(self._sweep, self._look)
+        return connection
+
+    def give_back(self, connection: TargetConnection) -> None:
+        """Take a connection back, to be used again where it can be."""
+        self._lent.discard(connection)
+        lane = self._lanes[connection.origin]
+        if connection.is_reusable:
+            connection.used = True
+            lane.idle.append(connection)
+        else:
+            connection.close()
+        self._leave(connection.origin, lane)
+
+    @contextmanager
+    def counted(self, origin: Origin) -> Iterator[None]:
+        """For a connection that is made elsewhere: it counts among those of its target."""
+        lane = self._lanes.setdefault(origin, TargetLane())
+        if lane.open >= self._config.max_connections:
+            raise TargetBusy
+        lane.open += 1
+        try:
+            yield
+        finally:
+            self._leave(origin, lane)
+
+    async def addresses(self, origin: Origin) -> list[str]:
+        """The addresses of a target, all of them allowed. Raises `BadGateway`, `TargetRefused`."""
+        try:
+            found = [str(ipaddress.ip_address(origin.host))]
+        except ValueError:
+            try:
+                infos = await self._loop.getaddrinfo(
+                    origin.host, origin.port, type=socket.SOCK_STREAM
+                )
+            except OSError as error:
+                raise BadGateway("the name of the target cannot be resolved") from error
+            found = list(dict.fromkeys(str(info[4][0]) for info in infos))
+        self.guard.check(origin.host, origin.port, found)
+        return found
+
+    async def socket(self, origin: Origin) -> socket.socket:
+        """A connected socket without anything on it, within the time for connections."""
+        with self._translated():
+            async with asyncio.timeout(self._config.connect_timeout):
+                failure: OSError | None = None
+                for address in await self.addresses(origin):
+                    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+                    made = socket.socket(family, socket.SOCK_STREAM)
+                    made.setblocking(False)
+                    try:
+                        await self._loop.sock_connect(made, (address, origin.port))
+                    except OSError as error:
+                        made.close()
+                        failure = error
+                    except BaseException:
+                        made.close()
+                        raise
+                    else:
+                        return made
+                raise failure or OSError("no address")
+
+    async def close(self) -> None:
+        """End all connections."""
+        if self._timer is not None:
+            self._timer.cancel()
+        for connection in [*self._lent]:
+            connection.fail(BadGateway("the proxy shuts down"))
+        for lane in self._lanes.values():
+            for connection in lane.idle:
+                connection.close()
+            lane.idle.clear()
+        await asyncio.sleep(0)  # transports end in the next turn
+
+    async def _turn(self, lane: TargetLane) -> None:
+        """Wait until another one is given back."""
+        turn = self._loop.create_future()
+        lane.waiting.append(turn)
+        try:
+            async with asyncio.timeout(self._config.connect_timeout):
+                await turn
+        except TimeoutError:
+            raise TargetBusy from None
+        finally:
+            if not turn.done():
+                turn.cancel()
+
+    def _leave(self, origin: Origin, lane: TargetLane) -> None:
+        lane.open -= 1
+        while lane.waiting:
+            turn = lane.waiting.popleft()
+            if not turn.done():
+                turn.set_result(None)
+                return
+        if not lane.open and not lane.idle:
+            self._lanes.pop(origin, None)
+
+    async def _connect(self, origin: Origin) -> TargetConnection:
+        made = await self.socket(origin)
+        made.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        tls = tls_context(verify=origin.verify) if origin.tls else None
+        try:
+            with self._translated():
+                async with asyncio.timeout(self._config.connect_timeout):
+                    _, connection = await self._loop.create_connection(
+                        lambda: TargetConnection(origin, self._loop),
+                        sock=made,
+                        ssl=tls,
+                        server_hostname=origin.host if tls is not None else None,
+                    )
+        except BaseException:
+            made.close()
+            raise
+        return connection
+
+    @contextmanager
+    def _translated(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as error:
+            raise GatewayTimeout("the target took too long to take a connection") from error
+        except ssl.SSLCertVerificationError as error:
+            raise BadGateway("the certificate of the target is not good") from error
+        except ssl.SSLError as error:
+            raise BadGateway("the target does not speak TLS as we do") from error
+        except ConnectionRefusedError as error:
+            raise BadGateway("the target refused the connection") from error
+        except OSError as error:
+            self._logger.debug("A target cannot be reached: %s", error)
+            raise BadGateway("the target cannot be reached") from error
+
+    def _look(self) -> None:
+        """End what takes too long; go on for as long as there is any connection."""
+        now = self._loop.time()
+        for connection in [*self._lent]:
+            silent = now - connection.moved_at > self._config.read_timeout
+            is_waited_for = not connection.ended and not connection.reading_paused
+            if silent and is_waited_for and connection.expects_soon:
+                connection.fail(GatewayTimeout("the target took too long to answer"))
+        for origin, lane in [*self._lanes.items()]:
+            late = now - self._config.keep_alive
+            for connection in lane.idle:
+                if connection.moved_at < late:
+                    connection.close()
+            lane.idle = [connection for connection in lane.idle if not connection.closed]
+            if not lane.open and not lane.idle and not lane.waiting:
+                del self._lanes[origin]
+        more = self._lent or any(lane.idle for lane in self._lanes.values())
+        self._timer = self._loop.call_later(self._sweep, self._look) if more else None
+
+
+@cache
+def tls_context(*, verify: bool) -> ssl.SSLContext:
+    """How a target is spoken to; without `verify` whoever answers is taken for it."""
+    context = ssl.create_default_context()
+    context.set_alpn_protocols(["http/1.1"])
+    if not verify:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
