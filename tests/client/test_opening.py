@@ -289,6 +289,8 @@ async def test_who_is_cancelled_has_written_or_not(tmp_path: Path) -> None:
     ("arguments", "told"),
     [
         ({"url": ""}, "url is empty"),
+        ({"url": "file:"}, "url names no file"),
+        ({"url": "file:///"}, "url names no file"),
         ({"url": 7}, "url must be a text or a path, received one of type int"),
         ({"url": "redis://x"}, "redis:// is not known; use http://"),
         ({"url": "http://x", "keyval": {}}, "a server has its own options"),
@@ -377,6 +379,27 @@ def test_a_database_server_that_is_away(tmp_path: Path) -> None:
             kv.set(["a"], 2)
         server.start()
         assert kv.get(["a"]).value in (1, 2)
+
+
+def test_a_folder_is_not_made(tmp_path: Path) -> None:
+    """Of a path that was misspelt; a file is, and one that is there may be in any folder."""
+    for path in (tmp_path / "none" / "a.db", str(tmp_path / "none" / "a.db"), tmp_path):
+        kv = open_kv_sync(path)
+        with pytest.raises(CannotOpen, match=r"there is no folder .*none: make it|is a folder"):
+            kv.set(["a"], 1)
+        kv.close()
+    assert [*tmp_path.iterdir()] == []
+    with open_kv_sync(tmp_path / "a.db") as kv:
+        kv.set(["a"], 1)
+
+
+def test_it_is_the_database_that_says_why(tmp_path: Path) -> None:
+    (tmp_path / "text.db").write_text("no database " * 100)
+    kv = open_kv_sync(tmp_path / "text.db")
+    with pytest.raises(CannotOpen, match="not a database") as caught:
+        kv.get(["a"])
+    kv.close()
+    assert "plugin" not in str(caught.value)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")

@@ -61,6 +61,8 @@ def _checked(url: object) -> str:
     scheme, separator, rest = url.partition(":")
     if separator and scheme.lower() == "file":
         path, question, query = rest.partition("?")
+        if not path.strip("/"):
+            raise InvalidInput(f"url names no file: {url!r:.100}")
         # Of the forms file:a, file:/a, file:///a only the first one is relative.
         return f"file:{Path(path).absolute()}{question}{query}" if path[:1] != "/" else url
     if "://" in url:

@@ -11,12 +11,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from buntime_database import DatabaseError
 from buntime_host import BuntimeError, Host, InProcess, parse_config
 from buntime_keyval import CannotOpen
-from buntime_keyval.embedded import Answered, AnsweredStream, Location
+from buntime_keyval.embedded import MEMORY, Answered, AnsweredStream, Location
 
 _SERVERS = {"libsql": "libsql", "postgres": "postgres", "postgresql": "postgres"}
 """Which engine serves which kind of URL; all others are files."""
+
+_FILES = ("sqlite://", "sqlite:", "file:")
+"""What a URL of a file may begin with, the longest first."""
 
 
 def open_store(location: Location) -> HostedStore:
@@ -47,15 +51,18 @@ class HostedStore:
         except BuntimeError as error:
             raise CannotOpen(f"cannot open {location.shown}: {error}") from error
         self._shown = location.shown
+        self._file = file_of(adapter, config.base_dir)
         self._host = Host(config, environ={}, is_private=True)
         self._requests = InProcess(self._host, "/keyval")
 
     async def start(self) -> None:
         """See `EmbeddedStore`."""
+        if self._file is not None and (problem := what_hinders(self._file)) is not None:
+            raise CannotOpen(f"cannot open {self._shown}: {problem}")
         try:
             await self._host.start()
         except BuntimeError as error:
-            raise CannotOpen(f"cannot open {self._shown}: {error}") from error
+            raise CannotOpen(f"cannot open {self._shown}: {reason_of(error)}") from error
 
     async def answer(
         self, method: str, target: str, headers: Mapping[str, str], body: bytes | None
@@ -89,6 +96,44 @@ def adapter_of(url: str) -> dict[str, Any]:
     if scheme == "rqlite":
         return {"type": "rqlite", "urls": [f"http://{rest}"]}
     return {"type": _SERVERS.get(scheme, "sqlite"), "url": url}
+
+
+def reason_of(error: BaseException) -> str:
+    """What a database said why it cannot be opened, without the parts of the host around that."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, DatabaseError):
+            return str(cause)
+        cause = cause.__cause__
+    return str(error)
+
+
+def file_of(adapter: Mapping[str, Any], base_dir: Path) -> Path | None:
+    """The file of the root database of an entry of `adapters`; None where it is in no file."""
+    if adapter.get("type") not in ("sqlite", "libsql"):
+        return None
+    url = str(adapter.get("url") or "")
+    for scheme in _FILES:
+        if url.startswith(scheme):
+            url = url.removeprefix(scheme)
+            break
+    if url == MEMORY or "://" in url:
+        return None
+    if url:
+        return base_dir / url
+    folder = adapter.get("baseDir")
+    return base_dir / str(folder) / "_default.db" if folder else None
+
+
+def what_hinders(file: Path) -> str | None:
+    """Why no store can be opened in a file that somebody has typed; None if it can be tried.
+
+    A server makes the folders of its configuration. In a path that was typed, a folder that is
+    missing is a misspelt one.
+    """
+    if not file.parent.is_dir():
+        return f"there is no folder {file.parent}: make it, or correct the path"
+    return f"{file} is a folder: name a file in it" if file.is_dir() else None
 
 
 def _raw(headers: Mapping[str, str]) -> Iterable[tuple[bytes, bytes]]:

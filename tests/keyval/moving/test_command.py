@@ -13,7 +13,9 @@ import pytest
 from buntime_host.config import load_config
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
 from buntime_plugin_keyval.command.config_file import check_config, write_config
+from buntime_plugin_keyval.command.move import move as move_command
 from buntime_plugin_keyval.features.moving.checks import MoveRefused
+from click.testing import CliRunner, Result
 from keyval.moving.support import fill, open_store
 from keyval.service.world import FAST
 from support.api import api_of
@@ -51,6 +53,10 @@ def move(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+def names_in(folder: Path) -> set[str]:
+    return {str(path.relative_to(folder)) for path in folder.rglob("*")}
+
+
 def told(run: subprocess.CompletedProcess[str]) -> dict[str, Any]:
     assert run.returncode == 0, run.stderr
     content: dict[str, Any] = json.loads(run.stdout)
@@ -75,16 +81,72 @@ def test_it_tells_what_it_would_do_then_does_it(folder: Path) -> None:
     ("arguments", "code", "text"),
     [
         (["--from", "sqlite"], 2, "Missing option"),
-        (["--from", "mysql", "--to", "b.db"], 3, "no adapter of the configuration (there: sqlite"),
         (["--from", "none.db", "--to", "b.db"], 3, "there is no store in file:"),
         (["--from", "sqlite", "--to", "/proc/b.db"], 1, "/proc/b.db"),
-        (["--from", "sqlite", "--to", "b.db", "--write-config"], 3, "must be an adapter"),
     ],
 )
 def test_what_is_wrong_is_told(folder: Path, arguments: list[str], code: int, text: str) -> None:
+    before = names_in(folder)
     run = move(folder, *arguments)
-    assert (run.returncode, text in run.stderr) == (code, True), run.stderr
+    said = " ".join(run.stderr.split())
+    assert (run.returncode, text in said) == (code, True), run.stderr
     assert "Traceback" not in run.stderr
+    assert names_in(folder) == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "text"),
+    [
+        (["--from", "mysql", "--to", "b.db"], 2, "no adapter of the configuration (there: sqlite"),
+        (["--from", "", "--to", "b.db"], 2, "'' is no adapter of the configuration"),
+        (["--from", "sqlite", "--to", ""], 2, "'' is no adapter of the configuration"),
+        (["--from", "sqlite", "--to", "file:"], 2, "'file:' is no adapter of the configuration"),
+        (["--from", "sqlite", "--to", ":memory:"], 2, "a database in memory is gone"),
+        (["--from", "file::memory:", "--to", "b.db"], 2, "a database in memory is gone"),
+        (["--from", "mysql://x/y", "--to", "b.db"], 2, "mysql:// is not known: use libsql://"),
+        (["--from", "sqlite", "--to", "file:b.db?mode=rw"], 2, "a file has no parameters"),
+        (["--from", "sqlite", "--to", "b.db", "--config", "none.jsonc"], 2, "does not exist"),
+        (["--from", "sqlite", "--to", "b.db", "--write-config"], 2, "must be an adapter"),
+        (["--from", "sqlite", "--to", "b.db"], 3, "there is no store in sqlite: see --from"),
+        (["--from", "none.db", "--to", "b.db", "--abort"], 3, "there is no store in file:"),
+        (["--from", "there.db", "--to", "none/b.db"], 3, "none: make it, or correct the path"),
+        (["--from", "there.db", "--to", "./none/b.db", "--dry-run"], 3, "there is no folder /"),
+        (["--from", "there.db", "--to", "/proc"], 3, "/proc is a folder: name a file in it"),
+    ],
+)
+def test_it_is_refused_by_what_was_typed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str], code: int, text: str
+) -> None:
+    (tmp_path / "buntime.jsonc").write_text(CONFIG)
+    (tmp_path / "there.db").write_text("not looked at")
+    before = names_in(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    run = CliRunner().invoke(move_command, arguments)
+    said = " ".join(run.output.split())
+    assert (run.exit_code, text in said) == (code, True), run.output
+    assert names_in(tmp_path) == before
+
+
+def test_what_is_refused_or_only_tried_leaves_no_file(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "empty.db").touch()
+    (folder / "else.db").write_text("something else, which is no database at all" * 50)
+    before = names_in(folder)
+    monkeypatch.chdir(folder)
+
+    def run(*arguments: str) -> Result:
+        return CliRunner().invoke(move_command, arguments)
+
+    for target in ("b.db", "empty.db"):
+        dry = run("--from", "sqlite", "--to", target, "--dry-run", "--json")
+        assert json.loads(dry.stdout)["entries"] == 43
+    given_up = run("--from", "a.db", "--to", "b.db", "--abort", "--json")
+    assert json.loads(given_up.stdout) == {"state": "no move under way"}
+    wrong = run("--from", "sqlite", "--to", "else.db")
+    assert (wrong.exit_code, "not a database" in wrong.stderr) == (1, True), wrong.stderr
+    assert names_in(folder) == before
+    assert (folder / "empty.db").stat().st_size == 0
 
 
 def test_a_move_that_never_was_is_given_up(folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -151,6 +152,51 @@ async def test_what_cannot_be_moved_is_refused(
     async with open_store(third) as full:
         await full.kv.set(["a"], 1)
         assert "not empty" in await refusal(target, third)
+
+
+@pytest.mark.parametrize("when", ["entries", "compared", "closing", "closed", "complete"])
+async def test_of_two_movers_the_later_one_goes_on_and_the_other_writes_nothing(
+    old: World, target: SqliteAdapter, tmp_path: Path, when: str
+) -> None:
+    paths = [str(tmp_path / name) for name in ("a.db", "b.db")]
+    is_there, goes_on = threading.Event(), threading.Event()
+
+    def tell(step: MoveStep) -> None:
+        if step.what == when and not is_there.is_set():
+            is_there.set()
+            assert goes_on.wait(60)
+
+    async def move_first() -> object:
+        """In a thread, which stands still where the other one overtakes it."""
+        adapters = [SqliteAdapter(path, options=FAST) for path in paths]
+        try:
+            return await mover_of(adapters[0], adapters[1], tell).run()
+        except MoveRefused as refused:
+            return str(refused)
+        finally:
+            for adapter in adapters:
+                await adapter.close()
+
+    first = asyncio.create_task(asyncio.to_thread(lambda: asyncio.run(move_first())))
+    try:
+        assert await asyncio.to_thread(is_there.wait, 60)
+        await mover_of(old.adapter, target).run()
+        async with open_store(SqliteAdapter(paths[1], options=FAST)) as new:
+            await new.kv.set(["n", 1], "written after the move")
+            await new.kv.delete(["n", 2])
+            await new.kv.enqueue("after the move")
+            before = await content(new.store.db)
+            goes_on.set()
+            outcome = await first
+            assert await content(new.store.db) == before
+    finally:
+        goes_on.set()
+    if when != "complete":
+        assert "another process is moving this store" in str(outcome)
+    await check_complete(database_of(target))
+    mark = await read_mark(database_of(old.adapter))
+    assert mark is not None
+    assert mark.state is MoveState.MOVED
 
 
 async def test_an_empty_store_is_not_moved_to_itself(tmp_path: Path) -> None:

@@ -14,8 +14,9 @@ from buntime_host import BuntimeError
 from buntime_host.config import HostConfig, load_config
 
 from buntime_plugin_keyval.command.config_file import check_config, write_config
-from buntime_plugin_keyval.command.places import NamedDatabase, open_both, place_of
+from buntime_plugin_keyval.command.places import NamedDatabase, check_files, open_both, place_of
 from buntime_plugin_keyval.command.progress import ProgressShown
+from buntime_plugin_keyval.embedded import reason_of
 from buntime_plugin_keyval.features.moving.checks import MoveRefused, abort, check_move
 from buntime_plugin_keyval.features.moving.mover import MAX_PAUSE_SECONDS, MoveFailed, StoreMover
 
@@ -30,7 +31,7 @@ INTERRUPTED = 130
 @click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=click.Path(exists=True, dir_okay=False, path_type=Path),
     envvar="BUNTIME_CONFIG",
     help="Configuration file; default ./buntime.jsonc, which may be absent.",
 )
@@ -70,11 +71,14 @@ def move(
     logging.disable(logging.WARNING)
     try:
         config = load_config(config_path)
-        places = place_of(config, source), place_of(config, target)
+        places = place_of(config, "--from", source), place_of(config, "--to", target)
         if is_written:
             check_config(config, config.path)
             if not places[1].is_configured:
-                raise MoveRefused("--write-config: --to must be an adapter of the configuration")
+                raise click.UsageError(
+                    "--write-config: --to must be an adapter of the configuration"
+                )
+        check_files(*places)
         if is_abort:
             told = asyncio.run(_abort(config, *places))
         else:
@@ -91,7 +95,7 @@ def move(
     except MoveRefused as error:
         raise _ended(error, REFUSED) from error
     except (BuntimeError, DatabaseError, MoveFailed, OSError) as error:
-        raise _ended(error, FAILED) from error
+        raise _ended(reason_of(error), FAILED) from error
     except KeyboardInterrupt:
         raise _ended("interrupted: the same command goes on", INTERRUPTED) from None
     finally:
@@ -108,12 +112,13 @@ async def _run(
     without_indexes: bool,
     max_pause: float,
 ) -> dict[str, Any]:
-    async with open_both(config, source, target) as (here, there):
-        names = (source.name, target.name)
+    names = (source.name, target.name)
+    async with open_both(config, source, target, makes=False) as (here, there):
+        counts = await check_move(here, there, names, without_indexes=without_indexes)
+    if dry_run:
+        return {"state": "would be moved", **counts._asdict()}
+    async with open_both(config, source, target, makes=True) as (here, there):
         with ProgressShown() as shown:
-            if dry_run:
-                counts = await check_move(here, there, names, without_indexes=without_indexes)
-                return {"state": "would be moved", **counts._asdict()}
             mover = StoreMover(
                 here,
                 there,
@@ -135,7 +140,7 @@ async def _run(
 async def _abort(
     config: HostConfig, source: NamedDatabase, target: NamedDatabase
 ) -> dict[str, Any]:
-    async with open_both(config, source, target) as (here, there):
+    async with open_both(config, source, target, makes=False) as (here, there):
         return {"state": "given up" if await abort(here, there) else "no move under way"}
 
 

@@ -43,7 +43,7 @@ class Mark(NamedTuple):
     other: str
     """The other database, for people, without secrets."""
     place: str
-    """How far the move is; of meaning with `ARRIVING` only."""
+    """With `ARRIVING` how far the move is, else which mover was the last to take it up."""
 
 
 class StoreIncomplete(DatabaseError):
@@ -70,22 +70,45 @@ async def check_complete(db: Database) -> str | None:
     return mark.other if mark is not None and mark.state is MoveState.MOVED else None
 
 
-async def close_store(db: Database, token: str, ends_at: int) -> None:
+class Moving(NamedTuple):
+    """A move, and who is at it."""
+
+    token: str
+    """Identity of the move."""
+    mover: str
+    """Identity of the one that moves: a move that is taken up again has another one."""
+
+
+async def take_up(db: Database, moving: Moving, state: MoveState) -> None:
+    """Let this mover be the only one that closes the store. Raises `GuardFailed`."""
+    sql = db.sql.moving
+    guard = Guard(sql.is_marked, (moving.token, state))
+    await patient_batch(db.adapter, [guard, Statement(sql.set_place, (moving.mover,))])
+
+
+async def close_store(db: Database, moving: Moving, ends_at: int) -> None:
     """Have the database refuse writes until then. Raises `GuardFailed` if its mark is another one.
 
     When this returns, whatever was written before is there to be read.
     """
-    await _change(db, token, MoveState.COPYING, MoveState.CLOSED, ends_at, db.sql.moving.close)
+    steps: list[Statement | Guard] = [_of(db, moving)]
+    steps += map(Statement, db.sql.moving.close)
+    await _change(db, moving.token, MoveState.COPYING, MoveState.CLOSED, ends_at, steps)
 
 
-async def keep_closed(db: Database, token: str, ends_at: int) -> None:
+async def keep_closed(db: Database, moving: Moving, ends_at: int) -> None:
     """Let a closed store be closed for longer. Raises `GuardFailed` if it was opened."""
-    await _change(db, token, MoveState.CLOSED, MoveState.CLOSED, ends_at)
+    closed = MoveState.CLOSED
+    await _change(db, moving.token, closed, closed, ends_at, [_of(db, moving)])
 
 
-async def leave_store(db: Database, token: str) -> None:
+async def leave_store(db: Database, moving: Moving) -> None:
     """Let a closed store be closed for good. Raises `GuardFailed` if it was opened."""
-    await _change(db, token, MoveState.CLOSED, MoveState.MOVED, 0)
+    await _change(db, moving.token, MoveState.CLOSED, MoveState.MOVED, 0, [_of(db, moving)])
+
+
+def _of(db: Database, moving: Moving) -> Guard:
+    return Guard(db.sql.moving.is_at, (moving.mover,))
 
 
 async def reopen_store(db: Database, mark: Mark) -> None:
@@ -94,7 +117,8 @@ async def reopen_store(db: Database, mark: Mark) -> None:
     Nothing happens if another process has done so. Raises `DatabaseError`.
     """
     try:
-        await _change(db, mark.token, mark.state, MoveState.COPYING, 0, db.sql.moving.open)
+        definitions = [*map(Statement, db.sql.moving.open)]
+        await _change(db, mark.token, mark.state, MoveState.COPYING, 0, definitions)
     except GuardFailed:
         now = await read_mark(db)
         if now is not None and now.token == mark.token and now.state is mark.state:
@@ -107,14 +131,14 @@ async def _change(
     old: MoveState,
     new: MoveState,
     ends_at: int,
-    definitions: Sequence[str] = (),
+    steps: Sequence[Statement | Guard],
 ) -> None:
     sql = db.sql.moving
     await patient_batch(
         db.adapter,
         [
             Guard(sql.is_marked, (token, old)),
-            *map(Statement, definitions),
+            *steps,
             Statement(sql.set_state, (new, ends_at, token)),
         ],
     )

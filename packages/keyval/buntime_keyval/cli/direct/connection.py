@@ -53,6 +53,8 @@ def _file(connection: str) -> str:
     if "://" in path and not path.startswith("file:"):
         raise Mistake("--connection of sqlite is a file, such as file:data.db; see --type")
     name = path.removeprefix("file:")
+    if not name.strip("/"):
+        raise Mistake("--connection of sqlite names no file, such as file:data.db")
     if modes == ["rw"] and not Path(name.removeprefix("//")).exists():
         raise Mistake(f"{name} does not exist, and mode=rw does not make it")
     if modes not in (["rw"], ["rwc"]):

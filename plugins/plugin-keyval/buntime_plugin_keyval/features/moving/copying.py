@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import NamedTuple, TypeAlias
 
 import msgspec
 from buntime_database import Guard, Statement, Value
@@ -17,6 +17,9 @@ PAGE = 1_000
 
 PAGE_BYTES = 4 * 1024 * 1024
 """Bytes of values after which a page takes no further row."""
+
+Writing: TypeAlias = Callable[[Sequence[Statement]], Awaitable[None]]
+"""Carries out steps in the target, all or nothing, as long as the move is that of the caller."""
 
 
 class Sides(NamedTuple):
@@ -96,7 +99,9 @@ async def transferring(source: Database, sides: Sides, keys: Sequence[Value]) ->
     return [*removing(sides.target, gone), *sides.target.put([*rows.values()])]
 
 
-async def equalise(source: Database, target: Database, sides: Sides, after: Value = None) -> int:
+async def equalise(
+    source: Database, target: Database, write: Writing, sides: Sides, after: Value = None
+) -> int:
     """Let a table be in the target as it is in the source; how many rows were not.
 
     Behind a key, or all of it. Compared by the marks of the rows, so it takes little where little
@@ -112,19 +117,19 @@ async def equalise(source: Database, target: Database, sides: Sides, after: Valu
         changed = {key: row for key, row in here.rows.items() if there.get(key) != row}
         different += len(gone) + len(changed)
         # First what is not right: another row may have its number or its name by now.
-        await write(target, removing(sides.target, [*gone, *(k for k in changed if k in there)]))
+        await write(removing(sides.target, [*gone, *(k for k in changed if k in there)]))
         for page in pages_of(changed):
-            await write(target, await transferring(source, sides, page))
+            await write(await transferring(source, sides, page))
         if last is None:
             return different
         after = last
 
 
-async def remove_until(target: Database, sides: Sides, last: Value) -> None:
+async def remove_until(target: Database, write: Writing, sides: Sides, last: Value) -> None:
     """Remove from the target what comes before a key, and that one."""
     old = await marks_between(target, sides.target, sides.first, last)
     for page in pages_of(old):
-        await write(target, removing(sides.target, page))
+        await write(removing(sides.target, page))
 
 
 async def pages_behind(

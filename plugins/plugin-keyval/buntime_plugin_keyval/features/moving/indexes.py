@@ -9,6 +9,7 @@ from buntime_database import Statement
 from buntime_keyval.wire import key_to_json
 from buntime_keyval.wire.keys import decode_key
 
+from buntime_plugin_keyval.features.moving.copying import Writing
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.maintenance import patient_batch
 from buntime_plugin_keyval.storage.searching import Index, index_of_row
@@ -22,7 +23,7 @@ class _Known(NamedTuple):
     is_ready: bool
 
 
-async def equalise_indexes(source: Database, target: Database, wall_ms: int) -> int:
+async def equalise_indexes(source: Database, target: Database, write: Writing, wall_ms: int) -> int:
     """Let the target have the indexes that the source has; how many were not as they are there.
 
     Those that are new are filled with what is there already, and keep up with the rest themselves.
@@ -33,17 +34,17 @@ async def equalise_indexes(source: Database, target: Database, wall_ms: int) -> 
     different = 0
     for number, old in theirs.items():
         if number not in ours or old.definition.options != ours[number].definition.options:
-            await patient_batch(target.adapter, sql.drop(old.definition))
+            await write(sql.drop(old.definition))
             different += 1
     for number, wanted in ours.items():
         known = theirs.get(number)
         if known is None or known.definition.options != wanted.definition.options:
-            await _build(target, wanted.definition._replace(format=sql.format), wall_ms)
+            await _build(target, write, wanted.definition._replace(format=sql.format), wall_ms)
             different += 1
         if wanted.is_ready and not (known is not None and known.is_ready):
-            await patient_batch(target.adapter, [Statement(catalogue.set_ready, (number,))])
+            await write([Statement(catalogue.set_ready, (number,))])
     ((last_id,),) = await source.adapter.query(source.sql.search.catalogue.last_id, fresh=True)
-    await patient_batch(target.adapter, target.sql.moving.set_last_index(int(last_id or 0)))
+    await write(target.sql.moving.set_last_index(int(last_id or 0)))
     return different
 
 
@@ -59,7 +60,7 @@ async def _indexes(db: Database) -> dict[int, _Known]:
     return {known.definition.id: known for known in found}
 
 
-async def _build(db: Database, index: Index, wall_ms: int) -> None:
+async def _build(db: Database, write: Writing, index: Index, wall_ms: int) -> None:
     sql = db.sql.search
     row = (
         index.id,
@@ -70,12 +71,12 @@ async def _build(db: Database, index: Index, wall_ms: int) -> None:
         index.format,
         wall_ms,
     )
-    await patient_batch(db.adapter, [Statement(sql.catalogue.add, row), *sql.create(index)])
+    await write([Statement(sql.catalogue.add, row), *sql.create(index)])
     rest = index.keys
     while rest.start < rest.end:
         part = rest
         found = await db.adapter.query(sql.next_entries, (*rest, PART + 1), fresh=True)
         if len(found) > PART and isinstance(found[-1][0], bytes):
             part = rest.before(found[-1][0])
-        await patient_batch(db.adapter, sql.fill(index, part))
+        await write(sql.fill(index, part))
         rest = rest.from_key(part.end)

@@ -41,11 +41,13 @@ from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.moves import (
     Mark,
     MoveState,
+    Moving,
     close_store,
     keep_closed,
     leave_store,
     read_mark,
     reopen_store,
+    take_up,
 )
 from buntime_plugin_keyval.storage.schema import migrate
 
@@ -109,10 +111,16 @@ class _Place(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether it has what the log told before the first entry was copied."""
     done: int = 0
     """Entries that were copied."""
+    mover: str = ""
+    """Who goes on from here."""
 
 
 class StoreMover:
-    """One move of a store from a database to another one."""
+    """One move of a store from a database to another one.
+
+    Of two processes at the same move, the one that took it up last goes on, since the other one may
+    as well be dead: whatever is written to either database is guarded by who is at it.
+    """
 
     def __init__(
         self,
@@ -134,7 +142,7 @@ class StoreMover:
         self._names = names
         self._tell = tell
         self._without_indexes = without_indexes
-        self._token = ""
+        self._moving = Moving("", secrets.token_hex(8))
         self._place = _Place(0)
         self._hashes = self._repaired = 0
         ours, theirs = source.sql.moving, target.sql.moving
@@ -153,6 +161,15 @@ class StoreMover:
         Raises `MoveRefused`, `MoveFailed` or `DatabaseError`; the source is open then, unless all
         of it had come over.
         """
+        try:
+            return await self._run()
+        except GuardFailed:
+            raise MoveRefused(
+                "another process is moving this store as well, or has given the move up: see that"
+                " it ends, then start this command again"
+            ) from None
+
+    async def _run(self) -> Moved:
         await check_move(
             self._source, self._target, self._names, without_indexes=self._without_indexes
         )
@@ -161,7 +178,7 @@ class StoreMover:
         if is_over:  # all of it had come over before
             return await self._open_target(monotonic())
         if not self._without_indexes:
-            await equalise_indexes(self._source, self._target, _wall_ms())
+            await equalise_indexes(self._source, self._target, self._write, _wall_ms())
         await self._copy()
         await self._compare_all(repair=True)
         took = 0.0
@@ -186,7 +203,7 @@ class StoreMover:
         if mark is None:
             mark = Mark(secrets.token_hex(8), MoveState.COPYING, 0, self._names[1], "")
             await _add_mark(self._source, mark)
-        self._token = mark.token
+        self._moving = self._moving._replace(token=mark.token)
         theirs = await read_mark(self._target)
         if theirs is None:
             if mark.other != self._names[1]:
@@ -194,20 +211,39 @@ class StoreMover:
                     f"the store in {self._names[0]} is being moved to {mark.other}: go on with"
                     " that, or give it up with --abort"
                 )
-            place = _Place(await self._first_position())
-            await _add_mark(
-                self._target,
-                Mark(mark.token, MoveState.ARRIVING, 0, self._names[0], _encode(place)),
-            )
+            await self._mark_target(mark)
             theirs = await read_mark(self._target)
         if theirs is None or theirs.token != mark.token or theirs.state is not MoveState.ARRIVING:
             forget = Statement(self._source.sql.moving.remove_mark, (mark.token,))
             await write(self._source, [forget])
             raise MoveRefused("both databases are the same one: see --from and --to")
-        self._place = msgspec.json.decode(theirs.place, type=_Place)
+        await self._take_up(mark, theirs.place)
         if mark.state is MoveState.CLOSED:
             await reopen_store(self._source, mark)
         return mark.state is MoveState.MOVED
+
+    async def _mark_target(self, mark: Mark) -> None:
+        """Let nobody use the target before all is there."""
+        place = _Place(await self._first_position())
+        names = self._names
+        theirs = Mark(mark.token, MoveState.ARRIVING, 0, names[0], _encode(place))
+        await _add_mark(self._target, theirs)
+        now = await read_mark(self._source)
+        if now is None or now.token != mark.token or now.state is MoveState.MOVED:
+            # Another process has brought it to its end meanwhile, and the target is in use.
+            await write(
+                self._target, [Statement(self._target.sql.moving.remove_mark, (mark.token,))]
+            )
+            raise MoveRefused(f"the store in {names[0]} was moved to {names[1]} already")
+
+    async def _take_up(self, mark: Mark, place: str) -> None:
+        """Go on from a place as the only one. Raises `GuardFailed` if it is not that any more."""
+        was = msgspec.json.decode(place, type=_Place)
+        self._place = msgspec.structs.replace(was, mover=self._moving.mover)
+        sql = self._target.sql.moving
+        ours = Statement(sql.set_place, (_encode(self._place),))
+        await write(self._target, [Guard(sql.is_at, (place,)), ours])
+        await take_up(self._source, self._moving, mark.state)
 
     async def _first_position(self) -> int:
         ((_, trimmed, _, _),) = await self._query(self._source.sql.moving.notes)
@@ -290,19 +326,21 @@ class StoreMover:
 
     async def _begin_anew(self) -> None:
         """Copy everything once more: the log was trimmed faster than it was followed."""
-        place = _Place(await self._first_position())
+        place = _Place(await self._first_position(), mover=self._moving.mover)
         sql = self._target.sql.moving
         await self._note(place, [*map(Statement, sql.clear)])
 
     async def _note(self, place: _Place, steps: Sequence[Statement] = ()) -> None:
         """Do something, and note in the same commit how far the target is with that."""
-        sql = self._target.sql.moving
-        was = Guard(sql.is_at, (_encode(self._place),))
-        try:
-            await write(self._target, [was, *steps, Statement(sql.set_place, (_encode(place),))])
-        except GuardFailed:
-            raise MoveRefused("another process moves this store, or has given it up") from None
+        text = _encode(place)
+        await self._write([*steps, Statement(self._target.sql.moving.set_place, (text,))])
         self._place = place
+
+    async def _write(self, steps: Sequence[Statement]) -> None:
+        """Carry out steps in the target. Raises `GuardFailed` where another one moves by now."""
+        if steps:
+            was = Guard(self._target.sql.moving.is_at, (_encode(self._place),))
+            await write(self._target, [was, *steps])
 
     async def _compare_all(self, *, repair: bool) -> None:
         """Compare the entries, a hash for each so many; whatever differs is copied again.
@@ -333,16 +371,16 @@ class StoreMover:
                 f" {self._names[0]}: does another program write to it?"
             )
         if wrong:
-            await write(self._target, await transferring(self._source, self._entries, wrong))
+            await self._write(await transferring(self._source, self._entries, wrong))
         return len(wrong)
 
     async def _equalise_rest(self) -> None:
         """What the log does not tell of."""
         for sides in self._beside:
-            await equalise(self._source, self._target, sides)
+            await equalise(self._source, self._target, self._write, sides)
         await self._continue_replays()
         if not self._without_indexes:
-            await equalise_indexes(self._source, self._target, _wall_ms())
+            await equalise_indexes(self._source, self._target, self._write, _wall_ms())
 
     async def _continue_replays(self) -> None:
         """Take over the results that were kept since, and forget those that were forgotten.
@@ -353,21 +391,23 @@ class StoreMover:
         bounds = self._target.sql.replays.bounds
         ((oldest_there, newest_there),) = await self._target.adapter.query(bounds, fresh=True)
         if _number(oldest_there) < _number(oldest):
-            await remove_until(self._target, self._replays, _number(oldest) - 1)
+            await remove_until(self._target, self._write, self._replays, _number(oldest) - 1)
         after = _number(newest_there) - 1
-        await equalise(self._source, self._target, self._replays, after)
+        await equalise(self._source, self._target, self._write, self._replays, after)
 
     async def _close_and_finish(self) -> Moved:
         self._tell(MoveStep("closing", 0, 1))
         started = monotonic()
-        await close_store(self._source, self._token, self._end_of_pause())
+        await self._note(self._place)  # for nothing is closed by who does not go on
+        await close_store(self._source, self._moving, self._end_of_pause())
         self._tell(MoveStep("closed", 0, 1))
         try:
             await self._copy_last()
-            await leave_store(self._source, self._token)
+            await leave_store(self._source, self._moving)
         except BaseException:
             mark = await read_mark(self._source)
-            if mark is not None and mark.state is MoveState.CLOSED:
+            is_ours = mark is not None and mark.place == self._moving.mover
+            if mark is not None and is_ours and mark.state is MoveState.CLOSED:
                 await reopen_store(self._source, mark)
             raise
         self._tell(MoveStep("complete", 1, 1))
@@ -377,12 +417,11 @@ class StoreMover:
         keys = await self._follow()
         await self._stay_closed()
         await self._equalise_rest()
-        await equalise(self._source, self._target, self._metrics)
+        await equalise(self._source, self._target, self._write, self._metrics)
         await self._stay_closed()
         ((epoch, seq, stamp, noted),) = await self._query(self._source.sql.moving.notes)
         sql = self._target.sql
-        await write(
-            self._target,
+        await self._write(
             [
                 Statement(sql.moving.set_log, (epoch, seq, stamp)),
                 Statement(sql.log.trim),
@@ -408,17 +447,23 @@ class StoreMover:
         return _wall_ms() + int(1000 * max(CLOSED_SECONDS, 3 * self._max_pause))
 
     async def _stay_closed(self) -> None:
-        await keep_closed(self._source, self._token, self._end_of_pause())
+        await keep_closed(self._source, self._moving, self._end_of_pause())
 
     async def _open_target(self, started: float) -> Moved:
         sql = self._target.sql.moving
-        await write(
-            self._target,
-            [
-                Guard(sql.is_marked, (self._token, MoveState.ARRIVING)),
-                Statement(sql.remove_mark, (self._token,)),
-            ],
-        )
+        token = self._moving.token
+        try:
+            await write(
+                self._target,
+                [
+                    Guard(sql.is_marked, (token, MoveState.ARRIVING)),
+                    Statement(sql.remove_mark, (token,)),
+                ],
+            )
+        except GuardFailed:
+            if await read_mark(self._target) is not None:
+                raise
+            # Another process did so, which found that all had come over.
         pause = monotonic() - started
         return Moved(await counts_of(self._target), self._repaired, pause, self._hashes)
 
