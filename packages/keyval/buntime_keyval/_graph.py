@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Callable, Iterable
 from heapq import heappop, heappush
 from math import isnan
@@ -12,7 +14,9 @@ import msgspec
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import BigInt, InvalidInput, Key, KeyLike, key_to_json
-from buntime_keyval.wire.python_keys import checked_key, checked_prefix
+from buntime_keyval.wire.keys import KeyPart
+from buntime_keyval.wire.numbers import format_integer
+from buntime_keyval.wire.python_keys import checked_key, checked_prefix, is_rounded
 
 Direction = Literal["out", "in", "both"]
 """Which way edges are followed: from their source, from their target, or either."""
@@ -139,7 +143,8 @@ class Layout:
         parts = entry.key[len(self.prefix) :]
         try:
             way, first_type, first_id, kind, other_type, other_id = parts
-            first, other = node_of((first_type, first_id)), node_of((other_type, other_id))
+            first = node_of((first_type, _whole(first_id)))
+            other = node_of((other_type, _whole(other_id)))
             kind = checked_type(kind, "edge")
         except ValueError:
             shown = key_to_json(entry.key)
@@ -157,9 +162,39 @@ def node_of(node: object) -> GraphNode:
     kind, identity = node
     if isinstance(identity, (bool, BigInt)) or not isinstance(identity, (str, int)):
         raise InvalidInput(f"the id of a node must be a text or an int, received {identity!r:.100}")
-    if identity == "":
-        raise InvalidInput("the id of a node must not be empty")
+    if isinstance(identity, str):
+        if not identity:
+            raise InvalidInput("the id of a node must not be empty")
+    elif is_rounded(identity):
+        raise InvalidInput(
+            "the id of a node that is an int must be a number that a double holds, as those up to"
+            f" ±(2^53 - 1) are: use a text, such as {format_integer(identity)!r:.100}"
+        )
     return GraphNode(checked_type(kind, "node"), identity)
+
+
+def _whole(part: KeyPart) -> KeyPart:
+    """A number part as the int that it was; those from 10^21 on come back as floats."""
+    return int(part) if isinstance(part, float) and part.is_integer() else part
+
+
+def label_of(node: GraphNode) -> str:
+    """A node in one line of text, which no other node has.
+
+    It is `type/id`. A part is in quotes, as in JSON, if it could be read in another way: a text
+    that looks like an integer, a type with a slash, what cannot be printed.
+    """
+    kind, identity = node
+    is_plain = kind.isprintable() and not kind.startswith('"') and "/" not in kind
+    shown_kind = kind if is_plain else json.dumps(kind)
+    if isinstance(identity, int):
+        return f"{shown_kind}/{format_integer(identity)}"
+    is_plain = identity.isprintable() and not identity.startswith('"')
+    is_plain = is_plain and _INTEGER.fullmatch(identity) is None
+    return f"{shown_kind}/{identity if is_plain else json.dumps(identity)}"
+
+
+_INTEGER = re.compile("-?[0-9]+")
 
 
 def checked_type(type: object, of: str) -> str:
@@ -215,8 +250,7 @@ def weights_of(weight: str | WeightOf) -> WeightOf:
             found = edge.data.get(weight) if isinstance(edge.data, dict) else None
         right = isinstance(found, (int, float)) and not isinstance(found, bool)
         if not right or isnan(found) or found < 0:
-            shown = f"({'/'.join(map(str, edge.source))})-[{edge.type}]->"
-            shown += f"({'/'.join(map(str, edge.target))})"
+            shown = f"({label_of(edge.source)})-[{edge.type}]->({label_of(edge.target)})"
             raise InvalidValue(
                 f"the weight of {shown} must be a number that is not negative, received {found!r}"
             )

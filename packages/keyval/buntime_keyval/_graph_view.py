@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from html import escape
 from typing import Literal
 
-from buntime_keyval._graph import GraphEdge, GraphNode
+from buntime_keyval._graph import GraphEdge, GraphNode, label_of
 from buntime_keyval.wire import InvalidInput
 
 Format = Literal["dot", "mermaid", "svg"]
@@ -30,19 +30,15 @@ def rendered(edges: Sequence[GraphEdge], nodes: Sequence[GraphNode], format: For
     return render(edges, list(found))
 
 
-def _label(node: GraphNode) -> str:
-    return f"{node.type}/{node.id}"
-
-
 def _dot(edges: Sequence[GraphEdge], nodes: Sequence[GraphNode]) -> str:
     def quoted(text: str) -> str:
         text = text.replace("\\", "\\\\").replace('"', '\\"')
         return f'"{_printable(text)}"'
 
-    lines = [f"  {quoted(_label(node))};" for node in nodes]
+    names = {node: quoted(label_of(node)) for node in nodes}
+    lines = [f"  {name};" for name in names.values()]
     lines += [
-        f"  {quoted(_label(it.source))} -> {quoted(_label(it.target))} [label={quoted(it.type)}];"
-        for it in edges
+        f"  {names[it.source]} -> {names[it.target]} [label={quoted(it.type)}];" for it in edges
     ]
     return "\n".join(["digraph {", "  rankdir=LR;", *lines, "}", ""])
 
@@ -53,7 +49,7 @@ def _mermaid(edges: Sequence[GraphEdge], nodes: Sequence[GraphNode]) -> str:
         return '"' + "".join(_MERMAID_SIGNS.get(sign, sign) for sign in short) + '"'
 
     names = {node: f"n{number}" for number, node in enumerate(nodes)}
-    lines = [f"  {name}[{quoted(_label(node))}]" for node, name in names.items()]
+    lines = [f"  {name}[{quoted(label_of(node))}]" for node, name in names.items()]
     lines += [f"  {names[it.source]} -->|{quoted(it.type)}| {names[it.target]}" for it in edges]
     return "\n".join(["graph LR", *lines, ""])
 
@@ -86,7 +82,7 @@ def _svg_node(node: GraphNode, place: tuple[int, int]) -> str:
     x, y = place
     box = f'<rect x="{x}" y="{y}" width="{_width(node):g}" height="{_BOX}" rx="6"'
     style = 'fill="#eef3ff" stroke="#557"/>'
-    text = _svg_text(_label(node), x + 10, y + 21, "")
+    text = _svg_text(label_of(node), x + 10, y + 21, "")
     return f"<g>{box} {style}{text}</g>"
 
 
@@ -118,7 +114,7 @@ def _svg_text(text: str, x: float, y: float, more: str) -> str:
 
 
 def _width(node: GraphNode) -> float:
-    return 20 + _CHARACTER * len(_shortened(_label(node), _SVG_LABEL))
+    return 20 + _CHARACTER * len(_shortened(label_of(node), _SVG_LABEL))
 
 
 def _places(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeGuard, TypeVar
 
 import msgspec
 
@@ -14,6 +14,7 @@ from buntime_keyval._errors import VersionMismatch
 from buntime_keyval._results import KvEntry
 from buntime_keyval._typed import make_scope
 from buntime_keyval.wire import InvalidInput, Key
+from buntime_keyval.wire.limits import MAX_LIMIT
 
 T = TypeVar("T")
 
@@ -121,10 +122,21 @@ def prefixed(prefix: str) -> RecordSpan:
 
 def ranged(start: str, end: str) -> RecordSpan:
     """The records from one key to before another."""
-    for name, bound in (("start", start), ("end", end)):
-        if not isinstance(bound, str):
-            raise InvalidInput(f"{name} must be a text, received {bound!r:.100}")
-    return RecordSpan((start,), (end,))
+    return RecordSpan(_bound("start", start), _bound("end", end))
+
+
+def half_ranged(start: str | None, end: str | None) -> RecordSpan:
+    """The same, or all records on a side where None is given."""
+    return RecordSpan(
+        None if start is None else _bound("start", start),
+        None if end is None else _bound("end", end),
+    )
+
+
+def _bound(name: str, bound: object) -> Key:
+    if not isinstance(bound, str):
+        raise InvalidInput(f"{name} must be a text, received {bound!r:.100}")
+    return (bound,)
 
 
 def typed(of_type: str) -> RecordSpan:
@@ -161,27 +173,40 @@ def record_key(key: object) -> Key:
 
 def checked_window(offset: object, limit: object) -> tuple[int, int | None]:
     """How many to pass over, and how many to take; None for all. Raises `InvalidInput`."""
-    for name, number in (("offset", offset), ("limit", limit)):
-        if isinstance(number, bool) or not isinstance(number, int):
-            raise InvalidInput(f"{name} must be an integer, received {number!r:.50}")
-    assert isinstance(offset, int) and isinstance(limit, int)  # noqa: S101, PT018 - tested above
-    if limit < UNLIMITED:
-        raise InvalidInput(f"limit must be -1, for all, or more, received {limit}")
-    return max(offset, 0), None if limit == UNLIMITED else limit
+    if not _is_integer(offset) or offset < 0:
+        raise InvalidInput(f"offset must be an integer from 0, received {offset!r:.50}")
+    if not _is_integer(limit) or limit < UNLIMITED:
+        raise InvalidInput(
+            f"limit must be -1, for all, or an integer from 0, received {limit!r:.50}"
+        )
+    return offset, None if limit == UNLIMITED else limit
+
+
+def checked_page_size(size: object) -> int:
+    """How many records are read at a time. Raises `InvalidInput`."""
+    if not _is_integer(size) or not 1 <= size <= MAX_LIMIT:
+        raise InvalidInput(
+            f"page_size must be an integer from 1 to {MAX_LIMIT}, received {size!r:.50}"
+        )
+    return size
 
 
 def checked_version(version: object) -> int:
     """-1, 0 or a version. Raises `InvalidInput`."""
-    if isinstance(version, bool) or not isinstance(version, int) or version < ANY_VERSION:
+    if not _is_integer(version) or version < ANY_VERSION:
         raise InvalidInput(
             f"version must be -1 (any), 0 (new) or that of the record, received {version!r:.50}"
         )
     return version
 
 
+def _is_integer(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
 def type_of(value: object) -> str:
     """What kind of value this is, in one word: the name of its class."""
-    return "nil" if value is None else type(value).__name__
+    return type(value).__name__
 
 
 def stored(value: object) -> Any:

@@ -248,9 +248,10 @@ async def test_pictures(kv: Any) -> None:
     await kv.graph.add(ADA, "knows", BOB)
     svg = ElementTree.fromstring(await kv.graph.view(format="svg"))
     titles = {element.text for element in svg.iter("{http://www.w3.org/2000/svg}title")}
-    assert {'n/a"]<b>&\\\ufffd\ufffd{}', "n/" + "x" * 60, 'say "hi"', "user/ada"} <= titles
+    shown = r'n/"a\"]<b>&\\\n\u0000{}"'
+    assert {shown, "n/" + "x" * 60, 'say "hi"', "user/ada"} <= titles
     dot = await kv.graph.view(format="dot")
-    assert r'"n/a\"]<b>&\\' in dot
+    assert r'"n/\"a\\\"]<b>&\\\\\\n\\u0000{}\"" ->' in dot
     assert '"user/ada" -> "user/bob" [label="knows"];' in dot
     mermaid = (await kv.graph.view(format="mermaid")).splitlines()
     assert mermaid[0] == "graph LR"
@@ -261,6 +262,57 @@ async def test_pictures(kv: Any) -> None:
     assert of_type == 'graph LR\n  n0["user/ada"]\n  n1["user/bob"]\n  n0 -->|"knows"| n1\n'
     assert await kv.graph.view(ADA, types=["knows"], format="mermaid") == of_type
     assert await kv.graph.view(ADA, max_depth=0) == 'digraph {\n  rankdir=LR;\n  "user/ada";\n}\n'
+
+
+async def test_labels_tell_nodes_apart(kv: Any) -> None:
+    ids = [
+        1,
+        "1",
+        '"1"',
+        -1,
+        "-1",
+        "01",
+        "1.5",
+        "x/y",
+        "\x01",
+        "\x02",
+        "é",
+        'a"b',
+        2**70,
+        str(2**70),
+    ]
+    nodes = [(kind, identity) for kind in ("n", "n/x", '"n"', "\x03", "\x04") for identity in ids]
+    hub = ("hub", 0)
+    for node in nodes:
+        await kv.graph.add(hub, "t", node)
+    dot = await kv.graph.view(hub)
+    assert len({line for line in dot.splitlines() if "->" in line}) == len(nodes)
+    svg = ElementTree.fromstring(await kv.graph.view(hub, format="svg"))
+    titles = [element.text for element in svg.iter("{http://www.w3.org/2000/svg}title")]
+    assert len(set(titles)) == len(nodes) + 2  # the hub, and the type of all edges
+    assert {"n/1", 'n/"1"', "n/x/y", '"n/x"/1', "n/é", f"n/{2**70}"} <= set(titles)
+
+
+@pytest.mark.parametrize("identity", [2**69, 2**70, -(2**70), 10**21, 10**22, int(1e300)])
+async def test_a_large_id_comes_back_as_it_was(kv: Any, identity: int) -> None:
+    far = ("u", identity)
+    await kv.graph.add(ADA, "t", far, create_only=True)
+    assert not (await kv.graph.add(ADA, "t", far, create_only=True)).ok
+    (found,) = await kv.graph.neighbours(ADA)
+    assert (found, type(found.id)) == (far, int)
+    assert [it.source async for it in kv.graph.incoming(far)] == [ADA]
+    assert (await kv.graph.get(ADA, "t", found)).target == far
+    assert (await kv.graph.shortest_path(ADA, far)).nodes == (ADA, far)
+    assert (await kv.graph.paginate(found, direction="in")).edges[0].source == ADA
+    assert await kv.graph.remove(ADA, "t", found)
+
+
+@pytest.mark.parametrize("identity", [2**53 + 1, -(2**53) - 1, 10**21 + 1, 10**400])
+async def test_an_id_that_would_be_another_one_is_refused(kv: Any, identity: int) -> None:
+    with pytest.raises(InvalidInput, match=f"use a text, such as '{identity}"[:90]):
+        await kv.graph.add(ADA, "t", ("u", identity))
+    await kv.graph.add(ADA, "t", ("u", str(identity)))
+    assert await kv.graph.neighbours(ADA) == [("u", str(identity))]
 
 
 NODES = st.integers(0, 6)

@@ -75,7 +75,7 @@ def test_lists_have_an_order_a_window_and_an_end(records: Any) -> None:
     put_all(records, "b/2", "a", "b/1", "b/3", "c")
     assert keys_of(records.list()) == ["a", "b/1", "b/2", "b/3", "c"]
     assert keys_of(records.list(1, 2)) == ["b/1", "b/2"]
-    assert keys_of(records.list(-5, 1)) == ["a"]
+    assert keys_of(records.list(0, 1)) == ["a"]
     assert keys_of(records.get_prefix("b/")) == ["b/1", "b/2", "b/3"]
     assert keys_of(records.get_prefix("b/", 0, 2)) == ["b/1", "b/2"]
     assert keys_of(records.get_prefix("b/", 1)) == ["b/2", "b/3"]
@@ -102,7 +102,7 @@ def test_types_are_found(records: Any) -> None:
     assert keys_of(records.get_type("Person", 1, 1)) == ["c"]
     assert len(records.get_type("all")) == 5
     assert (records.count_type("Person"), records.count_type("Cat")) == (3, 0)
-    assert (records.get("d")).type == "nil"
+    assert (records.get("d")).type == "NoneType"
 
 
 def test_versions_follow_writes(records: Any) -> None:
@@ -228,12 +228,30 @@ def test_paginators_neither_repeat_nor_pass_over(records: Any) -> None:
         records.delete(record.key)
         records.put(f"a{record.key}", 1)
     assert seen == [f"k{number}" for number in range(9)]
-    found = [it.key for it in records.paginator(start="ak3", end="ak6", page_size=0)]
+    found = [it.key for it in records.paginator(start="ak3", end="ak6", page_size=1)]
     assert found == ["ak3", "ak4", "ak5"]
     assert [it.key for it in records.paginator(of_type="dict")] == []
     assert len(list(records.paginator())) == 9
     with pytest.raises(InvalidInput, match="say one of"):
         records.paginator(prefix="a", of_type="b")
+
+
+@pytest.mark.parametrize("wrong", ["5", None, True, 2.0, -2])
+def test_numbers_that_are_none_are_refused(records: Any, wrong: Any) -> None:
+    for size in (wrong, 0, -1, 1001):
+        with pytest.raises(InvalidInput, match="page_size must be an integer from 1 to 1000"):
+            records.paginator(page_size=size)
+    for offset in (wrong, -1):
+        with pytest.raises(InvalidInput, match="offset must be an integer from 0"):
+            records.list(offset)
+        with pytest.raises(InvalidInput, match="offset must be an integer from 0"):
+            records.mutate_all(RecordDeletePrefix("a", offset))
+    with pytest.raises(InvalidInput, match="limit must be -1, for all, or an integer from 0"):
+        records.delete_prefix("a", 0, wrong)
+    with pytest.raises(InvalidInput, match="version must be -1"):
+        records.put("a", 1, wrong)
+    with pytest.raises(InvalidInput, match="start must be a text"):
+        records.paginator(start=5)
 
 
 # The names say which faults of other stores with records these are, in the order of their list.

@@ -107,7 +107,9 @@ def test_failures_are_on_stderr_with_a_status(folder: Path) -> None:
         (("--type", "mysql", "init"), "", 2, "mysql"),
         (("graph", "get-edge", "u", "1", "t", "u", "2"), "", 1, "there is no t"),
         (("graph", "find-path", "u", "1", "u", "2"), "", 1, "there is no path"),
-        (("--connection", ".", "init"), "", 1, "cannot open"),
+        (("list", "-1"), "", 2, "offset must be an integer from 0"),
+        (("--connection", ".", "init"), "", 1, "is a folder: name a file in it"),
+        (("--connection", "none/data.db", "init"), "", 1, "there is no folder"),
     ):
         result = call(*arguments, given=given)
         assert (result.exit_code, result.stdout) == (status, ""), arguments
@@ -224,6 +226,10 @@ def test_connections(kind: str, connection: str, url: str | None, database: Any)
 @pytest.mark.parametrize(
     ("kind", "connection"),
     [
+        ("sqlite", ""),
+        ("sqlite", "file:"),
+        ("sqlite", "file:?mode=rwc"),
+        ("sqlite", "file:///"),
         ("sqlite", "http://localhost"),
         ("sqlite", "file:data.db?mode=ro"),
         ("sqlite", "file:/nowhere/x.db?mode=rw"),

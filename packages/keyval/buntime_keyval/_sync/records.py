@@ -18,9 +18,11 @@ from buntime_keyval._records import (
     RecordPut,
     RecordSpan,
     RecordWrites,
+    checked_page_size,
     checked_version,
     checked_window,
     deletable,
+    half_ranged,
     named_keys,
     prefixed,
     ranged,
@@ -115,17 +117,17 @@ class Records:
         """The records of a prefix, a range, a type, or all, read `page_size` at a time.
 
         It goes on behind the last key that it told, so what others write meanwhile makes it
-        neither pass over a record nor tell one twice. A page size below 1 is one of 1000.
+        neither pass over a record nor tell one twice. `page_size` is 1000 at the most.
         """
         given = [prefix is not None, start is not None or end is not None, of_type is not None]
         if sum(given) > 1:
             raise InvalidInput("say one of prefix, start with end, and of_type")
-        selection = RecordSpan(None if start is None else (start,), None if end is None else (end,))
+        selection = half_ranged(start, end)
         if prefix is not None:
             selection = prefixed(prefix)
         elif of_type is not None:
             selection = typed(of_type)
-        return self._paginated(selection, page_size if page_size > 0 else MAX_LIMIT, type)
+        return self._paginated(selection, checked_page_size(page_size), type)
 
     def put(
         self, key: str, value: Any, version: int = ANY_VERSION, *, type: str | None = None
@@ -222,7 +224,7 @@ class Records:
         self, selection: RecordSpan, page_size: int, type: Any
     ) -> Iterator[KvRecord[Any]]:
         read = record_reader(type)
-        for entry in self._selected(selection, page_size=min(page_size, MAX_LIMIT)):
+        for entry in self._selected(selection, page_size=page_size):
             yield read(entry)
 
     def _count(self, selection: RecordSpan) -> int:

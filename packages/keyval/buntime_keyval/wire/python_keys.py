@@ -50,12 +50,7 @@ def _check_parts(raw: object) -> None:
         if isinstance(part, str):
             if not part.isascii():
                 _refuse_surrogates(part)
-        elif (
-            isinstance(part, int)
-            and not isinstance(part, BigInt)
-            and not -MAX_SAFE_INTEGER <= part <= MAX_SAFE_INTEGER
-            and not _is_double(part)
-        ):
+        elif isinstance(part, int) and not isinstance(part, BigInt) and is_rounded(part):
             raise InvalidInput(
                 f"Key part {part} is beyond ±(2^53 - 1) and would be rounded: use BigInt({part})"
             )
@@ -73,11 +68,14 @@ def _is_json_form(part: object) -> bool:
     )
 
 
-def _is_double(number: int) -> bool:
-    try:
-        return int(float(number)) == number
-    except OverflowError:
+def is_rounded(number: int) -> bool:
+    """Whether a number part, which is a double, would be another number than this one."""
+    if -MAX_SAFE_INTEGER <= number <= MAX_SAFE_INTEGER:
         return False
+    try:
+        return int(float(number)) != number
+    except OverflowError:
+        return True
 
 
 def _refuse_surrogates(text: str) -> None:
