@@ -95,7 +95,10 @@ class AsyncLocks:
         return await self._session.send(calls.renew(calls.order(name, owner, duration), token))
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Release a lock of an owner, if it is held (under this token); whether it was."""
+        """Release a lock of an owner, if it is held (under this token); whether it was.
+
+        Without a token the owner's place in the line is given up, too.
+        """
         return await self._session.send(calls.release(name, owner, token))
 
     async def steal(

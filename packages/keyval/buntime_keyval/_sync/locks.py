@@ -92,7 +92,10 @@ class Locks:
         return self._session.send(calls.renew(calls.order(name, owner, duration), token))
 
     def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Release a lock of an owner, if it is held (under this token); whether it was."""
+        """Release a lock of an owner, if it is held (under this token); whether it was.
+
+        Without a token the owner's place in the line is given up, too.
+        """
         return self._session.send(calls.release(name, owner, token))
 
     def steal(

@@ -59,7 +59,10 @@ class LocalLocks:
         return _grant(await self._locks.renew(wanted, checked_lock_token(token)))
 
     async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
-        """Release a lock of an owner, if it is held (under this token); whether it was."""
+        """Release a lock of an owner, if it is held (under this token); whether it was.
+
+        Without a token the owner's place in the line is given up, too.
+        """
         self._permits.need(LOCK, lock_name(name))
         token = None if token is None else checked_lock_token(token)
         return await self._locks.release(name, lock_owner(owner), token)
