@@ -157,6 +157,17 @@ class LimitExceeded(KeyValError, TooLarge):
         super().__init__(f"{what} (limits.{option} is {limit}){right and ': '}{right}")
 
 
+class TooLargeForDatabase(KeyValError, TooLarge):
+    """A database server takes no rows of the size that a value would have."""
+
+    STATUS = 413
+    CODE = "KEYVAL_LIMIT_EXCEEDED"
+
+    def __init__(self, said: str) -> None:
+        """`said` is what the database says of it."""
+        super().__init__(f"The value is larger than the database server allows: {said}")
+
+
 class QuotaExceeded(KeyValError, TooLarge):
     """There would be more than the limits of the sender's key allow."""
 

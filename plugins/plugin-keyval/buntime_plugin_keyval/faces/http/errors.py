@@ -12,12 +12,15 @@ from buntime_plugin_keyval.model.errors import (
     KeyValError,
     RequestTooLong,
     StoreDamaged,
+    TooLargeForDatabase,
     database_down,
     outcome_unknown,
 )
 
 _MALFORMED = "malformed JSON"
 """What engines say where stored JSON is none: what clients send is looked at before."""
+_TOO_BIG = "string or blob too big"
+"""What SQLite says of a row that a server bounds more narrowly than values are bounded here."""
 
 
 def told_error(error: Exception) -> InvalidInput | KeyValError | None:
@@ -30,8 +33,11 @@ def told_error(error: Exception) -> InvalidInput | KeyValError | None:
         return outcome_unknown(error)
     if isinstance(error, buntime_database.StatementTimeout):
         return RequestTooLong(str(error))
-    if isinstance(error, buntime_database.InvalidStatement) and _MALFORMED in str(error):
-        return StoreDamaged("a stored value is missing, or is no JSON")
+    if isinstance(error, buntime_database.InvalidStatement):
+        if _MALFORMED in str(error):
+            return StoreDamaged("a stored value is missing, or is no JSON")
+        if _TOO_BIG in str(error):
+            return TooLargeForDatabase(str(error))
     return None
 
 
