@@ -79,6 +79,10 @@ class CommitResult(msgspec.Struct, frozen=True):
 
     ok: bool
     versionstamp: str | None = None
+    results: tuple[Any, ...] = ()
+    """What each mutation made, where that was asked for: the number, list or value of `sum`, `max`,
+    `min`, `append`, `prepend` and `patch`, whether there is what `touch` and `persist` give a life,
+    and None of others."""
 
 
 class DeleteResult(msgspec.Struct, frozen=True):

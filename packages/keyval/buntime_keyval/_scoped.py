@@ -33,13 +33,14 @@ class ScopedBuilder(AtomicBuilder[StoreKey | MutationKey], Generic[T]):
         expires_in: Duration | None = None,
         expires_at: float | datetime | None = None,
         metadata: Any = None,
+        type: str | None = None,
         **unknown: Never,
     ) -> S:
         """Store a value of the store's type; what is not given is as the store has it."""
         if unknown:
             refuse_unknown("set", unknown)
         return super().set(
-            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata
+            key, value, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
     def _place(self, key: Any) -> Any:

@@ -204,6 +204,20 @@ class Work:
             key, patch, expires_in=expires_in, expires_at=expires_at, metadata=metadata, type=type
         )
 
+    def touch(
+        self,
+        key: MutationKey,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+    ) -> None:
+        """Give what is there another life at the commit, and leave the rest of it."""
+        self._buffer().touch(key, expires_in=expires_in, expires_at=expires_at)
+
+    def persist(self, key: MutationKey) -> None:
+        """Let what is there live for ever from the commit on."""
+        self._buffer().persist(key)
+
     def enqueue(
         self,
         value: Any,

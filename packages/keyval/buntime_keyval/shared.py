@@ -10,6 +10,7 @@ from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Hand
 from buntime_keyval._async.locks import AsyncLock
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.reports import report
+from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transactions import attempts as attempts_async
@@ -42,11 +43,13 @@ __all__ = [
     "EVERY_TEXT",
     "AsyncAtomic",
     "AsyncAttempt",
+    "AsyncFlights",
     "AsyncGraph",
     "AsyncLock",
     "AsyncMessages",
     "AsyncQueueListener",
     "AsyncRecords",
+    "AsyncShortcuts",
     "AsyncSource",
     "AsyncStore",
     "AsyncTransaction",

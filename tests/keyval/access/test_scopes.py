@@ -143,6 +143,25 @@ CASES: list[Case] = [
         [READ_A, 'keyval:read:["d"]', WRITE_A, WRITE_B, 'keyval:write:["c"]', SEND],
     ),
     ("POST", "/transaction", "", {"reads": KEYS}, [READ_A, READ_B]),
+    *(
+        (
+            "POST",
+            path,
+            "",
+            {
+                "mutations": [
+                    {"type": "sum", "key": ["a"], "value": 1},
+                    {"type": "set", "key": ["b"], "value": 1},
+                    {"type": "persist", "key": ["b"]},
+                ],
+                "results": True,
+            },
+            [READ_A, WRITE_A, WRITE_B],
+        )
+        for path in ("/atomic", "/transaction")
+    ),
+    ("POST", "/keys/touch", "", {"keys": KEYS, "expiresIn": 1}, [WRITE_A, WRITE_B]),
+    ("POST", "/keys/persist", "", {"keys": KEYS}, [WRITE_A, WRITE_B]),
     ("POST", "/queue/enqueue", "", {"value": 1}, [SEND]),
     ("POST", "/queue/enqueue", "", UNDELIVERED, [SEND, WRITE_A, WRITE_B]),
     *[("GET", f"/queue/{name}", "", None, [RECEIVE]) for name in ("poll", "dequeue", "listen")],

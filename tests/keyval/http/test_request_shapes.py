@@ -127,6 +127,8 @@ NEEDED: dict[str, dict[str, Any]] = {
     "POST /keys/batch": {"keys": list(KEYS)},
     "POST /keys/delete-batch": {"keys": list(KEYS)},
     "POST /keys/set-batch": {"sets": []},
+    "POST /keys/touch": {"keys": list(KEYS), "expiresIn": 5},
+    "POST /keys/persist": {"keys": list(KEYS)},
     "POST /vacuum": {},
     "POST /atomic": {},
     "POST /transaction": {},

@@ -22,9 +22,13 @@ class AsyncSource(Protocol):
         """The newest entries of checked keys, at least one, in their order."""
 
     async def commit(
-        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
+        self,
+        atomic: AtomicBuilder[Any],
+        idempotency_key: str | None = None,
+        *,
+        results: bool = False,
     ) -> CommitResult:
-        """Apply all mutations if all checks hold."""
+        """Apply all mutations if all checks hold; with `results` tell what they made."""
 
 
 class AsyncAtomic(AtomicBuilder[MutationKey]):
@@ -34,14 +38,17 @@ class AsyncAtomic(AtomicBuilder[MutationKey]):
         super().__init__()
         self._source = source
 
-    async def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
+    async def commit(
+        self, *, results: bool = False, idempotency_key: str | None = None
+    ) -> CommitResult:
         """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
 
+        With `results` it is told what each mutation made, which needs the permission to read that.
         With an `idempotency_key` that was used before, nothing but the result of then is told.
         Raises `InvalidInput` (of a client: `RequestRejected`) when a mutation meets a value that
         it cannot work on, and `OutcomeUnknown` when the answer was lost.
         """
-        return await self._source.commit(self, idempotency_key)
+        return await self._source.commit(self, idempotency_key, results=results)
 
     def of(self, store: StoreOf[T]) -> AsyncStoreAtomic[T]:
         """The same commit for the entries of a typed store, with its keys and its type."""
@@ -58,6 +65,11 @@ class AsyncStoreAtomic(ScopedBuilder[T]):
         super().__init__(contents_of(atomic), scope_of(store))
         self._atomic = atomic
 
-    async def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
-        """Apply all that the commit holds, of this store and of others; as `AsyncAtomic.commit`."""
-        return await self._atomic.commit(idempotency_key=idempotency_key)
+    async def commit(
+        self, *, results: bool = False, idempotency_key: str | None = None
+    ) -> CommitResult:
+        """Apply all that the commit holds, of this store and of others; as `AsyncAtomic.commit`.
+
+        `results` are plain values, which were not validated.
+        """
+        return await self._atomic.commit(results=results, idempotency_key=idempotency_key)

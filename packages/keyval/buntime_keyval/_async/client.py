@@ -16,6 +16,7 @@ from buntime_keyval._async.locks import AsyncLock, AsyncLocks
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
+from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore, sweep
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transport import transport_of
@@ -82,7 +83,7 @@ Entries = list[KvEntry[Any]]
 Indexes = list[SearchIndex]
 
 
-class AsyncKv:
+class AsyncKv(AsyncShortcuts[KeyLike, Any]):
     """A client of one KeyVal API, for asyncio.
 
     Use it as `async with AsyncKv(url) as kv`, or call `aclose` at the end. Every method checks its
@@ -148,6 +149,7 @@ class AsyncKv:
             settings, lambda: transport_of(settings, transport), coalesce=coalesce
         )
         self._sharing = AsyncSharing(self._session)
+        self._flights = AsyncFlights()
         self._running: set[AsyncWatch | AsyncQueueListener] = set()
         self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""

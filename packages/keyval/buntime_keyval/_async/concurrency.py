@@ -12,6 +12,7 @@ from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
 
 Condition = asyncio.Condition
+Lock = asyncio.Lock
 Queue = asyncio.Queue
 Cancelled = asyncio.CancelledError
 sleep = asyncio.sleep

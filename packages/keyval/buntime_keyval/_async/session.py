@@ -82,10 +82,14 @@ class AsyncSession:
         return await self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
     async def commit(
-        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
+        self,
+        atomic: AtomicBuilder[Any],
+        idempotency_key: str | None = None,
+        *,
+        results: bool = False,
     ) -> CommitResult:
         """See `AsyncSource`."""
-        return await self.send(commit(atomic), idempotency_key)
+        return await self.send(commit(atomic, results=results), idempotency_key)
 
     @asynccontextmanager
     async def stream(self, call: StreamCall) -> AsyncIterator[AsyncIterator[bytes]]:

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncStoreAtomic
 from buntime_keyval._async.concurrency import call
+from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
 from buntime_keyval._async.store_watch import AsyncStoreWatch
 from buntime_keyval._async.watch import AsyncWatch
 from buntime_keyval._calls.atomic import StoreKey, StoreOf
@@ -40,6 +41,8 @@ Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 class AsyncEntries(Protocol):
     """What a store needs of `AsyncKv`, or of another one with its methods."""
+
+    _flights: AsyncFlights
 
     async def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
 
@@ -214,7 +217,7 @@ class AsyncEntries(Protocol):
     ) -> SearchPage[Any]: ...
 
 
-class AsyncStore(StoreOf[T]):
+class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     """The entries below a prefix, with values of one type.
 
     Keys are relative to the prefix, in arguments and in results. Values are validated on their way
@@ -227,6 +230,7 @@ class AsyncStore(StoreOf[T]):
     def __init__(self, kv: AsyncEntries, scope: Scope[T]) -> None:
         self._kv = kv
         self._scope = scope
+        self._flights = kv._flights
 
     @property
     def prefix(self) -> Key:
@@ -537,6 +541,9 @@ class AsyncStore(StoreOf[T]):
             on_progress=on_progress,
             include_prefix=prefix not in ((), []),
         )
+
+    def _whole_key(self, key: StoreKey) -> Key:
+        return self._scope.absolute(key)
 
     def atomic(self) -> AsyncStoreAtomic[T]:
         """A commit whose keys are relative to the store, and whose values have its type."""

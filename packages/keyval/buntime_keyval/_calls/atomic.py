@@ -9,7 +9,7 @@ from uuid import UUID
 
 import msgspec
 
-from buntime_keyval._calls.keys import read_commit
+from buntime_keyval._calls.keys import read_commit, read_results
 from buntime_keyval._calls.locks import checked_token, lock_name
 from buntime_keyval._core import Call
 from buntime_keyval._entries import message_members, raw_key, typed_members, value_json
@@ -289,6 +289,23 @@ class AtomicBuilder(Generic[K]):
         options = _options(placed, expires_in, expires_at, metadata, type)
         return self._add("patch", placed, encode_value(patch, None), options)
 
+    def touch(
+        self: B,
+        key: K,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+    ) -> B:
+        """Give what is there another life, and leave the rest of it; nothing if nothing is."""
+        if expires_in is None and expires_at is None:
+            raise InvalidInput("touch takes a life: expires_in or expires_at; see also persist")
+        options = entry_options(expires_in, expires_at, None)
+        return self._add("touch", self._place(key), None, options)
+
+    def persist(self: B, key: K) -> B:
+        """Let what is there live for ever; nothing if nothing is."""
+        return self._add("persist", self._place(key), None, NO_OPTIONS)
+
     def enqueue(
         self: B,
         value: Any,
@@ -335,14 +352,16 @@ def contents_of(builder: AtomicBuilder[Any]) -> Contents:
     return builder._contents
 
 
-def commit(builder: AtomicBuilder[Any]) -> Call[CommitResult]:
-    """The commit of what was collected."""
+def commit(builder: AtomicBuilder[Any], *, results: bool) -> Call[CommitResult]:
+    """The commit of what was collected, which tells what the mutations made if `results`."""
     checks, mutations = contents_of(builder)
-    body = {
+    body: dict[str, Any] = {
         "checks": [_check_members(check) for check in checks],
         "mutations": [_members(mutation) for mutation in mutations],
     }
-    return Call("POST", "/atomic", read_commit, msgspec.json.encode(body))
+    if not results:
+        return Call("POST", "/atomic", read_commit, msgspec.json.encode(body))
+    return Call("POST", "/atomic", read_results, msgspec.json.encode(body | {"results": True}))
 
 
 def _check_members(check: Check | LockCheck) -> dict[str, Any]:

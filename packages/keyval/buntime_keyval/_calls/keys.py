@@ -31,6 +31,7 @@ from buntime_keyval.wire import (
     Key,
     format_key_path,
     format_key_text,
+    untag,
 )
 from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.limits import MAX_LIMIT
@@ -44,7 +45,7 @@ Entry = KvEntry[Any]
 _MAX_PATH = 2000
 """Longer paths go into a body: many servers and proxies refuse long URLs."""
 
-_TAKEN = {"count", "paginate", "list", "batch", "delete-batch", "set-batch"}
+_TAKEN = {"count", "paginate", "list", "batch", "delete-batch", "set-batch", "touch", "persist"}
 """Routes beside `/keys/<path>`, whose names a key of one part must not take."""
 
 
@@ -72,6 +73,11 @@ class _Vacuum(msgspec.Struct, rename="camel"):
     has_more: bool
 
 
+class _Results(_Commit):
+    results: tuple[Any, ...] = ()
+
+
+_decode_results = msgspec.json.Decoder(_Results).decode
 _decode_commit = msgspec.json.Decoder(_Commit).decode
 _decode_deleted = msgspec.json.Decoder(_Deleted).decode
 _decode_count = msgspec.json.Decoder(_Count).decode
@@ -364,6 +370,13 @@ def read_commit(content: bytes) -> CommitResult:
     """The answer to a commit."""
     commit = _decode_commit(content)
     return CommitResult(commit.ok, commit.versionstamp)
+
+
+def read_results(content: bytes) -> CommitResult:
+    """The same with what its mutations made."""
+    commit = _decode_results(content)
+    made = tuple([untag(value) for value in commit.results])
+    return CommitResult(commit.ok, commit.versionstamp, made)
 
 
 def checked_limit(limit: object) -> int:

@@ -23,9 +23,13 @@ class Source(Protocol):
         """The newest entries of checked keys, at least one, in their order."""
 
     def commit(
-        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
+        self,
+        atomic: AtomicBuilder[Any],
+        idempotency_key: str | None = None,
+        *,
+        results: bool = False,
     ) -> CommitResult:
-        """Apply all mutations if all checks hold."""
+        """Apply all mutations if all checks hold; with `results` tell what they made."""
 
 
 class Atomic(AtomicBuilder[MutationKey]):
@@ -35,14 +39,15 @@ class Atomic(AtomicBuilder[MutationKey]):
         super().__init__()
         self._source = source
 
-    def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
+    def commit(self, *, results: bool = False, idempotency_key: str | None = None) -> CommitResult:
         """Apply all mutations if all checks hold; `ok` is False, and nothing written, if not.
 
+        With `results` it is told what each mutation made, which needs the permission to read that.
         With an `idempotency_key` that was used before, nothing but the result of then is told.
         Raises `InvalidInput` (of a client: `RequestRejected`) when a mutation meets a value that
         it cannot work on, and `OutcomeUnknown` when the answer was lost.
         """
-        return self._source.commit(self, idempotency_key)
+        return self._source.commit(self, idempotency_key, results=results)
 
     def of(self, store: StoreOf[T]) -> StoreAtomic[T]:
         """The same commit for the entries of a typed store, with its keys and its type."""
@@ -59,6 +64,9 @@ class StoreAtomic(ScopedBuilder[T]):
         super().__init__(contents_of(atomic), scope_of(store))
         self._atomic = atomic
 
-    def commit(self, *, idempotency_key: str | None = None) -> CommitResult:
-        """Apply all that the commit holds, of this store and of others; as `Atomic.commit`."""
-        return self._atomic.commit(idempotency_key=idempotency_key)
+    def commit(self, *, results: bool = False, idempotency_key: str | None = None) -> CommitResult:
+        """Apply all that the commit holds, of this store and of others; as `Atomic.commit`.
+
+        `results` are plain values, which were not validated.
+        """
+        return self._atomic.commit(results=results, idempotency_key=idempotency_key)

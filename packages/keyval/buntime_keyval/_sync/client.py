@@ -49,6 +49,7 @@ from buntime_keyval._sync.locks import Lock, Locks
 from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
+from buntime_keyval._sync.shortcuts import Flights, Shortcuts
 from buntime_keyval._sync.stores import Store, sweep
 from buntime_keyval._sync.transactions import Attempt, Transaction
 from buntime_keyval._sync.transport import transport_of
@@ -83,7 +84,7 @@ Entries = list[KvEntry[Any]]
 Indexes = list[SearchIndex]
 
 
-class Kv:
+class Kv(Shortcuts[KeyLike, Any]):
     """A client of one KeyVal API, for blocking code; threads may share it.
 
     Use it as `with Kv(url) as kv`, or call `close` at the end. Every method checks its
@@ -149,6 +150,7 @@ class Kv:
             settings, lambda: transport_of(settings, transport), coalesce=coalesce
         )
         self._sharing = Sharing(self._session)
+        self._flights = Flights()
         self._running: set[Watch | QueueListener] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""

@@ -17,6 +17,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, TypeVar
 
 Condition = threading.Condition
+Lock = threading.Lock
 
 T = TypeVar("T")
 

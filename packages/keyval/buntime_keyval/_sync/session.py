@@ -83,10 +83,14 @@ class Session:
         return self.send(consistent(get_many(keys), "strong"))  # a commit rests on it
 
     def commit(
-        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
+        self,
+        atomic: AtomicBuilder[Any],
+        idempotency_key: str | None = None,
+        *,
+        results: bool = False,
     ) -> CommitResult:
         """See `Source`."""
-        return self.send(commit(atomic), idempotency_key)
+        return self.send(commit(atomic, results=results), idempotency_key)
 
     @contextmanager
     def stream(self, call: StreamCall) -> Iterator[Iterator[bytes]]:

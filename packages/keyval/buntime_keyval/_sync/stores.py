@@ -23,6 +23,7 @@ from buntime_keyval._results import (
 )
 from buntime_keyval._sync.atomic import Atomic, StoreAtomic
 from buntime_keyval._sync.concurrency import call
+from buntime_keyval._sync.shortcuts import Flights, Shortcuts
 from buntime_keyval._sync.store_watch import StoreWatch
 from buntime_keyval._sync.watch import Watch
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
@@ -41,6 +42,8 @@ Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 class Entries(Protocol):
     """What a store needs of `Kv`, or of another one with its methods."""
+
+    _flights: Flights
 
     def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
 
@@ -211,7 +214,7 @@ class Entries(Protocol):
     ) -> SearchPage[Any]: ...
 
 
-class Store(StoreOf[T]):
+class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     """The entries below a prefix, with values of one type.
 
     Keys are relative to the prefix, in arguments and in results. Values are validated on their way
@@ -224,6 +227,7 @@ class Store(StoreOf[T]):
     def __init__(self, kv: Entries, scope: Scope[T]) -> None:
         self._kv = kv
         self._scope = scope
+        self._flights = kv._flights
 
     @property
     def prefix(self) -> Key:
@@ -532,6 +536,9 @@ class Store(StoreOf[T]):
             on_progress=on_progress,
             include_prefix=prefix not in ((), []),
         )
+
+    def _whole_key(self, key: StoreKey) -> Key:
+        return self._scope.absolute(key)
 
     def atomic(self) -> StoreAtomic[T]:
         """A commit whose keys are relative to the store, and whose values have its type."""

@@ -16,8 +16,11 @@ PlacedKey = tuple[KeyPart | Placeholder, ...]
 
 NUMERIC = ("sum", "max", "min")
 LISTS = ("append", "prepend")
-MERGING = frozenset((*NUMERIC, *LISTS, "patch"))
-"""Mutations that make a new value of the one that is there."""
+LIVES = ("touch", "persist")
+"""Mutations that change how long an entry lives, and nothing else of it."""
+WITHOUT_VALUE = ("delete", *LIVES)
+MERGING = frozenset((*NUMERIC, *LISTS, *LIVES, "patch"))
+"""Mutations that make a new entry of the one that is there."""
 
 DEFAULT_PAUSES_MS = (1000, 5000, 10000)
 """Pauses before the second, third and fourth delivery of a message."""
@@ -70,7 +73,8 @@ class Mutation(NamedTuple):
     """One change of one key.
 
     `operand` is the canonical text of a value to set, an integer for the numeric types, the
-    canonical text of an array for append and prepend, that of a merge patch, and None for delete.
+    canonical text of an array for append and prepend, that of a merge patch, and None for delete,
+    touch and persist.
     """
 
     type: MutationType

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import Literal, NamedTuple, get_args
 
-MutationType = Literal["set", "delete", "sum", "max", "min", "append", "prepend", "patch"]
+MutationType = Literal[
+    "set", "delete", "sum", "max", "min", "append", "prepend", "patch", "touch", "persist"
+]
 """What a commit may do to a key; a message beside it has the type `enqueue`."""
 MUTATION_TYPES: tuple[str, ...] = get_args(MutationType)
 

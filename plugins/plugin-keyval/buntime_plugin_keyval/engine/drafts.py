@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from buntime_keyval.wire import InvalidInput, encode_key, key_to_json, read_integer
-from buntime_keyval.wire.commits import LISTS, Mutation
+from buntime_keyval.wire.commits import LISTS, LIVES, MERGING, Mutation
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
 from buntime_keyval.wire.numbers import is_long, is_tagged_bigint, plain_number, tag_bigint
 
@@ -93,6 +93,9 @@ class Draft:
             kind = self._type if kind is None else kind
             if mutation.type in LISTS:
                 self._extend(mutation, str(mutation.operand))
+            elif mutation.type in LIVES:
+                if mutation.type == "persist" or not self._is_there:
+                    expires_at = None
             elif mutation.type == "patch":
                 if self._merging is None:
                     self._merging = Merging(self._value())
@@ -100,6 +103,17 @@ class Draft:
             else:
                 self._compute(mutation, mutation.operand)  # type: ignore[arg-type] # an integer
         self._expires_at, self._metadata, self._type = expires_at, metadata, kind
+
+    def result(self, mutation: Mutation) -> str | None:
+        """What the mutation that was just applied made: the value as JSON, and of one that gives
+        a life whether there is what has it. None for what was known before."""
+        if mutation.type in LIVES:
+            return "true" if self._is_there else "false"
+        return self._value() if mutation.type in MERGING else None
+
+    @property
+    def _is_there(self) -> bool:
+        return not (self._text is None and self._number is None and self._merging is None)
 
     @property
     def size(self) -> int:

@@ -196,10 +196,13 @@ class Store(StoreReads):
         also_read: Sequence[bytes] = (),
         once: Once | None = None,
         required: Sequence[tuple[bytes, Conditions]] = (),
+        *,
+        has_results: bool = False,
     ) -> asyncio.Future[Committed | None]:
         """Apply the mutations if the checks hold; None if they do not.
 
-        Keys in `required` have to be so, or `PreconditionFailed` is the result.
+        Keys in `required` have to be so, or `PreconditionFailed` is the result. What the mutations
+        made is told if it `has_results`.
 
         The result holds the rows of `also_read` as they were just before. It is on its way when
         this returns. Raises `LimitExceeded` and `RequestUnderWay`.
@@ -218,6 +221,7 @@ class Store(StoreReads):
             most_key=self._most_key,
             committed=committed,
             required=required,
+            has_results=has_results,
         )
         return self._committer.submit(write, once, "atomic_commit")
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from base64 import b64decode
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, NamedTuple
 
 from buntime_database import ResultSet
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.wire import encode_key
-from buntime_keyval.wire.commits import MERGING, Mutation
+from buntime_keyval.wire.commits import LIVES, MERGING, Mutation
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.decisions import Decision, Settled, View, Write
@@ -25,6 +25,8 @@ from buntime_plugin_keyval.storage.replays import Kept
 from buntime_plugin_keyval.storage.selection import EVERYTHING, POINT_LIMIT, RowCondition
 from buntime_plugin_keyval.storage.within import check_answer, size_of
 
+_RESULTS = "results"
+"""Among the keys of what is kept of a commit, which are base64: of that it has too few letters."""
 LONG_NUMBER_BITS = 3000
 """Bits from which a number takes more than a moment to be written as decimal."""
 
@@ -91,6 +93,18 @@ def _total(results: Sequence[ResultSet], _: Settled) -> int:
     return sum(result.rowcount for result in results)
 
 
+def told_keys(mutations: Iterable[Mutation | Addition]) -> list[bytes]:
+    """The keys of whose values the results of mutations tell."""
+    return [
+        it.encoded
+        for it in mutations
+        if isinstance(it, Mutation)
+        and it.encoded is not None
+        and it.type in MERGING
+        and it.type not in LIVES
+    ]
+
+
 def placeholder_range(mutation: Mutation) -> KeyRange:
     """Where the key of a mutation will be that is known at its commit only."""
     prefix = encode_key(mutation.known_prefix())
@@ -102,6 +116,8 @@ class Committed(NamedTuple):
 
     versionstamp: str
     rows: dict[bytes, Row]
+    results: Sequence[str | None] = ()
+    """What each mutation made, see `Draft.result`, where that was asked for."""
 
 
 def commit(
@@ -113,14 +129,16 @@ def commit(
     most_key: int | None = None,
     committed: Callable[[], None] | None = None,
     required: Required = (),
+    has_results: bool = False,
 ) -> Write[Committed | None]:
     """All mutations, in order, if all checks hold; concludes with None if they do not.
 
     `committed` is called when it is done.
 
     Raises `LimitExceeded` when that would write more than `commit_bytes`, or when the values of
-    `also_read`, each as often as it is there, are more than `answer_bytes`; `InvalidInput` for a
-    key of more than `most_key` bytes; `PreconditionFailed` unless all is so that is `required`.
+    `also_read`, each as often as it is there, and what is told of mutations if it `has_results`,
+    are more than `answer_bytes`; `InvalidInput` for a key of more than `most_key` bytes;
+    `PreconditionFailed` unless all is so that is `required`.
     """
     number = len(checks) + len(mutations)
     guards = [check.guard for check in checks if isinstance(check, Requirement)]
@@ -151,21 +169,29 @@ def commit(
     def decide(view: View) -> Decision[Committed | None]:
         _require(required, view)
         rows = {key: row for key in also_read if (row := view.get(key))}
+        answered = 0
         if rows:
             sizes = {key: size_of(row.value) for key, row in rows.items()}
-            check_answer(sum(sizes.get(key, 0) for key in also_read), limits.answer_bytes)
+            answered = sum(sizes.get(key, 0) for key in also_read)
+            check_answer(answered, limits.answer_bytes)
         for check in compared:
             if view.stamp(check.key) != check.versionstamp:
                 return Decision((), lambda *_: None, told=False)
         versionstamp = view.versionstamp
         # What the mutations so far leave under each key: several of one key see each other.
         drafts: dict[bytes, Draft] = {}
+        made: list[str | None] = []
         for mutation in targets:
             key = draft_key(mutation, versionstamp)
             draft = drafts.get(key)
             if draft is None:
                 draft = drafts[key] = Draft(key, view)
             draft.apply(mutation)
+            if has_results:
+                made.append(result := draft.result(mutation))
+                answered += 0 if result is None else size_of(result)
+                check_answer(answered, limits.answer_bytes)
+        results = _placed(made, mutations) if has_results else ()
         size = sum(draft.size for draft in drafts.values())
         if size > limits.commit_bytes:
             what = f"Values to write too large: {size} bytes"
@@ -175,12 +201,12 @@ def commit(
             if committed is not None:
                 committed()
             if not settled:
-                return Committed(versionstamp, rows)
-            told = {
+                return Committed(versionstamp, rows, results)
+            found = {
                 key: row._replace(versionstamp=settled.get(row.versionstamp, row.versionstamp))
                 for key, row in rows.items()
             }
-            return Committed(settled.get(versionstamp, versionstamp), told)
+            return Committed(settled.get(versionstamp, versionstamp), found, results)
 
         effects: list[Effect] = [draft.effect() for draft in drafts.values()]
         if most_key is not None:
@@ -190,7 +216,8 @@ def commit(
         effects += added
         if effects and not any(isinstance(effect, Put) for effect in effects):
             effects.append(NoteStamp())
-        return Decision(effects, conclude, told=rows or None)
+        told: dict[Any, Any] = {**rows, _RESULTS: results} if results else rows
+        return Decision(effects, conclude, told=told or None)
 
     return Write(
         decide,
@@ -205,8 +232,18 @@ def commit(
     )
 
 
+def _placed(
+    made: Sequence[str | None], mutations: Sequence[Mutation | Addition]
+) -> list[str | None]:
+    """What the mutations of keys made, with nothing in the places of the others."""
+    results = iter(made)
+    return [None if isinstance(it, Addition) else next(results) for it in mutations]
+
+
 def _recall_commit(kept: Kept) -> Committed | None:
     if kept.told is False:
         return None
-    rows = {b64decode(key): Row(*row) for key, row in (kept.told or {}).items()}
-    return Committed(kept.versionstamp, rows)
+    told = kept.told or {}
+    results = told.pop(_RESULTS, ())
+    rows = {b64decode(key): Row(*row) for key, row in told.items()}
+    return Committed(kept.versionstamp, rows, results)

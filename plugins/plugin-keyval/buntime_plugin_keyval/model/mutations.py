@@ -23,6 +23,7 @@ from buntime_keyval.wire.canonical import CanonicalText, text_of
 from buntime_keyval.wire.commits import (
     LISTS,
     NUMERIC,
+    WITHOUT_VALUE,
     EntryOptions,
     Mutation,
     PlacedKey,
@@ -139,19 +140,12 @@ def make_mutation(
         encoded = None
     else:
         encoded = encode_key(cast(Key, checked))
-    if type == "delete":
-        for name, option in (
-            ("expiresIn", expires_in),
-            ("expiresAt", expires_at),
-            ("metadata", metadata),
-            ("entryType", entry_type),
-            ("value", None if value is msgspec.UNSET else value),
-        ):
-            if option is not None:
-                raise InvalidInput(f"{name} is not allowed on a delete")
-        return Mutation(type, checked, encoded=encoded)
-    operand: int | str
-    if type in NUMERIC:
+    operand: int | str | None
+    if type in WITHOUT_VALUE:
+        life = (expires_in, expires_at)
+        _refuse_members(type, value, *life, metadata=metadata, entry_type=entry_type)
+        operand = None
+    elif type in NUMERIC:
         operand = _integer(type, value)
     elif type in ("set", "patch") and value is msgspec.UNSET:
         raise InvalidInput(f"value is required in a {type}: any JSON value, null included")
@@ -168,6 +162,24 @@ def make_mutation(
         checked_type(entry_type),
     )
     return Mutation(type, checked, operand, options, encoded)
+
+
+def _refuse_members(
+    type: MutationType, value: object, *life: object, metadata: object, entry_type: object
+) -> None:
+    """Raise `InvalidInput` for what a mutation without a value cannot take, or lacks."""
+    expires_in, expires_at = life if type != "touch" else (None, None)
+    for name, option in (
+        ("expiresIn", expires_in),
+        ("expiresAt", expires_at),
+        ("metadata", metadata),
+        ("entryType", entry_type),
+        ("value", None if value is msgspec.UNSET else value),
+    ):
+        if option is not None:
+            raise InvalidInput(f"{name} is not allowed on a {type}")
+    if type == "touch" and life == (None, None):
+        raise InvalidInput("expiresIn or expiresAt is required in a touch: its new life")
 
 
 def _is_array(value: object) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from asyncio import Future
-from collections.abc import Sequence, Set
+from collections.abc import Iterable, Sequence, Set
 from functools import partial
 from typing import Annotated, Any
 
@@ -14,7 +14,7 @@ from buntime_keyval.wire.commits import MERGING, Mutation
 from buntime_keyval.wire.shapes import PLAIN
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
-from buntime_plugin_keyval.engine.writes import Committed, placeholder_range
+from buntime_plugin_keyval.engine.writes import Committed, placeholder_range, told_keys
 from buntime_plugin_keyval.faces.http.keys import commit_json
 from buntime_plugin_keyval.model.mutations import (
     parse_check,
@@ -22,7 +22,7 @@ from buntime_plugin_keyval.model.mutations import (
 )
 from buntime_plugin_keyval.requests.answers import Text, spliced
 from buntime_plugin_keyval.requests.asked import Access, Asked, Cost, Keys, Need, Request, Route
-from buntime_plugin_keyval.requests.kinds import CONSISTENCY, ITEMS, READS
+from buntime_plugin_keyval.requests.kinds import CONSISTENCY, FLAG, ITEMS, READS
 from buntime_plugin_keyval.requests.large import LargeMembers, items_frame, value_frame
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
 from buntime_plugin_keyval.service import KeyValService
@@ -35,6 +35,8 @@ class Commit(RequestShape, frozen=True, kw_only=True):
 
     checks: Annotated[Sequence[Any], ITEMS] = ()
     mutations: Annotated[Sequence[Any], ITEMS] = ()
+    results: Annotated[bool, FLAG] = False
+    """Whether to tell what each mutation made."""
 
 
 class TransactionRequest(Commit, frozen=True, kw_only=True):
@@ -50,17 +52,22 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
     service.store.check_number(len(request.given.checks) + len(request.given.mutations))
     checks, mutations = _contents(service, request.given)
 
+    has_results = request.given.results
+    told = told_keys(mutations) if has_results else ()
+
     def run() -> Promised:
-        committed = service.store.commit(checks, mutations, once=request.once)
-        return Promised(committed, _answer_commit)
+        committed = service.store.commit(
+            checks, mutations, once=request.once, has_results=has_results
+        )
+        return Promised(committed, _answer_results if has_results else _answer_commit)
 
     return Asked(
         "atomic",
         "write",
         run,
-        reads=_compared(checks),
+        reads=_compared(checks, told),
         writes=_written(mutations),
-        extends=partial(_extended, mutations),
+        extends=partial(_merged, mutations),
         cost=Cost(len(checks) + len(mutations)),
         needs=_needed(checks, mutations),
     )
@@ -69,6 +76,13 @@ def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
 def _answer_commit(commit: Future[Committed | None]) -> Answer:
     committed = commit.result()
     return Answer(200, commit_json(None if committed is None else committed.versionstamp))
+
+
+def _answer_results(commit: Future[Committed | None]) -> Answer:
+    committed = commit.result()
+    if committed is None:
+        return Answer(200, commit_json(None))
+    return Answer(200, _committed_json(f'"{committed.versionstamp}"', (), committed.results))
 
 
 def commit_transaction(service: KeyValService, request: Request[TransactionRequest]) -> Asked:
@@ -82,26 +96,28 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
     checks, mutations = _contents(service, request.given)
     encoded = [encode_key(key) for key in reads]
     access: Access = "write" if checks or mutations else "read"
+    has_results = request.given.results
+    told = told_keys(mutations) if has_results else ()
 
     async def run() -> Text:
         if access == "read":
             found = await service.store.get_many_within(encoded)
             return _committed_json("null", found_json(reads, encoded, found, PLAIN))
         committed = await service.store.commit(
-            checks, mutations, also_read=encoded, once=request.once
+            checks, mutations, also_read=encoded, once=request.once, has_results=has_results
         )
         if committed is None:
             return '{"ok":false,"error":"conflict"}'
         entries = entries_json(reads, encoded, committed.rows)
-        return _committed_json(f'"{committed.versionstamp}"', entries)
+        return _committed_json(f'"{committed.versionstamp}"', entries, committed.results)
 
     return Asked(
         "transaction",
         access,
         run,
-        reads=_compared(checks, encoded),
+        reads=_compared(checks, [*encoded, *told]),
         writes=_written(mutations),
-        extends=partial(_extended, mutations),
+        extends=partial(_merged, mutations),
         cost=Cost(len(encoded) + len(checks) + len(mutations)),
         needs=_needed(checks, mutations),
     )
@@ -158,7 +174,7 @@ def _contents(
     return checks, mutations
 
 
-def _compared(checks: Sequence[EngineCheck | Requirement], also: Sequence[bytes] = ()) -> Keys:
+def _compared(checks: Sequence[EngineCheck | Requirement], also: Iterable[bytes] = ()) -> Keys:
     return Keys([*also, *(check.key for check in checks if isinstance(check, EngineCheck))])
 
 
@@ -187,8 +203,8 @@ def _written(mutations: Sequence[Mutation | Addition]) -> Keys:
     return Keys(keys, ranges)
 
 
-def _extended(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
-    """The keys whose values mutations compute from what is there."""
+def _merged(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
+    """The keys whose entries mutations make of what is there."""
     return {
         mutation.encoded
         for mutation in mutations
@@ -198,9 +214,14 @@ def _extended(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
     }
 
 
-def _committed_json(versionstamp: str, entries: Sequence[Text]) -> Text:
-    """The answer to a transaction; without reads it has no entries."""
+def _committed_json(
+    versionstamp: str, entries: Sequence[Text], results: Sequence[str | None] = ()
+) -> Text:
+    """The answer to a commit; without reads it has no entries, and results where there are some."""
     told = f'{{"ok":true,"versionstamp":{versionstamp}'
+    if results:
+        texts = ["null" if text is None else text for text in results]
+        told = f'{told},"results":[{",".join(texts)}]'
     if not entries:
         return told + "}"
     return spliced(f'{told},"entries":[', entries, "]}")

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from buntime_plugin_keyval.faces.http import atomic, keys, metrics, ranges, sets
+from buntime_plugin_keyval.faces.http import atomic, keys, lives, metrics, ranges, sets
 from buntime_plugin_keyval.faces.http.keys import KEYS_PATH
 from buntime_plugin_keyval.features.feature import AnyFeature
 from buntime_plugin_keyval.requests.asked import AnyRoute, Route
@@ -23,6 +23,8 @@ _OF_SERVICE: Mapping[str, Methods] = {
     "/keys/batch": {"POST": keys.BATCH},
     "/keys/delete-batch": {"POST": keys.DELETE_BATCH},
     "/keys/set-batch": {"POST": sets.SET_BATCH},
+    "/keys/touch": {"POST": lives.TOUCH},
+    "/keys/persist": {"POST": lives.PERSIST},
     "/atomic": {"POST": atomic.COMMIT},
     "/transaction": {"POST": atomic.TRANSACTION},
     "/health": {"GET": metrics.HEALTH},

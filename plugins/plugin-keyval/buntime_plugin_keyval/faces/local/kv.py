@@ -14,8 +14,10 @@ from buntime_keyval.engine import KeyValEngine
 from buntime_keyval.shared import (
     AsyncAtomic,
     AsyncAttempt,
+    AsyncFlights,
     AsyncGraph,
     AsyncRecords,
+    AsyncShortcuts,
     AsyncStore,
     AsyncTransaction,
     OnInvalid,
@@ -42,7 +44,14 @@ from buntime_plugin_keyval.service import KeyValService
 T = TypeVar("T")
 
 
-class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalLocking, LocalWatching):
+class LocalKv(
+    LocalEntries,
+    LocalSearch,
+    LocalQueue,
+    LocalLocking,
+    LocalWatching,
+    AsyncShortcuts[KeyLike, Any],
+):
     """What `ctx.get_plugin("@buntime/plugin-keyval")` returns.
 
     Methods, parameters and results are those of `buntime_keyval.AsyncKv`, so that code moves
@@ -55,6 +64,7 @@ class LocalKv(LocalEntries, LocalSearch, LocalQueue, LocalLocking, LocalWatching
         permits = Permits(principal, guarded=service.guards_reserved)
         super().__init__(service, permits)
         self._source = LocalSource(service.store, service.sending, service.locking, permits)
+        self._flights = AsyncFlights()
         self.dlq = LocalDeadLetters(service.queue, permits)
         """Messages that were given up."""
         self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)

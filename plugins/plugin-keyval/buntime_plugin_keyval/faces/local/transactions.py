@@ -22,7 +22,7 @@ from buntime_keyval.wire.commits import (
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.engine.writes import placeholder_range
+from buntime_plugin_keyval.engine.writes import placeholder_range, told_keys
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT
 from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.features.queue.part import QueuePart
@@ -47,13 +47,18 @@ class LocalSource:
         return [entry_of(key, rows.get(code)) for key, code in zip(keys, encoded, strict=True)]
 
     async def commit(
-        self, atomic: AtomicBuilder[Any], idempotency_key: str | None = None
+        self,
+        atomic: AtomicBuilder[Any],
+        idempotency_key: str | None = None,
+        *,
+        results: bool = False,
     ) -> CommitResult:
-        """Apply all mutations if all checks hold."""
+        """Apply all mutations if all checks hold; with `results` tell what they made."""
         contents = contents_of(atomic)
         once = None
         if idempotency_key is not None:
-            once = once_of(idempotency_key, "atomic", contents.checks, _said(contents))
+            said = (contents.checks, _said(contents), *(("results",) if results else ()))
+            once = once_of(idempotency_key, "atomic", *said)
         checks = [self._condition(check) for check in contents.checks]
         now_ms = self._store.clock.wall()
         changes = [await self._settled(change, now_ms) for change in contents.mutations]
@@ -63,10 +68,13 @@ class LocalSource:
                 self._permits.need(check.scope, check.resource)
         for change in changes:
             self._permit(change)
-        committed = await self._store.commit(checks, changes, once=once)
+        if results:
+            self._permits.read(*told_keys(changes))
+        committed = await self._store.commit(checks, changes, once=once, has_results=results)
         if committed is None:
             return CommitResult(ok=False)
-        return CommitResult(ok=True, versionstamp=committed.versionstamp)
+        made = [None if text is None else decode_value(text) for text in committed.results]
+        return CommitResult(True, committed.versionstamp, tuple(made))
 
     def _condition(self, check: Check | LockCheck) -> EngineCheck | Requirement:
         if isinstance(check, LockCheck):

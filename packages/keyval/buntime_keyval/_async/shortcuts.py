@@ -1,0 +1,167 @@
+"""What is made of reads and commits, and is wanted often: counters, caches, lives of entries."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager
+from datetime import datetime
+from typing import Any, Generic, TypeVar
+
+from buntime_keyval._async.concurrency import Lock, call, here, lock
+from buntime_keyval._results import CommitResult, KvEntry
+from buntime_keyval.wire import Duration, Key, encode_key
+from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.python_options import Consistency
+
+K = TypeVar("K")
+V = TypeVar("V")
+
+
+class AsyncFlights:
+    """Who is making what of which key: one at a time."""
+
+    def __init__(self) -> None:
+        self._locks: dict[Any, tuple[Lock, list[None]]] = {}
+        """By place and key, with one item for everybody who has it or waits for it."""
+
+    @asynccontextmanager
+    async def alone(self, key: bytes) -> AsyncIterator[None]:
+        """Keeps others in this place out of a block, as far as they say the same key."""
+        at = (here(), key)
+        with lock():
+            turn, users = self._locks.setdefault(at, (Lock(), []))
+            users.append(None)
+        try:
+            async with turn:
+                yield
+        finally:
+            with lock():
+                users.pop()
+                if not users:
+                    del self._locks[at]
+
+
+class AsyncShortcuts(Generic[K, V]):
+    """Methods that are made of `get` and `atomic`, with their keys and values."""
+
+    _flights: AsyncFlights
+
+    def atomic(self) -> Any:
+        """A builder of checks and mutations that are committed together."""
+        raise NotImplementedError
+
+    async def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any:
+        """One entry."""
+        raise NotImplementedError
+
+    def _whole_key(self, key: Any) -> Key:
+        """The absolute key."""
+        return checked_key(key)
+
+    async def incr(
+        self,
+        key: K,
+        by: int = 1,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> int | float:
+        """Add an integer to a number, which is 0 where there is none, and tell what it is now.
+
+        It keeps its life unless another one is given. Raises what `atomic().sum` does.
+        """
+        atomic = self.atomic().sum(key, by, expires_in=expires_in, expires_at=expires_at)
+        result = await atomic.commit(results=True, idempotency_key=idempotency_key)
+        number: int | float = result.results[0]
+        return number
+
+    async def touch(
+        self,
+        key: K,
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        idempotency_key: str | None = None,
+    ) -> bool:
+        """Give an entry another life from now on, and leave the rest of it; whether it is there."""
+        atomic = self.atomic().touch(key, expires_in=expires_in, expires_at=expires_at)
+        result = await atomic.commit(results=True, idempotency_key=idempotency_key)
+        return bool(result.results[0])
+
+    async def persist(self, key: K, *, idempotency_key: str | None = None) -> bool:
+        """Let an entry live for ever; whether it is there."""
+        atomic = self.atomic().persist(key)
+        result = await atomic.commit(results=True, idempotency_key=idempotency_key)
+        return bool(result.results[0])
+
+    async def set_many(
+        self,
+        entries: Mapping[Any, V] | Iterable[tuple[K, V]],
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+        idempotency_key: str | None = None,
+    ) -> CommitResult:
+        """Store all values of a mapping, or of pairs of key and value, in one commit.
+
+        Options as in `set`, for all of them.
+        """
+        atomic = self.atomic()
+        for key, value in entries.items() if isinstance(entries, Mapping) else entries:
+            atomic.set(
+                key,
+                value,
+                expires_in=expires_in,
+                expires_at=expires_at,
+                metadata=metadata,
+                type=type,
+            )
+        result: CommitResult = await atomic.commit(idempotency_key=idempotency_key)
+        return result
+
+    async def get_and_delete(self, key: K) -> KvEntry[V]:
+        """The entry of a key, which is not there any more: of several who ask, one gets it."""
+        while True:
+            entry: KvEntry[V] = await self.get(key, consistency="strong")
+            if not entry.exists or (await self.atomic().check(entry).delete(key).commit()).ok:
+                return entry
+
+    async def get_or_set(
+        self,
+        key: K,
+        make: Callable[[], V | Awaitable[V]],
+        *,
+        expires_in: Duration | None = None,
+        expires_at: float | datetime | None = None,
+        metadata: Any = None,
+        type: str | None = None,
+    ) -> KvEntry[V]:
+        """The entry of a key; where there is none, with the value that `make` gives.
+
+        Of those who ask for it at a time in this process, one makes it and the others wait. Of
+        several processes each may, and what the first one stored is what all get. Options as in
+        `set`. What `make` raises is raised, and nothing stored.
+        """
+        entry: KvEntry[V] = await self.get(key)
+        if entry.exists:
+            return entry
+        async with self._flights.alone(encode_key(self._whole_key(key))):
+            entry = await self.get(key)
+            while not entry.exists:
+                value = await call(make)
+                atomic = self.atomic().check((key, None))
+                result = await atomic.set(
+                    key,
+                    value,
+                    expires_in=expires_in,
+                    expires_at=expires_at,
+                    metadata=metadata,
+                    type=type,
+                ).commit()
+                if result.ok:
+                    return KvEntry(entry.key, value, result.versionstamp)
+                entry = await self.get(key, consistency="strong")
+            return entry

@@ -1,0 +1,103 @@
+"""Entries get another life without their values, on every engine."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from buntime_keyval import InvalidInput, InvalidValue
+from buntime_plugin_keyval.faces.local.kv import LocalKv
+from keyval.service.world import FakeClock
+
+pytestmark = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres", "odd")
+
+
+async def test_a_touched_entry_lives_on(kv: LocalKv, clock: FakeClock) -> None:
+    await kv.set(["a"], [1], expires_in=1000, metadata="m", type="T")
+    clock.advance(900)
+    assert await kv.touch(["a"], expires_in=1000)
+    clock.advance(900)
+    found = await kv.get_with_metadata(["a"])
+    assert found.value == [1]
+    assert found.details is not None
+    assert (found.details.metadata, found.details.type, found.details.revision) == ("m", "T", 2)
+    assert await kv.persist(["a"])
+    clock.advance(10_000)
+    assert (await kv.get(["a"])).value == [1]
+    assert await kv.touch(["a"], expires_in="1ms")
+    clock.advance(2)
+    assert not await kv.touch(["a"], expires_in=1000)
+    assert not await kv.persist(["a"])
+    assert not await kv.has(["a"])
+
+
+async def test_results_are_those_of_the_commit(kv: LocalKv, clock: FakeClock) -> None:
+    assert await kv.incr(["n"]) == 1
+    assert await kv.incr(["n"], 2**60, expires_in=1000) == 2**60 + 1
+    assert await asyncio.gather(*(kv.incr(["m"]) for _ in range(20))) == [*range(1, 21)]
+    clock.advance(1000)
+    assert await kv.incr(["n"], -1) == -1
+    await kv.set(["x"], 0.5)
+    assert await kv.incr(["x"]) == 1.5
+    once = [await kv.incr(["o"], idempotency_key="k") for _ in range(3)]
+    assert once == [1, 1, 1]
+    result = await kv.atomic().append(["l"], [1]).enqueue(1).set(["s"], 1).commit(results=True)
+    assert result.results == ([1], None, None)
+    assert (await kv.atomic().check((["l"], None)).sum(["l"], 1).commit(results=True)).results == ()
+    with pytest.raises(InvalidInput, match="requires a numeric value"):
+        await kv.incr(["l"])
+
+
+async def test_of_several_who_take_an_entry_one_gets_it(kv: LocalKv) -> None:
+    await kv.set_many({("a", 1): "x", ("a", 2): "y"}, expires_in="1h")
+    taken = await asyncio.gather(*(kv.get_and_delete(("a", 1)) for _ in range(5)))
+    assert [entry.value for entry in taken if entry.exists] == ["x"]
+    assert await kv.count(["a"]) == 1
+    assert (await kv.set_many([(("b", n), n) for n in range(3)])).ok
+    assert await kv.count(["b"]) == 3
+
+
+async def test_of_several_who_miss_an_entry_one_makes_it(kv: LocalKv, clock: FakeClock) -> None:
+    made = 0
+
+    async def make() -> int:
+        nonlocal made
+        made += 1
+        await asyncio.sleep(0)
+        return made
+
+    found = await asyncio.gather(*(kv.get_or_set(["c"], make, expires_in="10ms") for _ in range(5)))
+    assert {(entry.value, entry.versionstamp) for entry in found} == {(1, found[0].versionstamp)}
+    clock.advance(20)
+    assert (await kv.get_or_set(["c"], lambda: "again")).value == "again"
+    with pytest.raises(ZeroDivisionError):
+        await kv.get_or_set(["d"], lambda: 1 / 0)
+    assert not await kv.has(["d"])
+    assert (await kv.get_or_set(["d"], lambda: None)).exists
+    assert not kv._flights._locks
+
+    async def overtaken() -> str:
+        await kv.set(["e"], "of another process")
+        return "mine"
+
+    assert (await kv.get_or_set(["e"], overtaken)).value == "of another process"
+
+
+async def test_stores_have_them_too(kv: LocalKv) -> None:
+    numbers: Any = kv.store(["n"], int, expires_in="1h")
+    assert await numbers.incr("a") == 1
+    assert (await numbers.get_or_set("b", lambda: 7)).value == 7
+    assert (await kv.get(["n", "b"])).value == 7
+    with pytest.raises(InvalidValue):
+        await numbers.get_or_set("c", lambda: "text")
+    with pytest.raises(InvalidValue):
+        await numbers.set_many({"c": "text"})
+    await numbers.set_many({"c": 1, "d": 2})
+    assert await numbers.touch("c", expires_in="2h")
+    assert await numbers.persist("d")
+    assert (await numbers.get_and_delete("d")).value == 2
+    await kv.set(["n", "x"], "text")
+    with pytest.raises(InvalidValue):
+        await numbers.get_and_delete("x")
+    assert await kv.has(["n", "x"])  # nothing is lost that cannot be told
