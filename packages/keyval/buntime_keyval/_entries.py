@@ -19,7 +19,7 @@ from buntime_keyval.wire import (
     key_to_json,
     untag,
 )
-from buntime_keyval.wire.commits import EntryOptions, MessageOptions
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions, MessageOptions
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 _TAG = b'"__type"'
@@ -106,6 +106,13 @@ def typed_members(options: EntryOptions, name: str = "entryType") -> dict[str, m
     if options.type is not None:
         members[name] = msgspec.Raw(msgspec.json.encode(options.type))
     return members
+
+
+def created_members(options: EntryOptions) -> dict[str, msgspec.Raw]:
+    """What a key gets that is missing, as a member of a mutation."""
+    if options is NO_OPTIONS:
+        return {}
+    return {"onCreate": msgspec.Raw(msgspec.json.encode(typed_members(options)))}
 
 
 def message_members(options: MessageOptions) -> dict[str, Any]:

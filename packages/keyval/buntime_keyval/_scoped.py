@@ -5,7 +5,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any, Generic, Never, TypeVar
 
-from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey, StoreKey
+from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey
+from buntime_keyval._calls.stored import StoreKey
 from buntime_keyval._typed import Scope
 from buntime_keyval.wire import Duration
 from buntime_keyval.wire.commits import Contents

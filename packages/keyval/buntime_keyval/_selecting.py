@@ -71,6 +71,7 @@ def selected(
 
 def selecting(
     key: KeyOrKeys,
+    prefixes: Sequence[KeyLike] | None,
     starts_with: KeyLike | None,
     start: KeyLike | None,
     end: KeyLike | None,
@@ -80,19 +81,19 @@ def selecting(
     exact: bool,
 ) -> Selector | None:
     """What a deletion selects that is more than a key, or several. Raises `InvalidInput`."""
-    if all(it is None for it in (starts_with, start, end, limit)) and offset == 0:
+    if all(it is None for it in (prefixes, starts_with, start, end, limit)) and offset == 0:
         return None
     if exact:
         raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
-    if not key and starts_with is None and (start is None or end is None):
+    if not (key or prefixes or starts_with) and (start is None or end is None):
         raise InvalidInput(
-            "Say what to delete: a key, starts_with, or both start and end; to delete the whole"
-            " store say everything=True"
+            "Say what to delete: a key, prefixes, starts_with, or both start and end; to delete the"
+            " whole store say everything=True"
         )
-    if key and is_many(key):
+    if key and prefixes is None and is_many(key):
         found = selected((), key, starts_with, start, end, offset)
     else:
-        found = selected(cast("KeyLike", key), None, starts_with, start, end, offset)
+        found = selected(cast("KeyLike", key), prefixes, starts_with, start, end, offset)
     if found.starts_with == ("",):
         raise InvalidInput(EVERY_TEXT)
     return found

@@ -11,11 +11,10 @@ from buntime_keyval._calls.atomic import (
     NOT_GIVEN,
     AtomicBuilder,
     MutationKey,
-    StoreKey,
-    StoreOf,
     contents_of,
 )
 from buntime_keyval._calls.keys import Entry
+from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import CommitResult

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
 from typing import Any, Generic, Literal, TypeVar, cast
 
 import msgspec
 from msgspec.structs import replace
 
-from buntime_keyval._calls.atomic import RelativeKey, StoredKey, StoreKey, StoreOf
 from buntime_keyval._calls.keys import Entry
+from buntime_keyval._calls.stored import RelativeKey, StoredKey, StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import InvalidValue
+from buntime_keyval._merging import check_merged
 from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import (
     Duration,
@@ -22,9 +22,9 @@ from buntime_keyval.wire import (
     encode_key,
     key_to_json,
 )
-from buntime_keyval.wire.commits import EntryOptions
 from buntime_keyval.wire.python_keys import checked_key, checked_prefix
 from buntime_keyval.wire.python_options import entry_options
+from buntime_keyval.wire.shapes import MutationType
 
 E = TypeVar("E", bound=KvEntry[Any])
 T = TypeVar("T")
@@ -60,7 +60,7 @@ class Scope(Generic[T]):
                 f'on_invalid must be "raise", "skip" or a function, received {on_invalid!r:.50}'
             )
         self.on_invalid = on_invalid
-        entry_options(expires_in, None, metadata)  # refuses what no entry could be written with
+        self.defaults = entry_options(expires_in, None, metadata)
         self.prefix = checked_prefix(prefix)
         self.type = type
         self.expires_in = expires_in
@@ -89,25 +89,15 @@ class Scope(Generic[T]):
         keys: Sequence[Any] = key if is_many(key) and key else [key]
         return [self.absolute(it) for it in keys]
 
+    def each_absolute(self, keys: Sequence[StoreKey]) -> list[Key]:
+        """The same of each of several keys, in their order."""
+        return [self.absolute(key) for key in _each("keys", keys)]
+
     def stored_key(self, key: StoreKey) -> Key:
         """The same, with the rules of this store; for a commit, it may hold `kv.uuidv7()`."""
         stored = StoredKey(checked_key((*self.prefix, *_parts(key)), placeholders=True))
         stored.rules = self
         return stored
-
-    def options(
-        self,
-        expires_in: Duration | None,
-        expires_at: float | datetime | None,
-        metadata: Any,
-        type: str | None = None,
-    ) -> EntryOptions:
-        """The checked options of a write, with those of the store where none are given."""
-        if expires_in is None and expires_at is None:
-            expires_in = self.expires_in
-        return entry_options(
-            expires_in, expires_at, self.metadata if metadata is None else metadata, type=type
-        )
 
     def absolute_prefix(self, prefix: StoreKey) -> Key:
         """The same for a prefix, which may be empty."""
@@ -129,7 +119,7 @@ class Scope(Generic[T]):
         below = self.absolute_prefix(prefix)
         others: dict[str, Any] = {}
         if prefixes is not None:
-            others["prefixes"] = [self.absolute(key) for key in prefixes]
+            others["prefixes"] = [self.absolute(key) for key in _each("prefixes", prefixes)]
         if starts_with is not None:
             if not _parts(starts_with):  # or it would be the beginning of the store's own prefix
                 raise InvalidInput("starts_with must end with a text, received the empty key")
@@ -139,17 +129,46 @@ class Scope(Generic[T]):
         bounds = {"start": self.bound(start), "end": self.bound(end)}
         return {"prefix": below, **others, **bounds}
 
+    def deleted(
+        self,
+        key: StoreKey,
+        prefixes: Sequence[StoreKey] | None,
+        starts_with: StoreKey | None,
+        start: StoreKey | None,
+        end: StoreKey | None,
+    ) -> dict[str, Any]:
+        """The same of a deletion, which is not of the whole store. Raises `InvalidInput`."""
+        if not _parts(key) and all(it is None for it in (prefixes, starts_with, start, end)):
+            raise InvalidInput("Say what to delete: a key, prefixes, starts_with, start or end")
+        if prefixes is not None and not all(map(_parts, _each("prefixes", prefixes))):
+            raise InvalidInput("The empty key is the whole store: to delete that say delete_all()")
+        return self.selectors(key, prefixes, starts_with, start, end)
+
     def check(self, value: T) -> Any:
         """A value that may be stored, as data. Raises `InvalidValue`."""
         if self.type is None:
             return value
         try:
-            plain = msgspec.to_builtins(
-                value, builtin_types=_BYTES_LIKE, str_keys=True, enc_hook=_integer
-            )
+            plain = _plain(value)
             self._convert(plain)
         except (TypeError, msgspec.ValidationError) as error:
             raise InvalidValue(f"The value is no {self._name()}: {error}") from error
+        return plain
+
+    def merged(self, kind: MutationType, operand: Any) -> Any:
+        """What a mutation may merge into a value, as data. Raises `InvalidValue`.
+
+        What comes of it is not known before it is read.
+        """
+        if self.type is None:
+            return operand
+        try:
+            plain = _plain(operand)
+            check_merged(self.type, kind, plain)
+        except (TypeError, msgspec.ValidationError) as error:
+            raise InvalidValue(
+                f"The {kind} does not fit values that are {self._name()}: {error}"
+            ) from error
         return plain
 
     def typed(self, entry: Entry, *, validate: bool = True) -> KvEntry[T]:
@@ -218,6 +237,17 @@ class Scope(Generic[T]):
 
     def _name(self) -> str:
         return getattr(self.type, "__name__", repr(self.type))
+
+
+def _plain(value: Any) -> Any:
+    return msgspec.to_builtins(value, builtin_types=_BYTES_LIKE, str_keys=True, enc_hook=_integer)
+
+
+def _each(name: str, keys: object) -> Sequence[Any]:
+    """Several keys. Raises `InvalidInput` for a text, which would be one for each letter."""
+    if not isinstance(keys, (list, tuple)):
+        raise InvalidInput(f"{name} must be a list of keys, received {keys!r:.100}")
+    return keys
 
 
 def _parts(key: StoreKey) -> Sequence[Any]:

@@ -29,6 +29,7 @@ from buntime_keyval._calls.locks import order as lock_order
 from buntime_keyval._calls.locks import wait_ms as lock_wait_ms
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
+from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
 from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
@@ -68,6 +69,7 @@ __all__ = [
     "Overflow",
     "Pauses",
     "Selector",
+    "StoredKey",
     "Tokenizer",
     "attempts_async",
     "check_sharing",
@@ -87,6 +89,7 @@ __all__ = [
     "lock_wait_ms",
     "make_scope",
     "make_target",
+    "merged_at",
     "refuse_everything",
     "refuse_lost",
     "refuse_required",
@@ -95,4 +98,5 @@ __all__ = [
     "selected",
     "selecting",
     "warn_of_search",
+    "written_at",
 ]

@@ -196,7 +196,7 @@ async def test_the_commit_of_a_store_has_its_keys_and_its_type(kv: Any) -> None:
 
 async def test_every_mutation_of_a_store_has_a_relative_key(kv: Any) -> None:
     users = kv.store(("app", "users"))
-    arguments = {"value": 1, "items": [1], "patch": {"a": 1}}
+    arguments = {"value": 1, "items": [1], "patch": {"a": 1}, "expires_in": "1h"}
     for name, method in inspect.getmembers(type(users.atomic()), inspect.isfunction):
         parameters = inspect.signature(method).parameters
         if "key" not in parameters or name.startswith("_"):
@@ -315,7 +315,7 @@ async def test_a_store_can_be_watched(kv: Any) -> None:
         await users.set(3, User("Grace"))
         batch = await anext(batches)
         assert [(it.key, it.value) for it in batch] == [((3,), User("Grace"))]
-        await kv.set(users.key(2), {"name": 2})
+        await kv.set(["app", "users", 2], {"name": 2})
         with pytest.raises(InvalidValue, match="is no User"):
             await anext(batches)
         await users.set(2, User("right"))

@@ -197,7 +197,7 @@ def test_the_commit_of_a_store_has_its_keys_and_its_type(kv: Any) -> None:
 
 def test_every_mutation_of_a_store_has_a_relative_key(kv: Any) -> None:
     users = kv.store(("app", "users"))
-    arguments = {"value": 1, "items": [1], "patch": {"a": 1}}
+    arguments = {"value": 1, "items": [1], "patch": {"a": 1}, "expires_in": "1h"}
     for name, method in inspect.getmembers(type(users.atomic()), inspect.isfunction):
         parameters = inspect.signature(method).parameters
         if "key" not in parameters or name.startswith("_"):
@@ -316,7 +316,7 @@ def test_a_store_can_be_watched(kv: Any) -> None:
         users.set(3, User("Grace"))
         batch = next(batches)
         assert [(it.key, it.value) for it in batch] == [((3,), User("Grace"))]
-        kv.set(users.key(2), {"name": 2})
+        kv.set(["app", "users", 2], {"name": 2})
         with pytest.raises(InvalidValue, match="is no User"):
             next(batches)
         users.set(2, User("right"))

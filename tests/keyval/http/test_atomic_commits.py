@@ -48,6 +48,47 @@ def test_atomic_delete_is_exact(api: Api) -> None:
     assert api.keys() == [["a", "b"]]
 
 
+def test_what_a_mutation_gives_to_a_key_that_it_creates_stays_with_it_alone(api: Api) -> None:
+    created = {"expiresIn": "1h", "metadata": {"at": {"$now": True}}, "entryType": "Car"}
+    patch = {"type": "patch", "key": ["cars", 1], "value": {"a": 1}, "onCreate": created}
+    for _ in range(2):
+        api.mutate(patch, {"type": "sum", "key": ["n"], "value": 1, "onCreate": created})
+        for path in ("cars/1", "n"):
+            entry = api.json("GET", f"/keys/{path}?details=true")
+            assert entry["type"] == "Car"
+            assert isinstance(entry["metadata"]["at"], int)
+            assert entry["expiresAt"] == entry["createdAt"] + 3_600_000
+    api.mutate({"type": "set", "key": ["cars", 1], "value": {}, "metadata": "its own"}, patch)
+    entry = api.json("GET", "/keys/cars/1?details=true")
+    assert (entry["metadata"], entry["expiresAt"], entry["type"]) == ("its own", None, None)
+    api.mutate({"type": "delete", "key": ["cars", 1]}, patch | {"metadata": "given"})
+    entry = api.json("GET", "/keys/cars/1?details=true")
+    assert (entry["metadata"], entry["type"]) == ("given", "Car")
+
+
+@pytest.mark.parametrize(
+    ("kind", "given", "reason"),
+    [
+        ("set", {}, "onCreate is not allowed on a set: it is for sum, max, min,"),
+        ("delete", {}, "onCreate is not allowed on a delete"),
+        ("persist", {}, "onCreate is not allowed on a persist"),
+        ("sum", 5, r"onCreate in mutations\[0\] must be an object with some of expiresIn,"),
+        ("sum", {"ttl": 5}, r"'ttl' in mutations\[0\].onCreate \(did you mean 'expiresIn'"),
+        ("sum", {"expiresIn": "soon"}, "expiresIn"),
+        ("sum", {"expiresAt": "soon"}, "expiresAt"),
+        ("sum", {"entryType": ""}, "type"),
+        ("sum", {"metadata": "x" * 20_000}, "metadata too large"),
+    ],
+)
+def test_what_is_wrong_for_a_key_that_is_created_is_refused(
+    api: Api, kind: str, given: Any, reason: str
+) -> None:
+    mutation = {"type": kind, "key": ["a"], "onCreate": given}
+    if kind not in ("delete", "persist"):
+        mutation["value"] = 1
+    assert re.search(reason, api.error("POST", "/atomic", {"mutations": [mutation]}))
+
+
 def test_weakness_04_lists_keep_the_types_of_their_elements(api: Api) -> None:
     items: list[Any] = [True, False, None, {"a": [1, {"b": []}]}, [[]], 1.5, "x", big(5)]
     api.mutate({"type": "append", "key": ["l"], "value": items})

@@ -69,7 +69,7 @@ def test_what_selects_can_be_deleted(api: Api) -> None:
     [
         ("POST", "/keys/list", {"prefix": ["a"], "startsWith": ["b"]}, "Say one of prefix"),
         ("POST", "/keys/list", {"startsWith": [1]}, "must end with a text"),
-        ("POST", "/keys/paginate", {"offset": 1, "snapshot": True}, "A snapshot is of one prefix"),
+        ("POST", "/keys/paginate", {"offset": 1, "snapshot": True}, "A snapshot is of one range"),
         ("POST", "/keys/paginate", {"offset": 1, "cursor": "AmEA"}, "offset is for the first page"),
         ("DELETE", "/keys", {"start": ["a"]}, "name what to delete"),
         ("DELETE", "/keys", {"limit": 1}, "name what to delete"),

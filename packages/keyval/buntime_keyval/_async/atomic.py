@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol, TypeVar
 
-from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey, StoreOf, contents_of
+from buntime_keyval._calls.atomic import AtomicBuilder, MutationKey, contents_of
 from buntime_keyval._calls.keys import Entry
+from buntime_keyval._calls.stored import StoreOf
 from buntime_keyval._results import CommitResult
 from buntime_keyval._scoped import ScopedBuilder
 from buntime_keyval._typed import scope_of

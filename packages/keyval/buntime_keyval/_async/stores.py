@@ -13,9 +13,9 @@ from buntime_keyval._async.concurrency import call
 from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
 from buntime_keyval._async.store_watch import AsyncStoreWatch
 from buntime_keyval._async.watch import AsyncWatch
-from buntime_keyval._calls.atomic import StoreKey, StoreOf
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._calls.search import Marks, Tokenizer
+from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._results import (
     CommitResult,
@@ -28,7 +28,7 @@ from buntime_keyval._results import (
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike
+from buntime_keyval.wire import Duration, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
@@ -84,9 +84,10 @@ class AsyncEntries(Protocol):
 
     async def delete(
         self,
-        key: Any,
+        key: Any = (),
         *,
         exact: bool = False,
+        prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
@@ -240,7 +241,8 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     def key(self, key: StoreKey) -> Key:
         """The absolute key, for atomic commits, transactions and watches.
 
-        What they write to it gets the life and the metadata of the store, and a `set` is checked.
+        What is written to it is as if the store wrote it: checked, and with the life and the
+        metadata of the store where a key is set, or created, without others.
         """
         return self._scope.stored_key(key)
 
@@ -277,9 +279,9 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         self, keys: Sequence[StoreKey], *, consistency: Consistency = "eventual"
     ) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
-        if not keys:
+        absolute = self._scope.each_absolute(keys)
+        if not absolute:
             return []
-        absolute = [self._scope.absolute(key) for key in keys]
         entries = await self._kv.get(absolute, consistency=consistency)
         return [self._scope.typed(entry) for entry in entries]
 
@@ -308,14 +310,12 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         """
         if unknown:
             refuse_unknown("set", unknown)
-        if expires_in is None and expires_at is None:
-            expires_in = self._scope.expires_in
         return await self._kv.set(
-            self._scope.absolute(key),
-            self._scope.check(value),
+            self._scope.stored_key(key),
+            value,
             expires_in=expires_in,
             expires_at=expires_at,
-            metadata=self._scope.metadata if metadata is None else metadata,
+            metadata=metadata,
             type=type,
             create_only=create_only,
             if_match=if_match,
@@ -339,10 +339,12 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     ) -> CommitResult:
         """Merge a JSON Merge Patch into a value; options as in `AsyncKv.patch`.
 
-        What comes of it is not validated before it is read. A new life is not taken from the store.
+        What is there keeps its life and its metadata; a missing key gets those of the store.
+        Members that the type does not have, or has otherwise, are an `InvalidValue`; what comes of
+        the merge is validated when it is read.
         """
         return await self._kv.patch(
-            self._scope.absolute(key),
+            self._scope.stored_key(key),
             patch,
             expires_in=expires_in,
             expires_at=expires_at,
@@ -359,6 +361,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         key: StoreKey = (),
         *,
         exact: bool = False,
+        prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
@@ -371,12 +374,10 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`.
 
-        Selectors and conditions are as in `AsyncKv.delete`. Without a key it takes `starts_with`,
-        `start` or `end`; `delete_all` deletes everything in the store.
+        Selectors and conditions are as in `AsyncKv.delete`. Without a key it takes `prefixes`,
+        `starts_with`, `start` or `end`; `delete_all` deletes everything in the store.
         """
-        if key in ((), []) and starts_with is None and start is None and end is None:
-            raise InvalidInput("Say what to delete: a key, starts_with, start or end")
-        selectors = self._scope.selectors(key, None, starts_with, start, end)
+        selectors = self._scope.deleted(key, prefixes, starts_with, start, end)
         return await self._kv.delete(
             selectors.pop("prefix"),
             **selectors,

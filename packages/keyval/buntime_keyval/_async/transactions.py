@@ -7,7 +7,7 @@ from typing import Any, TypeVar, overload
 
 from buntime_keyval._async.atomic import AsyncSource
 from buntime_keyval._async.concurrency import sleep
-from buntime_keyval._calls.atomic import StoreKey, StoreOf
+from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import KvEntry, TransactionResult
@@ -74,7 +74,7 @@ class AsyncStoreTransaction(ScopedBuilder[T]):
 
     async def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
-        absolute = [self._scope.absolute(key) for key in keys]
+        absolute = self._scope.each_absolute(keys)
         return [self._scope.typed(it) for it in await self._transaction.get(absolute)]
 
     def _collect(self) -> Contents:

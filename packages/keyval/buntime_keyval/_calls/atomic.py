@@ -4,15 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Any, Generic, Never, Protocol, TypeVar, overload
+from typing import Any, Generic, Never, TypeVar, overload
 from uuid import UUID
 
 import msgspec
 
 from buntime_keyval._calls.keys import read_commit, read_results
 from buntime_keyval._calls.locks import checked_token, lock_name
+from buntime_keyval._calls.stored import (
+    RelativeKey,
+    StoredKey,
+    StoreKey,
+    StoreOf,
+    merged_at,
+    written_at,
+)
 from buntime_keyval._core import Call
-from buntime_keyval._entries import message_members, raw_key, typed_members, value_json
+from buntime_keyval._entries import (
+    created_members,
+    message_members,
+    raw_key,
+    typed_members,
+    value_json,
+)
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval.wire import (
     BigInt,
@@ -25,6 +39,7 @@ from buntime_keyval.wire import (
     encode_value,
 )
 from buntime_keyval.wire.commits import (
+    LISTS,
     NO_OPTIONS,
     Check,
     Contents,
@@ -41,53 +56,12 @@ from buntime_keyval.wire.shapes import MutationType
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
 """A key that may hold `kv.uuidv7()`."""
 
-StoreKey = KeyLike | KeyPart | UUID | datetime
-"""A key relative to its store; a single part may stand for itself."""
-
 B = TypeVar("B", bound="AtomicBuilder[Any]")
 K = TypeVar("K")
 T = TypeVar("T")
 
 NOT_GIVEN: Any = object()
 """The value of a `set` without a store, which has a place less."""
-
-
-class Rules(Protocol):
-    """What a typed store asks of the entries in it."""
-
-    def options(
-        self,
-        expires_in: Duration | None,
-        expires_at: float | datetime | None,
-        metadata: Any,
-        type: str | None = None,
-    ) -> EntryOptions:
-        """The checked options of a write, with those of the store where none are given."""
-
-    def check(self, value: Any) -> Any:
-        """A value that may be stored, as data. Raises `InvalidValue`."""
-
-
-class StoredKey(tuple[KeyPart, ...]):
-    """A key that knows the rules of the typed store that it is in, wherever it is written."""
-
-    rules: Rules
-
-
-class RelativeKey(tuple[KeyPart, ...]):
-    """The key of an entry that a typed store gave, which knows where it is outside the store."""
-
-    absolute: Key
-
-
-class StoreOf(Generic[T]):
-    """A typed store as that in which something is written: `AsyncStore` and `Store` are some."""
-
-    _scope: Rules
-
-    def key(self, key: StoreKey) -> Key:
-        """The absolute key, with the rules of the store."""
-        raise NotImplementedError
 
 
 class AtomicBuilder(Generic[K]):
@@ -183,9 +157,11 @@ class AtomicBuilder(Generic[K]):
         placed, value = target_of(key, value, stored)
         if placed is None:
             placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata, type)
         if isinstance(placed, StoredKey):
-            value = placed.rules.check(value)
+            value, expires_in, metadata = written_at(
+                placed, value, expires_in, expires_at, metadata
+            )
+        options = entry_options(expires_in, expires_at, metadata, type=type)
         return self._add("set", placed, encode_value(value, None), options)
 
     def delete(self: B, key: K) -> B:
@@ -207,9 +183,8 @@ class AtomicBuilder(Generic[K]):
         Here and below, what is there keeps its life, its metadata and its type unless new ones
         are given.
         """
-        placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata, type)
-        return self._add("sum", placed, _integer("sum", value), options)
+        options = entry_options(expires_in, expires_at, metadata, type=type)
+        return self._merge("sum", key, value, options)
 
     def max(
         self: B,
@@ -222,9 +197,8 @@ class AtomicBuilder(Generic[K]):
         type: str | None = None,
     ) -> B:
         """Keep the larger of the number that is there and this one."""
-        placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata, type)
-        return self._add("max", placed, _integer("max", value), options)
+        options = entry_options(expires_in, expires_at, metadata, type=type)
+        return self._merge("max", key, value, options)
 
     def min(
         self: B,
@@ -237,9 +211,8 @@ class AtomicBuilder(Generic[K]):
         type: str | None = None,
     ) -> B:
         """Keep the smaller of the number that is there and this one."""
-        placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata, type)
-        return self._add("min", placed, _integer("min", value), options)
+        options = entry_options(expires_in, expires_at, metadata, type=type)
+        return self._merge("min", key, value, options)
 
     def append(
         self: B,
@@ -252,9 +225,8 @@ class AtomicBuilder(Generic[K]):
         type: str | None = None,
     ) -> B:
         """Add items behind those of a list; a missing key counts as an empty list."""
-        placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata, type)
-        return self._add("append", placed, _array("append", items), options)
+        options = entry_options(expires_in, expires_at, metadata, type=type)
+        return self._merge("append", key, items, options)
 
     def prepend(
         self: B,
@@ -267,9 +239,8 @@ class AtomicBuilder(Generic[K]):
         type: str | None = None,
     ) -> B:
         """Add items, in their order, in front of those of a list."""
-        placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata, type)
-        return self._add("prepend", placed, _array("prepend", items), options)
+        options = entry_options(expires_in, expires_at, metadata, type=type)
+        return self._merge("prepend", key, items, options)
 
     def patch(
         self: B,
@@ -285,9 +256,8 @@ class AtomicBuilder(Generic[K]):
 
         Members that are None are removed, dicts are merged, and anything else is replaced.
         """
-        placed = self._place(key)
-        options = _options(placed, expires_in, expires_at, metadata, type)
-        return self._add("patch", placed, encode_value(patch, None), options)
+        options = entry_options(expires_in, expires_at, metadata, type=type)
+        return self._merge("patch", key, patch, options)
 
     def touch(
         self: B,
@@ -321,15 +291,23 @@ class AtomicBuilder(Generic[K]):
         self._collect().mutations.append(NewMessage(encode_value(value, None), options))
         return self
 
+    def _merge(self: B, kind: MutationType, key: K, given: Any, options: EntryOptions) -> B:
+        """Add what keeps the options of what is there; a missing key gets those of its store."""
+        placed = self._place(key)
+        given, on_create = merged_at(placed, kind, given)
+        return self._add(kind, placed, _operand(kind, given), options, on_create)
+
     def _add(
         self: B,
         type: MutationType,
         key: MutationKey,
         operand: int | str | None,
         options: EntryOptions,
+        on_create: EntryOptions = NO_OPTIONS,
     ) -> B:
         checked = checked_key(key, placeholders=True)
-        self._collect().mutations.append(Mutation(type, checked, operand, options))
+        mutation = Mutation(type, checked, operand, options, on_create=on_create)
+        self._collect().mutations.append(mutation)
         return self
 
 
@@ -379,19 +357,13 @@ def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:
         members["value"] = msgspec.Raw(mutation.operand.encode())
     elif mutation.operand is not None:  # as bigint, which is exact whatever its size
         members["value"] = msgspec.Raw(value_json(BigInt(mutation.operand)))
-    return members | typed_members(mutation.options)
+    return members | typed_members(mutation.options) | created_members(mutation.on_create)
 
 
-def _options(
-    key: MutationKey,
-    expires_in: Duration | None,
-    expires_at: float | datetime | None,
-    metadata: Any,
-    type: str | None,
-) -> EntryOptions:
-    if isinstance(key, StoredKey):
-        return key.rules.options(expires_in, expires_at, metadata, type)
-    return entry_options(expires_in, expires_at, metadata, type=type)
+def _operand(kind: MutationType, given: Any) -> int | str:
+    if kind == "patch":
+        return encode_value(given, None)
+    return _array(kind, given) if kind in LISTS else _integer(kind, given)
 
 
 def _integer(kind: str, value: object) -> int:

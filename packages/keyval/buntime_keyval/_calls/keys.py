@@ -10,8 +10,10 @@ from urllib.parse import urlencode
 
 import msgspec
 
+from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
 from buntime_keyval._core import Call, Item, json_body
 from buntime_keyval._entries import (
+    created_members,
     is_many,
     option_members,
     raw_key,
@@ -33,7 +35,7 @@ from buntime_keyval.wire import (
     format_key_text,
     untag,
 )
-from buntime_keyval.wire.commits import EntryOptions
+from buntime_keyval.wire.commits import NO_OPTIONS, EntryOptions
 from buntime_keyval.wire.limits import MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import entry_options
@@ -148,6 +150,8 @@ def set_value(
     required: EntryRequirement | None = None,
 ) -> Call[CommitResult]:
     """Store a value."""
+    if isinstance(raw, StoredKey):
+        value, expires_in, metadata = written_at(raw, value, expires_in, expires_at, metadata)
     if required is not None:
         options = entry_options(expires_in, expires_at, metadata, type=type)
         return _written_if("PUT", raw, value, options, required)
@@ -178,17 +182,21 @@ def patch_value(
 ) -> Call[CommitResult]:
     """Merge a patch into a value."""
     options = entry_options(expires_in, expires_at, metadata, type=type)
+    patch, on_create = merged_at(raw, "patch", patch)
     if required is not None:
+        if required.is_missing:
+            options = options.or_else(on_create)
         return _written_if("PATCH", raw, patch, options, required)
     key = checked_key(raw)
     text = value_json(patch)
     path = _path(key)
-    if path is not None:
+    if path is not None and on_create is NO_OPTIONS:
         target = f"/keys/{path}{_query(options)}"
         if len(target) <= _MAX_PATH:
             return Call("PATCH", target, read_commit, text)
     mutation = {"type": "patch", "key": raw_key(key), "value": msgspec.Raw(text)}
-    body = json_body(mutations=[mutation | typed_members(options)])
+    mutation |= typed_members(options) | created_members(on_create)
+    body = json_body(mutations=[mutation])
     return Call("POST", "/atomic", read_commit, body)
 
 

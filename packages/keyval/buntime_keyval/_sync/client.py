@@ -275,9 +275,10 @@ class Kv(Shortcuts[KeyLike, Any]):
 
     def delete(
         self,
-        key: KeyOrKeys,
+        key: KeyOrKeys = (),
         *,
         exact: bool = False,
+        prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
@@ -291,16 +292,16 @@ class Kv(Shortcuts[KeyLike, Any]):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
-        With the empty key, `starts_with` says what to delete, or `start`, inclusive, with `end`,
-        exclusive; both may also narrow what is below a key. Of that, in key order, the first
-        `offset` entries stay, and of the rest at most `limit` (up to 1000) are deleted.
-        `where` restricts that to entries whose value matches. The empty prefix, which is the
-        whole store, has to be confirmed with `everything=True`, and is deleted in batches. An
-        `idempotency_key`, which is as in `set`, is for one commit, and so not for everything.
-        `if_match` and `if_revision` are as in `set`, for the entry of one key.
+        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or
+        `start`, inclusive, with `end`, exclusive; both may also narrow what is below a key. Of
+        that, in key order, the first `offset` entries stay, and of the rest at most `limit` (up to
+        1000) are deleted. `where` restricts that to entries whose value matches. The empty prefix,
+        which is the whole store, has to be confirmed with `everything=True`, and is deleted in
+        batches. An `idempotency_key`, which is as in `set`, is for one commit, and so not for
+        everything. `if_match` and `if_revision` are as in `set`, for the entry of one key.
         """
         required = requirement(if_match, if_revision)
-        bounds = selecting(key, starts_with, start, end, limit, offset, exact=exact)
+        bounds = selecting(key, prefixes, starts_with, start, end, limit, offset, exact=exact)
         if bounds is not None:
             calls.refuse_required(required)
             call = calls.delete_selected(bounds, limit=limit, where=where)

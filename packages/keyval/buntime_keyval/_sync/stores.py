@@ -9,9 +9,9 @@ from typing import Any, Never, Protocol, TypeAlias, TypeVar, overload
 
 from msgspec.structs import replace
 
-from buntime_keyval._calls.atomic import StoreKey, StoreOf
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._calls.search import Marks, Tokenizer
+from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._results import (
     CommitResult,
@@ -29,7 +29,7 @@ from buntime_keyval._sync.watch import Watch
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike
+from buntime_keyval.wire import Duration, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
@@ -83,9 +83,10 @@ class Entries(Protocol):
 
     def delete(
         self,
-        key: Any,
+        key: Any = (),
         *,
         exact: bool = False,
+        prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
@@ -237,7 +238,8 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     def key(self, key: StoreKey) -> Key:
         """The absolute key, for atomic commits, transactions and watches.
 
-        What they write to it gets the life and the metadata of the store, and a `set` is checked.
+        What is written to it is as if the store wrote it: checked, and with the life and the
+        metadata of the store where a key is set, or created, without others.
         """
         return self._scope.stored_key(key)
 
@@ -272,9 +274,9 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         self, keys: Sequence[StoreKey], *, consistency: Consistency = "eventual"
     ) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
-        if not keys:
+        absolute = self._scope.each_absolute(keys)
+        if not absolute:
             return []
-        absolute = [self._scope.absolute(key) for key in keys]
         entries = self._kv.get(absolute, consistency=consistency)
         return [self._scope.typed(entry) for entry in entries]
 
@@ -303,14 +305,12 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         """
         if unknown:
             refuse_unknown("set", unknown)
-        if expires_in is None and expires_at is None:
-            expires_in = self._scope.expires_in
         return self._kv.set(
-            self._scope.absolute(key),
-            self._scope.check(value),
+            self._scope.stored_key(key),
+            value,
             expires_in=expires_in,
             expires_at=expires_at,
-            metadata=self._scope.metadata if metadata is None else metadata,
+            metadata=metadata,
             type=type,
             create_only=create_only,
             if_match=if_match,
@@ -334,10 +334,12 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     ) -> CommitResult:
         """Merge a JSON Merge Patch into a value; options as in `Kv.patch`.
 
-        What comes of it is not validated before it is read. A new life is not taken from the store.
+        What is there keeps its life and its metadata; a missing key gets those of the store.
+        Members that the type does not have, or has otherwise, are an `InvalidValue`; what comes of
+        the merge is validated when it is read.
         """
         return self._kv.patch(
-            self._scope.absolute(key),
+            self._scope.stored_key(key),
             patch,
             expires_in=expires_in,
             expires_at=expires_at,
@@ -354,6 +356,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         key: StoreKey = (),
         *,
         exact: bool = False,
+        prefixes: Sequence[StoreKey] | None = None,
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
@@ -366,12 +369,10 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`.
 
-        Selectors and conditions are as in `Kv.delete`. Without a key it takes `starts_with`,
-        `start` or `end`; `delete_all` deletes everything in the store.
+        Selectors and conditions are as in `Kv.delete`. Without a key it takes `prefixes`,
+        `starts_with`, `start` or `end`; `delete_all` deletes everything in the store.
         """
-        if key in ((), []) and starts_with is None and start is None and end is None:
-            raise InvalidInput("Say what to delete: a key, starts_with, start or end")
-        selectors = self._scope.selectors(key, None, starts_with, start, end)
+        selectors = self._scope.deleted(key, prefixes, starts_with, start, end)
         return self._kv.delete(
             selectors.pop("prefix"),
             **selectors,

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar, overload
 
-from buntime_keyval._calls.atomic import StoreKey, StoreOf
+from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._results import KvEntry, TransactionResult
@@ -75,7 +75,7 @@ class StoreTransaction(ScopedBuilder[T]):
 
     def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
         """One entry for each key, in their order."""
-        absolute = [self._scope.absolute(key) for key in keys]
+        absolute = self._scope.each_absolute(keys)
         return [self._scope.typed(it) for it in self._transaction.get(absolute)]
 
     def _collect(self) -> Contents:

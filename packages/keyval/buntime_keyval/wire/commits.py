@@ -19,7 +19,9 @@ LISTS = ("append", "prepend")
 LIVES = ("touch", "persist")
 """Mutations that change how long an entry lives, and nothing else of it."""
 WITHOUT_VALUE = ("delete", *LIVES)
-MERGING = frozenset((*NUMERIC, *LISTS, *LIVES, "patch"))
+CREATING = (*NUMERIC, *LISTS, "patch")
+"""Mutations that make a new value of the one that is there, or one of their own."""
+MERGING = frozenset((*CREATING, *LIVES))
 """Mutations that make a new entry of the one that is there."""
 
 DEFAULT_PAUSES_MS = (1000, 5000, 10000)
@@ -37,6 +39,16 @@ class EntryOptions(NamedTuple):
     """Canonical JSON."""
     type: str | None = None
     """What kind of entry it is, by which it is found; see `entry_types.py`."""
+
+    def or_else(self, others: EntryOptions) -> EntryOptions:
+        """The same, and of the others what is not said here."""
+        life = self if self[:2] != (None, None) else others
+        return EntryOptions(
+            life.expires_in,
+            life.expires_at,
+            others.metadata if self.metadata is None else self.metadata,
+            others.type if self.type is None else self.type,
+        )
 
 
 NO_OPTIONS = EntryOptions()
@@ -84,6 +96,8 @@ class Mutation(NamedTuple):
     encoded: bytes | None = None
     """The encoded key, for stores; None where it is known only once the commit has its
     versionstamp."""
+    on_create: EntryOptions = NO_OPTIONS
+    """What a key that is missing gets of what `options` do not say; for those of `CREATING`."""
 
     def known_prefix(self) -> Key:
         """The parts of the key in front of its first placeholder."""

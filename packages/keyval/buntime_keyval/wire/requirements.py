@@ -15,6 +15,11 @@ class EntryRequirement(NamedTuple):
     revision: int | None
     """Of the entry as it has to be; 0 for a key that is missing."""
 
+    @property
+    def is_missing(self) -> bool:
+        """Whether the key has to be missing."""
+        return self.revision == 0
+
     def members(self) -> dict[str, str | int | None]:
         """As members of a query or a body."""
         return {"ifVersion": self.versionstamp, "ifRevision": self.revision}

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 from buntime_keyval.wire import InvalidInput, encode_key, key_to_json, read_integer
-from buntime_keyval.wire.commits import LISTS, LIVES, MERGING, Mutation
+from buntime_keyval.wire.commits import LISTS, LIVES, MERGING, NO_OPTIONS, Mutation
 from buntime_keyval.wire.limits import MAX_BIGINT_DIGITS, MAX_SAFE_INTEGER, MAX_VALUE_BYTES
 from buntime_keyval.wire.numbers import is_long, is_tagged_bigint, plain_number, tag_bigint
 
@@ -87,6 +87,10 @@ class Draft:
                     self._begin(row.value)
                     self._expires_at, self._metadata = row.expires_at, row.metadata
                     self._type = row.type
+            created = mutation.on_create
+            if created is not NO_OPTIONS and not self._is_there:
+                self._expires_at = expiry(created, self._view.at)
+                self._metadata, self._type = created.metadata, created.type
             # A counter keeps the life, the metadata and the type that it was given.
             expires_at = self._expires_at if expires_at is None else expires_at
             metadata = self._metadata if metadata is None else metadata

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from buntime_keyval.wire import InvalidInput
 from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at
@@ -17,6 +18,16 @@ from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage.ranges import KeyRange, joined
 from buntime_plugin_keyval.storage.within import Page, Text, refuse_long_list, size_of
 from buntime_plugin_keyval.storage.within import joined as joined_entries
+
+
+def snapshot_range(ranges: Sequence[KeyRange], offset: int) -> KeyRange:
+    """The one range that pages of a snapshot are of. Raises `InvalidInput` for what is more."""
+    if offset or len(ranges) > 1:
+        raise InvalidInput(
+            "A snapshot is of one range from its first entry on: leave out snapshot, or offset and"
+            " all prefixes but one"
+        )
+    return ranges[0]
 
 
 async def behind(

@@ -210,7 +210,11 @@ class Store(StoreReads):
         self.check_number(len(checks) + len(mutations))
         tells = {m.committed for m in mutations if isinstance(m, Addition)}
         lives = [
-            m.options for m in mutations if isinstance(m, Mutation) and m.options is not NO_OPTIONS
+            options
+            for m in mutations
+            if isinstance(m, Mutation)
+            for options in (m.options, m.on_create)
+            if options is not NO_OPTIONS
         ]
         committed = partial(self._committed, lives, tells) if lives or tells else None
         write = writes.commit(

@@ -21,6 +21,7 @@ from buntime_keyval.wire import (
 )
 from buntime_keyval.wire.canonical import CanonicalText, text_of
 from buntime_keyval.wire.commits import (
+    CREATING,
     LISTS,
     NUMERIC,
     WITHOUT_VALUE,
@@ -41,7 +42,17 @@ from buntime_keyval.wire.shapes import MUTATION_TYPES, MutationType
 
 CHECK_MEMBERS = frozenset({"key", "versionstamp"})
 MUTATION_MEMBERS = frozenset(
-    {"type", "key", "value", "expiresIn", "expireIn", "expiresAt", "metadata", "entryType"}
+    {
+        "type",
+        "key",
+        "value",
+        "expiresIn",
+        "expireIn",
+        "expiresAt",
+        "metadata",
+        "entryType",
+        "onCreate",
+    }
 )
 # In the order in which a message names them.
 _HINTED_MEMBERS = (
@@ -52,8 +63,10 @@ _HINTED_MEMBERS = (
     "expiresAt",
     "metadata",
     "entryType",
+    "onCreate",
     "expireIn",
 )
+_CREATE_MEMBERS = ("expiresIn", "expiresAt", "metadata", "entryType")
 
 T = TypeVar("T")
 ParseMutation = Callable[[dict[str, Any], str, int], T]
@@ -104,7 +117,7 @@ def parse_mutation(
         if expires_in is not None:
             raise InvalidInput("expiresIn is given twice: as expiresIn and as expireIn")
         expires_in = older
-    return make_mutation(
+    mutation = make_mutation(
         kind,
         item.get("key"),
         item.get("value", msgspec.UNSET),
@@ -113,6 +126,31 @@ def parse_mutation(
         metadata=canonical_metadata(item.get("metadata"), now_ms),
         entry_type=item.get("entryType"),
         now_ms=now_ms,
+    )
+    created = item.get("onCreate")
+    if created is None:
+        return mutation
+    return mutation._replace(on_create=_on_create(kind, created, f"mutations[{index}]", now_ms))
+
+
+def _on_create(kind: MutationType, item: object, place: str, now_ms: int) -> EntryOptions:
+    """What a mutation gives to a key that is missing. Raises `InvalidInput`."""
+    if kind not in CREATING:
+        raise InvalidInput(
+            f"onCreate is not allowed on a {kind}: it is for {', '.join(CREATING)}, which keep the"
+            " life of what is there"
+        )
+    if not isinstance(item, dict):
+        raise InvalidInput(
+            f"onCreate in {place} must be an object with some of {', '.join(_CREATE_MEMBERS)}, "
+            f"received {describe(item)}"
+        )
+    check_members(item, _CREATE_MEMBERS, f"{place}.onCreate")
+    return EntryOptions(
+        parse_expires_in(item.get("expiresIn")),
+        parse_expires_at(item.get("expiresAt")),
+        canonical_metadata(item.get("metadata"), now_ms),
+        checked_type(item.get("entryType")),
     )
 
 

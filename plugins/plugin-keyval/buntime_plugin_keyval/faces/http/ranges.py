@@ -16,6 +16,7 @@ from buntime_plugin_keyval.engine.several import (
     count_several,
     list_several,
     page_of_several,
+    snapshot_range,
 )
 from buntime_plugin_keyval.faces.http.keys import Deletion, Read, deleted, deletion, later
 from buntime_plugin_keyval.model.where import Where, count_conditions
@@ -197,9 +198,12 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
     given = request.given
     if given.offset and given.cursor:
         raise InvalidInput("offset is for the first page: the cursor says where this one begins")
-    if not _is_in_one_range(given):
+    if given.snapshot:
+        keys = snapshot_range(_selectors(given).below(), given.offset)
+    elif _is_in_one_range(given):
+        keys = listing_range(given.prefix, given.start, given.end)
+    else:
         return _page_of_several(service, given)
-    keys = listing_range(given.prefix, given.start, given.end)
 
     async def run() -> Text:
         page = await service.store.page_within(
@@ -223,11 +227,6 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
 
 def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
     ranges = _selectors(given).below()
-    if given.snapshot:
-        raise InvalidInput(
-            "A snapshot is of one prefix from its first entry on: leave out snapshot, or prefixes,"
-            " startsWith and offset"
-        )
 
     async def run() -> Text:
         page = await page_of_several(

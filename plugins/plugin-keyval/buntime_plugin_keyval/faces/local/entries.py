@@ -19,13 +19,16 @@ from buntime_keyval import (
 )
 from buntime_keyval.shared import (
     Selector,
+    StoredKey,
     checked_deletion,
     checked_limit,
     is_many,
+    merged_at,
     refuse_everything,
     refuse_required,
     selected,
     selecting,
+    written_at,
 )
 from buntime_keyval.wire import (
     Duration,
@@ -37,7 +40,7 @@ from buntime_keyval.wire import (
     encode_value,
     key_to_json,
 )
-from buntime_keyval.wire.commits import Mutation
+from buntime_keyval.wire.commits import NO_OPTIONS, Mutation
 from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
 from buntime_keyval.wire.python_keys import checked_key, checked_keys
 from buntime_keyval.wire.python_options import (
@@ -51,14 +54,19 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at, make_cursor
 from buntime_plugin_keyval.engine.once import Once, once_of
-from buntime_plugin_keyval.engine.several import behind, continue_behind, count_several
+from buntime_plugin_keyval.engine.several import (
+    behind,
+    continue_behind,
+    count_several,
+    snapshot_range,
+)
 from buntime_plugin_keyval.faces.local.part import (
     LocalPart,
     filter_of,
     reading,
     text_and_saying,
 )
-from buntime_plugin_keyval.faces.local.transactions import entry_of
+from buntime_plugin_keyval.faces.local.transactions import entry_of, settled_options
 from buntime_plugin_keyval.features.expiry.sweeper import vacuum
 from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.where import Where as Filter
@@ -156,6 +164,8 @@ class LocalEntries(LocalPart):
         if unknown:
             refuse_unknown("set", unknown)
         required = requirement(if_match, if_revision, create_only=create_only)
+        if isinstance(key, StoredKey):
+            value, expires_in, metadata = written_at(key, value, expires_in, expires_at, metadata)
         checked = checked_key(key)
         encoded = encode_key(checked)
         self._permits.write(encoded)
@@ -196,6 +206,7 @@ class LocalEntries(LocalPart):
         metadata and type stay unless others are given; options and conditions as in `set`.
         """
         required = requirement(if_match, if_revision, create_only=create_only)
+        patch, on_create = merged_at(key, "patch", patch)
         checked = checked_key(key)
         encoded = encode_key(checked)
         self._permits.write(encoded)
@@ -206,16 +217,19 @@ class LocalEntries(LocalPart):
         else:
             text, said = text_and_saying(patch, now_ms)
             about = (expires_in, expires_at, metadata, type, required)
-            once = once_of(idempotency_key, "patch", checked, said, *about)
+            also = () if on_create is NO_OPTIONS else (on_create,)
+            once = once_of(idempotency_key, "patch", checked, said, *about, *also)
         options = entry_options(expires_in, expires_at, metadata, now_ms, type=type)
-        mutation = Mutation("patch", checked, text, options, encoded)
+        created = settled_options(on_create, now_ms)
+        mutation = Mutation("patch", checked, text, options, encoded, created)
         return await self._write_if(mutation, required, once)
 
     async def delete(
         self,
-        key: KeyOrKeys,
+        key: KeyOrKeys = (),
         *,
         exact: bool = False,
+        prefixes: Sequence[KeyLike] | None = None,
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
@@ -229,17 +243,17 @@ class LocalEntries(LocalPart):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
-        With the empty key, `starts_with` says what to delete, or `start`, inclusive, with `end`,
-        exclusive; both may also narrow what is below a key. Of that, in key order, the first
-        `offset` entries stay, and of the rest at most `limit` (up to 1000) are deleted.
-        `where` restricts that to entries whose value matches. The empty prefix, which is the
-        whole store, has to be confirmed with `everything=True`. An `idempotency_key`, which is as
-        in `set`, is not for everything. `if_match` and `if_revision` are as in `set`, for the
-        entry of one key.
+        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or
+        `start`, inclusive, with `end`, exclusive; both may also narrow what is below a key. Of
+        that, in key order, the first `offset` entries stay, and of the rest at most `limit` (up to
+        1000) are deleted. `where` restricts that to entries whose value matches. The empty prefix,
+        which is the whole store, has to be confirmed with `everything=True`. An `idempotency_key`,
+        which is as in `set`, is not for everything. `if_match` and `if_revision` are as in `set`,
+        for the entry of one key.
         """
         condition = filter_of(where)
         required = requirement(if_match, if_revision)
-        bounds = selecting(key, starts_with, start, end, limit, offset, exact=exact)
+        bounds = selecting(key, prefixes, starts_with, start, end, limit, offset, exact=exact)
         if required is not None:
             if not key or is_many(key) or where is not None or bounds is not None:
                 refuse_required(required)
@@ -301,7 +315,7 @@ class LocalEntries(LocalPart):
         left = None if limit is None else checked_limit(limit)
         page = min(checked_limit(page_size), MAX_LIMIT)
         if snapshot:
-            keys = _snapshot_range(ranges, offset)
+            keys = snapshot_range(ranges, offset)
             cursor: str | None = None
             while left is None or left > 0:
                 size = page if left is None else min(left, page)
@@ -386,7 +400,7 @@ class LocalEntries(LocalPart):
         self._permits.read_range(*below)
         if snapshot:
             found = await self._service.snapshots.page(
-                _snapshot_range(below, offset),
+                snapshot_range(below, offset),
                 limit=size,
                 cursor=cursor,
                 reverse=reverse,
@@ -529,9 +543,3 @@ def ranges_of(keys: Selector) -> Selectors:
         None if keys.start is None else encode_key(keys.start),
         None if keys.end is None else encode_key(keys.end),
     )
-
-
-def _snapshot_range(ranges: Sequence[KeyRange], offset: int) -> KeyRange:
-    if offset or len(ranges) > 1:
-        raise InvalidInput("A snapshot is of one range from its first entry on, without an offset")
-    return ranges[0]

@@ -13,6 +13,7 @@ from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.commits import (
     Check,
     Contents,
+    EntryOptions,
     LockCheck,
     Mutation,
     NewMessage,
@@ -98,9 +99,11 @@ class LocalSource:
         encoded = encode_key(resolve_key(key, ""))  # refuses lone surrogates
         if isinstance(operand, str):
             operand = await self._text(operand, now_ms)
-        if options.metadata is not None and NOW_TEXT in options.metadata:
-            options = options._replace(metadata=parse_metadata(options.metadata, now_ms))
-        return Mutation(change.type, key, operand, options, None if UUIDV7 in key else encoded)
+        options, created = (
+            settled_options(it, now_ms) for it in (change.options, change.on_create)
+        )
+        place = None if UUIDV7 in key else encoded
+        return Mutation(change.type, key, operand, options, place, created)
 
     async def _text(self, text: str, now_ms: int) -> str:
         if NOW_TEXT not in text:
@@ -119,6 +122,13 @@ def _said(contents: Contents) -> list[object]:
         else it
         for it in contents.mutations
     ]
+
+
+def settled_options(options: EntryOptions, now_ms: int) -> EntryOptions:
+    """The same with the time in the place of `$now`."""
+    if options.metadata is not None and NOW_TEXT in options.metadata:
+        return options._replace(metadata=parse_metadata(options.metadata, now_ms))
+    return options
 
 
 def entry_of(key: Key, row: Row | None) -> KvEntry[Any]:
