@@ -104,7 +104,7 @@ def answer_of(call: Call[R], reply: Reply) -> R:
     if reply.status == 200:
         try:
             return call.parse(reply.content)
-        except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError) as error:
+        except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError, RecursionError) as error:
             raise invalid_response(reply, str(error)) from error
     if reply.status == 404 and call.absent is not None:
         message, result = call.absent
@@ -153,7 +153,7 @@ def json_body(**members: Any) -> bytes:
 def _error_body(content: bytes) -> _ErrorBody:
     try:
         return _decode_error(content)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return _ErrorBody("")
 
 

@@ -211,5 +211,5 @@ def read_event(event: ServerEvent, read: Callable[[bytes], T]) -> T:
     """The content of an event. Raises `InvalidResponse`."""
     try:
         return read(event.data)
-    except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError) as error:
+    except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError, RecursionError) as error:
         raise InvalidResponse(f"An event cannot be read: {error}: {event.data[:200]!r}") from error

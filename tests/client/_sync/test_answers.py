@@ -96,7 +96,11 @@ def test_every_status_is_an_exception(
     assert str(error) == f"what happened ({status}, WHY, request r1)"
 
 
-@pytest.mark.parametrize("body", [b"<html>", b"", b"[]", b'{"ok":"yes"}', b"\xff", b'{"key":1}'])
+@pytest.mark.parametrize(
+    "body",
+    [b"<html>", b"", b"[]", b'{"ok":"yes"}', b"\xff", b'{"key":1}', b'{"key":' + b"[" * 100_000],
+    ids=range(7),
+)
 @pytest.mark.parametrize("call", [get, put])
 def test_a_success_that_makes_no_sense_is_an_error(body: bytes, call: Callable[[Kv], Any]) -> None:
     with Script((200, body)).client() as kv:

@@ -21,4 +21,5 @@ def test_a_lock_by_hand(run: Commands, store: Kv) -> None:
     released = run.ok("lock", "release", "a", "w2", "--lease", stolen["token"], "--json")
     assert released.documents == [{"released": True}]
     assert run.ok("lock", "list").out == ""
-    assert run("lock", "acquire", "a", "w", "--metadata", "{").status == 2
+    for metadata in ("{", "\udcff", '"\udcff"', "[" * 100_000):
+        assert run("lock", "acquire", "a", "w", "--metadata", metadata).status == 2

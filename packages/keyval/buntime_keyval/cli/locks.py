@@ -94,7 +94,7 @@ def _decoded(metadata: str | None) -> Any:
         return None
     try:
         return msgspec.json.decode(metadata)
-    except msgspec.DecodeError:
+    except (msgspec.DecodeError, UnicodeError, RecursionError):
         raise click.UsageError("--metadata is no JSON") from None
 
 

@@ -169,7 +169,7 @@ class NamespaceTenants:
 def _message(body: bytes) -> str:
     try:
         answer = msgspec.json.decode(body, type=dict[str, str])
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return ""
     return answer.get("error", "")
 

@@ -110,7 +110,7 @@ class _HttpClient(HttpClient):  # type: ignore[misc] # the library has no py.typ
             content = await response.read()
         try:
             answer = msgspec.json.decode(content)
-        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             if response.ok:
                 raise LibsqlError(f"the answer is no JSON: {error}", "HRANA_PROTO_ERROR") from error
             answer = content.decode("utf-8", "replace")[:500]

@@ -53,7 +53,29 @@ CONNECT_SECONDS = 2.0
 LARGE_BYTES = 1024 * 1024
 """A longer body is sent in pieces: the client warns of sending it at once."""
 
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
+
+class _Node(msgspec.Struct):
+    """What a node says of another one."""
+
+    api_addr: str = ""
+    leader: bool = False
+    reachable: bool = False
+
+
+class _NodesAnswer(msgspec.Struct):
+    nodes: list[_Node]
+
+
+class _Answer(msgspec.Struct):
+    results: StatementResults | None = None
+    error: Any = None
+
+
+_decode_nodes = msgspec.json.Decoder(_NodesAnswer).decode
+_decode_answer = msgspec.json.Decoder(_Answer).decode
+
+_NO_ANSWER = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
+"""What a decoder raises for what is no JSON, or is not what a node sends: a proxy may answer."""
 
 
 class Nodes:
@@ -272,16 +294,14 @@ class Nodes:
                     asyncio.timeout(FIND_SECONDS),
                     self.session.get(f"{url}/nodes?ver=2&timeout={REACH_SECONDS:g}s") as response,
                 ):
-                    answer = _decode(await response.read())
-                nodes = [node for node in answer["nodes"] if node.get("api_addr")]
-            except (aiohttp.ClientError, OSError, TimeoutError, KeyError, TypeError):
+                    answer = _decode_nodes(await response.read())
+            except (aiohttp.ClientError, OSError, TimeoutError, *_NO_ANSWER):
                 continue
-            except msgspec.DecodeError:
-                continue
-            self._discovered = tuple(str(node["api_addr"]).rstrip("/") for node in nodes)
+            nodes = [node for node in answer.nodes if node.api_addr]
+            self._discovered = tuple(node.api_addr.rstrip("/") for node in nodes)
             for node in nodes:
-                if node.get("leader") and node.get("reachable"):
-                    self._leader = str(node["api_addr"]).rstrip("/")
+                if node.leader and node.reachable:
+                    self._leader = node.api_addr.rstrip("/")
                     self.leaders += 1
                     return
 
@@ -298,18 +318,18 @@ def _results(name: str, status: int, content: bytes, *, wrote: bool) -> Statemen
             raise InvalidStatement("an rqlite node cannot send infinity")
         raise _failed(f"{name}: HTTP {status}: {text}", wrote=wrote)
     try:
-        answer = _decode(content)
-    except msgspec.DecodeError as error:
-        raise _unanswered(f"{name}: the answer is no JSON: {error}", wrote=wrote) from error
-    results = answer.get("results")
-    if answer.get("error"):
-        refused = error_of(str(answer["error"]))
+        answer = _decode_answer(content)
+    except _NO_ANSWER as error:
+        text = f"{name}: the answer is not that of a node: {error}"
+        raise _unanswered(text, wrote=wrote) from error
+    if answer.error:
+        refused = error_of(str(answer.error))
         if isinstance(refused, ConstraintViolation):  # one that is checked at COMMIT
             raise refused
-        raise _failed(f"{name}: {answer['error']}", wrote=wrote)
-    if not isinstance(results, list):
+        raise _failed(f"{name}: {answer.error}", wrote=wrote)
+    if answer.results is None:
         raise _unanswered(f"{name}: the answer holds no results", wrote=wrote)
-    return results
+    return answer.results
 
 
 def _failed(text: str, *, wrote: bool) -> DatabaseError:
