@@ -256,7 +256,7 @@ class Work:
         unread = {encode_key(item): item for item in keys}
         return keys, [item for code, item in unread.items() if code not in self._read]
 
-    def _entries(self, key: Any, keys: list[Key], fresh: list[Entry]) -> Any:
+    def _entries(self, key: Any, keys: list[Key], fresh: list[Entry]) -> Entry | list[Entry]:
         for entry in fresh:
             self._read.setdefault(encode_key(entry.key), entry)
         entries = [self._read[encode_key(item)] for item in keys]

@@ -37,7 +37,7 @@ class AsyncTransaction(Work):
     ) -> KvEntry[Any]: ...
     @overload
     async def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
-    async def get(self, key: Any) -> Any:
+    async def get(self, key: Any) -> KvEntry[Any] | list[KvEntry[Any]]:
         """One entry, or, for a list of keys, one for each in their order."""
         if is_many(key) and not key:
             return []

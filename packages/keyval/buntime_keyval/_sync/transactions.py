@@ -38,7 +38,7 @@ class Transaction(Work):
     ) -> KvEntry[Any]: ...
     @overload
     def get(self, key: Sequence[KeyLike]) -> list[KvEntry[Any]]: ...
-    def get(self, key: Any) -> Any:
+    def get(self, key: Any) -> KvEntry[Any] | list[KvEntry[Any]]:
         """One entry, or, for a list of keys, one for each in their order."""
         if is_many(key) and not key:
             return []
