@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 from buntime_keyval._async import transactions
 from buntime_keyval._async.atomic import AsyncAtomic
 from buntime_keyval._async.dead_letters import AsyncDeadLetters
+from buntime_keyval._async.entries import sweep
 from buntime_keyval._async.feeds import ApiMessages, watch_feed
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
@@ -17,7 +18,7 @@ from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
-from buntime_keyval._async.stores import AsyncStore, sweep
+from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transport import transport_of
 from buntime_keyval._async.watch import AsyncWatch

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from typing import Any, TypeVar
 
-from buntime_keyval._async.stores import AsyncEntries
+from buntime_keyval._async.entries import AsyncEntries
 from buntime_keyval._calls.atomic import AtomicBuilder
 from buntime_keyval._errors import TraversalTooLarge
 from buntime_keyval._graph import (

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Sequence
 from typing import Any, TypeVar, overload
 
 from buntime_keyval._async.concurrency import sleep
-from buntime_keyval._async.stores import AsyncEntries
+from buntime_keyval._async.entries import AsyncEntries
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._records import (
     ANY_VERSION,

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Never, Protocol, TypeAlias, TypeVar, overload
+from typing import Any, Never, TypeVar, overload
 
 from msgspec.structs import replace
 
-from buntime_keyval._async.atomic import AsyncAtomic, AsyncStoreAtomic
+from buntime_keyval._async.atomic import AsyncStoreAtomic
 from buntime_keyval._async.concurrency import call
-from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
+from buntime_keyval._async.entries import AsyncEntries, Batch, Callback, sweep
+from buntime_keyval._async.shortcuts import AsyncShortcuts
 from buntime_keyval._async.store_watch import AsyncStoreWatch
-from buntime_keyval._async.watch import AsyncWatch
-from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._calls.search import Marks, Tokenizer
 from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._reports import ErrorHandler
@@ -28,194 +27,12 @@ from buntime_keyval._results import (
 from buntime_keyval._typed import DELETE_BATCH, Progress, Scope
 from buntime_keyval._watching import Mode, Overflow
 from buntime_keyval._where import Where
-from buntime_keyval.wire import Duration, Key, KeyLike
-from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH
+from buntime_keyval.wire import Duration, Key
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
 
 T = TypeVar("T")
 U = TypeVar("U")
-
-Batch: TypeAlias = list[KvEntry[T]]
-Callback: TypeAlias = Callable[[Batch[T]], Any]
-
-
-class AsyncEntries(Protocol):
-    """What a store needs of `AsyncKv`, or of another one with its methods."""
-
-    _flights: AsyncFlights
-
-    async def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
-
-    async def get_with_metadata(
-        self, key: Any, *, consistency: Consistency = "eventual"
-    ) -> Any: ...
-
-    async def has(self, key: KeyLike, *, consistency: Consistency = "eventual") -> bool: ...
-
-    async def set(
-        self,
-        key: KeyLike,
-        value: Any,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-        create_only: bool = False,
-        if_match: str | None = None,
-        if_revision: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> CommitResult: ...
-
-    async def patch(
-        self,
-        key: KeyLike,
-        patch: Any,
-        *,
-        expires_in: Duration | None = None,
-        expires_at: float | datetime | None = None,
-        metadata: Any = None,
-        type: str | None = None,
-        create_only: bool = False,
-        if_match: str | None = None,
-        if_revision: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> CommitResult: ...
-
-    async def delete(
-        self,
-        key: Any = (),
-        *,
-        exact: bool = False,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        where: Where | None = None,
-        if_match: str | None = None,
-        if_revision: int | None = None,
-        idempotency_key: str | None = None,
-    ) -> DeleteResult: ...
-
-    def list(
-        self,
-        prefix: KeyLike = (),
-        *,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        reverse: bool = False,
-        where: Where | None = None,
-        page_size: int = ...,
-        details: bool = False,
-        values: bool = True,
-        snapshot: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> AsyncIterator[KvEntry[Any]]: ...
-
-    async def paginate(
-        self,
-        prefix: KeyLike = (),
-        *,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        cursor: str | None = None,
-        limit: int = ...,
-        offset: int = 0,
-        reverse: bool = False,
-        where: Where | None = None,
-        details: bool = False,
-        values: bool = True,
-        snapshot: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> KvPage[Any]: ...
-
-    async def count(
-        self,
-        prefix: KeyLike = (),
-        *,
-        prefixes: Sequence[KeyLike] | None = None,
-        starts_with: KeyLike | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        limit: int | None = None,
-        offset: int = 0,
-        where: Where | None = None,
-        consistency: Consistency = "eventual",
-    ) -> int: ...
-
-    def atomic(self) -> AsyncAtomic: ...
-
-    def watch(
-        self,
-        key: Any,
-        callback: Callback[Any] | None = None,
-        *,
-        exact: bool = False,
-        mode: Mode = "sse",
-        poll_interval: Duration = 1000,
-        emit_initial: bool = True,
-        limit: int | None = None,
-        buffer_size: int | None = None,
-        overflow_strategy: Overflow = "drop-oldest",
-        shared: bool = False,
-        on_error: ErrorHandler | None = None,
-    ) -> AsyncWatch: ...
-
-    async def create_index(
-        self,
-        prefix: KeyLike,
-        *,
-        fields: Sequence[str],
-        tokenize: Tokenizer = "unicode61",
-        idempotency_key: str | None = None,
-    ) -> None: ...
-
-    async def remove_index(
-        self, prefix: KeyLike, *, idempotency_key: str | None = None
-    ) -> None: ...
-
-    def search(
-        self,
-        prefix: KeyLike,
-        query: str,
-        *,
-        limit: int | None = None,
-        where: Where | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        reverse: bool = False,
-        weights: Mapping[str, float] | None = None,
-        highlight: Marks = False,
-        snippet: bool | int = False,
-        fuzzy: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> AsyncIterator[SearchHit[Any]]: ...
-
-    async def paginate_search(
-        self,
-        prefix: KeyLike,
-        query: str,
-        *,
-        cursor: str | None = None,
-        limit: int = ...,
-        where: Where | None = None,
-        start: KeyLike | None = None,
-        end: KeyLike | None = None,
-        reverse: bool = False,
-        weights: Mapping[str, float] | None = None,
-        highlight: Marks = False,
-        snippet: bool | int = False,
-        fuzzy: bool = False,
-        consistency: Consistency = "eventual",
-    ) -> SearchPage[Any]: ...
 
 
 class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
@@ -694,36 +511,3 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
             consistency=consistency,
         )
         return replace(page, entries=self._scope.all_found(page.entries))
-
-
-async def sweep(
-    kv: AsyncEntries,
-    prefix: Key,
-    *,
-    where: Where | None,
-    batch_size: int = DELETE_BATCH,
-    on_progress: Progress | None = None,
-    include_prefix: bool = False,
-) -> DeleteResult:
-    """Delete what is below a prefix in batches, and the prefix itself if it is included."""
-    deleted = 0
-
-    async def delete(keys: list[Key]) -> None:
-        nonlocal deleted
-        result = await kv.delete(keys, exact=True, where=where)
-        deleted += result.deleted_count
-        if on_progress is not None:
-            on_progress(deleted)
-
-    size = min(checked_limit(batch_size), MAX_KEYS_PER_BATCH)
-    batch: list[Key] = []
-    async for entry in kv.list(prefix, where=where, page_size=size, values=False):
-        batch.append(entry.key)
-        if len(batch) == size:
-            await delete(batch)
-            batch = []
-    if include_prefix and prefix:
-        batch.append(prefix)
-    if batch:
-        await delete(batch)
-    return DeleteResult(deleted)

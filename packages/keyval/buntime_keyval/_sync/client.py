@@ -42,6 +42,7 @@ from buntime_keyval._sharing import BUFFER_SIZE, check_sharing
 from buntime_keyval._sync import transactions
 from buntime_keyval._sync.atomic import Atomic
 from buntime_keyval._sync.dead_letters import DeadLetters
+from buntime_keyval._sync.entries import sweep
 from buntime_keyval._sync.feeds import ApiMessages, watch_feed
 from buntime_keyval._sync.graph import Graph
 from buntime_keyval._sync.listen import Handler, QueueListener
@@ -50,7 +51,7 @@ from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
 from buntime_keyval._sync.shortcuts import Flights, Shortcuts
-from buntime_keyval._sync.stores import Store, sweep
+from buntime_keyval._sync.stores import Store
 from buntime_keyval._sync.transactions import Attempt, Transaction
 from buntime_keyval._sync.transport import transport_of
 from buntime_keyval._sync.watch import Watch

@@ -29,7 +29,7 @@ from buntime_keyval._graph import (
 )
 from buntime_keyval._graph_view import Format, rendered
 from buntime_keyval._results import CommitResult
-from buntime_keyval._sync.stores import Entries
+from buntime_keyval._sync.entries import Entries
 from buntime_keyval.wire import InvalidInput, Key, KeyLike
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 

@@ -35,7 +35,7 @@ from buntime_keyval._records import (
 )
 from buntime_keyval._results import KvEntry
 from buntime_keyval._sync.concurrency import sleep
-from buntime_keyval._sync.stores import Entries
+from buntime_keyval._sync.entries import Entries
 from buntime_keyval._transaction import Pauses
 from buntime_keyval.wire import InvalidInput, Key
 from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
