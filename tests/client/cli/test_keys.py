@@ -121,6 +121,22 @@ def test_a_list_goes_beyond_a_page(run: Commands, store: Kv) -> None:
     assert lines == [f"n/{number}\t{number}" for number in range(2000)]
 
 
+def test_lives(run: Commands, store: Kv) -> None:
+    run.ok("set", "a", "1", "--expires-in", "1h")
+    assert run.ok("touch", "a", "2h").out == ""
+    details = store.get_with_metadata(["a"]).details
+    assert details is not None
+    assert details.expires_at is not None
+    assert details.expires_at - details.updated_at == 7_200_000
+    assert run.ok("persist", "a", "--json").documents == [{"touched": True}]
+    details = store.get_with_metadata(["a"]).details
+    assert details is not None
+    assert details.expires_at is None
+    assert run("touch", "b", "1h") == (1, "", "buntime: b does not exist\n")
+    assert run("persist", "b", "--json").documents == [{"touched": False}]
+    assert run("touch", "a", "soon").status == 2
+
+
 def test_sum(run: Commands, store: Kv) -> None:
     run.ok("sum", "visits")
     run.ok("sum", "visits", "10")

@@ -120,6 +120,7 @@ def _lifetime_argument(_: click.Context, __: click.Parameter, text: str | None) 
         raise Mistake(f"--expires-in: {reason(error)}") from None
 
 
+LIFETIME = click.argument("expires_in", metavar="DURATION", callback=_lifetime_argument)
 EXPIRES_IN = click.option(
     "--expires-in",
     metavar="DURATION",

@@ -16,6 +16,7 @@ from buntime_keyval.cli.inputs import (
     IF_MATCH,
     IF_REVISION,
     KEY,
+    LIFETIME,
     METADATA,
     PREFIX_ARGUMENT,
     WHERE,
@@ -163,6 +164,32 @@ def sum_(
     atomic = job.kv.atomic().sum(key, amount, expires_in=expires_in)
     result = atomic.commit(idempotency_key=idempotency_key)
     _committed(job, result.versionstamp)
+
+
+@click.command()
+@click.argument("key", type=KEY)
+@LIFETIME
+@IDEMPOTENCY_KEY
+@connected
+def touch(job: Job, key: Key, expires_in: str, idempotency_key: str | None) -> None:
+    """Let an entry live for so long from now on, such as 30s or 7d, and leave the rest of it.
+
+    The status is 1 if it does not exist.
+    """
+    touched = job.kv.touch(key, expires_in=expires_in, idempotency_key=idempotency_key)
+    _touched(job, key, is_there=touched)
+
+
+@click.command()
+@click.argument("key", type=KEY)
+@IDEMPOTENCY_KEY
+@connected
+def persist(job: Job, key: Key, idempotency_key: str | None) -> None:
+    """Let an entry live for ever.
+
+    The status is 1 if it does not exist.
+    """
+    _touched(job, key, is_there=job.kv.persist(key, idempotency_key=idempotency_key))
 
 
 STARTS_WITH = click.option(
@@ -388,6 +415,14 @@ def _flat(values: dict[str, Any], above: str = "") -> list[tuple[str, str]]:
     return rows
 
 
+def _touched(job: Job, key: Key, *, is_there: bool) -> None:
+    if job.out.as_json:
+        job.out.document(touched=is_there)
+    if not is_there:
+        note(f"{shown_key(key)} does not exist")
+        raise SystemExit(1)
+
+
 def _committed(job: Job, versionstamp: str | None) -> None:
     if job.out.as_json:
         job.out.document(ok=True, versionstamp=versionstamp)
@@ -395,4 +430,4 @@ def _committed(job: Job, versionstamp: str | None) -> None:
         job.out.line(versionstamp or "")
 
 
-COMMANDS = [get, set_, patch, sum_, delete, list_, count, vacuum, metrics]
+COMMANDS = [get, set_, patch, sum_, touch, persist, delete, list_, count, vacuum, metrics]
