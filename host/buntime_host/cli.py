@@ -67,6 +67,7 @@ def serve(
     import msgspec
 
     from buntime_host import server, supervisor
+    from buntime_host.config import without_file
     from buntime_host.errors import StartupError
     from buntime_host.host import Host
     from buntime_host.logs import configure_logging
@@ -82,6 +83,8 @@ def serve(
         overrides["strict"] = True
     config = _load(config_path, overrides)
     config = msgspec.structs.replace(config, insecure=insecure)
+    if config.path is None:
+        config = without_file(config)
     configure_logging(config.log_level, config.log_format)
     try:
         alone = config.workers == 1
@@ -89,6 +92,20 @@ def serve(
     except StartupError as error:
         raise _fatal(error, config_path) from error
     raise SystemExit(code)
+
+
+@cli.command()
+@click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
+def init(folder: Path) -> None:
+    """Write a configuration, with remarks, into FOLDER, by default this one.
+
+    Files that are there already are not touched: then nothing is written, and the status is 1.
+    """
+    from buntime_host.initialise import write_template
+
+    with _told(None, hints=False):
+        for path in write_template("app", folder):
+            click.echo(f"wrote {path}")
 
 
 @cli.command()
@@ -241,14 +258,14 @@ def rotate_key(config_path: Path | None, key_id: str, grace: str, as_json: bool)
 
 
 @contextmanager
-def _told(config_path: Path | None) -> Iterator[None]:
-    """Print what goes wrong as one line."""
+def _told(config_path: Path | None, *, hints: bool = True) -> Iterator[None]:
+    """Print what goes wrong as one line; with `hints` also that there is no configuration."""
     from buntime_host.errors import BuntimeError
 
     try:
         yield
     except BuntimeError as error:
-        raise _fatal(error, config_path) from error
+        raise _fatal(error if hints else str(error), config_path) from error
 
 
 def _load(path: Path | None, overrides: dict[str, Any] | None = None) -> HostConfig:
@@ -290,7 +307,7 @@ def _fatal(error: Exception | str, config_path: Path | None = None) -> SystemExi
 def _no_configuration(folder: Path) -> str:
     from buntime_host.config import FILE_NAME
 
-    return f"there is no {FILE_NAME} in {folder}: write one there, or name one with --config"
+    return f"there is no {FILE_NAME} in {folder}: `buntime init` writes one, --config names another"
 
 
 def _rows(config: HostConfig, plan: Plan) -> list[dict[str, Any]]:

@@ -62,6 +62,9 @@ class HostConfig(HostSettings, frozen=True, kw_only=True):
     """That of `state_dir`, absolute. It may not exist."""
     insecure: bool = False
     """Whether others may reach the host without saying who they are: `--insecure`."""
+    takes_unconfigured: bool = False
+    """Whether plugins take what their manifests have for hosts without a file: where one serves
+    without it. Other commands would look at data that nobody meant."""
     warnings: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
     """Sentences for the log, at warning and info level."""
@@ -97,6 +100,15 @@ def load_config(
     except JsoncError as error:
         raise ConfigError(f"[{file.name}] Failed to parse: {error}") from None
     return parse_config(content, file.parent, path=file, environ=environ, overrides=overrides)
+
+
+def without_file(config: HostConfig) -> HostConfig:
+    """The configuration of a host that serves though there is no file."""
+    note = (
+        f"there is no {FILE_NAME} in {config.base_dir}: all plugins that are installed run with"
+        " defaults of theirs (`buntime init` writes one)"
+    )
+    return msgspec.structs.replace(config, takes_unconfigured=True, notes=(*config.notes, note))
 
 
 def parse_config(

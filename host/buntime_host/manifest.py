@@ -38,6 +38,7 @@ HOST_FIELDS = frozenset(
         "menus", "injectBase", "env", "envPrefix", "timeout", "ttl", "idleTimeout", "maxRequests",
         "lowMemory", "autoInstall", "maxBodySize", "visibility", "config", "onRequestFailOpen",
         "onlyIfListed",
+        "unconfigured",
     }
 )  # fmt: skip
 """Keys with a meaning for the host; every other key of a manifest is an option of the plugin."""
@@ -70,6 +71,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Whether a configuration has to name it; others are loaded where none are named, too."""
     schema: Mapping[str, OptionField] = {}
     options: Mapping[str, Any] = {}
+    unconfigured: Mapping[str, Any] = {}
+    """Options of a host that has no configuration file, where those of `options` are not enough."""
 
     @property
     def dir(self) -> Path:
@@ -187,6 +190,7 @@ def parse_manifest(raw: Mapping[str, Any], path: Path) -> Manifest:
         only_if_listed=fields.flag("onlyIfListed", default=False),
         schema=parse_schema(raw.get("config"), "config", fields.problems),
         options={str(key): value for key, value in raw.items() if key not in HOST_FIELDS},
+        unconfigured=fields.members("unconfigured"),
     )
     if fields.problems:
         raise ManifestError(f"{path}: {'; '.join(fields.problems)}")
@@ -257,6 +261,13 @@ class _Fields:
             self.bad("env", "must be a map of names to plain values")
             return {}
         return {str(name): "" if text is None else str(text) for name, text in value.items()}
+
+    def members(self, key: str) -> dict[str, Any]:
+        value = self.raw.get(key) or {}
+        if not isinstance(value, dict):
+            self.bad(key, "must be a map")
+            return {}
+        return {str(name): member for name, member in value.items()}
 
     def permissions(self) -> tuple[str, ...]:
         names = self.texts("permissions")

@@ -163,8 +163,9 @@ def _select(
         unknown = [name for name in undeclared(manifest.schema, given) if name not in known]
         if unknown and not config.strict:
             warnings.append(f"{label}: unknown options are of no use: {', '.join(unknown)}")
+        defaults = manifest.unconfigured if config.takes_unconfigured else {}
         own = expand(
-            dict(manifest.options),
+            {**manifest.options, **defaults},
             environ,
             lambda text: warnings.append(f"{manifest.path}: {text}"),
         )

@@ -120,13 +120,34 @@ def test_a_check_that_opens(run: Any, add_plugin: AddPlugin, tmp_path: Path) -> 
 
 
 def test_a_folder_without_configuration(run: Any, tmp_path: Path) -> None:
-    hint = f"there is no buntime.jsonc in {tmp_path}: write one there, or name one with --config\n"
-    for command in (("keys", "list"), ("serve", "--port", "0")):
-        found = run(*command)
-        assert found.exit_code == 1
-        assert found.stderr.endswith(f"requires @buntime/plugin-database, which failed; {hint}")
+    hint = (
+        f"there is no buntime.jsonc in {tmp_path}: `buntime init` writes one, --config names"
+        " another\n"
+    )
+    found = run("keys", "list")  # and does not look into a store that nobody meant
+    assert found.exit_code == 1
+    assert found.stderr.endswith(f"requires @buntime/plugin-database, which failed; {hint}")
     found = run("check")
     assert found.stderr == f"buntime: {hint}"
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_new_folder(run: Any, tmp_path: Path) -> None:
+    done = run("init", "shop")
+    assert (done.exit_code, done.stdout) == (
+        0,
+        "wrote shop/.env.example\nwrote shop/buntime.jsonc\n",
+    )
+    written = (tmp_path / "shop" / "buntime.jsonc").read_text()
+    assert written == (Path(__file__).parents[2] / "buntime.jsonc").read_text()
+    assert run("check", "--open", "--config", "shop/buntime.jsonc").exit_code == 0
+    (tmp_path / "shop" / ".env.example").unlink()
+    again = run("init", "shop")
+    assert (again.exit_code, again.stdout) == (1, "")
+    assert (
+        again.stderr == "buntime: error: shop/buntime.jsonc is there already: nothing was written\n"
+    )
+    assert not (tmp_path / "shop" / ".env.example").exists()
 
 
 def test_a_named_configuration(run: Any, tmp_path: Path, add_plugin: AddPlugin) -> None:
