@@ -69,6 +69,10 @@ HUNG_UP = "buntime.hung_up"
 """The extension of ASGI by which `AsgiRequest.hung_up` hears of that."""
 
 
+BEGUN = "buntime.begun"
+"""See `DirectRequest.begun`."""
+
+
 class NotDirect(Exception):
     """Raised where a request turns out to need ASGI: it is made once more, that way."""
 
@@ -77,6 +81,11 @@ class DirectRequest:
     """One whole request, of the direct way or made of what ASGI brought."""
 
     body: bytes = b""
+    disconnected = False
+    """Whether nobody waits for the answer any more."""
+    begun: object = None
+    """What was begun before it turned out that the request needs ASGI: that finds it in its state,
+    by the name `BEGUN`."""
     client: tuple[str, int] | None = None
     principal: Principal = EVERYONE
     """Who sends it."""

@@ -72,7 +72,6 @@ class DirectConnection(Protocol):
 class DirectExchange(DirectRequest):
     """A request of the direct way; what the protocol asks of it is named as in `Exchange`."""
 
-    disconnected = False
     keep_alive = True
     response_started = False
     response_complete = False

@@ -150,17 +150,34 @@ class RequestDispatcher:
             self._pipeline = pipeline
         # Whoever looks at all requests sees them as ASGI has them.
         self.direct: Mapping[bytes, DirectMount] = {
-            base.encode(): DirectMount(
-                mount.direct,
-                min(mount.limit, DIRECT_BODY_BYTES),
-                mount.asks_for,
-                only_reads=self._audit.of_writes,
-            )
+            base.encode(): direct
             for base, mount in self.table.by_segment.items()
-            if mount.direct is not None and self._pipeline is None and not self._audit.of_reads
+            if (direct := self._direct_mount(mount)) is not None
         }
         """What is answered without ASGI, by the first segment of its path."""
+        self.direct_rest = self._direct_mount(fallback) if fallback is not None else None
+        """The same of what is below no base; see `rest_for`."""
+        self._bases = frozenset(base.encode() for base in self.table.first_segments)
         self.heads = Heads(self._of_origins or ())
+
+    def _direct_mount(self, mount: Mount) -> DirectMount | None:
+        if mount.direct is None or self._pipeline is not None or self._audit.of_reads:
+            return None
+        return DirectMount(
+            mount.direct,
+            min(mount.limit, DIRECT_BODY_BYTES),
+            mount.asks_for,
+            only_reads=self._audit.of_writes,
+        )
+
+    def rest_for(self, url: bytes) -> DirectMount | None:
+        """Who answers a URL without ASGI that is below no base, beyond doubt; None for others."""
+        path = url.partition(b"?")[0]
+        end = path.find(b"/", 1)
+        segment = path if end < 0 else path[:end]
+        if segment in self._bases or b"%" in segment or not segment.startswith(b"/"):
+            return None
+        return self.direct_rest
 
     def admit(self, headers: Sequence[Header], host: bytes, mount: DirectMount) -> Admitted | None:
         """What `NOTED` headers say of a request on the direct way; None if it has to go by ASGI.

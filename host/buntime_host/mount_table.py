@@ -40,6 +40,12 @@ class MountTable:
             raise NotFound
         return mount
 
+    @property
+    def first_segments(self) -> frozenset[str]:
+        """How paths begin that are not for the fallback, percent-encoding aside."""
+        mounts = {*self.by_segment, *self._behind_aliases}
+        return frozenset(mounts | set(self._aliases.first_segments))
+
     def whose(self, path: str) -> str | None:
         """The plugin whose base a path begins with, percent-encoded; None if there is none."""
         scope: Scope = {"path": unquote(path), "raw_path": path.encode()}

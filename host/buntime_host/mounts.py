@@ -83,6 +83,7 @@ def fallback_mount(fallback: Fallback, limit: int, info: AppInfo) -> Mount:
         raw_prefix=b"/",
         handles_bare_base=True,
         info=info,
+        direct=_direct_app(fallback.app),
         public=fallback,
         takes_encoded=True,
     )

@@ -19,7 +19,7 @@ from uvicorn._types import ASGI3Application, HTTPScope
 from uvicorn.protocols.http.flow_control import HIGH_WATER_LIMIT
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
-from buntime_host.direct import HUNG_UP, Header
+from buntime_host.direct import BEGUN, HUNG_UP, Header
 from buntime_host.direct_exchange import DirectExchange
 from buntime_host.dispatch import NOTED, SAFE_METHODS, RequestDispatcher
 from buntime_host.edge import Edge, Holding, Resting
@@ -96,6 +96,7 @@ class HostProtocol(HttpToolsProtocol):
         dispatcher = cast(RequestDispatcher, self.app)
         self._dispatcher = dispatcher
         self._direct = dispatcher.direct
+        self._answers_directly = bool(dispatcher.direct) or dispatcher.direct_rest is not None
         self._gate = dispatcher.gate
         self.heads = dispatcher.heads
         self._at_once = 0
@@ -447,7 +448,7 @@ class HostProtocol(HttpToolsProtocol):
         self._stage = BODY
         self._fed = 0
         self._body_began = self.edge.now
-        if is_idle and self._direct and version == "1.1":
+        if is_idle and self._answers_directly and version == "1.1":
             direct = self._direct_exchange(method)
             if direct is not None:
                 self.cycle = self._running = direct
@@ -470,6 +471,9 @@ class HostProtocol(HttpToolsProtocol):
         url, left = self.url, self._left
         end = url.find(b"/", 1)
         mount = self._direct.get(url[:end]) if end > 0 else None
+        if mount is None and self._dispatcher.direct_rest is not None:
+            mount = self._dispatcher.rest_for(url)
+            end = 0  # its paths are whole
         if (
             mount is None
             or method not in _DIRECT_METHODS
@@ -627,6 +631,8 @@ class HostProtocol(HttpToolsProtocol):
         scope = self._scope("1.1", request.method)
         self.url, self.headers = url, headers
         exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
+        if request.begun is not None:
+            scope["state"][BEGUN] = request.begun
         exchange.add_body(request.body)
         exchange.more_body = False
         self._replace(request, exchange)
