@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,7 +31,7 @@ def config_with(*rules: dict[str, Any], stored: bool = True, **options: Any) -> 
 
 @pytest.fixture(scope="module")
 def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
-    """Starts a server with rules and options of the plugin."""
+    """Starts a server with rules and options of the plugin, and perhaps with other plugins."""
 
     @contextmanager
     def start(
@@ -40,9 +40,11 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
         folder: Path | None = None,
         workers: int = 1,
         environ: dict[str, str] | None = None,
+        others: Sequence[str] = (),
         **options: Any,
     ) -> Iterator[LiveServer]:
         config = config_with(*rules, stored=stored, **options)
+        config["plugins"] += others
         where = folder or tmp_path_factory.mktemp("proxy")
         with live_server(where, config, environ, workers=workers, forked=True) as running:
             yield running

@@ -66,9 +66,18 @@ def test_16_150_rules_survive_a_restart(serve: Serve, target: str, tmp_path: Pat
 
     with httpx2.Client(trust_env=False, timeout=20) as client:
         with serve(stored=True, folder=tmp_path) as server:
-            for number in range(150):
-                rule = {"pattern": f"^/r{number}/(.*)", "rewrite": "/$1", "target": target}
-                answer = client.post(f"{server.url}{RULES}", json=rule)
+            rules = [
+                {"pattern": f"^/r{number}/(.*)", "rewrite": "/$1", "target": target}
+                for number in range(150)
+            ]
+            # Most of them as another process would write them, in one commit.
+            mutations = [
+                {"type": "set", "key": ["proxy", "rules", f"r{n}"], "value": {**rule, "order": n}}
+                for n, rule in enumerate(rules[:140])
+            ]
+            client.post(f"{server.url}/keyval/api/atomic", json={"mutations": mutations})
+            for number in range(140, 150):
+                answer = client.post(f"{server.url}{RULES}", json=rules[number])
                 assert answer.json()["order"] == number
             before = rules_of(server)
             assert len(before) == 150

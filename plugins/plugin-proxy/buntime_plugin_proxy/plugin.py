@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute
 
 from buntime_plugin_proxy.config import ProxyConfig
 from buntime_plugin_proxy.forward.app import ProxyApp, ShadowMiddleware
+from buntime_plugin_proxy.forward.direct import DirectForwarder
 from buntime_plugin_proxy.forward.headers import Sender
 from buntime_plugin_proxy.forward.http import HttpForwarder
 from buntime_plugin_proxy.forward.websocket import WebSocketForwarder
@@ -74,6 +75,7 @@ class ProxyPlugin:
             lambda: self.table,
             HttpForwarder(pool, sender, config, ctx.closing, ctx.logger),
             WebSocketForwarder(pool, sender, config, ctx.logger),
+            DirectForwarder(pool, sender),
             config.max_hops,
         )
         kv = ctx.get_plugin(KEYVAL)

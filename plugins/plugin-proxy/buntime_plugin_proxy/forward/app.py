@@ -6,16 +6,26 @@ import re
 from collections.abc import Callable
 from urllib.parse import quote
 
-from buntime_host import BadRequest, NotFound, Unauthorized, principal_of
+from buntime_host import (
+    BadRequest,
+    DirectRequest,
+    NotDirect,
+    NotFound,
+    Reply,
+    Unauthorized,
+    principal_of,
+)
+from buntime_host.direct import BEGUN
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from buntime_plugin_proxy.forward.direct import Begun, DirectForwarder
 from buntime_plugin_proxy.forward.headers import hops_of
 from buntime_plugin_proxy.forward.http import HttpForwarder
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.forward.websocket import WebSocketForwarder
 from buntime_plugin_proxy.rules.patterns import LONGEST_PATH
-from buntime_plugin_proxy.rules.table import RuleMatch, RuleTable
-from buntime_plugin_proxy.upstream.errors import LoopDetected
+from buntime_plugin_proxy.rules.table import KNOWN_BYTES, MOST_KNOWN, RuleMatch, RuleTable
+from buntime_plugin_proxy.upstream.errors import LoopDetected, StaleConnection
 
 USE = "proxy:use"
 """What those need who send requests through rules, unless a rule says that its path is public."""
@@ -32,15 +42,24 @@ class ProxyApp:
         table: Callable[[], RuleTable],
         http: HttpForwarder,
         websocket: WebSocketForwarder,
+        direct: DirectForwarder,
         max_hops: int,
     ) -> None:
         self._table = table
         self._http = http
         self._websocket = websocket
+        self._direct = direct
+        self._checked_table: RuleTable | None = None
+        self._checked: dict[bytes, RuleMatch] = {}
+        """Paths that were checked, and their rules of that table."""
         self._max_hops = max_hops
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket. Raises `NotFound` if there is no rule for it."""
+        begun: Begun | None = scope.get("state", {}).pop(BEGUN, None)
+        if begun is not None:
+            await self._go_on(begun, scope, receive, send)
+            return
         path = path_of(scope)
         match = self.match(scope, path)
         if match is None:
@@ -63,17 +82,58 @@ class ProxyApp:
                 if not is_known:
                     raise Unauthorized
                 principal.require(USE)
-        # Of a path that can be read in two ways nobody knows whether its pattern has judged it.
-        if not _PATH.fullmatch(path) or len(match.path) > 2 * LONGEST_PATH:
-            raise BadRequest("The path has characters that have to be percent-encoded")
-        if _DOTS.search(path) or _DOTS.search(match.path) or b"\\" in path:
-            raise BadRequest("The path has a segment . or .., which a proxy cannot pass on")
+        _check_path(path, match)
         hops = hops_of(scope)
         if hops is None or hops >= self._max_hops:
             raise LoopDetected
         forward = self._websocket if scope["type"] == "websocket" else self._http
         passage = Passage(match, hops, is_known, principal.life)
         await forward(passage, scope, receive, send)
+
+    def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - as all `DirectApp` have it
+        """See `DirectApp`."""
+        return method == "GET"
+
+    def answer(self, request: DirectRequest) -> Reply:
+        """See `DirectApp`. Raises `NotFound` and `NotDirect`."""
+        table = self._table()
+        if table is not self._checked_table:
+            self._checked_table, self._checked = table, {}
+        path = request.path
+        match = self._checked.get(path)
+        if match is None:
+            match = table.match(path)
+            if match is None:
+                raise NotFound
+            _check_path(path, match)
+            if len(path) <= KNOWN_BYTES:
+                if len(self._checked) >= MOST_KNOWN:
+                    self._checked.clear()
+                self._checked[path] = match
+        principal = request.principal
+        if not principal.unlimited and not principal.allows(USE):
+            raise NotDirect  # a rule may say that it is public
+        return self._direct(match, request)
+
+    async def _go_on(self, begun: Begun, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer a request that was begun without ASGI."""
+        principal = principal_of(scope)
+        passage = Passage(begun.match, 0, bool(principal.id), principal.life)
+        connection = begun.take()
+        try:
+            await self._http.go_on(connection, passage, receive, send)
+        except StaleConnection:
+            await self._http(passage, scope, receive, send)
+
+
+def _check_path(path: bytes, match: RuleMatch) -> None:
+    """Raise `BadRequest` for a path that can be read in two ways: nobody knows whether the pattern
+    has judged the one that the target serves.
+    """
+    if not _PATH.fullmatch(path) or len(match.path) > 2 * LONGEST_PATH:
+        raise BadRequest("The path has characters that have to be percent-encoded")
+    if _DOTS.search(path) or _DOTS.search(match.path) or b"\\" in path:
+        raise BadRequest("The path has a segment . or .., which a proxy cannot pass on")
 
 
 class ShadowMiddleware:

@@ -92,23 +92,46 @@ class HttpForwarder:
     async def _attempt(
         self, request: _Request, receive: Receive, send: Send, *, fresh: bool
     ) -> None:
-        passage = request.passage
-        connection = await self._pool.take(passage.match.ready.origin, fresh=fresh)
-        exchange = _Exchange(receive, connection)
+        connection = await self._pool.take(request.passage.match.ready.origin, fresh=fresh)
+        connection.begin(request.head, head_only=request.method == "HEAD")
+        await self._finish(
+            request.passage,
+            request.method,
+            _Exchange(receive, connection),
+            send,
+            request.body,
+            chunked=request.chunked,
+        )
+
+    async def go_on(
+        self, connection: TargetConnection, passage: Passage, receive: Receive, send: Send
+    ) -> None:
+        """Answer a GET that was sent already. Raises as `__call__` does."""
+        await self._finish(passage, "GET", _Exchange(receive, connection), send, None)
+
+    async def _finish(
+        self,
+        passage: Passage,
+        method: str,
+        exchange: _Exchange,
+        send: Send,
+        body: Message | None,
+        *,
+        chunked: bool = False,
+    ) -> None:
         # A credential that is withdrawn ends what was begun with it.
         take_back = passage.life.when_over(exchange.leave)
         try:
-            connection.begin(request.head, head_only=request.method == "HEAD")
-            if request.body is not None:
-                await exchange.upload(request.body, chunked=request.chunked)
+            if body is not None:
+                await exchange.upload(body, chunked=chunked)
             answer = await exchange.head()
-            await self._answer(passage.match, request.method, answer, exchange, send)
+            await self._answer(passage.match, method, answer, exchange, send)
         except NobodyWaits:
             pass
         finally:
             take_back()
             exchange.end()
-            self._pool.give_back(connection)
+            self._pool.give_back(exchange.connection)
 
     async def _answer(
         self, match: RuleMatch, method: str, answer: Head, exchange: _Exchange, send: Send

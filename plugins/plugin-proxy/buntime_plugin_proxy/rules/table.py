@@ -12,6 +12,10 @@ from buntime_plugin_proxy.rules.patterns import LONGEST_PATH, Template, chooser,
 from buntime_plugin_proxy.rules.rule import Rule
 from buntime_plugin_proxy.upstream.origin import Origin
 
+MOST_KNOWN = 2048
+"""Paths whose rule is remembered; when there are more, all are forgotten."""
+KNOWN_BYTES = 256
+"""Longer paths are looked for each time."""
 _DEFAULT_PORTS = {False: 80, True: 443}
 
 
@@ -58,6 +62,7 @@ class RuleTable:
         self.dynamic = tuple(sorted(dynamic, key=lambda rule: (rule.order, rule.id)))
         self._ready = [ReadyRule(rule) for rule in (*self.static, *self.dynamic) if rule.enabled]
         self._choose = chooser([ready.rule.pattern for ready in self._ready])
+        self._known: dict[tuple[bytes, bool], RuleMatch | None] = {}
 
     def __bool__(self) -> bool:
         return bool(self._ready)
@@ -71,8 +76,20 @@ class RuleTable:
 
         For a websocket rules count that let those pass.
         """
+        try:
+            return self._known[path, websocket]
+        except KeyError:
+            pass
         if not self._ready or len(path) > LONGEST_PATH:
             return None
+        found = self._look_for(path, websocket=websocket)
+        if len(path) <= KNOWN_BYTES:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            self._known[path, websocket] = found
+        return found
+
+    def _look_for(self, path: bytes, *, websocket: bool) -> RuleMatch | None:
         for index in sorted(self._choose(path)):
             ready = self._ready[index]
             if not websocket or ready.rule.ws:

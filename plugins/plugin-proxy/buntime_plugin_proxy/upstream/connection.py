@@ -9,6 +9,7 @@ import asyncio
 from typing import Any, NamedTuple, cast
 
 import httptools
+from buntime_host import DirectRequest
 
 from buntime_plugin_proxy.upstream.errors import BadGateway, StaleConnection
 from buntime_plugin_proxy.upstream.origin import Origin
@@ -48,6 +49,8 @@ class TargetConnection(asyncio.Protocol):
         """Whether the answer is complete; between two exchanges there is none."""
         self.expects_soon = True
         """Whether silence of the target means that something is wrong."""
+        self.asker: DirectRequest | None = None
+        """Whose answer is waited for without a task, who may leave meanwhile."""
         self.reading_paused = False
         self._loop = loop
         self._transport: asyncio.Transport
@@ -110,11 +113,15 @@ class TargetConnection(asyncio.Protocol):
             self._transport.resume_reading()
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
+    def next_news(self) -> asyncio.Future[None]:
+        """Done as soon as something has come, or the connection has ended."""
+        self._news = self._loop.create_future()
+        return self._news
+
     async def news(self) -> None:
         """Wait until something has come."""
-        self._news = self._loop.create_future()
         try:
-            await self._news
+            await self.next_news()
         finally:
             self._news = None
 
@@ -122,6 +129,11 @@ class TargetConnection(asyncio.Protocol):
     def is_reusable(self) -> bool:
         """Whether it may carry another exchange."""
         return self.ended and self._reusable and not self.closed
+
+    @property
+    def failure(self) -> Exception | None:
+        """Why there will be no more of the answer; None as long as there may be."""
+        return self._failure
 
     def fail(self, error: Exception) -> None:
         """End it, and have whoever waits for it told why."""

@@ -75,6 +75,17 @@ class UpstreamPool:
             self._timer = self._loop.call_later(self._sweep, self._look)
         return connection
 
+    def take_idle(self, origin: Origin) -> TargetConnection | None:
+        """The same at once, if one is there that was used before."""
+        lane = self._lanes.get(origin)
+        while lane is not None and lane.idle:
+            connection = lane.idle.pop()
+            if not connection.closed:
+                lane.open += 1
+                self._lent.add(connection)
+                return connection
+        return None
+
     def give_back(self, connection: TargetConnection) -> None:
         """Take a connection back, to be used again where it can be."""
         self._lent.discard(connection)
@@ -207,6 +218,9 @@ class UpstreamPool:
         """End what takes too long; go on for as long as there is any connection."""
         now = self._loop.time()
         for connection in [*self._lent]:
+            if connection.asker is not None and connection.asker.disconnected:
+                connection.fail(BadGateway("nobody waits for the answer"))
+                continue
             silent = now - connection.moved_at > self._config.read_timeout
             is_waited_for = not connection.ended and not connection.reading_paused
             if silent and is_waited_for and connection.expects_soon:

@@ -1,0 +1,153 @@
+"""Small answers to a GET, without ASGI and without a task: a third of what they would cost.
+
+What turns out to be large, slow in coming, or a stream goes on by ASGI from where it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from functools import partial
+from typing import NamedTuple
+
+from buntime_host import Answer, DirectRequest, NotDirect, Promised
+from buntime_host.logs import REQUEST_ID
+
+from buntime_plugin_proxy.forward.headers import HOP, Sender, request_headers, response_headers
+from buntime_plugin_proxy.forward.passage import Passage
+from buntime_plugin_proxy.rules.table import ReadyRule, RuleMatch
+from buntime_plugin_proxy.upstream.connection import Headers, TargetConnection
+from buntime_plugin_proxy.upstream.errors import StaleConnection
+from buntime_plugin_proxy.upstream.pool import UpstreamPool
+
+MOST_KNOWN = 512
+"""Heads that are remembered: a client says the same in each of its requests."""
+_REQUEST_ID = b"x-request-id"
+_NO_CONTENT = (204, 304)
+
+
+class Begun:
+    """A request that is on its way, for whoever goes on with it."""
+
+    def __init__(self, connection: TargetConnection, match: RuleMatch, pool: UpstreamPool) -> None:
+        self.match = match
+        self._connection: TargetConnection | None = connection
+        self._pool = pool
+
+    def take(self) -> TargetConnection:
+        """Its connection, which has to be given back. Once."""
+        connection, self._connection = self._connection, None
+        if connection is None:
+            raise RuntimeError("somebody else goes on with it")
+        return connection
+
+    def __del__(self) -> None:
+        """Nobody went on with it, such as one whose credential ended at that moment."""
+        if self._connection is not None:
+            self._connection.close()
+            self._pool.give_back(self._connection)
+
+
+class _KnownHead(NamedTuple):
+    """What the headers of a request become for a target."""
+
+    headers: Headers
+    """The very list, which is held so that no other one can be taken for it."""
+    ready: ReadyRule
+    lines: bytes | None
+    """All but the request's id; None if it has to go by ASGI."""
+
+
+class DirectForwarder:
+    """Sends whole requests, and makes whole answers."""
+
+    def __init__(self, pool: UpstreamPool, sender: Sender) -> None:
+        self._pool = pool
+        self._sender = sender
+        self._known: dict[tuple[int, bool], _KnownHead] = {}
+
+    def __call__(self, match: RuleMatch, request: DirectRequest) -> Promised:
+        """Send a GET. Raises `NotDirect` where that needs more than a connection that is there."""
+        ready = match.ready
+        lines = None if ready.rule.rewrites_pages else self._lines(ready, request)
+        if lines is None:
+            raise NotDirect
+        connection = self._pool.take_idle(ready.origin)
+        if connection is None:
+            raise NotDirect
+        target = match.path + b"?" + request.query if request.query else match.path
+        connection.begin(
+            b"GET %b HTTP/1.1\r\n%bx-request-id: %b\r\n\r\n"
+            % (target, lines, (REQUEST_ID.get() or "").encode()),
+            head_only=False,
+        )
+        connection.asker = request
+        return Promised(connection.next_news(), partial(self._answer, match, request, connection))
+
+    def _lines(self, ready: ReadyRule, request: DirectRequest) -> bytes | None:
+        headers = request.headers
+        is_known = bool(request.principal.id)
+        key = (id(headers), is_known)
+        known = self._known.get(key)
+        if known is None or known.headers is not headers or known.ready is not ready:
+            if len(self._known) >= MOST_KNOWN:
+                self._known.clear()
+            lines = self._made(ready, request, is_known=is_known)
+            known = self._known[key] = _KnownHead(headers, ready, lines)
+        return known.lines
+
+    def _made(self, ready: ReadyRule, request: DirectRequest, *, is_known: bool) -> bytes | None:
+        if any(name == HOP for name, _ in request.headers):
+            return None
+        scope = {
+            "type": "http",
+            "scheme": "http",  # the host speaks no TLS
+            "client": request.client,
+            "headers": [pair for pair in request.headers if pair[0] != _REQUEST_ID],
+        }
+        passage = Passage(RuleMatch(ready, b""), 0, is_known, request.principal.life)
+        headers = request_headers(scope, passage, self._sender)
+        if _REQUEST_ID in ready.set_names:
+            return None
+        return b"".join([b"%b: %b\r\n" % pair for pair in headers])
+
+    def _answer(
+        self,
+        match: RuleMatch,
+        request: DirectRequest,
+        connection: TargetConnection,
+        future: asyncio.Future[None],
+    ) -> Answer:
+        connection.asker = None
+        if future.cancelled():  # the host ends
+            connection.close()
+            self._pool.give_back(connection)
+            raise asyncio.CancelledError
+        if not connection.ended or connection.failure is not None:
+            return self._go_on(match, request, connection)
+        headers = response_headers(connection.headers, match.ready)
+        status = connection.status
+        content_type = b""
+        others = []
+        for pair in headers:
+            if pair[0] == b"content-type" and not content_type:
+                content_type = pair[1]
+            elif pair[0] != b"content-length":
+                others.append(pair)
+        if not content_type or status in _NO_CONTENT:
+            return self._go_on(match, request, connection)
+        body = connection.taken()
+        self._pool.give_back(connection)
+        return Answer(status, body, content_type.decode("latin-1"), None, tuple(others))
+
+    def _go_on(
+        self, match: RuleMatch, request: DirectRequest, connection: TargetConnection
+    ) -> Answer:
+        failure = connection.failure
+        if request.disconnected or (failure is not None and not connection.status):
+            connection.close()
+            self._pool.give_back(connection)
+            if failure is None or isinstance(failure, StaleConnection):
+                raise NotDirect  # once more, on a new one, if anybody waits for it
+            raise failure
+        request.begun = Begun(connection, match, self._pool)
+        raise NotDirect
