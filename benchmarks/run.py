@@ -22,6 +22,7 @@ from groups import (
     live,
     on_postgres,
     on_rqlite,
+    proxying,
     sdk,
     search,
     stall,
@@ -45,6 +46,7 @@ GROUPS = (
     libsql.GROUP,
     on_postgres.GROUP,
     on_rqlite.GROUP,
+    proxying.GROUP,
 )
 NAMES = {name: group for group in GROUPS for name in group.cases}
 WIDTH = 180
