@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -26,8 +27,9 @@ SLOW_FOLDERS = (
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     folders = [Path(__file__).parent / name for name in SLOW_FOLDERS]
+    in_slow = cache(lambda path: any(path.is_relative_to(folder) for folder in folders))
     for item in items:
-        if any(item.path.is_relative_to(folder) for folder in folders):
+        if in_slow(item.path):
             item.add_marker(pytest.mark.slow)
     # Files with slow tests first: at the end other processes wait for the one with the last file.
     slow = {item.path for item in items if item.get_closest_marker("slow")}
@@ -42,7 +44,7 @@ def anyio_backend() -> str:
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[LiveServer]:
     """A server with the default plugins and an empty store."""
-    with live_server(tmp_path, forked=True) as running:
+    with live_server(tmp_path) as running:
         yield running
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 from unittest import mock
 
@@ -156,46 +157,48 @@ def test_nesting_is_limited(opening: bytes, closing: bytes, size: int) -> None:
 
 
 MANY = 200_000
-SHAPES = {
-    "whole numbers": b"[" + b"[1.0]," * MANY + b"0]",
-    "objects": b"[" + b'{"a":1.0},' * MANY + b"0]",
-    "empty arrays": b"[" + b"[]," * MANY + b"0]",
-    "times": b"[" + b'{"$now":true},' * MANY + b"0]",
-    "members": b"{" + b",".join(b'"%x":1' % number for number in range(MANY)) + b"}",
-    "members twice": b"{" + b",".join(b'"%x":1' % (n // 2) for n in range(MANY)) + b"}",
-    "escapes": b"[" + b'"\\n\\"\\\\",' * MANY + b"0]",
-    "nested": b'{"a":[' * 120 + b"[]," * MANY + b"1" + b"]}" * 120,
-    "bigints": b"[" + b'{"__type":"bigint","value":"01"},' * MANY + b"0]",
+SHAPES: dict[str, Callable[[], bytes]] = {
+    "whole numbers": lambda: b"[" + b"[1.0]," * MANY + b"0]",
+    "objects": lambda: b"[" + b'{"a":1.0},' * MANY + b"0]",
+    "empty arrays": lambda: b"[" + b"[]," * MANY + b"0]",
+    "times": lambda: b"[" + b'{"$now":true},' * MANY + b"0]",
+    "members": lambda: b"{" + b",".join(b'"%x":1' % number for number in range(MANY)) + b"}",
+    "members twice": lambda: b"{" + b",".join(b'"%x":1' % (n // 2) for n in range(MANY)) + b"}",
+    "escapes": lambda: b"[" + b'"\\n\\"\\\\",' * MANY + b"0]",
+    "nested": lambda: b'{"a":[' * 120 + b"[]," * MANY + b"1" + b"]}" * 120,
+    "bigints": lambda: b"[" + b'{"__type":"bigint","value":"01"},' * MANY + b"0]",
 }
 
 
-@pytest.mark.parametrize("body", SHAPES.values(), ids=SHAPES)
-def test_large_values_are_read_in_small_steps(body: bytes) -> None:
+@pytest.mark.parametrize("make", SHAPES.values(), ids=SHAPES)
+def test_large_values_are_read_in_small_steps(make: Callable[[], bytes]) -> None:
+    body = make()
     text, steps = run(canonical_steps(body, NOW))
     assert text == canonical_value(body, NOW)
     assert steps > len(body) / slices.SLICE
 
 
 LONG = 5_000_000
-LONG_MEMBERS = {
-    "digits": b"[1." + b"1" * LONG + b"]",
-    "blanks": b"[1" + b" " * LONG + b"]",
-    "unclosed": b"[" * LONG,
-    "objects unclosed": b'{"a":' * (LONG // 5),
-    "quotes": b'"' * LONG,
-    "colons": b":" * LONG,
-    "text": b'["' + b"x" * LONG + b'"]',
-    "escapes": b'["' + b"\\n" * (LONG // 2) + b'"]',
-    "bytes": b'{"__type":"uint8array","value":"' + b"AP8A" * (LONG // 4) + b'"}',
-    "name": b'{"' + b"x" * LONG + b'":1}',
-    "names": b"{" + b",".join(b'"%x":1' % number for number in range(LONG // 10)) + b"}",
+LONG_MEMBERS: dict[str, Callable[[], bytes]] = {
+    "digits": lambda: b"[1." + b"1" * LONG + b"]",
+    "blanks": lambda: b"[1" + b" " * LONG + b"]",
+    "unclosed": lambda: b"[" * LONG,
+    "objects unclosed": lambda: b'{"a":' * (LONG // 5),
+    "quotes": lambda: b'"' * LONG,
+    "colons": lambda: b":" * LONG,
+    "text": lambda: b'["' + b"x" * LONG + b'"]',
+    "escapes": lambda: b'["' + b"\\n" * (LONG // 2) + b'"]',
+    "bytes": lambda: b'{"__type":"uint8array","value":"' + b"AP8A" * (LONG // 4) + b'"}',
+    "name": lambda: b'{"' + b"x" * LONG + b'":1}',
+    "names": lambda: b"{" + b",".join(b'"%x":1' % number for number in range(LONG // 10)) + b"}",
 }
 MOST_CPU_SECONDS = 0.1
 """Of a step, which takes a tenth of that where nothing else runs."""
 
 
-@pytest.mark.parametrize("body", LONG_MEMBERS.values(), ids=LONG_MEMBERS)
-def test_no_step_takes_long(body: bytes) -> None:
+@pytest.mark.parametrize("make", LONG_MEMBERS.values(), ids=LONG_MEMBERS)
+def test_no_step_takes_long(make: Callable[[], bytes]) -> None:
+    body = make()
     steps = canonical_steps(body, NOW)
     longest = 0.0
     while True:
