@@ -25,7 +25,7 @@ def shared_server(
 ) -> Iterator[LiveServer]:
     """A server that the tests of one module share; its locks and heartbeats are short."""
     config = {"plugins": [DEFAULT_PLUGINS[0], ["@buntime/plugin-keyval", short_times]]}
-    with live_server(tmp_path_factory.mktemp("server"), config, forked=True) as running:
+    with live_server(tmp_path_factory.mktemp("server"), config) as running:
         yield running
 
 

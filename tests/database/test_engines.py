@@ -108,7 +108,7 @@ def test_one_that_is_installed(tmp_path: Path) -> None:
     plugins = [["@buntime/plugin-database", {"adapters": [ENTRY], "api": {"write": True}}]]
     path = os.pathsep.join([str(site), os.environ.get("PYTHONPATH", "")]).rstrip(os.pathsep)
     with (
-        live_server(tmp_path, {"plugins": plugins}, {"PYTHONPATH": path}) as server,
+        live_server(tmp_path, {"plugins": plugins}, {"PYTHONPATH": path}, forked=False) as server,
         Api(server) as api,
     ):
         assert api.get("adapters") == {"adapters": ["recorder"], "default": "recorder"}

@@ -83,7 +83,7 @@ def test_a_team(tmp_path: Path) -> None:
 def test_one_machine(tmp_path: Path) -> None:
     (names,) = re.findall(r'"trustedHosts": (\[.*?\])', PAGE)
     config = {"plugins": DEFAULT_PLUGINS, "trustedHosts": json.loads(names)}
-    with live_server(tmp_path, config, forked=True) as server:
+    with live_server(tmp_path, config) as server:
         port = server.url.rpartition(":")[2]
         for name in ("localhost", "127.0.0.1", "[::1]", "kv.test", "a.local.test"):
             answer = httpx2.get(f"{server.api}/keys/a", headers={"host": f"{name}:{port}"})
@@ -120,7 +120,7 @@ def behind(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Behind]:
     config = {"plugins": DEFAULT_PLUGINS, "auth": {"audit": "all"}}
     # Other addresses of this machine are clients here: nginx alone stands for many.
     environ = {"RUNTIME_MASTER_KEY": MASTER, "RUNTIME_TRUSTED_PROXIES": "127.0.0.1"}
-    with live_server(folder, config, environ, forked=True) as server:
+    with live_server(folder, config, environ) as server:
         for written, here in [
             ("listen 443", "listen 127.0.0.1:PORT"),
             ("server_name kv.example", "server_name localhost"),

@@ -75,7 +75,7 @@ def shared_server(
     config = engine.host_config({})
     if way == "asgi":
         config["plugins"].append(add_looker(folder))
-    with live_server(folder, config, forked=True) as running:
+    with live_server(folder, config) as running:
         yield running
 
 

@@ -46,7 +46,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
         config = config_with(*rules, stored=stored, **options)
         config["plugins"] += others
         where = folder or tmp_path_factory.mktemp("proxy")
-        with live_server(where, config, environ, workers=workers, forked=True) as running:
+        with live_server(where, config, environ, workers=workers) as running:
             yield running
 
     return start

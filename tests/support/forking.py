@@ -26,12 +26,15 @@ from typing import Any
 IMPORTED = (
     "buntime_host.cli",
     "buntime_host.server",
+    "buntime_plugin_database.engines.libsql.adapter",
+    "buntime_plugin_database.engines.postgres.adapter",
+    "buntime_plugin_database.engines.rqlite.adapter",
     "buntime_plugin_database.plugin",
     "buntime_plugin_keyval.plugin",
     "buntime_plugin_proxy.plugin",
     "uvloop",
 )
-"""What a server imports before it serves."""
+"""What servers import before they serve."""
 MOST_BYTES = 1 << 20
 
 

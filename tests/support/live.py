@@ -114,11 +114,13 @@ def live_server(
     environ: Mapping[str, str] | None = None,
     *,
     workers: int = 1,
-    forked: bool = False,
+    forked: bool = True,
 ) -> Iterator[LiveServer]:
     """Start a server whose configuration and data are in `folder`; it is stopped at the end.
 
-    With `forked` it is forked from a process that has all modules, which saves most of the time.
+    It is forked from a process that has all modules, which saves most of the time, unless it has
+    several workers: those are forked from a parent that has no plugins. Not `forked` are servers
+    that look for modules elsewhere.
     Starting a second one on the same folder gives a second process on the same database.
     """
     path = folder / "buntime.jsonc"
@@ -132,7 +134,7 @@ def live_server(
         **(environ or {}),
     }
     process: subprocess.Popen[str] | Forked
-    if forked:
+    if forked and workers == 1:
         process = fork_python(arguments, str(folder), variables)
     else:
         process = subprocess.Popen(

@@ -129,7 +129,7 @@ class Stranger:
 @pytest.fixture(scope="module")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     folder: Path = tmp_path_factory.mktemp("strangers")
-    with live_server(folder, environ={"RUNTIME_MASTER_KEY": MASTER}, forked=True) as running:
+    with live_server(folder, environ={"RUNTIME_MASTER_KEY": MASTER}) as running:
         yield running
 
 

@@ -89,7 +89,7 @@ def test_a_foreign_page_gets_nothing(
     environ = {} if host == "open" else {"RUNTIME_MASTER_KEY": MASTER}
     headers = {} if host == "open" else {"x-api-key": MASTER}
     with (
-        live_server(tmp_path, environ=environ, forked=True) as server,
+        live_server(tmp_path, environ=environ) as server,
         page_origin() as elsewhere,
         httpx2.Client(base_url=server.url, headers=headers) as owner,
     ):

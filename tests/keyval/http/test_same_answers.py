@@ -195,7 +195,7 @@ def apis(
             engine.empty_hosts()
             config = engine.host_config({}, one_view=True)
             folder = tmp_path_factory.mktemp(name)
-            server = stack.enter_context(live_server(folder, config, forked=True))
+            server = stack.enter_context(live_server(folder, config))
             found[name] = stack.enter_context(api_of(server.api))
         yield found
 

@@ -32,8 +32,8 @@ def pair(engine: Engine, tmp_path_factory: pytest.TempPathFactory) -> Iterator[P
     folder: Path = tmp_path_factory.mktemp("pair")
     config = engine.host_config({}, one_view=True)
     with (
-        live_server(folder, config, forked=True) as first,
-        live_server(folder, config, forked=True) as second,
+        live_server(folder, config) as first,
+        live_server(folder, config) as second,
         api_of(first.api) as one,
         api_of(second.api) as two,
     ):

@@ -71,7 +71,7 @@ def test_a_host_on_an_engine_with_a_dialect_of_its_own(tmp_path: Path) -> None:
     adapters = [{"type": "odd", "path": "kv.db"}]
     plugins = [["@buntime/plugin-database", {"adapters": adapters}], "@buntime/plugin-keyval"]
     with (
-        live_server(tmp_path, {"plugins": plugins}, {"PYTHONPATH": path}) as server,
+        live_server(tmp_path, {"plugins": plugins}, {"PYTHONPATH": path}, forked=False) as server,
         api_of(server.api) as api,
     ):
         api.put("a/b", {"n": 1})
