@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from buntime_host.in_process import InProcess
     from buntime_host.metrics import metrics_text
     from buntime_host.parameters import check_parameters, choice_of, flag_of, unknown_parameter
+    from buntime_host.passage import Companion, RequestPassage
     from buntime_host.problem import problem_response
     from buntime_host.relay import hand_over
 
@@ -63,6 +64,7 @@ __all__ = [
     "AsgiRequest",
     "BadRequest",
     "BuntimeError",
+    "Companion",
     "ConfigError",
     "DirectApp",
     "DirectRequest",
@@ -87,6 +89,7 @@ __all__ = [
     "Principal",
     "Promised",
     "Reply",
+    "RequestPassage",
     "Runtime",
     "ServiceUnavailable",
     "Signal",
@@ -157,6 +160,10 @@ def __getattr__(name: str) -> Any:
         from buntime_host import direct
 
         return getattr(direct, name)
+    if name in ("Companion", "RequestPassage"):
+        from buntime_host import passage
+
+        return getattr(passage, name)
     if name == "metrics_text":
         from buntime_host.metrics import metrics_text
 

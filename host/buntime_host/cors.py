@@ -49,7 +49,12 @@ def answer_headers(origin: bytes) -> list[Header]:
 
 def with_answer_headers(headers: Iterable[Header], own: Iterable[Header]) -> list[Header]:
     """The headers of an answer with `own` ones in place of what a plugin says about origins."""
-    return [header for header in headers if header[0] not in _ANSWER_NAMES] + list(own)
+    return without_answer_headers(headers) + list(own)
+
+
+def without_answer_headers(headers: Iterable[Header]) -> list[Header]:
+    """The headers of an answer but for what a plugin says about origins."""
+    return [header for header in headers if header[0] not in _ANSWER_NAMES]
 
 
 def preflight_headers(origin: bytes, request: Iterable[Header]) -> list[Header] | None:

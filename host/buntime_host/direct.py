@@ -65,6 +65,13 @@ class Promised(NamedTuple):
     host ends and waits no longer. May raise what `DirectApp.answer` may."""
 
 
+class PromisedWork(NamedTuple):
+    """The same where a companion looks at the answer, which may take longer still: a task then."""
+
+    future: asyncio.Future[Any]
+    answer: Callable[[asyncio.Future[Any]], Answer | Coroutine[Any, Any, Answer]]
+
+
 HUNG_UP = "buntime.hung_up"
 """The extension of ASGI by which `AsgiRequest.hung_up` hears of that."""
 
@@ -89,6 +96,10 @@ class DirectRequest:
     client: tuple[str, int] | None = None
     principal: Principal = EVERYONE
     """Who sends it."""
+    whole_path: bytes = b""
+    """Raw path with the base of the plugin. Only passages have it, see `RequestPassage`."""
+    companion: Any = None
+    """Goes with it, from a passage."""
 
     def __init__(
         self,

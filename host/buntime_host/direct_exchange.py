@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -18,6 +18,7 @@ from buntime_host.direct import (
     Header,
     NotDirect,
     Promised,
+    PromisedWork,
     Reply,
     failed,
 )
@@ -126,7 +127,7 @@ class DirectExchange(DirectRequest):
         try:
             if parts and self.principal.life.over:
                 raise unauthorized()  # it was good when the head came, before the body
-            reply: Reply = self._app.answer(self)
+            reply: Reply | PromisedWork = self._app.answer(self)
         except NotDirect:
             self._connection.go_by_asgi(self)
             return
@@ -160,9 +161,9 @@ class DirectExchange(DirectRequest):
         headers = self._connection.server_state.default_headers
         self._connection.gathering.write(refusal(error, headers, bodiless=self.method == "HEAD"))
 
-    def _wait_for(self, reply: Promised | Any) -> None:
+    def _wait_for(self, reply: Promised | PromisedWork | Any) -> None:
         connection = self._connection
-        if not isinstance(reply, Promised):
+        if not isinstance(reply, Promised | PromisedWork):
             reply = Promised(connection.loop.create_task(reply), asyncio.Future.result)
         self._is_late = True
         future = reply.future
@@ -172,7 +173,7 @@ class DirectExchange(DirectRequest):
 
     def _kept(
         self,
-        make: Callable[[asyncio.Future[Any]], Answer],
+        make: Callable[[asyncio.Future[Any]], Answer | Coroutine[Any, Any, Answer]],
         future: asyncio.Future[Any],
     ) -> None:
         connection = self._connection
@@ -188,7 +189,9 @@ class DirectExchange(DirectRequest):
             answer = failed(ServiceUnavailable("The host is shutting down"))
         except Exception as error:  # noqa: BLE001 - what a plugin's work raises becomes one, too
             answer = self._failed(error)
-        if not self._is_over():
+        if not isinstance(answer, Answer):
+            self._wait_for(answer)
+        elif not self._is_over():
             self._say(answer)
 
     def _is_over(self) -> bool:
@@ -211,26 +214,34 @@ class DirectExchange(DirectRequest):
             body = body.encode()
         size = len(body)
         if (
-            answer.headers
-            or self.method == "HEAD"
+            self.method == "HEAD"
             or size > MAX_HELD_BYTES
             or answer.status in BODILESS
             or not self.keep_alive
         ):
             self._say_uncommon(answer, body)
             return
+        heads = connection.heads
+        more = b""
+        if answer.headers:
+            lines = heads.lines(answer.headers)
+            if lines is None:
+                self._say_uncommon(answer, body)
+                return
+            more = lines
         default = connection.server_state.default_headers
-        head = connection.heads.head(default, answer.status, answer.content_type)
+        head = heads.head(default, answer.status, answer.content_type)
         if tag := answer.tag:
-            whole = b'%b%d\r\netag: "%b"\r\nx-request-id: %b\r\n\r\n%b' % (
+            whole = b'%b%d\r\netag: "%b"\r\n%bx-request-id: %b\r\n\r\n%b' % (
                 head,
                 size,
                 tag.encode(),
+                more,
                 self._id,
                 body,
             )
         else:
-            whole = b"%b%d\r\nx-request-id: %b\r\n\r\n%b" % (head, size, self._id, body)
+            whole = b"%b%d\r\n%bx-request-id: %b\r\n\r\n%b" % (head, size, more, self._id, body)
         self.response_complete = True
         connection.gathering.write_whole(whole)
         if self._is_late:
@@ -243,5 +254,7 @@ class DirectExchange(DirectRequest):
         headers = [*answer.all_headers(len(body)), (b"x-request-id", self._id)]
         always = connection.heads.always
         if always:
-            headers = with_answer_headers(headers, always)
+            # Behind a passage it was seen to already what the plugin says about origins.
+            is_seen = connection.heads.behind_passage
+            headers = [*headers, *always] if is_seen else with_answer_headers(headers, always)
         connection.answer_uncommon(self, answer.status, headers, body)

@@ -41,7 +41,8 @@ from buntime_host.cors import (
     preflight_headers,
     with_answer_headers,
 )
-from buntime_host.direct_mounts import Admitted, DirectMount, Heads
+from buntime_host.direct import send_answer
+from buntime_host.direct_mounts import Admitted, Answering, DirectMount, Heads
 from buntime_host.errors import (
     Forbidden,
     HttpError,
@@ -57,6 +58,7 @@ from buntime_host.mount_table import MountTable
 from buntime_host.mounts import Mount
 from buntime_host.noticed import NOTHING, Noticed, notice
 from buntime_host.origin import OriginPolicy
+from buntime_host.passage import HeadOfAsgi, PassedApp, Passing, RequestPassage
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook, RequestHooks
 from buntime_host.websockets import OpenSockets, ServedSocket, SocketGone
@@ -122,6 +124,7 @@ class RequestDispatcher:
         audit: Audit | None = None,
         api: str = "/api",
         fallback: Mount | None = None,
+        passage: RequestPassage | None = None,
     ) -> None:
         """`gate` lets everybody in unless one is given. `api` is the path of the host's own API.
 
@@ -138,6 +141,8 @@ class RequestDispatcher:
         self._origins = origins or OriginPolicy()
         # What every answer says of origins; None where no origin but the host's own is trusted.
         self._of_origins: list[Header] | None = [VARY] if self._origins.trusts_others else None
+        # None unless a plugin has one: what every request passes, on both ways.
+        self._passage = passage
         self.sockets = OpenSockets()
         # None when there is neither middleware nor hook: then a mount is called directly.
         self._pipeline: ASGIApp | None = None
@@ -158,13 +163,18 @@ class RequestDispatcher:
         self.direct_rest = self._direct_mount(fallback) if fallback is not None else None
         """The same of what is below no base; see `rest_for`."""
         self._bases = frozenset(base.encode() for base in self.table.first_segments)
-        self.heads = Heads(self._of_origins or ())
+        self.heads = Heads(self._of_origins or (), behind_passage=passage is not None)
 
     def _direct_mount(self, mount: Mount) -> DirectMount | None:
         if mount.direct is None or self._pipeline is not None or self._audit.of_reads:
             return None
+        app: Answering = mount.direct
+        if self._passage is not None:
+            root = mount.root_path.encode()
+            strips = self._of_origins is not None
+            app = PassedApp(mount.direct, root, self._passage, strips=strips)
         return DirectMount(
-            mount.direct,
+            app,
             min(mount.limit, DIRECT_BODY_BYTES),
             mount.asks_for,
             only_reads=self._audit.of_writes,
@@ -315,17 +325,33 @@ class RequestDispatcher:
                 headers = [h for h in message.get("headers", ()) if h[0] != REQUEST_ID_HEADER]
                 headers.append(id_header)
                 if of_origins is not None:
-                    headers = with_answer_headers(headers, of_origins)
+                    # Behind a passage it was seen to already what an untrusted page may know.
+                    if self._passage is not None and of_origins is self._of_origins:
+                        headers += of_origins
+                    else:
+                        headers = with_answer_headers(headers, of_origins)
                 # A plugin may send the same message object every time, so it is not changed.
                 message = {**message, "headers": headers}
             return send(message)
 
         method = scope["method"]
+        respond: Send = send_with_id
+        passing: Passing | None = None
+        if self._passage is not None:
+            if method == "OPTIONS":
+                answer = self._passage.preflight(HeadOfAsgi(scope))
+                if answer is not None:
+                    await send_answer(send_with_id, answer)
+                    return
+            passing = Passing(
+                self._passage, scope, send_with_id, strips=self._of_origins is not None
+            )
+            respond = passing.send
         if (origin is not None or site is not None) and not self._origins.permits(
             origin, site, host
         ):
             if method not in SAFE_METHODS:
-                await send_problem(send_with_id, problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED")))
+                await send_problem(respond, problem_of(Forbidden(code="ORIGIN_NOT_ALLOWED")))
                 return
             notice(scope).foreign = True
             cookie = None  # its browser sent that, and not the page
@@ -340,16 +366,18 @@ class RequestDispatcher:
                 said = credential_of(key, token, cookie)
                 state["principal"] = await self._recognised(scope, mount, said)
         except HttpError as error:
-            await send_problem(send_with_id, problem_of(error))
+            await send_problem(respond, problem_of(error))
+            return
+        if passing is not None and await passing.answers():
             return
         limit = self._limit if mount is None else mount.limit
         if length is not None:
             if not _fits(length, limit):
-                await send_problem(send_with_id, problem_of(PayloadTooLarge()))
+                await send_problem(respond, problem_of(PayloadTooLarge()))
                 return
             if method in SAFE_METHODS and length != b"0":
                 notice(scope).unasked_body = True
-        reply: Send = send_with_id
+        reply: Send = respond
         is_plain = encoding is None or (mount is not None and mount.takes_encoded)
         if not is_plain and (chunked or length not in (None, b"0")):
             try:
@@ -358,10 +386,10 @@ class RequestDispatcher:
                     scope["headers"] = _of_plain_body(scope["headers"])
                     length = None
             except UnsupportedEncoding as error:
-                await send_problem(send_with_id, problem_of(error))
+                await send_problem(respond, problem_of(error))
                 return
         if chunked or (length is None and (encoding or method not in SAFE_METHODS)):
-            body = BodyLimit(limit, receive, send_with_id)
+            body = BodyLimit(limit, receive, respond)
             receive, reply = body.receive, body.send
             if method in SAFE_METHODS:
                 notice(scope).unasked_body = True
@@ -377,7 +405,7 @@ class RequestDispatcher:
             else:
                 raise NotFound
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
-            await _failed(error, scope, send_with_id, started=started)
+            await _failed(error, scope, respond, started=started)
 
     async def _recognised(
         self, scope: Scope, mount: Mount | None, said: Credential | None
@@ -480,6 +508,11 @@ class RequestDispatcher:
         except HttpError as error:
             await refuse_websocket(scope, send, problem_of(error))
             return
+        if self._passage is not None:
+            passing = Passing(self._passage, scope, send, strips=False)
+            if await passing.answers():
+                return
+            send = passing.send
         socket = self.sockets.track(scope, send)
         try:
             if self._pipeline is not None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from buntime_host.direct_mounts import CONTROLS, HEADER_NAME
 from buntime_host.edge import KNOWN_NAMES, Edge, Holding
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
 from buntime_host.problem import problem_of
@@ -31,9 +31,6 @@ Headers = Iterable[tuple[bytes, bytes]]
 GONE_POLL_SECONDS = 0.002
 """Between two looks whether the news has come that a client is gone."""
 
-_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_CONTROLS = bytes([*range(9), *range(10, 32), 127])
-"""All but the tab. To drop them takes a quarter of the time of looking for them."""
 BODILESS = frozenset({204, 304})
 
 
@@ -204,7 +201,7 @@ class Exchange(RequestResponseCycle):
             parts.append(b"connection: close\r\n")
             count += 1
         head = b"".join(parts)
-        if len(head) - len(head.translate(None, _CONTROLS)) != 2 * count:  # more than line ends
+        if len(head) - len(head.translate(None, CONTROLS)) != 2 * count:  # more than line ends
             raise RuntimeError("a response header has a control character")
         if length is not None and length > MAX_HELD_BYTES and not bodiless:
             error = self._lacking(length)
@@ -224,7 +221,7 @@ class Exchange(RequestResponseCycle):
 
     def _checked(self, given: bytes) -> bytes:
         """How the name of a header is written. Raises `RuntimeError` for what is none."""
-        if not _NAME.fullmatch(given):
+        if not HEADER_NAME.fullmatch(given):
             raise RuntimeError(f"{given!r} is not the name of a header")
         names = self.edge.names
         if len(names) < KNOWN_NAMES:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from buntime_host.access import Action, CheckLimits
     from buntime_host.context import AppInfo, PluginContext
     from buntime_host.fallback import Fallback
+    from buntime_host.passage import RequestPassage
 
 PROJECT = "buntime"
 hookspec = pluggy.HookspecMarker(PROJECT)
@@ -90,6 +91,14 @@ def aliases() -> Mapping[str, str] | Awaitable[Mapping[str, str]]:
 def middleware() -> Sequence[Middleware] | Awaitable[Sequence[Middleware]]:
     """Return Starlette middleware around all plugins; that of the first plugin is outermost."""
     raise NotImplementedError
+
+
+@hookspec
+def passage() -> RequestPassage | Awaitable[RequestPassage | None] | None:
+    """Return what sees every request, without sending it by ASGI: see `RequestPassage`.
+
+    That of the first plugin is outermost, and outside of `middleware`.
+    """
 
 
 @hookspec

@@ -39,6 +39,7 @@ from buntime_host.loader import describe
 from buntime_host.log_output import dropped_lines
 from buntime_host.mounts import Mount, fallback_mount, mount_at
 from buntime_host.origin import OriginPolicy
+from buntime_host.passage import RequestPassage, one_passage
 from buntime_host.plan import make_plan, statuses
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook
@@ -178,6 +179,7 @@ class Host:
         on_response: list[RequestHook] = []
         middleware: list[Middleware] = []
         fallback: Mount | None = None
+        passages: list[tuple[str, RequestPassage]] = []
         for plugin in lifecycle.running:
             manifest = plugin.selected.manifest
             if plugin.app is not None and manifest.base is not None:
@@ -201,15 +203,21 @@ class Host:
                     config.body_default if limit is None else limit,
                     plugin.info,
                 )
+            if plugin.passage is not None:
+                passages.append((plugin.name, plugin.passage))
             if (hook := lifecycle.hooks.get(plugin.name, "on_request")) is not None:
                 on_request.append(RequestHook(plugin.name, hook, manifest.on_request_fail_open))
             if (hook := lifecycle.hooks.get(plugin.name, "on_response")) is not None:
                 on_response.append(RequestHook(plugin.name, hook))
+        passage = one_passage(passages)
         try:
             return RequestDispatcher(
                 mounts,
                 limit=config.body_default,
-                origins=OriginPolicy(config.trusted_origins),
+                origins=OriginPolicy(
+                    config.trusted_origins, None if passage is None else passage.trusts
+                ),
+                passage=passage,
                 aliases=Aliases(aliases),
                 middleware=middleware,
                 on_request=on_request,

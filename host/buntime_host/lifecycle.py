@@ -35,6 +35,7 @@ from buntime_host.loader import make_plugin
 from buntime_host.manifest import menus_problem
 from buntime_host.mounts import application, route_paths
 from buntime_host.names import known_name
+from buntime_host.passage import RequestPassage
 from buntime_host.plan import Plan, is_required
 from buntime_host.selection import Selected
 from buntime_host.services import Services
@@ -62,6 +63,8 @@ class RunningPlugin:
     middleware: tuple[Middleware, ...]
     fallback: Fallback | None
     """What serves paths that are below no base."""
+    passage: RequestPassage | None
+    """What sees every request."""
     info: AppInfo
 
 
@@ -164,6 +167,9 @@ class Lifecycle:
             aliases = full_aliases(await self._call(name, "aliases"), manifest.base)
             middleware = _middleware(await self._call(name, "middleware"))
             fallback = self._fallback(await self._call(name, "fallback"))
+            passage = await self._call(name, "passage")
+            if passage is not None and not isinstance(passage, RequestPassage):
+                raise InvalidPlugin("passage() must return a RequestPassage")
             menus = _menus(await self._call(name, "menus"))
         except BaseException:
             # Half-opened resources would otherwise stay open for the life of the process.
@@ -180,6 +186,7 @@ class Lifecycle:
                 aliases=aliases,
                 middleware=middleware,
                 fallback=fallback,
+                passage=passage,
                 info=_app_info(selected),
             )
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from urllib.parse import urlsplit
 
 _OWN_SITES = frozenset({b"same-origin", b"none"})
@@ -19,7 +19,12 @@ class OriginPolicy:
     too.
     """
 
-    def __init__(self, trusted: Iterable[str] = ()) -> None:
+    def __init__(
+        self, trusted: Iterable[str] = (), also: Callable[[bytes], bool] | None = None
+    ) -> None:
+        """`also` says of further origins whether their pages may change something; what their
+        browsers are told is not the host's."""
+        self._also = also
         self._trusted = frozenset(origin.strip().rstrip("/").lower().encode() for origin in trusted)
 
     @property
@@ -46,7 +51,7 @@ class OriginPolicy:
         if origin.removeprefix(b"http").removeprefix(b"s") == b"://" + host:
             # The common case, without parsing: no userinfo, no path, not empty.
             return host != b"" and b"@" not in host and b"/" not in host
-        if self.trusts(origin):
+        if self.trusts(origin) or (self._also is not None and self._also(origin)):
             return True
         parts = _authority(origin)
         if parts is None or not host:

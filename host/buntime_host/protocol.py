@@ -27,6 +27,7 @@ from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestT
 from buntime_host.exchange import Exchange, refusal
 from buntime_host.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.limits import EdgeLimits
+from buntime_host.passage import COMPANION
 from buntime_host.reading import FlowInTurns
 from buntime_host.request_head import (
     Refused,
@@ -630,6 +631,8 @@ class HostProtocol(HttpToolsProtocol):
         self.url, self.headers = request.url, request.headers.copy()
         scope = self._scope("1.1", request.method)
         self.url, self.headers = url, headers
+        if request.companion is not None:
+            scope["state"][COMPANION] = request.companion
         exchange = Exchange(scope, self, keep_alive=request.keep_alive, expect_100_continue=False)
         if request.begun is not None:
             scope["state"][BEGUN] = request.begun

@@ -28,7 +28,7 @@ HOOKS = {
 
 
 def test_there_are_hooks() -> None:
-    assert len(HOOKS) == 15
+    assert len(HOOKS) == 16
 
 
 @pytest.mark.parametrize("name", HOOKS)
@@ -125,6 +125,18 @@ async def test_the_plugin_without_asgi_is_as_good(
         assert app.answer(DirectRequest("GET", b"/api/count", b"", [])) == Answer(
             200, '{"count": 5}'
         )
+
+
+async def test_the_passage_counts(tmp_path: Path, make_host: MakeHost, call: Call) -> None:
+    files = blocks("example")
+    del files["buntime.jsonc"]
+    write_plugin(tmp_path / "plugins" / "counter", files)
+    manifest = {"manifest.yaml": 'name: "@example/meter"\n'}
+    write_plugin(tmp_path / "plugins" / "meter", {**manifest, **blocks("meter")})
+    async with make_host() as host:
+        answers = [await call(host, path="/counter/api/count") for _ in range(6)]
+        assert [answer.headers.get("x-left") for answer in answers] == [*"43210", None]
+        assert answers[-1].code == "TOO_MANY_REQUESTS"
 
 
 async def test_the_guard_protects(tmp_path: Path, make_host: MakeHost, call: Call) -> None:
