@@ -30,6 +30,8 @@ from buntime_keyval import (
     RecordDeletePrefix,
     RecordPut,
     StaleLease,
+    StreamRecord,
+    StreamTrimmed,
     TransactionConflict,
     VersionMismatch,
 )
@@ -78,7 +80,7 @@ def test_every_difference_of_the_methods_has_a_reason() -> None:
 
 async def test_objects_have_the_same_methods_too(api: str) -> None:
     async with AsyncKv(api) as client, open_kv() as plugin:
-        for part in ("dlq", "locks"):
+        for part in ("dlq", "locks", "stream"):
             of_client, of_plugin = (type(getattr(kv, part)) for kv in (client, plugin))
             assert methods(of_client).keys() == methods(of_plugin).keys()
             for name, (parameters, _) in methods(of_client).items():
@@ -113,6 +115,54 @@ def methods(kind: type) -> dict[str, Any]:
             signature = inspect.signature(member)
             found[name] = [*signature.parameters.values()], signature.return_annotation
     return found
+
+
+async def test_the_stream(kv: AnyKv) -> None:
+    begin = await kv.stream.seq()
+    await kv.set(["a", 1], 1)
+    stamp = (await kv.set(["b"], 1, type="thing")).versionstamp
+    await kv.delete(["a", 1])
+    page = await kv.stream.read(begin)
+    assert [(it.action, it.key) for it in page.records] == [
+        ("create", ("a", 1)),
+        ("create", ("b",)),
+        ("delete", ("a", 1)),
+    ]
+    assert page.records[1].versionstamp == stamp
+    assert page.next == page.last == await kv.stream.seq()
+    found = [it async for it in _first(kv.stream.follow(begin, prefix=["a"]), 2)]
+    assert found == [page.records[0], page.records[2]]
+    assert [it async for it in kv.stream(begin)] == page.records
+    assert (await kv.stream.read(begin, action="delete")).records == [page.records[2]]
+    assert (await kv.stream.read(begin, type="thing")).records == [page.records[1]]
+    told = page.records[2]
+    assert (told.version, told.type, told.value, told.has_value) == (1, None, None, False)
+    assert (await kv.stream.read(since=page.records[0].at)).records[-3:] == page.records
+    assert not (await kv.stream.read(page.next, wait=1)).records
+    assert await kv.stream.trim(page.records[0].seq) > 0
+    with pytest.raises(StreamTrimmed, match="the stream begins with") as trimmed:
+        await kv.stream.read(begin)
+    assert trimmed.value.first == page.records[0].seq + 1
+    assert (await kv.stream.read(page.records[0].seq)).records == page.records[1:]
+    for wrong in (-1, 1.5, True, "1"):
+        with pytest.raises(InvalidInput, match="after must be a position"):
+            await kv.stream.read(wrong)  # type: ignore[arg-type] # that is the point
+    with pytest.raises(InvalidInput, match="after and since exclude each other"):
+        await kv.stream.read(1, since=1)
+    with pytest.raises(InvalidInput, match="since must be milliseconds"):
+        await kv.stream.read(since=-1)
+    with pytest.raises(InvalidInput, match="type must be a text"):
+        await kv.stream.read(type=1)  # type: ignore[arg-type] # that is the point
+    with pytest.raises(InvalidInput, match="action must be"):
+        await kv.stream.read(action="put")  # type: ignore[arg-type] # as above
+
+
+async def _first(records: AsyncIterator[StreamRecord], number: int) -> AsyncIterator[StreamRecord]:
+    async for record in records:
+        yield record
+        number -= 1
+        if not number:
+            return
 
 
 async def test_locks(kv: AnyKv) -> None:

@@ -36,6 +36,7 @@ NAMES = """
     AsyncRecords KvRecord RecordDelete RecordDeletePrefix RecordDeleteRange RecordPatch
     RecordPut Records VersionMismatch
     AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
+    StreamPage StreamRecord StreamTrimmed
     AsyncLock Lock LockGrant LockHeld LockInfo LockLost
 """.split()  # noqa: SIM905 - easier to read
 

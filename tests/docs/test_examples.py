@@ -30,6 +30,7 @@ PAGES = [
     "docs/queue.md",
     "docs/records.md",
     "docs/search.md",
+    "docs/streams.md",
     "docs/watch.md",
     "packages/keyval/README.md",
     "plugins/plugin-keyval/README.md",

@@ -43,8 +43,19 @@ DIFFERENT = {
 }
 """Columns that need not be the same, and what of them is."""
 
-STAMPED = {LATE.log: 1, LOG_REMOVE_ONE_LATE: 0, SQLITE.log.note_stamp_late: 0}
-STAMPS = {**STAMPED, FIRM.log: 1, LOG_REMOVE_FIRM: 0, SQLITE.log.note_stamp: 0}
+STAMPED = {
+    LATE.log: 1,
+    LATE.log_anew: 1,
+    LOG_REMOVE_ONE_LATE: 0,
+    SQLITE.log.note_stamp_late: 0,
+}
+STAMPS = {
+    **STAMPED,
+    FIRM.log: 1,
+    FIRM.log_anew: 1,
+    LOG_REMOVE_FIRM: 0,
+    SQLITE.log.note_stamp: 0,
+}
 """Where statements have the stamp that was made."""
 
 

@@ -12,7 +12,13 @@ from typing import Any, Generic, NamedTuple, TypeVar
 
 import msgspec
 
-from buntime_keyval._errors import InvalidResponse, KvError, PreconditionFailed, answered_error
+from buntime_keyval._errors import (
+    InvalidResponse,
+    KvError,
+    PreconditionFailed,
+    StreamTrimmed,
+    answered_error,
+)
 from buntime_keyval.wire import InvalidInput, Key
 from buntime_keyval.wire.python_options import Consistency, is_strong
 
@@ -94,6 +100,7 @@ class _ErrorBody(msgspec.Struct):
     error: str
     code: str | None = None
     versionstamp: str | None = None
+    first: int | None = None
 
 
 _decode_error = msgspec.json.Decoder(_ErrorBody).decode
@@ -132,6 +139,8 @@ def error_of(reply: Reply) -> KvError:
     )
     if isinstance(error, PreconditionFailed):
         error.versionstamp = body.versionstamp
+    if isinstance(error, StreamTrimmed):
+        error.first = body.first
     return error
 
 

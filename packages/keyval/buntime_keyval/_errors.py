@@ -16,6 +16,7 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── LockLost            409  the lock is not held under its token any more
 │   ├── PreconditionFailed  412  the entry is not as a condition of the call has it
 │   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
+│   ├── StreamTrimmed       410  the records behind a position are not there any more
 │   ├── RequestUnderWay     409  the first request with its idempotency key has no answer yet
 │   ├── IdempotencyKeyReused 422 another request had its idempotency key
 │   ├── TooLarge            413  414, 431
@@ -131,6 +132,13 @@ class SnapshotGone(StatusError):
     any more. Begin again with the first page."""
 
 
+class StreamTrimmed(StatusError):
+    """410: records behind the position are not there any more; the message says what is first."""
+
+    first: int | None = None
+    """The position from which on none was removed."""
+
+
 class RequestUnderWay(StatusError):
     """409: the first request with this idempotency key is not answered yet."""
 
@@ -207,6 +215,7 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 
 _BY_CODE: dict[str | None, type[KvError]] = {
     "LOCK_HELD": LockHeld,
+    "STREAM_TRIMMED": StreamTrimmed,
     "LOCK_LOST": LockLost,
     "KEYVAL_OUTCOME_UNKNOWN": OutcomeUnknown,
     "KEYVAL_REQUEST_UNDER_WAY": RequestUnderWay,

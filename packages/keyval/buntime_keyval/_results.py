@@ -183,6 +183,41 @@ class LockInfo(msgspec.Struct, frozen=True):
     """How many wait for it."""
 
 
+class StreamRecord(msgspec.Struct, frozen=True):
+    """One changed key of one commit."""
+
+    seq: int
+    """Its position: later records have greater ones; numbers may be left out."""
+    action: str
+    """`create`, `update`, `delete` or `expire`."""
+    key: Key
+    value: Any
+    """What was written, or removed; None where `has_value` is not."""
+    has_value: bool
+    """Whether the log has it: see the option `changes.values`."""
+    versionstamp: str
+    """That of the commit."""
+    version: int | None
+    """The entry's revision then, or the last one of what was removed; None in changes from before
+    the log had them."""
+    type: str | None
+    """What kind of entry it is, None for nothing."""
+    at: int
+    """When it was committed, milliseconds since 1970."""
+
+
+class StreamPage(msgspec.Struct, frozen=True):
+    """A part of the stream."""
+
+    records: list[StreamRecord]
+    next: int
+    """Behind which position the next page is."""
+    first: int
+    """No record at this position, or behind it, was removed."""
+    last: int
+    """Position of the newest record."""
+
+
 class SearchIndex(msgspec.Struct, frozen=True):
     """A full-text index over the entries below a prefix."""
 

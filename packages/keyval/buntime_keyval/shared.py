@@ -30,6 +30,9 @@ from buntime_keyval._calls.locks import wait_ms as lock_wait_ms
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
+from buntime_keyval._calls.stream import StreamAction, stream_since, stream_wait_ms
+from buntime_keyval._calls.stream import position as stream_position
+from buntime_keyval._calls.stream import wish as stream_wish
 from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
@@ -70,6 +73,7 @@ __all__ = [
     "Pauses",
     "Selector",
     "StoredKey",
+    "StreamAction",
     "Tokenizer",
     "attempts_async",
     "check_sharing",
@@ -97,6 +101,10 @@ __all__ = [
     "run_async",
     "selected",
     "selecting",
+    "stream_position",
+    "stream_since",
+    "stream_wait_ms",
+    "stream_wish",
     "warn_of_search",
     "written_at",
 ]

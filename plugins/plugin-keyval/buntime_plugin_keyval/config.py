@@ -52,6 +52,24 @@ class ChangesConfig(Options, frozen=True):
         option("Age up to which changes are kept", doc="age up to which it keeps them", least=1),
     ] = Duration("24h")
 
+    values: Annotated[
+        bool | tuple[Any, ...],
+        option(
+            "Keep values in the change log, of all keys or below these prefixes",
+            "Readers of the stream get them then; what is written takes twice the room",
+            doc="whether the log has the values too, which [streams](streams.md) then tell: `true`,"
+            ' or prefixes such as `["orders"]`',
+        ),
+    ] = False
+    hold_for_consumers: Annotated[
+        Duration,
+        option(
+            "Time for which the log waits for a consumer that is behind",
+            doc="time since its last commit for which the log is not cut beyond the position of a"
+            " [consumer](streams.md)",
+        ),
+    ] = Duration("24h")
+
     def retention(self) -> Retention:
         """The same for those who cut the log."""
         return Retention(changes=self.max_count, age_ms=self.max_age.milliseconds)

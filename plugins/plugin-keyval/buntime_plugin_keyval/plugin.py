@@ -16,6 +16,7 @@ from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
+from buntime_plugin_keyval.features.stream.values import logged_ranges
 from buntime_plugin_keyval.requests.permissions import PERMISSIONS
 from buntime_plugin_keyval.requests.quotas import check_limits
 from buntime_plugin_keyval.service import FEATURES, KeyValService, make_service
@@ -60,6 +61,7 @@ class KeyValPlugin:
             workers=ctx.workers,
             limits=config.limits,
             sealing=open_sealing(config.encryption, ctx.base_dir),
+            logged=logged_ranges(config.changes),
         )
         await migrate(adapter, store.clock.wall())
         await migrate_features(adapter, store.clock.wall(), self.FEATURES)

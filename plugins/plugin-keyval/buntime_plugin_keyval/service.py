@@ -24,6 +24,7 @@ from buntime_plugin_keyval.features.metrics.report import Report, measure_store
 from buntime_plugin_keyval.features.queue.feature import QUEUE
 from buntime_plugin_keyval.features.search.feature import SEARCH
 from buntime_plugin_keyval.features.snapshots.feature import SNAPSHOTS
+from buntime_plugin_keyval.features.stream.feature import STREAM
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
 from buntime_plugin_keyval.features.watch.feature import WATCH
 from buntime_plugin_keyval.requests.quotas import Quotas
@@ -38,6 +39,7 @@ FEATURES: Sequence[AnyFeature] = (
     SEARCH,
     SNAPSHOTS,
     LOG,
+    STREAM,
     METRICS,
     UPKEEP,
     ENCRYPTION,

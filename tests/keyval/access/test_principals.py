@@ -83,6 +83,9 @@ async def test_every_method_asks_before_it_does_anything(kv: LocalKv) -> None:
     for name in public(nobody.locks):
         with pytest.raises(PermissionDenied, match=r"keyval:(lock|admin)"):
             await getattr(nobody.locks, name)(*LOCKS.get(name, ("a", "w")))
+    for name in public(nobody.stream):
+        with pytest.raises(PermissionDenied, match="keyval:"):
+            await outcome(getattr(nobody.stream, name)(*((1,) if name == "trim" else ())))
     for report in (nobody.metrics, nobody.metrics.to_prometheus, nobody.metrics.reset,
                    nobody.metrics.flush):  # fmt: skip
         with pytest.raises(PermissionDenied, match="keyval:"):

@@ -12,6 +12,7 @@ from buntime_plugin_keyval.faces.http.metrics import ReportRequest
 from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.features.queue.http import Listening
+from buntime_plugin_keyval.features.stream.http import StreamReading
 from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.asked import AnyRoute
 from buntime_plugin_keyval.requests.shape import (
@@ -97,13 +98,16 @@ SAMPLES: dict[Kind, Sample] = {
         ({}, {"delay": "1h", "backoffSchedule": [1, "2s"], "keysIfUndelivered": [["a"]]}),
         (1, "x", [], {"delay": "soon"}, {"delay": -1}, {"backoffSchedule": 1}, {"dealy": 1}),
     ),
-    kinds.PAUSE: Sample((0, 5, "1s"), (-1, "soon", True, [])),
+    kinds.PAUSE: Sample((0, 5, "1s"), (-1, "soon", True, []), ("0", "5ms"), ("-1", "soon", "")),
     kinds.LEASE_DURATION: Sample((5, "1s"), (0, -1, "soon", True, [])),
     kinds.FIELDS: Sample((["title"],), ([], "title", 1, [1], {})),
     kinds.TOKENIZER: Sample(("porter",), ("klingon", 1, [], True)),
     kinds.WEIGHTS: Sample(({}, {"title": 2}), ([], 1, "x", {"title": -1}, {"title": "x"})),
     kinds.MARKS: Sample((True, False, ["<", ">"]), (1, "x", ["<"], [1, 2])),
     kinds.SNIPPET: Sample((True, False, 5), (0, 65, "x", [])),
+    members_of(StreamReading)["action"].kind: Sample(
+        (), (), ("create", "update", "delete", "expire"), ("set", "")
+    ),
     members_of(Listening)["prefetch"].kind: Sample((), (), ("1", "1000"), ("0", "1001", "x", "")),
     members_of(DeletionBelow)["limit"].kind: Sample(
         (1, 1000), (0, 1001, "5", "x", True), ("1", "1000"), ("0", "1001", "x", "")
@@ -148,6 +152,10 @@ NEEDED: dict[str, dict[str, Any]] = {
     "GET /queue/dlq/<id>": {},
     "DELETE /queue/dlq/<id>": {},
     "POST /queue/dlq/<id>/requeue": {},
+    "GET /stream": {},
+    "GET /stream/follow": {},
+    "GET /stream/seq": {},
+    "POST /stream/trim": {"upTo": 0},
     "GET /locks": {},
     "GET /locks/<id>": {},
     "POST /locks/<id>/acquire": {"owner": "w1"},
@@ -171,7 +179,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 """The least that each route needs. A new route needs a line here, and then obeys all below."""
 
-STREAMS = ("GET /watch", "GET /watch/prefix", "GET /queue/listen")
+STREAMS = ("GET /watch", "GET /watch/prefix", "GET /queue/listen", "GET /stream/follow")
 WELL = (200, 404, 409, 412)
 """Statuses of what was understood: keys, messages and indexes may not be there, leases be old."""
 

@@ -25,7 +25,7 @@ GROUPS = 150
 TABLES = {
     "kv_entries": "key, value, substr(versionstamp, 20), expires_at, metadata, created_at,"
     " updated_at, revision, type",
-    "kv_changes": "seq, key, substr(versionstamp, 20), operation, at",
+    "kv_changes": "seq, key, substr(versionstamp, 20), operation, at, revision, type",
     "kv_queue": "id, value, ready_at, attempts, max_attempts, created_at, set_at",
     "kv_stamps": "substr(newest, 20)",
     "kv_totals": "entries, bytes",

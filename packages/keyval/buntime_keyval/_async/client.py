@@ -19,6 +19,7 @@ from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore
+from buntime_keyval._async.stream import AsyncChangeStream
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transport import transport_of
 from buntime_keyval._async.watch import AsyncWatch
@@ -156,6 +157,8 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """Messages that were given up."""
         self.locks = AsyncLocks(self._session)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
+        self.stream = AsyncChangeStream(self._session)
+        """All changes, in the order of their commits."""
 
     @classmethod
     def from_env(cls, **options: Any) -> AsyncKv:

@@ -52,6 +52,7 @@ from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
 from buntime_keyval._sync.shortcuts import Flights, Shortcuts
 from buntime_keyval._sync.stores import Store
+from buntime_keyval._sync.stream import ChangeStream
 from buntime_keyval._sync.transactions import Attempt, Transaction
 from buntime_keyval._sync.transport import transport_of
 from buntime_keyval._sync.watch import Watch
@@ -157,6 +158,8 @@ class Kv(Shortcuts[KeyLike, Any]):
         """Messages that were given up."""
         self.locks = Locks(self._session)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
+        self.stream = ChangeStream(self._session)
+        """All changes, in the order of their commits."""
 
     @classmethod
     def from_env(cls, **options: Any) -> Kv:

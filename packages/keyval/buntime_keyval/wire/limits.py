@@ -41,3 +41,6 @@ MOST_PRIORITY = 10
 
 MOST_LOCK_WAIT_MS = 600_000
 """How long somebody may wait for a lock."""
+
+MOST_STREAM_WAIT_MS = 60_000
+"""How long a request may wait for the next record of the stream."""

@@ -47,7 +47,7 @@ from buntime_plugin_keyval.model.where import Where
 from buntime_plugin_keyval.storage import changelog, reads, states
 from buntime_plugin_keyval.storage.dialects.moving import is_closed
 from buntime_plugin_keyval.storage.maintenance import patient_batch
-from buntime_plugin_keyval.storage.ranges import KeyRange, single, subtree
+from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, single, subtree
 from buntime_plugin_keyval.storage.selection import Selection
 from buntime_plugin_keyval.storage.states import Catch, Reading
 
@@ -76,14 +76,18 @@ class Store(StoreReads):
         workers: Workers | None = None,
         limits: Limits = DEFAULT_LIMITS,
         sealing: Sealing | None = None,
+        logged: DisjointRanges | None = None,
     ) -> None:
         """`workers` are the processes that serve this store together, by default this one.
 
-        With `sealing`, values are encrypted where that says so.
+        With `sealing`, values are encrypted where that says so, and those of keys that are `logged`
+        are in the change log as well.
         """
         workers = workers or Workers.alone()
         clock = clock or SystemClock(shared=workers.numbers("keyval.clock", 1))
-        super().__init__(adapter, clock=clock, workers=workers, limits=limits, sealing=sealing)
+        super().__init__(
+            adapter, clock=clock, workers=workers, limits=limits, sealing=sealing, logged=logged
+        )
         self.logger = logger
         self.turns = Turns()
         """For long work on the loop."""

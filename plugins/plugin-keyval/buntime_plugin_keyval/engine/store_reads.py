@@ -25,7 +25,7 @@ from buntime_plugin_keyval.storage import reads, within
 from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.dialects.reads import Short
 from buntime_plugin_keyval.storage.filters.compile import compile_where
-from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, single
 from buntime_plugin_keyval.storage.reads import SHORT_BYTES, Row
 from buntime_plugin_keyval.storage.selection import (
     EVERYTHING,
@@ -52,9 +52,13 @@ class StoreReads:
         workers: Workers,
         limits: Limits,
         sealing: Sealing | None,
+        logged: DisjointRanges | None,
     ) -> None:
         self.adapter = adapter
         self.db = database_of(adapter)
+        if logged is not None:
+            writes = self.db.sql.writes.with_values(logged)
+            self.db = self.db._replace(sql=self.db.sql._replace(writes=writes))
         self.sealing = sealing
         if sealing is not None:
             from buntime_plugin_keyval.storage.sealed import sealed

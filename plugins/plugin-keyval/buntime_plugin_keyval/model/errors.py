@@ -21,6 +21,7 @@
     ├── TooManyScans        503  ServiceUnavailable: too many of one client wait for their turn
     ├── ValuesEncrypted     422  StatusError: a filter or an index of values that nobody can read
     ├── SnapshotGone        410  SnapshotGone: begin again, with the first page
+    ├── StreamTrimmed       410  StreamTrimmed: the records that were asked for are removed
     ├── RequestUnderWay     409  RequestUnderWay: the first one with its key is not answered yet
     ├── IdempotencyKeyReused 422 IdempotencyKeyReused: another request had its key
     ├── TooManyStreams      503  ServiceUnavailable: as many streams are open as may be
@@ -280,6 +281,19 @@ class SnapshotGone(KeyValError, buntime_keyval.SnapshotGone):
 
     def __init__(self) -> None:
         super().__init__("The snapshot is not there any more: begin again without a cursor")
+
+
+class StreamTrimmed(KeyValError, buntime_keyval.StreamTrimmed):
+    """Records behind the position that was asked for are not there any more."""
+
+    STATUS = 410
+    CODE = "STREAM_TRIMMED"
+
+    def __init__(self, first: int) -> None:
+        super().__init__(
+            f"Records behind this position were removed: the stream begins with {first}"
+        )
+        self.first = first
 
 
 class RequestUnderWay(KeyValError, buntime_keyval.RequestUnderWay):

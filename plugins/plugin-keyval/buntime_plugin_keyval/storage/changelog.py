@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any, NamedTuple
+
 from buntime_database import Statement
 
 from buntime_plugin_keyval.model.changes import Change, Place, mark_of
+from buntime_plugin_keyval.model.versionstamps import milliseconds_of
 from buntime_plugin_keyval.storage.database import Database
 from buntime_plugin_keyval.storage.dialects.log import Appended
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -36,6 +39,87 @@ async def read_appended(db: Database, appended: Appended) -> list[Change]:
     return [Change(*row) for row in reversed(rows)]  # type: ignore[arg-type] # as above
 
 
+class RecordsWanted(NamedTuple):
+    """Which changes are to be told with what the log knows of them."""
+
+    after: int
+    until: int
+    """Places: behind the first, up to the second."""
+    keys: KeyRange
+    limit: int
+    type: str | None = None
+    """Of the entry; None for any."""
+    action: str | None = None
+    """`create`, `update`, `delete` or `expire`; None for any."""
+
+
+class LoggedChange(NamedTuple):
+    """One changed key of one commit, with what the log knows of it."""
+
+    seq: int
+    key: bytes
+    action: str
+    """`create`, `update`, `delete` or `expire`."""
+    versionstamp: str
+    at: int
+    """When it was committed, epoch milliseconds."""
+    revision: int | None
+    """Of the entry: after it was written, or before it was removed. None in changes of older
+    versions."""
+    type: str | None
+    value: str | None
+    """As the revision, canonical JSON; None where the log does not have it."""
+
+
+async def read_records(
+    db: Database, wanted: RecordsWanted, most_bytes: int
+) -> tuple[list[LoggedChange], bool]:
+    """Changes in their order, and whether there may be more of these.
+
+    At most so many bytes of values, but for the first record that has one.
+    """
+    after, until, keys, limit, kind, action = wanted
+    chosen = (*keys, kind, action)
+    rows = await db.adapter.query(db.sql.log.records, (after, until, *chosen, limit), fresh=True)
+    found: list[Any] = [*rows]  # columns as the schema says
+    count = size = 0
+    for row in found:
+        size += row[-1] or 0
+        if size > most_bytes and count:
+            break
+        count += 1
+    values: dict[Any, Any] = {}
+    if size:
+        args = (after, found[count - 1][0], *chosen)
+        of_these = await db.adapter.query(db.sql.log.values, args, fresh=True)
+        values = {seq: value for seq, _, value in of_these}
+    records = [LoggedChange._make([*row[:7], values.get(row[0])]) for row in found[:count]]
+    return records, count < len(rows) or len(rows) == limit
+
+
+async def reach(db: Database, after: int, number: int) -> int:
+    """The place behind so many changes that follow another one."""
+    ((last,),) = await db.adapter.query(db.sql.log.reach, (after, number), fresh=True)
+    return after if last is None else int(last)
+
+
+async def first_since(db: Database, since_ms: int) -> int | None:
+    """The position of the first change that is not older; None if all are."""
+    rows = await db.adapter.query(db.sql.log.since, (since_ms,), fresh=True)
+    return int(rows[0][0] or 0) if rows else None
+
+
+async def trimmed_at(db: Database) -> int | None:
+    """When the last change was committed that was trimmed; None if none was."""
+    ((_, _, seq, stamp),) = await db.adapter.query(db.sql.log.known, (0,), point=True, fresh=True)
+    return milliseconds_of(str(stamp)) if seq and stamp else None
+
+
+async def forget_values(db: Database, keys: KeyRange, but: tuple[str, str]) -> None:
+    """Remove the values of a range from the log that begin with neither text."""
+    await db.adapter.batch([Statement(db.sql.log.forget_values, (*keys, *but))])
+
+
 async def count_changes(db: Database) -> int:
     """How many changes are in the log."""
     ((number,),) = await db.adapter.query(db.sql.log.size, point=True)
@@ -64,10 +148,46 @@ async def knows(db: Database, place: Place) -> bool:
     return log == place.log and stamp is not None and mark_of(str(stamp)) == place.mark
 
 
-async def trim_changes(db: Database, *, keep: int, since_ms: int, limit: int) -> int:
-    """Remove changes beyond the newest `keep` and from before `since_ms`, `limit` at a time."""
+EVERYTHING = 2**62
+"""A position behind all others."""
+
+
+async def trim_changes(
+    db: Database, *, keep: int, since_ms: int, limit: int, up_to: int = EVERYTHING
+) -> int:
+    """Remove changes beyond the newest `keep` and from before `since_ms`, `limit` at a time, and
+    none behind the position `up_to`."""
     log = db.sql.log
     _, trimmed = await db.adapter.batch(
-        [Statement(log.note_trimmed, (limit, keep, since_ms)), Statement(log.trim)]
+        [Statement(log.note_trimmed, (limit, keep, since_ms, up_to)), Statement(log.trim)]
     )
     return trimmed.rowcount
+
+
+async def trim_to(db: Database, up_to: int) -> int:
+    """Remove the changes up to a position, but for the newest of all; how many."""
+    log = db.sql.log
+    steps = [Statement(log.note_trimmed_to, (up_to,)), Statement(log.trim)]
+    _, trimmed = await db.adapter.batch(steps)
+    return trimmed.rowcount
+
+
+class Bounds(NamedTuple):
+    """Where the log begins and ends."""
+
+    first: int
+    """No change behind this position, or at it, is missing."""
+    last: int
+    """That of the newest change; 0 for none."""
+
+
+async def first_place(db: Database) -> int:
+    """The position from which on no change is missing."""
+    ((_, _, trimmed, _),) = await db.adapter.query(db.sql.log.known, (0,), point=True, fresh=True)
+    return 1 if trimmed is None else int(trimmed) + 1
+
+
+async def read_bounds(db: Database) -> Bounds:
+    """Where the log begins and ends now."""
+    newest = await newest_place(db, fresh=True)
+    return Bounds(await first_place(db), newest.seq)

@@ -172,6 +172,7 @@ def _dialect(sql: Dialect, sealing: Sealing) -> Dialect:
         snapshots=snapshots._replace(
             changed_entries=_making(snapshots.changed_entries, Columns(key=1, entry=2, value=3))
         ),
+        log=sql.log._replace(values=_reading(sql.log.values, Columns(key=1, value=2))),
         replays=sql.replays._replace(
             seal_told=sealing.seal,
             open_told=lambda fingerprint, text: sealing.open(text, fingerprint),

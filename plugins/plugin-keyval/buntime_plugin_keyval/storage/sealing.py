@@ -54,6 +54,11 @@ class Sealing:
         """Which keys there are."""
         return self._keys.keys()
 
+    @property
+    def marks(self) -> tuple[str, str]:
+        """What texts begin with that are sealed with the current key."""
+        return f"{MARK}{self.current}.", f"{MARK}{self.current}~"
+
     def covers(self, key: bytes) -> bool:
         """Whether the value of a key is to be sealed."""
         return key in self.ranges and not is_reserved(key)

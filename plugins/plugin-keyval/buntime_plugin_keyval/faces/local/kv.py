@@ -35,9 +35,11 @@ from buntime_plugin_keyval.faces.local.locks import LocalLocking, LocalLocks
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
 from buntime_plugin_keyval.faces.local.queue import LocalDeadLetters, LocalQueue
 from buntime_plugin_keyval.faces.local.search import LocalSearch
+from buntime_plugin_keyval.faces.local.stream import LocalStream
 from buntime_plugin_keyval.faces.local.transactions import LocalSource
 from buntime_plugin_keyval.faces.local.watch import LocalWatching
 from buntime_plugin_keyval.features.log.feature import LOG
+from buntime_plugin_keyval.features.stream.feature import STREAM
 from buntime_plugin_keyval.requests.permissions import ADMIN, Permits
 from buntime_plugin_keyval.service import KeyValService
 
@@ -69,6 +71,8 @@ class LocalKv(
         """Messages that were given up."""
         self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
+        self.stream = LocalStream(service.part(STREAM), permits)
+        """All changes, in the order of their commits."""
         self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG), permits)
         """The same store as bytes, for plugins that offer another API."""
         self.metrics = KvMetrics(service, permits)

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from buntime_host import OptionError
-from buntime_keyval.wire import Key, check_key, encode_key, parse_key_path
 
 from buntime_plugin_keyval.config import EncryptionConfig
-from buntime_plugin_keyval.storage.ranges import KeyRange, descendants, subtree
+from buntime_plugin_keyval.storage.prefixes import ranges_of
 
 if TYPE_CHECKING:
     from buntime_plugin_keyval.storage.sealing import Sealing
@@ -24,9 +23,9 @@ _RIGHT = "name:key, the key 32 bytes in base64, such as `openssl rand -base64 32
 def open_sealing(config: EncryptionConfig, base_dir: Path) -> Sealing | None:
     """The keys of a store; None where none are given. Raises `OptionError`, without any key."""
     keys = read_keys(_texts(config, base_dir))
-    prefixes = [_prefix(one) for one in config.prefixes]
+    ranges = ranges_of("encryption.prefixes", config.prefixes)
     if not keys:
-        if prefixes:
+        if ranges:
             raise OptionError(
                 "encryption.prefixes needs keys: set KEYVAL_ENCRYPTION_KEYS or"
                 " encryption.keyFile to lines of " + _RIGHT
@@ -38,21 +37,7 @@ def open_sealing(config: EncryptionConfig, base_dir: Path) -> Sealing | None:
         raise OptionError(
             "encryption needs the package cryptography: install buntime[encryption]"
         ) from error
-    return Sealing(keys, [_range(prefix) for prefix in prefixes])
-
-
-def _range(prefix: Key) -> KeyRange:
-    encoded = encode_key(prefix) if prefix else b""
-    return subtree(encoded) if encoded else descendants(encoded)
-
-
-def _prefix(given: object) -> Key:
-    if given == [] or given == "":
-        return ()
-    try:
-        return parse_key_path(given) if isinstance(given, str) else check_key(given)
-    except ValueError as error:
-        raise OptionError(f"encryption.prefixes: {error}: {given!r:.100}") from None
+    return Sealing(keys, ranges)
 
 
 def _texts(config: EncryptionConfig, base_dir: Path) -> list[str]:

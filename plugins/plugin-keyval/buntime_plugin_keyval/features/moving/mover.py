@@ -73,6 +73,10 @@ FOLLOWED_PAGES = 20
 """Pages of entries after which the log is carried on with, before it is trimmed too far."""
 
 LOG_PAGE = 1_000
+"""Changes that one commit takes over at the most."""
+
+LOG_BYTES = 4 * 1024 * 1024
+"""Bytes of values in the log from which on it takes no more of them."""
 
 
 class MoveFailed(Exception):
@@ -313,9 +317,14 @@ class StoreMover:
 
     async def _changes(self) -> list[tuple[Value, ...]] | None:
         """The changes that the target has not; None if some of them were trimmed."""
-        rows = await self._source.adapter.query(
-            self._source.sql.log.changes, (self._place.log, LOG_PAGE), fresh=True
-        )
+        moving, adapter = self._source.sql.moving, self._source.adapter
+        place = self._place.log
+        sizes = await adapter.query(moving.changes.marks, (place, LOG_PAGE), fresh=True)
+        count = size = 0
+        while count < len(sizes) and (not count or size < LOG_BYTES):
+            size += _number(sizes[count][1])
+            count += 1
+        rows = await adapter.query(moving.log, (place, count), fresh=True) if count else []
         return None if await self._first_position() > self._place.log else rows
 
     async def _take(self, rows: Sequence[tuple[Value, ...]], steps: Sequence[Statement]) -> None:

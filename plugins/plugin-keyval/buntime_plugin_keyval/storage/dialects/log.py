@@ -36,6 +36,20 @@ class LogSql(NamedTuple):
     """Place, start and end of a range, limit: the same of keys in the range."""
     last_changes: str
     """Position, number: the same of so many changes that end with that one, the last one first."""
+    records: str
+    """Two places, start and end of a range, type or NULL, action or NULL, limit: of the changes
+    behind the first place and up to the second, of keys in the range, of such entries and of that
+    kind: position, key, action, versionstamp, time, revision, type, and bytes of the value or NULL.
+    What is set for the first time was created, else updated."""
+    values: str
+    """The same without the limit: position, key and value of those that have one."""
+    reach: str
+    """Place, number: position of the last of so many changes behind it; NULL for none."""
+    since: str
+    """Time: position of the first change that is not older; no row if all are."""
+    forget_values: str
+    """Start and end of a range, two texts: the values of all changes there are removed that begin
+    with neither text."""
     size: str
     """How many changes there are."""
     head: str
@@ -53,7 +67,10 @@ class LogSql(NamedTuple):
     """SQL for the row of a commit's late stamp, as `Batch.recalls` wants it; gets the random part
     of the versionstamp."""
     note_trimmed: str
-    """Number, how many to keep, time: notes up to where changes are to be trimmed. So many of them
-    in one step, older than the newest so many or than that time, but never the newest of all."""
+    """Number, how many to keep, time, position: notes up to where changes are to be trimmed. So
+    many of them in one step, older than the newest so many or than that time, up to that position
+    at the most, and never the newest of all."""
+    note_trimmed_to: str
+    """Position: notes that changes are to be trimmed up to there, but for the newest of all."""
     trim: str
     """Removes what was noted."""

@@ -17,7 +17,7 @@ ENTRY_COLUMNS = (
     *("key", "key_json", "value", "versionstamp", "expires_at", "metadata"),
     *("created_at", "updated_at", "revision", "type"),
 )
-CHANGE_COLUMNS = ("seq", "key", "operation", "versionstamp", "at")
+CHANGE_COLUMNS = ("seq", "key", "operation", "versionstamp", "at", "revision", "type", "value")
 MESSAGE_COLUMNS = (
     *("seq", "id", "value", "ready_at", "visible_at", "attempts", "max_attempts"),
     *("backoff_schedule", "keys_if_undelivered", "lease", "created_at", "counted", "unsure"),
@@ -83,6 +83,8 @@ class MovingSql(NamedTuple):
 
     entries: TableSql
     changes: TableSql
+    log: str
+    """Place, limit: rows of changes behind it, in their order."""
     messages: TableSql
     letters: TableSql
     replays: TableSql

@@ -8,7 +8,7 @@ from typing import NamedTuple, Protocol, TypeAlias
 from buntime_database import Statement
 
 from buntime_plugin_keyval.model.clock import Moment
-from buntime_plugin_keyval.storage.ranges import KeyRange
+from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange
 from buntime_plugin_keyval.storage.selection import RowCondition
 
 
@@ -70,3 +70,5 @@ class WriteSql(NamedTuple):
     left it that was to have that stamp."""
     has_stamp: Callable[[str], RowCondition]
     """The condition that an entry still has a versionstamp."""
+    with_values: Callable[[DisjointRanges], WriteSql]
+    """The same operations, with the values of keys in these ranges in the log as well."""

@@ -67,7 +67,7 @@ ODD = _OURS._replace(
 UPDATE kv_log SET trimmed_seq = last.seq, trimmed_stamp = last.versionstamp
 FROM (
   SELECT seq, versionstamp FROM (SELECT * FROM kv_changes ORDER BY seq LIMIT $1)
-  WHERE seq < (SELECT max(seq) FROM kv_changes) AND (at < $3 OR seq < (
+  WHERE seq <= $4 AND seq < (SELECT max(seq) FROM kv_changes) AND (at < $3 OR seq < (
     SELECT seq FROM kv_changes ORDER BY seq DESC LIMIT 1 OFFSET $2 - 1))
   ORDER BY seq DESC LIMIT 1) AS last""",
     ),

@@ -44,6 +44,12 @@ FROM (SELECT {LOGGED_STAMP} AS newest UNION SELECT {NOTED_STAMP}) AS stamps
 WHERE substr(newest, 20) = '{tail}')"""
 
 
+_ACTION = """CASE
+    WHEN operation <> 'set' THEN operation WHEN revision = 1 THEN 'create' ELSE 'update' END"""
+_CHOSEN = f"""FROM kv_changes
+WHERE seq > $1 AND seq <= $2 AND key >= $3 AND key < $4 AND ($5::text IS NULL OR type = $5::text)
+  AND ($6::text IS NULL OR {_ACTION} = $6::text)"""
+
 LOG = LogSql(
     appended=_appended,
     changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
@@ -51,6 +57,17 @@ LOG = LogSql(
 SELECT {_CHANGE} FROM kv_changes
 WHERE seq > $1 AND key >= $2 AND key < $3 ORDER BY seq LIMIT $4""",
     last_changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq <= $1 ORDER BY seq DESC LIMIT $2",
+    records=f"""
+SELECT seq, key, {_ACTION}, versionstamp, at, revision, type, octet_length(value)
+{_CHOSEN} ORDER BY seq LIMIT $7""",
+    values=f"SELECT seq, key, value {_CHOSEN} AND value IS NOT NULL",
+    reach="""
+SELECT max(seq) FROM (SELECT seq FROM kv_changes WHERE seq > $1 ORDER BY seq LIMIT $2) AS behind""",
+    since="SELECT seq FROM kv_changes WHERE at >= $1 ORDER BY seq LIMIT 1",
+    forget_values="""
+UPDATE kv_changes SET value = NULL
+WHERE key >= $1 AND key < $2 AND value IS NOT NULL
+  AND NOT starts_with(value, $3::text) AND NOT starts_with(value, $4::text)""",
     # Each takes one end of the table; a count would read all of it.
     size="""
 SELECT coalesce(1 + (SELECT max(seq) FROM kv_changes) - (SELECT min(seq) FROM kv_changes), 0)""",
@@ -74,7 +91,13 @@ FROM (
       (SELECT max(seq) FROM kv_changes) - $2 + 1,
       coalesce(
         (SELECT seq FROM kv_changes WHERE at >= $3 ORDER BY seq LIMIT 1),
-        (SELECT max(seq) FROM kv_changes))))
+        (SELECT max(seq) FROM kv_changes)))) AND seq <= $4
+  ORDER BY seq DESC LIMIT 1) AS last""",
+    note_trimmed_to="""
+UPDATE kv_log SET trimmed_seq = last.seq, trimmed_stamp = last.versionstamp
+FROM (
+  SELECT seq, versionstamp FROM kv_changes
+  WHERE seq <= $1 AND seq < (SELECT max(seq) FROM kv_changes)
   ORDER BY seq DESC LIMIT 1) AS last""",
     trim="DELETE FROM kv_changes WHERE seq <= (SELECT trimmed_seq FROM kv_log)",
 )

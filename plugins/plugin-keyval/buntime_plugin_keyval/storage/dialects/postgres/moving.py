@@ -98,7 +98,10 @@ def _following(table: str) -> str:
 
 MOVING = MovingSql(
     entries=_table("kv_entries", ENTRY_COLUMNS, "versionstamp, expires_at", size=VALUE_SIZE),
-    changes=_table("kv_changes", CHANGE_COLUMNS, "versionstamp"),
+    changes=_table(
+        "kv_changes", CHANGE_COLUMNS, "versionstamp", size="coalesce(octet_length(value), 0)"
+    ),
+    log=f"SELECT {', '.join(CHANGE_COLUMNS)} FROM kv_changes WHERE seq > $1 ORDER BY seq LIMIT $2",
     messages=_table("kv_queue", MESSAGE_COLUMNS, MESSAGE_MARKS, size=VALUE_SIZE),
     letters=_table("kv_dlq", LETTER_COLUMNS, LETTER_MARKS, size=VALUE_SIZE),
     replays=_table("kv_replays", REPLAY_COLUMNS, f"octet_length(told), {REPLAY_MARKS}"),

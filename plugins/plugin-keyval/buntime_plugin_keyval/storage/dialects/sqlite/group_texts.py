@@ -55,13 +55,19 @@ def _with_milliseconds(stamp: str) -> str:
     return f"format('%08x-%04x', n >> 16, n & 65535) || substr({stamp}, 14)"
 
 
-# Key, versionstamp, operation, whether only if the key is there, milliseconds of the stamp; now.
+TYPE_THERE = 0
+"""In the place of a type: that of the entry as it is there."""
+
+# Key, versionstamp, operation, whether only if the key is there, writes in the group, 1 to count on
+# from those of the entry, type, milliseconds of the stamp; now.
 _LOG = f"""
-INSERT INTO kv_changes (key, versionstamp, operation, at)
-SELECT unhex(v->>0), {{stamp}}, v->>2, ?2 {{rows}}
-WHERE v->>3 IS NULL OR EXISTS (SELECT 1 FROM kv_entries WHERE {_LIVING})"""
+INSERT INTO kv_changes (key, versionstamp, operation, at, revision, type)
+SELECT unhex(v->>0), {{stamp}}, v->>2, ?2, (v->>4) + (v->>5) * coalesce(revision, 0),
+  iif((v->>6) = {TYPE_THERE}, type, v->>6)
+{{rows}} LEFT JOIN kv_entries ON {_LIVING}
+WHERE v->>3 IS NULL OR key IS NOT NULL"""
 LOG_FIRM = _short(_LOG.format(stamp=FIRM_STAMP.format(stamp="v->>1"), rows=_ROWS))
-LOG_LATE = _short(_LOG.format(stamp=_with_milliseconds("v->>1"), rows=_MOVED % 4))
+LOG_LATE = _short(_LOG.format(stamp=_with_milliseconds("v->>1"), rows=_MOVED % 7))
 
 # Keys; now; JSON of those keys that are removed even if there is something that has expired: an
 # earlier commit of the group has put something in its place.

@@ -9,6 +9,7 @@ knows, the statements of the whole group find out (see `group_texts`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
@@ -48,6 +49,12 @@ class _Logging(NamedTuple):
     is_removal: bool
     is_sure: bool
     """Whether it logs, and not only if the key is there."""
+    writes: int
+    """How often the group has put the key by then, since it removed it."""
+    counts_on: int
+    """1 where those follow the writes of an entry that may be there, else 0."""
+    type: str | int | None
+    """Of the entry; `texts.TYPE_THERE` where the group did not write it."""
 
 
 class _Stored(NamedTuple):
@@ -163,11 +170,16 @@ class CommitGroup:
             raise Different
         self._stamps[number] = stamp
 
-    def log_put(self, number: int, args: Sequence[Any], *, is_firm: bool) -> None:
-        key, stamp, now = args
+    def log_put(
+        self, number: int, args: Sequence[Any], *, is_firm: bool, is_anew: bool = False
+    ) -> None:
+        key, stamp, now, kind = args
         self._is_at(now)
         self._has(number, stamp, is_firm=is_firm)
-        self._logging.append(_Logging(number, key, is_removal=False, is_sure=True))
+        stored = None if is_anew else self._stored.get(key)
+        writes = 1 if stored is None else stored.writes + 1
+        counts_on = int(not is_anew and key not in self._removed)
+        self._logging.append(_Logging(number, key, False, True, writes, counts_on, kind))
 
     def put(self, number: int, args: Sequence[Any], *, is_anew: bool, is_long: bool) -> None:
         key, key_json, value, stamp, expires_at, metadata, wall, kind, *_ = args
@@ -207,7 +219,11 @@ class CommitGroup:
         if is_there is False:
             self._logging.append(None)
         else:
-            self._logging.append(_Logging(number, key, True, is_sure=is_there is True))
+            stored = self._stored.get(key)
+            writes, kind = (0, texts.TYPE_THERE) if stored is None else (stored.writes, stored.type)
+            counts_on = int(key not in self._removed)
+            is_sure = is_there is True
+            self._logging.append(_Logging(number, key, True, is_sure, writes, counts_on, kind))
 
     def remove(self, number: int, args: Sequence[Any]) -> None:
         key = args[0]
@@ -321,7 +337,8 @@ class CommitGroup:
     def _log_row(self, one: _Logging, *, is_late: bool) -> tuple[Value, ...]:
         stamp = self._stamps[one.commit]
         operation = "delete" if one.is_removal else "set"
-        row = (one.key.hex(), stamp, operation, None if one.is_sure else 1)
+        is_sure = None if one.is_sure else 1
+        row = (one.key.hex(), stamp, operation, is_sure, one.writes, one.counts_on, one.type)
         return (*row, milliseconds_of(stamp)) if is_late else row
 
     def _storing(
@@ -421,6 +438,8 @@ _GUARDS: Mapping[str, int] = {WRITES.unchanged: 1, WRITES.unchanged_since: TAIL_
 _STEPS: Mapping[str, _Step] = {
     FIRM.log: lambda group, number, args: group.log_put(number, args, is_firm=True),
     LATE.log: lambda group, number, args: group.log_put(number, args, is_firm=False),
+    FIRM.log_anew: partial(CommitGroup.log_put, is_firm=True, is_anew=True),
+    LATE.log_anew: partial(CommitGroup.log_put, is_firm=False, is_anew=True),
     **{put.put: _putting(is_anew=False, is_long=False) for put in (FIRM, LATE)},
     **{put.put_anew: _putting(is_anew=True, is_long=False) for put in (FIRM, LATE)},
     **{put.put_long: _putting(is_anew=False, is_long=True) for put in (FIRM, LATE)},
@@ -438,4 +457,7 @@ _STEPS: Mapping[str, _Step] = {
     ENQUEUE_ADDED: lambda group, number, args: group.enqueue(number, args, is_long=True),
 }
 
-LOGGING = frozenset({FIRM.log, LATE.log, LOG_REMOVE_FIRM, LOG_REMOVE_ONE_LATE})
+LOGGING = frozenset({
+    *(FIRM.log, FIRM.log_anew, LATE.log, LATE.log_anew),
+    *(LOG_REMOVE_FIRM, LOG_REMOVE_ONE_LATE),
+})  # fmt: skip

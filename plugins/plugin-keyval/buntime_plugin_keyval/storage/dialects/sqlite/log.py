@@ -39,6 +39,12 @@ FROM (SELECT {LOGGED_STAMP} AS newest UNION SELECT {NOTED_STAMP})
 WHERE substr(newest, 20) = '{tail}')"""
 
 
+_ACTION = """CASE
+    WHEN operation <> 'set' THEN operation WHEN revision = 1 THEN 'create' ELSE 'update' END"""
+_CHOSEN = f"""FROM kv_changes
+WHERE seq > ?1 AND seq <= ?2 AND key >= ?3 AND key < ?4 AND (?5 IS NULL OR type = ?5)
+  AND (?6 IS NULL OR {_ACTION} = ?6)"""
+
 LOG = LogSql(
     appended=_appended,
     changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
@@ -46,6 +52,16 @@ LOG = LogSql(
 SELECT {_CHANGE} FROM kv_changes
 WHERE seq > ? AND key >= ? AND key < ? ORDER BY seq LIMIT ?""",
     last_changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq <= ? ORDER BY seq DESC LIMIT ?",
+    records=f"""
+SELECT seq, key, {_ACTION}, versionstamp, at, revision, type, octet_length(value)
+{_CHOSEN} ORDER BY seq LIMIT ?7""",
+    values=f"SELECT seq, key, value {_CHOSEN} AND value IS NOT NULL",
+    reach="SELECT max(seq) FROM (SELECT seq FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?)",
+    since="SELECT seq FROM kv_changes WHERE at >= ? ORDER BY seq LIMIT 1",
+    forget_values="""
+UPDATE kv_changes SET value = NULL
+WHERE key >= ?1 AND key < ?2 AND value IS NOT NULL
+  AND substr(value, 1, length(?3)) <> ?3 AND substr(value, 1, length(?4)) <> ?4""",
     # Two subqueries: each takes one end of the table, min and max in one query would read all of
     # it, and so would a count.
     size="""
@@ -69,7 +85,13 @@ FROM (
       (SELECT max(seq) FROM kv_changes) - ? + 1,
       coalesce(
         (SELECT seq FROM kv_changes WHERE at >= ? ORDER BY seq LIMIT 1),
-        (SELECT max(seq) FROM kv_changes))))
+        (SELECT max(seq) FROM kv_changes)))) AND seq <= ?
+  ORDER BY seq DESC LIMIT 1) AS last""",
+    note_trimmed_to="""
+UPDATE kv_log SET trimmed_seq = last.seq, trimmed_stamp = last.versionstamp
+FROM (
+  SELECT seq, versionstamp FROM kv_changes
+  WHERE seq <= ? AND seq < (SELECT max(seq) FROM kv_changes)
   ORDER BY seq DESC LIMIT 1) AS last""",
     trim="DELETE FROM kv_changes WHERE seq <= (SELECT trimmed_seq FROM kv_log)",
 )

@@ -41,7 +41,7 @@ def _table(
     name: str, columns: Sequence[str], marks: str, *, size: str = "0", is_hex: bool = False
 ) -> TableSql:
     key = columns[0]
-    has_long = size != "0"
+    has_long = size == VALUE_SIZE
     given = "unhex(value)" if is_hex else "value"
     chosen = f"{key} IN (SELECT {given} FROM json_each(?))"
     told = (VALUE if has_long and column == "value" else column for column in columns)
@@ -98,7 +98,10 @@ MOVING = MovingSql(
     entries=_table(
         "kv_entries", ENTRY_COLUMNS, "versionstamp, expires_at", size=VALUE_SIZE, is_hex=True
     ),
-    changes=_table("kv_changes", CHANGE_COLUMNS, "versionstamp"),
+    changes=_table(
+        "kv_changes", CHANGE_COLUMNS, "versionstamp", size="coalesce(octet_length(value), 0)"
+    ),
+    log=f"SELECT {', '.join(CHANGE_COLUMNS)} FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?",
     messages=_table("kv_queue", MESSAGE_COLUMNS, MESSAGE_MARKS, size=VALUE_SIZE),
     letters=_table("kv_dlq", LETTER_COLUMNS, LETTER_MARKS, size=VALUE_SIZE),
     replays=_table("kv_replays", REPLAY_COLUMNS, f"octet_length(told), {REPLAY_MARKS}"),

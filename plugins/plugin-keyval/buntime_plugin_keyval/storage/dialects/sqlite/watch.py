@@ -30,11 +30,11 @@ head AS (
     (SELECT versionstamp FROM kv_changes WHERE seq = ?6) AS stamp_until,
     trimmed_seq, trimmed_stamp, (SELECT count(*) FROM wanted) AS many
   FROM {HEAD})
-SELECT head.*, wanted.key, since, wanted.seq, kv_changes.versionstamp,
+SELECT head.*, wanted.key, since, wanted.seq,
+  (SELECT versionstamp FROM kv_changes WHERE kv_changes.seq = wanted.seq),
   {_TOLD_VALUE}, kv_entries.versionstamp, expires_at
 FROM head
 LEFT JOIN wanted ON number <= ?7 OR (number <= ?4 AND bytes <= ?5)
-LEFT JOIN kv_changes ON kv_changes.seq = wanted.seq
 LEFT JOIN kv_entries ON kv_entries.key = wanted.key
 ORDER BY wanted.seq""",
     # CROSS JOIN: the ranges are read one after the other, and no further than the limit.

@@ -15,12 +15,17 @@ from buntime_plugin_keyval.storage.dialects.sqlite.stamps import (
     LOGGED_STAMP,
     TOLD,
 )
-from buntime_plugin_keyval.storage.dialects.sqlite.values import ADD_LONG_VALUE, ADDED, long_size
+from buntime_plugin_keyval.storage.dialects.sqlite.values import (
+    ADD_LONG_VALUE,
+    ADDED,
+    VALUE,
+    long_size,
+)
 from buntime_plugin_keyval.storage.dialects.writes import NewEntry, WriteSql
-from buntime_plugin_keyval.storage.ranges import KeyRange, single
+from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, single
 from buntime_plugin_keyval.storage.selection import RowCondition
 
-_STEP = "INSERT INTO kv_changes (key, versionstamp, operation, at)"
+_STEP = "INSERT INTO kv_changes (key, versionstamp, operation, at, revision, type{value})"
 
 # `{value}` is the three columns of the value, `{created_at}` what an overwrite makes of the time of
 # creation, `{revision}` of the number of writes. ?1 to ?9: key, its JSON, value or its size,
@@ -39,28 +44,41 @@ ON CONFLICT (key) DO UPDATE SET
 _INLINE = "?3, NULL, 0"
 _ADDED = f"'', {ADDED}, ?3"
 
-_LOG_PUT = f"{_STEP} VALUES (?1, %s, 'set', ?3)"
+# ?1 to ?5: key, versionstamp, now, type, value where it is wanted.
+_LOG_PUT = f"{_STEP} VALUES (?1, {{stamp}}, 'set', ?3, {{revision}}, ?4{{given}})"
+
+_REVISION = f"""
+1 + coalesce((SELECT revision FROM kv_entries WHERE key = ?1 AND {LIVE.replace("?", "?3")}), 0)"""
 
 # The key holds the stamp. Where the statement is given a text that nobody knows but this commit,
 # the stamp that it has got goes into its place.
 _LOG_PUT_STAMPED = f"""{_STEP}
-SELECT unhex(replace(hex(?1), hex(?2), hex(stamp))), stamp, 'set', ?3
-FROM (SELECT {LATE_STAMP.format(stamp="?2")} AS stamp)"""
+SELECT unhex(replace(hex(?1), hex(?2), hex(stamp))), stamp, 'set', ?3, 1, ?4{{given}}
+FROM (SELECT {{stamp}} AS stamp)"""
 
 
 class PutTexts(NamedTuple):
     """The statements that log and store an entry, by what is known of its versionstamp."""
 
     log: str
+    log_anew: str
+    """Where the commit itself deleted the key before: it is created once more."""
+    log_value: str
+    log_value_anew: str
+    """The same, with the value."""
     put: str
     put_anew: str
-    """Where the commit itself deleted the key before: it is created once more."""
     put_long: str
     put_long_anew: str
     """The same for a value that was added just before, with its size in its place."""
 
 
-def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -> PutTexts:
+def _put_texts(
+    log: str, logged: str, tail: str, *, key: str = "?1", key_json: str = "?2", stamp: str
+) -> PutTexts:
+    """`logged` is the stamp that is logged, `stamp` that of the entry then."""
+    told = partial(log.format, stamp=logged, value="", given="")
+    told_value = partial(log.format, stamp=logged, value=", value", given=", ?5")
     put = partial(_PUT.format, key=key, key_json=key_json, stamp=stamp)
     # A live entry keeps the time of its creation, and counts on. One that has expired and was not
     # swept yet was gone before.
@@ -71,14 +89,24 @@ def _put_texts(log: str, *, key: str = "?1", key_json: str = "?2", stamp: str) -
     )
     anew = partial(put, created_at="?7", revision="1")
     return PutTexts(
-        log, over(value=_INLINE), anew(value=_INLINE), over(value=_ADDED), anew(value=_ADDED)
+        told(revision=_REVISION) + tail,
+        told(revision="1") + tail,
+        told_value(revision=_REVISION) + tail,
+        told_value(revision="1") + tail,
+        over(value=_INLINE),
+        anew(value=_INLINE),
+        over(value=_ADDED),
+        anew(value=_ADDED),
     )
 
 
-FIRM = _put_texts(_LOG_PUT % FIRM_STAMP.format(stamp="?2"), stamp="?4")
-LATE = _put_texts(_LOG_PUT % LATE_STAMP.format(stamp="?2") + TOLD, stamp=LOGGED_STAMP)
+_LATE_LOGGED = LATE_STAMP.format(stamp="?2")
+FIRM = _put_texts(_LOG_PUT, FIRM_STAMP.format(stamp="?2"), "", stamp="?4")
+LATE = _put_texts(_LOG_PUT, _LATE_LOGGED, TOLD, stamp=LOGGED_STAMP)
 _STAMPED_LATE = _put_texts(
-    _LOG_PUT_STAMPED + TOLD,
+    _LOG_PUT_STAMPED,
+    _LATE_LOGGED,
+    TOLD,
     key=f"unhex(replace(hex(?1), hex(?4), hex({LOGGED_STAMP})))",
     key_json=f"replace(?2, ?4, {LOGGED_STAMP})",
     stamp=LOGGED_STAMP,
@@ -86,10 +114,17 @@ _STAMPED_LATE = _put_texts(
 
 
 def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
-    key, value = entry.key, entry.value
     texts = FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else LATE
+    text = texts.log_anew if entry.is_anew else texts.log
+    log = Statement(text, (entry.key, versionstamp, at.now_ms, entry.type))
+    return _putting(log, texts, entry, versionstamp, at)
+
+
+def _putting(
+    log: Statement, texts: PutTexts, entry: NewEntry, versionstamp: str, at: Moment
+) -> tuple[Statement, ...]:
+    key, value = entry.key, entry.value
     now_ms, wall_ms = at
-    log = Statement(texts.log, (key, versionstamp, now_ms))
     size = long_size(value)
     row = (
         key,
@@ -111,50 +146,103 @@ def _put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple
 
 
 _LIVING = f"FROM kv_entries WHERE {IN_RANGE} AND {LIVE} AND {{where}}"
-_LOG_REMOVE = f"{_STEP}\nSELECT key, %s, 'delete', ?2 {_LIVING} ORDER BY key"
-_LOG_REMOVE_FIRM = _LOG_REMOVE % FIRM_STAMP.format(stamp="?1")
-_LOG_REMOVE_LATE = _LOG_REMOVE % LATE_STAMP.format(stamp="?1")
-_LOG_REMOVE_ONE_LATE = _LOG_REMOVE_LATE + TOLD
+_EXPIRED = "FROM kv_entries WHERE expires_at <= ? ORDER BY expires_at, key LIMIT ?"
 _REMOVE = f"DELETE {_LIVING}"
+_REMOVE_EXPIRED = f"DELETE FROM kv_entries WHERE key IN (SELECT key {_EXPIRED})"
+
+
+class RemoveTexts(NamedTuple):
+    """The statements that log what is removed then."""
+
+    firm: str
+    late: str
+    one_late: str
+    """Of one key: it tells the stamp."""
+    expired_firm: str
+    expired_late: str
+
+
+def _remove_texts(value: str, told: str) -> RemoveTexts:
+    """`value` is what is logged of a value, and nothing where none is."""
+    step = _STEP.format(value=value)
+
+    def logging(stamp: str, operation: str, rows: str) -> str:
+        given = stamp.format(stamp="?1")
+        return f"{step}\nSELECT key, {given}, '{operation}', ?2, revision, type{told} {rows}"
+
+    living = f"{_LIVING} ORDER BY key"
+    late = logging(LATE_STAMP, "delete", living)
+    return RemoveTexts(
+        logging(FIRM_STAMP, "delete", living),
+        late,
+        late + TOLD,
+        logging(FIRM_STAMP, "expire", _EXPIRED),
+        logging(LATE_STAMP, "expire", _EXPIRED),
+    )
+
+
+_REMOVING = _remove_texts("", "")
 
 _ALL = "TRUE"
-LOG_REMOVE_FIRM = _LOG_REMOVE_FIRM.format(where=_ALL)
-LOG_REMOVE_ONE_LATE = _LOG_REMOVE_ONE_LATE.format(where=_ALL)
+LOG_REMOVE_FIRM = _REMOVING.firm.format(where=_ALL)
+LOG_REMOVE_ONE_LATE = _REMOVING.one_late.format(where=_ALL)
 REMOVE = _REMOVE.format(where=_ALL)
 """What removes without a condition."""
 
 
 def _remove(
-    keys: KeyRange, condition: RowCondition, versionstamp: str, at: Moment, is_firm: bool
+    keys: KeyRange,
+    condition: RowCondition,
+    versionstamp: str,
+    at: Moment,
+    is_firm: bool,
+    texts: RemoveTexts = _REMOVING,
 ) -> tuple[Statement, ...]:
     now_ms = at.now_ms
     where = condition.sql or _ALL
     selected = (*keys, now_ms, *condition.args)
     if is_firm:
-        log = _LOG_REMOVE_FIRM
+        log = texts.firm
     elif keys == single(keys.start):
-        log = _LOG_REMOVE_ONE_LATE
+        log = texts.one_late
     else:
-        log = _LOG_REMOVE_LATE
+        log = texts.late
     return (
         Statement(log.format(where=where), (versionstamp, now_ms, *selected)),
         Statement(_REMOVE.format(where=where), selected),
     )
 
 
-_EXPIRED = "FROM kv_entries WHERE expires_at <= ? ORDER BY expires_at, key LIMIT ?"
-_LOG_EXPIRED = f"{_STEP}\nSELECT key, %s, 'expire', ?2 {_EXPIRED}"
-_LOG_EXPIRED_FIRM = _LOG_EXPIRED % FIRM_STAMP.format(stamp="?1")
-_LOG_EXPIRED_LATE = _LOG_EXPIRED % LATE_STAMP.format(stamp="?1")
-_REMOVE_EXPIRED = f"DELETE FROM kv_entries WHERE key IN (SELECT key {_EXPIRED})"
-
-
-def _expire(limit: int, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
+def _expire(
+    limit: int, versionstamp: str, at: Moment, is_firm: bool, texts: RemoveTexts = _REMOVING
+) -> tuple[Statement, ...]:
     now_ms = at.now_ms
-    log = _LOG_EXPIRED_FIRM if is_firm else _LOG_EXPIRED_LATE
+    log = texts.expired_firm if is_firm else texts.expired_late
     return (
         Statement(log, (versionstamp, now_ms, now_ms, limit)),
         Statement(_REMOVE_EXPIRED, (now_ms, limit)),
+    )
+
+
+def _with_values(ranges: DisjointRanges) -> WriteSql:
+    """See `WriteSql.with_values`."""
+    chosen = " OR ".join(
+        f"key >= x'{start.hex()}' AND key < x'{end.hex()}'" for start, end in ranges
+    )
+    removing = _remove_texts(", value", f", iif({chosen}, {VALUE}, NULL)")
+
+    def put(entry: NewEntry, versionstamp: str, at: Moment, is_firm: bool) -> tuple[Statement, ...]:
+        if entry.key not in ranges:
+            return _put(entry, versionstamp, at, is_firm)
+        texts = FIRM if is_firm else _STAMPED_LATE if entry.is_stamped else LATE
+        text = texts.log_value_anew if entry.is_anew else texts.log_value
+        told = (entry.key, versionstamp, at.now_ms, entry.type, entry.value)
+        return _putting(Statement(text, told), texts, entry, versionstamp, at)
+
+    return WRITES._replace(
+        put=put,
+        remove=partial(_remove, texts=removing),
+        expire=partial(_expire, texts=removing),
     )
 
 
@@ -180,4 +268,5 @@ WRITES = WriteSql(
     unchanged_since=f"""
 (SELECT substr(versionstamp, 20) FROM kv_entries WHERE key = ? AND {LIVE}) IS ?""",
     has_stamp=lambda stamp: RowCondition("versionstamp = ?", (stamp,)),
+    with_values=_with_values,
 )

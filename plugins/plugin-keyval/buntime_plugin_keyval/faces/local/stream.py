@@ -1,0 +1,150 @@
+"""The stream of changes for Python callers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+from buntime_keyval import Duration, KeyLike, StreamPage, StreamRecord
+from buntime_keyval.shared import (
+    StreamAction,
+    stream_position,
+    stream_since,
+    stream_wait_ms,
+    stream_wish,
+)
+from buntime_keyval.wire import decode_key, decode_value
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+
+from buntime_plugin_keyval.faces.local.part import encode_prefix
+from buntime_plugin_keyval.features.stream.part import ALL_KEYS, StreamPart, Wish
+from buntime_plugin_keyval.requests.permissions import ADMIN, Permits
+from buntime_plugin_keyval.storage.changelog import LoggedChange
+from buntime_plugin_keyval.storage.ranges import KeyRange, subtree
+
+
+class LocalStream:
+    """All changes of a store, in the order of their commits.
+
+    Called, it gives those that are there now.
+    """
+
+    def __init__(self, part: StreamPart, permits: Permits) -> None:
+        self._part = part
+        self._permits = permits
+
+    async def __call__(
+        self,
+        after: int = 0,
+        *,
+        since: int | None = None,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        action: StreamAction | None = None,
+    ) -> AsyncIterator[StreamRecord]:
+        """The records behind a position, or from a time on, up to the newest one of now.
+
+        Raises `StreamTrimmed` as `read` does.
+        """
+        self._permits.read_range(stream_range(prefix))
+        newest = (await self._part.bounds()).last
+        while True:
+            page = await self.read(
+                after, since=since, limit=MAX_LIMIT, prefix=prefix, type=type, action=action
+            )
+            for record in page.records:
+                if record.seq > newest:
+                    return
+                yield record
+            if page.next >= newest:
+                return
+            after, since = page.next, None
+
+    async def read(
+        self,
+        after: int = 0,
+        *,
+        since: int | None = None,
+        limit: int = DEFAULT_LIMIT,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        action: StreamAction | None = None,
+        wait: Duration | None = None,
+    ) -> StreamPage:
+        """Records behind a position, or from a time on (at most 1000); waits up to a minute for the
+        first one.
+
+        Fewer may be there than `limit` says though more follow: `next` of the page is less than
+        `last` then. Raises `StreamTrimmed` where records behind the position are not there any
+        more.
+        """
+        keys = stream_range(prefix)
+        self._permits.read_range(keys)
+        wanted = stream_wish(limit, prefix, type, action)
+        place = stream_position("after", after)
+        pause = stream_wait_ms(wait)
+        if since is not None:
+            place = await self._part.place_since(stream_since(since, after))
+        size = min(wanted.limit, MAX_LIMIT)
+        wish = Wish(place, size, keys, wanted.type, wanted.action)
+        page = await self._part.read(wish, pause / 1000)
+        records = [*map(to_record, page.records)]
+        return StreamPage(records, page.next, page.bounds.first, page.bounds.last)
+
+    async def follow(
+        self,
+        after: int = 0,
+        *,
+        since: int | None = None,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        action: StreamAction | None = None,
+    ) -> AsyncIterator[StreamRecord]:
+        """All records behind a position, or from a time on, and then each one as it comes, for
+        ever.
+
+        Raises `StreamTrimmed` as `read` does.
+        """
+        while not self._part.is_closed:
+            page = await self.read(
+                after,
+                since=since,
+                limit=MAX_LIMIT,
+                prefix=prefix,
+                type=type,
+                action=action,
+                wait="30s",
+            )
+            for record in page.records:
+                yield record
+            after, since = page.next, None
+
+    async def seq(self) -> int:
+        """The position of the newest record; 0 if there never was one."""
+        self._permits.read_range(ALL_KEYS)
+        return (await self._part.bounds()).last
+
+    async def trim(self, up_to: int) -> int:
+        """Remove the records up to a position, but for the newest of all; how many that were."""
+        self._permits.need(ADMIN)
+        return await self._part.trim(stream_position("up_to", up_to))
+
+
+def stream_range(prefix: KeyLike) -> KeyRange:
+    """A key and all below it. Raises `InvalidInput`."""
+    encoded = encode_prefix(prefix)
+    return subtree(encoded) if encoded else ALL_KEYS
+
+
+def to_record(record: LoggedChange) -> StreamRecord:
+    """A record as callers get it."""
+    return StreamRecord(
+        record.seq,
+        record.action,
+        decode_key(record.key),
+        None if record.value is None else decode_value(record.value),
+        record.value is not None,
+        record.versionstamp,
+        record.revision,
+        record.type,
+        record.at,
+    )

@@ -1,0 +1,211 @@
+"""Endpoints below `/stream`."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import Annotated, Any
+
+import msgspec
+from buntime_database import DatabaseError
+from buntime_host import Answer
+from buntime_keyval.wire import InvalidInput, decode_key, key_to_json
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MOST_STREAM_WAIT_MS
+
+from buntime_plugin_keyval.features.stream.part import ALL_KEYS, StreamPart, Wish
+from buntime_plugin_keyval.model.errors import StreamTrimmed
+from buntime_plugin_keyval.requests.answers import Frames, Text, spliced
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request, Route, Routes
+from buntime_plugin_keyval.requests.kinds import LIMIT, OFFSET, PAUSE, PREFIX, TEXT, one_of
+from buntime_plugin_keyval.requests.permissions import ADMIN
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
+from buntime_plugin_keyval.requests.sse import LARGE_BYTES, OPENED, opened, ping
+from buntime_plugin_keyval.storage.changelog import LoggedChange
+from buntime_plugin_keyval.storage.ranges import subtree
+
+ACTION = one_of("create", "update", "delete", "expire")
+FOLLOWED = 100
+"""Records that one look brings to a follower."""
+
+
+class Choosing(RequestShape, frozen=True, kw_only=True):
+    """Which records are wanted, and from where on."""
+
+    after: Annotated[int | None, OFFSET] = None
+    from_: Annotated[int | None, OFFSET] = msgspec.field(default=None, name="from")
+    since: Annotated[int | None, OFFSET] = None
+    prefix: Annotated[bytes, PREFIX] = b""
+    type: Annotated[str | None, TEXT] = None
+    action: Annotated[Any, ACTION] = None
+
+
+class StreamReading(Choosing, frozen=True, kw_only=True):
+    """A page of them."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    wait: Annotated[int, PAUSE] = 0
+
+
+class StreamTrimming(RequestShape, frozen=True, kw_only=True):
+    """How much of the stream nobody needs any more."""
+
+    up_to: Annotated[int, OFFSET]
+
+
+def read(part: StreamPart, request: Request[StreamReading]) -> Asked:
+    """`GET /stream`: records behind a position, in the order of the commits."""
+    given = request.given
+    if given.wait > MOST_STREAM_WAIT_MS:
+        raise InvalidInput(f"wait must be at most {MOST_STREAM_WAIT_MS} milliseconds")
+    wish = _wish(given, given.limit)
+
+    async def run() -> Text | Answer:
+        try:
+            page = await part.read(await _begun(part, given, wish), given.wait / 1000)
+        except StreamTrimmed as error:
+            return trimmed_answer(error)
+        first, last = page.bounds
+        tail = f'],"next":{page.next},"first":{first},"last":{last}}}'
+        return spliced('{"records":[', [*map(record_json, page.records)], tail)
+
+    reads = Keys(ranges=[wish.keys])
+    return Asked("stream_read", "read", run, reads=reads, cost=Cost(given.limit))
+
+
+def follow(part: StreamPart, request: Request[Choosing]) -> Asked:
+    """`GET /stream/follow`: records behind a position, and each one as it comes."""
+    given = request.given
+    wish = _wish(given, FOLLOWED)
+    last_id = request.header(b"last-event-id")
+    if last_id:
+        after = _last_place(last_id)
+        wish, given = wish._replace(after=after), Choosing(after=after)
+
+    async def run() -> Frames:
+        client = part.client_of(request.source.peer)
+        return await opened(_frames(part, given, wish, client), head=request.head)
+
+    return Asked("stream_follow", "read", run, reads=Keys(ranges=[wish.keys]), cost=Cost(None))
+
+
+def position(part: StreamPart, request: Request[RequestShape]) -> Asked:
+    """`GET /stream/seq`: the position of the newest record, and of the first one."""
+
+    async def run() -> str:
+        first, last = await part.bounds()
+        return f'{{"seq":{last},"first":{first}}}'
+
+    return Asked("stream_seq", "read", run, reads=Keys(ranges=[ALL_KEYS]))
+
+
+def trim(part: StreamPart, request: Request[StreamTrimming]) -> Asked:
+    """`POST /stream/trim`: remove records up to a position."""
+    up_to = request.given.up_to
+
+    async def run() -> str:
+        return f'{{"trimmed":{await part.trim(up_to)}}}'
+
+    return Asked("stream_trim", "admin", run, cost=Cost(None), needs=(ADMIN,))
+
+
+ROUTES: Routes = {
+    "/stream": {"GET": Route(read, StreamReading)},
+    "/stream/follow": {"GET": Route(follow, Choosing, is_stream=True)},
+    "/stream/seq": {"GET": Route(position, RequestShape)},
+    "/stream/trim": {"POST": Route(trim, StreamTrimming, MemberPlace.BODY)},
+}
+
+
+def record_json(record: LoggedChange) -> str:
+    """A record as clients get it."""
+    version = "null" if record.revision is None else record.revision
+    kind = "null" if record.type is None else msgspec.json.encode(record.type).decode()
+    value = '"valueOmitted":true' if record.value is None else f'"value":{record.value}'
+    return (
+        f'{{"seq":{record.seq},"action":"{record.action}",'
+        f'"key":{key_to_json(decode_key(record.key))},{value},'
+        f'"versionstamp":"{record.versionstamp}","version":{version},"type":{kind},'
+        f'"at":{record.at}}}'
+    )
+
+
+def trimmed_answer(error: StreamTrimmed) -> Answer:
+    """That records are gone, and which one is the first that is not."""
+    body = {"error": error.message, "code": error.CODE, "first": error.first}
+    return Answer(error.STATUS, msgspec.json.encode(body).decode())
+
+
+def _wish(given: Choosing, limit: int) -> Wish:
+    said = [name for name, it in (("after", given.after), ("from", given.from_),
+            ("since", given.since)) if it is not None]  # fmt: skip
+    if len(said) > 1:
+        raise InvalidInput(f"{said[0]} and {said[1]} exclude each other")
+    after = (given.after or 0) if given.from_ is None else max(0, given.from_ - 1)
+    keys = subtree(given.prefix) if given.prefix else ALL_KEYS
+    return Wish(after, limit, keys, given.type, given.action)
+
+
+async def _begun(part: StreamPart, given: Choosing, wish: Wish) -> Wish:
+    if given.since is None:
+        return wish
+    return wish._replace(after=await part.place_since(given.since))
+
+
+def _last_place(text: bytes) -> int:
+    if not text.isdigit() or len(text) > len(str(2**63)):
+        raise InvalidInput("Last-Event-ID must be the position of a record")
+    return int(text)
+
+
+async def _frames(part: StreamPart, given: Choosing, wish: Wish, client: str | None) -> Frames:
+    part.shares.take(client)
+    try:
+        is_open = False
+        while True:
+            try:
+                wish = await _begun(part, given, wish)
+                given = Choosing()
+                page = await part.page(wish)
+            except StreamTrimmed as error:
+                first = error.first or 1
+                given, wish = Choosing(), wish._replace(after=first - 1)
+                frame = b'event: gap\ndata: {"first":%d}\nid: %d\n\n' % (first, wish.after)
+                if not is_open:
+                    is_open = True
+                    yield OPENED  # what fails before this has an answer of its own
+                yield frame
+                continue
+            except DatabaseError as error:
+                if not is_open:
+                    raise
+                # The client comes again and says where it was.
+                part.store.logger.warning("A stream ends: %s", error)
+                return
+            if not is_open:
+                is_open = True
+                yield OPENED
+            for piece in _pieces(page.records):
+                yield piece
+            wish = wish._replace(after=page.next)
+            if page.next >= page.bounds.last:
+                try:
+                    async with asyncio.timeout(part.heartbeat_s):
+                        if not await part.wait_behind(page):
+                            return
+                except TimeoutError:
+                    yield ping(str(page.next))
+    finally:
+        part.shares.give(client)
+
+
+def _pieces(records: Sequence[LoggedChange]) -> list[bytes]:
+    """Their frames, of several short ones one piece."""
+    pieces: list[bytes] = []
+    together = bytearray()
+    for record in records:
+        made = f"event: record\ndata: {record_json(record)}\nid: {record.seq}\n\n".encode()
+        if together and len(together) + len(made) > LARGE_BYTES:
+            pieces.append(bytes(together))
+            together.clear()
+        together += made
+    return [*pieces, bytes(together)] if together else pieces

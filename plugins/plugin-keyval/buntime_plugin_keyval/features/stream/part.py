@@ -1,0 +1,130 @@
+"""The stream of one store as it runs: pages of the log, and the waiting for the next one."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from buntime_plugin_keyval.engine.recorder import measured
+from buntime_plugin_keyval.engine.shares import Shares
+from buntime_plugin_keyval.features.feature import Ground, Part
+from buntime_plugin_keyval.features.log.feature import LOG
+from buntime_plugin_keyval.features.log.part import LogPart
+from buntime_plugin_keyval.model.errors import StreamTrimmed
+from buntime_plugin_keyval.storage import changelog
+from buntime_plugin_keyval.storage.changelog import Bounds, LoggedChange, RecordsWanted
+from buntime_plugin_keyval.storage.ranges import KeyRange, descendants
+
+MOST_LOOKED_AT = 10_000
+"""Changes that one page looks at, to find those that are wanted."""
+
+ALL_KEYS = descendants(b"")
+
+
+class Wish(NamedTuple):
+    """Which records somebody wants."""
+
+    after: int = 0
+    """The position behind which they are."""
+    limit: int = 100
+    keys: KeyRange = ALL_KEYS
+    type: str | None = None
+    """Of the entries; None for all."""
+    action: str | None = None
+    """None for all."""
+
+    @property
+    def is_for_all(self) -> bool:
+        """Whether every record is wanted."""
+        return self.keys == ALL_KEYS and self.type is None and self.action is None
+
+
+class StreamSlice(NamedTuple):
+    """A page of the stream."""
+
+    records: Sequence[LoggedChange]
+    next: int
+    """Behind which position the next page is."""
+    bounds: Bounds
+
+
+class StreamPart(Part):
+    """See `Part`."""
+
+    def __init__(self, ground: Ground) -> None:
+        self.store = ground.store
+        self.recorder = ground.store.recorder
+        self.client_of: Callable[[Mapping[str, Any]], str | None] = ground.client_of
+        self.heartbeat_s = ground.config.watch.heartbeat.milliseconds / 1000
+        self.shares = Shares(
+            "watch.maxWatchers",
+            most=ground.config.watch.max_watchers,
+            most_of_client=ground.config.watch.max_watchers_per_client,
+        )
+        self.is_closed = False
+        self._parts = ground.parts
+
+    async def end_streams(self) -> None:
+        """See `Part`; those who wait are woken by the log's part."""
+        self.is_closed = True
+
+    @measured("stream_read")
+    async def read(self, wish: Wish, wait_s: float = 0) -> StreamSlice:
+        """Records in the order of the commits; waits so long for the first one.
+
+        Raises `StreamTrimmed` where some of them are not there any more.
+        """
+        page = await self.page(wish)
+        if page.records or not wait_s:
+            return page
+        with suppress(TimeoutError):
+            async with asyncio.timeout(wait_s):
+                while not page.records and await self.wait_behind(page):
+                    page = await self.page(wish._replace(after=page.next))
+        return page
+
+    async def wait_behind(self, page: StreamSlice) -> bool:
+        """Wait for a record behind a page; False if none comes, since the store closes."""
+        log: LogPart = self._parts[LOG.name]
+        return page.next < page.bounds.last or await log.wait_behind(page.next)
+
+    async def page(self, wish: Wish) -> StreamSlice:
+        """Records as they are there now. Raises as `read` does."""
+        db = self.store.db
+        # Before the records: up to there nothing comes any more that the next page would miss.
+        last = (await self.store.newest_place(fresh=True)).seq
+        until = last
+        if not wish.is_for_all:
+            until = min(last, await changelog.reach(db, wish.after, MOST_LOOKED_AT))
+        wanted = RecordsWanted(wish.after, until, wish.keys, wish.limit, wish.type, wish.action)
+        found, has_more = await changelog.read_records(db, wanted, self.store.limits.answer_bytes)
+        # Behind them: what was not removed by then was there when they were read.
+        first = await changelog.first_place(db)
+        if wish.after < first - 1:
+            raise StreamTrimmed(first)
+        following = found[-1].seq if has_more else max(wish.after, until)
+        return StreamSlice(found, following, Bounds(first, last))
+
+    @measured("stream_bounds")
+    async def bounds(self) -> Bounds:
+        """Where the stream begins and ends."""
+        return await changelog.read_bounds(self.store.db)
+
+    async def place_since(self, since_ms: int) -> int:
+        """The position behind which the changes are that are not older than a time.
+
+        Raises `StreamTrimmed` where such a one may have been removed.
+        """
+        removed_ms = await changelog.trimmed_at(self.store.db)
+        found = await changelog.first_since(self.store.db, since_ms)
+        first, last = await changelog.read_bounds(self.store.db)
+        if removed_ms is not None and since_ms <= removed_ms:
+            raise StreamTrimmed(first)
+        return last if found is None else found - 1
+
+    @measured("stream_trim")
+    async def trim(self, up_to: int) -> int:
+        """Remove the records up to a position, but for the newest one of all; how many."""
+        return await changelog.trim_to(self.store.db, up_to)
