@@ -61,15 +61,6 @@ class ChangesConfig(Options, frozen=True):
             ' or prefixes such as `["orders"]`',
         ),
     ] = False
-    hold_for_consumers: Annotated[
-        Duration,
-        option(
-            "Time for which the log waits for a consumer that is behind",
-            doc="time since its last commit for which the log is not cut beyond the position of a"
-            " [consumer](streams.md)",
-        ),
-    ] = Duration("24h")
-
     def retention(self) -> Retention:
         """The same for those who cut the log."""
         return Retention(changes=self.max_count, age_ms=self.max_age.milliseconds)
