@@ -167,11 +167,19 @@ def _plain(kind: inspect.Type) -> inspect.Type:
     while True:
         if isinstance(kind, inspect.Metadata):
             kind = kind.type
+        elif isinstance(kind, inspect.UnionType) and _is_all_or_some(kind):
+            return kind
         elif isinstance(kind, inspect.UnionType):
             # Of several types the first is the one that people are shown.
             kind = next(one for one in kind.types if not isinstance(one, inspect.NoneType))
         else:
             return kind
+
+
+def _is_all_or_some(kind: inspect.UnionType) -> bool:
+    """Whether it is a list of what is meant, or true or false for all or nothing."""
+    kinds = {type(one) for one in kind.types if not isinstance(one, inspect.NoneType)}
+    return kinds == {inspect.BoolType, inspect.VarTupleType}
 
 
 def _named(
@@ -189,6 +197,8 @@ def _named(
             return "enum", tuple(str(value) for value in values), ()
         case inspect.VarTupleType():
             return "array", (), ()
+        case inspect.UnionType() if _is_all_or_some(kind):
+            return "boolean or array", (), ()
         case inspect.StructType(cls=section) if issubclass(section, Options):
             return "object", (), tuple(declared(section))
         case inspect.DictType():

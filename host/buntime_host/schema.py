@@ -21,6 +21,7 @@ TYPES = (
     "boolean",
     "enum",
     "array",
+    "boolean or array",
     "object",
     "size",
     "duration",
@@ -142,13 +143,19 @@ def from_environment(
     return found
 
 
+_TRUE = {"true", "1"}
+_FALSE = {"false", "0"}
+
+
 def _convert(kind: str, text: str) -> Any:
     match kind:
         case "number":
             return _number(text)
         case "boolean":
             return _boolean(text)
-        case "array":
+        case "boolean or array" if text.lower() in _TRUE | _FALSE:
+            return _boolean(text)
+        case "array" | "boolean or array":
             return [item for part in re.split(r"[,\n]", text) if (item := part.strip())]
         case "object":
             return _object(text)
@@ -167,9 +174,9 @@ def _number(text: str) -> int | float:
 
 def _boolean(text: str) -> bool:
     lowered = text.lower()
-    if lowered in ("true", "1"):
+    if lowered in _TRUE:
         return True
-    if lowered in ("false", "0"):
+    if lowered in _FALSE:
         return False
     raise ValueError("must be true, 1, false or 0")
 
@@ -209,6 +216,8 @@ def _misfit(field: OptionField, value: Any) -> str | None:
             return None if value in field.options else f"must be one of {allowed}"
         case "array":
             return None if isinstance(value, list) else "must be an array"
+        case "boolean or array":
+            return None if isinstance(value, bool | list) else "must be true, false or an array"
         case "object":
             return None if isinstance(value, dict) else "must be an object"
     try:

@@ -29,6 +29,7 @@ class Example(Options, frozen=True):
     many: Annotated[tuple[str, ...], option("Names", doc="a [list](x.md)")] = ()
     count: Annotated[int, option("How many", least=1, most=9)] = 5
     ready: Annotated[bool, option("Whether")] = False
+    some: Annotated[bool | tuple[str, ...], option("All or some")] = False
     section: Annotated[Section, option("Together")] = Section()
     unseen: str = ""
 
@@ -86,6 +87,7 @@ def test_what_is_declared() -> None:
         "secret": "password",
         "mode": "enum",
         "many": "array",
+        "some": "boolean or array",
         "count": "number",
         "ready": "boolean",
         "section": "object",
@@ -148,6 +150,7 @@ def test_manifest_and_table_are_made_of_it(
 | `many` | – | a [list](x.md) |
 | `count` | `5` | how many |
 | `ready` | `false` | whether |
+| `some` | `false` | all or some |
 | `section.maxAge` | `24h` | how old |
 | `section.maxSize` | `1kb` | how large |
 

@@ -144,6 +144,7 @@ SCHEMA = {
     "on": {"type": "boolean", "env": "X_ON"},
     "mode": {"type": "enum", "env": "X_MODE", "options": ["a", "b"], "default": "a"},
     "list": {"type": "array", "env": "X_LIST"},
+    "some": {"type": "boolean or array", "env": "X_SOME"},
     "size": {"type": "size", "env": "X_SIZE"},
     "wait": {"type": "duration", "env": "X_WAIT"},
     "raw": {"type": "object", "env": "X_RAW"},
@@ -182,6 +183,7 @@ def test_environment_over_jsonc_over_manifest_over_default() -> None:
         "X_ON": "1",
         "X_MODE": "b",
         "X_LIST": "a, b\nc,",
+        "X_SOME": "a,b",
         "X_SIZE": "5mb",
         "X_WAIT": "250",
         "X_RAW": '{"q": [1]}',
@@ -193,11 +195,20 @@ def test_environment_over_jsonc_over_manifest_over_default() -> None:
         "on": True,
         "mode": "b",
         "list": ["a", "b", "c"],
+        "some": ["a", "b"],
         "size": "5mb",
         "wait": 250,
         "raw": {"q": [1]},
         "nested": {"key": "k", "other": 1, "deep": {"n": 7}},
     }
+
+
+@pytest.mark.parametrize(("text", "value"), [("TRUE", True), ("0", False), ("x", ["x"])])
+def test_all_nothing_or_some(text: str, value: object) -> None:
+    assert options_of({"url": "m"}, {}, {"X_SOME": text})["some"] == value
+    assert options_of({"url": "m"}, {"some": value}, {})["some"] == value
+    with pytest.raises(InvalidOptions, match="some: must be true, false or an array"):
+        options_of({"url": "m"}, {"some": "x"}, {})
 
 
 def test_all_bad_options_are_listed() -> None:

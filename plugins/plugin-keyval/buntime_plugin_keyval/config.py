@@ -61,6 +61,7 @@ class ChangesConfig(Options, frozen=True):
             ' or prefixes such as `["orders"]`',
         ),
     ] = False
+
     def retention(self) -> Retention:
         """The same for those who cut the log."""
         return Retention(changes=self.max_count, age_ms=self.max_age.milliseconds)

@@ -140,6 +140,30 @@ def test_a_lock_is_of_one_owner(folder: Path) -> None:
     assert call("lock", "status", "report").exit_code == 1
 
 
+def test_the_stream_of_changes(folder: Path) -> None:
+    assert call("stream", "seq").stdout == "0\n"
+    for number in range(3):
+        assert call("put", f"k{number}", given='{"a": 1}').exit_code == 0
+    assert call("delete", "k0").exit_code == 0
+    everything = call("stream", "get", "0", "-1")
+    (found,) = documents("stream", "get", "0", "-1")
+    assert [(it["seq"], it["action"], it["record"]["key"]) for it in found] == [
+        (1, "create", "k0"),
+        (2, "create", "k1"),
+        (3, "create", "k2"),
+        (4, "delete", "k0"),
+    ]
+    assert (found[0]["record"]["version"], found[0]["record"]["type"]) == (1, "dict")
+    assert "next: kv stream get 5 -1" in everything.stderr
+    assert [it["seq"] for it in documents("stream", "get", "3", "1")[0]] == [3]
+    assert documents("stream", "get", "--of-type", "Unknown") == [[]]
+    assert call("stream", "trim", "2").exit_code == 0
+    gone = call("stream", "get", "1")
+    assert gone.exit_code == 1
+    assert "the stream begins with 3" in gone.stderr
+    assert call("stream", "seq").stdout == "4\n"
+
+
 @pytest.mark.parametrize(
     ("written", "milliseconds"),
     [
