@@ -113,11 +113,16 @@ class TextFrame:
             for places in self._places
             for name in _SPECIAL_MEMBERS & places.keys()
         }
+        # Of all others one is enough: an object that stands for something else has none.
+        all_names = (name for places in self._places for name in places)
+        other = next((name for name in all_names if name not in _SPECIAL_MEMBERS), None)
         while len(self._places) > 1:
             self._places.pop()  # to forget a million names at once takes long as well
             yield
         if NOW_MEMBER in found or TYPE_MEMBER in found:
             members = {name: self._member(name, group) for name, group in found.items()}
+            if other is not None:
+                members[other] = None
             yield
             if (stands_for := special(members, self._now_ms)) is not None:
                 yield
