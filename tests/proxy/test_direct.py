@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
 import httpx2
 import pytest
@@ -196,3 +197,26 @@ def test_who_looks_at_all_requests_sees_those_of_rules(
     with serve(rule, **options) as server, client_for(server) as client:
         for _ in range(2):
             assert client.get("/x").json()["path"] == "/x"
+
+
+def test_a_stop_answers_what_waits(serve: Serve, running: RawTarget) -> None:
+    """The target says nothing more: whoever waits for it is told so, and not left alone."""
+    reached = threading.Event()
+
+    def silent(connection: socket.socket, _: bytes) -> None:
+        reached.set()
+        connection.settimeout(20)
+        connection.recv(1)
+
+    environ = {"RUNTIME_DRAIN_TIMEOUT": "300ms"}
+    with serve({"pattern": "^/", "target": running.url}, environ=environ) as server:
+        with client_for(server) as client, ThreadPoolExecutor(1) as threads:
+            running.answers = [OK, silent]
+            assert client.get("/warm").text == "ok"
+            waiting = threads.submit(client.get, "/x")
+            assert reached.wait(15)
+            server.process.send_signal(15)
+            answer = waiting.result(20)
+            assert (answer.status_code, answer.json()["code"]) == (503, "SERVICE_UNAVAILABLE")
+        assert server.process.wait(20) == 0
+    assert '"level":"error"' not in server.output

@@ -122,3 +122,25 @@ def test_changes_at_the_same_time_are_all_there(serve: Serve, target: str) -> No
         for answer, changed in zip(answers, fields, strict=True):
             if answer == 200:
                 assert now == {**now, **changed}
+
+
+def test_there_is_an_end_of_rules(serve: Serve, target: str) -> None:
+    """Also of those that others write: the first ones count, and all of them are kept."""
+    with serve(stored=True) as server, client_for(server) as client:
+        for start in (0, 500):
+            mutations = [
+                {
+                    "type": "set",
+                    "key": ["proxy", "rules", f"r{number:04}"],
+                    "value": {"pattern": f"^/r{number}/", "target": target, "order": number},
+                }
+                for number in range(start, start + 501)
+            ]
+            assert client.post("/keyval/api/atomic", json={"mutations": mutations}).json()["ok"]
+        wait_for(client, {"/r0/x": 200, "/r999/x": 200, "/r1000/x": 404})
+        answer = client.post(RULES, json={"pattern": "^/more", "target": target})
+        assert (answer.status_code, answer.json()["error"]) == (
+            400,
+            "There may be at most 1000 rules",
+        )
+        server.wait_for_output("only the first 1000 count")

@@ -173,3 +173,16 @@ def test_null_gives_a_field_its_default_again() -> None:
     cleared = changed(made, {"rewrite": None, "headers": None, "secure": None, "base": None})
     assert cleared == rule("^/a", order=3)
     assert changed(made, {}) == made
+
+
+def test_patterns_that_are_too_large_together() -> None:
+    """Each is allowed, and all of them are more than one pass can take."""
+    parts = "|".join(f"[a-z]{{1,9}}x{number}.*" for number in range(22))
+    patterns = [f"^/r{number}/({parts})" for number in range(250)]
+    table = RuleTable([rule(pattern, str(number)) for number, pattern in enumerate(patterns)])
+    for number in (0, 199, 200, 249):
+        match = table.match(f"/r{number}/abcx7z".encode())
+        assert match is not None
+        assert match.ready.rule.id == str(number)
+    assert table.match(b"/r250/abcx7z") is None
+    assert table.match(b"/r7/7") is None

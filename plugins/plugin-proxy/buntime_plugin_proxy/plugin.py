@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -25,6 +26,8 @@ from buntime_plugin_proxy.rules.table import RuleTable
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
 KEYVAL = "@buntime/plugin-keyval"
+ON_LOOP = 50
+"""Rules that are made ready at once; more of them take so long that a thread does it."""
 STATIC = "static-"
 """How the ids of rules of the configuration begin."""
 
@@ -128,8 +131,11 @@ class ProxyPlugin:
         base = "/" + unquote(text[1:].partition("/")[0])
         return None if base in self._shadowed else self._mounted_at(text)
 
-    def _put_in_force(self, rules: Sequence[Rule]) -> None:
-        self.table = RuleTable(self._static, rules)
+    async def _put_in_force(self, rules: Sequence[Rule]) -> None:
+        if len(rules) <= ON_LOOP:
+            self.table = RuleTable(self._static, rules)
+        else:
+            self.table = await asyncio.to_thread(RuleTable, self._static, rules)
 
 
 def static_rules(given: Sequence[dict[str, Any]], logger: logging.Logger) -> tuple[Rule, ...]:

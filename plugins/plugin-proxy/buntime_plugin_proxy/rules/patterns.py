@@ -6,8 +6,8 @@ RE2 knows neither lookaround nor backreferences: they are what makes others take
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from functools import lru_cache
+from collections.abc import Callable, Iterator, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import re2
@@ -16,8 +16,10 @@ LONGEST_PATTERN = 512
 """Characters."""
 LONGEST_PATH = 8 * 1024
 """Bytes of a path that rules are looked for in; longer ones match none."""
-_MEMORY = 32 * 1024 * 1024
-"""Bytes that the states of all patterns together may take."""
+OF_ONE_PASS = 200
+"""Patterns that are looked for together."""
+_MEMORY = 16 * 1024 * 1024
+"""Bytes that the states of those may take."""
 _PARTS = re.compile(r"\$(\$|[0-9]{1,2})")
 
 
@@ -32,7 +34,7 @@ def _options(memory: int) -> Any:
     return options
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=2048)
 def compiled(pattern: str) -> Any:
     """A pattern, ready. Raises `PatternProblem`."""
     if len(pattern) > LONGEST_PATTERN:
@@ -48,18 +50,48 @@ def compiled(pattern: str) -> Any:
 
 
 def chooser(patterns: Sequence[str]) -> Callable[[bytes], Sequence[int]]:
-    """What tells which of the patterns are in a path, by their numbers, in one pass over it."""
-    chosen = re2.Set.SearchSet(_options(_MEMORY))
-    for pattern in patterns:
-        compiled(pattern)
-        chosen.Add(pattern)
-    chosen.Compile()
+    """What tells which of the patterns are in a path, by their numbers in order, in few passes."""
+    sets = [
+        found
+        for start in range(0, len(patterns), OF_ONE_PASS)
+        for found in _sets(range(start, min(start + OF_ONE_PASS, len(patterns))), patterns)
+    ]
+    if len(sets) == 1:
+        return sets[0]
 
     def choose(path: bytes) -> Sequence[int]:
-        found: Sequence[int] | None = chosen.Match(path)
-        return found or ()
+        return [index for one in sets for index in one(path)]
 
     return choose
+
+
+def _sets(
+    indexes: Sequence[int], patterns: Sequence[str]
+) -> Iterator[Callable[[bytes], Sequence[int]]]:
+    """The same for some of them; where they are too large together, for fewer at a time."""
+    chosen = re2.Set.SearchSet(_options(_MEMORY))
+    for index in indexes:
+        chosen.Add(patterns[index])
+    try:
+        chosen.Compile()
+    except re2.error:
+        if len(indexes) == 1:
+            yield partial(_alone, indexes[0], compiled(patterns[indexes[0]]))
+            return
+        middle = len(indexes) // 2
+        yield from _sets(indexes[:middle], patterns)
+        yield from _sets(indexes[middle:], patterns)
+        return
+    yield partial(_of_set, indexes[0], chosen)
+
+
+def _of_set(first: int, chosen: Any, path: bytes) -> Sequence[int]:
+    found: Sequence[int] | None = chosen.Match(path)
+    return [first + index for index in sorted(found)] if found else ()
+
+
+def _alone(index: int, pattern: Any, path: bytes) -> Sequence[int]:
+    return (index,) if pattern.search(path) is not None else ()
 
 
 class Template:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from typing import Any, Protocol
 from uuid import uuid4
 
@@ -20,6 +20,7 @@ from buntime_plugin_proxy.rules.reading import BadRule, changed, rule_from
 from buntime_plugin_proxy.rules.rule import Rule
 
 PREFIX = ("proxy", "rules")
+MOST_RULES = 1000
 TRIES = 5
 """How often a change is tried again where another one came in between."""
 RETRY_SECONDS = 1.0
@@ -58,9 +59,12 @@ class DynamicRules:
     """The rules of the store, in memory."""
 
     def __init__(
-        self, kv: RuleStore, changed: Callable[[Sequence[Rule]], None], logger: logging.Logger
+        self,
+        kv: RuleStore,
+        changed: Callable[[Sequence[Rule]], Awaitable[None]],
+        logger: logging.Logger,
     ) -> None:
-        """`changed` is told the rules whenever they may be others."""
+        """`changed` puts the rules in force, whenever they may be others."""
         self._kv = kv
         self._changed = changed
         self._logger = logger
@@ -85,12 +89,19 @@ class DynamicRules:
         """The rules as the store has them now, which are then in force."""
         async with self._reading:
             rules = [rule for _, rule, _ in await self._entries()]
-            self._changed(rules)
+            if len(rules) > MOST_RULES:
+                self._logger.warning(
+                    "Of %d rules in the store only the first %d count", len(rules), MOST_RULES
+                )
+                rules = sorted(rules, key=lambda rule: (rule.order, rule.id))[:MOST_RULES]
+            await self._changed(rules)
         return rules
 
     async def create(self, given: Mapping[str, Any]) -> Rule:
         """Add a rule, behind all others. Raises `BadRule`."""
         rules = await self.read()
+        if len(rules) >= MOST_RULES:
+            raise BadRule(f"There may be at most {MOST_RULES} rules")
         order = max((rule.order for rule in rules), default=-1) + 1
         rule = rule_from(given, str(uuid4()), order=order)
         await self._commit([(rule, None)])

@@ -90,7 +90,7 @@ class RuleTable:
         return found
 
     def _look_for(self, path: bytes, *, websocket: bool) -> RuleMatch | None:
-        for index in sorted(self._choose(path)):
+        for index in self._choose(path):
             ready = self._ready[index]
             if not websocket or ready.rule.ws:
                 return RuleMatch(ready, _target_path(ready, path))
