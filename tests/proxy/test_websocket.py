@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from proxy.conftest import Serve
+from proxy.raw_target import raw_target
 from proxy.upstream_app import MIB
 from support.live import LiveServer
 from websockets.exceptions import ConnectionClosed, InvalidStatus
@@ -99,6 +100,28 @@ def test_what_cannot_be_dialled_is_refused(server: LiveServer, path: str, status
     body = json.loads(refused.value.response.body or b"{}")
     assert body["success"] is False
     assert "127.0.0.1" not in body["error"]
+
+
+NO_WEBSOCKETS = [
+    b"HTTP/1.1 302 Found\r\nlocation: ws://127.0.0.1:9/\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 302 Found\r\nlocation: /elsewhere\r\ncontent-length: 0\r\n\r\n",
+    b"HTTP/1.1 101 X\r\nupgrade: websocket\r\nconnection: upgrade\r\n\r\n",
+    b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok",
+    b"garbage\r\n\r\n",
+    b"",
+]
+
+
+def test_a_target_that_takes_no_websocket(serve: Serve) -> None:
+    """Redirects are not followed: they could lead past what rules may lead to."""
+    with raw_target() as raw, serve({"pattern": "^/", "target": raw.url}) as one:
+        for count, answer in enumerate(NO_WEBSOCKETS, 1):
+            raw.answers = [answer]
+            with pytest.raises(InvalidStatus) as refused, dial(one, "/x"):
+                pass
+            assert refused.value.response.status_code == 502, answer
+            assert raw.connections == count
+    assert '"level":"error"' not in one.output
 
 
 def test_a_rule_without_websockets_leaves_them_to_the_next(server: LiveServer) -> None:

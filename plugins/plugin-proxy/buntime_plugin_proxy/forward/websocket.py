@@ -9,12 +9,7 @@ from contextlib import ExitStack
 from buntime_host.access.principal import Life
 from starlette.types import Message, Receive, Scope, Send
 from websockets.asyncio.client import ClientConnection, connect
-from websockets.exceptions import (
-    ConnectionClosed,
-    InvalidHandshake,
-    InvalidMessage,
-    InvalidStatus,
-)
+from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketException
 from websockets.typing import Subprotocol
 
 from buntime_plugin_proxy.config import ProxyConfig
@@ -30,6 +25,14 @@ NO_CODE, ABNORMAL, TLS_FAILED = 1005, 1006, 1015
 NORMAL, POLICY, INTERNAL_ERROR = 1000, 1008, 1011
 LONGEST_REASON = 123
 """Bytes."""
+
+
+class _Dial(connect):
+    """Makes a websocket to one address, which no redirect changes."""
+
+    def process_redirect(self, exc: Exception) -> Exception | str:
+        """See `connect`: what is raised in place of following it."""
+        return exc
 
 
 class WebSocketForwarder:
@@ -75,7 +78,7 @@ class WebSocketForwarder:
         path = (match.path + b"?" + query if query else match.path).decode("ascii")
         made = await self._pool.socket(origin)
         try:
-            return await connect(
+            return await _Dial(
                 f"{'wss' if origin.tls else 'ws'}://{host}{path}",
                 sock=made,
                 ssl=tls_context(verify=origin.verify) if origin.tls else None,
@@ -98,7 +101,7 @@ class WebSocketForwarder:
         except InvalidStatus as error:
             status = error.response.status_code
             raise BadGateway(f"the target refused the websocket with status {status}") from error
-        except (InvalidHandshake, InvalidMessage) as error:
+        except WebSocketException as error:
             raise BadGateway("the target does not answer as a websocket does") from error
         except TimeoutError as error:
             raise GatewayTimeout("the target took too long to take a websocket") from error
