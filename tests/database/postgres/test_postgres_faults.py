@@ -286,8 +286,9 @@ async def test_a_statement_that_takes_too_long_is_stopped(postgres: Postgres) ->
 
 
 async def test_more_readers_than_connections_wait_for_so_long(postgres: Postgres) -> None:
-    async with table(postgres.url, pool_size=3, timeout_seconds=0.3) as adapter:
-        reading = asyncio.create_task(adapter.query("SELECT pg_sleep(2)::text"))
+    # Long enough for twenty reads on a busy machine.
+    async with table(postgres.url, pool_size=3, timeout_seconds=2) as adapter:
+        reading = asyncio.create_task(adapter.query("SELECT pg_sleep(20)::text"))
         await until(lambda: adapter.server.reads.in_use)
         with pytest.raises(DatabaseBusy, match=r"all 1 connections were in use .*poolSize"):
             await n_of(adapter)
