@@ -43,6 +43,8 @@ def test_nothing_is_told_that_was_not_asked_for(api: Api) -> None:
     for asked in ({}, {"results": False}):
         told = api.json("POST", "/atomic", {**asked, "mutations": MUTATIONS})
         assert told.keys() == {"ok", "versionstamp"}
+    for path in ("/atomic", "/transaction"):
+        assert api.json("POST", path, {"results": True})["results"] == []
     body = {"checks": [{"key": ["n"]}], "mutations": MUTATIONS, "results": True}
     assert api.json("POST", "/atomic", body) == {"ok": False}
 

@@ -84,6 +84,24 @@ async def test_of_several_who_miss_an_entry_one_makes_it(kv: LocalKv, clock: Fak
     assert (await kv.get_or_set(["e"], overtaken)).value == "of another process"
 
 
+async def test_what_is_made_is_told_as_it_is_read(kv: LocalKv) -> None:
+    made: Any = await kv.get_or_set(["t"], lambda: {"at": kv.now(), "of": (1, 2.0)})
+    assert made == await kv.get(["t"])
+    assert (made.value["of"], type(made.value["at"])) == ([1, 2], int)
+
+
+@pytest.mark.engines("sqlite")
+async def test_what_is_no_key_is_refused(kv: LocalKv) -> None:
+    wrong: Any
+    for wrong in ([], [["a"], ["b"]], 5):
+        for use in (kv.get_and_delete(wrong), kv.get_or_set(wrong, lambda: 1)):
+            with pytest.raises(InvalidInput):
+                await use
+    for none in ([1, 2], None, [(["a"],)]):
+        with pytest.raises(InvalidInput, match="set_many takes a mapping"):
+            await kv.set_many(none)  # type: ignore[arg-type] # that is what is tested
+
+
 async def test_stores_have_them_too(kv: LocalKv) -> None:
     numbers: Any = kv.store(["n"], int, expires_in="1h")
     assert await numbers.incr("a") == 1

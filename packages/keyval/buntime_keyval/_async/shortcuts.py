@@ -9,7 +9,7 @@ from typing import Any, Generic, TypeVar
 
 from buntime_keyval._async.concurrency import Lock, call, here, lock
 from buntime_keyval._results import CommitResult, KvEntry
-from buntime_keyval.wire import Duration, Key, encode_key
+from buntime_keyval.wire import Duration, InvalidInput, Key, encode_key
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency
 
@@ -110,7 +110,7 @@ class AsyncShortcuts(Generic[K, V]):
         Options as in `set`, for all of them.
         """
         atomic = self.atomic()
-        for key, value in entries.items() if isinstance(entries, Mapping) else entries:
+        for key, value in _pairs(entries):
             atomic.set(
                 key,
                 value,
@@ -124,6 +124,7 @@ class AsyncShortcuts(Generic[K, V]):
 
     async def get_and_delete(self, key: K) -> KvEntry[V]:
         """The entry of a key, which is not there any more: of several who ask, one gets it."""
+        self._whole_key(key)  # refuses several
         while True:
             entry: KvEntry[V] = await self.get(key, consistency="strong")
             if not entry.exists or (await self.atomic().check(entry).delete(key).commit()).ok:
@@ -145,10 +146,11 @@ class AsyncShortcuts(Generic[K, V]):
         several processes each may, and what the first one stored is what all get. Options as in
         `set`. What `make` raises is raised, and nothing stored.
         """
+        whole = encode_key(self._whole_key(key))
         entry: KvEntry[V] = await self.get(key)
         if entry.exists:
             return entry
-        async with self._flights.alone(encode_key(self._whole_key(key))):
+        async with self._flights.alone(whole):
             entry = await self.get(key)
             while not entry.exists:
                 value = await call(make)
@@ -161,7 +163,19 @@ class AsyncShortcuts(Generic[K, V]):
                     metadata=metadata,
                     type=type,
                 ).commit()
-                if result.ok:
-                    return KvEntry(entry.key, value, result.versionstamp)
+                # As it is read: JSON has no tuples, and `now()` is known to the server.
                 entry = await self.get(key, consistency="strong")
+                if result.ok and not entry.exists:
+                    return KvEntry(entry.key, value, result.versionstamp)  # it is over already
             return entry
+
+
+def _pairs(entries: Any) -> list[tuple[Any, Any]]:
+    """Keys with their values. Raises `InvalidInput` for what is neither a mapping nor pairs."""
+    pairs = entries.items() if isinstance(entries, Mapping) else entries
+    try:
+        return [(key, value) for key, value in pairs]
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"set_many takes a mapping, or pairs of key and value, received {entries!r:.100}"
+        ) from None

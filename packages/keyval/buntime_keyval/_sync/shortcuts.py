@@ -10,7 +10,7 @@ from typing import Any, Generic, TypeVar
 
 from buntime_keyval._results import CommitResult, KvEntry
 from buntime_keyval._sync.concurrency import Lock, call, here, lock
-from buntime_keyval.wire import Duration, Key, encode_key
+from buntime_keyval.wire import Duration, InvalidInput, Key, encode_key
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency
 
@@ -111,7 +111,7 @@ class Shortcuts(Generic[K, V]):
         Options as in `set`, for all of them.
         """
         atomic = self.atomic()
-        for key, value in entries.items() if isinstance(entries, Mapping) else entries:
+        for key, value in _pairs(entries):
             atomic.set(
                 key,
                 value,
@@ -125,6 +125,7 @@ class Shortcuts(Generic[K, V]):
 
     def get_and_delete(self, key: K) -> KvEntry[V]:
         """The entry of a key, which is not there any more: of several who ask, one gets it."""
+        self._whole_key(key)  # refuses several
         while True:
             entry: KvEntry[V] = self.get(key, consistency="strong")
             if not entry.exists or (self.atomic().check(entry).delete(key).commit()).ok:
@@ -146,10 +147,11 @@ class Shortcuts(Generic[K, V]):
         several processes each may, and what the first one stored is what all get. Options as in
         `set`. What `make` raises is raised, and nothing stored.
         """
+        whole = encode_key(self._whole_key(key))
         entry: KvEntry[V] = self.get(key)
         if entry.exists:
             return entry
-        with self._flights.alone(encode_key(self._whole_key(key))):
+        with self._flights.alone(whole):
             entry = self.get(key)
             while not entry.exists:
                 value = call(make)
@@ -162,7 +164,19 @@ class Shortcuts(Generic[K, V]):
                     metadata=metadata,
                     type=type,
                 ).commit()
-                if result.ok:
-                    return KvEntry(entry.key, value, result.versionstamp)
+                # As it is read: JSON has no tuples, and `now()` is known to the server.
                 entry = self.get(key, consistency="strong")
+                if result.ok and not entry.exists:
+                    return KvEntry(entry.key, value, result.versionstamp)  # it is over already
             return entry
+
+
+def _pairs(entries: Any) -> list[tuple[Any, Any]]:
+    """Keys with their values. Raises `InvalidInput` for what is neither a mapping nor pairs."""
+    pairs = entries.items() if isinstance(entries, Mapping) else entries
+    try:
+        return [(key, value) for key, value in pairs]
+    except (TypeError, ValueError):
+        raise InvalidInput(
+            f"set_many takes a mapping, or pairs of key and value, received {entries!r:.100}"
+        ) from None

@@ -102,14 +102,16 @@ def commit_transaction(service: KeyValService, request: Request[TransactionReque
     async def run() -> Text:
         if access == "read":
             found = await service.store.get_many_within(encoded)
-            return _committed_json("null", found_json(reads, encoded, found, PLAIN))
+            results = () if has_results else None
+            return _committed_json("null", found_json(reads, encoded, found, PLAIN), results)
         committed = await service.store.commit(
             checks, mutations, also_read=encoded, once=request.once, has_results=has_results
         )
         if committed is None:
             return '{"ok":false,"error":"conflict"}'
         entries = entries_json(reads, encoded, committed.rows)
-        return _committed_json(f'"{committed.versionstamp}"', entries, committed.results)
+        told_results = committed.results if has_results else None
+        return _committed_json(f'"{committed.versionstamp}"', entries, told_results)
 
     return Asked(
         "transaction",
@@ -215,11 +217,11 @@ def _merged(mutations: Sequence[Mutation | Addition]) -> Set[bytes]:
 
 
 def _committed_json(
-    versionstamp: str, entries: Sequence[Text], results: Sequence[str | None] = ()
+    versionstamp: str, entries: Sequence[Text], results: Sequence[str | None] | None
 ) -> Text:
-    """The answer to a commit; without reads it has no entries, and results where there are some."""
+    """The answer to a commit; entries are there if something was read, results if asked for."""
     told = f'{{"ok":true,"versionstamp":{versionstamp}'
-    if results:
+    if results is not None:
         texts = ["null" if text is None else text for text in results]
         told = f'{told},"results":[{",".join(texts)}]'
     if not entries:
