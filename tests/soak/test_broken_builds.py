@@ -10,10 +10,11 @@ import re
 from collections.abc import Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
+from types import MappingProxyType
 from typing import NamedTuple
 
 import pytest
-from buntime_soak.run import Plan, run
+from buntime_soak.run import SHARES, Plan, run
 from buntime_soak.servers import Mode
 
 BROKEN = Path(__file__).with_name("broken")
@@ -21,7 +22,7 @@ KEYVAL = "buntime_plugin_keyval"
 OFTEN = (0.1, 0.5)
 """Seconds from one fault to the next."""
 STAMP = "[0-9a-f-]{36}"
-SEEDS = (7, 8, 9)
+SEEDS = range(7, 13)
 """A busy machine does little in a run, so that a fault may not show in the first."""
 
 
@@ -60,6 +61,8 @@ class Break(NamedTuple):
     faults: frozenset[str] = frozenset()
     rate: float = 200.0
     seconds: float = 5.0
+    shares: Mapping[str, float] = MappingProxyType({})
+    """Loads that make more than their usual part of the rate."""
 
 
 BREAKS = {
@@ -139,6 +142,7 @@ BREAKS = {
         "at any host goes back",
         rate=500.0,
         seconds=8.0,
+        shares={"sessions": 0.5},
     ),
     "an expiry that comes early": Break(
         {
@@ -156,8 +160,12 @@ BREAKS = {
 
 
 @pytest.mark.parametrize("name", BREAKS)
-async def test_a_broken_build_is_found(name: str, tmp_path: Path) -> None:
+async def test_a_broken_build_is_found(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     broken = BREAKS[name]
+    for load, share in broken.shares.items():
+        monkeypatch.setitem(SHARES, load, share)
     assert all(map(find_spec, broken.changes)), "a module to be changed is not there"
     environ = {
         "PYTHONPATH": str(BROKEN),
