@@ -563,11 +563,18 @@ async def test_listeners(kv: AnyKv, mode: Any) -> None:
     assert (sorted(done), errors, listener.closed) == (["a.png", "b.png"], ["no image"], True)
     (letter,) = await kv.dlq.list()
     assert letter.error_message == "ValueError: no image"
+    await kv.enqueue("welcome", queue="emails")
+    async with kv.listen_queue(mode=mode, poll_interval=20, queue="emails") as messages:
+        async for message in messages:
+            assert (message.value, message.queue) == ("welcome", "emails")
+            await message.ack()
+            break
     await kv.enqueue("first")
     await kv.enqueue("second")
     async with kv.listen_queue(mode=mode, poll_interval=20) as messages:
         async for message in messages:  # which acknowledges the one before
             if message.value == "second":
+                assert message.queue == ""
                 await message.release()
                 break
 

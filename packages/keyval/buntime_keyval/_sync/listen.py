@@ -84,6 +84,11 @@ class Delivery:
         """Deliveries so far, this one included."""
         return self._message.attempts
 
+    @property
+    def queue(self) -> str:
+        """The name of its queue; the first one has none."""
+        return self._message.queue
+
     def ack(self) -> None:
         """The message is processed: remove it. Raises `KvError` if the server cannot be told."""
         if not self.settled:
