@@ -80,7 +80,7 @@ def test_every_difference_of_the_methods_has_a_reason() -> None:
 
 async def test_objects_have_the_same_methods_too(api: str) -> None:
     async with AsyncKv(api) as client, open_kv() as plugin:
-        for part in ("dlq", "locks", "stream"):
+        for part in ("dlq", "locks", "queues", "stream"):
             of_client, of_plugin = (type(getattr(kv, part)) for kv in (client, plugin))
             assert methods(of_client).keys() == methods(of_plugin).keys()
             for name, (parameters, _) in methods(of_client).items():
@@ -93,6 +93,7 @@ async def test_objects_have_the_same_methods_too(api: str) -> None:
             (client.store(["a"]), plugin.store(["a"])),
             (client.store(["a"]).atomic(), plugin.store(["a"]).atomic()),
             (client.graph, plugin.graph),
+            (client.queue("a"), plugin.queue("a")),
             (client.records(), plugin.records()),
             (client.lock("a"), plugin.lock("a")),
             (client.now(), plugin.now()),

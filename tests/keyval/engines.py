@@ -36,7 +36,12 @@ from support.sqld import Sqld, running_sqld
 BUSY_SECONDS = 60
 """A lock is waited for: whoever is faster may be so for long on a loaded machine."""
 ODD = Path(__file__).parent / "plugins" / "odd"
-FORGET_MESSAGES = ("DELETE FROM kv_queue", "DELETE FROM kv_dlq")
+FORGET_MESSAGES = (
+    "DELETE FROM kv_queue",
+    "DELETE FROM kv_dlq",
+    "DELETE FROM kv_queues",
+    "DELETE FROM kv_message_ids",
+)
 
 
 class Engine(Protocol):

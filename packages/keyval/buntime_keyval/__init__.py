@@ -69,7 +69,12 @@ from buntime_keyval._results import (
     KvPage,
     LockGrant,
     LockInfo,
+    QueuedMessage,
+    QueueInfo,
     QueueMessage,
+    QueueOptions,
+    QueuePage,
+    QueueRate,
     QueueStats,
     SearchHit,
     SearchIndex,
@@ -91,6 +96,7 @@ if TYPE_CHECKING:
     from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
     from buntime_keyval._async.locks import AsyncLock
     from buntime_keyval._async.opening import open_kv
+    from buntime_keyval._async.queues import AsyncMessageQueue
     from buntime_keyval._async.records import AsyncRecords
     from buntime_keyval._async.store_watch import AsyncStoreWatch
     from buntime_keyval._async.stores import AsyncStore
@@ -102,6 +108,7 @@ if TYPE_CHECKING:
     from buntime_keyval._sync.listen import Delivery, QueueListener
     from buntime_keyval._sync.locks import Lock
     from buntime_keyval._sync.opening import open_kv_sync
+    from buntime_keyval._sync.queues import MessageQueue
     from buntime_keyval._sync.records import Records
     from buntime_keyval._sync.store_watch import StoreWatch
     from buntime_keyval._sync.stores import Store
@@ -115,6 +122,7 @@ __all__ = [
     "AsyncGraph",
     "AsyncKv",
     "AsyncLock",
+    "AsyncMessageQueue",
     "AsyncQueueListener",
     "AsyncRecords",
     "AsyncStore",
@@ -163,6 +171,7 @@ __all__ = [
     "LockHeld",
     "LockInfo",
     "LockLost",
+    "MessageQueue",
     "MutationKey",
     "NoAnswer",
     "NodeLike",
@@ -171,9 +180,14 @@ __all__ = [
     "OutcomeUnknown",
     "PoolExhausted",
     "PreconditionFailed",
+    "QueueInfo",
     "QueueListener",
     "QueueMessage",
+    "QueueOptions",
+    "QueuePage",
+    "QueueRate",
     "QueueStats",
+    "QueuedMessage",
     "RateLimited",
     "RecordDelete",
     "RecordDeletePrefix",
@@ -222,6 +236,7 @@ _LATER = {
     "AsyncGraph": "buntime_keyval._async.graph",
     "AsyncKv": "buntime_keyval._async.client",
     "AsyncLock": "buntime_keyval._async.locks",
+    "AsyncMessageQueue": "buntime_keyval._async.queues",
     "AsyncQueueListener": "buntime_keyval._async.listen",
     "AsyncRecords": "buntime_keyval._async.records",
     "AsyncStore": "buntime_keyval._async.stores",
@@ -235,6 +250,7 @@ _LATER = {
     "Graph": "buntime_keyval._sync.graph",
     "Kv": "buntime_keyval._sync.client",
     "Lock": "buntime_keyval._sync.locks",
+    "MessageQueue": "buntime_keyval._sync.queues",
     "QueueListener": "buntime_keyval._sync.listen",
     "Records": "buntime_keyval._sync.records",
     "Store": "buntime_keyval._sync.stores",

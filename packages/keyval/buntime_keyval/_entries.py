@@ -128,6 +128,8 @@ def message_members(options: MessageOptions) -> dict[str, Any]:
         members["queue"] = options.queue
     if options.priority:
         members["priority"] = options.priority
+    if options.id is not None:
+        members["id"] = options.id
     return members
 
 

@@ -146,6 +146,62 @@ class QueueStats(msgspec.Struct, frozen=True):
     total: int
 
 
+class QueuedMessage(msgspec.Struct, Generic[V], frozen=True):
+    """A message that was looked at, and not taken. Times are milliseconds since 1970."""
+
+    id: str
+    value: V
+    state: Literal["ready", "delayed", "processing", "ended"]
+    """`ended` is one whose attempts are used up: it is about to be a dead letter."""
+    attempts: int
+    """Deliveries so far."""
+    max_attempts: int
+    priority: int
+    ready_at: int
+    created_at: int
+    queue: str = ""
+    """The name of its queue; the first one has none."""
+
+
+class QueuePage(msgspec.Struct, Generic[V], frozen=True):
+    """Some messages of a queue, as they were sent."""
+
+    messages: list[QueuedMessage[V]]
+    cursor: str | None
+    """Where the next page starts; None behind the last message."""
+
+
+class QueueRate(msgspec.Struct, frozen=True):
+    """So many messages are delivered in any time of so many milliseconds."""
+
+    count: int
+    per: int
+
+
+class QueueOptions(msgspec.Struct, frozen=True, rename="camel"):
+    """How a queue delivers; None for what is not said of it."""
+
+    paused: bool = False
+    lease: int | None = None
+    """Milliseconds that a consumer has for a message."""
+    backoff_schedule: list[int] | None = None
+    """Pauses, in milliseconds, of messages that are sent without their own."""
+    max_running: int | None = None
+    """Messages that may be delivered and unsettled at a time."""
+    rate: QueueRate | None = None
+
+
+class QueueInfo(msgspec.Struct, frozen=True):
+    """A queue that is in use, and how many messages there are in which state."""
+
+    queue: str
+    pending: int
+    processing: int
+    dlq: int
+    total: int
+    paused: bool
+
+
 class DeadLetter(msgspec.Struct, Generic[V], frozen=True):
     """A message that was given up. Times are milliseconds since 1970."""
 

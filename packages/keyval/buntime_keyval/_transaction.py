@@ -226,6 +226,7 @@ class Work:
         keys_if_undelivered: Sequence[KeyLike] | None = None,
         queue: str = "",
         priority: int = 0,
+        id: str | None = None,
     ) -> None:
         """Send a message at the commit."""
         self._buffer().enqueue(
@@ -235,6 +236,7 @@ class Work:
             keys_if_undelivered=keys_if_undelivered,
             queue=queue,
             priority=priority,
+            id=id,
         )
 
     def _collected(self) -> Contents:

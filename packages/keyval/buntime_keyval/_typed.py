@@ -150,9 +150,9 @@ class Scope(Generic[T]):
             return value
         try:
             plain = _plain(value)
-            self._convert(plain)
+            self.convert(plain)
         except (TypeError, msgspec.ValidationError) as error:
-            raise InvalidValue(f"The value is no {self._name()}: {error}") from error
+            raise InvalidValue(f"The value is no {self.type_name}: {error}") from error
         return plain
 
     def merged(self, kind: MutationType, operand: Any) -> Any:
@@ -167,7 +167,7 @@ class Scope(Generic[T]):
             check_merged(self.type, kind, plain)
         except (TypeError, msgspec.ValidationError) as error:
             raise InvalidValue(
-                f"The {kind} does not fit values that are {self._name()}: {error}"
+                f"The {kind} does not fit values that are {self.type_name}: {error}"
             ) from error
         return plain
 
@@ -185,10 +185,10 @@ class Scope(Generic[T]):
         if entry.versionstamp is None or not validate:
             return replace(entry, key=key)
         try:
-            value = self._convert(entry.value)
+            value = self.convert(entry.value)
         except msgspec.ValidationError as error:
             invalid = InvalidValue(
-                f"The value at {key_to_json(entry.key)} is no {self._name()}: {error}"
+                f"The value at {key_to_json(entry.key)} is no {self.type_name}: {error}"
             )
             if self.on_invalid == "raise":
                 raise invalid from error
@@ -220,7 +220,8 @@ class Scope(Generic[T]):
         relative.absolute = key
         return relative
 
-    def _convert(self, value: Any) -> T:
+    def convert(self, value: Any) -> T:
+        """A value of the type, of data. Raises `msgspec.ValidationError`."""
         if self.type is None:
             return value  # type: ignore[no-any-return] # no type, no check
         return msgspec.convert(value, self.type)
@@ -231,11 +232,13 @@ class Scope(Generic[T]):
             raise invalid
         made = self.on_invalid(entry, invalid)
         try:
-            return self._convert(self.check(made))
+            return self.convert(self.check(made))
         except InvalidValue as error:
             raise InvalidValue(f"{invalid}; on_invalid gave another: {error}") from error
 
-    def _name(self) -> str:
+    @property
+    def type_name(self) -> str:
+        """What the type is called."""
         return getattr(self.type, "__name__", repr(self.type))
 
 

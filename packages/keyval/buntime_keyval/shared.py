@@ -8,6 +8,7 @@ from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock
+from buntime_keyval._async.queues import AsyncMessageQueue
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.reports import report
 from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
@@ -28,6 +29,7 @@ from buntime_keyval._calls.locks import checked_token as checked_lock_token
 from buntime_keyval._calls.locks import order as lock_order
 from buntime_keyval._calls.locks import wait_ms as lock_wait_ms
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
+from buntime_keyval._calls.queues import Rate, wanted_options
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
 from buntime_keyval._calls.stream import StreamAction, stream_since, stream_wait_ms
@@ -50,6 +52,7 @@ __all__ = [
     "AsyncFlights",
     "AsyncGraph",
     "AsyncLock",
+    "AsyncMessageQueue",
     "AsyncMessages",
     "AsyncQueueListener",
     "AsyncRecords",
@@ -71,6 +74,7 @@ __all__ = [
     "OnInvalid",
     "Overflow",
     "Pauses",
+    "Rate",
     "Selector",
     "StoredKey",
     "StreamAction",
@@ -105,6 +109,7 @@ __all__ = [
     "stream_since",
     "stream_wait_ms",
     "stream_wish",
+    "wanted_options",
     "warn_of_search",
     "written_at",
 ]

@@ -90,6 +90,7 @@ class KeyValService:
         }
         self.sending = self.part(QUEUE)
         self.queue = self.sending.queue
+        self.queues = self.sending.queues
         self.dispatcher = self.sending.dispatcher
         self.locking = self.part(LOCKS)
         self.watches = self.part(WATCH).hub
@@ -126,11 +127,13 @@ class KeyValService:
         for part in self._parts:
             numbers |= part.numbers()
         stored: dict[str, float] = {}
+        labelled: dict[str, Mapping[tuple[str, ...], float]] = {}
         with suppress(TimeoutError, DatabaseError):
             async with asyncio.timeout(REPORT_SECONDS):
                 found = dict(await measure_store(self.store))
                 for part in self._parts:
                     found |= await part.stored_numbers()
+                    labelled |= await part.labelled_numbers()
                 stored = found
         return Report(
             operations=self.store.recorder.totals,
@@ -139,6 +142,8 @@ class KeyValService:
             numbers=numbers,
             stored_measures=[it for feature in self.features for it in feature.stored_measures],
             stored=stored,
+            labelled_measures=[it for feature in self.features for it in feature.labelled_measures],
+            labelled=labelled,
         )
 
     async def end_streams(self) -> None:

@@ -68,6 +68,32 @@ def test_named_queues(run: Commands, store: Kv) -> None:
     assert run("queue", "poll", "--queue", "x" * 257).status != 0
 
 
+def test_queues_as_such(run: Commands, store: Kv) -> None:
+    for number in range(3):
+        run.ok("queue", "enqueue", str(number), "--queue", "work", "--id", f"id-{number}")
+    assert run.ok("queue", "enqueue", "9", "--queue", "work", "--id", "id-0").out == "id-0\n"
+    assert run.ok("queue", "peek", "--queue", "work").out == "id-0\tready\t0\t0\t0\n"
+    lines = run.ok("queue", "list", "--queue", "work").out.splitlines()
+    assert [line.split("\t")[0] for line in lines] == ["id-0", "id-1", "id-2"]
+    (one,) = run.ok("queue", "list", "--queue", "work", "--limit", "1", "--json").documents
+    assert (one["id"], one["value"], one["state"], one["queue"]) == ("id-0", 0, "ready", "work")
+    run.ok("queue", "pause", "--queue", "work")
+    assert run("queue", "poll", "--queue", "work").status == 1
+    assert "work\t3\t0\t0\tyes" in run.ok("queue", "names").out.splitlines()
+    run.ok("queue", "resume", "--queue", "work")
+    run.ok("queue", "options", "--queue", "work", "--set", "--max-running", "1", "--rate", "9/1m")
+    (options,) = run.ok("queue", "options", "--queue", "work", "--json").documents
+    assert (options["maxRunning"], options["rate"]) == (1, {"count": 9, "per": 60_000})
+    assert run("queue", "options", "--queue", "work", "--max-running", "1").status == 2
+    assert run("queue", "options", "--queue", "work", "--set", "--rate", "9").status == 2
+    run.ok("queue", "poll", "--queue", "work")
+    assert run("queue", "poll", "--queue", "work").status == 1
+    assert run.ok("queue", "purge", "--queue", "work", "--yes").out == "3\n"
+    run.ok("queue", "options", "--queue", "work", "--set")
+    names = [it["queue"] for it in run.ok("queue", "names", "--json").documents]
+    assert "work" not in names
+
+
 def test_dead_letters(run: Commands, store: Kv) -> None:
     for value in (1, 2, 3):
         run.ok("queue", "enqueue", str(value), "--once")

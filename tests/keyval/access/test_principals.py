@@ -22,7 +22,7 @@ from keyval.service.world import World, until
 PERMISSIBLE = Permissible({"keyval": PERMISSIONS})
 A = encode_key(("a",))
 OF_NOBODY = {"now", "uuidv7", "atomic", "begin", "attempts", "transaction", "store",
-             "records", "as_principal", "get_logger"}  # fmt: skip
+             "records", "queue", "as_principal", "get_logger"}  # fmt: skip
 """What touches nothing by itself: its calls do."""
 ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "get": ((["a"],), {}),
@@ -80,6 +80,9 @@ async def test_every_method_asks_before_it_does_anything(kv: LocalKv) -> None:
     for name in {*public(nobody.dlq)} - {"of"}:  # which names a queue, and asks nothing
         with pytest.raises(PermissionDenied, match="keyval:queue:admin"):
             await getattr(nobody.dlq, name)(*LETTERS.get(name, ("x",)))
+    for name in public(nobody.queues):
+        with pytest.raises(PermissionDenied, match="keyval:queue:admin"):
+            await getattr(nobody.queues, name)()
     for name in public(nobody.locks):
         with pytest.raises(PermissionDenied, match=r"keyval:(lock|admin)"):
             await getattr(nobody.locks, name)(*LOCKS.get(name, ("a", "w")))

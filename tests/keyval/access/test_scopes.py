@@ -75,13 +75,18 @@ OF_ONE_QUEUE: list[Case] = [
     ),
     *[
         ("GET", f"/queue/{path}", "queue=emails", None, [f"{QUEUE}:emails"])
-        for path in ("stats", "dlq", "dlq/x")
+        for path in ("stats", "dlq", "dlq/x", "peek", "messages", "options")
     ],
     *[
         ("DELETE", f"/queue/{path}", "queue=emails", None, [f"{QUEUE}:emails"])
-        for path in ("dlq", "dlq/x")
+        for path in ("dlq", "dlq/x", "messages")
     ],
-    ("POST", "/queue/dlq/x/requeue", "queue=emails", None, [f"{QUEUE}:emails"]),
+    *[
+        ("POST", f"/queue/{path}", "queue=emails", None, [f"{QUEUE}:emails"])
+        for path in ("dlq/x/requeue", "pause", "resume")
+    ],
+    ("PUT", "/queue/options", "", {"queue": "emails", "maxRunning": 1}, [f"{QUEUE}:emails"]),
+    ("GET", "/queue/queues", "", None, [QUEUE]),
 ]
 CASES: list[Case] = [
     ("GET", "/keys/a", "", None, [READ_A]),

@@ -11,7 +11,7 @@ import pytest
 from buntime_plugin_keyval.faces.http.metrics import ReportRequest
 from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
-from buntime_plugin_keyval.features.queue.http import Listening
+from buntime_plugin_keyval.features.queue.http import Listening, OptionsBody
 from buntime_plugin_keyval.features.stream.http import StreamReading
 from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.asked import AnyRoute
@@ -67,6 +67,12 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.QUEUE_NAME: Sample(
         ("", "é/ü"), ("a\n", "x" * 257, 1, True, []), ("", "emails"), ("x" * 257,)
     ),
+    kinds.QUEUE_LEASE: Sample((1000, "1m"), (999, "0.5s", "soon", True, [])),
+    kinds.BACKOFF: Sample(([], [1, "1s"]), (1, "1s", {}, [-1], [None])),
+    kinds.RATE: Sample(
+        ({"count": 1, "per": "1m"},),
+        (1, "1/1m", [], {"count": 0, "per": 1}, {"count": 1, "per": 0}, {"count": 1}, {"n": 1}),
+    ),
     kinds.PREFIX: Sample((["a"], "a/1"), (1, True, {}, [None]), ("a/1", '["a"]'), ("a/" * 21,)),
     kinds.NAMED_PREFIX: Sample(
         (["a"], "a/1"), (1, {}, [None], []), ("a/1", '["a"]'), ("", "a/" * 21)
@@ -109,6 +115,7 @@ SAMPLES: dict[Kind, Sample] = {
         (), (), ("create", "update", "delete", "expire"), ("set", "")
     ),
     members_of(Listening)["prefetch"].kind: Sample((), (), ("1", "1000"), ("0", "1001", "x", "")),
+    members_of(OptionsBody)["maxRunning"].kind: Sample((1, 1000), (0, 1_000_001, "5", True, [])),
     members_of(DeletionBelow)["limit"].kind: Sample(
         (1, 1000), (0, 1001, "5", "x", True), ("1", "1000"), ("0", "1001", "x", "")
     ),
@@ -147,6 +154,14 @@ NEEDED: dict[str, dict[str, Any]] = {
     "POST /queue/nack/<id>": {},
     "POST /queue/extend/<id>": {},
     "GET /queue/stats": {},
+    "GET /queue/peek": {},
+    "GET /queue/messages": {},
+    "DELETE /queue/messages": {},
+    "POST /queue/pause": {"queue": "work"},
+    "POST /queue/resume": {"queue": "work"},
+    "GET /queue/options": {},
+    "PUT /queue/options": {"queue": "work"},
+    "GET /queue/queues": {},
     "GET /queue/dlq": {},
     "DELETE /queue/dlq": {},
     "GET /queue/dlq/<id>": {},
@@ -226,7 +241,7 @@ def ask(
     path = path.replace("<path>", "some/key").replace("<id>", "some-id")
     if query:
         path += "?" + "&".join(f"{key}={quote(value, safe='')}" for key, value in query)
-    if method in ("PUT", "PATCH"):
+    if name in ("PUT /keys/<path>", "PATCH /keys/<path>"):
         body = b"1"
     content = json.dumps(body).encode() if isinstance(body, Mapping) else body
     # Of a stream the head says whether it was understood, and it ends.

@@ -21,7 +21,7 @@ from keyval.service.world import FAST, World
 
 LONG = "long text " * 300
 NAMES = ("source", "target")
-FIRST: dict[str, Any] = {"entries": b"", "locks": "", "metrics": ""}
+FIRST: dict[str, Any] = {"entries": b"", "locks": "", "message_ids": "", "metrics": ""}
 
 
 def open_database(servers: Servers, engine: str, folder: Path, name: str) -> Adapter:
@@ -59,6 +59,12 @@ async def fill(world: World) -> None:
     await kv.enqueue("later", delay="1h")
     await kv.enqueue("lost", backoff_schedule=[])
     await kv.locks.acquire("job", "me", duration="1h", metadata={"by": "me"})
+    await kv.queues.pause("")
+    await kv.queues.set_options("films", lease="1m", backoff_schedule=[5], rate=(9, "1h"))
+    for name in ("films", ""):
+        await kv.enqueue(name, queue=name, priority=-3, id=f"id of {name}")
+    await kv.queues.resume("")
+    await kv.queues.set_options("", max_running=50)
     queue = world.service.queue
     await queue.take()
     leased = await queue.lease(10)
@@ -73,7 +79,10 @@ async def content(db: Database) -> dict[str, Any]:
     """All that a move has to take over, as it stands in the tables."""
     sql = db.sql.moving
     told: dict[str, Any] = {}
-    for name in ("entries", "changes", "messages", "letters", "replays", "locks", "metrics"):
+    for name in (
+        *("entries", "changes", "messages", "letters", "replays", "locks", "metrics"),
+        *("queues", "message_ids"),
+    ):
         told[name] = await _rows(db, getattr(sql, name), FIRST.get(name, -1))
     told["notes"] = await db.adapter.query(sql.notes, fresh=True)
     rows = await db.adapter.query(db.sql.search.catalogue.all, fresh=True)

@@ -71,6 +71,10 @@ async def _goes_on(new: World, *, can_search: bool) -> None:
     result = await kv.set(["n", 1], {"text": "new word"})
     assert str(result.versionstamp) > str(old.versionstamp)
     await kv.enqueue("more")
+    await kv.enqueue("once more", queue="films", id="id of films")
+    assert [it.value for it in (await kv.queues.paginate("films")).messages] == ["films"]
+    assert (await kv.queues.options("")).max_running == 50
+    await kv.queues.pause("another")
     if can_search:
         assert [entry.key async for entry in kv.search(["n"], "word")] == [("n", 1)]
 

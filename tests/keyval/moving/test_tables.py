@@ -16,6 +16,8 @@ MOVED = {
     "kv_dlq": moving.LETTER_COLUMNS,
     "kv_replays": moving.REPLAY_COLUMNS,
     "kv_locks": moving.LOCK_COLUMNS,
+    "kv_queues": moving.QUEUE_COLUMNS,
+    "kv_message_ids": moving.ID_COLUMNS,
     "kv_metrics": moving.METRIC_COLUMNS,
 }
 OTHERWISE = {
@@ -28,6 +30,7 @@ OTHERWISE = {
 }
 LEFT = {
     "kv_lock_waiters": "those who wait belong to processes of the store that is left",
+    "kv_queue_starts": "what was delivered in the last moments, for the rate of a queue",
     "kv_migrations": "of each database",
     "kv_move": "of each database",
     "kv_moving": "values are long or not from the beginning",

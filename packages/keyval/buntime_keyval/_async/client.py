@@ -14,6 +14,7 @@ from buntime_keyval._async.feeds import ApiMessages, watch_feed
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
+from buntime_keyval._async.queues import AsyncMessageQueue, AsyncQueues
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
@@ -159,6 +160,8 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.stream = AsyncChangeStream(self._session)
         """All changes, in the order of their commits."""
+        self.queues = AsyncQueues(self._session)
+        """Queues as such: what is in them and what they are told."""
 
     @classmethod
     def from_env(cls, **options: Any) -> AsyncKv:
@@ -637,6 +640,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         keys_if_undelivered: Sequence[KeyLike] | None = None,
         queue: str = "",
         priority: int = 0,
+        id: str | None = None,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
@@ -645,10 +649,11 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
         dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
         names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
-        became ready up to a minute earlier.
+        became ready up to a minute earlier. In a day nothing else is sent under the same `id`; it
+        names the message.
         """
         call = queue_calls.enqueue(
-            value, delay, backoff_schedule, keys_if_undelivered, queue, priority
+            value, delay, backoff_schedule, keys_if_undelivered, queue, priority, id
         )
         return await self._session.send(call, idempotency_key)
 
@@ -781,6 +786,14 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         `LockLost`.
         """
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
+
+    @overload
+    def queue(self, name: str = "", type: None = None) -> AsyncMessageQueue[Any]: ...
+    @overload
+    def queue(self, name: str, type: type[T]) -> AsyncMessageQueue[T]: ...
+    def queue(self, name: str = "", type: type[T] | None = None) -> AsyncMessageQueue[Any]:
+        """One queue, with messages of one type."""
+        return AsyncMessageQueue(self, name, type)
 
     async def queue_stats(self, queue: str = "") -> QueueStats:
         """How many messages of a queue there are in which state."""

@@ -6,6 +6,8 @@ from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any, Protocol
 
+from msgspec.structs import replace
+
 from buntime_keyval._async.concurrency import (
     JOIN_SECONDS,
     Cancelled,
@@ -16,6 +18,7 @@ from buntime_keyval._async.concurrency import (
 )
 from buntime_keyval._async.reports import report
 from buntime_keyval._calls.queue import Message
+from buntime_keyval._errors import InvalidValue
 from buntime_keyval._messages import SHUTDOWN_ERROR, Seen, error_text
 from buntime_keyval._reports import ErrorHandler, logger
 from buntime_keyval.wire import Duration
@@ -145,6 +148,7 @@ class AsyncQueueListener:
         self._auto_ack = auto_ack
         self._on_error = on_error
         self._seen = Seen()
+        self._read_value: Callable[[Any], Any] | None = None
         self._free = concurrency
         self._changed = Condition()
         self._waiting: deque[AsyncDelivery] = deque()
@@ -153,6 +157,10 @@ class AsyncQueueListener:
         self._stopping = False
         self._error: Exception | None = None
         self._reader = Task(self._read, name="kv-queue")
+
+    def _read_by(self, read: Callable[[Any], Any]) -> None:
+        """Have the values of messages read by a function; what it raises gives a message back."""
+        self._read_value = read
 
     @property
     def closed(self) -> bool:
@@ -241,19 +249,29 @@ class AsyncQueueListener:
     async def _take(self, message: Message) -> bool:
         """Process a message as soon as there is a slot; False if it is not this listener's."""
         await self._has_room()
+        wrong: Exception | None = None
+        if self._read_value is not None:
+            try:
+                message = replace(message, value=self._read_value(message.value))
+            except InvalidValue as error:
+                wrong = error
         delivery = AsyncDelivery(message, self)
         async with self._changed:
             if not self._seen.hold(message):
                 return True
             self._free -= 1
             processed = self._seen.was_processed(message.id)
-            if not (processed or self._stopping):
+            if not (processed or self._stopping or wrong):
                 if self._handler is None:
                     self._waiting.append(delivery)
                     self._changed.notify_all()
                 else:
                     self._workers.start(self._handle, self._handler, delivery)
                 return True
+        if wrong is not None and not processed:
+            await report(wrong, self._on_error)
+            await self._quietly(delivery.nack, error_text(wrong))
+            return True
         await self._quietly(delivery.ack if processed else delivery.release)
         return processed
 

@@ -285,9 +285,10 @@ class AtomicBuilder(Generic[K]):
         keys_if_undelivered: Sequence[KeyLike] | None = None,
         queue: str = "",
         priority: int = 0,
+        id: str | None = None,
     ) -> B:
         """Send a message if, and only if, the commit succeeds; options as in `Kv.enqueue`."""
-        options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority)
+        options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority, id)
         self._collect().mutations.append(NewMessage(encode_value(value, None), options))
         return self
 

@@ -55,11 +55,12 @@ def enqueue(
     keys_if_undelivered: Sequence[KeyLike] | None,
     queue: str = "",
     priority: int = 0,
+    id: str | None = None,
 ) -> Call[EnqueueResult]:
-    """Send a message."""
-    options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority)
+    """Send a message; with an id, once more does no harm."""
+    options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority, id)
     body = json_body(value=raw_value(value), options=message_members(options) or None)
-    return Call("POST", "/queue/enqueue", _decode_enqueued, body)
+    return Call("POST", "/queue/enqueue", _decode_enqueued, body, repeatable=id is not None)
 
 
 def poll(queue: str = "") -> Call[Message | None]:
@@ -67,7 +68,7 @@ def poll(queue: str = "") -> Call[Message | None]:
 
     Not repeatable: what a lost answer held is out of reach for a while.
     """
-    return Call("GET", f"/queue/poll?lease=true{_and_queue(queue)}", _read_polled)
+    return Call("GET", f"/queue/poll?lease=true{and_queue(queue)}", _read_polled)
 
 
 def ack(
@@ -152,14 +153,14 @@ def extend(
 
 def stats(queue: str = "") -> Call[QueueStats]:
     """How many messages a queue has."""
-    return Call("GET", f"/queue/stats{_of_queue(queue)}", _decode_stats, repeatable=True)
+    return Call("GET", f"/queue/stats{of_queue(queue)}", _decode_stats, repeatable=True)
 
 
 def list_dlq(limit: int, offset: int, queue: str = "") -> Call[list[Letter]]:
     """Dead letters, the newest failure first."""
     if isinstance(offset, bool) or not isinstance(offset, int) or offset < 0:
         raise InvalidInput(f"offset must not be negative, received {offset!r:.50}")
-    target = f"/queue/dlq?limit={checked_limit(limit)}&offset={offset}{_and_queue(queue)}"
+    target = f"/queue/dlq?limit={checked_limit(limit)}&offset={offset}{and_queue(queue)}"
     return Call("GET", target, _read_letters, repeatable=True)
 
 
@@ -167,7 +168,7 @@ def get_dlq(letter_id: str, queue: str = "") -> Call[Letter | None]:
     """One dead letter."""
     return Call(
         "GET",
-        f"{_letter_target(letter_id)}{_of_queue(queue)}",
+        f"{_letter_target(letter_id)}{of_queue(queue)}",
         _read_letter,
         repeatable=True,
         absent=("Message not found in DLQ", None),
@@ -176,19 +177,19 @@ def get_dlq(letter_id: str, queue: str = "") -> Call[Letter | None]:
 
 def requeue_dlq(letter_id: str, queue: str = "") -> Call[EnqueueResult]:
     """Send a dead letter again."""
-    target = f"{_letter_target(letter_id)}/requeue{_of_queue(queue)}"
+    target = f"{_letter_target(letter_id)}/requeue{of_queue(queue)}"
     return Call("POST", target, _decode_enqueued)
 
 
 def delete_dlq(letter_id: str, queue: str = "") -> Call[None]:
     """Delete a dead letter."""
-    target = f"{_letter_target(letter_id)}{_of_queue(queue)}"
+    target = f"{_letter_target(letter_id)}{of_queue(queue)}"
     return Call("DELETE", target, _read_nothing, repeatable=True)
 
 
 def purge_dlq(queue: str = "") -> Call[int]:
     """Delete all dead letters of a queue."""
-    return Call("DELETE", f"/queue/dlq{_of_queue(queue)}", _read_purged)
+    return Call("DELETE", f"/queue/dlq{of_queue(queue)}", _read_purged)
 
 
 def read_message(content: bytes) -> Message:
@@ -252,15 +253,15 @@ def checked_id(message_id: object) -> str:
     return message_id
 
 
-def _of_queue(queue: str) -> str:
+def of_queue(queue: str) -> str:
     """The query that names a queue. Raises `InvalidInput`."""
     name = checked_queue("queue", queue)
     return f"?queue={quote(name, safe='')}" if name else ""
 
 
-def _and_queue(queue: str) -> str:
+def and_queue(queue: str) -> str:
     """The same behind other parameters."""
-    return _of_queue(queue).replace("?", "&", 1)
+    return of_queue(queue).replace("?", "&", 1)
 
 
 def _letter_target(letter_id: str) -> str:

@@ -47,6 +47,7 @@ from buntime_keyval._sync.feeds import ApiMessages, watch_feed
 from buntime_keyval._sync.graph import Graph
 from buntime_keyval._sync.listen import Handler, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
+from buntime_keyval._sync.queues import MessageQueue, Queues
 from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
@@ -160,6 +161,8 @@ class Kv(Shortcuts[KeyLike, Any]):
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.stream = ChangeStream(self._session)
         """All changes, in the order of their commits."""
+        self.queues = Queues(self._session)
+        """Queues as such: what is in them and what they are told."""
 
     @classmethod
     def from_env(cls, **options: Any) -> Kv:
@@ -628,6 +631,7 @@ class Kv(Shortcuts[KeyLike, Any]):
         keys_if_undelivered: Sequence[KeyLike] | None = None,
         queue: str = "",
         priority: int = 0,
+        id: str | None = None,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
@@ -636,10 +640,11 @@ class Kv(Shortcuts[KeyLike, Any]):
         also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
         dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
         names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
-        became ready up to a minute earlier.
+        became ready up to a minute earlier. In a day nothing else is sent under the same `id`; it
+        names the message.
         """
         call = queue_calls.enqueue(
-            value, delay, backoff_schedule, keys_if_undelivered, queue, priority
+            value, delay, backoff_schedule, keys_if_undelivered, queue, priority, id
         )
         return self._session.send(call, idempotency_key)
 
@@ -772,6 +777,14 @@ class Kv(Shortcuts[KeyLike, Any]):
         `LockLost`.
         """
         return Lock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
+
+    @overload
+    def queue(self, name: str = "", type: None = None) -> MessageQueue[Any]: ...
+    @overload
+    def queue(self, name: str, type: type[T]) -> MessageQueue[T]: ...
+    def queue(self, name: str = "", type: type[T] | None = None) -> MessageQueue[Any]:
+        """One queue, with messages of one type."""
+        return MessageQueue(self, name, type)
 
     def queue_stats(self, queue: str = "") -> QueueStats:
         """How many messages of a queue there are in which state."""

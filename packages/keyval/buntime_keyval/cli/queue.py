@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +11,13 @@ import msgspec
 
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import message_members
-from buntime_keyval._results import EnqueueResult
+from buntime_keyval._results import DeleteResult, EnqueueResult, QueuedMessage
 from buntime_keyval.cli.follow import retry_note
 from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, read_value, value_input
 from buntime_keyval.cli.options import Job, confirm, connected
 from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
 from buntime_keyval.wire import Key
-from buntime_keyval.wire.limits import MOST_PRIORITY
+from buntime_keyval.wire.limits import MAX_LIMIT, MOST_PRIORITY
 from buntime_keyval.wire.python_options import message_options
 
 _read_enqueued = msgspec.json.Decoder(EnqueueResult).decode
@@ -53,6 +54,7 @@ def queue() -> None:
     "--priority", type=click.IntRange(-MOST_PRIORITY, MOST_PRIORITY), default=0, show_default=True,
     help="Each step goes before what became ready up to a minute earlier.",
 )  # fmt: skip
+@click.option("--id", "message_id", help="Its id: for a day nothing else is sent under it.")
 @IDEMPOTENCY_KEY
 @connected
 def enqueue(
@@ -66,6 +68,7 @@ def enqueue(
     undelivered: tuple[Key, ...],
     queue_name: str,
     priority: int,
+    message_id: str | None,
     idempotency_key: str | None,
 ) -> None:
     """Send a message; print its id."""
@@ -73,7 +76,7 @@ def enqueue(
         raise click.UsageError("--once and --backoff exclude each other")
     content = read_value(value, text=text, file=file)
     pauses = list(backoff) if backoff or once else None
-    options = message_options(delay, pauses, list(undelivered), queue_name, priority)
+    options = message_options(delay, pauses, list(undelivered), queue_name, priority, message_id)
     body = json_body(value=msgspec.Raw(content), options=message_members(options) or None)
     call = Call("POST", "/queue/enqueue", _read_enqueued, body)
     result = job.kv._session.send(call, idempotency_key)
@@ -168,6 +171,124 @@ def extend(
 
 @queue.command()
 @_QUEUE
+@click.option("--limit", type=click.IntRange(1, 1000), default=1, show_default=True)
+@connected
+def peek(job: Job, queue_name: str, limit: int) -> None:
+    """Show the next messages, which stay where they are."""
+    _print_queued(job.out, job.kv.queues.peek(queue_name, limit=limit))
+
+
+@queue.command("list")
+@_QUEUE
+@click.option("--limit", type=click.IntRange(1), help="End after so many messages.")
+@connected
+def list_messages(job: Job, queue_name: str, limit: int | None) -> None:
+    """List all messages, as they were sent."""
+    left, cursor = limit, None
+    while left is None or left > 0:
+        size = MAX_LIMIT if left is None else min(left, MAX_LIMIT)
+        page = job.kv.queues.paginate(queue_name, cursor=cursor, limit=size)
+        _print_queued(job.out, page.messages)
+        job.out.flush()
+        cursor = page.cursor
+        if cursor is None:
+            return
+        if left is not None:
+            left -= len(page.messages)
+
+
+@queue.command("purge")
+@_QUEUE
+@click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
+@IDEMPOTENCY_KEY
+@connected
+def purge_messages(job: Job, queue_name: str, yes: bool, idempotency_key: str | None) -> None:
+    """Delete all messages of a queue, delivered ones too; print how many that were."""
+    confirm(f"Delete all messages of {_named(queue_name)}?", yes=yes)
+    _deleted(job, job.kv.queues.purge(queue_name, idempotency_key=idempotency_key))
+
+
+@queue.command()
+@_QUEUE
+@connected
+def pause(job: Job, queue_name: str) -> None:
+    """Deliver nothing any more, until it is resumed."""
+    job.kv.queues.pause(queue_name)
+    _done(job)
+
+
+@queue.command()
+@_QUEUE
+@connected
+def resume(job: Job, queue_name: str) -> None:
+    """Deliver again."""
+    job.kv.queues.resume(queue_name)
+    _done(job)
+
+
+@queue.command()
+@_QUEUE
+@click.option("--lease", metavar="DURATION", help="How long a consumer has for a message.")
+@click.option(
+    "--backoff", metavar="DURATION", multiple=True,
+    help="Pause of messages that are sent without any; may be given several times.",
+)  # fmt: skip
+@click.option("--max-running", type=click.IntRange(1), help="Delivered and unsettled at a time.")
+@click.option(
+    "--rate", metavar="COUNT/DURATION", help="Deliveries in any such time, for instance 100/1m."
+)
+@click.option("--set", "is_set", is_flag=True, help="Set them all; what is left out is no limit.")
+@connected
+def options(
+    job: Job,
+    queue_name: str,
+    lease: str | None,
+    backoff: tuple[str, ...],
+    max_running: int | None,
+    rate: str | None,
+    is_set: bool,
+) -> None:
+    """Show how a queue delivers, or say it, with --set."""
+    if not is_set:
+        if lease or backoff or max_running or rate:
+            raise click.UsageError("say --set as well: all options are set, also those left out")
+        found = job.kv.queues.options(queue_name)
+        members = msgspec.to_builtins(found)
+        if job.out.as_json:
+            job.out.document(**members)
+        else:
+            rows = [(name, "-" if it is None else str(it)) for name, it in members.items()]
+            job.out.table(("option", "value"), rows)
+        return
+    job.kv.queues.set_options(
+        queue_name,
+        lease=lease,
+        backoff_schedule=list(backoff) or None,
+        max_running=max_running,
+        rate=None if rate is None else _rate(rate),
+    )
+    _done(job)
+
+
+@queue.command()
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@connected
+def names(job: Job, limit: int) -> None:
+    """List the queues that are in use, with their numbers."""
+    found = job.kv.queues.list(limit=limit)
+    if job.out.as_json:
+        for it in found:
+            job.out.document(**msgspec.structs.asdict(it))
+        return
+    rows = [
+        (it.queue or '""', str(it.pending), str(it.processing), str(it.dlq), _paused(it.paused))
+        for it in found
+    ]
+    job.out.table(("queue", "pending", "processing", "dlq", "paused"), rows)
+
+
+@queue.command()
+@_QUEUE
 @connected
 def stats(job: Job, queue_name: str) -> None:
     """Show how many messages there are in which state."""
@@ -254,13 +375,48 @@ def delete(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None:
 @connected
 def purge(job: Job, queue_name: str, yes: bool, idempotency_key: str | None) -> None:
     """Delete all dead letters of a queue; print how many that were."""
-    of_queue = f" of the queue {queue_name}" if queue_name else ""
-    confirm(f"Delete all dead letters{of_queue}?", yes=yes)
-    result = job.kv.dlq.of(queue_name).purge(idempotency_key=idempotency_key)
+    confirm(f"Delete all dead letters of {_named(queue_name)}?", yes=yes)
+    _deleted(job, job.kv.dlq.of(queue_name).purge(idempotency_key=idempotency_key))
+
+
+def _named(queue_name: str) -> str:
+    return f"the queue {queue_name}" if queue_name else "the queue without a name"
+
+
+def _paused(is_paused: bool) -> str:
+    return "yes" if is_paused else "no"
+
+
+def _rate(text: str) -> tuple[int, str]:
+    count, slash, per = text.partition("/")
+    if not slash or not count.isdecimal():
+        raise click.UsageError(f"--rate must be a count and a duration such as 100/1m, not {text}")
+    return int(count), per
+
+
+def _deleted(job: Job, result: DeleteResult) -> None:
     if job.out.as_json:
         job.out.document(deletedCount=result.deleted_count)
     else:
         job.out.line(str(result.deleted_count))
+
+
+def _print_queued(out: Output, found: Sequence[QueuedMessage[Any]]) -> None:
+    for it in found:
+        if out.as_json:
+            out.document(
+                id=it.id,
+                value=msgspec.Raw(value_json(it.value)),
+                state=it.state,
+                attempts=it.attempts,
+                maxAttempts=it.max_attempts,
+                priority=it.priority,
+                readyAt=it.ready_at,
+                createdAt=it.created_at,
+                queue=it.queue,
+            )
+        else:
+            out.row(it.id, it.state, str(it.attempts), str(it.priority), shown_value(it.value))
 
 
 def _for_one(ids: tuple[str, ...], idempotency_key: str | None) -> None:

@@ -65,6 +65,8 @@ class MessageOptions(NamedTuple):
     """Which queue it goes to; the first one has no name."""
     priority: int = 0
     """From -10 to 10: each step goes before messages that became ready a minute earlier."""
+    id: str | None = None
+    """The id of the message, if its sender names it: for a day nothing else is sent under it."""
 
 
 class Check(NamedTuple):

@@ -20,7 +20,7 @@ from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.keys import KeyLike
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.metadata import encode_metadata
-from buntime_keyval.wire.names import checked_priority, checked_queue
+from buntime_keyval.wire.names import checked_name, checked_priority, checked_queue
 from buntime_keyval.wire.python_keys import checked_keys
 
 Consistency = Literal["strong", "eventual"]
@@ -141,6 +141,7 @@ def message_options(
     keys_if_undelivered: Sequence[KeyLike] | None,
     queue: str = "",
     priority: int = 0,
+    id: str | None = None,
 ) -> MessageOptions:
     """The checked options of a message. Raises `InvalidInput`."""
     pauses = None
@@ -161,6 +162,7 @@ def message_options(
         tuple(checked_keys(keys_if_undelivered)) if keys_if_undelivered else (),
         checked_queue("queue", queue),
         checked_priority("priority", priority),
+        None if id is None else checked_name("id", id),
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from importlib.resources.abc import Traversable
 from types import MappingProxyType
-from typing import Any, Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeAlias, TypeVar
 
 from buntime_database import Adapter
 
@@ -36,6 +36,12 @@ class Measure(NamedTuple):
     """Where it is in the JSON form: `queue.pending`."""
     is_counter: bool = False
     """Whether it only grows, until the process ends."""
+    labels: tuple[str, ...] = ()
+    """What tells the numbers of one measure apart, where it has several."""
+
+
+Labelled: TypeAlias = Mapping[str, Mapping[tuple[str, ...], float]]
+"""Numbers by the names of their measures, and by their labels."""
 
 
 class Part:
@@ -70,6 +76,11 @@ class Part:
 
     async def stored_numbers(self) -> Mapping[str, float]:
         """The rest, by a few small reads. Raises `DatabaseError`."""
+        return {}
+
+    async def labelled_numbers(self) -> Labelled:
+        """Those of measures with labels, by a few small reads. There have to be few of them,
+        whatever clients do: who collects them keeps each for long. Raises `DatabaseError`."""
         return {}
 
     async def clean_up(self, limit: int) -> int:  # noqa: ARG002 - for those who have something
@@ -108,6 +119,8 @@ class Feature(NamedTuple, Generic[P]):
     """Numbers that its part knows."""
     stored_measures: Sequence[Measure] = ()
     """Numbers that its part asks the database for."""
+    labelled_measures: Sequence[Measure] = ()
+    """Of these, such as have labels."""
     migrations: Traversable | None = None
     """The folder with the migrations of its own tables, in a folder for each dialect. A number is
     never used again."""

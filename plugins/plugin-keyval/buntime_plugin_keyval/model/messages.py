@@ -19,16 +19,23 @@ from buntime_keyval.wire.commits import MessageOptions
 from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import MAX_BACKOFF_STEPS
 from buntime_keyval.wire.members import check_members
-from buntime_keyval.wire.names import checked_priority, checked_queue
+from buntime_keyval.wire.names import checked_name, checked_priority, checked_queue
 
 OPTION_NAMES = (
-    *("delay", "backoffSchedule", "keysIfUndelivered", "queue", "priority"),
+    *("delay", "backoffSchedule", "keysIfUndelivered", "queue", "priority", "id"),
     "delivery",
 )
 """What an enqueue may say of its message. `delivery` has no effect: older clients send it."""
 
 _OF_ENTRIES = ("key", "expiresIn", "expireIn", "expiresAt", "metadata")
 _MEMBERS = ("type", "value", *OPTION_NAMES, *_OF_ENTRIES)
+
+
+LEAST_LEASE_MS = 1000
+"""A shorter lease might end before its delivery is known to count."""
+
+MOST_COUNT = 1_000_000
+"""What a rate may count to, and how many messages of a queue may be limited to run."""
 
 
 class LeasedMessage(NamedTuple):
@@ -42,6 +49,50 @@ class LeasedMessage(NamedTuple):
     lease: str
     ends_at_ms: int
     """When the lease ends, unless it is prolonged."""
+
+
+class StoredMessage(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
+    """A message that is looked at, and not taken."""
+
+    id: str
+    value: msgspec.Raw
+    state: str
+    """`ready`, `delayed`, `processing`, or `ended` for one that has no attempts left."""
+    attempts: int
+    """Deliveries so far."""
+    max_attempts: int
+    priority: int
+    ready_at: int
+    """By the clock on the wall, as the next one."""
+    created_at: int
+    queue: str = ""
+
+
+class MessagePage(NamedTuple):
+    """Messages of a queue, and where the next ones begin; None behind the last one."""
+
+    messages: list[StoredMessage]
+    after: int | None
+
+
+class DeliveryRate(msgspec.Struct, frozen=True):
+    """How many messages are delivered in any time of so many milliseconds."""
+
+    count: int
+    per: int
+
+
+class QueueSettings(msgspec.Struct, frozen=True, rename="camel"):
+    """What is said of a queue; None for what is not."""
+
+    paused: bool = False
+    lease: int | None = None
+    """Milliseconds that a consumer has for a message."""
+    backoff_schedule: list[int] | None = None
+    """Pauses of messages that are sent without their own."""
+    max_running: int | None = None
+    """Messages that may be leased at a time."""
+    rate: DeliveryRate | None = None
 
 
 class StoredLetter(msgspec.Struct, frozen=True, rename="camel", omit_defaults=True):
@@ -72,32 +123,21 @@ def parse_options(raw: object) -> MessageOptions:
     delay, backoff_schedule = raw.get("delay"), raw.get("backoffSchedule")
     backoff: tuple[int, ...] | None = None
     if backoff_schedule is not None:
-        if not isinstance(backoff_schedule, (list, tuple)):
-            raise InvalidInput(
-                f"backoffSchedule must be an array of durations, received "
-                f"{describe(backoff_schedule)}"
-            )
-        if len(backoff_schedule) > MAX_BACKOFF_STEPS:
-            raise InvalidInput(
-                f"backoffSchedule too long: {len(backoff_schedule)} (max {MAX_BACKOFF_STEPS})"
-            )
-        backoff = tuple(
-            parse_pause(f"backoffSchedule[{index}]", pause)
-            for index, pause in enumerate(backoff_schedule)
-        )
+        backoff = tuple(parse_backoff("backoffSchedule", backoff_schedule))
     keys: tuple[Key, ...] = ()
     if given := raw.get("keysIfUndelivered"):
         try:
             keys = tuple(check_keys(given))
         except InvalidInput as error:
             raise InvalidInput(f"keysIfUndelivered: {error}") from None
-    queue, priority = raw.get("queue"), raw.get("priority")
+    queue, priority, message_id = raw.get("queue"), raw.get("priority"), raw.get("id")
     return MessageOptions(
         0 if delay is None else parse_pause("delay", delay),
         backoff,
         keys,
         "" if queue is None else checked_queue("queue", queue),
         0 if priority is None else checked_priority("priority", priority),
+        None if message_id is None else checked_name("id", message_id),
     )
 
 
@@ -133,6 +173,41 @@ def parse_lease_duration(value: object) -> int:
     if not milliseconds:
         raise InvalidInput(f"duration must be more than nothing, received {describe(value)}")
     return milliseconds
+
+
+def parse_backoff(name: str, value: object) -> list[int]:
+    """Pauses between deliveries, in milliseconds. Raises `InvalidInput`."""
+    if not isinstance(value, (list, tuple)):
+        raise InvalidInput(f"{name} must be an array of durations, received {describe(value)}")
+    if len(value) > MAX_BACKOFF_STEPS:
+        raise InvalidInput(f"{name} too long: {len(value)} (max {MAX_BACKOFF_STEPS})")
+    return [parse_pause(f"{name}[{index}]", pause) for index, pause in enumerate(value)]
+
+
+def parse_queue_lease(value: object) -> int:
+    """For how long messages of a queue are leased, in milliseconds. Raises `InvalidInput`."""
+    milliseconds = parse_pause("lease", value)
+    if milliseconds < LEAST_LEASE_MS:
+        raise InvalidInput(f"lease must be at least 1s, received {describe(value)}")
+    return milliseconds
+
+
+def parse_rate(value: object) -> DeliveryRate:
+    """How many messages a queue delivers in which time. Raises `InvalidInput`."""
+    if not isinstance(value, dict):
+        raise InvalidInput(
+            f'rate must be an object such as {{"count": 100, "per": "1m"}}, received '
+            f"{describe(value)}"
+        )
+    check_members(value, ("count", "per"), "rate")
+    count, per = value.get("count"), parse_pause("rate.per", value.get("per"))
+    if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MOST_COUNT:
+        raise InvalidInput(
+            f"rate.count must be a whole number from 1 to {MOST_COUNT}, received {describe(count)}"
+        )
+    if not per:
+        raise InvalidInput("rate.per must be more than nothing")
+    return DeliveryRate(count, per)
 
 
 def stored_keys(text: str) -> list[Key]:

@@ -31,9 +31,12 @@ from buntime_keyval.wire.searching import (
 
 from buntime_plugin_keyval.model.messages import (
     OPTION_NAMES,
+    parse_backoff,
     parse_lease_duration,
     parse_options,
     parse_pause,
+    parse_queue_lease,
+    parse_rate,
 )
 from buntime_plugin_keyval.model.where import InvalidWhere, Where, parse_where
 from buntime_plugin_keyval.requests.shape import Kind
@@ -360,6 +363,9 @@ LEASE_DURATION = Kind(
     _unnamed(parse_lease_duration),
     _unnamed(parse_lease_duration),
 )
+QUEUE_LEASE = Kind("a duration of at least 1s, or null", None, _unnamed(parse_queue_lease))
+BACKOFF = Kind("an array of durations", None, parse_backoff)
+RATE = Kind('an object such as {"count": 100, "per": "1m"}', None, _unnamed(parse_rate))
 TOKENIZER = Kind(f"one of {', '.join(TOKENIZERS)}", None, _raw)
 """Left, as the fields are, for the parser of an index's options."""
 FIELDS = Kind("a non-empty array of paths", None, _raw)

@@ -12,6 +12,9 @@ from buntime_keyval.wire.commits import DEFAULT_PAUSES_MS, MessageOptions
 from buntime_plugin_keyval.model.clock import Moment
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 
+ID_MS = 24 * 60 * 60 * 1000
+"""For how long nothing else is sent under an id that a sender gave."""
+
 LEASE_BYTES = 1024 * 1024
 """Values of messages that are leased together, but for the first one."""
 
@@ -42,8 +45,11 @@ class Enqueue(NamedTuple):
             at.wall_ms,
             at.now_ms,
         )
-        if options.queue or options.priority:
-            return sql.queue.enqueue_to(row, options.queue, options.priority)
+        if options.queue or options.priority or options.id is not None:
+            to = (options.queue, options.priority, int(options.pauses_ms is not None))
+            if options.id is not None:
+                return sql.queues.enqueue_once(row, to, at.now_ms + ID_MS)
+            return sql.queue.enqueue_to(row, to)
         return sql.queue.enqueue(row)
 
 
@@ -62,7 +68,11 @@ class Lease(NamedTuple):
         now_ms = at.now_ms
         args = (versionstamp, now_ms + self.duration_ms, now_ms, self.limit)  # ?1 to ?4
         if self.queue is not None:
-            return (Statement(sql.queue.lease_of, (*args, LEASE_BYTES, self.queue)),)
+            return (
+                Statement(sql.queue.lease_of, (*args, LEASE_BYTES, self.queue)),
+                Statement(sql.queues.start, (self.queue, now_ms, versionstamp)),
+                Statement(sql.queues.forget_starts, (self.queue, now_ms)),
+            )
         if self.limit == 1:
             return (Statement(sql.queue.lease, args),)
         return (Statement(sql.queue.lease_several, (*args, LEASE_BYTES)),)
@@ -106,13 +116,16 @@ class Extend(NamedTuple):
     id: str
     lease: str | None
     duration_ms: int
+    is_usual: bool
+    """Whether its queue may have another duration."""
 
     def statements(
         self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
     ) -> Sequence[Statement]:
         """See `Effect`."""
         now_ms = at.now_ms
-        args = (now_ms + self.duration_ms, now_ms, self.id, self.lease)
+        end = now_ms + self.duration_ms
+        args = (end, now_ms, self.id, self.lease, int(self.is_usual))
         return (Statement(sql.queue.extend, args),)
 
 

@@ -16,6 +16,7 @@ from buntime_keyval.shared import (
     AsyncAttempt,
     AsyncFlights,
     AsyncGraph,
+    AsyncMessageQueue,
     AsyncRecords,
     AsyncShortcuts,
     AsyncStore,
@@ -34,6 +35,7 @@ from buntime_plugin_keyval.faces.local.entries import LocalEntries
 from buntime_plugin_keyval.faces.local.locks import LocalLocking, LocalLocks
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
 from buntime_plugin_keyval.faces.local.queue import LocalDeadLetters, LocalQueue
+from buntime_plugin_keyval.faces.local.queues import LocalQueues
 from buntime_plugin_keyval.faces.local.search import LocalSearch
 from buntime_plugin_keyval.faces.local.stream import LocalStream
 from buntime_plugin_keyval.faces.local.transactions import LocalSource
@@ -73,6 +75,8 @@ class LocalKv(
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.stream = LocalStream(service.part(STREAM), permits)
         """All changes, in the order of their commits."""
+        self.queues = LocalQueues(service.queues, permits)
+        """Queues as such: what is in them and what they are told."""
         self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG), permits)
         """The same store as bytes, for plugins that offer another API."""
         self.metrics = KvMetrics(service, permits)
@@ -183,6 +187,14 @@ class LocalKv(
         With `strict` a version that is insisted on is missed by a missing record, too.
         """
         return AsyncRecords(self, strict=strict)
+
+    @overload
+    def queue(self, name: str = "", type: None = None) -> AsyncMessageQueue[Any]: ...
+    @overload
+    def queue(self, name: str, type: type[T]) -> AsyncMessageQueue[T]: ...
+    def queue(self, name: str = "", type: type[T] | None = None) -> AsyncMessageQueue[Any]:
+        """One queue, with messages of one type."""
+        return AsyncMessageQueue(self, name, type)
 
     @property
     def graph(self) -> AsyncGraph:

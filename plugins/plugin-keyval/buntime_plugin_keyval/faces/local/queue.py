@@ -194,6 +194,7 @@ class LocalQueue(LocalPart):
         keys_if_undelivered: Sequence[KeyLike] | None = None,
         queue: str = "",
         priority: int = 0,
+        id: str | None = None,
         idempotency_key: str | None = None,
     ) -> EnqueueResult:
         """Send a message.
@@ -202,9 +203,10 @@ class LocalQueue(LocalPart):
         also their number (1 s, 5 s, 10 s unless given). When the last has failed, the message is a
         dead letter and its value is stored at each of `keys_if_undelivered`. `queue`
         names the queue that it goes to. Each step of `priority`, from -10 to 10, goes before what
-        became ready up to a minute earlier.
+        became ready up to a minute earlier. In a day nothing else is sent under the same `id`; it
+        names the message.
         """
-        options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority)
+        options = message_options(delay, backoff_schedule, keys_if_undelivered, queue, priority, id)
         self._permits.need(QUEUE_SEND, queue or None)
         self._permits.write(*[encode_key(key) for key in options.keys_if_undelivered])
         text, said = text_and_saying(value, self._store.clock.wall())

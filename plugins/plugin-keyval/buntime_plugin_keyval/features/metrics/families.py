@@ -17,7 +17,7 @@ from prometheus_client.core import (
 )
 
 from buntime_plugin_keyval.engine.recorder import BUCKETS_MS
-from buntime_plugin_keyval.features.feature import Measure
+from buntime_plugin_keyval.features.feature import Labelled, Measure
 from buntime_plugin_keyval.features.metrics.report import OF_STORE, Report
 
 
@@ -32,6 +32,7 @@ def to_families(report: Report, prefix: str = "keyval") -> list[Metric]:
         ),
         *_measured(report.measures, report.numbers, prefix),
         *_measured((*report.stored_measures, *OF_STORE), report.stored, prefix),
+        *_labelled(report.labelled_measures, report.labelled, prefix),
         *_engine(report.engine, prefix),
     ]
 
@@ -64,6 +65,17 @@ def _measured(
             family = CounterMetricFamily if measure.is_counter else GaugeMetricFamily
             name = f"{prefix}_{measure.name}"
             yield family(name, measure.text, value=numbers[measure.name])
+
+
+def _labelled(measures: Sequence[Measure], labelled: Labelled, prefix: str) -> Iterable[Metric]:
+    for measure in measures:
+        if numbers := labelled.get(measure.name):
+            family = GaugeMetricFamily(
+                f"{prefix}_{measure.name}", measure.text, labels=measure.labels
+            )
+            for labels, number in numbers.items():
+                family.add_metric(labels, number)
+            yield family
 
 
 def _engine(engine: Mapping[str, float], prefix: str) -> Iterable[Metric]:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from buntime_plugin_keyval.engine.recorder import Samples
 from buntime_plugin_keyval.engine.store import Store
-from buntime_plugin_keyval.features.feature import Measure
+from buntime_plugin_keyval.features.feature import Labelled, Measure
 
 OF_STORE = (
     Measure("entries_total", "Total entries in store", "storage.entries"),
@@ -31,6 +31,9 @@ class Report:
     """Of features; those of the store itself come on top."""
     stored: Mapping[str, float]
     """Empty where the database did not tell in time: whoever looks then needs the rest most."""
+    labelled_measures: Sequence[Measure] = ()
+    labelled: Labelled = field(default_factory=dict)
+    """As empty as `stored`."""
 
 
 async def measure_store(store: Store) -> Mapping[str, float]:
@@ -57,7 +60,7 @@ def to_json(report: Report) -> dict[str, Any]:
         "errors": sum(samples.errors for samples in report.operations.values()),
         "operations": sum(samples.count for samples in report.operations.values()),
     }
-    places: dict[str, dict[str, float] | None] = {}
+    places: dict[str, dict[str, Any] | None] = {}
     for measure in (*report.stored_measures, *OF_STORE, *report.measures):
         part, _, name = measure.place.partition(".")
         number = report.stored.get(measure.name, report.numbers.get(measure.name))
@@ -65,8 +68,23 @@ def to_json(report: Report) -> dict[str, Any]:
             places.setdefault(part, None)
         else:
             places[part] = {**(places.get(part) or {}), name: number}
+    for measure in report.labelled_measures:
+        if numbers := report.labelled.get(measure.name):
+            part, _, name = measure.place.partition(".")
+            places[part] = {**(places.get(part) or {}), name: _nested(numbers)}
     return {
         "operations": {**operations, "operations": operations, "totals": totals},
         **places,
         "engine": dict(report.engine),
     }
+
+
+def _nested(numbers: Mapping[tuple[str, ...], float]) -> dict[str, Any]:
+    """Numbers by their first label, by their second one, and so on."""
+    nested: dict[str, Any] = {}
+    for labels, number in numbers.items():
+        inner = nested
+        for label in labels[:-1]:
+            inner = inner.setdefault(label, {})
+        inner[labels[-1]] = number
+    return nested

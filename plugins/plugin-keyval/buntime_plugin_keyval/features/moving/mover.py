@@ -155,6 +155,8 @@ class StoreMover:
             Sides(ours.messages, theirs.messages, -1),
             Sides(ours.letters, theirs.letters, -1),
             Sides(ours.locks, theirs.locks, ""),
+            Sides(ours.queues, theirs.queues, -1),
+            Sides(ours.message_ids, theirs.message_ids, ""),
         )
         self._replays = Sides(ours.replays, theirs.replays, -1)
         self._metrics = Sides(ours.metrics, theirs.metrics, "")

@@ -59,10 +59,19 @@ class Deliveries:
         self._loop = Loop(self._step, "keyval-deliveries", logger=logger, complaint=_COMPLAINT)
         self._is_idle = True
         """Whether it waits for a message to be given."""
+        self._last_end_ms = 0
+        self._are_ordered = True
+        """Whether the leases end in the order in which they were given: queues may have their own
+        duration of them."""
 
     def given(self, message: LeasedMessage) -> None:
         """Somebody has this message now."""
         self._given.pop(message.id, None)
+        if not self._given:
+            self._are_ordered = True
+        elif message.ends_at_ms < self._last_end_ms:
+            self._are_ordered = False
+        self._last_end_ms = message.ends_at_ms
         self._given[message.id] = _Given(message.lease, monotonic(), message.ends_at_ms)
         if self._is_idle:
             self._is_idle = False
@@ -81,9 +90,10 @@ class Deliveries:
         soon_ms = self._clock.now() + self._lease_ms // 2
         ended = []
         for message_id, given in self._given.items():
-            if given.ends_at_ms > soon_ms:
+            if given.ends_at_ms <= soon_ms:
+                ended.append(Count(message_id, given.lease))
+            elif self._are_ordered:
                 break
-            ended.append(Count(message_id, given.lease))
         return ended
 
     def counted(self, counts: Sequence[Count]) -> None:

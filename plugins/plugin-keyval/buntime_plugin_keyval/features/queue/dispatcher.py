@@ -28,6 +28,12 @@ from buntime_plugin_keyval.model.messages import LeasedMessage
 MAX_LEASE = 128
 """Messages that one commit leases."""
 
+HELD_POLL_MS = 1000
+"""Longest pause between two looks at a queue that delivers nothing of what it has. Each of them is
+a commit, which is dear on some engines; whoever ends that in this process, or rings, is heard."""
+
+_MOST_DOUBLINGS = 10
+
 
 class _Line:
     """The listeners of one queue, and when to look at it."""
@@ -39,6 +45,9 @@ class _Line:
         """Whether to look at once."""
         self.due = float("inf")
         """Otherwise when, by a clock that only goes forward."""
+        self.in_vain = 0
+        """How often in a row there were messages that could not be leased: the queue is paused, or
+        has reached a limit."""
 
     def wanted(self) -> int:
         """Messages that they can take now, up to what one commit leases."""
@@ -241,18 +250,28 @@ class Dispatcher:
             messages = await self._queue.lease(wanted, line.queue)
             self._hand_out(messages, line.listeners)
             if messages:
+                line.in_vain = 0
                 return 0
+            line.in_vain += 1
+            visible = None  # others were faster, or its options hold it back: looked for again
+        else:
+            line.in_vain = 0
         if exhausted is not None and exhausted <= now_ms and self._sweep_ms:
             await self._queue.bury_exhausted()
             return 0
         events = [self._sweep_ms + now_ms] if self._sweep_ms and line is self._first else []
         if line.listeners:
-            events.append(now_ms + self._foreign_poll_ms)
+            events.append(now_ms + self._poll_ms(line))
         if wanted and visible is not None:
             events.append(visible)
         if exhausted is not None and self._sweep_ms:
             events.append(exhausted)
         return max(1, min(events) - now_ms) if events else None
+
+    def _poll_ms(self, line: _Line) -> int:
+        """For how long it is not looked whether other processes have done something."""
+        poll_ms = self._foreign_poll_ms
+        return max(poll_ms, min(poll_ms << min(line.in_vain, _MOST_DOUBLINGS), HELD_POLL_MS))
 
     def _hand_out(self, messages: Sequence[LeasedMessage], listeners: deque[Listener]) -> None:
         """One message to each listener in turn, from where the last round ended."""

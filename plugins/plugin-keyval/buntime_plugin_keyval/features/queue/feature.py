@@ -19,6 +19,14 @@ QUEUE = Feature(
             is_counter=True,
         ),
     ),
+    labelled_measures=(
+        Measure(
+            "queue_messages",
+            "Messages of queues that have options, by state",
+            "queue.named",
+            labels=("queue", "state"),
+        ),
+    ),
     stored_measures=(
         Measure("queue_pending", "Pending messages in queue", "queue.pending"),
         Measure("queue_processing", "Messages being processed", "queue.processing"),

@@ -16,11 +16,18 @@ from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 
 from buntime_plugin_keyval.features.queue.part import QueuePart
+from buntime_plugin_keyval.features.queue.queues import read_place
 from buntime_plugin_keyval.model.errors import LetterNotFound
-from buntime_plugin_keyval.model.messages import LeasedMessage
+from buntime_plugin_keyval.model.messages import (
+    MOST_COUNT,
+    DeliveryRate,
+    LeasedMessage,
+    QueueSettings,
+)
 from buntime_plugin_keyval.requests.answers import Frame, Frames, Text
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Need, Request, Route, Routes
 from buntime_plugin_keyval.requests.kinds import (
+    BACKOFF,
     FLAG,
     LEASE_DURATION,
     LIMIT,
@@ -28,7 +35,9 @@ from buntime_plugin_keyval.requests.kinds import (
     MESSAGE_OPTIONS,
     OFFSET,
     PAUSE,
+    QUEUE_LEASE,
     QUEUE_NAME,
+    RATE,
     TEXT,
     VALUE,
     count_up_to,
@@ -120,6 +129,34 @@ class LetterListing(OfQueue, frozen=True, kw_only=True):
 
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     offset: Annotated[int, OFFSET] = 0
+
+
+class OptionsBody(OfQueue, frozen=True, kw_only=True):
+    """How a queue delivers; what is left out, or null, is not limited."""
+
+    lease: Annotated[int | None, QUEUE_LEASE] = None
+    backoff_schedule: Annotated[list[int] | None, BACKOFF] = None
+    max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None
+    rate: Annotated[DeliveryRate | None, RATE] = None
+
+
+class Looking(OfQueue, frozen=True, kw_only=True):
+    """How many messages to look at."""
+
+    limit: Annotated[int, LIMIT] = 1
+
+
+class MessageListing(OfQueue, frozen=True, kw_only=True):
+    """Which messages to list."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, TEXT] = None
+
+
+class QueueListing(RequestShape, frozen=True, kw_only=True):
+    """How many queues to list."""
+
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
 
 
 def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
@@ -234,6 +271,110 @@ def stats(part: QueuePart, request: Request[OfQueue]) -> Asked:
     return Asked("queue_stats", "read", run, needs=_needs(QUEUE_ADMIN, queue))
 
 
+def peek(part: QueuePart, request: Request[Looking]) -> Asked:
+    """`GET /queue/peek`: the next messages, which stay where they are."""
+    given = request.given
+
+    async def run() -> Text:
+        most = part.store.limits.answer_bytes
+        return msgspec.json.encode(
+            {"messages": await part.queues.peek(given.queue, given.limit, most)}
+        )
+
+    needs = _needs(QUEUE_ADMIN, given.queue)
+    return Asked("queue_peek", "read", run, cost=Cost(given.limit), needs=needs)
+
+
+def list_messages(part: QueuePart, request: Request[MessageListing]) -> Asked:
+    """`GET /queue/messages`: all messages in pages, as they were sent."""
+    given = request.given
+    after = read_place(given.cursor)
+
+    async def run() -> Text:
+        most = part.store.limits.answer_bytes
+        page = await part.queues.page(given.queue, after, given.limit, most)
+        cursor = None if page.after is None else str(page.after)
+        return msgspec.json.encode({"messages": page.messages, "cursor": cursor})
+
+    needs = _needs(QUEUE_ADMIN, given.queue)
+    return Asked("queue_list", "read", run, cost=Cost(given.limit), needs=needs)
+
+
+def purge(part: QueuePart, request: Request[OfQueue]) -> Asked:
+    """`DELETE /queue/messages`: all of a queue."""
+    queue = request.given.queue
+
+    async def run() -> str:
+        return f'{{"deletedCount":{await part.queues.purge(queue, request.once)}}}'
+
+    needs = _needs(QUEUE_ADMIN, queue)
+    return Asked("queue_purge", "write", run, cost=Cost(None), needs=needs)
+
+
+def pause(part: QueuePart, request: Request[OfQueue]) -> Asked:
+    """`POST /queue/pause`"""
+    queue = request.given.queue
+
+    async def run() -> str:
+        await part.queues.pause(queue, request.once)
+        return OK
+
+    return Asked("queue_pause", "write", run, needs=_needs(QUEUE_ADMIN, queue))
+
+
+def resume(part: QueuePart, request: Request[OfQueue]) -> Asked:
+    """`POST /queue/resume`"""
+    queue = request.given.queue
+
+    async def run() -> str:
+        await part.queues.resume(queue, request.once)
+        return OK
+
+    return Asked("queue_resume", "write", run, needs=_needs(QUEUE_ADMIN, queue))
+
+
+def get_options(part: QueuePart, request: Request[OfQueue]) -> Asked:
+    """`GET /queue/options`"""
+    queue = request.given.queue
+
+    async def run() -> Text:
+        return msgspec.json.encode(await part.queues.options(queue))
+
+    return Asked("queue_options", "read", run, needs=_needs(QUEUE_ADMIN, queue))
+
+
+def set_options(part: QueuePart, request: Request[OptionsBody]) -> Asked:
+    """`PUT /queue/options`: all of them; what is not said is not limited."""
+    given = request.given
+    options = QueueSettings(
+        lease=given.lease,
+        backoff_schedule=given.backoff_schedule,
+        max_running=given.max_running,
+        rate=given.rate,
+    )
+
+    async def run() -> str:
+        await part.queues.set_options(given.queue, options, request.once)
+        return OK
+
+    return Asked("queue_options", "write", run, needs=_needs(QUEUE_ADMIN, given.queue))
+
+
+def list_queues(part: QueuePart, request: Request[QueueListing]) -> Asked:
+    """`GET /queue/queues`: those in use, with their numbers."""
+    limit = request.given.limit
+
+    async def run() -> Text:
+        states = await part.queues.states(limit)
+        queues = [
+            {"queue": it.name, **msgspec.structs.asdict(it.stats), "paused": it.paused}
+            for it in states
+        ]
+        return msgspec.json.encode({"queues": queues})
+
+    return Asked("queue_names", "read", run, cost=Cost(None), needs=(QUEUE_ADMIN,))
+
+
 def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
     """`GET /queue/dlq`"""
     given = request.given
@@ -340,6 +481,18 @@ ROUTES: Routes = {
     "/queue/extend": {"POST": Route(extend, Extension, MemberPlace.BODY, _large)},
     "/queue/extend/{id}": {"POST": Route(extend, Extension, MemberPlace.OPTIONAL_BODY, _large)},
     "/queue/stats": {"GET": Route(stats, OfQueue)},
+    "/queue/peek": {"GET": Route(peek, Looking)},
+    "/queue/messages": {
+        "GET": Route(list_messages, MessageListing),
+        "DELETE": Route(purge, OfQueue, MemberPlace.EITHER),
+    },
+    "/queue/pause": {"POST": Route(pause, OfQueue, MemberPlace.EITHER)},
+    "/queue/resume": {"POST": Route(resume, OfQueue, MemberPlace.EITHER)},
+    "/queue/options": {
+        "GET": Route(get_options, OfQueue),
+        "PUT": Route(set_options, OptionsBody, MemberPlace.BODY),
+    },
+    "/queue/queues": {"GET": Route(list_queues, QueueListing)},
     "/queue/dlq": {
         "GET": Route(list_dlq, LetterListing),
         "DELETE": Route(purge_dlq, OfQueue, MemberPlace.EITHER),

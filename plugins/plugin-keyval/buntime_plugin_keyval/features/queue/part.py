@@ -12,12 +12,16 @@ from buntime_keyval.wire.commits import MessageOptions
 from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
 from buntime_plugin_keyval.engine.loop import Loop
 from buntime_plugin_keyval.engine.shares import Shares
-from buntime_plugin_keyval.features.feature import Ground, Part
+from buntime_plugin_keyval.features.feature import Ground, Labelled, Part
 from buntime_plugin_keyval.features.queue.dispatcher import Dispatcher
 from buntime_plugin_keyval.features.queue.queue import Queue
+from buntime_plugin_keyval.features.queue.queues import StoredQueues
 from buntime_plugin_keyval.model.messages import new_id, parse_message
 from buntime_plugin_keyval.requests.permissions import QUEUE_SEND
 from buntime_plugin_keyval.storage.message_effects import Enqueue
+
+MOST_LABELLED = 100
+"""Queues that have numbers of their own among the metrics."""
 
 
 class QueuePart(Part):
@@ -29,6 +33,7 @@ class QueuePart(Part):
         self.store = store
         self.client_of = ground.client_of
         self.queue = Queue(store, lease_ms=self.config.lock_duration.milliseconds)
+        self.queues = StoredQueues(store, self.queue)
         self.dispatcher = Dispatcher(
             self.queue,
             peers=store.peers,
@@ -78,10 +83,20 @@ class QueuePart(Part):
             "queue_total": stats.total,
         }
 
+    async def labelled_numbers(self) -> Labelled:
+        """See `Part`. Of queues that somebody has told something, the first ones by name."""
+        numbers: dict[tuple[str, ...], float] = {}
+        for name in await self.queues.told(MOST_LABELLED):
+            stats = await self.queue.stats(name)
+            for state in ("pending", "processing", "dlq"):
+                numbers[name, state] = getattr(stats, state)
+        return {"queue_messages": numbers}
+
     async def clean_up(self, limit: int) -> int:
-        """Delete dead letters that are too old."""
+        """Delete dead letters that are too old, and ids under which something may be sent again."""
         age_ms = self.config.dlq_max_age.milliseconds
-        return await self.queue.expire_dead_letters(age_ms, limit) if age_ms else 0
+        expired = await self.queue.expire_dead_letters(age_ms, limit) if age_ms else 0
+        return expired + await self.queues.forget_ids(limit)
 
     async def end_streams(self) -> None:
         """See `Part`."""
@@ -95,7 +110,7 @@ class QueuePart(Part):
     def message(self, value: str, options: MessageOptions) -> Addition:
         """A message with a canonical value, for a commit."""
         return Addition(
-            Enqueue(new_id(), value, options),
+            Enqueue(new_id() if options.id is None else options.id, value, options),
             size=len(value),
             writes=[encode_key(key) for key in options.keys_if_undelivered],
             committed=partial(self.queue.enqueued, options.queue),

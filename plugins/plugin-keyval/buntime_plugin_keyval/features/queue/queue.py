@@ -94,7 +94,8 @@ class Queue:
         self._long_until = 0.0
         """Until when there may be long messages, whose rows take long to be written again."""
         self._has_others = False
-        """Whether the queue without a name may have others than plain messages: see `QueueSql`."""
+        """Whether the queue without a name may have others than plain messages, or something is
+        said of it: see `QueueSql`."""
         self._on_ready: Callable[[str | None], None] = lambda _: None
         self._on_settled: Callable[[str], None] = lambda _: None
 
@@ -109,14 +110,16 @@ class Queue:
         self._on_settled = settled
 
     def enqueue(self, value: str, options: MessageOptions, once: Once | None = None) -> Future[str]:
-        """Add a message with a canonical value; its id.
+        """Add a message with a canonical value; its id, which its sender may have given.
+
+        In a day at least after one was sent under a given id nothing else is; the id is the same.
 
         It is on its way when this returns. Raises `RequestUnderWay`, and `InvalidInput` for
         a key that is too long for the database.
         """
         for key in options.keys_if_undelivered:
             self._store.check_key(encode_key(key))
-        message_id = new_id()
+        message_id = new_id() if options.id is None else options.id
         self._note_size(value)
 
         def conclude(*_: object) -> str:
@@ -218,7 +221,7 @@ class Queue:
         An unknown id is fine unless `strict`. Raises `StaleLease` and `MessageNotFound` as `ack`.
         """
         # Before a look at the message, which is another one's by now if this was done before.
-        if once is not None and await self._store.replays.find(once) is not None:
+        if await self._was_done(once):
             return
         while True:
             delivery = await self._delivery(message_id, queue)
@@ -246,7 +249,8 @@ class Queue:
 
         Raises `StaleLease` if the lease is not the message's current one.
         """
-        await self._check_queue(message_id, queue)
+        if queue is not None and not await self._was_done(once):
+            await self._check_queue(message_id, queue)
         (result,) = await self._commit(Undeliver(message_id, lease), once=once)
         if not result.rowcount:
             raise StaleLease
@@ -271,9 +275,16 @@ class Queue:
         is given, that is `MessageNotFound` where the queue has no such message at all.
         """
         duration = self._lease_ms if duration_ms is None else duration_ms
-        if queue is not None and not await self._delivery(message_id, queue):
-            raise MessageNotFound(message_id) if strict and lease is None else StaleLease
-        (result,) = await self._commit(Extend(message_id, lease, duration), once=once)
+        if queue is not None and not await self._was_done(once):
+            try:
+                await self._check_queue(message_id, queue)
+            except StaleLease:
+                if strict and lease is None:
+                    raise MessageNotFound(message_id) from None
+                raise
+        (result,) = await self._commit(
+            Extend(message_id, lease, duration, is_usual=duration_ms is None), once=once
+        )
         if not result.rowcount:
             if strict and lease is None and not await self._delivery(message_id):
                 raise MessageNotFound(message_id)
@@ -405,7 +416,7 @@ class Queue:
         self, letter_id: str, once: Once | None = None, *, queue: str | None = None
     ) -> str:
         """Send a dead letter again as a new message; its new id. Raises `LetterNotFound`."""
-        if not await self._has_letter(letter_id, queue):
+        if not (await self._has_letter(letter_id, queue) or await self._was_done(once)):
             raise LetterNotFound
         new = new_id()
         decision = Decision[str | None](
@@ -428,7 +439,7 @@ class Queue:
         self, letter_id: str, once: Once | None = None, *, queue: str | None = None
     ) -> bool:
         """Delete a dead letter; whether it was there."""
-        if not await self._has_letter(letter_id, queue):
+        if not (await self._has_letter(letter_id, queue) or await self._was_done(once)):
             return False
         (result,) = await self._commit(Forget(letter_id), once=once)
         return result.rowcount > 0
@@ -464,10 +475,14 @@ class Queue:
         """Whether a dead letter may be there: it is of this queue, if one is given."""
         return queue is None or await self.get_dlq_message(letter_id, queue) is not None
 
-    async def _check_queue(self, message_id: str, queue: str | None) -> None:
-        """Raise `StaleLease` unless a message is of this queue, if one is given: it stays there."""
-        if queue is not None and not await self._delivery(message_id, queue):
+    async def _check_queue(self, message_id: str, queue: str) -> None:
+        """Raise `StaleLease` unless there is this message in this queue, where it stays."""
+        if not await self._delivery(message_id, queue):
             raise StaleLease
+
+    async def _was_done(self, once: Once | None) -> bool:
+        """Whether a request was done before: what it was about may be gone by now."""
+        return once is not None and await self._store.replays.find(once) is not None
 
     async def _delivery(self, message_id: str, queue: str | None = None) -> _Delivery | None:
         """The row of a message, if there is one, in this queue if one is given."""

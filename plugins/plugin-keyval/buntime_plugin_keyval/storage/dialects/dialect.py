@@ -17,6 +17,7 @@ from buntime_plugin_keyval.storage.dialects.log import LogSql
 from buntime_plugin_keyval.storage.dialects.metrics import MetricsSql
 from buntime_plugin_keyval.storage.dialects.moving import MovingSql
 from buntime_plugin_keyval.storage.dialects.queue import QueueSql
+from buntime_plugin_keyval.storage.dialects.queues import QueuesSql
 from buntime_plugin_keyval.storage.dialects.reads import Getting, ReadSql
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 from buntime_plugin_keyval.storage.dialects.schema import SchemaSql
@@ -45,6 +46,7 @@ class Dialect(NamedTuple):
     watch: WatchSql
     snapshots: SnapshotSql
     queue: QueueSql
+    queues: QueuesSql
     locks: LockSql
     search: SearchSql
     replays: ReplaysSql

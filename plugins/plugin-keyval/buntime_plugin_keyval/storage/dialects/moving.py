@@ -30,6 +30,10 @@ LETTER_COLUMNS = (
 )
 REPLAY_COLUMNS = ("seq", "at", "keys", "fingerprints", "stamps", "counts", "told")
 LOCK_COLUMNS = ("name", "owner", "token", "acquired_at", "expires_at", "metadata")
+QUEUE_COLUMNS = (
+    *("seq", "name", "paused", "lease_ms", "backoff", "max_running", "rate_count", "rate_ms"),
+)
+ID_COLUMNS = ("id", "until")
 METRIC_COLUMNS = ("operation", "count", "errors", "latency_sum", "buckets", "updated_at")
 
 MESSAGE_MARKS = (
@@ -38,6 +42,7 @@ MESSAGE_MARKS = (
 """Whatever changes of a message while it is one."""
 LETTER_MARKS = "id, failed_at, kept_since"
 LOCK_MARKS = "owner, token, expires_at"
+QUEUE_MARKS = "name, paused, lease_ms, backoff, max_running, rate_count, rate_ms"
 REPLAY_MARKS = "at, octet_length(keys), octet_length(stamps), octet_length(counts)"
 """Results are added, forgotten from the oldest on, and the newest one is emptied."""
 
@@ -51,6 +56,8 @@ CLOSED_TABLES = {
     "kv_replays": ("INSERT", "UPDATE", "DELETE"),
     "kv_locks": ("INSERT", "UPDATE", "DELETE"),
     "kv_lock_waiters": ("INSERT", "UPDATE", "DELETE"),
+    "kv_queues": ("INSERT", "UPDATE", "DELETE"),
+    "kv_message_ids": ("INSERT", "UPDATE", "DELETE"),
     "kv_indexes": ("INSERT", "UPDATE", "DELETE"),
 }
 """What may happen to which table as long as a store is open."""
@@ -90,6 +97,9 @@ class MovingSql(NamedTuple):
     replays: TableSql
     locks: TableSql
     """Without those who wait: they belong to processes of the store that is left."""
+    queues: TableSql
+    """What is said of queues."""
+    message_ids: TableSql
     metrics: TableSql
     counts: str
     """How many entries there are and how many bytes they have, how many messages, dead letters,

@@ -20,6 +20,11 @@ NewRow: TypeAlias = tuple[str, str, int, int, str, str, int, int]
 """Id, value, ready time, most attempts, backoff and keys as JSON arrays, time on the wall, now."""
 
 
+ToQueue: TypeAlias = tuple[str, int, int]
+"""Queue, priority, and whether the backoff is the message's own: 1, or 0 for that of its queue, if
+the queue has one."""
+
+
 class QueueSql(NamedTuple):
     """Operations on messages and dead letters.
 
@@ -34,8 +39,8 @@ class QueueSql(NamedTuple):
 
     enqueue: Callable[[NewRow], Sequence[Statement]]
     """Adds a plain message."""
-    enqueue_to: Callable[[NewRow, str, int], Sequence[Statement]]
-    """And queue, priority: adds a message to a queue."""
+    enqueue_to: Callable[[NewRow, ToQueue], Sequence[Statement]]
+    """Adds a message to a queue."""
     lease: str
     """Lease, its end, now, 1: gives one plain message that is ready to who has the lease. A row
     with place, number, id, value, attempts, lease, visible; none if none is ready, or if there are
@@ -45,7 +50,9 @@ class QueueSql(NamedTuple):
     many bytes, but for the first one. Messages with an earlier place come first, and of those the
     ones that were added first."""
     lease_of: str
-    """Lease, its end, now, limit, bytes, queue: the same of all messages of a queue."""
+    """Lease, its end, now, limit, bytes, queue: the same of all messages of a queue, by its
+    options: none while it is paused, no more than may run and than its rate leaves, and with its
+    own end if it has one."""
     count_delivery: str
     """Id, lease: the current delivery of a message counts."""
     settle: str
@@ -56,8 +63,9 @@ class QueueSql(NamedTuple):
     undeliver: str
     """Id, lease: ends it as if there had been none."""
     extend: str
-    """New end, now, id, lease or NULL: prolongs a lease, this one if there is one. It may be over,
-    as long as no other took its place; counts."""
+    """New end, now, id, lease or NULL, 1 or 0: prolongs a lease, this one if there is one; with 1
+    as long as its queue says, if that says it. It may be over, as long as no other took its place;
+    counts."""
     retry: str
     """Ready time, now, id: ends the lease, and lets the message wait; counts."""
     bury: str
@@ -73,7 +81,7 @@ class QueueSql(NamedTuple):
     """Now, limit: ids of messages without attempts left whose last lease is over."""
     next_visible: str
     """When the first plain message with attempts left can be delivered, or NULL; and whether there
-    are others than plain ones in their queue, 0 or 1."""
+    are others than plain ones in their queue, or something is said of that, 0 or 1."""
     next_visible_of: str
     """Queue: when the first message of it with attempts left can be delivered, or NULL."""
     next_exhausted: str

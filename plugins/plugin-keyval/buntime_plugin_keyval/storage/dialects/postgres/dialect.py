@@ -13,6 +13,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
 from buntime_plugin_keyval.storage.dialects.postgres.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.postgres.moving import MOVING
 from buntime_plugin_keyval.storage.dialects.postgres.queue import QUEUE
+from buntime_plugin_keyval.storage.dialects.postgres.queues import QUEUES
 from buntime_plugin_keyval.storage.dialects.postgres.reads import READS, get_together
 from buntime_plugin_keyval.storage.dialects.postgres.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.postgres.schema import SCHEMA
@@ -37,6 +38,7 @@ POSTGRES = Dialect(
     watch=WATCH,
     snapshots=SNAPSHOTS,
     queue=QUEUE,
+    queues=QUEUES,
     locks=LOCKS,
     search=SEARCH,
     replays=REPLAYS,

@@ -15,6 +15,7 @@ from buntime_plugin_keyval.storage.dialects.moving import (
     CLOSED,
     CLOSED_TABLES,
     ENTRY_COLUMNS,
+    ID_COLUMNS,
     LETTER_COLUMNS,
     LETTER_MARKS,
     LOCK_COLUMNS,
@@ -22,6 +23,8 @@ from buntime_plugin_keyval.storage.dialects.moving import (
     MESSAGE_COLUMNS,
     MESSAGE_MARKS,
     METRIC_COLUMNS,
+    QUEUE_COLUMNS,
+    QUEUE_MARKS,
     REPLAY_COLUMNS,
     REPLAY_MARKS,
     MovingSql,
@@ -34,7 +37,7 @@ _BYTES = {"key", "fingerprints"}
 _TEXTS = {
     *("key_json", "value", "versionstamp", "metadata", "operation", "id", "original_id"),
     *("backoff_schedule", "keys_if_undelivered", "lease", "error_message", "keys", "stamps"),
-    *("counts", "told", "buckets", "name", "owner", "token", "type", "queue"),
+    *("counts", "told", "buckets", "name", "owner", "token", "type", "queue", "backoff"),
 }
 _DOUBLES = {"latency_sum"}
 
@@ -106,6 +109,8 @@ MOVING = MovingSql(
     letters=_table("kv_dlq", LETTER_COLUMNS, LETTER_MARKS, size=VALUE_SIZE),
     replays=_table("kv_replays", REPLAY_COLUMNS, f"octet_length(told), {REPLAY_MARKS}"),
     locks=_table("kv_locks", LOCK_COLUMNS, LOCK_MARKS),
+    queues=_table("kv_queues", QUEUE_COLUMNS, QUEUE_MARKS),
+    message_ids=_table("kv_message_ids", ID_COLUMNS, "until"),
     metrics=_table("kv_metrics", METRIC_COLUMNS, "count, updated_at"),
     counts="""
 SELECT entries, bytes, (SELECT count(*) FROM kv_queue), (SELECT count(*) FROM kv_dlq),
@@ -122,7 +127,7 @@ FROM kv_totals""",
             (number,),
         )
     ],
-    finish=(_following("kv_queue"), _following("kv_dlq")),
+    finish=(_following("kv_queue"), _following("kv_dlq"), _following("kv_queues")),
     clear=(
         "DELETE FROM kv_entries",
         "DELETE FROM kv_changes",
@@ -130,6 +135,9 @@ FROM kv_totals""",
         "DELETE FROM kv_dlq",
         "DELETE FROM kv_replays",
         "DELETE FROM kv_locks",
+        "DELETE FROM kv_queues",
+        "DELETE FROM kv_queue_starts",
+        "DELETE FROM kv_message_ids",
         "DELETE FROM kv_metrics",
     ),
     mark="SELECT token, state, ends_at, other, place FROM kv_move",

@@ -11,6 +11,7 @@ from buntime_plugin_keyval.storage.dialects.queue import (
     PRIORITY_MS,
     NewRow,
     QueueSql,
+    ToQueue,
 )
 
 # 1 if somebody has the message, and that does not count yet.
@@ -21,7 +22,7 @@ _ATTEMPTS = f"least(max_attempts, attempts + {_UNCOUNTED})"
 
 _PLAIN = "queue = '' AND priority = 0"
 _NOT_PLAIN = "(queue <> '' OR priority <> 0)"
-_PLACE = f"ready_at - {PRIORITY_MS} * priority"
+PLACE = f"ready_at - {PRIORITY_MS} * priority"
 
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
 _READY = f"""
@@ -34,6 +35,7 @@ SELECT {{told}} FROM (
   WHERE queue = '' AND lease IS NOT NULL AND visible_at <= $3::bigint
     AND attempts < max_attempts) AS found
 WHERE NOT EXISTS (SELECT 1 FROM kv_queue WHERE {_NOT_PLAIN} AND queue = '')
+  AND NOT EXISTS (SELECT 1 FROM kv_queues WHERE name = '')
 ORDER BY place, seq LIMIT $4::bigint"""
 
 
@@ -48,39 +50,67 @@ WITH RECURSIVE levels (level) AS (
   WHERE level IS NOT NULL)"""
 
 
-# Of each priority the first ones, each by its own way into the index.
-_READY_OF = f"""
-SELECT {{told}} FROM ({_levels("$6::text")}
+def ready_of(now: str, limit: str, queue: str, room: str) -> str:
+    """What can be delivered of a queue, `room` at most; how the arguments stand in a text is given.
+
+    Of each priority the first ones, each by its own way into the index.
+    """
+    now, limit, queue = f"{now}::bigint", f"{limit}::bigint", f"{queue}::text"
+    return f"""
+SELECT seq, place, {VALUE_SIZE} AS size FROM ({_levels(queue)}
   SELECT first.* FROM levels CROSS JOIN LATERAL (
-    SELECT seq, {_PLACE} AS place, value FROM kv_queue
-    WHERE {_NOT_PLAIN} AND queue = $6::text AND priority = level AND lease IS NULL
-      AND visible_at <= $3::bigint AND attempts < max_attempts
-    ORDER BY visible_at, seq LIMIT $4::bigint) AS first
+    SELECT seq, {PLACE} AS place, value FROM kv_queue
+    WHERE {_NOT_PLAIN} AND queue = {queue} AND priority = level AND lease IS NULL
+      AND visible_at <= {now} AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT {limit}) AS first
   UNION ALL
   (SELECT seq, ready_at, value FROM kv_queue
-   WHERE {_PLAIN} AND $6::text = '' AND lease IS NULL AND visible_at <= $3::bigint
+   WHERE {_PLAIN} AND {queue} = '' AND lease IS NULL AND visible_at <= {now}
      AND attempts < max_attempts
-   ORDER BY visible_at, seq LIMIT $4::bigint)
+   ORDER BY visible_at, seq LIMIT {limit})
   UNION ALL
-  SELECT seq, {_PLACE}, value FROM kv_queue
-  WHERE queue = $6::text AND lease IS NOT NULL AND visible_at <= $3::bigint
+  SELECT seq, {PLACE}, value FROM kv_queue
+  WHERE queue = {queue} AND lease IS NOT NULL AND visible_at <= {now}
     AND attempts < max_attempts) AS found
-ORDER BY place, seq LIMIT $4::bigint"""
+ORDER BY place, seq LIMIT {room}"""
 
-_FITTING = """
+
+# What its options leave of $4. `least` passes over NULL.
+_ROOM = """(SELECT least($4::bigint, (
+  SELECT CASE WHEN paused <> 0 THEN 0 ELSE greatest(0, least(
+    $4::bigint,
+    max_running - (
+      SELECT count(*) FROM kv_queue
+      WHERE queue = $6::text AND lease IS NOT NULL AND visible_at > $3::bigint),
+    rate_count - coalesce((
+      SELECT max(total) - min(earlier) FROM kv_queue_starts
+      WHERE queue = $6::text AND at > $3::bigint - rate_ms), 0))) END
+  FROM kv_queues WHERE name = $6::text)))"""
+
+
+def fitting(ready: str, most: str) -> str:
+    """Those of the ready messages whose values are not more than so many bytes."""
+    return f"""
 SELECT seq FROM (
   SELECT seq, row_number() OVER ready AS number, sum(size) OVER ready AS bytes
   FROM ({ready}) AS sized
   WINDOW ready AS (ORDER BY place, seq ROWS UNBOUNDED PRECEDING)) AS summed
-WHERE number = 1 OR bytes <= $5::bigint"""
+WHERE number = 1 OR bytes <= {most}::bigint"""
+
+
 _SIZED = f"seq, place, {VALUE_SIZE} AS size"
 
 _LEASE = f"""
 UPDATE kv_queue SET
-  lease = $1, visible_at = $2, set_at = $3::bigint, counted = 0, unsure = unsure + {_UNCOUNTED},
+  lease = $1, visible_at = {{ends}}, set_at = $3::bigint, counted = 0,
+  unsure = unsure + {_UNCOUNTED},
   attempts = attempts + (CASE WHEN unsure >= {MAX_UNSURE} THEN {_UNCOUNTED} ELSE 0 END)
 WHERE seq IN ({{ready}})
-RETURNING {_PLACE}, seq, id, value, least(max_attempts, attempts + 1), lease, visible_at"""
+RETURNING {PLACE}, seq, id, value, least(max_attempts, attempts + 1), lease, visible_at"""
+
+# When a lease ends that is of its queue.
+_ENDS = """coalesce(
+    $3::bigint + (SELECT lease_ms FROM kv_queues WHERE name = $6::text), $2::bigint)"""
 
 _MESSAGE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
@@ -93,23 +123,30 @@ _LETTER = "id, original_id, value, error_message, attempts, original_created_at,
 
 ENQUEUE = f"{_MESSAGE}\nVALUES ($1, $2, $3, $3, 0, $4, $5, $6, $7, $8)"
 
-_ENQUEUE_TO = f"{_TO_QUEUE}\nVALUES ($1, $2, $3, $3, 0, $4, $5, $6, $7, $8, $9, $10)"
+# Most attempts and backoff: of the message, or if it has none of its own, of its queue.
+_OF_QUEUE = (
+    "CASE WHEN $11::bigint = 0 THEN (SELECT backoff FROM kv_queues WHERE name = $9::text) END"
+)
+TO_QUEUE = f"""{_TO_QUEUE}
+SELECT $1::text, $2::text, $3::bigint, $3::bigint, 0,
+  coalesce(json_array_length(({_OF_QUEUE})::json) + 1, $4::bigint),
+  coalesce({_OF_QUEUE}, $5::text), $6::text, $7::bigint, $8::bigint, $9::text, $10::bigint"""
 
 
 def _enqueue(row: NewRow) -> tuple[Statement]:
     return (Statement(ENQUEUE, row),)
 
 
-def _enqueue_to(row: NewRow, queue: str, priority: int) -> tuple[Statement]:
-    return (Statement(_ENQUEUE_TO, (*row, queue, priority)),)
+def _enqueue_to(row: NewRow, to: ToQueue) -> tuple[Statement]:
+    return (Statement(TO_QUEUE, (*row, *to)),)
 
 
 QUEUE = QueueSql(
     enqueue=_enqueue,
     enqueue_to=_enqueue_to,
-    lease=_LEASE.format(ready=_READY.format(told="seq")),
-    lease_several=_LEASE.format(ready=_FITTING.format(ready=_READY.format(told=_SIZED))),
-    lease_of=_LEASE.format(ready=_FITTING.format(ready=_READY_OF.format(told=_SIZED))),
+    lease=_LEASE.format(ends="$2", ready=_READY.format(told="seq")),
+    lease_several=_LEASE.format(ends="$2", ready=fitting(_READY.format(told=_SIZED), "$5")),
+    lease_of=_LEASE.format(ends=_ENDS, ready=fitting(ready_of("$3", "$4", "$6", _ROOM), "$5")),
     count_delivery=f"""
 UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = $1 AND lease = $2""",
@@ -132,7 +169,10 @@ WHERE id = $1 AND lease = $2""",
     # Whoever does so has the message.
     extend=f"""
 UPDATE kv_queue SET
-  visible_at = $1, set_at = $2, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+  visible_at = coalesce(
+    $2::bigint + CASE WHEN $5::bigint = 1 THEN (
+      SELECT lease_ms FROM kv_queues WHERE name = queue) END, $1::bigint),
+  set_at = $2::bigint, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = $3 AND lease IS NOT NULL AND (lease = $4::text OR $4::text IS NULL)""",
     retry=f"""
 UPDATE kv_queue SET
@@ -159,7 +199,8 @@ WHERE attempts >= max_attempts AND visible_at <= $1 ORDER BY visible_at LIMIT $2
 SELECT (
     SELECT visible_at FROM kv_queue WHERE {_PLAIN} AND attempts < max_attempts
     ORDER BY visible_at LIMIT 1),
-  EXISTS (SELECT 1 FROM kv_queue WHERE {_NOT_PLAIN} AND queue = '')::int""",
+  (EXISTS (SELECT 1 FROM kv_queue WHERE {_NOT_PLAIN} AND queue = '')
+   OR EXISTS (SELECT 1 FROM kv_queues WHERE name = ''))::int""",
     next_visible_of=f"""{_levels("$1::text")}
 SELECT min(visible_at) FROM (
   SELECT (

@@ -10,6 +10,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
 from buntime_plugin_keyval.storage.dialects.sqlite.metrics import METRICS
 from buntime_plugin_keyval.storage.dialects.sqlite.moving import move_some
 from buntime_plugin_keyval.storage.dialects.sqlite.queue import QUEUE
+from buntime_plugin_keyval.storage.dialects.sqlite.queues import QUEUES
 from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS, getting
 from buntime_plugin_keyval.storage.dialects.sqlite.relocating import MOVING
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
@@ -29,6 +30,7 @@ SQLITE = Dialect(
     watch=WATCH,
     snapshots=SNAPSHOTS,
     queue=QUEUE,
+    queues=QUEUES,
     locks=LOCKS,
     search=SEARCH,
     replays=REPLAYS,

@@ -9,6 +9,7 @@ from buntime_plugin_keyval.storage.dialects.queue import (
     PRIORITY_MS,
     NewRow,
     QueueSql,
+    ToQueue,
 )
 from buntime_plugin_keyval.storage.dialects.sqlite.values import (
     ADD_LONG_VALUE,
@@ -26,7 +27,7 @@ _ATTEMPTS = f"min(max_attempts, attempts + {_UNCOUNTED})"
 
 _PLAIN = "queue = '' AND priority = 0"
 _NOT_PLAIN = "(queue <> '' OR priority <> 0)"
-_PLACE = f"ready_at - {PRIORITY_MS} * priority"
+PLACE = f"ready_at - {PRIORITY_MS} * priority"
 
 # `+?4`, since SQLite prepares a statement anew for each value of a bare variable behind LIMIT.
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
@@ -41,6 +42,7 @@ SELECT {{told}} FROM (
   WHERE queue = '' AND lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
 WHERE NOT EXISTS (
   SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = '')
+  AND NOT EXISTS (SELECT 1 FROM kv_queues WHERE name = '')
 ORDER BY place, seq LIMIT +?4"""
 
 
@@ -55,48 +57,78 @@ WITH RECURSIVE levels (level) AS (
   WHERE level IS NOT NULL)"""
 
 
-# Of each priority the first ones, each by its own way into the index.
-_READY_OF = f"""
-SELECT {{told}} FROM ({_levels("?6")}
-  SELECT kv_queue.seq, {_PLACE} AS place FROM levels CROSS JOIN kv_queue ON kv_queue.seq IN (
+def ready_of(now: str, limit: str, queue: str, room: str) -> str:
+    """What can be delivered of a queue, `room` at most; how the arguments stand in a text is given.
+
+    Of each priority the first ones, each by its own way into the index.
+    """
+    return f"""
+SELECT seq, place FROM ({_levels(queue)}
+  SELECT kv_queue.seq, {PLACE} AS place FROM levels CROSS JOIN kv_queue ON kv_queue.seq IN (
     SELECT seq FROM kv_queue INDEXED BY kv_queue_levels
-    WHERE {_NOT_PLAIN} AND queue = ?6 AND priority = level AND lease IS NULL
-      AND visible_at <= ?3 AND attempts < max_attempts
-    ORDER BY visible_at, seq LIMIT +?4)
+    WHERE {_NOT_PLAIN} AND queue = {queue} AND priority = level AND lease IS NULL
+      AND visible_at <= {now} AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT +{limit})
   UNION ALL
   SELECT * FROM (
     SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_visible
-    WHERE {_PLAIN} AND ?6 = '' AND lease IS NULL AND visible_at <= ?3 AND attempts < max_attempts
-    ORDER BY visible_at, seq LIMIT +?4)
+    WHERE {_PLAIN} AND {queue} = '' AND lease IS NULL AND visible_at <= {now}
+      AND attempts < max_attempts
+    ORDER BY visible_at, seq LIMIT +{limit})
   UNION ALL
-  SELECT seq, {_PLACE} FROM kv_queue INDEXED BY kv_queue_leased
-  WHERE queue = ?6 AND lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
-ORDER BY place, seq LIMIT +?4"""
+  SELECT seq, {PLACE} FROM kv_queue INDEXED BY kv_queue_leased
+  WHERE queue = {queue} AND lease IS NOT NULL AND visible_at <= {now}
+    AND attempts < max_attempts)
+ORDER BY place, seq LIMIT {room}"""
 
-_FITTING = f"""
+
+# What its options leave of ?4.
+_ROOM = """(SELECT min(?4, coalesce((
+  SELECT iif(paused, 0, max(0, min(
+    coalesce(max_running - (
+      SELECT count(*) FROM kv_queue INDEXED BY kv_queue_leased
+      WHERE queue = ?6 AND lease IS NOT NULL AND visible_at > ?3), ?4),
+    coalesce(rate_count - (
+      SELECT max(total) - min(earlier) FROM kv_queue_starts
+      WHERE queue = ?6 AND at > ?3 - rate_ms), rate_count, ?4))))
+  FROM kv_queues WHERE name = ?6), ?4)))"""
+
+
+def fitting(ready: str, most: str) -> str:
+    """Those of the ready messages whose values are not more than so many bytes."""
+    return f"""
 SELECT seq FROM (
   SELECT seq, row_number() OVER ready AS number, sum(size) OVER ready AS bytes
   FROM (
     SELECT seq, place, (
       SELECT {VALUE_SIZE} FROM kv_queue WHERE kv_queue.seq = ready.seq) AS size
-    FROM ({{ready}}) AS ready)
+    FROM ({ready}) AS ready)
   WINDOW ready AS (ORDER BY place, seq ROWS UNBOUNDED PRECEDING))
-WHERE number = 1 OR bytes <= ?5"""
+WHERE number = 1 OR bytes <= {most}"""
+
 
 # What a lease tells: of each message its place, then the message.
-_LEASED = (_PLACE, "seq", "id", VALUE, "min(max_attempts, attempts + 1)", "lease", "visible_at")
+_LEASED = (PLACE, "seq", "id", VALUE, "min(max_attempts, attempts + 1)", "lease", "visible_at")
 
 _LEASE = f"""
 UPDATE kv_queue SET
-  lease = ?1, visible_at = ?2, set_at = ?3, counted = 0, unsure = unsure + {_UNCOUNTED},
+  lease = ?1, visible_at = {{ends}}, set_at = ?3, counted = 0, unsure = unsure + {_UNCOUNTED},
   attempts = attempts + ({_UNCOUNTED} AND unsure >= {MAX_UNSURE})
 WHERE seq IN ({{ready}})
 RETURNING {", ".join(_LEASED)}"""
+
+# When a lease ends that is of its queue.
+_ENDS = "coalesce(?3 + (SELECT lease_ms FROM kv_queues WHERE name = ?6), ?2)"
 
 MESSAGE = """
 INSERT INTO kv_queue (id, value, ready_at, visible_at, attempts, max_attempts,
                       backoff_schedule, keys_if_undelivered, created_at, set_at,
                       long_id, long_size)"""
+_OF_QUEUE = "(SELECT backoff FROM kv_queues WHERE name = ?9)"
+# Most attempts and backoff: of the message, or if it has none of its own, of its queue.
+_BY_QUEUE = f"""
+  iif(?11, ?4, coalesce(json_array_length({_OF_QUEUE}) + 1, ?4)),
+  iif(?11, ?5, coalesce({_OF_QUEUE}, ?5))"""
 _TO_QUEUE = f"{MESSAGE.removesuffix(')')}, queue, priority)"
 
 # A letter takes over the value of its message, and the other way round, before that is removed.
@@ -107,8 +139,10 @@ _LETTER = "id, original_id, value, error_message, attempts, original_created_at,
 
 ENQUEUE = f"{MESSAGE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0)"
 ENQUEUE_ADDED = f"{MESSAGE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2)"
-_ENQUEUE_TO = f"{_TO_QUEUE}\nVALUES (?1, ?2, ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, NULL, 0, ?9, ?10)"
-_ADDED_TO = f"{_TO_QUEUE}\nVALUES (?1, '', ?3, ?3, 0, ?4, ?5, ?6, ?7, ?8, {ADDED}, ?2, ?9, ?10)"
+TO_QUEUE = f"{_TO_QUEUE}\nSELECT ?1, ?2, ?3, ?3, 0, {_BY_QUEUE}, ?6, ?7, ?8, NULL, 0, ?9, ?10"
+ADDED_TO_QUEUE = (
+    f"{_TO_QUEUE}\nSELECT ?1, '', ?3, ?3, 0, {_BY_QUEUE}, ?6, ?7, ?8, {ADDED}, ?2, ?9, ?10"
+)
 
 
 def _enqueue(row: NewRow) -> tuple[Statement, ...]:
@@ -120,13 +154,13 @@ def _enqueue(row: NewRow) -> tuple[Statement, ...]:
     return Statement(ADD_LONG_VALUE, (value,)), Statement(ENQUEUE_ADDED, added)
 
 
-def _enqueue_to(row: NewRow, queue: str, priority: int) -> tuple[Statement, ...]:
+def _enqueue_to(row: NewRow, to: ToQueue) -> tuple[Statement, ...]:
     value = row[1]
     size = long_size(value)
     if not size:
-        return (Statement(_ENQUEUE_TO, (*row, queue, priority)),)
-    added = (row[0], size, *row[2:], queue, priority)
-    return Statement(ADD_LONG_VALUE, (value,)), Statement(_ADDED_TO, added)
+        return (Statement(TO_QUEUE, (*row, *to)),)
+    added = (row[0], size, *row[2:], *to)
+    return Statement(ADD_LONG_VALUE, (value,)), Statement(ADDED_TO_QUEUE, added)
 
 
 def _leased(lease: str) -> str:
@@ -138,9 +172,9 @@ SELECT json_group_array(json_object({members})) FROM kv_queue WHERE lease = '{le
 QUEUE = QueueSql(
     enqueue=_enqueue,
     enqueue_to=_enqueue_to,
-    lease=_LEASE.format(ready=_READY.format(told="seq")),
-    lease_several=_LEASE.format(ready=_FITTING.format(ready=_READY.format(told="seq, place"))),
-    lease_of=_LEASE.format(ready=_FITTING.format(ready=_READY_OF.format(told="seq, place"))),
+    lease=_LEASE.format(ends="?2", ready=_READY.format(told="seq")),
+    lease_several=_LEASE.format(ends="?2", ready=fitting(_READY.format(told="seq, place"), "?5")),
+    lease_of=_LEASE.format(ends=_ENDS, ready=fitting(ready_of("?3", "?4", "?6", _ROOM), "?5")),
     count_delivery=f"""
 UPDATE kv_queue SET attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = ? AND lease = ?""",
@@ -161,7 +195,9 @@ WHERE id = ? AND lease = ?""",
     # Whoever does so has the message.
     extend=f"""
 UPDATE kv_queue SET
-  visible_at = ?1, set_at = ?2, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
+  visible_at = iif(
+    ?5, coalesce(?2 + (SELECT lease_ms FROM kv_queues WHERE name = queue), ?1), ?1),
+  set_at = ?2, attempts = {_ATTEMPTS}, counted = 1, unsure = 0
 WHERE id = ?3 AND lease IS NOT NULL AND (lease = ?4 OR ?4 IS NULL)""",
     retry=f"""
 UPDATE kv_queue SET
@@ -185,7 +221,8 @@ WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?""
 SELECT (
     SELECT visible_at FROM kv_queue INDEXED BY kv_queue_visible
     WHERE {_PLAIN} AND attempts < max_attempts ORDER BY visible_at LIMIT 1),
-  EXISTS (SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = '')""",
+  EXISTS (SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = '')
+  OR EXISTS (SELECT 1 FROM kv_queues WHERE name = '')""",
     next_visible_of=f"""{_levels("?1")}
 SELECT min(visible_at) FROM (
   SELECT (

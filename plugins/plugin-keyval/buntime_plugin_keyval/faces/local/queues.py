@@ -1,0 +1,126 @@
+"""Queues as such for Python callers."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from buntime_keyval import (
+    DeleteResult,
+    QueuedMessage,
+    QueueInfo,
+    QueueOptions,
+    QueuePage,
+    QueueRate,
+)
+from buntime_keyval.shared import Rate, checked_limit, wanted_options
+from buntime_keyval.wire import Duration, decode_value
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.names import checked_queue
+
+from buntime_plugin_keyval.engine.once import once_of
+from buntime_plugin_keyval.features.queue.queues import StoredQueues, checked_options, read_place
+from buntime_plugin_keyval.model import messages
+from buntime_plugin_keyval.requests.permissions import QUEUE_ADMIN, Permits
+
+Infos = list[QueueInfo]
+Messages = list[QueuedMessage[Any]]
+
+
+class LocalQueues:
+    """All queues of a store: what they are told, and looks at them that take nothing."""
+
+    def __init__(self, queues: StoredQueues, permits: Permits) -> None:
+        self._queues = queues
+        self._permits = permits
+
+    async def list(self, *, limit: int = DEFAULT_LIMIT) -> Infos:
+        """Queues that are in use, by their names; at most 1000."""
+        self._permits.need(QUEUE_ADMIN)
+        states = await self._queues.states(min(checked_limit(limit), MAX_LIMIT))
+        return [
+            QueueInfo(name, stats.pending, stats.processing, stats.dlq, stats.total, paused)
+            for name, stats, paused in states
+        ]
+
+    async def peek(self, queue: str = "", *, limit: int = 1) -> Messages:
+        """The next messages of a queue, in the order of delivery; they stay where they are."""
+        name, size = self._permitted(queue), min(checked_limit(limit), MAX_LIMIT)
+        return [_decoded(it) for it in await self._queues.peek(name, size, sys.maxsize)]
+
+    async def paginate(
+        self, queue: str = "", *, cursor: str | None = None, limit: int = DEFAULT_LIMIT
+    ) -> QueuePage[Any]:
+        """Messages of a queue in any state, as they were sent; `cursor` is of the page before.
+
+        A page may be short, or empty, where a queue has few messages of very many.
+        """
+        name, size = self._permitted(queue), min(checked_limit(limit), MAX_LIMIT)
+        page = await self._queues.page(name, read_place(cursor), size, sys.maxsize)
+        after = None if page.after is None else str(page.after)
+        return QueuePage([_decoded(it) for it in page.messages], after)
+
+    async def pause(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
+        """Deliver nothing of a queue, on no host; what was delivered can be settled."""
+        name = self._permitted(queue)
+        await self._queues.pause(name, once_of(idempotency_key, "pause_queue", name))
+
+    async def resume(self, queue: str = "", *, idempotency_key: str | None = None) -> None:
+        """Deliver again."""
+        name = self._permitted(queue)
+        await self._queues.resume(name, once_of(idempotency_key, "resume_queue", name))
+
+    async def purge(self, queue: str = "", *, idempotency_key: str | None = None) -> DeleteResult:
+        """Delete all messages of a queue, delivered ones too; dead letters stay."""
+        name = self._permitted(queue)
+        once = once_of(idempotency_key, "purge_queue", name)
+        return DeleteResult(await self._queues.purge(name, once))
+
+    async def options(self, queue: str = "") -> QueueOptions:
+        """What is said of a queue."""
+        found = await self._queues.options(self._permitted(queue))
+        rate = None if found.rate is None else QueueRate(found.rate.count, found.rate.per)
+        return QueueOptions(
+            found.paused, found.lease, found.backoff_schedule, found.max_running, rate
+        )
+
+    async def set_options(
+        self,
+        queue: str = "",
+        *,
+        lease: Duration | None = None,
+        backoff_schedule: Sequence[Duration] | None = None,
+        max_running: int | None = None,
+        rate: Rate | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Say how a queue delivers, on all hosts; what is not given is not limited any more.
+
+        `lease` is how long a consumer has for a message, `backoff_schedule` that of messages that
+        are sent without one; at most `max_running` are delivered and unsettled at a time, and at
+        most so many of `rate`, such as `(100, "1m")`, delivered in any time of that length.
+        """
+        name = self._permitted(queue)
+        wanted = wanted_options(lease, backoff_schedule, max_running, rate)
+        once = once_of(idempotency_key, "queue_options", name, wanted)
+        await self._queues.set_options(name, checked_options(wanted), once)
+
+    def _permitted(self, queue: str) -> str:
+        name = checked_queue("queue", queue)
+        self._permits.need(QUEUE_ADMIN, name or None)
+        return name
+
+
+def _decoded(message: messages.StoredMessage) -> QueuedMessage[Any]:
+    return QueuedMessage(
+        message.id,
+        decode_value(bytes(message.value).decode()),
+        message.state,  # type: ignore[arg-type] # one of those
+        message.attempts,
+        message.max_attempts,
+        message.priority,
+        message.ready_at,
+        message.created_at,
+        message.queue,
+    )

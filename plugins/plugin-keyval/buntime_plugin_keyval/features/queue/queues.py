@@ -1,0 +1,193 @@
+"""Queues as such: what is said of them, and looks at what is in them that take nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import buntime_keyval
+import msgspec
+from buntime_database import ResultSet, Value
+from buntime_keyval import QueueStats
+from buntime_keyval.wire import InvalidInput
+
+from buntime_plugin_keyval.engine.decisions import Decision, Write
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.queue.queue import Queue
+from buntime_plugin_keyval.model.messages import (
+    MOST_COUNT,
+    DeliveryRate,
+    MessagePage,
+    QueueSettings,
+    StoredMessage,
+    parse_backoff,
+    parse_queue_lease,
+    parse_rate,
+)
+from buntime_plugin_keyval.storage.effects import Effect
+from buntime_plugin_keyval.storage.queue_effects import ForgetIds, Pause, Purge, SetOptions
+
+_NOTHING_SAID = QueueSettings()
+_PLACE_DIGITS = 18
+
+
+def read_place(cursor: str | None) -> int:
+    """Where a page begins. Raises `InvalidInput`."""
+    if not cursor:
+        return 0
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _PLACE_DIGITS):
+        raise InvalidInput("Invalid cursor")
+    return int(cursor)
+
+
+def checked_options(wanted: buntime_keyval.QueueOptions) -> QueueSettings:
+    """Options that Python code gives, as a request would. Raises `InvalidInput`."""
+    rate = wanted.rate
+    most = wanted.max_running
+    if most is not None and not 1 <= most <= MOST_COUNT:
+        raise InvalidInput(f"max_running must be from 1 to {MOST_COUNT}, received {most}")
+    return QueueSettings(
+        lease=None if wanted.lease is None else parse_queue_lease(wanted.lease),
+        backoff_schedule=None
+        if wanted.backoff_schedule is None
+        else parse_backoff("backoff_schedule", wanted.backoff_schedule),
+        max_running=most,
+        rate=None if rate is None else parse_rate({"count": rate.count, "per": rate.per}),
+    )
+
+
+class QueueState(NamedTuple):
+    """A queue with its numbers."""
+
+    name: str
+    stats: QueueStats
+    paused: bool
+
+
+class StoredQueues:
+    """All queues of a store."""
+
+    def __init__(self, store: Store, queue: Queue) -> None:
+        self._store = store
+        self._sql = store.sql.queues
+        self._queue = queue
+
+    async def options(self, queue: str) -> QueueSettings:
+        """What is said of a queue."""
+        rows = await self._store.adapter.query(self._sql.options, (queue,), point=True, fresh=True)
+        if not rows:
+            return _NOTHING_SAID
+        paused, lease, backoff, most, count, per = rows[0]
+        return QueueSettings(
+            bool(paused),
+            lease,  # type: ignore[arg-type] # as the schema says
+            None if backoff is None else msgspec.json.decode(str(backoff)),
+            most,  # type: ignore[arg-type] # as above
+            None if count is None else DeliveryRate(count, per),  # type: ignore[arg-type] # as above
+        )
+
+    async def set_options(
+        self, queue: str, options: QueueSettings, once: Once | None = None
+    ) -> None:
+        """Say how a queue delivers from now on, all of it. Raises `InvalidInput`."""
+        if not queue and options.backoff_schedule is not None:
+            raise InvalidInput(
+                "backoffSchedule is for queues with names; without, messages have their own"
+            )
+        await self._commit(SetOptions(queue, options), once=once)
+        self._queue.enqueued(queue)
+
+    async def pause(self, queue: str, once: Once | None = None) -> None:
+        """Deliver nothing of a queue any more; what was delivered can be settled."""
+        await self._commit(Pause(queue, is_paused=True), once=once)
+
+    async def resume(self, queue: str, once: Once | None = None) -> None:
+        """Deliver again."""
+        await self._commit(Pause(queue, is_paused=False), once=once)
+        self._queue.enqueued(queue)
+
+    async def purge(self, queue: str, once: Once | None = None) -> int:
+        """Remove all messages of a queue, delivered ones too; how many there were."""
+        (result,) = await self._commit(Purge(queue), bounded=False, once=once)
+        return result.rowcount
+
+    async def peek(self, queue: str, limit: int, most: int) -> list[StoredMessage]:
+        """The next messages in the order of delivery, of `most` bytes but for the first one."""
+        args = (self._store.clock.now(), limit, most, queue)
+        rows = await self._store.adapter.query(self._sql.peek, args, fresh=True)
+        return [self._message(row, queue) for row in rows]
+
+    async def page(self, queue: str, after: int, limit: int, most: int) -> MessagePage:
+        """Messages as they were sent, behind a number; in any state.
+
+        It may have fewer than `limit`, where a queue has few messages of many, or large ones.
+        """
+        adapter = self._store.adapter
+        args = (queue, after, limit, most)
+        rows = await adapter.query(self._sql.messages, args, fresh=True)
+        messages = [self._message(row, queue) for row in rows]
+        ((last,),) = await adapter.query(self._sql.last_looked_at, (after,), fresh=True)
+        ends: Value = last
+        if rows:
+            is_whole = len(rows) < limit and not await self._is_next(queue, rows[-1][0], most)
+            ends = last if is_whole else rows[-1][0]
+        return MessagePage(messages, None if ends is None else int(ends))
+
+    async def _is_next(self, queue: str, after: Value, most: int) -> bool:
+        """Whether there is another message behind a number, within what a page looks at."""
+        args = (queue, after, 1, most)
+        return bool(await self._store.adapter.query(self._sql.messages, args, fresh=True))
+
+    async def names(self, limit: int) -> list[str]:
+        """Names of queues that are in use, in order."""
+        rows = await self._store.adapter.query(self._sql.names, (limit,))
+        return [str(name) for (name,) in rows]
+
+    async def told(self, limit: int) -> list[str]:
+        """Names of queues of which something is said, in order."""
+        rows = await self._store.adapter.query(self._sql.told, (limit,))
+        return [str(name) for (name,) in rows]
+
+    async def states(self, limit: int) -> list[QueueState]:
+        """The same with their numbers."""
+        return [
+            QueueState(name, await self._queue.stats(name), (await self.options(name)).paused)
+            for name in await self.names(limit)
+        ]
+
+    async def forget_ids(self, limit: int) -> int:
+        """Forget at most `limit` ids whose time is over; how many."""
+        (result,) = await self._commit(ForgetIds(limit))
+        return result.rowcount
+
+    def _message(self, row: Sequence[Value], queue: str) -> StoredMessage:
+        _, message_id, value, attempts, most, priority, ready, visible, created, leased = row
+        clock = self._store.clock
+        now_ms = clock.now()
+        ended = int(attempts or 0) >= int(most or 0)
+        waits = int(visible or 0) > now_ms
+        state = "processing" if leased and waits else "ended" if ended else "ready"
+        return StoredMessage(
+            str(message_id),
+            msgspec.Raw(str(value).encode()),
+            "delayed" if waits and not leased else state,
+            int(attempts or 0),
+            int(most or 0),
+            int(priority or 0),
+            int(ready or 0) - now_ms + clock.wall(),
+            int(created or 0),
+            queue,
+        )
+
+    async def _commit(
+        self, effect: Effect, *, bounded: bool = True, once: Once | None = None
+    ) -> Sequence[ResultSet]:
+        decision = Decision[Sequence[ResultSet]]((effect,), lambda results, _: results)
+        write = Write(
+            lambda _: decision,
+            bounded=bounded,
+            recall=lambda kept: [ResultSet((), [], count) for count in kept.counts],
+            has_counts=True,
+        )
+        return await self._store.write(write, once)
