@@ -9,6 +9,8 @@ from support.api import Api
 
 pytestmark = pytest.mark.engines("sqlite", "libsql")
 
+everywhere = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres")
+
 
 def send(api: Api, value: Any, **options: Any) -> str:
     sent: str = api.json("POST", "/queue/enqueue", {"value": value, "options": options})["id"]
@@ -21,6 +23,7 @@ def poll(api: Api, **query: Any) -> dict[str, Any]:
     return message
 
 
+@everywhere
 def test_a_message_names_its_queue_unless_it_has_no_name(api: Api) -> None:
     name = 'e-mails "ä"/ö&?'
     first, second = send(api, 1), send(api, 2, queue=name)
@@ -50,6 +53,7 @@ def test_a_commit_names_the_queue(api: Api) -> None:
     assert api.json("GET", "/queue/poll") == {"message": None}
 
 
+@everywhere
 def test_dead_letters_of_a_queue(api: Api) -> None:
     send(api, 1, queue="emails", backoffSchedule=[])
     message = poll(api, queue="emails")
@@ -105,3 +109,59 @@ def test_wrong_names_are_400(api: Api, path: str) -> None:
 def test_null_is_as_if_it_was_absent(api: Api) -> None:
     send(api, 1, queue=None, priority=None)
     assert poll(api)["value"] == 1
+
+
+@everywhere
+def test_ids_peeks_pages_and_pauses(api: Api) -> None:
+    assert [send(api, number, queue="work", id="one") for number in range(2)] == ["one", "one"]
+    send(api, 2, queue="work", priority=3, id="two")
+    peeked = api.json("GET", "/queue/peek", query={"queue": "work", "limit": 5})["messages"]
+    assert [it["id"] for it in peeked] == ["two", "one"]
+    members = {"id", "value", "state", "attempts", "maxAttempts", "priority"}
+    assert set(peeked[0]) == members | {"readyAt", "createdAt", "queue"}
+    page = api.json("GET", "/queue/messages", query={"queue": "work", "limit": 1})
+    assert [it["id"] for it in page["messages"]] == ["one"]
+    query = {"queue": "work", "limit": 5, "cursor": page["cursor"]}
+    assert [it["id"] for it in api.json("GET", "/queue/messages", query=query)["messages"]] == [
+        "two"
+    ]
+    assert api.json("POST", "/queue/pause", {"queue": "work"}) == {"ok": True}
+    assert api.json("GET", "/queue/poll", query={"queue": "work"}) == {"message": None}
+    (state,) = api.json("GET", "/queue/queues")["queues"]
+    expected = {"queue": "work", "pending": 2, "processing": 0, "dlq": 0, "total": 2}
+    assert state == expected | {"paused": True}
+    assert api.json("POST", "/queue/resume", query={"queue": "work"}) == {"ok": True}
+    assert poll(api, queue="work")["id"] == "two"
+    deleted = api.json("DELETE", "/queue/messages", query={"queue": "work"})
+    assert deleted == {"deletedCount": 2}
+
+
+@everywhere
+def test_options_of_queues(api: Api) -> None:
+    options = {"maxRunning": 1, "lease": "1m", "backoffSchedule": ["1s"]}
+    rate = {"count": 9, "per": "1h"}
+    body = {"queue": "work", "rate": rate, **options}
+    assert api.json("PUT", "/queue/options", body) == {"ok": True}
+    assert api.json("GET", "/queue/options", query={"queue": "work"}) == {
+        "paused": False,
+        "lease": 60_000,
+        "backoffSchedule": [1000],
+        "maxRunning": 1,
+        "rate": {"count": 9, "per": 3_600_000},
+    }
+    for number in range(3):
+        send(api, number, queue="work", priority=number)
+    first = poll(api, queue="work")
+    assert first["value"] == 2
+    assert api.json("GET", "/queue/poll", query={"queue": "work"}) == {"message": None}
+    api.json("POST", "/queue/ack", first)
+    assert poll(api, queue="work")["value"] == 1
+    api.json("PUT", "/queue/options", {"queue": "work"})
+    assert poll(api, queue="work")["value"] == 0
+    api.json("PUT", "/queue/options", {"rate": {"count": 1, "per": "1h"}})
+    send(api, "a")
+    send(api, "b")
+    assert poll(api)["value"] == "a"
+    assert api.json("GET", "/queue/poll") == {"message": None}
+    api.json("PUT", "/queue/options", {})
+    assert poll(api)["value"] == "b"
