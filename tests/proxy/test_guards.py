@@ -118,6 +118,9 @@ def test_everything_else_is_for_rules(everything: LiveServer, path: str) -> None
         "/a/.%2e",
         "/a/..;/b",
         "/a\\b",
+        "/a%2f..%2Fb",
+        "/a/..%5cb",
+        "/a%5C%2e",
         "/a<b>",
     ],
 )

@@ -108,6 +108,9 @@ def test_06_redirects_are_the_clients(client: httpx2.Client, target: str) -> Non
     assert answer.status_code == 200  # /app/moved, which tells what it got
     answer = client.get("/html/moved", params={"to": f"{target}/x"})
     assert answer.headers["location"] == '/a&"b/x'
+    for here in ("/x", target.partition(":")[2] + "/x"):
+        answer = client.get("/html/moved", params={"to": here})
+        assert answer.headers["location"] == '/a&"b/x'
 
 
 def test_09_what_is_of_one_connection_stays_there(client: httpx2.Client) -> None:

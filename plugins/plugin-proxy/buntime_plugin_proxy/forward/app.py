@@ -31,7 +31,8 @@ USE = "proxy:use"
 """What those need who send requests through rules, unless a rule says that its path is public."""
 _PATH = re.compile(rb"/[!\"$-;=?-~]*")
 """Without #, <, > and all that is not ASCII."""
-_DOTS = re.compile(rb"(?:^|/)(?:\.|%2e){1,2}(?:/|$|;)", re.IGNORECASE)
+_DOTS = re.compile(rb"(?:^|/|%2f|%5c)(?:\.|%2e){1,2}(?:/|%2f|%5c|$|;)", re.IGNORECASE)
+"""Segments . and .., also between what some targets take for a slash."""
 
 
 class ProxyApp:
@@ -132,7 +133,9 @@ def _check_path(path: bytes, match: RuleMatch) -> None:
     """
     if not _PATH.fullmatch(path) or len(match.path) > 2 * LONGEST_PATH:
         raise BadRequest("The path has characters that have to be percent-encoded")
-    if _DOTS.search(path) or _DOTS.search(match.path) or b"\\" in path:
+    if b"\\" in path:
+        raise BadRequest("The path has a backslash, which some targets take for a slash")
+    if _DOTS.search(path) or _DOTS.search(match.path):
         raise BadRequest("The path has a segment . or .., which a proxy cannot pass on")
 
 

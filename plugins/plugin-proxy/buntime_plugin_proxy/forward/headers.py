@@ -128,6 +128,8 @@ def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
                 forwarded.append(pair)
         elif (
             name in named
+            # To a target that makes variables of headers it is one of these.
+            or (b"_" in name and name.replace(b"_", b"-") in _NOT_SENT)
             or (name == b"origin" and changes_origin)
             or (is_socket and name in _HANDSHAKE)
         ):
@@ -184,19 +186,32 @@ def hops_of(scope: Any) -> int | None:
 def _own_location(location: bytes, ready: ReadyRule) -> bytes:
     """Where a client is sent to: what is at the target is here, too."""
     text = location.decode("latin-1")
-    origin = ready.origin_header.decode("latin-1")
-    if not text.lower().startswith(origin.lower()):
-        return location
-    rest = text[len(origin) :]
-    if rest and rest[0] not in "/?#":
-        return location  # a host whose name only begins so
-    prefix = ready.prefix.decode("latin-1")
-    if prefix and rest.startswith(prefix) and rest[len(prefix) : len(prefix) + 1] in ("", *"/?#"):
-        rest = rest[len(prefix) :]
     base = (ready.rule.base or "").rstrip("/")
+    rest = _at_target(text, ready.origin_header.decode("latin-1"))
+    if rest is None or (base and rest is text and _is_below(rest, base)):
+        return location  # of somebody else, or of one who knows where he is seen
+    prefix = ready.prefix.decode("latin-1")
+    if prefix and _is_below(rest, prefix):
+        rest = rest[len(prefix) :]
     if rest[:1] != "/":
         rest = f"/{rest}"
     return (base + "/" + rest.lstrip("/")).encode("latin-1")
+
+
+def _at_target(location: str, origin: str) -> str | None:
+    """The path of what is at an origin, perhaps said without it; None for what is elsewhere."""
+    if location.startswith("/") and not location.startswith("//"):
+        return location
+    for start in (origin, origin.partition(":")[2]):
+        if location.lower().startswith(start.lower()):
+            rest = location[len(start) :]
+            # Or it is a host whose name only begins so.
+            return rest if not rest or rest[0] in "/?#" else None
+    return None
+
+
+def _is_below(path: str, prefix: str) -> bool:
+    return path.startswith(prefix) and path[len(prefix) : len(prefix) + 1] in ("", *"/?#")
 
 
 def _without_session(cookies: bytes) -> Headers:
