@@ -68,6 +68,24 @@ def test_named_queues(run: Commands, store: Kv) -> None:
     assert run("queue", "poll", "--queue", "x" * 257).status != 0
 
 
+def test_what_is_settled_may_name_its_queue(run: Commands) -> None:
+    for value in ("1", "2", "3"):
+        run.ok("queue", "enqueue", value, "--queue", "shop", "--once")
+    taken = [run.ok("queue", "poll", "--queue", "shop", "--json").documents[0] for _ in range(3)]
+    assert {it["queue"] for it in taken} == {"shop"}
+    first, second, third = (it["id"] for it in taken)
+    assert run("queue", "ack", first, "--queue", "other").status == 1
+    run.ok("queue", "ack", first, "--queue", "shop", "--lease", taken[0]["lease"])
+    run.ok("queue", "extend", second, "--queue", "shop")
+    for message_id in (second, third):
+        run.ok("queue", "nack", message_id, "--queue", "shop")
+    letters = [it["id"] for it in run.ok("dlq", "list", "--queue", "shop", "--json").documents]
+    assert run("dlq", "delete", letters[0], "--queue", "other").status == 1
+    run.ok("dlq", "delete", letters[0], "--queue", "shop")
+    run.ok("dlq", "requeue", letters[1], "--queue", "shop")
+    assert run.ok("queue", "stats", "--queue", "shop").out.splitlines()[0] == "pending\t1"
+
+
 def test_queues_as_such(run: Commands, store: Kv) -> None:
     for number in range(3):
         run.ok("queue", "enqueue", str(number), "--queue", "work", "--id", f"id-{number}")

@@ -11,7 +11,7 @@ import msgspec
 
 from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import message_members
-from buntime_keyval._results import DeleteResult, EnqueueResult, QueuedMessage
+from buntime_keyval._results import DeleteResult, EnqueueResult, QueuedMessage, QueueMessage
 from buntime_keyval.cli.follow import retry_note
 from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, read_value, value_input
 from buntime_keyval.cli.options import Job, confirm, connected
@@ -23,6 +23,13 @@ from buntime_keyval.wire.python_options import message_options
 _read_enqueued = msgspec.json.Decoder(EnqueueResult).decode
 
 
+_OF_QUEUE = click.option(
+    "--queue",
+    "queue_name",
+    metavar="NAME",
+    default="",
+    help="The queue of it, for a key that is for this queue alone.",
+)
 _QUEUE = click.option(
     "--queue",
     "queue_name",
@@ -119,11 +126,15 @@ def listen(job: Job, queue_name: str, limit: int | None) -> None:
 @queue.command()
 @click.argument("message_id", metavar="ID")
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@_OF_QUEUE
 @IDEMPOTENCY_KEY
 @connected
-def ack(job: Job, message_id: str, lease: str | None, idempotency_key: str | None) -> None:
+def ack(
+    job: Job, message_id: str, lease: str | None, queue_name: str, idempotency_key: str | None
+) -> None:
     """Remove a message that was processed. The status is 1 if there is none with this id."""
-    job.kv.ack_message(message_id, lease=lease, strict=True, idempotency_key=idempotency_key)
+    message = _message(message_id, lease, queue_name)
+    job.kv.ack_message(message, strict=True, idempotency_key=idempotency_key)
     _done(job)
 
 
@@ -132,6 +143,7 @@ def ack(job: Job, message_id: str, lease: str | None, idempotency_key: str | Non
 @click.option("--error", help="What went wrong, for the dead letter.")
 @click.option("--delay", metavar="DURATION", help="Pause before the next delivery.")
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@_OF_QUEUE
 @IDEMPOTENCY_KEY
 @connected
 def nack(
@@ -140,12 +152,12 @@ def nack(
     error: str | None,
     delay: str | None,
     lease: str | None,
+    queue_name: str,
     idempotency_key: str | None,
 ) -> None:
     """Give a message back; after its last delivery it becomes a dead letter."""
-    job.kv.nack_message(
-        message_id, error, delay=delay, lease=lease, strict=True, idempotency_key=idempotency_key
-    )
+    message = _message(message_id, lease, queue_name)
+    job.kv.nack_message(message, error, delay=delay, strict=True, idempotency_key=idempotency_key)
     _done(job)
 
 
@@ -153,6 +165,7 @@ def nack(
 @click.argument("message_id", metavar="ID")
 @click.option("--for", "duration", metavar="DURATION", help="From now on; else a whole lease.")
 @click.option("--lease", help="That of the delivery, as poll --json prints it.")
+@_OF_QUEUE
 @IDEMPOTENCY_KEY
 @connected
 def extend(
@@ -160,12 +173,12 @@ def extend(
     message_id: str,
     duration: str | None,
     lease: str | None,
+    queue_name: str,
     idempotency_key: str | None,
 ) -> None:
     """Keep a message that was received for longer."""
-    job.kv.extend_message(
-        message_id, duration, lease=lease, strict=True, idempotency_key=idempotency_key
-    )
+    message = _message(message_id, lease, queue_name)
+    job.kv.extend_message(message, duration, strict=True, idempotency_key=idempotency_key)
     _done(job)
 
 
@@ -339,30 +352,33 @@ def list_(job: Job, queue_name: str, limit: int, offset: int) -> None:
 
 @dlq.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@_OF_QUEUE
 @IDEMPOTENCY_KEY
 @connected
-def requeue(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None:
+def requeue(job: Job, ids: tuple[str, ...], queue_name: str, idempotency_key: str | None) -> None:
     """Send them again as new messages; print the new ids."""
     _for_one(ids, idempotency_key)
+    letters = job.kv.dlq.of(queue_name)
     for letter_id in ids:
-        _sent(job, job.kv.dlq.requeue(letter_id, idempotency_key=idempotency_key))
+        _sent(job, letters.requeue(letter_id, idempotency_key=idempotency_key))
         job.out.flush()
 
 
 @dlq.command()
 @click.argument("ids", metavar="ID...", nargs=-1, required=True)
+@_OF_QUEUE
 @IDEMPOTENCY_KEY
 @connected
-def delete(job: Job, ids: tuple[str, ...], idempotency_key: str | None) -> None:
+def delete(job: Job, ids: tuple[str, ...], queue_name: str, idempotency_key: str | None) -> None:
     """Delete them. The status is 1 if one of them does not exist."""
     _for_one(ids, idempotency_key)
-    missing = False
+    letters, missing = job.kv.dlq.of(queue_name), False
     for letter_id in ids:
-        if idempotency_key is None and job.kv.dlq.get(letter_id) is None:
+        if idempotency_key is None and letters.get(letter_id) is None:
             note(f"{letter_id} is no dead letter")
             missing = True
         else:
-            job.kv.dlq.delete(letter_id, idempotency_key=idempotency_key)
+            letters.delete(letter_id, idempotency_key=idempotency_key)
     if missing:
         raise SystemExit(1)
     _done(job)
@@ -377,6 +393,11 @@ def purge(job: Job, queue_name: str, yes: bool, idempotency_key: str | None) -> 
     """Delete all dead letters of a queue; print how many that were."""
     confirm(f"Delete all dead letters of {_named(queue_name)}?", yes=yes)
     _deleted(job, job.kv.dlq.of(queue_name).purge(idempotency_key=idempotency_key))
+
+
+def _message(message_id: str, lease: str | None, queue_name: str) -> QueueMessage[None]:
+    """A delivered message, as far as its settling has to know it."""
+    return QueueMessage(message_id, None, 0, lease, queue_name)
 
 
 def _named(queue_name: str) -> str:
@@ -427,6 +448,8 @@ def _for_one(ids: tuple[str, ...], idempotency_key: str | None) -> None:
 def _print_message(out: Output, message: Any, **more: str | None) -> None:
     if out.as_json:
         value = msgspec.Raw(value_json(message.value))
+        if message.queue:
+            more["queue"] = message.queue
         out.document(id=message.id, value=value, attempts=message.attempts, **more)
     else:
         out.row(message.id, str(message.attempts), shown_value(message.value))
