@@ -89,6 +89,7 @@ CASES = [
         "mutations": [{"type": "sum", "key": ["n"], "value": 1}],
         "results": True,
     }),
+    Case("POST", "/stream/trim", {"upTo": 1}),
     Case("POST", "/locks/ID/acquire", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/steal", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/release", {"owner": "w"}),

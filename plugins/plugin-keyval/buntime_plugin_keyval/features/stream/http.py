@@ -103,7 +103,7 @@ def trim(part: StreamPart, request: Request[StreamTrimming]) -> Asked:
     up_to = request.given.up_to
 
     async def run() -> str:
-        return f'{{"trimmed":{await part.trim(up_to)}}}'
+        return f'{{"trimmed":{await part.trim(up_to, request.once)}}}'
 
     return Asked("stream_trim", "admin", run, cost=Cost(None), needs=(ADMIN,))
 

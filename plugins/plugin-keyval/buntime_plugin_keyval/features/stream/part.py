@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any, NamedTuple
 
+from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.recorder import measured
 from buntime_plugin_keyval.engine.shares import Shares
 from buntime_plugin_keyval.features.feature import Ground, Part
@@ -125,6 +126,11 @@ class StreamPart(Part):
         return last if found is None else found - 1
 
     @measured("stream_trim")
-    async def trim(self, up_to: int) -> int:
+    async def trim(self, up_to: int, once: Once | None = None) -> int:
         """Remove the records up to a position, but for the newest one of all; how many."""
-        return await changelog.trim_to(self.store.db, up_to)
+        return await self.store.replays.run(
+            once,
+            lambda: changelog.trim_to(self.store.db, up_to),
+            keep=lambda trimmed: trimmed,
+            recall=lambda kept: int(kept.told),
+        )
