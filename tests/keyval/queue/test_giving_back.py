@@ -168,8 +168,8 @@ async def test_closing_waits_for_a_lease_that_was_committed(
     committed, go_on = asyncio.Event(), asyncio.Event()
     original = world.service.queue.lease
 
-    async def slow(limit: int) -> list[LeasedMessage]:
-        messages = await original(limit)
+    async def slow(limit: int, queue: str = "") -> list[LeasedMessage]:
+        messages = await original(limit, queue)
         committed.set()
         await go_on.wait()
         return messages
