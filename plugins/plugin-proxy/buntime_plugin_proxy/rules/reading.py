@@ -22,6 +22,8 @@ _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 _URL_PATH = re.compile(r"[!-~]*")
 _METHOD = re.compile(r"[A-Z]+")
+_GROUP = re.compile(r"\$[0-9]{1,2}")
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
 _OF_THE_CONNECTION = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -104,6 +106,11 @@ def _check_texts(rule: Rule) -> None:
             )
         if "#" in text or (name == "rewrite" and "?" in text):
             raise BadRule(f"{name} must be a path, without a query and a fragment")
+    if rule.base and (not rule.base.startswith("/") or rule.base.startswith("//")):
+        raise BadRule("base must be a path that begins with one /")
+    for filling in ("", "/"):  # what a group may have matched
+        if rule.rewrite and _DOTS.search(_GROUP.sub(filling, rule.rewrite)):
+            raise BadRule("rewrite has a segment . or .., and paths with one are refused")
     if rule.name is not None and len(rule.name) > LONGEST_TEXT:
         raise BadRule(f"name has more than {LONGEST_TEXT} characters")
 
