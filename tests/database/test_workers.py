@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from collections.abc import Iterator
 from typing import Any
@@ -91,8 +90,7 @@ def test_errors_of_another_worker(one: HranaHttp, two: HranaHttp) -> None:
 def test_a_baton_of_a_worker_that_died(one: HranaHttp, two: HranaHttp, server: LiveServer) -> None:
     _, baton = two.pipeline(execute("BEGIN"), execute("CREATE TABLE t (x)"))
     assert baton is not None
-    pids = re.findall(r"process ids (\d+), (\d+)", server.output)[0]
-    os.kill(int(pids[1]), signal.SIGKILL)
+    os.kill(server.worker_pids()[1], signal.SIGKILL)
     server.wait_for_output("is back")
     answer: dict[str, Any] = one.post("v3/pipeline", {"baton": baton, "requests": []}, 400)
     assert answer["code"] == "BATON_INVALID"

@@ -86,6 +86,12 @@ class LiveServer:
             assert time.monotonic() < deadline, f"not logged: {text}\n{self.output}"
             time.sleep(0.01)
 
+    def worker_pids(self) -> list[int]:
+        """The process ids of the workers that it started with, which it tells once all listen."""
+        self.wait_for_output("process ids")
+        (told,) = re.findall(r"process ids ([0-9, ]+)", self.output)
+        return [int(pid) for pid in told.split(",")]
+
     def kill(self) -> None:
         """End it as a power cut would end the process."""
         self.process.send_signal(signal.SIGKILL)

@@ -64,8 +64,7 @@ def test_no_counter_goes_back_when_a_worker_dies(tmp_path: Path) -> None:
             for number in range(20):
                 doomed.put("a", number)
             before = scraped(other.client, server)
-            pids = re.findall(r"process ids (\d+), (\d+)", server.output)
-            os.kill(int(pids[0][1]), signal.SIGKILL)
+            os.kill(server.worker_pids()[1], signal.SIGKILL)
             server.wait_for_output("is back")
             after = scraped(other.client, server)
         for name, value in before.items():

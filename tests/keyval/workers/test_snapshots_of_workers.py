@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 import signal
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def test_the_client_needs_not_know(server: LiveServer, one: Api, two: Api) -> No
 
 def test_one_that_died_with_its_worker_goes_on_by_the_log(tmp_path: Path) -> None:
     with live_server(tmp_path, workers=2) as server:
-        pids = [int(pid) for pid in re.findall(r"process ids (\d+), (\d+)", server.output)[0]]
+        pids = server.worker_pids()
         with api_of_worker(server, 0) as zero:
             fill(zero)
             with api_of_worker(server, 1) as one:
@@ -64,7 +63,7 @@ def test_one_that_died_with_its_worker_goes_on_by_the_log(tmp_path: Path) -> Non
 
 def test_one_that_died_with_its_worker_is_gone_while_that_is_away(tmp_path: Path) -> None:
     with live_server(tmp_path, workers=2) as server:
-        pids = [int(pid) for pid in re.findall(r"process ids (\d+), (\d+)", server.output)[0]]
+        pids = server.worker_pids()
         with api_of_worker(server, 0) as zero:
             fill(zero)
             with api_of_worker(server, 1) as one:

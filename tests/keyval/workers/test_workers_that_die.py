@@ -13,7 +13,7 @@ from typing import Any
 import httpx2
 import pytest
 from keyval.queue.counted import wait_until_counted
-from support.live import DEFAULT_PLUGINS, live_server
+from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 from support.sse import event_stream
 from support.workers import api_of_any, api_of_worker, connect_to
 
@@ -22,10 +22,10 @@ KILLS = 3
 WRITES_BEFORE_A_KILL = 150
 
 
-def pids_of(output: str) -> list[int]:
+def pids_of(server: LiveServer) -> list[int]:
     """The process ids of the two workers that serve now."""
-    pids = [int(pid) for pid in re.findall(r"process ids (\d+), (\d+)", output)[0]]
-    for number, pid in re.findall(r"Worker (\d) is back, with process id (\d+)", output):
+    pids = server.worker_pids()
+    for number, pid in re.findall(r"Worker (\d) is back, with process id (\d+)", server.output):
         pids[int(number)] = int(pid)
     return pids
 
@@ -72,7 +72,7 @@ async def test_no_acknowledged_write_is_lost(tmp_path: Path) -> None:
                         return len(re.findall("is back", server.output)) > seen
 
                     await until(lambda: new() >= WRITES_BEFORE_A_KILL)
-                    os.kill(pids_of(server.output)[round_ % 2], signal.SIGKILL)
+                    os.kill(pids_of(server)[round_ % 2], signal.SIGKILL)
                     await until(is_back)
                 done = 1
             assert broken  # otherwise nobody was killed
@@ -95,7 +95,7 @@ def test_what_a_dead_worker_held_is_delivered_again(tmp_path: Path) -> None:
             taken = [stream.next() for _ in range(4)]
             assert all(event is not None and event.data["attempts"] == 1 for event in taken)
             wait_until_counted(server, 4)
-            os.kill(pids_of(server.output)[1], signal.SIGKILL)
+            os.kill(pids_of(server)[1], signal.SIGKILL)
         with (
             api_of_worker(server, 0) as api,
             event_stream(
