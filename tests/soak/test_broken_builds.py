@@ -48,7 +48,7 @@ APART: Changes = {
 """Lets the clocks that versionstamps are made by differ, by a second or so."""
 
 _FIRM = 'f"iif({LOGGED_STAMP} > {{stamp}} OR {NOTED_STAMP} > {{stamp}}, NULL, {{stamp}})"'
-_ACK = "(result,) = await self._commit(Settle(message_id, lease), once=once)"
+_ACK = "(result,) = await self._commit(Settle(message_id, lease, queue), once=once)"
 
 
 class Break(NamedTuple):
