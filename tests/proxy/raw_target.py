@@ -45,12 +45,14 @@ class RawTarget:
                 if not request:
                     break
                 self.received.append(request)
+                # Decided before it answers: with the answer the next test may begin.
+                ends = self.ends_connections
                 answer = self.answers.pop(0) if self.answers else b""
                 if callable(answer):
                     answer(connection, request)
                 else:
                     connection.sendall(answer)
-                if self.ends_connections:
+                if ends:
                     break
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
