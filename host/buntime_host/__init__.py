@@ -35,7 +35,15 @@ from buntime_host.workers import Numbers, Signal, Workers
 
 if TYPE_CHECKING:
     from buntime_host.config import parse_config
-    from buntime_host.declared import Duration, OptionError, Options, Size, option, read_options
+    from buntime_host.declared import (
+        Duration,
+        OptionError,
+        Options,
+        Secret,
+        Size,
+        option,
+        read_options,
+    )
     from buntime_host.direct import (
         Answer,
         AsgiRequest,
@@ -91,6 +99,7 @@ __all__ = [
     "Reply",
     "RequestPassage",
     "Runtime",
+    "Secret",
     "ServiceUnavailable",
     "Signal",
     "Size",
@@ -152,7 +161,7 @@ def __getattr__(name: str) -> Any:
         from buntime_host.config import parse_config
 
         return parse_config
-    if name in ("Duration", "OptionError", "Options", "Size", "option", "read_options"):
+    if name in ("Duration", "OptionError", "Options", "Secret", "Size", "option", "read_options"):
         from buntime_host import declared
 
         return getattr(declared, name)

@@ -65,6 +65,11 @@ class HostState(Protocol):
         ...
 
     @property
+    def task_failures(self) -> Mapping[str, int]:
+        """How often background work of each plugin failed."""
+        ...
+
+    @property
     def workers(self) -> Workers:
         """The processes that serve, of which this is one."""
         ...
@@ -249,9 +254,10 @@ class CoreRoutes:
 
     async def _metrics(self, _: Request) -> Response:
         # Only who asks pays for the library.
-        from buntime_host.metrics import CONTENT_TYPE, edge_families, gather_metrics
+        from buntime_host.metrics import CONTENT_TYPE, edge_families, gather_metrics, task_family
 
         own = edge_families(self._state.edge_metrics)
+        own.append(task_family(self._state.task_failures))
         hooks = self._state.metrics_hooks
         text = await gather_metrics(hooks, own, timeout=HOOK_TIMEOUT_SECONDS)
         return Response(text, headers={"content-type": CONTENT_TYPE})

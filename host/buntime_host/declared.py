@@ -58,6 +58,22 @@ class Size(int):
         return size
 
 
+class Secret(str):
+    """Text that nobody may read in a log: its `repr` does not tell it."""
+
+    __slots__ = ()
+
+    def __new__(cls, written: object) -> Self:
+        """Raises `ValueError` for what is no text."""
+        if not isinstance(written, str):
+            raise ValueError("must be a string")  # noqa: TRY004 - as msgspec asks of a hook
+        return super().__new__(cls, written)
+
+    def __repr__(self) -> str:
+        """Whether there is one."""
+        return "Secret('***')" if self else "Secret('')"
+
+
 def option(
     label: str,
     description: str = "",
@@ -207,6 +223,8 @@ def _named(
             return "duration", (), ()
         case inspect.CustomType(cls=custom) if custom is Size:
             return "size", (), ()
+        case inspect.CustomType(cls=custom) if custom is Secret:
+            return "password", (), ()
     raise TypeError(f"no option can be a {kind}")
 
 
@@ -220,7 +238,7 @@ def _written(default: object) -> object:
 
 def _read_value(kind: type, value: object) -> object:
     """A value of a type of ours. Raises `ValueError`."""
-    if kind is Duration or kind is Size:
+    if kind is Duration or kind is Size or kind is Secret:
         return kind(value)
     raise NotImplementedError(kind)  # as msgspec asks of a hook for types that it does not know
 

@@ -7,6 +7,7 @@ import importlib.util
 from collections.abc import Iterator, Sequence
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -23,9 +24,11 @@ class FoundPlugin(msgspec.Struct, frozen=True, kw_only=True):
 
     manifest: Manifest
     source: str
-    """`entry point`, `directory` or `module`."""
+    """`entry point`, `directory` or `module`, or `given` by an application."""
     module: str | None = None
     """`package.module[:attr]` to import; None for a folder, whose manifest names the file."""
+    entry: Any = None
+    """The factory, the module or the object with hooks, where an application has it at hand."""
 
 
 class Broken(msgspec.Struct, frozen=True, kw_only=True):

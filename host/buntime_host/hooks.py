@@ -15,8 +15,10 @@ from typing import Any
 import pluggy
 
 from buntime_host import hookspecs
+from buntime_host.blame import describe, hint_at, place_of_function
 from buntime_host.errors import HookFailed, HookTimeout, InvalidPlugin, PluginError
-from buntime_host.loader import describe
+from buntime_host.hookspecs import HOOKS
+from buntime_host.loader import hook_names
 
 CANCEL_GRACE_SECONDS = 1.0
 """How long a cancelled hook may still clean up before it is abandoned."""
@@ -45,9 +47,7 @@ class HookRegistry:
 
     def carries_hooks(self, plugin: object) -> bool:
         """Whether any attribute of `plugin` is marked with `@hookimpl`."""
-        return any(
-            self._manager.parse_hookimpl_opts(plugin, name) is not None for name in dir(plugin)
-        )
+        return any(self.is_marked(plugin, name) for name in dir(plugin))
 
     def register(self, name: str, plugin: object) -> None:
         """Register `plugin` under its manifest name.
@@ -55,9 +55,9 @@ class HookRegistry:
         Raises `InvalidPlugin` for an unknown hook, for an argument that the hook does not have,
         and for a hook wrapper, which host-driven calls could not honour.
         """
+        self._check_marked(plugin)
         try:
             self._manager.register(plugin, name)
-            self._manager.check_pending()
         except (ValueError, pluggy.PluginValidationError) as error:
             self.unregister(name)
             raise InvalidPlugin(" ".join(str(error).split())) from error
@@ -66,6 +66,30 @@ class HookRegistry:
                 if impl.plugin is plugin and (impl.wrapper or impl.hookwrapper):
                     self.unregister(name)
                     raise InvalidPlugin(f"{caller.name}: hook wrappers are not supported")
+
+    def _check_marked(self, plugin: object) -> None:
+        """As pluggy would, but with what would be right, and where it is written."""
+        for name in dir(plugin):
+            options = self._manager.parse_hookimpl_opts(plugin, name)
+            if options is None:
+                continue
+            function = getattr(plugin, name)
+            place = place_of_function(function)
+            hook = options.get("specname") or name
+            if hook not in HOOKS:
+                raise InvalidPlugin(
+                    f"there is no hook {hook}{hint_at(hook, HOOKS)}{place}; the hooks are"
+                    f" {', '.join(HOOKS)}"
+                )
+            known = [*inspect.signature(getattr(hookspecs, hook)).parameters]
+            wrong = [one for one in inspect.signature(function).parameters if one not in known]
+            if wrong and not options.get("wrapper") and not options.get("hookwrapper"):
+                takes = f"may take {', '.join(known)}" if known else "takes no argument"
+                raise InvalidPlugin(f"the hook {hook} {takes}, and not {', '.join(wrong)}{place}")
+
+    def is_marked(self, plugin: object, name: str) -> bool:
+        """Whether an attribute of `plugin` is marked with `@hookimpl`."""
+        return self._manager.parse_hookimpl_opts(plugin, name) is not None
 
     def unregister(self, name: str) -> None:
         """Forget a plugin, if it is registered."""
@@ -83,6 +107,16 @@ class HookRegistry:
         """Names of the hooks that `plugin` implements."""
         callers = self._manager.get_hookcallers(self._manager.get_plugin(plugin)) or ()
         return tuple(caller.name for caller in callers)
+
+
+def unmarked_problems(hooks: HookRegistry, plugin: object) -> list[str]:
+    """A sentence for each function that is named like a hook and is none: nobody marked it."""
+    return [
+        f"{name} is named like a hook and never called: mark it with @hookimpl"
+        f"{place_of_function(getattr(plugin, name))}"
+        for name in hook_names(plugin)
+        if not hooks.is_marked(plugin, name)
+    ]
 
 
 async def run_hook(

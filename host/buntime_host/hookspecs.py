@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from starlette.types import ASGIApp
 
     from buntime_host.access import Action, CheckLimits
+    from buntime_host.background import Claim
     from buntime_host.context import AppInfo, PluginContext
     from buntime_host.fallback import Fallback
     from buntime_host.passage import RequestPassage
@@ -129,6 +130,14 @@ def on_shutdown() -> Awaitable[None] | None:
 
 
 @hookspec
+def claims() -> Claim | Awaitable[Claim | None] | None:
+    """Return `claim(name, seconds)`, which is true for one of all hosts that share a store.
+
+    For `ctx.every(…, once=True)` of all plugins; that of the first plugin counts.
+    """
+
+
+@hookspec
 def menus() -> Sequence[Mapping[str, Any]] | Awaitable[Sequence[Mapping[str, Any]]]:
     """Return menu items `{title, icon, path, items?}`; they replace those of the manifest."""
     raise NotImplementedError
@@ -143,3 +152,9 @@ def metrics() -> Iterable[Metric] | Awaitable[Iterable[Metric]]:
 @hookspec
 def health() -> Any:
     """Return True or None when well; False or a text saying what is wrong makes it not ready."""
+
+
+HOOKS = tuple(
+    sorted(name for name, value in [*globals().items()] if hasattr(value, f"{PROJECT}_spec"))
+)
+"""The names of all hooks."""

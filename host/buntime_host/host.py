@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -27,23 +27,25 @@ from buntime_host.access.signed import Signed
 from buntime_host.access.store import KeyStore
 from buntime_host.access.trusted_hosts import TrustedHosts, is_loopback
 from buntime_host.aliases import Aliases
+from buntime_host.blame import describe
 from buntime_host.clients import client_of_request
 from buntime_host.config import HostConfig, load_config
 from buntime_host.core_routes import CoreRoutes
+from buntime_host.discovery import FoundPlugin
 from buntime_host.dispatch import RequestDispatcher
 from buntime_host.edge import REASONS, Edge, EdgeMetrics
 from buntime_host.errors import ConfigError, RequiredPluginFailed, ServiceUnavailable, StartupError
 from buntime_host.hooks import Hook
-from buntime_host.lifecycle import Lifecycle
-from buntime_host.loader import describe
+from buntime_host.lifecycle import Lifecycle, app_info
 from buntime_host.log_output import dropped_lines
-from buntime_host.mounts import Mount, fallback_mount, mount_at
+from buntime_host.mounts import Mount, NotRunning, fallback_mount, mount_at
 from buntime_host.origin import OriginPolicy
 from buntime_host.passage import RequestPassage, one_passage
-from buntime_host.plan import make_plan, statuses
+from buntime_host.plan import Plan, make_plan, statuses
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook
 from buntime_host.status import PluginStatus
+from buntime_host.task_clock import SystemTaskClock, TaskClock
 from buntime_host.workers import Workers
 
 REFUSED_NUMBERS = "host.refused"
@@ -66,8 +68,14 @@ class Host:
         environ: Mapping[str, str] | None = None,
         workers: Workers | None = None,
         is_private: bool = False,
+        clock: TaskClock | None = None,
+        given: Sequence[FoundPlugin] = (),
     ) -> None:
-        """A private host gets requests of this process alone (`InProcess`), and reads no keys."""
+        """A private host gets requests of this process alone (`InProcess`), and reads no keys.
+
+        `clock` is for what plugins do in the background; by default that of the system. `given`
+        are plugins that need not be found.
+        """
         self.config = config
         self.workers = workers or Workers.alone()
         """The processes that serve the same configuration, of which this is one."""
@@ -84,6 +92,8 @@ class Host:
         self._refused = counts
         self._environ = environ
         self._is_private = is_private
+        self._clock = clock or SystemTaskClock()
+        self._given = given
         self.gate = _gate(config)
         """Who gets in."""
         self.gate.client_of = partial(client_of_request, client_of=self.edge.client_of)
@@ -106,6 +116,11 @@ class Host:
         return self._lifecycle.loading if self._lifecycle is not None else None
 
     @property
+    def task_failures(self) -> Mapping[str, int]:
+        """How often background work of each plugin failed, in all workers."""
+        return self._lifecycle.task_failures() if self._lifecycle is not None else {}
+
+    @property
     def edge_metrics(self) -> EdgeMetrics:
         """What `/metrics` says of connections."""
         return EdgeMetrics(
@@ -118,11 +133,14 @@ class Host:
 
     async def start(self) -> None:
         """Load all plugins. Raises `StartupError`, with everything released again."""
-        plan = make_plan(self.config, self._environ)
+        plan = make_plan(self.config, self._environ, self._given)
         for note in self.config.notes:
             logger.info("%s", note)
         for warning in plan.warnings:
             logger.warning("%s", warning)
+        unlisted = [found.manifest.name for found in plan.selection.not_listed]
+        if unlisted:
+            logger.info("Found, but not in plugins of the configuration: %s", ", ".join(unlisted))
         if plan.errors:
             raise _combined(plan.errors)
         self.statuses = statuses(self.config, plan)
@@ -134,6 +152,8 @@ class Host:
             self.workers,
             self.gate.client_of,
             self._mounted_at,
+            os.environ if self._environ is None else self._environ,
+            self._clock,
         )
         self._lifecycle = lifecycle
         try:
@@ -142,7 +162,7 @@ class Host:
                 await self._open_keys(lifecycle)
             self.health_hooks = lifecycle.hooks_named("health")
             self.metrics_hooks = lifecycle.hooks_named("metrics")
-            self.dispatcher = self._dispatcher(lifecycle)
+            self.dispatcher = self._dispatcher(lifecycle, plan)
         except BaseException:
             await self.gate.close()
             await lifecycle.stop(budget=self.config.shutdown_timeout)
@@ -170,10 +190,11 @@ class Host:
                 " one with `buntime keys create`, or use --insecure"
             )
 
-    def _dispatcher(self, lifecycle: Lifecycle) -> RequestDispatcher:
+    def _dispatcher(self, lifecycle: Lifecycle, plan: Plan) -> RequestDispatcher:
         config = self.config
         core = CoreRoutes(self, api=config.api_path, homepage=config.homepage)
         mounts = core.mounts(config.body_default)
+        mounts |= self._not_running(plan)
         aliases: dict[str, str] = {}
         on_request: list[RequestHook] = []
         on_response: list[RequestHook] = []
@@ -231,6 +252,16 @@ class Host:
         except Exception as error:
             # Going on without it might leave a check out, so this is fatal.
             raise RequiredPluginFailed(f"a plugin's middleware: {describe(error)}") from error
+
+    def _not_running(self, plan: Plan) -> dict[str, Mount]:
+        """What stands at the bases of plugins that should run, and do not."""
+        mounts = {}
+        for selected in plan.selection.enabled:
+            status, base = self.statuses[selected.manifest.name], selected.manifest.base
+            if base is not None and status.state != "loaded":
+                app = NotRunning(status.name, status.reason or status.state)
+                mounts[base] = mount_at(base, app, self.config.body_default, app_info(selected))
+        return mounts
 
     def _mounted_at(self, path: str) -> str | None:
         """See `PluginContext.mounted_at`."""

@@ -19,6 +19,8 @@ from buntime_host.access.credentials import credential_in, key_credential
 from buntime_host.access.gate import Gate, unauthorized
 from buntime_host.access.permissions import ALL, CheckLimits
 from buntime_host.aliases import full_aliases
+from buntime_host.background import Background, Claim, Surroundings
+from buntime_host.blame import place_of
 from buntime_host.config import HostConfig
 from buntime_host.context import AppInfo, GlobalConfig, PluginContext, Runtime
 from buntime_host.errors import (
@@ -30,10 +32,10 @@ from buntime_host.errors import (
     StartupError,
 )
 from buntime_host.fallback import Fallback
-from buntime_host.hooks import Hook, HookRegistry, run_hook
+from buntime_host.hooks import Hook, HookRegistry, run_hook, unmarked_problems
 from buntime_host.loader import make_plugin
 from buntime_host.manifest import menus_problem
-from buntime_host.mounts import application, route_paths
+from buntime_host.mounts import application, route_paths, route_problems
 from buntime_host.names import known_name
 from buntime_host.passage import RequestPassage
 from buntime_host.plan import Plan, is_required
@@ -41,10 +43,14 @@ from buntime_host.selection import Selected
 from buntime_host.services import Services
 from buntime_host.static import page_of
 from buntime_host.status import PluginStatus
+from buntime_host.task_clock import TaskClock
 from buntime_host.version import __version__
-from buntime_host.workers import Workers
+from buntime_host.workers import Numbers, Workers
 
 logger = logging.getLogger("PluginLoader")
+
+FAILURE_NUMBERS = "host.task_failures"
+"""Name of the counts that all workers share, one for each plugin in load order."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,6 +71,8 @@ class RunningPlugin:
     """What serves paths that are below no base."""
     passage: RequestPassage | None
     """What sees every request."""
+    claim: Claim | None
+    """What tells hosts apart that share a store."""
     info: AppInfo
 
 
@@ -80,8 +88,12 @@ class Lifecycle:
         workers: Workers,
         client_of: Callable[[Mapping[str, Any]], str | None],
         mounted_at: Callable[[str], str | None],
+        environ: Mapping[str, str],
+        clock: TaskClock,
     ) -> None:
         self._config = config
+        self._environ = environ
+        self._clock = clock
         self.statuses = statuses
         self._closing = closing
         self._gate = gate
@@ -94,6 +106,9 @@ class Lifecycle:
         """In load order."""
         self.loading: str | None = None
         """The plugin that is being loaded or initialised."""
+        self._background: dict[str, Background] = {}
+        self._failures: Numbers | None = None
+        self._places: dict[str, int] = {}
 
     async def start(self, plan: Plan) -> None:
         """Load and initialise the plugins of `plan`; the failure of one does not stop the others.
@@ -101,6 +116,9 @@ class Lifecycle:
         Raises `RequiredPluginFailed` if a required one fails or nothing could be loaded at all, or
         the `StartupError` that a plugin raised; what is up by then is shut down again.
         """
+        names = [selected.manifest.name for selected in plan.order]
+        self._places = {name: place for place, name in enumerate(names)}
+        self._failures = self._workers.numbers(FAILURE_NUMBERS, len(names)) if names else None
         for selected in plan.order:
             self.loading = selected.manifest.name
             status = self.statuses[selected.manifest.name]
@@ -110,7 +128,7 @@ class Lifecycle:
             except PluginError as error:
                 if isinstance(error.__cause__, StartupError):
                     raise error.__cause__ from None  # the plugin refuses the start as a whole
-                await self._failed(selected.manifest.name, status, error)
+                await self._failed(selected, status, error)
         self.loading = None
         wanted = [s for s in self.statuses.values() if s.state != "disabled"]
         if wanted and not self.running:
@@ -130,12 +148,14 @@ class Lifecycle:
         if selected.problem is not None:
             raise InvalidOptions(selected.problem)
 
-    async def _failed(self, name: str, status: PluginStatus, error: PluginError) -> None:
-        status.state, status.reason = "failed", str(error)
+    async def _failed(self, selected: Selected, status: PluginStatus, error: PluginError) -> None:
+        name = selected.manifest.name
+        place = place_of(error, selected.manifest.dir)
+        status.state, status.reason = "failed", f"{error} ({place})" if place else str(error)
         logger.debug("Traceback of %s", name, exc_info=error)
         if is_required(self._config, name):
             await self.stop(budget=self._config.shutdown_timeout)
-            raise RequiredPluginFailed(f"required plugin {name}: {error}") from error
+            raise RequiredPluginFailed(f"required plugin {name}: {status.reason}") from error
 
     async def _load(self, selected: Selected, status: PluginStatus) -> None:
         manifest = selected.manifest
@@ -144,20 +164,23 @@ class Lifecycle:
         log = logging.getLogger(f"plugin:{name}")
         late = f'Plugin "{name}" initialization'
         plugin = await self._timed(
-            partial(make_plugin, selected, self.hooks.carries_hooks, log.warning),
+            partial(make_plugin, selected, self.hooks.carries_hooks, log.warning, self._environ),
             what="factory",
             late=late,
         )
         self.hooks.register(name, plugin)
         status.hooks = self.hooks.names(name)
+        for problem in unmarked_problems(self.hooks, plugin):
+            log.warning("%s", problem)
+        self._background[name] = self._background_of(name, log)
         try:
             context = self._context(selected, log)
             await self._call(name, "on_init", late, ctx=context)
             service = await self._call(name, "provides")
             routes = await self._call(name, "routes")
             app = application(routes, page_of(manifest))
-            if app is not None and manifest.base is None:
-                log.warning("has routes but no base, so they are not served")
+            for problem in route_problems(routes, manifest.base):
+                log.warning("%s", problem)
             permitted = _permissions(await self._call(name, "permissions"))
             if permitted is None and manifest.permissions:
                 permitted = {action: Action(text_prefix) for action in manifest.permissions}
@@ -170,6 +193,9 @@ class Lifecycle:
             passage = await self._call(name, "passage")
             if passage is not None and not isinstance(passage, RequestPassage):
                 raise InvalidPlugin("passage() must return a RequestPassage")
+            claim = await self._call(name, "claims")
+            if claim is not None and not callable(claim):
+                raise InvalidPlugin("claims() must return a function")
             menus = _menus(await self._call(name, "menus"))
         except BaseException:
             # Half-opened resources would otherwise stay open for the life of the process.
@@ -187,7 +213,8 @@ class Lifecycle:
                 middleware=middleware,
                 fallback=fallback,
                 passage=passage,
-                info=_app_info(selected),
+                claim=claim,
+                info=app_info(selected),
             )
         )
         status.state = "loaded"
@@ -197,6 +224,33 @@ class Lifecycle:
         status.routes = route_paths(routes)
         status.init_ms = round((time.perf_counter() - begun) * 1000, 3)
         logger.debug("Loaded: %s (%s)", name, manifest.dir)
+
+    def _background_of(self, name: str, log: logging.Logger) -> Background:
+        return Background(
+            Surroundings(
+                plugin=name,
+                logger=log,
+                clock=self._clock,
+                count_failure=partial(self._count_failure, name),
+                claim=self._claim,
+                is_first_worker=self._workers.number == 0,
+            )
+        )
+
+    def _claim(self) -> Claim | None:
+        return next((plugin.claim for plugin in self.running if plugin.claim is not None), None)
+
+    def _count_failure(self, name: str) -> None:
+        if self._failures is not None:
+            self._failures.own[self._places[name]] += 1
+
+    def task_failures(self) -> dict[str, int]:
+        """How often background work failed, in all workers, of each plugin that has some."""
+        if self._failures is None:
+            return {}
+        totals = zip(self._places, map(int, self._failures.totals()), strict=True)
+        has_some = {name for name, background in self._background.items() if background.is_used}
+        return {name: total for name, total in totals if total or name in has_some}
 
     def _context(self, selected: Selected, log: logging.Logger) -> PluginContext:
         config, manifest = self._config, selected.manifest
@@ -211,6 +265,7 @@ class Lifecycle:
             base_dir=config.base_dir,
             closing=self._closing,
             lookup=self.services.lookup_for(manifest.name, declared, log),
+            background=self._background[manifest.name],
             authorize=partial(_authorize, self._gate, f"{short_name(manifest.name)}:*"),
             add_token=partial(
                 self._gate.add_token,
@@ -280,6 +335,9 @@ class Lifecycle:
         ended = True
         # From here on nobody gets the service, not even while the plugin closes it.
         self.services.remove(name)
+        background = self._background.pop(name, None)
+        if background is not None:
+            await background.end(timeout)
         hook = self.hooks.get(name, "on_shutdown")
         if hook is not None and timeout > 0:
             try:
@@ -348,7 +406,8 @@ def _menus(value: Any) -> tuple[dict[str, Any], ...] | None:
     return tuple(dict(item) for item in value)
 
 
-def _app_info(selected: Selected) -> AppInfo:
+def app_info(selected: Selected) -> AppInfo:
+    """The plugin as request hooks see it."""
     manifest = selected.manifest
     return AppInfo(
         name=(manifest.base or "").removeprefix("/") or "root",

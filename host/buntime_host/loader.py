@@ -11,9 +11,11 @@ import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any
 
+from buntime_host.blame import describe, hint_at
 from buntime_host.errors import HookFailed, InvalidPlugin
+from buntime_host.factory import call_factory
+from buntime_host.hookspecs import HOOKS
 from buntime_host.selection import Selected
 
 ATTRIBUTES = ("plugin", "Plugin", "default")
@@ -21,12 +23,16 @@ ATTRIBUTES = ("plugin", "Plugin", "default")
 
 
 async def make_plugin(
-    selected: Selected, carries_hooks: Callable[[object], bool], warn: Callable[[str], None]
+    selected: Selected,
+    carries_hooks: Callable[[object], bool],
+    warn: Callable[[str], None],
+    environ: Mapping[str, str],
 ) -> object:
     """Import the plugin and return the object with its hooks; a factory is called with the options.
 
-    `warn` gets a sentence when `pluginEntry` is missing and another file is used instead. Raises
-    `InvalidPlugin` if there is nothing usable, `HookFailed` if the plugin's code raises.
+    `warn` gets a sentence when `pluginEntry` is missing and another file is used instead, and for
+    options that are of no use. Raises `InvalidPlugin` if there is nothing usable, `HookFailed` if
+    the plugin's code raises, and what `call_factory` raises.
     """
     try:
         entry = _import(selected, warn)
@@ -42,44 +48,36 @@ async def make_plugin(
         raise InvalidPlugin(
             f"{entry!r} is no plugin: it has no method marked @hookimpl and cannot be called"
         )
-    try:
-        plugin = entry(_copy(selected.options))
-        if inspect.isawaitable(plugin):
-            plugin = await plugin
-    except Exception as error:
-        raise HookFailed(f"factory failed: {describe(error)}") from error
+    plugin = await call_factory(entry, selected.options, environ, warn)
     if not carries_hooks(plugin):
-        raise InvalidPlugin("the factory returned an object without any method marked @hookimpl")
+        named = hook_names(plugin)
+        hint = f": mark {', '.join(named)}" if named else ""
+        raise InvalidPlugin(
+            f"the factory returned an object without any method marked @hookimpl{hint}"
+        )
     return plugin
 
 
-def describe(error: BaseException) -> str:
-    """One line that names the exception and what it says."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
-
-
-def _copy(value: Any) -> Any:
-    # What a factory does to its options must not be seen by anyone else.
-    if isinstance(value, Mapping):
-        return {key: _copy(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [_copy(item) for item in value]
-    return value
+def hook_names(plugin: object) -> list[str]:
+    """The functions of an object that are named like hooks, marked or not."""
+    return [name for name in HOOKS if inspect.isroutine(getattr(plugin, name, None))]
 
 
 def _from_module(module: ModuleType) -> object:
     for name in ATTRIBUTES:
         if hasattr(module, name):
             return getattr(module, name)
+    named = hook_names(module)
     raise InvalidPlugin(
-        f"module {module.__name__} has no function marked @hookimpl and none of"
-        f" {', '.join(ATTRIBUTES)}"
+        f"{_file_of(module)} has no function marked @hookimpl and none of {', '.join(ATTRIBUTES)}"
+        + (f": mark {', '.join(named)}" if named else "")
     )
 
 
 def _import(selected: Selected, warn: Callable[[str], None]) -> object:
     folder = selected.manifest.dir
+    if selected.entry is not None:
+        return selected.entry
     if selected.module is not None:
         name, _, attribute = selected.module.partition(":")
         return _attribute(importlib.import_module(name), attribute)
@@ -104,9 +102,14 @@ def _attribute(module: ModuleType, path: str) -> object:
     value: object = module
     for name in path.split(".") if path else ():
         if not hasattr(value, name):
-            raise InvalidPlugin(f"module {module.__name__} has no attribute {path}")
+            hint = hint_at(name, [one for one in dir(value) if not one.startswith("_")])
+            raise InvalidPlugin(f"{_file_of(module)} has no attribute {path}{hint}")
         value = getattr(value, name)
     return value
+
+
+def _file_of(module: ModuleType) -> str:
+    return f"module {module.__file__ or module.__name__}"
 
 
 def _load_module(folder: Path, name: str) -> ModuleType:

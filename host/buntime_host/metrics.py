@@ -14,10 +14,10 @@ from prometheus_client.core import (
     Metric,
 )
 
+from buntime_host.blame import describe
 from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import PluginError
 from buntime_host.hooks import Hook, run_hook
-from buntime_host.loader import describe
 
 _NAME = re.compile(r"^# TYPE (\S+)", re.MULTILINE)
 
@@ -84,6 +84,18 @@ def edge_families(edge: EdgeMetrics) -> list[Metric]:
             value=edge.dropped_lines,
         ),
     ]
+
+
+def task_family(failures: Mapping[str, int]) -> Metric:
+    """How often background work of plugins failed."""
+    family = CounterMetricFamily(
+        "buntime_plugin_task_failures",
+        "Failures of what plugins do in the background, in all workers",
+        labels=["plugin"],
+    )
+    for plugin, count in failures.items():
+        family.add_metric([plugin], count)
+    return family
 
 
 async def gather_metrics(

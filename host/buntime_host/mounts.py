@@ -11,10 +11,11 @@ from starlette.responses import RedirectResponse
 from starlette.routing import BaseRoute, Router
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from buntime_host.access import principal_of
 from buntime_host.access.public import PublicRoutes
 from buntime_host.context import AppInfo
 from buntime_host.direct import DirectApp
-from buntime_host.errors import InvalidPlugin, NotFound
+from buntime_host.errors import InvalidPlugin, NotFound, ServiceUnavailable
 from buntime_host.fallback import Fallback
 
 NO_PREFIX = b"\0"
@@ -94,6 +95,22 @@ def _direct_app(app: ASGIApp) -> DirectApp | None:
     return beside if isinstance(beside, DirectApp) else None
 
 
+class NotRunning:
+    """In the place of a plugin that failed: 503, with the reason for who may know it."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        self._name = name
+        self._reason = reason
+
+    async def __call__(self, scope: Scope, _: Receive, __: Send) -> None:
+        """Refuse one request or handshake."""
+        may_know = principal_of(scope).allows("host:plugins:read")
+        reason = self._reason if may_know else "the log of the host says why"
+        raise ServiceUnavailable(
+            f"plugin {self._name} does not run: {reason}", code="PLUGIN_NOT_RUNNING"
+        )
+
+
 class RouteTable:
     """The routes of one plugin as an application; what they miss goes to the page, or is a 404."""
 
@@ -169,11 +186,27 @@ def application(routes: Any, page: ASGIApp | None) -> ASGIApp | None:
         if wrong is not None:
             raise InvalidPlugin(f"routes() returned {wrong!r}, which is not a Starlette route")
         return RouteTable(routes, page)
+    if isinstance(routes, BaseRoute):
+        raise InvalidPlugin("routes() must return a list of routes, also of one: [Route(…)]")
     if callable(routes):
         return PageBeside(routes, page) if page is not None else routes
     raise InvalidPlugin(
         f"routes() must return routes or an ASGI application, not {type(routes).__name__}"
     )
+
+
+def route_problems(routes: Any, base: str | None) -> list[str]:
+    """What is probably not meant, a sentence each: a plugin starts all the same."""
+    if routes is None:
+        return []
+    if base is None:
+        return ["has routes but no base, so they are not served"]
+    return [
+        f"the route {path} begins with the base, and is served at {base}{path}: paths are below"
+        " the base"
+        for path in route_paths(routes)
+        if base != "/" and (path == base or path.startswith(f"{base}/"))
+    ]
 
 
 def route_paths(routes: Any) -> tuple[str, ...]:

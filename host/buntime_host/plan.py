@@ -6,12 +6,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import msgspec
 
 from buntime_host.config import HostConfig
-from buntime_host.discovery import discover
+from buntime_host.discovery import FoundPlugin, discover
 from buntime_host.errors import RequiredPluginFailed, StartupError
 from buntime_host.names import known_name
 from buntime_host.resolver import Node, Resolution, resolve
@@ -35,10 +35,20 @@ class Plan(msgspec.Struct, frozen=True, kw_only=True):
         return tuple(by_name[name] for name in self.resolution.order)
 
 
-def make_plan(config: HostConfig, environ: Mapping[str, str] | None = None) -> Plan:
-    """Discover, select and order plugins. Nothing is raised, see `Plan.errors`."""
+def make_plan(
+    config: HostConfig,
+    environ: Mapping[str, str] | None = None,
+    given: Sequence[FoundPlugin] = (),
+) -> Plan:
+    """Discover, select and order plugins. Nothing is raised, see `Plan.errors`.
+
+    Those that are `given` win over what is found by the same name.
+    """
     environ = os.environ if environ is None else environ
     catalogue = discover(config.plugin_folders, dirs_win=config.plugin_dirs_explicit)
+    if given:
+        found = {**catalogue.found, **{one.manifest.name: one for one in given}}
+        catalogue = msgspec.structs.replace(catalogue, found=found)
     selection = select(config, catalogue, environ)
     enabled = selection.enabled
     resolution = resolve(

@@ -41,6 +41,8 @@ class Selected(msgspec.Struct, frozen=True, kw_only=True):
     manifest: Manifest
     source: str
     module: str | None
+    entry: Any
+    """See `FoundPlugin`."""
     options: Mapping[str, Any]
     problem: str | None = None
     """Why its options are refused: the plugin fails, the others go on."""
@@ -180,6 +182,7 @@ def _select(
         manifest=manifest,
         source=found.source,
         module=found.module,
+        entry=found.entry,
         options=options,
         problem=problem,
     )

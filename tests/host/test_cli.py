@@ -82,7 +82,7 @@ def test_plugins(run: Any, add_plugin: AddPlugin) -> None:
 
 
 def test_check(run: Any, add_plugin: AddPlugin) -> None:
-    add_plugin("a", "1/0")
+    add_plugin("a")
     good = run("check", config={"plugins": ["a"]})
     assert (good.exit_code, good.stdout) == (0, "ok: 1 plugins\n  a\n")
     bad = run("check", config={"plugins": ["a", "gone", "a"]})
@@ -100,7 +100,7 @@ def test_check(run: Any, add_plugin: AddPlugin) -> None:
 
 def test_a_check_that_opens(run: Any, add_plugin: AddPlugin, tmp_path: Path) -> None:
     add_plugin("a", "@hookimpl\ndef health():\n    return 'no disk'\n")
-    add_plugin("b", "1/0")
+    add_plugin("b", "@hookimpl\ndef on_init():\n    1/0\n")
     assert run("check", config={"plugins": ["a", "b"]}).exit_code == 0
     found = run("check", "--open", config={"plugins": ["a", "b"]})
     assert (found.exit_code, found.stdout) == (1, "")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import inspect
 import re
+import subprocess
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,7 +30,7 @@ HOOKS = {
 
 
 def test_there_are_hooks() -> None:
-    assert len(HOOKS) == 16
+    assert len(HOOKS) == 17
 
 
 @pytest.mark.parametrize("name", HOOKS)
@@ -151,3 +153,24 @@ async def test_the_guard_protects(tmp_path: Path, make_host: MakeHost, call: Cal
         allowed = {"x-counter-key": "s3cret"}
         answer = await call(host, path="/counter/api/count", headers=allowed)
         assert answer.json == {"count": 0}
+
+
+async def test_what_is_done_in_the_background(
+    tmp_path: Path, make_host: MakeHost, call: Call
+) -> None:
+    manifest = {"manifest.yaml": 'name: "@example/reporter"\n'}
+    write_plugin(tmp_path / "plugins" / "reporter", {**manifest, **blocks("background")})
+    async with make_host() as host:
+        assert host.service("@example/reporter").reports == 0
+        assert b"task_failures_total" in (await call(host, path="/metrics")).body
+
+
+def test_the_test_of_a_plugin_runs(tmp_path: Path) -> None:
+    write_plugin(tmp_path / "tests", blocks("testing"))
+    (tmp_path / "tests" / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", tmp_path / "tests"],
+        capture_output=True,
+        text=True,
+    )
+    assert "1 passed" in done.stdout, done.stdout + done.stderr

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from buntime_database import DatabaseService
 from buntime_host import PluginContext, hookimpl
 from buntime_host.access import Actions, CheckLimits
+from buntime_host.background import Claim
+from buntime_keyval import LockHeld
+from uuid_utils import uuid4
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.engine.store import Store
@@ -105,6 +109,11 @@ class KeyValPlugin:
         return {LEGACY_PATH: "/api"} if self._legacy_base else {}
 
     @hookimpl
+    def claims(self) -> Claim | None:
+        """What lets one of all hosts on this store do something: its locks."""
+        return None if self._kv is None else partial(_claim, self._kv)
+
+    @hookimpl
     async def metrics(self) -> Iterable[Metric]:
         """What the host's `/metrics` shows of the store."""
         if self._service is None:
@@ -128,6 +137,15 @@ class KeyValPlugin:
             await self._kv.close()  # first, so that handlers of messages can still write
         if self._service is not None:
             await self._service.close()
+
+
+async def _claim(kv: LocalKv, name: str, seconds: float) -> bool:
+    """See `buntime_host.background.Claim`: a lock of a new owner, which nobody releases."""
+    try:
+        await kv.locks.acquire(name, owner=str(uuid4()), duration=round(seconds * 1000))
+    except LockHeld:
+        return False
+    return True
 
 
 async def _end_streams(closing: asyncio.Event, service: KeyValService) -> None:
