@@ -16,6 +16,7 @@ from buntime_keyval._sync.concurrency import Task
 from buntime_keyval._sync.pool import Pool
 from client._sync.beside import until as wait_until
 from client.hostile import Client, answer, hostile
+from support.children import exit_code
 from support.live import LiveServer
 from support.waiting import until
 
@@ -272,6 +273,6 @@ def test_a_child_leaves_the_connections_of_its_parent_alone() -> None:
                 kv.close()
             finally:
                 os._exit(status)
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        assert exit_code(child) == 0
         assert kv.get(["n", 1]).value == 1
         assert (server.connections, len(server.requests)) == (2, 3)

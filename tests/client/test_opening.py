@@ -27,6 +27,7 @@ from buntime_keyval import (
     open_kv_sync,
 )
 from buntime_keyval.embedded import Location
+from support.children import exit_code
 from support.live import LiveServer
 from support.postgres import Postgres
 from support.rqlite import running_rqlite
@@ -418,7 +419,7 @@ def test_a_child_is_told_not_to_use_the_file_of_its_parent(tmp_path: Path) -> No
                     status = 0 if "before the fork" in str(error) else 2
                 finally:
                     os._exit(status)
-            assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+            assert exit_code(child) == 0
         assert kv.get(["a"]).value == 1
     child = os.fork()
     if child == 0:
@@ -429,4 +430,4 @@ def test_a_child_is_told_not_to_use_the_file_of_its_parent(tmp_path: Path) -> No
             status = 0
         finally:
             os._exit(status)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert exit_code(child) == 0

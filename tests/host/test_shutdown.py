@@ -6,17 +6,14 @@ import asyncio
 import os
 import signal
 import socket
+import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from buntime_host import supervisor as supervising
-from buntime_host.config import HostConfig, parse_config
 from buntime_host.server import HostServer, uvicorn_config
-from buntime_host.supervisor import Supervisor
 from buntime_host.websockets import OpenSockets, SocketGone
 from host.conftest import AddPlugin, MakeHost, Serve
 from starlette.types import Message
@@ -145,38 +142,48 @@ async def test_a_websocket_that_is_accepted_too_late_hears_it_at_once() -> None:
         await late.send({"type": "websocket.send", "text": "x"})
 
 
+JUST_FORKED = """
+import os, signal, socket, sys, time
+from pathlib import Path
+from buntime_host import supervisor
+from buntime_host.config import parse_config
+
+def wait_for_signal(config, number, group, listener, channel):
+    channel.sendall(b'{"type":"failed","reason":"begun"}\\n')
+    deadline = time.monotonic() + DEADLINE
+    while time.monotonic() < deadline:
+        if signal.SIGTERM in signal.sigpending():
+            return 7
+        time.sleep(0.01)
+    return 1
+
+supervisor.run_worker = wait_for_signal
+listener = socket.create_server(("127.0.0.1", 0))
+config = parse_config({"plugins": ["none"]}, Path("."), environ={})
+parent = supervisor.Supervisor(config, [listener])
+place = parent._places[0]
+parent._fork(place)
+while place.failed is None:
+    parent._wait(DEADLINE)
+place.channel.close()
+os.kill(place.pid, signal.SIGTERM)
+_, status = os.waitpid(place.pid, 0)
+place.pid = 0
+parent.close()
+sys.exit(os.waitstatus_to_exitcode(status))
+"""
+
+
 @forking
-def test_a_signal_for_a_worker_that_was_just_forked_is_not_lost(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It has no handlers yet, and a plugin may block it before it listens to its parent."""
+def test_a_signal_for_a_worker_that_was_just_forked_is_not_lost(tmp_path: Path) -> None:
+    """It has no handlers yet, and a plugin may block it before it listens to its parent.
 
-    def wait_for_signal(_: HostConfig, __: int, ___: object, ____: object, channel: Any) -> int:
-        channel.sendall(b'{"type":"failed","reason":"begun"}\n')
-        deadline = time.monotonic() + DEADLINE_SECONDS
-        while time.monotonic() < deadline:
-            if signal.SIGTERM in signal.sigpending():
-                return 7
-            time.sleep(0.01)
-        return 1
-
-    monkeypatch.setattr(supervising, "run_worker", wait_for_signal)
-    config = parse_config({"plugins": ["none"]}, tmp_path, environ={})
-    listener = _listener()
-    parent = Supervisor(config, [listener])
-    place = parent._places[0]
-    try:
-        parent._fork(place)
-        while place.failed is None:
-            parent._wait(DEADLINE_SECONDS)
-        assert place.channel is not None
-        place.channel.close()
-        os.kill(place.pid, signal.SIGTERM)
-        _, status = os.waitpid(place.pid, 0)
-        place.pid = 0
-    finally:
-        parent.close()
-    assert os.waitstatus_to_exitcode(status) == 7
+    In a process of its own: a fork has none of the threads of this one, and may wait for them.
+    """
+    program = JUST_FORKED.replace("DEADLINE", str(DEADLINE_SECONDS))
+    args = [sys.executable, "-c", program]
+    ended = subprocess.run(args, cwd=tmp_path, timeout=4 * DEADLINE_SECONDS, check=False)
+    assert ended.returncode == 7
 
 
 SECOND_START = """

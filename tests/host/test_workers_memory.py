@@ -10,6 +10,7 @@ from contextlib import suppress
 
 import pytest
 from buntime_host.workers import PACE_SECONDS, REGION_BYTES, Group, Workers
+from support.children import exit_code
 
 pytestmark = pytest.mark.slow
 
@@ -71,7 +72,7 @@ def test_other_processes_see_the_numbers_and_outlive_their_writer(group: Group) 
     if child == 0:
         Workers(1, group).numbers("n", 1).own[0] = 7
         os._exit(0)
-    assert os.waitpid(child, 0)[1] == 0
+    assert exit_code(child) == 0
     assert Workers(0, group).numbers("n", 1).totals() == [7]
     successor = Workers(1, group)
     assert successor.took_over
