@@ -20,6 +20,7 @@ SLOW_FOLDERS = (
     "keyval/postgres",
     "keyval/rqlite",
     "keyval/workers",
+    "pages",
     "soak",
 )
 """Tests that start programs, all of them: `slow` is for those besides them."""

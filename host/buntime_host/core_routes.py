@@ -16,12 +16,14 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from buntime_host.access import principal_of
 from buntime_host.access.administration import KeyAdministration
 from buntime_host.access.gate import Gate
+from buntime_host.access.public import SHARED_FILES
 from buntime_host.access.signed import Signed
 from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
 from buntime_host.hooks import Hook, run_hook
 from buntime_host.key_routes import KeyRoutes
 from buntime_host.mounts import Mount, mount_at
+from buntime_host.pages import SharedFiles, home_page
 from buntime_host.parameters import check_parameters
 from buntime_host.session_routes import SessionRoutes
 from buntime_host.status import PluginStatus
@@ -105,6 +107,7 @@ class CoreRoutes:
         self._state = state
         self._api = api
         self._homepage = homepage
+        self._shared = SharedFiles()
         public: dict[str, RouteHandler] = {
             "/": self._home,
             "/favicon.ico": lambda _: Response(status_code=204),
@@ -167,6 +170,8 @@ class CoreRoutes:
             raise NotFound
         request = Request(scope, receive)
         handler = self._public.get(path)
+        if path.startswith(SHARED_FILES):
+            handler = self._shared_file
         if path in self._own_check:
             method = "GET" if scope["method"] == "HEAD" else scope["method"]
             if method not in self._own_check[path]:
@@ -203,13 +208,21 @@ class CoreRoutes:
         principal_of(request.scope).require(f"host:{route.permission}")
         return route.call
 
-    def _home(self, _: Request) -> Response:
+    async def _home(self, request: Request) -> Response:
         if self._homepage:
             target = self._homepage
             if not target.startswith(("/", "http://", "https://")):
                 target = f"/{target}"
             return RedirectResponse(target, status_code=302)
-        return PlainTextResponse(f"Buntime v{__version__}")
+        if "text/html" not in request.headers.get("accept", ""):
+            return PlainTextResponse(f"Buntime v{__version__}")
+        running = [status for status in self._state.statuses.values() if status.state == "loaded"]
+        menus = [menu for status in running for menu in status.menus]
+        return await home_page(request.scope["root_path"], menus)
+
+    async def _shared_file(self, request: Request) -> Response:
+        name = request.scope["path"].partition(SHARED_FILES)[2]
+        return await self._shared.get(name, request.scope)
 
     async def _ready(self, request: Request) -> Response:
         # Everyone may know that something is wrong; what it is may tell of the inside.

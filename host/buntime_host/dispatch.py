@@ -30,7 +30,7 @@ from buntime_host.access.credentials import (
 )
 from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
 from buntime_host.access.keyring import Keyring
-from buntime_host.access.public import own_check_paths, public_paths
+from buntime_host.access.public import SHARED_FILES, own_check_paths, public_paths
 from buntime_host.access.signed import Signed
 from buntime_host.aliases import Aliases
 from buntime_host.body_limit import BodyLimit
@@ -460,7 +460,7 @@ class RequestDispatcher:
         if mount.info is None:
             path: str = scope["path"]
             path = path.removeprefix(scope.get("root_path") or "")
-            return (path.rstrip("/") or "/") in self._public
+            return (path.rstrip("/") or "/") in self._public or path.startswith(SHARED_FILES)
         if not mount.public:
             return False
         raw: bytes | None = scope.get("raw_path")

@@ -35,10 +35,9 @@ HOST_FIELDS = frozenset(
     {
         "name", "version", "description", "author", "license", "base", "enabled", "pluginEntry",
         "entrypoint", "dependencies", "optionalDependencies", "publicRoutes", "permissions",
-        "menus", "injectBase", "env", "envPrefix", "timeout", "ttl", "idleTimeout", "maxRequests",
-        "lowMemory", "autoInstall", "maxBodySize", "visibility", "config", "onRequestFailOpen",
-        "onlyIfListed",
-        "unconfigured",
+        "menus", "injectBase", "strictPage", "env", "envPrefix", "timeout", "ttl", "idleTimeout",
+        "maxRequests", "lowMemory", "autoInstall", "maxBodySize", "visibility", "config",
+        "onRequestFailOpen", "onlyIfListed", "unconfigured",
     }
 )  # fmt: skip
 """Keys with a meaning for the host; every other key of a manifest is an option of the plugin."""
@@ -62,6 +61,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True):
     """Actions that users may be permitted, where the plugin has no hook that says so."""
     menus: tuple[Mapping[str, Any], ...] = ()
     inject_base: bool = False
+    strict_page: bool = False
+    """Whether its page has the policy of the pages of the host."""
     env: Mapping[str, str] = {}
     env_prefix: tuple[str, ...] = ENV_PREFIX
     max_body_size: int | None = None
@@ -183,6 +184,7 @@ def parse_manifest(raw: Mapping[str, Any], path: Path) -> Manifest:
         permissions=fields.permissions(),
         menus=fields.menus(),
         inject_base=fields.flag("injectBase", default=False),
+        strict_page=fields.flag("strictPage", default=False),
         env=fields.env(),
         env_prefix=fields.texts("envPrefix", ENV_PREFIX),
         max_body_size=fields.size("maxBodySize"),

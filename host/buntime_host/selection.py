@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -196,6 +196,7 @@ def _override(manifest: Manifest, given: dict[str, Any], label: str) -> Manifest
         if not isinstance(base, str) or not BASE.fullmatch(base):
             raise ConfigError(f"{label}: base {BASE_RULE}")
         changes["base"] = base
+        changes["menus"] = tuple(_moved(manifest.menus, manifest.base or "", base))
     for key, field in (("enabled", "enabled"), ("onRequestFailOpen", "on_request_fail_open")):
         flag = given.pop(key, None)
         if flag is not None:
@@ -219,6 +220,17 @@ def _override(manifest: Manifest, given: dict[str, Any], label: str) -> Manifest
             raise ConfigError(f"{label}: publicRoutes {problem}")
         changes["public_routes"] = _union(manifest.public_routes, public)
     return msgspec.structs.replace(manifest, **changes)
+
+
+def _moved(menus: Iterable[Mapping[str, Any]], before: str, base: str) -> list[Mapping[str, Any]]:
+    """The menus of a plugin that has another base than its manifest says."""
+    moved: list[Mapping[str, Any]] = []
+    for menu in menus:
+        path, items = menu.get("path"), menu.get("items")
+        if isinstance(path, str) and f"{path}/".startswith(f"{before}/"):
+            menu = {**menu, "path": base.rstrip("/") + path[len(before) :]}
+        moved.append({**menu, "items": _moved(items, before, base)} if items else menu)
+    return moved
 
 
 def _union(one: Any, other: Any) -> Any:

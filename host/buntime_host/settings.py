@@ -197,7 +197,9 @@ class HostSettings(Options, frozen=True):
     homepage: Annotated[
         str,
         option(
-            "Where / redirects to", 'Empty answers plain "Buntime v<version>"', env="HOMEPAGE_APP"
+            "Where / redirects to",
+            "Empty shows browsers the pages, and tells others the version",
+            env="HOMEPAGE_APP",
         ),
     ] = ""
     body_size: Annotated[BodySizes, option("Limits of request bodies")] = BodySizes()

@@ -17,6 +17,7 @@ from starlette.types import Scope
 
 from buntime_host.errors import InvalidPlugin, MethodNotAllowed, NotFound
 from buntime_host.manifest import Manifest
+from buntime_host.pages import make_strict
 
 _HEAD = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
@@ -38,17 +39,24 @@ def page_of(manifest: Manifest) -> PluginPage | None:
         for name, value in manifest.env.items()
         if name.startswith(manifest.env_prefix) and manifest.env_prefix
     }
-    return PluginPage(file, env=exposed, inject_base=manifest.inject_base)
+    if exposed and manifest.strict_page:
+        raise InvalidPlugin("strictPage permits no script within the page, so it can have no env")
+    return PluginPage(
+        file, env=exposed, inject_base=manifest.inject_base, is_strict=manifest.strict_page
+    )
 
 
 class PluginPage(StaticFiles):
     """Files of one folder; unknown paths are the page, if the client asks for HTML."""
 
-    def __init__(self, file: Path, *, env: Mapping[str, str], inject_base: bool) -> None:
+    def __init__(
+        self, file: Path, *, env: Mapping[str, str], inject_base: bool, is_strict: bool
+    ) -> None:
         super().__init__(directory=file.parent)
         self._file = file
         self._env = dict(env)
         self._inject_base = inject_base
+        self._is_strict = is_strict
 
     async def get_response(self, path: str, scope: Scope) -> Response:
         """The file at `path`, or the page. Raises `NotFound` and `MethodNotAllowed`."""
@@ -66,6 +74,8 @@ class PluginPage(StaticFiles):
         response.headers["X-Content-Type-Options"] = "nosniff"
         if response.headers.get("content-type", "").startswith("text/html"):
             response.headers["Cache-Control"] = "no-cache"
+        if self._is_strict:
+            make_strict(response.headers)
         return response
 
     async def _page(self, scope: Scope) -> Response:

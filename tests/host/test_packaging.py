@@ -25,11 +25,20 @@ def greet(port: int) -> object:
     return httpx2.get(f"http://127.0.0.1:{port}/greeter/api/greet/ann").json()
 
 
+def has_page(port: int) -> bool:
+    """Whether the page of the example is there, with its script."""
+    root = f"http://127.0.0.1:{port}/greeter"
+    page = httpx2.get(f"{root}/", headers={"accept": "text/html"}).text
+    script = httpx2.get(f"{root}/app.js").text
+    return '<base href="/greeter/">' in page and script == (EXAMPLE / "ui" / "app.js").read_text()
+
+
 def test_from_a_folder(serve: Serve, tmp_path: Path) -> None:
     folders = [str(EXAMPLE.parent)]
     content = {"pluginDirs": folders, "plugins": [["@example/greeter", {"greeting": "Hi"}]]}
     process = serve(config=content)
     assert greet(process.port) == {"text": "Hi, ann!"}
+    assert has_page(process.port)
     status = httpx2.get(f"http://127.0.0.1:{process.port}/api/plugins").json()
     assert status[0]["source"] == "directory"
 
@@ -46,6 +55,7 @@ def test_from_an_installed_package(
     path = os.pathsep.join([child_environ["PYTHONPATH"], str(installed)])
     process = serve(config={"plugins": ["@example/greeter"]}, PYTHONPATH=path)
     assert greet(process.port) == {"text": "Hello, ann!"}
+    assert has_page(process.port)
     status = httpx2.get(f"http://127.0.0.1:{process.port}/api/plugins").json()
     assert status[0]["source"] == "entry point"
     process.signal()

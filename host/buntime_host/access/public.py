@@ -11,6 +11,8 @@ from typing import Any
 from urllib.parse import unquote
 
 ALL_METHODS = "ALL"
+SHARED_FILES = "/.well-known/buntime/ui/"
+"""Below it are the files that all pages share; they are public, as are those of the pages."""
 _OFF_THE_PATH = frozenset({"", ".", ".."})
 
 
@@ -43,6 +45,7 @@ class PublicRoutes:
         by_method: Mapping[str, Any] = (
             declared if isinstance(declared, Mapping) else {ALL_METHODS: declared}
         )
+        self._base = base
         self._patterns = {
             method: [_compiled(pattern, base) for pattern in patterns]
             for method, patterns in by_method.items()
@@ -61,6 +64,8 @@ class PublicRoutes:
         path = plain_path(raw_path)
         if path is None:
             return False
+        if path == self._base:
+            path += "/"  # which is what the plugin serves then
         return any(
             pattern.fullmatch(path)
             for name in (ALL_METHODS, method)

@@ -1,0 +1,94 @@
+// @ts-check
+/**
+ * Questions that wait for their answer.
+ */
+import { h, newId } from "./dom.js";
+import { t } from "./texts.js";
+
+/**
+ * @typedef {object} Question
+ * @property {string} title
+ * @property {import("./dom.js").Child} [content]
+ * @property {string} [action] what the button says that goes on
+ * @property {boolean} [dangerous] whether something is lost for good
+ * @property {() => Promise<string | null | void>} [submit] does it: where it returns a text or raises, that is shown and the question stays
+ * @property {boolean} [wide]
+ */
+
+/**
+ * Ask, in a dialog that keeps the focus until it is answered.
+ * @param {Question} question
+ * @returns {Promise<boolean>} whether to go on, or that it is done
+ */
+export function ask(question) {
+  const { title, content, action = t("OK"), dangerous = false, submit, wide = false } = question;
+  const id = newId();
+  const problem = h("p", { class: "problem", role: "alert" });
+  const go = h("button", { type: "submit", class: dangerous ? "danger" : "primary" }, action);
+  const form = h(
+    "form",
+    { class: "stack", novalidate: true },
+    h("h2", { id }, title),
+    content,
+    problem,
+    h(
+      "div",
+      { class: "actions" },
+      h("button", { type: "button", onclick: () => dialog.close() }, t("Cancel")),
+      go,
+    ),
+  );
+  const dialog = h("dialog", { "aria-labelledby": id, class: wide ? "wide" : null }, form);
+  let isDone = false;
+  form.addEventListener("submit", async (event) => {
+    event.preventDefault();
+    go.disabled = true;
+    try {
+      problem.textContent = (await submit?.()) || "";
+    } catch (error) {
+      problem.textContent = error instanceof Error ? error.message : String(error);
+    }
+    go.disabled = false;
+    if (problem.textContent === "") {
+      isDone = true;
+      dialog.close();
+    }
+  });
+  document.body.append(dialog);
+  dialog.showModal();
+  return new Promise((answer) => {
+    dialog.addEventListener("close", () => {
+      dialog.remove();
+      answer(isDone);
+    });
+  });
+}
+
+/**
+ * A field with its label.
+ * @param {string} label
+ * @param {HTMLElement} control
+ * @param {string} [hint]
+ */
+export function field(label, control, hint) {
+  control.id ||= newId();
+  const hintId = hint ? newId() : null;
+  if (hintId) control.setAttribute("aria-describedby", hintId);
+  return h(
+    "div",
+    { class: "field" },
+    h("label", { for: control.id }, label),
+    control,
+    hint ? h("small", { id: hintId }, hint) : null,
+  );
+}
+
+/**
+ * A box to tick, with its label.
+ * @param {string} label
+ * @param {HTMLInputElement} box
+ */
+export function ticked(label, box) {
+  box.type = "checkbox";
+  return h("label", { class: "ticked" }, box, " ", label);
+}

@@ -1,0 +1,276 @@
+// @ts-check
+/**
+ * What is around every page: the way to all others, who is signed in, messages. A page of a plugin
+ * calls `openShell` with its views; each has a path below the base of the plugin.
+ */
+import { forget, signIn, signOut, whoIsIt } from "./access.js";
+import { HOST, hostApi, onUnauthorized } from "./api.js";
+import { ask, field } from "./dialog.js";
+import { fill, h } from "./dom.js";
+import { attempt, notices, sayError } from "./notice.js";
+import { addTexts, choose, language, t } from "./texts.js";
+import { PT } from "./pt.js";
+
+/**
+ * @typedef {object} Opened what a view gets when it is opened
+ * @property {URLSearchParams} query of the address
+ * @property {AbortSignal} signal tells that the view is left: what goes on by itself ends then
+ * @property {import("./access.js").Somebody | null} somebody who looks at it
+ */
+
+/**
+ * @typedef {object} View
+ * @property {string} path below the base of the plugin, one segment; empty for the first view
+ * @property {string} title in English; `t` is applied to it
+ * @property {(opened: Opened) => Node | Promise<Node>} open makes its content
+ */
+
+/**
+ * @typedef {object} Menu an item of the navigation, as manifests have it
+ * @property {string} title
+ * @property {Record<string, string>} [titles] by language
+ * @property {string} [path]
+ * @property {Menu[]} [items]
+ */
+
+/** @type {View[]} */
+let views = [];
+let left = new AbortController();
+
+const main = h("main", { id: "main", tabindex: -1 });
+const navigation = h("nav", { "aria-label": t("Pages"), id: "navigation" });
+const account = h("div", { class: "account" });
+
+addTexts("pt", PT);
+
+/**
+ * Draw the page, with the view that its address names.
+ * @param {View[]} known
+ */
+export async function openShell(known) {
+  views = known;
+  document.documentElement.lang = language;
+  onUnauthorized(askForKey);
+  document.body.replaceChildren(
+    h("a", { class: "skip", href: "#main", onclick: skip }, t("Skip to the content")),
+    h(
+      "header",
+      { class: "top" },
+      h("button", { type: "button", class: "menu", "aria-controls": "navigation", "aria-expanded": "false", onclick: unfold }, t("Menu")),
+      h("a", { class: "brand", href: HOST.href }, "Buntime"),
+      account,
+    ),
+    navigation,
+    main,
+    ...notices,
+  );
+  document.addEventListener("click", followed);
+  window.addEventListener("popstate", () => void show());
+  await attempt(drawNavigation);
+  await show();
+}
+
+/**
+ * Go to a view of this page, or to the same one with another query.
+ * @param {string} path
+ * @param {Record<string, string | null | undefined>} [query] what is null or empty is left out
+ * @param {{replaces?: boolean}} [how] whether it takes the place of the address that is there
+ */
+export async function go(path, query = {}, { replaces = false } = {}) {
+  const url = addressOf(path, query);
+  if (replaces) history.replaceState(null, "", url);
+  else history.pushState(null, "", url);
+  await show();
+}
+
+/**
+ * Note a query in the address, without opening anything: it is for links, and for coming back.
+ * @param {string} path
+ * @param {Record<string, string | null | undefined>} query
+ */
+export function note(path, query) {
+  history.replaceState(null, "", addressOf(path, query));
+}
+
+/**
+ * The address of a view of this page.
+ * @param {string} path
+ * @param {Record<string, string | null | undefined>} [query]
+ */
+export function addressOf(path, query = {}) {
+  const url = new URL(path, document.baseURI);
+  for (const [name, value] of Object.entries(query)) {
+    if (value) url.searchParams.set(name, value);
+  }
+  return url.href;
+}
+
+/** Draw the view that the address names. */
+async function show() {
+  left.abort();
+  left = new AbortController();
+  const { signal } = left;
+  const url = new URL(location.href);
+  const path = pathOf(url);
+  const view = views.find((known) => known.path === path);
+  markCurrent(url);
+  if (view === undefined) {
+    fill(main, h("h1", {}, t("There is no such page")));
+    return;
+  }
+  document.title = `${t(view.title)} · Buntime`;
+  main.setAttribute("aria-busy", "true");
+  try {
+    const somebody = await whoIsIt();
+    const content = await view.open({ query: url.searchParams, signal, somebody });
+    if (!signal.aborted) fill(main, h("h1", {}, t(view.title)), content);
+  } catch (error) {
+    if (signal.aborted) return;
+    const said = error instanceof Error ? error.message : String(error);
+    fill(main, h("h1", {}, t(view.title)), h("p", { class: "problem", role: "alert" }, said));
+  }
+  main.removeAttribute("aria-busy");
+}
+
+/** @param {URL} url */
+function pathOf(url) {
+  const base = new URL(document.baseURI).pathname;
+  return url.pathname.startsWith(base) ? url.pathname.slice(base.length).replace(/\/$/, "") : "";
+}
+
+async function drawNavigation() {
+  const plugins = await hostApi("plugins/loaded", { asks: false });
+  /** @type {Menu[]} */
+  const menus = plugins.flatMap((/** @type {{menus: Menu[]}} */ plugin) => plugin.menus);
+  const items = [{ title: t("Home"), path: "/" }, ...menus];
+  fill(navigation, list(items));
+  markCurrent(new URL(location.href));
+  await drawAccount();
+}
+
+/**
+ * @param {Menu[]} menus
+ * @returns {HTMLUListElement}
+ */
+function list(menus) {
+  const items = menus.map(({ title, titles = {}, path, items = [] }) => {
+    const text = titles[language] ?? title;
+    const isOurs = path?.startsWith("/") && !path.startsWith("//");
+    const link = isOurs ? h("a", { href: new URL(`.${path}`, HOST).href }, text) : text;
+    return h("li", {}, link, items.length > 0 ? list(items) : null);
+  });
+  return h("ul", {}, items);
+}
+
+/** @param {URL} url */
+function markCurrent(url) {
+  const path = url.pathname.replace(/\/$/, "");
+  for (const link of navigation.querySelectorAll("a")) {
+    if (new URL(link.href).pathname.replace(/\/$/, "") === path) {
+      link.setAttribute("aria-current", "page");
+    } else {
+      link.removeAttribute("aria-current");
+    }
+  }
+}
+
+async function drawAccount() {
+  const somebody = await whoIsIt();
+  const other = language === "en" ? "pt" : "en";
+  const names = /** @type {const} */ ({ en: "English", pt: "Português" });
+  const change = h(
+    "button",
+    { type: "button", lang: other, class: "plain", onclick: () => choose(other) },
+    names[other],
+  );
+  fill(account, change, who(somebody));
+}
+
+/** @param {import("./access.js").Somebody | null} somebody */
+function who(somebody) {
+  if (somebody === null) {
+    return h("button", { type: "button", onclick: () => void come() }, t("Sign in"));
+  }
+  if (somebody.id === "") return null; // the host asks nobody
+  return [
+    h("span", { class: "who" }, somebody.name),
+    h("button", { type: "button", onclick: () => void leave() }, t("Sign out")),
+  ];
+}
+
+async function come() {
+  if (await askForKey()) await show();
+}
+
+async function leave() {
+  await attempt(async () => {
+    await signOut();
+    await drawAccount();
+    await show();
+  });
+}
+
+/** @type {Promise<boolean> | null} */
+let asking = null;
+
+/** Ask for a key, once for all that need one at a time. */
+function askForKey() {
+  asking ??= askOnce().finally(() => {
+    asking = null;
+  });
+  return asking;
+}
+
+async function askOnce() {
+  const key = h("input", { type: "password", autocomplete: "current-password", required: true });
+  const isIn = await ask({
+    title: t("Sign in"),
+    content: field(t("Key"), key, t("The page keeps none: it has a session for 12 hours")),
+    action: t("Sign in"),
+    submit: async () => {
+      if (key.value === "") return t("A key is needed");
+      await signIn(key.value.trim());
+    },
+  });
+  forget();
+  if (isIn) await attempt(drawAccount);
+  return isIn;
+}
+
+/**
+ * Links to views of this page open them, without another page.
+ * @param {MouseEvent} event
+ */
+function followed(event) {
+  const link = event.target instanceof Element ? event.target.closest("a") : null;
+  if (link === null || link.target !== "" || link.hasAttribute("download")) return;
+  if (event.defaultPrevented || event.button !== 0) return;
+  if (event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) return;
+  const url = new URL(link.href);
+  const base = new URL(document.baseURI);
+  if (url.origin !== base.origin) return;
+  const isBelow = `${url.pathname}/`.startsWith(base.pathname);
+  if (!isBelow || !views.some((view) => view.path === pathOf(url))) return;
+  event.preventDefault();
+  fold();
+  history.pushState(null, "", url);
+  show().then(() => main.focus(), sayError);
+}
+
+/** @param {Event} event */
+function skip(event) {
+  event.preventDefault();
+  main.focus();
+}
+
+/** @param {Event} event */
+function unfold(event) {
+  const button = /** @type {HTMLElement} */ (event.currentTarget);
+  const isOpen = navigation.classList.toggle("open");
+  button.setAttribute("aria-expanded", String(isOpen));
+}
+
+function fold() {
+  navigation.classList.remove("open");
+  document.querySelector("button.menu")?.setAttribute("aria-expanded", "false");
+}

@@ -1,0 +1,12 @@
+// @ts-check
+/**
+ * The pages of the key-value store.
+ */
+import { openShell } from "../.well-known/buntime/ui/shell.js";
+import { addTexts } from "../.well-known/buntime/ui/texts.js";
+import { openOverview } from "./overview.js";
+import { PT } from "./pt.js";
+
+addTexts("pt", PT);
+
+await openShell([{ path: "", title: "Overview", open: openOverview }]);
