@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Protocol
 import msgspec
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import Receive, Scope, Send
 
 from buntime_host.access import principal_of
 from buntime_host.access.administration import KeyAdministration
@@ -23,6 +23,7 @@ from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
 from buntime_host.hooks import Hook, run_hook
 from buntime_host.key_routes import KeyRoutes
 from buntime_host.mounts import Mount, mount_at
+from buntime_host.observe.http_numbers import HttpNumbers, http_families
 from buntime_host.pages import SharedFiles, home_page
 from buntime_host.parameters import check_parameters
 from buntime_host.session_routes import SessionRoutes
@@ -72,6 +73,11 @@ class HostState(Protocol):
         ...
 
     @property
+    def http_numbers(self) -> HttpNumbers | None:
+        """What is counted of requests; None if nothing is."""
+        ...
+
+    @property
     def workers(self) -> Workers:
         """The processes that serve, of which this is one."""
         ...
@@ -98,6 +104,25 @@ class PrivateRoute(NamedTuple):
     permission: str
     """Of the host, as `plugins:read`."""
     call: RouteHandler
+
+
+class _BelowBase:
+    """The routes at one first segment, as an application."""
+
+    def __init__(self, routes: CoreRoutes, base: str) -> None:
+        self._routes = routes
+        self._prefix = "" if base == "/" else base
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request."""
+        below = scope["path"][len(scope["root_path"]) :]
+        response = await self._routes.respond(self._prefix + below, scope, receive)
+        await response(scope, receive, send)
+
+    def route_of(self, method: str, path: bytes) -> str | None:  # noqa: ARG002 - see `TellsRoutes`
+        """See `TellsRoutes`."""
+        template = self._routes.template_of(self._prefix + path.decode("latin-1"))
+        return None if template is None else template[len(self._prefix) :]
 
 
 class CoreRoutes:
@@ -152,19 +177,18 @@ class CoreRoutes:
         """Where the dispatcher sends requests here: the first segments of all paths."""
         paths = (*self._public, *self._private, *self._own_check)
         bases = {"/" + path.split("/")[1] for path in paths}
-        return {base: mount_at(base, self._app(base), limit) for base in bases}
+        return {base: mount_at(base, _BelowBase(self, base), limit) for base in bases}
 
-    def _app(self, base: str) -> ASGIApp:
-        prefix = "" if base == "/" else base
+    def template_of(self, path: str) -> str | None:
+        """The path as it is served, with `{id}` for what varies; None if it is not."""
+        path = path.rstrip("/") or "/"
+        if any(path in paths for paths in (self._public, self._own_check, self._private)):
+            return path
+        fitting = (template for template, pattern in self._patterns if pattern.fullmatch(path))
+        return next(fitting, None)
 
-        async def app(scope: Scope, receive: Receive, send: Send) -> None:
-            below = scope["path"][len(scope["root_path"]) :]
-            response = await self._respond(prefix + below, scope, receive)
-            await response(scope, receive, send)
-
-        return app
-
-    async def _respond(self, path: str, scope: Scope, receive: Receive) -> Response:
+    async def respond(self, path: str, scope: Scope, receive: Receive) -> Response:
+        """The answer to a request for a path of the host."""
         path = path.rstrip("/") or "/"
         if scope["type"] != "http":
             raise NotFound
@@ -267,10 +291,18 @@ class CoreRoutes:
 
     async def _metrics(self, _: Request) -> Response:
         # Only who asks pays for the library.
-        from buntime_host.metrics import CONTENT_TYPE, edge_families, gather_metrics, task_family
+        from buntime_host.metrics import (
+            CONTENT_TYPE,
+            edge_families,
+            gather_metrics,
+            process_families,
+            task_family,
+        )
 
-        own = edge_families(self._state.edge_metrics)
+        own = [*edge_families(self._state.edge_metrics), *process_families()]
         own.append(task_family(self._state.task_failures))
+        if (numbers := self._state.http_numbers) is not None:
+            own += http_families(numbers)
         hooks = self._state.metrics_hooks
         text = await gather_metrics(hooks, own, timeout=HOOK_TIMEOUT_SECONDS)
         return Response(text, headers={"content-type": CONTENT_TYPE})

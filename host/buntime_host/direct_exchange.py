@@ -129,7 +129,7 @@ class DirectExchange(DirectRequest):
                 raise unauthorized()  # it was good when the head came, before the body
             reply: Reply | PromisedWork = self._app.answer(self)
         except NotDirect:
-            self._connection.go_by_asgi(self)
+            self._go_by_asgi()
             return
         except Exception as error:  # noqa: BLE001 - whatever a plugin raises becomes a response
             reply = self._failed(error)
@@ -161,6 +161,9 @@ class DirectExchange(DirectRequest):
         headers = self._connection.server_state.default_headers
         self._connection.gathering.write(refusal(error, headers, bodiless=self.method == "HEAD"))
 
+    def _go_by_asgi(self) -> None:
+        self._connection.go_by_asgi(self)
+
     def _wait_for(self, reply: Promised | PromisedWork | Any) -> None:
         connection = self._connection
         if not isinstance(reply, Promised | PromisedWork):
@@ -182,7 +185,7 @@ class DirectExchange(DirectRequest):
             answer = make(future)
         except NotDirect:
             if not self._is_over():
-                connection.go_by_asgi(self)
+                self._go_by_asgi()
             return
         except asyncio.CancelledError:
             self.keep_alive = False

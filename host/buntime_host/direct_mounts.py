@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from buntime_host.access import EVERYONE, Principal
@@ -16,6 +16,10 @@ HEADER_NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _MEANT = frozenset({b"connection", b"content-length", b"transfer-encoding", b"x-request-id"})
 """Names of headers that say something of the connection, or are said anyway."""
 _MOST_NAMES = 256
+
+
+RouteOf = Callable[[str, bytes], str]
+"""The template of the route that a request is for, by method and raw path below the base."""
 
 
 class Answering(Protocol):
@@ -36,6 +40,7 @@ class DirectMount(NamedTuple):
     app: Answering
     body_bytes: int
     """The largest body of such a request."""
+    route_of: RouteOf
     asks_for: str | None = None
     """See `Mount`."""
     only_reads: bool = False

@@ -57,6 +57,7 @@ from buntime_host.logs import REQUEST_ID
 from buntime_host.mount_table import MountTable
 from buntime_host.mounts import Mount
 from buntime_host.noticed import NOTHING, Noticed, notice
+from buntime_host.observe.observer import Observer
 from buntime_host.origin import OriginPolicy
 from buntime_host.passage import HeadOfAsgi, PassedApp, Passing, RequestPassage
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
@@ -108,6 +109,9 @@ COMMON = Admitted(b"", NOTHING)
 
 class RequestDispatcher:
     """Routes requests and websockets to mounts; an ASGI application without lifespan."""
+
+    observer: Observer | None = None
+    """Sees all requests; None where nothing is told of them, see `ObservedDispatcher`."""
 
     def __init__(
         self,
@@ -176,6 +180,7 @@ class RequestDispatcher:
         return DirectMount(
             app,
             min(mount.limit, DIRECT_BODY_BYTES),
+            mount.route_of,
             mount.asks_for,
             only_reads=self._audit.of_writes,
         )

@@ -39,11 +39,15 @@ from buntime_host.hooks import Hook
 from buntime_host.lifecycle import Lifecycle, app_info
 from buntime_host.log_output import dropped_lines
 from buntime_host.mounts import Mount, NotRunning, fallback_mount, mount_at
+from buntime_host.observe.http_numbers import HttpNumbers
+from buntime_host.observe.observer import Observer
+from buntime_host.observed import ObservedDispatcher
 from buntime_host.origin import OriginPolicy
 from buntime_host.passage import RequestPassage, one_passage
 from buntime_host.plan import Plan, make_plan, statuses
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook
+from buntime_host.settings import ObserveOptions
 from buntime_host.status import PluginStatus
 from buntime_host.task_clock import SystemTaskClock, TaskClock
 from buntime_host.workers import Workers
@@ -102,6 +106,8 @@ class Host:
         self.gate.sessions = self.signed
         self.keys = KeyAdministration(self.gate.keyring, self.gate.refresh)
         """The keys, for the API and for commands."""
+        self.observer = _observer(config, self.workers, self.gate)
+        """Tells of requests; None where nothing is to be told."""
         self._lifecycle: Lifecycle | None = None
         self._announced_at: float | None = None
 
@@ -130,6 +136,11 @@ class Host:
             unsent_bytes=self.edge.unsent.held,
             dropped_lines=dropped_lines(),
         )
+
+    @property
+    def http_numbers(self) -> HttpNumbers | None:
+        """What is counted of requests; None if nothing is."""
+        return None if self.observer is None else self.observer.numbers
 
     async def start(self) -> None:
         """Load all plugins. Raises `StartupError`, with everything released again."""
@@ -231,8 +242,10 @@ class Host:
             if (hook := lifecycle.hooks.get(plugin.name, "on_response")) is not None:
                 on_response.append(RequestHook(plugin.name, hook))
         passage = one_passage(passages)
+        observer = self.observer
+        make = RequestDispatcher if observer is None else partial(ObservedDispatcher, observer)
         try:
-            return RequestDispatcher(
+            return make(
                 mounts,
                 limit=config.body_default,
                 origins=OriginPolicy(
@@ -361,6 +374,13 @@ def _gate(config: HostConfig) -> Gate:
         gate.foreign = JwtTokens(config.auth.jwt, gate.keyring)
         gate.is_open = False
     return gate
+
+
+def _observer(config: HostConfig, workers: Workers, gate: Gate) -> Observer | None:
+    options = config.observe
+    if options == ObserveOptions():
+        return None
+    return Observer(options, workers, gate.peer_of)
 
 
 def _permissible(lifecycle: Lifecycle) -> Permissible:

@@ -15,6 +15,12 @@ from buntime_host.log_output import LineHandler
 REQUEST_ID: ContextVar[str | None] = ContextVar("buntime_request_id", default=None)
 """Id of the request that is being served; log records within it carry it."""
 
+TRACE_ID: ContextVar[str | None] = ContextVar("buntime_trace_id", default=None)
+"""The same of the trace that it belongs to, where requests are traced."""
+
+ACCESS = "access"
+"""The logger of a line for each request. Its messages are whole lines, and go out as they are."""
+
 LEVELS = {
     "debug": logging.DEBUG,
     "info": logging.INFO,
@@ -42,6 +48,7 @@ def configure_logging(level: str, form: str) -> None:
         handler.setFormatter(formatter)
         root.addHandler(handler)
     root.setLevel(LEVELS[level])
+    logging.getLogger(ACCESS).setLevel(logging.INFO)  # whoever wants these lines wants them all
     # uvicorn tells at info what the host tells itself, in its own words.
     logging.getLogger("uvicorn").setLevel(max(LEVELS[level], logging.WARNING))
     logging.captureWarnings(capture=True)
@@ -70,14 +77,27 @@ def _extras(record: logging.LogRecord) -> dict[str, object]:
     request_id = REQUEST_ID.get()
     if request_id is not None:
         extras.setdefault("requestId", request_id)
+    trace_id = TRACE_ID.get()
+    if trace_id is not None:
+        extras.setdefault("traceId", trace_id)
     return extras
 
 
-class TextFormatter(logging.Formatter):
-    """`HH:MM:SS.mmm LVL [context] message key=value`, then a traceback if there is one."""
+class _LineFormatter(logging.Formatter):
+    """Leaves lines of the access log as they are."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """One record as text."""
+        """One record as it goes out."""
+        return record.getMessage() if record.name == ACCESS else self._line(record)
+
+    def _line(self, record: logging.LogRecord) -> str:
+        raise NotImplementedError  # each form has its own
+
+
+class TextFormatter(_LineFormatter):
+    """`HH:MM:SS.mmm LVL [context] message key=value`, then a traceback if there is one."""
+
+    def _line(self, record: logging.LogRecord) -> str:
         time = datetime.fromtimestamp(record.created).astimezone()
         extras = "".join(f" {name}={value}" for name, value in _extras(record).items())
         line = (
@@ -89,11 +109,10 @@ class TextFormatter(logging.Formatter):
         return line
 
 
-class JsonFormatter(logging.Formatter):
+class JsonFormatter(_LineFormatter):
     """One JSON object per line: `time`, `level`, `context`, `message`, then the extras."""
 
-    def format(self, record: logging.LogRecord) -> str:
-        """One record as JSON."""
+    def _line(self, record: logging.LogRecord) -> str:
         level = "warn" if record.levelno == logging.WARNING else record.levelname.lower()
         entry: dict[str, object] = {
             "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),

@@ -6,7 +6,7 @@ import logging
 import re
 from collections.abc import Iterable, Mapping
 
-from prometheus_client import generate_latest
+from prometheus_client import ProcessCollector, generate_latest
 from prometheus_client.core import (
     CollectorRegistry,
     CounterMetricFamily,
@@ -96,6 +96,11 @@ def task_family(failures: Mapping[str, int]) -> Metric:
     for plugin, count in failures.items():
         family.add_metric([plugin], count)
     return family
+
+
+def process_families() -> list[Metric]:
+    """What the system says of this process: processor time, memory, open files, its start."""
+    return list(ProcessCollector(registry=None).collect())
 
 
 async def gather_metrics(

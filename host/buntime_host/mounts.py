@@ -4,22 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
+from urllib.parse import unquote
 
 from starlette.datastructures import State
 from starlette.responses import RedirectResponse
-from starlette.routing import BaseRoute, Router
+from starlette.routing import BaseRoute, Match, Router
+from starlette.routing import Mount as StarletteMount
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from buntime_host.access import principal_of
 from buntime_host.access.public import PublicRoutes
 from buntime_host.context import AppInfo
 from buntime_host.direct import DirectApp
+from buntime_host.direct_mounts import RouteOf
 from buntime_host.errors import InvalidPlugin, NotFound, ServiceUnavailable
 from buntime_host.fallback import Fallback
+from buntime_host.passage import WEBSOCKET
 
 NO_PREFIX = b"\0"
 """How no path starts."""
+
+
+ANY_ROUTE = "/*"
+"""The route of whatever an application does not tell more of."""
+
+
+@runtime_checkable
+class TellsRoutes(Protocol):
+    """An application that says which of its routes a request is for."""
+
+    def route_of(self, method: str, path: bytes) -> str | None:
+        """The template of the route, such as `/api/keys/{key}`; None if there is none.
+
+        `path` is raw, and below the base. A websocket's method is `WEBSOCKET`.
+        """
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,6 +55,8 @@ class Mount:
     """What the application sees as `root_path`: the base, or nothing for `/`."""
     raw_prefix: bytes
     """How `raw_path` starts for everything below the base; `/` has nothing below it."""
+    route_of: RouteOf
+    """With the base."""
     handles_bare_base: bool = False
     """Whether the application wants to see `/keyval` itself; others see `/keyval/` instead."""
     info: AppInfo | None = None
@@ -66,6 +88,7 @@ def mount_at(
         limit=limit,
         root_path=root,
         raw_prefix=f"{root}/".encode() if root else NO_PREFIX,
+        route_of=_routes_of(root, app),
         handles_bare_base=isinstance(app, RouteTable | PageBeside) and app.page is not None,
         info=info,
         direct=_direct_app(app),
@@ -82,6 +105,7 @@ def fallback_mount(fallback: Fallback, limit: int, info: AppInfo) -> Mount:
         limit=limit,
         root_path="",
         raw_prefix=b"/",
+        route_of=_routes_of("", fallback.app),
         handles_bare_base=True,
         info=info,
         direct=_direct_app(fallback.app),
@@ -111,6 +135,17 @@ class NotRunning:
         )
 
 
+def _routes_of(root: str, app: ASGIApp) -> RouteOf:
+    beside = app.app if isinstance(app, PageBeside) else app
+    told = beside.route_of if isinstance(beside, TellsRoutes) else None
+
+    def route_of(method: str, path: bytes) -> str:
+        route = None if told is None else told(method, path)
+        return root + (ANY_ROUTE if route is None else route)
+
+    return route_of
+
+
 class RouteTable:
     """The routes of one plugin as an application; what they miss goes to the page, or is a 404."""
 
@@ -126,6 +161,21 @@ class RouteTable:
         if self.page is not None and await _redirected(scope, receive, send):
             return
         await self._router.app(scope, receive, send)
+
+    def route_of(self, method: str, path: bytes) -> str | None:
+        """See `TellsRoutes`."""
+        scope: Scope = {
+            "type": "websocket" if method == WEBSOCKET else "http",
+            "method": method,
+            "path": unquote(path.decode("latin-1")),
+            "root_path": "",
+            "headers": [],
+        }
+        for route in self._router.routes:
+            if route.matches(scope)[0] is Match.FULL:
+                template: str = getattr(route, "path", "")
+                return template + ANY_ROUTE if isinstance(route, StarletteMount) else template
+        return None
 
     async def _miss(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":

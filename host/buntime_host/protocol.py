@@ -10,6 +10,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
+from functools import partial
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import unquote
@@ -27,6 +29,7 @@ from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestT
 from buntime_host.exchange import Exchange, refusal
 from buntime_host.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.limits import EdgeLimits
+from buntime_host.observed import ObservedExchange
 from buntime_host.passage import COMPANION
 from buntime_host.reading import FlowInTurns
 from buntime_host.request_head import (
@@ -100,6 +103,10 @@ class HostProtocol(HttpToolsProtocol):
         self._answers_directly = bool(dispatcher.direct) or dispatcher.direct_rest is not None
         self._gate = dispatcher.gate
         self.heads = dispatcher.heads
+        observer = dispatcher.observer
+        self._direct_request: Callable[..., DirectExchange] = (
+            DirectExchange if observer is None else partial(ObservedExchange, observer)
+        )
         self._at_once = 0
         """Requests that were answered at once, in this turn of the loop."""
         self._turn_ends = 0.0
@@ -499,7 +506,7 @@ class HostProtocol(HttpToolsProtocol):
                 return None
         elif not self._gate.is_open:
             return None  # it says nothing of who sends it
-        return DirectExchange(self, mount, method, path, query, self.headers, admitted, url)
+        return self._direct_request(self, mount, method, path, query, self.headers, admitted, url)
 
     def _has_had_its_turn(self) -> bool:
         """Whether it is for others now: what comes next is a task, which waits for its turn."""

@@ -130,6 +130,37 @@ class AuthOptions(Options, frozen=True):
     jwt: Annotated[JwtOptions, option("JSON Web Tokens")] = JwtOptions()
 
 
+class ObserveOptions(Options, frozen=True):
+    """What is told of requests. A host that tells nothing pays nothing for it."""
+
+    access_log: Annotated[
+        Literal["off", "common", "json"],
+        option(
+            "A line on stdout for each request, in the Common Log Format or as JSON",
+            env="RUNTIME_ACCESS_LOG",
+        ),
+    ] = "off"
+    slow_requests: Annotated[
+        Duration,
+        option(
+            "Requests that wait longer for the beginning of their answer are logged, 0 for none",
+            env="RUNTIME_SLOW_REQUESTS",
+        ),
+    ] = Duration("0")
+    http_metrics: Annotated[
+        bool,
+        option("Count and time requests by route, for /metrics", env="RUNTIME_HTTP_METRICS"),
+    ] = False
+    tracing: Annotated[
+        bool,
+        option(
+            "Take up the traces of requests (traceparent)",
+            "With opentelemetry-api a request is a span",
+            env="RUNTIME_TRACING",
+        ),
+    ] = False
+
+
 class HostSettings(Options, frozen=True):
     """What a host is told besides its plugins. Times are seconds, sizes bytes."""
 
@@ -263,6 +294,7 @@ class HostSettings(Options, frozen=True):
             env="RUNTIME_LOG_FORMAT",
         ),
     ] = "auto"
+    observe: Annotated[ObserveOptions, option("What is told of requests")] = ObserveOptions()
     init_timeout: Annotated[
         Duration, option("How long a plugin may take to initialise", env="RUNTIME_INIT_TIMEOUT")
     ] = Duration("30s")

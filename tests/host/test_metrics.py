@@ -28,7 +28,7 @@ def values(text: str) -> dict[str, float]:
     return {
         f"{sample.name}{sample.labels.get('plugin', '')}": sample.value
         for family in text_string_to_metric_families(text)
-        if family.name not in OWN
+        if family.name not in OWN and not family.name.startswith("process_")
         for sample in family.samples
     }
 

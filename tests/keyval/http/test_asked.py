@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from buntime_host import DirectRequest, Promised, settled
 from buntime_keyval.wire import InvalidInput, encode_key
+from buntime_plugin_keyval.faces.http.app import KeyValApp
 from buntime_plugin_keyval.faces.http.routes import StoreRoutes
 from buntime_plugin_keyval.requests.asked import Asked, Cost, Keys, Request
 from buntime_plugin_keyval.service import FEATURES
@@ -215,3 +216,22 @@ async def test_all_of_a_request_is_read_first(world: World) -> None:
         asked(world, "POST", "/atomic", {"mutations": [good], "more": 1})
     with pytest.raises(InvalidInput):
         asked(world, "PUT", "/keys/a", 1, query="ttl=5")
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route"),
+    [
+        ("GET", "/api/keys/users/1", "/api/keys/{key}"),
+        ("HEAD", "/api/keys/a", "/api/keys/{key}"),
+        ("PUT", "/api/keys/count", "/api/keys/{key}"),
+        ("GET", "/api/keys/count", "/api/keys/count"),
+        ("DELETE", "/api/keys", "/api/keys"),
+        ("POST", "/api/queue/dlq/some-id/requeue", "/api/queue/dlq/{id}/requeue"),
+        ("POST", "/api/queue/dlq/some-id/nothing", None),
+        ("POST", "/api/keys/a", None),
+        ("GET", "/api/nothing", None),
+        ("GET", "/elsewhere", None),
+    ],
+)
+def test_which_route_a_request_is_for(method: str, path: str, route: str | None) -> None:
+    assert KeyValApp().route_of(method, path.encode()) == route

@@ -132,6 +132,14 @@ class KeyValApp:
         """See `DirectApp`: everything but streams."""
         return path.startswith(BELOW_API) and path[len(API_PATH) :] not in self._table.streams
 
+    def route_of(self, method: str, path: bytes) -> str | None:
+        """See `TellsRoutes`."""
+        if not path.startswith(BELOW_API):
+            return None
+        method = "GET" if method == "HEAD" else method
+        template = self._table.template(path[len(API_PATH) :], method)
+        return None if template is None else f"/api{template}"
+
     def answer(
         self,
         request: DirectRequest,

@@ -35,6 +35,8 @@ _OF_SERVICE: Mapping[str, Methods] = {
 # A key of one part may be spelt like a fixed route; the methods that the route lacks reach it.
 KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "PATCH": keys.PATCH, "DELETE": keys.DELETE}
 
+KEY_TEMPLATE = "/keys/{key}"
+
 NOTHING: Methods = {}
 
 
@@ -54,10 +56,13 @@ class StoreRoutes:
         self._fixed: dict[bytes, Methods] = {}
         self._varying: dict[bytes, Methods] = {}
         """By the path with nothing in the place of the segment that varies."""
+        self._templates: dict[bytes, str] = {}
         for path, methods in self.paths.items():
             if "{" in path:
                 segments = ["" if part.startswith("{") else part for part in path.split("/")]
-                self._varying["/".join(segments).encode()] = methods
+                blank = "/".join(segments).encode()
+                self._varying[blank] = methods
+                self._templates[blank] = path
             else:
                 self._fixed[path.encode()] = methods
         self.streams = frozenset(
@@ -75,16 +80,28 @@ class StoreRoutes:
             return fixed
         if path.startswith(KEYS_PATH):
             return {**KEY, **fixed} if fixed else KEY
-        return fixed or self._find_varying(path.removesuffix(b"/").split(b"/"))
+        if fixed:
+            return fixed
+        return self._varying.get(self._blank(path.removesuffix(b"/").split(b"/")), NOTHING)
 
-    def _find_varying(self, segments: list[bytes]) -> Methods:
+    def template(self, path: bytes, method: str) -> str | None:
+        """The path of a route as it is declared, of a key `/keys/{key}`; None if there is none."""
+        if method in self._fixed.get(path, NOTHING):
+            return path.decode()
+        if path.startswith(KEYS_PATH):
+            return KEY_TEMPLATE if method in KEY else None
+        blank = self._blank(path.removesuffix(b"/").split(b"/"))
+        return self._templates[blank] if method in self._varying.get(blank, NOTHING) else None
+
+    def _blank(self, segments: list[bytes]) -> bytes:
+        """A path without the segment that varies; empty if there is no such route."""
         if len(segments) <= self._most_segments:
             for place in range(2, len(segments)):
                 if segments[place]:
                     path = b"/".join([*segments[:place], b"", *segments[place + 1 :]])
                     if path in self._varying:
-                        return self._varying[path]
-        return NOTHING
+                        return path
+        return b""
 
 
 def _of_part(name: str, route: AnyRoute) -> AnyRoute:

@@ -1,0 +1,159 @@
+"""Requests in numbers, by route: how many, how they ended, how long they took, how many run.
+
+The numbers are in the memory that all workers share, a row for each method and route. Both are
+from fixed sets, so nobody can fill it by asking for what there is not.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Iterator
+from itertools import accumulate
+from typing import TYPE_CHECKING, NamedTuple
+
+from buntime_host.workers import Workers
+
+if TYPE_CHECKING:
+    from prometheus_client.core import Metric
+
+    from buntime_host.workers import Doubles
+
+BOUNDS = (0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0)
+"""Seconds that the buckets of the histogram end with; what takes longer is in one more."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "WEBSOCKET"})
+OTHER_METHOD = "OTHER"
+
+MOST_ROWS = 150
+"""Beyond so many, requests are counted as those of `OTHER_ROUTE`. Each takes 240 bytes."""
+OTHER_ROUTE = "(other)"
+NO_ROUTE = "(none)"
+"""Of what no plugin is for."""
+
+_PREFIX = "http:"
+_MOST_NAME_BYTES = 64
+_RUNNING, _SECONDS, _CLASSES = 0, 1, 2
+_BUCKETS = _CLASSES + 5
+_SIZE = _BUCKETS + len(BOUNDS) + 1
+
+
+class HttpNumbers:
+    """Counts the requests of this worker."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._workers = workers
+        self._rows: dict[tuple[str, str], Doubles] = {}
+        self._other = self._allocated(OTHER_METHOD, OTHER_ROUTE)
+        if workers.took_over:  # requests of the process that was here before run no more
+            for name in workers.names(_PREFIX):
+                workers.numbers(name, _SIZE).own[_RUNNING] = 0
+
+    def begun(self, method: str, route: str) -> Doubles:
+        """Count a request that begins; returns the row that it counts in."""
+        row = self._rows.get((method, route))
+        if row is None:
+            row = self._row(method, route)
+        row[_RUNNING] += 1
+        return row
+
+    def _row(self, method: str, route: str) -> Doubles:
+        known = method if method in METHODS else OTHER_METHOD
+        if len(self._rows) >= MOST_ROWS:
+            return self._other
+        try:
+            row = self._allocated(known, route)
+        except MemoryError:  # plugins have taken it
+            return self._other
+        if known == method:
+            self._rows[method, route] = row
+        return row
+
+    def _allocated(self, method: str, route: str) -> Doubles:
+        return self._workers.numbers(_name(method, route), _SIZE).own
+
+    def totals(self) -> Iterator[Totals]:
+        """What all workers have counted, by method and route."""
+        for name in self._workers.names(_PREFIX):
+            method, _, route = name.removeprefix(_PREFIX).partition(" ")
+            row = self._workers.numbers(name, _SIZE).totals()
+            if any(row):
+                yield Totals(method, route, row)
+
+
+class Totals(NamedTuple):
+    """The numbers of a method and route."""
+
+    method: str
+    route: str
+    row: list[float]
+
+    @property
+    def running(self) -> float:
+        """Requests that are not answered completely."""
+        return self.row[_RUNNING]
+
+    @property
+    def seconds(self) -> float:
+        """Time until answers began, all together."""
+        return self.row[_SECONDS]
+
+    def classes(self) -> Iterator[tuple[str, float]]:
+        """How many answers there were of each class of statuses, as `2xx`."""
+        for number, count in enumerate(self.row[_CLASSES:_BUCKETS], 1):
+            if count:
+                yield f"{number}xx", count
+
+    def buckets(self) -> list[tuple[str, float]]:
+        """The histogram as Prometheus has it: how many took no longer than that."""
+        bounds = [*(f"{bound:g}" for bound in BOUNDS), "+Inf"]
+        return list(zip(bounds, accumulate(self.row[_BUCKETS:]), strict=True))
+
+
+def ended(row: Doubles, status: int, seconds: float) -> None:
+    """Count a request that has ended; `seconds` passed until its answer began."""
+    row[_RUNNING] -= 1
+    row[_SECONDS] += seconds
+    row[_CLASSES + min(max(status // 100, 1), 5) - 1] += 1
+    row[_BUCKETS + bisect_left(BOUNDS, seconds)] += 1
+
+
+def withdrawn(row: Doubles) -> None:
+    """Count a request no more that turned out to be none."""
+    row[_RUNNING] -= 1
+
+
+def http_families(numbers: HttpNumbers) -> list[Metric]:
+    """The numbers as families of metrics."""
+    # Only who asks for metrics pays for the library.
+    from prometheus_client.core import (
+        CounterMetricFamily,
+        GaugeMetricFamily,
+        HistogramMetricFamily,
+    )
+
+    labels = ["method", "route"]
+    requests = CounterMetricFamily(
+        "buntime_http_requests", "Requests that have ended", labels=[*labels, "status"]
+    )
+    durations = HistogramMetricFamily(
+        "buntime_http_request_duration_seconds", "Time until an answer began", labels=labels
+    )
+    running = GaugeMetricFamily(
+        "buntime_http_requests_in_flight", "Requests that have not ended", labels=labels
+    )
+    for totals in numbers.totals():
+        values = [totals.method, totals.route]
+        for name, count in totals.classes():
+            requests.add_metric([*values, name], count)
+        durations.add_metric(values, totals.buckets(), totals.seconds)
+        running.add_metric(values, totals.running)
+    return [requests, durations, running]
+
+
+def _name(method: str, route: str) -> str:
+    """The name of a row; of a long template only the segments that fit."""
+    most = _MOST_NAME_BYTES - len(_PREFIX) - len(method) - 1
+    encoded = route.encode()
+    if len(encoded) > most:
+        route = encoded[: most - 2].rpartition(b"/")[0].decode("utf-8", "ignore") + "/*"
+    return f"{_PREFIX}{method} {route}"

@@ -1,0 +1,134 @@
+"""Requests on both ways, seen by an observer. A host that has none uses neither of these."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Mapping
+from contextlib import nullcontext
+from typing import Any
+from urllib.parse import unquote
+
+from starlette.types import Message, Receive, Scope, Send
+
+from buntime_host.access import principal_of
+from buntime_host.direct import Answer, Header
+from buntime_host.direct_exchange import DirectConnection, DirectExchange
+from buntime_host.direct_mounts import Admitted, DirectMount
+from buntime_host.dispatch import SWITCHING, RequestDispatcher
+from buntime_host.errors import Forbidden, HttpError
+from buntime_host.exchange import BODILESS
+from buntime_host.mounts import Mount
+from buntime_host.observe.http_numbers import NO_ROUTE
+from buntime_host.observe.observer import ObservedRequest, Observer
+from buntime_host.passage import WEBSOCKET, raw_path_of
+
+_BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start"})
+_BODIES = frozenset({"http.response.body", "websocket.http.response.body"})
+
+
+class ObservedExchange(DirectExchange):
+    """A request of the direct way."""
+
+    def __init__(
+        self,
+        observer: Observer,
+        connection: DirectConnection,
+        mount: DirectMount,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: list[Header],
+        admitted: Admitted | None,
+        url: bytes,
+    ) -> None:
+        super().__init__(connection, mount, method, path, query, headers, admitted, url)
+        route = mount.route_of(method, path)
+        self._seen = observer.begin(method, url.partition(b"?")[0], route, headers)
+        self._sent_headers = headers
+        if self._seen.traced is not None:
+            self.headers = self._seen.traced.passed_on(headers)
+
+    def run(self) -> None:
+        """See `DirectExchange`."""
+        traced = self._seen.traced
+        with nullcontext() if traced is None else traced.entered():
+            super().run()
+
+    def leave(self) -> None:
+        """See `DirectExchange`."""
+        super().leave()
+        self._end()
+
+    def refuse(self, error: HttpError) -> None:
+        """See `DirectExchange`."""
+        super().refuse(error)
+        self._seen.answered(error.status)
+        self._end()
+
+    def _go_by_asgi(self) -> None:
+        self.headers = self._sent_headers
+        self._seen.withdraw()
+        super()._go_by_asgi()
+
+    def _say(self, answer: Answer) -> None:
+        seen = self._seen
+        seen.answered(answer.status)
+        if self.method != "HEAD" and answer.status not in BODILESS:
+            seen.size = len(answer.content())
+        super()._say(answer)
+        self._end()
+
+    def _end(self) -> None:
+        self._seen.end(self._id.decode(), self.peer, self.principal.id)
+
+
+class ObservedDispatcher(RequestDispatcher):
+    """The dispatcher of a host that tells of requests."""
+
+    def __init__(self, observer: Observer, mounts: Mapping[str, Mount], **options: Any) -> None:
+        """`options` are those of `RequestDispatcher`."""
+        super().__init__(mounts, **options)
+        self.observer = observer
+        self._see = observer.begin
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Serve one request or websocket, and see it from its head to its end."""
+        method = scope.get("method", WEBSOCKET)
+        path = raw_path_of(scope)
+        seen = self._see(method, path, self._route_of(method, path), scope["headers"])
+        traced = seen.traced
+        if traced is not None:
+            scope["headers"] = traced.passed_on(scope["headers"])
+
+        def seen_send(message: Message) -> Awaitable[None]:
+            _note(seen, method, message)
+            return send(message)
+
+        try:
+            with nullcontext() if traced is None else traced.entered():
+                await super().__call__(scope, receive, seen_send)
+        except Exception:
+            seen.answered(HttpError.status)
+            raise
+        finally:
+            seen.end(scope["state"]["request_id"], scope, principal_of(scope).id)
+
+    def _route_of(self, method: str, path: bytes) -> str:
+        asked: Scope = {"path": unquote(path.decode("latin-1")), "raw_path": path}
+        mount = self.table.find(asked)
+        if mount is None:
+            return NO_ROUTE
+        return mount.route_of(method, asked["raw_path"][len(mount.root_path) :])
+
+
+def _note(seen: ObservedRequest, method: str, message: Message) -> None:
+    """Note what a part of an answer says."""
+    kind = message["type"]
+    if kind in _BEGINNINGS:
+        seen.answered(message["status"])
+    elif kind in _BODIES:
+        if method != "HEAD":
+            seen.size += len(message.get("body", b""))
+    elif kind == "websocket.accept":
+        seen.answered(SWITCHING)
+    elif kind == "websocket.close":
+        seen.answered(Forbidden.status)  # which is what a server makes of it before it accepts
