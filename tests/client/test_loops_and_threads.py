@@ -11,7 +11,14 @@ from typing import Any
 
 import pytest
 import uvloop
-from buntime_keyval import AsyncKv, ConnectionLost, Kv, PoolExhausted, ServerUnreachable
+from buntime_keyval import (
+    AsyncKv,
+    ConnectionLost,
+    InvalidInput,
+    Kv,
+    PoolExhausted,
+    ServerUnreachable,
+)
 from buntime_keyval._sync.concurrency import Task
 from buntime_keyval._sync.pool import Pool
 from client._sync.beside import until as wait_until
@@ -67,6 +74,34 @@ def test_threads_share_a_client(server: LiveServer) -> None:
             return kv.get(["n", number]).value
 
         assert list(threads.map(use, range(200))) == list(range(200))
+
+
+def test_a_blocking_client_refuses_coroutine_functions(server: LiveServer) -> None:
+    async def make() -> int:
+        return 1
+
+    with Kv(server.api) as kv, pytest.raises(InvalidInput, match="make is a coroutine function"):
+        kv.get_or_set(["made"], make)
+
+
+def test_threads_make_a_value_once(server: LiveServer) -> None:
+    made = []
+    with Kv(server.api) as kv, ThreadPoolExecutor(8) as pool:
+
+        def make() -> int:
+            made.append(1)
+            return len(made)
+
+        for key in range(20):
+            made.clear()
+            ask = [pool.submit(kv.get_or_set, ["once", key], make) for _ in range(8)]
+            assert {future.result().value for future in ask} == {1}
+
+        def itself() -> Any:
+            return kv.get_or_set(["itself"], itself).value
+
+        with pytest.raises(InvalidInput, match="would wait for itself"):
+            kv.get_or_set(["itself"], itself)
 
 
 async def test_a_pool_that_is_exhausted_says_so(server: LiveServer) -> None:

@@ -153,6 +153,16 @@ def test_long_runs_of_digits_in_strings_are_no_numbers() -> None:
     assert decode_json(b'["' + b"9" * 5000 + b'"]') == ["9" * 5000]
 
 
+def test_what_a_bigint_lacks_is_said() -> None:
+    for tagged, shown in (
+        ({"__type": "bigint"}, "received none"),
+        ({"__type": "bigint", "value": 5}, "received 5, which is no text"),
+        ({"__type": "bigint", "value": "0x1f"}, 'received "0x1f"'),
+    ):
+        with pytest.raises(InvalidInput, match=f"{shown}$"):
+            canonical_value(json.dumps(tagged).encode(), NOW)
+
+
 @pytest.mark.parametrize(
     "value",
     [

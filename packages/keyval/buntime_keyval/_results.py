@@ -42,6 +42,10 @@ class KvEntry(msgspec.Struct, Generic[V], frozen=True, repr_omit_defaults=True):
         """Whether the key exists, with a value that may be None."""
         return self.versionstamp is not None
 
+    def or_default(self, default: Any) -> KvEntry[Any]:
+        """This entry, or, where the key does not exist, the same with `default` for a value."""
+        return self if self.exists else KvEntry(self.key, default, None)
+
 
 class KvPage(msgspec.Struct, Generic[V], frozen=True):
     """One page of entries in key order."""

@@ -5,13 +5,14 @@ them differs. For servers: it needs no h11, and it may change with every version
 """
 
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
+from buntime_keyval._async.flights import AsyncFlights
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock
 from buntime_keyval._async.queues import AsyncMessageQueue
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.reports import report
-from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
+from buntime_keyval._async.shortcuts import AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transactions import attempts as attempts_async

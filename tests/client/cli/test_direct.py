@@ -117,6 +117,30 @@ def test_failures_are_on_stderr_with_a_status(folder: Path) -> None:
     assert call("get", "key", "a").stdout == "1\n"
 
 
+def test_what_was_not_there_is_said(folder: Path) -> None:
+    result = call("delete", "nobody")
+    assert (result.exit_code, result.stdout) == (0, "")
+    assert result.stderr == "kv: nobody was not there\n"
+    edge = ("graph", "remove-edge", "user", "1", "follows", "user", "2")
+    assert call(*edge).stderr == "kv: there was no follows between these nodes\n"
+    call("graph", "add-edge", *edge[2:])
+    assert call(*edge).stderr == ""
+
+
+def test_what_a_store_logs_is_no_second_message(folder: Path) -> None:
+    where = ("--type", "postgres", "--connection", "postgres://nobody@127.0.0.1:1/x")
+    done = subprocess.run(
+        [sys.executable, "-m", "buntime_keyval.cli.direct", *where, "init"],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 1
+    assert done.stderr.startswith("kv: error: cannot open postgres://127.0.0.1:1/x")
+    assert done.stderr.count("\n") == 1
+
+
 def test_an_edge_is_there_once(folder: Path) -> None:
     edge = ("graph", "add-edge", "u", "1", "t", "u", "2")
     assert call(*edge, given='{"a": 1}').exit_code == 0

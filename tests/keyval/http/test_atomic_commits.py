@@ -76,7 +76,7 @@ def test_what_a_mutation_gives_to_a_key_that_it_creates_stays_with_it_alone(api:
         ("sum", {"ttl": 5}, r"'ttl' in mutations\[0\].onCreate \(did you mean 'expiresIn'"),
         ("sum", {"expiresIn": "soon"}, "expiresIn"),
         ("sum", {"expiresAt": "soon"}, "expiresAt"),
-        ("sum", {"entryType": ""}, "type"),
+        ("sum", {"entryType": ""}, "entryType must be a text of 1 to 256"),
         ("sum", {"metadata": "x" * 20_000}, "metadata too large"),
     ],
 )

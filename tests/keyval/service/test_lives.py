@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from buntime_keyval import InvalidInput, InvalidValue
+from buntime_keyval import InvalidInput, InvalidValue, KvEntry
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock
 
@@ -75,7 +75,7 @@ async def test_of_several_who_miss_an_entry_one_makes_it(kv: LocalKv, clock: Fak
         await kv.get_or_set(["d"], lambda: 1 / 0)
     assert not await kv.has(["d"])
     assert (await kv.get_or_set(["d"], lambda: None)).exists
-    assert not kv._flights._locks
+    assert not kv._flights._flights
 
     async def overtaken() -> str:
         await kv.set(["e"], "of another process")
@@ -119,3 +119,68 @@ async def test_stores_have_them_too(kv: LocalKv) -> None:
     with pytest.raises(InvalidValue):
         await numbers.get_and_delete("x")
     assert await kv.has(["n", "x"])  # nothing is lost that cannot be told
+
+
+async def test_a_missing_key_has_the_value_that_is_named(kv: LocalKv) -> None:
+    await kv.set(["a"], None)
+    assert await kv.get(["b"], default=5) == KvEntry(("b",), 5, None)
+    assert await kv.get(["a"], default=5) == await kv.get(["a"])
+    assert [it.value for it in await kv.get([["a"], ["b"]], default=[])] == [None, []]
+    assert (await kv.get(["b"], default=0, consistency="strong")).value == 0
+    numbers = kv.store(["n"], type=int)
+    found = await numbers.get("x", default="none")
+    assert (found.key, found.value, found.exists) == (("x",), "none", False)
+
+
+async def test_what_makes_a_value_cannot_wait_for_it(kv: LocalKv) -> None:
+    async def itself() -> Any:
+        return (await kv.get_or_set(["own"], itself)).value
+
+    async def in_a_task() -> Any:
+        return await asyncio.create_task(itself())
+
+    for make in (itself, in_a_task):
+        with pytest.raises(InvalidInput, match=r'get_or_set of \["own"\] would wait for itself'):
+            await kv.get_or_set(["own"], make)
+
+    begun: set[str] = set()
+
+    async def both_began(name: str) -> None:
+        begun.add(name)
+        while len(begun) < 2:  # noqa: ASYNC110 - the other one is about to
+            await asyncio.sleep(0)
+
+    async def one() -> Any:
+        await both_began("one")
+        return (await kv.get_or_set(["right"], other)).value
+
+    async def other() -> Any:
+        await both_began("other")
+        return (await kv.get_or_set(["left"], one)).value
+
+    crossed = [kv.get_or_set(["left"], one), kv.get_or_set(["right"], other)]
+    async with asyncio.timeout(20):
+        outcomes = await asyncio.gather(*crossed, return_exceptions=True)
+    assert all(isinstance(it, InvalidInput) for it in outcomes)
+
+    # Within another one, and after what led to it has ended, it is as anywhere.
+    async def around() -> Any:
+        return (await kv.get_or_set(["inner"], lambda: 1)).value
+
+    assert (await kv.get_or_set(["outer"], around)).value == 1
+    later: list[asyncio.Task[Any]] = []
+    ended = asyncio.Event()
+
+    async def leaves_a_task() -> int:
+        async def afterwards() -> Any:
+            await ended.wait()
+            await kv.delete(["early"])
+            return (await kv.get_or_set(["early"], lambda: 2)).value
+
+        later.append(asyncio.create_task(afterwards()))
+        return 1
+
+    await kv.get_or_set(["early"], leaves_a_task)
+    ended.set()
+    assert await later[0] == 2
+    assert not kv._flights._flights

@@ -11,6 +11,7 @@ from buntime_keyval._async.atomic import AsyncAtomic
 from buntime_keyval._async.dead_letters import AsyncDeadLetters
 from buntime_keyval._async.entries import sweep
 from buntime_keyval._async.feeds import ApiMessages, watch_feed
+from buntime_keyval._async.flights import AsyncFlights
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
@@ -18,7 +19,7 @@ from buntime_keyval._async.queues import AsyncMessageQueue, AsyncQueues
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
-from buntime_keyval._async.shortcuts import AsyncFlights, AsyncShortcuts
+from buntime_keyval._async.shortcuts import AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.stream import AsyncChangeStream
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
@@ -185,26 +186,28 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
 
     @overload
     async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike, *, consistency: Consistency = "eventual"
+        self, key: KeyLike, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
     async def get(
-        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+        self, key: Sequence[KeyLike], *, default: Any = None, consistency: Consistency = "eventual"
     ) -> Entries: ...
     async def get(
-        self, key: Any, *, consistency: Consistency = "eventual"
+        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
-        A key that does not exist gives an entry with value and versionstamp None. `consistency`
-        matters where servers have replicas: a `strong` read sees all that anybody has written, an
-        `eventual` one at least what this client has written and read.
+        A key that does not exist gives an entry whose value is `default` and whose versionstamp is
+        None. `consistency` matters where servers have replicas: a `strong` read sees all that
+        anybody has written, an `eventual` one at least what this client has written and read.
         """
         if is_many(key):
             if not key:
                 return []
-            return await self._session.send(consistent(calls.get_many(key), consistency))
-        return await self._session.send(consistent(calls.get(key), consistency))
+            entries = await self._session.send(consistent(calls.get_many(key), consistency))
+            return entries if default is None else [it.or_default(default) for it in entries]
+        entry = await self._session.send(consistent(calls.get(key), consistency))
+        return entry if default is None else entry.or_default(default)
 
     @overload
     async def get_with_metadata(  # type: ignore[overload-overlap] # as above

@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol, TypeAlias, TypeVar
 
 from buntime_keyval._async.atomic import AsyncAtomic
-from buntime_keyval._async.shortcuts import AsyncFlights
+from buntime_keyval._async.flights import AsyncFlights
 from buntime_keyval._async.watch import AsyncWatch
 from buntime_keyval._calls.keys import checked_limit
 from buntime_keyval._calls.search import Marks, Tokenizer
@@ -38,7 +38,9 @@ class AsyncEntries(Protocol):
 
     _flights: AsyncFlights
 
-    async def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
+    async def get(
+        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> Any: ...
 
     async def get_with_metadata(
         self, key: Any, *, consistency: Consistency = "eventual"

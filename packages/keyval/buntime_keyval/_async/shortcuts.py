@@ -2,43 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from buntime_keyval._async.concurrency import Lock, call, here, lock
+from buntime_keyval._async.concurrency import call
+from buntime_keyval._async.flights import AsyncFlights
 from buntime_keyval._results import CommitResult, KvEntry
-from buntime_keyval.wire import Duration, InvalidInput, Key, encode_key
+from buntime_keyval.wire import Duration, InvalidInput, Key
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class AsyncFlights:
-    """Who is making what of which key: one at a time."""
-
-    def __init__(self) -> None:
-        self._locks: dict[Any, tuple[Lock, list[None]]] = {}
-        """By place and key, with one item for everybody who has it or waits for it."""
-
-    @asynccontextmanager
-    async def alone(self, key: bytes) -> AsyncIterator[None]:
-        """Keeps others in this place out of a block, as far as they say the same key."""
-        at = (here(), key)
-        with lock():
-            turn, users = self._locks.setdefault(at, (Lock(), []))
-            users.append(None)
-        try:
-            async with turn:
-                yield
-        finally:
-            with lock():
-                users.pop()
-                if not users:
-                    del self._locks[at]
 
 
 class AsyncShortcuts(Generic[K, V]):
@@ -50,7 +26,9 @@ class AsyncShortcuts(Generic[K, V]):
         """A builder of checks and mutations that are committed together."""
         raise NotImplementedError
 
-    async def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any:
+    async def get(
+        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> Any:
         """One entry."""
         raise NotImplementedError
 
@@ -144,9 +122,10 @@ class AsyncShortcuts(Generic[K, V]):
 
         Of those who ask for it at a time in this process, one makes it and the others wait. Of
         several processes each may, and what the first one stored is what all get. Options as in
-        `set`. What `make` raises is raised, and nothing stored.
+        `set`. What `make` raises is raised, and nothing stored. Raises `InvalidInput` where `make`
+        itself asks for what is being made, which would wait for ever.
         """
-        whole = encode_key(self._whole_key(key))
+        whole = self._whole_key(key)
         entry: KvEntry[V] = await self.get(key)
         if entry.exists:
             return entry

@@ -75,13 +75,23 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         """
         return AsyncStore(self._kv, self._scope.below(prefix, type))
 
-    async def get(self, key: StoreKey, *, consistency: Consistency = "eventual") -> KvEntry[T]:
-        """One entry; value and versionstamp are None where the key does not exist.
+    @overload
+    async def get(
+        self, key: StoreKey, *, default: None = None, consistency: Consistency = "eventual"
+    ) -> KvEntry[T]: ...
+    @overload
+    async def get(
+        self, key: StoreKey, *, default: U, consistency: Consistency = "eventual"
+    ) -> KvEntry[T | U]: ...
+    async def get(
+        self, key: StoreKey, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any]:
+        """One entry; where the key does not exist its value is `default`, its versionstamp None.
 
-        `consistency` is as in `AsyncKv.get`.
+        The default is given as it is, and not validated. `consistency` is as in `AsyncKv.get`.
         """
         entry = await self._kv.get(self._scope.absolute(key), consistency=consistency)
-        return self._scope.typed(entry)
+        return self._scope.typed(entry).or_default(default)
 
     async def get_with_metadata(
         self, key: StoreKey, *, consistency: Consistency = "eventual"

@@ -44,6 +44,7 @@ from buntime_keyval._sync.atomic import Atomic
 from buntime_keyval._sync.dead_letters import DeadLetters
 from buntime_keyval._sync.entries import sweep
 from buntime_keyval._sync.feeds import ApiMessages, watch_feed
+from buntime_keyval._sync.flights import Flights
 from buntime_keyval._sync.graph import Graph
 from buntime_keyval._sync.listen import Handler, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
@@ -51,7 +52,7 @@ from buntime_keyval._sync.queues import MessageQueue, Queues
 from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
-from buntime_keyval._sync.shortcuts import Flights, Shortcuts
+from buntime_keyval._sync.shortcuts import Shortcuts
 from buntime_keyval._sync.stores import Store
 from buntime_keyval._sync.stream import ChangeStream
 from buntime_keyval._sync.transactions import Attempt, Transaction
@@ -186,22 +187,28 @@ class Kv(Shortcuts[KeyLike, Any]):
 
     @overload
     def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike, *, consistency: Consistency = "eventual"
+        self, key: KeyLike, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
-    def get(self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual") -> Entries: ...
-    def get(self, key: Any, *, consistency: Consistency = "eventual") -> KvEntry[Any] | Entries:
+    def get(
+        self, key: Sequence[KeyLike], *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> Entries: ...
+    def get(
+        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
-        A key that does not exist gives an entry with value and versionstamp None. `consistency`
-        matters where servers have replicas: a `strong` read sees all that anybody has written, an
-        `eventual` one at least what this client has written and read.
+        A key that does not exist gives an entry whose value is `default` and whose versionstamp is
+        None. `consistency` matters where servers have replicas: a `strong` read sees all that
+        anybody has written, an `eventual` one at least what this client has written and read.
         """
         if is_many(key):
             if not key:
                 return []
-            return self._session.send(consistent(calls.get_many(key), consistency))
-        return self._session.send(consistent(calls.get(key), consistency))
+            entries = self._session.send(consistent(calls.get_many(key), consistency))
+            return entries if default is None else [it.or_default(default) for it in entries]
+        entry = self._session.send(consistent(calls.get(key), consistency))
+        return entry if default is None else entry.or_default(default)
 
     @overload
     def get_with_metadata(  # type: ignore[overload-overlap] # as above

@@ -6,6 +6,7 @@ Python cannot end a thread, so a task is asked to: what it waits for in `sleep`,
 
 from __future__ import annotations
 
+import inspect
 import os
 import queue
 import threading
@@ -15,6 +16,8 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Generic, TypeVar
+
+from buntime_keyval.wire import InvalidInput
 
 Condition = threading.Condition
 Lock = threading.Lock
@@ -53,8 +56,16 @@ def lock() -> AbstractContextManager[object]:
 
 
 def call(function: Callable[..., T], *args: Any) -> T:
-    """Call what a user gave."""
-    return function(*args)
+    """Call what a user gave. Raises `InvalidInput` for a coroutine function, which cannot run."""
+    outcome = function(*args)
+    if inspect.iscoroutine(outcome):
+        outcome.close()
+        name = getattr(function, "__name__", repr(function))
+        raise InvalidInput(
+            f"{name} is a coroutine function, and nothing here awaits it: give a plain function, or"
+            " use AsyncKv"
+        )
+    return outcome
 
 
 def sleep(seconds: float) -> None:

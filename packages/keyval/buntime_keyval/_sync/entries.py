@@ -19,7 +19,7 @@ from buntime_keyval._results import (
     SearchPage,
 )
 from buntime_keyval._sync.atomic import Atomic
-from buntime_keyval._sync.shortcuts import Flights
+from buntime_keyval._sync.flights import Flights
 from buntime_keyval._sync.watch import Watch
 from buntime_keyval._typed import DELETE_BATCH, Progress
 from buntime_keyval._watching import Mode, Overflow
@@ -39,7 +39,9 @@ class Entries(Protocol):
 
     _flights: Flights
 
-    def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
+    def get(
+        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> Any: ...
 
     def get_with_metadata(self, key: Any, *, consistency: Consistency = "eventual") -> Any: ...
 

@@ -3,43 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from buntime_keyval._results import CommitResult, KvEntry
-from buntime_keyval._sync.concurrency import Lock, call, here, lock
-from buntime_keyval.wire import Duration, InvalidInput, Key, encode_key
+from buntime_keyval._sync.concurrency import call
+from buntime_keyval._sync.flights import Flights
+from buntime_keyval.wire import Duration, InvalidInput, Key
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency
 
 K = TypeVar("K")
 V = TypeVar("V")
-
-
-class Flights:
-    """Who is making what of which key: one at a time."""
-
-    def __init__(self) -> None:
-        self._locks: dict[Any, tuple[Lock, list[None]]] = {}
-        """By place and key, with one item for everybody who has it or waits for it."""
-
-    @contextmanager
-    def alone(self, key: bytes) -> Iterator[None]:
-        """Keeps others in this place out of a block, as far as they say the same key."""
-        at = (here(), key)
-        with lock():
-            turn, users = self._locks.setdefault(at, (Lock(), []))
-            users.append(None)
-        try:
-            with turn:
-                yield
-        finally:
-            with lock():
-                users.pop()
-                if not users:
-                    del self._locks[at]
 
 
 class Shortcuts(Generic[K, V]):
@@ -51,7 +27,7 @@ class Shortcuts(Generic[K, V]):
         """A builder of checks and mutations that are committed together."""
         raise NotImplementedError
 
-    def get(self, key: Any, *, consistency: Consistency = "eventual") -> Any:
+    def get(self, key: Any, *, default: Any = None, consistency: Consistency = "eventual") -> Any:
         """One entry."""
         raise NotImplementedError
 
@@ -145,9 +121,10 @@ class Shortcuts(Generic[K, V]):
 
         Of those who ask for it at a time in this process, one makes it and the others wait. Of
         several processes each may, and what the first one stored is what all get. Options as in
-        `set`. What `make` raises is raised, and nothing stored.
+        `set`. What `make` raises is raised, and nothing stored. Raises `InvalidInput` where `make`
+        itself asks for what is being made, which would wait for ever.
         """
-        whole = encode_key(self._whole_key(key))
+        whole = self._whole_key(key)
         entry: KvEntry[V] = self.get(key)
         if entry.exists:
             return entry

@@ -76,13 +76,23 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         """
         return Store(self._kv, self._scope.below(prefix, type))
 
-    def get(self, key: StoreKey, *, consistency: Consistency = "eventual") -> KvEntry[T]:
-        """One entry; value and versionstamp are None where the key does not exist.
+    @overload
+    def get(
+        self, key: StoreKey, *, default: None = None, consistency: Consistency = "eventual"
+    ) -> KvEntry[T]: ...
+    @overload
+    def get(
+        self, key: StoreKey, *, default: U, consistency: Consistency = "eventual"
+    ) -> KvEntry[T | U]: ...
+    def get(
+        self, key: StoreKey, *, default: Any = None, consistency: Consistency = "eventual"
+    ) -> KvEntry[Any]:
+        """One entry; where the key does not exist its value is `default`, its versionstamp None.
 
-        `consistency` is as in `Kv.get`.
+        The default is given as it is, and not validated. `consistency` is as in `Kv.get`.
         """
         entry = self._kv.get(self._scope.absolute(key), consistency=consistency)
-        return self._scope.typed(entry)
+        return self._scope.typed(entry).or_default(default)
 
     def get_with_metadata(
         self, key: StoreKey, *, consistency: Consistency = "eventual"

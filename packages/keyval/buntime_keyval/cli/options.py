@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, NamedTuple, ParamSpec
 import click
 
 from buntime_keyval import InvalidInput, KvError, ServerUnreachable
-from buntime_keyval.cli.output import Output, one_line
+from buntime_keyval.cli.output import Output, one_line, program
 
 if TYPE_CHECKING:
     from buntime_keyval import Kv
@@ -44,8 +44,7 @@ class CommandFailure(click.ClickException):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
-        context = click.get_current_context(silent=True)
-        self._program = "kv" if context and context.find_root().info_name == "kv" else "buntime"
+        self._program = program()
 
     def show(self, file: Any = None) -> None:
         """Print the line."""

@@ -204,7 +204,13 @@ def one_line(text: str) -> str:
 
 def note(text: str) -> None:
     """Tell a person something, on stderr."""
-    click.echo(f"buntime: {one_line(text)}", err=True)
+    click.echo(f"{program()}: {one_line(text)}", err=True)
+
+
+def program() -> str:
+    """What was typed: `kv` or `buntime`."""
+    context = click.get_current_context(silent=True)
+    return "kv" if context and context.find_root().info_name == "kv" else "buntime"
 
 
 def _escape(match: re.Match[str]) -> str:

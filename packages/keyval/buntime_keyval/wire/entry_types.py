@@ -13,8 +13,8 @@ MAX_TYPE_LENGTH = 256
 _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
-def checked_type(raw: object) -> str | None:
-    """The type of an entry; None for an absent option.
+def checked_type(raw: object, name: str = "type") -> str | None:
+    """The type of an entry, an option of that name; None for an absent one.
 
     Raises `InvalidInput` for anything but 1 to 256 characters without control characters.
     """
@@ -22,8 +22,8 @@ def checked_type(raw: object) -> str | None:
         return None
     if not isinstance(raw, str) or not raw or len(raw) > MAX_TYPE_LENGTH:
         raise InvalidInput(
-            f"type must be a text of 1 to {MAX_TYPE_LENGTH} characters, received {describe(raw)}"
+            f"{name} must be a text of 1 to {MAX_TYPE_LENGTH} characters, received {describe(raw)}"
         )
     if _CONTROL.search(raw):
-        raise InvalidInput(f"type must not hold control characters, received {describe(raw)}")
+        raise InvalidInput(f"{name} must not hold control characters, received {describe(raw)}")
     return raw

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeGuard
+
 from buntime_keyval.wire.describe import Describe, describe
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MOST_PRIORITY
@@ -12,12 +14,7 @@ MOST_NAME = 256
 
 def checked_name(what: str, value: object, shown: Describe = describe) -> str:
     """A name of 1 to 256 characters without control characters. Raises `InvalidInput`."""
-    if (
-        isinstance(value, str)
-        and 0 < len(value) <= MOST_NAME
-        and not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in value)
-        and not any(0xD800 <= ord(char) < 0xE000 for char in value)
-    ):
+    if value and _is_name(value):
         return value
     raise InvalidInput(
         f"{what} must be a text of 1 to {MOST_NAME} characters without control characters,"
@@ -27,7 +24,21 @@ def checked_name(what: str, value: object, shown: Describe = describe) -> str:
 
 def checked_queue(what: str, value: object, shown: Describe = describe) -> str:
     """The name of a queue; empty for the one without a name. Raises `InvalidInput`."""
-    return value if value == "" and isinstance(value, str) else checked_name(what, value, shown)
+    if _is_name(value):
+        return value
+    raise InvalidInput(
+        f"{what} must be a text of up to {MOST_NAME} characters without control characters, empty"
+        f" for the queue without a name, received {shown(value)}"
+    )
+
+
+def _is_name(value: object) -> TypeGuard[str]:
+    return (
+        isinstance(value, str)
+        and len(value) <= MOST_NAME
+        and not any(ord(char) < 32 or 127 <= ord(char) < 160 for char in value)
+        and not any(0xD800 <= ord(char) < 0xE000 for char in value)
+    )
 
 
 def checked_priority(what: str, value: object, shown: Describe = describe) -> int:

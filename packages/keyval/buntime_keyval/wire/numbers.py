@@ -49,11 +49,19 @@ def parse_integer(text: object) -> int:
 def normal_integer(text: object) -> str:
     """The decimal text without a plus sign and leading zeros; raises as `parse_integer`."""
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
-        raise InvalidInput(f'bigint value must be a decimal string, received "{str(text)[:50]}"')
+        raise _no_decimal(text)
     digits = text.lstrip("+-0") or "0"
     if len(digits) > MAX_BIGINT_DIGITS:
         raise TooManyDigits(len(digits))
     return f"-{digits}" if text[0] == "-" and digits != "0" else digits
+
+
+def _no_decimal(value: object) -> InvalidInput:
+    if value is None:
+        shown = "none"
+    else:
+        shown = f'"{value[:50]}"' if isinstance(value, str) else f"{value!r:.50}, which is no text"
+    return InvalidInput(f"bigint value must be a decimal string, received {shown}")
 
 
 def operand_of_text(kind: str, text: object) -> int:
@@ -88,7 +96,7 @@ def _integer_of_text(text: object) -> int:
 def read_integer(text: object) -> int:
     """The integer of a decimal text of any length. Raises `InvalidInput` for anything else."""
     if not isinstance(text, str) or not _DECIMAL.fullmatch(text):
-        raise InvalidInput(f'bigint value must be a decimal string, received "{str(text)[:50]}"')
+        raise _no_decimal(text)
     return int(text) if len(text) < _LONG_TEXT else int(Decimal(text))
 
 

@@ -150,7 +150,7 @@ def _on_create(kind: MutationType, item: object, place: str, now_ms: int) -> Ent
         parse_expires_in(item.get("expiresIn")),
         parse_expires_at(item.get("expiresAt")),
         canonical_metadata(item.get("metadata"), now_ms),
-        checked_type(item.get("entryType")),
+        checked_type(item.get("entryType"), "entryType"),
     )
 
 
@@ -197,7 +197,7 @@ def make_mutation(
         parse_expires_in(expires_in),
         parse_expires_at(expires_at),
         metadata,
-        checked_type(entry_type),
+        checked_type(entry_type, "entryType"),
     )
     return Mutation(type, checked, operand, options, encoded)
 

@@ -1,5 +1,6 @@
 """`kv`, or `python -m buntime_keyval.cli.direct`."""
 
+import logging
 import sys
 
 
@@ -14,6 +15,8 @@ def main() -> None:
             f"The command line needs {error.name}, which is not installed:"
             " pip install 'buntime-keyval[cli]'"
         )
+    # What a store logs of its failures is told once, as the failure of the command.
+    logging.getLogger().addHandler(logging.NullHandler())
     kv(prog_name="kv")
 
 

@@ -13,7 +13,7 @@ from buntime_keyval._graph import GraphEdge
 from buntime_keyval._graph_view import Format
 from buntime_keyval.cli.direct.running import print_json, read_json, with_store
 from buntime_keyval.cli.options import CommandFailure
-from buntime_keyval.cli.output import value_json, visible
+from buntime_keyval.cli.output import note, value_json, visible
 
 if TYPE_CHECKING:
     from buntime_keyval import Kv
@@ -68,7 +68,8 @@ def remove_edge(
     kv: Kv, from_type: str, from_id: str, edge_type: str, to_type: str, to_id: str
 ) -> None:
     """Remove an edge, if it is there."""
-    kv.graph.remove((from_type, from_id), edge_type, (to_type, to_id))
+    if not kv.graph.remove((from_type, from_id), edge_type, (to_type, to_id)):
+        note(f"there was no {visible(edge_type)} between these nodes")
 
 
 @graph.command("get-outgoing")

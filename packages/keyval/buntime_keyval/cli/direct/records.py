@@ -17,7 +17,7 @@ from buntime_keyval.cli.direct.running import (
     with_store,
 )
 from buntime_keyval.cli.options import CommandFailure
-from buntime_keyval.cli.output import visible
+from buntime_keyval.cli.output import note, visible
 
 if TYPE_CHECKING:
     from buntime_keyval import Kv
@@ -159,7 +159,8 @@ def patch(kv: Kv, key: str, version: int) -> None:
 @with_store
 def delete(kv: Kv, key: str) -> None:
     """Delete a key, if it is there."""
-    kv.records().delete(key)
+    if not kv.records().delete(key):
+        note(f"{visible(key)} was not there")
 
 
 @click.command("delete-prefix", context_settings=NUMBERS)

@@ -82,32 +82,34 @@ class LocalEntries(LocalPart):
 
     @overload
     async def get(  # type: ignore[overload-overlap] # a str is a key part and a sequence of them
-        self, key: KeyLike, *, consistency: Consistency = "eventual"
+        self, key: KeyLike, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]: ...
     @overload
     async def get(
-        self, key: Sequence[KeyLike], *, consistency: Consistency = "eventual"
+        self, key: Sequence[KeyLike], *, default: Any = None, consistency: Consistency = "eventual"
     ) -> Entries: ...
     async def get(
-        self, key: Any, *, consistency: Consistency = "eventual"
+        self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any] | Entries:
         """One entry, or, for a list of keys, one for each in their order; `[]` for no keys.
 
-        A key that does not exist gives an entry with value and versionstamp None. `consistency`
-        matters where servers have replicas: a `strong` read sees what other hosts have written.
+        A key that does not exist gives an entry whose value is `default` and whose versionstamp is
+        None. `consistency` matters where servers have replicas: a `strong` read sees what other
+        hosts have written.
         """
         if consistency != "eventual":
             with reading(consistency):
-                found_so: KvEntry[Any] | Entries = await self.get(key)
+                found_so: KvEntry[Any] | Entries = await self.get(key, default=default)
                 return found_so
         if is_many(key):
-            return await self._get_many(key)
+            entries = await self._get_many(key)
+            return entries if default is None else [it.or_default(default) for it in entries]
         checked = checked_key(key)
         encoded = encode_key(checked)
         self._permits.read(encoded)
         found = await self._store.get(encoded)
         if found is None:
-            return KvEntry(checked, None, None)
+            return KvEntry(checked, default, None)
         value, versionstamp = found
         return KvEntry(checked, decode_value(value), versionstamp)
 

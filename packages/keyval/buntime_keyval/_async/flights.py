@@ -1,0 +1,105 @@
+"""Who is making what of which key: one at a time, and nobody who would wait for himself."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from contextvars import ContextVar
+from typing import Any
+
+from buntime_keyval._async.concurrency import Lock, here, lock
+from buntime_keyval.wire import InvalidInput, Key, encode_key, key_to_json
+
+
+class _Making:
+    """One who has a flight, and what he, or whatever he called, waits for."""
+
+    def __init__(self) -> None:
+        self.waits_for: list[_Flight] = []
+
+
+class _Flight:
+    """The turn to make what is under one key in one place."""
+
+    def __init__(self) -> None:
+        self.turn = Lock()
+        self.users = 0
+        """Everybody who has it or waits for it."""
+        self.making: _Making | None = None
+
+    def waits_for(self, own: Sequence[_Making]) -> bool:
+        """Whether it ends only after one of these, by itself or through others."""
+        seen: list[_Making] = []
+        left = [self]
+        while left:
+            making = left.pop().making
+            if making in own:
+                return True
+            if making is not None and making not in seen:
+                seen.append(making)
+                left.extend(making.waits_for)
+        return False
+
+
+_own: ContextVar[tuple[_Making, ...]] = ContextVar("own", default=())
+"""What has led to the code that runs, the outermost first."""
+
+
+class AsyncFlights:
+    """The flights of one store."""
+
+    def __init__(self) -> None:
+        self._lock = lock()
+        self._flights: dict[Any, _Flight] = {}
+        """By place and key."""
+
+    @asynccontextmanager
+    async def alone(self, key: Key) -> AsyncIterator[None]:
+        """Keeps others in this place out of a block, as far as they say the same key.
+
+        Raises `InvalidInput` for who would wait for himself.
+        """
+        own = _own.get()
+        flight = self._join(key, own)
+        try:
+            async with flight.turn:
+                self._forget(flight, own)
+                flight.making = _Making()
+                begun = _own.set((*own, flight.making))
+                try:
+                    yield
+                finally:
+                    _own.reset(begun)
+                    flight.making = None
+        finally:
+            self._leave(key, flight, own)
+
+    def _join(self, key: Key, own: Sequence[_Making]) -> _Flight:
+        with self._lock:
+            at = (here(), encode_key(key))
+            flight = self._flights.get(at)
+            if flight is None:
+                flight = self._flights[at] = _Flight()
+            elif flight.waits_for(own):
+                raise InvalidInput(
+                    f"get_or_set of {key_to_json(key)} would wait for itself: what makes its value"
+                    " asks for it"
+                )
+            flight.users += 1
+            for making in own:
+                making.waits_for.append(flight)
+            return flight
+
+    def _forget(self, flight: _Flight, own: Sequence[_Making]) -> None:
+        """Nobody waits for it any more who is told that it is his."""
+        with self._lock:
+            for making in own:
+                if flight in making.waits_for:
+                    making.waits_for.remove(flight)
+
+    def _leave(self, key: Key, flight: _Flight, own: Sequence[_Making]) -> None:
+        self._forget(flight, own)  # of one who was cancelled in his wait
+        with self._lock:
+            flight.users -= 1
+            if not flight.users:
+                del self._flights[here(), encode_key(key)]
