@@ -12,6 +12,7 @@ from buntime_host.access import Action, Principal, principal_of
 from buntime_host.access.trusted_hosts import is_loopback
 from buntime_host.context import AppInfo, PluginContext, Runtime
 from buntime_host.errors import (
+    AnswerBrokenOff,
     BadRequest,
     BuntimeError,
     ConfigError,
@@ -68,6 +69,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Action",
     "Answer",
+    "AnswerBrokenOff",
     "AppInfo",
     "AsgiRequest",
     "BadRequest",

@@ -44,6 +44,7 @@ from buntime_host.cors import (
 from buntime_host.direct import send_answer
 from buntime_host.direct_mounts import Admitted, Answering, DirectMount, Heads
 from buntime_host.errors import (
+    AnswerBrokenOff,
     Forbidden,
     HttpError,
     NotFound,
@@ -574,10 +575,17 @@ async def _failed(error: Exception, scope: Scope, send: Send, *, started: bool) 
     """Answer an exception, if there is still something to answer."""
     if isinstance(error, ClientDisconnect):
         return  # nobody is left to be told
+    # Without the end of a response that has begun, the server closes the connection.
+    if started:
+        notice(scope).broken_off = True
+        if isinstance(error, AnswerBrokenOff):
+            logger.warning(
+                "The answer to %s %s broke off: %s", scope["method"], scope["path"], error
+            )
+            return
     problem = problem_of(error)
     if problem.status == INTERNAL_ERROR or started:
         logger.error("Unhandled exception at %s %s", scope["method"], scope["path"], exc_info=error)
-    # Without the end of a response that has begun, the server closes the connection.
     if not started:
         await send_problem(send, problem)
 

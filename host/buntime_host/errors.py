@@ -13,6 +13,7 @@ BuntimeError
 │   ├── InvalidOptions       effective options do not fit the schema of the manifest
 │   ├── HookFailed           the factory or a hook raised
 │   └── HookTimeout          a hook did not finish in time and was cancelled
+├── AnswerBrokenOff          what a plugin has begun to answer cannot be completed
 ├── MissingService           `ctx.require_plugin()` found nothing
 ├── KeysUnavailable          the keys cannot be read or written; see `access/store.py`
 └── HttpError                becomes a JSON response; see `problem.py`
@@ -93,6 +94,13 @@ class HookTimeout(PluginError):
 
 class MissingService(BuntimeError):
     """A plugin asked for a service that nobody provides."""
+
+
+class AnswerBrokenOff(BuntimeError):
+    """An answer that has begun cannot be completed: its client sees that it was cut off.
+
+    A plugin that knows why raises it from an endpoint, and the text is one line of the log.
+    """
 
 
 class HttpError(BuntimeError):

@@ -12,6 +12,7 @@ from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCy
 from buntime_host.direct_mounts import CONTROLS, HEADER_NAME
 from buntime_host.edge import KNOWN_NAMES, Edge, Holding
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
+from buntime_host.noticed import noticed_of
 from buntime_host.problem import problem_of
 from buntime_host.transport import MAX_HELD_BYTES, GatheringTransport
 
@@ -279,7 +280,9 @@ class Exchange(RequestResponseCycle):
             self.logger.exception("Exception in ASGI application")
             self._fail(HttpError())
         else:
-            if not self.response_complete and not self.disconnected:
+            if noticed_of(self.scope).broken_off:
+                self._fail(HttpError())
+            elif not self.response_complete and not self.disconnected:
                 what = "completing" if self.response_started else "starting"
                 self.logger.error("ASGI callable returned without %s response.", what)
                 self._fail(HttpError())

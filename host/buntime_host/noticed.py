@@ -6,7 +6,7 @@ need not look again; a common request has no notes and pays nothing for them.
 
 from __future__ import annotations
 
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -30,13 +30,15 @@ class Noticed:
 
     The host refuses those with other methods by itself.
     """
+    broken_off: bool = False
+    """Its answer has begun and will not be completed; the log says why."""
 
 
 NOTHING = Noticed()
 """What was noticed about a common request."""
 
 
-def noticed_of(scope: MutableMapping[str, Any]) -> Noticed:
+def noticed_of(scope: Mapping[str, Any]) -> Noticed:
     """What was noticed about the request with this scope; not to be changed."""
     noticed: Noticed = scope.get(_MEMBER, NOTHING)
     return noticed

@@ -10,6 +10,8 @@ import httpx2
 import pytest
 from proxy.conftest import Serve, client_for
 from proxy.raw_target import RawTarget, raw_target
+from support.database import wait_until
+from support.live import LiveServer
 
 OK = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok"
 
@@ -21,12 +23,15 @@ def running() -> Iterator[RawTarget]:
 
 
 @pytest.fixture(scope="module")
-def shared_client(serve: Serve, running: RawTarget) -> Iterator[httpx2.Client]:
+def server(serve: Serve, running: RawTarget) -> Iterator[LiveServer]:
     page = {"pattern": "^/page", "target": running.url, "base": "/p"}
-    with (
-        serve(page, {"pattern": "^/", "target": running.url}, maxHtmlSize="100kb") as server,
-        client_for(server) as client,
-    ):
+    with serve(page, {"pattern": "^/", "target": running.url}, maxHtmlSize="100kb") as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def shared_client(server: LiveServer) -> Iterator[httpx2.Client]:
+    with client_for(server) as client:
         yield client
 
 
@@ -84,10 +89,27 @@ def test_answers_up_to_the_end_of_the_connection(client: httpx2.Client, raw: Raw
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n4\r\npart\r\nxx\r\n",
     ],
 )
-def test_a_cut_answer_is_seen_as_one(client: httpx2.Client, raw: RawTarget, cut: bytes) -> None:
+def test_a_cut_answer_is_seen_as_one(
+    client: httpx2.Client, raw: RawTarget, server: LiveServer, cut: bytes
+) -> None:
     raw.answers = [cut]
+    told = server.output.count("broke off")
     with pytest.raises(httpx2.RemoteProtocolError):
         client.get("/x")
+    wait_until(lambda: server.output.count("broke off") == told + 1)
+    assert "The answer to GET /x broke off: rule static-1: Proxy error" in server.output
+    assert "without completing" not in server.output
+    assert "Unhandled" not in server.output
+
+
+def test_what_has_no_content_has_no_length(client: httpx2.Client, raw: RawTarget) -> None:
+    for _ in range(2):  # on a new connection, and on one that was kept
+        raw.answers = [b"HTTP/1.1 204 No Content\r\nx-a: b\r\ncontent-length: 5\r\n\r\n", OK]
+        raw.ends_connections = False
+        answer = client.get("/x")
+        assert (answer.status_code, answer.headers["x-a"]) == (204, "b")
+        assert "content-length" not in answer.headers
+        assert client.get("/x").content == b"ok"
 
 
 def test_what_is_said_before_the_answer_is_passed_over(

@@ -100,7 +100,9 @@ def test_what_is_no_rule(client: httpx2.Client, body: dict[str, Any], error: str
         ("headers", {f"x-{n}": "" for n in range(51)}, "more than 50"),
         ("publicRoutes", ["x"], "begins with /"),
         ("publicRoutes", ["(a+)+$"], "begins with /"),
-        ("publicRoutes", {"get": ["/x"]}, "no method"),
+        ("publicRoutes", {"get": ["/x"]}, "did you mean GET"),
+        ("publicRoutes", {"PUSH": ["/x"]}, "'PUSH' is no method that passes"),
+        ("publicRoutes", {"TRACE": ["/x"]}, "no method that passes"),
         ("enabled", "yes", "enabled"),
         ("targetPath", "drop", "targetPath"),
         ("colour", "red", "a rule has no 'colour'"),
@@ -223,6 +225,39 @@ def test_a_path_is_tried(client: httpx2.Client, target: str) -> None:
     assert (found["url"], found["public"]) == ("http://127.0.0.1:1/b/a", True)
     assert tried(path="/ab", method="POST", rule=rule)["public"] is False
     assert tried(path="/ab", method="WEBSOCKET", rule={**rule, "ws": False})["matched"] is False
-    for wrong in ({}, {"path": "x"}, {"path": "/x", "rule": 1}, {"path": "/x", "method": 1}):
-        assert client.post("/redirects/api/test", json=wrong).status_code == 400
+    for wrong, words in (
+        ({}, "path has to be"),
+        ({"path": "x"}, "begins with /"),
+        ({"path": "/x", "rule": 1}, "rule has to be an object"),
+        ({"path": "/x", "method": 1}, "received 1"),
+        ({"path": "/x", "method": "get"}, "in capitals"),
+        ({"path": "/x", "rules": {}}, "the body has no 'rules'; it has path, method, rule"),
+    ):
+        answer = client.post("/redirects/api/test", json=wrong)
+        assert (answer.status_code, words in answer.json()["error"]) == (400, True), answer.text
     assert client.get(RULES).json()[1:] == []
+
+
+def test_what_would_be_refused_is_not_matched(client: httpx2.Client) -> None:
+    """As the request itself is answered, where it can be sent."""
+    for path, method, status, code in (
+        ("/up/a/../b", "GET", 400, "BAD_REQUEST"),
+        ("/up/%2e%2e/b", "GET", 400, "BAD_REQUEST"),
+        ("/up/a\\b", "GET", 400, "BAD_REQUEST"),
+        ("/up/\u00e4", "GET", 400, "BAD_REQUEST"),
+        ("/up/a", "TRACE", 405, "METHOD_NOT_ALLOWED"),
+    ):
+        told = client.post("/redirects/api/test", json={"path": path, "method": method}).json()
+        assert told["matched"] is False
+        assert (told["refused"]["status"], told["refused"]["code"]) == (status, code), path
+        assert (told["rule"]["id"], "url" in told) == ("static-0", False)
+    rule = {"pattern": "^/", "target": "http://169.254.169.254"}
+    told = client.post("/redirects/api/test", json={"path": "/x", "rule": rule}).json()
+    assert (told["matched"], told["refused"]["code"]) == (False, "TARGET_NOT_ALLOWED")
+    assert client.get("/up/a/%2e%2e/b").status_code == 400
+
+
+def test_what_no_route_knows_is_refused(client: httpx2.Client) -> None:
+    assert client.get(f"{RULES}?limit=5").status_code == 400
+    wrong = client.put(f"{RULES}/reorder", json={"ids": ["x"], "order": 1})
+    assert error_of(wrong) == (400, "the body has no 'order'; it has ids")

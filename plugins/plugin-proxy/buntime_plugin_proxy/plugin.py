@@ -4,16 +4,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-from buntime_host import Action, Fallback, OptionError, PluginContext, hookimpl, read_options
+from buntime_host import (
+    Action,
+    Fallback,
+    HttpError,
+    OptionError,
+    PluginContext,
+    hookimpl,
+    read_options,
+)
 from starlette.middleware import Middleware
 from starlette.routing import BaseRoute
 
 from buntime_plugin_proxy.config import ProxyConfig
 from buntime_plugin_proxy.forward.app import ProxyApp, ShadowMiddleware
+from buntime_plugin_proxy.forward.counts import Counts
 from buntime_plugin_proxy.forward.direct import DirectForwarder
 from buntime_plugin_proxy.forward.headers import Sender
 from buntime_plugin_proxy.forward.http import HttpForwarder
@@ -22,8 +31,11 @@ from buntime_plugin_proxy.routes import PERMISSIONS, RuleRoutes
 from buntime_plugin_proxy.rules.reading import BadRule, rule_from
 from buntime_plugin_proxy.rules.rule import Rule
 from buntime_plugin_proxy.rules.store import DynamicRules
-from buntime_plugin_proxy.rules.table import RuleTable
+from buntime_plugin_proxy.rules.table import RuleMatch, RuleTable
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 KEYVAL = "@buntime/plugin-keyval"
 ON_LOOP = 50
@@ -57,6 +69,7 @@ class ProxyPlugin:
         self._static: tuple[Rule, ...] = ()
         self._dynamic: DynamicRules | None = None
         self._pool: UpstreamPool | None = None
+        self._counts: Counts | None = None
         self._app: ProxyApp | None = None
         self._shadowed: frozenset[str] = frozenset()
         self._mounted_at: Callable[[str], str | None] = lambda _: None
@@ -74,11 +87,14 @@ class ProxyPlugin:
         except ValueError as error:
             raise OptionError(str(error)) from error
         sender = Sender(ctx.client_of)
+        counts = self._counts = Counts(ctx.workers)
         self._app = ProxyApp(
             lambda: self.table,
-            HttpForwarder(pool, sender, config, ctx.closing, ctx.logger),
-            WebSocketForwarder(pool, sender, config, ctx.logger),
-            DirectForwarder(pool, sender),
+            HttpForwarder(pool, sender, config, counts, ctx.closing, ctx.logger),
+            WebSocketForwarder(pool, sender, config, counts, ctx.logger),
+            DirectForwarder(pool, sender, counts),
+            counts,
+            pool.guard,
             config.max_hops,
         )
         kv = ctx.get_plugin(KEYVAL)
@@ -96,7 +112,19 @@ class ProxyPlugin:
     @hookimpl
     def routes(self) -> Sequence[BaseRoute]:
         """The API of rules."""
-        return RuleRoutes(lambda: self.table, lambda: self._dynamic, self._reserved).routes()
+        routes = RuleRoutes(
+            lambda: self.table, lambda: self._dynamic, self._reserved, self._refusal
+        )
+        return routes.routes()
+
+    @hookimpl
+    def metrics(self) -> Iterable[Metric]:
+        """What the host's `/metrics` shows of the proxy."""
+        if self._counts is None or self._pool is None:
+            return ()
+        from buntime_plugin_proxy.forward.metrics import families
+
+        return families(self._counts.totals(), self.table, self._pool)
 
     @hookimpl
     def fallback(self) -> Fallback | None:
@@ -130,6 +158,10 @@ class ProxyPlugin:
         text = path.decode("latin-1")
         base = "/" + unquote(text[1:].partition("/")[0])
         return None if base in self._shadowed else self._mounted_at(text)
+
+    def _refusal(self, method: str, path: bytes, match: RuleMatch) -> HttpError | None:
+        """What a request that a rule is for would be refused with."""
+        return None if self._app is None else self._app.refusal(method, path, match)
 
     async def _put_in_force(self, rules: Sequence[Rule]) -> None:
         if len(rules) <= ON_LOOP:

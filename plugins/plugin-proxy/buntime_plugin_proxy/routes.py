@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
 import msgspec
-from buntime_host import Action, BadRequest, Forbidden, NotFound, find_doubled, has_doubled
+from buntime_host import (
+    Action,
+    BadRequest,
+    Forbidden,
+    HttpError,
+    NotFound,
+    check_parameters,
+    find_doubled,
+    has_doubled,
+)
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
+from buntime_plugin_proxy.rules.methods import METHODS, WEBSOCKET
 from buntime_plugin_proxy.rules.reading import BadRule, rule_from
 from buntime_plugin_proxy.rules.rule import Rule
 from buntime_plugin_proxy.rules.store import DynamicRules
-from buntime_plugin_proxy.rules.table import RuleTable
+from buntime_plugin_proxy.rules.table import RuleMatch, RuleTable
 
 READ = "proxy:read"
 ADMIN = "proxy:admin"
@@ -37,11 +47,16 @@ class RuleRoutes:
         table: Callable[[], RuleTable],
         dynamic: Callable[[], DynamicRules | None],
         reserved: Callable[[bytes], str | None],
+        refusal: Callable[[str, bytes, RuleMatch], HttpError | None],
     ) -> None:
-        """`reserved` says whose a path is that no rule may have; None if rules may."""
+        """`reserved` says whose a path is that no rule may have; None if rules may.
+
+        `refusal` says what a request by a method for a path of a rule would be refused with.
+        """
         self._table = table
         self._dynamic = dynamic
         self._reserved = reserved
+        self._refusal = refusal
 
     def routes(self) -> list[Route]:
         """All of them, each with its permission."""
@@ -88,7 +103,9 @@ class RuleRoutes:
 
     async def _reorder(self, request: Request) -> Response:
         rules = self._store(WITHOUT_STORE)
-        ids = (await _object(request)).get("ids")
+        given = await _object(request)
+        _refuse_others(given, ("ids",))
+        ids = given.get("ids")
         if not isinstance(ids, list) or not ids or not all(isinstance(it, str) for it in ids):
             raise BadRule("ids must be a non-empty array")
         for one in ids:
@@ -100,28 +117,39 @@ class RuleRoutes:
     async def _test(self, request: Request) -> Response:
         """Which rule a path would come to and where that leads, or a rule that is not kept."""
         given = await _object(request)
+        _refuse_others(given, ("path", "method", "rule"))
         path = given.get("path")
         if not isinstance(path, str) or not path.startswith("/"):
             raise BadRequest("path has to be a text that begins with /")
         raw, _, query = path.encode().partition(b"?")
         method = given.get("method", "GET")
-        if not isinstance(method, str):
-            raise BadRequest("method has to be a text")
+        if method != WEBSOCKET and method not in METHODS:
+            raise BadRequest(
+                f"method has to be one such as GET, in capitals, or {WEBSOCKET},"
+                f" received {method!r:.50}"
+            )
         table = self._table()
         if given.get("rule") is not None:
             if not isinstance(given["rule"], dict):
                 raise BadRequest("rule has to be an object")
             table = RuleTable([rule_from(given["rule"], "test")])
-        match = table.match(raw, websocket=method == "WEBSOCKET")
+        match = table.match(raw, websocket=method == WEBSOCKET)
         whose = self._reserved(raw)
-        answer: dict[str, Any] = {"matched": match is not None and whose is None}
+        refused = None if match is None else self._refusal(method, raw, match)
+        matched = match is not None and whose is None and refused is None
+        answer: dict[str, Any] = {"matched": matched}
         if whose is not None:
             answer["reservedBy"] = whose
+        if refused is not None:
+            answer["refused"] = {
+                "status": refused.status, "code": refused.code, "error": refused.message,
+            }  # fmt: skip
         if match is not None:
             rule = match.ready.rule
+            answer["rule"] = rule.to_json(readonly=self._is_static(rule.id))
+        if match is not None and refused is None:
             url = urlsplit(rule.target)
             target = match.path + (b"?" + query if query else b"")
-            answer["rule"] = rule.to_json(readonly=self._is_static(rule.id))
             answer["url"] = f"{url.scheme}://{match.ready.authority.decode()}{target.decode()}"
         answer["public"] = table.is_public(method, raw)
         return JSONResponse(answer)
@@ -145,6 +173,7 @@ class RuleRoutes:
 def _guarded(endpoint: Endpoint, scope: str) -> Endpoint:
     async def guarded(request: Request) -> Response:
         request.state.principal.require(scope)
+        check_parameters(request, ())
         try:
             return await endpoint(request)
         except BadRule as error:
@@ -168,6 +197,13 @@ async def _object(request: Request) -> dict[str, Any]:
     if has_doubled(body, given) and (doubled := find_doubled(body)) is not None:
         raise BadRequest(f"{doubled.name!r} is there twice")
     return given
+
+
+def _refuse_others(given: Mapping[str, Any], known: Sequence[str]) -> None:
+    """Raise `BadRequest` for a member of a body that is not among those."""
+    for name in given:
+        if name not in known:
+            raise BadRequest(f"the body has no {name[:50]!r}; it has {', '.join(known)}")
 
 
 def _told(rule: Rule, *, readonly: bool = False, status: int = 200) -> Response:

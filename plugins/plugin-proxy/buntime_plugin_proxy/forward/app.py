@@ -9,6 +9,8 @@ from urllib.parse import quote
 from buntime_host import (
     BadRequest,
     DirectRequest,
+    HttpError,
+    MethodNotAllowed,
     NotDirect,
     NotFound,
     Reply,
@@ -18,14 +20,16 @@ from buntime_host import (
 from buntime_host.direct import BEGUN
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from buntime_plugin_proxy.forward.counts import Counts
 from buntime_plugin_proxy.forward.direct import Begun, DirectForwarder
 from buntime_plugin_proxy.forward.headers import hops_of
-from buntime_plugin_proxy.forward.http import HttpForwarder
+from buntime_plugin_proxy.forward.http import NOT_FORWARDED, HttpForwarder
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.forward.websocket import WebSocketForwarder
 from buntime_plugin_proxy.rules.patterns import LONGEST_PATH
 from buntime_plugin_proxy.rules.table import KNOWN_BYTES, MOST_KNOWN, RuleMatch, RuleTable
 from buntime_plugin_proxy.upstream.errors import LoopDetected, StaleConnection
+from buntime_plugin_proxy.upstream.guard import TargetGuard
 
 USE = "proxy:use"
 """What those need who send requests through rules, unless a rule says that its path is public."""
@@ -44,12 +48,16 @@ class ProxyApp:
         http: HttpForwarder,
         websocket: WebSocketForwarder,
         direct: DirectForwarder,
+        counts: Counts,
+        guard: TargetGuard,
         max_hops: int,
     ) -> None:
         self._table = table
         self._http = http
         self._websocket = websocket
         self._direct = direct
+        self._counts = counts
+        self._guard = guard
         self._checked_table: RuleTable | None = None
         self._checked: dict[bytes, RuleMatch] = {}
         """Paths that were checked, and their rules of that table."""
@@ -83,13 +91,28 @@ class ProxyApp:
                 if not is_known:
                     raise Unauthorized
                 principal.require(USE)
-        _check_path(path, match)
-        hops = hops_of(scope)
-        if hops is None or hops >= self._max_hops:
-            raise LoopDetected
-        forward = self._websocket if scope["type"] == "websocket" else self._http
-        passage = Passage(match, hops, is_known, principal.life)
-        await forward(passage, scope, receive, send)
+        try:
+            _check_path(path, match)
+            hops = hops_of(scope)
+            if hops is None or hops >= self._max_hops:
+                raise LoopDetected
+            forward = self._websocket if scope["type"] == "websocket" else self._http
+            passage = Passage(match, hops, is_known, principal.life)
+            await forward(passage, scope, receive, send)
+        except HttpError as error:
+            self._counts.failed(error)
+            raise
+
+    def refusal(self, method: str, path: bytes, match: RuleMatch) -> HttpError | None:
+        """What a request would be refused with, as far as that is known without its target."""
+        try:
+            if method in NOT_FORWARDED:
+                raise MethodNotAllowed
+            _check_path(path, match)
+            self._guard.check_host(match.ready.origin.host, match.ready.origin.port)
+        except HttpError as error:
+            return error
+        return None
 
     def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - as all `DirectApp` have it
         """See `DirectApp`."""
@@ -106,7 +129,11 @@ class ProxyApp:
             match = table.match(path)
             if match is None:
                 raise NotFound
-            _check_path(path, match)
+            try:
+                _check_path(path, match)
+            except BadRequest as error:
+                self._counts.failed(error)
+                raise
             if len(path) <= KNOWN_BYTES:
                 if len(self._checked) >= MOST_KNOWN:
                     self._checked.clear()
@@ -122,9 +149,13 @@ class ProxyApp:
         passage = Passage(begun.match, 0, bool(principal.id), principal.life)
         connection = begun.take()
         try:
-            await self._http.go_on(connection, passage, receive, send)
-        except StaleConnection:
-            await self._http(passage, scope, receive, send)
+            try:
+                await self._http.go_on(connection, passage, receive, send)
+            except StaleConnection:
+                await self._http(passage, scope, receive, send)
+        except HttpError as error:
+            self._counts.failed(error)
+            raise
 
 
 def _check_path(path: bytes, match: RuleMatch) -> None:

@@ -12,10 +12,11 @@ from typing import NamedTuple
 from buntime_host import Answer, DirectRequest, NotDirect, Promised
 from buntime_host.logs import REQUEST_ID
 
+from buntime_plugin_proxy.forward.counts import Counts
 from buntime_plugin_proxy.forward.headers import HOP, Sender, request_headers, response_headers
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule, RuleMatch
-from buntime_plugin_proxy.upstream.connection import Headers, TargetConnection
+from buntime_plugin_proxy.upstream.connection import Head, Headers, TargetConnection
 from buntime_plugin_proxy.upstream.errors import StaleConnection
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
@@ -60,8 +61,9 @@ class _KnownHead(NamedTuple):
 class DirectForwarder:
     """Sends whole requests, and makes whole answers."""
 
-    def __init__(self, pool: UpstreamPool, sender: Sender) -> None:
+    def __init__(self, pool: UpstreamPool, sender: Sender, counts: Counts) -> None:
         self._pool = pool
+        self._counts = counts
         self._sender = sender
         self._known: dict[tuple[int, bool], _KnownHead] = {}
 
@@ -124,8 +126,8 @@ class DirectForwarder:
             raise asyncio.CancelledError
         if not connection.ended or connection.failure is not None:
             return self._go_on(match, request, connection)
-        headers = response_headers(connection.headers, match.ready)
         status = connection.status
+        headers = response_headers(Head(status, connection.headers), match.ready)
         content_type = b""
         others = []
         for pair in headers:
@@ -135,6 +137,7 @@ class DirectForwarder:
                 others.append(pair)
         if not content_type or status in _NO_CONTENT:
             return self._go_on(match, request, connection)
+        self._counts.answered(status)
         body = connection.taken()
         self._pool.give_back(connection)
         return Answer(status, body, content_type.decode("latin-1"), None, tuple(others))
@@ -148,6 +151,7 @@ class DirectForwarder:
             self._pool.give_back(connection)
             if failure is None or isinstance(failure, StaleConnection):
                 raise NotDirect  # once more, on a new one, if anybody waits for it
+            self._counts.failed(failure)
             raise failure
         request.begun = Begun(connection, match, self._pool)
         raise NotDirect

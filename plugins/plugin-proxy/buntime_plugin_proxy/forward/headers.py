@@ -14,7 +14,7 @@ from buntime_host.access.credentials import (
 
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule
-from buntime_plugin_proxy.upstream.connection import Headers
+from buntime_plugin_proxy.upstream.connection import Head, Headers
 
 HOP = b"x-buntime-hop"
 """Counts the proxies of this kind that a request has come through."""
@@ -51,6 +51,7 @@ _NEEDED = frozenset({b"authorization", b"cookie", b"host", b"content-type", b"x-
 _NONE: frozenset[bytes] = frozenset()
 _USUAL = ([b"keep-alive"], [b"close"])
 MOST_DIGITS = 4
+NO_CONTENT = 204
 _NOT_SENT = (
     OF_THE_CONNECTION | _OF_THE_HOST | _FORWARDED | {b"content-length", b"expect", b"host", HOP}
 )
@@ -152,14 +153,16 @@ def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
     return kept
 
 
-def response_headers(headers: Headers, ready: ReadyRule) -> Headers:
+def response_headers(answer: Head, ready: ReadyRule) -> Headers:
     """The headers of an answer, for its client. The host sets the date of all answers."""
-    named = named_by_connection(headers)
+    named = named_by_connection(answer.headers)
     kept = []
-    for pair in headers:
+    for pair in answer.headers:
         name, value = pair
         if name in _NOT_ANSWERED or name in named:
             continue
+        if name == b"content-length" and answer.status == NO_CONTENT:
+            continue  # it has none, whatever the target says
         if name in (b"location", b"content-location"):
             pair = (name, _own_location(value, ready))
         kept.append(pair)

@@ -47,8 +47,17 @@ _NOT_OF_A_CHANGED_PAGE = frozenset(
 
 def is_page(status: int, headers: Headers, method: str) -> bool:
     """Whether an answer holds a whole page, in an encoding that can be read."""
-    if method == "HEAD" or status in (204, 206, 304):
-        return False
+    return method != "HEAD" and status not in (204, 206, 304) and _is_readable(headers)
+
+
+def stands_for_page(status: int, headers: Headers, method: str) -> bool:
+    """Whether an answer without content has the headers of such a page."""
+    if status == 304:  # it need not say what it is
+        return all(name != b"content-type" for name, _ in headers) or _is_readable(headers)
+    return method == "HEAD" and status not in (204, 206) and _is_readable(headers)
+
+
+def _is_readable(headers: Headers) -> bool:
     types = [value for name, value in headers if name == b"content-type"]
     encodings = [value.strip().lower() for name, value in headers if name == b"content-encoding"]
     kind = types[0].partition(b";")[0].strip().lower() if types else b""
@@ -70,14 +79,14 @@ def plain(data: bytes, headers: Headers, most: int) -> bytes | None:
     return found if inflater.eof and not inflater.unconsumed_tail else None
 
 
-def changed_headers(headers: Headers, length: int) -> Headers:
-    """The headers of a page that was changed."""
+def changed_headers(headers: Headers, length: int | None = None) -> Headers:
+    """The headers of a page that was changed; without a length, of one that is not sent."""
     kept = [pair for pair in headers if pair[0] not in _NOT_OF_A_CHANGED_PAGE]
     kept = [
         (name, b"W/" + value) if name == b"etag" and not value.startswith(b"W/") else (name, value)
         for name, value in kept
     ]
-    return [*kept, (b"content-length", b"%d" % length)]
+    return kept if length is None else [*kept, (b"content-length", b"%d" % length)]
 
 
 def rewritten(page: bytes, headers: Headers, rule: Rule) -> bytes | None:

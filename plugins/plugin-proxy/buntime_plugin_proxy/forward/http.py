@@ -6,12 +6,19 @@ import asyncio
 import logging
 from typing import Any, NamedTuple
 
-from buntime_host import MethodNotAllowed
+from buntime_host import AnswerBrokenOff, MethodNotAllowed, Unauthorized
 from starlette.types import Message, Receive, Scope, Send
 
 from buntime_plugin_proxy.config import ProxyConfig
+from buntime_plugin_proxy.forward.counts import Counts
 from buntime_plugin_proxy.forward.headers import Sender, request_headers, response_headers
-from buntime_plugin_proxy.forward.html import changed_headers, is_page, plain, rewritten
+from buntime_plugin_proxy.forward.html import (
+    changed_headers,
+    is_page,
+    plain,
+    rewritten,
+    stands_for_page,
+)
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import RuleMatch
 from buntime_plugin_proxy.upstream.connection import Head, Headers, TargetConnection
@@ -56,10 +63,12 @@ class HttpForwarder:
         pool: UpstreamPool,
         sender: Sender,
         config: ProxyConfig,
+        counts: Counts,
         closing: asyncio.Event,
         logger: logging.Logger,
     ) -> None:
         self._pool = pool
+        self._counts = counts
         self._sender = sender
         self._config = config
         self._closing = closing
@@ -120,14 +129,18 @@ class HttpForwarder:
         chunked: bool = False,
     ) -> None:
         # A credential that is withdrawn ends what was begun with it.
-        take_back = passage.life.when_over(exchange.leave)
+        take_back = passage.life.when_over(exchange.end_of_credential)
         try:
             if body is not None:
                 await exchange.upload(body, chunked=chunked)
             answer = await exchange.head()
             await self._answer(passage.match, method, answer, exchange, send)
         except NobodyWaits:
-            pass
+            # Who waits may be told, unless he is gone.
+            if exchange.credential_ended and not exchange.answered:
+                raise Unauthorized from None
+            if exchange.credential_ended:
+                raise AnswerBrokenOff("the credential has ended") from None
         finally:
             take_back()
             exchange.end()
@@ -136,16 +149,21 @@ class HttpForwarder:
     async def _answer(
         self, match: RuleMatch, method: str, answer: Head, exchange: _Exchange, send: Send
     ) -> None:
-        headers = response_headers(answer.headers, match.ready)
+        self._counts.answered(answer.status)
+        headers = response_headers(answer, match.ready)
         before = b""
-        if match.ready.rule.rewrites_pages and is_page(answer.status, answer.headers, method):
-            before = await self._page(match, answer, headers, exchange, send)
-            if not before:
-                return
+        if match.ready.rule.rewrites_pages:
+            if is_page(answer.status, answer.headers, method):
+                before = await self._page(match, answer, headers, exchange, send)
+                if not before:
+                    return
+            elif stands_for_page(answer.status, answer.headers, method):
+                headers = changed_headers(headers)
         is_stream = any(
             name == b"content-type" and value.lower().startswith(EVENTS) for name, value in headers
         )
         exchange.connection.expects_soon = not is_stream
+        exchange.answered = True
         await send({"type": "http.response.start", "status": answer.status, "headers": headers})
         if before:
             await send({"type": "http.response.body", "body": before, "more_body": True})
@@ -153,8 +171,8 @@ class HttpForwarder:
         try:
             await exchange.download(send, closing)
         except (BadGateway, GatewayTimeout) as error:
-            # What has been sent cannot be taken back: its client sees that it was cut off.
-            self._logger.warning("The answer of rule %s broke off: %s", match.ready.rule.id, error)
+            self._counts.broken_off()
+            raise AnswerBrokenOff(f"rule {match.ready.rule.id}: {error}") from error
 
     async def _page(
         self, match: RuleMatch, answer: Head, headers: Headers, exchange: _Exchange, send: Send
@@ -185,6 +203,7 @@ class HttpForwarder:
             made, kept = bytes(read), headers
         else:
             kept = changed_headers(headers, len(made))
+        exchange.answered = True
         await send({"type": "http.response.start", "status": answer.status, "headers": kept})
         await send({"type": "http.response.body", "body": made})
         return b""
@@ -200,6 +219,9 @@ class _Exchange:
         self._watch: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._gone = False
+        self.answered = False
+        """Whether the answer has begun."""
+        self.credential_ended = False
 
     async def upload(self, message: Message, *, chunked: bool) -> None:
         """Send the body that begins so: at once if it is there, else beside what else happens."""
@@ -271,8 +293,13 @@ class _Exchange:
             pass
         self.leave()
 
+    def end_of_credential(self) -> None:
+        """Its client may have no more."""
+        self.credential_ended = True
+        self.leave()
+
     def leave(self) -> None:
-        """Its client is gone, or may have no more."""
+        """Nobody waits for more of the answer."""
         self._gone = True
         self.connection.wake()
 

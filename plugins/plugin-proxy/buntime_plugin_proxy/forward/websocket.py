@@ -13,6 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from buntime_plugin_proxy.config import ProxyConfig
+from buntime_plugin_proxy.forward.counts import Counts
 from buntime_plugin_proxy.forward.headers import Sender, request_headers
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, TargetBusy
@@ -39,9 +40,15 @@ class WebSocketForwarder:
     """Connects websockets with targets."""
 
     def __init__(
-        self, pool: UpstreamPool, sender: Sender, config: ProxyConfig, logger: logging.Logger
+        self,
+        pool: UpstreamPool,
+        sender: Sender,
+        config: ProxyConfig,
+        counts: Counts,
+        logger: logging.Logger,
     ) -> None:
         self._pool = pool
+        self._counts = counts
         self._sender = sender
         self._config = config
         # What the library says of single connections is nothing for the log of a server.
@@ -59,6 +66,8 @@ class WebSocketForwarder:
             held.callback(self._close_one)
             held.enter_context(self._pool.counted(passage.match.ready.origin))
             target = await self._dial(passage, scope)
+            self._counts.opened_websocket()
+            held.callback(self._counts.closed_websocket)
             try:
                 await send({"type": "websocket.accept", "subprotocol": target.subprotocol})
                 await _relay(target, receive, send, passage.life)

@@ -11,6 +11,7 @@ import msgspec
 from buntime_host import HttpError
 from buntime_host.access.public import ALL_METHODS
 
+from buntime_plugin_proxy.rules.methods import METHODS, WEBSOCKET, like
 from buntime_plugin_proxy.rules.patterns import PatternProblem, compiled
 from buntime_plugin_proxy.rules.rule import IGNORED, SETTABLE, Rule
 
@@ -21,9 +22,9 @@ MOST_HEADERS = 50
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _HEADER_VALUE = re.compile(r"[\t -~]*")
 _URL_PATH = re.compile(r"[!-~]*")
-_METHOD = re.compile(r"[A-Z]+")
 _GROUP = re.compile(r"\$[0-9]{1,2}")
 _DOTS = re.compile(r"(?:^|/)(?:\.|%2e){1,2}(?:/|$)", re.IGNORECASE)
+_PUBLIC_METHODS = (METHODS - {"CONNECT", "TRACE"}) | {ALL_METHODS, WEBSOCKET}
 _OF_THE_CONNECTION = frozenset(
     {"connection", "content-length", "keep-alive", "te", "trailer", "transfer-encoding", "upgrade"}
 )
@@ -132,8 +133,12 @@ def _check_public(rule: Rule) -> None:
     routes = rule.public_routes
     by_method = routes if isinstance(routes, dict) else {ALL_METHODS: routes or ()}
     for method, patterns in by_method.items():
-        if not _METHOD.fullmatch(method):
-            raise BadRule(f"publicRoutes: {method!r} is no method; write it in capitals, or ALL")
+        if method not in _PUBLIC_METHODS:
+            raise BadRule(
+                f"publicRoutes: {method[:50]!r} is no method that passes"
+                f"{like(method, _PUBLIC_METHODS)}; write it in capitals, or {WEBSOCKET}, or"
+                f" {ALL_METHODS}"
+            )
         for pattern in patterns:
             if not pattern.startswith("/") or len(pattern) > LONGEST_TEXT:
                 raise BadRule(f"publicRoutes: {pattern!r} has to be a path that begins with /")

@@ -62,6 +62,16 @@ class TargetGuard:
             for name, wanted in self._names
         )
 
+    def check_host(self, host: str, port: int) -> None:
+        """Raise `TargetRefused` for a host that is not allowed whatever its name means."""
+        try:
+            address = str(ipaddress.ip_address(host))
+        except ValueError:
+            if not self._networks and not self.allows_name(host.lower(), port):
+                raise TargetRefused from None
+        else:
+            self.check(host, port, [address])
+
     def check(self, host: str, port: int, addresses: Iterable[str]) -> None:
         """Raise `TargetRefused` unless all addresses of a host are allowed."""
         by_name = self.allows_name(host.lower(), port)

@@ -47,6 +47,16 @@ class UpstreamPool:
         self._sweep = min(config.read_timeout / 4, config.keep_alive / 4, LONGEST_SWEEP)
         self._timer: asyncio.TimerHandle | None = None
 
+    @property
+    def used(self) -> int:
+        """Connections that are in use, or are being made."""
+        return sum(lane.open for lane in self._lanes.values())
+
+    @property
+    def idle(self) -> int:
+        """Connections that are kept."""
+        return sum(len(lane.idle) for lane in self._lanes.values())
+
     async def take(self, origin: Origin, *, fresh: bool = False) -> TargetConnection:
         """A connection, which has to be given back. A `fresh` one was never used before.
 

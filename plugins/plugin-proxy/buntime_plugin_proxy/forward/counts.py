@@ -1,0 +1,80 @@
+"""What became of requests through rules, counted for all workers of the host."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from buntime_host import BadRequest, HttpError, MethodNotAllowed, Workers
+
+from buntime_plugin_proxy.upstream.errors import (
+    BadGateway,
+    GatewayTimeout,
+    LoopDetected,
+    TargetBusy,
+    TargetRefused,
+)
+
+CLASSES = ("2xx", "3xx", "4xx", "5xx")
+FAILURES = (
+    BadRequest.code,
+    MethodNotAllowed.code,
+    BadGateway.code,
+    TargetRefused.code,
+    TargetBusy.code,
+    GatewayTimeout.code,
+    LoopDetected.code,
+)
+"""Codes of what clients are told in the place of an answer."""
+_FIRST_FAILURE = len(CLASSES)
+_PLACES: Mapping[str, int] = {code: _FIRST_FAILURE + at for at, code in enumerate(FAILURES)}
+_BROKEN_OFF = _FIRST_FAILURE + len(FAILURES)
+_WEBSOCKETS = _BROKEN_OFF + 1
+_OPEN_WEBSOCKETS = _WEBSOCKETS + 1
+_SIZE = _OPEN_WEBSOCKETS + 1
+
+
+class Counts:
+    """Numbers that only grow, but for that of open websockets."""
+
+    def __init__(self, workers: Workers) -> None:
+        self._numbers = workers.numbers("proxy", _SIZE)
+        self._own = self._numbers.own
+        self._own[_OPEN_WEBSOCKETS] = 0  # of the one that had this place
+
+    def answered(self, status: int) -> None:
+        """A target has begun to answer; a status that no class has counts as of the last one."""
+        self._own[min(status // 100, 5) - 2] += 1
+
+    def failed(self, error: Exception) -> None:
+        """A client is told of an error. Not of what has nothing to do with targets."""
+        place = _PLACES.get(error.code) if isinstance(error, HttpError) else None
+        if place is not None:
+            self._own[place] += 1
+
+    def broken_off(self) -> None:
+        """A target has not completed its answer."""
+        self._own[_BROKEN_OFF] += 1
+
+    def opened_websocket(self) -> None:
+        """A websocket passes messages."""
+        self._own[_WEBSOCKETS] += 1
+        self._own[_OPEN_WEBSOCKETS] += 1
+
+    def closed_websocket(self) -> None:
+        """One of them has ended."""
+        self._own[_OPEN_WEBSOCKETS] -= 1
+
+    def totals(self) -> Totals:
+        """Those of all workers."""
+        return Totals(self._numbers.totals())
+
+
+class Totals:
+    """Numbers of one moment."""
+
+    def __init__(self, numbers: list[float]) -> None:
+        self.answers = dict(zip(CLASSES, numbers, strict=False))
+        self.failures = {code: numbers[place] for code, place in _PLACES.items()}
+        self.broken_off = numbers[_BROKEN_OFF]
+        self.websockets = numbers[_WEBSOCKETS]
+        self.open_websockets = numbers[_OPEN_WEBSOCKETS]
