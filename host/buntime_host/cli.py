@@ -7,7 +7,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
@@ -55,6 +55,7 @@ def cli() -> None:
 )
 @click.option("--strict", is_flag=True, help="Refuse to start when any plugin does not load.")
 @click.option("--insecure", is_flag=True, help="Let others reach the host without any key.")
+@click.option("--reload", is_flag=True, help="Start again when a plugin or the file changes.")
 def serve(
     config_path: Path | None,
     host: str | None,
@@ -62,8 +63,11 @@ def serve(
     workers: int | None,
     strict: bool,
     insecure: bool,
+    reload: bool,
 ) -> None:
     """Load the plugins and serve them."""
+    if reload:
+        _serve_again(config_path)
     import msgspec
 
     from buntime_host import server, supervisor
@@ -94,6 +98,21 @@ def serve(
     raise SystemExit(code)
 
 
+def _serve_again(config_path: Path | None) -> NoReturn:
+    """Leave it to a process of its own, which ends and begins with every change."""
+    from functools import partial
+
+    from buntime_host.config import FILE_NAME
+    from buntime_host.logs import configure_logging
+    from buntime_host.reload import serve_again, watched_paths
+
+    configure_logging("info", "pretty")
+    arguments = [argument for argument in sys.argv[1:] if argument != "--reload"]
+    with _told(None, hints=False):
+        code = serve_again(arguments, partial(watched_paths, config_path or Path(FILE_NAME)))
+    raise SystemExit(code)
+
+
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
 def init(folder: Path) -> None:
@@ -106,6 +125,33 @@ def init(folder: Path) -> None:
     with _told(None, hints=False):
         for path in write_template("app", folder):
             click.echo(f"wrote {path}")
+
+
+@cli.command("new-plugin")
+@click.argument("name")
+@click.option(
+    "--in",
+    "folder",
+    type=click.Path(path_type=Path, file_okay=False),
+    default="plugins",
+    show_default=True,
+    help="Folder of plugins, in which that of the new one is made.",
+)
+def new_plugin(name: str, folder: Path) -> None:
+    """Write a plugin that runs: a route, a page, an option, and tests of them.
+
+    NAME is that of the plugin and its path, such as my-counter. Files that are there already are
+    not touched: then nothing is written, and the status is 1.
+    """
+    from buntime_host.initialise import write_plugin
+
+    with _told(None, hints=False):
+        for path in write_plugin(name, folder):
+            click.echo(f"wrote {path}")
+    click.echo(
+        f'Name it in "plugins" of buntime.jsonc, as "{name}"; without that key it runs as it is.\n'
+        f"Try it: pytest {folder / name}; buntime serve --reload"
+    )
 
 
 @cli.command()
