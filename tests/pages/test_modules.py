@@ -13,9 +13,9 @@ from support.pages import SHARED, as_served, folders_of_pages
 TYPESCRIPT = "7.0.2"
 SCRIPTS = Path(__file__).parent / "scripts"
 
-# A text is in double quotes, where it is used and in the tables.
-_USED = re.compile(r'(?:\bt\(|\b(?:title|label): )"((?:[^"\\]|\\.)+)"')
-_TABLE = re.compile(r'^  (?:"((?:[^"\\]|\\.)+)"|(\w+)):', re.MULTILINE)
+_TEXT = r"""(?:"([^"\\\n]+)"|'([^'\\\n]+)')"""
+_USED = re.compile(rf"(?:\bt\(\s*|\b(?:title|label): ){_TEXT}")
+_TABLE = re.compile(rf"^  (?:{_TEXT}|(\w+)):", re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +65,9 @@ def test_every_text_is_there_in_portuguese(base: str) -> None:
         text
         for path in folder.rglob("*.js")
         if path.name != "pt.js"
-        for text in _USED.findall(path.read_text("utf-8"))
+        for texts in _USED.findall(path.read_text("utf-8"))
+        for text in texts
+        if text
     }
     assert used, "no text found"
     assert used <= known, f"without a translation: {sorted(used - known)}"
@@ -78,7 +80,7 @@ def test_every_text_is_there_in_portuguese(base: str) -> None:
 def _table(folder: Path) -> set[str]:
     """The English texts of a folder's table."""
     text = (folder / "pt.js").read_text("utf-8")
-    return {quoted or plain for quoted, plain in _TABLE.findall(text)}
+    return {text for texts in _TABLE.findall(text) for text in texts if text}
 
 
 @pytest.mark.parametrize("base", ["", *folders_of_pages()])

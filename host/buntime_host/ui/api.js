@@ -28,8 +28,8 @@ export class ApiError extends Error {
  * @property {string} [method] `GET` unless said
  * @property {Record<string, string | number | boolean | null | undefined>} [query] what is null is left out
  * @property {unknown} [json] the body, as JSON
- * @property {BodyInit} [body] the body as it is
- * @property {Record<string, string>} [headers]
+ * @property {string} [text] the body, which is JSON already
+ * @property {boolean} [raw] whether an answer stays the text that it is
  * @property {AbortSignal} [signal]
  * @property {boolean} [asks] whether a page asks for a key where one is needed; it does unless said
  */
@@ -93,6 +93,7 @@ export async function hostApi(path, options = {}) {
 export async function ask(url, options) {
   const response = await send(url, options);
   const text = await read(response);
+  if (response.ok && options.raw) return text;
   const body = isJson(response) ? JSON.parse(text) : text;
   if (response.ok) return body;
   if (response.status === 401 && options.asks !== false && (await askForKey())) {
@@ -107,16 +108,11 @@ export async function ask(url, options) {
  * @param {Options} options
  */
 async function send(url, options) {
-  const headers = { ...options.headers };
-  let body = options.body;
-  if (options.json !== undefined) {
-    headers["content-type"] = "application/json";
-    body = JSON.stringify(options.json);
-  }
+  const body = options.json === undefined ? options.text : JSON.stringify(options.json);
   try {
     return await fetch(url, {
       method: options.method ?? "GET",
-      headers,
+      headers: body === undefined ? {} : { "content-type": "application/json" },
       body,
       signal: options.signal,
       cache: "no-store",

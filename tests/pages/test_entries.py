@@ -1,0 +1,200 @@
+"""Entries in a browser: found, made, changed without a loss, deleted, moved by files."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx2
+import pytest
+from pages.conftest import MASTER
+from playwright.sync_api import Browser, Page, expect
+from support.live import LiveServer
+from support.pages import violations, watched_page
+
+MARKUP = '<img src=x onerror="document.title=1"><script>document.title=2</script>'
+HUGE = "1234567890.1234567890123"
+
+
+@pytest.fixture
+def api(open_server: LiveServer) -> Iterator[httpx2.Client]:
+    """The API of the store, which is empty at first."""
+    with httpx2.Client(base_url=open_server.api) as client:
+        for entry in client.get("/keys?limit=1000&values=false").json():
+            client.request("DELETE", "/keys", params={"prefix": json.dumps(entry["key"][:1])})
+        yield client
+
+
+def entry_url(server: LiveServer, *key: object) -> str:
+    return f"{server.url}/keyval/entry?key={quote(json.dumps(key))}"
+
+
+def test_made_changed_and_deleted(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    page.goto(f"{open_server.url}/keyval/entries")
+    page.get_by_role("link", name="New entry").click()
+    page.get_by_label("Key", exact=True).fill("users/1")
+    expect(page.locator(".understood .chip.number")).to_have_text("1")
+    value = page.get_by_label("Value as JSON")
+    value.fill('{"n": }')
+    expect(page.get_by_text("Line 1, column 7")).to_be_visible()
+    value.fill(f'{{"n": {HUGE}}}')
+    page.get_by_label("Expires in").fill("1h")
+    page.get_by_label("Metadata as JSON").fill('{"by": "me"}')
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("in 59 min")).to_be_visible()
+    assert violations(page) == []
+    # Nothing that was not touched is lost: a life, metadata, the digits of a number.
+    text = page.get_by_label("Value as JSON").input_value()
+    page.get_by_label("Value as JSON").fill(text.replace('"n"', '"m"'))
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+    stored = api.get("/keys/users/1?details=true")
+    assert f'{{"m":{HUGE[:-2]}' in stored.text.replace(" ", "")
+    assert stored.json()["metadata"] == {"by": "me"}
+    assert stored.json()["expiresAt"] is not None
+    page.get_by_role("button", name="Delete").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No entries here")).to_be_visible()
+    assert api.get("/keys/users/1").status_code == 404
+
+
+def test_a_conflict_shows_both(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    api.put("/keys/doc", json={"a": 1, "b": 1})
+    page.goto(entry_url(open_server, "doc"))
+    page.get_by_label("Value as JSON").fill('{\n  "a": 1,\n  "b": 2\n}')
+    api.put("/keys/doc", json={"a": 1, "b": 3})
+    page.get_by_role("button", name="Save").click()
+    expect(page.get_by_role("heading", name="Somebody else")).to_be_focused()
+    expect(page.locator("tr.gone")).to_contain_text('"b": 3')
+    expect(page.locator("tr.new")).to_contain_text('"b": 2')
+    assert api.get("/keys/doc").json()["value"]["b"] == 3, "nothing was overwritten"
+    page.get_by_role("button", name="Overwrite with mine").click()
+    expect(page.get_by_text("Saved", exact=True)).to_be_visible()
+    assert api.get("/keys/doc").json()["value"]["b"] == 2
+
+
+def test_pages_and_selections(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    sets = [{"key": ["n", number], "value": number} for number in range(120)]
+    api.post("/keys/set-batch", json={"sets": sets})
+    page.goto(f"{open_server.url}/keyval/entries?prefix=n")
+    rows = page.get_by_role("row")
+    expect(rows).to_have_count(51)
+    page.get_by_role("link", name="Next page").click()
+    expect(page.get_by_role("link", name='"n" 50')).to_be_visible()
+    page.go_back()
+    expect(page.get_by_role("link", name='"n" 0')).to_be_visible()
+    page.go_forward()
+    expect(page.get_by_role("link", name='"n" 50')).to_be_visible()
+    page.reload()
+    expect(page.get_by_role("link", name='"n" 50')).to_be_visible()
+    page.get_by_label('Select ["n",50]').check()
+    page.get_by_role("button", name="Delete selected").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("1 entries deleted")).to_be_visible()
+    page.get_by_label("Filter of values").fill('{"$": {"$gte": 118}}')
+    page.keyboard.press("Enter")
+    expect(rows).to_have_count(3)
+    page.get_by_role("button", name="Delete all below").click()
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("heading")).to_have_text("Delete 119 entries?")
+    dialog.get_by_role("button", name="Cancel").click()
+    assert api.get("/keys/count?prefix=n").json()["count"] == 119
+    page.get_by_role("button", name="Delete all below").click()
+    page.get_by_role("dialog").get_by_role("button", name="Delete").click()
+    expect(page.get_by_text("No entries here")).to_be_visible()
+
+
+def test_a_tree_tells_types_apart(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    bytes_part = {"__type": "uint8array", "value": "AP8="}
+    keys: list[list[object]] = [["t", "1", "x"], ["t", 1, "y"], ["t", bytes_part, "z"], ["t", True]]
+    api.post("/keys/set-batch", json={"sets": [{"key": key, "value": 0} for key in keys]})
+    page.goto(f"{open_server.url}/keyval/entries?as=tree")
+    page.get_by_text('"t"').click()
+    chips = page.locator("ul.tree ul .chip")
+    expect(chips).to_have_text(["AP8= bytes", '"1"', "1", "true boolean"])
+    page.locator("summary").filter(has=page.locator(".chip.number")).focus()
+    page.keyboard.press("Enter")
+    page.get_by_role("link", name='"y"').click()
+    expect(page.get_by_role("heading", name="Entry")).to_be_visible()
+    expect(page.locator("main .chip.number")).to_have_text("1")
+
+
+def test_files_out_and_in(
+    page: Page, open_server: LiveServer, api: httpx2.Client, tmp_path: Path
+) -> None:
+    api.put("/keys/f/1?type=T", content=HUGE)
+    api.put("/keys/f/2?metadata=%7B%22a%22%3A1%7D", json=MARKUP)
+    page.goto(f"{open_server.url}/keyval/entries?prefix=f")
+    with page.expect_download() as waiting:
+        page.get_by_role("button", name="Export").click()
+    file = tmp_path / "entries.ndjson"
+    waiting.value.save_as(file)
+    before = api.get("/keys?prefix=f&details=true").json()
+    api.request("DELETE", "/keys?prefix=f")
+    page.get_by_label("File to import").set_input_files(file)
+    expect(page.get_by_text("2 entries imported")).to_be_visible()
+    after = api.get("/keys?prefix=f&details=true").json()
+    kept = ("key", "value", "metadata", "type")
+    assert [[entry[name] for name in kept] for entry in after] == [
+        [entry[name] for name in kept] for entry in before
+    ]
+    file.write_text('{"key": ["f", 3], "value": 1}\n{"key": ["f", 4]}\n')
+    page.get_by_label("File to import").set_input_files(file)
+    expect(page.get_by_role("alert")).to_contain_text("Line 2 of the file")
+
+
+def test_markup_is_text(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    key = ["x", MARKUP]
+    value = {"v": MARKUP, MARKUP: 1}
+    meta = json.dumps({MARKUP: MARKUP})
+    api.post("/keys/set-batch", json={"sets": [{"key": key, "value": value}]})
+    path = "/".join(quote(part, safe="") for part in key)
+    api.put(f"/keys/{path}", params={"metadata": meta, "type": MARKUP}, json=value)
+    for view in (
+        "entries?prefix=x", "entries?prefix=x&as=tree", f"entry?key={quote(json.dumps(key))}",
+        f"entries?prefix={quote(MARKUP)}", f"entry?key={quote(json.dumps([MARKUP]))}",
+        f"entries?prefix={quote('[' + MARKUP)}", f"entries?cursor={quote(MARKUP)}",
+        f"{quote(MARKUP)}",
+    ):  # fmt: skip
+        page.goto(f"{open_server.url}/keyval/{view}")
+        expect(page.get_by_role("heading", level=1)).to_be_visible()
+        expect(page.locator("main[aria-busy]")).to_have_count(0)
+        assert page.locator("main img, main script").count() == 0, view
+        assert page.title() not in ("1", "2"), view
+    page.goto(f"{open_server.url}/keyval/entry?key={quote(json.dumps(key))}")
+    expect(page.get_by_label("Value as JSON")).to_have_value(json.dumps(value, indent=2))
+
+
+def test_a_viewer_has_no_buttons_to_change(page: Page, closed_server: LiveServer) -> None:
+    root = {"x-api-key": MASTER}
+    httpx2.put(f"{closed_server.api}/keys/team/1", json=1, headers=root)
+    wanted = {"name": "viewer", "permissions": ['keyval:read:["team"]']}
+    made = httpx2.post(f"{closed_server.url}/api/keys", json=wanted, headers=root).json()
+    page.goto(f"{closed_server.url}/keyval/entries")
+    page.get_by_role("dialog").get_by_label("Key").fill(made["data"]["key"])
+    page.keyboard.press("Enter")
+    page.wait_for_url("**/keyval/entries")
+    page.reload()
+    expect(page.get_by_label("Keys below")).to_have_value('["team"]')
+    expect(page.get_by_role("button", name="Export")).to_be_visible()
+    for name in ("Import", "Delete all below", "Delete selected"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
+    page.get_by_role("link", name='"team" 1').click()
+    expect(page.locator("main pre").first).to_have_text("1")
+    expect(page.get_by_role("button", name="Save")).to_have_count(0)
+    page.goto(f"{closed_server.url}/keyval/entries?prefix=others")
+    expect(page.get_by_role("alert").filter(has_text="Missing permission")).to_be_visible()
+
+
+def test_narrow_pages_scroll_only_down(
+    browser: Browser, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    api.put(f"/keys/wide/{'k' * 300}", json="v" * 500)
+    with watched_page(browser, viewport={"width": 390, "height": 700}) as page:
+        for view in ("entries?prefix=wide", f"entry?key={quote(json.dumps(['wide', 'k' * 300]))}"):
+            page.goto(f"{open_server.url}/keyval/{view}")
+            expect(page.locator("main .chip").first).to_be_visible()
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, view
+            assert violations(page) == []
