@@ -38,6 +38,7 @@ NAMES = """
     AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
     StreamPage StreamRecord StreamTrimmed
     AsyncLock Lock LockGrant LockHeld LockInfo LockLost
+    ConsumerLocked PositionAhead StaleConsumer
     AsyncMessageQueue MessageQueue QueuedMessage QueueInfo QueueOptions QueuePage QueueRate
 """.split()  # noqa: SIM905 - easier to read
 

@@ -19,6 +19,7 @@ ROOT = Path(__file__).parents[2]
 # and `kv`, a store for the Python blocks.
 PAGES = [
     "README.md",
+    "docs/consumers.md",
     "docs/embedded.md",
     "docs/engines.md",
     "docs/from-convex-kv.md",

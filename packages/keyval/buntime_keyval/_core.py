@@ -13,6 +13,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 import msgspec
 
 from buntime_keyval._errors import (
+    ConsumerLocked,
     InvalidResponse,
     KvError,
     PreconditionFailed,
@@ -101,6 +102,8 @@ class _ErrorBody(msgspec.Struct):
     code: str | None = None
     versionstamp: str | None = None
     first: int | None = None
+    owner: str | None = None
+    until: int | None = None
 
 
 _decode_error = msgspec.json.Decoder(_ErrorBody).decode
@@ -141,6 +144,8 @@ def error_of(reply: Reply) -> KvError:
         error.versionstamp = body.versionstamp
     if isinstance(error, StreamTrimmed):
         error.first = body.first
+    if isinstance(error, ConsumerLocked):
+        error.owner, error.until = body.owner, body.until
     return error
 
 

@@ -14,6 +14,9 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── StaleLease          409  the message was settled or delivered again meanwhile
 │   ├── LockHeld            409  somebody else has the lock
 │   ├── LockLost            409  the lock is not held under its token any more
+│   ├── ConsumerLocked      409  another instance of the consumer is at work
+│   ├── StaleConsumer       409  another instance of the consumer has taken over
+│   ├── PositionAhead       409  no record of the stream has that position yet
 │   ├── PreconditionFailed  412  the entry is not as a condition of the call has it
 │   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
 │   ├── StreamTrimmed       410  the records behind a position are not there any more
@@ -127,6 +130,24 @@ class LockLost(StatusError):
     """409: the lock is not held under its token any more: it has ended, or somebody else has it."""
 
 
+class ConsumerLocked(StatusError):
+    """409: another instance has the records of this consumer in hand."""
+
+    owner: str | None = None
+    """Who that is."""
+    until: int | None = None
+    """When its lock ends unless it is prolonged, milliseconds since 1970."""
+
+
+class StaleConsumer(StatusError):
+    """409: the consumer is not held under its token any more, since it took longer than its lock
+    lasts, or somebody has set its position. What it has in hand is given out again."""
+
+
+class PositionAhead(StatusError):
+    """409: no record of the stream has that position yet."""
+
+
 class SnapshotGone(StatusError):
     """410: what the next page of a snapshot would show was changed, and the snapshot is not held
     any more. Begin again with the first page."""
@@ -216,6 +237,9 @@ _BY_STATUS: dict[int, type[StatusError]] = {
 _BY_CODE: dict[str | None, type[KvError]] = {
     "LOCK_HELD": LockHeld,
     "STREAM_TRIMMED": StreamTrimmed,
+    "CONSUMER_LOCKED": ConsumerLocked,
+    "STALE_CONSUMER": StaleConsumer,
+    "STREAM_POSITION_AHEAD": PositionAhead,
     "LOCK_LOST": LockLost,
     "KEYVAL_OUTCOME_UNKNOWN": OutcomeUnknown,
     "KEYVAL_REQUEST_UNDER_WAY": RequestUnderWay,

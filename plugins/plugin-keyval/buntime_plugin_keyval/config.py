@@ -52,6 +52,17 @@ class ChangesConfig(Options, frozen=True):
         option("Age up to which changes are kept", doc="age up to which it keeps them", least=1),
     ] = Duration("24h")
 
+    hold_for_consumers: Annotated[
+        Duration,
+        option(
+            "Time for which changes are kept for a consumer that has not come to them",
+            "0 keeps none for them",
+            doc="for how long changes are kept beyond that for [consumers](consumers.md) that have"
+            " not come to them, from the last time that they were known to be up to date; 0 for not"
+            " at all",
+        ),
+    ] = Duration("24h")
+
     values: Annotated[
         bool | tuple[Any, ...],
         option(

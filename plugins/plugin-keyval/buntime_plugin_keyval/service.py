@@ -14,6 +14,7 @@ from buntime_plugin_keyval.engine.additions import CheckParsers, MutationParsers
 from buntime_plugin_keyval.engine.scans import Scans
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.audit.feature import AUDIT
+from buntime_plugin_keyval.features.consumers.feature import CONSUMERS
 from buntime_plugin_keyval.features.encryption.feature import ENCRYPTION
 from buntime_plugin_keyval.features.expiry.feature import EXPIRY
 from buntime_plugin_keyval.features.feature import AnyFeature, Feature, Ground, Part
@@ -40,6 +41,7 @@ FEATURES: Sequence[AnyFeature] = (
     SNAPSHOTS,
     LOG,
     STREAM,
+    CONSUMERS,
     METRICS,
     UPKEEP,
     ENCRYPTION,
@@ -93,6 +95,7 @@ class KeyValService:
         self.queues = self.sending.queues
         self.dispatcher = self.sending.dispatcher
         self.locking = self.part(LOCKS)
+        self.consuming = self.part(CONSUMERS)
         self.watches = self.part(WATCH).hub
         self.search = self.part(SEARCH)
         self.snapshots = self.part(SNAPSHOTS)

@@ -25,6 +25,7 @@ READ_A, READ_B = 'keyval:read:["a"]', 'keyval:read:["b"]'
 WRITE_A, WRITE_B = 'keyval:write:["a"]', 'keyval:write:["b"]'
 SEND, RECEIVE, QUEUE = "keyval:queue:send", "keyval:queue:receive", "keyval:queue:admin"
 HOLD = "keyval:lock:rep"
+CONSUME = "keyval:consume:rep"
 METRICS = "keyval:metrics:read"
 EVERYTHING = "keyval:admin"
 UNDELIVERED = {"value": 1, "options": {"keysIfUndelivered": [["a", 1], ["b"]]}}
@@ -193,6 +194,28 @@ CASES: list[Case] = [
     ("POST", "/locks/report/release", "", {"owner": "w"}, [HOLD]),
     ("POST", "/locks/report/steal", "", {"owner": "w"}, [EVERYTHING]),
     ("POST", "/atomic", "", {"checks": [{"lock": "report", "token": "t"}]}, [HOLD]),
+    ("GET", "/consumers", "", None, ["keyval:consume"]),
+    ("GET", "/consumers", "prefix=rep", None, [CONSUME]),
+    ("GET", "/consumers/report", "", None, [CONSUME]),
+    ("DELETE", "/consumers/report", "", None, [CONSUME]),
+    ("POST", "/consumers/report/fetch", "", {"owner": "w"}, [CONSUME, "keyval:read"]),
+    ("POST", "/consumers/report/fetch", "", {"owner": "w", "prefix": ["a"]}, [CONSUME, READ_A]),
+    ("POST", "/consumers/report/commit", "", {"token": "t", "upTo": 1}, [CONSUME]),
+    ("POST", "/consumers/report/nack", "", {"token": "t", "seq": 1}, [CONSUME]),
+    ("POST", "/consumers/report/release", "", {"owner": "w"}, [CONSUME]),
+    ("GET", "/consumers/report/peek", "", None, [CONSUME, "keyval:read"]),
+    ("GET", "/consumers/report/peek", "prefix=a", None, [CONSUME, READ_A]),
+    ("PUT", "/consumers/report/position", "", {"seq": 1}, [CONSUME]),
+    ("GET", "/consumers/report/dead", "", None, [CONSUME, "keyval:read"]),
+    ("POST", "/consumers/report/dead", "", {"seq": 1}, [CONSUME]),
+    ("DELETE", "/consumers/report/dead", "seq=1", None, [CONSUME]),
+    (
+        "POST",
+        "/atomic",
+        "",
+        {"mutations": [{"type": "consumer", "name": "report", "token": "t", "upTo": 1}]},
+        [CONSUME],
+    ),
     ("POST", "/indexes", "", {"prefix": ["a"], "fields": ["t"]}, ['keyval:index:admin:["a"]']),
     ("GET", "/indexes", "", None, ["keyval:index:admin"]),
     ("DELETE", "/indexes", "prefix=a", None, ['keyval:index:admin:["a"]']),

@@ -90,6 +90,13 @@ CASES = [
         "results": True,
     }),
     Case("POST", "/stream/trim", {"upTo": 1}),
+    Case("PUT", "/consumers/ID/position", {"seq": "NEXT"}),
+    Case("DELETE", "/consumers/ID", None),
+    Case("POST", "/consumers/ID/dead", {"seq": 1}),
+    Case("DELETE", "/consumers/ID/dead", None),
+    Case("POST", "/consumers/ID/release", {"owner": "w"}),
+    Case("POST", "/consumers/ID/commit", {"token": "TOKEN", "upTo": "NEXT"}),
+    Case("POST", "/consumers/ID/nack", {"token": "TOKEN", "seq": "NEXT"}),
     Case("POST", "/locks/ID/acquire", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/steal", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/release", {"owner": "w"}),
@@ -108,7 +115,8 @@ def _send(api: Api, case: Case, key: str) -> httpx2.Response:
 
 
 def _prepared(api: Api, case: Case) -> Case:
-    """With the ids of a message that is leased, and of one that is dead, in it."""
+    """With the ids of a message that is leased, and of one that is dead, in it; or with what a
+    consumer was given."""
     for key in ("gone", "gone/1", "below/1"):
         api.put(key, 1)
     text = json.dumps(case.body) if case.body is not None else ""
@@ -117,6 +125,10 @@ def _prepared(api: Api, case: Case) -> Case:
         message = api.json("GET", "/queue/poll", query={"lease": "true"})["message"]
         text = text.replace("LEASE", message["lease"]).replace('"ID"', f'"{message["id"]}"')
         case = case._replace(path=case.path.replace("/ID", f"/{message['id']}"))
+    if case.path.startswith("/consumers"):
+        batch = api.json("POST", "/consumers/ID/fetch", {"owner": "w"})
+        text = text.replace("TOKEN", batch["token"])
+        text = text.replace('"NEXT"', str(batch["records"][0]["seq"]))
     if "DEAD" in case.path:
         options: dict[str, Any] = {"backoffSchedule": []}
         sent = api.json("POST", "/queue/enqueue", {"value": "x", "options": options})
@@ -179,10 +191,12 @@ def test_conditions_are_a_part_of_the_request(api: Api) -> None:
 
 
 def test_every_route_that_changes_something_is_tested() -> None:
-    """POSTs that read are known; a poll, which changes something, comes again by itself."""
+    """POSTs that read are known; polls and fetches, which change something, come again by
+    themselves."""
     reading = {
         "/keys/list", "/keys/count", "/keys/paginate", "/keys/batch", "/search",
         "/search/paginate", "/watch/poll", "/watch/prefix/poll",
+        "/consumers/{id}/fetch",
     }  # fmt: skip
     writing = {
         (method, path.replace("{id}", "ID"))

@@ -176,6 +176,18 @@ NEEDED: dict[str, dict[str, Any]] = {
     "POST /locks/<id>/acquire": {"owner": "w1"},
     "POST /locks/<id>/release": {"owner": "w1"},
     "POST /locks/<id>/steal": {"owner": "w1"},
+    "GET /consumers": {},
+    "GET /consumers/<id>": {},
+    "DELETE /consumers/<id>": {},
+    "POST /consumers/<id>/fetch": {"owner": "w1"},
+    "POST /consumers/<id>/commit": {"token": "none", "upTo": 0},
+    "POST /consumers/<id>/nack": {"token": "none", "seq": 1},
+    "POST /consumers/<id>/release": {"owner": "w1"},
+    "GET /consumers/<id>/peek": {},
+    "PUT /consumers/<id>/position": {"seq": 0},
+    "GET /consumers/<id>/dead": {},
+    "POST /consumers/<id>/dead": {},
+    "DELETE /consumers/<id>/dead": {},
     "POST /indexes": {"prefix": ["indexed"], "fields": ["title"]},
     "GET /indexes": {},
     "DELETE /indexes": {"prefix": "other"},
@@ -195,8 +207,9 @@ NEEDED: dict[str, dict[str, Any]] = {
 """The least that each route needs. A new route needs a line here, and then obeys all below."""
 
 STREAMS = ("GET /watch", "GET /watch/prefix", "GET /queue/listen", "GET /stream/follow")
-WELL = (200, 404, 409, 412)
-"""Statuses of what was understood: keys, messages and indexes may not be there, leases be old."""
+WELL = (200, 404, 409, 410, 412)
+"""Statuses of what was understood: keys, messages and indexes may not be there, leases be old, and
+records of the stream trimmed."""
 
 
 def all_routes() -> Iterator[tuple[str, AnyRoute]]:

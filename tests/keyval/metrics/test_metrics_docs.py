@@ -23,12 +23,13 @@ NAME = re.compile(r"\b(?:keyval|buntime)_\w+")
 
 @pytest.fixture(scope="module")
 def families(shared_server: LiveServer, shared_api: Api) -> list[Metric]:
-    """What the host shows of operations that worked, one that failed, and a queue with options."""
+    """What the host shows of operations that worked, one that failed, a queue and a consumer."""
     shared_api.put("text", "text")
     shared_api.error(
         "POST", "/atomic", {"mutations": [{"type": "sum", "key": ["text"], "value": 1}]}
     )
     shared_api.json("PUT", "/queue/options", {"queue": "measured", "maxRunning": 1})
+    shared_api.json("POST", "/consumers/measured/fetch", {"owner": "w"})
     text = shared_api.client.get(f"{shared_server.url}/metrics").text
     return list(text_string_to_metric_families(text))
 

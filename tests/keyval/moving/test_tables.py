@@ -18,6 +18,8 @@ MOVED = {
     "kv_locks": moving.LOCK_COLUMNS,
     "kv_queues": moving.QUEUE_COLUMNS,
     "kv_message_ids": moving.ID_COLUMNS,
+    "kv_consumers": moving.CONSUMER_COLUMNS,
+    "kv_consumer_letters": moving.REJECT_COLUMNS,
     "kv_metrics": moving.METRIC_COLUMNS,
 }
 OTHERWISE = {

@@ -32,6 +32,8 @@ class Addition(NamedTuple):
     """What its sender has to be permitted, beside writing the keys."""
     resource: str | None = None
     """On what the scope has to be, None for all."""
+    guards: Sequence[Guard] = ()
+    """What has to hold for it, as a check of the commit."""
 
 
 MutationParsers = Mapping[str, Callable[[dict[str, Any], str, int], Addition]]

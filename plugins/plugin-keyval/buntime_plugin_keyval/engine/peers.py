@@ -8,6 +8,7 @@ from typing import cast
 from buntime_database import Adapter, Bells
 from buntime_host import Signal, Workers
 
+from buntime_plugin_keyval.storage.consumer_effects import ConsumerEffect
 from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, NoteStamp
 from buntime_plugin_keyval.storage.lock_effects import PASSING_ON, LockEffect
 
@@ -66,7 +67,7 @@ class Peers:
                 changed = True
             elif isinstance(effect, LockEffect):
                 passed = passed or isinstance(effect, PASSING_ON)
-            elif not isinstance(effect, NoteStamp):
+            elif not isinstance(effect, NoteStamp | ConsumerEffect):
                 queued = True
         if changed:
             self.changes.send()

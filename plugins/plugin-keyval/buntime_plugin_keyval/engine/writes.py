@@ -151,6 +151,7 @@ def commit(
     for mutation in mutations:
         if isinstance(mutation, Addition):
             added.append(mutation.effect)
+            guards += mutation.guards
             written += mutation.size
             for key in mutation.writes:
                 check_key(key, most_key)

@@ -87,6 +87,11 @@ class Part:
         """Remove at most so much of what is too old; how much. Called again until that is 0."""
         return 0
 
+    async def needs_behind(self) -> int | None:
+        """The position behind which it still needs the change log; None if it needs nothing of it.
+        Raises `DatabaseError`."""
+        return None
+
     async def end_streams(self) -> None:
         """Let connections that wait for something end. Idempotent."""
 

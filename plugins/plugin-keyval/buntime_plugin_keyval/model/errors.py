@@ -9,6 +9,10 @@
     ├── LockNotFound        404  NotFound: nobody has the lock
     ├── LockHeld            409  LockHeld: somebody else has the lock, or waits for it longer
     ├── LockLost            409  LockLost: the lock is not held under this token any more
+    ├── ConsumerNotFound    404  NotFound: no consumer of the stream has that name
+    ├── ConsumerLocked      409  ConsumerLocked: another instance of the consumer is at work
+    ├── StaleConsumer       409  StaleConsumer: another instance has taken over
+    ├── PositionAhead       409  PositionAhead: the stream has no such position yet
     ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
     ├── QuotaExceeded       413  TooLarge: more entries or bytes than the key of the sender may have
     ├── RateExceeded        429  RateLimited: more requests in a second than that
@@ -145,6 +149,52 @@ class LockLost(KeyValError, buntime_keyval.LockLost):
             f"The lock {name} is not held under this token any more: it has ended, was released, or"
             " somebody else has it"
         )
+
+
+class ConsumerNotFound(KeyValError, NotFound):
+    """Nobody has consumed the stream under this name, or it was deleted."""
+
+    STATUS = 404
+    CODE = "CONSUMER_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no consumer {name}: it begins with its first fetch")
+
+
+class ConsumerLocked(KeyValError, buntime_keyval.ConsumerLocked):
+    """Another owner has the records of this consumer in hand."""
+
+    STATUS = 409
+    CODE = "CONSUMER_LOCKED"
+
+    def __init__(self, name: str, owner: str, until: int) -> None:
+        """`until` is by the clock on the wall, milliseconds."""
+        super().__init__(f"The consumer {name} is at work as {owner}")
+        self.owner = owner
+        self.until = until
+
+
+class StaleConsumer(KeyValError, buntime_keyval.StaleConsumer):
+    """The consumer is not held under this token any more. Nothing was done."""
+
+    STATUS = 409
+    CODE = "STALE_CONSUMER"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(
+            f"The consumer {name} is not held under this token any more: its time was over, its"
+            " position was set, or another owner is at work. Fetch again"
+        )
+
+
+class PositionAhead(KeyValError, buntime_keyval.PositionAhead):
+    """A consumer cannot be done with records that are not there yet. Nothing was done."""
+
+    STATUS = 409
+    CODE = "STREAM_POSITION_AHEAD"
+
+    def __init__(self, position: int, last: int) -> None:
+        super().__init__(f"No record has the position {position} yet: the stream ends with {last}")
 
 
 class LimitExceeded(KeyValError, TooLarge):

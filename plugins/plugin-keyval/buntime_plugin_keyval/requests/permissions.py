@@ -24,6 +24,7 @@ QUEUE_RECEIVE = "keyval:queue:receive"
 QUEUE_ADMIN = "keyval:queue:admin"
 INDEX_ADMIN = "keyval:index:admin"
 LOCK = "keyval:lock"
+CONSUME = "keyval:consume"
 METRICS_READ = "keyval:metrics:read"
 ADMIN = "keyval:admin"
 
@@ -54,6 +55,9 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
             doc="all of that, numbers of the queue and dead letters",
         ),
         "lock": Action(text_prefix, doc="take, release, list and check locks"),
+        "consume": Action(
+            text_prefix, doc="be a consumer of the stream, for keys that may be read as well"
+        ),
         "metrics:read": Action(doc="read what was measured"),
         "admin": Action(covers=("*",), doc="everything in the store"),
     }

@@ -8,6 +8,7 @@ from typing import NamedTuple
 import msgspec
 
 from buntime_plugin_keyval.storage.database import Database
+from buntime_plugin_keyval.storage.names import FIRST_NAME, behind_names
 
 
 class HeldLock(NamedTuple):
@@ -44,17 +45,10 @@ async def read_lines(db: Database, names: Sequence[str], now_ms: int) -> dict[st
 
 
 async def list_held(db: Database, prefix: str, limit: int, now_ms: int) -> list[HeldLock]:
-    """The locks that are held and whose names begin so, in the order of their names."""
-    args = (prefix, _behind(prefix), now_ms, limit)
+    """The locks that are held and whose names begin so, in the order of their names.
+
+    Without those of consumers, whose names nobody gives to a lock.
+    """
+    args = (prefix or FIRST_NAME, behind_names(prefix), now_ms, limit)
     rows = await db.adapter.query(db.sql.locks.listed, args, fresh=True)
     return [HeldLock(*row) for row in rows]  # type: ignore[arg-type] # as above
-
-
-def _behind(prefix: str) -> str | None:
-    """The first text that is behind all that begin so; None for no such one."""
-    for place in range(len(prefix) - 1, -1, -1):
-        code = ord(prefix[place])
-        if code < 0x10FFFF:
-            following = 0xE000 if code == 0xD7FF else code + 1  # surrogates are in no text
-            return prefix[:place] + chr(following)
-    return None

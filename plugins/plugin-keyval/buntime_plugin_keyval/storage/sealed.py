@@ -173,6 +173,9 @@ def _dialect(sql: Dialect, sealing: Sealing) -> Dialect:
             changed_entries=_making(snapshots.changed_entries, Columns(key=1, entry=2, value=3))
         ),
         log=sql.log._replace(values=_reading(sql.log.values, Columns(key=1, value=2))),
+        consumers=sql.consumers._replace(
+            letter_values=_reading(sql.consumers.letter_values, Columns(key=1, value=2))
+        ),
         replays=sql.replays._replace(
             seal_told=sealing.seal,
             open_told=lambda fingerprint, text: sealing.open(text, fingerprint),

@@ -24,6 +24,7 @@ from buntime_plugin_keyval.features.encryption.state import (
 from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.model.errors import ValueDamaged
 from buntime_plugin_keyval.storage.changelog import forget_values
+from buntime_plugin_keyval.storage.consumers import forget_letter_values
 from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.effects import unchanged
 from buntime_plugin_keyval.storage.ranges import KeyRange
@@ -189,6 +190,7 @@ class EncryptionPart(Part):
         # What the log has from before then: nobody could read it any more, or everybody could.
         for one in sealing.unreadable:
             await forget_values(self._plain, one, sealing.marks)
+            await forget_letter_values(self._plain, one, sealing.marks)
         read = await read_state(self._store)
         state = None
         if read.state is not None and list(sealing.ranges):

@@ -17,6 +17,7 @@ from buntime_plugin_keyval.engine.once import Once
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.feature import Part
 from buntime_plugin_keyval.storage import changelog, reads
+from buntime_plugin_keyval.storage.changelog import EVERYTHING
 
 BATCH = 500
 """Rows that one commit removes, so that other writes find room between two of them."""
@@ -55,16 +56,19 @@ class Sweeper(Part):
         retention: Retention,
         logger: logging.Logger,
         clean_up: Callable[[int], Awaitable[int]] | None = None,
+        needs_behind: Callable[[], Awaitable[int]] | None = None,
     ) -> None:
         """`interval_ms` is the longest sleep: entries of other processes are found after it.
 
         `clean_up` removes at most so much of each other kind that is too old, and says how much; it
-        is called until that is nothing.
+        is called until that is nothing. `needs_behind` says behind which position nothing of the
+        change log is to be removed.
         """
         self.store = store
         self._interval_ms = interval_ms
         self._retention = retention
         self._clean_up = clean_up
+        self._needs_behind = needs_behind
         self._loop = Loop(
             self._step,
             "keyval-sweeper",
@@ -108,6 +112,7 @@ class Sweeper(Part):
         return max(1, min(expires_at - self.store.clock.now(), self._interval_ms))
 
     async def _trim(self) -> None:
+        up_to = EVERYTHING if self._needs_behind is None else await self._needs_behind()
         removed = BATCH
         while removed == BATCH:
             removed = await changelog.trim_changes(
@@ -115,4 +120,5 @@ class Sweeper(Part):
                 keep=self._retention.changes,
                 since_ms=self.store.clock.now() - self._retention.age_ms,
                 limit=BATCH,
+                up_to=up_to,
             )

@@ -157,6 +157,8 @@ class StoreMover:
             Sides(ours.locks, theirs.locks, ""),
             Sides(ours.queues, theirs.queues, -1),
             Sides(ours.message_ids, theirs.message_ids, ""),
+            Sides(ours.consumers, theirs.consumers, ""),
+            Sides(ours.rejects, theirs.rejects, -1),
         )
         self._replays = Sides(ours.replays, theirs.replays, -1)
         self._metrics = Sides(ours.metrics, theirs.metrics, "")

@@ -11,6 +11,7 @@ from typing import NamedTuple, TypeAlias
 
 from buntime_database import Adapter, Batch, DatabaseError, ResultSet
 
+from buntime_plugin_keyval.storage.dialects.consumers import ConsumerSql
 from buntime_plugin_keyval.storage.dialects.filters import FilterSql
 from buntime_plugin_keyval.storage.dialects.locks import LockSql
 from buntime_plugin_keyval.storage.dialects.log import LogSql
@@ -48,6 +49,7 @@ class Dialect(NamedTuple):
     queue: QueueSql
     queues: QueuesSql
     locks: LockSql
+    consumers: ConsumerSql
     search: SearchSql
     replays: ReplaysSql
     metrics: MetricsSql

@@ -34,6 +34,11 @@ QUEUE_COLUMNS = (
     *("seq", "name", "paused", "lease_ms", "backoff", "max_running", "rate_count", "rate_ms"),
 )
 ID_COLUMNS = ("id", "until")
+CONSUMER_COLUMNS = ("name", "position", "updated_at", "failed_position", "attempts", "error")
+REJECT_COLUMNS = (
+    *("seq", "consumer", "position", "key", "action", "versionstamp", "at", "revision", "type"),
+    *("value", "error", "attempts", "failed_at", "requeued"),
+)
 METRIC_COLUMNS = ("operation", "count", "errors", "latency_sum", "buckets", "updated_at")
 
 MESSAGE_MARKS = (
@@ -43,6 +48,8 @@ MESSAGE_MARKS = (
 LETTER_MARKS = "id, failed_at, kept_since"
 LOCK_MARKS = "owner, token, expires_at"
 QUEUE_MARKS = "name, paused, lease_ms, backoff, max_running, rate_count, rate_ms"
+CONSUMER_MARKS = "position, updated_at, failed_position, attempts"
+REJECT_MARKS = "consumer, position, attempts, failed_at, requeued"
 REPLAY_MARKS = "at, octet_length(keys), octet_length(stamps), octet_length(counts)"
 """Results are added, forgotten from the oldest on, and the newest one is emptied."""
 
@@ -58,6 +65,8 @@ CLOSED_TABLES = {
     "kv_lock_waiters": ("INSERT", "UPDATE", "DELETE"),
     "kv_queues": ("INSERT", "UPDATE", "DELETE"),
     "kv_message_ids": ("INSERT", "UPDATE", "DELETE"),
+    "kv_consumers": ("INSERT", "UPDATE", "DELETE"),
+    "kv_consumer_letters": ("INSERT", "UPDATE", "DELETE"),
     "kv_indexes": ("INSERT", "UPDATE", "DELETE"),
 }
 """What may happen to which table as long as a store is open."""
@@ -100,6 +109,9 @@ class MovingSql(NamedTuple):
     queues: TableSql
     """What is said of queues."""
     message_ids: TableSql
+    consumers: TableSql
+    rejects: TableSql
+    """What consumers of the stream could not process."""
     metrics: TableSql
     counts: str
     """How many entries there are and how many bytes they have, how many messages, dead letters,

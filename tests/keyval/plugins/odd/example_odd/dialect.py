@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from buntime_database import Adapter, Guard, Statement
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.reads import one_by_one
+from buntime_plugin_keyval.storage.dialects.sqlite.consumers import LAG
 from buntime_plugin_keyval.storage.dialects.sqlite.dialect import SQLITE
 
 from .numbered import numbered
@@ -53,6 +54,7 @@ async def nothing_to_do(adapter: Adapter) -> bool:
 
 
 _OURS: Dialect = restyled(SQLITE)
+_COUNTED = "(SELECT count(*) FROM kv_changes WHERE seq > position)"
 
 ODD = _OURS._replace(
     name="odd",
@@ -60,6 +62,10 @@ ODD = _OURS._replace(
     getting=one_by_one(_OURS.reads.get_short),
     filter=SQLITE.filter,  # a condition gets its numbers with the statement that it is part of
     writes=write_sql(_OURS.writes._replace(has_stamp=SQLITE.writes.has_stamp)),
+    consumers=_OURS.consumers._replace(
+        state=_OURS.consumers.state.replace(LAG, _COUNTED),
+        states=_OURS.consumers.states.replace(LAG, _COUNTED),
+    ),
     log=_OURS.log._replace(
         appended=appended,
         size="SELECT count(*) FROM kv_changes",

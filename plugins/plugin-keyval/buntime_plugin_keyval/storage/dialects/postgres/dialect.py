@@ -7,6 +7,7 @@ from buntime_database import Adapter
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.getting import GetsTogether
 from buntime_plugin_keyval.storage.dialects.postgres.committing import GroupCommit
+from buntime_plugin_keyval.storage.dialects.postgres.consumers import CONSUMERS
 from buntime_plugin_keyval.storage.dialects.postgres.filters.printing import print_filter
 from buntime_plugin_keyval.storage.dialects.postgres.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.postgres.log import LOG
@@ -40,6 +41,7 @@ POSTGRES = Dialect(
     queue=QUEUE,
     queues=QUEUES,
     locks=LOCKS,
+    consumers=CONSUMERS,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

@@ -44,11 +44,13 @@ FROM (SELECT {LOGGED_STAMP} AS newest UNION SELECT {NOTED_STAMP}) AS stamps
 WHERE substr(newest, 20) = '{tail}')"""
 
 
-_ACTION = """CASE
+ACTION = """CASE
     WHEN operation <> 'set' THEN operation WHEN revision = 1 THEN 'create' ELSE 'update' END"""
+"""What a change did to its entry."""
+
 _CHOSEN = f"""FROM kv_changes
 WHERE seq > $1 AND seq <= $2 AND key >= $3 AND key < $4 AND ($5::text IS NULL OR type = $5::text)
-  AND ($6::text IS NULL OR {_ACTION} = $6::text)"""
+  AND ($6::text IS NULL OR {ACTION} = $6::text)"""
 
 LOG = LogSql(
     appended=_appended,
@@ -58,7 +60,7 @@ SELECT {_CHANGE} FROM kv_changes
 WHERE seq > $1 AND key >= $2 AND key < $3 ORDER BY seq LIMIT $4""",
     last_changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq <= $1 ORDER BY seq DESC LIMIT $2",
     records=f"""
-SELECT seq, key, {_ACTION}, versionstamp, at, revision, type, octet_length(value)
+SELECT seq, key, {ACTION}, versionstamp, at, revision, type, octet_length(value)
 {_CHOSEN} ORDER BY seq LIMIT $7""",
     values=f"SELECT seq, key, value {_CHOSEN} AND value IS NOT NULL",
     reach="""

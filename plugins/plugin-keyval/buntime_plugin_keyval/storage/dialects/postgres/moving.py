@@ -14,6 +14,8 @@ from buntime_plugin_keyval.storage.dialects.moving import (
     CHANGE_COLUMNS,
     CLOSED,
     CLOSED_TABLES,
+    CONSUMER_COLUMNS,
+    CONSUMER_MARKS,
     ENTRY_COLUMNS,
     ID_COLUMNS,
     LETTER_COLUMNS,
@@ -25,6 +27,8 @@ from buntime_plugin_keyval.storage.dialects.moving import (
     METRIC_COLUMNS,
     QUEUE_COLUMNS,
     QUEUE_MARKS,
+    REJECT_COLUMNS,
+    REJECT_MARKS,
     REPLAY_COLUMNS,
     REPLAY_MARKS,
     MovingSql,
@@ -38,6 +42,7 @@ _TEXTS = {
     *("key_json", "value", "versionstamp", "metadata", "operation", "id", "original_id"),
     *("backoff_schedule", "keys_if_undelivered", "lease", "error_message", "keys", "stamps"),
     *("counts", "told", "buckets", "name", "owner", "token", "type", "queue", "backoff"),
+    *("consumer", "action", "error"),
 }
 _DOUBLES = {"latency_sum"}
 
@@ -111,6 +116,10 @@ MOVING = MovingSql(
     locks=_table("kv_locks", LOCK_COLUMNS, LOCK_MARKS),
     queues=_table("kv_queues", QUEUE_COLUMNS, QUEUE_MARKS),
     message_ids=_table("kv_message_ids", ID_COLUMNS, "until"),
+    consumers=_table("kv_consumers", CONSUMER_COLUMNS, CONSUMER_MARKS),
+    rejects=_table(
+        "kv_consumer_letters", REJECT_COLUMNS, REJECT_MARKS, size="coalesce(octet_length(value), 0)"
+    ),
     metrics=_table("kv_metrics", METRIC_COLUMNS, "count, updated_at"),
     counts="""
 SELECT entries, bytes, (SELECT count(*) FROM kv_queue), (SELECT count(*) FROM kv_dlq),
@@ -127,7 +136,7 @@ FROM kv_totals""",
             (number,),
         )
     ],
-    finish=(_following("kv_queue"), _following("kv_dlq"), _following("kv_queues")),
+    finish=tuple(map(_following, ("kv_queue", "kv_dlq", "kv_queues", "kv_consumer_letters"))),
     clear=(
         "DELETE FROM kv_entries",
         "DELETE FROM kv_changes",
@@ -138,6 +147,8 @@ FROM kv_totals""",
         "DELETE FROM kv_queues",
         "DELETE FROM kv_queue_starts",
         "DELETE FROM kv_message_ids",
+        "DELETE FROM kv_consumers",
+        "DELETE FROM kv_consumer_letters",
         "DELETE FROM kv_metrics",
     ),
     mark="SELECT token, state, ends_at, other, place FROM kv_move",

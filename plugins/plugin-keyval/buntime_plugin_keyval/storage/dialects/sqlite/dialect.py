@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from buntime_plugin_keyval.storage.dialects.dialect import Dialect
 from buntime_plugin_keyval.storage.dialects.sqlite.committing import committing
+from buntime_plugin_keyval.storage.dialects.sqlite.consumers import CONSUMERS
 from buntime_plugin_keyval.storage.dialects.sqlite.filters.printing import print_filter
 from buntime_plugin_keyval.storage.dialects.sqlite.locks import LOCKS
 from buntime_plugin_keyval.storage.dialects.sqlite.log import LOG
@@ -32,6 +33,7 @@ SQLITE = Dialect(
     queue=QUEUE,
     queues=QUEUES,
     locks=LOCKS,
+    consumers=CONSUMERS,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

@@ -39,11 +39,13 @@ FROM (SELECT {LOGGED_STAMP} AS newest UNION SELECT {NOTED_STAMP})
 WHERE substr(newest, 20) = '{tail}')"""
 
 
-_ACTION = """CASE
+ACTION = """CASE
     WHEN operation <> 'set' THEN operation WHEN revision = 1 THEN 'create' ELSE 'update' END"""
+"""What a change did to its entry."""
+
 _CHOSEN = f"""FROM kv_changes
 WHERE seq > ?1 AND seq <= ?2 AND key >= ?3 AND key < ?4 AND (?5 IS NULL OR type = ?5)
-  AND (?6 IS NULL OR {_ACTION} = ?6)"""
+  AND (?6 IS NULL OR {ACTION} = ?6)"""
 
 LOG = LogSql(
     appended=_appended,
@@ -53,7 +55,7 @@ SELECT {_CHANGE} FROM kv_changes
 WHERE seq > ? AND key >= ? AND key < ? ORDER BY seq LIMIT ?""",
     last_changes=f"SELECT {_CHANGE} FROM kv_changes WHERE seq <= ? ORDER BY seq DESC LIMIT ?",
     records=f"""
-SELECT seq, key, {_ACTION}, versionstamp, at, revision, type, octet_length(value)
+SELECT seq, key, {ACTION}, versionstamp, at, revision, type, octet_length(value)
 {_CHOSEN} ORDER BY seq LIMIT ?7""",
     values=f"SELECT seq, key, value {_CHOSEN} AND value IS NOT NULL",
     reach="SELECT max(seq) FROM (SELECT seq FROM kv_changes WHERE seq > ? ORDER BY seq LIMIT ?)",

@@ -1,0 +1,1 @@
+"""Consumers: named positions in the stream, each held by one owner at a time."""

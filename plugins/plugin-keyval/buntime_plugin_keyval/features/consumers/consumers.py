@@ -1,0 +1,438 @@
+"""Operations on consumers.
+
+The position of a consumer is its own row; who may change it is whoever holds its lock, which is one
+as all others, with tokens that fence. Nothing of a consumer is kept in memory: each fetch reads the
+position anew, so it does not matter which process is asked.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Sequence
+from time import monotonic
+from typing import Any, NamedTuple
+
+from buntime_database import Guard, ResultSet
+from buntime_keyval.wire import InvalidInput
+
+from buntime_plugin_keyval.engine.additions import Addition
+from buntime_plugin_keyval.engine.decisions import Decision, Write
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.recorder import measured
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.locks.locks import LockDesk, WantedLock
+from buntime_plugin_keyval.features.stream.part import StreamPart, StreamSlice, Wish
+from buntime_plugin_keyval.model.clock import moment_of
+from buntime_plugin_keyval.model.errors import (
+    ConsumerLocked,
+    ConsumerNotFound,
+    KeyValUnavailable,
+    LockHeld,
+    PositionAhead,
+    StaleConsumer,
+    StreamTrimmed,
+)
+from buntime_plugin_keyval.requests.answers import ClientGone
+from buntime_plugin_keyval.requests.permissions import CONSUME
+from buntime_plugin_keyval.storage.changelog import LoggedChange
+from buntime_plugin_keyval.storage.consumer_effects import (
+    Advance,
+    Begin,
+    ConsumerEffect,
+    Dismiss,
+    Fail,
+    FailAgain,
+    Move,
+    Redeliver,
+    RemoveLetters,
+    is_its_holder,
+    lock_of,
+)
+from buntime_plugin_keyval.storage.consumers import (
+    RecordLetter,
+    StoredConsumer,
+    list_consumers,
+    read_consumer,
+    read_letter,
+    read_letters,
+)
+from buntime_plugin_keyval.storage.effects import Effect, NoteStamp
+from buntime_plugin_keyval.storage.lock_effects import PassOn
+
+Gone = Callable[[], Coroutine[Any, Any, None]]
+"""Waits until nobody wants the answer to a call any more."""
+
+CONFIRMED_MS = 60_000
+"""After so long it is noted anew that a position is up to date, though it has not changed."""
+
+
+class WantedBatch(NamedTuple):
+    """What an instance of a consumer asks for."""
+
+    name: str
+    owner: str
+    duration_ms: int
+    wish: Wish
+    """Which records, and how many; behind its place at the least, if that is more than 0."""
+    wait_ms: int = 0
+
+
+class RecordBatch(NamedTuple):
+    """What it is given."""
+
+    records: Sequence[LoggedChange]
+    token: str
+    position: int
+    lag: int
+    """How many changes are behind the position."""
+
+
+class Holder(NamedTuple):
+    """Who says what became of records."""
+
+    name: str
+    token: str
+    owner: str | None = None
+
+
+class ConsumerState(NamedTuple):
+    """A consumer as callers know it. Times are those of the clock on the wall, milliseconds."""
+
+    name: str
+    position: int
+    lag: int
+    owner: str | None
+    until: int | None
+    updated_at: int
+    failing: FailingRecord | None
+
+
+class FailingRecord(NamedTuple):
+    """The record that a consumer does not get past."""
+
+    seq: int
+    attempts: int
+    error: str | None
+
+
+class FailedAttempt(NamedTuple):
+    """What came of a record that could not be processed."""
+
+    attempts: int
+    is_dead: bool
+    position: int
+
+
+class ConsumerDesk:
+    """The consumers of one store."""
+
+    def __init__(self, store: Store, locks: LockDesk, stream: StreamPart) -> None:
+        self._store = store
+        self._locks = locks
+        self._stream = stream
+        self.recorder = store.recorder
+        self.waiting = 0
+        """How many fetches of this process wait for records."""
+
+    @measured("consumer_fetch")
+    async def fetch(self, wanted: WantedBatch, gone: Gone | None = None) -> RecordBatch:
+        """The first records that the consumer has not done, for who holds it from then on.
+
+        Waits so long for the consumer, if another owner has it, and for a record. A letter that is
+        to be delivered once more comes first, by itself.
+
+        Raises `ConsumerLocked`, `StreamTrimmed` and `ClientGone`: then nobody holds it who waits.
+        """
+        ends = monotonic() + wanted.wait_ms / 1000
+        name, wish = wanted.name, wanted.wish
+        token, looked = "", 0
+        while True:
+            left_ms = max(0, round((ends - monotonic()) * 1000))
+            held_under = await self._hold(wanted, left_ms, gone)
+            if held_under != token:
+                token, looked = held_under, 0  # its position may have been set meanwhile
+            state = await self._begun(name)
+            if state.requeued is not None and not wish.after:
+                letter = await self._letter(name, state.requeued)
+                if letter is not None:
+                    return RecordBatch([letter.record], token, state.position, state.lag)
+            behind = max(state.position, wish.after, looked)
+            page = await self._scan(wish._replace(after=behind))
+            left_s = ends - monotonic()
+            if page.records or left_s <= 0 or self._stream.is_closed:
+                if not page.records and not wish.after:
+                    state = await self._confirm(Holder(name, token), state, page.next)
+                return RecordBatch(page.records, token, state.position, state.lag)
+            looked = page.next
+            try:
+                # Long enough before the lock ends it is prolonged.
+                await self._wait(page, min(left_s, wanted.duration_ms / 1500), gone)
+            except ClientGone:
+                await self._locks.release(lock_of(name), wanted.owner, token)
+                raise
+
+    @measured("consumer_commit")
+    async def commit(self, holder: Holder, up_to: int, once: Once | None = None) -> int:
+        """The consumer is done with all records up to there; its position, which never goes back.
+
+        Raises `StaleConsumer`, and `PositionAhead` for what is no position yet.
+        """
+
+        async def advance() -> int:
+            await self._held(holder, up_to, Advance(holder.name, up_to))
+            return (await self._known(holder.name)).position
+
+        return await self._once(once, advance)
+
+    def commitment(self, holder: Holder, up_to: int) -> Addition:
+        """The same for a commit of a caller, which is refused where that would raise."""
+        return Addition(
+            Advance(holder.name, up_to),
+            scope=CONSUME,
+            resource=holder.name,
+            guards=[self._guard(holder, up_to)],
+        )
+
+    @measured("consumer_nack")
+    async def nack(
+        self,
+        holder: Holder,
+        seq: int,
+        error: str | None,
+        max_attempts: int,
+        once: Once | None = None,
+    ) -> FailedAttempt:
+        """A record could not be processed, and all before it could.
+
+        It is given out again, and after so many attempts kept as a dead letter. Raises as `commit`,
+        and `InvalidInput` for a record that is done.
+        """
+
+        async def fail() -> FailedAttempt:
+            return await self._fail(holder, seq, error, max_attempts)
+
+        return await self._store.replays.run(
+            once, fail, keep=lambda failure: failure, recall=lambda kept: FailedAttempt(*kept.told)
+        )
+
+    @measured("consumer_release")
+    async def release(
+        self, name: str, owner: str, token: str | None, once: Once | None = None
+    ) -> bool:
+        """Let another owner go on with a consumer; whether this one had it (under that token)."""
+        return await self._locks.release(lock_of(name), owner, token, once)
+
+    @measured("consumer_peek")
+    async def peek(self, name: str, wish: Wish) -> StreamSlice:
+        """The records that come next, for nobody to process. Raises `StreamTrimmed`."""
+        state = await self._known(name)
+        return await self._scan(wish._replace(after=max(state.position, wish.after)))
+
+    @measured("consumer_get")
+    async def get(self, name: str) -> ConsumerState:
+        """One consumer. Raises `ConsumerNotFound`."""
+        return self._told(await self._known(name))
+
+    @measured("consumer_list")
+    async def list(self, prefix: str, limit: int) -> list[ConsumerState]:
+        """The consumers whose names begin so, in the order of their names."""
+        found = await list_consumers(self._store.db, prefix, limit, self._now())
+        return [self._told(state) for state in found]
+
+    @measured("consumer_move")
+    async def move(self, name: str, position: int, once: Once | None = None) -> ConsumerState:
+        """Let a consumer, be it a new one, go on behind a position; who holds it does no longer.
+
+        Raises `StreamTrimmed` where records behind it are gone, `PositionAhead` for what is no
+        position yet.
+        """
+
+        async def move() -> int:
+            first, last = await self._stream.bounds()
+            if position > last:
+                raise PositionAhead(position, last)
+            if position < first - 1:
+                raise StreamTrimmed(first)
+            await self._write(Move(name, position), *_passing_on(name))
+            return position
+
+        await self._once(once, move)
+        return self._told(await self._known(name))
+
+    @measured("consumer_delete")
+    async def delete(self, name: str, once: Once | None = None) -> bool:
+        """Forget a consumer and its letters; whether there was one."""
+        gone = await self._once(once, lambda: self._count(Dismiss(name), *_passing_on(name)))
+        return gone > 0
+
+    @measured("consumer_dead")
+    async def letters(self, name: str, after: int, limit: int) -> Sequence[RecordLetter]:
+        """What a consumer could not process, behind a position. Raises `ConsumerNotFound`."""
+        await self._known(name)
+        most = self._store.limits.answer_bytes
+        return await read_letters(self._store.db, name, after, limit, most)
+
+    @measured("consumer_requeue")
+    async def requeue(self, name: str, seq: int | None, once: Once | None = None) -> int:
+        """Deliver a letter once more, or all of them; how many. Raises `ConsumerNotFound`."""
+
+        async def redeliver() -> int:
+            await self._known(name)
+            return await self._count(Redeliver(name, seq))
+
+        return await self._once(once, redeliver)
+
+    @measured("consumer_remove_dead")
+    async def remove_letters(self, name: str, seq: int | None, once: Once | None = None) -> int:
+        """Remove a letter, or all of them; how many. Raises `ConsumerNotFound`."""
+
+        async def remove() -> int:
+            await self._known(name)
+            return await self._count(RemoveLetters(name, seq))
+
+        return await self._once(once, remove)
+
+    def wall(self, at_ms: int) -> int:
+        """A time of the store by the clock on the wall."""
+        return at_ms - moment_of(self._store.clock).ahead_ms
+
+    async def _hold(self, wanted: WantedBatch, wait_ms: int, gone: Gone | None) -> str:
+        """Have the lock, or prolong it; its token. Raises `ConsumerLocked` and `ClientGone`."""
+        lock = WantedLock(lock_of(wanted.name), wanted.owner, wanted.duration_ms)
+        try:
+            return (await self._locks.acquire(lock, wait_ms, gone=gone)).token
+        except LockHeld as error:
+            raise ConsumerLocked(wanted.name, error.owner, error.expires_at) from None
+
+    async def _begun(self, name: str) -> StoredConsumer:
+        state = await read_consumer(self._store.db, name, self._now())
+        while state is None:
+            await self._write(Begin(name))
+            state = await read_consumer(self._store.db, name, self._now())
+        return state
+
+    async def _scan(self, wish: Wish) -> StreamSlice:
+        """The first page that has records, or the last one."""
+        page = await self._stream.page(wish)
+        while not page.records and page.next < page.bounds.last:
+            page = await self._stream.page(wish._replace(after=page.next))
+        return page
+
+    async def _confirm(
+        self, holder: Holder, state: StoredConsumer, position: int
+    ) -> StoredConsumer:
+        """Note that nothing up to a position is for the consumer: nothing holds the log for it."""
+        if position == state.position and state.updated_at > self._now() - CONFIRMED_MS:
+            return state
+        await self._held(holder, position, Advance(holder.name, position))
+        return await self._begun(holder.name)
+
+    async def _wait(self, page: StreamSlice, seconds: float, gone: Gone | None) -> None:
+        """Wait for a change behind a page. Raises `ClientGone` and `KeyValUnavailable`."""
+        waits = [asyncio.ensure_future(self._stream.wait_behind(page))]
+        if gone is not None:
+            waits.append(asyncio.ensure_future(_true_after(gone)))
+        self.waiting += 1
+        try:
+            await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
+            if len(waits) > 1 and waits[1].done():
+                raise ClientGone
+            if waits[0].done() and not waits[0].result():
+                raise KeyValUnavailable
+        finally:
+            self.waiting -= 1
+            for wait in waits:
+                wait.cancel()
+
+    async def _held(self, holder: Holder, position: int, effect: ConsumerEffect) -> None:
+        """Commit what only who holds a consumer may do. Raises as `commit`."""
+        decision = Decision[bool]((effect,), lambda *_: True)
+        guards = [self._guard(holder, position)]
+        if not await self._store.write(Write(lambda _: decision, guards=guards, may_refuse=True)):
+            last = (await self._store.newest_place(fresh=True)).seq
+            if position > last and await self._is_holder(holder):
+                raise PositionAhead(position, last)
+            raise StaleConsumer(holder.name)
+
+    async def _fail(
+        self, holder: Holder, seq: int, error: str | None, max_attempts: int
+    ) -> FailedAttempt:
+        name = holder.name
+        state = await read_consumer(self._store.db, name, self._now())
+        if state is None or seq > state.position:
+            await self._held(holder, seq, Fail(name, seq, error, max_attempts))
+            state = await self._known(name)
+            is_dead = state.position >= seq
+            return FailedAttempt(state.attempts, is_dead, state.position)
+        letter = await self._letter(name, seq)
+        if letter is None or not letter.is_requeued:
+            if not await self._is_holder(holder):
+                raise StaleConsumer(name)
+            raise InvalidInput(
+                f"seq must be a record behind the position {state.position}, or a dead letter that"
+                f" is delivered once more, received {seq}"
+            )
+        await self._held(holder, seq, FailAgain(name, seq, error, max_attempts))
+        letter = await self._letter(name, seq)
+        attempts = max_attempts if letter is None else letter.attempts
+        return FailedAttempt(attempts, letter is None or not letter.is_requeued, state.position)
+
+    async def _letter(self, name: str, seq: int) -> RecordLetter | None:
+        return await read_letter(self._store.db, name, seq)
+
+    async def _is_holder(self, holder: Holder) -> bool:
+        lock = await self._locks.get(lock_of(holder.name))
+        return (
+            lock is not None and lock.token == holder.token and holder.owner in (None, lock.owner)
+        )
+
+    async def _known(self, name: str) -> StoredConsumer:
+        state = await read_consumer(self._store.db, name, self._now())
+        if state is None:
+            raise ConsumerNotFound(name)
+        return state
+
+    async def _once(self, once: Once | None, work: Callable[[], Coroutine[Any, Any, int]]) -> int:
+        """What comes of work, or came of it the first time."""
+        return await self._store.replays.run(
+            once, work, keep=lambda number: number, recall=lambda kept: int(kept.told)
+        )
+
+    async def _write(self, *effects: Effect) -> Sequence[ResultSet]:
+        decision = Decision[Sequence[ResultSet]](effects, lambda results, _: results)
+        return await self._store.write(Write(lambda _: decision))
+
+    async def _count(self, *effects: Effect) -> int:
+        """How many rows the first effect concerned."""
+        return (await self._write(*effects))[0].rowcount
+
+    def _guard(self, holder: Holder, position: int) -> Guard:
+        name, token, owner = holder
+        return is_its_holder(self._store.sql, name, token, owner, position, self._now())
+
+    def _told(self, state: StoredConsumer) -> ConsumerState:
+        failed, failing = state.failed_position, None
+        if failed is not None and failed > state.position:
+            failing = FailingRecord(failed, state.attempts, state.error)
+        return ConsumerState(
+            state.name,
+            state.position,
+            state.lag,
+            state.owner,
+            None if state.until is None else self.wall(state.until),
+            self.wall(state.updated_at),
+            failing,
+        )
+
+    def _now(self) -> int:
+        return self._store.clock.now()
+
+
+async def _true_after(gone: Gone) -> bool:
+    await gone()
+    return True
+
+
+def _passing_on(name: str) -> Sequence[Effect]:
+    """Who waits for the lock of a consumer may have it now."""
+    return NoteStamp(), PassOn([lock_of(name)])

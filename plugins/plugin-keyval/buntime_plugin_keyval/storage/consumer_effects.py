@@ -1,0 +1,153 @@
+"""What a commit does to consumers of the stream. A position is one of the log."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from buntime_database import Guard, Statement
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.dialects.consumers import LOCK_MARK
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+
+
+class Begin(NamedTuple):
+    """Let a consumer begin with the first record that is there, unless it has begun."""
+
+    name: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.consumers.begin, (self.name, at.now_ms)),)
+
+
+class Advance(NamedTuple):
+    """A consumer is done with all records up to a position, and with a letter of that one."""
+
+    name: str
+    position: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        consumers = sql.consumers
+        return (
+            Statement(consumers.advance, (self.name, self.position, at.now_ms)),
+            Statement(consumers.settle, (self.name, self.position)),
+        )
+
+
+class Fail(NamedTuple):
+    """A record could not be processed, though all before it could; it is given up after so many
+    attempts."""
+
+    name: str
+    position: int
+    error: str | None
+    max_attempts: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        consumers, now_ms = sql.consumers, at.now_ms
+        record = (self.name, self.position)
+        return (
+            Statement(consumers.fail, (*record, self.error, now_ms)),
+            Statement(consumers.bury, (*record, self.max_attempts, now_ms)),
+            Statement(consumers.skip, (*record, self.max_attempts)),
+        )
+
+
+class FailAgain(NamedTuple):
+    """The same of a letter that was delivered once more."""
+
+    name: str
+    position: int
+    error: str | None
+    max_attempts: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.name, self.position, self.error, self.max_attempts, at.now_ms)
+        return (Statement(sql.consumers.fail_again, args),)
+
+
+class Move(NamedTuple):
+    """Let a consumer go on behind a position, wherever it was; who has its lock loses it."""
+
+    name: str
+    position: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.name, self.position, at.now_ms)
+        unlock = Statement(sql.consumers.unlock, (lock_of(self.name),))
+        return (Statement(sql.consumers.move, args), unlock)
+
+
+class Dismiss(NamedTuple):
+    """Remove a consumer, its letters and its lock."""
+
+    name: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        consumers = sql.consumers
+        return (
+            Statement(consumers.remove, (self.name,)),
+            Statement(consumers.remove_letters, (self.name, None)),
+            Statement(consumers.unlock, (lock_of(self.name),)),
+        )
+
+
+class Redeliver(NamedTuple):
+    """Deliver a letter once more; all of them, if none is named."""
+
+    name: str
+    position: int | None
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.consumers.requeue, (self.name, self.position)),)
+
+
+class RemoveLetters(NamedTuple):
+    """Remove a letter; all of them, if none is named."""
+
+    name: str
+    position: int | None
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.consumers.remove_letters, (self.name, self.position)),)
+
+
+ConsumerEffect = Begin | Advance | Fail | FailAgain | Move | Dismiss | Redeliver | RemoveLetters
+
+
+def lock_of(consumer: str) -> str:
+    """The name of the lock that the instances of a consumer hold one after the other."""
+    return LOCK_MARK + consumer
+
+
+def is_its_holder(
+    sql: Dialect, consumer: str, token: str, owner: str | None, position: int, now_ms: int
+) -> Guard:
+    """Holds while a consumer is held under this token, by this owner if one is given, and the log
+    has a record at the position or behind it."""
+    return Guard(sql.consumers.holds, (lock_of(consumer), token, owner, now_ms, position))
