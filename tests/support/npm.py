@@ -15,16 +15,24 @@ NODE_SECONDS = 30
 """Longest run of a small script."""
 
 
+def node_program() -> str:
+    """The program `node`. Where there is none the test is skipped, but never in CI."""
+    node = shutil.which("node")
+    if node is None or shutil.which("npm") is None:
+        if os.environ.get("CI"):
+            pytest.fail("node and npm are needed in CI")
+        pytest.skip("node and npm are not installed: scripts are NOT tested")
+    return node
+
+
 def npm_folder(package: str, version: str, *options: str) -> Path:
     """A folder whose `node_modules` has the package; its place is `BUNTIME_TEST_CACHE`.
 
     Where there is no npm the test is skipped, but never in CI. An install that fails is a failure.
     """
+    node_program()
     npm = shutil.which("npm")
-    if npm is None or shutil.which("node") is None:
-        if os.environ.get("CI"):
-            pytest.fail("node and npm are needed in CI")
-        pytest.skip(f"node and npm are not installed: {package} is NOT tested")
+    assert npm is not None
     cache = os.environ.get("BUNTIME_TEST_CACHE")
     root = Path(cache) if cache else Path.home() / ".cache" / "buntime-tests"
     folder = root / f"{package.replace('/', '-').removeprefix('@')}-{version}"

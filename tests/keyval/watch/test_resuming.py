@@ -186,6 +186,27 @@ def test_what_is_no_place_here_is_a_reset(api: Api, text: str) -> None:
     assert [entry["value"] for entry in event.data] == [1]
 
 
+def test_the_id_may_be_a_parameter_as_well(api: Api) -> None:
+    ids = []
+    for number in range(2):
+        api.put("w/a", number)
+        with event_stream(api.base, "/watch/prefix", query={"prefix": "w"}) as stream:
+            event = stream.next()
+        assert event is not None
+        ids.append(event.id)
+    query = {"prefix": "w", "lastEventId": ids[0]}
+    with event_stream(api.base, "/watch/prefix", query=query) as stream:
+        event = stream.next()
+        assert event is not None
+        assert [entry["value"] for entry in event.data] == [1]
+    # A browser that comes back by itself says it in the header, which is newer.
+    headers = {"Last-Event-ID": str(ids[1])}
+    with event_stream(api.base, "/watch/prefix", query=query, headers=headers) as stream:
+        event = stream.next(pings=True)
+    assert event is not None
+    assert event.event == "ping"
+
+
 def test_an_empty_id_is_none(api: Api) -> None:
     api.put("w/a", 1)
     headers = {"Last-Event-ID": ""}

@@ -31,6 +31,7 @@ from buntime_plugin_keyval.requests.kinds import (
     NAMED_PREFIX,
     STAMP_PAIRS,
     STAMPS,
+    TEXT,
     check_number_of_keys,
 )
 from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
@@ -45,6 +46,8 @@ class Watching(RequestShape, frozen=True, kw_only=True):
     """How to watch."""
 
     initial: Annotated[bool, FLAG] = True
+    last_event_id: Annotated[str | None, TEXT] = None
+    """As the header, which counts if both are there: a page can set none of its own."""
     consistency: Annotated[str | None, CONSISTENCY] = None
     """Without effect, since a watch reads from the primary."""
 
@@ -213,8 +216,9 @@ def _change(event: WatchEvent) -> Frame:
 
 
 def _last_event_id(request: Request[Watching]) -> Bookmark | None:
-    text = request.header(b"last-event-id")
-    return parse_bookmark(text.decode("latin-1")) if text else None
+    header = request.header(b"last-event-id")
+    text = header.decode("latin-1") if header else request.given.last_event_id
+    return parse_bookmark(text) if text else None
 
 
 def _checked_keys(keys: list[Key]) -> list[Key]:
