@@ -100,6 +100,7 @@ CASES: list[Case] = [
     ("POST", "/api/tables/t/rows", {"row": {"x": 1}}, WRITE),
     ("PATCH", "/api/tables/t/rows", {"where": {"x": 1}, "set": {"x": 2}}, WRITE),
     ("DELETE", "/api/tables/t/rows", {"where": {"x": 1}}, WRITE),
+    ("POST", "/api/tables/t/changes", {"insert": [{"x": 1}]}, WRITE),
     ("POST", "/api/query", {"sql": "SELECT 1"}, READ),
     ("POST", "/api/query", {"sql": "SELECT 1", "readonly": False}, WRITE),
     ("POST", "/api/execute", {"sql": "SELECT 1"}, WRITE),

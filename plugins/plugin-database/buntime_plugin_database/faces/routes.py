@@ -21,6 +21,7 @@ from buntime_plugin_database.faces.hrana.legacy_websocket import LegacySocket
 from buntime_plugin_database.faces.hrana.pipeline import HranaHttp, no_protobuf, version
 from buntime_plugin_database.faces.hrana.streams import Streams
 from buntime_plugin_database.faces.hrana.websocket import HranaSocket
+from buntime_plugin_database.faces.http.changes import ChangeRoutes
 from buntime_plugin_database.faces.http.query import QueryRoutes
 from buntime_plugin_database.faces.http.rows import RowRoutes
 from buntime_plugin_database.faces.http.service_routes import ServiceRoutes
@@ -64,9 +65,10 @@ def _api_routes(
     large: LargeResults,
 ) -> list[BaseRoute]:
     sessions = RequestSessions(service, config.session_limits())
-    of_service = ServiceRoutes(service)
+    of_service = ServiceRoutes(service, access)
     tables = TableRoutes(sessions, targets)
     rows = RowRoutes(sessions, targets)
+    changes = ChangeRoutes(sessions, targets)
     query = QueryRoutes(sessions, targets, access, config)
 
     def read(path: str, endpoint: Endpoint, *takes: str, method: str = "GET") -> Route:
@@ -78,10 +80,10 @@ def _api_routes(
         return Route(f"/api{path}", checked, methods=[method])
 
     # The query parameters of each; members of bodies are declared beside the endpoints.
-    page = ("limit", "offset", "orderBy", "dir", "filter", "blob")
+    page = ("limit", "offset", "orderBy", "dir", "filter", "blob", "rowid")
     return [
         read("/health", of_service.health, "type"),
-        read("/adapters", of_service.adapters),
+        read("/adapters", of_service.adapters, "details"),
         read("/tenants", of_service.list_tenants, "type"),
         write("/tenants", of_service.create_tenant),
         write("/tenants/{id}", of_service.delete_tenant, "type", method="DELETE"),
@@ -91,6 +93,7 @@ def _api_routes(
         write("/tables/{name}/rows", rows.insert, *TARGET),
         write("/tables/{name}/rows", rows.update, *TARGET, method="PATCH"),
         write("/tables/{name}/rows", rows.delete, *TARGET, method="DELETE"),
+        write("/tables/{name}/changes", changes.change, *TARGET),
         read("/query", query.query, *TARGET, "blob", method="POST"),
         write("/execute", query.execute, *TARGET, "blob"),
         write("/batch", query.batch, *TARGET),

@@ -58,5 +58,7 @@ class Family(NamedTuple):
     """A row for each column: number, from, table, to, ON UPDATE, ON DELETE"""
     definition: str
     """The SQL of a table or view, if there is such."""
+    row_ids: tuple[str, ...] = ()
+    """How a row is named by its place; a column of such a name hides it."""
     foreign: str | None = None
     """Names of schemas that belong to others; None where databases know nothing of each other."""

@@ -62,4 +62,5 @@ SQLITE = Family(
     foreign_keys='SELECT id, "from", "table", "to", on_update, on_delete'
     " FROM pragma_foreign_key_list(?) ORDER BY id, seq",
     definition="SELECT sql FROM sqlite_schema WHERE name = ? AND type IN ('table', 'view')",
+    row_ids=("rowid", "_rowid_", "oid"),
 )

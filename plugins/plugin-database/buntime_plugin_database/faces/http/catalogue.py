@@ -32,6 +32,10 @@ class TableColumn(NamedTuple):
     """Place in the primary key from 1; 0 when it is not part of it."""
 
 
+ROW_ID = "$rowid"
+"""The name in requests and answers for the place of a row of a table without a primary key."""
+
+
 def quoted(name: str) -> str:
     """An identifier of the catalogue as SQL."""
     return '"' + name.replace('"', '""') + '"'
@@ -66,6 +70,14 @@ def find_column(columns: list[TableColumn], name: str) -> str:
         if column.name == name:
             return quoted(column.name)
     raise BadRequest(f"Column not found: {name[:80]}", code="COLUMN_NOT_FOUND")
+
+
+def row_id(connection: SessionPart, table: Table, columns: list[TableColumn]) -> str | None:
+    """How SQL names a row of a table that has no primary key; None where it cannot, or need not."""
+    if table.type != "table" or any(column.pk_index for column in columns):
+        return None
+    taken = {column.name.lower() for column in columns}
+    return next((name for name in connection.family.row_ids if name not in taken), None)
 
 
 async def describe_table(connection: SessionPart, table: Table) -> dict[str, Any]:

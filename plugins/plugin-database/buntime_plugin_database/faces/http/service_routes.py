@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from time import perf_counter
 from typing import Any
 
 import msgspec
 from buntime_database import DatabaseError
-from buntime_host import BadRequest, principal_of
+from buntime_host import BadRequest, flag_of, principal_of
 from starlette.requests import Request
 from starlette.responses import Response
 
+from buntime_plugin_database.faces.access import Access
 from buntime_plugin_database.faces.bodies import json_response, read_body, refuse_body
 from buntime_plugin_database.faces.permissions import require
 from buntime_plugin_database.service import Databases
@@ -29,18 +31,19 @@ class TenantBody(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_field
 class ServiceRoutes:
     """The endpoints that show and change what the service has."""
 
-    def __init__(self, service: Databases) -> None:
+    def __init__(self, service: Databases, access: Access) -> None:
         self._service = service
+        self._access = access
 
     async def adapters(self, request: Request) -> Response:
-        """`GET adapters`: the configured engines."""
+        """`GET adapters`: the configured engines; `?details=true` tells how each of them is."""
         principal_of(request.scope).require("database:read")
-        return json_response(
-            {
-                "adapters": self._service.get_available_types(),
-                "default": self._service.get_default_type(),
-            }
-        )
+        engines = self._service.get_available_types()
+        answer: dict[str, Any] = {"adapters": engines, "default": self._service.get_default_type()}
+        if flag_of(request, "details"):
+            answer["details"] = await asyncio.gather(*(self._detail(engine) for engine in engines))
+            answer["write"] = self._access.may_write(request)
+        return json_response(answer)
 
     async def health(self, request: Request) -> Response:
         """`GET health`: whether one engine, or each, answers a query in time."""
@@ -97,6 +100,19 @@ class ServiceRoutes:
         require(principal_of(request.scope), "admin", meant, tenant)
         deleted = await self._service.delete_tenant(tenant, engine)
         return json_response({"ok": True, "deleted": deleted})
+
+    async def _detail(self, engine: str) -> dict[str, Any]:
+        started = perf_counter()
+        problem = await self._problem(engine)
+        seconds = perf_counter() - started
+        statistics = self._service.get_root_adapter(engine).statistics()
+        sizes = [statistics[name] for name in ("file_bytes", "wal_bytes") if name in statistics]
+        return {
+            "type": engine,
+            "problem": problem,
+            "latencyMs": None if problem else round(seconds * 1000, 2),
+            "sizeBytes": int(sum(sizes)) if sizes else None,
+        }
 
     async def _problem(self, engine: str) -> str | None:
         known = self._service.problems().get(engine)

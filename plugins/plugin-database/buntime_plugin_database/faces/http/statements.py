@@ -9,7 +9,7 @@ from buntime_database import Value as SqlValue
 from buntime_host import BadRequest
 
 from buntime_plugin_database.faces.families import Family
-from buntime_plugin_database.faces.http.catalogue import TableColumn, find_column
+from buntime_plugin_database.faces.http.catalogue import ROW_ID, TableColumn, find_column
 from buntime_plugin_database.faces.http.values import from_json
 
 _OPERATORS = {
@@ -22,9 +22,14 @@ _OPERATORS = {
 
 
 def where(
-    family: Family, columns: list[TableColumn], wanted: Mapping[str, Any]
+    family: Family,
+    columns: list[TableColumn],
+    wanted: Mapping[str, Any],
+    row_id: str | None = None,
 ) -> tuple[str, list[SqlValue]]:
     """A condition and its arguments of `{"column": value}` or `{"column": {"gt": value}}`.
+
+    With `row_id`, the name of rows in SQL, `{"$rowid": value}` is one as well.
 
     Raises `BadRequest` for unknown columns and operators.
     """
@@ -32,7 +37,8 @@ def where(
     args: list[SqlValue] = []
     operators = {"eq": family.equals, "ne": family.differs, **_OPERATORS}
     for name, value in wanted.items():
-        column = find_column(columns, name)
+        named = row_id if name == ROW_ID else None
+        column = named or find_column(columns, name)
         tests = value if isinstance(value, dict) and not _is_value(value) else {"eq": value}
         for operator, operand in tests.items():
             if operator not in operators:
@@ -55,11 +61,15 @@ def assignments(
     return names, [from_json(value) for value in values.values()]
 
 
-def select_rows(table: str, condition: str, order: str) -> str:
-    """A page of rows; its last two arguments are limit and offset."""
+def select_rows(table: str, condition: str, order: str, row_id: str | None = None) -> str:
+    """A page of rows; its last two arguments are limit and offset.
+
+    With `row_id`, the name of rows in SQL, it is a column before the others.
+    """
+    shown = "*" if row_id is None else f'{row_id} AS "{ROW_ID}", *'
     filtered = f" WHERE {condition}" if condition else ""
     ordered = f" ORDER BY {order}" if order else ""
-    return f"SELECT * FROM {table}{filtered}{ordered} LIMIT ? OFFSET ?"
+    return f"SELECT {shown} FROM {table}{filtered}{ordered} LIMIT ? OFFSET ?"
 
 
 def count_rows(table: str, condition: str = "") -> str:
@@ -67,12 +77,13 @@ def count_rows(table: str, condition: str = "") -> str:
     return f"SELECT count(*) FROM {table}" + (f" WHERE {condition}" if condition else "")
 
 
-def insert_row(table: str, names: list[str]) -> str:
-    """A new row, returned as it is stored."""
+def insert_row(table: str, names: list[str], *, returns: bool = True) -> str:
+    """A new row, returned as it is stored unless that is not wanted."""
+    returning = " RETURNING *" if returns else ""
     if not names:
-        return f"INSERT INTO {table} DEFAULT VALUES RETURNING *"
+        return f"INSERT INTO {table} DEFAULT VALUES{returning}"
     places = ", ".join("?" for _ in names)
-    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places}) RETURNING *"
+    return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({places}){returning}"
 
 
 def update_rows(table: str, names: list[str], condition: str) -> str:

@@ -19,6 +19,7 @@ from buntime_plugin_database.faces.http.catalogue import (
     list_columns,
     list_tables,
     quoted,
+    row_id,
 )
 from buntime_plugin_database.faces.http.sessions import RequestSessions, SessionPart
 from buntime_plugin_database.faces.http.statements import count_rows, select_rows, where
@@ -67,18 +68,23 @@ class TableRoutes:
         )
 
     async def rows(self, request: Request) -> Response:
-        """`GET tables/{name}/rows`: a page, by `limit`, `offset`, `orderBy`, `dir`, `filter`."""
+        """`GET tables/{name}/rows`: a page, by `limit`, `offset`, `orderBy`, `dir`, `filter`.
+
+        With `?rowid=true` rows of a table without a primary key have a member that names them.
+        """
         target = self._targets.of(request, needs="read")
         limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)
         offset = _number(request, "offset", 0)
         blobs_as_text = choice_of(request, "blob", BLOB_FORMS) == "text"
+        names_rows = flag_of(request, "rowid")
         async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             table = await find_table(session, request.path_params["name"])
             columns = await list_columns(session, table)
             condition, args = _filter(request, session, columns)
             name = quoted(table.name)
+            row = row_id(session, table, columns) if names_rows else None
             result = await session.execute(
-                select_rows(name, condition, _order(request, columns)), [*args, limit, offset]
+                select_rows(name, condition, _order(request, columns), row), [*args, limit, offset]
             )
             counted = await session.execute(count_rows(name, condition), args)
         rows = await made_of([result], lambda: row_objects(result, blobs_as_text=blobs_as_text))
