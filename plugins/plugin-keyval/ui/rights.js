@@ -30,6 +30,17 @@ export function mayAny(somebody, action) {
 }
 
 /**
+ * Whether somebody may do something to a queue; the one without a name is for who may do it to all.
+ * @param {Somebody} somebody
+ * @param {"queue:send" | "queue:admin"} action
+ * @param {string} queue
+ */
+export function mayQueue(somebody, action, queue) {
+  const names = permitted(somebody, "keyval", action, COVERS);
+  return names === null || (queue !== "" && names.some((name) => queue.startsWith(name)));
+}
+
+/**
  * The first prefix that somebody may read, to begin with; empty for everything.
  * @param {Somebody} somebody
  */

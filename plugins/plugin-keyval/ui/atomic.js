@@ -1,0 +1,187 @@
+// @ts-check
+/**
+ * Atomic: checks and mutations that are done together, or not at all.
+ */
+import { api } from "../.well-known/buntime/ui/api.js";
+import { field } from "../.well-known/buntime/ui/dialog.js";
+import { fill, h } from "../.well-known/buntime/ui/dom.js";
+import { t } from "../.well-known/buntime/ui/texts.js";
+import { pretty } from "./json.js";
+import { keyText } from "./key.js";
+import { chips, keyField } from "./keyfield.js";
+import { mayAny } from "./rights.js";
+import { objectText, readEntry } from "./store.js";
+import { valueField } from "./valuefield.js";
+
+/** @typedef {import("./key.js").Key} Key */
+
+const TYPES = ["set", "delete", "sum", "max", "min", "append", "prepend", "patch", "touch", "persist"];
+const WITHOUT_VALUE = ["delete", "touch", "persist"];
+const WITHOUT_LIFE = ["delete", "persist"];
+
+/**
+ * @typedef {object} Step a row of the form
+ * @property {HTMLElement} element
+ * @property {() => string} read the text of JSON that the API gets; raises an `Error`
+ */
+
+/** @param {import("../.well-known/buntime/ui/shell.js").Opened} opened */
+export async function openAtomic({ somebody }) {
+  /** @type {Step[]} */
+  const checks = [];
+  /** @type {Step[]} */
+  const mutations = [];
+  const places = { checks: h("div", { class: "stack" }), mutations: h("div", { class: "stack" }) };
+  const problem = h("p", { class: "problem", role: "alert" });
+  const preview = h("pre", { hidden: true, tabindex: 0 });
+  const result = h("div", { role: "status" });
+
+  /**
+   * @param {Step[]} steps
+   * @param {HTMLElement} place
+   * @param {Step} step
+   */
+  function add(steps, place, step) {
+    const remove = h("button", { type: "button", onclick: drop }, t("Remove"));
+    const row = h("div", { class: "card" }, step.element, h("div", { class: "actions" }, remove));
+    function drop() {
+      steps.splice(steps.indexOf(step), 1);
+      row.remove();
+    }
+    steps.push(step);
+    place.append(row);
+  }
+
+  function text() {
+    const all = (/** @type {Step[]} */ steps) => `[${steps.map((step) => step.read()).join(", ")}]`;
+    return objectText({ checks: all(checks), mutations: all(mutations), results: "true" });
+  }
+
+  /** @param {() => Promise<void> | void} work */
+  async function guarded(work) {
+    problem.textContent = "";
+    fill(result);
+    try {
+      await work();
+    } catch (error) {
+      problem.textContent = error instanceof Error ? error.message : String(error);
+    }
+  }
+
+  function show() {
+    preview.textContent = pretty(text());
+    preview.hidden = false;
+  }
+
+  async function commit() {
+    const body = text();
+    const answer = JSON.parse(await api("atomic", { method: "POST", text: body, raw: true }));
+    fill(result, answer.ok ? done(answer) : await refused(JSON.parse(body).checks));
+  }
+
+  add(mutations, places.mutations, mutation());
+  return h(
+    "div",
+    { class: "stack" },
+    h("h2", {}, t("Checks")),
+    places.checks,
+    h("div", {}, h("button", { type: "button", onclick: () => add(checks, places.checks, check()) }, t("Add a check"))),
+    h("h2", {}, t("Mutations")),
+    places.mutations,
+    h("div", {}, h("button", { type: "button", onclick: () => add(mutations, places.mutations, mutation()) }, t("Add a mutation"))),
+    problem,
+    preview,
+    result,
+    h(
+      "div",
+      { class: "toolbar" },
+      h("button", { type: "button", onclick: () => void guarded(show) }, t("Preview")),
+      mayAny(somebody, "write")
+        ? h("button", { type: "button", class: "primary", onclick: () => void guarded(commit) }, t("Commit"))
+        : null,
+    ),
+  );
+}
+
+/** @returns {Step} */
+function check() {
+  const key = keyField(t("Key"), "");
+  const versionstamp = h("input", { type: "text", class: "mono", autocomplete: "off" });
+  return {
+    element: h(
+      "div",
+      { class: "row" },
+      key.element,
+      field(t("Versionstamp"), versionstamp, t("Empty: the key must not exist")),
+    ),
+    read: () => JSON.stringify({ key: needed(key.read()), versionstamp: versionstamp.value.trim() || null }),
+  };
+}
+
+/** @returns {Step} */
+function mutation() {
+  const type = h("select", {}, TYPES.map((name) => h("option", { value: name }, name)));
+  const key = keyField(t("Key"), "");
+  const value = valueField(t("Value as JSON"), "", { rows: 3, optional: true });
+  const life = h("input", { type: "text", autocomplete: "off" });
+  const lifeField = field(t("Expires in"), life, t("As 30s, 1.5h or 7d"));
+  type.addEventListener("change", () => {
+    value.element.hidden = WITHOUT_VALUE.includes(type.value);
+    lifeField.hidden = WITHOUT_LIFE.includes(type.value);
+  });
+
+  function read() {
+    const hasValue = !WITHOUT_VALUE.includes(type.value);
+    const given = hasValue ? value.read() : null;
+    if (given === "") throw new Error(t("{type} needs a value", { type: type.value }));
+    const expiresIn = WITHOUT_LIFE.includes(type.value) ? "" : life.value.trim();
+    return objectText({
+      type: JSON.stringify(type.value),
+      key: keyText(needed(key.read())),
+      value: given,
+      expiresIn: expiresIn === "" ? null : JSON.stringify(expiresIn),
+    });
+  }
+
+  return {
+    element: h(
+      "div",
+      { class: "stack" },
+      h("div", { class: "row" }, field(t("Mutation"), type), key.element, lifeField),
+      value.element,
+    ),
+    read,
+  };
+}
+
+/** @param {Key} key */
+function needed(key) {
+  if (key.length === 0) throw new Error(t("A key is needed"));
+  return key;
+}
+
+/** @param {{versionstamp: string, results?: unknown[]}} answer */
+function done({ versionstamp, results = [] }) {
+  return [
+    h("p", {}, h("span", { class: "badge good" }, t("done")), " ", h("code", {}, versionstamp)),
+    results.length > 0 ? h("pre", { tabindex: 0 }, JSON.stringify(results, null, 2)) : null,
+  ];
+}
+
+/**
+ * Say which checks do not hold, as far as it is so now.
+ * @param {{key: Key, versionstamp: string | null}[]} checks
+ */
+async function refused(checks) {
+  const found = await Promise.all(
+    checks.map(async ({ key, versionstamp }) => {
+      const now = (await readEntry(key))?.versionstamp ?? null;
+      return now === versionstamp ? null : { key, now };
+    }),
+  );
+  const failed = found.filter((one) => one !== null);
+  return [
+    h("p", {}, h("span", { class: "badge bad" }, t("conflict")), " ", t("Nothing was written: these checks do not hold")),
+    h("ul", {}, failed.map(({ key, now }) => h("li", {}, chips(key), " ", h("code", {}, now ?? t("there is no such entry"))))),
+  ];
+}

@@ -1,0 +1,141 @@
+"""Queue, search, atomic commits, the log, locks and metrics in a browser."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import httpx2
+import pytest
+from playwright.sync_api import Page, expect
+from support.live import LiveServer
+from support.pages import violations
+
+MARKUP = '<img src=x onerror="document.title=1">'
+
+
+@pytest.fixture
+def api(open_server: LiveServer) -> Iterator[httpx2.Client]:
+    with httpx2.Client(base_url=open_server.api) as client:
+        yield client
+
+
+def test_messages_are_sent_and_looked_at(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    page.goto(f"{open_server.url}/keyval/queue?queue=mail")
+    page.get_by_text("Send a message").click()
+    page.get_by_label("Message as JSON").fill('{"to": "ada"}')
+    page.get_by_label("Id", exact=True).fill("m-1")
+    page.get_by_label("Pauses before").fill("none")
+    page.get_by_label("Keys that get it").fill('["given-up"]')
+    page.get_by_role("button", name="Send", exact=True).click()
+    expect(page.get_by_text("Sent as m-1")).to_be_visible()
+    row = page.get_by_role("row").filter(has=page.get_by_text("m-1", exact=True))
+    expect(row).to_contain_text('{"to":"ada"}')
+    expect(row).to_contain_text("0 / 1")
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_text("No messages are delivered any more")).to_be_visible()
+    expect(page.get_by_role("button", name="Resume")).to_be_visible()
+    assert api.get("/queue/poll?queue=mail").json() == {"message": None}
+    page.get_by_role("button", name="Resume").click()
+    expect(page.get_by_role("button", name="Pause")).to_be_visible()
+    assert api.get("/queue/stats?queue=mail").json()["pending"] == 1, "looking takes nothing"
+    page.get_by_role("button", name="Remove all messages").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("1 messages removed")).to_be_visible()
+
+
+def test_dead_letters_are_sent_again(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    options = {"queue": "dead", "backoffSchedule": []}
+    api.post("/queue/enqueue", json={"value": MARKUP, "options": options})
+    message = api.get("/queue/poll?queue=dead").json()["message"]
+    api.post("/queue/nack", json={"id": message["id"], "error": MARKUP, "queue": "dead"})
+    page.goto(f"{open_server.url}/keyval/queue?queue=dead")
+    row = page.get_by_role("row").filter(has_text=MARKUP)
+    expect(row).to_contain_text(MARKUP)
+    assert page.locator("main img").count() == 0
+    assert violations(page) == []
+    row.get_by_role("button", name="Send again").click()
+    expect(page.get_by_text("No dead letters")).to_be_visible()
+    assert api.get("/queue/stats?queue=dead").json()["pending"] == 1
+
+
+def test_indexes_find_and_mark(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    api.put("/keys/posts/1", json={"title": f"Cream and {MARKUP} sugar"})
+    page.goto(f"{open_server.url}/keyval/search")
+    page.get_by_text("New index").click()
+    page.get_by_label("Prefix").fill("posts")
+    page.get_by_label("Fields").fill("title")
+    page.get_by_role("button", name="Create").click()
+    expect(page.get_by_text("1 / 1")).to_be_visible()
+    page.get_by_label("Query").fill("sugar")
+    page.keyboard.press("Enter")
+    expect(page.locator("mark")).to_have_text("sugar")
+    expect(page.get_by_text("Cream and <img")).to_be_visible()
+    assert page.locator("main img").count() == 0
+    assert violations(page) == []
+    page.get_by_role("button", name="Remove").click()
+    page.get_by_role("dialog").get_by_role("button", name="Remove").click()
+    expect(page.get_by_text("There is no index yet").first).to_be_visible()
+
+
+def test_commits_say_which_check_failed(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    page.goto(f"{open_server.url}/keyval/atomic")
+    page.get_by_role("button", name="Add a check").click()
+    page.get_by_label("Key").first.fill("atomic/taken")
+    page.get_by_label("Mutation").select_option("sum")
+    page.get_by_label("Key").last.fill("atomic/count")
+    page.get_by_label("Value as JSON").fill("2")
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("pre").first).to_contain_text('"versionstamp": null')
+    commit = page.get_by_role("button", name="Commit")
+    commit.click()
+    expect(page.get_by_text("done", exact=True)).to_be_visible()
+    assert api.get("/keys/atomic/count").json()["value"] == 2
+    api.put("/keys/atomic/taken", json=1)
+    commit.click()
+    expect(page.get_by_text("conflict", exact=True)).to_be_visible()
+    expect(page.get_by_role("status").get_by_text('"taken"')).to_be_visible()
+    assert api.get("/keys/atomic/count").json()["value"] == 2
+    assert violations(page) == []
+
+
+def test_the_log_goes_on(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    api.put("/keys/log/1", json=1)
+    page.goto(f"{open_server.url}/keyval/streams?prefix=log")
+    expect(page.get_by_role("row").filter(has_text='"log"')).to_contain_text("create")
+    api.request("DELETE", "/keys/log/1")
+    expect(page.get_by_role("row").nth(1)).to_contain_text("delete")
+    assert violations(page) == []
+
+
+def test_locks_are_shown_and_released(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    wanted = {"owner": MARKUP, "duration": "5m", "metadata": {"a": MARKUP}}
+    api.post(f"/locks/{quote('<b>', safe='')}/acquire", json=wanted)
+    page.goto(f"{open_server.url}/keyval/locks")
+    row = page.get_by_role("row").filter(has=page.get_by_text("<b>", exact=True))
+    expect(row).to_contain_text(MARKUP)
+    assert page.locator("main img").count() == 0
+    assert violations(page) == []
+    row.get_by_role("button", name="Release").click()
+    page.get_by_role("dialog").get_by_role("button", name="Release").click()
+    expect(page.get_by_text("Nobody has a lock")).to_be_visible()
+    assert api.get("/locks").json() == {"locks": []}
+
+
+def test_metrics_and_overview(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    api.get("/keys/none")
+    page.goto(f"{open_server.url}/keyval/metrics")
+    expect(page.get_by_role("row").filter(has_text="get").first).to_be_visible()
+    assert violations(page) == []
+    page.goto(f"{open_server.url}/keyval/")
+    expect(page.locator(".card").filter(has_text="Entries")).to_be_visible()
+    expect(page.locator(".sparkline").first).to_be_visible()
+    assert violations(page) == []
