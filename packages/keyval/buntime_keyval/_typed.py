@@ -13,6 +13,7 @@ from buntime_keyval._calls.stored import RelativeKey, StoredKey, StoreKey, Store
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._merging import check_merged
+from buntime_keyval._models import model_of
 from buntime_keyval._results import KvEntry
 from buntime_keyval.wire import (
     Duration,
@@ -41,6 +42,9 @@ OnInvalid = Literal["raise", "skip"] | Migration
 DELETE_BATCH = 500
 """Entries that one request of `delete_all` deletes."""
 
+UNTOUCHED = 10
+"""In the first so many-th of its life a read leaves a sliding entry alone."""
+
 _BYTES_LIKE = (bytes, bytearray, memoryview)
 
 
@@ -54,7 +58,11 @@ class Scope(Generic[T]):
         expires_in: Duration | None,
         metadata: Any = None,
         on_invalid: OnInvalid = "raise",
+        *,
+        sliding: bool = False,
     ) -> None:
+        if sliding and expires_in is None:
+            raise InvalidInput("sliding needs expires_in, the life that a read gives again")
         if on_invalid not in ("raise", "skip") and not callable(on_invalid):
             raise InvalidInput(
                 f'on_invalid must be "raise", "skip" or a function, received {on_invalid!r:.50}'
@@ -65,7 +73,10 @@ class Scope(Generic[T]):
         self.type = type
         self.expires_in = expires_in
         self.metadata = metadata
-        if type is not None:
+        self.sliding = sliding
+        """Whether a read gives an entry its life again."""
+        self._model = None if type is None else model_of(type)
+        if type is not None and self._model is None:
             try:
                 msgspec.convert(None, type | None)
             except (TypeError, NameError, msgspec.MsgspecError) as error:
@@ -78,7 +89,7 @@ class Scope(Generic[T]):
         on_invalid = self.on_invalid
         if callable(on_invalid) and kind is not self.type:
             on_invalid = "raise"  # the function makes values of another type
-        return Scope(inner, kind, self.expires_in, self.metadata, on_invalid)
+        return Scope(inner, kind, self.expires_in, self.metadata, on_invalid, sliding=self.sliding)
 
     def absolute(self, key: StoreKey) -> Key:
         """The key in the whole of the database."""
@@ -144,12 +155,31 @@ class Scope(Generic[T]):
             raise InvalidInput("The empty key is the whole store: to delete that say delete_all()")
         return self.selectors(key, prefixes, starts_with, start, end)
 
+    def due(self, entries: Iterable[Entry], now_ms: float) -> list[Entry]:
+        """Those entries, with details, that a read has to give their life again.
+
+        Once in a tenth of it, lest each read be a write. Whoever was given a longer life, or is to
+        live for ever, keeps that. Where the clocks differ it happens more often.
+        """
+        life = self.defaults.expires_in
+        if not self.sliding or life is None:
+            return []
+        found = []
+        for entry in entries:
+            ends = entry.details.expires_at if entry.details is not None else None
+            if ends is None or entry.details is None or ends - entry.details.updated_at > life:
+                continue
+            passed = now_ms - (ends - life)
+            if not 0 <= passed < life / UNTOUCHED:
+                found.append(entry)
+        return found
+
     def check(self, value: T) -> Any:
         """A value that may be stored, as data. Raises `InvalidValue`."""
         if self.type is None:
             return value
         try:
-            plain = _plain(value)
+            plain = _plain(value) if self._model is None else self._model.plain(value)
             self.convert(plain)
         except (TypeError, msgspec.ValidationError) as error:
             raise InvalidValue(f"The value is no {self.type_name}: {error}") from error
@@ -164,7 +194,10 @@ class Scope(Generic[T]):
             return operand
         try:
             plain = _plain(operand)
-            check_merged(self.type, kind, plain)
+            if self._model is None:
+                check_merged(self.type, kind, plain)
+            else:
+                self._model.check_merged(kind, plain)
         except (TypeError, msgspec.ValidationError) as error:
             raise InvalidValue(
                 f"The {kind} does not fit values that are {self.type_name}: {error}"
@@ -224,6 +257,8 @@ class Scope(Generic[T]):
         """A value of the type, of data. Raises `msgspec.ValidationError`."""
         if self.type is None:
             return value  # type: ignore[no-any-return] # no type, no check
+        if self._model is not None:
+            return self._model.convert(value)  # type: ignore[no-any-return] # as Pydantic says
         return msgspec.convert(value, self.type)
 
     def _migrated(self, entry: Entry, invalid: InvalidValue) -> T:
@@ -271,9 +306,11 @@ def make_scope(
     expires_in: Duration | None,
     metadata: Any,
     on_invalid: OnInvalid = "raise",
+    *,
+    sliding: bool = False,
 ) -> Scope[T]:
     """The scope of a store. Raises `InvalidInput` for a type that cannot be validated."""
-    return Scope(prefix, type, expires_in, metadata, on_invalid)
+    return Scope(prefix, type, expires_in, metadata, on_invalid, sliding=sliding)
 
 
 def scope_of(store: StoreOf[T]) -> Scope[T]:

@@ -9,6 +9,7 @@ import pytest
 from buntime_keyval import InvalidInput, InvalidValue, KvEntry
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock
+from support.store import open_kv
 
 pytestmark = pytest.mark.engines("sqlite", "libsql", "rqlite", "postgres", "odd")
 
@@ -184,3 +185,46 @@ async def test_what_makes_a_value_cannot_wait_for_it(kv: LocalKv) -> None:
     ended.set()
     assert await later[0] == 2
     assert not kv._flights._flights
+
+
+async def test_what_is_read_in_a_sliding_store_lives_on(kv: LocalKv, clock: FakeClock) -> None:
+    sessions = kv.store(["s"], type=int, expires_in=1000, sliding=True)
+    inner = sessions.with_prefix("inner")
+    await sessions.set_many({"a": 1, "b": 2, "c": 3, "d": 4})
+    await inner.set("e", 5)
+    await sessions.set("long", 6, expires_in="1h")
+    await sessions.set("always", 7)
+    await sessions.persist("always")
+    kept = await sessions.get_many(["long", "always"])
+    for _ in range(3):
+        clock.advance(700)
+        assert (await sessions.get("a")).value == 1
+        assert [it.value for it in await sessions.get_many(["a", "b", "z"])] == [1, 2, None]
+        found = await sessions.get_with_metadata("c")
+        assert found.details is not None
+        assert found.details.expires_at == clock.now() + 1000
+        assert (await inner.get("e")).value == 5
+        # What is told is the entry as it is then.
+        read = await sessions.get("a")
+        assert read == KvEntry(("a",), 1, (await kv.get(["s", "a"])).versionstamp)
+        assert (await sessions.get_or_set("c", lambda: 0)).value == 3
+    assert not await sessions.has("d")
+    assert await sessions.get_many(["long", "always"]) == kept
+    clock.advance(1000)
+    assert [entry.key async for entry in sessions.list()] == [("always",), ("long",)]
+    with pytest.raises(InvalidInput, match="sliding needs expires_in"):
+        kv.store(["s"], sliding=True)
+
+
+async def test_a_life_is_given_again_once_in_a_while() -> None:
+    async with open_kv() as kv:  # whose clock is that of this machine
+        sessions = kv.store(["s"], expires_in="1h", sliding=True)
+        await sessions.set("a", 1)
+        first = await sessions.get("a")
+        assert await sessions.get("a") == first
+        await kv.touch(["s", "a"], expires_in="50m")
+        assert (await sessions.get("a")).versionstamp != first.versionstamp
+        details = (await sessions.get_with_metadata("a")).details
+        assert details is not None
+        assert details.expires_at is not None
+        assert details.expires_at - details.updated_at == 3_600_000

@@ -487,6 +487,7 @@ class Kv(Shortcuts[KeyLike, Any]):
         type: type[T],
         *,
         expires_in: Duration | None = None,
+        sliding: bool = False,
         metadata: Any = None,
         on_invalid: OnInvalid = "raise",
     ) -> Store[T]: ...
@@ -496,6 +497,7 @@ class Kv(Shortcuts[KeyLike, Any]):
         prefix: KeyLike,
         *,
         expires_in: Duration | None = None,
+        sliding: bool = False,
         metadata: Any = None,
         on_invalid: OnInvalid = "raise",
     ) -> Store[Any]: ...
@@ -505,6 +507,7 @@ class Kv(Shortcuts[KeyLike, Any]):
         type: type[T] | None = None,
         *,
         expires_in: Duration | None = None,
+        sliding: bool = False,
         metadata: Any = None,
         on_invalid: OnInvalid = "raise",
         **unknown: Never,
@@ -512,14 +515,18 @@ class Kv(Shortcuts[KeyLike, Any]):
         """The entries below a prefix as a store of its own, with values of one type.
 
         The type may be a msgspec struct, a dataclass, a TypedDict or anything else that msgspec
-        validates. `expires_in` and `metadata` are for what is set without them. `on_invalid` says
-        what reading does with a value that is not of the type: "raise" `InvalidValue`, "skip" it
-        as if it were not there, or call a function with the entry and the error, which gives the
-        value in its place, as it may have been written by an older program.
+        validates, or a Pydantic model, which validates itself. `expires_in` and `metadata` are for
+        what is set without them; with `sliding`, an entry lives on so long when it is read by its
+        key, too (see `Store.get`). `on_invalid` says what reading does with a value that is
+        not of the type: "raise" `InvalidValue`, "skip" it as if it were not there, or call a
+        function with the entry and the error, which gives the value in its place, as it may have
+        been written by an older program.
         """
         if unknown:
             refuse_unknown("store", unknown)
-        return Store(self, make_scope(prefix, type, expires_in, metadata, on_invalid))
+        return Store(
+            self, make_scope(prefix, type, expires_in, metadata, on_invalid, sliding=sliding)
+        )
 
     def records(self, *, strict: bool = False) -> Records:
         """The entries whose key is one text, with versions that writers may insist on.

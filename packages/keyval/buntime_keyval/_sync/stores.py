@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Never, TypeVar, overload
@@ -31,6 +32,9 @@ from buntime_keyval._where import Where
 from buntime_keyval.wire import Duration, Key
 from buntime_keyval.wire.limits import DEFAULT_LIMIT
 from buntime_keyval.wire.python_options import Consistency, refuse_unknown
+
+_TRIES = 3
+"""How often a life is given again that others change meanwhile: they may have given one, too."""
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -90,16 +94,46 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         """One entry; where the key does not exist its value is `default`, its versionstamp None.
 
         The default is given as it is, and not validated. `consistency` is as in `Kv.get`.
+
+        In a `sliding` store the entry then lives on for the life of the store, as it does by
+        `get_many`, `get_with_metadata` and `get_or_set`. That is a write, which needs its
+        permission and makes a new versionstamp: once in a tenth of the life at the most.
         """
-        entry = self._kv.get(self._scope.absolute(key), consistency=consistency)
+        absolute = self._scope.absolute(key)
+        if self._scope.sliding:
+            (entry,) = self._prolonged([absolute], consistency)
+            entry = replace(entry, details=None)
+        else:
+            entry = self._kv.get(absolute, consistency=consistency)
         return self._scope.typed(entry).or_default(default)
+
+    def _prolonged(self, keys: list[Key], consistency: Consistency) -> list[KvEntry[Any]]:
+        """The entries of keys with their details; those of the store's own life live on."""
+        entries: list[KvEntry[Any]]
+        entries = self._kv.get_with_metadata(keys, consistency=consistency)
+        for _ in range(_TRIES):
+            due = self._scope.due(entries, time.time() * 1000)
+            if not due:
+                break
+            atomic = self._kv.atomic()
+            for entry in due:
+                atomic.check(entry).touch(entry.key, expires_in=self._scope.expires_in)
+            is_done = (atomic.commit()).ok
+            entries = self._kv.get_with_metadata(keys, consistency="strong")
+            if is_done:
+                break
+        return entries
 
     def get_with_metadata(
         self, key: StoreKey, *, consistency: Consistency = "eventual"
     ) -> KvEntry[T]:
         """The same, with the `details` of what exists: its metadata and its times."""
         absolute = self._scope.absolute(key)
-        return self._scope.typed(self._kv.get_with_metadata(absolute, consistency=consistency))
+        if self._scope.sliding:
+            (entry,) = self._prolonged([absolute], consistency)
+        else:
+            entry = self._kv.get_with_metadata(absolute, consistency=consistency)
+        return self._scope.typed(entry)
 
     def get_many(
         self, keys: Sequence[StoreKey], *, consistency: Consistency = "eventual"
@@ -108,6 +142,9 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         absolute = self._scope.each_absolute(keys)
         if not absolute:
             return []
+        if self._scope.sliding:
+            found = self._prolonged(absolute, consistency)
+            return [self._scope.typed(replace(entry, details=None)) for entry in found]
         entries = self._kv.get(absolute, consistency=consistency)
         return [self._scope.typed(entry) for entry in entries]
 
