@@ -41,6 +41,7 @@ FORGET_MESSAGES = (
     "DELETE FROM kv_dlq",
     "DELETE FROM kv_queues",
     "DELETE FROM kv_message_ids",
+    "DELETE FROM kv_tasks",
 )
 
 

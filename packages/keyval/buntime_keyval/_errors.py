@@ -148,6 +148,15 @@ class PositionAhead(StatusError):
     """409: no record of the stream has that position yet."""
 
 
+class TaskLost(StatusError):
+    """409: the task is not run under its token any more: its lease has ended and another runner has
+    it, or it is over."""
+
+
+class TaskConflict(StatusError):
+    """409: what was asked cannot be done with the task as it is; the message says why."""
+
+
 class SnapshotGone(StatusError):
     """410: what the next page of a snapshot would show was changed, and the snapshot is not held
     any more. Begin again with the first page."""
@@ -241,6 +250,8 @@ _BY_CODE: dict[str | None, type[KvError]] = {
     "STALE_CONSUMER": StaleConsumer,
     "STREAM_POSITION_AHEAD": PositionAhead,
     "LOCK_LOST": LockLost,
+    "TASK_LOST": TaskLost,
+    "TASK_CONFLICT": TaskConflict,
     "KEYVAL_OUTCOME_UNKNOWN": OutcomeUnknown,
     "KEYVAL_REQUEST_UNDER_WAY": RequestUnderWay,
     "KEYVAL_IDEMPOTENCY_KEY_REUSED": IdempotencyKeyReused,

@@ -26,6 +26,7 @@ from buntime_plugin_keyval.features.queue.feature import QUEUE
 from buntime_plugin_keyval.features.search.feature import SEARCH
 from buntime_plugin_keyval.features.snapshots.feature import SNAPSHOTS
 from buntime_plugin_keyval.features.stream.feature import STREAM
+from buntime_plugin_keyval.features.tasks.feature import TASKS
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
 from buntime_plugin_keyval.features.watch.feature import WATCH
 from buntime_plugin_keyval.requests.quotas import Quotas
@@ -36,6 +37,7 @@ FEATURES: Sequence[AnyFeature] = (
     EXPIRY,
     QUEUE,
     LOCKS,
+    TASKS,
     WATCH,
     SEARCH,
     SNAPSHOTS,
@@ -96,6 +98,7 @@ class KeyValService:
         self.dispatcher = self.sending.dispatcher
         self.locking = self.part(LOCKS)
         self.consuming = self.part(CONSUMERS)
+        self.tasks = self.part(TASKS)
         self.watches = self.part(WATCH).hub
         self.search = self.part(SEARCH)
         self.snapshots = self.part(SNAPSHOTS)

@@ -26,6 +26,7 @@ WRITE_A, WRITE_B = 'keyval:write:["a"]', 'keyval:write:["b"]'
 SEND, RECEIVE, QUEUE = "keyval:queue:send", "keyval:queue:receive", "keyval:queue:admin"
 HOLD = "keyval:lock:rep"
 CONSUME = "keyval:consume:rep"
+SEND_TASK, RUN_TASK, TASKS = "keyval:task:send", "keyval:task:run", "keyval:task:admin"
 METRICS = "keyval:metrics:read"
 EVERYTHING = "keyval:admin"
 UNDELIVERED = {"value": 1, "options": {"keysIfUndelivered": [["a", 1], ["b"]]}}
@@ -187,6 +188,28 @@ CASES: list[Case] = [
     ("GET", "/stream/follow", "prefix=a", None, [READ_A]),
     ("GET", "/stream/seq", "", None, ["keyval:read"]),
     ("POST", "/stream/trim", "", {"upTo": 5}, [EVERYTHING]),
+    ("GET", "/tasks", "", None, [TASKS]),
+    ("GET", "/tasks", "name=mail", None, [f"{TASKS}:mai"]),
+    ("POST", "/tasks", "", {"name": "mail"}, ["keyval:task:send:mai"]),
+    ("POST", "/atomic", "", {"mutations": [{"type": "task", "name": "mail"}]}, [SEND_TASK]),
+    ("GET", "/tasks/stats", "", None, [TASKS]),
+    ("POST", "/tasks/lease", "", {"runner": "w"}, [RUN_TASK]),
+    (
+        *("POST", "/tasks/lease", "", {"runner": "w", "names": ["a", "b"]}),
+        [f"{RUN_TASK}:a", f"{RUN_TASK}:b"],
+    ),
+    ("GET", "/tasks/listen", "runner=w&names=a", None, [f"{RUN_TASK}:a"]),
+    ("GET", "/tasks/limits/report", "", None, [f"{TASKS}:rep"]),
+    ("PUT", "/tasks/limits/report", "", {}, [f"{TASKS}:rep"]),
+    ("GET", "/tasks/x", "", None, [SEND_TASK]),
+    ("GET", "/tasks/x/wait", "", None, [SEND_TASK]),
+    ("DELETE", "/tasks/x", "", None, [TASKS]),
+    ("POST", "/tasks/x/cancel", "", None, [TASKS]),
+    ("POST", "/tasks/x/retry", "", None, [TASKS]),
+    ("POST", "/tasks/x/release", "", {"token": "t"}, [RUN_TASK]),
+    ("POST", "/tasks/x/heartbeat", "", {"token": "t"}, [RUN_TASK]),
+    ("POST", "/tasks/x/complete", "", {"token": "t"}, [RUN_TASK]),
+    ("POST", "/tasks/x/fail", "", {"token": "t", "error": "no"}, [RUN_TASK]),
     ("GET", "/locks", "", None, ["keyval:lock"]),
     ("GET", "/locks", "prefix=rep", None, [HOLD]),
     ("GET", "/locks/report", "", None, [HOLD]),

@@ -97,6 +97,14 @@ CASES = [
     Case("POST", "/consumers/ID/release", {"owner": "w"}),
     Case("POST", "/consumers/ID/commit", {"token": "TOKEN", "upTo": "NEXT"}),
     Case("POST", "/consumers/ID/nack", {"token": "TOKEN", "seq": "NEXT"}),
+    Case("POST", "/tasks", {"name": "work"}, 201),
+    Case("POST", "/tasks/TASK/cancel", None),
+    Case("POST", "/tasks/OVER/retry", None),
+    Case("POST", "/tasks/RUN/release", {"token": "HELD"}),
+    Case("POST", "/tasks/RUN/complete", {"token": "HELD", "result": 7}),
+    Case("POST", "/tasks/RUN/fail", {"token": "HELD", "error": "no"}),
+    Case("DELETE", "/tasks/TASK", None),
+    Case("PUT", "/tasks/limits/work", {"maxRunning": 1}),
     Case("POST", "/locks/ID/acquire", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/steal", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/release", {"owner": "w"}),
@@ -138,12 +146,23 @@ def _prepared(api: Api, case: Case) -> Case:
         letters = api.json("GET", "/queue/dlq")
         (letter,) = [it["id"] for it in letters if it["originalId"] == sent["id"]]
         case = case._replace(path=case.path.replace("DEAD", letter))
+    if case.path.startswith(("/tasks/TASK", "/tasks/OVER", "/tasks/RUN")):
+        _, _, kind, *_ = case.path.split("/")
+        task_id = api.send("POST", "/tasks", {"name": f"to-{kind}"}).json()["id"]
+        if kind == "OVER":
+            api.json("POST", f"/tasks/{task_id}/cancel")
+        if kind == "RUN":
+            leasing = {"runner": "w", "names": [f"to-{kind}"]}
+            (run,) = api.json("POST", "/tasks/lease", leasing)["tasks"]
+            task_id, text = run["id"], text.replace("HELD", run["token"])
+        case = case._replace(path=case.path.replace(kind, task_id))
     return case._replace(body=json.loads(text) if text else None)
 
 
 def _state(api: Api) -> Any:
     entries = api.json("POST", "/keys/list", {"limit": 1000})
-    return entries, api.json("GET", "/queue/stats"), api.json("GET", "/queue/dlq")
+    messages = api.json("GET", "/queue/stats"), api.json("GET", "/queue/dlq")
+    return entries, messages, api.json("GET", "/tasks/stats")
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.method} {case.path}")
@@ -191,12 +210,12 @@ def test_conditions_are_a_part_of_the_request(api: Api) -> None:
 
 
 def test_every_route_that_changes_something_is_tested() -> None:
-    """POSTs that read are known; polls and fetches, which change something, come again by
-    themselves."""
+    """POSTs that read are known. What changes something and comes again by itself is a poll,
+    a fetch, a lease and a sign of life."""
     reading = {
         "/keys/list", "/keys/count", "/keys/paginate", "/keys/batch", "/search",
-        "/search/paginate", "/watch/poll", "/watch/prefix/poll",
-        "/consumers/{id}/fetch",
+        "/search/paginate", "/watch/poll", "/watch/prefix/poll", "/tasks/lease",
+        "/tasks/{id}/heartbeat", "/consumers/{id}/fetch",
     }  # fmt: skip
     writing = {
         (method, path.replace("{id}", "ID"))
@@ -208,7 +227,7 @@ def test_every_route_that_changes_something_is_tested() -> None:
     tested = set()
     for case in CASES:
         path = case.path.partition("?")[0]
-        for word in ("DEAD", "unknown"):
+        for word in ("DEAD", "unknown", "TASK", "OVER", "RUN", "work"):
             path = path.replace(word, "ID")
         if path.startswith("/keys/") and path not in StoreRoutes(FEATURES).paths:
             path = "/keys/KEY"

@@ -13,6 +13,13 @@ from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.features.queue.http import Listening, OptionsBody
 from buntime_plugin_keyval.features.stream.http import StreamReading
+from buntime_plugin_keyval.features.tasks.shapes import (
+    Leasing,
+    TaskBody,
+    TaskLimits,
+    TaskListening,
+    TaskListing,
+)
 from buntime_plugin_keyval.requests import kinds
 from buntime_plugin_keyval.requests.asked import AnyRoute
 from buntime_plugin_keyval.requests.shape import (
@@ -63,7 +70,9 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.TEXT: Sample(("",), (1, True, [], {}), ("",)),
     kinds.NAMED_TEXT: Sample(("word",), (1, True, []), ("word", "")),
     kinds.MESSAGE_ID: Sample(("some-id",), ("", 1, True, [], {})),
-    kinds.NAME: Sample(("w1", "é/ü"), ("", "a\n", "x" * 257, 1, True, [])),
+    kinds.NAME: Sample(
+        ("w1", "é/ü"), ("", "a\n", "x" * 257, 1, True, []), ("w1", "é/ü"), ("", "x" * 257)
+    ),
     kinds.QUEUE_NAME: Sample(
         ("", "é/ü"), ("a\n", "x" * 257, 1, True, []), ("", "emails"), ("x" * 257,)
     ),
@@ -111,6 +120,27 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.WEIGHTS: Sample(({}, {"title": 2}), ([], 1, "x", {"title": -1}, {"title": "x"})),
     kinds.MARKS: Sample((True, False, ["<", ">"]), (1, "x", ["<"], [1, 2])),
     kinds.SNIPPET: Sample((True, False, 5), (0, 65, "x", [])),
+    members_of(TaskBody)["id"].kind: Sample(("t1",), ("", "a/b", "stats", "x" * 257, 1, [])),
+    members_of(TaskBody)["scheduledFor"].kind: Sample(
+        (4e12, "4000000000000", "2100-01-31T08:00:00Z"),
+        (-1, "soon", True, [], "2100-01-31T08:00:00"),
+    ),
+    members_of(TaskBody)["maxRetries"].kind: Sample((0, 1000), (-1, 1001, 1.5, "5", True, [])),
+    members_of(TaskBody)["timeout"].kind: Sample((1, "5m"), (0, -1, "soon", True, [])),
+    members_of(TaskBody)["priority"].kind: Sample((-10, 10), (-11, 11, 0.5, "1", True, [])),
+    members_of(TaskBody)["after"].kind: Sample(([],), ("a", 1, {}, [1], ["a/b"], ["x"] * 101)),
+    members_of(TaskListing)["status"].kind: Sample((), (), ("running",), ("new", "")),
+    members_of(Leasing)["names"].kind: Sample(
+        (["a", "b"], "a,b"), ([], 1, {}, [1], [""]), ("a", "a,b"), ("", "a,")
+    ),
+    members_of(Leasing)["limit"].kind: Sample((1, 1000), (0, 1001, "5", True, [])),
+    members_of(TaskListening)["prefetch"].kind: Sample(
+        (), (), ("1", "1000"), ("0", "1001", "x", "")
+    ),
+    members_of(Leasing)["duration"].kind: Sample(
+        (1000, "1m"), (999, "soon", True, []), ("1000", "1m"), ("999", "soon", "")
+    ),
+    members_of(TaskLimits)["maxRunning"].kind: Sample((1, 1000), (0, 1_000_001, "5", True, [])),
     members_of(StreamReading)["action"].kind: Sample(
         (), (), ("create", "update", "delete", "expire"), ("set", "")
     ),
@@ -171,6 +201,22 @@ NEEDED: dict[str, dict[str, Any]] = {
     "GET /stream/follow": {},
     "GET /stream/seq": {},
     "POST /stream/trim": {"upTo": 0},
+    "GET /tasks": {},
+    "POST /tasks": {"name": "work"},
+    "GET /tasks/stats": {},
+    "POST /tasks/lease": {"runner": "w1"},
+    "GET /tasks/listen": {"runner": "w1"},
+    "GET /tasks/limits/<id>": {},
+    "PUT /tasks/limits/<id>": {},
+    "GET /tasks/<id>": {},
+    "DELETE /tasks/<id>": {},
+    "GET /tasks/<id>/wait": {"timeout": "0"},
+    "POST /tasks/<id>/cancel": {},
+    "POST /tasks/<id>/retry": {},
+    "POST /tasks/<id>/release": {"token": "none"},
+    "POST /tasks/<id>/heartbeat": {"token": "none"},
+    "POST /tasks/<id>/complete": {"token": "none"},
+    "POST /tasks/<id>/fail": {"token": "none", "error": "no"},
     "GET /locks": {},
     "GET /locks/<id>": {},
     "POST /locks/<id>/acquire": {"owner": "w1"},
@@ -206,8 +252,14 @@ NEEDED: dict[str, dict[str, Any]] = {
 }
 """The least that each route needs. A new route needs a line here, and then obeys all below."""
 
-STREAMS = ("GET /watch", "GET /watch/prefix", "GET /queue/listen", "GET /stream/follow")
-WELL = (200, 404, 409, 410, 412)
+STREAMS = (
+    "GET /watch",
+    "GET /watch/prefix",
+    "GET /queue/listen",
+    "GET /stream/follow",
+    "GET /tasks/listen",
+)
+WELL = (200, 201, 404, 409, 410, 412)
 """Statuses of what was understood: keys, messages and indexes may not be there, leases be old, and
 records of the stream trimmed."""
 

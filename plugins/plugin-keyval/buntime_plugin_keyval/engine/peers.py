@@ -11,6 +11,7 @@ from buntime_host import Signal, Workers
 from buntime_plugin_keyval.storage.consumer_effects import ConsumerEffect
 from buntime_plugin_keyval.storage.effects import Effect, EntryEffect, NoteStamp
 from buntime_plugin_keyval.storage.lock_effects import PASSING_ON, LockEffect
+from buntime_plugin_keyval.storage.task_effects import CALLING, TaskEffect
 
 
 class Bell:
@@ -54,6 +55,8 @@ class Peers:
         """Rung when a message came, was settled, or may be delivered again."""
         self.locks = Bell(workers.signal("keyval.locks"), bells, "locks")
         """Rung when others may have a lock, or be the first in line."""
+        self.tasks = Bell(workers.signal("keyval.tasks"), bells, "tasks")
+        """Rung when there may be a task for a runner, or one is over."""
         self.watchers = workers.numbers("keyval.watchers", 1)
         """How many are open; so with listeners."""
         self.listeners = workers.numbers("keyval.listeners", 1)
@@ -61,12 +64,14 @@ class Peers:
 
     def committed(self, effects: Iterable[Effect]) -> None:
         """Ring for a commit of this process."""
-        changed = queued = passed = False
+        changed = queued = passed = called = False
         for effect in effects:
             if isinstance(effect, EntryEffect):
                 changed = True
             elif isinstance(effect, LockEffect):
                 passed = passed or isinstance(effect, PASSING_ON)
+            elif isinstance(effect, TaskEffect):
+                called = called or isinstance(effect, CALLING)
             elif not isinstance(effect, NoteStamp | ConsumerEffect):
                 queued = True
         if changed:
@@ -75,3 +80,5 @@ class Peers:
             self.queue.send()
         if passed:
             self.locks.send()
+        if called:
+            self.tasks.send()

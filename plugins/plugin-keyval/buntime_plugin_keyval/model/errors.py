@@ -13,6 +13,9 @@
     ├── ConsumerLocked      409  ConsumerLocked: another instance of the consumer is at work
     ├── StaleConsumer       409  StaleConsumer: another instance has taken over
     ├── PositionAhead       409  PositionAhead: the stream has no such position yet
+    ├── TaskNotFound        404  NotFound: there is no such task
+    ├── TaskConflict        409  TaskConflict: the task is in no state for that
+    ├── TaskLost            409  TaskLost: another runner has the task, or it is over
     ├── LimitExceeded       413  TooLarge: more than an option of `limits` allows
     ├── QuotaExceeded       413  TooLarge: more entries or bytes than the key of the sender may have
     ├── RateExceeded        429  RateLimited: more requests in a second than that
@@ -195,6 +198,40 @@ class PositionAhead(KeyValError, buntime_keyval.PositionAhead):
 
     def __init__(self, position: int, last: int) -> None:
         super().__init__(f"No record has the position {position} yet: the stream ends with {last}")
+
+
+class TaskNotFound(KeyValError, NotFound):
+    """There is no task with this id: it was removed, its time is over, or it never was."""
+
+    STATUS = 404
+    CODE = "TASK_NOT_FOUND"
+
+    def __init__(self, task_id: str, what: str = "") -> None:
+        """`what` says where the id was given, if that is not plain."""
+        super().__init__(
+            f"{what}There is no task with the id {task_id}: it was removed, the time is over for"
+            " which it was kept, or it never was"
+        )
+
+
+class TaskConflict(KeyValError, buntime_keyval.TaskConflict):
+    """What was asked cannot be done with the task as it is."""
+
+    STATUS = 409
+    CODE = "TASK_CONFLICT"
+
+
+class TaskLost(KeyValError, buntime_keyval.TaskLost):
+    """The task is not run under this token any more."""
+
+    STATUS = 409
+    CODE = "TASK_LOST"
+
+    def __init__(self, task_id: str) -> None:
+        super().__init__(
+            f"The task {task_id} is not run under this token any more: its lease has ended and"
+            " another runner has it, or it is over"
+        )
 
 
 class LimitExceeded(KeyValError, TooLarge):

@@ -25,6 +25,9 @@ QUEUE_ADMIN = "keyval:queue:admin"
 INDEX_ADMIN = "keyval:index:admin"
 LOCK = "keyval:lock"
 CONSUME = "keyval:consume"
+TASK_SEND = "keyval:task:send"
+TASK_RUN = "keyval:task:run"
+TASK_ADMIN = "keyval:task:admin"
 METRICS_READ = "keyval:metrics:read"
 ADMIN = "keyval:admin"
 
@@ -57,6 +60,13 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
         "lock": Action(text_prefix, doc="take, release, list and check locks"),
         "consume": Action(
             text_prefix, doc="be a consumer of the stream, for keys that may be read as well"
+        ),
+        "task:send": Action(text_prefix, doc="send tasks, and look at them and at their results"),
+        "task:run": Action(text_prefix, doc="take tasks and say what became of them"),
+        "task:admin": Action(
+            text_prefix,
+            covers=("task:send", "task:run"),
+            doc="all of that, lists, cancelling, repeating, removing and limiting tasks",
         ),
         "metrics:read": Action(doc="read what was measured"),
         "admin": Action(covers=("*",), doc="everything in the store"),

@@ -254,7 +254,9 @@ def _refuse_body(shape: type[RequestShape], content: bytes) -> None:
 
 
 _SHOWN = 50
-VALUES = re.compile(r"(?:(?:mutations|sets)\[[0-9]*\]\.)?(?:value|metadata)")
+VALUES = re.compile(
+    r"(?:(?:mutations|sets)\[[0-9]*\]\.)?(?:value|metadata|payload|result|progress)"
+)
 """Members that hold whatever is to be stored."""
 
 

@@ -147,10 +147,13 @@ def _large(service: KeyValService) -> LargeMembers:
     return dict(
         [
             items_frame("checks", check, {}),
-            items_frame("mutations", mutation, {"value": value_frame(now_ms)}),
+            items_frame("mutations", mutation, {name: value_frame(now_ms) for name in _VALUES}),
         ]
     )
 
+
+_VALUES = ("value", "payload")
+"""Members of mutations that hold what is to be stored, and may be large."""
 
 COMMIT = Route(commit_atomic, Commit, MemberPlace.BODY, _large)
 TRANSACTION = Route(commit_transaction, TransactionRequest, MemberPlace.BODY, _large)

@@ -96,7 +96,8 @@ class StoreRoutes:
     def _blank(self, segments: list[bytes]) -> bytes:
         """A path without the segment that varies; empty if there is no such route."""
         if len(segments) <= self._most_segments:
-            for place in range(2, len(segments)):
+            # What is fixed further to the left is meant: `/tasks/limits/<name>`.
+            for place in reversed(range(2, len(segments))):
                 if segments[place]:
                     path = b"/".join([*segments[:place], b"", *segments[place + 1 :]])
                     if path in self._varying:

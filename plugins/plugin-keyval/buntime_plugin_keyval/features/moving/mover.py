@@ -159,6 +159,8 @@ class StoreMover:
             Sides(ours.message_ids, theirs.message_ids, ""),
             Sides(ours.consumers, theirs.consumers, ""),
             Sides(ours.rejects, theirs.rejects, -1),
+            Sides(ours.tasks, theirs.tasks, -1),
+            Sides(ours.task_order, theirs.task_order, -1),
         )
         self._replays = Sides(ours.replays, theirs.replays, -1)
         self._metrics = Sides(ours.metrics, theirs.metrics, "")

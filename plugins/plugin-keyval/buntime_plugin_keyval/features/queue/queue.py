@@ -71,6 +71,10 @@ class _Delivery(NamedTuple):
     keys_if_undelivered: str
 
 
+Ending = Callable[[str], Sequence[Effect]]
+"""What ends a message that has no attempts left, by its id."""
+
+
 def _recall_id(kept: Kept) -> str:
     return str(kept.told)
 
@@ -96,6 +100,7 @@ class Queue:
         self._has_others = False
         """Whether the queue without a name may have others than plain messages, or something is
         said of it: see `QueueSql`."""
+        self._endings: dict[str, Ending] = {}
         self._on_ready: Callable[[str | None], None] = lambda _: None
         self._on_settled: Callable[[str], None] = lambda _: None
 
@@ -155,10 +160,14 @@ class Queue:
 
     async def _lease(self, limit: int, queue: str | None) -> list[tuple[Value, ...]]:
         """The rows that `Lease` gives."""
+        return await self.lease_by(Lease(limit, self._lease_ms, queue))
+
+    async def lease_by(self, lease: Lease, *behind: Effect) -> list[tuple[Value, ...]]:
+        """Lease messages, and have further effects with that; the rows that `Lease` gives."""
         counts = self._deliveries.ended()
-        *_, result = await self._commit(*counts, Lease(limit, self._lease_ms, queue))
+        results = await self._commit(*counts, lease, *behind)
         self._deliveries.counted(counts)
-        return result.rows
+        return results[len(counts)].rows
 
     async def take(self, queue: str = "") -> LeasedMessage | None:
         """Lease one message for a consumer who is given it now, so that it counts."""
@@ -170,6 +179,18 @@ class Queue:
                 self.given(messages[0])
                 return messages[0]
         return None
+
+    def end_otherwise(self, mark: str, ending: Ending) -> None:
+        """Let messages of queues whose names begin so end in another way than as dead letters."""
+        self._endings[mark] = ending
+
+    def settled(self, message_id: str) -> None:
+        """Say that a commit of another kind has settled a delivery."""
+        self._settled(message_id)
+
+    def extended(self, message_id: str) -> None:
+        """Say that a commit of another kind has prolonged a lease, so that it counts."""
+        self._deliveries.settled(message_id)
 
     def holds(self, message: LeasedMessage) -> bool:
         """Whether the lease of this message lasts, so that nobody else is given it."""
@@ -335,11 +356,17 @@ class Queue:
                     delivery is not None
                     and delivery.attempts >= delivery.max_attempts
                     and delivery.visible_at <= args[0]
-                    and await self._commit_if_current(delivery, _give_up(delivery, LEASE_EXPIRED))
                 ):
-                    self._settled(delivery.id)
+                    await self._bury(delivery)
             if len(rows) < _BURY_BATCH:
                 return
+
+    async def _bury(self, delivery: _Delivery) -> None:
+        """End a message without attempts left, unless somebody else does so."""
+        ending = self._endings.get(delivery.queue[:1])
+        effects = _give_up(delivery, LEASE_EXPIRED) if ending is None else ending(delivery.id)
+        if await self._commit_if_current(delivery, effects):
+            self._settled(delivery.id)
 
     async def next_visible(self, queue: str = "") -> int | None:
         """When the next message of a queue can be delivered; None if there is none."""

@@ -24,6 +24,7 @@ from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
 from buntime_plugin_keyval.storage.dialects.schema import SchemaSql
 from buntime_plugin_keyval.storage.dialects.search import SearchSql
 from buntime_plugin_keyval.storage.dialects.snapshots import SnapshotSql
+from buntime_plugin_keyval.storage.dialects.tasks import TaskSql
 from buntime_plugin_keyval.storage.dialects.watch import WatchSql
 from buntime_plugin_keyval.storage.dialects.writes import WriteSql
 
@@ -50,6 +51,7 @@ class Dialect(NamedTuple):
     queues: QueuesSql
     locks: LockSql
     consumers: ConsumerSql
+    tasks: TaskSql
     search: SearchSql
     replays: ReplaysSql
     metrics: MetricsSql

@@ -39,6 +39,13 @@ REJECT_COLUMNS = (
     *("seq", "consumer", "position", "key", "action", "versionstamp", "at", "revision", "type"),
     *("value", "error", "attempts", "failed_at", "requeued"),
 )
+TASK_COLUMNS = (
+    *("seq", "id", "name", "status", "priority", "max_retries", "backoff", "timeout_ms"),
+    *("unique_text", "sequence", "parent", "earlier", "keep_ms", "ready_at", "set_at"),
+    *("created_at", "attempts", "started_at", "completed_at", "forget_at", "failed_with"),
+    *("runner", "lease", "lease_ms", "last_error", "progress", "result", "payload"),
+)
+TASK_ORDER_COLUMNS = ("seq", "earlier", "later")
 METRIC_COLUMNS = ("operation", "count", "errors", "latency_sum", "buckets", "updated_at")
 
 MESSAGE_MARKS = (
@@ -50,6 +57,11 @@ LOCK_MARKS = "owner, token, expires_at"
 QUEUE_MARKS = "name, paused, lease_ms, backoff, max_running, rate_count, rate_ms"
 CONSUMER_MARKS = "position, updated_at, failed_position, attempts"
 REJECT_MARKS = "consumer, position, attempts, failed_at, requeued"
+TASK_MARKS = (
+    "id, status, ready_at, set_at, started_at, completed_at, failed_with, lease, last_error,"
+    " progress"
+)
+"""Whatever changes of a task."""
 REPLAY_MARKS = "at, octet_length(keys), octet_length(stamps), octet_length(counts)"
 """Results are added, forgotten from the oldest on, and the newest one is emptied."""
 
@@ -67,6 +79,8 @@ CLOSED_TABLES = {
     "kv_message_ids": ("INSERT", "UPDATE", "DELETE"),
     "kv_consumers": ("INSERT", "UPDATE", "DELETE"),
     "kv_consumer_letters": ("INSERT", "UPDATE", "DELETE"),
+    "kv_tasks": ("INSERT", "UPDATE", "DELETE"),
+    "kv_task_order": ("INSERT", "UPDATE", "DELETE"),
     "kv_indexes": ("INSERT", "UPDATE", "DELETE"),
 }
 """What may happen to which table as long as a store is open."""
@@ -112,6 +126,9 @@ class MovingSql(NamedTuple):
     consumers: TableSql
     rejects: TableSql
     """What consumers of the stream could not process."""
+    tasks: TableSql
+    task_order: TableSql
+    """Which tasks come after which."""
     metrics: TableSql
     counts: str
     """How many entries there are and how many bytes they have, how many messages, dead letters,

@@ -20,6 +20,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.postgres.schema import SCHEMA
 from buntime_plugin_keyval.storage.dialects.postgres.search import SEARCH
 from buntime_plugin_keyval.storage.dialects.postgres.snapshots import SNAPSHOTS
+from buntime_plugin_keyval.storage.dialects.postgres.tasks import TASKS
 from buntime_plugin_keyval.storage.dialects.postgres.watch import WATCH
 from buntime_plugin_keyval.storage.dialects.postgres.writes import WRITES
 
@@ -42,6 +43,7 @@ POSTGRES = Dialect(
     queues=QUEUES,
     locks=LOCKS,
     consumers=CONSUMERS,
+    tasks=TASKS,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

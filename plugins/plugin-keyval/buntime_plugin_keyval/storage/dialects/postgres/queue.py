@@ -21,7 +21,8 @@ _UNCOUNTED = "(CASE WHEN lease IS NOT NULL AND counted = 0 THEN 1 ELSE 0 END)"
 _ATTEMPTS = f"least(max_attempts, attempts + {_UNCOUNTED})"
 
 _PLAIN = "queue = '' AND priority = 0"
-_NOT_PLAIN = "(queue <> '' OR priority <> 0)"
+NOT_PLAIN = "(queue <> '' OR priority <> 0)"
+OF_TASKS = "queue > chr(1) AND queue < chr(2)"
 PLACE = f"ready_at - {PRIORITY_MS} * priority"
 
 # Messages whose lease ran out keep their ready time, so they come before what became ready later.
@@ -34,14 +35,14 @@ SELECT {{told}} FROM (
   SELECT seq, ready_at, value FROM kv_queue
   WHERE queue = '' AND lease IS NOT NULL AND visible_at <= $3::bigint
     AND attempts < max_attempts) AS found
-WHERE NOT EXISTS (SELECT 1 FROM kv_queue WHERE {_NOT_PLAIN} AND queue = '')
+WHERE NOT EXISTS (SELECT 1 FROM kv_queue WHERE {NOT_PLAIN} AND queue = '')
   AND NOT EXISTS (SELECT 1 FROM kv_queues WHERE name = '')
 ORDER BY place, seq LIMIT $4::bigint"""
 
 
 def _levels(queue: str) -> str:
     """The priorities that messages of a queue have, but for plain ones; and NULL."""
-    of_queue = f"FROM kv_queue WHERE {_NOT_PLAIN} AND queue = {queue}"
+    of_queue = f"FROM kv_queue WHERE {NOT_PLAIN} AND queue = {queue}"
     return f"""
 WITH RECURSIVE levels (level) AS (
   SELECT min(priority) {of_queue}
@@ -60,7 +61,7 @@ def ready_of(now: str, limit: str, queue: str, room: str) -> str:
 SELECT seq, place, {VALUE_SIZE} AS size FROM ({_levels(queue)}
   SELECT first.* FROM levels CROSS JOIN LATERAL (
     SELECT seq, {PLACE} AS place, value FROM kv_queue
-    WHERE {_NOT_PLAIN} AND queue = {queue} AND priority = level AND lease IS NULL
+    WHERE {NOT_PLAIN} AND queue = {queue} AND priority = level AND lease IS NULL
       AND visible_at <= {now} AND attempts < max_attempts
     ORDER BY visible_at, seq LIMIT {limit}) AS first
   UNION ALL
@@ -199,13 +200,13 @@ WHERE attempts >= max_attempts AND visible_at <= $1 ORDER BY visible_at LIMIT $2
 SELECT (
     SELECT visible_at FROM kv_queue WHERE {_PLAIN} AND attempts < max_attempts
     ORDER BY visible_at LIMIT 1),
-  (EXISTS (SELECT 1 FROM kv_queue WHERE {_NOT_PLAIN} AND queue = '')
+  (EXISTS (SELECT 1 FROM kv_queue WHERE {NOT_PLAIN} AND queue = '')
    OR EXISTS (SELECT 1 FROM kv_queues WHERE name = ''))::int""",
     next_visible_of=f"""{_levels("$1::text")}
 SELECT min(visible_at) FROM (
   SELECT (
       SELECT visible_at FROM kv_queue
-      WHERE {_NOT_PLAIN} AND queue = $1::text AND priority = level AND attempts < max_attempts
+      WHERE {NOT_PLAIN} AND queue = $1::text AND priority = level AND attempts < max_attempts
       ORDER BY visible_at LIMIT 1) AS visible_at
   FROM levels
   UNION ALL
@@ -218,9 +219,10 @@ SELECT min(visible_at) FROM (
 SELECT id, lease FROM kv_queue
 WHERE lease IS NOT NULL AND visible_at > $1
   AND id IN (SELECT json_array_elements_text($2::json))""",
-    stats="""
-SELECT (SELECT count(*) FROM kv_queue),
-       (SELECT count(*) FROM kv_queue WHERE lease IS NOT NULL AND visible_at > $1),
+    stats=f"""
+SELECT (SELECT count(*) FROM kv_queue WHERE NOT ({OF_TASKS})),
+       (SELECT count(*) FROM kv_queue
+        WHERE lease IS NOT NULL AND visible_at > $1 AND NOT ({OF_TASKS})),
        (SELECT count(*) FROM kv_dlq)""",
     stats_of="""
 SELECT (SELECT count(*) FROM kv_queue WHERE queue = $2),

@@ -32,6 +32,9 @@ def _enqueue_once(row: NewRow, to: ToQueue, until: int) -> tuple[Statement, ...]
     return Statement(_ENQUEUE_ONCE, (*row, *to)), keep
 
 
+# Not those that tasks are in.
+_NAMED = "NOT (name > chr(1) AND name < chr(2))"
+
 QUEUES = QueuesSql(
     options=f"SELECT paused, {_OPTIONS} FROM kv_queues WHERE name = $1",
     pause="""
@@ -61,10 +64,10 @@ DELETE FROM kv_queue_starts
 WHERE queue = $1::text
   AND at <= $2::bigint - coalesce((SELECT rate_ms FROM kv_queues WHERE name = $1::text), 0)
   AND at < (SELECT max(at) FROM kv_queue_starts WHERE queue = $1::text)""",
-    told='SELECT name FROM kv_queues ORDER BY name COLLATE "C" LIMIT $1',
-    names="""
+    told=f'SELECT name FROM kv_queues WHERE {_NAMED} ORDER BY name COLLATE "C" LIMIT $1',
+    names=f"""
 WITH RECURSIVE of_messages (name) AS (
-  SELECT min(queue) FROM kv_queue WHERE (queue <> '' OR priority <> 0)
+  SELECT min(queue) FROM kv_queue WHERE (queue <> '' OR priority <> 0) AND queue > chr(2)
   UNION ALL
   SELECT (SELECT min(queue) FROM kv_queue WHERE (queue <> '' OR priority <> 0) AND queue > name)
   FROM of_messages WHERE name IS NOT NULL),
@@ -77,8 +80,9 @@ SELECT name FROM (
   (SELECT name FROM of_messages LIMIT $1::bigint)
   UNION (SELECT name FROM of_letters LIMIT $1::bigint)
   UNION SELECT name FROM kv_queues
-  UNION SELECT '' WHERE EXISTS (SELECT 1 FROM kv_queue WHERE queue = '' AND priority = 0)) AS named
-WHERE name IS NOT NULL ORDER BY name COLLATE "C" LIMIT $1::bigint""",
+  UNION SELECT '' WHERE EXISTS (SELECT 1 FROM kv_queue WHERE queue = '' AND priority = 0)
+    OR EXISTS (SELECT 1 FROM kv_queue WHERE queue = '' AND priority <> 0)) AS named
+WHERE name IS NOT NULL AND {_NAMED} ORDER BY name COLLATE "C" LIMIT $1::bigint""",
     messages=f"""
 SELECT {_ROW} FROM kv_queue
 WHERE seq IN ({

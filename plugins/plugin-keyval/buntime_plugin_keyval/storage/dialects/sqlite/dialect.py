@@ -18,6 +18,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
 from buntime_plugin_keyval.storage.dialects.sqlite.schema import SCHEMA
 from buntime_plugin_keyval.storage.dialects.sqlite.search.operations import SEARCH
 from buntime_plugin_keyval.storage.dialects.sqlite.snapshots import SNAPSHOTS
+from buntime_plugin_keyval.storage.dialects.sqlite.tasks import TASKS
 from buntime_plugin_keyval.storage.dialects.sqlite.watch import WATCH
 from buntime_plugin_keyval.storage.dialects.sqlite.writes import WRITES
 
@@ -34,6 +35,7 @@ SQLITE = Dialect(
     queues=QUEUES,
     locks=LOCKS,
     consumers=CONSUMERS,
+    tasks=TASKS,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

@@ -26,7 +26,8 @@ _UNCOUNTED = "(lease IS NOT NULL AND NOT counted)"
 _ATTEMPTS = f"min(max_attempts, attempts + {_UNCOUNTED})"
 
 _PLAIN = "queue = '' AND priority = 0"
-_NOT_PLAIN = "(queue <> '' OR priority <> 0)"
+NOT_PLAIN = "(queue <> '' OR priority <> 0)"
+OF_TASKS = "queue > char(1) AND queue < char(2)"
 PLACE = f"ready_at - {PRIORITY_MS} * priority"
 
 # `+?4`, since SQLite prepares a statement anew for each value of a bare variable behind LIMIT.
@@ -41,14 +42,14 @@ SELECT {{told}} FROM (
   SELECT seq, ready_at FROM kv_queue INDEXED BY kv_queue_leased
   WHERE queue = '' AND lease IS NOT NULL AND visible_at <= ?3 AND attempts < max_attempts)
 WHERE NOT EXISTS (
-  SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = '')
+  SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {NOT_PLAIN} AND queue = '')
   AND NOT EXISTS (SELECT 1 FROM kv_queues WHERE name = '')
 ORDER BY place, seq LIMIT +?4"""
 
 
 def _levels(queue: str) -> str:
     """The priorities that messages of a queue have, but for plain ones; and NULL."""
-    of_queue = f"FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = {queue}"
+    of_queue = f"FROM kv_queue INDEXED BY kv_queue_levels WHERE {NOT_PLAIN} AND queue = {queue}"
     return f"""
 WITH RECURSIVE levels (level) AS (
   SELECT min(priority) {of_queue}
@@ -66,7 +67,7 @@ def ready_of(now: str, limit: str, queue: str, room: str) -> str:
 SELECT seq, place FROM ({_levels(queue)}
   SELECT kv_queue.seq, {PLACE} AS place FROM levels CROSS JOIN kv_queue ON kv_queue.seq IN (
     SELECT seq FROM kv_queue INDEXED BY kv_queue_levels
-    WHERE {_NOT_PLAIN} AND queue = {queue} AND priority = level AND lease IS NULL
+    WHERE {NOT_PLAIN} AND queue = {queue} AND priority = level AND lease IS NULL
       AND visible_at <= {now} AND attempts < max_attempts
     ORDER BY visible_at, seq LIMIT +{limit})
   UNION ALL
@@ -221,13 +222,13 @@ WHERE attempts >= max_attempts AND visible_at <= ? ORDER BY visible_at LIMIT ?""
 SELECT (
     SELECT visible_at FROM kv_queue INDEXED BY kv_queue_visible
     WHERE {_PLAIN} AND attempts < max_attempts ORDER BY visible_at LIMIT 1),
-  EXISTS (SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = '')
+  EXISTS (SELECT 1 FROM kv_queue INDEXED BY kv_queue_levels WHERE {NOT_PLAIN} AND queue = '')
   OR EXISTS (SELECT 1 FROM kv_queues WHERE name = '')""",
     next_visible_of=f"""{_levels("?1")}
 SELECT min(visible_at) FROM (
   SELECT (
       SELECT visible_at FROM kv_queue INDEXED BY kv_queue_levels
-      WHERE {_NOT_PLAIN} AND queue = ?1 AND priority = level AND attempts < max_attempts
+      WHERE {NOT_PLAIN} AND queue = ?1 AND priority = level AND attempts < max_attempts
       ORDER BY visible_at LIMIT 1) AS visible_at
   FROM levels
   UNION ALL
@@ -239,14 +240,17 @@ SELECT min(visible_at) FROM (
     held="""
 SELECT id, lease FROM kv_queue
 WHERE lease IS NOT NULL AND visible_at > ? AND id IN (SELECT value FROM json_each(?))""",
-    stats="""
-SELECT (SELECT count(*) FROM kv_queue),
-       (SELECT count(*) FROM kv_queue WHERE lease IS NOT NULL AND visible_at > ?),
+    stats=f"""
+SELECT (SELECT count(*) FROM kv_queue) - (
+         SELECT count(*) FROM kv_queue INDEXED BY kv_queue_levels
+         WHERE {NOT_PLAIN} AND {OF_TASKS}),
+       (SELECT count(*) FROM kv_queue INDEXED BY kv_queue_leased
+        WHERE lease IS NOT NULL AND visible_at > ? AND NOT ({OF_TASKS})),
        (SELECT count(*) FROM kv_dlq)""",
     stats_of=f"""
 SELECT (
     SELECT count(*) FROM kv_queue INDEXED BY kv_queue_visible WHERE {_PLAIN} AND ?2 = '') + (
-    SELECT count(*) FROM kv_queue INDEXED BY kv_queue_levels WHERE {_NOT_PLAIN} AND queue = ?2),
+    SELECT count(*) FROM kv_queue INDEXED BY kv_queue_levels WHERE {NOT_PLAIN} AND queue = ?2),
   (SELECT count(*) FROM kv_queue INDEXED BY kv_queue_leased
    WHERE queue = ?2 AND lease IS NOT NULL AND visible_at > ?1),
   (SELECT count(*) FROM kv_dlq WHERE queue = ?2)""",

@@ -50,6 +50,9 @@ def _next_name(table: str) -> str:
     return f"(SELECT min(queue) FROM {table} WHERE queue > name)"
 
 
+# Not those that tasks are in.
+_NAMED = "NOT (name > char(1) AND name < char(2))"
+
 QUEUES = QueuesSql(
     options=f"SELECT paused, {_OPTIONS} FROM kv_queues WHERE name = ?",
     pause="""
@@ -78,10 +81,11 @@ DELETE FROM kv_queue_starts
 WHERE queue = ?1
   AND at <= ?2 - coalesce((SELECT rate_ms FROM kv_queues WHERE name = ?1), 0)
   AND at < (SELECT max(at) FROM kv_queue_starts WHERE queue = ?1)""",
-    told="SELECT name FROM kv_queues ORDER BY name LIMIT ?",
+    told=f"SELECT name FROM kv_queues WHERE {_NAMED} ORDER BY name LIMIT ?",
     names=f"""
 WITH RECURSIVE of_messages (name) AS (
-  SELECT min(queue) FROM kv_queue INDEXED BY kv_queue_levels WHERE (queue <> '' OR priority <> 0)
+  SELECT min(queue) FROM kv_queue INDEXED BY kv_queue_levels
+  WHERE (queue <> '' OR priority <> 0) AND queue > char(2)
   UNION ALL
   SELECT (
     SELECT min(queue) FROM kv_queue INDEXED BY kv_queue_levels
@@ -94,8 +98,9 @@ of_letters (name) AS (
 SELECT name FROM (
   SELECT name FROM of_messages UNION SELECT name FROM of_letters
   UNION SELECT name FROM kv_queues
-  UNION SELECT '' WHERE EXISTS (SELECT 1 FROM kv_queue WHERE queue = '' AND priority = 0))
-WHERE name IS NOT NULL ORDER BY name LIMIT ?1""",
+  UNION SELECT '' WHERE EXISTS (SELECT 1 FROM kv_queue WHERE queue = '' AND priority = 0)
+    OR EXISTS (SELECT 1 FROM kv_queue WHERE queue = '' AND priority <> 0))
+WHERE name IS NOT NULL AND {_NAMED} ORDER BY name LIMIT ?1""",
     messages=f"""
 SELECT {_ROW} FROM kv_queue
 WHERE seq IN ({

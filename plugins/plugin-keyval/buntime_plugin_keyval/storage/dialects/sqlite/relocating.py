@@ -28,6 +28,9 @@ from buntime_plugin_keyval.storage.dialects.moving import (
     REJECT_MARKS,
     REPLAY_COLUMNS,
     REPLAY_MARKS,
+    TASK_COLUMNS,
+    TASK_MARKS,
+    TASK_ORDER_COLUMNS,
     MovingSql,
     Row,
     TableSql,
@@ -119,6 +122,13 @@ MOVING = MovingSql(
     rejects=_table(
         "kv_consumer_letters", REJECT_COLUMNS, REJECT_MARKS, size="coalesce(octet_length(value), 0)"
     ),
+    tasks=_table(
+        "kv_tasks",
+        TASK_COLUMNS,
+        TASK_MARKS,
+        size="octet_length(payload) + coalesce(octet_length(result), 0)",
+    ),
+    task_order=_table("kv_task_order", TASK_ORDER_COLUMNS, "earlier, later"),
     metrics=_table("kv_metrics", METRIC_COLUMNS, "count, updated_at"),
     counts="""
 SELECT entries, bytes, (SELECT count(*) FROM kv_queue), (SELECT count(*) FROM kv_dlq),
@@ -145,6 +155,8 @@ FROM kv_totals""",
         "DELETE FROM kv_message_ids",
         "DELETE FROM kv_consumers",
         "DELETE FROM kv_consumer_letters",
+        "DELETE FROM kv_tasks",
+        "DELETE FROM kv_task_order",
         "DELETE FROM kv_metrics",
     ),
     mark="SELECT token, state, ends_at, other, place FROM kv_move",

@@ -1,0 +1,1 @@
+"""Named work that is run by whoever can, and whose result is kept."""

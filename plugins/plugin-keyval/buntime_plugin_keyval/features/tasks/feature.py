@@ -1,0 +1,14 @@
+"""Tasks: named work, when it is to be done, and what came of it."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.features.feature import Feature, Measure
+from buntime_plugin_keyval.features.tasks import http
+from buntime_plugin_keyval.features.tasks.part import TaskPart
+
+TASKS = Feature(
+    "tasks",
+    TaskPart,
+    routes=http.ROUTES,
+    measures=(Measure("task_waiters", "Calls that wait for tasks to run", "tasks.waiters"),),
+)

@@ -1,0 +1,385 @@
+"""Endpoints below `/tasks`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from time import monotonic
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import msgspec
+from buntime_host import Answer
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.canonical import text_of
+from buntime_keyval.wire.names import checked_name
+from buntime_keyval.wire.tasks import MOST_TASK_WAIT_MS
+
+from buntime_plugin_keyval.features.tasks.part import TaskPart
+from buntime_plugin_keyval.features.tasks.shapes import (
+    Completion,
+    FailedRun,
+    Heartbeat,
+    Leasing,
+    OfName,
+    TaskBody,
+    TaskLimits,
+    TaskListening,
+    TaskListing,
+    TaskWait,
+    Tokened,
+)
+from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
+from buntime_plugin_keyval.model.clock import moment_of
+from buntime_plugin_keyval.model.messages import QueueSettings
+from buntime_plugin_keyval.requests.answers import Frames, Text
+from buntime_plugin_keyval.requests.asked import Asked, Cost, Need, Request, Route, Routes
+from buntime_plugin_keyval.requests.large import LargeMembers, value_frame
+from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND
+from buntime_plugin_keyval.requests.shape import MemberPlace, RequestShape
+from buntime_plugin_keyval.requests.sse import OPENED, PING, frame, opened
+from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
+
+CREATED = 201
+
+
+def send(part: TaskPart, request: Request[TaskBody]) -> Asked:
+    """`POST /tasks`: 201 with a new task, 200 with the one that is there."""
+    new = request.given.task(part.store.clock.wall())
+
+    async def run() -> Answer:
+        sent = await part.desk.send(new, request.once)
+        return Answer(CREATED if sent.is_new else 200, task_json(part, sent.task))
+
+    return Asked("task_send", "write", run, needs=[(TASK_SEND, new.name)])
+
+
+def list_tasks(part: TaskPart, request: Request[TaskListing]) -> Asked:
+    """`GET /tasks`: the newest first."""
+    given = request.given
+    wanted = WantedTasks(
+        given.status, given.name, given.parent, _place(given.cursor), given.limit, given.offset
+    )
+
+    async def run() -> Text:
+        rows = await part.desk.newest(wanted)
+        found = [task for task in rows if given.status in (None, task.status)]
+        cursor = f'"{rows[-1].seq}"' if len(rows) == given.limit else "null"
+        tasks = ",".join(task_json(part, task) for task in found)
+        return f'{{"tasks":[{tasks}],"cursor":{cursor}}}'
+
+    cost = Cost(given.limit, passed=given.offset)
+    return Asked("task_list", "read", run, cost=cost, needs=[(TASK_ADMIN, given.name)])
+
+
+def stats(part: TaskPart, request: Request[OfName]) -> Asked:
+    """`GET /tasks/stats`: numbers by name and status."""
+    name = request.given.name
+
+    async def run() -> Text:
+        return msgspec.json.encode({"tasks": await part.desk.counts(name)})
+
+    return Asked("task_stats", "read", run, cost=Cost(None), needs=[(TASK_ADMIN, name)])
+
+
+def get(part: TaskPart, request: Request[RequestShape]) -> Asked:
+    """`GET /tasks/{id}`"""
+    task_id = _segment(request)
+
+    async def run() -> str:
+        return task_json(part, await part.desk.get(task_id))
+
+    return Asked("task_get", "read", run, needs=_ALL_SENT)
+
+
+def wait(part: TaskPart, request: Request[TaskWait]) -> Asked:
+    """`GET /tasks/{id}/wait`: the task once it is over, or as it is then."""
+    task_id, timeout = _segment(request), request.given.timeout
+    _check_wait("timeout", timeout)
+
+    async def run() -> str:
+        return task_json(part, await part.desk.wait(task_id, timeout, request.source.hung_up))
+
+    return Asked("task_wait", "read", run, needs=_ALL_SENT)
+
+
+def cancel(part: TaskPart, request: Request[RequestShape]) -> Asked:
+    """`POST /tasks/{id}/cancel`"""
+    task_id = _segment(request)
+
+    async def run() -> str:
+        return task_json(part, await part.desk.cancel(task_id, request.once))
+
+    return Asked("task_cancel", "write", run, needs=_ALL)
+
+
+def retry(part: TaskPart, request: Request[RequestShape]) -> Asked:
+    """`POST /tasks/{id}/retry`"""
+    task_id = _segment(request)
+
+    async def run() -> str:
+        return task_json(part, await part.desk.retry(task_id, request.once))
+
+    return Asked("task_retry", "write", run, needs=_ALL)
+
+
+def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
+    """`DELETE /tasks/{id}`: whatever it is in."""
+    task_id = _segment(request)
+
+    async def run() -> str:
+        removed = await part.desk.delete(task_id, request.once)
+        return f'{{"deleted":{"true" if removed else "false"}}}'
+
+    return Asked("task_delete", "write", run, needs=_ALL)
+
+
+def lease(part: TaskPart, request: Request[Leasing]) -> Asked:
+    """`POST /tasks/lease`: tasks for a runner, or none."""
+    given = request.given
+    _check_wait("wait", given.wait)
+    call = RunnerCall(given.runner, given.names, given.limit, given.duration)
+
+    async def run() -> Text:
+        runs = await part.desk.lease(call, given.wait, request.source.hung_up)
+        return f'{{"tasks":[{",".join(run_json(part, it) for it in runs)}]}}'
+
+    return Asked("task_lease", "write", run, cost=Cost(given.limit), needs=_of_names(given.names))
+
+
+def listen(part: TaskPart, request: Request[TaskListening]) -> Asked:
+    """`GET /tasks/listen`: tasks for a runner as they come.
+
+    At most `prefetch` of them are not over.
+    """
+    given = request.given
+
+    async def run() -> Frames:
+        client = part.client_of(request.source.peer)
+        return await opened(_frames(part, given, client), head=request.head)
+
+    return Asked("task_listen", "write", run, needs=_of_names(given.names))
+
+
+def release(part: TaskPart, request: Request[Tokened]) -> Asked:
+    """`POST /tasks/{id}/release`: nobody began with it, and the attempt does not count."""
+    task_id, token = _segment(request), request.given.token
+
+    async def run() -> str:
+        await part.desk.release(task_id, token, request.once)
+        return '{"ok":true}'
+
+    return Asked("task_release", "write", run, needs=_ALL_RUN)
+
+
+def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
+    """`POST /tasks/{id}/heartbeat`: the lease goes on."""
+    task_id, given = _segment(request), request.given
+    progress = given.progress
+    text = None if progress is None else text_of(progress, part.store.clock.wall())
+
+    async def run() -> str:
+        heard = await part.desk.heartbeat(task_id, given.token, given.duration, text)
+        return _heard_json(part, heard)
+
+    return Asked("task_heartbeat", "write", run, needs=_ALL_RUN)
+
+
+def complete(part: TaskPart, request: Request[Completion]) -> Asked:
+    """`POST /tasks/{id}/complete`"""
+    task_id, given = _segment(request), request.given
+    result = text_of(given.result, part.store.clock.wall())
+
+    async def run() -> str:
+        return _heard_json(
+            part, await part.desk.complete(task_id, given.token, result, request.once)
+        )
+
+    return Asked("task_complete", "write", run, needs=_ALL_RUN)
+
+
+def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
+    """`POST /tasks/{id}/fail`"""
+    task_id, given = _segment(request), request.given
+
+    async def run() -> str:
+        heard = await part.desk.fail(
+            task_id, given.token, given.error, retry=given.retry, once=request.once
+        )
+        return _heard_json(part, heard)
+
+    return Asked("task_fail", "write", run, needs=_ALL_RUN)
+
+
+def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
+    """`GET /tasks/limits/{name}`"""
+    name = checked_name("the name of a task", _segment(request, 3))
+
+    async def run() -> Text:
+        limits = await part.limits(name)
+        return msgspec.json.encode({"maxRunning": limits.max_running, "rate": limits.rate})
+
+    return Asked("task_limits", "read", run, needs=[(TASK_ADMIN, name)])
+
+
+def set_limits(part: TaskPart, request: Request[TaskLimits]) -> Asked:
+    """`PUT /tasks/limits/{name}`: all of them; what is not said is not limited."""
+    name = checked_name("the name of a task", _segment(request, 3))
+    limits = QueueSettings(max_running=request.given.max_running, rate=request.given.rate)
+
+    async def run() -> str:
+        await part.set_limits(name, limits, request.once)
+        return '{"ok":true}'
+
+    return Asked("task_limits", "write", run, needs=[(TASK_ADMIN, name)])
+
+
+def _large(member: str) -> Any:
+    """How to read a value that may be large."""
+
+    def members(part: TaskPart) -> LargeMembers:
+        return {member: value_frame(part.store.clock.wall())}
+
+    return members
+
+
+ROUTES: Routes = {
+    "/tasks": {
+        "GET": Route(list_tasks, TaskListing),
+        "POST": Route(send, TaskBody, MemberPlace.BODY, _large("payload")),
+    },
+    "/tasks/stats": {"GET": Route(stats, OfName)},
+    "/tasks/lease": {"POST": Route(lease, Leasing, MemberPlace.BODY)},
+    "/tasks/listen": {"GET": Route(listen, TaskListening, is_stream=True)},
+    "/tasks/limits/{id}": {
+        "GET": Route(get_limits, RequestShape),
+        "PUT": Route(set_limits, TaskLimits, MemberPlace.BODY),
+    },
+    "/tasks/{id}": {"GET": Route(get, RequestShape), "DELETE": Route(delete, RequestShape)},
+    "/tasks/{id}/wait": {"GET": Route(wait, TaskWait)},
+    "/tasks/{id}/cancel": {"POST": Route(cancel, RequestShape, MemberPlace.OPTIONAL_BODY)},
+    "/tasks/{id}/retry": {"POST": Route(retry, RequestShape, MemberPlace.OPTIONAL_BODY)},
+    "/tasks/{id}/release": {"POST": Route(release, Tokened, MemberPlace.BODY)},
+    "/tasks/{id}/heartbeat": {
+        "POST": Route(heartbeat, Heartbeat, MemberPlace.BODY, _large("progress"))
+    },
+    "/tasks/{id}/complete": {
+        "POST": Route(complete, Completion, MemberPlace.BODY, _large("result"))
+    },
+    "/tasks/{id}/fail": {"POST": Route(fail, FailedRun, MemberPlace.BODY)},
+}
+
+
+def task_json(part: TaskPart, task: StoredTask) -> str:
+    """A task as clients know it."""
+    ahead_ms = moment_of(part.store.clock).ahead_ms
+    is_running = task.status == "running"
+    rest = {
+        "attempts": task.attempts,
+        "maxRetries": task.max_retries,
+        "backoffSchedule": task.pauses_ms,
+        "timeout": task.timeout_ms,
+        "priority": task.priority,
+        "unique": task.unique,
+        "sequence": task.sequence,
+        "parent": task.parent,
+        "after": _raw(task.earlier, "[]"),
+        "keepResult": task.keep_ms,
+        "created": task.created_at,
+        "scheduledFor": task.ready_at - ahead_ms,
+        "startedAt": task.started_at,
+        "completedAt": task.completed_at,
+        "lastError": task.last_error,
+        "result": _raw(task.result),
+        "progress": _raw(task.progress),
+        "lockedBy": task.runner if is_running else None,
+        "lockExpiresAt": (task.visible_at or 0) - ahead_ms if is_running else None,
+    }
+    head = msgspec.json.encode({"id": task.id, "name": task.name, "status": task.status}).decode()
+    tail = msgspec.json.encode(rest).decode()
+    return f'{head[:-1]},"payload":{task.payload},{tail[1:]}'
+
+
+def run_json(part: TaskPart, run: Run) -> str:
+    """A task as its runner gets it."""
+    task = run.task
+    ends = run.ends_at - moment_of(part.store.clock).ahead_ms
+    head = msgspec.json.encode({"id": task.id, "name": run.name, "token": run.token}).decode()
+    return (
+        f'{head[:-1]},"payload":{task.payload},"attempts":{task.attempts},'
+        f'"maxRetries":{task.max_retries},"timeout":{task.timeout_ms},"lockExpiresAt":{ends}}}'
+    )
+
+
+_ALL: Sequence[Need] = (TASK_ADMIN,)
+_ALL_SENT: Sequence[Need] = (TASK_SEND,)
+_ALL_RUN: Sequence[Need] = (TASK_RUN,)
+
+
+def _of_names(names: frozenset[str] | None) -> Sequence[Need]:
+    return _ALL_RUN if names is None else [(TASK_RUN, name) for name in sorted(names)]
+
+
+def _raw(text: str | None, absent: str = "null") -> msgspec.Raw:
+    return msgspec.Raw((absent if text is None else text).encode())
+
+
+def _heard_json(part: TaskPart, heard: Heard) -> str:
+    cancelled = "true" if heard.cancelled else "false"
+    if heard.ends_at is None:
+        return f'{{"ok":true,"cancelled":{cancelled}}}'
+    ends = heard.ends_at - moment_of(part.store.clock).ahead_ms
+    return f'{{"ok":true,"cancelled":{cancelled},"lockExpiresAt":{ends}}}'
+
+
+def _check_wait(name: str, milliseconds: int) -> None:
+    if milliseconds > MOST_TASK_WAIT_MS:
+        raise InvalidInput(f"{name} must be at most {MOST_TASK_WAIT_MS} milliseconds")
+
+
+def _segment(request: Request[Any], place: int = 2) -> str:
+    """A segment of the path, decoded: the id in `/tasks/<id>/<verb>`."""
+    try:
+        return unquote_to_bytes(request.path.split(b"/")[place]).decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("the path must be UTF-8") from None
+
+
+def _place(cursor: str | None) -> int | None:
+    if not cursor:
+        return None
+    if not (cursor.isascii() and cursor.isdigit() and len(cursor) <= _PLACE_DIGITS):
+        raise InvalidInput("Invalid cursor")
+    return int(cursor)
+
+
+_PLACE_DIGITS = 18
+
+
+async def _frames(part: TaskPart, given: TaskListening, client: str | None) -> Frames:
+    """What a stream tells: tasks, as many as may be open, and that it is alive."""
+    desk, beat_ms = part.desk, part.heartbeat_ms
+    call = RunnerCall(given.runner, given.names, given.prefetch, given.duration)
+    part.shares.take(client)
+    open_runs: list[Run] = []
+    unsent: list[Run] = []
+    try:
+        yield OPENED
+        yield PING
+        told = monotonic()
+        while not desk.room.has_ended():
+            open_runs = await desk.still_running(open_runs)
+            free = given.prefetch - len(open_runs)
+            if free:
+                unsent = await desk.lease(call._replace(limit=free), beat_ms)
+            else:
+                await desk.until_one_ends(open_runs, beat_ms)
+            while unsent:
+                open_runs.append(unsent[0])
+                yield frame("task", run_json(part, unsent[0]), unsent[0].task.id)
+                del unsent[0]  # whoever asks for the next frame has sent this one
+            if monotonic() - told >= beat_ms / 1000:
+                told = monotonic()
+                yield PING
+    finally:
+        part.shares.give(client)
+        await desk.give_back(unsent)

@@ -1,0 +1,96 @@
+"""The tasks of one store as they run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from buntime_keyval.wire.tasks import NewTask
+
+from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
+from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.shares import Shares
+from buntime_plugin_keyval.features.feature import Ground, Part
+from buntime_plugin_keyval.features.queue.feature import QUEUE
+from buntime_plugin_keyval.features.queue.part import QueuePart
+from buntime_plugin_keyval.features.tasks.shapes import read_task_mutation
+from buntime_plugin_keyval.features.tasks.tasks import TaskDesk
+from buntime_plugin_keyval.model.messages import QueueSettings, new_id
+from buntime_plugin_keyval.requests.permissions import TASK_SEND
+from buntime_plugin_keyval.storage.dialects.tasks import MARK
+from buntime_plugin_keyval.storage.task_effects import AddTask
+
+
+class TaskPart(Part):
+    """See `Part`."""
+
+    def __init__(self, ground: Ground) -> None:
+        sending: QueuePart = ground.parts[QUEUE.name]
+        self.store = ground.store
+        self.client_of = ground.client_of
+        self.heartbeat_ms = ground.config.queue.heartbeat.milliseconds
+        self.shares = Shares(
+            "queue.maxListeners",
+            most=ground.config.queue.max_listeners,
+            most_of_client=ground.config.queue.max_listeners_per_client,
+        )
+        self.desk = TaskDesk(
+            ground.store, sending.queue, foreign_poll_ms=ground.config.foreign_poll.milliseconds
+        )
+        self._queues = sending.queues
+
+    @property
+    def loops(self) -> Mapping[str, Loop]:
+        """See `Part`."""
+        return {"tasks": self.desk.room.loop}
+
+    @property
+    def mutations(self) -> MutationParsers:
+        """`task` makes a task if the commit succeeds."""
+        return {"task": self._read_task}
+
+    def start(self) -> None:
+        """See `Part`."""
+        super().start()
+        self.store.peers.tasks.listen(self.desk.room.wake)
+
+    def numbers(self) -> Mapping[str, float]:
+        """See `Part`."""
+        return {"task_waiters": self.desk.room.number}
+
+    async def clean_up(self, limit: int) -> int:
+        """Remove tasks that need not be kept any longer."""
+        return await self.desk.forget_old(limit)
+
+    async def end_streams(self) -> None:
+        """See `Part`."""
+        self.desk.room.end()
+
+    async def close(self) -> None:
+        """See `Part`."""
+        self.store.peers.tasks.listen(None)
+        self.desk.room.end()
+        await super().close()
+
+    async def limits(self, name: str) -> QueueSettings:
+        """How many tasks of a name run at a time, and are begun in a time."""
+        return await self._queues.options(MARK + name)
+
+    async def set_limits(self, name: str, limits: QueueSettings, once: Once | None = None) -> None:
+        """Limit the tasks of a name over all runners of all hosts; all that is said of it."""
+        await self._queues.set_options(MARK + name, limits, once)
+        self.desk.room.wake()
+
+    def task(self, new: NewTask) -> Addition:
+        """A task, for a commit."""
+        return Addition(
+            AddTask(new.options.id or new_id(), new),
+            size=len(new.payload),
+            committed=self.desk.room.wake,
+            scope=TASK_SEND,
+            resource=new.name,
+        )
+
+    def _read_task(self, item: dict[str, Any], place: str, now_ms: int) -> Addition:  # noqa: ARG002 - as all are called
+        return self.task(read_task_mutation(item, now_ms))

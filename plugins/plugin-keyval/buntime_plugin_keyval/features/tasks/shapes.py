@@ -1,0 +1,226 @@
+"""What requests say of tasks."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime
+from typing import Annotated, Any
+
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.canonical import text_of
+from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_TIMESTAMP_MS
+from buntime_keyval.wire.names import checked_name, checked_priority
+from buntime_keyval.wire.tasks import (
+    DEFAULT_TASK_LEASE_MS,
+    MOST_TASKS_LEASED,
+    NewTask,
+    TaskOptions,
+    checked_earlier,
+    checked_retries,
+    checked_task_id,
+)
+
+from buntime_plugin_keyval.model.messages import (
+    LEAST_LEASE_MS,
+    MOST_COUNT,
+    DeliveryRate,
+    parse_pause,
+)
+from buntime_plugin_keyval.requests.kinds import (
+    BACKOFF,
+    FLAG,
+    LIMIT,
+    NAME,
+    OFFSET,
+    PAUSE,
+    RATE,
+    TEXT,
+    VALUE,
+    count_up_to,
+    one_of,
+)
+from buntime_plugin_keyval.requests.shape import Kind, MemberPlace, RequestShape, read_shape
+from buntime_plugin_keyval.storage.dialects.tasks import STATUSES
+
+_DEFAULTS = TaskOptions()
+_WHOLE = re.compile(r"[0-9]{1,16}", re.ASCII)
+
+
+def _moment(name: str, raw: object) -> int:
+    """A moment as epoch milliseconds, or as the text of RFC 3339. Raises `InvalidInput`."""
+    if isinstance(raw, str) and not _WHOLE.fullmatch(raw):
+        try:
+            at = datetime.fromisoformat(raw)
+            if at.tzinfo is not None:
+                return min(max(0, int(at.timestamp() * 1000)), MAX_TIMESTAMP_MS)
+        except ValueError:
+            pass
+    elif isinstance(raw, (int, float, str)) and not isinstance(raw, bool):
+        number = float(raw)
+        if 0 <= number <= MAX_TIMESTAMP_MS:
+            return int(number)
+    raise InvalidInput(
+        f"{name} must be epoch milliseconds or a time with its zone such as"
+        f' "2026-01-31T08:00:00Z", received {describe(raw)}'
+    )
+
+
+def _some_time(least_ms: int) -> Kind:
+    """A duration of at least so many milliseconds."""
+
+    def read(name: str, raw: object) -> int:
+        milliseconds = parse_pause(name, raw)
+        if milliseconds < least_ms:
+            raise InvalidInput(f"{name} must be at least {least_ms} ms, received {describe(raw)}")
+        return milliseconds
+
+    return Kind(f'at least {least_ms} milliseconds, or a duration such as "5m"', read, read)
+
+
+_SCHEDULED = Kind("epoch milliseconds or a time with its zone", _moment, _moment)
+_RETRIES = Kind("a whole number", None, checked_retries)
+_PRIORITY = Kind("a whole number from -10 to 10", None, checked_priority)
+_EARLIER = Kind("a list of ids of tasks", None, checked_earlier)
+_TASK_ID = Kind("an id: a text of 1 to 256 characters", None, checked_task_id)
+_STATUS = one_of(*STATUSES)
+_LEASE = _some_time(LEAST_LEASE_MS)
+_SOME = _some_time(1)
+
+
+def _names(name: str, raw: object) -> frozenset[str]:
+    if isinstance(raw, str):
+        raw = raw.split(",")
+    if not isinstance(raw, list) or not raw or len(raw) > MOST_TASKS_LEASED:
+        raise InvalidInput(
+            f"{name} must be 1 to {MOST_TASKS_LEASED} names of tasks, received {describe(raw)}"
+        )
+    return frozenset(checked_name(f"{name}[{place}]", it) for place, it in enumerate(raw))
+
+
+_NAMES = Kind("a list of names of tasks", _names, _names)
+
+
+class TaskBody(RequestShape, frozen=True, kw_only=True):
+    """A task to make."""
+
+    name: Annotated[str, NAME]
+    payload: Annotated[object, VALUE] = None
+    id: Annotated[str | None, _TASK_ID] = None
+    delay: Annotated[int | None, PAUSE] = None
+    scheduled_for: Annotated[int | None, _SCHEDULED] = None
+    max_retries: Annotated[int, _RETRIES] = _DEFAULTS.max_retries
+    backoff_schedule: Annotated[list[int] | None, BACKOFF] = None
+    timeout: Annotated[int, _SOME] = _DEFAULTS.timeout_ms
+    priority: Annotated[int, _PRIORITY] = 0
+    unique: Annotated[str | None, NAME] = None
+    sequence: Annotated[str | None, NAME] = None
+    keep_result: Annotated[int, PAUSE] = _DEFAULTS.keep_ms
+    parent: Annotated[str | None, _TASK_ID] = None
+    after: Annotated[tuple[str, ...], _EARLIER] = ()
+
+    def task(self, now_ms: int) -> NewTask:
+        """The task. Raises `InvalidInput`."""
+        if self.delay is not None and self.scheduled_for is not None:
+            raise InvalidInput("delay and scheduledFor exclude each other")
+        options = TaskOptions(
+            self.delay or 0,
+            self.scheduled_for,
+            self.max_retries,
+            tuple(self.backoff_schedule) if self.backoff_schedule else None,
+            self.timeout,
+            self.priority,
+            self.unique,
+            self.sequence,
+            self.keep_result,
+            self.parent,
+            self.after,
+            self.id,
+        )
+        return NewTask(self.name, text_of(self.payload, now_ms), options)
+
+
+class TaskMutation(TaskBody, frozen=True, kw_only=True):
+    """The same among the mutations of a commit, in which large values are called so."""
+
+    type: Annotated[str, TEXT] = "task"
+
+
+def read_task_mutation(item: dict[str, Any], now_ms: int) -> NewTask:
+    """A task among mutations. Raises `InvalidInput`."""
+    return read_shape(TaskMutation, MemberPlace.BODY, b"", b"", item).task(now_ms)
+
+
+class TaskListing(RequestShape, frozen=True, kw_only=True):
+    """Which tasks to list."""
+
+    status: Annotated[str | None, _STATUS] = None
+    name: Annotated[str | None, NAME] = None
+    parent: Annotated[str | None, NAME] = None
+    limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
+    cursor: Annotated[str | None, TEXT] = None
+    offset: Annotated[int, OFFSET] = 0
+
+
+class OfName(RequestShape, frozen=True, kw_only=True):
+    """Of which tasks: of all names unless it is said."""
+
+    name: Annotated[str | None, NAME] = None
+
+
+class TaskWait(RequestShape, frozen=True, kw_only=True):
+    """How long to wait for the end of a task."""
+
+    timeout: Annotated[int, PAUSE] = 20_000
+
+
+class Leasing(RequestShape, frozen=True, kw_only=True):
+    """Who wants tasks to run, which and how many."""
+
+    runner: Annotated[str, NAME]
+    names: Annotated[frozenset[str] | None, _NAMES] = None
+    limit: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
+    duration: Annotated[int, _LEASE] = DEFAULT_TASK_LEASE_MS
+    wait: Annotated[int, PAUSE] = 0
+
+
+class TaskListening(RequestShape, frozen=True, kw_only=True):
+    """The same for a stream of them."""
+
+    runner: Annotated[str, NAME]
+    names: Annotated[frozenset[str] | None, _NAMES] = None
+    prefetch: Annotated[int, count_up_to(MOST_TASKS_LEASED)] = 1
+    duration: Annotated[int, _LEASE] = DEFAULT_TASK_LEASE_MS
+
+
+class Tokened(RequestShape, frozen=True, kw_only=True):
+    """As whom a runner speaks of its task."""
+
+    token: Annotated[str, TEXT]
+
+
+class Heartbeat(Tokened, frozen=True, kw_only=True):
+    """A runner is at it."""
+
+    duration: Annotated[int | None, _LEASE] = None
+    progress: Annotated[object, VALUE] = None
+
+
+class Completion(Tokened, frozen=True, kw_only=True):
+    """A task is done."""
+
+    result: Annotated[object, VALUE] = None
+
+
+class FailedRun(Tokened, frozen=True, kw_only=True):
+    """An attempt was in vain."""
+
+    error: Annotated[str, TEXT]
+    retry: Annotated[bool, FLAG] = True
+
+
+class TaskLimits(RequestShape, frozen=True, kw_only=True):
+    """How many tasks of a name may run at a time, and how many are begun in a time."""
+
+    max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None
+    rate: Annotated[DeliveryRate | None, RATE] = None

@@ -1,0 +1,175 @@
+"""The calls of this process that wait for tasks to run, or for the end of tasks.
+
+One loop looks for all of them: when something was written here, when another process rings, when
+the next task becomes ready, and from time to time for those who cannot ring.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from time import monotonic
+
+import msgspec
+
+from buntime_plugin_keyval.engine.arrival import Arrival
+from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.storage.tasks import read_several
+
+MOST_DOUBLINGS = 5
+"""How often the pause grows behind which a name is looked at again that gave nothing: its limits
+hold it back, or other hosts are faster."""
+
+Names = frozenset[str] | None
+"""Of tasks; None for any."""
+
+
+class Caller:
+    """One call that waits."""
+
+    __slots__ = ("arrival", "names")
+
+    def __init__(self, names: Names) -> None:
+        self.names = names
+        self.arrival = Arrival()
+
+
+class WaitingRoom:
+    """Those who wait in one process."""
+
+    def __init__(self, store: Store, *, foreign_poll_ms: int) -> None:
+        self._store = store
+        self._poll_s = foreign_poll_ms / 1000
+        self._callers: dict[Caller, None] = {}
+        self._ends: dict[str, list[Arrival]] = {}
+        self._in_vain: dict[str, tuple[int, float]] = {}
+        """Names that were ready and gave nothing: how often, and until when not to try again."""
+        self._has_ended = False
+        self.loop = Loop(
+            self._step, "tasks", logger=store.logger, complaint="Tasks are not looked for: %s"
+        )
+
+    def has_ended(self) -> bool:
+        """Whether the process ends, and nobody may wait any more."""
+        return self._has_ended
+
+    @property
+    def number(self) -> int:
+        """How many calls wait for work."""
+        return len(self._callers)
+
+    def enter(self, names: Names) -> Caller:
+        """A call that waits for work from now on."""
+        caller = Caller(names)
+        self._callers[caller] = None
+        self._begin()
+        return caller
+
+    def leave(self, caller: Caller) -> None:
+        """It does not wait any more; what it was called for is for others."""
+        self._callers.pop(caller, None)
+        self.wake()
+
+    def watch(self, ids: Sequence[str]) -> Arrival:
+        """What is told when something becomes of one of these tasks."""
+        arrival = Arrival()
+        for task_id in ids:
+            self._ends.setdefault(task_id, []).append(arrival)
+        self._begin()
+        return arrival
+
+    def forget(self, ids: Sequence[str], arrival: Arrival) -> None:
+        """Nobody waits for that any more."""
+        for task_id in ids:
+            arrivals = self._ends[task_id]
+            arrivals.remove(arrival)
+            if not arrivals:
+                del self._ends[task_id]
+
+    def tell(self, task_id: str) -> None:
+        """Something became of a task."""
+        _tell(self._ends.get(task_id, ()))
+
+    def gave_nothing(self, name: str) -> None:
+        """A task of this name was ready, and could not be had."""
+        times = self._in_vain.get(name, (0, 0.0))[0]
+        pause = max(self._poll_s, 0.001) * 2 ** min(times, MOST_DOUBLINGS)
+        self._in_vain[name] = (times + 1, monotonic() + pause)
+
+    def wake(self) -> None:
+        """There may be work, or a task is over."""
+        if self._callers or self._ends:
+            self._in_vain.clear()
+            self.loop.wake()
+
+    def end(self) -> None:
+        """Let all who wait know that this process ends. Idempotent."""
+        self._has_ended = True
+        for caller in self._callers:
+            caller.arrival.tell()
+        for arrivals in self._ends.values():
+            for arrival in arrivals:
+                arrival.tell()
+
+    async def ready(self, names: Names) -> Mapping[str, int]:
+        """When the next task of each name can be leased; the first one comes first."""
+        sql, adapter = self._store.sql.tasks, self._store.adapter
+        if names is None:
+            rows = await adapter.query(sql.next_of_any, fresh=True)
+        else:
+            given = msgspec.json.encode(sorted(names)).decode()
+            rows = await adapter.query(sql.next_of, (given,), point=len(names) == 1, fresh=True)
+        return {str(name): int(at or 0) for name, at in rows}
+
+    def _begin(self) -> None:
+        self.loop.start()
+        self.loop.wake()
+
+    async def _step(self) -> float | None:
+        """Call whom there is something for; seconds until that may be so again."""
+        if self._has_ended or not (self._callers or self._ends):
+            return None
+        await self._tell_ends()
+        pause = self._poll_s
+        if self._callers:
+            pause = min(pause, await self._call())
+        return max(0.001, pause)
+
+    async def _tell_ends(self) -> None:
+        ids = list(self._ends)
+        if not ids:
+            return
+        found = {it.id: it for it in await read_several(self._store.db, ids, 0)}
+        for task_id in ids:
+            task = found.get(task_id)
+            if task is None or task.is_over:
+                self.tell(task_id)
+
+    async def _call(self) -> float:
+        """One caller for each name that is ready: whoever is done with it lets the next one look.
+
+        Seconds until the next name is.
+        """
+        everybody = [caller.names for caller in self._callers]
+        wanted: Names = None
+        if None not in everybody:
+            wanted = frozenset().union(*(names for names in everybody if names is not None))
+        now_ms, now = self._store.clock.now(), monotonic()
+        soon = float("inf")
+        called: set[Caller] = set()
+        for name, at in (await self.ready(wanted)).items():
+            _, until = self._in_vain.get(name, (0, 0.0))
+            if at > now_ms or until > now:
+                soon = min(soon, max((at - now_ms) / 1000, until - now))
+                continue
+            for caller in self._callers:
+                if caller not in called and (caller.names is None or name in caller.names):
+                    called.add(caller)
+                    caller.arrival.tell()
+                    break
+        return soon
+
+
+def _tell(arrivals: Sequence[Arrival]) -> None:
+    for arrival in arrivals:
+        arrival.tell()

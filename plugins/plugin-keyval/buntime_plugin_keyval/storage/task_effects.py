@@ -1,0 +1,171 @@
+"""What a commit does to tasks. What it does to their messages is in `message_effects.py`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import msgspec
+from buntime_database import Guard, Statement
+from buntime_keyval.wire.tasks import NewTask
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+from buntime_plugin_keyval.storage.dialects.tasks import MARK
+
+
+class AddTask(NamedTuple):
+    """Add a task, unless its id is there, or an unfinished one with its name and unique text.
+
+    The count of the effect is 1 for a new task and 0 else.
+    """
+
+    id: str
+    task: NewTask
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        tasks, it = sql.tasks, self.task.options
+        ready_at = at.now_ms + it.delay_ms
+        if it.scheduled_for is not None:
+            ready_at = at.now_ms + max(0, it.scheduled_for - at.wall_ms)
+        row = (
+            *(self.id, self.task.name, self.task.payload, it.priority, it.max_retries),
+            *(_json(it.pauses_ms), it.timeout_ms, it.unique, it.sequence, it.parent),
+            *(_json(it.after or None), it.keep_ms, ready_at, at.now_ms, at.wall_ms),
+        )
+        added = Statement(tasks.add, row)
+        offer = Statement(tasks.offer, (self.id, at.now_ms))
+        if not it.after:
+            return added, offer
+        return (
+            added,
+            Statement(tasks.arrange, (self.id,)),
+            Statement(tasks.fail_early, (self.id, at.now_ms, at.wall_ms)),
+            offer,
+        )
+
+
+class BeginTasks(NamedTuple):
+    """Say who runs what the `Lease` in front of it has given of one name."""
+
+    name: str
+    runner: str
+    duration_ms: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        ends_at = at.now_ms + self.duration_ms
+        args = (MARK + self.name, versionstamp, ends_at, self.runner, at.wall_ms, self.duration_ms)
+        return (Statement(sql.tasks.start, args),)
+
+
+class Stop(NamedTuple):
+    """Say that nobody runs a task any more that was leased so; it has other attempts."""
+
+    id: str
+    lease: str
+    error: str | None = None
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.tasks.stop, (self.id, self.lease, self.error)),)
+
+
+class Finish(NamedTuple):
+    """End a task, whatever it is in; under this lease alone, if there is one."""
+
+    id: str
+    lease: str | None
+    status: str
+    result: str | None = None
+    error: str | None = None
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.id, self.lease, self.status, self.result, self.error, at.now_ms, at.wall_ms)
+        return (Statement(sql.tasks.finish, args),)
+
+
+class Progress(NamedTuple):
+    """Keep what a runner says of a task."""
+
+    id: str
+    lease: str
+    progress: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.tasks.progress, (self.id, self.lease, self.progress)),)
+
+
+class Again(NamedTuple):
+    """Make a task new that failed or was cancelled."""
+
+    id: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        tasks = sql.tasks
+        return (
+            Statement(tasks.again, (self.id, at.now_ms)),
+            Statement(tasks.arrange, (self.id,)),
+            Statement(tasks.fail_early, (self.id, at.now_ms, at.wall_ms)),
+            Statement(tasks.offer, (self.id, at.now_ms)),
+        )
+
+
+class ForgetTask(NamedTuple):
+    """Remove a task that is over."""
+
+    id: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.tasks.forget, (self.id,)),)
+
+
+class ForgetOldTasks(NamedTuple):
+    """Remove at most `limit` tasks that need not be kept any longer."""
+
+    limit: int
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.tasks.forget_old, (at.now_ms, self.limit)),)
+
+
+TaskEffect = AddTask | BeginTasks | Stop | Finish | Progress | Again | ForgetTask | ForgetOldTasks
+
+CALLING = (AddTask, Stop, Finish, Again)
+"""Those after which there may be work, or somebody is told of an end."""
+
+
+def message_id(task_id: str) -> str:
+    """The id of a task's message."""
+    return MARK + task_id
+
+
+def is_leased(sql: Dialect, task_id: str, lease: str) -> Guard:
+    """Holds while a task has this lease, or nobody has another one."""
+    return Guard(sql.tasks.is_leased, (message_id(task_id), lease))
+
+
+def _json(items: Sequence[int] | Sequence[str] | None) -> str | None:
+    return None if items is None else msgspec.json.encode(items).decode()
