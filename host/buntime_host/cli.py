@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 CONFIG = click.option(
     "--config",
     "config_path",
-    type=click.Path(path_type=Path),
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
     envvar="BUNTIME_CONFIG",
     help="Configuration file; default ./buntime.jsonc, which may be absent.",
 )
@@ -221,6 +221,27 @@ def check(config_path: Path | None, strict: bool, opens: bool) -> None:
     click.echo(f"ok: {len(names)} plugins" + "".join(f"\n  {name}" for name in names))
 
 
+@cli.command()
+@CONFIG
+@click.option("--no-open", is_flag=True, help="Do not run the plugins and open their databases.")
+@AS_JSON
+def doctor(config_path: Path | None, no_open: bool, as_json: bool) -> None:
+    """Look for what stands in the way of a host here, and say what to do.
+
+    The machine, the configuration, and what the plugins keep. The status is 1 if something has to
+    be done before a host can serve.
+    """
+    from buntime_host import doctor
+    from buntime_host.trial import find_problems
+
+    config = _load(config_path)
+    plan = _plan(config)
+    findings = [*doctor.examine(config, plan)]
+    if not no_open and not plan.errors:
+        findings += doctor.of_plugins(find_problems(config, thorough=True))
+    raise SystemExit(doctor.tell(findings, as_json=as_json))
+
+
 @cli.group()
 def keys() -> None:
     """Make, show and end keys, where the host is configured, whether it runs or not."""
@@ -331,7 +352,7 @@ def _load(path: Path | None, overrides: dict[str, Any] | None = None) -> HostCon
     try:
         return load_config(path, overrides=overrides)
     except StartupError as error:
-        raise _fatal(error) from error
+        raise _fatal(error, path) from error
 
 
 def _plan(config: HostConfig) -> Plan:

@@ -10,13 +10,14 @@ from typing import Any
 
 import msgspec
 
+from buntime_host.blame import hint_at
 from buntime_host.declared import OptionError, read_options, schema_of
 from buntime_host.errors import ConfigError, InvalidOptions
 from buntime_host.jsonc import JsoncError, expand, parse_jsonc
 from buntime_host.limits import EdgeLimits, read_limits
 from buntime_host.options import deepmerge, effective_options
 from buntime_host.origin import origin_problem
-from buntime_host.schema import Schema, split_paths
+from buntime_host.schema import Schema, split_paths, undeclared
 from buntime_host.settings import HostSettings
 
 FILE_NAME = "buntime.jsonc"
@@ -180,10 +181,9 @@ def _remarks(
     content: Mapping[str, Any], schema: Schema, label: str, warnings: list[str]
 ) -> tuple[str, ...]:
     ignored = [key for key in content if key in IGNORED_KEYS]
+    known = (*schema, *IGNORED_KEYS, "plugins", "$schema")
     unknown = [
-        key
-        for key in content
-        if key not in schema and key not in (*IGNORED_KEYS, "plugins", "$schema")
+        f"{path}{hint_at(path, known)}" for path in undeclared(schema, content) if path not in known
     ]
     if unknown:
         warnings.append(f"{label} unknown keys are ignored: {', '.join(unknown)}")

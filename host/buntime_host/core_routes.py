@@ -34,6 +34,9 @@ from buntime_host.workers import Workers
 HOOK_TIMEOUT_SECONDS = 5.0
 """How long a plugin's `health()` or `metrics()` may take before it counts as failed."""
 
+DIAGNOSIS_SECONDS = 3600.0
+"""The same for a plugin that looks through all that it keeps."""
+
 logger = logging.getLogger("App")
 
 RouteHandler = Callable[[Request], Response | Awaitable[Response]]
@@ -354,6 +357,14 @@ async def ask_health(hook: Hook) -> str | None:
     if answer is None or answer is True:
         return None
     return answer if isinstance(answer, str) else "unhealthy"
+
+
+async def ask_diagnosis(hook: Hook) -> list[str]:
+    """What is wrong with what a plugin keeps, according to its `diagnose()`."""
+    try:
+        return list(await run_hook(hook, what="diagnose", timeout=DIAGNOSIS_SECONDS))
+    except PluginError as error:
+        return [str(error)]
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -150,6 +150,15 @@ def metrics() -> Iterable[Metric] | Awaitable[Iterable[Metric]]:
 
 
 @hookspec
+def diagnose() -> Sequence[str] | Awaitable[Sequence[str]]:
+    """Look through all that the plugin keeps; a sentence for each thing that is wrong.
+
+    For `buntime doctor`; it may take minutes, which `health` must not.
+    """
+    raise NotImplementedError
+
+
+@hookspec
 def health() -> Any:
     """Return True or None when well; False or a text saying what is wrong makes it not ready."""
 

@@ -90,6 +90,7 @@ class Host:
         """Serves requests; None until the host has started."""
         self.health_hooks: Mapping[str, Hook] = {}
         self.metrics_hooks: Mapping[str, Hook] = {}
+        self.diagnose_hooks: Mapping[str, Hook] = {}
         counts = self.workers.numbers(REFUSED_NUMBERS, len(REASONS))
         self.edge = Edge(config.edge_limits, counts.own)
         """What connections may cost; used by `buntime serve`, not by other servers."""
@@ -173,6 +174,7 @@ class Host:
                 await self._open_keys(lifecycle)
             self.health_hooks = lifecycle.hooks_named("health")
             self.metrics_hooks = lifecycle.hooks_named("metrics")
+            self.diagnose_hooks = lifecycle.hooks_named("diagnose")
             self.dispatcher = self._dispatcher(lifecycle, plan)
         except BaseException:
             await self.gate.close()

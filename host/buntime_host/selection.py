@@ -7,6 +7,7 @@ from typing import Any
 
 import msgspec
 
+from buntime_host.blame import hint_at
 from buntime_host.config import HostConfig, PluginEntry
 from buntime_host.discovery import Catalogue, FoundPlugin, find_module
 from buntime_host.errors import (
@@ -117,9 +118,10 @@ def _unknown(config: HostConfig, entry: PluginEntry, catalogue: Catalogue) -> Un
     folders = ", ".join(str(folder) for folder in config.plugin_folders) or "no folder"
     unreadable = [broken.error for broken in catalogue.broken if broken.name is None]
     hint = f"; unreadable manifests: {'; '.join(unreadable)}" if unreadable else ""
+    meant = hint_at(entry.name, catalogue.found)
     return UnknownPlugin(
         f"plugins[{entry.index}]: {entry.name} was not found in {folders}, among the installed"
-        f" packages, or as a module{hint}"
+        f" packages, or as a module{meant}{hint}"
     )
 
 

@@ -9,26 +9,29 @@ import msgspec
 
 from buntime_host.access.store import KeysUnavailable
 from buntime_host.config import HostConfig
-from buntime_host.core_routes import ask_health
+from buntime_host.core_routes import ask_diagnosis, ask_health
 from buntime_host.errors import BuntimeError
 from buntime_host.host import Host
 
 
-def find_problems(config: HostConfig) -> list[str]:
+def find_problems(config: HostConfig, *, thorough: bool = False) -> list[str]:
     """What is wrong once all plugins run and have opened what they open; one line for each.
+
+    `thorough` has them look through all that they keep as well, which may take minutes.
 
     A host that listens elsewhere needs no key for this.
     """
     logging.disable(logging.ERROR)
     try:
-        return asyncio.run(_find(msgspec.structs.replace(config, workers=1, insecure=True)))
+        alone = msgspec.structs.replace(config, workers=1, insecure=True)
+        return asyncio.run(_find(alone, thorough=thorough))
     except BuntimeError as error:
         return [str(error)]
     finally:
         logging.disable(logging.NOTSET)
 
 
-async def _find(config: HostConfig) -> list[str]:
+async def _find(config: HostConfig, *, thorough: bool) -> list[str]:
     async with Host(config) as host:
         found = [
             f"{status.name}: {status.reason}"
@@ -39,6 +42,8 @@ async def _find(config: HostConfig) -> list[str]:
             problem = await ask_health(hook)
             if problem is not None:
                 found.append(f"{name}: {problem}")
+        for name, hook in host.diagnose_hooks.items() if thorough else ():
+            found += [f"{name}: {problem}" for problem in await ask_diagnosis(hook)]
         store = host.gate.keyring.store
         try:
             if store is None:

@@ -154,4 +154,4 @@ def test_a_named_configuration(run: Any, tmp_path: Path, add_plugin: AddPlugin) 
     add_plugin("a")
     (tmp_path / "other.jsonc").write_text('{"plugins": ["a"]}')
     assert "  a\n" in run("check", "--config", "other.jsonc").stdout
-    assert run("check", "--config", "gone.jsonc").exit_code == 1
+    assert run("check", "--config", "gone.jsonc").exit_code == 2

@@ -108,7 +108,9 @@ def test_old_keys_are_noted_in_one_line_and_unknown_ones_warned_about() -> None:
     assert config.notes == (
         "[buntime.jsonc] has no effect in this version: poolSize, workspaces, shell",
     )
-    assert config.warnings == ("[buntime.jsonc] unknown keys are ignored: plguins",)
+    assert config.warnings == (
+        "[buntime.jsonc] unknown keys are ignored: plguins (did you mean plugins?)",
+    )
 
 
 @pytest.mark.parametrize("homepage", ["cpanel", {"app": "cpanel", "shell": True}])

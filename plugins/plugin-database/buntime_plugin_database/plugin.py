@@ -78,6 +78,11 @@ class DatabasePlugin:
         return None if self._service is None else await self._service.check()
 
     @hookimpl
+    async def diagnose(self) -> list[str]:
+        """What is damaged in the files of root databases."""
+        return [] if self._service is None else await self._service.diagnose()
+
+    @hookimpl
     async def on_shutdown(self) -> None:
         """Close all streams, then all databases. Nothing happens if `on_init` never ran."""
         service, self._service = self._service, None

@@ -7,13 +7,16 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from buntime_database import Adapter, DatabaseClosed, InvalidStatement
+from buntime_database import Adapter, DatabaseClosed, DatabaseError, InvalidStatement
 from buntime_host import Workers
 
 from buntime_plugin_database.service.config import DatabaseConfig, Entry, parse_config
 from buntime_plugin_database.service.tenant_adapters import TenantAdapters, TenantKey
 from buntime_plugin_database.shared.engine import Opening, RootDatabase
 from buntime_plugin_database.shared.tenants import OpenDatabase, Tenants
+
+MOST_DAMAGES = 10
+"""Of one file that are named; the others are mostly of the same."""
 
 
 async def open_service(
@@ -135,6 +138,21 @@ class Databases:
             *(root.check() for root in (*self._roots.values(), *self._others))
         )
         return "; ".join(dict.fromkeys(problem for problem in found if problem)) or None
+
+    async def diagnose(self) -> list[str]:
+        """What is damaged in the files of root databases, of which SQLite reads every page."""
+        found = []
+        for engine, root in self._roots.items():
+            can = root.capabilities
+            if not (can.embedded and can.dialect == "sqlite"):
+                continue
+            try:
+                rows = await root.query(f"PRAGMA quick_check({MOST_DAMAGES})")
+            except DatabaseError as error:
+                found.append(f"{engine}: {error}")
+            else:
+                found += [f"{engine}: {text!s}" for (text,) in rows if text != "ok"]
+        return found
 
     async def close(self) -> None:
         """Close every adapter; raises what failed once all were tried. Idempotent."""
