@@ -6,6 +6,7 @@ import inspect
 import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from typing import Any, NamedTuple, Protocol
 
 import msgspec
@@ -16,8 +17,10 @@ from starlette.types import Receive, Scope, Send
 from buntime_host.access import principal_of
 from buntime_host.access.administration import KeyAdministration
 from buntime_host.access.gate import Gate
-from buntime_host.access.public import SHARED_FILES
+from buntime_host.access.public import SHARED_FILES, VIEWER_FILES
 from buntime_host.access.signed import Signed
+from buntime_host.api_docs import viewer_file, viewer_page
+from buntime_host.described import Operation, described, operation_of
 from buntime_host.edge import EdgeMetrics
 from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
 from buntime_host.hooks import Hook, run_hook
@@ -85,6 +88,10 @@ class HostState(Protocol):
         """The processes that serve, of which this is one."""
         ...
 
+    async def openapi(self) -> bytes:
+        """The OpenAPI document."""
+        ...
+
     @property
     def gate(self) -> Gate:
         """Who gets in."""
@@ -138,13 +145,15 @@ class CoreRoutes:
         self._shared = SharedFiles()
         public: dict[str, RouteHandler] = {
             "/": self._home,
-            "/favicon.ico": lambda _: Response(status_code=204),
-            "/.well-known/buntime": lambda _: _json({"api": api, "version": __version__}),
+            "/favicon.ico": _no_icon,
+            "/.well-known/buntime": self._facts,
             f"{api}/plugins/loaded": self._loaded,
+            f"{api}/docs": viewer_page,
         }
+        public |= {f"{api}/docs/{name}": viewer_file for name in VIEWER_FILES}
         for prefix in ("/health", f"{api}/health"):
-            public[prefix] = lambda _: self._health("healthy")
-            public[f"{prefix}/live"] = lambda _: self._health("live")
+            public[prefix] = self._healthy
+            public[f"{prefix}/live"] = self._live
             public[f"{prefix}/ready"] = self._ready
         self._public = public
         sessions = SessionRoutes(state.gate, state.signed)
@@ -161,6 +170,7 @@ class CoreRoutes:
         self._private: dict[str, dict[str, PrivateRoute]] = {
             f"{api}/plugins": {"GET": PrivateRoute("plugins:read", self._plugins)},
             f"{api}/plugins/status": {"GET": PrivateRoute("plugins:read", self._status)},
+            f"{api}/openapi.json": {"GET": PrivateRoute("plugins:read", self._openapi)},
             "/metrics": {"GET": PrivateRoute("metrics:read", self._metrics)},
             f"{api}/keys": {
                 "GET": PrivateRoute("keys:read", keys.list),
@@ -175,6 +185,23 @@ class CoreRoutes:
         }
         """What needs a permission of the host, by path and method."""
         self._patterns = [_pattern(path) for path in self._private if "{" in path]
+
+    def operations(self) -> list[Operation]:
+        """What is said of these routes, files of pages aside."""
+        files = ("/favicon.ico", *(f"{self._api}/docs/{name}" for name in VIEWER_FILES))
+        found = [
+            operation_of("GET", path, call)
+            for path, call in self._public.items()
+            if path not in files
+        ]
+        for path, methods in self._own_check.items():
+            found += [operation_of(method, path, call) for method, call in methods.items()]
+        for path, routes in self._private.items():
+            for method, route in routes.items():
+                said = operation_of(method, path, route.call)
+                text = f"{said.text}\n\nNeeds the permission `host:{route.permission}`."
+                found.append(replace(said, text=text))
+        return found
 
     def mounts(self, limit: int) -> dict[str, Mount]:
         """Where the dispatcher sends requests here: the first segments of all paths."""
@@ -235,7 +262,9 @@ class CoreRoutes:
         principal_of(request.scope).require(f"host:{route.permission}")
         return route.call
 
+    @described(media_type="text/plain")
     async def _home(self, request: Request) -> Response:
+        """The page of the host for browsers, or where `homepage` says; for others its version."""
         if self._homepage:
             target = self._homepage
             if not target.startswith(("/", "http://", "https://")):
@@ -252,6 +281,7 @@ class CoreRoutes:
         return await self._shared.get(name, request.scope)
 
     async def _ready(self, request: Request) -> Response:
+        """Whether all plugins run and are well; 503 while one is not, or the host starts."""
         # Everyone may know that something is wrong; what it is may tell of the inside.
         explain = principal_of(request.scope).allows("host:plugins:read")
         plugins: dict[str, Any] = {}
@@ -286,13 +316,31 @@ class CoreRoutes:
             return _json(body, 503)
         return _json({"ok": True, "status": "ready", "version": __version__, "plugins": plugins})
 
+    def _facts(self, _: Request) -> Response:
+        """Where the API of this host is, and its version."""
+        return _json({"api": self._api, "version": __version__})
+
+    async def _openapi(self, _: Request) -> Response:
+        """This document: OpenAPI 3.1 of the host and its plugins."""
+        return Response(await self._state.openapi(), media_type="application/json")
+
+    def _healthy(self, _: Request) -> Response:
+        """Whether the process answers, as it does while it can."""
+        return self._health("healthy")
+
+    def _live(self, _: Request) -> Response:
+        """The same, for who restarts what does not live."""
+        return self._health("live")
+
     def _health(self, status: str) -> Response:
         response = _json({"ok": True, "status": status, "version": __version__})
         if self._state.workers.count > 1:
             response.headers["x-buntime-worker"] = str(self._state.workers.number)
         return response
 
+    @described(media_type="text/plain")
     async def _metrics(self, _: Request) -> Response:
+        """What host and plugins measure, in Prometheus' text format."""
         # Only who asks pays for the library.
         from buntime_host.metrics import (
             CONTENT_TYPE,
@@ -311,6 +359,7 @@ class CoreRoutes:
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     def _loaded(self, _: Request) -> Response:
+        """The plugins that run, in load order, with paths and menus."""
         return _json(
             [
                 {
@@ -326,6 +375,7 @@ class CoreRoutes:
         )
 
     def _plugins(self, _: Request) -> Response:
+        """All plugins, those that do not run, too."""
         return _json(
             [
                 {
@@ -339,8 +389,15 @@ class CoreRoutes:
             ]
         )
 
+    @described(answer=list[PluginStatus])
     def _status(self, _: Request) -> Response:
+        """What became of each plugin: hooks, routes, and why one does not run."""
         return _json(list(self._state.statuses.values()))
+
+
+def _no_icon(_: Request) -> Response:
+    """Nothing, which browsers ask for."""
+    return Response(status_code=204)
 
 
 def _pattern(template: str) -> tuple[str, re.Pattern[str]]:

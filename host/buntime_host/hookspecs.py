@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from buntime_host.access import Action, CheckLimits
     from buntime_host.background import Claim
     from buntime_host.context import AppInfo, PluginContext
+    from buntime_host.described import Operation
     from buntime_host.fallback import Fallback
     from buntime_host.passage import RequestPassage
 
@@ -48,6 +49,15 @@ def provides() -> Any:
 @hookspec
 def routes() -> Sequence[BaseRoute] | ASGIApp | Awaitable[Sequence[BaseRoute] | ASGIApp | None]:
     """Return Starlette routes or any ASGI application, to be served below the plugin's base."""
+    raise NotImplementedError
+
+
+@hookspec
+def openapi() -> Iterable[Operation] | Awaitable[Iterable[Operation]]:
+    """Return what is to be read of the routes, where `routes` gives an application.
+
+    Of a list of routes the host knows it by itself: by the docstrings of their endpoints.
+    """
     raise NotImplementedError
 
 

@@ -11,6 +11,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import msgspec
 from starlette.middleware import Middleware
 from starlette.types import Receive, Scope, Send
 
@@ -36,12 +37,13 @@ from buntime_host.dispatch import RequestDispatcher
 from buntime_host.edge import REASONS, Edge, EdgeMetrics
 from buntime_host.errors import ConfigError, RequiredPluginFailed, ServiceUnavailable, StartupError
 from buntime_host.hooks import Hook
-from buntime_host.lifecycle import Lifecycle, app_info
+from buntime_host.lifecycle import Lifecycle, RunningPlugin, app_info
 from buntime_host.log_output import dropped_lines
 from buntime_host.mounts import Mount, NotRunning, fallback_mount, mount_at
 from buntime_host.observe.http_numbers import HttpNumbers
 from buntime_host.observe.observer import Observer
 from buntime_host.observed import ObservedDispatcher
+from buntime_host.openapi import Part, document
 from buntime_host.origin import OriginPolicy
 from buntime_host.passage import RequestPassage, one_passage
 from buntime_host.plan import Plan, make_plan, statuses
@@ -99,6 +101,8 @@ class Host:
         self._is_private = is_private
         self._clock = clock or SystemTaskClock()
         self._given = given
+        self._documents: dict[bool, bytes] = {}
+        """The OpenAPI document, for an open host and for one that asks for credentials."""
         self.gate = _gate(config)
         """Who gets in."""
         self.gate.client_of = partial(client_of_request, client_of=self.edge.client_of)
@@ -184,6 +188,31 @@ class Host:
     def service(self, plugin: str) -> Any:
         """What a plugin provides for others, by its name; None if it does not, or is not up."""
         return self._lifecycle.services.get(plugin) if self._lifecycle is not None else None
+
+    async def openapi(self) -> bytes:
+        """The OpenAPI document of what is served now, as JSON. It is made at the first time."""
+        is_open = self.gate.is_open
+        if is_open not in self._documents:
+            core = CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
+            running = self._lifecycle.running if self._lifecycle is not None else []
+            parts = [
+                Part(name="host", base="/", operations=core.operations()),
+                *[await self._described(plugin) for plugin in running],
+            ]
+            found = await asyncio.to_thread(document, parts, is_open=is_open)
+            self._documents[is_open] = msgspec.json.encode(found)
+        return self._documents[is_open]
+
+    async def _described(self, plugin: RunningPlugin) -> Part:
+        manifest = plugin.selected.manifest
+        lifecycle = self._lifecycle
+        serves = lifecycle is not None and manifest.base is not None
+        return Part(
+            name=plugin.name,
+            base=manifest.base or "",
+            operations=await lifecycle.operations(plugin) if lifecycle and serves else [],
+            text=manifest.description,
+        )
 
     async def _open_keys(self, lifecycle: Lifecycle) -> None:
         """Read the keys. Raises `ConfigError` where others may reach the host, and have none."""

@@ -10,11 +10,16 @@ from starlette.responses import Response
 
 from buntime_host.access import principal_of
 from buntime_host.access.administration import KeyAdministration, Wanted, row_of
+from buntime_host.described import described
 from buntime_host.errors import BadRequest, PayloadTooLarge
 
 MAX_BODY_BYTES = 256 * 1024
 
 T = TypeVar("T")
+
+
+class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
+    grace: str | None = None
 
 
 class KeyRoutes:
@@ -28,34 +33,32 @@ class KeyRoutes:
         return json_response({"keys": self._keys.all()})
 
     def meta(self, _: Request) -> Response:
-        """Roles and permissions."""
+        """The roles and permissions that a key may have."""
         return json_response(self._keys.meta())
 
     def show(self, request: Request) -> Response:
-        """One key."""
+        """Show one key, without its secret."""
         return json_response(self._keys.one(request.path_params["id"]))
 
+    @described(body=Wanted, status=201)
     async def create(self, request: Request) -> Response:
-        """Make one; the answer has its secret, this one time."""
+        """Make a key; the answer has its secret, this one time."""
         wanted = await read_body(request, Wanted)
         made = await self._keys.create(wanted, principal_of(request.scope))
         return json_response({"success": True, "data": row_of(made)}, 201)
 
     async def revoke(self, request: Request) -> Response:
-        """End one."""
+        """End a key: it is good for nothing from then on."""
         await self._keys.revoke(request.path_params["id"])
         return json_response({"success": True})
 
+    @described(body=_Rotation)
     async def rotate(self, request: Request) -> Response:
-        """Give one another secret, which the answer has, this one time."""
+        """Give a key another secret, which the answer has, this one time."""
         wanted = await read_body(request, _Rotation)
         key_id = request.path_params["id"]
         made = await self._keys.rotate(key_id, wanted.grace, principal_of(request.scope))
         return json_response({"success": True, "data": row_of(made)})
-
-
-class _Rotation(msgspec.Struct, forbid_unknown_fields=True):
-    grace: str | None = None
 
 
 async def read_body(request: Request, shape: type[T]) -> T:

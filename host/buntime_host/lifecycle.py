@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -23,6 +23,7 @@ from buntime_host.background import Background, Claim, Surroundings
 from buntime_host.blame import place_of
 from buntime_host.config import HostConfig
 from buntime_host.context import AppInfo, GlobalConfig, PluginContext, Runtime
+from buntime_host.described import Operation, operations_of
 from buntime_host.errors import (
     HookTimeout,
     InvalidOptions,
@@ -60,6 +61,8 @@ class RunningPlugin:
     name: str
     selected: Selected
     app: ASGIApp | None
+    routes: Any
+    """What `routes()` returned."""
     permissions: Actions | None
     """What its users may be permitted; None if it does not ask."""
     check_limits: CheckLimits | None
@@ -207,6 +210,7 @@ class Lifecycle:
                 name=name,
                 selected=selected,
                 app=app,
+                routes=routes,
                 permissions=permitted,
                 check_limits=check_limits,
                 aliases=aliases,
@@ -301,6 +305,17 @@ class Lifecycle:
         timeout = self._config.init_timeout
         return await run_hook(call, what=what, timeout=timeout, late=late)
 
+    async def operations(self, plugin: RunningPlugin) -> list[Operation]:
+        """What is to be read of the routes of a plugin; nothing if it fails to tell."""
+        if self.hooks.get(plugin.name, "openapi") is None:
+            return [*operations_of(plugin.routes)]
+        try:
+            told = await self._call(plugin.name, "openapi")
+            return _operations(told)
+        except PluginError as error:
+            logger.warning("Plugin %s: %s", plugin.name, error)
+            return []
+
     async def server_started(self, server: Any) -> None:
         """Run every `on_server_start`, in load order; failures are logged."""
         for plugin in self.running:
@@ -375,6 +390,13 @@ def _recognise(
         text = token.encode("utf-8", "replace")
         found = gate.principal(key_credential(text), gate.peer_of(connection.scope))
         connection.scope["state"]["principal"] = found
+
+
+def _operations(value: Any) -> list[Operation]:
+    operations = [*value] if isinstance(value, Iterable) else [value]
+    if not all(isinstance(one, Operation) for one in operations):
+        raise InvalidPlugin("openapi() must return Operations")
+    return operations
 
 
 def _middleware(value: Any) -> tuple[Middleware, ...]:

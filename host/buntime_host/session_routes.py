@@ -15,6 +15,7 @@ from buntime_host.access.credentials import SESSION_COOKIE, key_credential
 from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
 from buntime_host.access.principal import Principal
 from buntime_host.access.signed import SESSION_SECONDS, Signed
+from buntime_host.described import described
 from buntime_host.errors import BadRequest
 from buntime_host.key_routes import json_response, read_body
 
@@ -34,6 +35,7 @@ class SessionRoutes:
         self._gate = gate
         self._signed = signed
 
+    @described(body=_Login)
     async def login(self, request: Request) -> Response:
         """Make a session of the key in the body, or of the credential of the request."""
         body = await read_body(request, _Login)
@@ -64,6 +66,7 @@ class SessionRoutes:
         response.headers["set-cookie"] = _cookie("", 0, request)
         return response
 
+    @described(body=_TicketFor, status=201)
     async def ticket(self, request: Request) -> Response:
         """Make a ticket for one stream or websocket."""
         wanted = await read_body(request, _TicketFor)

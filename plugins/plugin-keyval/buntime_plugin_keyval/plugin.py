@@ -11,12 +11,14 @@ from buntime_database import DatabaseService
 from buntime_host import PluginContext, hookimpl
 from buntime_host.access import Actions, CheckLimits
 from buntime_host.background import Claim
+from buntime_host.described import Operation
 from buntime_keyval import LockHeld
 from uuid_utils import uuid4
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.http.app import KeyValApp
+from buntime_plugin_keyval.faces.http.described import describe_routes
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.encryption.keys import open_sealing
 from buntime_plugin_keyval.features.feature import AnyFeature, migrate_features
@@ -92,6 +94,11 @@ class KeyValPlugin:
     def routes(self) -> KeyValApp:
         """Everything below `/api`."""
         return self._app
+
+    @hookimpl
+    def openapi(self) -> Iterable[Operation]:
+        """What is to be read of them."""
+        return describe_routes(self._app.table)
 
     @hookimpl
     def permissions(self) -> Actions:

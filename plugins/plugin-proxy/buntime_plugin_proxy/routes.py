@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from buntime_host import (
     find_doubled,
     has_doubled,
 )
+from buntime_host.described import described
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
@@ -35,6 +37,8 @@ PERMISSIONS: Mapping[str, Action] = {
     "admin": Action(covers=("*",), doc="all of that, and change the rules"),
 }
 WITHOUT_STORE = "Dynamic rules not enabled"
+
+RULE = {"type": "object", "description": "A rule: pattern, target, and what else it says"}
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -72,6 +76,7 @@ class RuleRoutes:
         ]
 
     async def _list(self, _: Request) -> Response:
+        """Show all rules in their order, those of the configuration first."""
         table = self._table()
         return JSONResponse(
             [
@@ -81,27 +86,36 @@ class RuleRoutes:
         )
 
     async def _get(self, request: Request) -> Response:
+        """Show one rule."""
         rule = self._table().find(request.path_params["id"])
         if rule is None:
             raise NotFound("Rule not found")
         return _told(rule, readonly=self._is_static(rule.id))
 
+    @described(body=RULE, status=201)
     async def _create(self, request: Request) -> Response:
+        """Make a rule, behind all others."""
         rules = self._store(f"{WITHOUT_STORE} (plugin-keyval not configured)")
         return _told(await rules.create(await _object(request)), status=201)
 
+    @described(body=RULE)
     async def _update(self, request: Request) -> Response:
+        """Change members of a rule."""
         rules = self._of(request, "modify")
         return _told(await rules.update(request.path_params["id"], await _object(request)))
 
     async def _toggle(self, request: Request) -> Response:
+        """Switch a rule off, or on again."""
         return _told(await self._of(request, "toggle").toggle(request.path_params["id"]))
 
     async def _delete(self, request: Request) -> Response:
+        """Remove a rule."""
         await self._of(request, "delete").delete(request.path_params["id"])
         return JSONResponse({"success": True})
 
+    @described(body={"type": "object", "required": ["ids"]})
     async def _reorder(self, request: Request) -> Response:
+        """Put rules into another order: those whose ids are given, as they are given."""
         rules = self._store(WITHOUT_STORE)
         given = await _object(request)
         _refuse_others(given, ("ids",))
@@ -114,6 +128,7 @@ class RuleRoutes:
         moved = await rules.reorder(ids)
         return JSONResponse([rule.to_json(readonly=False) for rule in moved])
 
+    @described(body={"type": "object", "required": ["path"]})
     async def _test(self, request: Request) -> Response:
         """Which rule a path would come to and where that leads, or a rule that is not kept."""
         given = await _object(request)
@@ -171,6 +186,7 @@ class RuleRoutes:
 
 
 def _guarded(endpoint: Endpoint, scope: str) -> Endpoint:
+    @wraps(endpoint)
     async def guarded(request: Request) -> Response:
         request.state.principal.require(scope)
         check_parameters(request, ())

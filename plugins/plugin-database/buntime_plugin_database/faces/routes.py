@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import wraps
 
 from buntime_database import DatabaseError, OutcomeUnknown
 from buntime_host import HttpError, check_parameters, noticed_of
+from buntime_host.described import Schema, described
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route, WebSocketRoute
@@ -27,6 +29,7 @@ from buntime_plugin_database.faces.http.rows import RowRoutes
 from buntime_plugin_database.faces.http.service_routes import ServiceRoutes
 from buntime_plugin_database.faces.http.sessions import RequestSessions
 from buntime_plugin_database.faces.http.tables import TableRoutes
+from buntime_plugin_database.faces.http.values import BLOB_FORMS
 from buntime_plugin_database.faces.large import InHand, LargeResults
 from buntime_plugin_database.faces.targets import Targets
 from buntime_plugin_database.service import Databases
@@ -35,6 +38,19 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 TARGET = ("type", "tenant")
 """Query parameters that name a database."""
+
+PARAMETERS: Mapping[str, str | Schema] = {
+    "type": "The engine, as `GET adapters` names it; without it the default one",
+    "tenant": "Whose database; without it that of nobody in particular",
+    "counts": {"type": "boolean", "description": "Whether to count the rows of each table"},
+    "limit": {"type": "integer", "minimum": 1, "description": "How many rows at most"},
+    "offset": {"type": "integer", "minimum": 0, "description": "How many rows to leave out"},
+    "orderBy": "The column to sort by",
+    "dir": {"enum": ["asc", "desc"], "description": "Which way to sort"},
+    "filter": 'Values of columns, as JSON: `{"name": "Ada"}`',
+    "blob": {"enum": [*BLOB_FORMS], "description": "How bytes are told"},
+}
+"""What is written about each query parameter."""
 
 HRANA_PREFIXES = ("/api", "", "/api/dev/{tenant}", "/dev/{tenant}")
 """Clients put their paths beside the last segment of a URL that does not end in a slash, so that
@@ -113,6 +129,7 @@ def _hrana_routes(
         WebSocketRoute("/api/ws", legacy_socket.serve),
     ]
     for prefix in HRANA_PREFIXES:
+        is_first = prefix == HRANA_PREFIXES[0]  # the others are the same, and described once
         for path, endpoint in (
             ("/v1/execute", http.execute),
             ("/v1/batch", http.batch),
@@ -121,10 +138,15 @@ def _hrana_routes(
             ("/v3/cursor", http.cursor),
         ):
             checked = _checked(endpoint, access, large, TARGET, write=True, error_of=answer_of)
-            routes.append(Route(prefix + path, checked, methods=["POST"]))
+            routes.append(
+                Route(prefix + path, checked, methods=["POST"], include_in_schema=is_first)
+            )
         # Clients probe the version before they log in, and it tells nothing.
-        routes += [Route(prefix + path, version) for path in ("/v1", "/v2", "/v3")]
-        routes.append(Route(f"{prefix}/v3-protobuf", no_protobuf))
+        routes += [
+            Route(prefix + path, version, include_in_schema=is_first)
+            for path in ("/v1", "/v2", "/v3")
+        ]
+        routes.append(Route(f"{prefix}/v3-protobuf", no_protobuf, include_in_schema=is_first))
         routes.append(WebSocketRoute(f"{prefix}/", socket.serve))
         if prefix:
             routes.append(WebSocketRoute(prefix, socket.serve))
@@ -140,6 +162,8 @@ def _checked(
     write: bool,
     error_of: Callable[[DatabaseError], HttpError] = http_error,
 ) -> Endpoint:
+    @described(query={name: PARAMETERS[name] for name in takes})
+    @wraps(endpoint)
     async def checked(request: Request) -> Response:
         access.check(request, write=write)
         check_parameters(request, takes)

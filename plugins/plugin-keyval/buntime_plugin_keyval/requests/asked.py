@@ -176,7 +176,9 @@ class Route(Generic[Owner, G]):
         "has_head",
         "is_stream",
         "large",
+        "media_type",
         "place",
+        "said",
         "shape",
     )
 
@@ -190,7 +192,13 @@ class Route(Generic[Owner, G]):
         is_stream: bool = False,
         has_head: bool = True,
         has_conditions: bool = False,
+        media_type: str = "application/json",
+        said: Callable[..., Any] | None = None,
     ) -> None:
+        self.said = said or ask
+        """The function whose docstring people read of it."""
+        self.media_type = media_type
+        """Of its answers."""
         self.ask = ask
         """Raises `InvalidInput` or another error of the service for what cannot be asked."""
         self.shape = shape

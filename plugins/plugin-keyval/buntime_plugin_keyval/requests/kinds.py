@@ -108,7 +108,13 @@ def count_up_to(most: int) -> Kind:
             )
         return number
 
-    return Kind(f"a number from 1 to {most}", parse, _number_of_json(parse))
+    schema = {"type": "integer", "minimum": 1, "maximum": most}
+    return Kind(
+        f"a number from 1 to {most}",
+        parse,
+        _number_of_json(parse),
+        schema=schema,
+    )
 
 
 def _flag_of_text(name: str, text: str) -> bool:
@@ -144,7 +150,12 @@ def one_of(*choices: str) -> Kind:
             raise InvalidInput(f"{name} must be {expected}, received {describe(raw)}")
         return str(raw)
 
-    return Kind(expected, parse, parse)
+    return Kind(
+        expected,
+        parse,
+        parse,
+        schema={"enum": [*choices]},
+    )
 
 
 def _message_id(name: str, raw: object) -> str:
@@ -293,33 +304,92 @@ def _json_of_text(name: str, text: str) -> Any:
 
 _KEY_EXPECTED = 'a key array such as ["users", 1], or a key path such as users/1'
 
-LIMIT = Kind(f"a positive number, up to {MAX_LIMIT}", parse_limit, parse_limit)
-UP_TO = Kind("a positive number", _up_to, _number_of_json(_up_to))
+_KEY_SCHEMA = {"type": ["array", "string"], "examples": ["users/1", ["users", 1]]}
+_DURATION_SCHEMA = {"type": ["integer", "string"], "examples": ["30s", 500]}
+
+LIMIT = Kind(
+    f"a positive number, up to {MAX_LIMIT}",
+    parse_limit,
+    parse_limit,
+    schema={"type": "integer", "minimum": 1, "examples": [100]},
+)
+UP_TO = Kind(
+    "a positive number", _up_to, _number_of_json(_up_to), schema={"type": "integer", "minimum": 1}
+)
 """One that bounds a number and not what is read."""
-OFFSET = Kind("a whole number that is not negative", _offset, _number_of_json(_offset))
-FLAG = Kind("true or false", _flag_of_text, _flag)
+OFFSET = Kind(
+    "a whole number that is not negative",
+    _offset,
+    _number_of_json(_offset),
+    schema={"type": "integer", "minimum": 0},
+)
+FLAG = Kind(
+    "true or false",
+    _flag_of_text,
+    _flag,
+    schema={"type": "boolean"},
+)
 CONSISTENCY = one_of("strong", "eventual")
-TEXT = Kind("a string", _text, _text)
-NAMED_TEXT = Kind("a text, which may be empty", _named_text, _named_text)
+TEXT = Kind(
+    "a string",
+    _text,
+    _text,
+    schema={"type": "string"},
+)
+NAMED_TEXT = Kind(
+    "a text, which may be empty",
+    _named_text,
+    _named_text,
+    schema={"type": "string"},
+)
 """One that has to be there."""
 QUEUE_NAME = Kind(
     "the name of a queue: a text of up to 256 characters without control characters",
     checked_queue,
     checked_queue,
+    schema={"type": "string"},
 )
-MESSAGE_ID = Kind("a non-empty string", _message_id, _message_id)
-PREFIX = Kind(_KEY_EXPECTED, _prefix, _prefix)
+MESSAGE_ID = Kind(
+    "a non-empty string", _message_id, _message_id, schema={"type": "string", "minLength": 1}
+)
+PREFIX = Kind(
+    _KEY_EXPECTED,
+    _prefix,
+    _prefix,
+    schema=_KEY_SCHEMA,
+)
 """Encoded; nothing, for all keys, where it is empty."""
-NAMED_PREFIX = Kind(_KEY_EXPECTED, _named_prefix_of_text, _named_prefix)
+NAMED_PREFIX = Kind(
+    _KEY_EXPECTED,
+    _named_prefix_of_text,
+    _named_prefix,
+    schema=_KEY_SCHEMA,
+)
 """One that has to be there, as a key."""
-KEY = Kind(_KEY_EXPECTED, None, _key)
-BOUND = Kind(_KEY_EXPECTED, _bound, _bound)
-NAME = Kind("a text of 1 to 256 characters without control characters", checked_name, checked_name)
+KEY = Kind(
+    _KEY_EXPECTED,
+    None,
+    _key,
+    schema=_KEY_SCHEMA,
+)
+BOUND = Kind(
+    _KEY_EXPECTED,
+    _bound,
+    _bound,
+    schema=_KEY_SCHEMA,
+)
+NAME = Kind(
+    "a text of 1 to 256 characters without control characters",
+    checked_name,
+    checked_name,
+    schema={"type": "string", "minLength": 1, "maxLength": 256},
+)
 """Of a lock, or of who has one."""
 BEGINNING = Kind(
     'a key whose last part is the beginning of a text, such as ["users", "a"]',
     _beginning,
     _beginning,
+    schema=_KEY_SCHEMA,
 )
 """Encoded as a key."""
 PREFIXES = Kind(
@@ -327,48 +397,129 @@ PREFIXES = Kind(
     _prefixes_of_text,
     _prefixes,
     repeatable=True,
+    schema={"type": ["array", "string"], "examples": ["users/1,users/2"]},
 )
 """Encoded; at least one."""
-BATCH_KEYS = Kind("an array of key arrays", None, _batch_keys)
-READS = Kind("an array of key arrays", None, _reads)
+BATCH_KEYS = Kind(
+    "an array of key arrays",
+    None,
+    _batch_keys,
+    schema={"type": "array", "items": _KEY_SCHEMA, "examples": [[["users", 1]]]},
+)
+READS = Kind(
+    "an array of key arrays",
+    None,
+    _reads,
+    schema={"type": "array", "items": _KEY_SCHEMA, "examples": [[["users", 1]]]},
+)
 KEY_LIST = Kind(
     "comma-separated key paths, or keys as a JSON array",
     _key_list_of_text,
     _key_list,
     repeatable=True,
+    schema={"type": ["array", "string"], "examples": ["users/1,users/2"]},
 )
-FILTER = Kind('a filter such as {"age": {"$gte": 18}}', None, _filter)
+FILTER = Kind(
+    'a filter such as {"age": {"$gte": 18}}',
+    None,
+    _filter,
+    schema={"type": "object", "examples": [{"age": {"$gte": 18}}]},
+)
 EXPIRES_IN = Kind(
     'milliseconds, or a duration such as "30s"',
     _unnamed(parse_expires_in),
     _unnamed(parse_expires_in),
+    schema=_DURATION_SCHEMA,
 )
 EXPIRES_AT = Kind(
-    "a time in epoch milliseconds", _unnamed(parse_expires_at), _unnamed(parse_expires_at)
+    "a time in epoch milliseconds",
+    _unnamed(parse_expires_at),
+    _unnamed(parse_expires_at),
+    schema={"type": "number", "examples": [1893456000000]},
 )
-TYPE = Kind("a text of 1 to 256 characters", _unnamed(checked_type), _unnamed(checked_type))
-VERSION = Kind("a versionstamp", _version, _version)
+TYPE = Kind(
+    "a text of 1 to 256 characters",
+    _unnamed(checked_type),
+    _unnamed(checked_type),
+    schema={"type": "string", "minLength": 1, "maxLength": 256},
+)
+VERSION = Kind(
+    "a versionstamp",
+    _version,
+    _version,
+    schema={"type": "string", "minLength": 1},
+)
 REVISION = OFFSET
 METADATA = Kind("any JSON", _json_of_text, _raw)
 """Decoded; whoever stores it knows what time it is."""
-STAMPS = Kind("versionstamps, comma-separated or in an array", _stamps_of_text, _stamps)
-STAMP_PAIRS = Kind("what the poll before answered", _text, _text)
+STAMPS = Kind(
+    "versionstamps, comma-separated or in an array",
+    _stamps_of_text,
+    _stamps,
+    schema={"type": ["array", "string"]},
+)
+STAMP_PAIRS = Kind(
+    "what the poll before answered",
+    _text,
+    _text,
+    schema={"type": "string"},
+)
 VALUE = Kind("any JSON value, null included", None, _raw, nullable=True)
-ITEMS = Kind("an array", None, _array)
+ITEMS = Kind(
+    "an array",
+    None,
+    _array,
+    schema={"type": "array"},
+)
 """Left for the parser of its items."""
-MESSAGE_OPTIONS = Kind("an object", None, _unnamed(parse_options), inner=OPTION_NAMES)
-PAUSE = Kind('milliseconds, or a duration such as "5s"', parse_pause, parse_pause)
+MESSAGE_OPTIONS = Kind(
+    "an object", None, _unnamed(parse_options), inner=OPTION_NAMES, schema={"type": "object"}
+)
+PAUSE = Kind(
+    'milliseconds, or a duration such as "5s"', parse_pause, parse_pause, schema=_DURATION_SCHEMA
+)
 LEASE_DURATION = Kind(
     'milliseconds, or a duration such as "5s"',
     _unnamed(parse_lease_duration),
     _unnamed(parse_lease_duration),
+    schema=_DURATION_SCHEMA,
 )
-QUEUE_LEASE = Kind("a duration of at least 1s, or null", None, _unnamed(parse_queue_lease))
-BACKOFF = Kind("an array of durations", None, parse_backoff)
-RATE = Kind('an object such as {"count": 100, "per": "1m"}', None, _unnamed(parse_rate))
-TOKENIZER = Kind(f"one of {', '.join(TOKENIZERS)}", None, _raw)
+QUEUE_LEASE = Kind(
+    "a duration of at least 1s, or null",
+    None,
+    _unnamed(parse_queue_lease),
+    schema={"type": ["integer", "string", "null"]},
+)
+BACKOFF = Kind(
+    "an array of durations",
+    None,
+    parse_backoff,
+    schema={"type": "array", "items": _DURATION_SCHEMA, "examples": [["1s", "5s"]]},
+)
+RATE = Kind(
+    'an object such as {"count": 100, "per": "1m"}',
+    None,
+    _unnamed(parse_rate),
+    schema={"type": ["object", "null"], "examples": [{"count": 100, "per": "1m"}]},
+)
+TOKENIZER = Kind(
+    f"one of {', '.join(TOKENIZERS)}",
+    None,
+    _raw,
+    schema={"enum": [*TOKENIZERS]},
+)
 """Left, as the fields are, for the parser of an index's options."""
-FIELDS = Kind("a non-empty array of paths", None, _raw)
-WEIGHTS = Kind("an object of numbers by field", None, _unnamed(parse_weights))
+FIELDS = Kind(
+    "a non-empty array of paths",
+    None,
+    _raw,
+    schema={"type": "array", "minItems": 1, "examples": [["title", "body"]]},
+)
+WEIGHTS = Kind(
+    "an object of numbers by field",
+    None,
+    _unnamed(parse_weights),
+    schema={"type": "object", "examples": [{"title": 2}]},
+)
 MARKS = Kind("true or a pair of texts", None, _unnamed(parse_marks))
 SNIPPET = Kind("true or a number of words", None, _unnamed(parse_snippet))

@@ -14,6 +14,7 @@ import functools
 import re
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from types import MappingProxyType
 from typing import Any, ClassVar, NamedTuple, TypeVar, get_args
 from urllib.parse import unquote_plus
 
@@ -41,6 +42,8 @@ class Kind(NamedTuple):
     """Whether a query may have it several times; the lists that are read become one."""
     inner: tuple[str, ...] = ()
     """Members of the object that it is, for hints to whoever has them in the wrong place."""
+    schema: Mapping[str, Any] = MappingProxyType({})
+    """What programs may read of it, as JSON Schema has it; nothing where that cannot say it."""
 
 
 class Alias(NamedTuple):

@@ -11,6 +11,7 @@ from typing import Any
 
 import msgspec
 from buntime_database import DatabaseError
+from buntime_host.described import described
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -30,7 +31,7 @@ from buntime_plugin_database.faces.hrana.messages import (
     HttpRequest,
     StoreSql,
 )
-from buntime_plugin_database.faces.hrana.pipeline import read_message
+from buntime_plugin_database.faces.hrana.pipeline import MESSAGE, read_message
 from buntime_plugin_database.faces.hrana.requests import serve
 from buntime_plugin_database.faces.hrana.streams import Stream, Streams
 from buntime_plugin_database.faces.large import hand_of
@@ -71,8 +72,9 @@ class LegacyHttp:
         self._streams = streams
         self._targets = targets
 
+    @described(body=MESSAGE)
     async def pipeline(self, request: Request) -> Response:
-        """`POST pipeline`."""
+        """`POST pipeline`: the same in the dialect of the first server."""
         body = await read_message(request, _PIPELINE)
         check_statements(len(body.requests))
         if body.baton is None and not body.requests:

@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 import msgspec
 from buntime_database import DatabaseError
 from buntime_host import HttpError, NotFound
+from buntime_host.described import described
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -41,6 +42,10 @@ _EXECUTE = msgspec.json.Decoder(ExecuteBody)
 _BATCH = msgspec.json.Decoder(HranaBatchBody)
 
 
+MESSAGE = {"type": "object", "description": "A message of Hrana, see its specification"}
+
+
+@described(media_type="")
 async def version(_: Request) -> Response:
     """`GET v2`, `GET v3`: the version is supported, in its JSON encoding."""
     return Response(status_code=200)
@@ -58,6 +63,7 @@ class HranaHttp:
         self._streams = streams
         self._targets = targets
 
+    @described(body=MESSAGE)
     async def pipeline(self, request: Request) -> Response:
         """`POST v2/pipeline`, `POST v3/pipeline`: all requests are tried, in order."""
         body = await read_message(request, _PIPELINE)
@@ -72,6 +78,7 @@ class HranaHttp:
             {"baton": self._streams.baton(stream), "base_url": None, "results": results}
         )
 
+    @described(body=MESSAGE)
     async def cursor(self, request: Request) -> Response:
         """`POST v3/cursor`: the results of a batch, one JSON object to the line."""
         body = await read_message(request, _CURSOR)
@@ -85,6 +92,7 @@ class HranaHttp:
             lambda error: _line({"type": "error", "error": error_object(error)}),
         )
 
+    @described(body=MESSAGE)
     async def execute(self, request: Request) -> Response:
         """`POST v1/execute`: one statement on a connection of its own."""
         body = await read_message(request, _EXECUTE)
@@ -92,6 +100,7 @@ class HranaHttp:
         async with self._streams.only_once(stream, hand_of(request)):
             return json_response({"result": await run_statement(stream, body.stmt, stream.stored)})
 
+    @described(body=MESSAGE)
     async def batch(self, request: Request) -> Response:
         """`POST v1/batch`: one batch on a connection of its own."""
         body = await read_message(request, _BATCH)

@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from buntime_database import DatabaseError, SessionResult
 from buntime_host import BadRequest, choice_of
+from buntime_host.described import described
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -75,8 +76,9 @@ class QueryRoutes:
         self._access = access
         self._config = config
 
+    @described(body=SqlBody)
     async def query(self, request: Request) -> Response:
-        """`POST query`: reads, unless the options or the body say otherwise and the client may."""
+        """`POST query`: run one statement, which reads unless options or body say otherwise."""
         body = await read_body(request, SqlBody)
         readonly = not self._config.write if body.readonly is None else body.readonly
         if not readonly:
@@ -87,13 +89,15 @@ class QueryRoutes:
         needs: Need = "write" if body.readonly is False else "read"
         return await self._run(request, body, readonly=readonly, needs=needs)
 
+    @described(body=SqlBody)
     async def execute(self, request: Request) -> Response:
-        """`POST execute`: one statement of any kind, committed when the answer comes."""
+        """`POST execute`: run one statement of any kind, committed when the answer comes."""
         body = await read_body(request, SqlBody)
         return await self._run(request, body, readonly=False, needs="write")
 
+    @described(body=BatchBody)
     async def batch(self, request: Request) -> Response:
-        """`POST batch`: statements that are written together or not at all."""
+        """`POST batch`: run statements that are written together or not at all."""
         body = await read_body(request, BatchBody)
         target = self._targets.of(request, needs="write", type=body.type, tenant=body.tenant)
         check_statements(len(body.statements))

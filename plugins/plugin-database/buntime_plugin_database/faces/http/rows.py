@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from buntime_database import SessionResult
 from buntime_host import BadRequest
+from buntime_host.described import described
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -70,8 +71,9 @@ class RowRoutes:
         self._sessions = sessions
         self._targets = targets
 
+    @described(body=InsertBody, status=201)
     async def insert(self, request: Request) -> Response:
-        """`POST tables/{name}/rows`: the new rows as they are stored."""
+        """`POST tables/{name}/rows`: insert rows, and answer them as they are stored."""
         body = await read_body(request, InsertBody)
         rows = body.rows if body.rows is not None else [body.row] if body.row is not None else []
         if not rows:
@@ -92,8 +94,9 @@ class RowRoutes:
         )
         return json_response({"ok": True, "rows": stored, "rowsAffected": len(stored)}, 201)
 
+    @described(body=UpdateBody)
     async def update(self, request: Request) -> Response:
-        """`PATCH tables/{name}/rows`: new values for the rows that match."""
+        """`PATCH tables/{name}/rows`: give the rows that match new values."""
         body = await read_body(request, UpdateBody)
         if not body.set:
             raise BadRequest("Give at least one column to set")
@@ -109,6 +112,7 @@ class RowRoutes:
         (result,) = await self._sessions.write(target, hand_of(request), plan)
         return _affected(result)
 
+    @described(body=DeleteBody)
     async def delete(self, request: Request) -> Response:
         """`DELETE tables/{name}/rows`: remove the rows that match."""
         body = await read_body(request, DeleteBody)

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 from buntime_database import DatabaseError
 from buntime_host import BadRequest, flag_of, principal_of
+from buntime_host.described import described
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -36,7 +37,7 @@ class ServiceRoutes:
         self._access = access
 
     async def adapters(self, request: Request) -> Response:
-        """`GET adapters`: the configured engines; `?details=true` tells how each of them is."""
+        """`GET adapters`: list the configured engines; `details` tells how each of them is."""
         principal_of(request.scope).require("database:read")
         engines = self._service.get_available_types()
         answer: dict[str, Any] = {"adapters": engines, "default": self._service.get_default_type()}
@@ -70,12 +71,13 @@ class ServiceRoutes:
         )
 
     async def list_tenants(self, request: Request) -> Response:
-        """`GET tenants`."""
+        """`GET tenants`: list the tenants that have a database of their own."""
         engine = request.query_params.get("type") or self._service.get_default_type()
         require(principal_of(request.scope), "admin", engine, None)
         tenants = await self._service.list_tenants(engine)
         return json_response({"tenants": tenants, "type": engine})
 
+    @described(body=TenantBody, status=201)
     async def create_tenant(self, request: Request) -> Response:
         """`POST tenants`: make a tenant's database; nothing happens if it exists."""
         body = await read_body(request, TenantBody)

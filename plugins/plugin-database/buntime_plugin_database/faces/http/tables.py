@@ -44,7 +44,7 @@ class TableRoutes:
         self._targets = targets
 
     async def tables(self, request: Request) -> Response:
-        """`GET tables`: tables and views; `?counts=true` counts their rows."""
+        """`GET tables`: list tables and views; `counts` counts their rows."""
         target = self._targets.of(request, needs="read")
         counts = flag_of(request, "counts")
         async with self._sessions.open(target, hand_of(request), readonly=True) as session:
@@ -58,7 +58,7 @@ class TableRoutes:
         return json_response({"tables": tables, "type": self._sessions.engine(target)})
 
     async def schema(self, request: Request) -> Response:
-        """`GET tables/{name}/schema`."""
+        """`GET tables/{name}/schema`: columns, keys and indexes of a table."""
         target = self._targets.of(request, needs="read")
         async with self._sessions.open(target, hand_of(request), readonly=True) as session:
             table = await find_table(session, request.path_params["name"])
@@ -68,9 +68,9 @@ class TableRoutes:
         )
 
     async def rows(self, request: Request) -> Response:
-        """`GET tables/{name}/rows`: a page, by `limit`, `offset`, `orderBy`, `dir`, `filter`.
+        """`GET tables/{name}/rows`: a page of rows, sorted and filtered.
 
-        With `?rowid=true` rows of a table without a primary key have a member that names them.
+        With `rowid` rows of a table without a primary key have a member that names them.
         """
         target = self._targets.of(request, needs="read")
         limit = min(_number(request, "limit", DEFAULT_LIMIT), MAX_LIMIT)

@@ -102,7 +102,8 @@ class KeyValApp:
     """Serves a key-value service below `/api`; answers 503 while there is none."""
 
     def __init__(self, features: Sequence[AnyFeature] = FEATURES) -> None:
-        self._table = StoreRoutes(features)
+        self.table = StoreRoutes(features)
+        """Which endpoint serves what."""
         self.service: KeyValService | None = None
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -130,14 +131,14 @@ class KeyValApp:
 
     def is_direct(self, method: str, path: bytes) -> bool:  # noqa: ARG002 - see `DirectApp`
         """See `DirectApp`: everything but streams."""
-        return path.startswith(BELOW_API) and path[len(API_PATH) :] not in self._table.streams
+        return path.startswith(BELOW_API) and path[len(API_PATH) :] not in self.table.streams
 
     def route_of(self, method: str, path: bytes) -> str | None:
         """See `TellsRoutes`."""
         if not path.startswith(BELOW_API):
             return None
         method = "GET" if method == "HEAD" else method
-        template = self._table.template(path[len(API_PATH) :], method)
+        template = self.table.template(path[len(API_PATH) :], method)
         return None if template is None else f"/api{template}"
 
     def answer(
@@ -159,7 +160,7 @@ class KeyValApp:
         path = path[len(API_PATH) :]
         head = request.method == "HEAD"
         method = "GET" if head else request.method
-        methods = self._table.find(path, method)
+        methods = self.table.find(path, method)
         route = methods.get(method)
         if route is None:
             return _no_route(methods, method)
@@ -248,7 +249,7 @@ class KeyValApp:
         method = "GET" if request.method == "HEAD" else request.method
         if not request.path.startswith(API_PATH):
             return False
-        route = self._table.find(request.path[len(API_PATH) :], method).get(method)
+        route = self.table.find(request.path[len(API_PATH) :], method).get(method)
         if route is None or (request.noticed.precondition and not route.has_conditions):
             return False
         return route.has_body or request.noticed.unasked_body

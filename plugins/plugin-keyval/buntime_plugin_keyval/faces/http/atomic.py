@@ -48,7 +48,7 @@ class TransactionRequest(Commit, frozen=True, kw_only=True):
 
 
 def commit_atomic(service: KeyValService, request: Request[Commit]) -> Asked:
-    """`POST /atomic`"""
+    """`POST /atomic`: checks and mutations, all of which are committed, or none."""
     service.store.check_number(len(request.given.checks) + len(request.given.mutations))
     checks, mutations = _contents(service, request.given)
 

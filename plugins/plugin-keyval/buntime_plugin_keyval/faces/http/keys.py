@@ -118,7 +118,7 @@ class BatchRead(Read, frozen=True, kw_only=True):
 
 
 def get_key(service: KeyValService, request: Request[Read]) -> Asked:
-    """`GET /keys/<path>`; for a `HEAD` the value is not read."""
+    """`GET /keys/<path>`: read an entry; for a `HEAD` the value is not read."""
     encoded, key_json = encode_key_path(request.path[len(KEYS_PATH) :])
     reads = Keys((encoded,))
     given = request.given
@@ -227,7 +227,7 @@ def conditions_of(request: Request[Any]) -> Conditions | None:
 
 
 def put_key(service: KeyValService, request: Request[Written]) -> Asked:
-    """`PUT /keys/<path>`: the body is the value."""
+    """`PUT /keys/<path>`: set a key; the body is the value."""
     key = _path_key(request.path)
     encoded = encode_key(key)
     now_ms = service.store.clock.wall()
@@ -264,7 +264,7 @@ def _answer_set(written: Future[str]) -> Answer:
 
 
 def patch_key(service: KeyValService, request: Request[Written]) -> Asked:
-    """`PATCH /keys/<path>`: the body is a JSON Merge Patch of the value."""
+    """`PATCH /keys/<path>`: change a value; the body is a JSON Merge Patch of it."""
     key = _path_key(request.path)
     now_ms = service.store.clock.wall()
     options = entry_options(request.given, now_ms)
@@ -327,7 +327,7 @@ def _committed_json(committed: Committed | None) -> str:
 
 
 def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked:
-    """`DELETE /keys/<path>`: the key and all that extend it, unless `exact` says otherwise."""
+    """`DELETE /keys/<path>`: delete a key and all that extend it, unless `exact` is true."""
     encoded = encode_key(_path_key(request.path))
     conditions = conditions_of(request)
     if conditions is None:
@@ -348,7 +348,7 @@ def delete_key(service: KeyValService, request: Request[DeletionOfKey]) -> Asked
 
 
 def delete_batch(service: KeyValService, request: Request[DeletionOfKeys]) -> Asked:
-    """`POST /keys/delete-batch`"""
+    """`POST /keys/delete-batch`: delete keys, and what extends them."""
     return deletion(service, [encode_key(key) for key in request.given.keys], request)
 
 
@@ -382,7 +382,7 @@ async def deleted(deleting: Awaitable[int]) -> str:
 
 
 def get_batch(service: KeyValService, request: Request[BatchRead]) -> Asked:
-    """`POST /keys/batch`: entries in the order of the request, missing ones null."""
+    """`POST /keys/batch`: read entries, in the order of the request, missing ones null."""
     keys = request.given.keys
     shape = request.given.entry_shape
     encoded = [encode_key(key) for key in keys]

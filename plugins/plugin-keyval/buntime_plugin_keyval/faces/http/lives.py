@@ -32,7 +32,7 @@ class Touch(Persistence, frozen=True, kw_only=True):
 
 
 def touch(service: KeyValService, request: Request[Touch]) -> Asked:
-    """`POST /keys/touch`"""
+    """`POST /keys/touch`: let keys live for longer, or for as long as is said."""
     given = request.given
     if given.expires_in is None and given.expires_at is None:
         raise InvalidInput(
@@ -42,7 +42,7 @@ def touch(service: KeyValService, request: Request[Touch]) -> Asked:
 
 
 def persist(service: KeyValService, request: Request[Persistence]) -> Asked:
-    """`POST /keys/persist`"""
+    """`POST /keys/persist`: let keys live for ever that would expire."""
     return _give_life(service, request, "persist", NO_OPTIONS)
 
 

@@ -25,7 +25,7 @@ class ReportRequest(RequestShape, frozen=True, kw_only=True):
 
 
 def report_metrics(service: KeyValService, request: Request[ReportRequest]) -> Asked:
-    """`GET /metrics`, with `?format=prometheus` as `GET /metrics/prometheus`."""
+    """`GET /metrics`: counts, errors and latencies; JSON, or `?format=prometheus`."""
     if request.given.format == "prometheus":
         return report_to_prometheus(service, request)
 
@@ -36,7 +36,7 @@ def report_metrics(service: KeyValService, request: Request[ReportRequest]) -> A
 
 
 def report_to_prometheus(service: KeyValService, request: Request[RequestShape]) -> Asked:
-    """`GET /metrics/prometheus`"""
+    """`GET /metrics/prometheus`: the same in Prometheus' text format."""
 
     async def run() -> Answer:
         return Answer(200, await KvMetrics(service, Permits(EVERYONE)).to_prometheus(), PROMETHEUS)
@@ -54,5 +54,5 @@ def report_health(service: KeyValService, request: Request[RequestShape]) -> Ask
 
 
 METRICS = Route(report_metrics, ReportRequest)
-PROMETHEUS_METRICS = Route(report_to_prometheus, RequestShape)
+PROMETHEUS_METRICS = Route(report_to_prometheus, RequestShape, media_type="text/plain")
 HEALTH = Route(report_health, RequestShape)

@@ -106,7 +106,10 @@ class Counting(RequestShape, frozen=True, kw_only=True):
 
 
 def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> Asked:
-    """`DELETE /keys?prefix=`: as `DELETE /keys/<path>`; never the whole store by accident."""
+    """`DELETE /keys`: delete what is below a prefix, as `DELETE /keys/<path>`.
+
+    Never the whole store by accident.
+    """
     given = request.given
     if given.prefix and _is_prefix_alone(given) and given.limit is None:
         return deletion(service, [given.prefix], request)
@@ -138,7 +141,7 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
 
 
 def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
-    """`GET /keys`, `POST /keys/list`"""
+    """`GET /keys`, `POST /keys/list`: list entries in the order of their keys."""
     given = request.given
     if not _is_in_one_range(given):
         return _list_several(service, given)
@@ -179,7 +182,7 @@ def _list_several(service: KeyValService, given: Listing) -> Asked:
 
 
 def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
-    """`GET /keys/count`, `POST /keys/count`"""
+    """`GET /keys/count`, `POST /keys/count`: count entries, all or those of a prefix."""
     given = request.given
     ranges = _selectors(given).below()
 
@@ -194,7 +197,7 @@ def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
 
 
 def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Asked:
-    """`GET /keys/paginate`, `POST /keys/paginate`"""
+    """`GET /keys/paginate`, `POST /keys/paginate`: list entries, a page at a time."""
     given = request.given
     if given.offset and given.cursor:
         raise InvalidInput("offset is for the first page: the cursor says where this one begins")

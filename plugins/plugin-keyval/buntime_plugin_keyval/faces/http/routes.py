@@ -115,4 +115,6 @@ def _of_part(name: str, route: AnyRoute) -> AnyRoute:
         None if large is None else lambda service: large(service.parts[name]),
         is_stream=route.is_stream,
         has_head=route.has_head,
+        media_type=route.media_type,
+        said=route.said,
     )

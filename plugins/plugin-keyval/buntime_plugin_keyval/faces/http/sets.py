@@ -47,7 +47,10 @@ class _Ready(msgspec.Struct, frozen=True, gc=False):
 
 
 def set_batch(service: KeyValService, request: Request[SetBatch]) -> Asked:
-    """Each is committed, or refused, on its own; they share what the commits cost."""
+    """`POST /keys/set-batch`: set many keys.
+
+    Each is committed, or refused, on its own; they share what the commits cost.
+    """
     items = request.given.sets
     if len(items) > MAX_KEYS_PER_BATCH:
         raise InvalidInput(f"Too many sets: {len(items)} (max {MAX_KEYS_PER_BATCH})")

@@ -102,7 +102,7 @@ def steal(part: LockPart, request: Request[Taking]) -> Asked:
 
 
 def release(part: LockPart, request: Request[Releasing]) -> Asked:
-    """`POST /locks/{name}/release`"""
+    """`POST /locks/{name}/release`: give a lock back."""
     name, given = _name(request), request.given
 
     async def run() -> str:
@@ -113,7 +113,7 @@ def release(part: LockPart, request: Request[Releasing]) -> Asked:
 
 
 def get(part: LockPart, request: Request[RequestShape]) -> Asked:
-    """`GET /locks/{name}`"""
+    """`GET /locks/{name}`: show a lock that somebody has."""
     name = _name(request)
 
     async def run() -> str:
@@ -126,7 +126,7 @@ def get(part: LockPart, request: Request[RequestShape]) -> Asked:
 
 
 def list_locks(part: LockPart, request: Request[LockListing]) -> Asked:
-    """`GET /locks`: those that somebody has, by the beginning of their names."""
+    """`GET /locks`: list locks that somebody has, by the beginning of their names."""
     given = request.given
 
     async def run() -> str:

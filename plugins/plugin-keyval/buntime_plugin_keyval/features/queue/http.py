@@ -160,7 +160,7 @@ class QueueListing(RequestShape, frozen=True, kw_only=True):
 
 
 def enqueue(part: QueuePart, request: Request[NewMessageBody]) -> Asked:
-    """`POST /queue/enqueue`"""
+    """`POST /queue/enqueue`: send a message, now or later."""
     value = text_of(request.given.value, part.store.clock.wall())
     options = request.given.options
 
@@ -178,7 +178,10 @@ def _answer_sent(sent: Future[str]) -> Answer:
 
 
 def poll(part: QueuePart, request: Request[Polling]) -> Asked:
-    """`GET /queue/poll`, `GET /queue/dequeue`; with `lease=true` the message names its lease."""
+    """`GET /queue/poll`, `GET /queue/dequeue`: take the next message, or null.
+
+    With `lease=true` the message names its lease.
+    """
     if request.head:  # the message would be taken, and told to nobody
         raise MethodNotAllowed("HEAD would take a message, use GET", headers={"Allow": "GET"})
     lease, queue = request.given.lease, request.given.queue
@@ -193,7 +196,7 @@ def poll(part: QueuePart, request: Request[Polling]) -> Asked:
 
 
 def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
-    """`POST /queue/ack`, `POST /queue/ack/<id>`"""
+    """`POST /queue/ack`, `POST /queue/ack/<id>`: a message that was taken is done."""
     message_id, given = _settled_id(request), request.given
 
     async def run() -> str:
@@ -207,7 +210,7 @@ def ack(part: QueuePart, request: Request[Settlement]) -> Asked:
 
 
 def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
-    """`POST /queue/nack`, `POST /queue/nack/<id>`
+    """`POST /queue/nack`, `POST /queue/nack/<id>`: a message that was taken has failed.
 
     With `"attempted": false`, which needs the lease, the delivery counts for nothing.
     """
@@ -243,7 +246,7 @@ def nack(part: QueuePart, request: Request[FailedDelivery]) -> Asked:
 
 
 def extend(part: QueuePart, request: Request[Extension]) -> Asked:
-    """`POST /queue/extend`, `POST /queue/extend/<id>`"""
+    """`POST /queue/extend`, `POST /queue/extend/<id>`: keep a message for longer."""
     message_id, given = _settled_id(request), request.given
 
     async def run() -> str:
@@ -262,7 +265,7 @@ def extend(part: QueuePart, request: Request[Extension]) -> Asked:
 
 
 def stats(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`GET /queue/stats`"""
+    """`GET /queue/stats`: how many messages wait, run and are dead."""
     queue = request.given.queue
 
     async def run() -> str:
@@ -286,7 +289,7 @@ def peek(part: QueuePart, request: Request[Looking]) -> Asked:
 
 
 def list_messages(part: QueuePart, request: Request[MessageListing]) -> Asked:
-    """`GET /queue/messages`: all messages in pages, as they were sent."""
+    """`GET /queue/messages`: list all messages in pages, as they were sent."""
     given = request.given
     after = read_place(given.cursor)
 
@@ -301,7 +304,7 @@ def list_messages(part: QueuePart, request: Request[MessageListing]) -> Asked:
 
 
 def purge(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`DELETE /queue/messages`: all of a queue."""
+    """`DELETE /queue/messages`: remove all messages of a queue."""
     queue = request.given.queue
 
     async def run() -> str:
@@ -312,7 +315,7 @@ def purge(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def pause(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`POST /queue/pause`"""
+    """`POST /queue/pause`: deliver nothing of a queue until it is resumed."""
     queue = request.given.queue
 
     async def run() -> str:
@@ -323,7 +326,7 @@ def pause(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def resume(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`POST /queue/resume`"""
+    """`POST /queue/resume`: deliver again what a pause held back."""
     queue = request.given.queue
 
     async def run() -> str:
@@ -334,7 +337,7 @@ def resume(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def get_options(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`GET /queue/options`"""
+    """`GET /queue/options`: show the limits of a queue."""
     queue = request.given.queue
 
     async def run() -> Text:
@@ -344,7 +347,7 @@ def get_options(part: QueuePart, request: Request[OfQueue]) -> Asked:
 
 
 def set_options(part: QueuePart, request: Request[OptionsBody]) -> Asked:
-    """`PUT /queue/options`: all of them; what is not said is not limited."""
+    """`PUT /queue/options`: set all limits of a queue; what is not said is not limited."""
     given = request.given
     options = QueueSettings(
         lease=given.lease,
@@ -361,7 +364,7 @@ def set_options(part: QueuePart, request: Request[OptionsBody]) -> Asked:
 
 
 def list_queues(part: QueuePart, request: Request[QueueListing]) -> Asked:
-    """`GET /queue/queues`: those in use, with their numbers."""
+    """`GET /queue/queues`: list the queues in use, with their numbers."""
     limit = request.given.limit
 
     async def run() -> Text:
@@ -376,7 +379,7 @@ def list_queues(part: QueuePart, request: Request[QueueListing]) -> Asked:
 
 
 def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
-    """`GET /queue/dlq`"""
+    """`GET /queue/dlq`: list messages that were given up."""
     given = request.given
 
     async def run() -> Text:
@@ -398,7 +401,7 @@ def list_dlq(part: QueuePart, request: Request[LetterListing]) -> Asked:
 
 
 def get_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
-    """`GET /queue/dlq/<id>`"""
+    """`GET /queue/dlq/<id>`: show a message that was given up."""
     letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str:
@@ -411,7 +414,7 @@ def get_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
 
 
 def requeue_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
-    """`POST /queue/dlq/<id>/requeue`"""
+    """`POST /queue/dlq/<id>/requeue`: try a message again that was given up."""
     letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str | Answer:
@@ -426,7 +429,7 @@ def requeue_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
 
 
 def delete_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
-    """`DELETE /queue/dlq/<id>`"""
+    """`DELETE /queue/dlq/<id>`: remove a message that was given up."""
     letter_id, queue = _path_id(request.path), request.given.queue
 
     async def run() -> str:
@@ -437,7 +440,7 @@ def delete_dlq(part: QueuePart, request: Request[InQueue]) -> Asked:
 
 
 def purge_dlq(part: QueuePart, request: Request[OfQueue]) -> Asked:
-    """`DELETE /queue/dlq`"""
+    """`DELETE /queue/dlq`: remove all messages that were given up."""
     queue = request.given.queue
 
     async def run() -> str:

@@ -114,7 +114,7 @@ class SearchPaging(SearchRequest, frozen=True, kw_only=True):
 
 
 def create_index(part: Search, request: Request[IndexCreation]) -> Asked:
-    """`POST /indexes`: the options in `options`, or beside the prefix."""
+    """`POST /indexes`: make an index of a prefix; options in `options`, or beside the prefix."""
     given = request.given
     options = parse_options(given.fields, given.tokenize)
 
@@ -127,7 +127,7 @@ def create_index(part: Search, request: Request[IndexCreation]) -> Asked:
 
 
 def list_indexes(part: Search, request: Request[RequestShape]) -> Asked:
-    """`GET /indexes`"""
+    """`GET /indexes`: list all indexes."""
 
     async def run() -> str:
         infos = [_info_json(info) for info in await part.list_indexes()]
@@ -137,7 +137,7 @@ def list_indexes(part: Search, request: Request[RequestShape]) -> Asked:
 
 
 def remove_index(part: Search, request: Request[IndexRemoval]) -> Asked:
-    """`DELETE /indexes`: the prefix as a query parameter, or in a JSON body."""
+    """`DELETE /indexes`: remove the index of a prefix, which the query names, or the body."""
     prefix = request.given.prefix
     if prefix is None:
         raise InvalidInput("Missing 'prefix' query parameter")
@@ -151,7 +151,7 @@ def remove_index(part: Search, request: Request[IndexRemoval]) -> Asked:
 
 
 def search(part: Search, request: Request[SearchRequest]) -> Asked:
-    """`GET /search`, `POST /search`"""
+    """`GET /search`, `POST /search`: find entries by their words, the best ones first."""
     given = request.given
     options = given.options()._replace(most_bytes=part.store.limits.answer_bytes)
 
@@ -170,7 +170,7 @@ _SMALLER_SEARCH = "ask for pages (/search/paginate), or for fewer hits with limi
 
 
 def paginate_search(part: Search, request: Request[SearchPaging]) -> Asked:
-    """`POST /search/paginate`: as `POST /search`, a page at a time."""
+    """`POST /search/paginate`: find entries by their words, a page at a time."""
     given = request.given
     most = part.store.limits.answer_bytes
     options = given.options(given.cursor)._replace(most_bytes=most)

@@ -87,13 +87,13 @@ class PrefixPoll(RequestShape, frozen=True, kw_only=True):
 
 
 def watch_keys(part: WatchPart, request: Request[KeysWatching]) -> Asked:
-    """`GET /watch`: the given keys."""
+    """`GET /watch`: follow keys: their entries now, and each change as it comes."""
     target = WatchTarget.of_keys(_checked_keys(request.given.keys))
     return _watch(part, request, target, MAX_LIMIT)
 
 
 def watch_prefix(part: WatchPart, request: Request[PrefixWatching]) -> Asked:
-    """`GET /watch/prefix`: what extends a prefix, and with `prefixes` the prefixes too."""
+    """`GET /watch/prefix`: follow what extends a prefix; with `prefixes` the prefixes, too."""
     target = _target(request)
     return _watch(part, request, target, request.given.limit)
 

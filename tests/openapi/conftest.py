@@ -1,0 +1,22 @@
+"""The document of a host with all bundled plugins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from buntime_host.testing import running_host
+
+DATABASE = "@buntime/plugin-database"
+PLUGINS = (DATABASE, "@buntime/plugin-keyval", "@buntime/plugin-proxy")
+
+
+@pytest.fixture
+async def document(tmp_path: Path) -> dict[str, Any]:
+    adapters = {"adapters": [{"type": "sqlite", "url": "sqlite://:memory:"}]}
+    plugins = [(name, adapters) if name == DATABASE else name for name in PLUGINS]
+    async with running_host(*plugins, folder=tmp_path) as client:
+        found = await client.get("/api/openapi.json")
+    assert found.status_code == 200
+    return dict(found.json())

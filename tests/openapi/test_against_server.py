@@ -1,0 +1,96 @@
+"""What the document says holds against a real server: by schemathesis, and for TypeScript."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from support.npm import NODE_SECONDS, npm_folder
+
+if TYPE_CHECKING:
+    from host.conftest import Serve
+
+pytest_plugins = ["host.conftest"]
+
+CHECKS = (
+    "not_a_server_error",
+    "status_code_conformance",
+    "content_type_conformance",
+    "response_schema_conformance",
+)
+ENDLESS = "(/watch$|/watch/|/queue/listen$|/queue/poll$|/queue/dequeue$|/stream$|/stream/follow$)"
+"""Streams, and routes that wait if they are told to."""
+LONGEST_SECONDS = 40
+
+USE = """
+import type { paths } from "./api";
+
+type Listing = paths["/keyval/api/keys"]["get"]["parameters"]["query"];
+type Sql =
+  paths["/database/api/query"]["post"]["requestBody"]["content"]["application/json"];
+type Problem =
+  paths["/keyval/api/keys"]["get"]["responses"]["400"]["content"]["application/json"];
+
+export const listing: Listing = { prefix: "users", limit: 10, reverse: true };
+export const sql: Sql = { sql: "SELECT 1", maxRows: 5 };
+export const told = (problem: Problem): string => problem.error;
+// @ts-expect-error a limit is a number
+export const wrong: Listing = { limit: "many" };
+"""
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing(serve: Serve, tmp_path: Path) -> None:
+    adapters = {"adapters": [{"type": "sqlite", "url": "x.db"}]}
+    plugins = [["@buntime/plugin-database", adapters], "@buntime/plugin-keyval"]
+    process = serve(config={"plugins": [*plugins, "@buntime/plugin-proxy"]})
+    url = f"http://127.0.0.1:{process.port}/api/openapi.json"
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "schemathesis.cli", "run", url),
+            *("--phases", "fuzzing", "-n", "1", "--max-time", str(LONGEST_SECONDS)),
+            *("--generation-deterministic", "--no-shrink", "--continue-on-failure"),
+            *("--exclude-path-regex", ENDLESS, "-c", ",".join(CHECKS)),
+            *("--warnings", "off", "--no-color"),
+        ],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-2000:]
+    assert "Operations:       1" in done.stdout, "more than a hundred are selected"
+
+
+@pytest.mark.slow
+def test_a_typescript_client_of_it_type_checks(
+    document: dict[str, Any], tmp_path: Path
+) -> None:
+    generator = npm_folder("openapi-typescript", "7.13.0")
+    compiler = npm_folder("typescript", "5.9.3")
+    source = tmp_path / "openapi.json"
+    source.write_text(json.dumps(document))
+    made = subprocess.run(
+        [
+            *("node", generator / "node_modules/openapi-typescript/bin/cli.js"),
+            *(source, "-o", tmp_path / "api.ts"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=NODE_SECONDS * 2,
+    )
+    assert made.returncode == 0, made.stdout + made.stderr
+    (tmp_path / "use.ts").write_text(USE)
+    checked = subprocess.run(
+        [
+            *("node", compiler / "node_modules/typescript/bin/tsc"),
+            *("--strict", "--noEmit", "--skipLibCheck", tmp_path / "use.ts"),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=NODE_SECONDS * 2,
+    )
+    assert checked.returncode == 0, checked.stdout + checked.stderr
