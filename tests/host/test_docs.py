@@ -165,6 +165,20 @@ async def test_what_is_done_in_the_background(
         assert b"task_failures_total" in (await call(host, path="/metrics")).body
 
 
+async def test_what_is_written_about_routes(
+    tmp_path: Path, make_host: MakeHost, call: Call
+) -> None:
+    manifest = {"manifest.yaml": 'name: "@example/greeter"\nbase: /greeter\n'}
+    write_plugin(tmp_path / "plugins" / "greeter", {**manifest, **blocks("described")})
+    async with make_host() as host:
+        answer = await call(host, "POST", "/greeter/api/greetings?times=2", body=b'{"who": "Ada"}')
+        assert [greeting["who"] for greeting in answer.json] == ["Ada", "Ada"]
+        document = (await call(host, path="/api/openapi.json")).json
+    said = document["paths"]["/greeter/api/greetings"]["post"]
+    assert said["summary"] == "Greet somebody, once or several times"
+    assert "201" in said["responses"]
+
+
 def test_the_test_of_a_plugin_runs(tmp_path: Path) -> None:
     write_plugin(tmp_path / "tests", blocks("testing"))
     (tmp_path / "tests" / "pytest.ini").write_text("[pytest]\nanyio_mode = auto\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -12,11 +13,15 @@ DATABASE = "@buntime/plugin-database"
 PLUGINS = (DATABASE, "@buntime/plugin-keyval", "@buntime/plugin-proxy")
 
 
-@pytest.fixture
-async def document(tmp_path: Path) -> dict[str, Any]:
+@pytest.fixture(scope="session")
+def document(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    return asyncio.run(_document(tmp_path_factory.mktemp("described")))
+
+
+async def _document(folder: Path) -> dict[str, Any]:
     adapters = {"adapters": [{"type": "sqlite", "url": "sqlite://:memory:"}]}
     plugins = [(name, adapters) if name == DATABASE else name for name in PLUGINS]
-    async with running_host(*plugins, folder=tmp_path) as client:
+    async with running_host(*plugins, folder=folder) as client:
         found = await client.get("/api/openapi.json")
     assert found.status_code == 200
     return dict(found.json())

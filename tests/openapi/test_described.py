@@ -29,7 +29,7 @@ def operations(document: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]
     ]
 
 
-async def test_every_route_has_a_text(document: dict[str, Any]) -> None:
+def test_every_route_has_a_text(document: dict[str, Any]) -> None:
     found = operations(document)
     assert len(found) > 100
     bare = [
@@ -41,7 +41,7 @@ async def test_every_route_has_a_text(document: dict[str, Any]) -> None:
     assert {method for method, _, _ in found} <= set(METHODS)
 
 
-async def test_every_route_of_the_store_is_there(document: dict[str, Any]) -> None:
+def test_every_route_of_the_store_is_there(document: dict[str, Any]) -> None:
     table = StoreRoutes(FEATURES)
     paths = {**table.paths, "/keys/{key}": KEY}
     for path, methods in paths.items():
@@ -49,7 +49,7 @@ async def test_every_route_of_the_store_is_there(document: dict[str, Any]) -> No
         assert {method.lower() for method in methods} == set(told)
 
 
-async def test_names_are_unique_and_variables_declared(document: dict[str, Any]) -> None:
+def test_names_are_unique_and_variables_declared(document: dict[str, Any]) -> None:
     found = operations(document)
     names = [said["operationId"] for _, _, said in found]
     assert len(names) == len(set(names))
@@ -58,7 +58,7 @@ async def test_names_are_unique_and_variables_declared(document: dict[str, Any])
         assert declared == re.findall(r"\{(\w+)\}", path)
 
 
-async def test_what_a_route_takes(document: dict[str, Any]) -> None:
+def test_what_a_route_takes(document: dict[str, Any]) -> None:
     listed = document["paths"]["/keyval/api/keys"]["get"]
     limit = next(one for one in listed["parameters"] if one["name"] == "limit")
     assert limit["schema"] == {"type": "integer", "minimum": 1, "examples": [100]}
@@ -73,7 +73,7 @@ async def test_what_a_route_takes(document: dict[str, Any]) -> None:
     assert "maxRows" in document["components"]["schemas"][name]["properties"]
 
 
-async def test_streams_and_errors_are_described(document: dict[str, Any]) -> None:
+def test_streams_and_errors_are_described(document: dict[str, Any]) -> None:
     watched = document["paths"]["/keyval/api/watch"]["get"]["responses"]
     assert list(watched["200"]["content"]) == ["text/event-stream"]
     error = watched["400"]["content"]["application/json"]["schema"]

@@ -43,6 +43,8 @@ PARAMETERS: Mapping[str, str | Schema] = {
     "type": "The engine, as `GET adapters` names it; without it the default one",
     "tenant": "Whose database; without it that of nobody in particular",
     "counts": {"type": "boolean", "description": "Whether to count the rows of each table"},
+    "details": {"type": "boolean", "description": "Whether to tell how each engine is"},
+    "rowid": {"type": "boolean", "description": "Whether rows without a key get a name"},
     "limit": {"type": "integer", "minimum": 1, "description": "How many rows at most"},
     "offset": {"type": "integer", "minimum": 0, "description": "How many rows to leave out"},
     "orderBy": "The column to sort by",
@@ -162,7 +164,7 @@ def _checked(
     write: bool,
     error_of: Callable[[DatabaseError], HttpError] = http_error,
 ) -> Endpoint:
-    @described(query={name: PARAMETERS[name] for name in takes})
+    @described(query={name: PARAMETERS.get(name, "") for name in takes})
     @wraps(endpoint)
     async def checked(request: Request) -> Response:
         access.check(request, write=write)

@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 from buntime_host import BadRequest
+from buntime_host.described import described
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -72,6 +73,7 @@ class ChangeRoutes:
         self._sessions = sessions
         self._targets = targets
 
+    @described(body=ChangeBody)
     async def change(self, request: Request) -> Response:
         """Remove, change and insert rows, in this order, all of it or nothing."""
         body = await read_body(request, ChangeBody)

@@ -201,7 +201,7 @@ def peek(part: ConsumerPart, request: Request[ChosenRecords]) -> Asked:
 
 
 def get(part: ConsumerPart, request: Request[RequestShape]) -> Asked:
-    """`GET /consumers/{name}`"""
+    """`GET /consumers/{name}`: show how far a consumer is."""
     name = _name(request)
 
     async def run() -> str:
@@ -211,7 +211,7 @@ def get(part: ConsumerPart, request: Request[RequestShape]) -> Asked:
 
 
 def list_consumers(part: ConsumerPart, request: Request[ConsumerListing]) -> Asked:
-    """`GET /consumers`: by the beginning of their names."""
+    """`GET /consumers`: list consumers, by the beginning of their names."""
     given = request.given
 
     async def run() -> str:
