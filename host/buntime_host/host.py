@@ -43,7 +43,7 @@ from buntime_host.mounts import Mount, NotRunning, fallback_mount, mount_at
 from buntime_host.observe.http_numbers import HttpNumbers
 from buntime_host.observe.observer import Observer
 from buntime_host.observed import ObservedDispatcher
-from buntime_host.openapi import Part, document
+from buntime_host.openapi import ApiPart, document
 from buntime_host.origin import OriginPolicy
 from buntime_host.passage import RequestPassage, one_passage
 from buntime_host.plan import Plan, make_plan, statuses
@@ -196,18 +196,18 @@ class Host:
             core = CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
             running = self._lifecycle.running if self._lifecycle is not None else []
             parts = [
-                Part(name="host", base="/", operations=core.operations()),
+                ApiPart(name="host", base="/", operations=core.operations()),
                 *[await self._described(plugin) for plugin in running],
             ]
             found = await asyncio.to_thread(document, parts, is_open=is_open)
             self._documents[is_open] = msgspec.json.encode(found)
         return self._documents[is_open]
 
-    async def _described(self, plugin: RunningPlugin) -> Part:
+    async def _described(self, plugin: RunningPlugin) -> ApiPart:
         manifest = plugin.selected.manifest
         lifecycle = self._lifecycle
         serves = lifecycle is not None and manifest.base is not None
-        return Part(
+        return ApiPart(
             name=plugin.name,
             base=manifest.base or "",
             operations=await lifecycle.operations(plugin) if lifecycle and serves else [],

@@ -45,7 +45,7 @@ _REFUSALS = {
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Part:
+class ApiPart:
     """What one plugin says, or the host."""
 
     name: str
@@ -55,7 +55,7 @@ class Part:
     text: str = ""
 
 
-def document(parts: Sequence[Part], *, is_open: bool) -> dict[str, Any]:
+def document(parts: Sequence[ApiPart], *, is_open: bool) -> dict[str, Any]:
     """The document. On a host that is not `is_open` everything asks for a credential."""
     types = _types(parts)
     shapes, components = msgspec.json.schema_components(
@@ -96,7 +96,7 @@ def document(parts: Sequence[Part], *, is_open: bool) -> dict[str, Any]:
     return found
 
 
-def _types(parts: Iterable[Part]) -> list[type]:
+def _types(parts: Iterable[ApiPart]) -> list[type]:
     """The types of all bodies and answers, each once."""
     found: dict[type, None] = {}
     for part in parts:
@@ -108,7 +108,7 @@ def _types(parts: Iterable[Part]) -> list[type]:
 
 
 def _operation(
-    operation: Operation, part: Part, schemas: Mapping[type, Schema], path: str
+    operation: Operation, part: ApiPart, schemas: Mapping[type, Schema], path: str
 ) -> dict[str, Any]:
     summary, _, rest = operation.text.partition("\n\n")
     summary = " ".join(summary.split())
