@@ -274,7 +274,7 @@ class CoreRoutes:
             return PlainTextResponse(f"Buntime v{__version__}")
         running = [status for status in self._state.statuses.values() if status.state == "loaded"]
         menus = [menu for status in running for menu in status.menus]
-        return await home_page(request.scope["root_path"], menus)
+        return await home_page(menus)
 
     async def _shared_file(self, request: Request) -> Response:
         name = request.scope["path"].partition(SHARED_FILES)[2]

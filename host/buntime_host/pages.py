@@ -58,11 +58,15 @@ class SharedFiles:
         return response
 
 
-async def home_page(root_path: str, menus: Iterable[Mapping[str, Any]]) -> Response:
+def base_from(path: str) -> str:
+    """The way from a page at this path, below the base of its plugin, to that base."""
+    return "../" * (path.count("/") - 1) or "./"
+
+
+async def home_page(menus: Iterable[Mapping[str, Any]]) -> Response:
     """The page at `/`: a list of links, of which its script makes more."""
     text = await anyio.to_thread.run_sync((FOLDER / "index.html").read_text, "utf-8")
-    base = f'<base href="{html.escape(root_path)}/">'
-    text = text.replace("<head>", f"<head>{base}", 1).replace(LINKS, _links(menus), 1)
+    text = text.replace(LINKS, _links(menus), 1)
     response = Response(text, media_type="text/html")
     make_strict(response.headers)
     return response
@@ -82,4 +86,7 @@ def _link(menu: Mapping[str, Any]) -> str:
     # Only paths of this host: a link to anything else would lead out of the pages.
     if not isinstance(path, str) or not path.startswith("/") or path.startswith("//"):
         return title
-    return f'<a href="{html.escape(path[1:])}">{title}</a>'
+    path = path[1:]
+    if path and "/" not in path:
+        path += "/"  # the base of a plugin: it would be sent there
+    return f'<a href="{html.escape(path)}">{title}</a>'

@@ -17,7 +17,7 @@ from starlette.types import Scope
 
 from buntime_host.errors import InvalidPlugin, MethodNotAllowed, NotFound
 from buntime_host.manifest import Manifest
-from buntime_host.pages import make_strict
+from buntime_host.pages import base_from, make_strict
 
 _HEAD = re.compile(r"<head(\s[^>]*)?>", re.IGNORECASE)
 _HEAD_END = re.compile(r"</head\s*>", re.IGNORECASE)
@@ -84,7 +84,10 @@ class PluginPage(StaticFiles):
             return self.file_response(self._file, stat, scope)
         text = await anyio.to_thread.run_sync(self._file.read_text, "utf-8")
         if self._inject_base:
-            tag = f'<base href="{html.escape(scope["root_path"])}/">'
+            below = scope["path"][len(scope["root_path"]) :]
+            # Relative: a proxy may have taken away the beginning of the path.
+            base = base_from(below) if self._is_strict else f"{scope['root_path']}/"
+            tag = f'<base href="{html.escape(base)}">'
             text = _HEAD.sub(lambda match: match[0] + tag, text, count=1)
         if self._env:
             # "<" would end the script element wherever it stood in a value.

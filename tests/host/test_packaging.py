@@ -30,7 +30,7 @@ def has_page(port: int) -> bool:
     root = f"http://127.0.0.1:{port}/greeter"
     page = httpx2.get(f"{root}/", headers={"accept": "text/html"}).text
     script = httpx2.get(f"{root}/app.js").text
-    return '<base href="/greeter/">' in page and script == (EXAMPLE / "ui" / "app.js").read_text()
+    return '<base href="./">' in page and script == (EXAMPLE / "ui" / "app.js").read_text()
 
 
 def test_from_a_folder(serve: Serve, tmp_path: Path) -> None:

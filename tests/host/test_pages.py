@@ -31,9 +31,9 @@ async def test_browsers_get_a_page_with_links(
     text = answer.body.decode()
     assert answer.headers["content-type"] == "text/html; charset=utf-8"
     assert answer.headers["content-security-policy"] == POLICY
-    assert '<base href="/">' in text
+    assert '<base href="./">' in text
     assert (
-        '<ul><li><a href="a">A &amp; B</a>'
+        '<ul><li><a href="a/">A &amp; B</a>'
         '<ul><li><a href="a/&quot;x&quot;">&lt;b&gt;Inner&lt;/b&gt;</a></li></ul></li>'
         "<li>Away</li><li>Script</li></ul>"
     ) in text
@@ -67,10 +67,14 @@ async def test_nothing_but_shared_files(make_host: MakeHost, call: Call, name: s
 
 
 async def test_a_strict_page(add_plugin: AddPlugin, make_host: MakeHost, call: Call) -> None:
-    folder = add_plugin("ui", base="/ui", entrypoint="index.html", strictPage=True)
+    folder = add_plugin("ui", base="/ui", entrypoint="index.html", injectBase=True, strictPage=True)
     (folder / "index.html").write_text(PAGE)
     (folder / "app.js").write_text("code()")
+    bases = {"/ui/": "./", "/ui/deep": "./", "/ui/deep/7": "../"}
     async with make_host() as host:
+        for path, base in bases.items():
+            page = await call(host, path=path, headers=HTML)
+            assert f'<base href="{base}">' in page.body.decode(), path
         for path in ("/ui/", "/ui/deep", "/ui/app.js"):
             answer = await call(host, path=path, headers=HTML)
             assert answer.headers["content-security-policy"] == POLICY, path

@@ -1,4 +1,4 @@
-"""Queue, search, atomic commits, the log, locks and metrics in a browser."""
+"""Queue, search, watch, atomic commits, the log, locks and metrics in a browser."""
 
 from __future__ import annotations
 
@@ -139,3 +139,54 @@ def test_metrics_and_overview(page: Page, open_server: LiveServer, api: httpx2.C
     expect(page.locator(".card").filter(has_text="Entries")).to_be_visible()
     expect(page.locator(".sparkline").first).to_be_visible()
     assert violations(page) == []
+
+
+def test_a_watch_sees_the_writes_of_others(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    api.put("/keys/seen/1", json=MARKUP)
+    page.goto(f"{open_server.url}/keyval/watch")
+    page.get_by_label("Keys, one in each line").fill("seen")
+    page.get_by_role("button", name="Watch").click()
+    rows = page.locator("tbody tr")
+    expect(rows.first).to_contain_text("<img src=x")
+    assert page.locator("main img").count() == 0
+    api.put("/keys/seen/2", json="new")
+    expect(rows.first).to_contain_text('"new"')
+    api.request("DELETE", "/keys/seen/2")
+    expect(rows.first).to_contain_text("deleted")
+    page.get_by_role("button", name="Pause").click()
+    api.put("/keys/seen/3", json="later")
+    page.get_by_role("button", name="Pause").click()
+    expect(rows.first).to_contain_text('"later"')
+    expect(rows).to_have_count(4)
+    assert violations(page) == []
+
+
+def test_by_keyboard_alone(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
+    page.goto(f"{open_server.url}/keyval/entry?new=%5B%5D")
+    page.get_by_label("Key", exact=True).focus()
+    page.keyboard.type("keyboard")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Tab")
+    expect(page.get_by_label("Value as JSON")).to_be_focused()
+    page.keyboard.type("1")
+    for _ in range(10):
+        page.keyboard.press("Tab")
+        if page.evaluate("document.activeElement.textContent") == "Create":
+            break
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Versionstamp", exact=True)).to_be_visible()
+    page.get_by_role("button", name="Delete").focus()
+    page.keyboard.press("Enter")
+    dialog = page.get_by_role("dialog")
+    expect(dialog.get_by_role("button", name="Cancel")).to_be_focused()
+    page.keyboard.press("Escape")
+    expect(dialog).to_have_count(0)
+    expect(page.get_by_role("button", name="Delete")).to_be_focused()
+    page.keyboard.press("Enter")
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("No entries here").or_(page.get_by_role("row").first)).to_be_visible()
+    page.wait_for_url("**/keyval/entries")
+    assert api.get("/keys/keyboard").status_code == 404

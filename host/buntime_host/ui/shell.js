@@ -155,11 +155,21 @@ async function drawNavigation() {
 function list(menus) {
   const items = menus.map(({ title, titles = {}, path, items = [] }) => {
     const text = titles[language] ?? title;
-    const isOurs = path?.startsWith("/") && !path.startsWith("//");
-    const link = isOurs ? h("a", { href: new URL(`.${path}`, HOST).href }, text) : text;
+    const href = path === undefined ? null : hrefOf(path);
+    const link = href === null ? text : h("a", { href }, text);
     return h("li", {}, link, items.length > 0 ? list(items) : null);
   });
   return h("ul", {}, items);
+}
+
+/**
+ * Where an item leads; null for what is not of this host.
+ * @param {string} path
+ */
+function hrefOf(path) {
+  if (!path.startsWith("/") || path.startsWith("//")) return null;
+  const isBase = /^\/[^/]+$/.test(path); // of a plugin: it would be sent to the same with a slash
+  return new URL(`.${path}${isBase ? "/" : ""}`, HOST).href;
 }
 
 /** @param {URL} url */

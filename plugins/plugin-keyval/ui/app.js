@@ -14,6 +14,7 @@ import { PT } from "./pt.js";
 import { openQueue } from "./queue.js";
 import { openSearch } from "./search.js";
 import { openStreams } from "./streams.js";
+import { openWatch } from "./watch.js";
 
 addTexts("pt", PT);
 
@@ -23,6 +24,7 @@ await openShell([
   { path: "entry", title: "Entry", open: openEntry },
   { path: "queue", title: "Queue", open: openQueue },
   { path: "search", title: "Search", open: openSearch },
+  { path: "watch", title: "Watch", open: openWatch },
   { path: "atomic", title: "Atomic", open: openAtomic },
   { path: "streams", title: "Streams", open: openStreams },
   { path: "locks", title: "Locks", open: openLocks },
