@@ -1,7 +1,8 @@
 """Buntime's plugin host: loads plugins in dependency order and serves them over HTTP.
 
 A plugin needs `hookimpl` and `PluginContext`; an application that embeds the host needs `Host`
-or `create_app`. Everything else is private.
+or `create_app`. Of the modules `described` is for plugins and `testing` for their tests. Everything
+else is private.
 """
 
 from __future__ import annotations
