@@ -43,7 +43,7 @@ CREATED = 201
 
 
 def send(part: TaskPart, request: Request[TaskBody]) -> Asked:
-    """`POST /tasks`: 201 with a new task, 200 with the one that is there."""
+    """`POST /tasks`: make a task: 201 with a new one, 200 with the one that is there."""
     new = request.given.task(part.store.clock.wall())
 
     async def run() -> Answer:
@@ -54,7 +54,7 @@ def send(part: TaskPart, request: Request[TaskBody]) -> Asked:
 
 
 def list_tasks(part: TaskPart, request: Request[TaskListing]) -> Asked:
-    """`GET /tasks`: the newest first."""
+    """`GET /tasks`: list tasks, the newest first."""
     given = request.given
     wanted = WantedTasks(
         given.status, given.name, given.parent, _place(given.cursor), given.limit, given.offset
@@ -72,7 +72,7 @@ def list_tasks(part: TaskPart, request: Request[TaskListing]) -> Asked:
 
 
 def stats(part: TaskPart, request: Request[OfName]) -> Asked:
-    """`GET /tasks/stats`: numbers by name and status."""
+    """`GET /tasks/stats`: how many tasks there are, by name and status."""
     name = request.given.name
 
     async def run() -> Text:
@@ -82,7 +82,7 @@ def stats(part: TaskPart, request: Request[OfName]) -> Asked:
 
 
 def get(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`GET /tasks/{id}`"""
+    """`GET /tasks/{id}`: show a task and its result."""
     task_id = _segment(request)
 
     async def run() -> str:
@@ -103,7 +103,7 @@ def wait(part: TaskPart, request: Request[TaskWait]) -> Asked:
 
 
 def cancel(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`POST /tasks/{id}/cancel`"""
+    """`POST /tasks/{id}/cancel`: have a task end without a result."""
     task_id = _segment(request)
 
     async def run() -> str:
@@ -113,7 +113,7 @@ def cancel(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 
 def retry(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`POST /tasks/{id}/retry`"""
+    """`POST /tasks/{id}/retry`: run a task again that is over."""
     task_id = _segment(request)
 
     async def run() -> str:
@@ -123,7 +123,7 @@ def retry(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 
 def delete(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`DELETE /tasks/{id}`: whatever it is in."""
+    """`DELETE /tasks/{id}`: remove a task, whatever its status."""
     task_id = _segment(request)
 
     async def run() -> str:
@@ -185,7 +185,7 @@ def heartbeat(part: TaskPart, request: Request[Heartbeat]) -> Asked:
 
 
 def complete(part: TaskPart, request: Request[Completion]) -> Asked:
-    """`POST /tasks/{id}/complete`"""
+    """`POST /tasks/{id}/complete`: a task is done, with its result."""
     task_id, given = _segment(request), request.given
     result = text_of(given.result, part.store.clock.wall())
 
@@ -198,7 +198,7 @@ def complete(part: TaskPart, request: Request[Completion]) -> Asked:
 
 
 def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
-    """`POST /tasks/{id}/fail`"""
+    """`POST /tasks/{id}/fail`: an attempt at a task has failed."""
     task_id, given = _segment(request), request.given
 
     async def run() -> str:
@@ -211,7 +211,7 @@ def fail(part: TaskPart, request: Request[FailedRun]) -> Asked:
 
 
 def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
-    """`GET /tasks/limits/{name}`"""
+    """`GET /tasks/limits/{name}`: show the limits of tasks of a name."""
     name = checked_name("the name of a task", _segment(request, 3))
 
     async def run() -> Text:
@@ -222,7 +222,7 @@ def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
 
 
 def set_limits(part: TaskPart, request: Request[TaskLimits]) -> Asked:
-    """`PUT /tasks/limits/{name}`: all of them; what is not said is not limited."""
+    """`PUT /tasks/limits/{name}`: set all limits; what is not said is not limited."""
     name = checked_name("the name of a task", _segment(request, 3))
     limits = QueueSettings(max_running=request.given.max_running, rate=request.given.rate)
 
