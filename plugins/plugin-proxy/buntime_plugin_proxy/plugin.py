@@ -22,7 +22,7 @@ from starlette.routing import BaseRoute
 
 from buntime_plugin_proxy.config import ProxyConfig
 from buntime_plugin_proxy.forward.app import ProxyApp, ShadowMiddleware
-from buntime_plugin_proxy.forward.counts import Counts
+from buntime_plugin_proxy.forward.counts import ForwardCounts
 from buntime_plugin_proxy.forward.direct import DirectForwarder
 from buntime_plugin_proxy.forward.headers import Sender
 from buntime_plugin_proxy.forward.http import HttpForwarder
@@ -69,7 +69,7 @@ class ProxyPlugin:
         self._static: tuple[Rule, ...] = ()
         self._dynamic: DynamicRules | None = None
         self._pool: UpstreamPool | None = None
-        self._counts: Counts | None = None
+        self._counts: ForwardCounts | None = None
         self._app: ProxyApp | None = None
         self._shadowed: frozenset[str] = frozenset()
         self._mounted_at: Callable[[str], str | None] = lambda _: None
@@ -87,7 +87,7 @@ class ProxyPlugin:
         except ValueError as error:
             raise OptionError(str(error)) from error
         sender = Sender(ctx.client_of)
-        counts = self._counts = Counts(ctx.workers)
+        counts = self._counts = ForwardCounts(ctx.workers)
         self._app = ProxyApp(
             lambda: self.table,
             HttpForwarder(pool, sender, config, counts, ctx.closing, ctx.logger),

@@ -20,7 +20,7 @@ from buntime_host import (
 from buntime_host.direct import BEGUN
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from buntime_plugin_proxy.forward.counts import Counts
+from buntime_plugin_proxy.forward.counts import ForwardCounts
 from buntime_plugin_proxy.forward.direct import Begun, DirectForwarder
 from buntime_plugin_proxy.forward.headers import hops_of
 from buntime_plugin_proxy.forward.http import NOT_FORWARDED, HttpForwarder
@@ -48,7 +48,7 @@ class ProxyApp:
         http: HttpForwarder,
         websocket: WebSocketForwarder,
         direct: DirectForwarder,
-        counts: Counts,
+        counts: ForwardCounts,
         guard: TargetGuard,
         max_hops: int,
     ) -> None:

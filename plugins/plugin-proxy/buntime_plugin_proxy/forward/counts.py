@@ -33,7 +33,7 @@ _OPEN_WEBSOCKETS = _WEBSOCKETS + 1
 _SIZE = _OPEN_WEBSOCKETS + 1
 
 
-class Counts:
+class ForwardCounts:
     """Numbers that only grow, but for that of open websockets."""
 
     def __init__(self, workers: Workers) -> None:
@@ -64,12 +64,12 @@ class Counts:
         """One of them has ended."""
         self._own[_OPEN_WEBSOCKETS] -= 1
 
-    def totals(self) -> Totals:
+    def totals(self) -> ForwardTotals:
         """Those of all workers."""
-        return Totals(self._numbers.totals())
+        return ForwardTotals(self._numbers.totals())
 
 
-class Totals:
+class ForwardTotals:
     """Numbers of one moment."""
 
     def __init__(self, numbers: list[float]) -> None:

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from buntime_host import Answer, DirectRequest, NotDirect, Promised
 from buntime_host.logs import REQUEST_ID
 
-from buntime_plugin_proxy.forward.counts import Counts
+from buntime_plugin_proxy.forward.counts import ForwardCounts
 from buntime_plugin_proxy.forward.headers import HOP, Sender, request_headers, response_headers
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.rules.table import ReadyRule, RuleMatch
@@ -61,7 +61,7 @@ class _KnownHead(NamedTuple):
 class DirectForwarder:
     """Sends whole requests, and makes whole answers."""
 
-    def __init__(self, pool: UpstreamPool, sender: Sender, counts: Counts) -> None:
+    def __init__(self, pool: UpstreamPool, sender: Sender, counts: ForwardCounts) -> None:
         self._pool = pool
         self._counts = counts
         self._sender = sender

@@ -10,7 +10,7 @@ from buntime_host import AnswerBrokenOff, MethodNotAllowed, Unauthorized
 from starlette.types import Message, Receive, Scope, Send
 
 from buntime_plugin_proxy.config import ProxyConfig
-from buntime_plugin_proxy.forward.counts import Counts
+from buntime_plugin_proxy.forward.counts import ForwardCounts
 from buntime_plugin_proxy.forward.headers import Sender, request_headers, response_headers
 from buntime_plugin_proxy.forward.html import (
     changed_headers,
@@ -63,7 +63,7 @@ class HttpForwarder:
         pool: UpstreamPool,
         sender: Sender,
         config: ProxyConfig,
-        counts: Counts,
+        counts: ForwardCounts,
         closing: asyncio.Event,
         logger: logging.Logger,
     ) -> None:

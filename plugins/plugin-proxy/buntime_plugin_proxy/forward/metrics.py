@@ -9,12 +9,12 @@ from collections.abc import Iterable
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 
-from buntime_plugin_proxy.forward.counts import Totals
+from buntime_plugin_proxy.forward.counts import ForwardTotals
 from buntime_plugin_proxy.rules.table import RuleTable
 from buntime_plugin_proxy.upstream.pool import UpstreamPool
 
 
-def families(totals: Totals, table: RuleTable, pool: UpstreamPool) -> Iterable[Metric]:
+def families(totals: ForwardTotals, table: RuleTable, pool: UpstreamPool) -> Iterable[Metric]:
     """All of them."""
     answers = CounterMetricFamily("proxy_answers", "Answers of targets", labels=["status"])
     for status, count in totals.answers.items():

@@ -13,7 +13,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus, WebSocketExce
 from websockets.typing import Subprotocol
 
 from buntime_plugin_proxy.config import ProxyConfig
-from buntime_plugin_proxy.forward.counts import Counts
+from buntime_plugin_proxy.forward.counts import ForwardCounts
 from buntime_plugin_proxy.forward.headers import Sender, request_headers
 from buntime_plugin_proxy.forward.passage import Passage
 from buntime_plugin_proxy.upstream.errors import BadGateway, GatewayTimeout, TargetBusy
@@ -44,7 +44,7 @@ class WebSocketForwarder:
         pool: UpstreamPool,
         sender: Sender,
         config: ProxyConfig,
-        counts: Counts,
+        counts: ForwardCounts,
         logger: logging.Logger,
     ) -> None:
         self._pool = pool
