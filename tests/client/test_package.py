@@ -38,7 +38,7 @@ NAMES = """
     AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
     StreamPage StreamRecord StreamTrimmed
     AsyncLock Lock LockGrant LockHeld LockInfo LockLost
-    ConsumerLocked PositionAhead StaleConsumer
+    ConsumerLocked PositionAhead StaleConsumer TaskConflict TaskLost
     AsyncMessageQueue MessageQueue QueuedMessage QueueInfo QueueOptions QueuePage QueueRate
 """.split()  # noqa: SIM905 - easier to read
 

@@ -17,6 +17,8 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── ConsumerLocked      409  another instance of the consumer is at work
 │   ├── StaleConsumer       409  another instance of the consumer has taken over
 │   ├── PositionAhead       409  no record of the stream has that position yet
+│   ├── TaskLost            409  the task is not run under its token any more
+│   ├── TaskConflict        409  what was asked cannot be done with the task as it is
 │   ├── PreconditionFailed  412  the entry is not as a condition of the call has it
 │   ├── SnapshotGone        410  the snapshot of a cursor is not there any more
 │   ├── StreamTrimmed       410  the records behind a position are not there any more
