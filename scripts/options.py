@@ -87,6 +87,7 @@ def _field(one: Declared) -> dict[str, Any]:
     env = one.env[0] if len(one.env) == 1 else [*one.env]
     said = {
         "type": one.type,
+        "optional": True if one.optional else None,
         "label": one.label,
         "description": one.description,
         "env": env,

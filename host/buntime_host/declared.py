@@ -128,6 +128,8 @@ class Declared(NamedTuple):
     default: object
     """As it would be written; None without one."""
     properties: tuple[Declared, ...]
+    optional: bool
+    """Whether it is a section that may be left out, with all its defaults."""
 
 
 def declared(kind: type[Options]) -> Iterator[Declared]:
@@ -151,6 +153,7 @@ def declared(kind: type[Options]) -> Iterator[Declared]:
             choices,
             _written(field.default) if name != "object" else None,
             properties,
+            bool(properties) and field.default is None,
         )
 
 
@@ -170,6 +173,7 @@ def _field_of(one: Declared) -> OptionField:
         min=one.least if one.type == "number" else None,
         max=one.most if one.type == "number" else None,
         properties={inner.name: _field_of(inner) for inner in one.properties},
+        optional=one.optional,
     )
 
 
@@ -183,7 +187,9 @@ def _plain(kind: inspect.Type) -> inspect.Type:
     while True:
         if isinstance(kind, inspect.Metadata):
             kind = kind.type
-        elif isinstance(kind, inspect.UnionType) and _is_all_or_some(kind):
+        elif isinstance(kind, inspect.UnionType) and (
+            _is_all_or_some(kind) or _is_one_or_some(kind)
+        ):
             return kind
         elif isinstance(kind, inspect.UnionType):
             # Of several types the first is the one that people are shown.
@@ -196,6 +202,12 @@ def _is_all_or_some(kind: inspect.UnionType) -> bool:
     """Whether it is a list of what is meant, or true or false for all or nothing."""
     kinds = {type(one) for one in kind.types if not isinstance(one, inspect.NoneType)}
     return kinds == {inspect.BoolType, inspect.VarTupleType}
+
+
+def _is_one_or_some(kind: inspect.UnionType) -> bool:
+    """Whether it is a list of texts, or one of them."""
+    kinds = {type(one) for one in kind.types if not isinstance(one, inspect.NoneType)}
+    return kinds == {inspect.StrType, inspect.VarTupleType}
 
 
 def _named(
@@ -215,6 +227,8 @@ def _named(
             return "array", (), ()
         case inspect.UnionType() if _is_all_or_some(kind):
             return "boolean or array", (), ()
+        case inspect.UnionType() if _is_one_or_some(kind):
+            return "string or array", (), ()
         case inspect.StructType(cls=section) if issubclass(section, Options):
             return "object", (), tuple(declared(section))
         case inspect.DictType():

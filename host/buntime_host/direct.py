@@ -23,6 +23,8 @@ from buntime_host.problem import problem_of
 
 T = TypeVar("T")
 
+BODILESS = frozenset({204, 304})
+"""Answers without a body, whatever was asked."""
 JSON = "application/json"
 
 Header = tuple[bytes, bytes]
@@ -41,19 +43,35 @@ class Answer(msgspec.Struct, frozen=True, gc=False):
     """Further ones, their names in lower case."""
     tag: str = ""
     """The entity tag of what is answered, without its quotes; empty for none."""
+    lines: bytes = b""
+    """Further headers as they go out, each with its end of line: for who says the same in many
+    answers. Nobody looks at them again, so they name nothing that this class has a field for."""
 
     def content(self) -> bytes:
         """The body as it goes out."""
         return self.body.encode() if isinstance(self.body, str) else self.body
 
     def all_headers(self, size: int) -> list[Header]:
-        """Its headers, with a body of this size."""
-        return [
-            (b"content-type", self.content_type.encode("latin-1")),
-            (b"content-length", b"%d" % (self.length or size)),
-            *([(b"etag", b'"%b"' % self.tag.encode("latin-1"))] if self.tag else ()),
-            *self.headers,
-        ]
+        """Its headers, with a body of this size. Where there is none they say nothing of it."""
+        headers: list[Header] = []
+        if self.status not in BODILESS:
+            headers.append((b"content-type", self.content_type.encode("latin-1")))
+            headers.append((b"content-length", b"%d" % (self.length or size)))
+        if self.tag:
+            headers.append((b"etag", b'"%b"' % self.tag.encode("latin-1")))
+        headers += self.headers
+        if self.lines:
+            headers += pairs_of(self.lines)
+        return headers
+
+
+def pairs_of(lines: bytes) -> list[Header]:
+    """The headers that are written as lines."""
+    pairs = []
+    for line in lines.split(b"\r\n")[:-1]:
+        name, _, value = line.partition(b": ")
+        pairs.append((name, value))
+    return pairs
 
 
 class Promised(NamedTuple):
@@ -100,6 +118,8 @@ class DirectRequest:
     """Raw path with the base of the plugin. Only passages have it, see `RequestPassage`."""
     companion: Any = None
     """Goes with it, from a passage."""
+    is_refused = False
+    """Whether the host refuses it; passages see it all the same."""
 
     def __init__(
         self,

@@ -13,6 +13,7 @@ from uuid_utils import uuid4
 from buntime_host.access.gate import unauthorized
 from buntime_host.cors import with_answer_headers
 from buntime_host.direct import (
+    BODILESS,
     Answer,
     DirectRequest,
     Header,
@@ -24,7 +25,7 @@ from buntime_host.direct import (
 )
 from buntime_host.direct_mounts import Admitted, DirectMount, Heads
 from buntime_host.errors import HttpError, ServiceUnavailable
-from buntime_host.exchange import BODILESS, refusal
+from buntime_host.exchange import refusal
 from buntime_host.logs import REQUEST_ID
 from buntime_host.noticed import NOTHING
 from buntime_host.transport import MAX_HELD_BYTES, GatheringTransport
@@ -225,13 +226,13 @@ class DirectExchange(DirectRequest):
             self._say_uncommon(answer, body)
             return
         heads = connection.heads
-        more = b""
+        more = answer.lines
         if answer.headers:
             lines = heads.lines(answer.headers)
             if lines is None:
                 self._say_uncommon(answer, body)
                 return
-            more = lines
+            more += lines
         default = connection.server_state.default_headers
         head = heads.head(default, answer.status, answer.content_type)
         if tag := answer.tag:

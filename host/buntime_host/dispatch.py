@@ -237,6 +237,8 @@ class RequestDispatcher:
                 return None
             if origin is not None and origins.trusts(origin):
                 return None
+            if cookie is not None and not origins.takes_cookies(origin, host):
+                return None
         principal = EVERYONE
         if not gate.is_open:
             header = key or token or cookie
@@ -306,6 +308,8 @@ class RequestDispatcher:
 
         if scope["type"] != "http":
             allowed = self._origins.permits(origin, site, host)
+            if cookie is not None and not self._origins.takes_cookies(origin, host):
+                cookie = None
             said = credential_of(key, token, cookie)
             await self._websocket(scope, receive, send, said, host, allowed=allowed)
             return
@@ -361,6 +365,8 @@ class RequestDispatcher:
                 return
             notice(scope).foreign = True
             cookie = None  # its browser sent that, and not the page
+        elif cookie is not None and not self._origins.takes_cookies(origin, host):
+            cookie = None
         mount = self._find(scope)
         try:
             if self.gate.is_open:
@@ -502,6 +508,10 @@ class RequestDispatcher:
         if self._audit.wants("WEBSOCKET"):
             send = self._remembered(scope, send)
         mount = self._find(scope)
+        passing: Passing | None = None
+        if self._passage is not None:
+            passing = Passing(self._passage, scope, send, strips=False)
+            send = passing.send
         try:
             if self.gate.is_open:
                 self.gate.check_host(host, _server_of(scope))
@@ -514,11 +524,8 @@ class RequestDispatcher:
         except HttpError as error:
             await refuse_websocket(scope, send, problem_of(error))
             return
-        if self._passage is not None:
-            passing = Passing(self._passage, scope, send, strips=False)
-            if await passing.answers():
-                return
-            send = passing.send
+        if passing is not None and await passing.answers():
+            return
         socket = self.sockets.track(scope, send)
         try:
             if self._pipeline is not None:

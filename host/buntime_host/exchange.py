@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Protocol, cast
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, RequestResponseCycle
 
+from buntime_host.direct import BODILESS
 from buntime_host.direct_mounts import CONTROLS, HEADER_NAME
 from buntime_host.edge import KNOWN_NAMES, Edge, Holding
 from buntime_host.errors import HttpError, ServiceUnavailable, TooManyRequests
@@ -31,8 +32,7 @@ Headers = Iterable[tuple[bytes, bytes]]
 
 GONE_POLL_SECONDS = 0.002
 """Between two looks whether the news has come that a client is gone."""
-
-BODILESS = frozenset({204, 304})
+NO_CONTENT = 204
 
 
 class ServedConnection(Protocol):
@@ -174,6 +174,8 @@ class Exchange(RequestResponseCycle):
             for given, value in pairs:
                 name = names.get(given) or self._checked(given)
                 if name == b"content-length":
+                    if status == NO_CONTENT:
+                        continue  # such an answer has none, whoever says so (RFC 9110, 8.6)
                     length = int(value)
                 elif name == b"transfer-encoding":
                     chunked = value.lower() == b"chunked"
@@ -195,7 +197,8 @@ class Exchange(RequestResponseCycle):
                 chunked = False
             else:
                 chunked = True
-        if chunked and length is None:
+        chunked = chunked and length is None and status != NO_CONTENT
+        if chunked:
             parts.append(b"transfer-encoding: chunked\r\n")
             count += 1
         if not keep_alive and not said_close:
@@ -215,7 +218,7 @@ class Exchange(RequestResponseCycle):
         self.keep_alive = keep_alive
         self.response_started = True
         self.waiting_for_100_continue = False
-        self.chunked_encoding = chunked and length is None
+        self.chunked_encoding = chunked
         self.expected_content_length = 0 if bodiless or length is None else length
         self._bodiless = bodiless
         self.transport.write(head + b"\r\n")

@@ -279,9 +279,7 @@ class Host:
             return make(
                 mounts,
                 limit=config.body_default,
-                origins=OriginPolicy(
-                    config.trusted_origins, None if passage is None else passage.trusts
-                ),
+                origins=OriginPolicy(config.trusted_origins, passage),
                 passage=passage,
                 aliases=Aliases(aliases),
                 middleware=middleware,

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
+from typing import Protocol
 from urllib.parse import urlsplit
 
 _OWN_SITES = frozenset({b"same-origin", b"none"})
 """Values of `Sec-Fetch-Site` for a page of this very host, and for who typed an address."""
 
 DEFAULT_PORTS = {"http": 80, "https": 443}
+
+
+class FurtherOrigins(Protocol):
+    """Origins besides those of the configuration, as a `RequestPassage` has them."""
+
+    def trusts(self, origin: bytes) -> bool:
+        """Whether their pages may change something."""
+        ...
+
+    def takes_cookies(self, origin: bytes) -> bool:
+        """Whether the session cookie counts in what those of a trusted one send."""
+        ...
 
 
 class OriginPolicy:
@@ -19,12 +32,9 @@ class OriginPolicy:
     too.
     """
 
-    def __init__(
-        self, trusted: Iterable[str] = (), also: Callable[[bytes], bool] | None = None
-    ) -> None:
-        """`also` says of further origins whether their pages may change something; what their
-        browsers are told is not the host's."""
-        self._also = also
+    def __init__(self, trusted: Iterable[str] = (), further: FurtherOrigins | None = None) -> None:
+        """What browsers of `further` origins are told is not the host's."""
+        self._further = further
         self._trusted = frozenset(origin.strip().rstrip("/").lower().encode() for origin in trusted)
 
     @property
@@ -47,11 +57,23 @@ class OriginPolicy:
 
     def allows(self, origin: bytes, host: bytes) -> bool:
         """Whether `origin` has the authority of the `Host` header, or is trusted."""
+        if self._is_own_or_trusted(origin, host):
+            return True
+        return self._further is not None and self._further.trusts(origin.lower())
+
+    def takes_cookies(self, origin: bytes | None, host: bytes) -> bool:
+        """Whether the session cookie counts in a request that is permitted."""
+        further = self._further
+        if further is None or origin is None or self._is_own_or_trusted(origin, host):
+            return True
+        return further.takes_cookies(origin.lower())
+
+    def _is_own_or_trusted(self, origin: bytes, host: bytes) -> bool:
         origin, host = origin.lower(), host.lower()
         if origin.removeprefix(b"http").removeprefix(b"s") == b"://" + host:
             # The common case, without parsing: no userinfo, no path, not empty.
             return host != b"" and b"@" not in host and b"/" not in host
-        if self.trusts(origin) or (self._also is not None and self._also(origin)):
+        if self.trusts(origin):
             return True
         parts = _authority(origin)
         if parts is None or not host:

@@ -17,6 +17,7 @@ from starlette.types import Message, Scope, Send
 
 from buntime_host.cors import without_answer_headers
 from buntime_host.direct import (
+    BODILESS,
     Answer,
     DirectApp,
     DirectRequest,
@@ -40,8 +41,8 @@ COMPANION = "buntime.companion"
 ALONE = object()
 """In its place for a request that arrived, and goes without one."""
 
-_BODILESS = frozenset({204, 304})
 _SWITCHING = 101
+_ANSWERS_OF_HANDSHAKES = frozenset({"websocket.accept", "websocket.http.response.start"})
 
 logger = logging.getLogger("App")
 
@@ -75,6 +76,11 @@ class RequestPassage(Protocol):
         """
         ...
 
+    def takes_cookies(self, origin: bytes) -> bool:
+        """Whether what pages of an origin that it trusts send with the host's session cookie
+        comes from whom the cookie says; otherwise the cookie counts for nothing there."""
+        ...
+
     def preflight(self, request: DirectRequest) -> Answer | None:
         """Answer an `OPTIONS` before anybody is asked who he is, or leave it to others."""
         ...
@@ -103,6 +109,7 @@ class _Guarded:
     def __init__(self, name: str, passage: RequestPassage) -> None:
         self._name = name
         self.trusts = passage.trusts
+        self.takes_cookies = passage.takes_cookies
         self.preflight = passage.preflight
         self._arrives = passage.arrives
 
@@ -124,6 +131,11 @@ class _Several:
 
     def trusts(self, origin: bytes) -> bool:
         return any(passage.trusts(origin) for passage in self._passages)
+
+    def takes_cookies(self, origin: bytes) -> bool:
+        return any(
+            passage.trusts(origin) and passage.takes_cookies(origin) for passage in self._passages
+        )
 
     def preflight(self, request: DirectRequest) -> Answer | None:
         for passage in self._passages:
@@ -343,6 +355,7 @@ class Passing:
         companion = scope["state"].pop(COMPANION, None)
         self._companion: Companion | None = None if companion is ALONE else companion
         self._has_arrived = companion is not None
+        self._is_refused = False
         self._early: Answer | None = None
         self._held: Message | None = None
         self._is_over = False
@@ -360,9 +373,16 @@ class Passing:
             await _refuse(self._scope, self._send, self._early)
         return True
 
+    async def _answers_refused(self) -> bool:
+        """The same of a request that the host refuses."""
+        self._is_refused = True
+        return await self.answers()
+
     async def _arrive(self) -> None:
         self._has_arrived = True
-        arrival = self._passage.arrives(HeadOfAsgi(self._scope))
+        head = HeadOfAsgi(self._scope)
+        head.is_refused = self._is_refused
+        arrival = self._passage.arrives(head)
         if isinstance(arrival, _Early):
             touched = _touched(arrival.answer, arrival)
             arrival = touched if isinstance(touched, Answer) else await touched
@@ -378,14 +398,25 @@ class Passing:
             await self._start(message)
         elif kind == "http.response.body":
             await self._continue(message)
-        elif kind in ("websocket.accept", "websocket.http.response.start"):
-            status = message.get("status", _SWITCHING)
-            await self._send({**message, "headers": self._begun(status, message)})
-        else:
+        elif kind in _ANSWERS_OF_HANDSHAKES or (
+            kind == "websocket.close" and not self._has_arrived
+        ):
+            await self._start_websocket(message)
+        elif not self._is_over:
             await self._send(message)
 
+    async def _start_websocket(self, message: Message) -> None:
+        """Send how a handshake is answered; what the host refuses arrives before that."""
+        if not self._has_arrived and await self._answers_refused():
+            self._is_over = True
+        elif message["type"] == "websocket.close":
+            await self._send(message)
+        else:
+            status = message.get("status", _SWITCHING)
+            await self._send({**message, "headers": self._begun(status, message)})
+
     async def _start(self, message: Message) -> None:
-        if not self._has_arrived and await self.answers():
+        if not self._has_arrived and await self._answers_refused():
             self._is_over = True
         elif self._companion is None:
             await self._send(message)
@@ -423,7 +454,7 @@ class Passing:
 
 def _is_whole(message: Message, method: str) -> bool:
     """Whether an answer may be all in its next message, by its head."""
-    if method == "HEAD" or message["status"] in _BODILESS:
+    if method == "HEAD" or message["status"] in BODILESS:
         return False
     length = -1
     has_type = False

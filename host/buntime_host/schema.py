@@ -22,6 +22,7 @@ TYPES = (
     "enum",
     "array",
     "boolean or array",
+    "string or array",
     "object",
     "size",
     "duration",
@@ -38,6 +39,9 @@ class OptionField(msgspec.Struct, frozen=True, kw_only=True):
     env: tuple[str, ...] = ()
     """Variables that set this option; the first that is set and not blank wins."""
     required: bool = False
+    optional: bool = False
+    """Of an object: nothing of it has a default where nobody writes it, which means that what it
+    is about is off."""
     default: Any = None
     options: tuple[Any, ...] = ()
     """Values that an `enum` allows."""
@@ -90,6 +94,7 @@ def _parse_field(raw: object, path: str, problems: list[str]) -> OptionField | N
         description=str(raw.get("description", "")),
         env=tuple(names),
         required=raw.get("required") is True,
+        optional=raw.get("optional") is True,
         default=raw.get("default"),
         options=tuple(options) if isinstance(options, list) else (),
         min=raw.get("min"),
@@ -114,7 +119,9 @@ def defaults(schema: Schema) -> dict[str, Any]:
     for name, field in schema.items():
         if field.default is not None:
             found[name] = field.default
-        elif field.type == "object" and (nested := defaults(field.properties)):
+        elif (
+            field.type == "object" and not field.optional and (nested := defaults(field.properties))
+        ):
             found[name] = nested
     return found
 
@@ -155,7 +162,7 @@ def _convert(kind: str, text: str) -> Any:
             return _boolean(text)
         case "boolean or array" if text.lower() in _TRUE | _FALSE:
             return _boolean(text)
-        case "array" | "boolean or array":
+        case "array" | "boolean or array" | "string or array":
             return [item for part in re.split(r"[,\n]", text) if (item := part.strip())]
         case "object":
             return _object(text)
@@ -216,6 +223,8 @@ def _misfit(field: OptionField, value: Any) -> str | None:
             return None if value in field.options else f"must be one of {allowed}"
         case "array":
             return None if isinstance(value, list) else "must be an array"
+        case "string or array":
+            return None if isinstance(value, str | list) else "must be a string or an array"
         case "boolean or array":
             return None if isinstance(value, bool | list) else "must be true, false or an array"
         case "object":

@@ -12,14 +12,19 @@ costs the others one look in some milliseconds, and an idle one costs nothing.
 from __future__ import annotations
 
 import asyncio
+import logging
 import mmap
+import multiprocessing
 import secrets
 import socket
+import struct
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
+    from multiprocessing.synchronize import BoundedSemaphore
+
     Doubles = memoryview[float]
 
 REGION_BYTES = 256 * 1024
@@ -34,9 +39,19 @@ CONNECT_ATTEMPTS = 500
 Client = tuple[str, int] | None
 """Address of a client as ASGI has it."""
 
+COMMON_BYTES = 64 * 1024 * 1024
+"""Memory that all workers of a host share; what is not touched takes none."""
+
+LOCK_SECONDS = 0.1
+"""How long one waits for memory that another worker has locked. That one was killed meanwhile:
+what is done under a lock takes microseconds."""
+
+logger = logging.getLogger("App")
+
 _WAKE = b"!"
 _MESSAGE_BYTES = 256
 _NAME_BYTES = 64
+_COMMON_NAMES = 16
 _DOUBLE = 8
 _HEADER = _NAME_BYTES // _DOUBLE + 1  # the name, and how many numbers follow
 _WANTED, _SENT = 0, 1
@@ -70,6 +85,40 @@ class Numbers:
         for _, numbers in self.others():
             totals = [a + b for a, b in zip(totals, numbers, strict=True)]
         return totals
+
+
+class SharedMemory:
+    """Bytes that all workers of a host read and write, zeros at first. Made by `Workers.memory`.
+
+        with memory.locked() as data:
+            data[0] += 1
+
+    Under the lock nobody else is there; it is for some microseconds, as the event loop waits.
+    Memory of a process alone has no lock.
+    """
+
+    def __init__(self, data: memoryview, lock: BoundedSemaphore | None) -> None:
+        self._data = data
+        self._lock = lock
+
+    def seen(self) -> memoryview:
+        """The bytes, to be looked at only; others may be changing them."""
+        return self._data.toreadonly()
+
+    @contextmanager
+    def locked(self) -> Iterator[memoryview]:
+        """The bytes, for this worker alone."""
+        lock = self._lock
+        if lock is None:
+            yield self._data
+            return
+        if not lock.acquire(timeout=LOCK_SECONDS):
+            logger.warning("Memory of a worker that was killed is taken over")
+        try:
+            yield self._data
+        finally:
+            with suppress(ValueError):  # one who was killed had it, and two have left it now
+                lock.release()
 
 
 class Signal:
@@ -143,6 +192,13 @@ class Workers:
         for a name that is too long, `MemoryError` when the shared memory is full.
         """
         return Numbers(self._group.shared_counters, self.number, name, size)
+
+    def memory(self, name: str, size: int) -> SharedMemory:
+        """`size` bytes under a name that is the same in every worker, as is the size.
+
+        Raises `ValueError` for another size than before, `MemoryError` when there is no room.
+        """
+        return self._group.memory(name, size)
 
     def names(self, prefix: str) -> list[str]:
         """The names that begin so of numbers that any worker has, sorted."""
@@ -226,6 +282,8 @@ class Group:
         self.count = count
         self.secret = secrets.token_bytes(32)
         self.shared_counters = _SharedCounters(count)
+        self._common = _Common() if count > 1 else None
+        self._alone: dict[str, bytearray] = {}
         self.doors: list[Door] = []
         """One for each worker, if there are several."""
         for _ in range(count if count > 1 else 0):
@@ -233,6 +291,14 @@ class Group:
             for end in door:
                 end.setblocking(False)
             self.doors.append(door)
+
+    def memory(self, name: str, size: int) -> SharedMemory:
+        """See `Workers.memory`."""
+        if self._common is None:
+            data = self._alone.setdefault(name, bytearray(size))
+            _check_size(name, len(data), size)
+            return SharedMemory(memoryview(data), None)
+        return self._common.memory(name, size)
 
     def pulse(self, worker: int) -> float:
         """When the event loop of a worker last turned; 0 before it did."""
@@ -245,6 +311,45 @@ class Group:
             for end in door:
                 end.close()
         self.doors = []
+
+
+class _Common:
+    """Memory of all workers, with a table of what is where in its beginning."""
+
+    _ROW = struct.Struct(f"<{_NAME_BYTES}sQQ")
+
+    def __init__(self) -> None:
+        self._data = memoryview(mmap.mmap(-1, COMMON_BYTES))
+        # One for each name, and one for the table, made before the workers and inherited.
+        context = multiprocessing.get_context("fork")
+        self._locks = [context.BoundedSemaphore(1) for _ in range(_COMMON_NAMES + 1)]
+
+    def memory(self, name: str, size: int) -> SharedMemory:
+        text = name.encode()
+        if len(text) > _NAME_BYTES:
+            raise ValueError(f"a name has at most {_NAME_BYTES} bytes, not {name!r}")
+        row = self._ROW
+        end = row.size * _COMMON_NAMES
+        with SharedMemory(self._data, self._locks[-1]).locked() as data:
+            for number in range(_COMMON_NAMES):
+                known, start, length = row.unpack_from(data, number * row.size)
+                if not length:
+                    start = end
+                    if start + size > len(data):
+                        break
+                    row.pack_into(data, number * row.size, text, start, size)
+                elif known.rstrip(b"\0") != text:
+                    end = start + length
+                    continue
+                else:
+                    _check_size(name, length, size)
+                return SharedMemory(data[start : start + size], self._locks[number])
+        raise MemoryError(f"no room for the memory {name!r} that workers share")
+
+
+def _check_size(name: str, known: int, size: int) -> None:
+    if known != size:
+        raise ValueError(f"the memory {name!r} has {known} bytes, not {size}")
 
 
 class _SharedCounters:

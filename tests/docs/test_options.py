@@ -23,12 +23,14 @@ def options(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, s
             yield from options(field["properties"], f"{above}{name}.")
         elif "default" in field:
             default = field["default"]
-            yield above + name, str(default).lower() if isinstance(default, bool) else str(default)
+            yield above + name, _shown(default)
         else:
             yield above + name, None
 
 
-@pytest.mark.parametrize("plugin", ["plugin-database", "plugin-keyval", "plugin-proxy"])
+@pytest.mark.parametrize(
+    "plugin", ["plugin-database", "plugin-gateway", "plugin-keyval", "plugin-proxy"]
+)
 def test_every_option_is_in_its_table_with_its_default(plugin: str) -> None:
     manifest = yaml.safe_load((ROOT / "plugins" / plugin / "manifest.yaml").read_text())
     page = (ROOT / "docs" / "configuration.md").read_text()

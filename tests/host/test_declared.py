@@ -34,6 +34,11 @@ class Example(Options, frozen=True):
     unseen: str = ""
 
 
+class Loose(Options, frozen=True):
+    one: Annotated[str | tuple[str, ...], option("One or some")] = ()
+    section: Annotated[Section | None, option("Off unless it is written")] = None
+
+
 class Strict(Options, frozen=True, forbid_unknown_fields=True):
     a: int = 1
 
@@ -99,6 +104,21 @@ def test_what_is_declared() -> None:
         ("maxAge", "duration", "24h"),
         ("maxSize", "size", "1kb"),
     ]
+    assert not found["section"].optional
+
+
+def test_a_section_that_nobody_writes_has_no_defaults() -> None:
+    assert read_options(Loose, {}).section is None
+    assert read_options(Loose, {"section": {}}).section == Section()
+    assert [(one.type, one.optional) for one in declared(Loose)] == [
+        ("string or array", False),
+        ("object", True),
+    ]
+
+
+def test_one_text_or_some() -> None:
+    assert read_options(Loose, {"one": "a"}).one == "a"
+    assert read_options(Loose, {"one": ["a", "b"]}).one == ("a", "b")
 
 
 def test_a_type_that_no_manifest_has() -> None:

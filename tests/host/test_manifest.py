@@ -145,6 +145,12 @@ SCHEMA = {
     "mode": {"type": "enum", "env": "X_MODE", "options": ["a", "b"], "default": "a"},
     "list": {"type": "array", "env": "X_LIST"},
     "some": {"type": "boolean or array", "env": "X_SOME"},
+    "one": {"type": "string or array", "env": "X_ONE"},
+    "part": {
+        "type": "object",
+        "optional": True,
+        "properties": {"n": {"type": "number", "env": "X_PART", "default": 7}},
+    },
     "size": {"type": "size", "env": "X_SIZE"},
     "wait": {"type": "duration", "env": "X_WAIT"},
     "raw": {"type": "object", "env": "X_RAW"},
@@ -209,6 +215,20 @@ def test_all_nothing_or_some(text: str, value: object) -> None:
     assert options_of({"url": "m"}, {"some": value}, {})["some"] == value
     with pytest.raises(InvalidOptions, match="some: must be true, false or an array"):
         options_of({"url": "m"}, {"some": "x"}, {})
+
+
+@pytest.mark.parametrize("value", ["x", ["x"]])
+def test_one_or_some(value: object) -> None:
+    assert options_of({"url": "m"}, {"one": value}, {})["one"] == value
+    assert options_of({"url": "m"}, {"one": value}, {"X_ONE": "a, b"})["one"] == ["a", "b"]
+    with pytest.raises(InvalidOptions, match="one: must be a string or an array"):
+        options_of({"url": "m"}, {"one": 5}, {})
+
+
+def test_a_section_is_there_where_somebody_writes_of_it() -> None:
+    assert "part" not in options_of({"url": "m"}, {}, {})
+    assert options_of({"url": "m"}, {"part": {}}, {})["part"] == {}
+    assert options_of({"url": "m"}, {}, {"X_PART": "5"})["part"] == {"n": 5}
 
 
 def test_all_bad_options_are_listed() -> None:

@@ -205,3 +205,63 @@ async def test_a_worker_that_takes_no_connections(
             group.doors[2].outside.send(b"x")
     with pytest.raises(ConnectionError, match="worker 2 does not answer"):
         await one.connect(2, None)
+
+
+def test_memory_is_one_for_all_workers(group: Group) -> None:
+    one, two = (Workers(number, group).memory("m", 16) for number in range(2))
+    other = Workers(1, group).memory("other", 8)
+    with one.locked() as data:
+        data[0] = 7
+    with two.locked() as data, other.locked() as elsewhere:
+        assert (bytes(data), bytes(elsewhere)) == (b"\7" + bytes(15), bytes(8))
+    with pytest.raises(ValueError, match="the memory 'm' has 16 bytes, not 17"):
+        Workers(2, group).memory("m", 17)
+    with pytest.raises(MemoryError, match="no room for the memory 'large'"):
+        Workers(2, group).memory("large", 2**40)
+
+
+def test_memory_of_one_alone() -> None:
+    workers = Workers.alone()
+    with workers.memory("m", 4).locked() as data:
+        data[0] = 7
+    with workers.memory("m", 4).locked() as data:
+        assert bytes(data) == b"\7\0\0\0"
+    with pytest.raises(ValueError, match="the memory 'm' has 4 bytes, not 5"):
+        workers.memory("m", 5)
+
+
+def test_no_worker_comes_between_reading_and_writing(group: Group) -> None:
+    """Each of three processes adds one so many times; without the lock some would be lost."""
+    times = 2000
+    children = []
+    for number in range(3):
+        child = os.fork()
+        if child == 0:
+            memory = Workers(number, group).memory("sum", 8)
+            for _ in range(times):
+                with memory.locked() as data:
+                    data[:8] = (int.from_bytes(data[:8]) + 1).to_bytes(8)
+            os._exit(0)
+        children.append(child)
+    for child in children:
+        os.waitpid(child, 0)
+    with Workers(0, group).memory("sum", 8).locked() as data:
+        assert int.from_bytes(data[:8]) == 3 * times
+
+
+def test_memory_that_a_killed_worker_has_locked_is_taken_over(
+    group: Group, caplog: pytest.LogCaptureFixture
+) -> None:
+    child = os.fork()
+    if child == 0:
+        with Workers(1, group).memory("m", 8).locked():
+            os._exit(1)
+    os.waitpid(child, 0)
+    memory = Workers(0, group).memory("m", 8)
+    with memory.locked() as data:
+        data[0] = 1
+    assert "taken over" in caplog.text
+    caplog.clear()
+    with memory.locked() as data:
+        assert data[0] == 1
+    assert not caplog.text

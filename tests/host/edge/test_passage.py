@@ -59,6 +59,8 @@ APP = """
                 case "/own":
                     own = ((b"access-control-allow-origin", b"*"), (b"x-own", b"1"))
                     return Answer(200, "own", "text/plain", None, own, "tagged")
+                case "/lines":
+                    return Answer(200, "", lines=b"x-one: 1\\r\\nx-two: a: b\\r\\n")
                 case "/later":
                     return later()
                 case "/promised":
@@ -107,7 +109,7 @@ PASSAGE = """
         def noted(self, answer, kind):
             headers = (*answer.headers, (b"x-NAME", kind.encode()))
             return Answer(answer.status, answer.body, answer.content_type, answer.length, headers,
-                          answer.tag)
+                          answer.tag, answer.lines)
 
         def begun(self, status, headers):
             return [*headers, (b"x-NAME", b"begun %d" % status)]
@@ -121,7 +123,10 @@ PASSAGE = """
 
     class Passage:
         def trusts(self, origin):
-            return origin == b"https://page.example"
+            return origin in (b"https://page.example", b"https://member.example")
+
+        def takes_cookies(self, origin):
+            return origin == b"https://member.example"
 
         def preflight(self, request):
             if request.whole_path == b"/direct/asked":
@@ -331,6 +336,25 @@ def test_handshakes(edge: Edge, way: str) -> None:
     answer = ask(edge.line(), "/socket", *HANDSHAKE)
     assert (answer.status, marks(answer)) == (101, all_of(way, "begun 101"))
     assert ask(edge.line(), "/no-first", *HANDSHAKE).status == 400
+
+
+def test_handshakes_that_the_host_refuses(edge: Edge, way: str) -> None:
+    stranger = "origin: https://stranger.example"
+    answer = ask(edge.line(), "/socket", stranger, *HANDSHAKE)
+    assert (answer.status, answer.code) == (403, "ORIGIN_NOT_ALLOWED")
+    assert marks(answer) == all_of(way, "begun 403")
+    assert ask(edge.line(), "/no-first", stranger, *HANDSHAKE).status == 400
+
+
+def test_an_answer_without_content_says_nothing_of_it(edge: Edge) -> None:
+    answer = ask(edge.line(), "/nothing")
+    assert answer.status == 204
+    assert not {"content-length", "content-type", "transfer-encoding"} & {*answer.headers}
+
+
+def test_lines_that_are_ready_are_headers_on_both_ways(edge: Edge) -> None:
+    answer = ask(edge.line(), "/lines")
+    assert (answer.headers["x-one"], answer.headers["x-two"]) == ("1", "a: b")
 
 
 def test_what_is_no_passage_is_refused(tmp_path: Path) -> None:
