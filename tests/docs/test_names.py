@@ -11,6 +11,7 @@ ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "host/buntime_host",
     "plugins/plugin-database/buntime_plugin_database",
+    "plugins/plugin-gateway/buntime_plugin_gateway",
     "plugins/plugin-keyval/buntime_plugin_keyval",
     "plugins/plugin-proxy/buntime_plugin_proxy",
     "packages/database/buntime_database",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
@@ -16,6 +17,12 @@ ROOT = Path(__file__).parents[2]
 _ROW = re.compile(r"^\| `([\w.]+)` \| (?:`([^`]*)`|–) \|", re.MULTILINE)
 
 
+def shown(default: object) -> str:
+    if isinstance(default, list):
+        return json.dumps(default)
+    return str(default).lower() if isinstance(default, bool) else str(default)
+
+
 def options(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, str | None]]:
     """Name and default of every option, those of objects by their path."""
     for name, field in schema.items():
@@ -23,7 +30,7 @@ def options(schema: Mapping[str, Any], above: str = "") -> Iterator[tuple[str, s
             yield from options(field["properties"], f"{above}{name}.")
         elif "default" in field:
             default = field["default"]
-            yield above + name, _shown(default)
+            yield above + name, shown(default)
         else:
             yield above + name, None
 

@@ -79,7 +79,12 @@ def test_every_setting_is_documented_with_variables_and_default(
 def test_ignored_keys_and_reserved_headings() -> None:
     for key in IGNORED_KEYS:
         assert f"`{key}`" in CONFIGURATION
-    for heading in ("## plugin-database", "## plugin-keyval", "## plugin-proxy"):
+    for heading in (
+        "## plugin-database",
+        "## plugin-gateway",
+        "## plugin-keyval",
+        "## plugin-proxy",
+    ):
         assert heading in CONFIGURATION
 
 

@@ -243,8 +243,7 @@ def test_no_worker_comes_between_reading_and_writing(group: Group) -> None:
                     data[:8] = (int.from_bytes(data[:8]) + 1).to_bytes(8)
             os._exit(0)
         children.append(child)
-    for child in children:
-        os.waitpid(child, 0)
+    assert [exit_code(child) for child in children] == [0, 0, 0]
     with Workers(0, group).memory("sum", 8).locked() as data:
         assert int.from_bytes(data[:8]) == 3 * times
 
@@ -256,7 +255,7 @@ def test_memory_that_a_killed_worker_has_locked_is_taken_over(
     if child == 0:
         with Workers(1, group).memory("m", 8).locked():
             os._exit(1)
-    os.waitpid(child, 0)
+    assert exit_code(child) == 1
     memory = Workers(0, group).memory("m", 8)
     with memory.locked() as data:
         data[0] = 1

@@ -1,0 +1,51 @@
+"""The address of who asks, behind proxies too."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from buntime_host import DirectRequest
+
+UNKNOWN = "unknown"
+FORWARDED_FOR = b"x-forwarded-for"
+_MOST_KNOWN = 10_000
+
+
+class Addresses:
+    """Who a request counts for: its peer, or whom a trusted proxy has named last."""
+
+    def __init__(self, client_of: Callable[[Mapping[str, Any]], str | None]) -> None:
+        """`client_of` is that of the context: None for the address of a trusted proxy."""
+        self._client_of = client_of
+        self._known: dict[str, str | None] = {}
+        """What it says of peers by themselves."""
+
+    def of(self, request: DirectRequest) -> str:
+        """The address, or the network of an IPv6 address; that of the proxy where it names none."""
+        peer = request.client
+        if peer is None:
+            return self._client_of(request.peer) or UNKNOWN
+        host = peer[0]
+        try:
+            client = self._known[host]
+        except KeyError:
+            if len(self._known) >= _MOST_KNOWN:
+                self._known.clear()
+            client = self._client_of({"client": peer, "headers": ()})
+            self._known[host] = client
+        if client is not None:
+            return client
+        for name, _ in request.headers:
+            if name == FORWARDED_FOR:
+                return self._client_of(request.peer) or plain(host)
+        return host
+
+
+def plain(address: str) -> str:
+    """An address as it is usually written."""
+    try:
+        return str(ipaddress.ip_address(address))
+    except ValueError:
+        return address

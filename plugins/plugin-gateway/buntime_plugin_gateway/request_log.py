@@ -1,0 +1,154 @@
+"""The newest requests, of all workers of a host."""
+
+from __future__ import annotations
+
+import struct
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import msgspec
+from buntime_host import Workers
+
+MEMORY = "gateway.log"
+CLEARED = "gateway.log.cleared"
+MOST_PATH_BYTES = 512
+"""Longer paths are cut."""
+ENTRY_BYTES = 768
+"""Room for one entry in the memory that workers share."""
+_SIZE = struct.Struct("<Q")
+
+
+class LogEntry(NamedTuple):
+    """One request. `at` is seconds of the calendar, `duration` milliseconds."""
+
+    at: float
+    ip: str
+    method: str
+    path: str
+    status: int
+    duration: float
+    limited: bool
+    worker: int
+    number: int
+    """Of the request, in its worker."""
+
+    def to_json(self) -> dict[str, Any]:
+        """As the API shows it."""
+        milliseconds = int(self.at * 1000)
+        return {
+            "id": f"{milliseconds}-{self.worker}-{self.number}",
+            "timestamp": milliseconds,
+            "ip": self.ip,
+            "method": self.method,
+            "path": self.path,
+            "status": self.status,
+            "duration": round(self.duration, 3),
+            "rateLimited": self.limited,
+        }
+
+
+class RequestLog:
+    """A ring of requests. Writing to it costs nothing but that; the rest is for who reads."""
+
+    def __init__(self, size: int, workers: Workers) -> None:
+        self._size = size
+        self._workers = workers
+        self._ring: deque[tuple[float, str, str, bytes, int, float, bool, int]] = deque(maxlen=size)
+        self._number = 0
+        self._shared_number = 0
+        self._cleared = workers.numbers(CLEARED, 1)
+        """When this worker was told to forget all that was before."""
+        self._room = _SIZE.size + size * ENTRY_BYTES
+        self._memory = workers.memory(MEMORY, self._room * workers.count)
+
+    def add(
+        self,
+        at: float,
+        ip: str,
+        method: str,
+        path: bytes,
+        status: int,
+        duration: float,
+        *,
+        limited: bool,
+    ) -> None:
+        """Note a request that was answered."""
+        self._number = number = self._number + 1
+        self._ring.append((at, ip, method, path, status, duration, limited, number))
+
+    def share(self) -> None:
+        """Let the other workers see what this one has. For once in a second."""
+        if self._workers.count == 1 or self._shared_number == self._number:
+            return
+        self._shared_number = self._number
+        entries = self._own()
+        text = msgspec.msgpack.encode(entries)
+        while len(text) > self._room - _SIZE.size:  # many long paths with odd characters
+            entries = entries[len(entries) // 2 :]
+            text = msgspec.msgpack.encode(entries)
+        start = self._workers.number * self._room
+        with self._memory.locked() as data:
+            _SIZE.pack_into(data, start, len(text))
+            data[start + _SIZE.size : start + _SIZE.size + len(text)] = text
+
+    def entries(self) -> list[LogEntry]:
+        """The newest requests of all workers, the newest first.
+
+        Those of other workers may be up to a second late.
+        """
+        found = self._own()
+        for worker in range(self._workers.count):
+            if worker != self._workers.number:
+                found += self._of(worker)
+        cleared = max([*self._cleared.own, *(numbers[0] for _, numbers in self._cleared.others())])
+        found = [entry for entry in found if entry.at > cleared]
+        found.sort(reverse=True)
+        return found[: self._size]
+
+    def clear(self, at: float) -> None:
+        """Forget what was before a moment, in all workers."""
+        self._cleared.own[0] = at
+
+    def _own(self) -> list[LogEntry]:
+        worker = self._workers.number
+        return [
+            LogEntry(
+                at,
+                ip,
+                method,
+                path[:MOST_PATH_BYTES].decode("latin-1"),
+                status,
+                duration,
+                limited,
+                worker,
+                number,
+            )
+            for at, ip, method, path, status, duration, limited, number in self._ring
+        ]
+
+    def _of(self, worker: int) -> list[LogEntry]:
+        start = worker * self._room
+        with self._memory.locked() as data:
+            (size,) = _SIZE.unpack_from(data, start)
+            text = bytes(data[start + _SIZE.size : start + _SIZE.size + size])
+        return msgspec.msgpack.decode(text, type=list[LogEntry]) if text else []
+
+
+def statistics(entries: Iterable[LogEntry]) -> dict[str, Any]:
+    """How many there are, and of which kind; the average duration is in milliseconds."""
+    by_status: dict[str, int] = {}
+    total = limited = 0
+    duration = 0.0
+    for entry in entries:
+        total += 1
+        limited += entry.limited
+        duration += entry.duration
+        kind = f"{entry.status // 100}xx"
+        by_status[kind] = by_status.get(kind, 0) + 1
+    return {
+        "total": total,
+        "rateLimited": limited,
+        "byStatus": dict(sorted(by_status.items())),
+        "avgDuration": round(duration / total, 3) if total else 0,
+    }
