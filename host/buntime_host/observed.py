@@ -10,12 +10,11 @@ from urllib.parse import unquote
 from starlette.types import Message, Receive, Scope, Send
 
 from buntime_host.access import principal_of
-from buntime_host.direct import Answer, Header
+from buntime_host.direct import BODILESS, Answer, Header
 from buntime_host.direct_exchange import DirectConnection, DirectExchange
 from buntime_host.direct_mounts import Admitted, DirectMount
 from buntime_host.dispatch import SWITCHING, RequestDispatcher
 from buntime_host.errors import Forbidden, HttpError
-from buntime_host.exchange import BODILESS
 from buntime_host.mounts import Mount
 from buntime_host.observe.http_numbers import NO_ROUTE
 from buntime_host.observe.observer import ObservedRequest, Observer
