@@ -49,7 +49,7 @@ class Verdict(NamedTuple):
     """Whole seconds until the next one is allowed."""
 
 
-class Totals(NamedTuple):
+class LimitCounts(NamedTuple):
     """What all workers have counted since the host started."""
 
     total: int
@@ -108,10 +108,10 @@ class Limiter:
         wait = missing - (limit.capacity - 1) * limit.pause
         return Verdict(False, lines, max(math.ceil(wait - 1e-6), 1))
 
-    def totals(self) -> Totals:
+    def totals(self) -> LimitCounts:
         """What all workers have counted."""
         allowed, blocked = map(int, self._counts.totals())
-        return Totals(allowed + blocked, blocked, allowed, self.active)
+        return LimitCounts(allowed + blocked, blocked, allowed, self.active)
 
     def sweep(self, now: float) -> None:
         """Forget buckets that are full again. For once in a second."""
