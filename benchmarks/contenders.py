@@ -193,6 +193,7 @@ class Buntime(HttpContender):
         adapter: Mapping[str, object] = SQLITE,
         keyval: Mapping[str, object] | None = None,
         database: Mapping[str, object] | None = None,
+        others: Sequence[object] = (),
         port: int = 0,
         arguments: Sequence[str] = (),
     ) -> None:
@@ -201,6 +202,7 @@ class Buntime(HttpContender):
         self._adapter = adapter
         self._keyval = keyval or {}
         self._database = database or {}
+        self._others = others
         self._arguments = ("--port", str(port), *arguments)
 
     def command(self, folder: Path) -> list[str]:
@@ -209,6 +211,7 @@ class Buntime(HttpContender):
         plugins = [
             ["@buntime/plugin-database", {"adapters": [self._adapter], **self._database}],
             ["@buntime/plugin-keyval", self._keyval],
+            *self._others,
         ]
         config.write_text(json.dumps({"plugins": plugins}), encoding="utf-8")
         serve = [sys.executable, "-m", "buntime_host", "serve"]

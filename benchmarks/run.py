@@ -16,6 +16,7 @@ from client import BenchmarkError
 from group import Group, Plan, Selection, Settings
 from groups import (
     embedded,
+    fronting,
     growth,
     instructions,
     libsql,
@@ -47,6 +48,7 @@ GROUPS = (
     on_postgres.GROUP,
     on_rqlite.GROUP,
     proxying.GROUP,
+    fronting.GROUP,
 )
 NAMES = {name: group for group in GROUPS for name in group.cases}
 WIDTH = 180

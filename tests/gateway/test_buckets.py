@@ -6,10 +6,11 @@ from collections.abc import Iterator
 
 import pytest
 from buntime_host.workers import Group, Workers
-from buntime_plugin_gateway.limits.buckets import Buckets, OwnBuckets
+from buntime_plugin_gateway.limits.buckets import Buckets, OwnBuckets, rate_of
 from buntime_plugin_gateway.limits.shared_buckets import KEY_BYTES, PLACES, SharedBuckets
 
 MOST = 64
+RATE = rate_of(10, 60.0)
 
 
 @pytest.fixture
@@ -26,7 +27,8 @@ def buckets(request: pytest.FixtureRequest, group: Group) -> Buckets:
 
 def allowed(buckets: Buckets, key: str, times: int, now: float, pause: float = 6.0) -> int:
     """How many of so many requests at once get through; ten in a minute are the limit."""
-    return sum(buckets.take(key, 10, pause, now).allowed for _ in range(times))
+    rate = rate_of(10, 10 * pause)
+    return sum(buckets.take(key, rate, now)[0] for _ in range(times))
 
 
 def test_a_bucket_is_full_at_first_and_fills_evenly(buckets: Buckets) -> None:
@@ -45,8 +47,8 @@ def test_who_is_refused_loses_nothing_by_asking(buckets: Buckets) -> None:
 
 @pytest.mark.parametrize(("capacity", "window"), [(1, 1.0), (3, 1.0), (7, 60.0), (1000, 0.1)])
 def test_odd_pauses_let_all_of_them_through(buckets: Buckets, capacity: int, window: float) -> None:
-    pause = window / capacity
-    results = [buckets.take("a", capacity, pause, 12345.678).allowed for _ in range(capacity + 3)]
+    rate = rate_of(capacity, window)
+    results = [buckets.take("a", rate, 12345.678)[0] for _ in range(capacity + 3)]
     assert results == [True] * capacity + [False] * 3
 
 
@@ -63,7 +65,7 @@ def test_each_key_has_its_own(buckets: Buckets) -> None:
 
 async def test_who_asked_last_is_shown_first(buckets: Buckets) -> None:
     for moment, key in enumerate(["a", "b", "c", "a"]):
-        buckets.take(key, 10, 6.0, 100.0 + moment)
+        buckets.take(key, RATE, 100.0 + moment)
     shown = await buckets.recent(2)
     assert [(state.key, state.asked_at, state.capacity) for state in shown] == [
         ("a", 103.0, 10),
@@ -86,8 +88,8 @@ def test_buckets_are_bounded_and_who_asks_stays(buckets: Buckets) -> None:
     assert allowed(buckets, "steady", 10, now=0.5) == 10
     for number in range(20 * MOST):
         now = 1.0 + number * 0.001
-        buckets.take(f"stranger {number}", 10, 6.0, now)
-        assert not buckets.take("steady", 10, 6.0, now).allowed
+        buckets.take(f"stranger {number}", RATE, now)
+        assert not buckets.take("steady", RATE, now)[0]
     assert buckets.sweep(2.0) <= MOST
 
 
@@ -116,8 +118,7 @@ async def test_a_new_key_takes_the_place_that_is_missed_least(group: Group) -> N
     shared = SharedBuckets(Workers(0, group), PLACES)  # one set
     for number in range(PLACES):
         allowed(shared, f"{number}", 10, now=10.0 + number)
-    allowed(shared, "3", 1, now=11.0, pause=0.0)
-    shared.take("full again", 10, 0.001, 30.0)
+    shared.take("full again", rate_of(10, 0.01), 30.0)
     assert "0" not in {state.key for state in await shared.recent(99)}
-    shared.take("next", 10, 6.0, 31.0)
+    shared.take("next", RATE, 31.0)
     assert "full again" not in {state.key for state in await shared.recent(99)}

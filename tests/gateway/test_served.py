@@ -266,8 +266,12 @@ async def test_all_workers_share_a_limit(serve: Serve) -> None:
         for _ in range(40):  # each on a connection of its own, which either worker may take
             passed += admin.get("/health/live", headers=headers).status_code == 200
         assert passed == 20
-        metrics = admin.get(f"{API}/rate-limit/metrics").json()
-        assert (metrics["totalRequests"], metrics["blockedRequests"]) == (40, 20)
+
+        def counted() -> tuple[int, int]:
+            metrics = admin.get(f"{API}/rate-limit/metrics").json()
+            return metrics["totalRequests"], metrics["blockedRequests"]
+
+        await until(lambda: counted() == (40, 20))
 
         def logged() -> int:
             entries = admin.get(f"{API}/logs?limit=90").json()

@@ -130,7 +130,9 @@ def parse_event(text: str) -> Event:
     """The event that the lines of a frame make."""
     fields = dict(line.split(": ", 1) for line in text.split("\n"))
     data = fields["data"]
-    return Event(fields["event"], json.loads(data) if data else None, fields.get("id"))
+    return Event(
+        fields.get("event", "message"), json.loads(data) if data else None, fields.get("id")
+    )
 
 
 @contextmanager

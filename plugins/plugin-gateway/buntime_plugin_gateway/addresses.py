@@ -19,31 +19,34 @@ class Addresses:
     def __init__(self, client_of: Callable[[Mapping[str, Any]], str | None]) -> None:
         """`client_of` is that of the context: None for the address of a trusted proxy."""
         self._client_of = client_of
-        self._known: dict[str, str | None] = {}
-        """What it says of peers by themselves."""
+        self._known: dict[str, tuple[str, bool]] = {}
+        """Peers as they are shown, and whether they are trusted proxies."""
 
     def of(self, request: DirectRequest) -> str:
         """The address, or the network of an IPv6 address; that of the proxy where it names none."""
         peer = request.client
         if peer is None:
             return self._client_of(request.peer) or UNKNOWN
-        host = peer[0]
         try:
-            client = self._known[host]
+            shown, is_proxy = self._known[peer[0]]
         except KeyError:
-            if len(self._known) >= _MOST_KNOWN:
-                self._known.clear()
-            client = self._client_of({"client": peer, "headers": ()})
-            self._known[host] = client
-        if client is not None:
-            return client
-        for name, _ in request.headers:
-            if name == FORWARDED_FOR:
-                return self._client_of(request.peer) or plain(host)
-        return host
+            shown, is_proxy = self._looked_up(peer)
+        if is_proxy:
+            for name, _ in request.headers:
+                if name == FORWARDED_FOR:
+                    return self._client_of(request.peer) or shown
+        return shown
+
+    def _looked_up(self, peer: tuple[str, int]) -> tuple[str, bool]:
+        if len(self._known) >= _MOST_KNOWN:
+            self._known.clear()
+        client = self._client_of({"client": peer, "headers": ()})
+        known = (_plain(peer[0]) if client is None else client, client is None)
+        self._known[peer[0]] = known
+        return known
 
 
-def plain(address: str) -> str:
+def _plain(address: str) -> str:
     """An address as it is usually written."""
     try:
         return str(ipaddress.ip_address(address))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from buntime_host import Duration, OptionError, Options, option
+from buntime_host import Duration, OptionError, Options, Size, option
 
 OneOrMore = str | tuple[str, ...]
 
@@ -68,7 +68,7 @@ class RateLimit(Options, frozen=True, forbid_unknown_fields=True):
             "Clients that are remembered",
             "The one that has asked for nothing longest is forgotten for another one",
             least=1,
-            most=400_000,
+            most=250_000,
         ),
     ] = 100_000
 
@@ -124,6 +124,49 @@ class CorsConfig(Options, frozen=True, forbid_unknown_fields=True):
     ] = True
 
 
+class CacheConfig(Options, frozen=True, forbid_unknown_fields=True):
+    """Answers that are kept for a while."""
+
+    ttl: Annotated[
+        Duration,
+        option("Longest time that an answer is kept", "Its Cache-Control may say less", least=1),
+    ] = Duration("10s")
+    methods: Annotated[OneOrMore, option("GET and HEAD, or one of them")] = ("GET",)
+    paths: Annotated[
+        OneOrMore,
+        option(
+            "Paths whose answers are kept; all if it is empty",
+            doc="[globs](gateway.md#paths) of paths whose answers are kept; all if it is empty",
+        ),
+    ] = ()
+    exclude_paths: Annotated[
+        OneOrMore,
+        option(
+            "Paths whose answers are not kept",
+            doc="[globs](gateway.md#paths) of paths whose answers are not kept",
+        ),
+    ] = ()
+    vary_by: Annotated[OneOrMore, option("Headers of requests that an answer depends on")] = ()
+    max_entries: Annotated[int, option("Answers of each process", least=1)] = 1_000
+    max_bytes: Annotated[Size, option("What they take together")] = Size("16mb")
+
+
+class CompressionConfig(Options, frozen=True, forbid_unknown_fields=True):
+    """Large JSON answers that get smaller on their way."""
+
+    min_size: Annotated[Size, option("Smaller answers go out as they are", least=256)] = Size("8kb")
+    gzip_level: Annotated[int, option("How hard gzip tries", least=1, most=9)] = 4
+    zstd_level: Annotated[
+        int,
+        option(
+            "How hard zstd tries",
+            "It needs pip install buntime[zstd]",
+            least=1,
+            most=19,
+        ),
+    ] = 3
+
+
 class GatewayConfig(Options, frozen=True):
     """Everything is off unless it is written."""
 
@@ -131,9 +174,28 @@ class GatewayConfig(Options, frozen=True):
     cors: Annotated[CorsConfig | None, option("Pages of other origins that may use the host")] = (
         None
     )
+    cache: Annotated[CacheConfig | None, option("Answers that are kept for a while")] = None
+    compression: Annotated[
+        CompressionConfig | None, option("Large JSON answers that get smaller on their way")
+    ] = None
+    shell_dir: Annotated[
+        str,
+        option(
+            "Folder of a page for all documents of a browser",
+            env="GATEWAY_SHELL_DIR",
+            doc="folder of a [shell](gateway.md#a-shell), a page for all documents of a browser",
+        ),
+    ] = ""
+    shell_excludes: Annotated[
+        OneOrMore,
+        option(
+            "First segments of paths that the shell leaves to others",
+            env="GATEWAY_SHELL_EXCLUDES",
+        ),
+    ] = ()
     log_size: Annotated[
         int,
-        option("Requests that the log has", "The newest of each process", least=1, most=10_000),
+        option("Requests that the log has", "The newest of each process", least=1, most=5_000),
     ] = 100
     log_all: Annotated[
         bool, option("Log all requests; otherwise those that a limit has refused")

@@ -3,37 +3,39 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
+from typing import Any
 
+import msgspec
 from buntime_host import Answer, Companion, DirectRequest
 from buntime_host.cors import without_answer_headers
 from buntime_host.direct import pairs_of
 
 from buntime_plugin_gateway.addresses import Addresses
-from buntime_plugin_gateway.cors import CorsPolicy
-from buntime_plugin_gateway.limits.limiter import Limiter, refusal
-from buntime_plugin_gateway.request_log import RequestLog
+from buntime_plugin_gateway.cache import MISS, CachePlace
+from buntime_plugin_gateway.compression import Compression
+from buntime_plugin_gateway.parts import Parts
 
 Header = tuple[bytes, bytes]
+_FAILED = range(400, 500)
+"""Nothing was written by who is answered so."""
 
 
 class GatewayPassage:
-    """Counts, refuses and notes requests, and says what their answers say of origins."""
+    """Answers, counts, refuses and notes requests, and sees to their answers."""
 
-    def __init__(
-        self,
-        addresses: Addresses,
-        limiter: Limiter | None,
-        cors: CorsPolicy | None,
-        log: RequestLog,
-        *,
-        log_all: bool,
-    ) -> None:
+    def __init__(self, addresses: Addresses, parts: Parts, *, log_all: bool) -> None:
         self._addresses = addresses
-        self._limiter = limiter
-        self.cors = cors
-        self.log = log
+        self._limiter = parts.limiter
+        self._shell = parts.shell
+        self.cache = parts.cache
+        self.compression = parts.compression
+        self.cors = parts.cors
+        self.note = parts.log.add
         self.log_all = log_all
         """Whether requests are noted that no limit has refused."""
+        self.shapes = parts.cache is not None or parts.compression is not None
+        """Whether more is done with answers than to add headers."""
 
     def trusts(self, origin: bytes) -> bool:
         """See `RequestPassage`."""
@@ -48,39 +50,52 @@ class GatewayPassage:
         answer = None if self.cors is None else self.cors.preflight(request)
         if answer is not None and self.log_all:
             address = self._addresses.of(request)
-            self.log.add(
-                time.time(), address, request.method, request.whole_path, answer.status, 0.0,
-                limited=False,
-            )  # fmt: skip
+            RequestInHand(self, request, address, time.monotonic(), time.time()).note(answer.status)
         return answer
 
     def arrives(self, request: DirectRequest) -> Answer | Companion:
         """See `RequestPassage`."""
         now, epoch = time.monotonic(), time.time()
         address = self._addresses.of(request)
-        lines = b""
+        in_hand = RequestInHand(self, request, address, now, epoch)
         if self.cors is not None:
             origin = None
             for name, value in request.headers:
                 if name == b"origin":
                     origin = value
-            lines = self.cors.lines(origin)
-        in_hand = RequestInHand(self, request, address, now, epoch)
-        in_hand.lines = lines
+            in_hand.lines = self.cors.lines(origin)
+        if self._shell is not None:
+            page = self._shell.answer(request)
+            if page is not None:
+                return in_hand.finished(page)
         if self._limiter is not None:
             verdict = self._limiter.judge(request, address, now, epoch)
-            if verdict is not None:
-                if not verdict.allowed:
-                    in_hand.is_limited = True
-                    return in_hand.answered(refusal(verdict))
-                in_hand.lines = lines + verdict.lines
+            if isinstance(verdict, Answer):
+                in_hand.is_limited = True
+                return in_hand.finished(verdict)
+            in_hand.lines += verdict
+        if self.shapes:
+            kept = self._kept(request, in_hand, now)
+            if kept is not None:
+                return in_hand.finished(kept)
         return in_hand
+
+    def _kept(self, request: DirectRequest, in_hand: RequestInHand, now: float) -> Answer | None:
+        if self.compression is not None:
+            in_hand.encoding = self.compression.accepted(request)
+        if self.cache is None:
+            return None
+        in_hand.place = self.cache.place(request, in_hand.encoding)
+        return None if in_hand.place is None else self.cache.find(in_hand.place, now)
 
 
 class RequestInHand:
     """Goes with one request, see `Companion`."""
 
-    __slots__ = ("_address", "_epoch", "_gateway", "_request", "_since", "is_limited", "lines")
+    __slots__ = (
+        "_address", "_epoch", "_gateway", "_request", "_since", "encoding", "is_limited", "lines",
+        "place",
+    )  # fmt: skip
 
     def __init__(
         self,
@@ -99,10 +114,28 @@ class RequestInHand:
         """Headers of the answer."""
         self.is_limited = False
         """Whether it was one too many."""
+        self.encoding = ""
+        """In which the client takes large answers; empty for none."""
+        self.place: CachePlace | None = None
+        """Where its answer is kept."""
 
-    def answered(self, answer: Answer) -> Answer:
+    def answered(self, answer: Answer) -> Answer | Coroutine[Any, Any, Answer]:
         """See `Companion`."""
-        self._note(answer.status)
+        if self._gateway.shapes:
+            return self._shaped(answer)
+        return self.finished(answer)
+
+    def begun(self, status: int, headers: list[Header]) -> list[Header]:
+        """See `Companion`. Of a stream the time until it begins is noted."""
+        self.note(status)
+        self._tell_cache(status)
+        if self._gateway.cors is not None:
+            headers = without_answer_headers(headers)
+        return headers + pairs_of(self.lines)
+
+    def finished(self, answer: Answer) -> Answer:
+        """The answer with its headers."""
+        self.note(answer.status)
         headers = answer.headers
         if headers and self._gateway.cors is not None:
             headers = tuple(without_answer_headers(headers))
@@ -116,23 +149,45 @@ class RequestInHand:
             answer.lines + self.lines,
         )
 
-    def begun(self, status: int, headers: list[Header]) -> list[Header]:
-        """See `Companion`. Of a stream the time until it begins is noted."""
-        self._note(status)
-        if self._gateway.cors is not None:
-            headers = without_answer_headers(headers)
-        return headers + pairs_of(self.lines)
-
-    def _note(self, status: int) -> None:
+    def note(self, status: int) -> None:
+        """Note how it was answered."""
         gateway = self._gateway
         if gateway.log_all or self.is_limited:
             request = self._request
-            gateway.log.add(
-                self._epoch,
-                self._address,
-                request.method,
-                request.whole_path,
-                status,
-                (time.monotonic() - self._since) * 1000,
-                limited=self.is_limited,
+            gateway.note(
+                (
+                    self._epoch,
+                    self._address,
+                    request.method,
+                    request.whole_path,
+                    status,
+                    self._since,
+                    time.monotonic(),
+                    self.is_limited,
+                )
             )
+
+    def _shaped(self, answer: Answer) -> Answer | Coroutine[Any, Any, Answer]:
+        """The answer as it goes out, compressed and kept where that may be."""
+        compression = self._gateway.compression
+        if compression is not None and compression.is_for(answer):
+            if self.encoding:
+                return self._compressed(answer, compression)
+            answer = compression.plain(answer)
+        return self._remembered(answer)
+
+    async def _compressed(self, answer: Answer, compression: Compression) -> Answer:
+        return self._remembered(await compression.compressed(answer, self.encoding))
+
+    def _remembered(self, answer: Answer) -> Answer:
+        self._tell_cache(answer.status)
+        cache, place = self._gateway.cache, self.place
+        if cache is not None and place is not None:
+            cache.keep(place, answer, time.monotonic())
+            answer = msgspec.structs.replace(answer, lines=answer.lines + MISS)
+        return self.finished(answer)
+
+    def _tell_cache(self, status: int) -> None:
+        cache = self._gateway.cache
+        if cache is not None and status not in _FAILED:
+            cache.changed(self._request.method, self._request.whole_path)

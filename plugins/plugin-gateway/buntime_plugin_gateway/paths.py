@@ -9,7 +9,11 @@ import re2
 from buntime_host import OptionError
 
 REGEX = "re:"
+LONGEST_PATTERN = 512
+"""Characters."""
 _WILDCARDS = {"**": ".*", "*": "[^/]*", "?": "[^/]"}
+_BELOW = "/**"
+_WILD = re.compile(r"[*?]")
 
 
 def matcher(patterns: Iterable[str], option_name: str) -> Callable[[bytes], object] | None:
@@ -20,26 +24,52 @@ def matcher(patterns: Iterable[str], option_name: str) -> Callable[[bytes], obje
     is one that begins with `^`, as older configurations have it. A slash at the end of a path does
     not matter. Raises `OptionError`.
     """
-    texts = [_as_regex(pattern) for pattern in patterns]
-    if not texts:
+    exact: set[bytes] = set()
+    below: list[bytes] = []
+    others: list[str] = []
+    for pattern in patterns:
+        if len(pattern) > LONGEST_PATTERN:
+            raise OptionError(f"{option_name}: longer than {LONGEST_PATTERN} characters")
+        plain = pattern.removesuffix(_BELOW)
+        if pattern.startswith((REGEX, "^")) or _WILD.search(plain):
+            others.append(_as_regex(pattern, option_name))
+        elif plain != pattern:
+            below.append(plain.encode() + b"/")
+        else:
+            # The base of a plugin arrives as `/base/`, however it was sent.
+            exact |= {plain.encode(), plain.encode() + b"/"}
+    prefixes = tuple(below)
+    search = _compiled("|".join(others)).fullmatch if others else None
+    if not (exact or prefixes or search):
         return None
-    options = re2.Options()
-    options.log_errors = False
-    for pattern in texts:
-        try:
-            re2.compile(pattern, options)
-        except re2.error as error:
-            raise OptionError(f"{option_name}: {pattern!r} is no regular expression") from error
-    # The base of a plugin arrives as `/base/`, however it was sent.
-    whole = f"(?:{'|'.join(f'(?:{text})' for text in texts)})/?"
-    fits: Callable[[bytes], object] = re2.compile(whole.encode(), options).fullmatch
+
+    def fits(path: bytes) -> object:
+        return (
+            path in exact
+            or path.startswith(prefixes)
+            or (search is not None and search(path) is not None)
+        )
+
     return fits
 
 
-def _as_regex(pattern: str) -> str:
+def _as_regex(pattern: str, option_name: str) -> str:
     if pattern.startswith(REGEX):
-        return pattern.removeprefix(REGEX)
-    if pattern.startswith("^"):
-        return pattern
-    parts = re.split(r"(\*\*|\*|\?)", pattern)
-    return "".join(_WILDCARDS.get(part) or re.escape(part) for part in parts)
+        text = pattern.removeprefix(REGEX)
+    elif pattern.startswith("^"):
+        text = pattern
+    else:
+        parts = re.split(r"(\*\*|\*|\?)", pattern)
+        text = "".join(_WILDCARDS.get(part) or re.escape(part) for part in parts)
+    try:
+        _compiled(text)
+    except re2.error as error:
+        raise OptionError(f"{option_name}: {pattern!r} is no regular expression") from error
+    return f"(?:{text})/?"
+
+
+def _compiled(text: str) -> re.Pattern[bytes]:
+    options = re2.Options()
+    options.log_errors = False
+    compiled: re.Pattern[bytes] = re2.compile(text.encode(), options)
+    return compiled

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import msgspec
@@ -19,6 +19,12 @@ ENTRY_BYTES = 768
 _SIZE = struct.Struct("<Q")
 
 
+Noted = tuple[float, str, str, bytes, int, float, float, bool]
+"""A request as it is noted: when it came, in seconds of the calendar; address, method, path and
+status; when it came and when it was answered, in seconds of the monotonic clock; whether it was one
+too many."""
+
+
 class LogEntry(NamedTuple):
     """One request. `at` is seconds of the calendar, `duration` milliseconds."""
 
@@ -30,14 +36,14 @@ class LogEntry(NamedTuple):
     duration: float
     limited: bool
     worker: int
-    number: int
-    """Of the request, in its worker."""
+    moment: int
+    """When it came, in microseconds of a clock that never goes back."""
 
     def to_json(self) -> dict[str, Any]:
         """As the API shows it."""
         milliseconds = int(self.at * 1000)
         return {
-            "id": f"{milliseconds}-{self.worker}-{self.number}",
+            "id": f"{milliseconds}-{self.worker}-{self.moment}",
             "timestamp": milliseconds,
             "ip": self.ip,
             "method": self.method,
@@ -54,34 +60,23 @@ class RequestLog:
     def __init__(self, size: int, workers: Workers) -> None:
         self._size = size
         self._workers = workers
-        self._ring: deque[tuple[float, str, str, bytes, int, float, bool, int]] = deque(maxlen=size)
-        self._number = 0
-        self._shared_number = 0
+        self._ring: deque[Noted] = deque(maxlen=size)
+        self.add: Callable[[Noted], None] = self._ring.append
+        """Note a request that was answered."""
+        self._shared: Noted | None = None
+        """The newest one that the others know."""
         self._cleared = workers.numbers(CLEARED, 1)
         """When this worker was told to forget all that was before."""
         self._room = _SIZE.size + size * ENTRY_BYTES
-        self._memory = workers.memory(MEMORY, self._room * workers.count)
-
-    def add(
-        self,
-        at: float,
-        ip: str,
-        method: str,
-        path: bytes,
-        status: int,
-        duration: float,
-        *,
-        limited: bool,
-    ) -> None:
-        """Note a request that was answered."""
-        self._number = number = self._number + 1
-        self._ring.append((at, ip, method, path, status, duration, limited, number))
+        self._memory = (
+            workers.memory(MEMORY, self._room * workers.count) if workers.count > 1 else None
+        )
 
     def share(self) -> None:
         """Let the other workers see what this one has. For once in a second."""
-        if self._workers.count == 1 or self._shared_number == self._number:
+        if self._memory is None or not self._ring or self._shared is self._ring[-1]:
             return
-        self._shared_number = self._number
+        self._shared = self._ring[-1]
         entries = self._own()
         text = msgspec.msgpack.encode(entries)
         while len(text) > self._room - _SIZE.size:  # many long paths with odd characters
@@ -119,15 +114,17 @@ class RequestLog:
                 method,
                 path[:MOST_PATH_BYTES].decode("latin-1"),
                 status,
-                duration,
+                (ended - since) * 1000,
                 limited,
                 worker,
-                number,
+                int(since * 1e6),
             )
-            for at, ip, method, path, status, duration, limited, number in self._ring
+            for at, ip, method, path, status, since, ended, limited in self._ring
         ]
 
     def _of(self, worker: int) -> list[LogEntry]:
+        if self._memory is None:
+            return []
         start = worker * self._room
         with self._memory.locked() as data:
             (size,) = _SIZE.unpack_from(data, start)

@@ -14,31 +14,39 @@ SWEPT = 2_000
 """Buckets that are looked at in one second for whether they are full again."""
 
 
-class TokenTaken(NamedTuple):
-    """What came of asking for a token."""
+class Rate(NamedTuple):
+    """How much a bucket holds, and how fast it fills."""
 
-    allowed: bool
-    full_at: float
-    """When the bucket is full again, in seconds of the monotonic clock."""
+    capacity: int
+    pause: float
+    """Seconds in which one token comes back."""
+    span: float
+    """Seconds in which all of them do."""
+
+
+def rate_of(capacity: int, window: float) -> Rate:
+    """A bucket that is filled in a window of so many seconds."""
+    pause = window / capacity
+    # As binary fractions a window is seldom the sum of its pauses, and is short by less than this.
+    return Rate(capacity, pause, window + pause * 1e-6)
 
 
 class BucketState(NamedTuple):
-    """A bucket as it is kept."""
+    """A bucket as it is kept. Times are seconds of the monotonic clock."""
 
     key: str
     full_at: float
     asked_at: float
     """When its client last asked."""
     pause: float
-    """Seconds in which one token comes back."""
     capacity: int
 
 
 class Buckets(Protocol):
     """The buckets of all clients. Times are seconds of a clock that all processes share."""
 
-    def take(self, key: str, capacity: int, pause: float, now: float) -> TokenTaken:
-        """Take a token of a bucket that holds `capacity`, one of which comes back each `pause`."""
+    def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
+        """Take a token; whether there was one, and when the bucket is full again."""
         ...
 
     async def recent(self, limit: int) -> list[BucketState]:
@@ -58,43 +66,41 @@ class Buckets(Protocol):
         ...
 
 
-def taken(full_at: float, capacity: int, pause: float, now: float) -> TokenTaken:
-    """Take a token of a bucket that would be full at `full_at`."""
-    begins = full_at if full_at > now else now
-    then = begins + pause
-    # As binary fractions a window is seldom the sum of its pauses, and is short by less than this.
-    if then - now > capacity * pause + pause * 1e-6:
-        return TokenTaken(False, full_at)
-    return TokenTaken(True, then)
-
-
 class OwnBuckets:
     """Buckets of a process alone."""
 
     def __init__(self, most: int) -> None:
         """Remember at most so many."""
         self._most = most
-        self._buckets: OrderedDict[str, tuple[float, float, float, int]] = OrderedDict()
-        """Full at, asked at, pause and capacity; whoever asked last is last."""
+        self._buckets: OrderedDict[str, tuple[float, float, Rate]] = OrderedDict()
+        """Full at, asked at; whoever asked last is last."""
 
-    def take(self, key: str, capacity: int, pause: float, now: float) -> TokenTaken:
+    def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """See `Buckets`."""
         buckets = self._buckets
-        known = buckets.get(key)
-        if known is None:
-            if len(buckets) >= self._most:
-                buckets.popitem(last=False)
-            result = taken(now, capacity, pause, now)
-        else:
-            result = taken(known[0], capacity, pause, now)
+        full_at = now
+        if key in buckets:
             buckets.move_to_end(key)
-        buckets[key] = (result.full_at, now, pause, capacity)
-        return result
+            full_at = buckets[key][0]
+            if full_at < now:
+                full_at = now
+        elif len(buckets) >= self._most:
+            buckets.popitem(last=False)
+        _, pause, span = rate
+        then = full_at + pause
+        allowed = then - now <= span
+        if allowed:
+            full_at = then
+        buckets[key] = (full_at, now, rate)
+        return allowed, full_at
 
     async def recent(self, limit: int) -> list[BucketState]:
         """See `Buckets`."""
         newest = islice(reversed(self._buckets.items()), limit)
-        return [BucketState(key, *state) for key, state in newest]
+        return [
+            BucketState(key, full_at, asked_at, rate.pause, rate.capacity)
+            for key, (full_at, asked_at, rate) in newest
+        ]
 
     def forget(self, key: str) -> bool:
         """See `Buckets`."""

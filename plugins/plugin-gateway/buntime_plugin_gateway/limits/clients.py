@@ -14,75 +14,63 @@ _DIGEST_BYTES = 8
 _COOKIE = b"cookie"
 
 
-def client_key(key_by: str, option_name: str) -> ClientKey:
-    """What `keyBy` says. Raises `OptionError`.
+def client_key(key_by: str, option_name: str, *, prefix: str = "") -> ClientKey:
+    """What `keyBy` says; all keys begin with `prefix`. Raises `OptionError`.
 
     Who has none of what it asks for counts by address. Values of headers and cookies may be
     credentials, and keys can be seen in the API: so a digest is taken of them.
     """
+    of_address = f"{prefix}ip:"
+
+    def by_address(_: DirectRequest, address: str) -> str:
+        return of_address + address
+
+    def by_user(request: DirectRequest, address: str) -> str:
+        """Who it is: all keys and sessions of one name are one user."""
+        principal = request.principal
+        return f"{prefix}user:{principal.name}" if principal.id else of_address + address
+
+    def by_credential(request: DirectRequest, address: str) -> str:
+        """With which key he comes."""
+        known = request.principal.id
+        return f"{prefix}key:{known}" if known else of_address + address
+
+    def by_value(request: DirectRequest, address: str) -> str:
+        found = value_of(request)
+        return of_address + address if found is None else of_value + _digest(found)
+
     kind, colon, name = key_by.partition(":")
+    simple = {"ip": by_address, "user": by_user, "key": by_credential}.get(kind)
+    if simple is not None and not colon:
+        return simple
     name = name.strip()
-    if kind in _SIMPLE and not colon:
-        return _SIMPLE[kind]
-    if kind == "header" and name:
-        return _by_header(name.lower().encode("latin-1", "replace"))
-    if kind == "cookie" and name:
-        return _by_cookie(name.encode("latin-1", "replace"))
-    raise OptionError(
-        f"{option_name}: must be ip, user, key, header:NAME or cookie:NAME, not {key_by!r}"
-    )
+    if kind not in ("header", "cookie") or not name or not name.isascii():
+        raise OptionError(
+            f"{option_name}: must be ip, user, key, header:NAME or cookie:NAME, not {key_by!r}"
+        )
+    value_of = _header(name.lower().encode()) if kind == "header" else _cookie(name.encode())
+    of_value = f"{prefix}{kind}:{name.lower() if kind == 'header' else name}:"
+    return by_value
 
 
-def _by_address(_: DirectRequest, address: str) -> str:
-    return f"ip:{address}"
+def _header(name: bytes) -> Callable[[DirectRequest], bytes | None]:
+    def value_of(request: DirectRequest) -> bytes | None:
+        return next((value for given, value in request.headers if given == name), None)
+
+    return value_of
 
 
-def _by_user(request: DirectRequest, address: str) -> str:
-    """Who it is: all keys and sessions of one name are one user."""
-    principal = request.principal
-    return f"user:{principal.name}" if principal.id else f"ip:{address}"
-
-
-def _by_credential(request: DirectRequest, address: str) -> str:
-    """With which key he comes."""
-    known = request.principal.id
-    return f"key:{known}" if known else f"ip:{address}"
-
-
-_SIMPLE = {"ip": _by_address, "user": _by_user, "key": _by_credential}
-
-
-def _by_header(name: bytes) -> ClientKey:
-    shown = name.decode("latin-1")
-
-    def key(request: DirectRequest, address: str) -> str:
+def _cookie(name: bytes) -> Callable[[DirectRequest], bytes | None]:
+    def value_of(request: DirectRequest) -> bytes | None:
         for given, value in request.headers:
-            if given == name:
-                return f"header:{shown}:{_digest(value)}"
-        return f"ip:{address}"
+            if given == _COOKIE:
+                for pair in value.split(b";"):
+                    found, _, text = pair.strip().partition(b"=")
+                    if found == name:
+                        return text
+        return None
 
-    return key
-
-
-def _by_cookie(name: bytes) -> ClientKey:
-    shown = name.decode("latin-1")
-
-    def key(request: DirectRequest, address: str) -> str:
-        value = cookie_of(request, name)
-        return f"ip:{address}" if value is None else f"cookie:{shown}:{_digest(value)}"
-
-    return key
-
-
-def cookie_of(request: DirectRequest, name: bytes) -> bytes | None:
-    """The value of a cookie; None if there is none of that name."""
-    for given, value in request.headers:
-        if given == _COOKIE:
-            for pair in value.split(b";"):
-                found, _, text = pair.strip().partition(b"=")
-                if found == name:
-                    return text
-    return None
+    return value_of
 
 
 def _digest(value: bytes) -> str:

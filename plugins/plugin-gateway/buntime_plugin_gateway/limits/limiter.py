@@ -5,48 +5,61 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from typing import NamedTuple
+from urllib.parse import unquote_to_bytes
 
-from buntime_host import Answer, DirectRequest, Numbers, OptionError, Workers
+from buntime_host import Answer, DirectRequest, OptionError, Workers
 from buntime_host.direct import failed
 from buntime_host.errors import TooManyRequests
 
 from buntime_plugin_gateway.config import RateLimit, listed, window_seconds
-from buntime_plugin_gateway.limits.buckets import Buckets, OwnBuckets
+from buntime_plugin_gateway.limits.buckets import Buckets, OwnBuckets, Rate, rate_of
 from buntime_plugin_gateway.limits.clients import ClientKey, client_key
 from buntime_plugin_gateway.limits.shared_buckets import SharedBuckets
 from buntime_plugin_gateway.paths import matcher
 
 COUNTS = "gateway.requests"
 _ALLOWED, _BLOCKED = 0, 1
+_MOST_TOLD = 1_000
+_ROUNDING = 1e-6
 _LINES = (
-    b"x-ratelimit-limit: %(limit)d\r\nx-ratelimit-remaining: %%d\r\nx-ratelimit-reset: %%d\r\n"
-    b"ratelimit-limit: %(limit)d\r\nratelimit-remaining: %%d\r\nratelimit-reset: %%d\r\n"
+    b"x-ratelimit-limit: %d\r\nx-ratelimit-remaining: %d\r\nx-ratelimit-reset: %d\r\n"
+    b"ratelimit-limit: %d\r\nratelimit-remaining: %d\r\nratelimit-reset: %d\r\n"
 )
 
 
-class Limit(NamedTuple):
+class Limit:
     """How much each client may ask for, of some paths or of all others."""
 
-    fits: Callable[[bytes], object] | None
-    """Whether it holds for a path; None for all."""
-    prefix: str
-    """Begins the keys of its buckets."""
-    key_of: ClientKey
-    capacity: int
-    pause: float
-    """Seconds in which one token comes back."""
-    lines: bytes
-    """Headers of an answer, with room for what is left and when all is there again."""
+    def __init__(
+        self, rate: Rate, key_of: ClientKey, fits: Callable[[bytes], object] | None = None
+    ) -> None:
+        """`fits` says whether it holds for a path; None for all."""
+        self.rate = rate
+        self.key_of = key_of
+        self.fits = fits
+        self._told: dict[tuple[int, int, int], bytes] = {}
 
+    def lines(self, missing: float, epoch: float) -> bytes:
+        """Headers that tell what is left where so many seconds are missing in a bucket.
 
-class Verdict(NamedTuple):
-    """What became of a request that has a limit."""
+        When all is there again is told in whole seconds, so that many answers say the same.
+        """
+        capacity, pause, _ = self.rate
+        left = capacity - math.ceil(missing / pause - _ROUNDING)
+        reset = math.ceil(missing)
+        second = math.ceil(epoch + missing)
+        known = self._told.get((left, second, reset))
+        if known is None:
+            if len(self._told) >= _MOST_TOLD:
+                self._told.clear()
+            known = _LINES % (capacity, left, second * 1000, capacity, left, reset)
+            self._told[left, second, reset] = known
+        return known
 
-    allowed: bool
-    lines: bytes
-    """Headers that tell of the limit."""
-    retry_after: int
-    """Whole seconds until the next one is allowed."""
+    def retry_after(self, missing: float) -> int:
+        """Whole seconds until there is a token again."""
+        capacity, pause, _ = self.rate
+        return max(math.ceil(missing - (capacity - 1) * pause - _ROUNDING), 1)
 
 
 class LimitCounts(NamedTuple):
@@ -66,10 +79,10 @@ class Limiter:
         self.config = config
         self.window = window_seconds(config.window, "rateLimit.window")
         self._excludes = matcher(listed(config.exclude_paths), "rateLimit.excludePaths")
-        self._limits = [
-            *_route_limits(config),
-            _limit(None, "", config.key_by, config.requests, self.window, "rateLimit"),
-        ]
+        self._routes = _route_limits(config)
+        self._general = Limit(
+            rate_of(config.requests, self.window), client_key(config.key_by, "rateLimit.keyBy")
+        )
         self.buckets: Buckets
         if workers.count == 1:
             self.buckets = OwnBuckets(config.max_buckets)
@@ -78,57 +91,61 @@ class Limiter:
                 self.buckets = SharedBuckets(workers, config.max_buckets)
             except (MemoryError, ValueError) as error:
                 raise OptionError(f"rateLimit.maxBuckets: {error}") from error
-        self._counts: Numbers = workers.numbers(COUNTS, 2)
-        self._own = self._counts.own
+        self._counts = workers.numbers(COUNTS, 2)
+        self._allowed = int(self._counts.own[_ALLOWED])
+        self._blocked = int(self._counts.own[_BLOCKED])
         self.active = 0
         """Buckets that were not full a moment ago."""
 
     def judge(
         self, request: DirectRequest, address: str, now: float, epoch: float
-    ) -> Verdict | None:
-        """Take a token for a request; None if it has no limit.
+    ) -> bytes | Answer:
+        """Take a token for a request: the headers that tell of its limit, or its refusal.
 
-        `now` is of the monotonic clock, `epoch` the same moment in seconds of the calendar.
+        None are for a request without a limit. `now` is of the monotonic clock, `epoch` the same
+        moment in seconds of the calendar.
         """
         path = request.whole_path
         if self._excludes is not None and self._excludes(path):
-            return None
-        limit = self._of(path)
-        key = limit.prefix + limit.key_of(request, address)
-        allowed, full_at = self.buckets.take(key, limit.capacity, limit.pause, now)
-        self._own[not allowed] += 1.0
-        missing = full_at - now
-        left = limit.capacity - math.ceil(missing / limit.pause - 1e-6)
-        reset = math.ceil(missing)
-        if left < 0:  # another rule had this key with more tokens
-            left = 0
-        lines = limit.lines % (left, (epoch + missing) * 1000, left, reset)
+            return b""
+        limit = self._of(path) if self._routes else self._general
+        key = limit.key_of(request, address)
+        allowed, full_at = self.buckets.take(key, limit.rate, now)
+        lines = limit.lines(full_at - now, epoch)
         if allowed:
-            return Verdict(True, lines, 0)
-        wait = missing - (limit.capacity - 1) * limit.pause
-        return Verdict(False, lines, max(math.ceil(wait - 1e-6), 1))
+            self._allowed += 1
+            return lines
+        self._blocked += 1
+        return _refusal(limit.retry_after(full_at - now), lines)
 
     def totals(self) -> LimitCounts:
-        """What all workers have counted."""
+        """What all workers have counted; others tell it once in a second."""
+        self._tell()
         allowed, blocked = map(int, self._counts.totals())
         return LimitCounts(allowed + blocked, blocked, allowed, self.active)
 
     def sweep(self, now: float) -> None:
-        """Forget buckets that are full again. For once in a second."""
+        """Forget buckets that are full again, and tell the others. For once in a second."""
         self.active = self.buckets.sweep(now)
+        self._tell()
+
+    def _tell(self) -> None:
+        self._counts.own[_ALLOWED] = self._allowed
+        self._counts.own[_BLOCKED] = self._blocked
 
     def _of(self, path: bytes) -> Limit:
-        for limit in self._limits:
-            if limit.fits is None or limit.fits(path):
+        # As plugins read it: a limit is not gone round by writing a letter in another way.
+        plain = unquote_to_bytes(path) if b"%" in path else path
+        for limit in self._routes:
+            if limit.fits is None or limit.fits(plain):
                 return limit
-        raise AssertionError("the last limit is for all paths")
+        return self._general
 
 
-def refusal(verdict: Verdict) -> Answer:
-    """The answer to a request that is one too many."""
-    answer = failed(TooManyRequests("Too Many Requests", code="TOO_MANY_REQUESTS"))
-    lines = b"retry-after: %d\r\n" % verdict.retry_after + verdict.lines
-    return Answer(answer.status, answer.body, answer.content_type, lines=lines)
+def _refusal(retry_after: int, lines: bytes) -> Answer:
+    answer = failed(TooManyRequests("Too Many Requests"))
+    told = b"retry-after: %d\r\n" % retry_after + lines
+    return Answer(answer.status, answer.body, answer.content_type, lines=told)
 
 
 def _route_limits(config: RateLimit) -> list[Limit]:
@@ -141,24 +158,7 @@ def _route_limits(config: RateLimit) -> list[Limit]:
         if route.requests < 1:
             raise OptionError(f"{name}.requests: must be at least 1, received {route.requests}")
         window = window_seconds(route.window, f"{name}.window")
-        limit = _limit(paths, f"{paths[0]} ", route.key_by, route.requests, window, name)
-        limits.append(limit)
+        key_of = client_key(route.key_by, f"{name}.keyBy", prefix=f"{paths[0]} ")
+        fits = matcher(paths, f"{name}.path")
+        limits.append(Limit(rate_of(route.requests, window), key_of, fits))
     return limits
-
-
-def _limit(
-    paths: tuple[str, ...] | None,
-    prefix: str,
-    key_by: str,
-    requests: int,
-    window: float,
-    option_name: str,
-) -> Limit:
-    return Limit(
-        None if paths is None else matcher(paths, f"{option_name}.path"),
-        prefix,
-        client_key(key_by, f"{option_name}.keyBy"),
-        requests,
-        window / requests,
-        _LINES % {b"limit": requests},
-    )

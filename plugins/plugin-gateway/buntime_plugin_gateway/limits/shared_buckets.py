@@ -15,7 +15,7 @@ from heapq import nlargest
 from buntime_host import Workers
 from buntime_host.workers import SharedMemory
 
-from buntime_plugin_gateway.limits.buckets import SWEPT, BucketState, TokenTaken, taken
+from buntime_plugin_gateway.limits.buckets import SWEPT, BucketState, Rate
 
 NAME = "gateway.buckets"
 PLACES = 8
@@ -42,16 +42,20 @@ class SharedBuckets:
         self._known: dict[str, tuple[bytes, int]] = {}
         """The bytes of a key, and where its set begins."""
 
-    def take(self, key: str, capacity: int, pause: float, now: float) -> TokenTaken:
+    def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """See `Buckets`."""
         name, start = self._place(key)
+        capacity, pause, span = rate
         with self._memory.locked() as data:
             place, full_at, is_new = self._find(data, name, start, now)
             if is_new:
                 self._count(data, 1)
-            result = taken(full_at, capacity, pause, now)
-            _STATE.pack_into(data, place, result.full_at, now, pause, capacity, len(name), name)
-        return result
+            then = max(full_at, now) + pause
+            allowed = then - now <= span
+            if allowed:
+                full_at = then
+            _STATE.pack_into(data, place, full_at, now, pause, capacity, len(name), name)
+        return allowed, full_at
 
     async def recent(self, limit: int) -> list[BucketState]:
         """See `Buckets`."""

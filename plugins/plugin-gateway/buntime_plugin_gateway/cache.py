@@ -1,0 +1,240 @@
+"""Answers that are kept for a while, in each process."""
+
+from __future__ import annotations
+
+import re
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import NamedTuple
+
+import msgspec
+from buntime_host import Answer, BadRequest, DirectRequest, OptionError, Workers
+
+from buntime_plugin_gateway.config import CacheConfig, listed
+from buntime_plugin_gateway.paths import LONGEST_PATTERN, matcher
+
+GENERATION = "gateway.cache"
+HIT: bytes = b"x-cache: HIT\r\n"
+MISS: bytes = b"x-cache: MISS\r\n"
+ENTRY_BYTES = 512
+"""What one costs besides its texts."""
+_CREDENTIALS = frozenset({b"authorization", b"cookie", b"x-api-key"})
+_OF_ONE_CLIENT = frozenset(
+    {
+        b"if-match",
+        b"if-modified-since",
+        b"if-none-match",
+        b"if-range",
+        b"if-unmodified-since",
+        b"range",
+    }
+)
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS", "TRACE", "WEBSOCKET"})
+_AGE = re.compile(r"(s-maxage|max-age)\s*=\s*\"?(\d{1,9})\"?")
+
+
+class CacheKey(NamedTuple):
+    """What two requests have in common that get one answer."""
+
+    method: str
+    path: bytes
+    query: bytes
+    host: bytes
+    encoding: str
+    varying: tuple[bytes, ...]
+
+    def as_text(self) -> str:
+        """As the API names it."""
+        query = f"?{self.query.decode('latin-1')}" if self.query else ""
+        return f"{self.method}:{self.path.decode('latin-1')}{query}"
+
+
+class CachePlace(NamedTuple):
+    """Where the answer to a request would be kept."""
+
+    key: CacheKey
+    changes: int
+    """How often anything had changed when the request came."""
+
+
+class _Kept(NamedTuple):
+    answer: Answer
+    kept_at: float
+    until: float
+    size: int
+
+
+class ResponseCache:
+    """Answers by what was asked. Who asked longest ago is forgotten first."""
+
+    def __init__(
+        self,
+        config: CacheConfig,
+        workers: Workers,
+        never: Callable[[bytes], bool],
+        seen_to: frozenset[str] = frozenset(),
+    ) -> None:
+        """`never` names paths whose answers are not kept, `seen_to` headers that answers may vary
+        by, since the gateway sees to that. Raises `OptionError`.
+        """
+        self.config = config
+        self._never = never
+        methods = frozenset(method.upper() for method in listed(config.methods))
+        if not methods or methods - {"GET", "HEAD"}:
+            raise OptionError("cache.methods: may be GET and HEAD")
+        self.methods = methods
+        self._paths = matcher(listed(config.paths), "cache.paths")
+        self._excludes = matcher(listed(config.exclude_paths), "cache.excludePaths")
+        self._vary = tuple(name.lower() for name in listed(config.vary_by))
+        self._known_vary = seen_to | {*self._vary}
+        self._kept: OrderedDict[CacheKey, _Kept] = OrderedDict()
+        self._by_path: dict[bytes, set[CacheKey]] = {}
+        self._size = 0
+        self._changes = 0
+        self._generation = workers.numbers(GENERATION, 1) if workers.count > 1 else None
+        self._seen_generation = 0.0
+
+    @property
+    def entries(self) -> int:
+        """How many answers there are."""
+        return len(self._kept)
+
+    def place(self, request: DirectRequest, encoding: str) -> CachePlace | None:
+        """Where the answer to a request is, or would be; None if it is for this client alone."""
+        path = request.whole_path
+        if (
+            request.method not in self.methods
+            or request.is_refused
+            or request.principal.id
+            or (self._paths is not None and not self._paths(path))
+            or (self._excludes is not None and self._excludes(path))
+            or self._never(path)
+        ):
+            return None
+        host = b""
+        varying = dict.fromkeys(self._vary, b"")
+        for name, value in request.headers:
+            if name in _CREDENTIALS or name in _OF_ONE_CLIENT:
+                return None
+            if name == b"host":
+                host = value
+            elif name in (b"cache-control", b"pragma"):
+                if b"no-cache" in value.lower() or b"no-store" in value.lower():
+                    return None
+            elif self._vary and (known := name.decode("latin-1")) in varying:
+                varying[known] += value + b"\n"
+        key = CacheKey(request.method, path, request.query, host, encoding, tuple(varying.values()))
+        return CachePlace(key, self._changes)
+
+    def find(self, place: CachePlace, now: float) -> Answer | None:
+        """The answer that is kept there, with its age."""
+        self._hear_others()
+        kept = self._kept.get(place.key)
+        if kept is None:
+            return None
+        if kept.until <= now:
+            self._drop(place.key)
+            return None
+        self._kept.move_to_end(place.key)
+        age = b"age: %d\r\n" % (now - kept.kept_at)
+        return msgspec.structs.replace(kept.answer, lines=kept.answer.lines + age + HIT)
+
+    def keep(self, place: CachePlace, answer: Answer, now: float) -> None:
+        """Keep an answer, if it may be and nothing has changed since it was asked for."""
+        seconds = self._seconds(answer)
+        if seconds <= 0 or place.changes != self._changes:
+            return
+        key = place.key
+        size = ENTRY_BYTES + len(answer.body) + len(key.path) + len(key.query)
+        if size > self.config.max_bytes:
+            return
+        self._drop(key)
+        self._kept[key] = _Kept(answer, now, now + seconds, size)
+        self._by_path.setdefault(key.path, set()).add(key)
+        self._size += size
+        while len(self._kept) > self.config.max_entries or self._size > self.config.max_bytes:
+            self._drop(next(iter(self._kept)))
+
+    def changed(self, method: str, path: bytes) -> None:
+        """Something was written to a path: what is known of it is not so any more."""
+        if method in _SAFE:
+            return
+        self._changes += 1
+        for key in [*self._by_path.get(path, ())]:
+            self._drop(key)
+        self._tell_others()
+
+    def invalidate(self, key: str | None, pattern: str | None) -> int:
+        """Forget one answer, those whose paths a glob fits, or all; how many there were here.
+
+        Raises `BadRequest`.
+        """
+        self._changes += 1
+        if pattern is not None:
+            if len(pattern) > LONGEST_PATTERN:
+                raise BadRequest(f"pattern may have at most {LONGEST_PATTERN} characters")
+            fits = matcher([_glob_only(pattern)], "pattern")
+            found = [known for known in self._kept if fits is not None and fits(known.path)]
+        elif key is not None:
+            found = [known for known in self._kept if known.as_text() == key]
+        else:
+            found = [*self._kept]
+        for known in found:
+            self._drop(known)
+        self._tell_others()
+        return len(found)
+
+    def _seconds(self, answer: Answer) -> float:
+        """How long an answer may be kept; 0 for not at all."""
+        if answer.status != 200:
+            return 0.0
+        seconds = float(self.config.ttl)
+        said: dict[str, str] = {}
+        for name, value in answer.headers:
+            if name == b"set-cookie":
+                return 0.0
+            if name == b"vary":
+                named = {part.strip() for part in value.decode("latin-1").lower().split(",")}
+                if named - self._known_vary:
+                    return 0.0
+            elif name == b"cache-control":
+                text = value.decode("latin-1").lower()
+                if any(word in text for word in ("no-store", "no-cache", "private")):
+                    return 0.0
+                said |= dict(_AGE.findall(text))
+        age = said.get("s-maxage", said.get("max-age"))
+        return seconds if age is None else min(seconds, float(age))
+
+    def _drop(self, key: CacheKey) -> None:
+        kept = self._kept.pop(key, None)
+        if kept is None:
+            return
+        self._size -= kept.size
+        same = self._by_path[key.path]
+        same.discard(key)
+        if not same:
+            del self._by_path[key.path]
+
+    def _tell_others(self) -> None:
+        """Have the other workers forget everything, since they do not hear what it was."""
+        if self._generation is not None:
+            self._generation.own[0] += 1
+            self._seen_generation += 1
+
+    def _hear_others(self) -> None:
+        if self._generation is None:
+            return
+        (generation,) = self._generation.totals()
+        if generation != self._seen_generation:
+            self._seen_generation = generation
+            self._changes += 1
+            self._kept.clear()
+            self._by_path.clear()
+            self._size = 0
+
+
+def _glob_only(pattern: str) -> str:
+    """Who asks over HTTP has no regular expressions."""
+    if pattern.startswith(("re:", "^")):
+        raise BadRequest("pattern must be a glob of the whole path, such as /site/**")
+    return pattern

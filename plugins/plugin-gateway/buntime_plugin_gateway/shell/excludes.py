@@ -1,0 +1,135 @@
+"""First segments of paths that the shell leaves to others, kept in plugin-keyval: one key each.
+
+Every process has them in memory and watches the keys. What one has answered for is in force there
+at once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Protocol
+
+from buntime_host import BadRequest
+
+PREFIX = ("gateway", "shell", "excludes")
+MOST = 1_000
+RETRY_SECONDS = 1.0
+"""Between two tries to read them."""
+_BASENAME = re.compile(r"[a-zA-Z0-9_-]{1,128}")
+
+
+class ExcludeStore(Protocol):
+    """What of the service of plugin-keyval is needed."""
+
+    async def get(self, key: Any) -> Any:
+        """One entry."""
+        ...
+
+    def list(self, prefix: Any) -> AsyncIterator[Any]:
+        """All entries below a key."""
+        ...
+
+    async def delete(self, key: Any, *, exact: bool = False) -> Any:
+        """Delete a key and what is below it, or only the key."""
+        ...
+
+    def atomic(self) -> Any:
+        """A commit with checks."""
+        ...
+
+    def watch(self, key: Any, callback: Any = None, *, emit_initial: bool = True) -> Any:
+        """Hear of changes."""
+        ...
+
+
+def is_basename(text: str) -> bool:
+    """Whether a text can be the first segment of a path here."""
+    return _BASENAME.fullmatch(text) is not None
+
+
+class StoredExcludes:
+    """Those of the store, in memory."""
+
+    def __init__(self, kv: ExcludeStore, logger: logging.Logger) -> None:
+        self._kv = kv
+        self._logger = logger
+        self.added_at: Mapping[str, int] = {}
+        """Each with the milliseconds since 1970 at which it was added; 0 where nobody knows."""
+        self._watch: Any = None
+        self._reading = asyncio.Lock()
+        self._retry: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Read them, and hear of changes from now on. Raises what the store does."""
+        self._watch = self._kv.watch(PREFIX, self._on_change, emit_initial=False)
+        await self._migrate()
+        await self.read()
+
+    async def stop(self) -> None:
+        """Hear of nothing more."""
+        if self._retry is not None:
+            self._retry.cancel()
+        if self._watch is not None:
+            await self._watch.stop()
+
+    async def read(self) -> None:
+        """Have in memory what the store has now."""
+        async with self._reading:
+            found: dict[str, int] = {}
+            async for entry in self._kv.list(PREFIX):
+                basename = entry.key[-1]
+                is_below = len(entry.key) == len(PREFIX) + 1 and isinstance(basename, str)
+                if is_below and is_basename(basename) and len(found) < MOST:
+                    found[basename] = _time_of(entry.value)
+            self.added_at = found
+
+    async def add(self, basename: str) -> bool:
+        """Add one; False if it was there. Raises `BadRequest` where there are too many."""
+        if basename not in self.added_at and len(self.added_at) >= MOST:
+            raise BadRequest(f"There may be at most {MOST} excludes")
+        key = (*PREFIX, basename)
+        value = {"addedAt": int(time.time() * 1000)}
+        result = await self._kv.atomic().check((key, None)).set(key, value).commit()
+        await self.read()
+        return bool(result.ok)
+
+    async def remove(self, basename: str) -> bool:
+        """Remove one; False if it was not there."""
+        result = await self._kv.delete((*PREFIX, basename), exact=True)
+        await self.read()
+        return bool(result.deleted_count)
+
+    async def _migrate(self) -> None:
+        """Give each of an older version, which kept one list, a key of its own."""
+        entry = await self._kv.get(PREFIX)
+        if not isinstance(entry.value, Sequence) or isinstance(entry.value, str):
+            return
+        commit = self._kv.atomic().check(entry).delete(PREFIX)
+        for basename in {it for it in entry.value[:MOST] if isinstance(it, str)}:
+            if is_basename(basename):
+                commit = commit.set((*PREFIX, basename), {"addedAt": 0})
+        await commit.commit()  # where another process did the same in between, it is done
+
+    async def _on_change(self, _: Any) -> None:
+        if self._retry is None or self._retry.done():
+            self._retry = asyncio.create_task(self._read_until_done())
+        await self._retry
+
+    async def _read_until_done(self) -> None:
+        while True:
+            try:
+                await self.read()
+            except Exception as error:  # noqa: BLE001 - whatever the database raises, the old ones hold
+                self._logger.warning("The excludes of the shell cannot be read: %s", error)
+                await asyncio.sleep(RETRY_SECONDS)
+            else:
+                return
+
+
+def _time_of(value: object) -> int:
+    moment = value.get("addedAt") if isinstance(value, Mapping) else None
+    return moment if type(moment) is int else 0
