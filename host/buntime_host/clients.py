@@ -9,20 +9,25 @@ from typing import Any
 AddressClient = Callable[[str | None], str | None]
 """Who an address counts for; None for addresses that stand for many clients."""
 
-FORWARDED = b"x-forwarded-for"
+FORWARDED_FOR = b"x-forwarded-for"
+FORWARDED = b"forwarded"
+"""The header of RFC 7239."""
 
 
-def client_of_request(scope: Mapping[str, Any], client_of: AddressClient) -> str | None:
+def client_of_request(
+    scope: Mapping[str, Any], client_of: AddressClient, header: bytes = FORWARDED_FOR
+) -> str | None:
     """The client of a request; None where nobody can be told apart.
 
-    That is its address. Where this is one of `trustedProxies`, it is the last address of
-    `X-Forwarded-For` that is none of them: whatever is before that, a client may have made up.
+    That is its address. Where this is one of `trustedProxies`, it is the last address of `header`
+    that is none of them: whatever is before that, a client may have made up. So may all of a header
+    that the proxies do not write, which is why only one of them counts.
     """
     peer = scope.get("client")
     client = client_of(peer[0] if peer else None)
     if client is not None:
         return client
-    for address in _forwarded(scope.get("headers", ())):
+    for address in _forwarded(scope.get("headers", ()), header):
         try:
             known = str(ipaddress.ip_address(address))
         except ValueError:
@@ -33,7 +38,22 @@ def client_of_request(scope: Mapping[str, Any], client_of: AddressClient) -> str
     return None
 
 
-def _forwarded(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+def _forwarded(headers: Iterable[tuple[bytes, bytes]], header: bytes) -> list[str]:
     """The addresses that proxies have noted, the last one first."""
-    noted = [value.decode("latin-1") for name, value in headers if name == FORWARDED]
-    return [text.strip() for text in ",".join(noted).split(",")][::-1] if noted else []
+    noted = [value.decode("latin-1") for name, value in headers if name == header]
+    if not noted:
+        return []
+    parts = [text.strip() for text in ",".join(noted).split(",")][::-1]
+    return [_for_of(part) for part in parts] if header == FORWARDED else parts
+
+
+def _for_of(element: str) -> str:
+    """The address in an element of `Forwarded`, without its port; empty if it names none."""
+    for pair in element.split(";"):
+        name, _, value = pair.strip().partition("=")
+        if name.lower() == "for":
+            text = value.strip('"')
+            if text.startswith("["):
+                return text[1:].partition("]")[0]
+            return text.partition(":")[0] if text.count(":") == 1 else text
+    return ""

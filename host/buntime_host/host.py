@@ -105,7 +105,11 @@ class Host:
         """The OpenAPI document, for an open host and for one that asks for credentials."""
         self.gate = _gate(config)
         """Who gets in."""
-        self.gate.client_of = partial(client_of_request, client_of=self.edge.client_of)
+        self.gate.client_of = partial(
+            client_of_request,
+            client_of=self.edge.client_of,
+            header=config.edge_limits.forwarded_header,
+        )
         self.signed = Signed(self.gate, self.workers)
         """Sessions of web pages, and tickets of streams."""
         self.gate.sessions = self.signed

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 import msgspec
 
+from buntime_host.clients import FORWARDED_FOR
 from buntime_host.declared import OptionError
 from buntime_host.settings import MAX_URL_BYTES, HostSettings
 
@@ -37,6 +38,8 @@ class EdgeLimits(msgspec.Struct, frozen=True, kw_only=True):
         ipaddress.IPv6Network("::1/128"),
     )
     """Addresses that stand for many clients: no limit for one client applies to them."""
+    forwarded_header: bytes = FORWARDED_FOR
+    """In which these tell who asks."""
 
 
 def read_limits(settings: HostSettings) -> EdgeLimits:
@@ -61,6 +64,7 @@ def read_limits(settings: HostSettings) -> EdgeLimits:
         keep_alive_timeout=settings.keep_alive_timeout,
         send_timeout=settings.send_timeout,
         shared_networks=_networks(settings.trusted_proxies),
+        forwarded_header=settings.forwarded_header.encode(),
     )
 
 

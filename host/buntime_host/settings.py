@@ -354,4 +354,12 @@ class HostSettings(Options, frozen=True):
             env="RUNTIME_TRUSTED_PROXIES",
         ),
     ] = ("127.0.0.0/8", "::1")
+    forwarded_header: Annotated[
+        Literal["x-forwarded-for", "forwarded"],
+        option(
+            "Header in which these tell who asks",
+            "What a client says in the other one counts for nothing",
+            env="RUNTIME_FORWARDED_HEADER",
+        ),
+    ] = "x-forwarded-for"
     limits: Annotated[ConnectionLimits, option("Limits of each process")] = ConnectionLimits()

@@ -9,7 +9,8 @@ from typing import Any
 from buntime_host import DirectRequest
 
 UNKNOWN = "unknown"
-FORWARDED_FOR = b"x-forwarded-for"
+_FORWARDED = frozenset({b"forwarded", b"x-forwarded-for"})
+"""In which proxies tell who asks; which one counts, the host knows."""
 _MOST_KNOWN = 10_000
 
 
@@ -33,7 +34,7 @@ class Addresses:
             shown, is_proxy = self._looked_up(peer)
         if is_proxy:
             for name, _ in request.headers:
-                if name == FORWARDED_FOR:
+                if name in _FORWARDED:
                     return self._client_of(request.peer) or shown
         return shown
 
