@@ -93,8 +93,8 @@ class RequestInHand:
     """Goes with one request, see `Companion`."""
 
     __slots__ = (
-        "_address", "_epoch", "_gateway", "_request", "_since", "encoding", "is_limited", "lines",
-        "place",
+        "_address", "_epoch", "_gateway", "_method", "_path", "_since", "encoding", "is_limited",
+        "lines", "place",
     )  # fmt: skip
 
     def __init__(
@@ -106,7 +106,9 @@ class RequestInHand:
         epoch: float,
     ) -> None:
         self._gateway = gateway
-        self._request = request
+        # Not the request itself, which refers to this: none of both would go without a collection.
+        self._method = request.method
+        self._path = request.whole_path
         self._address = address
         self._since = now
         self._epoch = epoch
@@ -153,13 +155,12 @@ class RequestInHand:
         """Note how it was answered."""
         gateway = self._gateway
         if gateway.log_all or self.is_limited:
-            request = self._request
             gateway.note(
                 (
                     self._epoch,
                     self._address,
-                    request.method,
-                    request.whole_path,
+                    self._method,
+                    self._path,
                     status,
                     self._since,
                     time.monotonic(),
@@ -190,4 +191,4 @@ class RequestInHand:
     def _tell_cache(self, status: int) -> None:
         cache = self._gateway.cache
         if cache is not None and status not in _FAILED:
-            cache.changed(self._request.method, self._request.whole_path)
+            cache.changed(self._method, self._path)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
+from math import ceil
 from typing import NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -45,9 +45,9 @@ class Limit:
         When all is there again is told in whole seconds, so that many answers say the same.
         """
         capacity, pause, _ = self.rate
-        left = capacity - math.ceil(missing / pause - _ROUNDING)
-        reset = math.ceil(missing)
-        second = math.ceil(epoch + missing)
+        left = capacity - ceil(missing / pause - _ROUNDING)
+        reset = ceil(missing)
+        second = ceil(epoch + missing)
         known = self._told.get((left, second, reset))
         if known is None:
             if len(self._told) >= _MOST_TOLD:
@@ -59,7 +59,7 @@ class Limit:
     def retry_after(self, missing: float) -> int:
         """Whole seconds until there is a token again."""
         capacity, pause, _ = self.rate
-        return max(math.ceil(missing - (capacity - 1) * pause - _ROUNDING), 1)
+        return max(ceil(missing - (capacity - 1) * pause - _ROUNDING), 1)
 
 
 class LimitCounts(NamedTuple):
