@@ -7,6 +7,7 @@ from urllib.parse import quote
 
 import httpx2
 import pytest
+from pages.conftest import MASTER
 from playwright.sync_api import Page, expect
 from support.live import LiveServer
 from support.pages import violations
@@ -161,6 +162,22 @@ def test_a_watch_sees_the_writes_of_others(
     expect(rows.first).to_contain_text('"later"')
     expect(rows).to_have_count(4)
     assert violations(page) == []
+
+
+def test_a_sender_sees_no_messages(page: Page, closed_server: LiveServer) -> None:
+    root = {"x-api-key": MASTER}
+    wanted = {"name": "sender", "permissions": ["keyval:queue:send:mail"]}
+    made = httpx2.post(f"{closed_server.url}/api/keys", json=wanted, headers=root).json()
+    page.goto(f"{closed_server.url}/health")
+    login = {"data": {"key": made["data"]["key"]}}
+    assert page.request.post(f"{closed_server.url}/api/admin/session", **login).ok
+    page.goto(f"{closed_server.url}/keyval/queue?queue=mail")
+    expect(page.get_by_text("Send a message")).to_be_visible()
+    for name in ("Pause", "Remove all messages", "Send again"):
+        expect(page.get_by_role("button", name=name)).to_have_count(0)
+    page.goto(f"{closed_server.url}/keyval/queue?queue=others")
+    expect(page.get_by_label("Queue")).to_have_value("others")
+    expect(page.get_by_text("Send a message")).to_have_count(0)
 
 
 def test_by_keyboard_alone(page: Page, open_server: LiveServer, api: httpx2.Client) -> None:
