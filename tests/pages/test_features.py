@@ -169,8 +169,8 @@ def test_a_sender_sees_no_messages(page: Page, closed_server: LiveServer) -> Non
     wanted = {"name": "sender", "permissions": ["keyval:queue:send:mail"]}
     made = httpx2.post(f"{closed_server.url}/api/keys", json=wanted, headers=root).json()
     page.goto(f"{closed_server.url}/health")
-    login = {"data": {"key": made["data"]["key"]}}
-    assert page.request.post(f"{closed_server.url}/api/admin/session", **login).ok
+    key = {"key": made["data"]["key"]}
+    assert page.request.post(f"{closed_server.url}/api/admin/session", data=key).ok
     page.goto(f"{closed_server.url}/keyval/queue?queue=mail")
     expect(page.get_by_text("Send a message")).to_be_visible()
     for name in ("Pause", "Remove all messages", "Send again"):
