@@ -18,7 +18,7 @@ from buntime_host.limits import EdgeLimits, read_limits
 from buntime_host.options import deepmerge, effective_options
 from buntime_host.origin import origin_problem
 from buntime_host.schema import Schema, split_paths, undeclared
-from buntime_host.settings import HostSettings
+from buntime_host.settings import HostSettings, TlsOptions
 
 FILE_NAME = "buntime.jsonc"
 MAX_BYTES = 1024**2
@@ -61,6 +61,12 @@ class HostConfig(HostSettings, frozen=True, kw_only=True):
     """What connections may cost."""
     state_folder: Path
     """That of `state_dir`, absolute. It may not exist."""
+    socket_path: Path | None
+    """That of `socket`, absolute."""
+    tls_files: tuple[Path, Path | None] | None
+    """Certificate and key, absolute; None without TLS."""
+    overrides: Mapping[str, Any] = {}
+    """Settings of the command line, which are in the others, too."""
     insecure: bool = False
     """Whether others may reach the host without saying who they are: `--insecure`."""
     takes_unconfigured: bool = False
@@ -171,6 +177,9 @@ def parse_config(
         "master_key": (settings.master_key or "").strip() or None,
         "edge_limits": edge_limits,
         "state_folder": _state_folder(settings.state_dir, folders, base_dir),
+        "socket_path": _below(base_dir, settings.socket),
+        "tls_files": _tls_files(settings.tls, base_dir, label),
+        "overrides": overrides or {},
         "warnings": tuple(warnings),
         "notes": notes,
     }
@@ -197,6 +206,17 @@ def _without(
 ) -> Mapping[str, str]:
     hidden = {env for name in overrides if name in schema for env in schema[name].env}
     return {name: value for name, value in environ.items() if name not in hidden}
+
+
+def _below(base_dir: Path, given: str | None) -> Path | None:
+    return Path(os.path.normpath(base_dir / given.strip())) if given and given.strip() else None
+
+
+def _tls_files(given: TlsOptions, base_dir: Path, label: str) -> tuple[Path, Path | None] | None:
+    cert, key = _below(base_dir, given.cert), _below(base_dir, given.key)
+    if cert is None and key is not None:
+        raise ConfigError(f"{label} tls.key: is of no use without tls.cert")
+    return None if cert is None else (cert, key)
 
 
 def _state_folder(given: str | None, plugins: Sequence[Path], base_dir: Path) -> Path:

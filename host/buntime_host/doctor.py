@@ -101,10 +101,11 @@ def configuration(config: HostConfig, plan: Plan) -> Iterator[Finding]:
 
 def port(config: HostConfig) -> Iterator[Finding]:
     """Whether the address is free."""
-    from buntime_host.server import bind
+    from buntime_host.server import listen, remove_path
 
     try:
-        bind(config.host, config.port).close()
+        listen(config).close()
+        remove_path(config)
     except BindError as error:
         advice = (
             f"end what listens there (`ss -ltnp 'sport = :{config.port}'` shows it; perhaps it is"
@@ -114,7 +115,8 @@ def port(config: HostConfig) -> Iterator[Finding]:
             advice = "take a port from 1024 on, behind a proxy, or CAP_NET_BIND_SERVICE"
         yield Finding("port", "failure", str(error), advice)
     else:
-        yield ok("port", f"{config.host} port {config.port} is free")
+        where = config.socket_path or f"{config.host} port {config.port}"
+        yield ok("port", f"{where} is free")
 
 
 def access(config: HostConfig) -> Iterator[Finding]:

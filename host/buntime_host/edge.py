@@ -224,6 +224,15 @@ class Edge:
         self._reported_at = -REPORT_SECONDS
         self._since_report: Counter[str] = Counter()
 
+    def limit(self, limits: EdgeLimits) -> None:
+        """Have other limits hold from now on, for connections that begin."""
+        self.limits = limits
+        for budget, total, per_client in (
+            (self.uploads, limits.upload_bytes, limits.upload_bytes_per_client),
+            (self.unsent, limits.unsent_bytes, limits.unsent_bytes_per_client),
+        ):
+            budget.total, budget.per_client = total, per_client
+
     def start(self) -> None:
         """Begin to look after connections, on the running event loop."""
         self._sweep()

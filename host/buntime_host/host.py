@@ -52,6 +52,7 @@ from buntime_host.request_hooks import RequestHook
 from buntime_host.settings import ObserveOptions
 from buntime_host.status import PluginStatus
 from buntime_host.task_clock import SystemTaskClock, TaskClock
+from buntime_host.tls import Certificate
 from buntime_host.workers import Workers
 
 REFUSED_NUMBERS = "host.refused"
@@ -99,6 +100,8 @@ class Host:
         self._refused = counts
         self._environ = environ
         self._is_private = is_private
+        self.certificate = None if config.tls_files is None else Certificate(*config.tls_files)
+        """That of `buntime serve`; None without TLS."""
         self._clock = clock or SystemTaskClock()
         self._given = given
         self._documents: dict[bool, bytes] = {}

@@ -47,11 +47,16 @@ def configure_logging(level: str, form: str) -> None:
     for handler in (_handler(sys.stdout, errors=False), _handler(sys.stderr, errors=True)):
         handler.setFormatter(formatter)
         root.addHandler(handler)
-    root.setLevel(LEVELS[level])
+    set_level(level)
     logging.getLogger(ACCESS).setLevel(logging.INFO)  # whoever wants these lines wants them all
+    logging.captureWarnings(capture=True)
+
+
+def set_level(level: str) -> None:
+    """Write records from this level on."""
+    logging.getLogger().setLevel(LEVELS[level])
     # uvicorn tells at info what the host tells itself, in its own words.
     logging.getLogger("uvicorn").setLevel(max(LEVELS[level], logging.WARNING))
-    logging.captureWarnings(capture=True)
 
 
 def _handler(stream: TextIO, *, errors: bool) -> logging.Handler:

@@ -169,6 +169,7 @@ class HostProtocol(HttpToolsProtocol):
         running, has_backlog = self._running, self._backlog is not None
         if (
             running is None
+            or self.scheme == "https"  # TLS has no half of a connection that stays open
             or not (self._is_busy or has_backlog)
             or (running.response_started and not running.response_complete)
             or (self._stage == BODY and running is self.cycle and not has_backlog)

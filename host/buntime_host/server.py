@@ -5,23 +5,29 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import ctypes
+import errno
 import gc
 import logging
 import os
+import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
 from functools import partial
+from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
 import uvicorn
 
+from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, StartupError
 from buntime_host.host import Host
 from buntime_host.log_output import write_in_background
+from buntime_host.notify import READY, STOPPING, notify
 from buntime_host.protocol import HostProtocol
+from buntime_host.reread import reload_settings
 from buntime_host.version import __version__
 from buntime_host.websocket_protocol import HostWebSocket
 
@@ -32,6 +38,9 @@ DATE_SECONDS = 1.0
 """How often the date in answers is made anew."""
 NEW_DATE_TICK = 0
 """The tick of uvicorn's that does that."""
+
+RENEWAL_SECONDS = 10
+"""Between two looks whether the certificate's files have changed."""
 
 DRAIN_SHARE = 0.5
 """Of the cap for shutdown; the rest is for the plugins, however long `drainTimeout` is."""
@@ -100,6 +109,34 @@ def bind(host: str, port: int) -> socket.socket:
     return sock
 
 
+def listen(config: HostConfig) -> socket.socket:
+    """The socket that a configuration says. Raises `BindError`."""
+    path = config.socket_path
+    return bind(config.host, config.port) if path is None else bind_path(path)
+
+
+def bind_path(path: Path) -> socket.socket:
+    """The same of a Unix socket; one that a host has left behind is replaced."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        if path.is_socket():
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+                if probe.connect_ex(str(path)) == errno.ECONNREFUSED:
+                    path.unlink()
+        sock.bind(str(path))
+        sock.listen(1)
+    except OSError as error:
+        sock.close()
+        raise BindError(f"cannot listen on {path}: {error.strerror or error}") from None
+    return sock
+
+
+def remove_path(config: HostConfig) -> None:
+    """Remove the Unix socket that nobody listens on any more."""
+    if config.socket_path is not None:
+        config.socket_path.unlink(missing_ok=True)
+
+
 def raise_file_limit() -> None:
     """Take all the file descriptors that the system allows: a stream needs one for its life."""
     if os.name != "posix":
@@ -140,6 +177,7 @@ class HostServer(uvicorn.Server):
     def __init__(self, host: Host, config: uvicorn.Config) -> None:
         super().__init__(config)
         self.host = host
+        self._reloading: asyncio.Task[None] | None = None
         self.in_time = True
         """Whether shutdown stayed within its cap."""
         self._force_exit_timer: threading.Timer | None = None
@@ -150,6 +188,8 @@ class HostServer(uvicorn.Server):
 
         A signal ends the start where it is; what is up by then is shut down again.
         """
+        if hasattr(signal, "SIGHUP"):
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
         self._starting = asyncio.create_task(self.host.start())
         await asyncio.wait({self._starting})
         if self._starting.cancelled():
@@ -172,6 +212,11 @@ class HostServer(uvicorn.Server):
         """Say that the plugins are up and the socket listens."""
         for line in lines:
             logger.info("%s", line)
+        self.tell_manager(READY)
+
+    def _reload(self) -> None:
+        if self._reloading is None or self._reloading.done():
+            self._reloading = asyncio.create_task(reload_settings(self.host))
 
     async def main_loop(self) -> None:
         """Keep the date of answers right until the host closes.
@@ -181,9 +226,13 @@ class HostServer(uvicorn.Server):
         was to look.
         """
         closing = asyncio.create_task(self.host.closing.wait())
+        certificate, seconds = self.host.certificate, 0
         try:
             while not closing.done() and not await self.on_tick(NEW_DATE_TICK):
                 await asyncio.wait((closing,), timeout=DATE_SECONDS)
+                seconds += 1
+                if certificate is not None and seconds % RENEWAL_SECONDS == 0:
+                    certificate.renew()
         finally:
             closing.cancel()
 
@@ -192,6 +241,7 @@ class HostServer(uvicorn.Server):
         config = self.host.config
         self.host.announce_closing()
         logger.info("Shutting down")
+        self.tell_manager(STOPPING)
         for server in self.servers:
             server.close()
         for sock in sockets or ():
@@ -207,6 +257,10 @@ class HostServer(uvicorn.Server):
         self.in_time = await self.host.stop()
         if self.in_time:
             logger.info("Bye")
+
+    def tell_manager(self, state: str) -> None:
+        """Tell whoever has started the process; with several workers their parent does that."""
+        notify(state)
 
     async def _drain(self, timeout: float) -> None:
         """Wait for requests to finish, then cancel those that did not."""
@@ -279,8 +333,13 @@ def _leave(code: int, last_words: Callable[[], None]) -> NoReturn:
 
 def started_lines(host: Host, listener: socket.socket) -> list[str]:
     """What is served where."""
-    address, port = listener.getsockname()[:2]
-    url = f"http://{f'[{address}]' if ':' in address else address}:{port}"
+    scheme = "http" if host.certificate is None else "https"
+    name = listener.getsockname()
+    if isinstance(name, str):
+        url = f"{scheme}+unix:{name}"
+    else:
+        address, port = name[:2]
+        url = f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
     lines = [f"Buntime {__version__} listening on {url}"]
     for status in host.statuses.values():
         if status.state == "loaded":
@@ -300,6 +359,7 @@ def _not_a_refused_handshake(record: logging.LogRecord) -> bool:
 def uvicorn_config(host: Host) -> uvicorn.Config:
     """How uvicorn serves a host."""
     logging.getLogger("uvicorn.error").addFilter(_not_a_refused_handshake)
+    certificate = host.certificate
     return uvicorn.Config(
         host,
         http=partial(HostProtocol, host.edge),  # type: ignore[arg-type] # it is called, no more
@@ -311,6 +371,7 @@ def uvicorn_config(host: Host) -> uvicorn.Config:
         access_log=False,
         proxy_headers=False,
         server_header=False,
+        ssl_context_factory=None if certificate is None else lambda *_: certificate.context,
     )
 
 
@@ -320,7 +381,7 @@ def serve(host: Host) -> int:
     Raises `StartupError` with nothing left running.
     """
     raise_file_limit()
-    listener = bind(host.config.host, host.config.port)
+    listener = listen(host.config)
     server = HostServer(host, uvicorn_config(host))
     try:
         server.run(sockets=[listener])
@@ -329,4 +390,5 @@ def serve(host: Host) -> int:
         raise
     finally:
         server.disarm()
+        remove_path(host.config)
     return 0 if server.in_time else 1

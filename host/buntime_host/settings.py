@@ -161,6 +161,19 @@ class ObserveOptions(Options, frozen=True):
     ] = False
 
 
+class TlsOptions(Options, frozen=True):
+    """HTTPS without a proxy. Files are PEM, below the folder of buntime.jsonc unless absolute."""
+
+    cert: Annotated[
+        str | None,
+        option("Certificate with those that vouch for it", env="RUNTIME_TLS_CERT"),
+    ] = None
+    key: Annotated[
+        str | None,
+        option("Its key", "Not needed where the certificate's file has it", env="RUNTIME_TLS_KEY"),
+    ] = None
+
+
 class HostSettings(Options, frozen=True):
     """What a host is told besides its plugins. Times are seconds, sizes bytes."""
 
@@ -182,6 +195,15 @@ class HostSettings(Options, frozen=True):
             most=65_535,
         ),
     ] = 8000
+    socket: Annotated[
+        str | None,
+        option(
+            "Path of a Unix socket to listen on, instead of a port",
+            "Relative to buntime.jsonc; who may write it may connect",
+            env="RUNTIME_SOCKET",
+        ),
+    ] = None
+    tls: Annotated[TlsOptions, option("HTTPS without a proxy")] = TlsOptions()
     workers: Annotated[
         int,
         option(

@@ -26,6 +26,7 @@ import msgspec
 from buntime_host import logs, server
 from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, ConfigError, StartupError
+from buntime_host.notify import READY, STOPPING, notify
 from buntime_host.server import FORCE_EXIT_SLACK_SECONDS
 from buntime_host.worker import SIGNALS, Failed, Word, WorkerReady, pulse_seconds, run_worker
 from buntime_host.workers import Group
@@ -52,22 +53,23 @@ def supervise(config: HostConfig) -> int:
     if not hasattr(os, "fork"):
         raise ConfigError("several workers need a system that can fork: use one")
     server.raise_file_limit()
-    listeners = bind_all(config.host, config.port, config.workers)
+    listeners = bind_all(config)
     supervisor = Supervisor(config, listeners)
     try:
         return supervisor.run()
     finally:
         supervisor.close()
+        server.remove_path(config)
 
 
-def bind_all(host: str, port: int, count: int) -> list[socket.socket]:
+def bind_all(config: HostConfig) -> list[socket.socket]:
     """A socket for each worker, all on one address. Raises `BindError`.
 
     Where the system does not spread connections over several sockets, it is the same for all.
     """
     # Bound alone at first: of sockets that share a port from the start, nobody would be refused.
-    first = server.bind(host, port)
-    if not sys.platform.startswith("linux"):
+    first, count = server.listen(config), config.workers
+    if not sys.platform.startswith("linux") or config.socket_path is not None:
         return [first] * count
     first.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     listeners = []
@@ -82,7 +84,8 @@ def bind_all(host: str, port: int, count: int) -> list[socket.socket]:
     except OSError as error:
         for sock in listeners:
             sock.close()
-        raise BindError(f"cannot listen on {host} port {port}: {error.strerror}") from None
+        where = f"{config.host} port {config.port}"
+        raise BindError(f"cannot listen on {where}: {error.strerror}") from None
     finally:
         first.close()
     return listeners
@@ -119,6 +122,7 @@ class Supervisor:
         self._places = [_Place(number, sock) for number, sock in enumerate(listeners)]
         self._selector = selectors.DefaultSelector()
         self._signal: int | None = None
+        self._has_to_reload = False
         self._in_time = True
         self._serving = False
         """Whether all workers have been ready once."""
@@ -130,6 +134,7 @@ class Supervisor:
             try:
                 self._start()
                 while self._signal is None:
+                    self._reload_if_asked()
                     self._restart_what_is_due()
                     self._wait(self._pause())
                     self._end_what_hangs()
@@ -171,6 +176,7 @@ class Supervisor:
             for line in first.lines:
                 logger.info("%s", line)
             pids = ", ".join(str(place.pid) for place in self._places)
+            notify(READY)
             logger.info("%d workers, with the process ids %s", len(self._places), pids)
 
     def _fork(self, place: _Place) -> None:
@@ -297,6 +303,15 @@ class Supervisor:
                 os.kill(place.pid, signal.SIGKILL)
                 place.ready = None
 
+    def _reload_if_asked(self) -> None:
+        """Hand SIGHUP on to the workers, each of which reads the settings again."""
+        if self._has_to_reload:
+            self._has_to_reload = False
+            for place in self._places:
+                if place.pid and place.ready is not None:
+                    with suppress(ProcessLookupError):
+                        os.kill(place.pid, signal.SIGHUP)
+
     def _restart_what_is_due(self) -> None:
         for place in self._places:
             if place.restart_at is not None and place.restart_at <= time.monotonic():
@@ -305,6 +320,7 @@ class Supervisor:
     def _end(self) -> None:
         """Let all workers end, and kill those that do not within the cap for shutdown."""
         self._signal = self._signal or signal.SIGTERM
+        notify(STOPPING)
         for place in self._places:
             place.listener.close()  # whoever comes now is refused, not left waiting
             if place.pid:
@@ -346,12 +362,16 @@ class Supervisor:
             self._selector.register(ours, selectors.EVENT_READ)
             wakeup = signal.set_wakeup_fd(theirs.fileno())
             before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
+            before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
             try:
                 yield
             finally:
                 for number, handler in before.items():
                     signal.signal(number, handler)
                 signal.set_wakeup_fd(wakeup)
+
+    def _on_hangup(self, _: int, __: FrameType | None) -> None:
+        self._has_to_reload = True
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         """First signal: end. Second: leave at once."""

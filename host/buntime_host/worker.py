@@ -124,6 +124,9 @@ class WorkerServer(HostServer):
         """Tell the parent, which tells the world once all workers are up."""
         say(self._parent, WorkerReady(list(lines)))
 
+    def tell_manager(self, state: str) -> None:
+        """Leave it to the parent."""
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to shut down at the first SIGTERM.
 
@@ -155,15 +158,16 @@ def run_worker(
 
     0, or 1 if it could not start, of which the parent is told, or if shutdown exceeded its cap.
     """
-    host = Host(config, workers=Workers(number, group))
-    server = WorkerServer(host, uvicorn_config(host), parent)
     try:
-        server.run(sockets=[listener])
+        host = Host(config, workers=Workers(number, group))
+        server = WorkerServer(host, uvicorn_config(host), parent)
+        try:
+            server.run(sockets=[listener])
+        finally:
+            server.disarm()
     except StartupError as error:
         say(parent, Failed(str(error)))
         return 1
-    finally:
-        server.disarm()
     return 0 if server.in_time else 1
 
 
