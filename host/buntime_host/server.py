@@ -190,6 +190,7 @@ class HostServer(uvicorn.Server):
         """
         if hasattr(signal, "SIGHUP"):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self._reload)
+            asyncio.get_running_loop().add_signal_handler(signal.SIGUSR2, _no_restart)
         self._starting = asyncio.create_task(self.host.start())
         await asyncio.wait({self._starting})
         if self._starting.cancelled():
@@ -305,6 +306,10 @@ class HostServer(uvicorn.Server):
         """Everything is over: the process need not be forced to end."""
         if self._force_exit_timer is not None:
             self._force_exit_timer.cancel()
+
+
+def _no_restart() -> None:
+    logger.warning("Not restarted: SIGUSR2 is for the parent of several workers (--workers)")
 
 
 def _start_timer(seconds: float, action: Callable[[], None]) -> threading.Timer:

@@ -26,9 +26,26 @@ import msgspec
 from buntime_host import logs, server
 from buntime_host.config import HostConfig
 from buntime_host.errors import BindError, ConfigError, StartupError
+from buntime_host.handover import (
+    HandedWorker,
+    Handover,
+    become_successor,
+    listeners_of,
+    problem_of_new_code,
+    take_over,
+)
 from buntime_host.notify import READY, STOPPING, notify
 from buntime_host.server import FORCE_EXIT_SLACK_SECONDS
-from buntime_host.worker import SIGNALS, Failed, Word, WorkerReady, pulse_seconds, run_worker
+from buntime_host.worker import (
+    HANDLED,
+    MAKE_WAY,
+    SIGNALS,
+    Failed,
+    Word,
+    WorkerReady,
+    pulse_seconds,
+    run_worker,
+)
 from buntime_host.workers import Group
 
 MAX_RESTARTS = 10
@@ -53,8 +70,12 @@ def supervise(config: HostConfig) -> int:
     if not hasattr(os, "fork"):
         raise ConfigError("several workers need a system that can fork: use one")
     server.raise_file_limit()
-    listeners = bind_all(config)
-    supervisor = Supervisor(config, listeners)
+    left = take_over()
+    listeners = bind_all(config) if left is None else listeners_of(left)
+    if len(listeners) != config.workers:
+        logger.warning("workers: a successor has as many as its predecessor: %d", len(listeners))
+        config = msgspec.structs.replace(config, workers=len(listeners))
+    supervisor = Supervisor(config, listeners, left)
     try:
         return supervisor.run()
     finally:
@@ -116,25 +137,38 @@ class _Place:
 class Supervisor:
     """The parent. Not reusable."""
 
-    def __init__(self, config: HostConfig, listeners: list[socket.socket]) -> None:
+    def __init__(
+        self, config: HostConfig, listeners: list[socket.socket], left: Handover | None = None
+    ) -> None:
+        """`left` is what a predecessor in this process has left."""
         self._config = config
         self._group = Group(len(listeners))
         self._places = [_Place(number, sock) for number, sock in enumerate(listeners)]
         self._selector = selectors.DefaultSelector()
         self._signal: int | None = None
-        self._has_to_reload = False
+        self._has_to_reload = self._has_to_restart = False
+        self._leaving = [self._handed(worker) for worker in (left.workers if left else ())]
+        """Workers of the predecessor, which serve until there are others."""
         self._in_time = True
         self._serving = False
         """Whether all workers have been ready once."""
         self._looked_at = self._awake_since = time.monotonic()
 
+    def _handed(self, worker: HandedWorker) -> _Place:
+        place = _Place(worker.number, self._places[worker.number].listener)
+        place.pid, place.channel = worker.pid, socket.socket(fileno=worker.channel)
+        place.started_at = time.monotonic()
+        self._selector.register(place.channel, selectors.EVENT_READ, place)
+        return place
+
     def run(self) -> int:
         """Start the workers, keep them running, end them; see `supervise`."""
         with self._signals():
             try:
-                self._start()
+                self._start_or_go_on()
                 while self._signal is None:
                     self._reload_if_asked()
+                    self._restart_if_asked()
                     self._restart_what_is_due()
                     self._wait(self._pause())
                     self._end_what_hangs()
@@ -153,6 +187,27 @@ class Supervisor:
             place.listener.close()
         self._selector.close()
         self._group.close()
+
+    def _start_or_go_on(self) -> None:
+        """Start; where that fails and a predecessor has left workers, go on with those."""
+        try:
+            self._start()
+        except StartupError as error:
+            if not any(place.pid for place in self._leaving):
+                raise
+            logger.error("The new workers do not start, the old ones go on: %s", error)  # noqa: TRY400 - told
+            self._kill()
+            for place in self._places:
+                if place.channel is not None:
+                    self._selector.unregister(place.channel)
+                    place.channel.close()
+            self._places, self._leaving = self._leaving, []
+            self._serving = True
+            return
+        for place in self._leaving:
+            if place.channel is not None:
+                with suppress(OSError):
+                    place.channel.sendall(MAKE_WAY)
 
     def _start(self) -> None:
         """Start the first worker, then all others. Raises `StartupError`.
@@ -188,12 +243,12 @@ class Supervisor:
         sys.stderr.flush()
         # Until the new process has handlers of its own, a signal would run the parent's in it. It
         # lets them through once it has: a SIGTERM that came before is not lost.
-        signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_BLOCK, HANDLED)
         pid = os.fork()
         if pid == 0:
             ours.close()
             self._be_worker(place, theirs)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         theirs.close()
         place.pid, place.channel = pid, ours
         self._selector.register(ours, selectors.EVENT_READ, place)
@@ -204,7 +259,7 @@ class Supervisor:
         try:
             signal.set_wakeup_fd(-1)
             self._selector.close()
-            for other in self._places:
+            for other in (*self._places, *self._leaving):
                 if other.channel is not None:
                     other.channel.close()
                 if other.listener is not place.listener:
@@ -254,7 +309,10 @@ class Supervisor:
         _, status = os.waitpid(place.pid, 0)
         code = os.waitstatus_to_exitcode(status)
         pid, place.pid = place.pid, 0
-        if self._signal is not None:
+        if place in self._leaving:
+            self._leaving.remove(place)
+            logger.info("%s of before (process id %d) has left, with status %d", place, pid, code)
+        elif self._signal is not None:
             self._in_time = self._in_time and code == 0
         elif self._serving:
             self._count_death(place, pid, code)
@@ -312,6 +370,29 @@ class Supervisor:
                     with suppress(ProcessLookupError):
                         os.kill(place.pid, signal.SIGHUP)
 
+    def _restart_if_asked(self) -> None:
+        """At SIGUSR2, have all workers replaced by new ones, with code as it is now."""
+        if not self._has_to_restart:
+            return
+        self._has_to_restart = False
+        if self._leaving:
+            logger.warning("Not restarted: workers of the last time have not left")
+            return
+        problem = problem_of_new_code(self._config.path)
+        if problem is not None:
+            logger.error("Not restarted: %s", problem)
+            return
+        logger.info("Restarting with new code")
+        become_successor(
+            [place.listener for place in self._places],
+            [
+                (place.number, place.pid, place.channel)
+                for place in self._places
+                if place.pid and place.channel is not None
+            ],
+            HANDLED,
+        )
+
     def _restart_what_is_due(self) -> None:
         for place in self._places:
             if place.restart_at is not None and place.restart_at <= time.monotonic():
@@ -321,7 +402,7 @@ class Supervisor:
         """Let all workers end, and kill those that do not within the cap for shutdown."""
         self._signal = self._signal or signal.SIGTERM
         notify(STOPPING)
-        for place in self._places:
+        for place in (*self._places, *self._leaving):
             place.listener.close()  # whoever comes now is refused, not left waiting
             if place.pid:
                 # One that was stopped, by a terminal or a debugger, would hear nothing.
@@ -337,15 +418,21 @@ class Supervisor:
         # A worker ends itself by force before this.
         cap = self._config.shutdown_timeout + 2 * FORCE_EXIT_SLACK_SECONDS
         deadline = time.monotonic() + cap
-        while any(place.pid for place in self._places) and time.monotonic() < deadline:
+        while (
+            any(place.pid for place in (*self._places, *self._leaving))
+            and time.monotonic() < deadline
+        ):
             self._wait(deadline - time.monotonic())
         if any(place.pid for place in self._places):
             logger.error("Shutdown takes too long, exiting")
             self._in_time = False
             self._kill()
 
+    def _are_some_left(self) -> bool:
+        return any(place.pid for place in (*self._places, *self._leaving))
+
     def _kill(self) -> None:
-        for place in self._places:
+        for place in self._places if self._signal is None else (*self._places, *self._leaving):
             if place.pid:
                 # A signal may come when one is over and its end not noted yet.
                 with suppress(ProcessLookupError, ChildProcessError):
@@ -363,6 +450,8 @@ class Supervisor:
             wakeup = signal.set_wakeup_fd(theirs.fileno())
             before = {number: signal.signal(number, self._on_signal) for number in SIGNALS}
             before[signal.SIGHUP] = signal.signal(signal.SIGHUP, self._on_hangup)
+            before[signal.SIGUSR2] = signal.signal(signal.SIGUSR2, self._on_restart)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
             try:
                 yield
             finally:
@@ -372,6 +461,9 @@ class Supervisor:
 
     def _on_hangup(self, _: int, __: FrameType | None) -> None:
         self._has_to_reload = True
+
+    def _on_restart(self, _: int, __: FrameType | None) -> None:
+        self._has_to_restart = True
 
     def _on_signal(self, number: int, _: FrameType | None) -> None:
         """First signal: end. Second: leave at once."""

@@ -21,7 +21,7 @@ from buntime_host.errors import StartupError
 from buntime_host.host import Host
 from buntime_host.limits import EdgeLimits
 from buntime_host.protocol import HostProtocol
-from buntime_host.server import HostServer, uvicorn_config
+from buntime_host.server import NEW_DATE_TICK, HostServer, uvicorn_config
 from buntime_host.workers import PULSE, Client, Group, Workers
 
 ADDED_HEADERS = 4
@@ -31,7 +31,16 @@ ADDED_HEADER_BYTES = 256
 LONGEST_PULSE_SECONDS = 1.0
 
 SIGNALS = (signal.SIGINT, signal.SIGTERM)
-"""What the parent and its workers end by. They are held back in a new worker until it listens."""
+"""What the parent and its workers end by."""
+
+MAKE_WAY = b"make way\n"
+"""Said by the parent to a worker in whose place there is another one."""
+
+WAY_SECONDS = 2.0
+"""How long such a worker answers on the connections that it has."""
+
+HANDLED = (*SIGNALS, signal.SIGHUP, signal.SIGUSR2)
+"""All that the parent has handlers for. They are held back in a new worker until it listens."""
 
 logger = logging.getLogger("App")
 
@@ -88,11 +97,12 @@ class WorkerServer(HostServer):
         super().__init__(host, config)
         self._parent = parent
         self._accepting: set[asyncio.Task[Any]] = set()
+        self._leaving: asyncio.Task[None] | None = None
         self._pulse = host.workers.numbers(PULSE, 1).own
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start, with an ear for the parent and for signals, which have their handlers by now."""
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, HANDLED)
         asyncio.get_running_loop().add_reader(self._parent, self._parent_spoke)
         if self.host.config.hung_timeout:
             self._beat()
@@ -127,6 +137,19 @@ class WorkerServer(HostServer):
     def tell_manager(self, state: str) -> None:
         """Leave it to the parent."""
 
+    async def _make_way(self) -> None:
+        """End for others that accept at the same socket, so that nobody notices.
+
+        Whoever has a connection is told with the next answer that it ends, and only connections on
+        which nothing has happened since are closed.
+        """
+        for server in self.servers:
+            server.close()
+        self.config.encoded_headers.append((b"connection", b"close"))
+        await self.on_tick(NEW_DATE_TICK)
+        await asyncio.sleep(WAY_SECONDS)
+        self.handle_exit(signal.SIGTERM, None)
+
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Begin to shut down at the first SIGTERM.
 
@@ -137,7 +160,14 @@ class WorkerServer(HostServer):
             super().handle_exit(sig, frame)
 
     def _parent_spoke(self) -> None:
-        # It says nothing but this one thing, or is gone: both are the end.
+        try:
+            said = self._parent.recv(len(MAKE_WAY))
+        except ConnectionError:
+            said = b""
+        if said == MAKE_WAY:
+            self._leaving = asyncio.create_task(self._make_way())
+            return
+        # It says nothing else, or is gone: both are the end.
         asyncio.get_running_loop().remove_reader(self._parent)
         self.handle_exit(signal.SIGTERM, None)
 

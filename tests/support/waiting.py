@@ -9,9 +9,9 @@ from collections.abc import Callable
 SECONDS = 15.0
 
 
-async def until(condition: Callable[[], object]) -> None:
-    """Wait until a condition holds."""
-    deadline = time.monotonic() + SECONDS
+async def until(condition: Callable[[], object], seconds: float = SECONDS) -> None:
+    """Wait until a condition holds, for no longer than that."""
+    deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
         await asyncio.sleep(0.01)
