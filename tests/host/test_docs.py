@@ -30,7 +30,7 @@ HOOKS = {
 
 
 def test_there_are_hooks() -> None:
-    assert len(HOOKS) == 18
+    assert len(HOOKS) == 19
 
 
 @pytest.mark.parametrize("name", HOOKS)

@@ -17,7 +17,7 @@ from typing import Any
 
 from support.forking import Forked, fork_python
 
-START_SECONDS = 20.0
+START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 OUTPUT_SECONDS = 10.0
 _LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
