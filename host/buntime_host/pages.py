@@ -28,6 +28,9 @@ POLICY = (
 )
 """What a browser may do for a page: talk to this host, and run scripts that are files of it."""
 
+HOST_PAGES = "pages/"
+"""Below the shared files: the pages of those who run the host; their script knows which."""
+
 LINKS = "<!-- links -->"
 """Where the page has the links of the plugins."""
 
@@ -47,8 +50,10 @@ class SharedFiles:
         self._files = StaticFiles(directory=FOLDER, check_dir=False)
 
     async def get(self, name: str, scope: Scope) -> Response:
-        """The file of this name. Raises `NotFound`."""
-        if not name.endswith((".js", ".css")):
+        """The file of this name, or a page of the host. Raises `NotFound`."""
+        if name.startswith(HOST_PAGES):
+            name = "admin.html"
+        elif not name.endswith((".js", ".css")):
             raise NotFound
         try:
             response = await self._files.get_response(name, scope)

@@ -13,6 +13,7 @@ from starlette.responses import Response
 from buntime_host.access import principal_of
 from buntime_host.access.credentials import SESSION_COOKIE, key_credential
 from buntime_host.access.gate import ANONYMOUS, Gate, unauthorized
+from buntime_host.access.permissions import ROLES
 from buntime_host.access.principal import Principal
 from buntime_host.access.signed import SESSION_SECONDS, Signed
 from buntime_host.described import described
@@ -83,7 +84,9 @@ class SessionRoutes:
 
 
 def _shown(principal: Principal) -> dict[str, object]:
-    return {"id": principal.id, "name": principal.name, "grant": list(principal.grant.texts)}
+    # A role by its scopes: pages look in them for what somebody may do.
+    scopes = [scope for text in principal.grant.texts for scope in ROLES.get(text, (text,))]
+    return {"id": principal.id, "name": principal.name, "grant": scopes}
 
 
 def _cookie(token: str, seconds: int, request: Request) -> str:

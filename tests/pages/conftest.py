@@ -1,4 +1,4 @@
-"""One browser for all pages of a process, and servers that they are of."""
+"""One browser for the tests of a module, and servers that their pages are of."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from support.pages import watched_page
 MASTER = "master-key-of-the-pages"
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
+    """Not for longer: as long as Playwright runs, no test of its process can have an event loop."""
     with open_browser() as running:
         yield running
 

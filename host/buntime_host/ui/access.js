@@ -84,6 +84,15 @@ export function may(somebody, plugin, action, covers = {}) {
 }
 
 /**
+ * Whether somebody may do something with the host itself, whose name a grant may leave out.
+ * @param {Somebody | null} somebody
+ * @param {string} action as `keys:read`
+ */
+export function mayHost(somebody, action) {
+  return may(somebody, "host", action) || (somebody?.grant ?? []).includes(action);
+}
+
+/**
  * @param {string} action
  * @param {Covers} covers
  */

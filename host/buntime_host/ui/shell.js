@@ -3,7 +3,7 @@
  * What is around every page: the way to all others, who is signed in, messages. A page of a plugin
  * calls `openShell` with its views; each has a path below the base of the plugin.
  */
-import { forget, signIn, signOut, whoIsIt } from "./access.js";
+import { forget, mayHost, permitted, signIn, signOut, whoIsIt } from "./access.js";
 import { HOST, hostApi, onUnauthorized } from "./api.js";
 import { ask, field } from "./dialog.js";
 import { fill, h } from "./dom.js";
@@ -32,6 +32,8 @@ import { PT } from "./pt.js";
  * @property {string} [path]
  * @property {Menu[]} [items]
  */
+
+const HOST_PAGES = "/.well-known/buntime/ui/pages/";
 
 /** @type {View[]} */
 let views = [];
@@ -142,10 +144,24 @@ async function drawNavigation() {
   const plugins = await hostApi("plugins/loaded", { asks: false });
   /** @type {Menu[]} */
   const menus = plugins.flatMap((/** @type {{menus: Menu[]}} */ plugin) => plugin.menus);
-  const items = [{ title: t("Home"), path: "/" }, ...menus];
+  const items = [{ title: t("Home"), path: "/" }, ...menus, ...hostMenus(await whoIsIt())];
   fill(navigation, list(items));
   markCurrent(new URL(location.href));
   await drawAccount();
+}
+
+/**
+ * The pages of the host that somebody may look at.
+ * @param {import("./access.js").Somebody | null} somebody
+ * @returns {Menu[]}
+ */
+function hostMenus(somebody) {
+  const keys = { title: t("Keys"), path: `${HOST_PAGES}keys` };
+  const trail = { title: t("Trail"), path: `${HOST_PAGES}trail` };
+  return [
+    ...(mayHost(somebody, "keys:read") ? [keys] : []),
+    ...(permitted(somebody, "keyval", "admin") === null ? [trail] : []),
+  ];
 }
 
 /**
@@ -215,7 +231,7 @@ async function come() {
 async function leave() {
   await attempt(async () => {
     await signOut();
-    await drawAccount();
+    await drawNavigation();
     await show();
   });
 }
@@ -243,7 +259,7 @@ async function askOnce() {
     },
   });
   forget();
-  if (isIn) await attempt(drawAccount);
+  if (isIn) await attempt(drawNavigation);
   return isIn;
 }
 
