@@ -17,6 +17,7 @@ from buntime_keyval import (
     AsyncDelivery,
     AsyncKv,
     BigInt,
+    ConsumerLocked,
     Field,
     IdempotencyKeyReused,
     InvalidInput,
@@ -25,10 +26,12 @@ from buntime_keyval import (
     LockHeld,
     LockLost,
     NotFound,
+    PositionAhead,
     PreconditionFailed,
     QueueMessage,
     RecordDeletePrefix,
     RecordPut,
+    StaleConsumer,
     StaleLease,
     StreamRecord,
     StreamTrimmed,
@@ -80,7 +83,7 @@ def test_every_difference_of_the_methods_has_a_reason() -> None:
 
 async def test_objects_have_the_same_methods_too(api: str) -> None:
     async with AsyncKv(api) as client, open_kv() as plugin:
-        for part in ("dlq", "locks", "queues", "stream"):
+        for part in ("consumers", "dlq", "locks", "queues", "stream"):
             of_client, of_plugin = (type(getattr(kv, part)) for kv in (client, plugin))
             assert methods(of_client).keys() == methods(of_plugin).keys()
             for name, (parameters, _) in methods(of_client).items():
@@ -96,6 +99,7 @@ async def test_objects_have_the_same_methods_too(api: str) -> None:
             (client.queue("a"), plugin.queue("a")),
             (client.records(), plugin.records()),
             (client.lock("a"), plugin.lock("a")),
+            (client.consumer("a"), plugin.consumer("a")),
             (client.now(), plugin.now()),
             (client.uuidv7(), plugin.uuidv7()),
         ):
@@ -156,6 +160,47 @@ async def test_the_stream(kv: AnyKv) -> None:
         await kv.stream.read(type=1)  # type: ignore[arg-type] # that is the point
     with pytest.raises(InvalidInput, match="action must be"):
         await kv.stream.read(action="put")  # type: ignore[arg-type] # as above
+
+
+async def test_consumers(kv: AnyKv) -> None:
+    begin = await kv.stream.seq()
+    assert (await kv.consumers.set_position("c", begin)).position == begin
+    for number in range(3):
+        await kv.set(["c", number], number)
+    consumer = kv.consumer("c", prefix=["c"], batch=2)
+    async for record in consumer.records(commit="each"):
+        if record.key == ("c", 1):
+            consumer.stop()
+    info = await kv.consumers.get("c")
+    assert info is not None
+    assert (info.lag, info.owner) == (1, None)
+    assert [info] == await kv.consumers.list("c")
+    (last,) = await kv.consumers.peek("c", prefix=["c"])
+    batch = await kv.consumers.fetch("c", "w", wait=1)
+    assert (batch.records, batch.position, batch.lag) == ([last], info.position, 1)
+    with pytest.raises(ConsumerLocked, match="The consumer c is at work as w") as locked:
+        await kv.consumers.fetch("c", "other")
+    assert locked.value.owner == "w"
+    assert isinstance(locked.value.until, int)
+    with pytest.raises(PositionAhead, match="the stream ends with"):
+        await kv.consumers.commit("c", batch.token, last.seq + 1)
+    failure = await kv.consumers.nack("c", batch.token, last.seq, error="x", max_attempts=1)
+    assert (failure.dead, failure.position) == (True, last.seq)
+    (letter,) = await kv.consumers.dead_letters("c")
+    assert (letter.record, letter.error, letter.requeued) == (last, "x", False)
+    assert await kv.consumers.requeue("c", last.seq) == 1
+    assert await kv.consumers.delete_dead_letters("c", last.seq) == 1
+    assert await kv.consumers.release("c", "w", token=batch.token)
+    done = kv.atomic().set(["done"], 1).commit_consumer("c", batch.token, last.seq)
+    assert not (await done.commit()).ok
+    with pytest.raises(StaleConsumer):
+        await kv.consumers.commit("c", batch.token, last.seq)
+    assert await kv.consumers.delete("c")
+    for wrong in (-1, True, "1"):
+        with pytest.raises(InvalidInput):
+            await kv.consumers.set_position("c", wrong)  # type: ignore[arg-type] # that is the point
+    with pytest.raises(InvalidInput, match="token must be the token of a fetch"):
+        kv.atomic().commit_consumer("c", "", 1)
 
 
 async def _first(records: AsyncIterator[StreamRecord], number: int) -> AsyncIterator[StreamRecord]:

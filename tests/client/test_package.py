@@ -38,7 +38,8 @@ NAMES = """
     AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
     StreamPage StreamRecord StreamTrimmed
     AsyncLock Lock LockGrant LockHeld LockInfo LockLost
-    ConsumerLocked PositionAhead StaleConsumer TaskConflict TaskLost
+    AsyncConsumer Consumer ConsumerBatch ConsumerFailing ConsumerFailure ConsumerInfo
+    ConsumerLetter ConsumerLocked PositionAhead StaleConsumer TaskConflict TaskLost
     AsyncMessageQueue MessageQueue QueuedMessage QueueInfo QueueOptions QueuePage QueueRate
 """.split()  # noqa: SIM905 - easier to read
 

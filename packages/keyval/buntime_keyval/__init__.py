@@ -66,6 +66,11 @@ from buntime_keyval._records import (
 )
 from buntime_keyval._results import (
     CommitResult,
+    ConsumerBatch,
+    ConsumerFailing,
+    ConsumerFailure,
+    ConsumerInfo,
+    ConsumerLetter,
     DeadLetter,
     DeleteResult,
     EnqueueResult,
@@ -97,6 +102,7 @@ from buntime_keyval.wire.python_options import Consistency
 if TYPE_CHECKING:
     from buntime_keyval._async.atomic import AsyncAtomic, AsyncStoreAtomic
     from buntime_keyval._async.client import AsyncKv
+    from buntime_keyval._async.consumers import AsyncConsumer
     from buntime_keyval._async.graph import AsyncGraph
     from buntime_keyval._async.listen import AsyncDelivery, AsyncQueueListener
     from buntime_keyval._async.locks import AsyncLock
@@ -109,6 +115,7 @@ if TYPE_CHECKING:
     from buntime_keyval._async.watch import AsyncWatch
     from buntime_keyval._sync.atomic import Atomic, StoreAtomic
     from buntime_keyval._sync.client import Kv
+    from buntime_keyval._sync.consumers import Consumer
     from buntime_keyval._sync.graph import Graph
     from buntime_keyval._sync.listen import Delivery, QueueListener
     from buntime_keyval._sync.locks import Lock
@@ -123,6 +130,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AccessDenied",
     "AsyncAtomic",
+    "AsyncConsumer",
     "AsyncDelivery",
     "AsyncGraph",
     "AsyncKv",
@@ -144,6 +152,12 @@ __all__ = [
     "Condition",
     "ConnectionLost",
     "Consistency",
+    "Consumer",
+    "ConsumerBatch",
+    "ConsumerFailing",
+    "ConsumerFailure",
+    "ConsumerInfo",
+    "ConsumerLetter",
     "ConsumerLocked",
     "DeadLetter",
     "Degree",
@@ -242,6 +256,7 @@ __all__ = [
 # A server needs the contract and the results alone: h11 is imported with the first client.
 _LATER = {
     "AsyncAtomic": "buntime_keyval._async.atomic",
+    "AsyncConsumer": "buntime_keyval._async.consumers",
     "AsyncDelivery": "buntime_keyval._async.listen",
     "AsyncGraph": "buntime_keyval._async.graph",
     "AsyncKv": "buntime_keyval._async.client",
@@ -256,6 +271,7 @@ _LATER = {
     "AsyncTransaction": "buntime_keyval._async.transactions",
     "AsyncWatch": "buntime_keyval._async.watch",
     "Atomic": "buntime_keyval._sync.atomic",
+    "Consumer": "buntime_keyval._sync.consumers",
     "Delivery": "buntime_keyval._sync.listen",
     "Graph": "buntime_keyval._sync.graph",
     "Kv": "buntime_keyval._sync.client",

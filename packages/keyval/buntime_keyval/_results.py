@@ -278,6 +278,64 @@ class StreamPage(msgspec.Struct, frozen=True):
     """Position of the newest record."""
 
 
+class ConsumerBatch(msgspec.Struct, frozen=True):
+    """Records that a consumer has not done yet, for who holds it."""
+
+    records: list[StreamRecord]
+    token: str
+    """Under which they are committed."""
+    position: int
+    """The consumer has done all records up to there."""
+    lag: int
+    """How many changes are behind that."""
+
+
+class ConsumerFailure(msgspec.Struct, frozen=True):
+    """What came of a record that could not be processed."""
+
+    attempts: int
+    """How often it has failed."""
+    dead: bool
+    """Whether it was given up, and is a dead letter now."""
+    position: int
+    """As of a batch."""
+
+
+class ConsumerFailing(msgspec.Struct, frozen=True):
+    """The record that a consumer does not get past."""
+
+    seq: int
+    attempts: int
+    error: str | None
+
+
+class ConsumerInfo(msgspec.Struct, frozen=True):
+    """A consumer. Times are milliseconds since 1970."""
+
+    name: str
+    position: int
+    lag: int
+    owner: str | None
+    """Who is at work; None for nobody."""
+    until: int | None
+    """When its lock ends unless it is prolonged."""
+    updated_at: int
+    """When the position was said, or found to be up to date."""
+    failing: ConsumerFailing | None
+
+
+class ConsumerLetter(msgspec.Struct, frozen=True):
+    """A record that a consumer could not process."""
+
+    record: StreamRecord
+    error: str | None
+    attempts: int
+    failed_at: int
+    """Milliseconds since 1970."""
+    requeued: bool
+    """Whether it is to be delivered once more."""
+
+
 class SearchIndex(msgspec.Struct, frozen=True):
     """A full-text index over the entries below a prefix."""
 

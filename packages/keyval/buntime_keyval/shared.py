@@ -5,6 +5,7 @@ them differs. For servers: it needs no h11, and it may change with every version
 """
 
 from buntime_keyval._async.atomic import AsyncAtomic, AsyncSource
+from buntime_keyval._async.consumers import MAX_ATTEMPTS, AsyncConsumer
 from buntime_keyval._async.flights import AsyncFlights
 from buntime_keyval._async.graph import AsyncGraph
 from buntime_keyval._async.listen import AsyncMessages, AsyncQueueListener, Handler
@@ -19,6 +20,13 @@ from buntime_keyval._async.transactions import attempts as attempts_async
 from buntime_keyval._async.transactions import run as run_async
 from buntime_keyval._async.watch import AsyncWatch, Feed
 from buntime_keyval._calls.atomic import AtomicBuilder, contents_of
+from buntime_keyval._calls.consumers import (
+    checked_attempts,
+    consumer_name,
+    consumer_owner,
+    consumer_token,
+)
+from buntime_keyval._calls.consumers import order as consumer_order
 from buntime_keyval._calls.keys import (
     checked_deletion,
     checked_limit,
@@ -33,7 +41,12 @@ from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
 from buntime_keyval._calls.queues import Rate, wanted_options
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
-from buntime_keyval._calls.stream import StreamAction, stream_since, stream_wait_ms
+from buntime_keyval._calls.stream import (
+    StreamAction,
+    checked_text,
+    stream_since,
+    stream_wait_ms,
+)
 from buntime_keyval._calls.stream import position as stream_position
 from buntime_keyval._calls.stream import wish as stream_wish
 from buntime_keyval._entries import is_many
@@ -48,8 +61,10 @@ from buntime_keyval._watching import Buffer, Mode, Overflow, is_polling, make_ta
 
 __all__ = [
     "EVERY_TEXT",
+    "MAX_ATTEMPTS",
     "AsyncAtomic",
     "AsyncAttempt",
+    "AsyncConsumer",
     "AsyncFlights",
     "AsyncGraph",
     "AsyncLock",
@@ -82,12 +97,18 @@ __all__ = [
     "Tokenizer",
     "attempts_async",
     "check_sharing",
+    "checked_attempts",
     "checked_concurrency",
     "checked_deletion",
     "checked_id",
     "checked_limit",
     "checked_lock_token",
     "checked_prefix",
+    "checked_text",
+    "consumer_name",
+    "consumer_order",
+    "consumer_owner",
+    "consumer_token",
     "contents_of",
     "identify",
     "is_many",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -186,6 +187,36 @@ def test_the_stream_of_changes(folder: Path) -> None:
     assert gone.exit_code == 1
     assert "the stream begins with 3" in gone.stderr
     assert call("stream", "seq").stdout == "4\n"
+
+
+def test_consumers_of_the_stream(folder: Path) -> None:
+    for number in range(3):
+        assert call("put", f"k{number}", given='{"a": 1}').exit_code == 0
+    unknown = call("consumer", "get", "mailer")
+    assert (unknown.exit_code, unknown.stdout) == (1, "")
+    assert "there is no consumer mailer" in unknown.stderr
+    assert call("consumer", "status", "mailer").exit_code == 1
+    assert call("consumer", "commit", "mailer", "1").exit_code == 0
+    (state,) = documents("consumer", "status", "mailer")
+    assert (state["name"], state["seq"], state["lag"], state["lockedBy"]) == ("mailer", 2, 2, None)
+    (found,) = documents("consumer", "get", "mailer", "--limit", "1")
+    assert [(it["seq"], it["record"]["key"]) for it in found] == [(2, "k1")]
+    assert documents("consumer", "get", "mailer", "--of-type", "Unknown") == [[]]
+    assert call("consumer", "commit", "mailer", "9").exit_code == 1
+    command = [sys.executable, "-m", "buntime_keyval.cli.direct", "consumer", "stream", "mailer"]
+    seen = ""
+    with subprocess.Popen(
+        [*command, "w1", "--limit", "1"], stdout=subprocess.PIPE, text=True, cwd=folder
+    ) as running:
+        assert running.stdout is not None
+        while '"seq": 3' not in seen:
+            seen += running.stdout.readline()
+        running.send_signal(signal.SIGINT)
+        running.wait(30)
+    assert '"seq": 2' in seen
+    assert documents("consumer", "status", "mailer")[0]["seq"] >= 3
+    assert call("consumer", "delete", "mailer").exit_code == 0
+    assert call("consumer", "status", "mailer").exit_code == 1
 
 
 @pytest.mark.parametrize(

@@ -47,10 +47,19 @@ ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "release_message": (("x",), {"lease": "y"}),
     "extend_message": (("x",), {}),
     "lock": (("a",), {}),
+    "consumer": (("a",), {}),
     "watch": ((["a"],), {}),
     "add_trigger": ((), {"handler": print}),
 }
 LOCKS: dict[str, tuple[Any, ...]] = {"list": (), "get": ("a",), "renew": ("a", "w", "t")}
+CONSUMERS: dict[str, tuple[Any, ...]] = {
+    "list": (),
+    "fetch": ("a", "w"),
+    "release": ("a", "w"),
+    "set_position": ("a", 1),
+    "commit": ("a", "t", 1),
+    "nack": ("a", "t", 1),
+}
 LETTERS: dict[str, tuple[Any, ...]] = {"list": (), "purge": ()}
 
 
@@ -86,6 +95,9 @@ async def test_every_method_asks_before_it_does_anything(kv: LocalKv) -> None:
     for name in public(nobody.locks):
         with pytest.raises(PermissionDenied, match=r"keyval:(lock|admin)"):
             await getattr(nobody.locks, name)(*LOCKS.get(name, ("a", "w")))
+    for name in public(nobody.consumers):
+        with pytest.raises(PermissionDenied, match="keyval:consume"):
+            await getattr(nobody.consumers, name)(*CONSUMERS.get(name, ("a",)))
     for name in public(nobody.stream):
         with pytest.raises(PermissionDenied, match="keyval:"):
             await outcome(getattr(nobody.stream, name)(*((1,) if name == "trim" else ())))

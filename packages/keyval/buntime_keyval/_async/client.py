@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, Never, TypeVar, overload
 
 from buntime_keyval._async import transactions
 from buntime_keyval._async.atomic import AsyncAtomic
+from buntime_keyval._async.consumers import MAX_ATTEMPTS, AsyncConsumer, AsyncConsumers
 from buntime_keyval._async.dead_letters import AsyncDeadLetters
 from buntime_keyval._async.entries import sweep
 from buntime_keyval._async.feeds import ApiMessages, watch_feed
@@ -159,6 +160,8 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """Messages that were given up."""
         self.locks = AsyncLocks(self._session)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
+        self.consumers = AsyncConsumers(self._session)
+        """Consumers of the stream as such; see `consumer`."""
         self.stream = AsyncChangeStream(self._session)
         """All changes, in the order of their commits."""
         self.queues = AsyncQueues(self._session)
@@ -796,6 +799,36 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         `LockLost`.
         """
         return AsyncLock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
+
+    def consumer(
+        self,
+        name: str,
+        *,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        owner: str | None = None,
+        lock_duration: Duration = "30s",
+        batch: int = DEFAULT_LIMIT,
+        max_attempts: int = MAX_ATTEMPTS,
+        retry: Duration = "1s",
+    ) -> AsyncConsumer:
+        """Works through the stream under a name: see `records` and `run` of what it returns.
+
+        Of all instances with one name one is at work, and goes on where the last one was; the
+        others stand by until its lock is released or has ended. `batch` records are read at a time,
+        a failing one is tried `max_attempts` times, the second time after `retry`.
+        """
+        return AsyncConsumer(
+            self.consumers,
+            name,
+            prefix=prefix,
+            type=type,
+            owner=owner,
+            lock_duration=lock_duration,
+            batch=batch,
+            max_attempts=max_attempts,
+            retry=retry,
+        )
 
     @overload
     def queue(self, name: str = "", type: None = None) -> AsyncMessageQueue[Any]: ...

@@ -9,6 +9,7 @@ from uuid import UUID
 
 import msgspec
 
+from buntime_keyval._calls.consumers import consumer_name, consumer_token
 from buntime_keyval._calls.keys import read_commit, read_results
 from buntime_keyval._calls.locks import checked_token, lock_name
 from buntime_keyval._calls.stored import (
@@ -19,6 +20,7 @@ from buntime_keyval._calls.stored import (
     merged_at,
     written_at,
 )
+from buntime_keyval._calls.stream import position
 from buntime_keyval._core import Call
 from buntime_keyval._entries import (
     created_members,
@@ -42,6 +44,7 @@ from buntime_keyval.wire.commits import (
     LISTS,
     NO_OPTIONS,
     Check,
+    ConsumerCommit,
     Contents,
     EntryOptions,
     LockCheck,
@@ -292,6 +295,13 @@ class AtomicBuilder(Generic[K]):
         self._collect().mutations.append(NewMessage(encode_value(value, None), options))
         return self
 
+    def commit_consumer(self: B, name: str, token: str, up_to: int) -> B:
+        """Let a consumer of the stream be done up to a record if the commit succeeds, and let it
+        fail if the consumer is not held under this token: `consumer.name`, `consumer.token`."""
+        done = ConsumerCommit(consumer_name(name), consumer_token(token), position("up_to", up_to))
+        self._collect().mutations.append(done)
+        return self
+
     def _merge(self: B, kind: MutationType, key: K, given: Any, options: EntryOptions) -> B:
         """Add what keeps the options of what is there; a missing key gets those of its store."""
         placed = self._place(key)
@@ -349,7 +359,10 @@ def _check_members(check: Check | LockCheck) -> dict[str, Any]:
     return {"key": raw_key(check.key), "versionstamp": check.versionstamp}
 
 
-def _members(mutation: Mutation | NewMessage) -> dict[str, Any]:
+def _members(mutation: Mutation | NewMessage | ConsumerCommit) -> dict[str, Any]:
+    if isinstance(mutation, ConsumerCommit):
+        name, token, up_to = mutation
+        return {"type": "consumer", "name": name, "token": token, "upTo": up_to}
     if isinstance(mutation, NewMessage):
         value = msgspec.Raw(mutation.value.encode())
         return {"type": "enqueue", "value": value, **message_members(mutation.options)}

@@ -41,6 +41,7 @@ from buntime_keyval._selecting import selected, selecting
 from buntime_keyval._sharing import BUFFER_SIZE, check_sharing
 from buntime_keyval._sync import transactions
 from buntime_keyval._sync.atomic import Atomic
+from buntime_keyval._sync.consumers import MAX_ATTEMPTS, Consumer, Consumers
 from buntime_keyval._sync.dead_letters import DeadLetters
 from buntime_keyval._sync.entries import sweep
 from buntime_keyval._sync.feeds import ApiMessages, watch_feed
@@ -160,6 +161,8 @@ class Kv(Shortcuts[KeyLike, Any]):
         """Messages that were given up."""
         self.locks = Locks(self._session)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
+        self.consumers = Consumers(self._session)
+        """Consumers of the stream as such; see `consumer`."""
         self.stream = ChangeStream(self._session)
         """All changes, in the order of their commits."""
         self.queues = Queues(self._session)
@@ -791,6 +794,36 @@ class Kv(Shortcuts[KeyLike, Any]):
         `LockLost`.
         """
         return Lock(self.locks, name, ttl=ttl, wait=wait, owner=owner, metadata=metadata)
+
+    def consumer(
+        self,
+        name: str,
+        *,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        owner: str | None = None,
+        lock_duration: Duration = "30s",
+        batch: int = DEFAULT_LIMIT,
+        max_attempts: int = MAX_ATTEMPTS,
+        retry: Duration = "1s",
+    ) -> Consumer:
+        """Works through the stream under a name: see `records` and `run` of what it returns.
+
+        Of all instances with one name one is at work, and goes on where the last one was; the
+        others stand by until its lock is released or has ended. `batch` records are read at a time,
+        a failing one is tried `max_attempts` times, the second time after `retry`.
+        """
+        return Consumer(
+            self.consumers,
+            name,
+            prefix=prefix,
+            type=type,
+            owner=owner,
+            lock_duration=lock_duration,
+            batch=batch,
+            max_attempts=max_attempts,
+            retry=retry,
+        )
 
     @overload
     def queue(self, name: str = "", type: None = None) -> MessageQueue[Any]: ...

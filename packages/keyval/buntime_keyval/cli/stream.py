@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import click
 
 from buntime_keyval._calls.stream import StreamAction
@@ -48,11 +50,7 @@ def get(
     page = job.kv.stream.read(
         after, since=since, limit=limit, prefix=prefix, type=kind, action=action, wait=wait
     )
-    if job.out.as_json:
-        for record in page.records:
-            _print_json(job, record)
-    else:
-        job.out.table(_COLUMNS, map(_row, page.records))
+    print_records(job, page.records)
 
 
 @stream.command()
@@ -73,10 +71,7 @@ def follow(
     """Print the records behind AFTER, and each one as it comes, a line each, until Ctrl-C."""
     records = job.kv.stream.follow(after, since=since, prefix=prefix, type=kind, action=action)
     for record in records:
-        if job.out.as_json:
-            _print_json(job, record)
-        else:
-            job.out.row(*_row(record))
+        print_records(job, [record], has_head=False)
         job.out.flush()
 
 
@@ -101,6 +96,18 @@ def trim(job: Job, up_to: int) -> None:
         job.out.document(trimmed=trimmed)
     else:
         job.out.line(str(trimmed))
+
+
+def print_records(job: Job, records: Sequence[StreamRecord], *, has_head: bool = True) -> None:
+    """Print records, those for people with a head unless they come one by one."""
+    if job.out.as_json:
+        for record in records:
+            _print_json(job, record)
+    elif has_head:
+        job.out.table(_COLUMNS, map(_row, records))
+    else:
+        for record in records:
+            job.out.row(*_row(record))
 
 
 _COLUMNS = ("seq", "action", "key", "version", "at", "value")

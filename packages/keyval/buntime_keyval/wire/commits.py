@@ -124,11 +124,19 @@ class NewMessage(NamedTuple):
     options: MessageOptions
 
 
+class ConsumerCommit(NamedTuple):
+    """A consumer of the stream is done up to a position, if it is held under this token."""
+
+    name: str
+    token: str
+    up_to: int
+
+
 class Contents(NamedTuple):
     """What a builder holds."""
 
     checks: list[Check | LockCheck]
-    mutations: list[Mutation | NewMessage]
+    mutations: list[Mutation | NewMessage | ConsumerCommit]
 
 
 def resolve_key(key: PlacedKey, versionstamp: str) -> Key:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from buntime_keyval.cli.direct import benchmarks, graph, locks, records, streams
+from buntime_keyval.cli.direct import benchmarks, consumers, graph, locks, records, streams
 from buntime_keyval.cli.direct.connection import DEFAULT_CONNECTION, KINDS, target_of
 
 
@@ -27,5 +27,12 @@ def kv(ctx: click.Context, kind: str, connection: str) -> None:
     ctx.obj = target_of(kind, connection)
 
 
-for _command in (*records.COMMANDS, graph.graph, locks.lock, streams.stream, benchmarks.benchmark):
+for _command in (
+    *records.COMMANDS,
+    graph.graph,
+    locks.lock,
+    streams.stream,
+    consumers.consumer,
+    benchmarks.benchmark,
+):
     kv.add_command(_command)

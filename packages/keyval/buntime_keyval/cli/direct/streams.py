@@ -40,7 +40,7 @@ def get(kv: Kv, seq: int, limit: int, of_type: str) -> None:
         page = kv.stream.read(after, limit=most, type=kind)
         records += page.records
         after, ends = page.next, page.next >= page.last
-    print_json([_members(it) for it in records])
+    print_json([change_members(it) for it in records])
     chosen = [] if kind is None else ["--of-type", kind]
     note("next: " + shlex.join(["kv", "stream", "get", str(after + 1), str(limit), *chosen]))
 
@@ -60,7 +60,8 @@ def trim(kv: Kv, seq: int) -> None:
     kv.stream.trim(seq)
 
 
-def _members(change: StreamRecord) -> dict[str, Any]:
+def change_members(change: StreamRecord) -> dict[str, Any]:
+    """A record as `kv` prints it."""
     key = change.key
     is_text = len(key) == 1 and isinstance(key[0], str)
     record = {

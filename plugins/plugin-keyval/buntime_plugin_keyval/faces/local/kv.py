@@ -31,6 +31,7 @@ from buntime_keyval.wire import UUIDV7, Duration, KeyLike, Placeholder
 from buntime_keyval.wire.python_options import refuse_unknown
 
 from buntime_plugin_keyval.faces.engine.engine import LocalEngine
+from buntime_plugin_keyval.faces.local.consumers import LocalConsumers, LocalConsuming
 from buntime_plugin_keyval.faces.local.entries import LocalEntries
 from buntime_plugin_keyval.faces.local.locks import LocalLocking, LocalLocks
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
@@ -53,6 +54,7 @@ class LocalKv(
     LocalSearch,
     LocalQueue,
     LocalLocking,
+    LocalConsuming,
     LocalWatching,
     AsyncShortcuts[KeyLike, Any],
 ):
@@ -67,12 +69,20 @@ class LocalKv(
     def __init__(self, service: KeyValService, principal: Principal = EVERYONE) -> None:
         permits = Permits(principal, guarded=service.guards_reserved)
         super().__init__(service, permits)
-        self._source = LocalSource(service.store, service.sending, service.locking, permits)
+        self._source = LocalSource(
+            service.store,
+            service.sending,
+            service.locking,
+            service.consuming.consumers,
+            permits,
+        )
         self._flights = AsyncFlights()
         self.dlq = LocalDeadLetters(service.queue, permits)
         """Messages that were given up."""
         self.locks = LocalLocks(service.locking.locks, service.store.clock, permits)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
+        self.consumers = LocalConsumers(service.consuming.consumers, permits)
+        """Consumers of the stream as such; see `consumer`."""
         self.stream = LocalStream(service.part(STREAM), permits)
         """All changes, in the order of their commits."""
         self.queues = LocalQueues(service.queues, permits)

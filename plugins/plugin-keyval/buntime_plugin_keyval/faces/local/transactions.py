@@ -12,6 +12,7 @@ from buntime_keyval.wire import UUIDV7, canonical_value, decode_value, encode_ke
 from buntime_keyval.wire.canonical import WHOLE, canonical_steps
 from buntime_keyval.wire.commits import (
     Check,
+    ConsumerCommit,
     Contents,
     EntryOptions,
     LockCheck,
@@ -25,6 +26,7 @@ from buntime_plugin_keyval.engine.once import once_of
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.engine.writes import placeholder_range, told_keys
 from buntime_plugin_keyval.faces.local.part import NOW_TEXT
+from buntime_plugin_keyval.features.consumers.consumers import ConsumerDesk, Holder
 from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.features.queue.part import QueuePart
 from buntime_plugin_keyval.requests.permissions import Permits
@@ -34,11 +36,19 @@ from buntime_plugin_keyval.storage.reads import Row
 class LocalSource:
     """`AsyncSource` of this process."""
 
-    def __init__(self, store: Store, queue: QueuePart, locks: LockPart, permits: Permits) -> None:
+    def __init__(
+        self,
+        store: Store,
+        queue: QueuePart,
+        locks: LockPart,
+        consumers: ConsumerDesk,
+        permits: Permits,
+    ) -> None:
         self._store = store
         self._permits = permits
         self._queue = queue
         self._locks = locks
+        self._consumers = consumers
 
     async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
         """The newest entries of checked keys, in their order; no replica is asked."""
@@ -91,8 +101,12 @@ class LocalSource:
         else:
             self._permits.write_range(placeholder_range(change))
 
-    async def _settled(self, change: Mutation | NewMessage, now_ms: int) -> Mutation | Addition:
+    async def _settled(
+        self, change: Mutation | NewMessage | ConsumerCommit, now_ms: int
+    ) -> Mutation | Addition:
         """The same with the time in the place of `$now`, and its key encoded."""
+        if isinstance(change, ConsumerCommit):
+            return self._consumers.commitment(Holder(change.name, change.token), change.up_to)
         if isinstance(change, NewMessage):
             return self._queue.message(await self._text(change.value, now_ms), change.options)
         key, operand, options = change.key, change.operand, change.options

@@ -229,9 +229,17 @@ class ConsumerDesk:
         return await self._scan(wish._replace(after=max(state.position, wish.after)))
 
     @measured("consumer_get")
+    async def find(self, name: str) -> ConsumerState | None:
+        """One consumer, or None."""
+        state = await read_consumer(self._store.db, name, self._now())
+        return None if state is None else self._told(state)
+
     async def get(self, name: str) -> ConsumerState:
         """One consumer. Raises `ConsumerNotFound`."""
-        return self._told(await self._known(name))
+        state = await self.find(name)
+        if state is None:
+            raise ConsumerNotFound(name)
+        return state
 
     @measured("consumer_list")
     async def list(self, prefix: str, limit: int) -> list[ConsumerState]:

@@ -1,0 +1,426 @@
+"""Consumers as such: `kv.consumers`, and what works through the stream by one: `kv.consumer`."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections import deque
+from collections.abc import AsyncIterator, Callable
+from typing import Any, Protocol
+
+from buntime_keyval._async.concurrency import JOIN_SECONDS, SideBySide, Task, call, sleep
+from buntime_keyval._async.session import AsyncSession
+from buntime_keyval._calls import consumers as calls
+from buntime_keyval._calls.consumers import CommitMode
+from buntime_keyval._calls.stream import stream_wait_ms
+from buntime_keyval._errors import ConsumerLocked, StaleConsumer
+from buntime_keyval._held import aside
+from buntime_keyval._messages import checked_concurrency, error_text
+from buntime_keyval._reports import logger
+from buntime_keyval._results import (
+    ConsumerBatch,
+    ConsumerFailure,
+    ConsumerInfo,
+    ConsumerLetter,
+    StreamRecord,
+)
+from buntime_keyval._retries import seconds
+from buntime_keyval.wire import Duration, KeyLike
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+
+Infos = list[ConsumerInfo]
+Letters = list[ConsumerLetter]
+Records = list[StreamRecord]
+RecordHandler = Callable[[StreamRecord], Any]
+"""Processes one record, a function or a coroutine function."""
+
+_RENEWALS = 3
+"""How often a lock is prolonged in the time that it lasts."""
+
+_WAIT = "10s"
+"""How long a fetch waits for a record, or for another instance to leave."""
+
+MAX_ATTEMPTS = 5
+_LONGEST_PAUSE = 30.0
+"""Seconds between two attempts at a record, which are longer from one to the next."""
+
+
+class AsyncConsuming(Protocol):
+    """What gives out records and takes positions."""
+
+    async def fetch(
+        self,
+        name: str,
+        owner: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        lock_duration: Duration = "30s",
+        prefix: KeyLike = (),
+        type: str | None = None,
+        after: int = 0,
+        wait: Duration | None = None,
+    ) -> ConsumerBatch:
+        """See `AsyncConsumers`."""
+
+    async def commit(self, name: str, token: str, up_to: int) -> int:
+        """See `AsyncConsumers`."""
+
+    async def nack(
+        self,
+        name: str,
+        token: str,
+        seq: int,
+        *,
+        error: str | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> ConsumerFailure:
+        """See `AsyncConsumers`."""
+
+    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
+        """See `AsyncConsumers`."""
+
+
+class AsyncConsumers:
+    """Named positions in the stream, each held by one owner at a time."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def fetch(
+        self,
+        name: str,
+        owner: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        lock_duration: Duration = "30s",
+        prefix: KeyLike = (),
+        type: str | None = None,
+        after: int = 0,
+        wait: Duration | None = None,
+    ) -> ConsumerBatch:
+        """The first records that a consumer has not done (at most 1000), for who holds it from then
+        on for `lock_duration`; the same again until they are committed.
+
+        Waits up to a minute for the first record, and for another owner to leave. With `after` only
+        what is behind that record is given. Raises `ConsumerLocked`, and `StreamTrimmed` where
+        records behind the position are not there any more.
+        """
+        wanted = calls.order(name, owner, limit, lock_duration, prefix, type, after)
+        ends = time.monotonic() + stream_wait_ms(wait) / 1000
+        longest = self._session.longest_wait
+        while True:
+            left = max(0.0, ends - time.monotonic())
+            call = calls.fetch(wanted, round(min(left, longest) * 1000))
+            try:
+                batch = await self._session.send(call)
+            except ConsumerLocked:
+                if time.monotonic() >= ends:
+                    raise
+                continue
+            if batch.records or time.monotonic() >= ends:
+                return batch
+
+    async def commit(self, name: str, token: str, up_to: int) -> int:
+        """All records up to there are done; the position, which never goes back.
+
+        Raises `StaleConsumer` if the consumer is not held under this token any more.
+        """
+        return await self._session.send(calls.commit(name, token, up_to))
+
+    async def nack(
+        self,
+        name: str,
+        token: str,
+        seq: int,
+        *,
+        error: str | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> ConsumerFailure:
+        """A record could not be processed, and all before it are done. It is given out again, and
+        after so many attempts kept as a dead letter. Raises `StaleConsumer`."""
+        return await self._session.send(calls.nack(name, token, seq, error, max_attempts))
+
+    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
+        """Let another owner go on at once; whether this one held the consumer (under this
+        token)."""
+        return await self._session.send(calls.release(name, owner, token))
+
+    async def get(self, name: str) -> ConsumerInfo | None:
+        """How far a consumer is; None if there is none of that name."""
+        return await self._session.send(calls.get(name))
+
+    async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
+        """The consumers whose names begin so; at most 1000."""
+        return await self._session.send(calls.list_consumers(prefix, limit))
+
+    async def peek(
+        self,
+        name: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        after: int = 0,
+    ) -> Records:
+        """The records that come next, for nobody to process."""
+        return await self._session.send(calls.peek(name, limit, prefix, type, after))
+
+    async def set_position(self, name: str, seq: int) -> ConsumerInfo:
+        """Let a consumer, be it a new one, go on behind a record; who holds it fetches again.
+
+        Raises `StreamTrimmed`, and `PositionAhead` where no record has that position yet.
+        """
+        return await self._session.send(calls.set_position(name, seq))
+
+    async def delete(self, name: str) -> bool:
+        """Forget a consumer and its dead letters; whether there was one."""
+        return await self._session.send(calls.delete(name))
+
+    async def dead_letters(
+        self, name: str, *, after: int = 0, limit: int = DEFAULT_LIMIT
+    ) -> Letters:
+        """What a consumer could not process, behind a position; at most 1000."""
+        return await self._session.send(calls.letters(name, after, limit))
+
+    async def requeue(self, name: str, seq: int | None = None) -> int:
+        """Deliver the letter of a record once more, or all of them; how many."""
+        return await self._session.send(calls.requeue(name, seq))
+
+    async def delete_dead_letters(self, name: str, seq: int | None = None) -> int:
+        """Delete the letter of a record, or all of them; how many."""
+        return await self._session.send(calls.delete_letters(name, seq))
+
+
+class AsyncConsumer:
+    """Works through the stream under a name: `async for record in kv.consumer("mailer").records()`.
+
+    Of all instances with the same name one is at work, and the others stand by. It goes on from
+    where the last one was: what was not committed comes again.
+    """
+
+    def __init__(
+        self,
+        consumers: AsyncConsuming,
+        name: str,
+        *,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        owner: str | None = None,
+        lock_duration: Duration = "30s",
+        batch: int = DEFAULT_LIMIT,
+        max_attempts: int = MAX_ATTEMPTS,
+        retry: Duration = "1s",
+    ) -> None:
+        owner = uuid.uuid4().hex if owner is None else owner
+        order = calls.order(name, owner, batch, lock_duration, prefix, type)
+        self._consumers = consumers
+        self.name = order.name
+        self.owner = order.owner
+        """Which instance this is: another name for each, unless one is given."""
+        self._choice: dict[str, Any] = {
+            "prefix": prefix,
+            "type": type,
+            "lock_duration": lock_duration,
+        }
+        self._limit = order.limit
+        self._lock_s = seconds(lock_duration)
+        self._max_attempts = calls.checked_attempts(max_attempts)
+        self._retry_s = seconds(retry)
+        self._token = ""
+        self._asked = 0.0
+        self._is_stopping = False
+
+    @property
+    def token(self) -> str:
+        """Under which it holds the consumer: for `kv.atomic().commit_consumer(consumer.name,
+        consumer.token, record.seq)`. Empty before the first record."""
+        return self._token
+
+    async def records(self, *, commit: CommitMode = "batch") -> AsyncIterator[StreamRecord]:
+        """One record after the other, and then each one as it comes, until `stop`.
+
+        Asking for the next record says that the one before is done: with "each" it is committed
+        then, with "batch" those of a batch together, and with "none" not at all, which leaves that
+        to `commit`, or to an atomic commit. An exception, or the end of the loop, commits nothing.
+        Raises `StreamTrimmed`.
+        """
+        mode = calls.checked_mode(commit)
+        keeping = Task(self._keep, name="kv-consumer")
+        after = 0
+        try:
+            while self._goes_on():
+                batch = await self._fetch(after)
+                if batch is None:
+                    after = 0  # another instance was at work, or has set the position
+                    continue
+                for record in batch.records:
+                    yield record
+                    if mode == "each" and not await self._commit(record.seq):
+                        break
+                    if not self._goes_on():
+                        break
+                else:
+                    if mode == "batch" and batch.records:
+                        await self._commit(batch.records[-1].seq)
+                    elif mode == "none" and batch.records:
+                        after = max(after, batch.records[-1].seq)
+        finally:
+            await self._leave(keeping)
+
+    async def run(self, handler: RecordHandler, *, concurrency: int = 1) -> None:
+        """Have a handler process the records, until `stop`.
+
+        Up to so many at a time, but those of one key one after the other, and with a `concurrency`
+        of 1 all of them. A record whose handler raises comes again, after a pause, and becomes a
+        dead letter after `max_attempts`. Raises `StreamTrimmed`.
+        """
+        most = checked_concurrency(concurrency)
+        keeping = Task(self._keep, name="kv-consumer")
+        done: set[int] = set()
+        try:
+            while self._goes_on():
+                batch = await self._fetch()
+                if batch is None:
+                    done.clear()
+                    continue
+                done = {seq for seq in done if seq > batch.position}
+                todo = [it for it in batch.records if it.seq not in done]
+                failed = await _process(todo, handler, most, done, self._goes_on)
+                await self._conclude(batch.records, done, failed)
+        finally:
+            await self._leave(keeping)
+
+    async def commit(self, up_to: int) -> int:
+        """All records up to there are done; the position. Raises `StaleConsumer`."""
+        return await self._consumers.commit(self.name, self._token, up_to)
+
+    def stop(self) -> None:
+        """Let `records` and `run` end with what they are at, within ten seconds where they wait.
+
+        Idempotent.
+        """
+        self._is_stopping = True
+
+    def _goes_on(self) -> bool:
+        return not self._is_stopping
+
+    async def _fetch(self, after: int = 0) -> ConsumerBatch | None:
+        """The next records, perhaps none; None if others were at work since the last ones."""
+        try:
+            batch = await self._consumers.fetch(
+                self.name, self.owner, limit=self._limit, after=after, wait=_WAIT, **self._choice
+            )
+        except ConsumerLocked:
+            return None  # it stands by
+        self._asked = time.monotonic()
+        before, self._token = self._token, batch.token
+        return None if before and before != batch.token else batch
+
+    async def _commit(self, up_to: int) -> bool:
+        """Whether it was still this instance's to commit; the records come again if not."""
+        try:
+            await self.commit(up_to)
+        except StaleConsumer as error:
+            logger.warning("The consumer %s goes on from where it was: %s", self.name, error)
+            return False
+        return True
+
+    async def _conclude(
+        self, records: Records, done: set[int], failed: dict[int, Exception]
+    ) -> None:
+        """Commit what is done up to the first record that is not, and say why that is not."""
+        up_to = 0
+        for record in records:
+            if record.seq not in done:
+                break
+            up_to = record.seq
+        if up_to and not await self._commit(up_to):
+            return
+        if not failed:
+            return
+        first = min(failed)
+        if any(it.seq < first and it.seq not in done for it in records):
+            return  # it stops before it has come there
+        try:
+            failure = await self._consumers.nack(
+                self.name,
+                self._token,
+                first,
+                error=error_text(failed[first]),
+                max_attempts=self._max_attempts,
+            )
+        except StaleConsumer as error:
+            logger.warning("The consumer %s goes on from where it was: %s", self.name, error)
+            return
+        if not failure.dead and self._goes_on():
+            await sleep(min(self._retry_s * 2 ** (failure.attempts - 1), _LONGEST_PAUSE))
+
+    async def _keep(self) -> None:
+        """Prolong the lock while records are at work."""
+        pause = self._lock_s / _RENEWALS
+        while True:
+            await sleep(pause)
+            if not self._token or time.monotonic() - self._asked < pause:
+                continue
+            try:
+                with aside():
+                    await self._consumers.fetch(self.name, self.owner, limit=1, **self._choice)
+            except Exception as error:  # noqa: BLE001 - tried again; a commit finds out what it means
+                logger.warning("The consumer %s could not be kept: %s", self.name, error)
+
+    async def _leave(self, keeping: Task) -> None:
+        """Let others go on, as well as can be."""
+        keeping.cancel()
+        await keeping.join(JOIN_SECONDS)
+        token, self._token = self._token, ""
+        if not token:
+            return
+        try:
+            with aside():
+                await self._consumers.release(self.name, self.owner, token=token)
+        except Exception as error:  # noqa: BLE001 - what is raised is worth more, and it ends by itself
+            logger.warning("The consumer %s could not be released: %s", self.name, error)
+
+
+async def _process(
+    records: Records,
+    handler: RecordHandler,
+    concurrency: int,
+    done: set[int],
+    goes_on: Callable[[], bool],
+) -> dict[int, Exception]:
+    """Process records, those of one key in order; what was raised, by position."""
+    lanes: dict[object, Records] = {}
+    for record in records:
+        lanes.setdefault(None if concurrency == 1 else record.key, []).append(record)
+    left = deque(lanes.values())
+    failed: dict[int, Exception] = {}
+
+    async def work() -> None:
+        while left and goes_on():
+            try:
+                lane = left.popleft()
+            except IndexError:  # another thread took it
+                return
+            for record in lane:
+                if not goes_on():
+                    return
+                try:
+                    await call(handler, record)
+                except Exception as error:  # noqa: BLE001 - it is said, and comes again
+                    logger.warning("The handler of record %d failed", record.seq, exc_info=error)
+                    failed[record.seq] = error
+                    break
+                done.add(record.seq)
+
+    if concurrency == 1 or len(lanes) < 2:
+        await work()
+        return failed
+    workers = SideBySide(concurrency, name="kv-consumer-handler")
+    try:
+        for _ in range(min(concurrency, len(lanes))):
+            workers.start(work)
+        await workers.wait()
+    finally:
+        await workers.stop(0)
+    return failed

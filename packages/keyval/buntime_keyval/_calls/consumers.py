@@ -1,0 +1,319 @@
+"""Calls of the routes below `/consumers`."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+from urllib.parse import quote
+
+import msgspec
+
+from buntime_keyval._calls.keys import checked_limit
+from buntime_keyval._calls.locks import checked_prefix
+from buntime_keyval._calls.stream import RawRecord, checked_text, position, to_record
+from buntime_keyval._core import Call, json_body
+from buntime_keyval._results import (
+    ConsumerBatch,
+    ConsumerFailing,
+    ConsumerFailure,
+    ConsumerInfo,
+    ConsumerLetter,
+    StreamRecord,
+)
+from buntime_keyval.wire import Duration, InvalidInput, Key, KeyLike, key_to_json
+from buntime_keyval.wire.describe import as_written
+from buntime_keyval.wire.names import checked_name
+from buntime_keyval.wire.python_keys import checked_key
+from buntime_keyval.wire.python_options import milliseconds
+
+CommitMode = Literal["each", "batch", "none"]
+"""When records that were given out count as done: each one when the next is asked for, all of a
+batch when its last one is done, or when the caller commits."""
+
+
+class ConsumerOrder(msgspec.Struct, frozen=True):
+    """What an instance of a consumer asks for; checked."""
+
+    name: str
+    owner: str
+    limit: int
+    duration_ms: int
+    prefix: Key
+    type: str | None
+    after: int = 0
+
+
+class _Batch(msgspec.Struct):
+    records: list[RawRecord]
+    token: str
+    position: int
+    lag: int
+
+
+class _Peeked(msgspec.Struct):
+    records: list[RawRecord]
+
+
+class _Committed(msgspec.Struct):
+    position: int
+
+
+class _Released(msgspec.Struct):
+    released: bool
+
+
+class _Deleted(msgspec.Struct):
+    deleted: bool
+
+
+class _DeletedLetters(msgspec.Struct):
+    deleted: int
+
+
+class _Requeued(msgspec.Struct):
+    requeued: int
+
+
+class _Info(msgspec.Struct, rename="camel"):
+    name: str
+    position: int
+    lag: int
+    owner: str | None
+    until: int | None
+    updated_at: int
+    failing: ConsumerFailing | None
+
+
+class _Listed(msgspec.Struct):
+    consumers: list[_Info]
+
+
+class _Letter(msgspec.Struct, rename="camel"):
+    record: RawRecord
+    error: str | None
+    attempts: int
+    failed_at: int
+    requeued: bool
+
+
+class _Letters(msgspec.Struct):
+    letters: list[_Letter]
+
+
+_decode_batch = msgspec.json.Decoder(_Batch).decode
+_decode_peeked = msgspec.json.Decoder(_Peeked).decode
+_decode_committed = msgspec.json.Decoder(_Committed).decode
+_decode_failure = msgspec.json.Decoder(ConsumerFailure).decode
+_decode_released = msgspec.json.Decoder(_Released).decode
+_decode_deleted = msgspec.json.Decoder(_Deleted).decode
+_decode_deleted_letters = msgspec.json.Decoder(_DeletedLetters).decode
+_decode_requeued = msgspec.json.Decoder(_Requeued).decode
+_decode_info = msgspec.json.Decoder(_Info).decode
+_decode_listed = msgspec.json.Decoder(_Listed).decode
+_decode_letters = msgspec.json.Decoder(_Letters).decode
+
+
+def order(
+    name: str,
+    owner: str,
+    limit: int,
+    lock_duration: Duration,
+    prefix: KeyLike,
+    type: str | None,
+    after: int = 0,
+) -> ConsumerOrder:
+    """What somebody asks for. Raises `InvalidInput`."""
+    length = milliseconds("lock_duration", lock_duration)
+    if not length:
+        raise InvalidInput("lock_duration must be more than nothing")
+    return ConsumerOrder(
+        consumer_name(name),
+        consumer_owner(owner),
+        checked_limit(limit),
+        length,
+        checked_key(prefix) if prefix else (),
+        None if type is None else checked_text("type", type),
+        position("after", after),
+    )
+
+
+def fetch(wanted: ConsumerOrder, wait: int = 0) -> Call[ConsumerBatch]:
+    """The next records; the same owner may ask again without harm."""
+    body = json_body(
+        owner=wanted.owner,
+        limit=wanted.limit,
+        lockDuration=wanted.duration_ms,
+        wait=wait or None,
+        prefix=msgspec.Raw(key_to_json(wanted.prefix).encode()) if wanted.prefix else None,
+        type=wanted.type,
+        after=wanted.after or None,
+    )
+    return Call("POST", f"{_target(wanted.name)}/fetch", _read_batch, body, repeatable=True)
+
+
+def commit(name: str, token: str, up_to: int) -> Call[int]:
+    """All up to there is done; said twice it does no more."""
+    body = json_body(token=consumer_token(token), upTo=position("up_to", up_to))
+    return Call("POST", f"{_target(name)}/commit", _read_committed, body, repeatable=True)
+
+
+def nack(
+    name: str, token: str, seq: int, error: str | None, max_attempts: int
+) -> Call[ConsumerFailure]:
+    """A record could not be processed."""
+    body = json_body(
+        token=consumer_token(token),
+        seq=position("seq", seq),
+        error=None if error is None else checked_text("error", error),
+        maxAttempts=checked_attempts(max_attempts),
+    )
+    return Call("POST", f"{_target(name)}/nack", _decode_failure, body)
+
+
+def release(name: str, owner: str, token: str | None) -> Call[bool]:
+    """Let others go on."""
+    token = None if token is None else consumer_token(token)
+    body = json_body(owner=consumer_owner(owner), token=token)
+    return Call("POST", f"{_target(name)}/release", _read_released, body)
+
+
+def peek(
+    name: str, limit: int, prefix: KeyLike, type: str | None, after: int
+) -> Call[list[StreamRecord]]:
+    """The next records, for nobody to process."""
+    target = f"{_target(name)}/peek?limit={checked_limit(limit)}"
+    if prefix:
+        target += f"&prefix={quote(key_to_json(checked_key(prefix)), safe='')}"
+    if type is not None:
+        target += f"&type={quote(checked_text('type', type), safe='')}"
+    if position("after", after):
+        target += f"&after={after}"
+    return Call("GET", target, _read_peeked, repeatable=True)
+
+
+def get(name: str) -> Call[ConsumerInfo | None]:
+    """One consumer."""
+    absent = (f"There is no consumer {name}: it begins with its first fetch", None)
+    return Call("GET", _target(name), _read_info, repeatable=True, absent=absent)
+
+
+def list_consumers(prefix: str, limit: int) -> Call[list[ConsumerInfo]]:
+    """Consumers, by the beginning of their names."""
+    target = f"/consumers?limit={checked_limit(limit)}"
+    if checked_prefix(prefix):
+        target += f"&prefix={quote(prefix, safe='')}"
+    return Call("GET", target, _read_listed, repeatable=True)
+
+
+def set_position(name: str, seq: int) -> Call[ConsumerInfo]:
+    """Go on behind another record."""
+    body = json_body(seq=position("seq", seq))
+    return Call("PUT", f"{_target(name)}/position", _read_info, body)
+
+
+def delete(name: str) -> Call[bool]:
+    """Forget a consumer."""
+    return Call("DELETE", _target(name), _read_deleted)
+
+
+def letters(name: str, after: int, limit: int) -> Call[list[ConsumerLetter]]:
+    """What a consumer could not process."""
+    target = f"{_target(name)}/dead?after={position('after', after)}&limit={checked_limit(limit)}"
+    return Call("GET", target, _read_letters, repeatable=True)
+
+
+def requeue(name: str, seq: int | None) -> Call[int]:
+    """Deliver a letter once more, or all of them."""
+    body = json_body(seq=None if seq is None else position("seq", seq))
+    return Call("POST", f"{_target(name)}/dead", _read_requeued, body)
+
+
+def delete_letters(name: str, seq: int | None) -> Call[int]:
+    """Remove a letter, or all of them."""
+    chosen = "" if seq is None else f"?seq={position('seq', seq)}"
+    return Call("DELETE", f"{_target(name)}/dead{chosen}", _read_deleted_letters)
+
+
+def consumer_name(name: object) -> str:
+    """The name of a consumer. Raises `InvalidInput`."""
+    return checked_name("the name of a consumer", name, as_written)
+
+
+def consumer_owner(owner: object) -> str:
+    """Who is at work for a consumer. Raises `InvalidInput`."""
+    return checked_name("owner", owner, as_written)
+
+
+def consumer_token(token: object) -> str:
+    """The token of a fetch. Raises `InvalidInput`."""
+    if not isinstance(token, str) or not token:
+        raise InvalidInput(f"token must be the token of a fetch, received {as_written(token)}")
+    return token
+
+
+def checked_attempts(number: object) -> int:
+    """How often a record is tried. Raises `InvalidInput`."""
+    if isinstance(number, bool) or not isinstance(number, int) or number < 1:
+        raise InvalidInput(f"max_attempts must be 1 or more, received {as_written(number)}")
+    return number
+
+
+def checked_mode(mode: object) -> CommitMode:
+    """When records count as done. Raises `InvalidInput`."""
+    if mode in get_args(CommitMode):
+        return mode  # type: ignore[return-value] # one of them
+    raise InvalidInput(f"commit must be each, batch or none, received {as_written(mode)}")
+
+
+def _target(name: str) -> str:
+    return f"/consumers/{quote(consumer_name(name), safe='')}"
+
+
+def _read_batch(content: bytes) -> ConsumerBatch:
+    batch = _decode_batch(content)
+    records = [*map(to_record, batch.records)]
+    return ConsumerBatch(records, batch.token, batch.position, batch.lag)
+
+
+def _read_peeked(content: bytes) -> list[StreamRecord]:
+    return [*map(to_record, _decode_peeked(content).records)]
+
+
+def _read_committed(content: bytes) -> int:
+    return _decode_committed(content).position
+
+
+def _read_released(content: bytes) -> bool:
+    return _decode_released(content).released
+
+
+def _read_deleted(content: bytes) -> bool:
+    return _decode_deleted(content).deleted
+
+
+def _read_deleted_letters(content: bytes) -> int:
+    return _decode_deleted_letters(content).deleted
+
+
+def _read_requeued(content: bytes) -> int:
+    return _decode_requeued(content).requeued
+
+
+def _read_info(content: bytes) -> ConsumerInfo:
+    return _info(_decode_info(content))
+
+
+def _read_listed(content: bytes) -> list[ConsumerInfo]:
+    return [*map(_info, _decode_listed(content).consumers)]
+
+
+def _info(raw: _Info) -> ConsumerInfo:
+    return ConsumerInfo(
+        raw.name, raw.position, raw.lag, raw.owner, raw.until, raw.updated_at, raw.failing
+    )
+
+
+def _read_letters(content: bytes) -> list[ConsumerLetter]:
+    return [
+        ConsumerLetter(to_record(it.record), it.error, it.attempts, it.failed_at, it.requeued)
+        for it in _decode_letters(content).letters
+    ]

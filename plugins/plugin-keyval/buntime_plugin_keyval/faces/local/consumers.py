@@ -1,0 +1,245 @@
+"""Consumers of the stream for Python callers."""
+
+from __future__ import annotations
+
+from buntime_keyval import (
+    ConsumerBatch,
+    ConsumerFailing,
+    ConsumerFailure,
+    ConsumerInfo,
+    ConsumerLetter,
+    Duration,
+    KeyLike,
+    StreamRecord,
+)
+from buntime_keyval.shared import (
+    MAX_ATTEMPTS,
+    AsyncConsumer,
+    checked_attempts,
+    checked_limit,
+    checked_prefix,
+    checked_text,
+    consumer_name,
+    consumer_order,
+    consumer_owner,
+    consumer_token,
+    stream_position,
+    stream_wait_ms,
+)
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+
+from buntime_plugin_keyval.faces.local.part import LocalPart
+from buntime_plugin_keyval.faces.local.stream import stream_range, to_record
+from buntime_plugin_keyval.features.consumers.consumers import (
+    ConsumerDesk,
+    ConsumerState,
+    Holder,
+    WantedBatch,
+)
+from buntime_plugin_keyval.features.stream.part import ALL_KEYS, Wish
+from buntime_plugin_keyval.requests.permissions import CONSUME, Permits
+
+Infos = list[ConsumerInfo]
+Letters = list[ConsumerLetter]
+Records = list[StreamRecord]
+
+
+class LocalConsumers:
+    """Named positions in the stream, each held by one owner at a time."""
+
+    def __init__(self, consumers: ConsumerDesk, permits: Permits) -> None:
+        self._consumers = consumers
+        self._permits = permits
+
+    async def fetch(
+        self,
+        name: str,
+        owner: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        lock_duration: Duration = "30s",
+        prefix: KeyLike = (),
+        type: str | None = None,
+        after: int = 0,
+        wait: Duration | None = None,
+    ) -> ConsumerBatch:
+        """The first records that a consumer has not done (at most 1000), for who holds it from then
+        on for `lock_duration`; the same again until they are committed.
+
+        Waits up to a minute for the first record, and for another owner to leave. With `after` only
+        what is behind that record is given. Raises `ConsumerLocked`, and `StreamTrimmed` where
+        records behind the position are not there any more.
+        """
+        order = consumer_order(name, owner, limit, lock_duration, prefix, type, after)
+        keys = stream_range(prefix)
+        self._permits.need(CONSUME, order.name)
+        self._permits.read_range(keys)
+        wish = Wish(order.after, min(order.limit, MAX_LIMIT), keys, order.type)
+        wanted = WantedBatch(order.name, order.owner, order.duration_ms, wish, stream_wait_ms(wait))
+        batch = await self._consumers.fetch(wanted)
+        records = [*map(to_record, batch.records)]
+        return ConsumerBatch(records, batch.token, batch.position, batch.lag)
+
+    async def commit(self, name: str, token: str, up_to: int) -> int:
+        """All records up to there are done; the position, which never goes back.
+
+        Raises `StaleConsumer` if the consumer is not held under this token any more.
+        """
+        holder = self._holder(name, token)
+        return await self._consumers.commit(holder, stream_position("up_to", up_to))
+
+    async def nack(
+        self,
+        name: str,
+        token: str,
+        seq: int,
+        *,
+        error: str | None = None,
+        max_attempts: int = MAX_ATTEMPTS,
+    ) -> ConsumerFailure:
+        """A record could not be processed, and all before it are done. It is given out again, and
+        after so many attempts kept as a dead letter. Raises `StaleConsumer`."""
+        failed = await self._consumers.nack(
+            self._holder(name, token),
+            stream_position("seq", seq),
+            None if error is None else checked_text("error", error),
+            checked_attempts(max_attempts),
+        )
+        return ConsumerFailure(failed.attempts, failed.is_dead, failed.position)
+
+    async def release(self, name: str, owner: str, *, token: str | None = None) -> bool:
+        """Let another owner go on at once; whether this one held the consumer (under this
+        token)."""
+        token = None if token is None else consumer_token(token)
+        return await self._consumers.release(self._named(name), consumer_owner(owner), token)
+
+    async def get(self, name: str) -> ConsumerInfo | None:
+        """How far a consumer is; None if there is none of that name."""
+        state = await self._consumers.find(self._named(name))
+        return None if state is None else _info(state)
+
+    async def list(self, prefix: str = "", *, limit: int = DEFAULT_LIMIT) -> Infos:
+        """The consumers whose names begin so; at most 1000."""
+        self._permits.need(CONSUME, checked_prefix(prefix) or None)
+        size = min(checked_limit(limit), MAX_LIMIT)
+        return [_info(state) for state in await self._consumers.list(prefix, size)]
+
+    async def peek(
+        self,
+        name: str,
+        *,
+        limit: int = DEFAULT_LIMIT,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        after: int = 0,
+    ) -> Records:
+        """The records that come next, for nobody to process."""
+        keys = stream_range(prefix)
+        known = self._named(name)
+        self._permits.read_range(keys)
+        kind = None if type is None else checked_text("type", type)
+        size = min(checked_limit(limit), MAX_LIMIT)
+        wish = Wish(stream_position("after", after), size, keys, kind)
+        return [*map(to_record, (await self._consumers.peek(known, wish)).records)]
+
+    async def set_position(self, name: str, seq: int) -> ConsumerInfo:
+        """Let a consumer, be it a new one, go on behind a record; who holds it fetches again.
+
+        Raises `StreamTrimmed`, and `PositionAhead` where no record has that position yet.
+        """
+        known = self._named(name)
+        return _info(await self._consumers.move(known, stream_position("seq", seq)))
+
+    async def delete(self, name: str) -> bool:
+        """Forget a consumer and its dead letters; whether there was one."""
+        return await self._consumers.delete(self._named(name))
+
+    async def dead_letters(
+        self, name: str, *, after: int = 0, limit: int = DEFAULT_LIMIT
+    ) -> Letters:
+        """What a consumer could not process, behind a position; at most 1000."""
+        known = self._named(name)
+        self._permits.read_range(ALL_KEYS)
+        place, size = stream_position("after", after), min(checked_limit(limit), MAX_LIMIT)
+        return [
+            ConsumerLetter(
+                to_record(it.record),
+                it.error,
+                it.attempts,
+                self._consumers.wall(it.failed_at),
+                it.is_requeued,
+            )
+            for it in await self._consumers.letters(known, place, size)
+        ]
+
+    async def requeue(self, name: str, seq: int | None = None) -> int:
+        """Deliver the letter of a record once more, or all of them; how many."""
+        return await self._consumers.requeue(self._named(name), _chosen(seq))
+
+    async def delete_dead_letters(self, name: str, seq: int | None = None) -> int:
+        """Delete the letter of a record, or all of them; how many."""
+        return await self._consumers.remove_letters(self._named(name), _chosen(seq))
+
+    def _named(self, name: str) -> str:
+        """A name that the caller may use."""
+        known = consumer_name(name)
+        self._permits.need(CONSUME, known)
+        return known
+
+    def _holder(self, name: str, token: str) -> Holder:
+        return Holder(self._named(name), consumer_token(token))
+
+
+class LocalConsuming(LocalPart):
+    """Consumers that work through the stream."""
+
+    consumers: LocalConsumers
+
+    def consumer(
+        self,
+        name: str,
+        *,
+        prefix: KeyLike = (),
+        type: str | None = None,
+        owner: str | None = None,
+        lock_duration: Duration = "30s",
+        batch: int = DEFAULT_LIMIT,
+        max_attempts: int = MAX_ATTEMPTS,
+        retry: Duration = "1s",
+    ) -> AsyncConsumer:
+        """Works through the stream under a name: see `records` and `run` of what it returns.
+
+        Of all instances with one name one is at work, and goes on where the last one was; the
+        others stand by until its lock is released or has ended. `batch` records are read at a time,
+        a failing one is tried `max_attempts` times, the second time after `retry`.
+        """
+        self._permits.need(CONSUME, consumer_name(name))
+        self._permits.read_range(stream_range(prefix))
+        return AsyncConsumer(
+            self.consumers,
+            name,
+            prefix=prefix,
+            type=type,
+            owner=owner,
+            lock_duration=lock_duration,
+            batch=batch,
+            max_attempts=max_attempts,
+            retry=retry,
+        )
+
+
+def _chosen(seq: int | None) -> int | None:
+    return None if seq is None else stream_position("seq", seq)
+
+
+def _info(state: ConsumerState) -> ConsumerInfo:
+    failing = state.failing
+    return ConsumerInfo(
+        state.name,
+        state.position,
+        state.lag,
+        state.owner,
+        state.until,
+        state.updated_at,
+        None if failing is None else ConsumerFailing(*failing),
+    )

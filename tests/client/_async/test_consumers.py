@@ -1,0 +1,183 @@
+"""Consumers of the stream, against a live server."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from buntime_keyval import InvalidInput, StaleConsumer
+from buntime_keyval._async.concurrency import Task
+from client._async.beside import until
+
+
+async def written(kv: Any, name: str, number: int, keys: int = 1000) -> list[int]:
+    """A new consumer of this name before so many new records; their positions."""
+    begin = await kv.stream.seq()
+    await kv.consumers.set_position(name, begin)
+    for index in range(number):
+        await kv.set([name, index % keys], index)
+    return [it.seq for it in (await kv.stream.read(begin, limit=1000)).records]
+
+
+async def test_each_mode_commits_at_its_time(kv: Any) -> None:
+    seqs = await written(kv, "mode", 6)
+    consumer = kv.consumer("mode", prefix=["mode"], batch=4)
+    positions: list[int] = []
+
+    async def read(mode: Any, number: int) -> None:
+        async for record in consumer.records(commit=mode):
+            positions.append((await kv.consumers.get("mode")).position)
+            if len(positions) == number:
+                assert consumer.token
+                assert record.seq == seqs[positions_before + number - 1]
+                consumer.stop()
+
+    positions_before = 0
+    await read("each", 2)
+    assert positions == [seqs[0] - 1, seqs[0]]
+    # The record that was read last counted when the next one was asked for, which told the end.
+    assert (await kv.consumers.get("mode")).position == seqs[1]
+    consumer = kv.consumer("mode", prefix=["mode"], batch=2)
+    positions.clear()
+    positions_before = 2
+    await read("batch", 3)
+    assert positions == [seqs[1], seqs[1], seqs[3]]
+    consumer = kv.consumer("mode", prefix=["mode"], batch=1)
+    positions.clear()
+    positions_before = 4
+    await read("none", 2)
+    assert positions == [seqs[3], seqs[3]]
+    info = await kv.consumers.get("mode")
+    assert (info.position, info.owner, info.lag) == (seqs[3], None, 2)
+    with pytest.raises(InvalidInput, match="commit must be each, batch or none"):
+        await read("all", 1)
+
+
+async def test_effects_and_position_are_one_commit(kv: Any) -> None:
+    seqs = await written(kv, "count", 3)
+    consumer = kv.consumer("count", prefix=["count"])
+    async for record in consumer.records(commit="none"):
+        done = kv.atomic().sum(["sum"], 1).commit_consumer("count", consumer.token, record.seq)
+        assert (await done.commit()).ok
+        if record.seq == seqs[-1]:
+            late = consumer.token
+            consumer.stop()
+    assert (await kv.get(["sum"])).value == 3
+    assert (await kv.consumers.get("count")).position == seqs[-1]
+    refused = kv.atomic().sum(["sum"], 1).commit_consumer("count", late, seqs[-1])
+    assert not (await refused.commit()).ok
+    with pytest.raises(StaleConsumer):
+        await kv.consumers.commit("count", late, seqs[-1])
+    assert (await kv.get(["sum"])).value == 3
+
+
+async def test_a_handler_gets_those_of_one_key_in_order(kv: Any) -> None:
+    seqs = await written(kv, "many", 40, keys=4)
+    consumer = kv.consumer("many", prefix=["many"], batch=15)
+    handled: list[tuple[Any, int]] = []
+
+    async def handle(record: Any) -> None:
+        handled.append((record.key, record.seq))
+        if len(handled) == len(seqs):
+            consumer.stop()
+
+    await consumer.run(handle, concurrency=8)
+    assert sorted(seq for _, seq in handled) == seqs
+    for number in range(4):
+        of_key = [seq for key, seq in handled if key == ("many", number)]
+        assert of_key == sorted(of_key)
+    assert (await kv.consumers.get("many")).position == seqs[-1]
+
+
+async def test_what_fails_comes_again_and_then_is_a_dead_letter(kv: Any) -> None:
+    seqs = await written(kv, "fail", 4)
+    handled: list[int] = []
+    consumer = kv.consumer("fail", prefix=["fail"], max_attempts=3, retry="1ms")
+
+    async def handle(record: Any) -> None:
+        handled.append(record.seq)
+        if record.seq == seqs[1]:
+            raise ValueError("not this one")
+        if record.seq == seqs[-1] and handled.count(seqs[1]) == 3:
+            consumer.stop()
+
+    await consumer.run(handle)
+    assert handled == [seqs[0], seqs[1], seqs[1], seqs[1], *seqs[2:]]
+    (letter,) = await kv.consumers.dead_letters("fail")
+    assert (letter.record.seq, letter.attempts) == (seqs[1], 3)
+    assert "not this one" in letter.error
+    # Side by side, what was done behind the failing one is not done again.
+    await kv.consumers.delete("fail")
+    await kv.consumers.set_position("fail", seqs[0] - 1)
+    handled.clear()
+    consumer = kv.consumer("fail", prefix=["fail"], max_attempts=2, retry="1ms")
+    stopping = Task(_stop_when_done, kv, consumer, seqs[-1], name="stopping")
+    await consumer.run(handle, concurrency=4)
+    await stopping.join(10)
+    assert sorted(handled) == sorted([seqs[0], seqs[1], seqs[1], *seqs[2:]])
+    assert await kv.consumers.requeue("fail") == 1
+    (record,) = (await kv.consumers.fetch("fail", "w")).records
+    assert record == letter.record
+    assert await kv.consumers.delete_dead_letters("fail") == 1
+
+
+async def _stop_when_done(kv: Any, consumer: Any, last: int) -> None:
+    async def is_done() -> bool:
+        return bool((await kv.consumers.get("fail")).position >= last)
+
+    await until(is_done)
+    consumer.stop()
+
+
+async def test_one_instance_is_at_work_and_another_goes_on(kv: Any) -> None:
+    seqs = await written(kv, "pair", 2)
+    begun: list[int] = []
+    first, second = (kv.consumer("pair", prefix=["pair"], batch=1) for _ in range(2))
+
+    async def stand_by() -> None:
+        async for record in second.records(commit="each"):
+            begun.append(record.seq)
+            second.stop()
+
+    async for record in first.records(commit="each"):
+        assert record.seq == seqs[0]
+        assert (await kv.consumers.get("pair")).owner == first.owner
+        standing_by = Task(stand_by, name="second")
+        first.stop()
+    await standing_by.join(15)
+    assert begun == seqs[1:]
+    assert [it.name for it in await kv.consumers.list("pai")] == ["pair"]
+
+
+async def test_the_lock_is_prolonged_while_records_are_at_work(kv: Any) -> None:
+    await written(kv, "slow", 1)
+    consumer = kv.consumer("slow", prefix=["slow"], lock_duration="3s")
+    ends: set[int] = set()
+
+    async def was_prolonged() -> bool:
+        ends.add((await kv.consumers.get("slow")).until)
+        return len(ends) > 2
+
+    async for _ in consumer.records(commit="each"):
+        await until(was_prolonged)
+        consumer.stop()
+
+
+async def test_looks_and_positions(kv: Any) -> None:
+    assert await kv.consumers.get("nobody") is None
+    assert not await kv.consumers.delete("nobody")
+    seqs = await written(kv, "look", 3)
+    assert [it.seq for it in await kv.consumers.peek("look", prefix=["look"], limit=2)] == seqs[:2]
+    assert [it.seq for it in await kv.consumers.peek("look", type="none")] == []
+    batch = await kv.consumers.fetch("look", "w", after=seqs[0], prefix=["look"], wait=1)
+    assert [it.seq for it in batch.records] == seqs[1:]
+    failure = await kv.consumers.nack("look", batch.token, seqs[0], error="x", max_attempts=9)
+    assert (failure.attempts, failure.dead, failure.position) == (1, False, seqs[0] - 1)
+    failing = (await kv.consumers.get("look")).failing
+    assert (failing.seq, failing.attempts, failing.error) == (seqs[0], 1, "x")
+    assert await kv.consumers.commit("look", batch.token, seqs[1]) == seqs[1]
+    assert await kv.consumers.release("look", "w", token=batch.token)
+    assert await kv.consumers.delete("look")
+    for wrong in ({"lock_duration": 0}, {"owner": ""}, {"max_attempts": 0}, {"batch": 0}):
+        with pytest.raises(InvalidInput):
+            kv.consumer("look", **wrong)
