@@ -23,6 +23,7 @@ from buntime_keyval import (
     InvalidInput,
     InvalidValue,
     KvEntry,
+    KvMissing,
     LockHeld,
     LockLost,
     NotFound,
@@ -260,9 +261,12 @@ async def test_what_has_the_same_key_is_done_once(kv: AnyKv) -> None:
         lambda key: kv.set(["a"], 1, metadata={"by": "me"}, idempotency_key=key),
         lambda key: kv.atomic().sum(["n"], 1).commit(idempotency_key=key),
         lambda key: (
-            kv.atomic().check(KvEntry(("b",), None, None)).set(["b"], 1).commit(idempotency_key=key)
+            kv.atomic()
+            .check(KvMissing(("b",), None, None))
+            .set(["b"], 1)
+            .commit(idempotency_key=key)
         ),
-        lambda key: kv.atomic().check(KvEntry(("b",), None, None)).commit(idempotency_key=key),
+        lambda key: kv.atomic().check(KvMissing(("b",), None, None)).commit(idempotency_key=key),
         lambda key: kv.delete(["gone"], idempotency_key=key),
         lambda key: kv.delete([["b"], ["none"]], exact=True, idempotency_key=key),
         lambda key: kv.enqueue({"x": kv.now()}, idempotency_key=key),

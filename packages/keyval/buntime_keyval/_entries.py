@@ -7,7 +7,7 @@ from typing import Any, TypeGuard
 
 import msgspec
 
-from buntime_keyval._results import KvDetails, KvEntry, SearchHit
+from buntime_keyval._results import KvDetails, KvEntry, KvMissing, SearchHit, made_entry
 from buntime_keyval.wire import (
     InvalidInput,
     Key,
@@ -153,8 +153,8 @@ def read_entry(content: bytes, shape: Shape = PLAIN) -> KvEntry[Any]:
         return _shaped(_decode_shaped(content))
     raw = _decode_entry(content)
     if _TAG in content:
-        return KvEntry(check_key(raw.key), untag(raw.value), raw.versionstamp)
-    return KvEntry(raw.key, raw.value, raw.versionstamp)
+        return made_entry(check_key(raw.key), untag(raw.value), raw.versionstamp)
+    return made_entry(raw.key, raw.value, raw.versionstamp)
 
 
 def read_entries(content: bytes, shape: Shape = PLAIN) -> list[KvEntry[Any]]:
@@ -163,8 +163,8 @@ def read_entries(content: bytes, shape: Shape = PLAIN) -> list[KvEntry[Any]]:
         return [_shaped(raw) for raw in _decode_all_shaped(content)]
     raw = _decode_entries(content)
     if _TAG in content:
-        return [KvEntry(check_key(it.key), untag(it.value), it.versionstamp) for it in raw]
-    return [KvEntry(it.key, it.value, it.versionstamp) for it in raw]
+        return [made_entry(check_key(it.key), untag(it.value), it.versionstamp) for it in raw]
+    return [made_entry(it.key, it.value, it.versionstamp) for it in raw]
 
 
 def _shaped(raw: _WireShaped) -> KvEntry[Any]:
@@ -179,6 +179,8 @@ def _shaped(raw: _WireShaped) -> KvEntry[Any]:
             raw.revision or 1,
             raw.type,
         )
+    if raw.versionstamp is None:
+        return KvMissing(check_key(raw.key), None, None)
     return KvEntry(check_key(raw.key), untag(raw.value), raw.versionstamp, details)
 
 

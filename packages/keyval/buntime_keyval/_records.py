@@ -221,14 +221,14 @@ def record_reader(type: type[T] | None) -> Callable[[KvEntry[Any]], KvRecord[T]]
     scope = make_scope((), type, None, None)
 
     def read(entry: KvEntry[Any]) -> KvRecord[T]:
-        value = scope.typed(entry).value
+        found = scope.typed(entry)
         details = entry.details
-        if details is None:
+        if not found.exists or details is None:
             raise InvalidInput("a record is made of an entry with details")
         return KvRecord(
             str(entry.key[0]),
             details.revision,
-            value,  # type: ignore[arg-type] # of an entry that exists
+            found.value,
             details.type,
             details.created_at,
             details.updated_at,

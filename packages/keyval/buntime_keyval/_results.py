@@ -29,10 +29,10 @@ class KvDetails(msgspec.Struct, frozen=True):
 
 
 class KvEntry(msgspec.Struct, Generic[V], frozen=True, repr_omit_defaults=True):
-    """A key with its value; both value and versionstamp are None where the key does not exist."""
+    """A key with its value. One that does not exist is `KvMissing`: `exists` tells them apart."""
 
     key: Key
-    value: V | None
+    value: V
     versionstamp: str | None
     details: KvDetails | None = None
     """Metadata and times of what exists, where they were asked for."""
@@ -44,7 +44,22 @@ class KvEntry(msgspec.Struct, Generic[V], frozen=True, repr_omit_defaults=True):
 
     def or_default(self, default: Any) -> KvEntry[Any]:
         """This entry, or, where the key does not exist, the same with `default` for a value."""
-        return self if self.exists else KvEntry(self.key, default, None)
+        return self if self.exists else KvMissing(self.key, default, None)
+
+
+class KvMissing(KvEntry[V], Generic[V], frozen=True):
+    """A key that does not exist: its value is None, or the default that was named."""
+
+    @property
+    def exists(self) -> Literal[False]:
+        """It does not."""
+        return False
+
+
+def made_entry(key: Key, value: Any, versionstamp: str | None) -> KvEntry[Any]:
+    """The entry of a key, which does not exist without a versionstamp."""
+    kind = KvMissing if versionstamp is None else KvEntry
+    return kind(key, value, versionstamp)
 
 
 class KvPage(msgspec.Struct, Generic[V], frozen=True):

@@ -14,7 +14,7 @@ from buntime_keyval._entries import is_many
 from buntime_keyval._errors import InvalidValue
 from buntime_keyval._merging import check_merged
 from buntime_keyval._models import model_of
-from buntime_keyval._results import KvEntry
+from buntime_keyval._results import KvEntry, KvMissing
 from buntime_keyval.wire import (
     Duration,
     InvalidInput,
@@ -204,13 +204,13 @@ class Scope(Generic[T]):
             ) from error
         return plain
 
-    def typed(self, entry: Entry, *, validate: bool = True) -> KvEntry[T]:
+    def typed(self, entry: Entry, *, validate: bool = True) -> KvEntry[T] | KvMissing[None]:
         """An entry with a relative key and a value of the type. Raises `InvalidValue`.
 
         One that is passed over is missing. Without `validate` the entry is one that has no value.
         """
         found = self.found(entry, validate=validate)
-        return KvEntry(self.relative(entry.key), None, None) if found is None else found
+        return KvMissing(self.relative(entry.key), None, None) if found is None else found
 
     def found(self, entry: E, *, validate: bool = True) -> E | None:
         """The same of one of several, None where it is passed over."""
@@ -235,7 +235,9 @@ class Scope(Generic[T]):
         typed = [self.found(entry, validate=validate) for entry in entries]
         return [entry for entry in typed if entry is not None]
 
-    def told(self, batch: list[Entry], *, exact: bool) -> list[Entry] | None:
+    def told(
+        self, batch: Sequence[Entry | KvMissing[None]], *, exact: bool
+    ) -> list[Entry] | None:
         """What a watch tells of a batch, None where none of it is of this store.
 
         An empty batch says that something was missed, and is told.

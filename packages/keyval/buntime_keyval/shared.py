@@ -53,6 +53,7 @@ from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
 from buntime_keyval._reports import ErrorHandler
+from buntime_keyval._results import made_entry
 from buntime_keyval._selecting import EVERY_TEXT, Selector, selected, selecting
 from buntime_keyval._sharing import check_sharing
 from buntime_keyval._transaction import Pauses
@@ -117,6 +118,7 @@ __all__ = [
     "lock_order",
     "lock_owner",
     "lock_wait_ms",
+    "made_entry",
     "make_scope",
     "make_target",
     "merged_at",

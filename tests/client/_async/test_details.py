@@ -16,6 +16,7 @@ from buntime_keyval import (
     InvalidInput,
     KvDetails,
     KvEntry,
+    KvMissing,
     NotFound,
     VacuumResult,
 )
@@ -38,9 +39,9 @@ async def test_metadata_and_times_come_with_the_entry(kv: Any, key: Any) -> None
     details = KvDetails(METADATA, created, created, FUTURE)
     assert entry == KvEntry(key, 1, result.versionstamp, details)
     assert await kv.get(key) == KvEntry(key, 1, result.versionstamp)
-    assert await kv.get_with_metadata([("nope",), key]) == [KvEntry(("nope",), None, None), entry]
+    assert await kv.get_with_metadata([("nope",), key]) == [KvMissing(("nope",), None, None), entry]
     assert await kv.get_with_metadata([]) == []
-    assert await kv.get_with_metadata(("nope", *key)) == KvEntry(("nope", *key), None, None)
+    assert await kv.get_with_metadata(("nope", *key)) == KvMissing(("nope", *key), None, None)
     assert [it async for it in kv.list(key[:-1], details=True)] == [entry]
     await kv.set(key, 2)
     entry = await kv.get_with_metadata(key)

@@ -7,7 +7,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from buntime_keyval import AsyncKv, BigInt, Field, InvalidInput, KvEntry, RequestRejected
+from buntime_keyval import AsyncKv, BigInt, Field, InvalidInput, KvMissing, RequestRejected
 from client._async.beside import until
 
 HOSTILE_KEYS: list[tuple[Any, ...]] = [
@@ -27,7 +27,7 @@ async def test_keys_keep_their_types_on_every_route(kv: Any) -> None:
         (listed,) = [item async for item in kv.list()]
         assert repr(listed) == repr(entry)  # repr tells 5 from BigInt(5) and from True
         child = (*entry.key, "child")
-        assert await kv.get([key, child]) == [entry, KvEntry(child, None, None)]
+        assert await kv.get([key, child]) == [entry, KvMissing(child, None, None)]
         await kv.set(child, 1)
         assert await kv.count(key) == 1
         assert [item.key async for item in kv.list(key)] == [child]

@@ -11,7 +11,7 @@ import pytest
 from buntime_keyval import (
     AsyncKv,
     ConnectionLost,
-    KvEntry,
+    KvMissing,
     OutcomeUnknown,
     Retries,
     ServerUnreachable,
@@ -70,7 +70,7 @@ WRITES: list[Callable[[Any], Any]] = [
     lambda kv: kv.atomic().sum(["n"], 1).commit(),
     lambda kv: kv.atomic().append(["list"], [1]).commit(),
     lambda kv: kv.atomic().set(["new", kv.uuidv7()], 1).commit(),
-    lambda kv: kv.atomic().check(KvEntry(("once",), None, None)).set(["once"], 1).commit(),
+    lambda kv: kv.atomic().check(KvMissing(("once",), None, None)).set(["once"], 1).commit(),
     lambda kv: kv.set(["set"], 1),
     lambda kv: kv.enqueue("once"),
     lambda kv: kv.delete(["set"]),

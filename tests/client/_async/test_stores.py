@@ -11,7 +11,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from buntime_keyval import InvalidInput, InvalidValue, KvEntry, TransactionConflict
+from buntime_keyval import InvalidInput, InvalidValue, KvEntry, KvMissing, TransactionConflict
 from buntime_keyval.shared import contents_of
 from buntime_keyval.wire.commits import Mutation
 from client._async.beside import until
@@ -330,7 +330,7 @@ async def test_what_is_not_of_the_type_may_be_skipped_or_migrated(kv: Any) -> No
     lenient = kv.store(("users",), User, on_invalid="skip")
     assert [it.key async for it in lenient.list()] == [(1,)]
     assert [it.key for it in (await lenient.paginate()).entries] == [(1,)]
-    assert await lenient.get(2) == KvEntry((2,), None, None)
+    assert await lenient.get(2) == KvMissing((2,), None, None)
     assert [it.exists for it in await lenient.get_many([1, 2])] == [True, False]
     assert (await lenient.has(2), await lenient.count()) == (True, 3)
     assert [it.key async for it in lenient.list(values=False)] == [(1,), (2,), (3,)]

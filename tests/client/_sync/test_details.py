@@ -17,6 +17,7 @@ from buntime_keyval import (
     Kv,
     KvDetails,
     KvEntry,
+    KvMissing,
     NotFound,
     VacuumResult,
 )
@@ -39,9 +40,9 @@ def test_metadata_and_times_come_with_the_entry(kv: Any, key: Any) -> None:
     details = KvDetails(METADATA, created, created, FUTURE)
     assert entry == KvEntry(key, 1, result.versionstamp, details)
     assert kv.get(key) == KvEntry(key, 1, result.versionstamp)
-    assert kv.get_with_metadata([("nope",), key]) == [KvEntry(("nope",), None, None), entry]
+    assert kv.get_with_metadata([("nope",), key]) == [KvMissing(("nope",), None, None), entry]
     assert kv.get_with_metadata([]) == []
-    assert kv.get_with_metadata(("nope", *key)) == KvEntry(("nope", *key), None, None)
+    assert kv.get_with_metadata(("nope", *key)) == KvMissing(("nope", *key), None, None)
     assert list(kv.list(key[:-1], details=True)) == [entry]
     kv.set(key, 2)
     entry = kv.get_with_metadata(key)

@@ -8,7 +8,7 @@ from typing import Any
 from uuid import UUID
 
 import pytest
-from buntime_keyval import BigInt, Field, InvalidInput, Kv, KvEntry, RequestRejected
+from buntime_keyval import BigInt, Field, InvalidInput, Kv, KvMissing, RequestRejected
 from client._sync.beside import until
 
 HOSTILE_KEYS: list[tuple[Any, ...]] = [
@@ -28,7 +28,7 @@ def test_keys_keep_their_types_on_every_route(kv: Any) -> None:
         (listed,) = list(kv.list())
         assert repr(listed) == repr(entry)  # repr tells 5 from BigInt(5) and from True
         child = (*entry.key, "child")
-        assert kv.get([key, child]) == [entry, KvEntry(child, None, None)]
+        assert kv.get([key, child]) == [entry, KvMissing(child, None, None)]
         kv.set(child, 1)
         assert kv.count(key) == 1
         assert [item.key for item in kv.list(key)] == [child]

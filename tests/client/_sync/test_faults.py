@@ -12,7 +12,7 @@ import pytest
 from buntime_keyval import (
     ConnectionLost,
     Kv,
-    KvEntry,
+    KvMissing,
     OutcomeUnknown,
     Retries,
     ServerUnreachable,
@@ -71,7 +71,7 @@ WRITES: list[Callable[[Any], Any]] = [
     lambda kv: kv.atomic().sum(["n"], 1).commit(),
     lambda kv: kv.atomic().append(["list"], [1]).commit(),
     lambda kv: kv.atomic().set(["new", kv.uuidv7()], 1).commit(),
-    lambda kv: kv.atomic().check(KvEntry(("once",), None, None)).set(["once"], 1).commit(),
+    lambda kv: kv.atomic().check(KvMissing(("once",), None, None)).set(["once"], 1).commit(),
     lambda kv: kv.set(["set"], 1),
     lambda kv: kv.enqueue("once"),
     lambda kv: kv.delete(["set"]),

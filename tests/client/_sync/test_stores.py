@@ -12,7 +12,7 @@ from uuid import UUID, uuid4
 
 import msgspec
 import pytest
-from buntime_keyval import InvalidInput, InvalidValue, KvEntry, TransactionConflict
+from buntime_keyval import InvalidInput, InvalidValue, KvEntry, KvMissing, TransactionConflict
 from buntime_keyval.shared import contents_of
 from buntime_keyval.wire.commits import Mutation
 from client._sync.beside import until
@@ -331,7 +331,7 @@ def test_what_is_not_of_the_type_may_be_skipped_or_migrated(kv: Any) -> None:
     lenient = kv.store(("users",), User, on_invalid="skip")
     assert [it.key for it in lenient.list()] == [(1,)]
     assert [it.key for it in (lenient.paginate()).entries] == [(1,)]
-    assert lenient.get(2) == KvEntry((2,), None, None)
+    assert lenient.get(2) == KvMissing((2,), None, None)
     assert [it.exists for it in lenient.get_many([1, 2])] == [True, False]
     assert (lenient.has(2), lenient.count()) == (True, 3)
     assert [it.key for it in lenient.list(values=False)] == [(1,), (2,), (3,)]

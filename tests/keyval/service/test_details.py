@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from buntime_keyval import BigInt, InvalidInput, KvDetails, KvEntry, VacuumResult
+from buntime_keyval import BigInt, InvalidInput, KvDetails, KvEntry, KvMissing, VacuumResult
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES, MAX_TIMESTAMP_MS
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.features.expiry.sweeper import BATCH
@@ -187,7 +187,7 @@ async def test_only_who_asks_gets_details(kv: LocalKv) -> None:
     assert (await kv.paginate()).entries[0].details is None
     assert "details" not in repr(await kv.get(KEY))
     missing, found = await kv.get_with_metadata([("nope",), KEY])
-    assert missing == KvEntry(("nope",), None, None, None)
+    assert missing == KvMissing(("nope",), None, None)
     assert found.details == KvDetails("m", NOW_MS, NOW_MS, None)
     nobody: list[tuple[str]] = []
     assert list(await kv.get_with_metadata(nobody)) == []

@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from buntime_keyval import InvalidInput, InvalidValue, KvEntry
+from buntime_keyval import InvalidInput, InvalidValue, KvEntry, KvMissing
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from keyval.service.world import FakeClock
 from support.store import open_kv
@@ -124,7 +124,7 @@ async def test_stores_have_them_too(kv: LocalKv) -> None:
 
 async def test_a_missing_key_has_the_value_that_is_named(kv: LocalKv) -> None:
     await kv.set(["a"], None)
-    assert await kv.get(["b"], default=5) == KvEntry(("b",), 5, None)
+    assert await kv.get(["b"], default=5) == KvMissing(("b",), 5, None)
     assert await kv.get(["a"], default=5) == await kv.get(["a"])
     assert [it.value for it in await kv.get([["a"], ["b"]], default=[])] == [None, []]
     assert (await kv.get(["b"], default=0, consistency="strong")).value == 0

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
-from buntime_keyval import BigInt, InvalidInput, KvEntry
+from buntime_keyval import BigInt, InvalidInput, KvMissing
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.storage.dialects.reads import READ_INLINE
 from keyval.service.world import FakeClock, World, exact
@@ -84,7 +84,7 @@ async def test_what_json_cannot_hold_is_refused(kv: LocalKv, value: Any) -> None
 
 
 async def test_a_missing_key_is_an_entry_without_versionstamp(kv: LocalKv) -> None:
-    assert await kv.get(("a", 1.0)) == KvEntry(("a", 1), None, None)
+    assert await kv.get(("a", 1.0)) == KvMissing(("a", 1), None, None)
     assert not (await kv.get(("a",))).exists
 
 

@@ -8,7 +8,7 @@ from typing import Any, Generic, TypeVar
 
 from buntime_keyval._async.concurrency import call
 from buntime_keyval._async.flights import AsyncFlights
-from buntime_keyval._results import CommitResult, KvEntry
+from buntime_keyval._results import CommitResult, KvEntry, KvMissing
 from buntime_keyval.wire import Duration, InvalidInput, Key
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import Consistency
@@ -100,7 +100,7 @@ class AsyncShortcuts(Generic[K, V]):
         result: CommitResult = await atomic.commit(idempotency_key=idempotency_key)
         return result
 
-    async def get_and_delete(self, key: K) -> KvEntry[V]:
+    async def get_and_delete(self, key: K) -> KvEntry[V] | KvMissing[None]:
         """The entry of a key, which is not there any more: of several who ask, one gets it."""
         self._whole_key(key)  # refuses several
         while True:

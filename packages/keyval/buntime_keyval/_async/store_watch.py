@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from typing import Generic, TypeVar
 
 from buntime_keyval._async.watch import AsyncWatch
-from buntime_keyval._results import KvEntry
+from buntime_keyval._results import KvEntry, KvMissing
 from buntime_keyval._typed import Scope
 
 T = TypeVar("T")
@@ -53,11 +53,11 @@ class AsyncStoreWatch(Generic[T]):
     async def __aexit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         await self._watch.__aexit__(kind, *rest)
 
-    def __aiter__(self) -> AsyncIterator[list[KvEntry[T]]]:
+    def __aiter__(self) -> AsyncIterator[Sequence[KvEntry[T] | KvMissing[None]]]:
         aiter(self._watch)
         return self
 
-    async def __anext__(self) -> list[KvEntry[T]]:
+    async def __anext__(self) -> Sequence[KvEntry[T] | KvMissing[None]]:
         while True:
             told = self._scope.told(await anext(self._watch), exact=self._exact)
             if told is not None:

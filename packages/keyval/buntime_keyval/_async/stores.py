@@ -21,6 +21,7 @@ from buntime_keyval._results import (
     CommitResult,
     DeleteResult,
     KvEntry,
+    KvMissing,
     KvPage,
     SearchHit,
     SearchPage,
@@ -82,11 +83,11 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
     @overload
     async def get(
         self, key: StoreKey, *, default: None = None, consistency: Consistency = "eventual"
-    ) -> KvEntry[T]: ...
+    ) -> KvEntry[T] | KvMissing[None]: ...
     @overload
     async def get(
         self, key: StoreKey, *, default: U, consistency: Consistency = "eventual"
-    ) -> KvEntry[T | U]: ...
+    ) -> KvEntry[T] | KvMissing[U]: ...
     async def get(
         self, key: StoreKey, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]:
@@ -125,7 +126,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
 
     async def get_with_metadata(
         self, key: StoreKey, *, consistency: Consistency = "eventual"
-    ) -> KvEntry[T]:
+    ) -> KvEntry[T] | KvMissing[None]:
         """The same, with the `details` of what exists: its metadata and its times."""
         absolute = self._scope.absolute(key)
         if self._scope.sliding:
@@ -136,7 +137,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
 
     async def get_many(
         self, keys: Sequence[StoreKey], *, consistency: Consistency = "eventual"
-    ) -> list[KvEntry[T]]:
+    ) -> Sequence[KvEntry[T] | KvMissing[None]]:
         """One entry for each key, in their order."""
         absolute = self._scope.each_absolute(keys)
         if not absolute:

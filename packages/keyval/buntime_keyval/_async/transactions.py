@@ -10,7 +10,7 @@ from buntime_keyval._async.concurrency import sleep
 from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
-from buntime_keyval._results import KvEntry, TransactionResult
+from buntime_keyval._results import KvEntry, KvMissing, TransactionResult
 from buntime_keyval._scoped import ScopedBuilder
 from buntime_keyval._transaction import Pauses, Work
 from buntime_keyval._typed import scope_of
@@ -68,11 +68,11 @@ class AsyncStoreTransaction(ScopedBuilder[T]):
         super().__init__(transaction._collected(), scope_of(store))
         self._transaction = transaction
 
-    async def get(self, key: StoreKey) -> KvEntry[T]:
+    async def get(self, key: StoreKey) -> KvEntry[T] | KvMissing[None]:
         """One entry; value and versionstamp are None where the key does not exist."""
         return self._scope.typed(await self._transaction.get(self._scope.absolute(key)))
 
-    async def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
+    async def get_many(self, keys: Sequence[StoreKey]) -> Sequence[KvEntry[T] | KvMissing[None]]:
         """One entry for each key, in their order."""
         absolute = self._scope.each_absolute(keys)
         return [self._scope.typed(it) for it in await self._transaction.get(absolute)]

@@ -24,7 +24,14 @@ from buntime_keyval._entries import (
     typed_members,
     value_json,
 )
-from buntime_keyval._results import CommitResult, DeleteResult, KvEntry, KvPage, VacuumResult
+from buntime_keyval._results import (
+    CommitResult,
+    DeleteResult,
+    KvEntry,
+    KvMissing,
+    KvPage,
+    VacuumResult,
+)
 from buntime_keyval._selecting import Selector
 from buntime_keyval._where import Where
 from buntime_keyval.wire import (
@@ -90,7 +97,7 @@ _decode_vacuum = msgspec.json.Decoder(_Vacuum).decode
 def get(raw: Any, shape: Shape = PLAIN) -> Call[Entry]:
     """One entry, by its path if it has one, else as a batch of one."""
     key = checked_key(raw)
-    missing: Entry = KvEntry(key, None, None)
+    missing: Entry = KvMissing(key, None, None)
     path = _path(key)
     item = Item(key) if shape is PLAIN else None
     if path is None:

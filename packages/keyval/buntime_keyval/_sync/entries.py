@@ -14,6 +14,7 @@ from buntime_keyval._results import (
     CommitResult,
     DeleteResult,
     KvEntry,
+    KvMissing,
     KvPage,
     SearchHit,
     SearchPage,
@@ -30,7 +31,7 @@ from buntime_keyval.wire.python_options import Consistency
 
 T = TypeVar("T")
 
-Batch: TypeAlias = list[KvEntry[T]]
+Batch: TypeAlias = Sequence[KvEntry[T] | KvMissing[None]]
 Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
-from buntime_keyval._results import CommitResult, KvEntry
+from buntime_keyval._results import CommitResult, KvEntry, KvMissing
 from buntime_keyval._sync.concurrency import call
 from buntime_keyval._sync.flights import Flights
 from buntime_keyval.wire import Duration, InvalidInput, Key
@@ -99,7 +99,7 @@ class Shortcuts(Generic[K, V]):
         result: CommitResult = atomic.commit(idempotency_key=idempotency_key)
         return result
 
-    def get_and_delete(self, key: K) -> KvEntry[V]:
+    def get_and_delete(self, key: K) -> KvEntry[V] | KvMissing[None]:
         """The entry of a key, which is not there any more: of several who ask, one gets it."""
         self._whole_key(key)  # refuses several
         while True:

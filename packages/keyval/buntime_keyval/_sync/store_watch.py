@@ -3,10 +3,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Generic, TypeVar
 
-from buntime_keyval._results import KvEntry
+from buntime_keyval._results import KvEntry, KvMissing
 from buntime_keyval._sync.watch import Watch
 from buntime_keyval._typed import Scope
 
@@ -54,11 +54,11 @@ class StoreWatch(Generic[T]):
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
         self._watch.__exit__(kind, *rest)
 
-    def __iter__(self) -> Iterator[list[KvEntry[T]]]:
+    def __iter__(self) -> Iterator[Sequence[KvEntry[T] | KvMissing[None]]]:
         iter(self._watch)
         return self
 
-    def __next__(self) -> list[KvEntry[T]]:
+    def __next__(self) -> Sequence[KvEntry[T] | KvMissing[None]]:
         while True:
             told = self._scope.told(next(self._watch), exact=self._exact)
             if told is not None:

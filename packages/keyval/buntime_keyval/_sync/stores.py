@@ -17,6 +17,7 @@ from buntime_keyval._results import (
     CommitResult,
     DeleteResult,
     KvEntry,
+    KvMissing,
     KvPage,
     SearchHit,
     SearchPage,
@@ -83,11 +84,11 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
     @overload
     def get(
         self, key: StoreKey, *, default: None = None, consistency: Consistency = "eventual"
-    ) -> KvEntry[T]: ...
+    ) -> KvEntry[T] | KvMissing[None]: ...
     @overload
     def get(
         self, key: StoreKey, *, default: U, consistency: Consistency = "eventual"
-    ) -> KvEntry[T | U]: ...
+    ) -> KvEntry[T] | KvMissing[U]: ...
     def get(
         self, key: StoreKey, *, default: Any = None, consistency: Consistency = "eventual"
     ) -> KvEntry[Any]:
@@ -126,7 +127,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
 
     def get_with_metadata(
         self, key: StoreKey, *, consistency: Consistency = "eventual"
-    ) -> KvEntry[T]:
+    ) -> KvEntry[T] | KvMissing[None]:
         """The same, with the `details` of what exists: its metadata and its times."""
         absolute = self._scope.absolute(key)
         if self._scope.sliding:
@@ -137,7 +138,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
 
     def get_many(
         self, keys: Sequence[StoreKey], *, consistency: Consistency = "eventual"
-    ) -> list[KvEntry[T]]:
+    ) -> Sequence[KvEntry[T] | KvMissing[None]]:
         """One entry for each key, in their order."""
         absolute = self._scope.each_absolute(keys)
         if not absolute:

@@ -9,7 +9,7 @@ from typing import Any, TypeVar, overload
 from buntime_keyval._calls.stored import StoreKey, StoreOf
 from buntime_keyval._entries import is_many
 from buntime_keyval._errors import TransactionConflict
-from buntime_keyval._results import KvEntry, TransactionResult
+from buntime_keyval._results import KvEntry, KvMissing, TransactionResult
 from buntime_keyval._scoped import ScopedBuilder
 from buntime_keyval._sync.atomic import Source
 from buntime_keyval._sync.concurrency import sleep
@@ -69,11 +69,11 @@ class StoreTransaction(ScopedBuilder[T]):
         super().__init__(transaction._collected(), scope_of(store))
         self._transaction = transaction
 
-    def get(self, key: StoreKey) -> KvEntry[T]:
+    def get(self, key: StoreKey) -> KvEntry[T] | KvMissing[None]:
         """One entry; value and versionstamp are None where the key does not exist."""
         return self._scope.typed(self._transaction.get(self._scope.absolute(key)))
 
-    def get_many(self, keys: Sequence[StoreKey]) -> list[KvEntry[T]]:
+    def get_many(self, keys: Sequence[StoreKey]) -> Sequence[KvEntry[T] | KvMissing[None]]:
         """One entry for each key, in their order."""
         absolute = self._scope.each_absolute(keys)
         return [self._scope.typed(it) for it in self._transaction.get(absolute)]

@@ -13,6 +13,7 @@ from buntime_keyval import (
     InvalidInput,
     Key,
     KvEntry,
+    KvMissing,
     KvPage,
     VacuumResult,
     Where,
@@ -109,7 +110,7 @@ class LocalEntries(LocalPart):
         self._permits.read(encoded)
         found = await self._store.get(encoded)
         if found is None:
-            return KvEntry(checked, default, None)
+            return KvMissing(checked, default, None)
         value, versionstamp = found
         return KvEntry(checked, decode_value(value), versionstamp)
 

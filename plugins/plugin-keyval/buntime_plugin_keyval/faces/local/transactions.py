@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from buntime_keyval import CommitResult, Key, KvEntry
+from buntime_keyval import CommitResult, Key, KvEntry, KvMissing
 from buntime_keyval.engine import EngineCheck
 from buntime_keyval.shared import AtomicBuilder, contents_of
 from buntime_keyval.wire import UUIDV7, canonical_value, decode_value, encode_key, parse_metadata
@@ -148,5 +148,5 @@ def settled_options(options: EntryOptions, now_ms: int) -> EntryOptions:
 def entry_of(key: Key, row: Row | None) -> KvEntry[Any]:
     """What a key holds, None where it does not exist."""
     if row is None:
-        return KvEntry(key, None, None)
+        return KvMissing(key, None, None)
     return KvEntry(key, decode_value(row.value), row.versionstamp)

@@ -18,6 +18,7 @@ from buntime_keyval.shared import (
     Overflow,
     check_sharing,
     checked_limit,
+    made_entry,
     make_target,
     report,
 )
@@ -84,7 +85,7 @@ def local_feed(
 def _entry(state: State) -> KvEntry[Any]:
     text = state.value.decode() if isinstance(state.value, bytes) else state.value
     value = None if text is None else decode_value(text)
-    return KvEntry(decode_key(state.key), value, state.versionstamp)
+    return made_entry(decode_key(state.key), value, state.versionstamp)
 
 
 class LocalWatching(LocalPart):
