@@ -105,12 +105,8 @@ class RecordSpan(NamedTuple):
         )
 
     def takes(self, entry: KvEntry[Any]) -> bool:
-        """Whether this entry is a record that is meant; other keys may lie between."""
-        if len(entry.key) != 1 or not isinstance(entry.key[0], str):
-            return False
-        if self.of_type is None:
-            return True
-        return entry.details is not None and entry.details.type == self.of_type
+        """Whether this entry is a record; other keys may lie between."""
+        return len(entry.key) == 1 and isinstance(entry.key[0], str)
 
 
 def prefixed(prefix: str) -> RecordSpan:

@@ -9,6 +9,7 @@ import msgspec
 
 from buntime_keyval._entries import is_many, raw_key, raw_keys
 from buntime_keyval.wire import InvalidInput, Key, KeyLike, KeyOrKeys
+from buntime_keyval.wire.entry_types import checked_type
 from buntime_keyval.wire.python_keys import checked_beginning, checked_keys, checked_prefix
 
 EVERY_TEXT = "Every text begins with an empty one: say what to delete"
@@ -17,8 +18,8 @@ EVERY_TEXT = "Every text begins with an empty one: say what to delete"
 class Selector(NamedTuple):
     """The keys below a prefix, or below several, or with a text that begins as `starts_with`.
 
-    Of these the ones from `start`, inclusive, to `end`, exclusive, and of their entries those
-    behind the first `offset`.
+    Of these the ones from `start`, inclusive, to `end`, exclusive, and of their entries those of
+    the type behind the first `offset`.
     """
 
     prefix: Key = ()
@@ -27,6 +28,7 @@ class Selector(NamedTuple):
     start: Key | None = None
     end: Key | None = None
     offset: int = 0
+    type: str | None = None
 
     @property
     def is_prefix(self) -> bool:
@@ -42,7 +44,7 @@ class Selector(NamedTuple):
             "start": None if self.start is None else raw_key(self.start),
             "end": None if self.end is None else raw_key(self.end),
         }
-        return raw | {"offset": self.offset or None}
+        return raw | {"offset": self.offset or None, "type": self.type}
 
 
 _NOTHING_ELSE = tuple(Selector())[1:]
@@ -55,6 +57,7 @@ def selected(
     start: KeyLike | None = None,
     end: KeyLike | None = None,
     offset: int = 0,
+    type: str | None = None,
 ) -> Selector:
     """The checked selectors of a call. Raises `InvalidInput`."""
     if bool(prefix) + (prefixes is not None) + (starts_with is not None) > 1:
@@ -66,6 +69,7 @@ def selected(
         _bound(start),
         _bound(end),
         checked_offset(offset),
+        checked_type(type),
     )
 
 
@@ -79,21 +83,22 @@ def selecting(
     offset: int,
     *,
     exact: bool,
+    type: str | None = None,
 ) -> Selector | None:
     """What a deletion selects that is more than a key, or several. Raises `InvalidInput`."""
-    if all(it is None for it in (prefixes, starts_with, start, end, limit)) and offset == 0:
+    if all(it is None for it in (prefixes, starts_with, start, end, limit, type)) and offset == 0:
         return None
     if exact:
         raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
-    if not (key or prefixes or starts_with) and (start is None or end is None):
+    if not (key or prefixes or starts_with or type) and (start is None or end is None):
         raise InvalidInput(
-            "Say what to delete: a key, prefixes, starts_with, or both start and end; to delete the"
-            " whole store say everything=True"
+            "Say what to delete: a key, prefixes, starts_with, a type, or both start and end; to"
+            " delete the whole store say everything=True"
         )
     if key and prefixes is None and is_many(key):
-        found = selected((), key, starts_with, start, end, offset)
+        found = selected((), key, starts_with, start, end, offset, type)
     else:
-        found = selected(cast("KeyLike", key), prefixes, starts_with, start, end, offset)
+        found = selected(cast("KeyLike", key), prefixes, starts_with, start, end, offset, type)
     if found.starts_with == ("",):
         raise InvalidInput(EVERY_TEXT)
     return found

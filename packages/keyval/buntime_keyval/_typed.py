@@ -147,10 +147,13 @@ class Scope(Generic[T]):
         starts_with: StoreKey | None,
         start: StoreKey | None,
         end: StoreKey | None,
+        type: str | None = None,
     ) -> dict[str, Any]:
         """The same of a deletion, which is not of the whole store. Raises `InvalidInput`."""
-        if not _parts(key) and all(it is None for it in (prefixes, starts_with, start, end)):
-            raise InvalidInput("Say what to delete: a key, prefixes, starts_with, start or end")
+        if not _parts(key) and all(it is None for it in (prefixes, starts_with, start, end, type)):
+            raise InvalidInput(
+                "Say what to delete: a key, prefixes, starts_with, start, end or a type"
+            )
         if prefixes is not None and not all(map(_parts, _each("prefixes", prefixes))):
             raise InvalidInput("The empty key is the whole store: to delete that say delete_all()")
         return self.selectors(key, prefixes, starts_with, start, end)
@@ -235,9 +238,7 @@ class Scope(Generic[T]):
         typed = [self.found(entry, validate=validate) for entry in entries]
         return [entry for entry in typed if entry is not None]
 
-    def told(
-        self, batch: Sequence[Entry | KvMissing[None]], *, exact: bool
-    ) -> list[Entry] | None:
+    def told(self, batch: Sequence[Entry | KvMissing[None]], *, exact: bool) -> list[Entry] | None:
         """What a watch tells of a batch, None where none of it is of this store.
 
         An empty batch says that something was missed, and is told.

@@ -14,7 +14,13 @@ KEYS: list[list[Any]] = [["user"], ["user", 1], ["users", "ada"], ["users", "bob
 
 
 def fill(api: Api) -> None:
-    api.mutate(*[{"type": "set", "key": key, "value": {"n": n}} for n, key in enumerate(KEYS)])
+    kinds: list[dict[str, Any]] = [{"entryType": "A"}, {"entryType": "B"}, {}]
+    api.mutate(
+        *[
+            {"type": "set", "key": key, "value": {"n": n}, **kinds[n % 3]}
+            for n, key in enumerate(KEYS)
+        ]
+    )
 
 
 def keys_of(entries: Any) -> list[Any]:
@@ -28,13 +34,20 @@ CASES: list[tuple[dict[str, Any], list[Any]]] = [
     ({"prefixes": [["user"], ["users", "ada"]]}, KEYS[1:2]),
     ({"start": ["users"]}, KEYS[2:]),
     ({"offset": 3}, KEYS[3:]),
+    ({"type": "A"}, [KEYS[0], KEYS[3]]),
+    ({"type": "B", "startsWith": ["us"]}, [KEYS[1], KEYS[4]]),
+    ({"type": "B", "prefixes": [["users"], ["user"]]}, KEYS[1:2]),
+    ({"type": "A", "offset": 1}, KEYS[3:4]),
+    ({"type": "C"}, []),
 ]
 
 
 def test_every_route_of_ranges_takes_them(api: Api) -> None:
     fill(api)
     for selectors, wanted in CASES:
-        query = {name: json.dumps(it) for name, it in selectors.items()}
+        query = {
+            name: it if isinstance(it, str) else json.dumps(it) for name, it in selectors.items()
+        }
         assert keys_of(api.json("GET", "/keys", query=query)) == wanted
         assert keys_of(api.json("POST", "/keys/list", selectors)) == wanted
         turned = api.json("POST", "/keys/list", {**selectors, "reverse": True, "limit": 1})
@@ -62,6 +75,9 @@ def test_what_selects_can_be_deleted(api: Api) -> None:
     body = {"prefixes": [["user"], ["users"]], "where": {"n": 3}}
     assert api.json("DELETE", "/keys", body) == {"deletedCount": 1}
     assert api.keys() == [KEYS[0], KEYS[4]]
+    assert api.json("DELETE", "/keys", query={"type": "B"}) == {"deletedCount": 1}
+    assert api.json("DELETE", "/keys", {"type": "A", "where": {"n": 5}}) == {"deletedCount": 0}
+    assert api.keys() == [KEYS[0]]
 
 
 @pytest.mark.parametrize(
@@ -73,6 +89,8 @@ def test_what_selects_can_be_deleted(api: Api) -> None:
         ("POST", "/keys/paginate", {"offset": 1, "cursor": "AmEA"}, "offset is for the first page"),
         ("DELETE", "/keys", {"start": ["a"]}, "name what to delete"),
         ("DELETE", "/keys", {"limit": 1}, "name what to delete"),
+        ("DELETE", "/keys", {"type": ""}, "type must be a text of 1 to 256"),
+        ("POST", "/keys/list", {"type": 1}, "type must be a text"),
         ("DELETE", "/keys", {"startsWith": ["a"], "exact": True}, "exact is for keys"),
         ("DELETE", "/keys", {"startsWith": [""]}, "Every text begins with an empty one"),
         ("DELETE", "/keys", {"prefix": ["a"], "offset": "1"}, "offset must be a number"),

@@ -102,6 +102,34 @@ async def test_deletions_mean_the_same(kv: LocalKv) -> None:
     assert await kv.count() == 4
 
 
+async def test_entries_of_a_type(kv: LocalKv) -> None:
+    for key, value, kind in (("a", 1, "A"), ("b", 2, "B"), ("c", 3, "A"), ("d", 4, None)):
+        await kv.set([key], {"n": value}, type=kind)
+    await kv.set(["in", "e"], {"n": 5}, type="A")
+    assert await keys(kv, type="A") == [("a",), ("c",), ("in", "e")]
+    assert await keys(kv, type="A", reverse=True, limit=2) == [("in", "e"), ("c",)]
+    assert await keys(kv, type="A", where={"n": {"$gt": 1}}, offset=1) == [("in", "e")]
+    assert await keys(kv, type="A", snapshot=True, details=True) == [("a",), ("c",), ("in", "e")]
+    assert await keys(kv, type="a") == []
+    assert await kv.count(type="A") == 3
+    assert await kv.count(["in"], type="B") == 0
+    page = await kv.paginate(type="A", limit=2)
+    assert (len(page.entries), page.has_more) == (2, True)
+    rest = await kv.paginate(type="A", limit=2, cursor=page.cursor)
+    assert ([it.key for it in rest.entries], rest.has_more) == ([("in", "e")], False)
+    store = kv.store(["in"], type=dict)
+    assert [it.key async for it in store.list(type="A")] == [("e",)]
+    assert await store.count(type="B") == 0
+    records = kv.records()
+    assert [it.key for it in await records.get_type("A")] == ["a", "c"]
+    assert (await store.delete(type="B")).deleted_count == 0
+    assert (await kv.delete(type="A", limit=1)).deleted_count == 1
+    assert (await kv.delete(type="A")).deleted_count == 2
+    assert await keys(kv) == [("b",), ("d",)]
+    with pytest.raises(InvalidInput, match="type must be a text"):
+        await kv.count(type="")
+
+
 @pytest.mark.parametrize(
     ("selectors", "message"),
     [

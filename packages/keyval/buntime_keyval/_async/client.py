@@ -298,6 +298,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -308,16 +309,18 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
-        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or
-        `start`, inclusive, with `end`, exclusive; both may also narrow what is below a key. Of
-        that, in key order, the first `offset` entries stay, and of the rest at most `limit` (up to
-        1000) are deleted. `where` restricts that to entries whose value matches. The empty prefix,
-        which is the whole store, has to be confirmed with `everything=True`, and is deleted in
-        batches. An `idempotency_key`, which is as in `set`, is for one commit, and so not for
+        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
+        `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow what is below a
+        key. Of that, in key order, the first `offset` entries stay, and of the rest at most `limit`
+        (up to 1000) are deleted. `where` restricts that to entries whose value matches. The empty
+        prefix, which is the whole store, has to be confirmed by `everything=True`, and is deleted
+        in batches. An `idempotency_key`, which is as in `set`, is for one commit, and so not for
         everything. `if_match` and `if_revision` are as in `set`, for the entry of one key.
         """
         required = requirement(if_match, if_revision)
-        bounds = selecting(key, prefixes, starts_with, start, end, limit, offset, exact=exact)
+        bounds = selecting(
+            key, prefixes, starts_with, start, end, limit, offset, exact=exact, type=type
+        )
         if bounds is not None:
             calls.refuse_required(required)
             call = calls.delete_selected(bounds, limit=limit, where=where)
@@ -337,6 +340,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         reverse: bool = False,
@@ -350,8 +354,9 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
-        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. The
-        first `offset` entries are passed over, each of which costs what reading its key costs.
+        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. With
+        a `type` only entries of that. The first `offset` entries are passed over, each of which
+        costs what reading its key costs.
 
         Without `limit` all of them, fetched `page_size` (at most 1000) at a time, each page as it
         is when it is fetched, or with `snapshot` all as they are at the first one; that raises
@@ -360,7 +365,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         `get`; a snapshot is always of the newest state.
         """
         pager = Pager(
-            selected(prefix, prefixes, starts_with, start, end, offset),
+            selected(prefix, prefixes, starts_with, start, end, offset, type),
             limit=limit,
             reverse=reverse,
             where=where,
@@ -386,6 +391,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -395,7 +401,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
 
         Further selectors are as in `list`.
         """
-        keys = selected(prefix, prefixes, starts_with, start, end, offset)
+        keys = selected(prefix, prefixes, starts_with, start, end, offset, type)
         call = calls.count(keys, limit=limit, where=where)
         return await self._session.send(consistent(call, consistency))
 
@@ -407,6 +413,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
         offset: int = 0,
@@ -425,7 +432,7 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """
         shape = Shape(values, details)
         call = calls.paginate(
-            selected(prefix, prefixes, starts_with, start, end, offset),
+            selected(prefix, prefixes, starts_with, start, end, offset, type),
             cursor=cursor,
             limit=limit,
             reverse=reverse,

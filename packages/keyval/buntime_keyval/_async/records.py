@@ -274,6 +274,7 @@ class AsyncRecords:
             (),
             start=selection.start,
             end=selection.end,
+            type=selection.of_type,
             page_size=page_size,
             details=True,
             values=values,

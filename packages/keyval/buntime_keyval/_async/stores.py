@@ -228,6 +228,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -240,11 +241,12 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         Selectors and conditions are as in `AsyncKv.delete`. Without a key it takes `prefixes`,
         `starts_with`, `start` or `end`; `delete_all` deletes everything in the store.
         """
-        selectors = self._scope.deleted(key, prefixes, starts_with, start, end)
+        selectors = self._scope.deleted(key, prefixes, starts_with, start, end, type)
         return await self._kv.delete(
             selectors.pop("prefix"),
             **selectors,
             exact=exact,
+            type=type,
             limit=limit,
             offset=offset,
             where=where,
@@ -261,6 +263,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         reverse: bool = False,
@@ -279,6 +282,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         """
         entries = self._kv.list(
             **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            type=type,
             limit=limit,
             offset=offset,
             reverse=reverse,
@@ -301,6 +305,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         reverse: bool = False,
@@ -317,6 +322,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
             starts_with=starts_with,
             start=start,
             end=end,
+            type=type,
             limit=limit,
             offset=offset,
             reverse=reverse,
@@ -336,6 +342,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
         offset: int = 0,
@@ -349,6 +356,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         """One page of the entries below a prefix of the store; options as in `list`."""
         page = await self._kv.paginate(
             **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            type=type,
             cursor=cursor,
             limit=limit,
             offset=offset,
@@ -370,6 +378,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -378,6 +387,7 @@ class AsyncStore(StoreOf[T], AsyncShortcuts[StoreKey, T]):
         """Number of entries below a prefix of the store; selectors as in `list`."""
         return await self._kv.count(
             **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            type=type,
             limit=limit,
             offset=offset,
             where=where,

@@ -273,6 +273,7 @@ class Records:
             (),
             start=selection.start,
             end=selection.end,
+            type=selection.of_type,
             page_size=page_size,
             details=True,
             values=values,

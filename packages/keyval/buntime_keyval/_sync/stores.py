@@ -229,6 +229,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -241,11 +242,12 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         Selectors and conditions are as in `Kv.delete`. Without a key it takes `prefixes`,
         `starts_with`, `start` or `end`; `delete_all` deletes everything in the store.
         """
-        selectors = self._scope.deleted(key, prefixes, starts_with, start, end)
+        selectors = self._scope.deleted(key, prefixes, starts_with, start, end, type)
         return self._kv.delete(
             selectors.pop("prefix"),
             **selectors,
             exact=exact,
+            type=type,
             limit=limit,
             offset=offset,
             where=where,
@@ -262,6 +264,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         reverse: bool = False,
@@ -280,6 +283,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         """
         entries = self._kv.list(
             **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            type=type,
             limit=limit,
             offset=offset,
             reverse=reverse,
@@ -302,6 +306,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         reverse: bool = False,
@@ -318,6 +323,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
             starts_with=starts_with,
             start=start,
             end=end,
+            type=type,
             limit=limit,
             offset=offset,
             reverse=reverse,
@@ -337,6 +343,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
         offset: int = 0,
@@ -350,6 +357,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         """One page of the entries below a prefix of the store; options as in `list`."""
         page = self._kv.paginate(
             **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            type=type,
             cursor=cursor,
             limit=limit,
             offset=offset,
@@ -371,6 +379,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         starts_with: StoreKey | None = None,
         start: StoreKey | None = None,
         end: StoreKey | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -379,6 +388,7 @@ class Store(StoreOf[T], Shortcuts[StoreKey, T]):
         """Number of entries below a prefix of the store; selectors as in `list`."""
         return self._kv.count(
             **self._scope.selectors(prefix, prefixes, starts_with, start, end),
+            type=type,
             limit=limit,
             offset=offset,
             where=where,

@@ -14,7 +14,7 @@ from buntime_keyval.wire.shapes import PLAIN, Shape
 
 from buntime_plugin_keyval.engine.cursors import continue_at
 from buntime_plugin_keyval.engine.store_reads import StoreReads
-from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.model.where import Wanted
 from buntime_plugin_keyval.storage.ranges import KeyRange, joined
 from buntime_plugin_keyval.storage.within import Page, Text, refuse_long_list, size_of
 from buntime_plugin_keyval.storage.within import joined as joined_entries
@@ -36,7 +36,7 @@ async def behind(
     offset: int,
     *,
     reverse: bool = False,
-    where: Where | None = None,
+    where: Wanted | None = None,
 ) -> list[KeyRange]:
     """The parts of ranges behind their first entries."""
     if not offset:
@@ -65,7 +65,7 @@ async def list_several(
     limit: int,
     offset: int = 0,
     reverse: bool = False,
-    where: Where | None = None,
+    where: Wanted | None = None,
     shape: Shape = PLAIN,
 ) -> Text:
     """The first entries as the inside of a JSON array. Raises `LimitExceeded`."""
@@ -85,7 +85,7 @@ async def page_of_several(
     cursor: str | None = None,
     offset: int = 0,
     reverse: bool = False,
-    where: Where | None = None,
+    where: Wanted | None = None,
     shape: Shape = PLAIN,
 ) -> Page:
     """The page of the entries that starts at the cursor, or behind so many entries.
@@ -121,7 +121,7 @@ async def count_several(
     *,
     offset: int = 0,
     limit: int | None = None,
-    where: Where | None = None,
+    where: Wanted | None = None,
 ) -> int:
     """Number of entries behind the first ones, up to a limit."""
     found = sum([await store.count(keys, where=where) for keys in ranges]) - offset

@@ -43,7 +43,7 @@ from buntime_plugin_keyval.model.conditions import Conditions
 from buntime_plugin_keyval.model.errors import LimitExceeded, outcome_unknown
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits, check_key
 from buntime_plugin_keyval.model.options import expiry
-from buntime_plugin_keyval.model.where import Where
+from buntime_plugin_keyval.model.where import Wanted
 from buntime_plugin_keyval.storage import changelog, reads, states
 from buntime_plugin_keyval.storage.dialects.moving import is_closed
 from buntime_plugin_keyval.storage.maintenance import patient_batch
@@ -140,7 +140,7 @@ class Store(StoreReads):
         keys: Sequence[bytes],
         *,
         exact: bool,
-        where: Where | None = None,
+        where: Wanted | None = None,
         once: Once | None = None,
     ) -> Awaitable[int]:
         """Delete keys, with all that extend them unless `exact`; the number of entries deleted.
@@ -167,7 +167,7 @@ class Store(StoreReads):
         ranges: Sequence[KeyRange],
         *,
         limit: int | None = None,
-        where: Where | None = None,
+        where: Wanted | None = None,
         once: Once | None = None,
     ) -> int:
         """Delete what is in the ranges, or the first entries of it; how many were deleted."""

@@ -20,7 +20,7 @@ from buntime_plugin_keyval.engine.recorder import Recorder, measured
 from buntime_plugin_keyval.model.clock import Clock, moment_of
 from buntime_plugin_keyval.model.errors import ValuesEncrypted
 from buntime_plugin_keyval.model.limits import Limits
-from buntime_plugin_keyval.model.where import Where, matches
+from buntime_plugin_keyval.model.where import OfType, Wanted, matches
 from buntime_plugin_keyval.storage import reads, within
 from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.dialects.reads import Short
@@ -150,7 +150,7 @@ class StoreReads:
         *,
         limit: int,
         reverse: bool = False,
-        where: Where | None = None,
+        where: Wanted | None = None,
         fresh: bool = False,
     ) -> list[tuple[bytes, str, str]]:
         """Key, value and versionstamp of the entries in a range; `fresh` as in `get_many`."""
@@ -165,7 +165,7 @@ class StoreReads:
         *,
         limit: int,
         reverse: bool = False,
-        where: Where | None = None,
+        where: Wanted | None = None,
         shape: Shape = PLAIN,
     ) -> str:
         """The entries in a range as the inside of a JSON array."""
@@ -226,7 +226,7 @@ class StoreReads:
         *,
         limit: int,
         reverse: bool = False,
-        where: Where | None = None,
+        where: Wanted | None = None,
         shape: Shape = PLAIN,
     ) -> Text:
         """The entries in a range as the inside of a JSON array. Raises `LimitExceeded`."""
@@ -267,7 +267,7 @@ class StoreReads:
         limit: int,
         cursor: str | None = None,
         reverse: bool = False,
-        where: Where | None = None,
+        where: Wanted | None = None,
         shape: Shape = PLAIN,
     ) -> Page:
         """The page of the entries in a range that starts at the cursor.
@@ -281,14 +281,14 @@ class StoreReads:
         return await within.page_within(self.db, selection, now_ms, self.long_reads, most=most)
 
     @measured("count")
-    async def count(self, keys: KeyRange, *, where: Where | None = None) -> int:
+    async def count(self, keys: KeyRange, *, where: Wanted | None = None) -> int:
         """Number of entries in a range."""
         now_ms = self.clock.now()
         return await reads.count(self.db, keys, self.condition(where, [keys]), now_ms)
 
     @measured("list")
     async def behind(
-        self, keys: KeyRange, offset: int, *, reverse: bool = False, where: Where | None = None
+        self, keys: KeyRange, offset: int, *, reverse: bool = False, where: Wanted | None = None
     ) -> KeyRange | None:
         """The part of a range behind its first entries; None if there are no more than these."""
         selection = Selection(keys, offset, reverse, self.condition(where, [keys]))
@@ -297,7 +297,7 @@ class StoreReads:
             return None
         return keys.before(single(key).end) if reverse else keys.from_key(key)
 
-    async def has_any(self, keys: KeyRange, *, where: Where | None = None) -> bool:
+    async def has_any(self, keys: KeyRange, *, where: Wanted | None = None) -> bool:
         """Whether a range has an entry."""
         selection = Selection(keys, 1, condition=self.condition(where, [keys]))
         if selection.condition.recheck is None:
@@ -305,7 +305,7 @@ class StoreReads:
         return await self.behind(keys, 0, where=where) is not None
 
     def condition(
-        self, where: Where | None, keys: Sequence[KeyRange], at_ms: int | None = None
+        self, where: Wanted | None, keys: Sequence[KeyRange], at_ms: int | None = None
     ) -> RowCondition:
         """A filter of the entries in some ranges, as SQL for this store's database.
 
@@ -314,6 +314,10 @@ class StoreReads:
         """
         if where is None:
             return EVERYTHING
+        if isinstance(where, OfType):
+            values = self.condition(where.where, keys, at_ms)
+            sql = f"type = ? AND ({values.sql})" if values.sql else "type = ?"
+            return RowCondition(sql, (where.type, *values.args), values.recheck)
         self.refuse_encrypted(keys, "The filter")
         at = moment_of(self.clock)
         now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
-from buntime_keyval import KvDetails, KvEntry
+from buntime_keyval import KvDetails, KvEntry, KvMissing
 from buntime_keyval.wire import Key, check_key, decode_value, key_to_json
 from buntime_keyval.wire.shapes import Shape
 
@@ -75,6 +75,8 @@ def read_entries(entries: Text) -> list[KvEntry[Any]]:
 
 
 def _read(entry: _Entry) -> KvEntry[Any]:
+    if entry.versionstamp is None:
+        return KvMissing(check_key(entry.key), None, None)
     details = None
     if entry.created_at is not None and entry.updated_at is not None:
         details = KvDetails(

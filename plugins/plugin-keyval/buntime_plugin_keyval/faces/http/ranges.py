@@ -19,7 +19,7 @@ from buntime_plugin_keyval.engine.several import (
     snapshot_range,
 )
 from buntime_plugin_keyval.faces.http.keys import Deletion, Read, deleted, deletion, later
-from buntime_plugin_keyval.model.where import Where, count_conditions
+from buntime_plugin_keyval.model.where import Wanted, Where, count_conditions, wanted_of
 from buntime_plugin_keyval.requests.answers import Elsewhere, Text, spliced
 from buntime_plugin_keyval.requests.asked import NO_KEYS, Asked, Cost, Keys, Request, Route
 from buntime_plugin_keyval.requests.kinds import (
@@ -33,6 +33,7 @@ from buntime_plugin_keyval.requests.kinds import (
     PREFIX,
     PREFIXES,
     TEXT,
+    TYPE,
     UP_TO,
     count_up_to,
 )
@@ -56,6 +57,7 @@ class DeletionBelow(Deletion, frozen=True, kw_only=True):
     starts_with: Annotated[bytes | None, BEGINNING] = None
     start: Annotated[bytes | None, BOUND] = None
     end: Annotated[bytes | None, BOUND] = None
+    type: Annotated[str | None, TYPE] = None
     limit: Annotated[int | None, DELETE_LIMIT] = None
     offset: Annotated[int, OFFSET] = 0
 
@@ -68,6 +70,7 @@ class Ranged(Read, frozen=True, kw_only=True):
     starts_with: Annotated[bytes | None, BEGINNING] = None
     start: Annotated[bytes | None, BOUND] = None
     end: Annotated[bytes | None, BOUND] = None
+    type: Annotated[str | None, TYPE] = None
     limit: Annotated[int, LIMIT] = DEFAULT_LIMIT
     offset: Annotated[int, OFFSET] = 0
     """Entries that are passed over first."""
@@ -98,6 +101,7 @@ class Counting(RequestShape, frozen=True, kw_only=True):
     starts_with: Annotated[bytes | None, BEGINNING] = None
     start: Annotated[bytes | None, BOUND] = None
     end: Annotated[bytes | None, BOUND] = None
+    type: Annotated[str | None, TYPE] = None
     limit: Annotated[int | None, UP_TO] = None
     offset: Annotated[int, OFFSET] = 0
     where: Annotated[Where | None, FILTER] = None
@@ -113,30 +117,29 @@ def delete_prefix(service: KeyValService, request: Request[DeletionBelow]) -> As
     given = request.given
     if given.prefix and _is_prefix_alone(given) and given.limit is None:
         return deletion(service, [given.prefix], request)
-    selects = given.prefix or given.prefixes or given.starts_with
+    selects = given.prefix or given.prefixes or given.starts_with or given.type
     if not selects and (given.start is None or given.end is None):
         raise InvalidInput(
-            "Missing 'prefix' query parameter: name what to delete, by prefix, prefixes or"
-            " startsWith, or by start and end"
+            "Missing 'prefix' query parameter: name what to delete, by prefix, prefixes,"
+            " startsWith or type, or by start and end"
         )
     if given.starts_with == _EVERY_TEXT:
         raise InvalidInput(EVERY_TEXT)
     if given.exact:
         raise InvalidInput("exact is for keys, and not for ranges of them: leave it out")
     ranges = _selectors(given).at_and_below()
+    wanted = wanted_of(given.where, given.type)
 
     async def run() -> str:
-        rest = await behind(service.store, ranges, given.offset, where=given.where)
+        rest = await behind(service.store, ranges, given.offset, where=wanted)
         return await deleted(
-            service.store.delete_ranges(
-                rest, limit=given.limit, where=given.where, once=request.once
-            )
+            service.store.delete_ranges(rest, limit=given.limit, where=wanted, once=request.once)
         )
 
     writes = Keys(ranges=ranges)
-    cost = Cost(given.limit, count_conditions(given.where), given.offset)
+    cost = Cost(given.limit, count_conditions(wanted), given.offset)
     # What is left in front of an offset tells of keys, and what a filter leaves of values.
-    tells = given.where is not None or given.offset or given.limit is not None
+    tells = wanted is not None or given.offset or given.limit is not None
     return Asked("delete", "write", run, writes if tells else NO_KEYS, writes, cost)
 
 
@@ -146,24 +149,24 @@ def list_keys(service: KeyValService, request: Request[Listing]) -> Asked:
     if not _is_in_one_range(given):
         return _list_several(service, given)
     keys = listing_range(given.prefix, given.start, given.end)
+    wanted = wanted_of(given.where, given.type)
 
     def run() -> Text | Coroutine[Any, Any, Text]:
         limit, reverse, shape = given.limit, given.reverse, given.entry_shape
-        if given.where is None:
+        if wanted is None:
             entries = service.store.list_soon(keys, limit=limit, reverse=reverse, shape=shape)
             return _array(entries) if isinstance(entries, str | bytes) else later(entries, _array)
         filtered = service.store.list_within(
-            keys, limit=limit, reverse=reverse, where=given.where, shape=shape
+            keys, limit=limit, reverse=reverse, where=wanted, shape=shape
         )
         return later(filtered, _array)
 
-    return Asked(
-        "list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, given.where)
-    )
+    return Asked("list", "read", run, reads=Keys(ranges=(keys,)), cost=_cost(given.limit, wanted))
 
 
 def _list_several(service: KeyValService, given: Listing) -> Asked:
     ranges = _selectors(given).below()
+    wanted = wanted_of(given.where, given.type)
 
     async def run() -> Text:
         entries = await list_several(
@@ -172,12 +175,12 @@ def _list_several(service: KeyValService, given: Listing) -> Asked:
             limit=given.limit,
             offset=given.offset,
             reverse=given.reverse,
-            where=given.where,
+            where=wanted,
             shape=given.entry_shape,
         )
         return _array(entries)
 
-    cost = _cost(given.limit, given.where, given.offset)
+    cost = _cost(given.limit, wanted, given.offset)
     return Asked("list", "read", run, reads=Keys(ranges=ranges), cost=cost)
 
 
@@ -185,14 +188,15 @@ def count_keys(service: KeyValService, request: Request[Counting]) -> Asked:
     """`GET /keys/count`, `POST /keys/count`: count entries, all or those of a prefix."""
     given = request.given
     ranges = _selectors(given).below()
+    wanted = wanted_of(given.where, given.type)
 
     async def run() -> str:
         number = await count_several(
-            service.store, ranges, offset=given.offset, limit=given.limit, where=given.where
+            service.store, ranges, offset=given.offset, limit=given.limit, where=wanted
         )
         return count_json(number)
 
-    cost = Cost(None, count_conditions(given.where))
+    cost = Cost(None, count_conditions(wanted))
     return Asked("count", "read", run, reads=Keys(ranges=ranges), cost=cost)
 
 
@@ -207,6 +211,7 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
         keys = listing_range(given.prefix, given.start, given.end)
     else:
         return _page_of_several(service, given)
+    wanted = wanted_of(given.where, given.type)
 
     async def run() -> Text:
         page = await service.store.page_within(
@@ -214,12 +219,12 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
             limit=given.limit,
             cursor=given.cursor,
             reverse=given.reverse,
-            where=given.where,
+            where=wanted,
             shape=given.entry_shape,
         )
         return page_json(page)
 
-    cost = _cost(given.limit, given.where)
+    cost = _cost(given.limit, wanted)
     if not given.snapshot:
         return Asked("paginate", "read", run, reads=Keys(ranges=(keys,)), cost=cost)
     if not (given.cursor or service.store.adapter.capabilities.embedded):
@@ -230,6 +235,7 @@ def paginate_keys(service: KeyValService, request: Request[PageRequest]) -> Aske
 
 def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
     ranges = _selectors(given).below()
+    wanted = wanted_of(given.where, given.type)
 
     async def run() -> Text:
         page = await page_of_several(
@@ -239,12 +245,12 @@ def _page_of_several(service: KeyValService, given: PageRequest) -> Asked:
             cursor=given.cursor,
             offset=given.offset,
             reverse=given.reverse,
-            where=given.where,
+            where=wanted,
             shape=given.entry_shape,
         )
         return page_json(page)
 
-    cost = _cost(given.limit, given.where, given.offset)
+    cost = _cost(given.limit, wanted, given.offset)
     return Asked("paginate", "read", run, reads=Keys(ranges=ranges), cost=cost)
 
 
@@ -259,6 +265,7 @@ def _is_prefix_alone(given: DeletionBelow) -> bool:
         and given.starts_with is None
         and given.start is None
         and given.end is None
+        and given.type is None
         and not given.offset
     )
 
@@ -276,7 +283,7 @@ async def _page_of_snapshot(service: KeyValService, keys: KeyRange, given: PageR
             limit=given.limit,
             cursor=given.cursor,
             reverse=given.reverse,
-            where=given.where,
+            where=wanted_of(given.where, given.type),
             shape=given.entry_shape,
         )
         return _page_json(page.entries, page.cursor)
@@ -300,7 +307,7 @@ def _array(entries: Text) -> Text:
     return f"[{entries}]" if isinstance(entries, str) else b"[%b]" % entries
 
 
-def _cost(limit: int, where: Where | None, offset: int = 0) -> Cost:
+def _cost(limit: int, where: Wanted | None, offset: int = 0) -> Cost:
     """The cost of finding some entries: with a filter nobody knows how many there are to test."""
     if where is None:
         return Cost(limit, passed=offset)

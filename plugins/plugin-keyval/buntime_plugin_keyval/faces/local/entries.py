@@ -70,7 +70,7 @@ from buntime_plugin_keyval.faces.local.part import (
 from buntime_plugin_keyval.faces.local.transactions import entry_of, settled_options
 from buntime_plugin_keyval.features.expiry.sweeper import vacuum
 from buntime_plugin_keyval.model.conditions import Conditions
-from buntime_plugin_keyval.model.where import Where as Filter
+from buntime_plugin_keyval.model.where import Wanted, wanted_of
 from buntime_plugin_keyval.requests.permissions import ADMIN
 from buntime_plugin_keyval.storage.entries import read_entries, shaped_json
 from buntime_plugin_keyval.storage.ranges import KeyRange, Selectors, descendants, subtree
@@ -236,6 +236,7 @@ class LocalEntries(LocalPart):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -246,17 +247,19 @@ class LocalEntries(LocalPart):
     ) -> DeleteResult:
         """Delete a key with all that extend it, or only the key if `exact`; or several keys.
 
-        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or
-        `start`, inclusive, with `end`, exclusive; both may also narrow what is below a key. Of
-        that, in key order, the first `offset` entries stay, and of the rest at most `limit` (up to
-        1000) are deleted. `where` restricts that to entries whose value matches. The empty prefix,
-        which is the whole store, has to be confirmed with `everything=True`. An `idempotency_key`,
-        which is as in `set`, is not for everything. `if_match` and `if_revision` are as in `set`,
-        for the entry of one key.
+        Without a key, `prefixes` say what to delete, as several keys do, or `starts_with`, or a
+        `type`, or `start`, inclusive, with `end`, exclusive; these may also narrow what is below a
+        key. Of that, in key order, the first `offset` entries stay, and of the rest at most `limit`
+        (up to 1000) are deleted. `where` restricts that to entries whose value matches. The empty
+        prefix, which is the whole store, has to be confirmed with `everything=True`. An
+        `idempotency_key`, which is as in `set`, is not for everything. `if_match` and `if_revision`
+        are as in `set`, for the entry of one key.
         """
         condition = filter_of(where)
         required = requirement(if_match, if_revision)
-        bounds = selecting(key, prefixes, starts_with, start, end, limit, offset, exact=exact)
+        bounds = selecting(
+            key, prefixes, starts_with, start, end, limit, offset, exact=exact, type=type
+        )
         if required is not None:
             if not key or is_many(key) or where is not None or bounds is not None:
                 refuse_required(required)
@@ -288,6 +291,7 @@ class LocalEntries(LocalPart):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         reverse: bool = False,
@@ -301,8 +305,9 @@ class LocalEntries(LocalPart):
         """The entries below a prefix in key order, `start` inclusive, `end` exclusive.
 
         In the place of the prefix there may be several `prefixes`, or `starts_with`, a key whose
-        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. The
-        first `offset` entries are passed over, each of which costs what reading its key costs.
+        last part is the beginning of a text: `["user"]` is the beginning of `["users", 1]`. With
+        a `type` only entries of that. The first `offset` entries are passed over, each of which
+        costs what reading its key costs.
 
         Without `limit` all of them, read `page_size` (at most 1000) at a time, each page as it is
         when it is read, or with `snapshot` all as they are at the first one; that raises
@@ -312,9 +317,10 @@ class LocalEntries(LocalPart):
         """
         is_strong(consistency)
         shape = Shape(values, details)
-        ranges = ranges_of(selected(prefix, prefixes, starts_with, start, end, offset)).below()
+        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type)
+        ranges = ranges_of(bounds).below()
         self._permits.read_range(*ranges)
-        condition = filter_of(where)
+        condition = wanted_of(filter_of(where), bounds.type)
         left = None if limit is None else checked_limit(limit)
         page = min(checked_limit(page_size), MAX_LIMIT)
         if snapshot:
@@ -353,6 +359,7 @@ class LocalEntries(LocalPart):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         limit: int | None = None,
         offset: int = 0,
         where: Where | None = None,
@@ -362,10 +369,11 @@ class LocalEntries(LocalPart):
 
         Further selectors are as in `list`.
         """
-        ranges = ranges_of(selected(prefix, prefixes, starts_with, start, end, offset)).below()
+        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type)
+        ranges = ranges_of(bounds).below()
         most = None if limit is None else checked_limit(limit)
         self._permits.read_range(*ranges)
-        condition = filter_of(where)
+        condition = wanted_of(filter_of(where), bounds.type)
         with reading(consistency):
             return await count_several(
                 self._store, ranges, offset=offset, limit=most, where=condition
@@ -379,6 +387,7 @@ class LocalEntries(LocalPart):
         starts_with: KeyLike | None = None,
         start: KeyLike | None = None,
         end: KeyLike | None = None,
+        type: str | None = None,
         cursor: str | None = None,
         limit: int = DEFAULT_LIMIT,
         offset: int = 0,
@@ -397,7 +406,9 @@ class LocalEntries(LocalPart):
         """
         is_strong(consistency)
         size = min(checked_limit(limit), MAX_LIMIT)
-        below = ranges_of(selected(prefix, prefixes, starts_with, start, end, offset)).below()
+        bounds = selected(prefix, prefixes, starts_with, start, end, offset, type)
+        below = ranges_of(bounds).below()
+        condition = wanted_of(filter_of(where), bounds.type)
         if offset and cursor:
             raise InvalidInput("offset is for the first page: the cursor says where this begins")
         self._permits.read_range(*below)
@@ -407,13 +418,13 @@ class LocalEntries(LocalPart):
                 limit=size,
                 cursor=cursor,
                 reverse=reverse,
-                where=filter_of(where),
+                where=condition,
                 shape=Shape(values, details),
             )
             more = found.cursor is not None
             return KvPage(read_entries(found.entries), found.cursor, more)
         ranges = [continue_at(keys, cursor, reverse=reverse) for keys in below]
-        shape, condition = Shape(values, details), filter_of(where)
+        shape = Shape(values, details)
         with reading(consistency):
             ranges = await behind(self._store, ranges, offset, reverse=reverse, where=condition)
             entries = await self._read(ranges, size + 1, reverse, condition, shape)
@@ -458,7 +469,7 @@ class LocalEntries(LocalPart):
 
     def _may_delete(
         self,
-        where: Where | None,
+        where: object,
         *,
         keys: Sequence[bytes] = (),
         ranges: Sequence[KeyRange] = (),
@@ -477,8 +488,8 @@ class LocalEntries(LocalPart):
         self, bounds: Selector, limit: int | None, where: Where | None, once: Once | None
     ) -> DeleteResult:
         ranges = ranges_of(bounds).at_and_below()
-        condition = filter_of(where)
-        self._may_delete(where, ranges=ranges)
+        condition = wanted_of(filter_of(where), bounds.type)
+        self._may_delete(condition, ranges=ranges)
         if bounds.offset or limit is not None:
             self._permits.read_range(*ranges)  # what stays in front tells of keys
         most = None if limit is None else checked_deletion(limit)
@@ -492,7 +503,7 @@ class LocalEntries(LocalPart):
         ranges: Sequence[KeyRange],
         limit: int,
         reverse: bool,
-        where: Filter | None,
+        where: Wanted | None,
         shape: Shape,
     ) -> Entries:
         found: Entries = []

@@ -8,13 +8,23 @@ one decoded value what the SQL decides for a row.
 from __future__ import annotations
 
 from buntime_plugin_keyval.model.where.evaluate import matches
-from buntime_plugin_keyval.model.where.nodes import InvalidWhere, Where, count_conditions
+from buntime_plugin_keyval.model.where.nodes import (
+    InvalidWhere,
+    OfType,
+    Wanted,
+    Where,
+    count_conditions,
+    wanted_of,
+)
 from buntime_plugin_keyval.model.where.parse import parse_where
 
 __all__ = [
     "InvalidWhere",
+    "OfType",
+    "Wanted",
     "Where",
     "count_conditions",
     "matches",
     "parse_where",
+    "wanted_of",
 ]

@@ -60,6 +60,22 @@ class Not(msgspec.Struct, frozen=True):
 Where: TypeAlias = Comparison | And | Or | Not
 
 
+class OfType(msgspec.Struct, frozen=True):
+    """The entry is of this type, and the filter, if there is one, holds for its value."""
+
+    type: str
+    where: Where | None = None
+
+
+Wanted: TypeAlias = Where | OfType
+"""What an entry has to be."""
+
+
+def wanted_of(where: Where | None, type: str | None) -> Wanted | None:
+    """What a filter and a type ask of entries together; None for nothing."""
+    return where if type is None else OfType(type, where)
+
+
 def normal_number(number: Number) -> Number:
     """Return an integral float as the equal int where that fits 64 bits.
 
@@ -75,11 +91,13 @@ def resolve(scalar: Scalar, now_ms: int) -> str | bool | int | float | None:
     return normal_number(now_ms + scalar.offset) if isinstance(scalar, NowOperand) else scalar
 
 
-def count_conditions(where: Where | None) -> int:
+def count_conditions(where: Wanted | None) -> int:
     """How many conditions a filter tests."""
     match where:
         case None:
             return 0
+        case OfType():
+            return 1 + count_conditions(where.where)
         case Not():
             return count_conditions(where.member)
         case And() | Or():
