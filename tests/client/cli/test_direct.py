@@ -118,6 +118,19 @@ def test_failures_are_on_stderr_with_a_status(folder: Path) -> None:
     assert call("get", "key", "a").stdout == "1\n"
 
 
+def test_fault_12_values_are_json_and_errors_are_not_output(folder: Path) -> None:
+    for number, value in enumerate(("[1, null]", '"text"', "1.5", "null", "{}")):
+        assert call("put", f"k{number}", given=value).exit_code == 0
+        assert json.loads(call("get", "key", f"k{number}").stdout) == json.loads(value)
+    batch = documents("get", "batch", "k0", "k1")
+    assert [it["value"] for it in batch] == [[1, None], "text"]
+    assert call("delete-prefix", "k", "0", "2").stdout == "2\n"
+    assert call("delete-range", "k3", "k9").stdout == "2\n"
+    failed = call("get", "key", "nobody")
+    assert (failed.exit_code, failed.stdout) == (1, "")
+    assert failed.stderr
+
+
 def test_what_was_not_there_is_said(folder: Path) -> None:
     result = call("delete", "nobody")
     assert (result.exit_code, result.stdout) == (0, "")

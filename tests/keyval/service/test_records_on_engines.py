@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 from buntime_keyval import (
@@ -125,3 +126,134 @@ async def test_graphs(world: World) -> None:
     assert await graph.remove(("town", "a"), "road", ("town", "b"))
     assert [edge.source.id async for edge in graph.incoming(("town", "c"))] == ["a", "b"]
     assert [it.end.id async for it in graph.bfs(("town", "a"), max_depth=1)] == ["a", "c"]
+
+
+async def test_one_record(world: World) -> None:
+    records, clock = world.kv.records(), world.clock
+    assert await records.get("a") is None
+    await records.put("a", {"n": 1}, 0)
+    with pytest.raises(VersionMismatch):
+        await records.put("a", {"n": 2}, 0)
+    made = await records.get("a")
+    assert made is not None
+    assert (made.version, made.type, made.created) == (1, "dict", clock.now())
+    clock.advance(1_000)
+    await records.put("a", [2])  # whatever is there
+    await records.put("a", {"n": 3}, 2)
+    with pytest.raises(VersionMismatch):
+        await records.put("a", {"n": 4}, 2)
+    after = await records.get("a")
+    assert after is not None
+    assert (after.version, after.value, after.created) == (3, {"n": 3}, made.created)
+    await records.put("b", 1, 5)  # a version of what is missing: as the original has it
+    with pytest.raises(VersionMismatch):
+        await world.kv.records(strict=True).put("c", 1, 5)
+    assert keys_of(await records.list()) == ["a", "b"]
+
+
+@pytest.mark.parametrize(
+    ("ask", "found"),
+    [
+        (lambda records, *window: records.get_prefix("k/", *window), ["k/1", "k/2", "k/3"]),
+        (lambda records, *window: records.get_range("k/1", "k/4", *window), ["k/1", "k/2", "k/3"]),
+        (lambda records, *window: records.get_type("str", *window), ["a", "k/2", "z"]),
+        (lambda records, *window: records.list(*window), ["a", "k/1", "k/2", "k/3", "k/4", "z"]),
+    ],
+    ids=["prefix", "range", "type", "list"],
+)
+async def test_windows(world: World, ask: Any, found: list[str]) -> None:
+    records = world.kv.records()
+    for key in ("z", "k/3", "k/1", "a"):
+        await records.put(key, "text" if key in "az" else 1)
+    await records.mutate_all(RecordPut("k/2", "text"), RecordPut("k/4", 1, type="other"))
+    if found[-1] == "k/3":
+        await records.delete("k/4")
+    assert keys_of(await ask(records)) == found
+    assert keys_of(await ask(records, 0, 2)) == found[:2]
+    assert keys_of(await ask(records, 1)) == found[1:]
+    assert keys_of(await ask(records, 1, 1)) == found[1:2]
+    assert keys_of(await ask(records, 99)) == keys_of(await ask(records, 0, 0)) == []
+
+
+async def test_what_mutations_count(world: World) -> None:
+    records = world.kv.records()
+    await records.mutate_all(*(RecordPut(name, {"n": 0}) for name in "abcdefgh"))
+    assert await records.mutate_all(RecordDelete(["a"]), RecordDelete(["b"])) == [1, 1]
+    assert await records.mutate_all(RecordDelete(["c", "d"])) == [2]
+    assert await records.mutate_all(RecordDeleteRange("e", "g"), RecordPatch("h", {})) == [2, 1]
+    assert keys_of(await records.list()) == ["g", "h"]
+    assert await records.mutate_all(RecordDeletePrefix("*")) == [2]
+    assert await records.mutate_all() == []
+
+
+async def test_walks_through_graphs(world: World) -> None:
+    graph = world.kv.graph
+    people = {name: ("user", name) for name in ("ada", "bob", "eve", "kim", "lea")}
+    for source, kind, target in (
+        ("ada", "follows", "bob"),
+        ("bob", "follows", "eve"),
+        ("eve", "follows", "kim"),
+        ("kim", "follows", "eve"),
+        ("ada", "likes", "kim"),
+    ):
+        await graph.add(people[source], kind, people[target], {"from": source})
+
+    async def ends(edges: Any) -> list[tuple[str, str]]:
+        return [(edge.type, edge.target.id) async for edge in edges]
+
+    assert await ends(graph.outgoing(people["ada"])) == [("follows", "bob"), ("likes", "kim")]
+    assert await ends(graph.outgoing(people["ada"], "likes")) == [("likes", "kim")]
+    assert [it.source.id async for it in graph.incoming(people["kim"])] == ["eve", "ada"]
+    assert [it.source.id async for it in graph.incoming(people["kim"], "likes")] == ["ada"]
+    assert len([edge async for edge in graph.all()]) == 5
+    found = await graph.get(people["ada"], "likes", people["kim"])
+    assert found is not None
+    assert found.data == {"from": "ada"}
+    assert await graph.degree(people["kim"]) == (2, 1)
+    assert {it.id for it in await graph.neighbours(people["eve"])} == {"bob", "kim"}
+    assert [it.id for it in await graph.mutual(people["bob"], people["kim"])] == ["eve"]
+    walked = [(it.end.id, it.depth) async for it in graph.bfs(people["ada"], types="follows")]
+    assert walked == [("ada", 0), ("bob", 1), ("eve", 2), ("kim", 3)]
+    for types, length in ((None, 1), ("follows", 3)):
+        path = await graph.shortest_path(people["ada"], people["kim"], types=types)
+        assert path is not None
+        assert path.depth == length
+    assert await graph.shortest_path(people["ada"], people["lea"]) is None
+    assert await graph.remove(people["ada"], "likes", people["kim"])
+    assert not await graph.remove(people["ada"], "likes", people["kim"])
+    assert await graph.get(people["ada"], "likes", people["kim"]) is None
+    assert await graph.degree(people["kim"]) == (1, 1)
+
+
+async def test_many_at_once(world: World) -> None:
+    """Fifteen at a time, each with what nobody else has, and with one record that all have."""
+    records = world.kv.records()
+
+    async def work(worker: int) -> None:
+        mine = f"w{worker}"
+        for number in range(6):
+            await records.put(mine, {"n": number})
+            await records.patch("shared", {mine: number})
+            record = await records.get(mine)
+            assert record is not None
+            assert (record.version, record.value) == (number + 1, {"n": number})
+        assert await records.delete(mine) == 1
+
+    await asyncio.gather(*(work(worker) for worker in range(15)))
+    assert keys_of(await records.list()) == ["shared"]
+    shared = await records.get("shared")
+    assert shared is not None
+    assert (shared.version, shared.value) == (90, {f"w{worker}": 5 for worker in range(15)})
+
+
+async def test_who_stops_reading_leaves_nothing_behind(world: World) -> None:
+    records = world.kv.records()
+    await records.mutate_all(*(RecordPut(f"k{number:02}", number) for number in range(30)))
+    pages = records.paginator(page_size=5)
+    assert (await anext(pages)).key == "k00"
+    reading = asyncio.create_task(records.list())
+    await asyncio.sleep(0)
+    reading.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await reading
+    assert await records.count() == 30

@@ -57,6 +57,20 @@ async def test_each_change_in_the_order_of_the_commits(world: World) -> None:
 
 
 @pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
+async def test_fault_10_each_change_has_its_time(world: World) -> None:
+    times = []
+    for number in range(3):
+        times.append(world.clock.now())
+        await world.kv.set(["a"], number)
+        world.clock.advance(1_500)
+    records = (await world.kv.stream.read()).records
+    assert [it.at for it in records] == times
+    entry = await world.kv.get_with_metadata(["a"])
+    assert entry.details is not None
+    assert (entry.details.created_at, entry.details.updated_at) == (times[0], times[-1])
+
+
+@pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
 async def test_revisions_and_types_are_those_of_the_entry(world: World) -> None:
     """However an entry is written, alone and in groups, the log says what it was then."""
     kv = world.kv
