@@ -199,3 +199,43 @@ def test_long_texts_stay_as_they_are(api: Api, text: str) -> None:
     assert api.json("GET", "/queue/dequeue")["message"]["value"] == text
     api.json("POST", "/atomic", {"mutations": [{"type": "set", "key": ["a"], "value": [text]}]})
     assert api.value("a") == [text]
+
+
+@pytest.mark.parametrize("filling", ["", "x" * 300_000], ids=["short", "long"])
+@pytest.mark.parametrize(("opening", "closing"), [("[", "]"), ('{"a":', "}")])
+def test_a_value_is_nested_as_deep_wherever_it_is(
+    api: Api, opening: str, closing: str, filling: str
+) -> None:
+    """What is around it in a body is none of its levels."""
+
+    def refused(levels: int) -> dict[str, bool]:
+        inside = json.dumps(filling) + ("" if opening == "[" else ',"b":[]')
+        # The deepest of a dict is the empty array beside the filling.
+        count = levels if opening == "[" else levels - 1
+        value = opening * count + inside + closing * count
+        bodies = {
+            "PUT /keys/a": value,
+            "PATCH /keys/b": value,
+            "POST /atomic": f'{{"mutations":[{{"type":"set","key":["c"],"value":{value}}}]}}',
+            "POST /keys/set-batch": f'{{"sets":[{{"key":["d"],"value":{value}}}]}}',
+            "POST /queue/enqueue": f'{{"value":{value}}}',
+        }
+        answers = {}
+        for route, body in bodies.items():
+            method, path = route.split()
+            answer = api.send(method, path, content=body.encode())
+            answers[route] = "nested too deep (max 256 levels)" in answer.text
+            if "sets" not in body:  # each of several has an answer of its own
+                assert answer.status_code == (400 if answers[route] else 200)
+        return answers
+
+    for levels in (252, 256, 257, 260, 300):
+        assert set(refused(levels).values()) == {levels > 256}, levels
+
+
+def test_metadata_is_nested_as_deep_as_a_value(api: Api) -> None:
+    for levels, status in ((256, 200), (257, 400)):
+        deep = "[" * levels + "]" * levels
+        about = f'"onCreate":{{"metadata":{deep}}}'
+        body = f'{{"mutations":[{{"type":"sum","key":["n"],"value":1,{about}}}]}}'
+        assert api.send("POST", "/atomic", content=body.encode()).status_code == status

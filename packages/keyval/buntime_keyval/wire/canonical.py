@@ -8,16 +8,18 @@ from typing import Any
 import msgspec
 
 from buntime_keyval.wire.errors import InvalidInput
-from buntime_keyval.wire.limits import MAX_VALUE_BYTES
+from buntime_keyval.wire.limits import MAX_VALUE_BYTES, MAX_VALUE_DEPTH
 from buntime_keyval.wire.numbers import TYPE_MEMBER
 from buntime_keyval.wire.slices import SLICE, Steps, read_slices
 from buntime_keyval.wire.values import (
     NOW_MEMBER,
     canonical_members,
-    canonical_text,
+    canonical_part,
     canonical_value,
+    check_depth,
     checked_text,
     special,
+    too_deep,
 )
 
 WHOLE = 2 * SLICE
@@ -37,7 +39,7 @@ def canonical_steps(body: bytes, now_ms: int) -> Steps:
     """`canonical_value` in steps."""
     if len(body) <= WHOLE:
         return canonical_value(body, now_ms)
-    pieces = yield from read_slices(body, TextFrame("[", now_ms))
+    pieces = yield from read_slices(body, TextFrame("[", now_ms, level=0))
     return (yield from joined_steps(pieces[1:-1]))  # the frame is an array around it
 
 
@@ -52,7 +54,7 @@ class CanonicalText:
 
 def text_of(value: Any, now_ms: int) -> str:
     """The canonical text of a decoded value, or of one that is such a text."""
-    return value.text if isinstance(value, CanonicalText) else canonical_text(value, now_ms)
+    return value.text if isinstance(value, CanonicalText) else canonical_part(value, now_ms)
 
 
 def joined_steps(pieces: list[bytes]) -> Steps:
@@ -68,9 +70,11 @@ class TextFrame:
     Joined once, at the end: at each level it would be copied as often as it is nested.
     """
 
-    def __init__(self, kind: str, now_ms: int) -> None:
+    def __init__(self, kind: str, now_ms: int, level: int = 1) -> None:
         self._kind = kind
         self._now_ms = now_ms
+        self._level = level
+        """Within the value, which is the first."""
         self._groups: list[list[bytes]] = []
         """The text of some members in one piece, or one member in several."""
         self._places: list[dict[str, int]] = [{}]
@@ -81,7 +85,9 @@ class TextFrame:
 
     def child(self, kind: str, name: str | None) -> TextFrame:  # noqa: ARG002 - see `Frame`
         """See `Frame`."""
-        return TextFrame(kind, self._now_ms)
+        if self._level == MAX_VALUE_DEPTH:
+            raise too_deep()
+        return TextFrame(kind, self._now_ms, self._level + 1)
 
     def add(self, members: Any) -> None:
         """See `Frame`."""
@@ -93,6 +99,9 @@ class TextFrame:
             text = _encode(members)[1:-1]  # perhaps a long one, and canonical as it is
         else:
             text = canonical_members(members, self._now_ms)[1:-1]
+        levels = MAX_VALUE_DEPTH - self._level + 1
+        if len(text) > 2 * levels - 2:  # or it has fewer brackets
+            check_depth(members, levels)
         self._groups.append([text])
         self._size += len(text)
         if self._size > MAX_VALUE_BYTES:  # a `$now` is longer than what it was written as

@@ -24,6 +24,9 @@ MAX_BIGINT_DIGITS = 10_000
 MAX_VALUE_DEPTH = 256
 """Nesting of arrays and objects in a value. SQLite's JSON functions stop at 1000."""
 
+MOST_AROUND_VALUE = 4
+"""Levels of a body around a value, at the most: `{"mutations": [{"onCreate": {"metadata": …`."""
+
 MAX_VALUE_BYTES = 10 * 1024 * 1024
 """Size of one value as canonical JSON."""
 

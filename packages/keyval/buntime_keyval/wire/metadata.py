@@ -6,7 +6,7 @@ from typing import Any
 
 from buntime_keyval.wire.errors import InvalidInput
 from buntime_keyval.wire.limits import MAX_METADATA_BYTES
-from buntime_keyval.wire.values import canonical_text, decode_json, encode_value
+from buntime_keyval.wire.values import canonical_part, decode_json, encode_value
 
 
 def parse_metadata(text: str | None, now_ms: int) -> str | None:
@@ -28,7 +28,7 @@ def canonical_metadata(raw: Any, now_ms: int) -> str | None:
 
     Raises `InvalidInput` for broken tagged values, and for more than `MAX_METADATA_BYTES`.
     """
-    return None if raw is None else _checked(canonical_text(raw, now_ms))
+    return None if raw is None else _checked(canonical_part(raw, now_ms))
 
 
 def encode_metadata(value: Any, now_ms: int | None) -> str | None:

@@ -98,18 +98,20 @@ class Slice(NamedTuple):
             yield frame, number < len(self.frames) or not self.is_first
 
 
-def read_slices(body: bytes, root: Frame, look: Callable[[Slice], None] | None = None) -> Steps:
+def read_slices(
+    body: bytes, root: Frame, look: Callable[[Slice], None] | None = None, around: int = 0
+) -> Steps:
     """Read a text into the frame of an array, whose only item it is; the result is that frame's.
 
-    `look` sees each slice before its frames do. Raises `InvalidInput` as `decode_json` does, and
-    whatever frames and `look` raise.
+    `look` sees each slice before its frames do; `around` is as in `decode_json`. Raises
+    `InvalidInput` as that does, and whatever frames and `look` raise.
     """
     masked = yield from _without_escapes(body)
     open_ = [_Open("[", None, _Single(root))]
     start = 0
     while start < len(body) or not start:
         end = yield from _find_end(masked, start)
-        yield from _read_slice(open_, body, masked, start, end, look)
+        yield from _read_slice(open_, body, masked, start, end, look, MAX_VALUE_DEPTH + around)
         start = end
         yield
     return (yield from open_[0].frame.close())
@@ -190,11 +192,12 @@ def _read_slice(
     start: int,
     end: int,
     look: Callable[[Slice], None] | None,
+    levels: int,
 ) -> Generator[None, None, None]:
     """Tell the frames what is between `start` and `end`."""
     is_long = end - start > SLICE
     between = masked[start:end]
-    closed, opened = _unmatched(between, is_long=is_long)
+    closed, opened = _unmatched(between, levels, is_long=is_long)
     if is_long:
         yield
     is_last = end == len(body)
@@ -211,7 +214,7 @@ def _read_slice(
     text = b"%b%b%b" % (opening, body[start:end], closing)
     # The outermost array is not in the text.
     decode = decode_long if is_long else decode_levels
-    value = decode(text, MAX_VALUE_DEPTH + 2 - depth)
+    value = decode(text, levels + 2 - depth)
     if is_long:
         yield
     if look is not None:
@@ -231,13 +234,13 @@ def _read_slice(
         open_.append(_Open(kind, name, frame))
 
 
-def _unmatched(masked: bytes, *, is_long: bool) -> tuple[list[str], list[str]]:
+def _unmatched(masked: bytes, levels: int, *, is_long: bool) -> tuple[list[str], list[str]]:
     """The brackets of a slice that close what was open before it, and those that it leaves open."""
     # As one member, a long one has a text at the most, behind a name for each of its levels.
-    if is_long and masked.count(b'"') > 2 * (MAX_VALUE_DEPTH + 1):
+    if is_long and masked.count(b'"') > 2 * (levels + 1):
         raise too_deep()
     brackets = _STRING.sub(b"", masked).translate(None, _NOT_BRACKETS)
-    if is_long and len(brackets) > 2 * (MAX_VALUE_DEPTH + 1):
+    if is_long and len(brackets) > 2 * (levels + 1):
         raise too_deep()
     # Most are pairs of few levels. Where they are not, that is of no use.
     size = 3 * len(brackets)

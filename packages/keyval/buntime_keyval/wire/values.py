@@ -68,20 +68,20 @@ def _read_float(text: str) -> int | float:
 _decode_plain = msgspec.json.Decoder(float_hook=_read_float).decode
 
 
-def decode_json(body: bytes) -> Any:
-    """A JSON text as Python objects.
+def decode_json(body: bytes, around: int = 0) -> Any:
+    """A JSON text as Python objects, `around` being the levels around the values in it.
 
     Raises `InvalidInput` for an empty or malformed text, NaN, infinities, numbers beyond a
     double, lone surrogates, bytes that are not UTF-8, and nesting beyond the limit.
     """
-    return decode_levels(body, MAX_VALUE_DEPTH)
+    return decode_levels(body, MAX_VALUE_DEPTH + around)
 
 
 def decode_levels(body: bytes, levels: int) -> Any:
     """As `decode_json`, for a text of which only so many levels may be nested."""
     value = _decoded(_decode_plain if _has_whole_float(body) else _decode, body)
     if len(body) > 2 * levels:  # each level has a bracket on both sides
-        _check_depth(value, levels)
+        check_depth(value, levels)
     if (
         len(body) > _DOUBLE_DIGITS
         and _LONG_SAMPLE.search(body[::_STRIDE])
@@ -94,7 +94,7 @@ def decode_levels(body: bytes, levels: int) -> Any:
 def decode_long(body: bytes, levels: int) -> Any:
     """The same of a long text with few members: to look at each of them takes no time."""
     value = _decoded(_decode, body)
-    _check_depth(value, levels)
+    check_depth(value, levels)
     _check_range(value)
     return value
 
@@ -119,6 +119,14 @@ def canonical_value(body: bytes, now_ms: int) -> str:
 def canonical_text(value: Any, now_ms: int) -> str:
     """The canonical text of a decoded JSON value, with `$now` resolved."""
     return checked_text(canonical_json(value, now_ms))
+
+
+def canonical_part(value: Any, now_ms: int) -> str:
+    """The same of a value that is a part of a decoded text, which may be nested deeper."""
+    text = canonical_text(value, now_ms)
+    if len(text) > 2 * MAX_VALUE_DEPTH:  # each level has a bracket on both sides
+        check_depth(value, MAX_VALUE_DEPTH)
+    return text
 
 
 def canonical_json(value: Any, now_ms: int) -> bytes:
@@ -300,7 +308,7 @@ def _finite(value: float) -> int | float:
     return plain_number(value)
 
 
-def _check_depth(value: Any, levels: int) -> None:
+def check_depth(value: Any, levels: int) -> None:
     """Refuse nesting beyond so many levels."""
     # What a container refers to are its members, and to those that are none, nothing: the members
     # of a whole level at once, without a look at any of them here.

@@ -12,6 +12,7 @@ from typing import Any
 import msgspec
 from buntime_host.doubled import Pairs, doubled_in, quotes, read_pairs
 from buntime_keyval.wire.canonical import TextFrame, ValueFrame
+from buntime_keyval.wire.limits import MOST_AROUND_VALUE
 from buntime_keyval.wire.slices import Frame, Slice, Steps, read_slices
 
 from buntime_plugin_keyval.model.errors import LimitExceeded
@@ -48,7 +49,9 @@ def body_steps(content: bytes, members: LargeMembers, most: int) -> Steps:
 
     `most` is how much an item may hold beside values; see `BodyRoom`.
     """
-    items = yield from read_slices(content, _Body(members, BodyRoom(most)), _check)
+    items = yield from read_slices(
+        content, _Body(members, BodyRoom(most)), _check, MOST_AROUND_VALUE
+    )
     return items[0]
 
 

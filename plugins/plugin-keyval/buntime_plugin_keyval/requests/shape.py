@@ -22,6 +22,7 @@ import msgspec
 from buntime_host import find_doubled, has_doubled
 from buntime_keyval.wire import InvalidInput, decode_json
 from buntime_keyval.wire.describe import describe
+from buntime_keyval.wire.limits import MOST_AROUND_VALUE
 from buntime_keyval.wire.members import unknown_member
 
 S = TypeVar("S", bound="RequestShape")
@@ -128,7 +129,7 @@ def read_shape(
         return shape(**found)
     if content or place is MemberPlace.BODY:
         if body is msgspec.UNSET:
-            body = decode_json(content)
+            body = decode_json(content, MOST_AROUND_VALUE)
             if has_doubled(content, body):
                 refuse_doubled(content)
         _read_body(shape, checked_object(body), found)
