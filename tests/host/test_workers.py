@@ -139,7 +139,9 @@ def streams(process: Process, count: int) -> Iterator[list[socket.socket]]:
 
 
 def messages(text: str) -> list[str]:
-    return [json.loads(line)["message"] for line in text.splitlines()]
+    """What is logged, but for installed plugins that no test here lists."""
+    logged = [json.loads(line)["message"] for line in text.splitlines()]
+    return [message for message in logged if not message.startswith("Found, but not in plugins")]
 
 
 def test_all_workers_serve_and_it_is_said_once(
@@ -345,7 +347,9 @@ def test_a_worker_that_cannot_start_ends_everything(
     add_plugin("bad", FAILS.format(number=number, act="raise OSError('disk')"))
     process = serve("--workers", "3", "--strict", config={"plugins": ["bad"]})
     assert process.wait() == 1
-    assert process.err == ("buntime: error: required plugin bad: on_init failed: OSError: disk\n")
+    assert process.err.startswith(
+        "buntime: error: required plugin bad: on_init failed: OSError: disk ("
+    )
     assert "listening on" not in process.out
 
 
