@@ -32,6 +32,7 @@ PAGES = [
     "docs/records.md",
     "docs/search.md",
     "docs/streams.md",
+    "docs/tasks.md",
     "docs/watch.md",
     "packages/keyval/README.md",
     "plugins/plugin-keyval/README.md",

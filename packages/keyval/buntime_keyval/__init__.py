@@ -78,6 +78,7 @@ from buntime_keyval._results import (
     KvEntry,
     KvMissing,
     KvPage,
+    LeasedTask,
     LockGrant,
     LockInfo,
     QueuedMessage,
@@ -92,10 +93,15 @@ from buntime_keyval._results import (
     SearchPage,
     StreamPage,
     StreamRecord,
+    TaskHeard,
+    TaskInfo,
+    TaskLimits,
+    TaskPage,
     TransactionResult,
     VacuumResult,
 )
 from buntime_keyval._retries import Retries
+from buntime_keyval._runs import TaskContext
 from buntime_keyval._where import Condition, Field, Where
 from buntime_keyval.wire import BigInt, Duration, InvalidInput, Key, KeyLike, KeyOrKeys, KeyPart
 from buntime_keyval.wire.python_options import Consistency
@@ -110,6 +116,7 @@ if TYPE_CHECKING:
     from buntime_keyval._async.opening import open_kv
     from buntime_keyval._async.queues import AsyncMessageQueue
     from buntime_keyval._async.records import AsyncRecords
+    from buntime_keyval._async.runner import AsyncRunner
     from buntime_keyval._async.store_watch import AsyncStoreWatch
     from buntime_keyval._async.stores import AsyncStore
     from buntime_keyval._async.transactions import AsyncStoreTransaction, AsyncTransaction
@@ -123,6 +130,7 @@ if TYPE_CHECKING:
     from buntime_keyval._sync.opening import open_kv_sync
     from buntime_keyval._sync.queues import MessageQueue
     from buntime_keyval._sync.records import Records
+    from buntime_keyval._sync.runner import Runner
     from buntime_keyval._sync.store_watch import StoreWatch
     from buntime_keyval._sync.stores import Store
     from buntime_keyval._sync.transactions import StoreTransaction, Transaction
@@ -139,6 +147,7 @@ __all__ = [
     "AsyncMessageQueue",
     "AsyncQueueListener",
     "AsyncRecords",
+    "AsyncRunner",
     "AsyncStore",
     "AsyncStoreAtomic",
     "AsyncStoreTransaction",
@@ -188,6 +197,7 @@ __all__ = [
     "KvMissing",
     "KvPage",
     "KvRecord",
+    "LeasedTask",
     "Lock",
     "LockGrant",
     "LockHeld",
@@ -221,6 +231,7 @@ __all__ = [
     "RequestRejected",
     "RequestUnderWay",
     "Retries",
+    "Runner",
     "SearchHit",
     "SearchIndex",
     "SearchPage",
@@ -240,7 +251,12 @@ __all__ = [
     "StreamRecord",
     "StreamTrimmed",
     "TaskConflict",
+    "TaskContext",
+    "TaskHeard",
+    "TaskInfo",
+    "TaskLimits",
     "TaskLost",
+    "TaskPage",
     "Tls",
     "TooLarge",
     "Transaction",
@@ -266,6 +282,7 @@ _LATER = {
     "AsyncMessageQueue": "buntime_keyval._async.queues",
     "AsyncQueueListener": "buntime_keyval._async.listen",
     "AsyncRecords": "buntime_keyval._async.records",
+    "AsyncRunner": "buntime_keyval._async.runner",
     "AsyncStore": "buntime_keyval._async.stores",
     "AsyncStoreAtomic": "buntime_keyval._async.atomic",
     "AsyncStoreTransaction": "buntime_keyval._async.transactions",
@@ -281,6 +298,7 @@ _LATER = {
     "MessageQueue": "buntime_keyval._sync.queues",
     "QueueListener": "buntime_keyval._sync.listen",
     "Records": "buntime_keyval._sync.records",
+    "Runner": "buntime_keyval._sync.runner",
     "Store": "buntime_keyval._sync.stores",
     "StoreAtomic": "buntime_keyval._sync.atomic",
     "StoreTransaction": "buntime_keyval._sync.transactions",

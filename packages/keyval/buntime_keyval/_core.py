@@ -109,9 +109,12 @@ class _ErrorBody(msgspec.Struct):
 _decode_error = msgspec.json.Decoder(_ErrorBody).decode
 
 
+_DONE = (200, 201)
+
+
 def answer_of(call: Call[R], reply: Reply) -> R:
     """The result of a call. Raises `StatusError` or `InvalidResponse`."""
-    if reply.status == 200:
+    if reply.status in _DONE:
         try:
             return call.parse(reply.content)
         except (msgspec.MsgspecError, InvalidInput, UnicodeDecodeError, RecursionError) as error:

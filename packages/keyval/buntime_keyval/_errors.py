@@ -14,6 +14,8 @@ KvError                          `status`, `code` and `request_id` where there w
 │   ├── StaleLease          409  the message was settled or delivered again meanwhile
 │   ├── LockHeld            409  somebody else has the lock
 │   ├── LockLost            409  the lock is not held under its token any more
+│   ├── TaskLost            409  the task is not run under its token any more
+│   ├── TaskConflict        409  what was asked cannot be done with the task as it is
 │   ├── ConsumerLocked      409  another instance of the consumer is at work
 │   ├── StaleConsumer       409  another instance of the consumer has taken over
 │   ├── PositionAhead       409  no record of the stream has that position yet

@@ -235,6 +235,86 @@ class DeadLetter(msgspec.Struct, Generic[V], frozen=True):
     """The name of its queue; the first one has none."""
 
 
+class TaskInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """Named work, and what came of it. Times are milliseconds since 1970, lengths milliseconds."""
+
+    id: str
+    name: str
+    status: str
+    """`pending`, `running`, `completed`, `failed` or `cancelled`."""
+    payload: Any
+    attempts: int
+    """So far, the one that runs included."""
+    max_retries: int
+    """Attempts in total; 0 is 1 as well."""
+    backoff_schedule: list[int] | None
+    timeout: int
+    priority: int
+    unique: str | None
+    sequence: str | None
+    parent: str | None
+    after: list[str]
+    """Ids of tasks that have to be completed first."""
+    keep_result: int
+    created: int
+    scheduled_for: int
+    started_at: int | None
+    completed_at: int | None
+    """When it was over, however it ended."""
+    last_error: str | None
+    result: Any
+    progress: Any
+    locked_by: str | None
+    """Which runner has it."""
+    lock_expires_at: int | None
+
+    @property
+    def is_over(self) -> bool:
+        """Whether nothing becomes of it any more by itself."""
+        return self.status in ("completed", "failed", "cancelled")
+
+
+class TaskPage(msgspec.Struct, frozen=True):
+    """Tasks, and where the next ones begin; None behind the last one."""
+
+    tasks: list[TaskInfo]
+    cursor: str | None
+
+
+class LeasedTask(msgspec.Struct, frozen=True, rename="camel"):
+    """A task that a runner has."""
+
+    id: str
+    name: str
+    token: str
+    """The permission to say what became of it."""
+    payload: Any
+    attempts: int
+    """With this one."""
+    max_retries: int
+    timeout: int
+    """Milliseconds that this attempt may take."""
+    lock_expires_at: int
+    """When others get it unless its runner says that it is at it, milliseconds since 1970."""
+
+
+class TaskHeard(msgspec.Struct, frozen=True, rename="camel"):
+    """What a runner is told that says something of its task."""
+
+    cancelled: bool
+    """Whether somebody has cancelled it."""
+    lock_expires_at: int | None = None
+    """When the lease ends now."""
+
+
+class TaskLimits(msgspec.Struct, frozen=True, rename="camel"):
+    """How many tasks of a name may run at a time, and how many are begun in a time; None for no
+    limit."""
+
+    max_running: int | None = None
+    rate: QueueRate | None = None
+
+
 class LockGrant(msgspec.Struct, frozen=True):
     """A lock that was given to who asked."""
 

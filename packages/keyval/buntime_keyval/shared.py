@@ -13,6 +13,7 @@ from buntime_keyval._async.locks import AsyncLock
 from buntime_keyval._async.queues import AsyncMessageQueue
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.reports import report
+from buntime_keyval._async.runner import AsyncRunner
 from buntime_keyval._async.shortcuts import AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
@@ -49,6 +50,11 @@ from buntime_keyval._calls.stream import (
 )
 from buntime_keyval._calls.stream import position as stream_position
 from buntime_keyval._calls.stream import wish as stream_wish
+from buntime_keyval._calls.tasks import TaskStatus, new_task, task_id, task_name
+from buntime_keyval._calls.tasks import checked_count as checked_task_count
+from buntime_keyval._calls.tasks import checked_token as checked_task_token
+from buntime_keyval._calls.tasks import lease_ms as task_lease_ms
+from buntime_keyval._calls.tasks import wait_ms as task_wait_ms
 from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
@@ -73,6 +79,7 @@ __all__ = [
     "AsyncMessages",
     "AsyncQueueListener",
     "AsyncRecords",
+    "AsyncRunner",
     "AsyncShortcuts",
     "AsyncSource",
     "AsyncStore",
@@ -95,6 +102,7 @@ __all__ = [
     "Selector",
     "StoredKey",
     "StreamAction",
+    "TaskStatus",
     "Tokenizer",
     "attempts_async",
     "check_sharing",
@@ -105,6 +113,8 @@ __all__ = [
     "checked_limit",
     "checked_lock_token",
     "checked_prefix",
+    "checked_task_count",
+    "checked_task_token",
     "checked_text",
     "consumer_name",
     "consumer_order",
@@ -122,6 +132,7 @@ __all__ = [
     "make_scope",
     "make_target",
     "merged_at",
+    "new_task",
     "refuse_everything",
     "refuse_lost",
     "refuse_required",
@@ -133,6 +144,10 @@ __all__ = [
     "stream_since",
     "stream_wait_ms",
     "stream_wish",
+    "task_id",
+    "task_lease_ms",
+    "task_name",
+    "task_wait_ms",
     "wanted_options",
     "warn_of_search",
     "written_at",

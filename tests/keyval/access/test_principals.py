@@ -22,7 +22,7 @@ from keyval.service.world import World, until
 PERMISSIBLE = Permissible({"keyval": PERMISSIONS})
 A = encode_key(("a",))
 OF_NOBODY = {"now", "uuidv7", "atomic", "begin", "attempts", "transaction", "store",
-             "records", "queue", "as_principal", "get_logger"}  # fmt: skip
+             "records", "queue", "runner", "as_principal", "get_logger"}  # fmt: skip
 """What touches nothing by itself: its calls do."""
 ARGUMENTS: dict[str, tuple[tuple[Any, ...], dict[str, Any]]] = {
     "get": ((["a"],), {}),
@@ -59,6 +59,12 @@ CONSUMERS: dict[str, tuple[Any, ...]] = {
     "set_position": ("a", 1),
     "commit": ("a", "t", 1),
     "nack": ("a", "t", 1),
+}
+TASKS: dict[str, tuple[Any, ...]] = {
+    "list": (),
+    "stats": (),
+    **dict.fromkeys(("complete", "heartbeat", "release"), ("a", "t")),
+    "fail": ("a", "t", "no"),
 }
 LETTERS: dict[str, tuple[Any, ...]] = {"list": (), "purge": ()}
 
@@ -98,6 +104,9 @@ async def test_every_method_asks_before_it_does_anything(kv: LocalKv) -> None:
     for name in public(nobody.consumers):
         with pytest.raises(PermissionDenied, match="keyval:consume"):
             await getattr(nobody.consumers, name)(*CONSUMERS.get(name, ("a",)))
+    for name in public(nobody.tasks):
+        with pytest.raises(PermissionDenied, match="keyval:task:"):
+            await getattr(nobody.tasks, name)(*TASKS.get(name, ("a",)))
     for name in public(nobody.stream):
         with pytest.raises(PermissionDenied, match="keyval:"):
             await outcome(getattr(nobody.stream, name)(*((1,) if name == "trim" else ())))

@@ -15,8 +15,8 @@ from buntime_plugin_keyval.features.queue.http import Listening, OptionsBody
 from buntime_plugin_keyval.features.stream.http import StreamReading
 from buntime_plugin_keyval.features.tasks.shapes import (
     Leasing,
+    LimitsBody,
     TaskBody,
-    TaskLimits,
     TaskListening,
     TaskListing,
 )
@@ -140,7 +140,7 @@ SAMPLES: dict[Kind, Sample] = {
     members_of(Leasing)["duration"].kind: Sample(
         (1000, "1m"), (999, "soon", True, []), ("1000", "1m"), ("999", "soon", "")
     ),
-    members_of(TaskLimits)["maxRunning"].kind: Sample((1, 1000), (0, 1_000_001, "5", True, [])),
+    members_of(LimitsBody)["maxRunning"].kind: Sample((1, 1000), (0, 1_000_001, "5", True, [])),
     members_of(StreamReading)["action"].kind: Sample(
         (), (), ("create", "update", "delete", "expire"), ("set", "")
     ),

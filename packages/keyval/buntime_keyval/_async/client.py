@@ -18,11 +18,13 @@ from buntime_keyval._async.listen import AsyncQueueListener, Handler
 from buntime_keyval._async.locks import AsyncLock, AsyncLocks
 from buntime_keyval._async.queues import AsyncMessageQueue, AsyncQueues
 from buntime_keyval._async.records import AsyncRecords
+from buntime_keyval._async.runner import AsyncRunner
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.shortcuts import AsyncShortcuts
 from buntime_keyval._async.stores import AsyncStore
 from buntime_keyval._async.stream import AsyncChangeStream
+from buntime_keyval._async.tasks import AsyncTasks
 from buntime_keyval._async.transactions import AsyncAttempt, AsyncTransaction
 from buntime_keyval._async.transport import transport_of
 from buntime_keyval._async.watch import AsyncWatch
@@ -155,9 +157,11 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         )
         self._sharing = AsyncSharing(self._session)
         self._flights = AsyncFlights()
-        self._running: set[AsyncWatch | AsyncQueueListener] = set()
+        self._running: set[AsyncWatch | AsyncQueueListener | AsyncRunner] = set()
         self.dlq = AsyncDeadLetters(self._session)
         """Messages that were given up."""
+        self.tasks = AsyncTasks(self._session)
+        """Named work with a result; see `runner`."""
         self.locks = AsyncLocks(self._session)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.consumers = AsyncConsumers(self._session)
@@ -837,6 +841,26 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
             retry=retry,
         )
 
+    def runner(
+        self,
+        *,
+        concurrency: int = 8,
+        name: str | None = None,
+        lease: Duration = "30s",
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncRunner:
+        """What runs tasks with functions of yours: decorate them with `runner.task(name)`.
+
+        Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
+        function runs: so long after this process has died, others get it. `on_error` hears of
+        what fails; without it that is logged.
+        """
+        runner = AsyncRunner(
+            self.tasks, concurrency=concurrency, name=name, lease=lease, on_error=on_error
+        )
+        self._remember(runner)
+        return runner
+
     @overload
     def queue(self, name: str = "", type: None = None) -> AsyncMessageQueue[Any]: ...
     @overload
@@ -907,6 +931,6 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
         return await self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: AsyncWatch | AsyncQueueListener) -> None:
+    def _remember(self, running: AsyncWatch | AsyncQueueListener | AsyncRunner) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

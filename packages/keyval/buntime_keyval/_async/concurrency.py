@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import signal
+import threading
 from collections.abc import Awaitable, Callable
 from contextlib import AbstractContextManager, nullcontext, suppress
 from typing import Any, TypeVar
@@ -19,8 +21,17 @@ sleep = asyncio.sleep
 
 T = TypeVar("T")
 
+LOOK_SECONDS = 0.2
+"""How often it is looked whether a wait is over that nobody ends."""
+
 JOIN_SECONDS = None
 """How long to wait for what was cancelled: it ends."""
+
+WAIT_SECONDS = 20.0
+"""For how long a request in the background has the server wait: cancelled, it ends at once."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What asks a process to end."""
 
 Place = asyncio.AbstractEventLoop
 """What runs in one place may share connections and streams."""
@@ -126,3 +137,56 @@ class SideBySide:
         for task in self._running - {asyncio.current_task()}:
             task.cancel()
         await self.wait()
+
+
+class UserCall:
+    """A function of a user that runs on its own: a coroutine, or in a thread."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.result: Any = None
+        """What it returned."""
+
+        async def run() -> None:
+            if inspect.iscoroutinefunction(function):
+                self.result = await function(*args)
+                return
+            outcome = await asyncio.to_thread(function, *args)
+            self.result = await outcome if inspect.isawaitable(outcome) else outcome
+
+        self._task = asyncio.create_task(run(), name="kv-task-function")
+
+    @property
+    def error(self) -> BaseException | None:
+        """What it raised, once it is done."""
+        return asyncio.CancelledError() if self._task.cancelled() else self._task.exception()
+
+    async def wait(self, timeout: float) -> bool:
+        """Whether it is done, perhaps after so many seconds."""
+        done, _ = await asyncio.wait({self._task}, timeout=timeout)
+        return bool(done)
+
+    async def cancel(self, grace: float) -> None:
+        """Let it end where it waits, and wait so long for that; a thread goes on."""
+        self._task.cancel()
+        await asyncio.wait({self._task}, timeout=grace)
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()  # nobody wants it
+
+
+async def until_signalled(is_over: Callable[[], bool]) -> None:
+    """Wait until the process is asked to end, where that can be heard here, or something is."""
+    loop = asyncio.get_running_loop()
+    asked = asyncio.Event()
+    hears = threading.current_thread() is threading.main_thread()
+    if hears:
+        for number in SIGNALS:
+            loop.add_signal_handler(number, asked.set)
+    try:
+        while not is_over() and not asked.is_set():
+            with suppress(TimeoutError):
+                async with asyncio.timeout(LOOK_SECONDS):
+                    await asked.wait()
+    finally:
+        if hears:
+            for number in SIGNALS:
+                loop.remove_signal_handler(number)

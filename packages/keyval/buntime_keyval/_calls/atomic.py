@@ -21,6 +21,7 @@ from buntime_keyval._calls.stored import (
     written_at,
 )
 from buntime_keyval._calls.stream import position
+from buntime_keyval._calls.tasks import new_task, task_members
 from buntime_keyval._core import Call
 from buntime_keyval._entries import (
     created_members,
@@ -29,7 +30,7 @@ from buntime_keyval._entries import (
     typed_members,
     value_json,
 )
-from buntime_keyval._results import CommitResult, KvEntry
+from buntime_keyval._results import CommitResult, KvEntry, TaskInfo
 from buntime_keyval.wire import (
     BigInt,
     Duration,
@@ -55,6 +56,7 @@ from buntime_keyval.wire.numbers import TooManyDigits, is_long, operand_of_text
 from buntime_keyval.wire.python_keys import checked_key
 from buntime_keyval.wire.python_options import entry_options, message_options, refuse_unknown
 from buntime_keyval.wire.shapes import MutationType
+from buntime_keyval.wire.tasks import NewTask
 
 MutationKey = Sequence[KeyPart | UUID | datetime | Placeholder]
 """A key that may hold `kv.uuidv7()`."""
@@ -302,6 +304,44 @@ class AtomicBuilder(Generic[K]):
         self._collect().mutations.append(done)
         return self
 
+    def task(
+        self: B,
+        name: str,
+        payload: Any = None,
+        *,
+        id: str | None = None,
+        delay: Duration | None = None,
+        scheduled_for: float | datetime | None = None,
+        max_retries: int = 3,
+        backoff_schedule: Sequence[Duration] | None = None,
+        timeout: Duration = "5m",
+        priority: int = 0,
+        unique: str | None = None,
+        sequence: str | None = None,
+        keep_result: Duration = "1d",
+        parent: str | None = None,
+        after: Sequence[TaskInfo | str] = (),
+    ) -> B:
+        """Make a task if, and only if, the commit succeeds; options as in `kv.tasks.send`."""
+        new = new_task(
+            name,
+            payload,
+            id=id,
+            delay=delay,
+            scheduled_for=scheduled_for,
+            max_retries=max_retries,
+            backoff_schedule=backoff_schedule,
+            timeout=timeout,
+            priority=priority,
+            unique=unique,
+            sequence=sequence,
+            keep_result=keep_result,
+            parent=parent,
+            after=after,
+        )
+        self._collect().mutations.append(new)
+        return self
+
     def _merge(self: B, kind: MutationType, key: K, given: Any, options: EntryOptions) -> B:
         """Add what keeps the options of what is there; a missing key gets those of its store."""
         placed = self._place(key)
@@ -359,10 +399,12 @@ def _check_members(check: Check | LockCheck) -> dict[str, Any]:
     return {"key": raw_key(check.key), "versionstamp": check.versionstamp}
 
 
-def _members(mutation: Mutation | NewMessage | ConsumerCommit) -> dict[str, Any]:
+def _members(mutation: Mutation | NewMessage | ConsumerCommit | NewTask) -> dict[str, Any]:
     if isinstance(mutation, ConsumerCommit):
         name, token, up_to = mutation
         return {"type": "consumer", "name": name, "token": token, "upTo": up_to}
+    if isinstance(mutation, NewTask):
+        return {"type": "task", **task_members(mutation)}
     if isinstance(mutation, NewMessage):
         value = msgspec.Raw(mutation.value.encode())
         return {"type": "enqueue", "value": value, **message_members(mutation.options)}

@@ -51,11 +51,13 @@ from buntime_keyval._sync.listen import Handler, QueueListener
 from buntime_keyval._sync.locks import Lock, Locks
 from buntime_keyval._sync.queues import MessageQueue, Queues
 from buntime_keyval._sync.records import Records
+from buntime_keyval._sync.runner import Runner
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
 from buntime_keyval._sync.shortcuts import Shortcuts
 from buntime_keyval._sync.stores import Store
 from buntime_keyval._sync.stream import ChangeStream
+from buntime_keyval._sync.tasks import Tasks
 from buntime_keyval._sync.transactions import Attempt, Transaction
 from buntime_keyval._sync.transport import transport_of
 from buntime_keyval._sync.watch import Watch
@@ -156,9 +158,11 @@ class Kv(Shortcuts[KeyLike, Any]):
         )
         self._sharing = Sharing(self._session)
         self._flights = Flights()
-        self._running: set[Watch | QueueListener] = set()
+        self._running: set[Watch | QueueListener | Runner] = set()
         self.dlq = DeadLetters(self._session)
         """Messages that were given up."""
+        self.tasks = Tasks(self._session)
+        """Named work with a result; see `runner`."""
         self.locks = Locks(self._session)
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.consumers = Consumers(self._session)
@@ -832,6 +836,26 @@ class Kv(Shortcuts[KeyLike, Any]):
             retry=retry,
         )
 
+    def runner(
+        self,
+        *,
+        concurrency: int = 8,
+        name: str | None = None,
+        lease: Duration = "30s",
+        on_error: ErrorHandler | None = None,
+    ) -> Runner:
+        """What runs tasks with functions of yours: decorate them with `runner.task(name)`.
+
+        Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
+        function runs: so long after this process has died, others get it. `on_error` hears of
+        what fails; without it that is logged.
+        """
+        runner = Runner(
+            self.tasks, concurrency=concurrency, name=name, lease=lease, on_error=on_error
+        )
+        self._remember(runner)
+        return runner
+
     @overload
     def queue(self, name: str = "", type: None = None) -> MessageQueue[Any]: ...
     @overload
@@ -902,6 +926,6 @@ class Kv(Shortcuts[KeyLike, Any]):
             raise InvalidInput(f"format must be json or prometheus, received {format!r}")
         return self._session.send(search_calls.metrics_json())
 
-    def _remember(self, running: Watch | QueueListener) -> None:
+    def _remember(self, running: Watch | QueueListener | Runner) -> None:
         self._running = {other for other in self._running if not other.closed}
         self._running.add(running)

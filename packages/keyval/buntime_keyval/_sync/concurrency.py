@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import queue
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -26,6 +27,15 @@ T = TypeVar("T")
 
 JOIN_SECONDS = 5.0
 """How long to wait for what was cancelled: it may be busy with something else."""
+
+WAIT_SECONDS = 4.0
+"""For how long a request in the background has the server wait: it cannot be cancelled."""
+
+LOOK_SECONDS = 0.2
+"""How often it is looked whether a wait is over that nobody ends."""
+
+SIGNALS = (signal.SIGTERM, signal.SIGINT)
+"""What asks a process to end."""
 
 Place = int
 """What runs in one place may share connections and streams."""
@@ -204,3 +214,48 @@ class SideBySide:
     def _run(self, function: Callable[..., None], *args: Any) -> None:
         _current.workers = self
         function(*args)
+
+
+class UserCall:
+    """A function of a user that runs on its own, in a thread."""
+
+    def __init__(self, function: Callable[..., Any], *args: Any) -> None:
+        self.result: Any = None
+        """What it returned."""
+        self.error: BaseException | None = None
+        """What it raised, once it is done."""
+        self._done = threading.Event()
+        self._thread = threading.Thread(
+            target=self._run, args=(function, *args), name="kv-task-function", daemon=True
+        )
+        self._thread.start()
+
+    def wait(self, timeout: float) -> bool:
+        """Whether it is done, perhaps after so many seconds."""
+        return self._done.wait(timeout)
+
+    def cancel(self, grace: float) -> None:
+        """Wait so long for its end, which it has to come to by itself."""
+        self._done.wait(grace)
+
+    def _run(self, function: Callable[..., Any], *args: Any) -> None:
+        try:
+            self.result = function(*args)
+        except BaseException as error:  # noqa: BLE001 - whoever waits gets it
+            self.error = error
+        finally:
+            self._done.set()
+
+
+def until_signalled(is_over: Callable[[], bool]) -> None:
+    """Wait until the process is asked to end, where that can be heard here, or something is."""
+    asked = threading.Event()
+    before: dict[signal.Signals, Any] = {}
+    if threading.current_thread() is threading.main_thread():
+        before = {number: signal.signal(number, lambda *_: asked.set()) for number in SIGNALS}
+    try:
+        while not is_over() and not asked.wait(LOOK_SECONDS):
+            pass
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -10,6 +10,7 @@ from typing import NamedTuple, cast
 
 from buntime_keyval.wire.keys import Key, KeyPart, Placeholder
 from buntime_keyval.wire.shapes import MutationType
+from buntime_keyval.wire.tasks import NewTask
 
 PlacedKey = tuple[KeyPart | Placeholder, ...]
 """A checked key that may hold placeholders."""
@@ -136,7 +137,7 @@ class Contents(NamedTuple):
     """What a builder holds."""
 
     checks: list[Check | LockCheck]
-    mutations: list[Mutation | NewMessage | ConsumerCommit]
+    mutations: list[Mutation | NewMessage | ConsumerCommit | NewTask]
 
 
 def resolve_key(key: PlacedKey, versionstamp: str) -> Key:

@@ -30,6 +30,9 @@ again together."""
 DEFAULT_TASK_LEASE_MS = 30_000
 """For how long a runner has a task, unless it says something else."""
 
+LEAST_TASK_LEASE_MS = 1000
+"""A shorter lease might end before it is known that a runner has the task."""
+
 MOST_TASK_WAIT_MS = 60_000
 """How long a request may wait for a task, or for its end."""
 

@@ -39,6 +39,7 @@ from buntime_plugin_keyval.faces.local.queue import LocalDeadLetters, LocalQueue
 from buntime_plugin_keyval.faces.local.queues import LocalQueues
 from buntime_plugin_keyval.faces.local.search import LocalSearch
 from buntime_plugin_keyval.faces.local.stream import LocalStream
+from buntime_plugin_keyval.faces.local.tasks import LocalRunning, LocalTasks
 from buntime_plugin_keyval.faces.local.transactions import LocalSource
 from buntime_plugin_keyval.faces.local.watch import LocalWatching
 from buntime_plugin_keyval.features.log.feature import LOG
@@ -55,6 +56,7 @@ class LocalKv(
     LocalQueue,
     LocalLocking,
     LocalConsuming,
+    LocalRunning,
     LocalWatching,
     AsyncShortcuts[KeyLike, Any],
 ):
@@ -74,6 +76,7 @@ class LocalKv(
             service.sending,
             service.locking,
             service.consuming.consumers,
+            service.tasks,
             permits,
         )
         self._flights = AsyncFlights()
@@ -85,6 +88,8 @@ class LocalKv(
         """Consumers of the stream as such; see `consumer`."""
         self.stream = LocalStream(service.part(STREAM), permits)
         """All changes, in the order of their commits."""
+        self.tasks = LocalTasks(service.tasks, permits)
+        """Named work with a result; see `runner`."""
         self.queues = LocalQueues(service.queues, permits)
         """Queues as such: what is in them and what they are told."""
         self.engine: KeyValEngine = LocalEngine(service.store, service.part(LOG), permits)

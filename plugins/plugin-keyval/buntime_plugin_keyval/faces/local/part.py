@@ -9,7 +9,7 @@ from typing import Any
 
 from buntime_database import ReadDemand, demanding
 from buntime_keyval import InvalidInput, Where
-from buntime_keyval.shared import AsyncQueueListener, AsyncWatch, Mode, is_polling
+from buntime_keyval.shared import AsyncQueueListener, AsyncRunner, AsyncWatch, Mode, is_polling
 from buntime_keyval.wire import (
     NOW_MEMBER,
     Duration,
@@ -26,7 +26,7 @@ from buntime_plugin_keyval.model.where import Where as Filter
 from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.service import KeyValService
 
-Running = AsyncWatch | AsyncQueueListener
+Running = AsyncWatch | AsyncQueueListener | AsyncRunner
 NOW_TEXT = f'"{NOW_MEMBER}"'
 
 

@@ -20,6 +20,7 @@ from buntime_keyval.wire.commits import (
     NewMessage,
     resolve_key,
 )
+from buntime_keyval.wire.tasks import NewTask
 
 from buntime_plugin_keyval.engine.additions import Addition, Requirement
 from buntime_plugin_keyval.engine.once import once_of
@@ -29,6 +30,7 @@ from buntime_plugin_keyval.faces.local.part import NOW_TEXT
 from buntime_plugin_keyval.features.consumers.consumers import ConsumerDesk, Holder
 from buntime_plugin_keyval.features.locks.part import LockPart
 from buntime_plugin_keyval.features.queue.part import QueuePart
+from buntime_plugin_keyval.features.tasks.part import TaskPart
 from buntime_plugin_keyval.requests.permissions import Permits
 from buntime_plugin_keyval.storage.reads import Row
 
@@ -42,6 +44,7 @@ class LocalSource:
         queue: QueuePart,
         locks: LockPart,
         consumers: ConsumerDesk,
+        tasks: TaskPart,
         permits: Permits,
     ) -> None:
         self._store = store
@@ -49,6 +52,7 @@ class LocalSource:
         self._queue = queue
         self._locks = locks
         self._consumers = consumers
+        self._tasks = tasks
 
     async def read(self, keys: Sequence[Key]) -> list[KvEntry[Any]]:
         """The newest entries of checked keys, in their order; no replica is asked."""
@@ -102,13 +106,16 @@ class LocalSource:
             self._permits.write_range(placeholder_range(change))
 
     async def _settled(
-        self, change: Mutation | NewMessage | ConsumerCommit, now_ms: int
+        self, change: Mutation | NewMessage | ConsumerCommit | NewTask, now_ms: int
     ) -> Mutation | Addition:
         """The same with the time in the place of `$now`, and its key encoded."""
         if isinstance(change, ConsumerCommit):
             return self._consumers.commitment(Holder(change.name, change.token), change.up_to)
         if isinstance(change, NewMessage):
             return self._queue.message(await self._text(change.value, now_ms), change.options)
+        if isinstance(change, NewTask):
+            text = await self._text(change.payload, now_ms)
+            return self._tasks.task(change._replace(payload=text))
         key, operand, options = change.key, change.operand, change.options
         encoded = encode_key(resolve_key(key, ""))  # refuses lone surrogates
         if isinstance(operand, str):

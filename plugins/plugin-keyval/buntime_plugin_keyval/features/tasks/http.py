@@ -20,9 +20,9 @@ from buntime_plugin_keyval.features.tasks.shapes import (
     FailedRun,
     Heartbeat,
     Leasing,
+    LimitsBody,
     OfName,
     TaskBody,
-    TaskLimits,
     TaskListening,
     TaskListing,
     TaskWait,
@@ -221,7 +221,7 @@ def get_limits(part: TaskPart, request: Request[RequestShape]) -> Asked:
     return Asked("task_limits", "read", run, needs=[(TASK_ADMIN, name)])
 
 
-def set_limits(part: TaskPart, request: Request[TaskLimits]) -> Asked:
+def set_limits(part: TaskPart, request: Request[LimitsBody]) -> Asked:
     """`PUT /tasks/limits/{name}`: set all limits; what is not said is not limited."""
     name = checked_name("the name of a task", _segment(request, 3))
     limits = QueueSettings(max_running=request.given.max_running, rate=request.given.rate)
@@ -252,7 +252,7 @@ ROUTES: Routes = {
     "/tasks/listen": {"GET": Route(listen, TaskListening, is_stream=True)},
     "/tasks/limits/{id}": {
         "GET": Route(get_limits, RequestShape),
-        "PUT": Route(set_limits, TaskLimits, MemberPlace.BODY),
+        "PUT": Route(set_limits, LimitsBody, MemberPlace.BODY),
     },
     "/tasks/{id}": {"GET": Route(get, RequestShape), "DELETE": Route(delete, RequestShape)},
     "/tasks/{id}/wait": {"GET": Route(wait, TaskWait)},

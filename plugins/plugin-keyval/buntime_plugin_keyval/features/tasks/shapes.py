@@ -219,7 +219,7 @@ class FailedRun(Tokened, frozen=True, kw_only=True):
     retry: Annotated[bool, FLAG] = True
 
 
-class TaskLimits(RequestShape, frozen=True, kw_only=True):
+class LimitsBody(RequestShape, frozen=True, kw_only=True):
     """How many tasks of a name may run at a time, and how many are begun in a time."""
 
     max_running: Annotated[int | None, count_up_to(MOST_COUNT)] = None

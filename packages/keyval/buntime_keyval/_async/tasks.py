@@ -1,0 +1,180 @@
+"""Tasks: `kv.tasks`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from buntime_keyval._async.session import AsyncSession
+from buntime_keyval._calls import tasks as calls
+from buntime_keyval._calls.queues import Rate
+from buntime_keyval._calls.tasks import TaskStatus
+from buntime_keyval._results import LeasedTask, TaskHeard, TaskInfo, TaskLimits, TaskPage
+from buntime_keyval.wire import Duration
+from buntime_keyval.wire.limits import DEFAULT_LIMIT
+
+Leased = list[LeasedTask]
+Counts = dict[str, dict[str, int]]
+
+
+class AsyncTasks:
+    """Named work with a payload and a result, which runners of any host do."""
+
+    def __init__(self, session: AsyncSession) -> None:
+        self._session = session
+
+    async def send(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        id: str | None = None,
+        delay: Duration | None = None,
+        scheduled_for: float | datetime | None = None,
+        max_retries: int = 3,
+        backoff_schedule: Sequence[Duration] | None = None,
+        timeout: Duration = "5m",
+        priority: int = 0,
+        unique: str | None = None,
+        sequence: str | None = None,
+        keep_result: Duration = "1d",
+        parent: str | None = None,
+        after: Sequence[TaskInfo | str] = (),
+        idempotency_key: str | None = None,
+    ) -> TaskInfo:
+        """Make a task; or get the one that is there, for an `id` or a `unique` text once more.
+
+        It runs once `delay` or `scheduled_for` is over and the tasks in `after` are completed, at
+        most `max_retries` times, `timeout` long each. Behind an attempt that failed it waits two
+        minutes, then four and so on up to an hour, or as `backoff_schedule` says. While one with
+        the `unique` text is not over there is no other one of that name; those with the same
+        `sequence` run one at a time, in order. What is over is kept for `keep_result`.
+        """
+        new = calls.new_task(
+            name,
+            payload,
+            id=id,
+            delay=delay,
+            scheduled_for=scheduled_for,
+            max_retries=max_retries,
+            backoff_schedule=backoff_schedule,
+            timeout=timeout,
+            priority=priority,
+            unique=unique,
+            sequence=sequence,
+            keep_result=keep_result,
+            parent=parent,
+            after=after,
+        )
+        return await self._session.send(calls.send(new), idempotency_key)
+
+    async def get(self, task: TaskInfo | str) -> TaskInfo:
+        """A task, by its id. Raises `NotFound`."""
+        return await self._session.send(calls.get(task))
+
+    async def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:
+        """A task once it is over, or as it is when `timeout` is. Raises `NotFound`."""
+        ends = None if timeout is None else time.monotonic() + calls.length(timeout)
+        while True:
+            longest = self._session.longest_wait
+            left = longest if ends is None else min(longest, max(0.0, ends - time.monotonic()))
+            found = await self._session.send(calls.wait(task, round(left * 1000)))
+            if found.is_over or (ends is not None and time.monotonic() >= ends):
+                return found
+
+    async def list(
+        self,
+        *,
+        status: TaskStatus | None = None,
+        name: str | None = None,
+        parent: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        offset: int = 0,
+    ) -> TaskPage:
+        """Tasks, the newest first, in pages of `limit`, at most 1000."""
+        call = calls.list_tasks(status, name, parent, limit, cursor, offset)
+        return await self._session.send(call)
+
+    async def stats(self, name: str | None = None) -> Counts:
+        """How many tasks have which status, by their names."""
+        return await self._session.send(calls.stats(name))
+
+    async def cancel(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
+        """Cancel a task that is not over; its runner hears of it. Raises `NotFound`."""
+        return await self._session.send(calls.cancel(task), idempotency_key)
+
+    async def retry(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
+        """Run a task again that failed or was cancelled. Raises `TaskConflict` for others."""
+        return await self._session.send(calls.retry(task), idempotency_key)
+
+    async def delete(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> bool:
+        """Remove a task, whatever it is in; whether it was there."""
+        return await self._session.send(calls.delete(task), idempotency_key)
+
+    async def limits(self, name: str) -> TaskLimits:
+        """How many tasks of a name may run at a time, and are begun in a time."""
+        return await self._session.send(calls.limits(name))
+
+    async def set_limits(
+        self,
+        name: str,
+        *,
+        max_running: int | None = None,
+        rate: Rate | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Limit the tasks of a name over all runners of all hosts; what is not given is no limit.
+
+        At most `max_running` run at a time, and at most so many of `rate`, such as `(100, "1m")`,
+        begin in any time of that length.
+        """
+        wanted = calls.wanted_limits(max_running, rate)
+        await self._session.send(calls.set_limits(name, wanted), idempotency_key)
+
+    async def lease(
+        self,
+        runner: str,
+        names: Sequence[str] | None = None,
+        *,
+        limit: int = 1,
+        duration: Duration = "30s",
+        wait: Duration | None = None,
+    ) -> Leased:
+        """Take tasks to run, of these names or of any; for runners of your own.
+
+        Who has one says within `duration` what became of it, or that it takes longer
+        (`heartbeat`); others get it then. With `wait`, up to a minute, until there is one.
+        """
+        length = calls.lease_ms(duration)
+        call = calls.lease(runner, names, limit, length, calls.wait_ms(wait))
+        return await self._session.send(call)
+
+    async def heartbeat(
+        self,
+        task: str,
+        token: str,
+        *,
+        duration: Duration | None = None,
+        progress: Any = None,
+    ) -> TaskHeard:
+        """Keep a task for as long as it was leased, or for `duration`; say how far it is.
+
+        Raises `TaskLost` if another runner has it.
+        """
+        length = None if duration is None else calls.lease_ms(duration)
+        return await self._session.send(calls.heartbeat(task, token, length, progress))
+
+    async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
+        """A leased task is done. Raises `TaskLost`."""
+        return await self._session.send(calls.complete(task, token, result))
+
+    async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
+        """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""
+        return await self._session.send(calls.fail(task, token, error, retry=retry))
+
+    async def release(self, task: str, token: str) -> None:
+        """Give a task back that nobody began with: no attempt is lost. Raises `TaskLost`."""
+        await self._session.send(calls.release(task, token))

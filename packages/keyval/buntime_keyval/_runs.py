@@ -1,0 +1,136 @@
+"""What a runner knows of its handlers, and a handler of its task. No I/O."""
+
+from __future__ import annotations
+
+import inspect
+import os
+import socket
+import time
+import typing
+import uuid
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import msgspec
+
+from buntime_keyval._errors import InvalidValue
+from buntime_keyval._results import LeasedTask
+from buntime_keyval.wire import InvalidInput
+
+HEARTBEATS = 3
+"""How often a runner says that it is at it, in the time of a lease."""
+
+LOOK_SECONDS = 0.5
+"""How often it is looked whether a handler has said how far it is."""
+
+_WITH_CONTEXT = 2
+
+
+class TaskContext:
+    """What a handler is given beside the payload, as its second parameter."""
+
+    def __init__(self, task: LeasedTask) -> None:
+        self.task = task
+        """The task as it was leased: its id, its attempts."""
+        self._progress: Any = None
+        self._is_told = True
+        self._is_cancelled = False
+        self._ends = time.monotonic() + task.timeout / 1000
+
+    @property
+    def id(self) -> str:
+        """Of the task."""
+        return self.task.id
+
+    @property
+    def attempts(self) -> int:
+        """So far, this one included."""
+        return self.task.attempts
+
+    @property
+    def cancelled(self) -> bool:
+        """Whether nobody wants the result any more: the task was cancelled, its time is over, or
+        another runner has it. A coroutine is cancelled then; a thread has to ask."""
+        return self._is_cancelled
+
+    @property
+    def seconds_left(self) -> float:
+        """Of the time that this attempt may take."""
+        return max(0.0, self._ends - time.monotonic())
+
+    def progress(self, value: float, text: str | None = None) -> None:
+        """Say how far it is, as a number that you choose and a text; told within a second."""
+        self._progress = {"value": value, "text": text}
+        self._is_told = False
+
+
+class Handler(NamedTuple):
+    """What runs tasks of a name."""
+
+    function: Callable[..., Any]
+    payload: Any
+    """The type that payloads are converted to."""
+    takes_context: bool
+
+    def arguments(self, context: TaskContext) -> tuple[Any, ...]:
+        """What the function is called with. Raises `InvalidValue` for another type of payload."""
+        payload = context.task.payload
+        if self.payload is not Any:
+            try:
+                payload = msgspec.convert(payload, self.payload, strict=True)
+            except msgspec.ValidationError as error:
+                raise InvalidValue(
+                    f"The payload is no {_name_of(self.payload)}: {error}"
+                ) from error
+        return (payload, context) if self.takes_context else (payload,)
+
+
+def handler_of(function: Callable[..., Any]) -> Handler:
+    """A function as a handler: of the payload, and of a `TaskContext` if it takes one.
+
+    Raises `InvalidInput`.
+    """
+    parameters = list(inspect.signature(function).parameters.values())
+    if not 1 <= len(parameters) <= _WITH_CONTEXT:
+        raise InvalidInput(
+            f"{function.__qualname__} must take the payload, and perhaps a TaskContext behind it"
+        )
+    try:
+        hints = typing.get_type_hints(function)
+    except NameError as error:
+        raise InvalidInput(
+            f"{function.__qualname__}: {error}: types of payloads must be known where the function"
+            " is defined"
+        ) from None
+    payload = hints.get(parameters[0].name, Any)
+    return Handler(function, payload, len(parameters) == _WITH_CONTEXT)
+
+
+def runner_name() -> str:
+    """A name that says where a runner is, and is that of no other one."""
+    return f"{socket.gethostname()[:100]}-{os.getpid()}-{uuid.uuid4().hex[:8]}"
+
+
+def result_of(value: Any) -> Any:
+    """What a handler returns as JSON takes it: structs, dataclasses and the like as objects."""
+    try:
+        return msgspec.to_builtins(value, builtin_types=(int,))
+    except (TypeError, msgspec.MsgspecError) as error:
+        raise InvalidValue(f"The result of a task has to be JSON: {error}") from error
+
+
+def pending_progress(context: TaskContext) -> Any:
+    """What a handler has said since this was asked last; None for nothing."""
+    if context._is_told:
+        return None
+    context._is_told = True
+    return context._progress
+
+
+def give_up(context: TaskContext) -> None:
+    """Tell a handler that nobody wants its result."""
+    context._is_cancelled = True
+
+
+def _name_of(kind: Any) -> str:
+    return getattr(kind, "__name__", str(kind))

@@ -1,0 +1,339 @@
+"""Tasks for Python callers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import msgspec
+from buntime_keyval import (
+    Duration,
+    LeasedTask,
+    QueueRate,
+    TaskHeard,
+    TaskInfo,
+    TaskLimits,
+    TaskPage,
+)
+from buntime_keyval.shared import (
+    AsyncRunner,
+    ErrorHandler,
+    Rate,
+    TaskStatus,
+    checked_limit,
+    checked_task_count,
+    checked_task_token,
+    new_task,
+    task_id,
+    task_lease_ms,
+    task_name,
+    task_wait_ms,
+    wanted_options,
+)
+from buntime_keyval.wire import canonical_value, decode_value, encode_value
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_LIMIT
+from buntime_keyval.wire.names import checked_name
+from buntime_keyval.wire.python_options import milliseconds
+from buntime_keyval.wire.tasks import NewTask
+
+from buntime_plugin_keyval.engine.once import once_of
+from buntime_plugin_keyval.faces.local.part import NOW_TEXT, LocalPart
+from buntime_plugin_keyval.features.queue.queues import checked_options
+from buntime_plugin_keyval.features.queue.queues import read_place as read_task_place
+from buntime_plugin_keyval.features.tasks.part import TaskPart
+from buntime_plugin_keyval.features.tasks.tasks import Heard, Run, RunnerCall
+from buntime_plugin_keyval.model.clock import Clock, moment_of
+from buntime_plugin_keyval.requests.permissions import TASK_ADMIN, TASK_RUN, TASK_SEND, Permits
+from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
+
+Leased = list[LeasedTask]
+
+
+class LocalTasks:
+    """Named work with a payload and a result, which runners of any host do."""
+
+    def __init__(self, part: TaskPart, permits: Permits) -> None:
+        self._part = part
+        self._desk = part.desk
+        self._clock = part.store.clock
+        self._permits = permits
+
+    async def send(
+        self,
+        name: str,
+        payload: Any = None,
+        *,
+        id: str | None = None,
+        delay: Duration | None = None,
+        scheduled_for: float | datetime | None = None,
+        max_retries: int = 3,
+        backoff_schedule: Sequence[Duration] | None = None,
+        timeout: Duration = "5m",
+        priority: int = 0,
+        unique: str | None = None,
+        sequence: str | None = None,
+        keep_result: Duration = "1d",
+        parent: str | None = None,
+        after: Sequence[TaskInfo | str] = (),
+        idempotency_key: str | None = None,
+    ) -> TaskInfo:
+        """Make a task; or get the one that is there, for an `id` or a `unique` text once more.
+
+        It runs once `delay` or `scheduled_for` is over and the tasks in `after` are completed, at
+        most `max_retries` times, `timeout` long each. Behind an attempt that failed it waits two
+        minutes, then four and so on up to an hour, or as `backoff_schedule` says. While one with
+        the `unique` text is not over there is no other one of that name; those with the same
+        `sequence` run one at a time, in order. What is over is kept for `keep_result`.
+        """
+        new = new_task(
+            name,
+            payload,
+            id=id,
+            delay=delay,
+            scheduled_for=scheduled_for,
+            max_retries=max_retries,
+            backoff_schedule=backoff_schedule,
+            timeout=timeout,
+            priority=priority,
+            unique=unique,
+            sequence=sequence,
+            keep_result=keep_result,
+            parent=parent,
+            after=after,
+        )
+        self._permits.need(TASK_SEND, new.name)
+        once = once_of(idempotency_key, "task_send", new)
+        return self._told((await self._desk.send(settled_task(new, self._clock), once)).task)
+
+    async def get(self, task: TaskInfo | str) -> TaskInfo:
+        """A task, by its id. Raises `NotFound`."""
+        self._permits.need(TASK_SEND)
+        return self._told(await self._desk.get(task_id(task)))
+
+    async def wait(self, task: TaskInfo | str, timeout: Duration | None = None) -> TaskInfo:
+        """A task once it is over, or as it is when `timeout` is. Raises `NotFound`."""
+        self._permits.need(TASK_SEND)
+        length = _FOR_EVER_MS if timeout is None else milliseconds("timeout", timeout)
+        return self._told(await self._desk.wait(task_id(task), length))
+
+    async def list(
+        self,
+        *,
+        status: TaskStatus | None = None,
+        name: str | None = None,
+        parent: str | None = None,
+        limit: int = DEFAULT_LIMIT,
+        cursor: str | None = None,
+        offset: int = 0,
+    ) -> TaskPage:
+        """Tasks, the newest first, in pages of `limit`, at most 1000."""
+        self._permits.need(TASK_ADMIN, name)
+        size = min(checked_limit(limit), MAX_LIMIT)
+        wanted = WantedTasks(
+            status,
+            None if name is None else task_name(name),
+            None if parent is None else task_id(parent),
+            read_task_place(cursor) or None,
+            size,
+            offset,
+        )
+        rows = await self._desk.newest(wanted)
+        found = [self._told(row) for row in rows if status in (None, row.status)]
+        return TaskPage(found, str(rows[-1].seq) if len(rows) == size else None)
+
+    async def stats(self, name: str | None = None) -> dict[str, dict[str, int]]:
+        """How many tasks have which status, by their names."""
+        self._permits.need(TASK_ADMIN, name)
+        return await self._desk.counts(None if name is None else task_name(name))
+
+    async def cancel(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
+        """Cancel a task that is not over; its runner hears of it. Raises `NotFound`."""
+        self._permits.need(TASK_ADMIN)
+        once = once_of(idempotency_key, "task_cancel", task_id(task))
+        return self._told(await self._desk.cancel(task_id(task), once))
+
+    async def retry(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> TaskInfo:
+        """Run a task again that failed or was cancelled. Raises `TaskConflict` for others."""
+        self._permits.need(TASK_ADMIN)
+        once = once_of(idempotency_key, "task_retry", task_id(task))
+        return self._told(await self._desk.retry(task_id(task), once))
+
+    async def delete(self, task: TaskInfo | str, *, idempotency_key: str | None = None) -> bool:
+        """Remove a task, whatever it is in; whether it was there."""
+        self._permits.need(TASK_ADMIN)
+        once = once_of(idempotency_key, "task_delete", task_id(task))
+        return await self._desk.delete(task_id(task), once)
+
+    async def limits(self, name: str) -> TaskLimits:
+        """How many tasks of a name may run at a time, and are begun in a time."""
+        self._permits.need(TASK_ADMIN, task_name(name))
+        found = await self._part.limits(name)
+        rate = None if found.rate is None else QueueRate(found.rate.count, found.rate.per)
+        return TaskLimits(found.max_running, rate)
+
+    async def set_limits(
+        self,
+        name: str,
+        *,
+        max_running: int | None = None,
+        rate: Rate | None = None,
+        idempotency_key: str | None = None,
+    ) -> None:
+        """Limit the tasks of a name over all runners of all hosts; what is not given is no limit.
+
+        At most `max_running` run at a time, and at most so many of `rate`, such as `(100, "1m")`,
+        begin in any time of that length.
+        """
+        self._permits.need(TASK_ADMIN, task_name(name))
+        wanted = checked_options(wanted_options(None, None, max_running, rate))
+        once = once_of(idempotency_key, "task_limits", name, wanted)
+        await self._part.set_limits(name, wanted, once)
+
+    async def lease(
+        self,
+        runner: str,
+        names: Sequence[str] | None = None,
+        *,
+        limit: int = 1,
+        duration: Duration = "30s",
+        wait: Duration | None = None,
+    ) -> Leased:
+        """Take tasks to run, of these names or of any; for runners of your own.
+
+        Who has one says within `duration` what became of it, or that it takes longer
+        (`heartbeat`); others get it then. With `wait`, up to a minute, until there is one.
+        """
+        chosen = None if names is None else frozenset(task_name(name) for name in names)
+        for name in [None] if chosen is None else sorted(chosen):
+            self._permits.need(TASK_RUN, name)
+        call = RunnerCall(
+            checked_name("runner", runner),
+            chosen,
+            checked_task_count(limit),
+            task_lease_ms(duration),
+        )
+        runs = await self._desk.lease(call, task_wait_ms(wait))
+        return [self._leased(run) for run in runs]
+
+    async def heartbeat(
+        self,
+        task: str,
+        token: str,
+        *,
+        duration: Duration | None = None,
+        progress: Any = None,
+    ) -> TaskHeard:
+        """Keep a task for as long as it was leased, or for `duration`; say how far it is.
+
+        Raises `TaskLost` if another runner has it.
+        """
+        self._permits.need(TASK_RUN)
+        length = None if duration is None else task_lease_ms(duration)
+        told = None if progress is None else encode_value(progress, self._clock.wall())
+        return self._heard(
+            await self._desk.heartbeat(task_id(task), checked_task_token(token), length, told)
+        )
+
+    async def complete(self, task: str, token: str, result: Any = None) -> TaskHeard:
+        """A leased task is done. Raises `TaskLost`."""
+        self._permits.need(TASK_RUN)
+        told = encode_value(result, self._clock.wall())
+        return self._heard(
+            await self._desk.complete(task_id(task), checked_task_token(token), told)
+        )
+
+    async def fail(self, task: str, token: str, error: str, *, retry: bool = True) -> TaskHeard:
+        """An attempt was in vain; without `retry` it was the last one. Raises `TaskLost`."""
+        self._permits.need(TASK_RUN)
+        token = checked_task_token(token)
+        return self._heard(await self._desk.fail(task_id(task), token, error, retry=retry))
+
+    async def release(self, task: str, token: str) -> None:
+        """Give a task back that nobody began with: no attempt is lost. Raises `TaskLost`."""
+        self._permits.need(TASK_RUN)
+        await self._desk.release(task_id(task), checked_task_token(token))
+
+    def _told(self, task: StoredTask) -> TaskInfo:
+        ahead_ms = moment_of(self._clock).ahead_ms
+        is_running = task.status == "running"
+        pauses = task.pauses_ms
+        return TaskInfo(
+            task.id,
+            task.name,
+            task.status,
+            decode_value(task.payload),
+            task.attempts,
+            task.max_retries,
+            None if pauses is None else [*pauses],
+            task.timeout_ms,
+            task.priority,
+            task.unique,
+            task.sequence,
+            task.parent,
+            [] if task.earlier is None else msgspec.json.decode(task.earlier),
+            task.keep_ms,
+            task.created_at,
+            task.ready_at - ahead_ms,
+            task.started_at,
+            task.completed_at,
+            task.last_error,
+            None if task.result is None else decode_value(task.result),
+            None if task.progress is None else decode_value(task.progress),
+            task.runner if is_running else None,
+            (task.visible_at or 0) - ahead_ms if is_running else None,
+        )
+
+    def _leased(self, run: Run) -> LeasedTask:
+        task = run.task
+        return LeasedTask(
+            task.id,
+            run.name,
+            run.token,
+            decode_value(task.payload),
+            task.attempts,
+            task.max_retries,
+            task.timeout_ms,
+            run.ends_at - moment_of(self._clock).ahead_ms,
+        )
+
+    def _heard(self, heard: Heard) -> TaskHeard:
+        if heard.ends_at is None:
+            return TaskHeard(heard.cancelled)
+        return TaskHeard(heard.cancelled, heard.ends_at - moment_of(self._clock).ahead_ms)
+
+
+_FOR_EVER_MS = 2**52
+
+
+class LocalRunning(LocalPart):
+    """Runners of tasks."""
+
+    tasks: LocalTasks
+
+    def runner(
+        self,
+        *,
+        concurrency: int = 8,
+        name: str | None = None,
+        lease: Duration = "30s",
+        on_error: ErrorHandler | None = None,
+    ) -> AsyncRunner:
+        """What runs tasks with functions of yours: decorate them with `runner.task(name)`.
+
+        Up to `concurrency` run at a time. A task is kept by a `lease` that is prolonged while its
+        function runs: so long after this process has died, others get it. `on_error` hears of
+        what fails; without it that is logged.
+        """
+        runner = AsyncRunner(
+            self.tasks, concurrency=concurrency, name=name, lease=lease, on_error=on_error
+        )
+        self._remember(runner)
+        return runner
+
+
+def settled_task(new: NewTask, clock: Clock) -> NewTask:
+    """The same with the time in the place of `$now`."""
+    if NOW_TEXT not in new.payload:
+        return new
+    return new._replace(payload=canonical_value(new.payload.encode(), clock.wall()))

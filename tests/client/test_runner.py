@@ -1,0 +1,78 @@
+"""What a runner does with coroutines: they are cancelled, by their time and by a stop."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from typing import Any
+
+import pytest
+from buntime_keyval import AsyncKv, open_kv
+from client._async.beside import until
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture
+async def kv() -> Any:
+    async with open_kv(":memory:") as store:
+        yield store
+
+
+async def test_a_timeout_cancels(kv: AsyncKv) -> None:
+    ended: list[str] = []
+    runner = kv.runner()
+
+    @runner.task("slow")
+    async def slow(payload: Any) -> None:
+        try:
+            await asyncio.sleep(60)
+        except asyncio.CancelledError:
+            ended.append("cancelled")
+            raise
+
+    sent = await kv.tasks.send("slow", timeout="50ms", max_retries=1)
+    async with runner:
+        found = await kv.tasks.wait(sent, "20s")
+    assert found.status == "failed"
+    assert found.last_error == "It took longer than its timeout of 50 ms"
+    assert ended == ["cancelled"]
+
+
+async def test_what_is_left_when_the_drain_is_over_goes_back(kv: AsyncKv) -> None:
+    began = asyncio.Event()
+    runner = kv.runner()
+
+    @runner.task("slow")
+    async def slow(payload: Any) -> None:
+        began.set()
+        await asyncio.sleep(60)
+
+    sent = await kv.tasks.send("slow")
+    await runner.start()
+    await asyncio.wait_for(began.wait(), 20)
+    await runner.stop(0.01)
+    found = await kv.tasks.get(sent)
+    assert (found.status, found.attempts) == ("pending", 0)
+
+
+async def test_a_signal_ends_it_gently(kv: AsyncKv) -> None:
+    runner = kv.runner()
+
+    @runner.task("quick")
+    async def quick(payload: int) -> int:
+        await asyncio.sleep(0.05)
+        return payload + 1
+
+    running = asyncio.create_task(runner.run())
+    sent = await kv.tasks.send("quick", 1)
+
+    async def is_taken() -> bool:
+        return (await kv.tasks.get(sent)).status != "pending"
+
+    await until(is_taken)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await asyncio.wait_for(running, 20)
+    found = await kv.tasks.get(sent)
+    assert (found.status, found.result) == ("completed", 2)
