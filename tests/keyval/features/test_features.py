@@ -85,7 +85,7 @@ async def test_its_mutations_are_part_of_commits(caller: Caller) -> None:
     refused = await caller.commit(put, tally("n", 2), {"type": "tally", "name": "n"}, status=400)
     assert refused["error"] == "mutations[2].by must be an integer"
     unknown = await caller.commit({"type": "count"}, status=400)
-    assert unknown["error"].endswith("patch, touch, persist, enqueue, consumer, tally)")
+    assert unknown["error"].endswith("patch, touch, persist, enqueue, task, consumer, tally)")
     assert await caller.total("n") == 5
 
 
