@@ -10,7 +10,12 @@ import pytest
 from buntime_host.testing import running_host
 
 DATABASE = "@buntime/plugin-database"
-PLUGINS = (DATABASE, "@buntime/plugin-keyval", "@buntime/plugin-proxy")
+PLUGINS = (
+    DATABASE,
+    "@buntime/plugin-keyval",
+    "@buntime/plugin-proxy",
+    "@buntime/plugin-gateway",
+)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from functools import wraps
 from typing import Any
 
 import msgspec
@@ -76,12 +77,15 @@ class GatewayRoutes:
         ]
 
     async def _events(self, request: Request) -> Response:
+        """The numbers of the gateway as events, again and again."""
+
         def tell() -> dict[str, Any]:
             return events_report(self._parts, int(time.time() * 1000))
 
         return event_stream(tell, request.state.principal, self._closing)
 
     async def _stats(self, _: Request) -> Response:
+        """What the gateway does now, all of its parts."""
         parts = self._parts
         limiter, cors = parts.limiter, parts.cors
         return JSONResponse(
@@ -103,14 +107,17 @@ class GatewayRoutes:
         )
 
     async def _config(self, _: Request) -> Response:
+        """Show the options that the gateway runs with."""
         return JSONResponse(config_of(self._parts))
 
     async def _metrics(self, _: Request) -> Response:
+        """How many requests the limits let pass, and refused."""
         limiter = self._limits()
         config = {"capacity": limiter.config.requests, "windowSeconds": limiter.window}
         return JSONResponse({**limit_metrics(limiter), "config": config})
 
     async def _buckets(self, request: Request) -> Response:
+        """List the clients that limits are counted for."""
         limiter = self._limits()
         limit = number_of(request, "limit", 100, MOST_BUCKETS)
         states = await limiter.buckets.recent(limit)
@@ -118,23 +125,28 @@ class GatewayRoutes:
         return JSONResponse([_bucket(state, now, epoch) for state in states])
 
     async def _forget(self, request: Request) -> Response:
+        """Forget what was counted for one client."""
         key = request.path_params["key"]
         return JSONResponse({"deleted": self._limits().buckets.forget(key), "key": key})
 
     async def _clear(self, _: Request) -> Response:
+        """Forget what was counted for all clients."""
         return JSONResponse({"cleared": self._limits().buckets.clear()})
 
     async def _history(self, request: Request) -> Response:
+        """Snapshots of the numbers, as they were kept."""
         limit = number_of(request, "limit", 60, MOST_SNAPSHOTS)
         history = self._parts.history
         return JSONResponse([] if history is None else await history.read(limit))
 
     async def _clear_history(self, _: Request) -> Response:
+        """Remove the snapshots that were kept."""
         if self._parts.history is not None:
             await self._parts.history.clear()
         return JSONResponse({"cleared": True})
 
     async def _excludes(self, _: Request) -> Response:
+        """List the paths that the shell leaves alone."""
         shell = self._shell()
         stored = {} if self._parts.excludes is None else self._parts.excludes.added_at
         found: list[dict[str, Any]] = [
@@ -148,6 +160,7 @@ class GatewayRoutes:
         return JSONResponse(found)
 
     async def _exclude(self, request: Request) -> Response:
+        """Have the shell leave a path alone."""
         shell = self._shell()
         basename = (await _members(request, "basename")).get("basename")
         if basename is None or basename == "":
@@ -160,6 +173,7 @@ class GatewayRoutes:
         return JSONResponse({"added": added, "basename": basename, "source": "keyval"})
 
     async def _include(self, request: Request) -> Response:
+        """Have the shell serve a path again."""
         shell = self._shell()
         basename = request.path_params["basename"]
         if not is_basename(basename):
@@ -170,19 +184,23 @@ class GatewayRoutes:
         return JSONResponse({"removed": removed, "basename": basename})
 
     async def _logs(self, request: Request) -> Response:
+        """List the newest requests."""
         limit = number_of(request, "limit", 50, self._log_size)
         fits = _log_filter(request)
         found = [entry.to_json() for entry in self._log.entries() if fits(entry)]
         return JSONResponse(found[:limit])
 
     async def _clear_logs(self, _: Request) -> Response:
+        """Remove the requests that are listed."""
         self._log.clear(time.time())
         return JSONResponse({"cleared": True})
 
     async def _log_stats(self, _: Request) -> Response:
+        """How many requests are listed, by their status."""
         return JSONResponse(statistics(self._log.entries()))
 
     async def _invalidate(self, request: Request) -> Response:
+        """Forget answers that are kept, all of them or some."""
         cache = self._parts.cache
         if cache is None:
             raise BadRequest("Cache not enabled")
@@ -271,6 +289,7 @@ def _log_filter(request: Request) -> Callable[[LogEntry], bool]:
 
 
 def _route(method: str, path: str, endpoint: Endpoint, scope: str, *parameters: str) -> Route:
+    @wraps(endpoint)
     async def guarded(request: Request) -> Response:
         request.state.principal.require(scope)
         check_parameters(request, parameters)
