@@ -23,10 +23,10 @@ NAMES = """
     DeleteResult Delivery Duration EnqueueResult Field IdempotencyKeyReused InvalidInput
     InvalidResponse
     InvalidValue Key KeyLike KeyOrKeys
-    KeyPart Kv KvDetails KvEntry KvError KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
+    KeyPart Kv KvDetails KvEntry KvError KvMissing KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
     PreconditionFailed
     QueueListener QueueMessage QueueStats RateLimited RequestRejected RequestUnderWay
-    Retries SearchHit
+    Retries ScheduleInfo SearchHit
     SearchIndex SearchPage ServerFailure ServerUnreachable ServiceUnavailable
     SnapshotGone StaleLease
     StatusError Store TooLarge Transaction TransactionConflict TransactionResult VacuumResult

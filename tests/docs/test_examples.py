@@ -30,6 +30,7 @@ PAGES = [
     "docs/moving.md",
     "docs/queue.md",
     "docs/records.md",
+    "docs/schedules.md",
     "docs/search.md",
     "docs/streams.md",
     "docs/tasks.md",

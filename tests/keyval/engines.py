@@ -42,6 +42,7 @@ FORGET_MESSAGES = (
     "DELETE FROM kv_queues",
     "DELETE FROM kv_message_ids",
     "DELETE FROM kv_tasks",
+    "DELETE FROM kv_schedules",
 )
 
 

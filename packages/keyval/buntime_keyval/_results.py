@@ -338,6 +338,31 @@ class LockInfo(msgspec.Struct, frozen=True):
     """How many wait for it."""
 
 
+class ScheduleInfo(msgspec.Struct, frozen=True, rename="camel"):
+    """A schedule. Times are milliseconds since 1970."""
+
+    name: str
+    task: dict[str, Any]
+    """What its tasks are made of, with the names that the wire has."""
+    missed: str
+    """What becomes of times at which no host ran: `skip`, `once` or `all`."""
+    paused: bool
+    next: list[int]
+    """The next five times; none while it is paused."""
+    created_at: int
+    updated_at: int
+    timezone: str
+    cron: str | None = None
+    every: int | None = None
+    """Milliseconds from one time to the next, where there is no `cron`."""
+    last_at: int | None = None
+    """For which time it started a task last."""
+    last_task: str | None = None
+    """The id of that task."""
+    fires: int = 0
+    """How many tasks it has started."""
+
+
 class StreamRecord(msgspec.Struct, frozen=True):
     """One changed key of one commit."""
 

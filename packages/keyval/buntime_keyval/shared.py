@@ -40,6 +40,13 @@ from buntime_keyval._calls.locks import order as lock_order
 from buntime_keyval._calls.locks import wait_ms as lock_wait_ms
 from buntime_keyval._calls.queue import Letter, Message, checked_id, identify
 from buntime_keyval._calls.queues import Rate, wanted_options
+from buntime_keyval._calls.schedules import (
+    Missed,
+    checked_after,
+    schedule_info,
+    schedule_name,
+    schedule_order,
+)
 from buntime_keyval._calls.search import Marks, Tokenizer, warn_of_search
 from buntime_keyval._calls.stored import StoredKey, merged_at, written_at
 from buntime_keyval._calls.stream import (
@@ -94,6 +101,7 @@ __all__ = [
     "LockOrder",
     "Marks",
     "Message",
+    "Missed",
     "Mode",
     "OnInvalid",
     "Overflow",
@@ -106,6 +114,7 @@ __all__ = [
     "Tokenizer",
     "attempts_async",
     "check_sharing",
+    "checked_after",
     "checked_attempts",
     "checked_concurrency",
     "checked_deletion",
@@ -138,6 +147,9 @@ __all__ = [
     "refuse_required",
     "report",
     "run_async",
+    "schedule_info",
+    "schedule_name",
+    "schedule_order",
     "selected",
     "selecting",
     "stream_position",

@@ -23,6 +23,7 @@ from buntime_plugin_keyval.features.log.feature import LOG
 from buntime_plugin_keyval.features.metrics.feature import METRICS
 from buntime_plugin_keyval.features.metrics.report import Report, measure_store
 from buntime_plugin_keyval.features.queue.feature import QUEUE
+from buntime_plugin_keyval.features.schedules.feature import SCHEDULES
 from buntime_plugin_keyval.features.search.feature import SEARCH
 from buntime_plugin_keyval.features.snapshots.feature import SNAPSHOTS
 from buntime_plugin_keyval.features.stream.feature import STREAM
@@ -38,6 +39,7 @@ FEATURES: Sequence[AnyFeature] = (
     QUEUE,
     LOCKS,
     TASKS,
+    SCHEDULES,
     WATCH,
     SEARCH,
     SNAPSHOTS,

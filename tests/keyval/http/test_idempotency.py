@@ -105,6 +105,9 @@ CASES = [
     Case("POST", "/tasks/RUN/fail", {"token": "HELD", "error": "no"}),
     Case("DELETE", "/tasks/TASK", None),
     Case("PUT", "/tasks/limits/work", {"maxRunning": 1}),
+    Case("PUT", "/schedules/ID", {"task": {"name": "work"}, "every": "1h"}),
+    Case("POST", "/schedules/SCHEDULE/run", None),
+    Case("DELETE", "/schedules/SCHEDULE", None),
     Case("POST", "/locks/ID/acquire", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/steal", {"owner": "w", "duration": "1m"}),
     Case("POST", "/locks/ID/release", {"owner": "w"}),
@@ -146,6 +149,10 @@ def _prepared(api: Api, case: Case) -> Case:
         letters = api.json("GET", "/queue/dlq")
         (letter,) = [it["id"] for it in letters if it["originalId"] == sent["id"]]
         case = case._replace(path=case.path.replace("DEAD", letter))
+    if "SCHEDULE" in case.path:
+        wanted = {"task": {"name": "work"}, "every": "1h"}
+        name = api.json("PUT", "/schedules/to-repeat", wanted)["name"]
+        case = case._replace(path=case.path.replace("SCHEDULE", name))
     if case.path.startswith(("/tasks/TASK", "/tasks/OVER", "/tasks/RUN")):
         _, _, kind, *_ = case.path.split("/")
         task_id = api.send("POST", "/tasks", {"name": f"to-{kind}"}).json()["id"]
@@ -227,7 +234,7 @@ def test_every_route_that_changes_something_is_tested() -> None:
     tested = set()
     for case in CASES:
         path = case.path.partition("?")[0]
-        for word in ("DEAD", "unknown", "TASK", "OVER", "RUN", "work"):
+        for word in ("DEAD", "unknown", "TASK", "OVER", "RUN", "work", "SCHEDULE"):
             path = path.replace(word, "ID")
         if path.startswith("/keys/") and path not in StoreRoutes(FEATURES).paths:
             path = "/keys/KEY"

@@ -12,6 +12,7 @@ from buntime_plugin_keyval.faces.http.metrics import ReportRequest
 from buntime_plugin_keyval.faces.http.ranges import DeletionBelow
 from buntime_plugin_keyval.faces.http.routes import KEY, StoreRoutes
 from buntime_plugin_keyval.features.queue.http import Listening, OptionsBody
+from buntime_plugin_keyval.features.schedules.http import CRON, EVERY, TASK, TIMEZONE, NewSchedule
 from buntime_plugin_keyval.features.stream.http import StreamReading
 from buntime_plugin_keyval.features.tasks.shapes import (
     Leasing,
@@ -70,6 +71,11 @@ SAMPLES: dict[Kind, Sample] = {
     kinds.TEXT: Sample(("",), (1, True, [], {}), ("",)),
     kinds.NAMED_TEXT: Sample(("word",), (1, True, []), ("word", "")),
     kinds.MESSAGE_ID: Sample(("some-id",), ("", 1, True, [], {})),
+    members_of(NewSchedule)["missed"].kind: Sample(("all",), ("some", 1, True, [])),
+    CRON: Sample(("0 3 * * MON", "@daily"), ("", "* * *", "@never", 1, True, [])),
+    TASK: Sample(({"name": "work"},), ("work", 1, [], {"name": "work", "id": "a"})),
+    EVERY: Sample((1000, "10m"), (999, "2y", "soon", True, [])),
+    TIMEZONE: Sample(("Europe/Lisbon",), ("", "Mars", 1, True, [])),
     kinds.NAME: Sample(
         ("w1", "é/ü"), ("", "a\n", "x" * 257, 1, True, []), ("w1", "é/ü"), ("", "x" * 257)
     ),
@@ -234,6 +240,11 @@ NEEDED: dict[str, dict[str, Any]] = {
     "GET /consumers/<id>/dead": {},
     "POST /consumers/<id>/dead": {},
     "DELETE /consumers/<id>/dead": {},
+    "GET /schedules": {},
+    "GET /schedules/<id>": {},
+    "PUT /schedules/<id>": {"task": {"name": "work"}, "cron": "@daily"},
+    "POST /schedules/<id>/run": {},
+    "DELETE /schedules/<id>": {},
     "POST /indexes": {"prefix": ["indexed"], "fields": ["title"]},
     "GET /indexes": {},
     "DELETE /indexes": {"prefix": "other"},
@@ -251,6 +262,9 @@ NEEDED: dict[str, dict[str, Any]] = {
     "POST /watch/prefix/poll": {"prefix": ["a"]},
 }
 """The least that each route needs. A new route needs a line here, and then obeys all below."""
+
+INSTEAD = {"cron": "every"}
+"""What is needed unless another member is there."""
 
 STREAMS = (
     "GET /watch",
@@ -319,7 +333,11 @@ def put_together(
 ) -> tuple[list[tuple[str, str]], Mapping[str, Any] | None]:
     """Query and body with what the route needs as well."""
     given = {key for key, _ in query} | body.keys()
-    needed = {key: value for key, value in NEEDED[name].items() if key not in given}
+    needed = {
+        key: value
+        for key, value in NEEDED[name].items()
+        if key not in given and INSTEAD.get(key) not in given
+    }
     if route.place in (MemberPlace.QUERY, MemberPlace.BESIDE_VALUE):
         return [*needed.items(), *query], None
     if route.place is MemberPlace.EITHER:

@@ -20,6 +20,7 @@ MOVED = {
     "kv_message_ids": moving.ID_COLUMNS,
     "kv_consumers": moving.CONSUMER_COLUMNS,
     "kv_consumer_letters": moving.REJECT_COLUMNS,
+    "kv_schedules": moving.SCHEDULE_COLUMNS,
     "kv_tasks": moving.TASK_COLUMNS,
     "kv_task_order": moving.TASK_ORDER_COLUMNS,
     "kv_metrics": moving.METRIC_COLUMNS,

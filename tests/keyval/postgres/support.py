@@ -23,7 +23,7 @@ DO $$ BEGIN
 IF EXISTS (SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND tablename = 'kv_migrations') THEN
   TRUNCATE kv_entries, kv_changes, kv_queue, kv_dlq, kv_indexes, kv_docs, kv_metrics, kv_replays,
   kv_writers, kv_locks, kv_lock_waiters, kv_queues, kv_queue_starts, kv_message_ids,
-  kv_consumers, kv_consumer_letters, kv_tasks, kv_task_order
+  kv_consumers, kv_consumer_letters, kv_tasks, kv_task_order, kv_schedules
   RESTART IDENTITY;
   UPDATE kv_totals SET entries = 0, bytes = 0;
   UPDATE kv_stamps SET newest = '';

@@ -19,6 +19,7 @@ from buntime_keyval._async.locks import AsyncLock, AsyncLocks
 from buntime_keyval._async.queues import AsyncMessageQueue, AsyncQueues
 from buntime_keyval._async.records import AsyncRecords
 from buntime_keyval._async.runner import AsyncRunner
+from buntime_keyval._async.schedules import AsyncSchedules
 from buntime_keyval._async.session import AsyncSession
 from buntime_keyval._async.sharing import AsyncSharing
 from buntime_keyval._async.shortcuts import AsyncShortcuts
@@ -166,6 +167,8 @@ class AsyncKv(AsyncShortcuts[KeyLike, Any]):
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.consumers = AsyncConsumers(self._session)
         """Consumers of the stream as such; see `consumer`."""
+        self.schedules = AsyncSchedules(self._session)
+        """Tasks that are started at times."""
         self.stream = AsyncChangeStream(self._session)
         """All changes, in the order of their commits."""
         self.queues = AsyncQueues(self._session)

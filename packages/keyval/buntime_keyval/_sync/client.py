@@ -52,6 +52,7 @@ from buntime_keyval._sync.locks import Lock, Locks
 from buntime_keyval._sync.queues import MessageQueue, Queues
 from buntime_keyval._sync.records import Records
 from buntime_keyval._sync.runner import Runner
+from buntime_keyval._sync.schedules import Schedules
 from buntime_keyval._sync.session import Session
 from buntime_keyval._sync.sharing import Sharing
 from buntime_keyval._sync.shortcuts import Shortcuts
@@ -167,6 +168,8 @@ class Kv(Shortcuts[KeyLike, Any]):
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.consumers = Consumers(self._session)
         """Consumers of the stream as such; see `consumer`."""
+        self.schedules = Schedules(self._session)
+        """Tasks that are started at times."""
         self.stream = ChangeStream(self._session)
         """All changes, in the order of their commits."""
         self.queues = Queues(self._session)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 import click
 
-from buntime_keyval.cli import consumers, follow, keys, locks, queue, search, stream, transfer
+from buntime_keyval.cli import (
+    consumers,
+    follow,
+    keys,
+    locks,
+    queue,
+    schedules,
+    search,
+    stream,
+    transfer,
+)
 from buntime_keyval.cli.direct.benchmarks import benchmark
 from buntime_keyval.cli.direct.graph import graph
 from buntime_keyval.cli.options import DEFAULT_URL, TOKEN_VARIABLES, URL_VARIABLES, ServerTarget
@@ -26,7 +36,7 @@ def kv(ctx: click.Context, url: str, token: str | None) -> None:
     ctx.obj = ServerTarget(url, token)
 
 
-for _module in (keys, transfer, follow, search, queue, locks, stream, consumers):
+for _module in (*(keys, transfer, follow, search, queue, locks, stream, consumers, schedules),):
     for _command in _module.COMMANDS:
         kv.add_command(_command)
 kv.add_command(graph)

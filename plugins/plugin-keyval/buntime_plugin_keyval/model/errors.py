@@ -6,6 +6,7 @@
     ├── LetterNotFound      404  NotFound: there is no such dead letter
     ├── MessageNotFound     404  NotFound: there is no such message, and it was to be said
     ├── StaleLease          409  StaleLease: delivered again, or settled, meanwhile
+    ├── ScheduleNotFound    404  NotFound: there is no schedule of this name
     ├── LockNotFound        404  NotFound: nobody has the lock
     ├── LockHeld            409  LockHeld: somebody else has the lock, or waits for it longer
     ├── LockLost            409  LockLost: the lock is not held under this token any more
@@ -127,6 +128,16 @@ class LockNotFound(KeyValError, NotFound):
 
     def __init__(self, name: str) -> None:
         super().__init__(f"Nobody has the lock {name}")
+
+
+class ScheduleNotFound(KeyValError, NotFound):
+    """There is no schedule of this name."""
+
+    STATUS = 404
+    CODE = "KEYVAL_SCHEDULE_NOT_FOUND"
+
+    def __init__(self, name: str) -> None:
+        super().__init__(f"There is no schedule {name}")
 
 
 class LockHeld(KeyValError, buntime_keyval.LockHeld):

@@ -28,6 +28,7 @@ CONSUME = "keyval:consume"
 TASK_SEND = "keyval:task:send"
 TASK_RUN = "keyval:task:run"
 TASK_ADMIN = "keyval:task:admin"
+SCHEDULE = "keyval:schedule"
 METRICS_READ = "keyval:metrics:read"
 ADMIN = "keyval:admin"
 
@@ -68,6 +69,7 @@ PERMISSIONS: Mapping[str, Action] = MappingProxyType(
             covers=("task:send", "task:run"),
             doc="all of that, lists, cancelling, repeating, removing and limiting tasks",
         ),
+        "schedule": Action(text_prefix, doc="make, change, list and remove schedules"),
         "metrics:read": Action(doc="read what was measured"),
         "admin": Action(covers=("*",), doc="everything in the store"),
     }

@@ -37,12 +37,14 @@ from buntime_plugin_keyval.faces.local.locks import LocalLocking, LocalLocks
 from buntime_plugin_keyval.faces.local.metrics import KvMetrics
 from buntime_plugin_keyval.faces.local.queue import LocalDeadLetters, LocalQueue
 from buntime_plugin_keyval.faces.local.queues import LocalQueues
+from buntime_plugin_keyval.faces.local.schedules import LocalSchedules
 from buntime_plugin_keyval.faces.local.search import LocalSearch
 from buntime_plugin_keyval.faces.local.stream import LocalStream
 from buntime_plugin_keyval.faces.local.tasks import LocalRunning, LocalTasks
 from buntime_plugin_keyval.faces.local.transactions import LocalSource
 from buntime_plugin_keyval.faces.local.watch import LocalWatching
 from buntime_plugin_keyval.features.log.feature import LOG
+from buntime_plugin_keyval.features.schedules.feature import SCHEDULES
 from buntime_plugin_keyval.features.stream.feature import STREAM
 from buntime_plugin_keyval.requests.permissions import ADMIN, Permits
 from buntime_plugin_keyval.service import KeyValService
@@ -86,6 +88,8 @@ class LocalKv(
         """Locks by name, for who holds them in ways of his own; see `lock`."""
         self.consumers = LocalConsumers(service.consuming.consumers, permits)
         """Consumers of the stream as such; see `consumer`."""
+        self.schedules = LocalSchedules(service.part(SCHEDULES), permits)
+        """Tasks that are started at times."""
         self.stream = LocalStream(service.part(STREAM), permits)
         """All changes, in the order of their commits."""
         self.tasks = LocalTasks(service.tasks, permits)

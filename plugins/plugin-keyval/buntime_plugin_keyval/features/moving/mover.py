@@ -161,6 +161,7 @@ class StoreMover:
             Sides(ours.rejects, theirs.rejects, -1),
             Sides(ours.tasks, theirs.tasks, -1),
             Sides(ours.task_order, theirs.task_order, -1),
+            Sides(ours.schedules, theirs.schedules, ""),
         )
         self._replays = Sides(ours.replays, theirs.replays, -1)
         self._metrics = Sides(ours.metrics, theirs.metrics, "")

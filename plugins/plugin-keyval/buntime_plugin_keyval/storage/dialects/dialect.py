@@ -21,6 +21,7 @@ from buntime_plugin_keyval.storage.dialects.queue import QueueSql
 from buntime_plugin_keyval.storage.dialects.queues import QueuesSql
 from buntime_plugin_keyval.storage.dialects.reads import Getting, ReadSql
 from buntime_plugin_keyval.storage.dialects.replays import ReplaysSql
+from buntime_plugin_keyval.storage.dialects.schedules import SchedulesSql
 from buntime_plugin_keyval.storage.dialects.schema import SchemaSql
 from buntime_plugin_keyval.storage.dialects.search import SearchSql
 from buntime_plugin_keyval.storage.dialects.snapshots import SnapshotSql
@@ -52,6 +53,7 @@ class Dialect(NamedTuple):
     locks: LockSql
     consumers: ConsumerSql
     tasks: TaskSql
+    schedules: SchedulesSql
     search: SearchSql
     replays: ReplaysSql
     metrics: MetricsSql

@@ -46,6 +46,10 @@ TASK_COLUMNS = (
     *("runner", "lease", "lease_ms", "last_error", "progress", "result", "payload"),
 )
 TASK_ORDER_COLUMNS = ("seq", "earlier", "later")
+SCHEDULE_COLUMNS = (
+    *("name", "timing", "task", "missed", "paused", "next_at", "last_at", "last_task", "fires"),
+    *("created_at", "updated_at"),
+)
 METRIC_COLUMNS = ("operation", "count", "errors", "latency_sum", "buckets", "updated_at")
 
 MESSAGE_MARKS = (
@@ -62,6 +66,7 @@ TASK_MARKS = (
     " progress"
 )
 """Whatever changes of a task."""
+SCHEDULE_MARKS = "next_at, last_task, fires, paused, updated_at"
 REPLAY_MARKS = "at, octet_length(keys), octet_length(stamps), octet_length(counts)"
 """Results are added, forgotten from the oldest on, and the newest one is emptied."""
 
@@ -81,6 +86,7 @@ CLOSED_TABLES = {
     "kv_consumer_letters": ("INSERT", "UPDATE", "DELETE"),
     "kv_tasks": ("INSERT", "UPDATE", "DELETE"),
     "kv_task_order": ("INSERT", "UPDATE", "DELETE"),
+    "kv_schedules": ("INSERT", "UPDATE", "DELETE"),
     "kv_indexes": ("INSERT", "UPDATE", "DELETE"),
 }
 """What may happen to which table as long as a store is open."""
@@ -129,6 +135,7 @@ class MovingSql(NamedTuple):
     tasks: TableSql
     task_order: TableSql
     """Which tasks come after which."""
+    schedules: TableSql
     metrics: TableSql
     counts: str
     """How many entries there are and how many bytes they have, how many messages, dead letters,

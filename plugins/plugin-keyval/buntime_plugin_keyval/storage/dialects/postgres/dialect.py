@@ -17,6 +17,7 @@ from buntime_plugin_keyval.storage.dialects.postgres.queue import QUEUE
 from buntime_plugin_keyval.storage.dialects.postgres.queues import QUEUES
 from buntime_plugin_keyval.storage.dialects.postgres.reads import READS, get_together
 from buntime_plugin_keyval.storage.dialects.postgres.replays import REPLAYS
+from buntime_plugin_keyval.storage.dialects.postgres.schedules import SCHEDULES
 from buntime_plugin_keyval.storage.dialects.postgres.schema import SCHEMA
 from buntime_plugin_keyval.storage.dialects.postgres.search import SEARCH
 from buntime_plugin_keyval.storage.dialects.postgres.snapshots import SNAPSHOTS
@@ -44,6 +45,7 @@ POSTGRES = Dialect(
     locks=LOCKS,
     consumers=CONSUMERS,
     tasks=TASKS,
+    schedules=SCHEDULES,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

@@ -15,6 +15,7 @@ from buntime_plugin_keyval.storage.dialects.sqlite.queues import QUEUES
 from buntime_plugin_keyval.storage.dialects.sqlite.reads import READS, getting
 from buntime_plugin_keyval.storage.dialects.sqlite.relocating import MOVING
 from buntime_plugin_keyval.storage.dialects.sqlite.replays import REPLAYS
+from buntime_plugin_keyval.storage.dialects.sqlite.schedules import SCHEDULES
 from buntime_plugin_keyval.storage.dialects.sqlite.schema import SCHEMA
 from buntime_plugin_keyval.storage.dialects.sqlite.search.operations import SEARCH
 from buntime_plugin_keyval.storage.dialects.sqlite.snapshots import SNAPSHOTS
@@ -36,6 +37,7 @@ SQLITE = Dialect(
     locks=LOCKS,
     consumers=CONSUMERS,
     tasks=TASKS,
+    schedules=SCHEDULES,
     search=SEARCH,
     replays=REPLAYS,
     metrics=METRICS,

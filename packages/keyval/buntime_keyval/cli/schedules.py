@@ -1,0 +1,147 @@
+"""Schedules."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import click
+import msgspec
+
+from buntime_keyval._results import ScheduleInfo
+from buntime_keyval.cli.options import Job, connected
+from buntime_keyval.cli.output import note, shown_time, value_json
+
+_NAME = click.argument("name", metavar="NAME")
+
+
+@click.group()
+def schedule() -> None:
+    """Tasks that are started at times, once over all hosts."""
+
+
+@schedule.command()
+@_NAME
+@click.argument("task", metavar="TASK")
+@click.option("--cron", metavar="EXPRESSION", help='When, such as "*/5 * * * *".')
+@click.option("--every", metavar="DURATION", help="Or the pause from one to the next.")
+@click.option("--timezone", metavar="ZONE", help="That of the expression; UTC unless it is named.")
+@click.option(
+    "--missed", type=click.Choice(["skip", "once", "all"]), default="skip", show_default=True,
+    help="What becomes of times at which no host ran.",
+)  # fmt: skip
+@click.option("--paused", is_flag=True, help="Start nothing for now.")
+@connected
+def put(
+    job: Job,
+    name: str,
+    task: str,
+    cron: str | None,
+    every: str | None,
+    timezone: str | None,
+    missed: Literal["skip", "once", "all"],
+    paused: bool,
+) -> None:
+    """Make a schedule, or change it.
+
+    TASK is the name of its tasks, or JSON of what they are made of, such as {"name": "send-report",
+    "payload": {"to": "ada"}}.
+    """
+    made = job.kv.schedules.put(
+        name,
+        _task(task),
+        cron=cron,
+        every=every,
+        timezone=timezone,
+        missed=missed,
+        paused=paused,
+    )
+    _shown(job, [made])
+
+
+@schedule.command()
+@_NAME
+@connected
+def get(job: Job, name: str) -> None:
+    """Show a schedule with its next times. The status is 1 if there is none."""
+    found = job.kv.schedules.get(name)
+    if found is None:
+        note(f"there is no schedule {name}")
+        raise SystemExit(1)
+    _shown(job, [found])
+
+
+@schedule.command("list")
+@click.option("--after", metavar="NAME", default="", help="Those behind this name.")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+@connected
+def list_(job: Job, after: str, limit: int) -> None:
+    """List schedules by their names."""
+    _shown(job, job.kv.schedules.list(after, limit=limit))
+
+
+@schedule.command()
+@_NAME
+@connected
+def run(job: Job, name: str) -> None:
+    """Start the task of a schedule now; print the id of the task."""
+    task_id = job.kv.schedules.run(name)
+    if job.out.as_json:
+        job.out.document(taskId=task_id)
+    else:
+        job.out.line(task_id)
+
+
+@schedule.command()
+@_NAME
+@connected
+def delete(job: Job, name: str) -> None:
+    """Remove a schedule. The status is 1 if there is none."""
+    deleted = job.kv.schedules.delete(name)
+    if job.out.as_json:
+        job.out.document(deleted=deleted)
+    if not deleted:
+        note(f"there is no schedule {name}")
+        raise SystemExit(1)
+
+
+def _task(text: str) -> dict[str, Any]:
+    if not text.lstrip().startswith("{"):
+        return {"name": text}
+    try:
+        return msgspec.json.decode(text, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeError, RecursionError):
+        raise click.UsageError("TASK is neither a name nor a JSON object") from None
+
+
+def _shown(job: Job, schedules: list[ScheduleInfo]) -> None:
+    if job.out.as_json:
+        for it in schedules:
+            job.out.document(
+                name=it.name,
+                cron=it.cron,
+                every=it.every,
+                timezone=it.timezone,
+                task=msgspec.Raw(value_json(it.task)),
+                missed=it.missed,
+                paused=it.paused,
+                next=it.next,
+                lastAt=it.last_at,
+                lastTask=it.last_task,
+                fires=it.fires,
+            )
+        return
+    rows = [
+        (
+            it.name,
+            it.cron or f"every {it.every} ms",
+            it.timezone,
+            str(it.task.get("name")),
+            "paused" if it.paused else shown_time(it.next[0]) if it.next else "-",
+            str(it.fires),
+        )
+        for it in schedules
+    ]
+    job.out.table(("name", "when", "zone", "task", "next", "started"), rows)
+
+
+COMMANDS = [schedule]

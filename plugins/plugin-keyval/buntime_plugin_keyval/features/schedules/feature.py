@@ -1,0 +1,9 @@
+"""Schedules: tasks that are started at times, once over all hosts of a store."""
+
+from __future__ import annotations
+
+from buntime_plugin_keyval.features.feature import Feature
+from buntime_plugin_keyval.features.schedules import http
+from buntime_plugin_keyval.features.schedules.part import SchedulePart
+
+SCHEDULES = Feature("schedules", SchedulePart, routes=http.ROUTES)

@@ -1,0 +1,222 @@
+"""Schedules of one store: what they say, and starting what is due.
+
+Every host looks, and one of them starts: a fire is one commit that makes the task and moves the
+next time, guarded by that time. So each time is met once, whatever hosts there are and whichever
+of them dies.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeAlias
+
+import msgspec
+from buntime_keyval.wire import InvalidInput
+
+from buntime_plugin_keyval.engine.additions import Addition
+from buntime_plugin_keyval.engine.decisions import Decision, Write
+from buntime_plugin_keyval.engine.loop import Loop
+from buntime_plugin_keyval.engine.once import Once
+from buntime_plugin_keyval.engine.recorder import measured
+from buntime_plugin_keyval.engine.store import Store
+from buntime_plugin_keyval.features.schedules.timing import Timing, due_times, last_due
+from buntime_plugin_keyval.model.errors import ScheduleNotFound
+from buntime_plugin_keyval.model.messages import new_id
+from buntime_plugin_keyval.storage.effects import Effect
+from buntime_plugin_keyval.storage.schedule_effects import (
+    PutSchedule,
+    Rearm,
+    RemoveSchedule,
+    exists,
+    is_next,
+)
+from buntime_plugin_keyval.storage.schedules import (
+    StoredSchedule,
+    list_schedules,
+    read_due,
+    read_earliest,
+    read_schedule,
+)
+
+StoredSchedules: TypeAlias = list[StoredSchedule]
+Times: TypeAlias = list[int]
+ReadTask: TypeAlias = Callable[[Mapping[str, Any]], Addition]
+"""Reads what a task is made of into what makes it. Raises `InvalidInput`."""
+
+GRACE_MS = 60_000
+"""A time is missed if nothing was started for so long after it."""
+LOOK_SECONDS = 5.0
+"""After at most so long it is looked whether others have made schedules, or clocks were set."""
+TOGETHER = 100
+"""Schedules that a step looks at, and missed times that a commit makes up for."""
+
+
+class WantedSchedule(NamedTuple):
+    """A schedule as somebody wants it."""
+
+    name: str
+    timing: Timing
+    task: str
+    """JSON of what its tasks are made of, which has been read."""
+    missed: str
+    """What becomes of times at which no host ran: `skip`, `once` or `all`."""
+    paused: bool
+
+
+class ScheduleDesk:
+    """The schedules of one store."""
+
+    def __init__(self, store: Store, read_task: ReadTask, *, logger: logging.Logger) -> None:
+        self._store = store
+        self.recorder = store.recorder
+        self._read_task = read_task
+        self._logger = logger
+        self.loop = Loop(
+            self._step, "schedules", logger=logger, complaint="Schedules are not started: %s"
+        )
+
+    @measured("schedule_put")
+    async def put(self, wanted: WantedSchedule, once: Once | None = None) -> StoredSchedule:
+        """Make a schedule, or change it; what it is then."""
+        now_ms = self._store.clock.wall()
+        next_at = None if wanted.paused else wanted.timing.next(now_ms, now_ms)
+        timing = msgspec.json.encode(wanted.timing).decode()
+        effect = PutSchedule(
+            wanted.name, timing, wanted.task, wanted.missed, wanted.paused, next_at
+        )
+        await self._commit(effect, once=once)
+        self.loop.wake()
+        return await self.get(wanted.name)
+
+    @measured("schedule_get")
+    async def get(self, name: str) -> StoredSchedule:
+        """A schedule. Raises `ScheduleNotFound`."""
+        found = await read_schedule(self._store.db, name)
+        if found is None:
+            raise ScheduleNotFound(name)
+        return found
+
+    @measured("schedule_list")
+    async def list(self, after: str, limit: int) -> StoredSchedules:
+        """The schedules behind a name, in the order of their names."""
+        return await list_schedules(self._store.db, after, limit)
+
+    @measured("schedule_remove")
+    async def remove(self, name: str, once: Once | None = None) -> bool:
+        """Let there be no such schedule; whether there was one. Its tasks stay."""
+        return await self._commit(RemoveSchedule(name), once=once) > 0
+
+    @measured("schedule_run")
+    async def run(self, name: str, once: Once | None = None) -> str:
+        """Start the task of a schedule now, beside its times; the id of the task.
+
+        Raises `ScheduleNotFound`.
+        """
+        found = await self.get(name)
+        task_id = new_id()
+        task = self._task_of(found, task_id)
+        decision = Decision[str | None]([task.effect], lambda *_: task_id, told=task_id)
+        write = Write(
+            lambda _: decision,
+            size=task.size,
+            guards=[exists(self._store.sql, name)],
+            recall=lambda kept: str(kept.told),
+            may_refuse=True,
+        )
+        made = await self._store.write(write, once)
+        if made is None:
+            raise ScheduleNotFound(name)
+        task.committed()
+        return made
+
+    def next_times(self, found: StoredSchedule, limit: int) -> Times:
+        """When it is due next."""
+        if found.next_at is None:
+            return []
+        timing = timing_of(found)
+        times = [found.next_at]
+        for at_ms in timing.following(found.next_at, found.next_at):
+            if len(times) >= limit:
+                break
+            times.append(at_ms)
+        return times
+
+    async def _step(self) -> float | None:
+        """Start what is due; seconds until it is worth looking again."""
+        now_ms = self._store.clock.wall()
+        due = await read_due(self._store.db, now_ms, TOGETHER)
+        if due:
+            # Together, so that they travel in one group.
+            await asyncio.gather(
+                *(self._fire(it, it.next_at, now_ms) for it in due if it.next_at is not None)
+            )
+            return 0
+        earliest = await read_earliest(self._store.db)
+        if earliest is None:
+            return LOOK_SECONDS
+        left_ms = earliest - self._store.clock.wall()
+        return min(LOOK_SECONDS, max(0.001, left_ms / 1000))
+
+    async def _fire(self, found: StoredSchedule, next_ms: int, now_ms: int) -> None:
+        """Start a schedule that is due, unless another host does."""
+        timing = timing_of(found)
+        times = times_to_meet(timing, found.missed, next_ms, now_ms)
+        ids = [new_id() for _ in times]
+        try:
+            tasks = [self._task_of(found, task_id) for task_id in ids]
+        except InvalidInput as error:  # an older version understood it
+            self._logger.warning("The schedule %s cannot start its task: %s", found.name, error)
+            times, ids, tasks = [], [], []
+        behind_ms = times[-1] if times and found.missed == "all" else now_ms
+        advance = Rearm(
+            found.name,
+            timing.next(behind_ms, next_ms),
+            times[-1] if times else None,
+            ids[-1] if ids else None,
+            len(times),
+        )
+        effects: list[Effect] = [advance, *(task.effect for task in tasks)]
+        decision = Decision[bool | None](effects, lambda *_: True)
+        write = Write(
+            lambda _: decision,
+            size=sum(task.size for task in tasks),
+            guards=[is_next(self._store.sql, found.name, next_ms)],
+            may_refuse=True,
+        )
+        if await self._store.write(write):
+            for task in tasks:
+                task.committed()
+
+    def _task_of(self, found: StoredSchedule, task_id: str) -> Addition:
+        members: dict[str, Any] = msgspec.json.decode(found.task)
+        return self._read_task({**members, "id": task_id})
+
+    async def _commit(self, effect: Effect, *, once: Once | None) -> int:
+        decision = Decision[int]([effect], lambda results, _: results[0].rowcount)
+        write = Write(
+            lambda _: decision,
+            recall=lambda kept: kept.counts[0] if kept.counts else 0,
+            has_counts=True,
+        )
+        return await self._store.write(write, once)
+
+
+def timing_of(found: StoredSchedule) -> Timing:
+    """When a schedule is due."""
+    return msgspec.json.decode(found.timing, type=Timing)
+
+
+def times_to_meet(timing: Timing, missed: str, next_ms: int, now_ms: int) -> list[int]:
+    """For which of its times a schedule that was due at `next_ms` starts a task now.
+
+    Of the times that were missed, since no host ran, `skip` drops all, `once` makes up for them
+    with one task, and `all` with one for each, so many at a time.
+    """
+    if missed == "all":
+        return due_times(timing, next_ms, now_ms, TOGETHER)
+    last_ms = last_due(timing, next_ms, now_ms, GRACE_MS)
+    if last_ms is None and missed == "once":
+        last_ms = next_ms
+    return [] if last_ms is None else [last_ms]

@@ -1,0 +1,150 @@
+"""When a schedule is due: a cron expression in a time zone, or a pause.
+
+Times are those of the clock on the wall, in epoch milliseconds: "every day at six" is what people
+read from it. Daylight saving is as Debian's cron has it: instead of a time that a day does not have
+the next one that is there counts, and one that a day has twice counts once, unless hour or minute
+of the expression begin with a star.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from itertools import islice
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+import msgspec
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.describe import describe
+from cronsim import CronSim, CronSimError
+
+from buntime_plugin_keyval.model.messages import parse_pause
+
+MOST_CRON = 256
+"""Characters of an expression."""
+FIELDS = 5
+LEAST_PAUSE_MS = 1000
+MOST_PAUSE_MS = 366 * 24 * 60 * 60 * 1000
+NAMED = {
+    "@hourly": "0 * * * *",
+    "@daily": "0 0 * * *",
+    "@midnight": "0 0 * * *",
+    "@weekly": "0 0 * * 0",
+    "@monthly": "0 0 1 * *",
+    "@yearly": "0 0 1 1 *",
+    "@annually": "0 0 1 1 *",
+}
+"""Names that cron has for expressions."""
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_MILLISECOND = timedelta(milliseconds=1)
+
+
+class Timing(msgspec.Struct, frozen=True, omit_defaults=True):
+    """When something is due: exactly one of `cron` and `every` is there."""
+
+    cron: str | None = None
+    every: int | None = None
+    """Milliseconds from one time to the next."""
+    timezone: str = "UTC"
+
+    def following(self, after_ms: int, last_ms: int) -> Iterator[int]:
+        """The times behind a moment; `last_ms` is one at which it was due, or began."""
+        if self.every is None:
+            return self._following_of_cron(after_ms)
+        return self._following_of_pause(self.every, after_ms, last_ms)
+
+    def next(self, after_ms: int, last_ms: int) -> int | None:
+        """The first of them, None if there is none within fifty years."""
+        return next(self.following(after_ms, last_ms), None)
+
+    def _following_of_pause(self, every: int, after_ms: int, last_ms: int) -> Iterator[int]:
+        at_ms = last_ms + every * max(1, (after_ms - last_ms) // every + 1)
+        while True:
+            yield at_ms
+            at_ms += every
+
+    def _following_of_cron(self, after_ms: int) -> Iterator[int]:
+        after = _EPOCH + timedelta(milliseconds=after_ms)
+        zone = UTC if self.timezone == "UTC" else ZoneInfo(self.timezone)
+        expression = NAMED.get(str(self.cron), str(self.cron))
+        for at in CronSim(expression, after.astimezone(zone)):
+            at_ms = (at.astimezone(UTC) - _EPOCH) // _MILLISECOND
+            # In an hour that the day has twice, the next time may be that of the first one.
+            if at_ms > after_ms:
+                yield at_ms
+                after_ms = at_ms
+
+
+def checked_cron(value: object) -> str:
+    """A cron expression. Raises `InvalidInput`."""
+    if not isinstance(value, str) or not value.strip():
+        raise InvalidInput(
+            f'cron must be a text of five fields such as "*/5 * * * *", received {describe(value)}'
+        )
+    text = " ".join(value.split())
+    if len(text) > MOST_CRON:
+        raise InvalidInput(f"cron too long: {len(text)} characters (max {MOST_CRON})")
+    if text.startswith("@"):
+        if text.lower() not in NAMED:
+            raise InvalidInput(
+                f"cron must be an expression or one of {', '.join(NAMED)}, received"
+                f" {describe(text)}"
+            )
+        return text.lower()
+    fields = text.split(" ")
+    if len(fields) != FIELDS:
+        raise InvalidInput(
+            f"cron must have five fields (minute, hour, day of the month, month, day of the week),"
+            f" received {len(fields)}: {describe(text)}"
+        )
+    try:
+        found = next(CronSim(text, _EPOCH), None)
+    except CronSimError as error:
+        raise InvalidInput(f"cron has a {str(error).lower()}, received {describe(text)}") from None
+    if found is None:
+        raise InvalidInput(f"cron must meet some day, received {describe(text)}")
+    return text
+
+
+def checked_pause(value: object) -> int:
+    """The pause of `every` in milliseconds. Raises `InvalidInput`."""
+    milliseconds = parse_pause("every", value)
+    if not LEAST_PAUSE_MS <= milliseconds <= MOST_PAUSE_MS:
+        raise InvalidInput(
+            f'every must be a duration from 1s to 366d such as "10m", received {describe(value)}'
+        )
+    return milliseconds
+
+
+def checked_timezone(value: object) -> str:
+    """The name of a time zone. Raises `InvalidInput`."""
+    if isinstance(value, str) and value:
+        try:
+            return ZoneInfo(value).key
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            pass  # said below, as what is no text
+    raise InvalidInput(
+        f'timezone must be the name of a time zone such as "Europe/Lisbon", received'
+        f" {describe(value)}"
+    )
+
+
+def due_times(timing: Timing, next_ms: int, now_ms: int, limit: int) -> list[int]:
+    """The times from the one that was next to now; the first ones, if there are more."""
+    times = [next_ms] if next_ms <= now_ms else []
+    for at_ms in islice(timing.following(next_ms, next_ms), limit - 1):
+        if at_ms > now_ms:
+            break
+        times.append(at_ms)
+    return times
+
+
+def last_due(timing: Timing, next_ms: int, now_ms: int, within_ms: int) -> int | None:
+    """The last time up to now, if it was within so many milliseconds before now."""
+    begin_ms = max(next_ms, now_ms - within_ms)
+    found = next_ms if begin_ms == next_ms <= now_ms else None
+    for at_ms in timing.following(max(next_ms, begin_ms - 1), next_ms):
+        if at_ms > now_ms:
+            break
+        found = at_ms
+    return found

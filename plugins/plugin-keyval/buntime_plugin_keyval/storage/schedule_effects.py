@@ -1,0 +1,67 @@
+"""What a commit does to schedules."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from buntime_database import Guard, Statement
+
+from buntime_plugin_keyval.model.clock import Moment
+from buntime_plugin_keyval.storage.dialects.dialect import Dialect
+
+
+class PutSchedule(NamedTuple):
+    """Make a schedule, or change it."""
+
+    name: str
+    timing: str
+    task: str
+    missed: str
+    paused: bool
+    next_at: int | None
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        args = (self.name, self.timing, self.task, self.missed, int(self.paused), self.next_at)
+        return (Statement(sql.schedules.put, (*args, at.wall_ms)),)
+
+
+class Rearm(NamedTuple):
+    """Let a schedule be due at another time, after it was due."""
+
+    name: str
+    next_at: int | None
+    last_at: int | None = None
+    last_task: str | None = None
+    fires: int = 0
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.schedules.advance, tuple(self)),)
+
+
+class RemoveSchedule(NamedTuple):
+    """Let there be no such schedule."""
+
+    name: str
+
+    def statements(
+        self, sql: Dialect, versionstamp: str, at: Moment, is_firm: bool
+    ) -> Sequence[Statement]:
+        """See `Effect`."""
+        return (Statement(sql.schedules.remove, (self.name,)),)
+
+
+def is_next(sql: Dialect, name: str, at_ms: int) -> Guard:
+    """Holds while a schedule is due at that time next."""
+    return Guard(sql.schedules.is_next, (name, at_ms))
+
+
+def exists(sql: Dialect, name: str) -> Guard:
+    """Holds while there is such a schedule."""
+    return Guard(sql.schedules.exists, (name,))
