@@ -124,7 +124,7 @@ REVEALED = [
     "int | None",
     "list[buntime_keyval._results.KvEntry[Any]]",
     "buntime_keyval._results.KvEntry[Any]",
-    "sample.Point | None",
+    "sample.Point",
     "list[buntime_keyval._results.KvEntry[Any]]",
     "dict[str, str] | None",
     "Any | None",
