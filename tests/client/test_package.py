@@ -23,7 +23,8 @@ NAMES = """
     DeleteResult Delivery Duration EnqueueResult Field IdempotencyKeyReused InvalidInput
     InvalidResponse
     InvalidValue Key KeyLike KeyOrKeys
-    KeyPart Kv KvDetails KvEntry KvError KvMissing KvPage MutationKey NoAnswer NotFound Now OutcomeUnknown
+    KeyPart Kv KvDetails KvEntry KvError KvMissing KvPage MutationKey NoAnswer NotFound Now
+    OutcomeUnknown
     PreconditionFailed
     QueueListener QueueMessage QueueStats RateLimited RequestRejected RequestUnderWay
     Retries ScheduleInfo SearchHit
