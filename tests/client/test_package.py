@@ -34,8 +34,8 @@ NAMES = """
     Watch Where CannotOpen ClientClosed open_kv open_kv_sync Exchange PoolExhausted SearchWarning
     Tls AsyncStoreAtomic AsyncStoreTransaction AsyncStoreWatch
     StoreAtomic StoreTransaction StoreWatch
-    AsyncRecords KvRecord RecordDelete RecordDeletePrefix RecordDeleteRange RecordPatch
-    RecordPut Records VersionMismatch
+    AsyncRecords KvRecord RecordChange RecordDelete RecordDeletePrefix RecordDeleteRange
+    RecordPatch RecordPut Records VersionMismatch
     AsyncGraph Degree EdgePage Graph GraphEdge GraphNode GraphPath NodeLike TraversalTooLarge
     StreamPage StreamRecord StreamTrimmed
     AsyncLock Lock LockGrant LockHeld LockInfo LockLost

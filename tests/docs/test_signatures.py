@@ -21,7 +21,11 @@ _KEYS_AND_VALUES = {
     "AsyncStoreTransaction": {"K": "StoreKey | MutationKey"},
 }
 """What stands for the type variables of the classes that these are made of."""
-_ALIASES = {"Found": "list[KvRecord[Any]]", "Counts": "list[int]"}
+_ALIASES = {
+    "Found": "list[KvRecord[Any]]",
+    "Changes": "list[RecordChange[Any]]",
+    "Counts": "list[int]",
+}
 """Names of the modules that the reference spells out."""
 
 

@@ -58,6 +58,7 @@ from buntime_keyval._network import Tls
 from buntime_keyval._now import Now
 from buntime_keyval._records import (
     KvRecord,
+    RecordChange,
     RecordDelete,
     RecordDeletePrefix,
     RecordDeleteRange,
@@ -223,6 +224,7 @@ __all__ = [
     "QueueStats",
     "QueuedMessage",
     "RateLimited",
+    "RecordChange",
     "RecordDelete",
     "RecordDeletePrefix",
     "RecordDeleteRange",

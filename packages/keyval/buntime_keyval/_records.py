@@ -11,7 +11,7 @@ import msgspec
 
 from buntime_keyval._calls.atomic import AtomicBuilder
 from buntime_keyval._errors import VersionMismatch
-from buntime_keyval._results import KvEntry
+from buntime_keyval._results import KvEntry, StreamRecord
 from buntime_keyval._typed import make_scope
 from buntime_keyval.wire import InvalidInput, Key
 from buntime_keyval.wire.limits import MAX_LIMIT
@@ -39,6 +39,26 @@ class KvRecord(msgspec.Struct, Generic[T], frozen=True):
     """What kind of value it is; of a class, its name."""
     created: int
     updated: int
+
+
+class RecordChange(msgspec.Struct, Generic[T], frozen=True):
+    """A commit's change of a record, as the stream tells it."""
+
+    seq: int
+    """Its position: later changes have greater ones; numbers may be left out."""
+    action: str
+    """`create`, `update`, `delete` or `expire`."""
+    key: str
+    version: int | None
+    """The version then, or the last one of what was removed; None in old logs without them."""
+    value: T | None
+    """What was written, or removed; None where `has_value` is not."""
+    has_value: bool
+    """Whether the log has it: see the option `changes.values`."""
+    type: str | None
+    """What kind of value it is; of a class, its name."""
+    at: int
+    """When it was committed, milliseconds since 1970."""
 
 
 class RecordPut(NamedTuple):
@@ -106,7 +126,7 @@ class RecordSpan(NamedTuple):
 
     def takes(self, entry: KvEntry[Any]) -> bool:
         """Whether this entry is a record; other keys may lie between."""
-        return len(entry.key) == 1 and isinstance(entry.key[0], str)
+        return is_record_key(entry.key)
 
 
 def prefixed(prefix: str) -> RecordSpan:
@@ -165,6 +185,11 @@ def record_key(key: object) -> Key:
             f"the key of a record is a text that is not empty, received {key!r:.100}"
         )
     return (key,)
+
+
+def is_record_key(key: Key) -> bool:
+    """Whether the entry of a key is a record."""
+    return len(key) == 1 and isinstance(key[0], str)
 
 
 def checked_window(offset: object, limit: object) -> tuple[int, int | None]:
@@ -228,6 +253,28 @@ def record_reader(type: type[T] | None) -> Callable[[KvEntry[Any]], KvRecord[T]]
             details.type,
             details.created_at,
             details.updated_at,
+        )
+
+    return read
+
+
+def change_reader(type: type[T] | None) -> Callable[[StreamRecord], RecordChange[T]]:
+    """What makes changes of records of the stream. Raises `InvalidInput` for what is no type."""
+    scope = make_scope((), type, None, None)
+
+    def read(change: StreamRecord) -> RecordChange[T]:
+        value = None
+        if change.has_value:
+            value = scope.typed(KvEntry(change.key, change.value, change.versionstamp)).value
+        return RecordChange(
+            change.seq,
+            change.action,
+            str(change.key[0]),
+            change.version,
+            value,
+            change.has_value,
+            change.type,
+            change.at,
         )
 
     return read

@@ -16,7 +16,9 @@ from buntime_keyval import (
     RecordDeleteRange,
     RecordPatch,
     RecordPut,
+    StreamTrimmed,
     VersionMismatch,
+    open_kv,
 )
 from buntime_keyval._records import merged
 from hypothesis import given
@@ -289,6 +291,56 @@ async def test_fault_9_a_patch_keeps_the_type(records: Any) -> None:
     assert keys_of(await records.get_type("Person")) == ["a"]
 
 
+async def test_the_stream_tells_the_changes_of_records(kv: Any) -> None:
+    records = kv.records()
+    before = await records.stream_seq()
+    await records.put("z", Person("Ada"))
+    await kv.set(["z", 1], "not a record")
+    await records.put("a", [1])
+    await records.patch("z", {"age": 1})
+    await records.delete("a")
+    changes = await records.stream(before + 1)
+    assert [(it.action, it.key, it.version, it.type) for it in changes] == [
+        ("create", "z", 1, "Person"),
+        ("create", "a", 1, "list"),
+        ("update", "z", 2, "Person"),
+        ("delete", "a", 1, "list"),
+    ]
+    assert [it.seq for it in changes] == sorted({it.seq for it in changes})
+    assert changes[-1].seq == await records.stream_seq()
+    assert changes[0].at > 1_700_000_000_000
+    assert await records.stream(changes[1].seq) == changes[1:]
+    assert await records.stream(before + 1, 2) == changes[:2]
+    assert await records.stream(before + 1, 0) == await records.stream(changes[-1].seq + 1) == []
+    assert await records.stream(before + 1, of_type="list") == [changes[1], changes[3]]
+    assert await records.stream(before + 1, of_type="nothing") == []
+    assert await records.stream(before + 1, of_type="all") == changes
+
+
+async def test_changes_have_the_values_that_the_log_keeps() -> None:
+    async with open_kv(":memory:", keyval={"changes": {"values": True}}) as kv:
+        records = kv.records()
+        await records.put("p", Person("Ada", 36))
+        await records.put("n", 1)
+        (ada,) = await records.stream(0, of_type="Person", type=Person)
+        assert (ada.value, ada.has_value) == (Person("Ada", 36), True)
+        with pytest.raises(InvalidValue, match="is no Person"):
+            await records.stream(type=Person)
+
+
+async def test_changes_that_were_trimmed_are_not_passed_over(records: Any) -> None:
+    await put_all(records, "a", "b", "c")
+    changes = await records.stream(await records.stream_seq() - 2)
+    assert await records.stream_trim(changes[0].seq) >= 1
+    with pytest.raises(StreamTrimmed):
+        await records.stream(changes[0].seq)
+    assert await records.stream(changes[1].seq) == changes[1:]
+    # The newest one stays, so that positions are never given again.
+    await records.stream_trim(changes[-1].seq)
+    assert await records.stream(changes[-1].seq) == changes[-1:]
+    assert await records.stream_seq() == changes[-1].seq
+
+
 async def test_other_keys_are_no_records(kv: Any) -> None:
     for key in (["a", 1], [1], [b"a"], ["b"], [True]):
         await kv.set(key, 1)
@@ -316,6 +368,10 @@ async def test_other_keys_are_no_records(kv: Any) -> None:
         lambda records: records.get_prefix(None),
         lambda records: records.get_range("a", None),
         lambda records: records.get_type(""),
+        lambda records: records.stream(-1),
+        lambda records: records.stream(0, -2),
+        lambda records: records.stream(0, of_type=""),
+        lambda records: records.stream_trim(-1),
         lambda records: records.mutate_all("put"),
         lambda records: records.mutate_all(RecordDelete("abc")),
         lambda records: records.mutate_all(RecordDeletePrefix("")),

@@ -20,6 +20,7 @@ from buntime_keyval._results import (
     KvPage,
     SearchHit,
     SearchPage,
+    StreamPage,
 )
 from buntime_keyval._typed import DELETE_BATCH, Progress
 from buntime_keyval._watching import Mode, Overflow
@@ -34,10 +35,25 @@ Batch: TypeAlias = Sequence[KvEntry[T] | KvMissing[None]]
 Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 
+class AsyncChanges(Protocol):
+    """What records need of the stream of changes."""
+
+    async def read(
+        self, after: int = 0, *, limit: int = ..., type: str | None = None
+    ) -> StreamPage: ...
+
+    async def seq(self) -> int: ...
+
+    async def trim(self, up_to: int) -> int: ...
+
+
 class AsyncEntries(Protocol):
     """What a store needs of `AsyncKv`, or of another one with its methods."""
 
     _flights: AsyncFlights
+
+    @property
+    def stream(self) -> AsyncChanges: ...
 
     async def get(
         self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"

@@ -7,11 +7,14 @@ from typing import Any, TypeVar, overload
 
 from buntime_keyval._async.concurrency import sleep
 from buntime_keyval._async.entries import AsyncEntries
+from buntime_keyval._calls.stream import position
 from buntime_keyval._errors import TransactionConflict
 from buntime_keyval._records import (
+    ALL_TYPES,
     ANY_VERSION,
     UNLIMITED,
     KvRecord,
+    RecordChange,
     RecordDeletePrefix,
     RecordDeleteRange,
     RecordMutation,
@@ -19,11 +22,13 @@ from buntime_keyval._records import (
     RecordPut,
     RecordSpan,
     RecordWrites,
+    change_reader,
     checked_page_size,
     checked_version,
     checked_window,
     deletable,
     half_ranged,
+    is_record_key,
     named_keys,
     prefixed,
     ranged,
@@ -37,11 +42,12 @@ from buntime_keyval._records import (
 from buntime_keyval._results import KvEntry
 from buntime_keyval._transaction import Pauses
 from buntime_keyval.wire import InvalidInput, Key
-from buntime_keyval.wire.limits import MAX_KEYS_PER_BATCH, MAX_LIMIT
+from buntime_keyval.wire.limits import DEFAULT_LIMIT, MAX_KEYS_PER_BATCH, MAX_LIMIT
 
 T = TypeVar("T")
 
 Found = list[KvRecord[Any]]
+Changes = list[RecordChange[Any]]
 Read = list[KvEntry[Any]]
 Counts = list[int]
 
@@ -215,6 +221,45 @@ class AsyncRecords:
             if (await atomic.commit()).ok:
                 return plan.affected
         raise TransactionConflict("others kept changing these records; nothing was written")
+
+    async def stream(
+        self,
+        seq: int = 0,
+        limit: int = UNLIMITED,
+        *,
+        of_type: str = ALL_TYPES,
+        type: Any = None,
+    ) -> Changes:
+        """The changes of records from a position on, inclusive, in the order of their commits.
+
+        They end with the newest one of now. Those of one type are those of records that were put
+        as of it; values are validated if `type` says what they have to be. Raises `StreamTrimmed`
+        if changes from the position on are not there any more.
+        """
+        read, kind = change_reader(type), typed(of_type).of_type
+        _, most = checked_window(0, limit)
+        after = max(0, position("seq", seq) - 1)
+        newest = await self._kv.stream.seq()
+        found: Changes = []
+        while most is None or len(found) < most:
+            left = MAX_LIMIT if most is None else most - len(found)
+            # Changes of other entries lie between: it is not read by ones for the last one.
+            size = min(max(left, DEFAULT_LIMIT), MAX_LIMIT)
+            page = await self._kv.stream.read(after, limit=size, type=kind)
+            records = [it for it in page.records if it.seq <= newest and is_record_key(it.key)]
+            found += [read(it) for it in records[:left]]
+            after = page.next
+            if after >= newest:
+                break
+        return found
+
+    async def stream_seq(self) -> int:
+        """The position of the newest change of the store; 0 if there never was one."""
+        return await self._kv.stream.seq()
+
+    async def stream_trim(self, seq: int) -> int:
+        """Remove all changes of the store up to a position, but for the newest; how many."""
+        return await self._kv.stream.trim(seq)
 
     async def _records(self, selection: RecordSpan, offset: int, limit: int, type: Any) -> Found:
         read = record_reader(type)

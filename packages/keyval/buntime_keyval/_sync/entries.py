@@ -18,6 +18,7 @@ from buntime_keyval._results import (
     KvPage,
     SearchHit,
     SearchPage,
+    StreamPage,
 )
 from buntime_keyval._sync.atomic import Atomic
 from buntime_keyval._sync.flights import Flights
@@ -35,10 +36,23 @@ Batch: TypeAlias = Sequence[KvEntry[T] | KvMissing[None]]
 Callback: TypeAlias = Callable[[Batch[T]], Any]
 
 
+class Changes(Protocol):
+    """What records need of the stream of changes."""
+
+    def read(self, after: int = 0, *, limit: int = ..., type: str | None = None) -> StreamPage: ...
+
+    def seq(self) -> int: ...
+
+    def trim(self, up_to: int) -> int: ...
+
+
 class Entries(Protocol):
     """What a store needs of `Kv`, or of another one with its methods."""
 
     _flights: Flights
+
+    @property
+    def stream(self) -> Changes: ...
 
     def get(
         self, key: Any, *, default: Any = None, consistency: Consistency = "eventual"
