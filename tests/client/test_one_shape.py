@@ -791,6 +791,33 @@ class Account(msgspec.Struct):
     name: str
 
 
+async def test_schedules(kv: AnyKv) -> None:
+    name = uuid.uuid4().hex
+    task = {"name": name, "payload": {"big": BigInt(2**70), "raw": b"x"}, "maxRetries": 5}
+    made = await kv.schedules.put(name, task, cron="@daily", timezone="Europe/Lisbon")
+    assert (made.cron, made.every, made.timezone) == ("@daily", None, "Europe/Lisbon")
+    assert (made.task, len(made.next), made.fires) == (task, 5, 0)
+    assert await kv.schedules.get(name) == made
+    assert made in await kv.schedules.list()
+    found = await kv.tasks.get(await kv.schedules.run(name))
+    assert found is not None
+    assert (found.name, found.payload, found.max_retries) == (name, task["payload"], 5)
+    changed = await kv.schedules.put(name, {"name": name}, every="10m", missed="all", paused=True)
+    assert (changed.every, changed.missed, changed.paused, changed.next) == (
+        600_000,
+        "all",
+        True,
+        [],
+    )
+    for wrong in ({}, {"cron": "@daily", "every": "1m"}, {"cron": "* * *"}, {"every": 1}):
+        with pytest.raises(InvalidInput):
+            await kv.schedules.put(name, task, **wrong)
+    assert [await kv.schedules.delete(name) for _ in range(2)] == [True, False]
+    assert await kv.schedules.get(name) is None
+    with pytest.raises(NotFound):
+        await kv.schedules.run(name)
+
+
 async def test_commits_and_transactions_keep_the_rules_of_a_store(kv: AnyKv) -> None:
     accounts = kv.store(("acc",), Account, expires_in="1h", metadata={"app": "web"})
     with pytest.raises(InvalidValue, match="is no Account"):
