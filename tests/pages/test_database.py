@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ from urllib.parse import urlencode
 import httpx2
 import pytest
 from pages.conftest import MASTER
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 from support.database import Api, database_server
 from support.live import LiveServer, live_server
 from support.pages import violations, watched_page
@@ -116,6 +117,40 @@ def test_edited_rows_are_written_together(page: Page, server: LiveServer, api: A
     page.get_by_role("link", name="pairs").click()
     page.get_by_role("dialog").get_by_role("button", name="Discard").click()
     expect(cell(page, 0, 3)).to_have_text("x")
+
+
+def test_nothing_is_edited_that_the_next_rows_would_not_have(
+    page: Page, server: LiveServer, api: Api
+) -> None:
+    studio(page, server, table="people")
+    change(page, 0, 2, "text", "Grace")
+    meanwhile: list[tuple[str, int]] = []
+
+    def look(route: Route) -> None:
+        # The request waits for this: it is what somebody sees until it is answered.
+        closed = page.locator("[inert] table.grid").count()
+        meanwhile.append((route.request.method, closed))
+        route.continue_()
+
+    page.route(re.compile("/tables/people/(changes|rows)"), look)
+    page.get_by_role("button", name="Save (1)").click()
+    expect(page.get_by_role("button", name="Save (0)")).to_be_disabled()
+    expect(page.locator("[inert]")).to_have_count(0)
+    assert meanwhile == [("POST", 1), ("GET", 1)]
+    # What was refused can be edited again, from where it was.
+    change(page, 0, 2, "text", "mine")
+    api.sql("UPDATE people SET name = 'theirs' WHERE id = 1")
+    page.get_by_role("button", name="Save (1)").click()
+    expect(page.get_by_role("alert").filter(has_text="not as it was")).to_be_visible()
+    expect(page.get_by_role("button", name="Save (1)")).to_be_focused()
+    assert meanwhile[2:] == [("POST", 1)]
+    change(page, 1, 2, "text", "more")
+    # Rows are not deleted without a word about drafts, which would be gone with them.
+    page.get_by_role("checkbox", name="Choose row 3").check()
+    page.get_by_role("button", name="Delete (1)").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel").click()
+    expect(page.get_by_role("button", name="Save (2)")).to_be_enabled()
+    assert api.rows("SELECT name FROM people") == [["theirs"], [None], [""]]
 
 
 def test_composite_keys_and_rows_without_one(page: Page, server: LiveServer, api: Api) -> None:

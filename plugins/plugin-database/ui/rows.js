@@ -103,6 +103,10 @@ class Grid {
       },
       { signal },
     );
+    // It stays in sight until the next view is there, which knows nothing of what is edited here.
+    signal.addEventListener("abort", () => {
+      this.element.inert = true;
+    });
     this.#draw();
   }
 
@@ -241,6 +245,7 @@ class Grid {
   }
 
   async #remove() {
+    if (!(await this.#mayForget())) return;
     const rows = [...this.#chosen].map((number) => this.rows[number]);
     const goes = await ask({
       title: t("Delete {count} rows?", { count: rows.length }),
@@ -255,12 +260,22 @@ class Grid {
   }
 
   /**
+   * Write, and show what is there then. Nothing can be edited meanwhile: it would go with the
+   * drafts that are written.
    * @param {object} changes
    * @param {string} done
    */
   async #write(changes, done) {
     await attempt(async () => {
-      await this.#send(changes);
+      const focused = document.activeElement;
+      this.element.inert = true;
+      try {
+        await this.#send(changes);
+      } catch (error) {
+        this.element.inert = false;
+        if (focused instanceof HTMLElement) focused.focus();
+        throw error;
+      }
       this.#changes.clear();
       say(done);
       await this.#leave({});
@@ -273,12 +288,17 @@ class Grid {
     return api(`${path}/changes`, { method: "POST", query: queryOf(target), json: changes });
   }
 
+  /** Whether there are no drafts, or somebody agrees that they go. */
+  async #mayForget() {
+    return this.#changes.size === 0 || (await forgets(this.#changes.size));
+  }
+
   /**
    * Go to the same table with another part of its address.
    * @param {Record<string, string | null>} change
    */
   async #leave(change) {
-    if (this.#changes.size > 0 && !(await forgets(this.#changes.size))) return;
+    if (!(await this.#mayForget())) return;
     this.#changes.clear();
     await go("studio", { ...Object.fromEntries(this.place.query), ...change });
   }
