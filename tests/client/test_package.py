@@ -128,7 +128,7 @@ REVEALED = [
     "sample.Point",
     "list[buntime_keyval._results.KvEntry[Any]]",
     "dict[str, str] | None",
-    "Any | None",
+    "Any",
 ]
 MISTAKES = {
     "import buntime_keyval; buntime_keyval.Kvv": "attr-defined",
