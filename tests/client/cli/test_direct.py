@@ -232,6 +232,33 @@ def test_consumers_of_the_stream(folder: Path) -> None:
     assert call("consumer", "status", "mailer").exit_code == 1
 
 
+def test_tasks_and_who_runs_them(folder: Path) -> None:
+    echo = call("task", "new", "echo", "--max-retries", "1", given='["a", 1]').stdout.strip()
+    later = ("--scheduled-for", "2100-01-01T00:00:00Z", "--timeout-seconds", "5")
+    log = call("task", "new", "log", *later).stdout.strip()
+    (found,) = documents("task", "get", log)
+    assert (found["payload"], found["timeoutSeconds"]) == (None, 5)
+    assert (found["scheduledFor"], found["startedAt"]) == ("2100-01-01T00:00:00.000Z", None)
+    assert [it["id"] for it in documents("task", "list", "--limit", "5")] == [log, echo]
+    assert call("task", "cancel", log).exit_code == 0
+    assert [it["id"] for it in documents("task", "list", "--status", "cancelled")] == [log]
+    for action in ("get", "cancel"):
+        missing = call("task", action, "nobody")
+        assert (missing.exit_code, missing.stdout, "nobody" in missing.stderr) == (1, "", True)
+    unknown = call("task", "run", "--task-types", "echo,print")
+    assert (unknown.exit_code, "there is no function for print" in unknown.stderr) == (2, True)
+    command = [sys.executable, "-m", "buntime_keyval.cli.direct", "task", "run"]
+    with subprocess.Popen(
+        [*command, "--runner-id", "w1", "--task-types=echo"], stdout=subprocess.PIPE, cwd=folder
+    ) as running:
+        assert running.stdout is not None
+        assert json.loads(running.stdout.readline()) == ["a", 1]
+        running.send_signal(signal.SIGTERM)
+        assert running.wait(30) == 0
+    (done,) = documents("task", "get", echo)
+    assert (done["status"], done["retryCount"], done["result"]) == ("completed", 0, ["a", 1])
+
+
 @pytest.mark.parametrize(
     ("written", "milliseconds"),
     [

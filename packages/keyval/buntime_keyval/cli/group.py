@@ -13,6 +13,7 @@ from buntime_keyval.cli import (
     schedules,
     search,
     stream,
+    tasks,
     transfer,
 )
 from buntime_keyval.cli.direct.benchmarks import benchmark
@@ -36,8 +37,9 @@ def kv(ctx: click.Context, url: str, token: str | None) -> None:
     ctx.obj = ServerTarget(url, token)
 
 
-for _module in (*(keys, transfer, follow, search, queue, locks, stream, consumers, schedules),):
-    for _command in _module.COMMANDS:
-        kv.add_command(_command)
+_MODULES = (keys, transfer, follow, search, queue, locks, stream, consumers, tasks, schedules)
+
+for _command in [command for module in _MODULES for command in module.COMMANDS]:
+    kv.add_command(_command)
 kv.add_command(graph)
 kv.add_command(benchmark)

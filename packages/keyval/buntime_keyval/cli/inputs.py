@@ -6,6 +6,7 @@ import codecs
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TypeVar, get_args
 
@@ -127,6 +128,37 @@ EXPIRES_IN = click.option(
     callback=_lifetime_argument,
     help="Lifetime, such as 30s or 7d.",
 )
+
+
+def _moment_argument(_: click.Context, __: click.Parameter, text: str | None) -> datetime | None:
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        moment = None
+    if moment is None or moment.tzinfo is None:
+        raise Mistake(
+            "--scheduled-for must be a time with its zone, such as 2030-01-31T08:00:00Z,"
+            f" received {text}"
+        )
+    return moment
+
+
+SCHEDULED_FOR = click.option(
+    "--scheduled-for",
+    metavar="TIME",
+    callback=_moment_argument,
+    help="Not before this time, such as 2030-01-31T08:00:00Z.",
+)
+
+
+def parse_rate(text: str) -> tuple[int, str]:
+    """A rate such as `100/1m`: how many, in which time."""
+    count, slash, per = text.partition("/")
+    if not slash or not count.isdecimal():
+        raise click.UsageError(f"--rate must be a count and a duration such as 100/1m, not {text}")
+    return int(count), per
 
 
 def parse_key(text: str, *, empty: bool = False) -> Key:

@@ -15,7 +15,7 @@ from buntime_keyval import InvalidInput, KvError, ServerUnreachable
 from buntime_keyval.cli.output import Output, one_line, program
 
 if TYPE_CHECKING:
-    from buntime_keyval import Kv
+    from buntime_keyval import AsyncKv, Kv
 
 DEFAULT_URL = "http://127.0.0.1:8000/keyval/api"
 URL_VARIABLES = ("BUNTIME_KV_URL", "BUNTIME_URL")
@@ -74,6 +74,12 @@ class Job:
 
             self._kv = Kv(self._target.url, token=self._target.token, retries=_RETRIES)
         return self._kv
+
+    def open_async(self) -> AsyncKv:
+        """A client for an event loop, which who calls this closes."""
+        from buntime_keyval import AsyncKv
+
+        return AsyncKv(self._target.url, token=self._target.token)
 
     def close(self) -> None:
         """Close the client."""

@@ -13,7 +13,7 @@ from buntime_keyval._core import Call, json_body
 from buntime_keyval._entries import message_members
 from buntime_keyval._results import DeleteResult, EnqueueResult, QueuedMessage, QueueMessage
 from buntime_keyval.cli.follow import retry_note
-from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, read_value, value_input
+from buntime_keyval.cli.inputs import IDEMPOTENCY_KEY, KEY, parse_rate, read_value, value_input
 from buntime_keyval.cli.options import Job, confirm, connected
 from buntime_keyval.cli.output import Output, note, shown_time, shown_value, value_json
 from buntime_keyval.wire import Key
@@ -278,7 +278,7 @@ def options(
         lease=lease,
         backoff_schedule=list(backoff) or None,
         max_running=max_running,
-        rate=None if rate is None else _rate(rate),
+        rate=None if rate is None else parse_rate(rate),
     )
     _done(job)
 
@@ -406,13 +406,6 @@ def _named(queue_name: str) -> str:
 
 def _paused(is_paused: bool) -> str:
     return "yes" if is_paused else "no"
-
-
-def _rate(text: str) -> tuple[int, str]:
-    count, slash, per = text.partition("/")
-    if not slash or not count.isdecimal():
-        raise click.UsageError(f"--rate must be a count and a duration such as 100/1m, not {text}")
-    return int(count), per
 
 
 def _deleted(job: Job, result: DeleteResult) -> None:

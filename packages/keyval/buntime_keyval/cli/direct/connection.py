@@ -9,7 +9,7 @@ from urllib.parse import parse_qs, urlsplit
 from buntime_keyval.cli.options import Mistake
 
 if TYPE_CHECKING:
-    from buntime_keyval import Kv
+    from buntime_keyval import AsyncKv, Kv
 
 KINDS = ("sqlite", "rqlite", "postgres")
 DEFAULT_CONNECTION = "file:data.db?mode=rwc"
@@ -31,6 +31,12 @@ class StoreTarget(NamedTuple):
         from buntime_keyval import open_kv_sync  # brings the store, of no use to `--help`
 
         return open_kv_sync(self.url, database=self.database)
+
+    def open_async(self) -> AsyncKv:
+        """The store for an event loop. Raises what `open_kv` does."""
+        from buntime_keyval import open_kv
+
+        return open_kv(self.url, database=self.database)
 
 
 def target_of(kind: str, connection: str) -> StoreTarget:

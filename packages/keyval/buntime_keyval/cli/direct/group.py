@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from buntime_keyval.cli.direct import benchmarks, consumers, graph, locks, records, streams
+from buntime_keyval.cli.direct import benchmarks, consumers, graph, locks, records, streams, tasks
 from buntime_keyval.cli.direct.connection import DEFAULT_CONNECTION, KINDS, target_of
 
 
@@ -33,6 +33,7 @@ for _command in (
     locks.lock,
     streams.stream,
     consumers.consumer,
+    tasks.task,
     benchmarks.benchmark,
 ):
     kv.add_command(_command)

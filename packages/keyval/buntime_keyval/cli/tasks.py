@@ -1,0 +1,272 @@
+"""Tasks."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any, get_args
+
+import click
+import msgspec
+
+from buntime_keyval._calls import tasks as calls
+from buntime_keyval._calls.tasks import TaskStatus, new_task
+from buntime_keyval._modules import runner_of_module
+from buntime_keyval._results import TaskInfo
+from buntime_keyval.cli.inputs import (
+    IDEMPOTENCY_KEY,
+    SCHEDULED_FOR,
+    parse_rate,
+    read_value,
+    value_input,
+)
+from buntime_keyval.cli.options import Job, Mistake, connected
+from buntime_keyval.cli.output import note, shown_time, shown_value, value_json
+from buntime_keyval.cli.runners import run_until_told
+from buntime_keyval.wire import InvalidInput, parse_duration
+from buntime_keyval.wire.limits import MAX_LIMIT, MOST_PRIORITY
+
+_ID = click.argument("task_id", metavar="ID")
+_NAME = click.argument("name", metavar="NAME")
+
+
+@click.group()
+def task() -> None:
+    """Named work with a payload and a result."""
+
+
+@task.command()
+@_NAME
+@value_input
+@click.option("--id", "task_id", help="Its id: sending one that is there does nothing.")
+@click.option("--delay", metavar="DURATION", help="Hold it back, for instance for 5s.")
+@SCHEDULED_FOR
+@click.option("--max-retries", type=click.IntRange(0), default=3, show_default=True,
+              help="How often it is tried at the most.")  # fmt: skip
+@click.option(
+    "--backoff", metavar="DURATION", multiple=True,
+    help="Pause before a further attempt; may be given several times. Default 2m, doubled to 1h.",
+)  # fmt: skip
+@click.option("--timeout", metavar="DURATION", default="5m", show_default=True,
+              help="How long an attempt may take.")  # fmt: skip
+@click.option(
+    "--priority", type=click.IntRange(-MOST_PRIORITY, MOST_PRIORITY), default=0, show_default=True,
+    help="Each step is worth a minute of waiting.",
+)  # fmt: skip
+@click.option("--unique", metavar="TEXT", help="Only if no other one with TEXT is to be done.")
+@click.option("--sequence", metavar="TEXT", help="Those with TEXT run one at a time, in order.")
+@click.option("--keep-result", metavar="DURATION", default="1d", show_default=True,
+              help="How long it is kept once it is over.")  # fmt: skip
+@click.option("--parent", metavar="ID", help="The task that it belongs to.")
+@click.option("--after", metavar="ID", multiple=True,
+              help="Once this one is completed; may be given several times.")  # fmt: skip
+@IDEMPOTENCY_KEY
+@connected
+def send(
+    job: Job,
+    name: str,
+    value: str | None,
+    text: bool,
+    file: Path | None,
+    task_id: str | None,
+    delay: str | None,
+    scheduled_for: datetime | None,
+    max_retries: int,
+    backoff: tuple[str, ...],
+    timeout: str,
+    priority: int,
+    unique: str | None,
+    sequence: str | None,
+    keep_result: str,
+    parent: str | None,
+    after: tuple[str, ...],
+    idempotency_key: str | None,
+) -> None:
+    """Make a task with the payload VALUE, or none; print its id."""
+    new = new_task(
+        name,
+        None,
+        id=task_id,
+        delay=delay,
+        scheduled_for=scheduled_for,
+        max_retries=max_retries,
+        backoff_schedule=backoff,
+        timeout=timeout,
+        priority=priority,
+        unique=unique,
+        sequence=sequence,
+        keep_result=keep_result,
+        parent=parent,
+        after=after,
+    )
+    if value is not None or file is not None or text:
+        new = new._replace(payload=read_value(value, text=text, file=file).decode())
+    made = job.kv._session.send(calls.send(new), idempotency_key)
+    if job.out.as_json:
+        _shown(job, [made])
+    else:
+        job.out.line(made.id)
+
+
+@task.command()
+@_ID
+@connected
+def get(job: Job, task_id: str) -> None:
+    """Show a task. The status is 1 if there is none."""
+    _shown(job, [job.kv.tasks.get(task_id)])
+
+
+@task.command("list")
+@click.option("--status", type=click.Choice(get_args(TaskStatus)), help="Only those.")
+@click.option("--name", help="Only those of this name.")
+@click.option("--parent", metavar="ID", help="Only those that belong to this task.")
+@click.option("--limit", type=click.IntRange(1, MAX_LIMIT), default=100, show_default=True)
+@click.option("--offset", type=click.IntRange(0), default=0, help="Leave out so many.")
+@connected
+def list_(
+    job: Job,
+    status: TaskStatus | None,
+    name: str | None,
+    parent: str | None,
+    limit: int,
+    offset: int,
+) -> None:
+    """List tasks, the newest first."""
+    page = job.kv.tasks.list(status=status, name=name, parent=parent, limit=limit, offset=offset)
+    _shown(job, page.tasks)
+
+
+@task.command()
+@_ID
+@click.option("--timeout", metavar="DURATION", help="At most so long; else for ever.")
+@connected
+def wait(job: Job, task_id: str, timeout: str | None) -> None:
+    """Wait until a task is over; show it. The status is 1 if it is not completed then."""
+    found = job.kv.tasks.wait(task_id, timeout)
+    _shown(job, [found])
+    if found.status != "completed":
+        note(f"the task {task_id} is {found.status}")
+        raise SystemExit(1)
+
+
+@task.command()
+@_ID
+@connected
+def cancel(job: Job, task_id: str) -> None:
+    """Cancel a task that is not over; show what became of it."""
+    _shown(job, [job.kv.tasks.cancel(task_id)])
+
+
+@task.command()
+@_ID
+@connected
+def retry(job: Job, task_id: str) -> None:
+    """Run a task again that failed or was cancelled."""
+    _shown(job, [job.kv.tasks.retry(task_id)])
+
+
+@task.command()
+@_ID
+@connected
+def delete(job: Job, task_id: str) -> None:
+    """Remove a task. The status is 1 if there is none."""
+    deleted = job.kv.tasks.delete(task_id)
+    if job.out.as_json:
+        job.out.document(deleted=deleted)
+    if not deleted:
+        note(f"there is no task {task_id}")
+        raise SystemExit(1)
+
+
+@task.command()
+@click.argument("name", required=False)
+@connected
+def stats(job: Job, name: str | None) -> None:
+    """Show how many tasks have which status, of all names or of one."""
+    counts = job.kv.tasks.stats(name)
+    if job.out.as_json:
+        for it, numbers in counts.items():
+            job.out.document(name=it, **numbers)
+        return
+    statuses = get_args(TaskStatus)
+    rows = [(it, *(str(by.get(status, 0)) for status in statuses)) for it, by in counts.items()]
+    job.out.table(("name", *statuses), rows)
+
+
+@task.command()
+@_NAME
+@click.option("--max-running", type=click.IntRange(1), help="How many run at a time.")
+@click.option("--rate", metavar="COUNT/DURATION", help="How many begin in a time, such as 100/1m.")
+@click.option("--set", "is_set", is_flag=True, help="Set both; what is left out is no limit.")
+@connected
+def limits(job: Job, name: str, max_running: int | None, rate: str | None, is_set: bool) -> None:
+    """Show the limits of the tasks of a name, or say them, with --set."""
+    if is_set:
+        wanted = None if rate is None else parse_rate(rate)
+        job.kv.tasks.set_limits(name, max_running=max_running, rate=wanted)
+    elif max_running or rate:
+        raise click.UsageError("say --set as well: both limits are set, also one left out")
+    members = msgspec.to_builtins(job.kv.tasks.limits(name))
+    if job.out.as_json:
+        job.out.document(**members)
+    else:
+        rows = [(it, "-" if value is None else str(value)) for it, value in members.items()]
+        job.out.table(("limit", "value"), rows)
+
+
+@task.command()
+@click.option("--module", required=True, metavar="NAME", help="Its make_runner(kv) says what runs.")
+@click.option(
+    "--drain", metavar="DURATION", default="30s", show_default=True,
+    help="How long those that run have to come to their end.",
+)  # fmt: skip
+@connected
+def run(job: Job, module: str, drain: str) -> None:
+    """Run tasks with the functions of a Python module, until SIGTERM or Ctrl-C.
+
+    The module is looked for in the working directory too. No more tasks are taken then, and those
+    that run come to their end; those that are left go back.
+    """
+    try:
+        parse_duration(drain)
+    except InvalidInput as error:
+        raise Mistake(f"--drain: {error}") from None
+    if os.getcwd() not in sys.path:
+        sys.path.insert(0, os.getcwd())
+    run_until_told(job.open_async, partial(runner_of_module, module), drain)
+
+
+def _shown(job: Job, tasks: Sequence[TaskInfo]) -> None:
+    if job.out.as_json:
+        for it in tasks:
+            job.out.document(**_members(it))
+        return
+    rows = [
+        (
+            it.id,
+            it.name,
+            it.status,
+            f"{it.attempts}/{max(1, it.max_retries)}",
+            shown_time(it.created),
+            shown_value(it.payload, short=job.out.is_terminal),
+            it.last_error or shown_value(it.result, short=job.out.is_terminal),
+        )
+        for it in tasks
+    ]
+    job.out.table(("id", "name", "status", "attempts", "created", "payload", "outcome"), rows)
+
+
+def _members(task: TaskInfo) -> dict[str, Any]:
+    values = {
+        name: msgspec.Raw(value_json(getattr(task, name)))
+        for name in ("payload", "result", "progress")
+    }
+    bare = msgspec.structs.replace(task, payload=None, result=None, progress=None)
+    return {**msgspec.to_builtins(bare), **values}
+
+
+COMMANDS = [task]
