@@ -14,6 +14,8 @@ from buntime_plugin_gateway.config import CacheConfig, listed
 from buntime_plugin_gateway.paths import LONGEST_PATTERN, matcher
 
 GENERATION = "gateway.cache"
+LOOKUPS = "gateway.lookups"
+_HITS, _MISSES = 0, 1
 HIT: bytes = b"x-cache: HIT\r\n"
 MISS: bytes = b"x-cache: MISS\r\n"
 ENTRY_BYTES = 512
@@ -93,11 +95,22 @@ class ResponseCache:
         self._changes = 0
         self._generation = workers.numbers(GENERATION, 1) if workers.count > 1 else None
         self._seen_generation = 0.0
+        self._lookups = workers.numbers(LOOKUPS, 2)
 
     @property
     def entries(self) -> int:
         """How many answers there are."""
         return len(self._kept)
+
+    @property
+    def size(self) -> int:
+        """Bytes that they take, about."""
+        return self._size
+
+    def lookups(self) -> tuple[int, int]:
+        """How often all workers have found an answer, and how often none."""
+        totals = self._lookups.totals()
+        return int(totals[_HITS]), int(totals[_MISSES])
 
     def place(self, request: DirectRequest, encoding: str) -> CachePlace | None:
         """Where the answer to a request is, or would be; None if it is for this client alone."""
@@ -130,11 +143,11 @@ class ResponseCache:
         """The answer that is kept there, with its age."""
         self._hear_others()
         kept = self._kept.get(place.key)
-        if kept is None:
-            return None
-        if kept.until <= now:
+        if kept is None or kept.until <= now:
             self._drop(place.key)
+            self._lookups.own[_MISSES] += 1
             return None
+        self._lookups.own[_HITS] += 1
         self._kept.move_to_end(place.key)
         age = b"age: %d\r\n" % (now - kept.kept_at)
         return msgspec.structs.replace(kept.answer, lines=kept.answer.lines + age + HIT)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from buntime_host import (
     Action,
@@ -34,6 +34,9 @@ from buntime_plugin_gateway.routes import PERMISSIONS, GatewayRoutes
 from buntime_plugin_gateway.shell.excludes import StoredExcludes, is_basename
 from buntime_plugin_gateway.shell.files import read_files
 from buntime_plugin_gateway.shell.serving import HOST, Shell
+
+if TYPE_CHECKING:
+    from prometheus_client import Metric
 
 KEYVAL = "@buntime/plugin-keyval"
 TICK = "1s"
@@ -79,6 +82,15 @@ class GatewayPlugin:
     def routes(self) -> Sequence[BaseRoute]:
         """The API."""
         return self._routes
+
+    @hookimpl
+    def metrics(self) -> Iterable[Metric]:
+        """What the host's `/metrics` shows of the gateway."""
+        if self._parts is None:
+            return ()
+        from buntime_plugin_gateway.metrics import families
+
+        return families(self._parts)
 
     @hookimpl
     def permissions(self) -> dict[str, Action]:
