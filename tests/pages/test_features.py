@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from urllib.parse import quote
 
@@ -140,6 +141,72 @@ def test_metrics_and_overview(page: Page, open_server: LiveServer, api: httpx2.C
     expect(page.locator(".card").filter(has_text="Entries")).to_be_visible()
     expect(page.locator(".sparkline").first).to_be_visible()
     assert violations(page) == []
+
+
+def test_what_others_wrote_is_text_on_every_page(
+    page: Page, open_server: LiveServer, api: httpx2.Client
+) -> None:
+    key = quote(MARKUP, safe="")
+    api.put(f"/keys/{key}?type={key}", json=MARKUP)
+    # Streams: keys and types of changes, and the prefix of the address.
+    page.goto(f"{open_server.url}/keyval/streams?prefix={quote(json.dumps([MARKUP]), safe='')}")
+    row = page.get_by_role("row").nth(1)
+    expect(row.get_by_role("cell").last).to_have_text(MARKUP)
+    expect(row.get_by_role("link")).to_contain_text("<img src=x")
+    no_markup(page)
+    # Numbers have no names in them, but there may be somebody between who answers in their place.
+    refusal = {"error": MARKUP, "code": "INTERNAL_ERROR"}
+    page.route("**/keyval/api/metrics", lambda route: route.fulfill(status=502, json=refusal))
+    for path in ("metrics", ""):
+        page.goto(f"{open_server.url}/keyval/{path}")
+        expect(page.locator(".problem")).to_contain_text(MARKUP)
+        no_markup(page)
+    # Atomic: what was typed, in the preview, and the key whose check does not hold.
+    page.goto(f"{open_server.url}/keyval/atomic")
+    page.get_by_role("button", name="Add a check").click()
+    for field in (page.get_by_label("Key").first, page.get_by_label("Key").last):
+        field.fill(json.dumps([MARKUP]))
+    page.get_by_label("Value as JSON").fill(json.dumps(MARKUP))
+    page.get_by_role("button", name="Preview").click()
+    expect(page.locator("pre").first).to_contain_text("<img src=x")
+    page.get_by_role("button", name="Commit").click()
+    expect(page.get_by_text("conflict", exact=True)).to_be_visible()
+    expect(page.get_by_role("status").get_by_role("listitem")).to_contain_text("<img src=x")
+    no_markup(page)
+
+
+def no_markup(page: Page) -> None:
+    """Nothing of what others wrote is a part of the page, or has run."""
+    assert page.locator("main img").count() == 0
+    assert page.title() != "1"
+
+
+def test_a_hidden_page_asks_for_nothing(page: Page, open_server: LiveServer) -> None:
+    # A browser without windows hides no page, and the hours pass by a clock of the test.
+    page.add_init_script("""
+        let isHidden = false, asked = 0;
+        const fetched = window.fetch;
+        window.fetch = (...what) => { asked += 1; return fetched(...what); };
+        Object.defineProperty(document, "hidden", { get: () => isHidden });
+        window.askedSoFar = () => asked;
+        window.hide = (hidden) => {
+          isHidden = hidden;
+          document.dispatchEvent(new Event("visibilitychange"));
+        };
+    """)
+    page.clock.install()
+    page.goto(f"{open_server.url}/keyval/")
+    expect(page.locator(".card").filter(has_text="Entries")).to_be_visible()
+    with page.expect_response("**/keyval/api/metrics") as seen:
+        page.clock.run_for(10_000)
+    seen.value.finished()
+    page.evaluate("hide(true)")
+    page.clock.run_for(10_000)  # what was under way ends
+    before = page.evaluate("askedSoFar()")
+    page.clock.run_for(3_600_000)
+    assert page.evaluate("askedSoFar()") == before
+    with page.expect_response("**/keyval/api/metrics"):
+        page.evaluate("hide(false)")
 
 
 def test_a_watch_sees_the_writes_of_others(
