@@ -65,6 +65,7 @@ from buntime_keyval._calls.tasks import wait_ms as task_wait_ms
 from buntime_keyval._entries import is_many
 from buntime_keyval._held import refuse_lost
 from buntime_keyval._messages import checked_concurrency
+from buntime_keyval._modules import runner_of_module
 from buntime_keyval._reports import ErrorHandler
 from buntime_keyval._results import made_entry
 from buntime_keyval._selecting import EVERY_TEXT, Selector, selected, selecting
@@ -147,6 +148,7 @@ __all__ = [
     "refuse_required",
     "report",
     "run_async",
+    "runner_of_module",
     "schedule_info",
     "schedule_name",
     "schedule_order",

@@ -106,6 +106,28 @@ class QueueConfig(Options, frozen=True):
     ] = Duration(0)
 
 
+class TasksConfig(Options, frozen=True):
+    """Options of tasks."""
+
+    modules: Annotated[
+        tuple[str, ...],
+        option(
+            "Python modules whose functions run tasks in this process",
+            "Each has a function make_runner(kv)",
+            doc="Python modules, such as `my.tasks`, whose functions"
+            " [run tasks in this process](tasks.md#a-program-that-runs-tasks)",
+        ),
+    ] = ()
+    drain: Annotated[
+        Duration,
+        option(
+            "Time that tasks have to come to their end when the host stops",
+            doc="time that tasks which run here have to come to their end when the host stops,"
+            " within `hookTimeout`",
+        ),
+    ] = Duration("5s")
+
+
 class WatchConfig(Options, frozen=True):
     """Options of watching."""
 
@@ -238,6 +260,7 @@ class KeyValConfig(Options, frozen=True):
     ] = IdempotencyConfig()
     changes: Annotated[ChangesConfig, option("Change log")] = ChangesConfig()
     queue: Annotated[QueueConfig, option("Queue")] = QueueConfig()
+    tasks: Annotated[TasksConfig, option("Tasks")] = TasksConfig()
     watch: Annotated[WatchConfig, option("Watch")] = WatchConfig()
     snapshots: Annotated[SnapshotsConfig, option("Snapshots over several pages")] = (
         SnapshotsConfig()

@@ -8,11 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from buntime_database import DatabaseService
-from buntime_host import PluginContext, hookimpl
+from buntime_host import OptionError, PluginContext, hookimpl
 from buntime_host.access import Actions, CheckLimits
 from buntime_host.background import Claim
 from buntime_host.described import Operation
-from buntime_keyval import LockHeld
+from buntime_keyval import InvalidInput, LockHeld
+from buntime_keyval.shared import AsyncRunner, runner_of_module
 from uuid_utils import uuid4
 
 from buntime_plugin_keyval.config import LEGACY_PATH, parse_config
@@ -46,6 +47,8 @@ class KeyValPlugin:
         self._legacy_base = False
         self._service: KeyValService | None = None
         self._kv: LocalKv | None = None
+        self._runners: list[AsyncRunner] = []
+        self._drain_s = 0.0
         self._closing: asyncio.Task[None] | None = None
 
     @hookimpl
@@ -77,11 +80,17 @@ class KeyValPlugin:
                 "The store was moved to %s: this one takes no writes any more", moved_to
             )
         service = make_service(config, store, ctx.client_of, self.FEATURES)
+        kv = LocalKv(service)
+        self._runners = _make_runners(config.tasks.modules, kv)
+        self._drain_s = float(config.tasks.drain)
         await service.begin()
         service.start()
         self._service = self._app.service = service
-        self._kv = LocalKv(service)
-        self._closing = asyncio.create_task(_end_streams(ctx.closing, service))
+        self._kv = kv
+        self._closing = asyncio.create_task(self._end_streams(ctx.closing, service))
+        for runner in self._runners:
+            await runner.start()
+            ctx.logger.info("%s runs tasks: %s", runner.name, ", ".join(runner.names))
         where = adapter.type if own_database else config.database or "default"
         ctx.logger.info("KeyVal initialized (database: %s)", where)
 
@@ -140,10 +149,28 @@ class KeyValPlugin:
         self._app.service = None
         if self._closing is not None:
             self._closing.cancel()
+        await self._stop_runners()
         if self._kv is not None:
             await self._kv.close()  # first, so that handlers of messages can still write
         if self._service is not None:
             await self._service.close()
+
+    async def _end_streams(self, closing: asyncio.Event, service: KeyValService) -> None:
+        """The host waits for open responses before it shuts plugins down: let the streams end,
+        and take no more tasks.
+        """
+        await closing.wait()
+        await asyncio.gather(service.end_streams(), self._stop_runners())
+
+    async def _stop_runners(self) -> None:
+        await asyncio.gather(*(runner.stop(self._drain_s) for runner in self._runners))
+
+
+def _make_runners(modules: Sequence[str], kv: LocalKv) -> list[AsyncRunner]:
+    try:
+        return [runner_of_module(name, kv) for name in modules]
+    except InvalidInput as error:
+        raise OptionError(f"tasks.modules: {error}") from error
 
 
 async def _claim(kv: LocalKv, name: str, seconds: float) -> bool:
@@ -153,9 +180,3 @@ async def _claim(kv: LocalKv, name: str, seconds: float) -> bool:
     except LockHeld:
         return False
     return True
-
-
-async def _end_streams(closing: asyncio.Event, service: KeyValService) -> None:
-    """The host waits for open responses before it shuts plugins down: let the streams end."""
-    await closing.wait()
-    await service.end_streams()

@@ -105,8 +105,11 @@ class Runner:
         name: str | None = None,
         lease: Duration = "30s",
         on_error: ErrorHandler | None = None,
+        passing: tuple[type[Exception], ...] = (KvError, OSError),
     ) -> None:
+        """`passing` is what the source of tasks raises when trying again is right."""
         self._tasks = tasks
+        self._passing = passing
         self._concurrency = checked_concurrency(concurrency)
         self.name = name or runner_name()
         """How tasks say who has them."""
@@ -209,7 +212,7 @@ class Runner:
                     duration=self._lease,
                     wait=round(WAIT_SECONDS * 1000),
                 )
-            except (KvError, OSError) as error:
+            except self._passing as error:
                 report(error, self._on_error)
                 sleep(pause)
                 pause = min(_MOST_PAUSE_SECONDS, 2 * pause)
@@ -293,7 +296,7 @@ class Runner:
             except TaskLost:
                 give_up(context)
                 raise
-            except (KvError, OSError) as error:
+            except self._passing as error:
                 logger.warning("The task %s could not be kept: %s", task.id, error)
             else:
                 if heard.cancelled:

@@ -7,8 +7,10 @@ from datetime import datetime
 from typing import Any
 
 import msgspec
+from buntime_database import DatabaseError
 from buntime_keyval import (
     Duration,
+    KvError,
     LeasedTask,
     QueueRate,
     TaskHeard,
@@ -326,7 +328,12 @@ class LocalRunning(LocalPart):
         what fails; without it that is logged.
         """
         runner = AsyncRunner(
-            self.tasks, concurrency=concurrency, name=name, lease=lease, on_error=on_error
+            self.tasks,
+            concurrency=concurrency,
+            name=name,
+            lease=lease,
+            on_error=on_error,
+            passing=(DatabaseError, KvError),
         )
         self._remember(runner)
         return runner
