@@ -13,6 +13,7 @@ from buntime_keyval import (
     RecordDeleteRange,
     RecordPatch,
     RecordPut,
+    StreamTrimmed,
     VersionMismatch,
 )
 from keyval.service.world import World
@@ -63,6 +64,27 @@ async def test_versions_and_patches(world: World) -> None:
     assert made is not None
     assert (made.value, made.version, made.type) == ({"a": {}}, 1, None)
     assert [it.value for it in await records.get_type("dict")] == [after.value]
+
+
+async def test_changes(world: World) -> None:
+    records = world.kv.records()
+    assert (await records.stream_seq(), await records.stream()) == (0, [])
+    await records.put("b", 1)
+    await world.kv.set(["b", 1], 1)
+    await records.put("a", "text")
+    await records.delete("b")
+    changes = await records.stream(0)
+    assert [(it.action, it.key, it.version) for it in changes] == [
+        ("create", "b", 1),
+        ("create", "a", 1),
+        ("delete", "b", 1),
+    ]
+    assert await records.stream(changes[1].seq, 1, of_type="str") == changes[1:2]
+    assert await records.stream_seq() == changes[-1].seq
+    await records.stream_trim(changes[1].seq)
+    assert await records.stream(changes[2].seq) == changes[2:]
+    with pytest.raises(StreamTrimmed):
+        await records.stream(changes[1].seq)
 
 
 async def test_deleting(world: World) -> None:
