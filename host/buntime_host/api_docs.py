@@ -43,8 +43,12 @@ async def viewer_page(request: Request) -> Response:
 async def viewer_file(request: Request) -> Response:
     """A file that the viewer consists of."""
     name = request.scope["path"].rpartition("/")[2]
-    folder = FOLDER if (FOLDER / name).is_file() else _assets()
-    response = FileResponse(folder / name)
+    path = FOLDER / name
+    if not path.is_file():
+        path = _assets() / name
+        if not path.is_file():
+            raise NotFound
+    response = FileResponse(path)
     make_strict(response.headers)
     return response
 

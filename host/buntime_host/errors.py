@@ -22,6 +22,7 @@ BuntimeError
     ├── Forbidden            403 FORBIDDEN
     │   └── PermissionDenied 403 PERMISSION_DENIED
     ├── NotFound             404 NOT_FOUND
+    │   └── ViewerMissing    404 VIEWER_NOT_INSTALLED; see `api_docs.py`
     ├── MethodNotAllowed     405 METHOD_NOT_ALLOWED
     ├── RequestTimeout       408 REQUEST_TIMEOUT
     ├── PayloadTooLarge      413 PAYLOAD_TOO_LARGE

@@ -29,7 +29,7 @@ def test_every_route_says_who_may_call_it() -> None:
     assert {permission for _, _, permission in PRIVATE} <= set(HOST_PERMISSIONS)
     assert set(CORE._public) == public_paths("/api")
     assert set(CORE._own_check) == own_check_paths("/api")
-    assert len(PRIVATE) == 9
+    assert len(PRIVATE) == 10
 
 
 @pytest.mark.parametrize(("method", "path", "permission"), PRIVATE)
