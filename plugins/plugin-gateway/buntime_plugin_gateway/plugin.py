@@ -14,6 +14,7 @@ from buntime_host import (
     OptionError,
     PluginContext,
     RequestPassage,
+    Workers,
     hookimpl,
     read_options,
 )
@@ -47,8 +48,9 @@ FLUSH_SECONDS = 2.0
 class GatewayPlugin:
     """Looks at all requests of a host, and at their answers."""
 
-    def __init__(self, _: dict[str, Any]) -> None:
-        """Options come with `on_init`."""
+    def __init__(self, options: dict[str, Any]) -> None:
+        """Raises `OptionError` for what means nothing, so that a check without a start finds it."""
+        _check(read_options(GatewayConfig, options))
         self._parts: Parts | None = None
         self._passage: GatewayPassage | None = None
         self._routes: Sequence[BaseRoute] = ()
@@ -124,6 +126,23 @@ class GatewayPlugin:
             await parts.history.tick(_now_ms())
 
 
+def _check(config: GatewayConfig) -> None:
+    alone = Workers.alone()
+    if config.rate_limit is not None:
+        Limiter(config.rate_limit, alone)
+    if config.cors is not None:
+        CorsPolicy(config.cors)
+    if config.compression is not None:
+        Compression(config.compression)
+    if config.cache is not None:
+        ResponseCache(config.cache, alone, lambda _: False, frozenset())
+    for text in listed(config.shell_excludes):
+        if not is_basename(text):
+            raise OptionError(
+                f"shellExcludes: {text!r} is no first segment of a path: letters, digits, _ and -"
+            )
+
+
 def _parts(config: GatewayConfig, ctx: PluginContext, kv: Any) -> Parts:
     """What the options turn on, but for the shell."""
     limiter = None if config.rate_limit is None else Limiter(config.rate_limit, ctx.workers)
@@ -158,11 +177,6 @@ async def _with_shell(parts: Parts, config: GatewayConfig, ctx: PluginContext, k
     folder = Path(ctx.base_dir, config.shell_dir)
     files = await asyncio.to_thread(read_files, folder)
     excludes = listed(config.shell_excludes)
-    for text in excludes:
-        if not is_basename(text):
-            raise OptionError(
-                f"shellExcludes: {text!r} is no first segment of a path: letters, digits, _ and -"
-            )
     stored = None
     if kv is not None:
         stored = StoredExcludes(kv, ctx.logger)

@@ -31,6 +31,7 @@ from buntime_plugin_keyval.features.tasks.feature import TASKS
 from buntime_plugin_keyval.features.upkeep.feature import UPKEEP
 from buntime_plugin_keyval.features.watch.feature import WATCH
 from buntime_plugin_keyval.requests.quotas import Quotas
+from buntime_plugin_keyval.storage.reserved import RESERVED
 
 P = TypeVar("P")
 
@@ -117,6 +118,8 @@ class KeyValService:
         await self.store.begin()
         for part in self._parts:
             await part.begin()
+        # They are there still where an earlier start was told to keep what the audit says.
+        self.guards_reserved = self.guards_reserved or await self.store.has_any(RESERVED)
 
     def start(self) -> None:
         """Start the background tasks."""

@@ -100,6 +100,23 @@ async def test_administrators_alone_read_them(kept: LocalKv) -> None:
     assert await admin.count() == 0
 
 
+async def test_what_was_kept_stays_theirs_where_nothing_is_kept_any_more(
+    tmp_path: Path, kept: LocalKv, clock: FakeClock
+) -> None:
+    LOG.info("a line")
+    await kept._service.close()
+    adapter = SqliteAdapter(str(tmp_path / "kv.db"), options=FAST)
+    store = Store(adapter, logger=logging.getLogger("store"), clock=clock)
+    service = make_service(parse_config({}), store)
+    await service.begin()
+    kv = LocalKv(service)
+    assert await kv.count(AUDIT_KEY) == 1
+    with pytest.raises(PermissionDenied, match="keyval:admin"):
+        await kv.as_principal(someone("keyval:read")).count()
+    await service.close()
+    await adapter.close()
+
+
 async def test_no_store_listens_that_is_not_told_to(kept: LocalKv) -> None:
     assert len(LOG.handlers) == 1
     await kept._service.close()

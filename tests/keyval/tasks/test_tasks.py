@@ -6,7 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from buntime_keyval import NotFound, TaskConflict, TaskLost
+from buntime_keyval import InvalidInput, NotFound, TaskConflict, TaskLost
 from buntime_keyval.wire.tasks import NewTask, TaskOptions, pause_behind
 from buntime_plugin_keyval.features.tasks.tasks import Run, RunnerCall
 from buntime_plugin_keyval.model.messages import QueueSettings
@@ -404,3 +404,17 @@ async def test_somebody_waits_for_the_end(world: World) -> None:
     await desk.complete(task.id, run.token, "7")
     assert (await asyncio.wait_for(waiting, 10)).result == "7"
     await desk.room.loop.stop()
+
+
+async def test_a_commit_fails_whose_task_has_the_id_of_another_one(world: World) -> None:
+    await send(world, "mail", id="welcome")
+    same = await world.kv.atomic().task("mail", id="welcome").set(["again"], 1).commit()
+    other = await world.kv.atomic().task("invoice", id="welcome").set(["paid"], 1).commit()
+    assert (same.ok, other.ok) == (True, False)
+    assert (await world.kv.get(["paid"])).value is None
+    assert await world.rows("SELECT name FROM kv_tasks") == [("mail",)]
+
+
+async def test_a_task_cannot_come_after_itself(world: World) -> None:
+    with pytest.raises(InvalidInput, match="after must name other tasks"):
+        await world.kv.atomic().task("a", id="x", after=["x"]).commit()

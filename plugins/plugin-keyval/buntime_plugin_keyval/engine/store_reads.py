@@ -23,6 +23,7 @@ from buntime_plugin_keyval.model.limits import Limits
 from buntime_plugin_keyval.model.where import OfType, Wanted, matches
 from buntime_plugin_keyval.storage import reads, within
 from buntime_plugin_keyval.storage.database import database_of
+from buntime_plugin_keyval.storage.dialects.filters import of_type
 from buntime_plugin_keyval.storage.dialects.reads import Short
 from buntime_plugin_keyval.storage.filters.compile import compile_where
 from buntime_plugin_keyval.storage.ranges import DisjointRanges, KeyRange, single
@@ -316,8 +317,7 @@ class StoreReads:
             return EVERYTHING
         if isinstance(where, OfType):
             values = self.condition(where.where, keys, at_ms)
-            sql = f"type = ? AND ({values.sql})" if values.sql else "type = ?"
-            return RowCondition(sql, (where.type, *values.args), values.recheck)
+            return RowCondition(of_type(values.sql), (where.type, *values.args), values.recheck)
         self.refuse_encrypted(keys, "The filter")
         at = moment_of(self.clock)
         now_ms = at.wall_ms if at_ms is None else at_ms - at.ahead_ms

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from buntime_database import Guard
+from buntime_keyval.wire import InvalidInput
+from buntime_keyval.wire.describe import describe
 from buntime_keyval.wire.tasks import NewTask
 
 from buntime_plugin_keyval.engine.additions import Addition, MutationParsers
@@ -83,13 +86,21 @@ class TaskPart(Part):
         self.desk.room.wake()
 
     def task(self, new: NewTask) -> Addition:
-        """A task, for a commit."""
+        """A task, for a commit; it fails if a task of another name has its id.
+
+        Raises `InvalidInput` for one that would wait for itself.
+        """
+        given = new.options.id
+        if given is not None and given in new.options.after:
+            raise InvalidInput(f"after must name other tasks, received {describe(given)}")
+        sql = self.store.sql.tasks
         return Addition(
-            AddTask(new.options.id or new_id(), new),
+            AddTask(given or new_id(), new),
             size=len(new.payload),
             committed=self.desk.room.wake,
             scope=TASK_SEND,
             resource=new.name,
+            guards=[] if given is None else [Guard(sql.is_own, (given, new.name))],
         )
 
     def _read_task(self, item: dict[str, Any], place: str, now_ms: int) -> Addition:  # noqa: ARG002 - as all are called

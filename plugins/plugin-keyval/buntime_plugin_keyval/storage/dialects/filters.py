@@ -22,6 +22,14 @@ class Printed(NamedTuple):
     exact: bool = True
 
 
+def of_type(condition: str) -> str:
+    """That an entry is of a type, the first argument, and meets a condition, if there is one.
+
+    Every dialect says it in the same words.
+    """
+    return f"type = ? AND ({condition})" if condition else "type = ?"
+
+
 FilterSql: TypeAlias = Callable[[Condition, Capabilities], Printed]
 """Prints a condition for an engine with these capabilities. Everything of the client is bound; each
 argument has a `?` in the text, in their order, until a statement numbers them in its own way."""

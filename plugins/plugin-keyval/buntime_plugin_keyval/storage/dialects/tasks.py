@@ -68,6 +68,8 @@ class TaskSql(NamedTuple):
     """Now, name, text of uniqueness: the row of an unfinished task."""
     missing: str
     """JSON array of ids: those of which there is no task."""
+    is_own: str
+    """Condition of a guard. Id, name: no task of another name has this id."""
     taken: str
     """Queue, lease, end of the lease, bytes: id, payload, attempts with this one, most retries and
     timeout of what was leased so, in the order of their messages, as long as payloads are not more

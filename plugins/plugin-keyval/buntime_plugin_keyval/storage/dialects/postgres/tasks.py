@@ -151,6 +151,7 @@ WHERE task.name = $2::text AND task.unique_text = $3::text AND task.completed_at
     missing="""
 SELECT id FROM json_array_elements_text($1::json) AS named (id)
 WHERE NOT EXISTS (SELECT 1 FROM kv_tasks WHERE kv_tasks.id = named.id)""",
+    is_own="NOT EXISTS (SELECT 1 FROM kv_tasks WHERE id = $1 AND name <> $2)",
     taken=f"""
 SELECT id, payload, attempts, max_retries, timeout_ms FROM (
   SELECT task.id, payload, taken.attempts, max_retries, timeout_ms, place, taken.seq,

@@ -148,6 +148,7 @@ SELECT {_ROW}
 WHERE task.name = ?2 AND task.unique_text = ?3 AND task.completed_at IS NULL""",
     missing="""
 SELECT value FROM json_each(?1) WHERE NOT EXISTS (SELECT 1 FROM kv_tasks WHERE id = value)""",
+    is_own="NOT EXISTS (SELECT 1 FROM kv_tasks WHERE id = ? AND name <> ?)",
     taken=f"""
 SELECT id, payload, attempts, max_retries, timeout_ms FROM (
   SELECT task.id, payload, taken.attempts, max_retries, timeout_ms, place, taken.seq,
