@@ -286,6 +286,15 @@ async def test_who_goes_while_it_waits_lets_others_go_on(world: World) -> None:
 
 
 @pytest.mark.engines("sqlite")
+async def test_a_store_that_closes_lets_others_go_on(world: World) -> None:
+    await written(world, 1)
+    waiting = asyncio.ensure_future(fetch(world, wait=60_000, keys=subtree(encode_key(["none"]))))
+    await until(lambda: desk_of(world).waiting == 1)
+    await world.service.end_streams()
+    assert places(await waiting) == []
+    assert len(places(await fetch(world, "w2"))) == 1
+
+
 async def test_what_is_said_twice_with_one_key_is_done_once(world: World) -> None:
     desk = desk_of(world)
     seqs = await written(world, 2)

@@ -26,7 +26,6 @@ from buntime_plugin_keyval.model.clock import moment_of
 from buntime_plugin_keyval.model.errors import (
     ConsumerLocked,
     ConsumerNotFound,
-    KeyValUnavailable,
     LockHeld,
     PositionAhead,
     StaleConsumer,
@@ -166,10 +165,14 @@ class ConsumerDesk:
             looked = page.next
             try:
                 # Long enough before the lock ends it is prolonged.
-                await self._wait(page, min(left_s, wanted.duration_ms / 1500), gone)
+                closes = await self._wait(page, min(left_s, wanted.duration_ms / 1500), gone)
             except ClientGone:
                 await self._locks.release(lock_of(name), wanted.owner, token)
                 raise
+            if closes:
+                # Who asks another host goes on at once.
+                await self._locks.release(lock_of(name), wanted.owner, token)
+                return RecordBatch([], token, state.position, state.lag)
 
     @measured("consumer_commit")
     async def commit(self, holder: Holder, up_to: int, once: Once | None = None) -> int:
@@ -335,8 +338,11 @@ class ConsumerDesk:
         await self._held(holder, position, Advance(holder.name, position))
         return await self._begun(holder.name)
 
-    async def _wait(self, page: StreamSlice, seconds: float, gone: Gone | None) -> None:
-        """Wait for a change behind a page. Raises `ClientGone` and `KeyValUnavailable`."""
+    async def _wait(self, page: StreamSlice, seconds: float, gone: Gone | None) -> bool:
+        """Wait for a change behind a page; whether none comes, since the store closes.
+
+        Raises `ClientGone`.
+        """
         waits = [asyncio.ensure_future(self._stream.wait_behind(page))]
         if gone is not None:
             waits.append(asyncio.ensure_future(_true_after(gone)))
@@ -345,8 +351,7 @@ class ConsumerDesk:
             await asyncio.wait(waits, timeout=seconds, return_when=asyncio.FIRST_COMPLETED)
             if len(waits) > 1 and waits[1].done():
                 raise ClientGone
-            if waits[0].done() and not waits[0].result():
-                raise KeyValUnavailable
+            return waits[0].done() and not waits[0].result()
         finally:
             self.waiting -= 1
             for wait in waits:
