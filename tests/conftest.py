@@ -7,8 +7,15 @@ from functools import cache
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 from support.live import LiveServer, live_server
 from support.postgres import Postgres, running_postgres
+
+# How long an example takes, or is made, tells of the machine and of nothing else.
+settings.register_profile(
+    "any-machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any-machine")
 
 SLOW_FOLDERS = (
     "client/_sync",  # the same tests as those of `_async`, from which they are generated
