@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -44,7 +45,7 @@ def run(*arguments: str) -> Result:
 
 def test_a_command_of_a_package(install: Install, tmp_path: Path) -> None:
     install(f"hello = extra_{tmp_path.name}:hello", MODULE)
-    assert "  hello    Commands of extra.\n" in run("--help").stdout
+    assert re.search(r"^  hello +Commands of extra\.$", run("--help").stdout, re.MULTILINE)
     assert run("hello", "Ada").stdout == "hello Ada\n"
     assert run("hello").exit_code == 2
     assert run("helo").exit_code == 2
