@@ -6,7 +6,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -42,7 +42,6 @@ from buntime_host.log_output import dropped_lines
 from buntime_host.mounts import Mount, NotRunning, fallback_mount, mount_at
 from buntime_host.observe.http_numbers import HttpNumbers
 from buntime_host.observe.observer import Observer
-from buntime_host.observed import ObservedDispatcher
 from buntime_host.openapi import ApiPart, document
 from buntime_host.origin import OriginPolicy
 from buntime_host.passage import RequestPassage, one_passage
@@ -59,6 +58,13 @@ REFUSED_NUMBERS = "host.refused"
 """Name of the counts that all workers share."""
 
 logger = logging.getLogger("App")
+
+
+def _observing(observer: Observer) -> Callable[..., RequestDispatcher]:
+    # It loads the library of servers, which is none of a store that is opened without one.
+    from buntime_host.observed import ObservedDispatcher
+
+    return partial(ObservedDispatcher, observer)
 
 
 class Host:
@@ -280,8 +286,7 @@ class Host:
             if (hook := lifecycle.hooks.get(plugin.name, "on_response")) is not None:
                 on_response.append(RequestHook(plugin.name, hook))
         passage = one_passage(passages)
-        observer = self.observer
-        make = RequestDispatcher if observer is None else partial(ObservedDispatcher, observer)
+        make = RequestDispatcher if self.observer is None else _observing(self.observer)
         try:
             return make(
                 mounts,
