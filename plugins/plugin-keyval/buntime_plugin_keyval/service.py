@@ -119,7 +119,10 @@ class KeyValService:
         for part in self._parts:
             await part.begin()
         # They are there still where an earlier start was told to keep what the audit says.
-        self.guards_reserved = self.guards_reserved or await self.store.has_any(RESERVED)
+        try:
+            self.guards_reserved = self.guards_reserved or await self.store.has_any(RESERVED)
+        except DatabaseError:  # pages may be damaged: nobody knows, and the rest is served
+            self.guards_reserved = True
 
     def start(self) -> None:
         """Start the background tasks."""
