@@ -46,6 +46,10 @@ class Kind(NamedTuple):
     schema: Mapping[str, Any] = MappingProxyType({})
     """What programs may read of it, as JSON Schema has it; nothing where that cannot say it."""
 
+    def __hash__(self) -> int:
+        """By all but the schema, which is no value that has one."""
+        return hash(self[:6])
+
 
 class Alias(NamedTuple):
     """Another name for a member, which older clients use."""
