@@ -14,7 +14,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-SECONDS = 20.0
+from support.waiting import PATIENCE
+
 HEAD_END = b"\r\n\r\n"
 
 
@@ -25,7 +26,7 @@ class Client:
         self._server = server
         self._socket = connection
         self._rest = b""
-        connection.settimeout(SECONDS)
+        connection.settimeout(PATIENCE)
 
     def request(self) -> bytes | None:
         """The next request with its body; None when there is none."""
@@ -69,7 +70,7 @@ class Client:
     def endlessly(self, data: bytes) -> None:
         """Send it again and again until the other side has gone."""
         with contextlib.suppress(OSError):
-            deadline = time.monotonic() + SECONDS
+            deadline = time.monotonic() + PATIENCE
             while time.monotonic() < deadline:
                 self._socket.sendall(data)
                 self._server.sent += len(data)
@@ -113,12 +114,12 @@ class Hostile:
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
-        self._accepting.join(SECONDS)
+        self._accepting.join(PATIENCE)
         for connection in tuple(self._open):
             with contextlib.suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
         for thread in self.threads:
-            thread.join(SECONDS)
+            thread.join(PATIENCE)
 
     def _accept(self) -> None:
         while True:
@@ -136,7 +137,7 @@ class Hostile:
         with contextlib.suppress(OSError), connection:
             wrapped = connection
             if self._tls is not None:
-                connection.settimeout(SECONDS)
+                connection.settimeout(PATIENCE)
                 wrapped = self._tls.wrap_socket(connection, server_side=True)
                 self._open.add(wrapped)
             with wrapped:

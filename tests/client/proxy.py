@@ -13,7 +13,8 @@ from contextlib import contextmanager
 from typing import Any
 from urllib.parse import urlsplit
 
-SECONDS = 10
+from support.waiting import PATIENCE
+
 UNAVAILABLE = b'{"error":"not now","code":"KEYVAL_DB_DOWN"}'
 
 
@@ -71,7 +72,7 @@ class Proxy:
         self.canned = head.encode() + body
 
     def _run(self, work: Coroutine[Any, Any, None]) -> None:
-        asyncio.run_coroutine_threadsafe(work, self._loop).result(SECONDS)
+        asyncio.run_coroutine_threadsafe(work, self._loop).result(PATIENCE)
 
     async def _start(self) -> None:
         self._server = await asyncio.start_server(self._accept, "127.0.0.1", self._port)

@@ -16,8 +16,7 @@ from buntime_database import Adapter
 from buntime_database_conformance import EngineUnderTest, OpenAdapter
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_database.engines.sqlite.adapter import CAPABILITIES
-
-DEADLINE_SECONDS = 10.0
+from support.waiting import PATIENCE
 
 
 class OpenSqlite(Protocol):
@@ -48,7 +47,7 @@ def sqlite_target(name: str, path: str, options: SqliteOptions | None = None) ->
 
 async def eventually(condition: Callable[[], object], what: str) -> None:
     """Wait until the condition is true."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         if time.monotonic() > deadline:
             raise AssertionError(f"timed out waiting for {what}")
@@ -105,7 +104,7 @@ class Trace:
         self.statements.append(sql)
         self.threads[sql] = threading.get_ident()
         event = self.hold.get(sql)
-        return event is None or event.wait(DEADLINE_SECONDS)
+        return event is None or event.wait(PATIENCE)
 
     def count(self, sql: str) -> int:
         return self.statements.count(sql)

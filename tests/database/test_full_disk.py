@@ -23,6 +23,7 @@ from buntime_database import (
 from buntime_plugin_database.engines.sqlite import SqliteAdapter, SqliteOptions
 from buntime_plugin_database.engines.sqlite.connection import open_connection
 from support.live import LiveServer, live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -256,7 +257,7 @@ def server(disk: Path, tmp_path: Path) -> Iterator[LiveServer]:
 
 def test_a_full_store_over_http(server: LiveServer) -> None:
     text = "x" * 100_000
-    with httpx2.Client(base_url=server.api + "/", timeout=20) as api:
+    with httpx2.Client(base_url=server.api + "/", timeout=PATIENCE) as api:
         assert api.post("queue/enqueue", json={"value": 1}).status_code == 200
         stored = 0
         while (answer := api.put(f"keys/a/{stored}", json=text)).status_code == 200:

@@ -24,6 +24,7 @@ from support.certificates import Certificates
 from support.database import wait_until
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 from support.nginx import running_nginx
+from support.waiting import PATIENCE
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect
 from websockets.typing import Subprotocol
@@ -108,7 +109,9 @@ class Behind(NamedTuple):
         if key:
             headers["authorization"] = f"Bearer {key}"
         transport = httpx2.HTTPTransport(local_address=address, verify=self.trust)
-        return httpx2.Client(base_url=self.url, transport=transport, headers=headers, timeout=15)
+        return httpx2.Client(
+            base_url=self.url, transport=transport, headers=headers, timeout=PATIENCE
+        )
 
 
 @pytest.fixture(scope="module")

@@ -29,12 +29,12 @@ from support.names import (
     sources,
     tables_and_columns,
 )
+from support.waiting import PATIENCE
 from support.ways import Hop, Way, Ways, recorded
 from uvicorn.server import ServerState
 
 pytestmark = pytest.mark.slow
 
-SECONDS = 20.0
 ARCHITECTURE = ROOT / "docs" / "architecture.md"
 DOCUMENTS = [ARCHITECTURE, *sorted((*ROOT.glob("*/DESIGN.md"), *ROOT.glob("*/*/DESIGN.md")))]
 _BLOCK = re.compile(r"^```text\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -142,10 +142,10 @@ async def test_every_way_is_gone(tmp_path: Path) -> None:
     assert len(drawn) > 10
     with recorded() as ways:
         async with create_app(_configuration(tmp_path)) as host:
-            deadline = time.monotonic() + SECONDS
+            deadline = time.monotonic() + PATIENCE
             # A write may join a group that another one began; then its way begins there.
             while time.monotonic() < deadline and not all(map(ways.has, drawn)):
-                async with asyncio.timeout(SECONDS):
+                async with asyncio.timeout(PATIENCE):
                     await _calls(host)
     not_gone = [way for way in drawn if not ways.has(way)]
     assert not ways.has((drawn[0][0], drawn[0][-1])), "what leaves hops out is not a way"

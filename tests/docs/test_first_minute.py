@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 from support.api import api_of
-from support.examples import SECONDS, read_examples, run_python, run_shell
+from support.examples import read_examples, run_python, run_shell
 from support.live import LiveServer
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -56,7 +57,7 @@ def test_every_answer_has_a_line_of_its_own(server: LiveServer) -> None:
     (script,) = (e.text for e in read_examples(README) if e.language == "sh")
     text = in_a_new_terminal(server, script)
     done = subprocess.run(
-        command(text), env=environ(), capture_output=True, text=True, check=True, timeout=SECONDS
+        command(text), env=environ(), capture_output=True, text=True, check=True, timeout=PATIENCE
     )
     answers = [json.loads(line) for line in done.stdout.splitlines()]
     assert len(answers) == text.count("curl")
@@ -73,7 +74,7 @@ async def test_the_watch_runs_in_another_terminal(server: LiveServer) -> None:
     )
     assert watch.stdout is not None
     try:
-        async with asyncio.timeout(SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await watch.stdout.readline()  # the stream is open
             with api_of(server.api) as api:
                 api.put("readme/123", "seen")

@@ -13,7 +13,7 @@ import pytest
 from buntime_host.testing import running_host
 from buntime_keyval import Kv
 from support.live import live_server
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 STORE = (
@@ -94,7 +94,7 @@ async def worker(url: str) -> None:
             kv.enqueue({"to": "ada@example.com"}, queue="mails")
             await until(lambda: kv.get(["sent", "ada@example.com"]).value is not None)
         process.terminate()
-        _, log = process.communicate(timeout=15)
+        _, log = process.communicate(timeout=PATIENCE)
         assert process.returncode == 0
         assert log.splitlines()[-1] == "done"
     finally:

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from buntime_host import DirectRequest
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
+from support.waiting import PATIENCE
 
 GATEWAY = "@buntime/plugin-gateway"
 API = "/gateway/api"
@@ -105,5 +106,7 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Serve:
 @contextmanager
 def client_for(server: LiveServer, **headers: str) -> Iterator[httpx2.Client]:
     """A client that sends everything to one server."""
-    with httpx2.Client(base_url=server.url, trust_env=False, timeout=20, headers=headers) as client:
+    with httpx2.Client(
+        base_url=server.url, trust_env=False, timeout=PATIENCE, headers=headers
+    ) as client:
         yield client

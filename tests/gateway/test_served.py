@@ -10,7 +10,7 @@ import httpx2
 import pytest
 from gateway.conftest import API, Serve, client_for
 from support.live import LiveServer, add_looker
-from support.waiting import until
+from support.waiting import PATIENCE, until
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import connect
 from websockets.typing import Origin
@@ -102,7 +102,7 @@ def test_preflights_have_no_limit_and_no_content(client: httpx2.Client) -> None:
 
 def test_handshakes_count(client: httpx2.Client, server: LiveServer) -> None:
     url = server.url.replace("http", "ws") + "/streams/echo"
-    with connect(url, proxy=None, open_timeout=20) as socket:
+    with connect(url, proxy=None, open_timeout=PATIENCE) as socket:
         socket.send("hello")
         assert socket.recv(20) == "hello"
     with pytest.raises(InvalidStatus) as refused, connect(url, proxy=None, origin=Origin(STRANGER)):

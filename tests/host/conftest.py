@@ -21,8 +21,8 @@ import yaml
 from buntime_host.config import HostConfig, parse_config
 from buntime_host.host import Host
 from starlette.types import ASGIApp, Message
+from support.waiting import PATIENCE
 
-DEADLINE_SECONDS = 15.0
 HOST_FOLDER = Path(__file__).resolve().parents[2] / "host"
 HEADER = "from buntime_host import hookimpl\n"
 
@@ -159,7 +159,7 @@ def call() -> Call:
 
 def wait_for(condition: Callable[[], Any], what: str) -> Any:
     """Poll until `condition` is true, and return what it returned."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         if value := condition():
             return value
@@ -205,7 +205,7 @@ class Process:
         self.process.send_signal(number)
 
     def wait(self) -> int:
-        return self.process.wait(DEADLINE_SECONDS)
+        return self.process.wait(PATIENCE)
 
 
 class Serve(Protocol):

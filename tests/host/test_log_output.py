@@ -15,6 +15,7 @@ from urllib.request import urlopen
 import pytest
 from buntime_host.log_output import MAX_WAITING_BYTES, LineHandler
 from host.conftest import base_environ, wait_for
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -134,9 +135,9 @@ def test_a_server_whose_log_nobody_reads(add_plugin: AddPlugin, tmp_path: Path) 
             match = re.search(r"listening on (http://[^\s\"]+)", process.stdout.readline())
         url = match[1]
         for _ in range(100):  # 10 MB, of which the pipe takes 64 KB and the thread 4 MB
-            with urlopen(f"{url}/talk/it", timeout=15) as answer:
+            with urlopen(f"{url}/talk/it", timeout=PATIENCE) as answer:
                 assert answer.read() == b"said"
-        with urlopen(f"{url}/metrics", timeout=15) as answer:
+        with urlopen(f"{url}/metrics", timeout=PATIENCE) as answer:
             assert re.search(
                 r"^buntime_log_lines_dropped_total [1-9]", answer.read().decode(), re.M
             )

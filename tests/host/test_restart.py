@@ -14,7 +14,7 @@ import pytest
 from buntime_keyval import AsyncKv
 from host.conftest import HEADER
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 pytestmark = pytest.mark.slow
 
@@ -55,7 +55,7 @@ class Asking:
         self.failed: list[str] = []
 
     async def ask(self, number: int) -> None:
-        async with httpx2.AsyncClient(base_url=self._server.api, timeout=30) as client:
+        async with httpx2.AsyncClient(base_url=self._server.api, timeout=PATIENCE) as client:
             while not self._over.is_set():
                 self.asked += 1
                 one = self.asked

@@ -18,6 +18,7 @@ import uvicorn
 import websockets
 from buntime_host import __version__
 from buntime_host.server import GC_THRESHOLDS, SWITCH_SECONDS, HostServer
+from support.waiting import PATIENCE
 from websockets.asyncio.client import connect
 
 pytestmark = pytest.mark.slow
@@ -101,7 +102,7 @@ def config(*names: str, log: Path, **more: Any) -> dict[str, Any]:
 
 
 def get(process: Process, path: str) -> httpx2.Response:
-    return httpx2.get(f"http://127.0.0.1:{process.port}{path}", timeout=10)
+    return httpx2.get(f"http://127.0.0.1:{process.port}{path}", timeout=PATIENCE)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
@@ -137,7 +138,7 @@ def test_a_running_request_is_finished(
 ) -> None:
     add_plugin("p", STREAMS, base="/p")
     process = serve(config=config("p", log=log))
-    with socket.create_connection(("127.0.0.1", process.port), timeout=10) as connection:
+    with socket.create_connection(("127.0.0.1", process.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET /p/slow HTTP/1.1\r\nHost: x\r\n\r\n")
         poll(lambda: "slow" in log.read_text(), "the request")
         process.signal()

@@ -17,12 +17,12 @@ from buntime_host.server import HostServer, uvicorn_config
 from buntime_host.websockets import OpenSockets, SocketGone
 from host.conftest import AddPlugin, MakeHost, Serve
 from starlette.types import Message
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
 Poll = Callable[[Callable[[], Any], str], Any]
 
-DEADLINE_SECONDS = 15.0
 forking = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="needs fork")
 
 
@@ -57,7 +57,7 @@ async def test_a_connection_that_is_accepted_at_the_last_moment_is_sent_away(
     host.close_websockets = accept_one  # type: ignore[method-assign] # the moment that matters
     client.setblocking(False)
     with client:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await server.shutdown()
             await accepting[0]
             answer = b""
@@ -98,7 +98,7 @@ def test_requests_do_not_take_the_time_of_the_plugins(
     add_plugin("p", HANGS.replace("LOG", repr(str(log))), base="/p")
     config = {"plugins": ["p"], "drainTimeout": "1h", "shutdownTimeout": "4s"}
     process = serve("--workers", workers, config=config)
-    with socket.create_connection(("127.0.0.1", process.port), timeout=15) as client:
+    with socket.create_connection(("127.0.0.1", process.port), timeout=PATIENCE) as client:
         client.sendall(b"GET /p/hang HTTP/1.1\r\nHost: x\r\n\r\n")
         poll(lambda: log.read_text() == "hangs", "the request")
         process.signal()
@@ -119,7 +119,7 @@ async def test_a_client_that_takes_no_goodbye_is_not_waited_for() -> None:
 
     for send in (deaf, hears):
         await sockets.track({}, send).send({"type": "websocket.accept"})
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         await sockets.close_all()
     assert heard == ["websocket.accept", "websocket.close"]
 
@@ -180,9 +180,9 @@ def test_a_signal_for_a_worker_that_was_just_forked_is_not_lost(tmp_path: Path) 
 
     In a process of its own: a fork has none of the threads of this one, and may wait for them.
     """
-    program = JUST_FORKED.replace("DEADLINE", str(DEADLINE_SECONDS))
+    program = JUST_FORKED.replace("DEADLINE", str(PATIENCE))
     args = [sys.executable, "-c", program]
-    ended = subprocess.run(args, cwd=tmp_path, timeout=4 * DEADLINE_SECONDS, check=False)
+    ended = subprocess.run(args, cwd=tmp_path, timeout=4 * PATIENCE, check=False)
     assert ended.returncode == 7
 
 

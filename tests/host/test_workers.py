@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from buntime_host import __version__
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Process, Serve
@@ -91,7 +92,7 @@ def start(add_plugin: AddPlugin, serve: Serve, log: Path) -> Callable[..., Proce
 
 def get(process: Process, path: str) -> Any:
     """A request on a connection of its own; None if the connection broke."""
-    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=PATIENCE)
     try:
         connection.request("GET", path)
         return json.loads(connection.getresponse().read())
@@ -104,7 +105,7 @@ def get(process: Process, path: str) -> Any:
 def workers_of(process: Process, count: int = 2) -> dict[int, int]:
     """The process id of each worker, once every one of them has answered."""
     found: dict[int, int] = {}
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while len(found) < count:
         assert time.monotonic() < deadline, f"only {found} answered"
         answer = get(process, "/p/who")
@@ -126,7 +127,7 @@ def streams(process: Process, count: int) -> Iterator[list[socket.socket]]:
     opened = []
     try:
         for _ in range(count):
-            sock = socket.create_connection(("127.0.0.1", process.port), timeout=15)
+            sock = socket.create_connection(("127.0.0.1", process.port), timeout=PATIENCE)
             opened.append(sock)
             sock.sendall(b"GET /p/stream HTTP/1.1\r\nHost: x\r\n\r\n")
             received = b""
@@ -167,7 +168,7 @@ def test_all_workers_serve_and_it_is_said_once(
 
 def test_health_says_which_worker_answers(start: Callable[..., Process]) -> None:
     process = start()
-    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=15)
+    connection = http.client.HTTPConnection("127.0.0.1", process.port, timeout=PATIENCE)
     connection.request("GET", "/health")
     response = connection.getresponse()
     assert set(json.loads(response.read())) == {"ok", "status", "version"}
@@ -180,7 +181,9 @@ def test_health_says_which_worker_answers(start: Callable[..., Process]) -> None
 def test_connections_are_spread(start: Callable[..., Process]) -> None:
     process = start()
     port = process.port
-    connections = [http.client.HTTPConnection("127.0.0.1", port, timeout=15) for _ in range(64)]
+    connections = [
+        http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE) for _ in range(64)
+    ]
     try:
         for connection in connections:
             connection.connect()  # all at once, as a load generator does
@@ -227,7 +230,7 @@ def test_the_second_signal_exits_at_once(
 ) -> None:
     process = start(drainTimeout="1h", shutdownTimeout="2h")
     pids = workers_of(process).values()
-    with socket.create_connection(("127.0.0.1", process.port), timeout=15) as connection:
+    with socket.create_connection(("127.0.0.1", process.port), timeout=PATIENCE) as connection:
         connection.sendall(b"GET /p/hang HTTP/1.1\r\nHost: x\r\n\r\n")
         poll(lambda: "hangs" in log.read_text(), "the request")
         process.signal()
@@ -403,7 +406,7 @@ def test_a_worker_that_dies_again_and_again(
     try:
         poll(lambda: "2 workers" in out.read_text(), "the start")
         port = int(messages(out.read_text())[0].rpartition(":")[2])
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while process.poll() is None:
             assert time.monotonic() < deadline
             with suppress(OSError), socket.create_connection(("127.0.0.1", port), 15) as connection:
@@ -481,7 +484,7 @@ def test_the_number_of_workers(serve: Serve, add_plugin: AddPlugin) -> None:
     process = serve(config={"plugins": ["p"], "workers": 3}, RUNTIME_WORKERS="2")
     assert process.port
     poll_text = "2 workers, with the process ids"
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while poll_text not in process.out:
         assert time.monotonic() < deadline
         time.sleep(0.02)

@@ -11,10 +11,9 @@ from contextlib import suppress
 import pytest
 from buntime_host.workers import PACE_SECONDS, REGION_BYTES, Group, Workers
 from support.children import exit_code
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
-
-SECONDS = 10
 
 
 @pytest.fixture
@@ -33,7 +32,7 @@ async def pair(group: Group) -> AsyncIterator[tuple[Workers, Workers]]:
 
 
 async def until(condition: Callable[[], object]) -> None:
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         while not condition():  # noqa: ASYNC110 - what is waited for is in another worker
             await asyncio.sleep(0.001)
 

@@ -11,6 +11,7 @@ import httpx2
 import pytest
 from proxy.upstream_app import running_app
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
+from support.waiting import PATIENCE
 
 PROXY = "@buntime/plugin-proxy"
 Serve = Callable[..., AbstractContextManager[LiveServer]]
@@ -61,7 +62,7 @@ def proxy(serve: Serve, target: str) -> Iterator[LiveServer]:
 
 def client_for(server: LiveServer) -> httpx2.Client:
     """A client that sends everything to one server."""
-    return httpx2.Client(base_url=server.url, trust_env=False, timeout=20)
+    return httpx2.Client(base_url=server.url, trust_env=False, timeout=PATIENCE)
 
 
 @pytest.fixture(scope="module")

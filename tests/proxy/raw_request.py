@@ -5,13 +5,13 @@ from __future__ import annotations
 import socket
 from urllib.parse import urlsplit
 
-SECONDS = 20.0
+from support.waiting import PATIENCE
 
 
 def sent(url: str, request: bytes) -> tuple[int, bytes]:
     """Status and all of the answer to bytes, up to the end of the connection."""
     address = urlsplit(url)
-    with socket.create_connection((address.hostname, address.port), timeout=SECONDS) as connection:
+    with socket.create_connection((address.hostname, address.port), timeout=PATIENCE) as connection:
         connection.sendall(request)
         received = b""
         while data := connection.recv(65536):

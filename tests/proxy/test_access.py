@@ -8,6 +8,7 @@ import httpx2
 import pytest
 from proxy.conftest import Serve
 from support.live import LiveServer
+from support.waiting import PATIENCE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
@@ -27,7 +28,7 @@ def closed(serve: Serve, target: str) -> Iterator[LiveServer]:
 
 @pytest.fixture(scope="module")
 def client(closed: LiveServer) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=closed.url, trust_env=False, timeout=20) as made:
+    with httpx2.Client(base_url=closed.url, trust_env=False, timeout=PATIENCE) as made:
         yield made
 
 
@@ -55,7 +56,7 @@ def test_a_path_needs_a_key_unless_a_rule_says_otherwise(client: httpx2.Client) 
 
 def test_websockets_too(closed: LiveServer) -> None:
     url = closed.url.replace("http", "ws")
-    with connect(f"{url}/up/talk", proxy=None, open_timeout=20) as socket:
+    with connect(f"{url}/up/talk", proxy=None, open_timeout=PATIENCE) as socket:
         socket.recv(20)
     with pytest.raises(InvalidStatus) as refused, connect(f"{url}/up/else", proxy=None):
         pass

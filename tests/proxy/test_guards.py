@@ -17,6 +17,7 @@ from proxy.raw_request import asked
 from proxy.upstream_app import running_app
 from support.certificates import Certificates
 from support.live import LiveServer
+from support.waiting import PATIENCE
 
 
 def allows(guard: TargetGuard, host: str, *addresses: str, port: int = 80) -> bool:
@@ -75,7 +76,7 @@ def test_a_target_that_is_not_allowed_is_never_reached(serve: Serve, target: str
     )
     with serve(*rules, denyPrivate=True) as server:
         for path in ("/a", "/b"):
-            answer = httpx2.get(server.url + path, trust_env=False, timeout=20)
+            answer = httpx2.get(server.url + path, trust_env=False, timeout=PATIENCE)
             assert (answer.status_code, answer.json()["code"]) == (502, "TARGET_NOT_ALLOWED")
             assert answer.json()["error"] == "Proxy error: the target is not allowed"
 
@@ -96,7 +97,7 @@ def everything(serve: Serve, target: str) -> Iterator[LiveServer]:
     ],
 )  # fmt: skip
 def test_plugins_and_the_host_keep_their_paths(everything: LiveServer, path: str) -> None:
-    answer = httpx2.get(everything.url + path, trust_env=False, timeout=20)
+    answer = httpx2.get(everything.url + path, trust_env=False, timeout=PATIENCE)
     assert "x-buntime-hop" not in answer.text
 
 

@@ -15,6 +15,7 @@ from proxy.conftest import Serve, client_for
 from proxy.upstream_app import MIB, SEEN
 from support.database import wait_until
 from support.live import LiveServer
+from support.waiting import PATIENCE
 
 
 def told(answer: httpx2.Response) -> dict[str, Any]:
@@ -126,7 +127,7 @@ def peak_of(server: LiveServer) -> int:
 
 def test_too_large_a_body_is_refused(proxy: LiveServer) -> None:
     url = urlsplit(proxy.url)
-    with socket.create_connection((url.hostname, url.port), timeout=20) as connection:
+    with socket.create_connection((url.hostname, url.port), timeout=PATIENCE) as connection:
         head = (
             f"POST /up/sink HTTP/1.1\r\nHost: {url.netloc}\r\nContent-Length: {101 * MIB}\r\n\r\n"
         )

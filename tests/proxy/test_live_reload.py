@@ -11,6 +11,7 @@ import pytest
 from proxy.conftest import Serve, client_for
 from support.database import wait_until
 from support.live import LiveServer
+from support.waiting import PATIENCE
 from support.workers import client_of
 
 RULES = "/redirects/api/rules"
@@ -35,7 +36,7 @@ def test_17_rules_come_and_go_in_all_workers_and_hosts(
         serve(stored=True, folder=tmp_path) as other_host,
         client_of(server, 0) as one,
         client_of(server, 1) as two,
-        httpx2.Client(base_url=other_host.url, trust_env=False, timeout=20) as three,
+        httpx2.Client(base_url=other_host.url, trust_env=False, timeout=PATIENCE) as three,
     ):
         one.base_url = two.base_url = httpx2.URL(server.url)
         made = one.post(RULES, json=rule).json()
@@ -64,7 +65,7 @@ def test_16_150_rules_survive_a_restart(serve: Serve, target: str, tmp_path: Pat
         found: list[dict[str, Any]] = client.get(f"{server.url}{RULES}").json()
         return found
 
-    with httpx2.Client(trust_env=False, timeout=20) as client:
+    with httpx2.Client(trust_env=False, timeout=PATIENCE) as client:
         with serve(stored=True, folder=tmp_path) as server:
             rules = [
                 {"pattern": f"^/r{number}/(.*)", "rewrite": "/$1", "target": target}
@@ -92,7 +93,7 @@ def test_16_150_rules_survive_a_restart(serve: Serve, target: str, tmp_path: Pat
 
 
 def test_rules_of_older_versions_get_an_order(serve: Serve, target: str, tmp_path: Path) -> None:
-    with httpx2.Client(trust_env=False, timeout=20) as client:
+    with httpx2.Client(trust_env=False, timeout=PATIENCE) as client:
         with serve(stored=True, folder=tmp_path) as server:
             for name in ("b", "a"):
                 rule = {"pattern": f"^/{name}", "target": target}

@@ -19,6 +19,7 @@ from proxy.conftest import Serve
 from proxy.raw_request import sent
 from proxy.upstream_app import PAGE, SEEN
 from support.live import LiveServer
+from support.waiting import PATIENCE
 from websockets.sync.client import connect
 
 RULES = "/redirects/api/rules"
@@ -51,7 +52,7 @@ def faulty(serve: Serve, target: str) -> Iterator[LiveServer]:
 
 @pytest.fixture(scope="module")
 def client(faulty: LiveServer) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=faulty.url, trust_env=False, timeout=20) as made:
+    with httpx2.Client(base_url=faulty.url, trust_env=False, timeout=PATIENCE) as made:
         yield made
 
 
@@ -172,7 +173,7 @@ def test_11_no_page_takes_long() -> None:
 def test_12_websockets_lose_nothing(faulty: LiveServer, target: str) -> None:
     """`test_websocket.py` has the rest."""
     url = faulty.url.replace("http", "ws")
-    with connect(f"{url}/open/talk?a=b", proxy=None, open_timeout=20) as socket:
+    with connect(f"{url}/open/talk?a=b", proxy=None, open_timeout=PATIENCE) as socket:
         told = json.loads(socket.recv(20))  # sent by the target at once
         assert told["query"] == "a=b"
     assert [sendable(code) for code in (1000, 1001, 1005, 1006, 1015, 3999, 4999, 5000, 0)] == [

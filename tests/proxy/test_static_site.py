@@ -9,6 +9,7 @@ import pytest
 from proxy.conftest import Serve
 from support.live import LiveServer
 from support.nginx import running_nginx
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -41,7 +42,7 @@ def site(serve: Serve, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Liv
 
 @pytest.fixture(scope="module")
 def client(site: LiveServer) -> Iterator[httpx2.Client]:
-    with httpx2.Client(base_url=site.url, trust_env=False, timeout=20) as made:
+    with httpx2.Client(base_url=site.url, trust_env=False, timeout=PATIENCE) as made:
         yield made
 
 

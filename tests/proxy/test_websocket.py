@@ -13,6 +13,7 @@ from proxy.conftest import Serve
 from proxy.raw_target import raw_target
 from proxy.upstream_app import MIB
 from support.live import LiveServer
+from support.waiting import PATIENCE
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 
@@ -34,11 +35,13 @@ def server(serve: Serve, target: str) -> Iterator[LiveServer]:
 def dial(server: LiveServer, path: str, **options: Any) -> Iterator[ClientConnection]:
     """A websocket; those of the tests before may have to end first."""
     url = f"{server.url.replace('http', 'ws')}{path}"
-    deadline = time.monotonic() + 20
+    deadline = time.monotonic() + PATIENCE
     with ExitStack() as held:
         while True:
             try:
-                socket = held.enter_context(connect(url, proxy=None, open_timeout=20, **options))
+                socket = held.enter_context(
+                    connect(url, proxy=None, open_timeout=PATIENCE, **options)
+                )
                 break
             except InvalidStatus as refused:
                 if refused.response.status_code != 503 or time.monotonic() > deadline:
@@ -134,7 +137,10 @@ def test_only_so_many_are_open(server: LiveServer) -> None:
     with ExitStack() as held:
         for _ in range(3):
             held.enter_context(dial(server, "/up/talk"))
-        with pytest.raises(InvalidStatus) as refused, connect(url, proxy=None, open_timeout=20):
+        with (
+            pytest.raises(InvalidStatus) as refused,
+            connect(url, proxy=None, open_timeout=PATIENCE),
+        ):
             pass
     assert refused.value.response.status_code == 503
     with dial(server, "/up/talk") as socket:

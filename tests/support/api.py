@@ -10,6 +10,8 @@ from urllib.parse import quote, urlencode, urlsplit
 
 import httpx2
 
+from support.waiting import PATIENCE
+
 NOTHING = object()
 JSON_HEADERS = {"Content-Type": "application/json"}
 
@@ -96,5 +98,5 @@ class Api:
 @contextmanager
 def api_of(base: str) -> Iterator[Api]:
     """An API with a client of its own."""
-    with httpx2.Client(trust_env=False, timeout=20) as client:
+    with httpx2.Client(trust_env=False, timeout=PATIENCE) as client:
         yield Api(base, client)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import http.client
 from urllib.parse import urlsplit
 
-SECONDS = 20.0
+from support.waiting import PATIENCE
 
 
 class Asker:
@@ -21,7 +21,7 @@ class Asker:
         """Status, headers and body; of an endless stream no body."""
         for attempt in range(2):
             connection = self._connection or http.client.HTTPConnection(
-                self._address, timeout=SECONDS
+                self._address, timeout=PATIENCE
             )
             try:
                 connection.putrequest(method, target, skip_accept_encoding=True)
@@ -42,7 +42,7 @@ class Asker:
                 if attempt:
                     raise
             except TimeoutError:
-                raise AssertionError(f"no answer in {SECONDS} s: {method} {target}") from None
+                raise AssertionError(f"no answer in {PATIENCE} s: {method} {target}") from None
             else:
                 self._connection = connection
                 if is_endless or response.will_close:

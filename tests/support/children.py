@@ -6,14 +6,15 @@ import os
 import signal
 import time
 
-DEADLINE_SECONDS = 60.0
+from support.waiting import PATIENCE
+
 """Longer than any takes: one that waits for a thread of its parent, which it does not have, would
 keep the whole run from ending."""
 
 
 def exit_code(child: int) -> int:
     """How a child has ended; it is killed if it does not."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         pid, status = os.waitpid(child, os.WNOHANG)
         if pid:

@@ -14,8 +14,8 @@ import httpx2
 from websockets.sync.client import ClientConnection, connect
 
 from support.live import LiveServer, live_server
+from support.waiting import PATIENCE
 
-DEADLINE_SECONDS = 10.0
 NO_TLS = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
 """Spares every client the time to load certificates that it does not need."""
 
@@ -35,7 +35,7 @@ class Api:
     def __init__(self, server: LiveServer, **headers: str) -> None:
         self.server = server
         self.base = f"{server.url}/database/api"
-        self.client = httpx2.Client(headers=headers, timeout=15, verify=NO_TLS)
+        self.client = httpx2.Client(headers=headers, timeout=PATIENCE, verify=NO_TLS)
 
     def __enter__(self) -> Api:
         return self
@@ -85,7 +85,7 @@ class Socket:
         self.connection.send(message if isinstance(message, str) else json.dumps(message))
 
     def receive(self) -> Any:
-        return json.loads(self.connection.recv(timeout=DEADLINE_SECONDS))
+        return json.loads(self.connection.recv(timeout=PATIENCE))
 
     def ask(self, message: Any) -> Any:
         self.send(message)
@@ -107,7 +107,7 @@ def websocket(
         yield Socket(connection)
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = DEADLINE_SECONDS) -> None:
+def wait_until(condition: Callable[[], bool], seconds: float = PATIENCE) -> None:
     """Poll until the condition holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -21,10 +21,10 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from support.matching import differences
+from support.waiting import PATIENCE
 
 _BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 _ANYTHING = "..."
-SECONDS = 30.0
 
 
 class Example(NamedTuple):
@@ -62,7 +62,7 @@ def run_shell(example: Example, environ: Mapping[str, str], folder: Path) -> lis
         env={**os.environ, **environ},
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=4 * PATIENCE,  # a block may start a dozen programs
         check=False,
     )
     if done.returncode:

@@ -11,6 +11,7 @@ import httpx2
 
 from support.database import NO_TLS
 from support.live import LiveServer
+from support.waiting import PATIENCE
 
 _TENANTS = itertools.count()
 
@@ -52,7 +53,9 @@ class HranaHttp:
         self.tenant = tenant or f"tenant{next(_TENANTS)}"
         self.base = f"{server.url}/database/api"
         self.client = httpx2.Client(
-            headers={"x-database-namespace": self.tenant, **headers}, timeout=15, verify=NO_TLS
+            headers={"x-database-namespace": self.tenant, **headers},
+            timeout=PATIENCE,
+            verify=NO_TLS,
         )
 
     def post(self, path: str, body: Any, status: int = 200) -> Any:

@@ -16,10 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from support.forking import Forked, fork_python
+from support.waiting import PATIENCE
 
-START_SECONDS = 60.0
-STOP_SECONDS = 20.0
-OUTPUT_SECONDS = 10.0
 _LISTENING = re.compile(r"listening on (http://[^\s\"]+)")
 
 DEFAULT_PLUGINS: list[Any] = [
@@ -66,7 +64,7 @@ class LiveServer:
     def output(self) -> str:
         return "".join(self.lines)
 
-    def wait_until_listening(self, seconds: float = START_SECONDS) -> None:
+    def wait_until_listening(self, seconds: float = PATIENCE) -> None:
         deadline = time.monotonic() + seconds
         while time.monotonic() < deadline:
             match = _LISTENING.search(self.output)
@@ -81,7 +79,7 @@ class LiveServer:
 
     def wait_for_output(self, text: str) -> None:
         """Wait until the server has logged a text; what it writes arrives a little later."""
-        deadline = time.monotonic() + OUTPUT_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while text not in self.output:
             assert time.monotonic() < deadline, f"not logged: {text}\n{self.output}"
             time.sleep(0.01)
@@ -95,9 +93,9 @@ class LiveServer:
     def kill(self) -> None:
         """End it as a power cut would end the process."""
         self.process.send_signal(signal.SIGKILL)
-        self.process.wait(STOP_SECONDS)
+        self.process.wait(PATIENCE)
 
-    def stop(self, seconds: float = STOP_SECONDS) -> int:
+    def stop(self, seconds: float = PATIENCE) -> int:
         """Ask it to end and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(signal.SIGTERM)

@@ -10,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-SECONDS = 20.0
+from support.waiting import PATIENCE
+
 COMMITS = b"BEGIN IMMEDIATE"
 """What the commits of an engine hold, and its reads do not: libSQL's."""
 PASSED = ("authorization", "content-type", "host", "x-namespace-bin")
@@ -63,7 +64,7 @@ class Losing:
         """Let the request that is held reach the server; returns when it was answered."""
         self.hit.clear()
         self._released.set()
-        assert self.hit.wait(SECONDS), "the request that was held was not carried out"
+        assert self.hit.wait(PATIENCE), "the request that was held was not carried out"
 
     def come_back(self) -> None:
         """Let everything pass again."""
@@ -94,7 +95,7 @@ class Losing:
 
     def _forward(self, request: BaseHTTPRequestHandler, body: bytes) -> tuple[int, Any, bytes]:
         self.seen += 1
-        connection = http.client.HTTPConnection(self._upstream, timeout=SECONDS)
+        connection = http.client.HTTPConnection(self._upstream, timeout=PATIENCE)
         try:
             headers = {name: request.headers[name] for name in PASSED if name in request.headers}
             connection.request(request.command, request.path, body, headers)
@@ -123,7 +124,7 @@ class Losing:
         elif fate == "hold":
             request.connection.shutdown(2)
             self.hit.set()
-            assert self._released.wait(SECONDS)
+            assert self._released.wait(PATIENCE)
             self._forward(request, body)
         self.hit.set()
 
@@ -154,4 +155,4 @@ def losing_proxy(upstream: str, commits: bytes = COMMITS) -> Iterator[tuple[Losi
     finally:
         server.shutdown()
         server.server_close()
-        thread.join(SECONDS)
+        thread.join(PATIENCE)

@@ -14,6 +14,7 @@ import pytest
 
 from support.database import wait_until
 from support.sqld import free_port, listens
+from support.waiting import PATIENCE
 
 _AROUND = """
 user {user}; daemon off; worker_processes 1; pid {folder}/pid; error_log {folder}/error.log;
@@ -24,7 +25,6 @@ http {{
   {http}
 }}
 """
-STOP_SECONDS = 20.0
 
 
 def _program() -> str:
@@ -67,5 +67,5 @@ def running_nginx(folder: Path, http: str) -> Iterator[int]:
         yield port
     finally:
         process.terminate()
-        process.wait(STOP_SECONDS)
+        process.wait(PATIENCE)
         process.stdout.close()

@@ -14,8 +14,8 @@ import pytest
 
 from support.postgres import ADMIN, Postgres, as_nobody_special, folder_for_servers
 from support.sqld import free_port, listens
+from support.waiting import PATIENCE
 
-START_SECONDS = 20.0
 SERVER_CONNECTIONS = 4
 """Fewer than clients have, so that these share them."""
 
@@ -58,7 +58,7 @@ logfile = {folder / "pgbouncer.log"}
             **as_nobody_special(),
         )
         try:
-            deadline = time.monotonic() + START_SECONDS
+            deadline = time.monotonic() + PATIENCE
             while not listens(port):
                 assert process.poll() is None, (folder / "pgbouncer.log").read_text()
                 assert time.monotonic() < deadline, "pgbouncer does not listen"
@@ -66,4 +66,4 @@ logfile = {folder / "pgbouncer.log"}
             yield f"postgresql://{ADMIN}@127.0.0.1:{port}/postgres"
         finally:
             process.terminate()
-            process.wait(START_SECONDS)
+            process.wait(PATIENCE)

@@ -18,9 +18,8 @@ from typing import Any
 import pytest
 
 from support.sqld import free_port
+from support.waiting import PATIENCE
 
-START_SECONDS = 30.0
-STOP_SECONDS = 30.0
 ADMIN = "postgres"
 """Who may do everything, from the loopback without a password."""
 GUARDED, PASSWORD = "guarded", "s3cret:/@ word"
@@ -149,7 +148,7 @@ class Postgres:
         settings = {**self._settings, "port": str(self.port)}
         options = [part for name, value in settings.items() for part in ("-c", f"{name}={value}")]
         log = self.folder.with_name(f"{self.folder.name}.log")
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while True:
             with log.open("ab") as output:
                 self._process = subprocess.Popen(
@@ -178,14 +177,14 @@ class Postgres:
         for child in children:
             with suppress(ProcessLookupError):
                 os.kill(child, signal.SIGKILL)
-        process.wait(STOP_SECONDS)
+        process.wait(PATIENCE)
 
     def stop(self) -> None:
         """Let it end what it does, and disconnect everybody."""
         process, self._process = self._process, None
         if process is not None:
             process.send_signal(signal.SIGINT)
-            process.wait(STOP_SECONDS)
+            process.wait(PATIENCE)
 
     def run(self, sql: str, database: str = "postgres") -> list[str]:
         """Run SQL past everything that is tested; the rows as text, columns parted by `|`."""

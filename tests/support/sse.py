@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlencode, urlsplit
 
-SECONDS = 15.0
+from support.waiting import PATIENCE
 
 
 class Event(NamedTuple):
@@ -22,7 +22,7 @@ class Event(NamedTuple):
 
 
 class EventStream:
-    """An open stream. Reading blocks, and fails an assertion after `SECONDS`."""
+    """An open stream. Reading blocks, and fails an assertion after `PATIENCE`."""
 
     def __init__(
         self,
@@ -39,7 +39,7 @@ class EventStream:
         self.socket = connection or socket.socket()
         if receive_buffer is not None:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        self.socket.settimeout(SECONDS)
+        self.socket.settimeout(PATIENCE)
         if connection is None:
             self.socket.connect((url.hostname, url.port))
         target = url.path + path
@@ -58,7 +58,7 @@ class EventStream:
         }
         self._text = b""
 
-    def chunk(self, timeout: float = SECONDS) -> bytes | None:
+    def chunk(self, timeout: float = PATIENCE) -> bytes | None:
         """The next chunk of the body, None at its end. Raises `TimeoutError`."""
         self.socket.settimeout(timeout)
         try:
@@ -70,7 +70,7 @@ class EventStream:
             while len(self._bytes) < begin + size + 2:
                 self._receive()
         finally:
-            self.socket.settimeout(SECONDS)
+            self.socket.settimeout(PATIENCE)
         data = self._bytes[begin : begin + size]
         self._bytes = self._bytes[begin + size + 2 :]
         if not size:
@@ -78,7 +78,7 @@ class EventStream:
         self.chunks.append(data)
         return data
 
-    def next(self, timeout: float = SECONDS, *, pings: bool = False) -> Event | None:
+    def next(self, timeout: float = PATIENCE, *, pings: bool = False) -> Event | None:
         """The next event, None at the end of the stream. Raises `TimeoutError`."""
         deadline = time.monotonic() + timeout
         while True:

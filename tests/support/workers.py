@@ -12,17 +12,17 @@ import httpx2
 
 from support.api import Api
 from support.live import LiveServer
+from support.waiting import PATIENCE
 
-SECONDS = 15.0
 _WORKER = "x-buntime-worker"
 
 
 def connect_to(server: LiveServer, worker: int) -> socket.socket:
     """A connection to one worker, on which nothing is under way."""
     url = urlsplit(server.url)
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
-        connection = socket.create_connection((url.hostname, url.port), timeout=SECONDS)
+        connection = socket.create_connection((url.hostname, url.port), timeout=PATIENCE)
         connection.sendall(b"GET /health HTTP/1.1\r\nHost: localhost\r\n\r\n")
         received = b""
         while not received.endswith(b"}"):
@@ -37,10 +37,10 @@ def connect_to(server: LiveServer, worker: int) -> socket.socket:
 def client_of(server: LiveServer, worker: int) -> Iterator[httpx2.Client]:
     """A client whose only connection goes to one worker."""
     limits = httpx2.Limits(max_connections=1, keepalive_expiry=None)
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:
         assert time.monotonic() < deadline, f"worker {worker} took no connection"
-        with httpx2.Client(trust_env=False, timeout=20, limits=limits) as client:
+        with httpx2.Client(trust_env=False, timeout=PATIENCE, limits=limits) as client:
             if client.get(f"{server.url}/health").headers[_WORKER] == str(worker):
                 yield client
                 return
@@ -57,5 +57,5 @@ def api_of_worker(server: LiveServer, worker: int) -> Iterator[Api]:
 def api_of_any(server: LiveServer) -> Iterator[Api]:
     """The KeyVal API, of whichever worker gets the request: each has a connection of its own."""
     headers = {"connection": "close"}
-    with httpx2.Client(trust_env=False, timeout=20, headers=headers) as client:
+    with httpx2.Client(trust_env=False, timeout=PATIENCE, headers=headers) as client:
         yield Api(server.api, client)

@@ -8,7 +8,7 @@ import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-SECONDS = 10.0
+from support.waiting import PATIENCE
 
 Event = asyncio.Event
 sleep = asyncio.sleep
@@ -38,10 +38,10 @@ async def together(*functions: Callable[[], Awaitable[Any]]) -> list[Any]:
 
 async def happened(event: Event) -> None:
     """Wait until an event is set."""
-    await asyncio.wait_for(event.wait(), SECONDS)
+    await asyncio.wait_for(event.wait(), PATIENCE)
 
 
-async def until(condition: Callable[[], Any], seconds: float = SECONDS) -> None:
+async def until(condition: Callable[[], Any], seconds: float = PATIENCE) -> None:
     """Wait until a condition, which may be a coroutine function, holds."""
     deadline = time.monotonic() + seconds
     while True:

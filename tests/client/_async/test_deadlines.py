@@ -17,7 +17,8 @@ from buntime_keyval import (
     ServiceUnavailable,
 )
 from client._async.beside import together
-from client.hostile import SECONDS, Client, always, answer, hostile
+from client.hostile import Client, always, answer, hostile
+from support.waiting import PATIENCE
 
 MANY = Retries(times=10_000, first_delay=1, max_delay=2)
 PATIENT: dict[str, Any] = {"timeout": "1m", "connect_timeout": "1m"}
@@ -61,7 +62,7 @@ async def test_an_answer_that_never_ends() -> None:
 
 async def test_a_server_that_takes_nothing() -> None:
     finish = threading.Event()
-    with hostile(lambda connection: finish.wait(SECONDS)) as server:
+    with hostile(lambda connection: finish.wait(PATIENCE)) as server:
         async with AsyncKv(server.url, deadline="200ms", retries=MANY, **PATIENT) as kv:
             with pytest.raises((OutcomeUnknown, ServerUnreachable), match=LATE):
                 await kv.atomic().set(["a"], "x" * (9 * MEGABYTE)).commit()

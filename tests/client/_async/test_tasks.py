@@ -17,6 +17,7 @@ from buntime_keyval import (
     TaskLost,
 )
 from client._async.beside import until
+from support.waiting import PATIENCE
 
 
 class Mail(msgspec.Struct):
@@ -158,7 +159,7 @@ async def test_a_function_hears_that_its_task_was_cancelled(kv: Any) -> None:
 
     @runner.task("cancelled")
     def run(payload: Any, context: TaskContext) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not context.cancelled and time.monotonic() < deadline:
             time.sleep(0.01)
         seen.append(context.cancelled)

@@ -23,7 +23,8 @@ from buntime_keyval import (
     TooLarge,
 )
 from client._async.beside import Started, sleep, together, until
-from client.hostile import SECONDS, Client, Hostile, always, answer, hostile, once
+from client.hostile import Client, Hostile, always, answer, hostile, once
+from support.waiting import PATIENCE
 
 ENTRY = b'{"key":["a"],"value":1,"versionstamp":"v"}'
 COMMITTED = b'{"ok":true,"versionstamp":"v"}'
@@ -266,7 +267,7 @@ async def test_an_answer_before_the_request_is_sent(way: str, reads: bool, ends:
             return
         connection.send(answer(b'{"error":"too large"}', "413 Content Too Large"))
         if reads or not ends:
-            connection.gone() if reads else finish.wait(SECONDS)
+            connection.gone() if reads else finish.wait(PATIENCE)
 
     finish = threading.Event()
     with hostile(serve) as server:
@@ -331,7 +332,7 @@ async def test_a_server_that_says_nothing() -> None:
 
 async def test_a_server_that_takes_nothing() -> None:
     finish = threading.Event()
-    with hostile(lambda connection: finish.wait(SECONDS)) as server:
+    with hostile(lambda connection: finish.wait(PATIENCE)) as server:
         async with client(server, timeout="200ms") as kv:
             with pytest.raises(OutcomeUnknown, match="in time"):
                 await put_much(kv)
@@ -465,7 +466,7 @@ async def test_places_that_become_free_go_to_who_waits_longest() -> None:
 
     def serve(connection: Client) -> None:
         while connection.request() is not None:
-            going.wait(SECONDS)
+            going.wait(PATIENCE)
             connection.send(answer(COMMITTED))
 
     with hostile(serve) as server:
@@ -484,7 +485,7 @@ async def test_closing_ends_what_is_under_way() -> None:
 
     def serve(connection: Client) -> None:
         if connection.request() is not None:
-            finish.wait(SECONDS)
+            finish.wait(PATIENCE)
 
     async def failing(kv: AsyncKv, write: Callable[[AsyncKv], Any]) -> BaseException | None:
         try:

@@ -18,6 +18,7 @@ from buntime_keyval import (
     TaskLost,
 )
 from client._sync.beside import until
+from support.waiting import PATIENCE
 
 
 class Mail(msgspec.Struct):
@@ -159,7 +160,7 @@ def test_a_function_hears_that_its_task_was_cancelled(kv: Any) -> None:
 
     @runner.task("cancelled")
     def run(payload: Any, context: TaskContext) -> None:
-        deadline = time.monotonic() + 20
+        deadline = time.monotonic() + PATIENCE
         while not context.cancelled and time.monotonic() < deadline:
             time.sleep(0.01)
         seen.append(context.cancelled)

@@ -24,7 +24,8 @@ from buntime_keyval import (
     TooLarge,
 )
 from client._sync.beside import Started, sleep, together, until
-from client.hostile import SECONDS, Client, Hostile, always, answer, hostile, once
+from client.hostile import Client, Hostile, always, answer, hostile, once
+from support.waiting import PATIENCE
 
 ENTRY = b'{"key":["a"],"value":1,"versionstamp":"v"}'
 COMMITTED = b'{"ok":true,"versionstamp":"v"}'
@@ -267,7 +268,7 @@ def test_an_answer_before_the_request_is_sent(way: str, reads: bool, ends: bool)
             return
         connection.send(answer(b'{"error":"too large"}', "413 Content Too Large"))
         if reads or not ends:
-            connection.gone() if reads else finish.wait(SECONDS)
+            connection.gone() if reads else finish.wait(PATIENCE)
 
     finish = threading.Event()
     with hostile(serve) as server:
@@ -332,7 +333,7 @@ def test_a_server_that_says_nothing() -> None:
 
 def test_a_server_that_takes_nothing() -> None:
     finish = threading.Event()
-    with hostile(lambda connection: finish.wait(SECONDS)) as server:
+    with hostile(lambda connection: finish.wait(PATIENCE)) as server:
         with client(server, timeout="200ms") as kv:
             with pytest.raises(OutcomeUnknown, match="in time"):
                 put_much(kv)
@@ -464,7 +465,7 @@ def test_places_that_become_free_go_to_who_waits_longest() -> None:
 
     def serve(connection: Client) -> None:
         while connection.request() is not None:
-            going.wait(SECONDS)
+            going.wait(PATIENCE)
             connection.send(answer(COMMITTED))
 
     with hostile(serve) as server:
@@ -483,7 +484,7 @@ def test_closing_ends_what_is_under_way() -> None:
 
     def serve(connection: Client) -> None:
         if connection.request() is not None:
-            finish.wait(SECONDS)
+            finish.wait(PATIENCE)
 
     def failing(kv: Kv, write: Callable[[Kv], Any]) -> BaseException | None:
         try:

@@ -18,8 +18,8 @@ import pytest
 from buntime_host.cli import cli
 from buntime_keyval import Kv
 from click.testing import CliRunner
+from support.waiting import PATIENCE
 
-SECONDS = 20.0
 BUNTIME = [sys.executable, "-m", "buntime_host", "kv"]
 
 
@@ -82,7 +82,7 @@ class Commands:
         )
         os.close(side)
         printed = b""
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         try:
             while time.monotonic() < deadline:
                 if typed and awaited in printed.decode("utf-8", "replace"):
@@ -97,7 +97,7 @@ class Commands:
                 if not chunk:
                     break
                 printed += chunk
-            return Done(process.wait(SECONDS), printed.decode().replace("\r\n", "\n"), "")
+            return Done(process.wait(PATIENCE), printed.decode().replace("\r\n", "\n"), "")
         finally:
             process.kill()
             process.wait()
@@ -120,4 +120,4 @@ def store(api: str) -> Iterator[Kv]:
 def interrupt(process: subprocess.Popen[str]) -> int:
     """Ctrl-C; the status."""
     process.send_signal(signal.SIGINT)
-    return process.wait(SECONDS)
+    return process.wait(PATIENCE)

@@ -21,6 +21,7 @@ from buntime_keyval.cli.options import Mistake
 from click.testing import CliRunner, Result
 from client.cli.conftest import Commands
 from support.examples import output_problems, parse_documents
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -48,6 +49,7 @@ def documents(*arguments: str) -> list[Any]:
     return parse_documents(result.stdout)
 
 
+@pytest.mark.timeout(15 * PATIENCE)  # it starts some sixty programs
 def test_the_page_says_what_is_printed(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
@@ -66,7 +68,7 @@ def test_the_page_says_what_is_printed(
         },
         capture_output=True,
         text=True,
-        timeout=180,
+        timeout=12 * PATIENCE,
         check=False,
     )
     assert done.returncode == 0, done.stderr

@@ -7,7 +7,8 @@ import sys
 
 import pytest
 from buntime_keyval import Kv
-from client.cli.conftest import BUNTIME, SECONDS, Commands
+from client.cli.conftest import BUNTIME, Commands
+from support.waiting import PATIENCE
 
 HOST = BUNTIME[:-1]
 WITHOUT = """
@@ -26,7 +27,7 @@ def shell(run: Commands, command: str) -> subprocess.CompletedProcess[str]:
         env=run.environ,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
 
@@ -82,7 +83,7 @@ def test_the_command_line_says_what_is_not_installed(run: Commands, missing: str
         env=run.environ,
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     if missing == "rich" and done.returncode == 0:
@@ -115,7 +116,7 @@ def completed(run: Commands, *words: str) -> list[str]:
         },
         capture_output=True,
         text=True,
-        timeout=SECONDS,
+        timeout=PATIENCE,
         check=False,
     )
     return [line.removeprefix("plain,") for line in done.stdout.split()]

@@ -69,6 +69,7 @@ def test_named_queues(run: Commands, store: Kv) -> None:
 
 
 def test_what_is_settled_may_name_its_queue(run: Commands) -> None:
+    run.ok("queue", "options", "--queue", "shop", "--set", "--lease", "1h")
     for value in ("1", "2", "3"):
         run.ok("queue", "enqueue", value, "--queue", "shop", "--once")
     taken = [run.ok("queue", "poll", "--queue", "shop", "--json").documents[0] for _ in range(3)]

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from buntime_keyval import Kv
 from client._sync.beside import until
-from client.cli.conftest import SECONDS, Commands
+from client.cli.conftest import Commands
+from support.waiting import PATIENCE
 
 WORKER = """
 import time
@@ -89,7 +90,7 @@ def test_a_module_runs_until_it_is_told_to_end(
         slow = store.tasks.send("slow", 0.3)
         until((tmp_path / "began").exists)
         process.send_signal(signal.SIGTERM)
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE) == 0
         assert process.stderr is not None
         assert process.stderr.read() == "buntime: worker runs tasks until Ctrl-C: double, slow\n"
     found = store.tasks.get(slow)

@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from buntime_keyval import Kv
-from client.cli.conftest import SECONDS, Commands, interrupt
+from client.cli.conftest import Commands, interrupt
 from client.proxy import proxy_to
+from support.waiting import PATIENCE
 
 
 def test_tables_are_for_terminals(run: Commands, store: Kv) -> None:
@@ -84,7 +85,7 @@ def test_watch_of_a_prefix_in_json(run: Commands, store: Kv) -> None:
         assert json.loads(process.stdout.readline())["value"] == 2
         store.delete(("a", 1))
         assert json.loads(process.stdout.readline())["versionstamp"] is None
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE) == 0
 
 
 def test_watch_of_changes_alone(run: Commands, store: Kv) -> None:
@@ -139,7 +140,7 @@ def test_a_closed_pipe_is_no_traceback(run: Commands, store: Kv) -> None:
             assert process.stderr is not None
             process.stdout.readline()
             process.stdout.close()
-            assert process.wait(SECONDS) == 1
+            assert process.wait(PATIENCE) == 1
             assert process.stderr.read() == ""
 
 
@@ -182,5 +183,5 @@ def test_the_token_is_sent(run: Commands, tokens: tuple[str, list[str | None]]) 
     run.ok("--url", url, "--token", "b", "count")
     run.environ["BUNTIME_KV_TOKEN"] = "c"
     with run.process("count", "--url", url) as process:
-        assert process.wait(SECONDS) == 0
+        assert process.wait(PATIENCE) == 0
     assert seen == ["Bearer a", "Bearer b", "Bearer c"]

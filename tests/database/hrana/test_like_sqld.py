@@ -10,6 +10,7 @@ import pytest
 from support.database import NO_TLS
 from support.hrana import HranaHttp, stmt, value
 from support.sqld import Sqld, running_sqld
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ def pipeline_of_sqld(server: Sqld, requests: Requests) -> list[Any]:
     answer = httpx2.post(
         f"{server.url}/v2/pipeline",
         json={"requests": [*requests, {"type": "close"}]},
-        timeout=20,
+        timeout=PATIENCE,
         verify=NO_TLS,
     )
     assert answer.status_code == 200, answer.text

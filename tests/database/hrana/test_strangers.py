@@ -19,6 +19,7 @@ from starlette.routing import Route, WebSocketRoute
 from support.database import NO_TLS, database_server, websocket
 from support.live import LiveServer
 from support.mutations import Mutator
+from support.waiting import PATIENCE
 from websockets.exceptions import ConnectionClosed
 
 pytestmark = pytest.mark.slow
@@ -250,7 +251,7 @@ def test_every_route(server: LiveServer) -> None:
     choice = mutator.random.choice
     routes = all_routes()
     baton: str | None = None
-    with httpx2.Client(timeout=20, verify=NO_TLS) as client:
+    with httpx2.Client(timeout=PATIENCE, verify=NO_TLS) as client:
         for number in range(REQUESTS):
             method, path = choice(routes)
             template = templates.body(path, choice((baton, None)))

@@ -31,9 +31,9 @@ from buntime_plugin_database.shared.tenants import (
     TenancyNotSupported,
     TenantNotFound,
 )
-from database.support import DEADLINE_SECONDS
 from database.test_tenants import BAD
 from support.sqld import Sqld, free_port
+from support.waiting import PATIENCE
 
 _NUMBERS = itertools.count()
 
@@ -75,7 +75,7 @@ def websocket(server: Sqld) -> str:
 
 async def copied_to(replica: Sqld, tenant: str) -> None:
     """Wait until the replica has the tables of the tenant."""
-    deadline = monotonic() + DEADLINE_SECONDS
+    deadline = monotonic() + PATIENCE
     while not replica.run("SELECT name FROM sqlite_schema", tenant)["rows"]:
         assert monotonic() < deadline, "the replica does not replicate"
         await asyncio.sleep(0.02)

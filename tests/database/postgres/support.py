@@ -19,8 +19,7 @@ from buntime_plugin_database.engines.postgres.adapter import (
 from buntime_plugin_database.engines.postgres.options import PostgresOptions
 from buntime_plugin_database.engines.postgres.starting import prepare
 from support.cutting import cutting_link
-
-SECONDS = 10.0
+from support.waiting import PATIENCE
 
 
 def new_schema() -> str:
@@ -44,7 +43,7 @@ async def database(url: str, **options: Any) -> AsyncIterator[OpenAdapter]:
     async def open_adapter() -> Adapter:
         adapter = make_adapter(url, schema=schema, **options)
         opened.append(adapter)
-        await prepare(adapter, SECONDS)
+        await prepare(adapter, PATIENCE)
         return adapter
 
     try:

@@ -25,10 +25,10 @@ from buntime_database import (
 )
 from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter
 from buntime_plugin_database.engines.postgres.starting import prepare
-from database.postgres.support import SECONDS, make_adapter
+from database.postgres.support import make_adapter
 from support.cutting import Cutting, cutting_link
 from support.postgres import Postgres, running_postgres
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 ADD = Statement("UPDATE t SET n = n + 1")
 LOCK = "SELECT pg_advisory_lock(hashtextextended($1, 0))"
@@ -46,7 +46,7 @@ async def table(url: str, **options: Any) -> AsyncIterator[PostgresAdapter]:
     """An adapter whose schema has `t` with a 0 in it."""
     adapter = make_adapter(url, **options)
     try:
-        await prepare(adapter, SECONDS)
+        await prepare(adapter, PATIENCE)
         await adapter.execute("CREATE TABLE t (n int)")
         await adapter.execute("INSERT INTO t VALUES (0)")
         yield adapter

@@ -10,10 +10,11 @@ import pytest
 from buntime_database import InvalidStatement, Statement, Transaction
 from buntime_plugin_database.engines.postgres.adapter import PostgresAdapter
 from buntime_plugin_database.engines.postgres.starting import prepare
-from database.postgres.support import SECONDS, make_adapter
+from database.postgres.support import make_adapter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from support.postgres import Postgres
+from support.waiting import PATIENCE
 
 FIT: list[tuple[str, Any, Any]] = [
     ("int2", -32768, -32768),
@@ -87,7 +88,7 @@ UNFIT = [
 @pytest.fixture
 async def adapter(postgres: Postgres) -> AsyncIterator[PostgresAdapter]:
     opened = make_adapter(postgres.url)
-    await prepare(opened, SECONDS)
+    await prepare(opened, PATIENCE)
     await opened.execute("CREATE TYPE mood AS ENUM ('sad', 'happy')")
     yield opened
     await opened.close()

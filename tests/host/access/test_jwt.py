@@ -17,7 +17,7 @@ from buntime_host.access import gate
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from jwt.algorithms import RSAAlgorithm
-from support.waiting import until
+from support.waiting import PATIENCE, until
 
 if TYPE_CHECKING:
     from host.conftest import Call, MakeHost
@@ -102,7 +102,7 @@ async def test_a_token_that_ends_is_forgotten_at_once(make_host: MakeHost, call:
         assert (await call(host, "GET", "/api/plugins", headers)).status == 200
         (known,) = host.gate.known.values()
         assert known.id == "jwt:ann"
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while (await call(host, "GET", "/api/plugins", headers)).status == 200:
             assert time.monotonic() < deadline
             await asyncio.sleep(0.05)

@@ -23,12 +23,12 @@ from buntime_host.access.keys import ApiKey, digest_of, expiry_of, grace_of, new
 from buntime_host.access.store import KeyStore, KeysUnavailable
 from buntime_plugin_database.service import open_service
 from buntime_plugin_database.service.config import parse_config
+from support.waiting import PATIENCE
 
 if TYPE_CHECKING:
     from host.conftest import AddPlugin, Answer, Call, MakeHost
 
 MASTER = {"x-api-key": "master"}
-SECONDS = 10.0
 
 OpenStore = Callable[[], KeyStore]
 
@@ -214,7 +214,7 @@ async def test_a_key_ends_though_its_database_does_not_answer(
 
     monkeypatch.setattr(store, "changed", no_answer)
     now = 1005.0
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(PATIENCE):
         await is_over.wait()
     with pytest.raises(Unauthorized):
         gate.principal(credential, "")
@@ -399,7 +399,7 @@ async def test_another_host_sees_changes_within_two_seconds(
         own = {"x-api-key": data["key"]}
 
         async def status_becomes(status: int) -> None:
-            deadline = asyncio.get_running_loop().time() + SECONDS
+            deadline = asyncio.get_running_loop().time() + PATIENCE
             while (answer := await call(other, "GET", "/api/plugins", own)).status != status:
                 assert answer.status in (200, 401)
                 assert asyncio.get_running_loop().time() < deadline
@@ -411,7 +411,7 @@ async def test_another_host_sees_changes_within_two_seconds(
         known.life.when_over(ended.set)
         assert (await call_keys(call, one, "DELETE", f"/{data['id']}")).status == 200
         await status_becomes(401)
-        await asyncio.wait_for(ended.wait(), SECONDS)
+        await asyncio.wait_for(ended.wait(), PATIENCE)
 
 
 async def test_keys_that_are_damaged_are_not_changed(

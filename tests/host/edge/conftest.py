@@ -14,8 +14,8 @@ from urllib.request import urlopen
 import pytest
 from host.conftest import HEADER, Process, base_environ, wait_for
 from prometheus_client.parser import text_string_to_metric_families
+from support.waiting import PATIENCE
 
-SECONDS = 15.0
 CODE = """
     import asyncio
     from starlette.responses import PlainTextResponse, StreamingResponse
@@ -130,7 +130,7 @@ class Line:
         self.socket = socket.socket()
         if small:  # so that little is taken from the server unread
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
-        self.socket.settimeout(SECONDS)
+        self.socket.settimeout(PATIENCE)
         self.socket.connect(("127.0.0.1", port))
         self._received = b""
 

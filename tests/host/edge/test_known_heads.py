@@ -17,8 +17,9 @@ from buntime_host.known_head import LESSONS, MOST_BYTES
 from buntime_host.limits import EdgeLimits
 from buntime_host.mounts import mount_at
 from buntime_host.protocol import HostProtocol
-from host.edge.conftest import SECONDS, request
+from host.edge.conftest import request
 from starlette.types import Receive, Scope, Send
+from support.waiting import PATIENCE
 from uvicorn.server import ServerState
 
 HELLO = request("GET", "/direct/hello")
@@ -92,7 +93,7 @@ class Connection:
         bodiless = pieces[0].startswith(b"HEAD")
         while not _is_whole(received, bodiless=bodiless):
             more = await asyncio.wait_for(
-                asyncio.get_running_loop().sock_recv(self._far_end, 1 << 20), SECONDS
+                asyncio.get_running_loop().sock_recv(self._far_end, 1 << 20), PATIENCE
             )
             received += more
             if not more:

@@ -20,6 +20,7 @@ from keyval.engines import Engine
 from support.database import NO_TLS
 from support.examples import read_examples, run_shell
 from support.live import LiveServer, add_looker, live_server
+from support.waiting import PATIENCE
 
 ROOT = Path(__file__).parents[3]
 MASTER = "the master key of these tests"
@@ -40,7 +41,7 @@ def keyed(
 
 @pytest.fixture
 def client() -> Iterator[httpx2.Client]:
-    with httpx2.Client(timeout=15, verify=NO_TLS) as opened:
+    with httpx2.Client(timeout=PATIENCE, verify=NO_TLS) as opened:
         yield opened
 
 
@@ -70,7 +71,7 @@ def test_a_body_that_comes_when_its_key_has_ended_is_refused(
     wanted = {"authorization": f"Bearer {key}"}
     url = urlsplit(keyed.api)
     assert client.put(f"{keyed.api}/keys/late/0", content="1", headers=wanted).status_code == 200
-    with socket.create_connection((url.hostname or "", url.port or 0), timeout=15) as sock:
+    with socket.create_connection((url.hostname or "", url.port or 0), timeout=PATIENCE) as sock:
         sock.sendall(
             f"PUT {url.path}/keys/late/1 HTTP/1.1\r\nhost: x\r\nauthorization: Bearer {key}\r\n"
             f"content-length: {size}\r\n\r\n".encode()
@@ -79,7 +80,7 @@ def test_a_body_that_comes_when_its_key_has_ended_is_refused(
         sock.sendall(b'"')
         assert client.put(f"{keyed.api}/keys/late/0", content="2", headers=wanted).is_success
         revoke(keyed, key_id)
-        deadline = time.monotonic() + 15
+        deadline = time.monotonic() + PATIENCE
         while client.put(f"{keyed.api}/keys/late/0", content="3", headers=wanted).is_success:
             assert time.monotonic() < deadline
             time.sleep(0.02)
@@ -166,7 +167,7 @@ def test_the_trail_is_kept_for_administrators(keyed: LiveServer, client: httpx2.
     for path, content in (("/atomic", body), ("/keys/delete-batch", {"keys": [["w"], ["x"]]})):
         client.post(keyed.api + path, json=content, headers={"x-api-key": key})
     trail = f'{keyed.api}/keys?prefix=["$buntime","audit"]&limit=1000'
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while True:
         found = client.get(trail, headers={"x-api-key": MASTER})
         lines = [it["value"] for it in found.json() if it["value"].get("who") == key_id]
@@ -199,7 +200,7 @@ def test_a_stream_ends_within_moments_of_its_key(keyed: LiveServer, client: http
         revoke(keyed, key_id)
         assert ended.wait(10)
         reader.join()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + PATIENCE
     while client.get(f"{keyed.api}/keys/a/9", headers=headers).status_code != 401:
         assert time.monotonic() < deadline
 

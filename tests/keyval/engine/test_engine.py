@@ -24,8 +24,9 @@ from buntime_plugin_keyval.config import Retention
 from buntime_plugin_keyval.features.expiry.sweeper import Sweeper
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from keyval.service.world import DEADLINE_SECONDS, LOGGER, World, until
+from keyval.service.world import LOGGER, World, until
 from support.api import Api
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "libsql")
 A, B, C = (encode_key((name,)) for name in "abc")
@@ -148,7 +149,7 @@ async def test_what_breaks_the_contract_is_refused(world: World) -> None:
 
 
 async def take(changes: AsyncIterator[EngineChange], number: int) -> list[EngineChange]:
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         return [await anext(changes) for _ in range(number)]
 
 

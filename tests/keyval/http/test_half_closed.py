@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import pytest
 from support.live import LiveServer
+from support.waiting import PATIENCE
 
 ATOMIC = b'{"mutations":[{"type":"sum","key":["half","n"],"value":1}]}'
 
@@ -30,7 +31,7 @@ def test_it_is_answered(shared_server: LiveServer, method: str, path: str, body:
         f"host: {server.netloc}",
         f"content-length: {len(body)}",
     ]
-    with socket.create_connection((server.hostname, server.port), timeout=15) as line:
+    with socket.create_connection((server.hostname, server.port), timeout=PATIENCE) as line:
         line.sendall("\r\n".join([*lines, "", ""]).encode() + body)
         line.shutdown(socket.SHUT_WR)
         answer = b""

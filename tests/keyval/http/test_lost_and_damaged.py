@@ -16,6 +16,7 @@ from support.api import Api, api_of
 from support.database import Api as DatabaseApi
 from support.database import websocket
 from support.live import LiveServer, live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -28,7 +29,6 @@ CONFIG = {
         ["@buntime/plugin-keyval", {"metrics": {"persistent": False}}],
     ]
 }
-DEADLINE_SECONDS = 10.0
 MARK = "damaged-here-"
 
 Asked = tuple[str, str, Any]
@@ -76,7 +76,7 @@ def code_of(api: Api, asked: Asked) -> str | None:
 
 
 def eventually(condition: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, what
         time.sleep(0.02)

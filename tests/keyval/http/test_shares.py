@@ -11,6 +11,7 @@ import pytest
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, live_server
 from support.sse import EventStream
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +34,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Api]:
 
 def opened(server: Api, path: str, headers: dict[str, str] | None = None) -> EventStream:
     """A stream, once the server has learned that those of clients before have gone."""
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while True:
         stream = EventStream(server.base, path, headers=headers or {})
         if stream.status == 200:

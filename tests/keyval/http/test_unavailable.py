@@ -18,6 +18,7 @@ import apsw
 import pytest
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -142,7 +143,7 @@ def test_what_the_end_of_the_server_meets_may_have_been_done(tmp_path: Path, wor
 def _asked(server: LiveServer, method: str, path: str, body: Any) -> socket.socket:
     """A request that is sent, and not answered."""
     parts = urlsplit(server.url)
-    sock = socket.create_connection((parts.hostname, parts.port), timeout=30)
+    sock = socket.create_connection((parts.hostname, parts.port), timeout=PATIENCE)
     content = b"" if body is None else json.dumps(body).encode()
     head = f"{method} {path} HTTP/1.1\r\nHost: {parts.netloc}\r\nContent-Type: application/json\r\n"
     sock.sendall(f"{head}Content-Length: {len(content)}\r\n\r\n".encode() + content)

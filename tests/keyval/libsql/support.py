@@ -16,6 +16,7 @@ from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
 from keyval.service.world import LOGGER, FakeClock, World
 from support.sqld import Sqld
+from support.waiting import PATIENCE
 
 LAG_SECONDS = 0.03
 """How far some replicas are behind."""
@@ -42,7 +43,7 @@ def run_sql(server: Sqld, *statements: str) -> list[list[Any]]:
         data=json.dumps({"requests": [*requests, {"type": "close"}]}).encode(),
         headers={"content-type": "application/json"},
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
         results = json.load(answer)["results"]
     assert all(result["type"] == "ok" for result in results), results
     rows = results[len(statements) - 1]["response"]["result"]["rows"]

@@ -13,8 +13,8 @@ from keyval.libsql.support import config_of, run_sql
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.sqld import Sqld
+from support.waiting import PATIENCE
 
-DEADLINE_SECONDS = 20.0
 WRITERS = 4
 
 
@@ -60,7 +60,7 @@ class Load:
 
 def _wait_for_more(answers: Sized, number: int) -> None:
     wanted = len(answers) + number
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while len(answers) < wanted:
         assert time.monotonic() < deadline, "there were not enough answers in time"
         time.sleep(0.02)
@@ -68,7 +68,7 @@ def _wait_for_more(answers: Sized, number: int) -> None:
 
 def _wait_for_the_replica(api: Api) -> None:
     """Until it answers, so that it has all that was written: without it, reads are refused."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     before = _replica_reads(api)
     while _replica_reads(api) == before:
         assert time.monotonic() < deadline, "the replica did not answer in time"

@@ -14,19 +14,18 @@ from keyval.libsql.support import config_of
 from support.api import api_of
 from support.live import LiveServer, live_server
 from support.sqld import Sqld
-
-SECONDS = 30.0
+from support.waiting import PATIENCE
 
 
 def wait_for(condition: Callable[[], Any], what: str) -> None:
-    deadline = time.monotonic() + SECONDS
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, f"waited for {what}"
         time.sleep(0.05)
 
 
 def ready(server: LiveServer) -> httpx2.Response:
-    return httpx2.get(f"{server.url}/health/ready", timeout=20)
+    return httpx2.get(f"{server.url}/health/ready", timeout=PATIENCE)
 
 
 def lines(server: LiveServer, part: str) -> list[str]:
@@ -72,7 +71,7 @@ def test_refused_requests_leave_a_line_each_kind_and_one_when_it_is_over(
         assert len(lines(server, "writes fail")) == 1
         assert len(lines(server, "reads fail")) == 1
         # The rest of the metrics is there all the same, and says so.
-        text = httpx2.get(f"{server.url}/metrics", timeout=20).text
+        text = httpx2.get(f"{server.url}/metrics", timeout=PATIENCE).text
         assert "keyval_database_up 0\n" in text
         assert "keyval_operations_total" in text
         assert "keyval_entries_total" not in text
@@ -82,7 +81,9 @@ def test_refused_requests_leave_a_line_each_kind_and_one_when_it_is_over(
         wait_for(lambda: ready(server).status_code == 200, "the recovery")
         wait_for(lambda: lines(server, "writes work again, after"), "the line")
         wait_for(lambda: lines(server, "reads work again, after"), "the other line")
-        assert "keyval_database_up 1\n" in httpx2.get(f"{server.url}/metrics", timeout=20).text
+        assert (
+            "keyval_database_up 1\n" in httpx2.get(f"{server.url}/metrics", timeout=PATIENCE).text
+        )
 
 
 def test_a_server_that_hangs_is_not_ready(

@@ -19,6 +19,7 @@ from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.losing import Losing, losing_proxy
 from support.sqld import Sqld, running_sqld
+from support.waiting import PATIENCE
 
 
 class Lost(NamedTuple):
@@ -278,7 +279,7 @@ def test_counters_are_exact_while_the_server_is_stopped(server: Sqld, tmp_path: 
 
 
 def _wait_for_more(answers: list[tuple[int, str]], number: int) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + PATIENCE
     wanted = answers.count((200, "")) + number
     while answers.count((200, "")) < wanted:
         assert time.monotonic() < deadline, "there were not enough answers in time"

@@ -13,8 +13,8 @@ from support.api import Api, api_of
 from support.jwt import SigningKey
 from support.live import live_server
 from support.sqld import Sqld, sqld_path
+from support.waiting import PATIENCE
 
-DEADLINE_SECONDS = 60.0
 SCHEMES = pytest.mark.parametrize("scheme", ["http", "ws"])
 DEBUG = {"RUNTIME_LOG_LEVEL": "debug"}
 
@@ -54,7 +54,7 @@ def refused(tmp_path: Path, config: dict[str, Any]) -> str:
 
 def becomes(api: Api, status: int, text: str) -> Any:
     """Write until that is the answer, with the text in it; its body."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while True:
         response = api.send("PUT", "/keys/a", 1)
         if response.status_code == status and text in response.text:

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 import pytest
 from support.api import Api
 from support.live import LiveServer
+from support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ways("direct", "asgi")]
 
@@ -34,7 +35,7 @@ def post(api: Api, path: str, body: Any, **headers: str) -> tuple[int, dict[str,
 def waiter(api: Api, name: str, **body: Any) -> Iterator[http.client.HTTPConnection]:
     """A connection whose request waits in the line of a lock."""
     place = urlsplit(api.base)
-    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=30)
+    connection = http.client.HTTPConnection(str(place.hostname), place.port, timeout=PATIENCE)
     try:
         connection.request(
             "POST", f"{place.path}/locks/{name}/acquire", json.dumps({"wait": "1m", **body})
@@ -46,7 +47,7 @@ def waiter(api: Api, name: str, **body: Any) -> Iterator[http.client.HTTPConnect
 
 def until(condition: Callable[[], bool]) -> None:
     """Wait until a condition holds."""
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "it did not happen in time"
 

@@ -23,11 +23,11 @@ from keyval.metrics.test_metrics_formats import of, parse
 from keyval.service.world import until
 from support.api import Api, api_of
 from support.live import live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "libsql")
 
 LOGGER = logging.getLogger("metrics-test")
-DEADLINE_SECONDS = 20.0
 FOREVER_MS = 1_000_000
 DatabaseOf = Callable[[str], Adapter]
 
@@ -248,7 +248,7 @@ def test_weakness_40_nothing_saved_is_lost_or_doubled_by_a_kill(
 
 
 def _eventually(api: Api, expected: int) -> int:
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     count = -1
     while time.monotonic() < deadline:
         operations = api.json("GET", "/metrics")["operations"]["operations"]

@@ -6,8 +6,7 @@ import time
 
 import apsw
 from support.live import LiveServer
-
-SECONDS = 15.0
+from support.waiting import PATIENCE
 
 
 def wait_until_counted(server: LiveServer, number: int) -> None:
@@ -17,7 +16,7 @@ def wait_until_counted(server: LiveServer, number: int) -> None:
     )
     database.set_busy_timeout(5000)
     try:
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while database.execute("SELECT sum(counted) FROM kv_queue").get != number:
             assert time.monotonic() < deadline, "they were never counted"
             time.sleep(0.01)

@@ -17,11 +17,11 @@ from keyval.queue.counted import wait_until_counted
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 from support.sse import event_stream
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
 LEASE_MS = 400
-SECONDS = 30.0
 
 # Kills itself between the receipt of a message and its ack.
 DIES = """
@@ -53,13 +53,13 @@ def test_a_message_that_kills_its_consumers_is_given_up(server: LiveServer, quer
                 [sys.executable, "-c", DIES, f"{server.api}/queue/listen{query}"],
                 capture_output=True,
                 text=True,
-                timeout=SECONDS,
+                timeout=PATIENCE,
                 check=False,
             )
             assert done.returncode == -signal.SIGKILL
             assert f'"attempts":{attempt}' in done.stdout
         letters: list[Any] = []
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not letters and time.monotonic() < deadline:
             letters = api.json("GET", "/queue/dlq")
         (letter,) = letters

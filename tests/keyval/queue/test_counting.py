@@ -20,10 +20,10 @@ from keyval.service.world import NOW_MS, FakeClock, World, until
 from support.api import api_of
 from support.live import DEFAULT_PLUGINS, live_server
 from support.sse import event_stream
+from support.waiting import PATIENCE
 
 Join = Callable[[FakeClock], AbstractAsyncContextManager[World]]
 
-SECONDS = 30.0
 LARGE = "x" * 9_000_000
 
 
@@ -265,7 +265,7 @@ def test_a_server_that_is_killed_loses_no_message_that_it_gave_to_nobody(tmp_pat
                     while event := stream.next():
                         seen.add(event.data["value"][0])
     with live_server(tmp_path) as server, api_of(server.api) as api:
-        deadline = time.monotonic() + SECONDS
+        deadline = time.monotonic() + PATIENCE
         while api.json("GET", "/queue/stats")["total"] - api.json("GET", "/queue/stats")["dlq"]:
             assert time.monotonic() < deadline
             message = api.json("GET", "/queue/poll")["message"]

@@ -14,7 +14,8 @@ from typing import Any
 import pytest
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, live_server
-from support.sse import SECONDS, Event, EventStream, event_stream
+from support.sse import Event, EventStream, event_stream
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -26,7 +27,7 @@ def enqueue(api: Api, value: Any, **options: Any) -> str:
 
 
 def wait_for(condition: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while not condition():
         assert time.monotonic() < deadline, "the condition did not come true in time"
         time.sleep(0.01)
@@ -36,7 +37,7 @@ def stats_become(api: Api, **wanted: int) -> None:
     wait_for(lambda: wanted.items() <= api.json("GET", "/queue/stats").items())
 
 
-def message(stream: EventStream, timeout: float = SECONDS) -> Event:
+def message(stream: EventStream, timeout: float = PATIENCE) -> Event:
     event = stream.next(timeout)
     assert event is not None
     assert event.event == "message"

@@ -18,6 +18,7 @@ from keyval.queue.test_dead_letters import bury
 from keyval.service.world import FakeClock, World, until
 from support.api import Api, api_of
 from support.live import DEFAULT_PLUGINS, live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -135,7 +136,7 @@ def test_in_a_running_server(tmp_path: Path) -> None:
 
 
 def wait_until_expired(api: Api) -> None:
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while api.json("GET", "/metrics")["deadLetters"] != {"expired": 1}:
         assert time.monotonic() < deadline, "the letter was not deleted"
         time.sleep(0.02)

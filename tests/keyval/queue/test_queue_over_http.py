@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from support.api import Api
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "libsql")
 
@@ -140,7 +141,7 @@ def test_weakness_48_a_lease_is_prolonged(api: Api) -> None:
     path = f"/queue/extend/{message['id']}"
     assert api.json("POST", path) == {"ok": True}
     assert api.json("POST", path, {"duration": "1ms"}) == {"ok": True}
-    deadline = time.monotonic() + 15
+    deadline = time.monotonic() + PATIENCE
     while api.json("GET", "/queue/poll")["message"] is None:
         assert time.monotonic() < deadline, "the lease did not end"
     for body in ({"id": message["id"], "lease": message["lease"]}, {"id": "unknown"}):

@@ -20,11 +20,11 @@ from typing import NamedTuple
 from buntime_keyval import AsyncKv, KvError
 from support.live import live_server
 from support.rqlite import Rqlited, leader_of, running_rqlite
+from support.waiting import PATIENCE
 
 WRITERS = 32
 CALM_SECONDS = 1.0
 """Between two kills, so that all nodes are there again."""
-PATIENCE_SECONDS = 60.0
 
 
 class Figures(NamedTuple):
@@ -107,7 +107,7 @@ class _Load:
             cursor = page.cursor
             if cursor is None:
                 break
-        deadline = monotonic() + PATIENCE_SECONDS
+        deadline = monotonic() + PATIENCE
         while monotonic() < deadline and (  # noqa: ASYNC110 - both come from elsewhere
             made - self.seen or self.messages - self.delivered
         ):
@@ -192,7 +192,7 @@ def fail_over(folder: Path, kills: int) -> Figures:
 def _differing(servers: list[Rqlited]) -> list[str]:
     """Once nobody writes, and all have caught up."""
     names = servers[0].rows("SELECT name FROM sqlite_schema WHERE type = 'table'")
-    deadline = monotonic() + PATIENCE_SECONDS
+    deadline = monotonic() + PATIENCE
     while True:
         found = []
         for (table,) in names:

@@ -16,10 +16,9 @@ from hypothesis import strategies as st
 from keyval.search.test_search_queries import PIECES
 from support.api import Api, api_of
 from support.live import live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
-
-DEADLINE_SECONDS = 20.0
 
 
 def fill(api: Api, count: int = 5) -> None:
@@ -193,13 +192,13 @@ def test_an_index_is_finished_after_a_kill(tmp_path: Path) -> None:
         body = {"prefix": ["d"], "fields": ["text"]}
         building = threading.Thread(target=_post_and_lose, args=(server.api, body))
         building.start()
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while not api.json("GET", "/indexes") and time.monotonic() < deadline:
             pass
         server.kill()
         building.join()
     with live_server(tmp_path) as server, api_of(server.api) as api:
-        deadline = time.monotonic() + DEADLINE_SECONDS
+        deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline:
             (index,) = api.json("GET", "/indexes")
             if index["ready"]:

@@ -10,7 +10,8 @@ from contextvars import ContextVar
 import pytest
 from buntime_database import DatabaseBusy
 from buntime_plugin_keyval.engine.loop import Loop, until_set
-from keyval.service.world import DEADLINE_SECONDS, until
+from keyval.service.world import until
+from support.waiting import PATIENCE
 
 LOGGER = logging.getLogger("test.loop")
 NAME = "keyval-test"
@@ -203,7 +204,7 @@ async def test_a_step_under_way_is_finished_where_that_is_asked_for(finishes_ste
     await settle()
     assert stopping.done() is not finishes_step
     may_end.set()
-    async with asyncio.timeout(DEADLINE_SECONDS):
+    async with asyncio.timeout(PATIENCE):
         await stopping
     assert ends == ["finished" if finishes_step else "cancelled"]
 
@@ -255,7 +256,7 @@ async def test_a_cancellation_that_meets_the_wake_up_is_not_swallowed() -> None:
         loop.start()
         await settle()
         loop.wake()
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await loop.stop()
 
 

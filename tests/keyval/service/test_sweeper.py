@@ -16,7 +16,8 @@ from buntime_plugin_keyval.engine import loop as loop_module
 from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.features.expiry.sweeper import BATCH, Sweeper
 from buntime_plugin_keyval.storage.schema import migrate
-from keyval.service.world import DEADLINE_SECONDS, FAST, LOGGER, FakeClock, World, until
+from keyval.service.world import FAST, LOGGER, FakeClock, World, until
+from support.waiting import PATIENCE
 
 HOUR_MS = 3_600_000
 
@@ -31,7 +32,7 @@ async def sweeping(
     try:
         yield sweeper
     finally:
-        async with asyncio.timeout(DEADLINE_SECONDS):
+        async with asyncio.timeout(PATIENCE):
             await sweeper.close()
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import httpx2
 import pytest
 from support.live import DEFAULT_PLUGINS, live_server
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +22,7 @@ CONFIG: dict[str, Any] = {
 
 def test_it_reads_writes_and_serves(tmp_path: Path) -> None:
     for start in (1, 2):
-        with live_server(tmp_path, CONFIG) as server, httpx2.Client(timeout=20) as client:
+        with live_server(tmp_path, CONFIG) as server, httpx2.Client(timeout=PATIENCE) as client:
             page = f"{server.url}/guestbook/entries"
             assert client.get(page).json()["starts"] == start
             assert f"guestbook: start {start}" in server.output

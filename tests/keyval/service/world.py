@@ -21,9 +21,9 @@ from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.model.limits import DEFAULT_LIMITS, Limits
 from buntime_plugin_keyval.service import KeyValService, make_service
 from buntime_plugin_keyval.storage import schema
+from support.waiting import PATIENCE
 
 NOW_MS = 1_700_000_000_000
-DEADLINE_SECONDS = 15.0
 LOGGER = logging.getLogger("keyval-test")
 FAST = SqliteOptions(synchronous="off")
 """For tests that cut no power."""
@@ -132,7 +132,7 @@ def _lay_out(path: Path, content: bytes) -> None:
 
 async def until(condition: Callable[[], Awaitable[bool] | bool]) -> None:
     """Wait for a condition, for as long as any machine may need."""
-    deadline = time.monotonic() + DEADLINE_SECONDS
+    deadline = time.monotonic() + PATIENCE
     while time.monotonic() < deadline:
         held = condition()
         if held if isinstance(held, bool) else await held:

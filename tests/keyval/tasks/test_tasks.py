@@ -12,6 +12,7 @@ from buntime_plugin_keyval.features.tasks.tasks import Run, RunnerCall
 from buntime_plugin_keyval.model.messages import QueueSettings
 from buntime_plugin_keyval.storage.tasks import StoredTask, WantedTasks
 from keyval.service.world import World, until
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "odd", "postgres", "libsql", "rqlite")
 
@@ -387,7 +388,7 @@ async def test_a_runner_waits_for_work(world: World) -> None:
     await until(lambda: desk.room.number == 2)
     await send(world, "b")
     first = await send(world, "a")
-    done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=10)
+    done, left = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED, timeout=PATIENCE)
     assert [run.task.id for task in done for run in task.result()] == [first.id]
     second = await send(world, "a")
     (waiter,) = left

@@ -10,6 +10,7 @@ from typing import Any
 import httpx2
 import pytest
 from support.api import Api
+from support.waiting import PATIENCE
 
 pytestmark = [pytest.mark.slow, pytest.mark.ways("direct", "asgi")]
 
@@ -149,7 +150,7 @@ def events(lines: Iterator[str]) -> Iterator[dict[str, Any]]:
 def test_a_stream_gives_as_many_as_may_be_open(shared_api: Api, name: str) -> None:
     sent = [send(shared_api, name)["id"] for _ in range(2)]
     place, asked = f"{shared_api.base}/tasks/listen", {"runner": "w", "names": name}
-    with httpx2.stream("GET", place, params=asked, timeout=30) as stream:
+    with httpx2.stream("GET", place, params=asked, timeout=PATIENCE) as stream:
         runs = events(stream.iter_lines())
         first = next(runs)
         assert first["id"] == sent[0]

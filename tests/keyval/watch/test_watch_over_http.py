@@ -13,6 +13,7 @@ import pytest
 from support.api import Api, api_of
 from support.live import live_server
 from support.sse import EventStream, event_stream
+from support.waiting import PATIENCE
 
 pytestmark = pytest.mark.engines("sqlite", "libsql")
 
@@ -176,7 +177,7 @@ def test_limit_and_heartbeat(tmp_path: Path, host_config: Callable[..., dict[str
                 assert response.status_code == 503
                 assert response.json()["code"] == "KEYVAL_TOO_MANY_STREAMS"
                 assert "watch.maxWatchers is 2" in response.json()["error"]
-            deadline = time.monotonic() + 15
+            deadline = time.monotonic() + PATIENCE
             while True:  # the server learns that the client is gone
                 with event_stream(api.base, "/watch/prefix", query=query) as again:
                     if again.status == 200:

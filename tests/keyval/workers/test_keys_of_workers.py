@@ -11,10 +11,10 @@ import pytest
 from buntime_host.access.gate import POLL_SECONDS
 from support.live import DEFAULT_PLUGINS, LiveServer, live_server
 from support.sse import event_stream
+from support.waiting import PATIENCE
 from support.workers import client_of, connect_to
 
 MASTER = {"x-api-key": "the master key of these tests"}
-SECONDS = 15.0
 
 
 @pytest.fixture
@@ -37,7 +37,7 @@ def test_a_key_is_known_and_forgotten_everywhere(keyed: LiveServer) -> None:
         own = {"x-api-key": data["key"]}
 
         def becomes(client: httpx2.Client, status: int) -> None:
-            deadline = time.monotonic() + SECONDS
+            deadline = time.monotonic() + PATIENCE
             while client.get(f"{keyed.api}/keys/a", headers=own).status_code != status:
                 assert time.monotonic() < deadline, status
                 time.sleep(0.1)
