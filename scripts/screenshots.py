@@ -14,26 +14,33 @@ ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
 from support.browser import open_browser  # noqa: E402 - found on the path above
-from support.live import live_server  # noqa: E402
+from support.live import DEFAULT_PLUGINS, live_server  # noqa: E402
 
 IMAGES = ROOT / "docs" / "images"
 SIZE: ViewportSize = {"width": 1100, "height": 700}
+GATEWAY = {
+    "rateLimit": {"requests": 1000, "window": "1m"},
+    "cors": {"origin": "https://app.example"},
+    "cache": {"ttl": "30s", "paths": "/shop/**"},
+}
+CONFIG = {"plugins": [*DEFAULT_PLUGINS, ["@buntime/plugin-gateway", GATEWAY]]}
 
 
 def main() -> None:
     """Start a server, fill its store, and take the pictures."""
     IMAGES.mkdir(exist_ok=True)
-    with tempfile.TemporaryDirectory() as folder, live_server(Path(folder)) as server:
+    with tempfile.TemporaryDirectory() as folder, live_server(Path(folder), CONFIG) as server:
         with httpx2.Client(base_url=server.api) as client:
             fill(client)
         with open_browser() as browser:
             page = browser.new_page(viewport=SIZE, locale="en-US")
             for name, view, text in (
-                ("entries", "entries", "users"),
-                ("entry", 'entry?key=["users",1]', "Versionstamp"),
-                ("queue", "queue?queue=mail", "no such address"),
+                ("entries", "keyval/entries", "users"),
+                ("entry", 'keyval/entry?key=["users",1]', "Versionstamp"),
+                ("queue", "keyval/queue?queue=mail", "no such address"),
+                ("gateway", "gateway/", "at the most"),
             ):
-                page.goto(f"{server.url}/keyval/{view}")
+                page.goto(f"{server.url}/{view}")
                 take(page, name, text)
 
 
