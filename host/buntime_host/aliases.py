@@ -44,18 +44,20 @@ class Aliases:
         self.first_segments = frozenset("/" + old.split("/")[1] for old in paths)
 
     def rewrite(self, scope: Scope) -> bool:
-        """Let a request for an old path be one for the new path; whether it was one."""
-        root: str = scope.get("root_path", "")
-        path: str = scope["path"].removeprefix(root)
+        """Let a request for an old path be one for the new path; whether it was one.
+
+        Its paths begin where those of the host do.
+        """
+        path: str = scope["path"]
         raw: bytes | None = scope.get("raw_path")
         for old, new in self._paths.items():
             if path != old and not path.startswith(f"{old}/"):
                 continue
             if raw is not None:
-                start = (root + old).encode()
+                start = old.encode()
                 if not raw.startswith(start):
                     return False  # with percent signs in it: nobody has ever written it so
-                scope["raw_path"] = (root + new).encode() + raw[len(start) :]
-            scope["path"] = root + new + path[len(old) :]
+                scope["raw_path"] = new.encode() + raw[len(start) :]
+            scope["path"] = new + path[len(old) :]
             return True
         return False

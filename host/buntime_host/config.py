@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from buntime_host.below import path_prefix
 from buntime_host.blame import hint_at
 from buntime_host.declared import OptionError, read_options, schema_of
 from buntime_host.errors import ConfigError, InvalidOptions
@@ -173,6 +174,7 @@ def parse_config(
         "plugin_dirs_explicit": "pluginDirs" in given
         or any(environ.get(name, "").strip() for name in schema["pluginDirs"].env),
         "api_prefix": _prefix(settings.api_prefix, label),
+        "base_path": _base_path(settings.base_path, label),
         "body_default": min(sizes.default, sizes.max),
         "master_key": (settings.master_key or "").strip() or None,
         "edge_limits": edge_limits,
@@ -232,6 +234,13 @@ def _prefix(value: str, label: str) -> str:
         prefix = f"/{prefix}"
     if prefix and not re.fullmatch(r"(/[a-zA-Z0-9_-]+)+", prefix):
         raise ConfigError(f'{label} apiPrefix: must be a path such as "/_", not {value!r}')
+    return prefix
+
+
+def _base_path(value: str, label: str) -> str:
+    prefix = path_prefix(value)
+    if prefix is None:
+        raise ConfigError(f'{label} basePath: must be a path such as "/store", not {value!r}')
     return prefix
 
 

@@ -88,8 +88,8 @@ class HostState(Protocol):
         """The processes that serve, of which this is one."""
         ...
 
-    async def openapi(self) -> bytes:
-        """The OpenAPI document."""
+    async def openapi(self, root: str) -> bytes:
+        """The OpenAPI document; `root` is what is before all paths."""
         ...
 
     @property
@@ -126,6 +126,8 @@ class _BelowBase:
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request."""
         below = scope["path"][len(scope["root_path"]) :]
+        # As Starlette calls it: what is before all paths of the host.
+        scope["app_root_path"] = scope["root_path"].removesuffix(self._prefix)
         response = await self._routes.respond(self._prefix + below, scope, receive)
         await response(scope, receive, send)
 
@@ -265,11 +267,14 @@ class CoreRoutes:
     @described(media_type="text/plain")
     async def _home(self, request: Request) -> Response:
         """The page of the host for browsers, or where `homepage` says; for others its version."""
+        root: str = request.scope["app_root_path"]
         if self._homepage:
             target = self._homepage
-            if not target.startswith(("/", "http://", "https://")):
-                target = f"/{target}"
+            if not target.startswith(("http://", "https://")):
+                target = f"{root}/{target.removeprefix('/')}"
             return RedirectResponse(target, status_code=302)
+        if not request.scope["path"].endswith("/"):
+            return RedirectResponse(f"{root}/", status_code=308)  # its links begin there
         if "text/html" not in request.headers.get("accept", ""):
             return PlainTextResponse(f"Buntime v{__version__}")
         running = [status for status in self._state.statuses.values() if status.state == "loaded"]
@@ -320,9 +325,10 @@ class CoreRoutes:
         """Where the API of this host is, and its version."""
         return _json({"api": self._api, "version": __version__})
 
-    async def _openapi(self, _: Request) -> Response:
+    async def _openapi(self, request: Request) -> Response:
         """This document: OpenAPI 3.1 of the host and its plugins."""
-        return Response(await self._state.openapi(), media_type="application/json")
+        text = await self._state.openapi(request.scope["app_root_path"])
+        return Response(text, media_type="application/json")
 
     def _healthy(self, _: Request) -> Response:
         """Whether the process answers, as it does while it can."""

@@ -33,6 +33,7 @@ from buntime_host.access.keyring import Keyring
 from buntime_host.access.public import SHARED_FILES, own_check_paths, public_paths
 from buntime_host.access.signed import Signed
 from buntime_host.aliases import Aliases
+from buntime_host.below import FORWARDED_PREFIX, Below
 from buntime_host.body_limit import BodyLimit
 from buntime_host.cors import (
     VARY,
@@ -83,6 +84,7 @@ _LOOKED_AT = (
         b"sec-fetch-site",
         b"transfer-encoding",
         b"x-request-id",
+        FORWARDED_PREFIX,
     }
 )
 _PRECONDITIONS = {b"if-match": "If-Match", b"if-none-match": "If-None-Match"}
@@ -130,14 +132,17 @@ class RequestDispatcher:
         api: str = "/api",
         fallback: Mount | None = None,
         passage: RequestPassage | None = None,
+        below: Below | None = None,
     ) -> None:
         """`gate` lets everybody in unless one is given. `api` is the path of the host's own API.
 
-        `fallback` is the mount of paths that no other one is for.
+        `fallback` is the mount of paths that no other one is for; `below` is what is before all.
         """
         self.table = MountTable(mounts, aliases or Aliases({}), fallback)
         self._find = self.table.find
         self._limit = limit
+        self.below = below or Below()
+        """What is before the paths of the mounts."""
         self.gate = gate or Gate(Keyring())
         """Who gets in."""
         self._public = public_paths(api) | own_check_paths(api)
@@ -165,8 +170,11 @@ class RequestDispatcher:
             if (direct := self._direct_mount(mount)) is not None
         }
         """What is answered without ASGI, by the first segment of its path."""
-        self.direct_rest = self._direct_mount(fallback) if fallback is not None else None
+        self.direct_rest: DirectMount | None = None
         """The same of what is below no base; see `rest_for`."""
+        # It may have to tell clients of paths, which nothing on the direct way knows from without.
+        if fallback is not None and not self.below.base_path:
+            self.direct_rest = self._direct_mount(fallback)
         self._bases = frozenset(base.encode() for base in self.table.first_segments)
         self.heads = Heads(self._of_origins or (), behind_passage=passage is not None)
 
@@ -229,7 +237,7 @@ class RequestDispatcher:
                 origin = value
             elif name == b"sec-fetch-site":
                 site = value
-            else:
+            elif name != FORWARDED_PREFIX or mount is self.direct_rest:
                 return None
         if origin is not None or site is not None:
             origins = self._origins
@@ -253,7 +261,7 @@ class RequestDispatcher:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket."""
-        origin = site = length = encoding = given_id = None
+        origin = site = length = encoding = given_id = prefix = None
         key = token = cookie = None
         host = b""
         chunked = dirty = False
@@ -281,6 +289,8 @@ class RequestDispatcher:
                     notice(scope).precondition = _PRECONDITIONS[name]
                 elif name == b"content-encoding":
                     encoding = value if encoding is None else encoding + b"," + value
+                elif name == FORWARDED_PREFIX:
+                    prefix = value if prefix is None else prefix + b"," + value
                 elif name == b"x-request-id" and given_id is None and _REQUEST_ID.fullmatch(value):
                     given_id = value
                 else:
@@ -305,8 +315,17 @@ class RequestDispatcher:
             state["request_id"] = request_id
         # Until somebody has been asked who he is, he may do nothing.
         state["principal"] = ANONYMOUS
+        elsewhere: HttpError | None = None
+        if prefix is not None or self.below.base_path:
+            try:
+                self.below.enter(scope, prefix)
+            except HttpError as error:
+                elsewhere = error
 
         if scope["type"] != "http":
+            if elsewhere is not None:
+                await refuse_websocket(scope, send, problem_of(elsewhere))
+                return
             allowed = self._origins.permits(origin, site, host)
             if cookie is not None and not self._origins.takes_cookies(origin, host):
                 cookie = None
@@ -367,6 +386,9 @@ class RequestDispatcher:
             cookie = None  # its browser sent that, and not the page
         elif cookie is not None and not self._origins.takes_cookies(origin, host):
             cookie = None
+        if elsewhere is not None:
+            await send_problem(respond, problem_of(elsewhere))
+            return
         mount = self._find(scope)
         try:
             if self.gate.is_open:

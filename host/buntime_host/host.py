@@ -28,6 +28,7 @@ from buntime_host.access.signed import Signed
 from buntime_host.access.store import KeyStore
 from buntime_host.access.trusted_hosts import TrustedHosts, is_loopback
 from buntime_host.aliases import Aliases
+from buntime_host.below import Below
 from buntime_host.blame import describe
 from buntime_host.clients import client_of_request
 from buntime_host.config import HostConfig, load_config
@@ -110,8 +111,9 @@ class Host:
         """That of `buntime serve`; None without TLS."""
         self._clock = clock or SystemTaskClock()
         self._given = given
-        self._documents: dict[bool, bytes] = {}
-        """The OpenAPI document, for an open host and for one that asks for credentials."""
+        self._documents: dict[bool, dict[str, msgspec.Raw]] = {}
+        """The members of the OpenAPI document, for an open host and for one that asks for
+        credentials."""
         self.gate = _gate(config)
         """Who gets in."""
         self.gate.client_of = partial(
@@ -202,8 +204,11 @@ class Host:
         """What a plugin provides for others, by its name; None if it does not, or is not up."""
         return self._lifecycle.services.get(plugin) if self._lifecycle is not None else None
 
-    async def openapi(self) -> bytes:
-        """The OpenAPI document of what is served now, as JSON. It is made at the first time."""
+    async def openapi(self, root: str = "") -> bytes:
+        """The OpenAPI document of what is served now, as JSON. It is made at the first time.
+
+        `root` is what is before all paths for who asks.
+        """
         is_open = self.gate.is_open
         if is_open not in self._documents:
             core = CoreRoutes(self, api=self.config.api_path, homepage=self.config.homepage)
@@ -213,8 +218,10 @@ class Host:
                 *[await self._described(plugin) for plugin in running],
             ]
             found = await asyncio.to_thread(document, parts, is_open=is_open)
-            self._documents[is_open] = msgspec.json.encode(found)
-        return self._documents[is_open]
+            self._documents[is_open] = {
+                name: msgspec.Raw(msgspec.json.encode(value)) for name, value in found.items()
+            }
+        return msgspec.json.encode({**self._documents[is_open], "servers": [{"url": root or "/"}]})
 
     async def _described(self, plugin: RunningPlugin) -> ApiPart:
         manifest = plugin.selected.manifest
@@ -302,6 +309,7 @@ class Host:
                 audit=Audit(config.auth.audit),
                 api=config.api_path,
                 fallback=fallback,
+                below=Below(config.base_path, self.edge.client_of),
             )
         except Exception as error:
             # Going on without it might leave a check out, so this is fatal.

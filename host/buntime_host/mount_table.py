@@ -91,23 +91,20 @@ class MountTable:
 
     def _find_below_root(self, scope: Scope) -> Mount | None:
         """The same for a host that is itself served below a path."""
-        path, root = scope["path"], scope["root_path"]
-        rest = path.removeprefix(root) or "/"
-        end = rest.find("/", 1)
-        mount = self.by_segment.get(rest if end < 0 else rest[:end])
-        if mount is None:
-            if self._aliases.rewrite(scope):
-                return self._find_below_root(scope)
-            mount = self._behind_aliases.get(rest if end < 0 else rest[:end])
-            if mount is None:
-                return self._fallback
-        raw: bytes | None = scope.get("raw_path")
+        root: str = scope["root_path"]
+        rest = scope["path"].removeprefix(root)
+        if not rest:
+            return self.by_segment.get("/")  # which sees that there is no slash
+        raw, raw_root = scope.get("raw_path"), root.encode()
+        if raw is not None and not raw.startswith(raw_root):
+            return self._fallback
+        below: Scope = {"path": rest}
         if raw is not None:
-            rest_raw = raw.removeprefix(root.encode()) or b"/"
-            if _decoded(b"/" + rest_raw[1:].partition(b"/")[0]) != mount.base:
-                return self._fallback
-        if rest == mount.base != "/" and not mount.handles_bare_base:
-            scope["path"] = f"{root}{rest}/"
+            below["raw_path"] = raw[len(raw_root) :]
+        mount = self.find(below)
+        scope["path"] = root + below["path"]
+        if raw is not None:
+            scope["raw_path"] = raw_root + below["raw_path"]
         return mount
 
 

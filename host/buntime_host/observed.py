@@ -92,7 +92,7 @@ class ObservedDispatcher(RequestDispatcher):
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serve one request or websocket, and see it from its head to its end."""
         method = scope.get("method", WEBSOCKET)
-        path = raw_path_of(scope)
+        path = self.below.rest_of(raw_path_of(scope))
         seen = self._see(method, path, self._route_of(method, path), scope["headers"])
         traced = seen.traced
         if traced is not None:

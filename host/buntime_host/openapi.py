@@ -56,7 +56,10 @@ class ApiPart:
 
 
 def document(parts: Sequence[ApiPart], *, is_open: bool) -> dict[str, Any]:
-    """The document. On a host that is not `is_open` everything asks for a credential."""
+    """The document without its `servers`: they depend on how the host is asked.
+
+    On a host that is not `is_open` everything asks for a credential.
+    """
     types = _types(parts)
     shapes, components = msgspec.json.schema_components(
         types, schema_hook=_schema_of_ours, ref_template=REF
@@ -76,7 +79,6 @@ def document(parts: Sequence[ApiPart], *, is_open: bool) -> dict[str, Any]:
             "version": __version__,
             "description": "What this host serves: its own routes and those of its plugins.",
         },
-        "servers": [{"url": "/"}],
         "tags": [
             {"name": part.name, **({"description": part.text} if part.text else {})}
             for part in parts

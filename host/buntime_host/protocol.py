@@ -102,6 +102,8 @@ class HostProtocol(HttpToolsProtocol):
         self._direct = dispatcher.direct
         self._answers_directly = bool(dispatcher.direct) or dispatcher.direct_rest is not None
         self._gate = dispatcher.gate
+        self._base = dispatcher.below.base_path.encode()
+        """What is before all paths, if anything is."""
         self.heads = dispatcher.heads
         observer = dispatcher.observer
         self._direct_request: Callable[..., DirectExchange] = (
@@ -478,6 +480,10 @@ class HostProtocol(HttpToolsProtocol):
     def _direct_exchange(self, method: str) -> DirectExchange | None:
         """The request, if it is answered without ASGI: all that is not common goes by that."""
         url, left = self.url, self._left
+        if self._base:
+            if not url.startswith(self._base + b"/"):
+                return None
+            url = url[len(self._base) :]
         end = url.find(b"/", 1)
         mount = self._direct.get(url[:end]) if end > 0 else None
         if mount is None and self._dispatcher.direct_rest is not None:
@@ -507,7 +513,9 @@ class HostProtocol(HttpToolsProtocol):
                 return None
         elif not self._gate.is_open:
             return None  # it says nothing of who sends it
-        return self._direct_request(self, mount, method, path, query, self.headers, admitted, url)
+        return self._direct_request(
+            self, mount, method, path, query, self.headers, admitted, self.url
+        )
 
     def _has_had_its_turn(self) -> bool:
         """Whether it is for others now: what comes next is a task, which waits for its turn."""

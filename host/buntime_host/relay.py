@@ -9,6 +9,7 @@ import httptools
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
+from buntime_host.below import TAKEN_AWAY
 from buntime_host.errors import ServiceUnavailable
 from buntime_host.workers import Workers
 
@@ -58,7 +59,7 @@ async def _message(request: Request) -> bytes:
     """The request as it goes over the wire."""
     scope = request.scope
     body = await request.body()
-    target: bytes = scope["raw_path"]
+    target: bytes = scope["raw_path"].removeprefix(scope["state"].get(TAKEN_AWAY, "").encode())
     if scope["query_string"]:
         target += b"?" + scope["query_string"]
     lines = [b"%s %s HTTP/1.1" % (scope["method"].encode(), target)]

@@ -345,6 +345,7 @@ def started_lines(host: Host, listener: socket.socket) -> list[str]:
     else:
         address, port = name[:2]
         url = f"{scheme}://{f'[{address}]' if ':' in address else address}:{port}"
+    url += host.config.base_path
     lines = [f"Buntime {__version__} listening on {url}"]
     for status in host.statuses.values():
         if status.state == "loaded":

@@ -71,7 +71,9 @@ class SessionRoutes:
     async def ticket(self, request: Request) -> Response:
         """Make a ticket for one stream or websocket."""
         wanted = await read_body(request, _TicketFor)
-        if not wanted.path.startswith("/") or "?" in wanted.path:
+        # Whoever asks from without may say the path as it is seen there.
+        path = wanted.path.removeprefix(request.scope["app_root_path"])
+        if not path.startswith("/") or "?" in path:
             raise BadRequest(
                 'Invalid path: it begins with a slash and has no query, as "/keyval/api/watch"',
                 code="INVALID_PATH",
@@ -79,7 +81,7 @@ class SessionRoutes:
         principal = principal_of(request.scope)
         if principal is ANONYMOUS:
             raise unauthorized()
-        ticket, ends_at = self._signed.new_ticket(principal, wanted.path)
+        ticket, ends_at = self._signed.new_ticket(principal, path)
         return json_response({"success": True, "data": {"ticket": ticket, "endsAt": ends_at}}, 201)
 
 
@@ -92,6 +94,6 @@ def _shown(principal: Principal) -> dict[str, object]:
 def _cookie(token: str, seconds: int, request: Request) -> str:
     is_secure = "https" in (request.url.scheme, request.headers.get("x-forwarded-proto"))
     return (
-        f"{SESSION_COOKIE.decode()}={token}; Path=/; Max-Age={seconds}; HttpOnly; SameSite=Strict"
-        + ("; Secure" if is_secure else "")
+        f"{SESSION_COOKIE.decode()}={token}; Path={request.scope['app_root_path'] or '/'};"
+        f" Max-Age={seconds}; HttpOnly; SameSite=Strict" + ("; Secure" if is_secure else "")
     )

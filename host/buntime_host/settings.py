@@ -227,6 +227,14 @@ class HostSettings(Options, frozen=True):
             env="RUNTIME_API_PREFIX",
         ),
     ] = ""
+    base_path: Annotated[
+        str,
+        option(
+            "Path below which everything is served, such as /store",
+            "Nothing of the host is elsewhere then, /health neither",
+            env="RUNTIME_BASE_PATH",
+        ),
+    ] = ""
     plugin_dirs: Annotated[
         tuple[str, ...],
         option(

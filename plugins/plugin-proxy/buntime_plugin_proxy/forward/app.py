@@ -97,7 +97,7 @@ class ProxyApp:
             if hops is None or hops >= self._max_hops:
                 raise LoopDetected
             forward = self._websocket if scope["type"] == "websocket" else self._http
-            passage = Passage(match, hops, is_known, principal.life)
+            passage = Passage(match, hops, is_known, principal.life, _root_of(scope))
             await forward(passage, scope, receive, send)
         except HttpError as error:
             self._counts.failed(error)
@@ -146,7 +146,7 @@ class ProxyApp:
     async def _go_on(self, begun: Begun, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request that was begun without ASGI."""
         principal = principal_of(scope)
-        passage = Passage(begun.match, 0, bool(principal.id), principal.life)
+        passage = Passage(begun.match, 0, bool(principal.id), principal.life, _root_of(scope))
         connection = begun.take()
         try:
             try:
@@ -196,4 +196,8 @@ def path_of(scope: Scope) -> bytes:
     raw: bytes | None = scope.get("raw_path")
     if raw is None:
         raw = quote(scope["path"]).encode()
-    return raw.removeprefix((scope.get("root_path") or "").encode())
+    return raw.removeprefix(_root_of(scope).encode())
+
+
+def _root_of(scope: Scope) -> str:
+    return scope.get("root_path") or ""

@@ -153,8 +153,11 @@ def request_headers(scope: Any, passage: Passage, sender: Sender) -> Headers:
     return kept
 
 
-def response_headers(answer: Head, ready: ReadyRule) -> Headers:
-    """The headers of an answer, for its client. The host sets the date of all answers."""
+def response_headers(answer: Head, ready: ReadyRule, root: str = "") -> Headers:
+    """The headers of an answer, for its client. The host sets the date of all answers.
+
+    `root` is what is before all paths of the host for that client.
+    """
     named = named_by_connection(answer.headers)
     kept = []
     for pair in answer.headers:
@@ -164,7 +167,7 @@ def response_headers(answer: Head, ready: ReadyRule) -> Headers:
         if name == b"content-length" and answer.status == NO_CONTENT:
             continue  # it has none, whatever the target says
         if name in (b"location", b"content-location"):
-            pair = (name, _own_location(value, ready))
+            pair = (name, _own_location(value, ready, root))
         kept.append(pair)
     return kept
 
@@ -186,7 +189,7 @@ def hops_of(scope: Any) -> int | None:
     return 0
 
 
-def _own_location(location: bytes, ready: ReadyRule) -> bytes:
+def _own_location(location: bytes, ready: ReadyRule, root: str) -> bytes:
     """Where a client is sent to: what is at the target is here, too."""
     text = location.decode("latin-1")
     base = (ready.rule.base or "").rstrip("/")
@@ -198,7 +201,7 @@ def _own_location(location: bytes, ready: ReadyRule) -> bytes:
         rest = rest[len(prefix) :]
     if rest[:1] != "/":
         rest = f"/{rest}"
-    return (base + "/" + rest.lstrip("/")).encode("latin-1")
+    return ((base or root) + "/" + rest.lstrip("/")).encode("latin-1")
 
 
 def _at_target(location: str, origin: str) -> str | None:

@@ -134,7 +134,7 @@ class HttpForwarder:
             if body is not None:
                 await exchange.upload(body, chunked=chunked)
             answer = await exchange.head()
-            await self._answer(passage.match, method, answer, exchange, send)
+            await self._answer(passage, method, answer, exchange, send)
         except NobodyWaits:
             # Who waits may be told, unless he is gone.
             if exchange.credential_ended and not exchange.answered:
@@ -147,10 +147,11 @@ class HttpForwarder:
             self._pool.give_back(exchange.connection)
 
     async def _answer(
-        self, match: RuleMatch, method: str, answer: Head, exchange: _Exchange, send: Send
+        self, passage: Passage, method: str, answer: Head, exchange: _Exchange, send: Send
     ) -> None:
+        match = passage.match
         self._counts.answered(answer.status)
-        headers = response_headers(answer, match.ready)
+        headers = response_headers(answer, match.ready, passage.root)
         before = b""
         if match.ready.rule.rewrites_pages:
             if is_page(answer.status, answer.headers, method):

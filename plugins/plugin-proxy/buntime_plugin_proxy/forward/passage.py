@@ -19,3 +19,5 @@ class Passage(NamedTuple):
     """Whether the host has recognised its sender: then the credential is not for the target."""
     life: Life
     """Of that credential: what was begun with it ends with it."""
+    root: str = ""
+    """What is before all paths of the host for who asks."""
