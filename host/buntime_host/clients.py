@@ -44,7 +44,7 @@ def _forwarded(headers: Iterable[tuple[bytes, bytes]], header: bytes) -> list[st
     if not noted:
         return []
     parts = [text.strip() for text in ",".join(noted).split(",")][::-1]
-    return [_for_of(part) for part in parts] if header == FORWARDED else parts
+    return [_for_of(part) if header == FORWARDED else _without_port(part) for part in parts]
 
 
 def _for_of(element: str) -> str:
@@ -52,8 +52,12 @@ def _for_of(element: str) -> str:
     for pair in element.split(";"):
         name, _, value = pair.strip().partition("=")
         if name.lower() == "for":
-            text = value.strip('"')
-            if text.startswith("["):
-                return text[1:].partition("]")[0]
-            return text.partition(":")[0] if text.count(":") == 1 else text
+            return _without_port(value.strip('"'))
     return ""
+
+
+def _without_port(text: str) -> str:
+    """The address in `1.2.3.4:567`, `[2001:db8::1]:567` or alone, as some proxies write it."""
+    if text.startswith("["):
+        return text[1:].partition("]")[0]
+    return text.partition(":")[0] if text.count(":") == 1 else text
