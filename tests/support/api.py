@@ -90,9 +90,14 @@ class Api:
         return [entry["key"] for entry in self.json("POST", "/keys/list", options)]
 
     def empty(self) -> None:
-        """Delete everything."""
+        """Delete all entries."""
         while keys := self.keys(limit=1000, values=False):
             self.json("POST", "/keys/delete-batch", {"keys": keys, "exact": True})
+
+    def empty_queue(self) -> None:
+        """Delete all messages: what an earlier test took comes back once its lease ends."""
+        self.json("DELETE", "/queue/messages")
+        self.json("DELETE", "/queue/dlq")
 
 
 @contextmanager

@@ -1,7 +1,7 @@
 // Tries every way that a browser has to send requests, and tells what the page got of each:
 // a list of [way, path, outcome].
 async ({base, reads, takes, writes, streams, sockets, say}) => {
-    const PATIENCE = 8000;
+    const PATIENCE = 20000;
     const seen = [];
     const waiting = [];
     const attempt = (way, path, outcome) =>
@@ -87,12 +87,14 @@ async ({base, reads, takes, writes, streams, sockets, say}) => {
         for (const protocols of [[], ["hrana2"], ["hrana3"]]) {
             attempt("WebSocket", path, first((done) => {
                 const socket = new WebSocket(base.replace("http", "ws") + path, protocols);
-                const told = [];
-                socket.onopen = () => say.forEach((message) => socket.send(JSON.stringify(message)));
+                const told = ["open"];
+                socket.onopen = () => {
+                    say.forEach((message) => socket.send(JSON.stringify(message)));
+                    setTimeout(() => done(told), PATIENCE / 2);
+                };
                 socket.onmessage = (event) => told.push(event.data);
                 socket.onerror = () => done("refused");
                 socket.onclose = () => done(["closed", ...told]);
-                setTimeout(() => done(["open", ...told]), PATIENCE / 2);
             }));
         }
     }

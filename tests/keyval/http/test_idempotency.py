@@ -128,6 +128,7 @@ def _send(api: Api, case: Case, key: str) -> httpx2.Response:
 def _prepared(api: Api, case: Case) -> Case:
     """With the ids of a message that is leased, and of one that is dead, in it; or with what a
     consumer was given."""
+    api.empty_queue()
     for key in ("gone", "gone/1", "below/1"):
         api.put(key, 1)
     text = json.dumps(case.body) if case.body is not None else ""
@@ -159,7 +160,7 @@ def _prepared(api: Api, case: Case) -> Case:
         if kind == "OVER":
             api.json("POST", f"/tasks/{task_id}/cancel")
         if kind == "RUN":
-            leasing = {"runner": "w", "names": [f"to-{kind}"]}
+            leasing = {"runner": "w", "names": [f"to-{kind}"], "duration": "1h"}
             (run,) = api.json("POST", "/tasks/lease", leasing)["tasks"]
             task_id, text = run["id"], text.replace("HELD", run["token"])
         case = case._replace(path=case.path.replace(kind, task_id))

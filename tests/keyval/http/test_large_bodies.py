@@ -195,6 +195,7 @@ def test_what_is_twice_beside_a_long_text(shared_api: Api, body: str) -> None:
 
 @pytest.mark.parametrize("text", [LONG, '\\"' * 50_000, '"a":1,"a":2' * 10_000])
 def test_long_texts_stay_as_they_are(api: Api, text: str) -> None:
+    api.empty_queue()
     api.json("POST", "/queue/enqueue", {"value": text, "options": {"delay": 0}})
     assert api.json("GET", "/queue/dequeue")["message"]["value"] == text
     api.json("POST", "/atomic", {"mutations": [{"type": "set", "key": ["a"], "value": [text]}]})
