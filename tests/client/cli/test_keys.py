@@ -335,3 +335,17 @@ def test_selectors(run: Commands, store: Kv) -> None:
     assert [entry.key for entry in store.list()] == [("fruits",)]
     for wrong in ([], ["--start", "a"], ["fruits", "--everything"], ["--limit", "1"]):
         assert run("delete", *wrong, "--yes").status == 2
+
+
+def test_entries_of_a_type(run: Commands, store: Kv) -> None:
+    for key, kind in (("a", "Fruit"), ("b", "Nut"), ("in/c", "Fruit")):
+        run.ok("set", key, "1", "--type", kind)
+    run.ok("set", "d", "1")
+    assert run.ok("list", "--type", "Fruit", "--keys-only").out.split() == ["a", "in/c"]
+    assert run.ok("list", "in", "--type", "Nut").out == ""
+    assert run.ok("count", "--type", "Fruit", "--end", "b").out == "1\n"
+    assert run.ok("delete", "--type", "Fruit", "--yes").out == "2\n"
+    assert [entry.key for entry in store.list()] == [("b",), ("d",)]
+    done = run("list", "--type", "")
+    assert (done.status, done.err.count("\n")) == (2, 1)
+    assert "type must be a text of 1 to 256" in done.err

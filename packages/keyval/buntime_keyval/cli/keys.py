@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import click
 
@@ -35,6 +36,7 @@ from buntime_keyval.wire.python_options import Consistency
 from buntime_keyval.wire.requirements import requirement
 
 Where = dict[str, Any]
+F = TypeVar("F", bound=Callable[..., Any])
 
 DETAILS = click.option(
     "--details", is_flag=True, help="With metadata, times, number of writes and type."
@@ -192,31 +194,31 @@ def persist(job: Job, key: Key, idempotency_key: str | None) -> None:
     _touched(job, key, is_there=job.kv.persist(key, idempotency_key=idempotency_key))
 
 
-STARTS_WITH = click.option(
-    "--starts-with",
-    metavar="KEY",
-    type=KEY,
-    help="Keys that begin so, within a text.",
+_SELECTORS = (
+    click.option(
+        "--starts-with", metavar="KEY", type=KEY, help="Keys that begin so, within a text."
+    ),
+    click.option("--start", metavar="KEY", type=KeyType(empty=True), help="First key."),
+    click.option("--end", metavar="KEY", type=KeyType(empty=True), help="Key behind the last one."),
+    click.option("--type", metavar="TEXT", help="Entries of this type."),
+    click.option("--limit", type=click.IntRange(1), help="So many at the most."),
+    click.option("--offset", type=click.IntRange(0), default=0, help="Pass over so many first."),
 )
-START = click.option("--start", metavar="KEY", type=KeyType(empty=True), help="First key.")
-END = click.option(
-    "--end", metavar="KEY", type=KeyType(empty=True), help="Key behind the last one."
-)
-LIMIT = click.option("--limit", type=click.IntRange(1), help="So many at the most.")
-OFFSET = click.option(
-    "--offset", type=click.IntRange(0), default=0, help="Pass over so many first."
-)
+"""Each is called as the client has it."""
+
+
+def selecting(run: F) -> F:
+    """Let a command take all that selects entries, beside a prefix and a filter."""
+    for option in reversed(_SELECTORS):
+        run = option(run)
+    return run
 
 
 @click.command()
 @click.argument("keys", metavar="KEY...", type=KEY, nargs=-1)
 @click.option("--exact", is_flag=True, help="Only the keys themselves, not what is below them.")
 @click.option("--everything", is_flag=True, help="The whole store, in batches.")
-@STARTS_WITH
-@START
-@END
-@LIMIT
-@OFFSET
+@selecting
 @WHERE
 @click.option("--yes", is_flag=True, help="Do not ask at a terminal.")
 @IF_MATCH
@@ -225,19 +227,16 @@ OFFSET = click.option(
 @connected
 def delete(
     job: Job,
+    /,
     keys: tuple[Key, ...],
     exact: bool,
     everything: bool,
-    starts_with: Key | None,
-    start: Key | None,
-    end: Key | None,
-    limit: int | None,
-    offset: int,
     where: Where | None,
     yes: bool,
     if_match: str | None,
     if_revision: int | None,
     idempotency_key: str | None,
+    **selectors: Any,
 ) -> None:
     """Delete keys and everything below them; print how many entries that were.
 
@@ -245,25 +244,23 @@ def delete(
     """
     conditions: dict[str, Any] = {"if_match": if_match, "if_revision": if_revision}
     has_conditions = requirement(if_match, if_revision) is not None
-    is_bounded = any(it is not None for it in (starts_with, start, end, limit)) or offset > 0
-    if has_conditions and (len(keys) != 1 or where is not None or is_bounded):
+    given = {name for name, it in selectors.items() if it not in (None, 0)}
+    if has_conditions and (len(keys) != 1 or where is not None or given):
         raise Mistake("--if-match and --if-revision are for one key, and without --where")
-    in_range = starts_with is not None or (start is not None and end is not None)
+    in_range = bool(given & {"starts_with", "type"}) or given >= {"start", "end"}
     said = bool(keys) + everything + (in_range and not keys)
-    if said != 1 or (everything and (exact or start or end or limit or offset)):
-        raise Mistake("say either KEY..., or --starts-with, or --start and --end, or --everything")
+    if said != 1 or (everything and (exact or given)):
+        raise Mistake(
+            "say either KEY..., or --starts-with, or --start and --end, or --type, or --everything"
+        )
     if not keys and in_range:
-        confirm("Delete everything in that range?", yes=yes)
+        confirm("Delete everything that is so selected?", yes=yes)
         result = job.kv.delete(
             (),
             exact=exact,
-            starts_with=starts_with,
-            start=start,
-            end=end,
-            limit=limit,
-            offset=offset,
             where=where,
             idempotency_key=idempotency_key,
+            **selectors,
         )
     elif everything:
         confirm("Delete the whole store?" if where is None else _MATCHING_ANYWHERE, yes=yes)
@@ -276,14 +273,10 @@ def delete(
         result = job.kv.delete(
             keys[0] if has_conditions else list(keys),
             exact=exact,
-            starts_with=starts_with,
-            start=start,
-            end=end,
-            limit=limit,
-            offset=offset,
             where=where,
             idempotency_key=idempotency_key,
             **conditions,
+            **selectors,
         )
     if job.out.as_json:
         job.out.document(deletedCount=result.deleted_count)
@@ -296,11 +289,7 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 
 @click.command("list")
 @PREFIX_ARGUMENT
-@STARTS_WITH
-@START
-@END
-@LIMIT
-@OFFSET
+@selecting
 @click.option("--reverse", is_flag=True, help="Last key first.")
 @click.option("--keys-only", is_flag=True, help="Without the values, which are not sent.")
 @click.option("--snapshot", is_flag=True, help="All as it is at one moment, or an error.")
@@ -310,69 +299,51 @@ _MATCHING_ANYWHERE = "Delete everything that matches in the whole store?"
 @connected
 def list_(
     job: Job,
+    /,
     prefix: Key,
-    starts_with: Key | None,
-    start: Key | None,
-    end: Key | None,
-    limit: int | None,
-    offset: int,
     reverse: bool,
     keys_only: bool,
     snapshot: bool,
     consistency: Consistency,
     details: bool,
     where: Where | None,
+    **selectors: Any,
 ) -> None:
     """List the entries below a prefix, or all, in the order of their keys."""
     values = not keys_only
     entries = job.kv.list(
         prefix,
-        starts_with=starts_with,
-        start=start,
-        end=end,
-        limit=limit,
-        offset=offset,
         reverse=reverse,
         where=where,
         details=details,
         values=values,
         snapshot=snapshot,
         consistency=consistency,
+        **selectors,
     )
     job.out.entries(entries, values=values, details=details)
 
 
 @click.command()
 @PREFIX_ARGUMENT
-@STARTS_WITH
-@START
-@END
-@LIMIT
-@OFFSET
+@selecting
 @CONSISTENCY
 @WHERE
 @connected
 def count(
     job: Job,
+    /,
     prefix: Key,
-    starts_with: Key | None,
-    start: Key | None,
-    end: Key | None,
-    limit: int | None,
-    offset: int,
     consistency: Consistency,
     where: Where | None,
+    **selectors: Any,
 ) -> None:
     """Count the entries below a prefix, or all."""
     number = job.kv.count(
         prefix,
-        starts_with=starts_with,
-        start=start,
-        end=end,
-        limit=limit,
-        offset=offset,
         where=where,
         consistency=consistency,
+        **selectors,
     )
     if job.out.as_json:
         job.out.document(count=number)
