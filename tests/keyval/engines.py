@@ -6,7 +6,6 @@ after the other; without the mark it runs on the embedded one.
 
 from __future__ import annotations
 
-import asyncio
 import os
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager, ExitStack
@@ -21,11 +20,11 @@ from buntime_plugin_database.engines.libsql.adapter import LibsqlAdapter
 from buntime_plugin_database.engines.libsql.options import LibsqlOptions
 from buntime_plugin_database.engines.rqlite.adapter import RqliteAdapter
 from buntime_plugin_database.engines.sqlite import SqliteAdapter
-from database.libsql.support import wipe
-from database.rqlite.support import wipe as wipe_node
-from keyval.libsql.support import config_of, open_libsql_world, open_server_world, run_sql
-from keyval.postgres.support import config_of as postgres_config
-from keyval.postgres.support import empty, open_adapter, open_postgres_world
+from keyval.libsql import support as libsql
+from keyval.libsql.support import open_libsql_world, open_server_world, run_sql
+from keyval.postgres import support as postgres
+from keyval.postgres.support import open_adapter, open_postgres_world
+from keyval.rqlite import support as rqlite
 from keyval.service.world import FAST, FakeClock, World, open_world
 from support.live import LiveServer
 from support.packages import install_beside
@@ -216,10 +215,10 @@ class LibsqlEngine:
         self._namespaces: dict[tuple[Path, str], str] = {}
 
     def empty_hosts(self) -> None:
-        asyncio.run(wipe([self._servers.of_hosts[0].url]))
+        libsql.empty(self._servers.of_hosts[0])
 
     def empty_worlds(self) -> None:
-        asyncio.run(wipe([self._servers.of_worlds[0].url]))
+        libsql.empty(self._servers.of_worlds[0])
 
     def open_world(
         self, folder: Path, clock: FakeClock | None = None
@@ -246,7 +245,7 @@ class LibsqlEngine:
 
     def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
         servers = self._servers.of_hosts
-        return config_of(servers[:1] if one_view else servers, options)
+        return libsql.config_of(servers[:1] if one_view else servers, options)
 
     def forget_messages(self, server: LiveServer) -> None:
         run_sql(self._servers.of_hosts[0], *FORGET_MESSAGES)
@@ -259,10 +258,10 @@ class RqliteEngine:
         self._servers = servers
 
     def empty_hosts(self) -> None:
-        wipe_node(self._servers.node_of_hosts)
+        rqlite.empty(self._servers.node_of_hosts)
 
     def empty_worlds(self) -> None:
-        wipe_node(self._servers.node_of_worlds)
+        rqlite.empty(self._servers.node_of_worlds)
 
     def open_world(
         self, folder: Path, clock: FakeClock | None = None
@@ -298,10 +297,10 @@ class PostgresEngine:
         self._databases: dict[tuple[Path, str], str] = {}
 
     def empty_hosts(self) -> None:
-        empty(self._server, self._of_hosts)
+        postgres.empty(self._server, self._of_hosts)
 
     def empty_worlds(self) -> None:
-        empty(self._server, self._of_worlds)
+        postgres.empty(self._server, self._of_worlds)
 
     def open_world(
         self, folder: Path, clock: FakeClock | None = None
@@ -323,7 +322,7 @@ class PostgresEngine:
         )
 
     def host_config(self, options: dict[str, Any], *, one_view: bool = False) -> dict[str, Any]:
-        return postgres_config(self._server.url_of(self._of_hosts), options)
+        return postgres.config_of(self._server.url_of(self._of_hosts), options)
 
     def forget_messages(self, server: LiveServer) -> None:
         self._server.run("; ".join(FORGET_MESSAGES), self._of_hosts)

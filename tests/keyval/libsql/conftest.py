@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from database.libsql.support import wipe
 from keyval.engines import Servers
-from keyval.libsql.support import LAG_SECONDS, config_of
+from keyval.libsql.support import LAG_SECONDS, config_of, empty
 from support.api import Api, api_of
 from support.live import live_server
 from support.sqld import Sqld, running_sqld
@@ -40,7 +38,7 @@ def late_pair(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
 @pytest.fixture
 def hosts(late_pair: list[Sqld], tmp_path: Path) -> Iterator[list[Api]]:
     """Two hosts with a replica."""
-    asyncio.run(wipe([late_pair[0].url]))
+    empty(late_pair[0])
     with ExitStack() as stack:
         apis = []
         for name in ("one", "two"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import urllib.request
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -14,6 +15,8 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.faces.local.kv import LocalKv
 from buntime_plugin_keyval.service import make_service
 from buntime_plugin_keyval.storage.schema import migrate
+from database.libsql.support import wipe
+from keyval.emptying import OBJECTS, statements_for_a_new_store
 from keyval.service.world import LOGGER, FakeClock, World
 from support.sqld import Sqld
 from support.waiting import PATIENCE
@@ -48,6 +51,15 @@ def run_sql(server: Sqld, *statements: str) -> list[list[Any]]:
     assert all(result["type"] == "ok" for result in results), results
     rows = results[len(statements) - 1]["response"]["result"]["rows"]
     return [[value.get("value") for value in row] for row in rows]
+
+
+def empty(server: Sqld) -> None:
+    """Let the store on a server be as if it were new; whatever else it has is dropped."""
+    statements = statements_for_a_new_store(name for (name,) in run_sql(server, OBJECTS))
+    if statements:
+        run_sql(server, "BEGIN", *statements, "COMMIT")
+    else:
+        asyncio.run(wipe([server.url]))
 
 
 @asynccontextmanager

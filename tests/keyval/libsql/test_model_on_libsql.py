@@ -5,10 +5,9 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 import pytest
-from database.libsql.support import wipe
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
-from keyval.libsql.support import open_libsql_world
+from keyval.libsql.support import empty, open_libsql_world
 from keyval.service.test_model import StoreMachine
 from keyval.service.world import World
 from support.sqld import Sqld
@@ -23,7 +22,7 @@ class OnServers(StoreMachine):
 
     def opening(self) -> AbstractAsyncContextManager[World]:
         if not self.is_empty:
-            self.run(wipe([self.servers[0].url]))
+            empty(self.servers[0])
             self.is_empty = True
         return open_libsql_world(self.servers, self.clock)
 

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import httpx2
 import pytest
-from database.libsql.support import wipe
-from keyval.libsql.support import LAG_SECONDS, config_of
+from keyval.libsql.support import LAG_SECONDS, config_of, empty
 from support.api import Api, api_of
 from support.live import LiveServer, live_server
 from support.sqld import Sqld, running_sqld
@@ -31,7 +29,7 @@ def trio(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Sqld]]:
 @pytest.fixture(scope="module")
 def host(trio: list[Sqld], tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
     """A host with two workers."""
-    asyncio.run(wipe([trio[0].url]))
+    empty(trio[0])
     with live_server(tmp_path_factory.mktemp("host"), config_of(trio), workers=2) as running:
         yield running
 

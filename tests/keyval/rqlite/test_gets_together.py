@@ -14,8 +14,8 @@ from buntime_plugin_database.engines.rqlite.nodes import Nodes
 from buntime_plugin_keyval.storage.database import database_of
 from buntime_plugin_keyval.storage.dialects.reads import Short
 from buntime_plugin_keyval.storage.schema import migrate
-from database.rqlite.support import wipe
 from keyval.engines import Servers
+from keyval.rqlite.support import empty
 from keyval.service.world import NOW_MS
 
 
@@ -23,7 +23,7 @@ async def test_a_strong_read_is_no_weaker_among_others(
     database_servers: Servers, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     node = database_servers.node_of_worlds
-    wipe(node)
+    empty(node)
     adapter = RqliteAdapter([node.url])
     await migrate(adapter, NOW_MS)
     key = encode_key(("a",))

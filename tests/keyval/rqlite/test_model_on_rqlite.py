@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 
 from buntime_plugin_database.engines.rqlite.adapter import RqliteAdapter
-from database.rqlite.support import wipe
 from hypothesis import settings
 from hypothesis.stateful import run_state_machine_as_test
 from keyval.engines import Servers
 from keyval.libsql.support import open_server_world
+from keyval.rqlite.support import empty
 from keyval.service.test_model import StoreMachine
 from keyval.service.world import World
 
@@ -24,7 +24,7 @@ def test_the_store_against_the_model(database_servers: Servers) -> None:
 
         def opening(self) -> AbstractAsyncContextManager[World]:
             if not self.is_empty:
-                wipe(node)
+                empty(node)
                 self.is_empty = True
             return open_server_world(RqliteAdapter([node.url]), self.clock)
 
