@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
-from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
+from typing import Any, NamedTuple, Protocol, TypeVar, final, runtime_checkable
 
 import msgspec
 from starlette.requests import Request
@@ -30,6 +30,7 @@ JSON = "application/json"
 Header = tuple[bytes, bytes]
 
 
+@final
 class Answer(msgspec.Struct, frozen=True, gc=False):
     """A complete answer."""
 

@@ -61,7 +61,7 @@ from buntime_host.mounts import Mount
 from buntime_host.noticed import NOTHING, Noticed, notice
 from buntime_host.observe.observer import Observer
 from buntime_host.origin import OriginPolicy
-from buntime_host.passage import HeadOfAsgi, PassedApp, Passing, RequestPassage
+from buntime_host.passage import GuardedPassage, HeadOfAsgi, PassedApp, Passing
 from buntime_host.problem import problem_of, refuse_websocket, send_problem
 from buntime_host.request_hooks import RequestHook, RequestHooks
 from buntime_host.websockets import OpenSockets, ServedSocket, SocketGone
@@ -131,7 +131,7 @@ class RequestDispatcher:
         audit: Audit | None = None,
         api: str = "/api",
         fallback: Mount | None = None,
-        passage: RequestPassage | None = None,
+        passage: GuardedPassage | None = None,
         below: Below | None = None,
     ) -> None:
         """`gate` lets everybody in unless one is given. `api` is the path of the host's own API.

@@ -11,7 +11,7 @@ from buntime_plugin_gateway.request_log import RequestLog, statistics
 
 def note(log: RequestLog, at: float, path: str = "/a", status: int = 200) -> None:
     limited = status == 429
-    log.add((at, "192.0.2.1", "GET", path.encode(), status, at, at + 0.0015, limited))
+    log.add(((at, "192.0.2.1", "GET", path.encode(), at), status, at + 0.0015, limited))
 
 
 @pytest.fixture

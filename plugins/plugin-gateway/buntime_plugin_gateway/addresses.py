@@ -20,31 +20,38 @@ class Addresses:
     def __init__(self, client_of: Callable[[Mapping[str, Any]], str | None]) -> None:
         """`client_of` is that of the context: None for the address of a trusted proxy."""
         self._client_of = client_of
-        self._known: dict[str, tuple[str, bool]] = {}
-        """Peers as they are shown, and whether they are trusted proxies."""
+        self.clients: dict[str, str] = {}
+        """Peers that are no trusted proxies, as they are shown: `of` them, without its call."""
+        self._proxies: dict[str, str] = {}
+        """Those that are."""
 
     def of(self, request: DirectRequest) -> str:
         """The address, or the network of an IPv6 address; that of the proxy where it names none."""
         peer = request.client
         if peer is None:
             return self._client_of(request.peer) or UNKNOWN
-        try:
-            shown, is_proxy = self._known[peer[0]]
-        except KeyError:
-            shown, is_proxy = self._looked_up(peer)
-        if is_proxy:
-            for name, _ in request.headers:
-                if name in _FORWARDED:
-                    return self._client_of(request.peer) or shown
-        return shown
+        host = peer[0]
+        shown = self.clients.get(host)
+        if shown is not None:
+            return shown
+        proxy = self._proxies.get(host)
+        if proxy is None:
+            return self._look_up(request, peer)
+        for name, _ in request.headers:
+            if name in _FORWARDED:
+                return self._client_of(request.peer) or proxy
+        return proxy
 
-    def _looked_up(self, peer: tuple[str, int]) -> tuple[str, bool]:
-        if len(self._known) >= _MOST_KNOWN:
-            self._known.clear()
+    def _look_up(self, request: DirectRequest, peer: tuple[str, int]) -> str:
+        for known in (self.clients, self._proxies):
+            if len(known) >= _MOST_KNOWN:
+                known.clear()
         client = self._client_of({"client": peer, "headers": ()})
-        known = (_plain(peer[0]) if client is None else client, client is None)
-        self._known[peer[0]] = known
-        return known
+        if client is None:
+            self._proxies[peer[0]] = _plain(peer[0])
+        else:
+            self.clients[peer[0]] = client
+        return self.of(request)
 
 
 def _plain(address: str) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Coroutine
+from time import monotonic, time
 from typing import Any
 
 import msgspec
@@ -15,6 +15,7 @@ from buntime_plugin_gateway.addresses import Addresses
 from buntime_plugin_gateway.cache import MISS, CachePlace
 from buntime_plugin_gateway.compression import Compression
 from buntime_plugin_gateway.parts import Parts
+from buntime_plugin_gateway.request_log import Arrived
 
 Header = tuple[bytes, bytes]
 _FAILED = range(400, 500)
@@ -26,16 +27,18 @@ class GatewayPassage:
 
     def __init__(self, addresses: Addresses, parts: Parts, *, log_all: bool) -> None:
         self._addresses = addresses
+        self._clients = addresses.clients
         self._limiter = parts.limiter
         self._shell = parts.shell
         self.cache = parts.cache
         self.compression = parts.compression
         self.cors = parts.cors
+        self._lines = b"" if parts.cors is None else parts.cors.lines(None)
+        """Headers of the answer to who comes from no page."""
         self.note = parts.log.add
         self.log_all = log_all
         """Whether requests are noted that no limit has refused."""
-        self.shapes = parts.cache is not None or parts.compression is not None
-        """Whether more is done with answers than to add headers."""
+        self._shapes = parts.cache is not None or parts.compression is not None
 
     def trusts(self, origin: bytes) -> bool:
         """See `RequestPassage`."""
@@ -49,97 +52,70 @@ class GatewayPassage:
         """See `RequestPassage`. No limit counts them: a browser sends them by itself."""
         answer = None if self.cors is None else self.cors.preflight(request)
         if answer is not None and self.log_all:
-            address = self._addresses.of(request)
-            RequestInHand(self, request, address, time.monotonic(), time.time()).note(answer.status)
+            now = monotonic()
+            arrived = (time(), self._addresses.of(request), request.method, request.whole_path, now)
+            self.note((arrived, answer.status, monotonic(), False))
         return answer
 
     def arrives(self, request: DirectRequest) -> Answer | Companion:
         """See `RequestPassage`."""
-        now, epoch = time.monotonic(), time.time()
-        address = self._addresses.of(request)
-        in_hand = RequestInHand(self, request, address, now, epoch)
+        now, epoch = monotonic(), time()
+        client = request.client
+        address = None if client is None else self._clients.get(client[0])
+        if address is None:
+            address = self._addresses.of(request)
+        lines = self._lines
         if self.cors is not None:
-            origin = None
             for name, value in request.headers:
                 if name == b"origin":
-                    origin = value
-            in_hand.lines = self.cors.lines(origin)
+                    lines = self.cors.lines(value)
+        # Not the request itself, which refers to what goes with it: none of both would go without
+        # a collection.
+        arrived = (epoch, address, request.method, request.whole_path, now)
         if self._shell is not None:
             page = self._shell.answer(request)
             if page is not None:
-                return in_hand.finished(page)
+                return RequestInHand(self, arrived, lines).answered(page)
         if self._limiter is not None:
             verdict = self._limiter.judge(request, address, now, epoch)
             if isinstance(verdict, Answer):
-                in_hand.is_limited = True
-                return in_hand.finished(verdict)
-            in_hand.lines += verdict
-        if self.shapes:
-            kept = self._kept(request, in_hand, now)
+                return RequestInHand(self, arrived, lines, is_limited=True).answered(verdict)
+            lines += verdict
+        if self._shapes:
+            return self._to_be_shaped(request, ShapedRequest(self, arrived, lines), now)
+        return RequestInHand(self, arrived, lines)
+
+    def _to_be_shaped(
+        self, request: DirectRequest, in_hand: ShapedRequest, now: float
+    ) -> Answer | Companion:
+        if self.compression is not None:
+            in_hand.encoding = self.compression.accepted(request)
+        if self.cache is not None:
+            in_hand.place = self.cache.place(request, in_hand.encoding)
+            kept = None if in_hand.place is None else self.cache.find(in_hand.place, now)
             if kept is not None:
                 return in_hand.finished(kept)
         return in_hand
 
-    def _kept(self, request: DirectRequest, in_hand: RequestInHand, now: float) -> Answer | None:
-        if self.compression is not None:
-            in_hand.encoding = self.compression.accepted(request)
-        if self.cache is None:
-            return None
-        in_hand.place = self.cache.place(request, in_hand.encoding)
-        return None if in_hand.place is None else self.cache.find(in_hand.place, now)
 
+# Structs, since each request makes one: other classes take several times as long for that.
+class _InHand(msgspec.Struct, gc=False):
+    """What goes with one request, see `Companion`."""
 
-class RequestInHand:
-    """Goes with one request, see `Companion`."""
-
-    __slots__ = (
-        "_address", "_epoch", "_gateway", "_method", "_path", "_since", "encoding", "is_limited",
-        "lines", "place",
-    )  # fmt: skip
-
-    def __init__(
-        self,
-        gateway: GatewayPassage,
-        request: DirectRequest,
-        address: str,
-        now: float,
-        epoch: float,
-    ) -> None:
-        self._gateway = gateway
-        # Not the request itself, which refers to this: none of both would go without a collection.
-        self._method = request.method
-        self._path = request.whole_path
-        self._address = address
-        self._since = now
-        self._epoch = epoch
-        self.lines = b""
-        """Headers of the answer."""
-        self.is_limited = False
-        """Whether it was one too many."""
-        self.encoding = ""
-        """In which the client takes large answers; empty for none."""
-        self.place: CachePlace | None = None
-        """Where its answer is kept."""
-
-    def answered(self, answer: Answer) -> Answer | Coroutine[Any, Any, Answer]:
-        """See `Companion`."""
-        if self._gateway.shapes:
-            return self._shaped(answer)
-        return self.finished(answer)
-
-    def begun(self, status: int, headers: list[Header]) -> list[Header]:
-        """See `Companion`. Of a stream the time until it begins is noted."""
-        self.note(status)
-        self._tell_cache(status)
-        if self._gateway.cors is not None:
-            headers = without_answer_headers(headers)
-        return headers + pairs_of(self.lines)
+    gateway: GatewayPassage
+    arrived: Arrived
+    lines: bytes
+    """Headers of the answer."""
+    is_limited: bool = False
+    """Whether it was one too many."""
 
     def finished(self, answer: Answer) -> Answer:
         """The answer with its headers."""
-        self.note(answer.status)
+        gateway = self.gateway
+        if gateway.log_all or self.is_limited:
+            gateway.note((self.arrived, answer.status, monotonic(), self.is_limited))
         headers = answer.headers
-        if headers and self._gateway.cors is not None:
+        if headers and gateway.cors is not None:
             headers = tuple(without_answer_headers(headers))
         return Answer(
             answer.status,
@@ -151,44 +127,58 @@ class RequestInHand:
             answer.lines + self.lines,
         )
 
-    def note(self, status: int) -> None:
-        """Note how it was answered."""
-        gateway = self._gateway
+    def begun(self, status: int, headers: list[Header]) -> list[Header]:
+        """See `Companion`. Of a stream the time until it begins is noted."""
+        gateway = self.gateway
         if gateway.log_all or self.is_limited:
-            gateway.note(
-                (
-                    self._epoch,
-                    self._address,
-                    self._method,
-                    self._path,
-                    status,
-                    self._since,
-                    time.monotonic(),
-                    self.is_limited,
-                )
-            )
+            gateway.note((self.arrived, status, monotonic(), self.is_limited))
+        if gateway.cors is not None:
+            headers = without_answer_headers(headers)
+        return headers + pairs_of(self.lines)
 
-    def _shaped(self, answer: Answer) -> Answer | Coroutine[Any, Any, Answer]:
-        """The answer as it goes out, compressed and kept where that may be."""
-        compression = self._gateway.compression
+
+class RequestInHand(_InHand, gc=False):
+    """Goes with a request whose answer gets headers and no more."""
+
+    answered = _InHand.finished
+    """See `Companion`."""
+
+
+class ShapedRequest(_InHand, gc=False):
+    """Goes with a request whose answer may be compressed or kept."""
+
+    encoding: str = ""
+    """In which the client takes large answers; empty for none."""
+    place: CachePlace | None = None
+    """Where its answer is kept."""
+
+    def answered(self, answer: Answer) -> Answer | Coroutine[Any, Any, Answer]:
+        """See `Companion`."""
+        compression = self.gateway.compression
         if compression is not None and compression.is_for(answer):
             if self.encoding:
                 return self._compressed(answer, compression)
             answer = compression.plain(answer)
         return self._remembered(answer)
 
+    def begun(self, status: int, headers: list[Header]) -> list[Header]:
+        """See `Companion`."""
+        self._tell_cache(status)
+        return super().begun(status, headers)
+
     async def _compressed(self, answer: Answer, compression: Compression) -> Answer:
         return self._remembered(await compression.compressed(answer, self.encoding))
 
     def _remembered(self, answer: Answer) -> Answer:
         self._tell_cache(answer.status)
-        cache, place = self._gateway.cache, self.place
+        cache, place = self.gateway.cache, self.place
         if cache is not None and place is not None:
-            cache.keep(place, answer, time.monotonic())
+            cache.keep(place, answer, monotonic())
             answer = msgspec.structs.replace(answer, lines=answer.lines + MISS)
         return self.finished(answer)
 
     def _tell_cache(self, status: int) -> None:
-        cache = self._gateway.cache
+        cache = self.gateway.cache
         if cache is not None and status not in _FAILED:
-            cache.changed(self._method, self._path)
+            _, _, method, path, _ = self.arrived
+            cache.changed(method, path)

@@ -19,10 +19,12 @@ ENTRY_BYTES = 768
 _SIZE = struct.Struct("<Q")
 
 
-Noted = tuple[float, str, str, bytes, int, float, float, bool]
-"""A request as it is noted: when it came, in seconds of the calendar; address, method, path and
-status; when it came and when it was answered, in seconds of the monotonic clock; whether it was one
-too many."""
+Arrived = tuple[float, str, str, bytes, float]
+"""What is noted of a request when it comes: when that is, in seconds of the calendar; address,
+method and path; when it is, in seconds of the monotonic clock."""
+Noted = tuple[Arrived, int, float, bool]
+"""The same once it is answered: status; when that is, in seconds of the monotonic clock; whether it
+was one too many."""
 
 
 class LogEntry(NamedTuple):
@@ -119,7 +121,7 @@ class RequestLog:
                 worker,
                 int(since * 1e6),
             )
-            for at, ip, method, path, status, since, ended, limited in self._ring
+            for (at, ip, method, path, since), status, ended, limited in self._ring
         ]
 
     def _of(self, worker: int) -> list[LogEntry]:

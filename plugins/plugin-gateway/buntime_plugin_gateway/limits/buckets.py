@@ -10,6 +10,8 @@ from collections import OrderedDict
 from itertools import islice
 from typing import NamedTuple, Protocol
 
+import msgspec
+
 SWEPT = 2_000
 """Buckets that are looked at in one second for whether they are full again."""
 
@@ -66,40 +68,55 @@ class Buckets(Protocol):
         ...
 
 
+class _Bucket(msgspec.Struct, gc=False):
+    full_at: float
+    asked_at: float
+    rate: Rate
+
+
 class OwnBuckets:
     """Buckets of a process alone."""
 
     def __init__(self, most: int) -> None:
         """Remember at most so many."""
         self._most = most
-        self._buckets: OrderedDict[str, tuple[float, float, Rate]] = OrderedDict()
-        """Full at, asked at; whoever asked last is last."""
+        self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
+        """Whoever asked last is last."""
+        self._last: _Bucket | None = None
+        """That one, if it is there still: requests of a client mostly come in a row."""
 
     def take(self, key: str, rate: Rate, now: float) -> tuple[bool, float]:
         """See `Buckets`."""
-        buckets = self._buckets
-        full_at = now
-        if key in buckets:
-            buckets.move_to_end(key)
-            full_at = buckets[key][0]
-            if full_at < now:
-                full_at = now
-        elif len(buckets) >= self._most:
-            buckets.popitem(last=False)
+        bucket = self._buckets.get(key)
+        if bucket is None:
+            bucket = self._add(key, rate, now)
+        elif bucket is not self._last:
+            self._buckets.move_to_end(key)
+            self._last = bucket
+        bucket.asked_at = now
+        full_at = bucket.full_at
+        if full_at < now:
+            full_at = now
         _, pause, span = rate
         then = full_at + pause
         allowed = then - now <= span
         if allowed:
             full_at = then
-        buckets[key] = (full_at, now, rate)
+        bucket.full_at = full_at
         return allowed, full_at
+
+    def _add(self, key: str, rate: Rate, now: float) -> _Bucket:
+        if len(self._buckets) >= self._most:
+            self._buckets.popitem(last=False)
+        self._last = self._buckets[key] = bucket = _Bucket(now, now, rate)
+        return bucket
 
     async def recent(self, limit: int) -> list[BucketState]:
         """See `Buckets`."""
         newest = islice(reversed(self._buckets.items()), limit)
         return [
-            BucketState(key, full_at, asked_at, rate.pause, rate.capacity)
-            for key, (full_at, asked_at, rate) in newest
+            BucketState(key, it.full_at, it.asked_at, it.rate.pause, it.rate.capacity)
+            for key, it in newest
         ]
 
     def forget(self, key: str) -> bool:
@@ -117,8 +134,8 @@ class OwnBuckets:
         buckets = self._buckets
         # Who has asked for nothing longest is first.
         for _ in range(min(SWEPT, len(buckets))):
-            key, state = next(iter(buckets.items()))
-            if state[0] > now:
+            key, bucket = next(iter(buckets.items()))
+            if bucket.full_at > now:
                 break
             del buckets[key]
         return len(buckets)

@@ -38,13 +38,21 @@ class Limit:
         self.key_of = key_of
         self.fits = fits
         self._told: dict[tuple[int, int, int], bytes] = {}
+        self._first = b""
+        """The headers for who has asked for nothing lately, at moments of one second."""
+        self._first_since = self._first_until = 0.0
 
-    def lines(self, missing: float, epoch: float) -> bytes:
-        """Headers that tell what is left where so many seconds are missing in a bucket.
+    def lines(self, full_at: float, now: float, epoch: float) -> bytes:
+        """Headers that tell what is left in a bucket that is full at a moment.
 
-        When all is there again is told in whole seconds, so that many answers say the same.
+        When all is there again is told in whole seconds, so that many answers say the same; of a
+        client that has asked for nothing lately, all do within a second.
         """
         capacity, pause, _ = self.rate
+        is_first = full_at == now + pause
+        if is_first and self._first_since < epoch <= self._first_until:
+            return self._first
+        missing = full_at - now
         left = capacity - ceil(missing / pause - _ROUNDING)
         reset = ceil(missing)
         second = ceil(epoch + missing)
@@ -54,6 +62,9 @@ class Limit:
                 self._told.clear()
             known = _LINES % (capacity, left, second * 1000, capacity, left, reset)
             self._told[left, second, reset] = known
+        if is_first:
+            self._first, self._first_until = known, second - pause
+            self._first_since = self._first_until - 1
         return known
 
     def retry_after(self, missing: float) -> int:
@@ -111,7 +122,7 @@ class Limiter:
         limit = self._of(path) if self._routes else self._general
         key = limit.key_of(request, address)
         allowed, full_at = self.buckets.take(key, limit.rate, now)
-        lines = limit.lines(full_at - now, epoch)
+        lines = limit.lines(full_at, now, epoch)
         if allowed:
             self._allowed += 1
             return lines
