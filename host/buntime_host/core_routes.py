@@ -22,8 +22,9 @@ from buntime_host.access.signed import Signed
 from buntime_host.api_docs import viewer_file, viewer_page
 from buntime_host.described import Operation, described, operation_of
 from buntime_host.edge import EdgeMetrics
-from buntime_host.errors import MethodNotAllowed, NotFound, PluginError
-from buntime_host.hooks import Hook, run_hook
+from buntime_host.errors import MethodNotAllowed, NotFound
+from buntime_host.health import lacking_plugins
+from buntime_host.hooks import Hook
 from buntime_host.key_routes import KeyRoutes
 from buntime_host.mounts import Mount, mount_at
 from buntime_host.observe.http_numbers import HttpNumbers, http_families
@@ -34,11 +35,8 @@ from buntime_host.status import PluginStatus
 from buntime_host.version import __version__
 from buntime_host.workers import Workers
 
-HOOK_TIMEOUT_SECONDS = 5.0
-"""How long a plugin's `health()` or `metrics()` may take before it counts as failed."""
-
-DIAGNOSIS_SECONDS = 3600.0
-"""The same for a plugin that looks through all that it keeps."""
+METRICS_SECONDS = 5.0
+"""How long a plugin's `metrics()` may take before it counts as failed."""
 
 logger = logging.getLogger("App")
 
@@ -290,22 +288,15 @@ class CoreRoutes:
         # Everyone may know that something is wrong; what it is may tell of the inside.
         explain = principal_of(request.scope).allows("host:plugins:read")
         plugins: dict[str, Any] = {}
-        ready = self._state.ready
+        lacking = await lacking_plugins(self._state.statuses, self._state.health_hooks)
+        ready = self._state.ready and not lacking
         for status in self._state.statuses.values():
             if status.state == "disabled":
                 continue
             entry: dict[str, Any] = {"state": status.state}
-            well = status.state == "loaded"
-            if explain and status.reason is not None:
-                entry["reason"] = status.reason
-            if well and status.name in self._state.health_hooks:
-                problem = await ask_health(self._state.health_hooks[status.name])
-                if problem is not None:
-                    well = False
-                    if explain:
-                        entry["reason"] = problem
-            entry["ready"] = well
-            ready = ready and well
+            if explain and status.name in lacking:
+                entry["reason"] = lacking[status.name]
+            entry["ready"] = status.name not in lacking
             plugins[status.name] = entry
         if not ready:
             body = {
@@ -361,7 +352,7 @@ class CoreRoutes:
         if (numbers := self._state.http_numbers) is not None:
             own += http_families(numbers)
         hooks = self._state.metrics_hooks
-        text = await gather_metrics(hooks, own, timeout=HOOK_TIMEOUT_SECONDS)
+        text = await gather_metrics(hooks, own, timeout=METRICS_SECONDS)
         return Response(text, headers={"content-type": CONTENT_TYPE})
 
     def _loaded(self, _: Request) -> Response:
@@ -409,25 +400,6 @@ def _no_icon(_: Request) -> Response:
 def _pattern(template: str) -> tuple[str, re.Pattern[str]]:
     """A path in which `{id}` stands for one segment, and what fits it."""
     return template, re.compile(re.escape(template).replace(r"\{id\}", "(?P<id>[^/]+)"))
-
-
-async def ask_health(hook: Hook) -> str | None:
-    """What is wrong according to a plugin's `health()`, or None."""
-    try:
-        answer = await run_hook(hook, what="health", timeout=HOOK_TIMEOUT_SECONDS)
-    except PluginError as error:
-        return str(error)
-    if answer is None or answer is True:
-        return None
-    return answer if isinstance(answer, str) else "unhealthy"
-
-
-async def ask_diagnosis(hook: Hook) -> list[str]:
-    """What is wrong with what a plugin keeps, according to its `diagnose()`."""
-    try:
-        return list(await run_hook(hook, what="diagnose", timeout=DIAGNOSIS_SECONDS))
-    except PluginError as error:
-        return [str(error)]
 
 
 def _json(value: Any, status: int = 200) -> Response:

@@ -40,6 +40,8 @@ class Handover(msgspec.Struct, frozen=True):
     listeners: list[int]
     """File descriptors, one for each worker; the same one several times where they share it."""
     workers: list[HandedWorker]
+    lacking: list[str] = []
+    """Plugins that did not run in them either."""
 
 
 def problem_of_new_code(config: Path | None) -> str | None:
@@ -61,12 +63,13 @@ def problem_of_new_code(config: Path | None) -> str | None:
 def become_successor(
     listeners: Iterable[socket.socket],
     workers: Iterable[tuple[int, int, socket.socket]],
+    lacking: Iterable[str],
     signals: Iterable[int],
 ) -> None:
     """Run the command of this process anew, in its place. Does not return.
 
-    `workers` are number, process id and socket of each. `signals` are held back until the
-    successor has handlers for them.
+    `workers` are number, process id and socket of each, `lacking` the plugins that do not run in
+    them. `signals` are held back until the successor has handlers for them.
     """
     handed = []
     sockets = [*listeners]
@@ -75,7 +78,7 @@ def become_successor(
         handed.append(HandedWorker(number, pid, channel.fileno()))
     for sock in sockets:
         sock.set_inheritable(True)
-    left = Handover(os.getpid(), [sock.fileno() for sock in sockets], handed)
+    left = Handover(os.getpid(), [sock.fileno() for sock in sockets], handed, [*lacking])
     os.environ[VARIABLE] = msgspec.json.encode(left).decode()
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     logging.shutdown()

@@ -207,9 +207,9 @@ class HostServer(uvicorn.Server):
         await super().startup(sockets)
         await self.host.server_started(self)
         for listener in sockets or ():
-            self.announce(started_lines(self.host, listener))
+            await self.announce(started_lines(self.host, listener))
 
-    def announce(self, lines: Sequence[str]) -> None:
+    async def announce(self, lines: Sequence[str]) -> None:
         """Say that the plugins are up and the socket listens."""
         for line in lines:
             logger.info("%s", line)

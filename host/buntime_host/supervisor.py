@@ -149,6 +149,8 @@ class Supervisor:
         self._has_to_reload = self._has_to_restart = False
         self._leaving = [self._handed(worker) for worker in (left.workers if left else ())]
         """Workers of the predecessor, which serve until there are others."""
+        self._lacked = frozenset(left.lacking if left else ())
+        """Plugins that do not run in those either."""
         self._in_time = True
         self._serving = False
         """Whether all workers have been ready once."""
@@ -225,6 +227,7 @@ class Supervisor:
                 for place in self._places:
                     if place.failed is not None or (place.started_at and not place.pid):
                         raise StartupError(place.failed or f"{place} died during its start")
+            self._compare(places)
         self._serving = True
         first = self._places[0].ready
         if self._signal is None and first is not None:
@@ -233,6 +236,20 @@ class Supervisor:
             pids = ", ".join(str(place.pid) for place in self._places)
             notify(READY)
             logger.info("%d workers, with the process ids %s", len(self._places), pids)
+
+    def _compare(self, places: list[_Place]) -> None:
+        """Raise `StartupError` if these are less ready than workers that serve still."""
+        if not self._leaving:
+            return
+        for name, reason in self._lacking(places).items():
+            if name not in self._lacked:
+                raise StartupError(f"plugin {name}, which runs in those, is not ready: {reason}")
+
+    def _lacking(self, places: list[_Place]) -> dict[str, str]:
+        found: dict[str, str] = {}
+        for place in places:
+            found |= place.ready.lacking if place.ready is not None else {}
+        return found
 
     def _fork(self, place: _Place) -> None:
         ours, theirs = socket.socketpair()
@@ -390,6 +407,7 @@ class Supervisor:
                 for place in self._places
                 if place.pid and place.channel is not None
             ],
+            self._lacked if self._places[0].ready is None else self._lacking(self._places),
             HANDLED,
         )
 

@@ -9,8 +9,8 @@ import msgspec
 
 from buntime_host.access.store import KeysUnavailable
 from buntime_host.config import HostConfig
-from buntime_host.core_routes import ask_diagnosis, ask_health
 from buntime_host.errors import BuntimeError
+from buntime_host.health import ask_diagnosis, ask_health
 from buntime_host.host import Host
 
 

@@ -18,6 +18,7 @@ import uvicorn
 from buntime_host.config import HostConfig
 from buntime_host.edge import Edge
 from buntime_host.errors import StartupError
+from buntime_host.health import lacking_plugins
 from buntime_host.host import Host
 from buntime_host.limits import EdgeLimits
 from buntime_host.protocol import HostProtocol
@@ -50,6 +51,8 @@ class WorkerReady(msgspec.Struct, tag="ready"):
 
     lines: list[str]
     """What it serves where."""
+    lacking: dict[str, str] = {}
+    """Plugins that should run and do not, or are not well, and why."""
 
 
 class Failed(msgspec.Struct, tag="failed"):
@@ -130,9 +133,10 @@ class WorkerServer(HostServer):
         pause = pulse_seconds(self.host.config.hung_timeout)
         asyncio.get_running_loop().call_later(pause, self._beat)
 
-    def announce(self, lines: Sequence[str]) -> None:
+    async def announce(self, lines: Sequence[str]) -> None:
         """Tell the parent, which tells the world once all workers are up."""
-        say(self._parent, WorkerReady(list(lines)))
+        lacking = await lacking_plugins(self.host.statuses, self.host.health_hooks)
+        say(self._parent, WorkerReady(list(lines), lacking))
 
     def tell_manager(self, state: str) -> None:
         """Leave it to the parent."""

@@ -6,6 +6,7 @@ import asyncio
 import re
 import signal
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,10 +38,10 @@ PAUSE_SECONDS = ASKING / 200
 """Between two requests of each who asks: 200 a second of all together."""
 
 
-def write_version(folder: Path, version: str) -> None:
-    plugin = folder / "plugins" / "version"
+def write_version(folder: Path, version: str, name: str = "version") -> None:
+    plugin = folder / "plugins" / name
     plugin.mkdir(parents=True, exist_ok=True)
-    (plugin / "manifest.yaml").write_text("name: version\nbase: /version\n")
+    (plugin / "manifest.yaml").write_text(f"name: {name}\nbase: /{name}\n")
     (plugin / "plugin.py").write_text(HEADER + VERSION.format(version=version))
 
 
@@ -137,6 +138,30 @@ async def test_code_that_does_not_start_changes_nothing(tmp_path: Path) -> None:
         refusal = "do not start, the old ones go on: "
         await until(lambda: refusal in server.output, RESTART_SECONDS)
         assert httpx2.get(f"{server.url}/version/").text == "old"
+        write_version(tmp_path, "new")
+        server.process.send_signal(signal.SIGUSR2)
+        await until(lambda: server.output.count(LEFT) == 2, RESTART_SECONDS)
+        assert httpx2.get(f"{server.url}/version/").text == "new"
+        assert server.stop() == 0
+
+
+async def test_workers_that_are_less_ready_replace_nobody(tmp_path: Path) -> None:
+    """Also where a plugin that fails keeps no host from starting."""
+    write_version(tmp_path, "old")
+    write_version(tmp_path, "old", "other")
+    plugin = tmp_path / "plugins" / "version" / "plugin.py"
+    with live_server(tmp_path, {"plugins": ["version", "other"]}, workers=2) as server:
+        server.worker_pids()
+        refusals = (
+            ("def on_init(ctx):\n    raise ValueError('no')", "on_init failed: ValueError: no"),
+            ("def health():\n    return 'the cupboard is bare'", "the cupboard is bare"),
+        )
+        for hook, reason in refusals:
+            plugin.write_text(f"{HEADER}{VERSION.format(version='new')}\n\n@hookimpl\n{hook}\n")
+            server.process.send_signal(signal.SIGUSR2)
+            refusal = f"go on: plugin version, which runs in those, is not ready: {reason}"
+            await until(partial(server.has_said, refusal), RESTART_SECONDS)
+            assert httpx2.get(f"{server.url}/version/").text == "old"
         write_version(tmp_path, "new")
         server.process.send_signal(signal.SIGUSR2)
         await until(lambda: server.output.count(LEFT) == 2, RESTART_SECONDS)

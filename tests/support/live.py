@@ -77,6 +77,10 @@ class LiveServer:
         self._reader.join(1)
         raise AssertionError(f"the server did not start:\n{self.output}")
 
+    def has_said(self, text: str) -> bool:
+        """Whether it has logged a text."""
+        return text in self.output
+
     def wait_for_output(self, text: str) -> None:
         """Wait until the server has logged a text; what it writes arrives a little later."""
         deadline = time.monotonic() + PATIENCE
