@@ -30,6 +30,10 @@ ANY_ROUTE = "/*"
 """The route of whatever an application does not tell more of."""
 
 
+MOST_TEMPLATES = 1000
+"""So many are kept of an application; more are made each time."""
+
+
 @runtime_checkable
 class TellsRoutes(Protocol):
     """An application that says which of its routes a request is for."""
@@ -138,10 +142,17 @@ class NotRunning:
 def _routes_of(root: str, app: ASGIApp) -> RouteOf:
     beside = app.app if isinstance(app, PageBeside) else app
     told = beside.route_of if isinstance(beside, TellsRoutes) else None
+    whole: dict[str | None, str] = {None: root + ANY_ROUTE}
 
     def route_of(method: str, path: bytes) -> str:
         route = None if told is None else told(method, path)
-        return root + (ANY_ROUTE if route is None else route)
+        try:
+            return whole[route]
+        except KeyError:
+            template = f"{root}{route}"
+            if len(whole) < MOST_TEMPLATES:
+                whole[route] = template
+            return template
 
     return route_of
 

@@ -2,26 +2,109 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import nullcontext
-from typing import Any
+from functools import partial
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from starlette.types import Message, Receive, Scope, Send
 
 from buntime_host.access import principal_of
-from buntime_host.direct import BODILESS, Answer, Header
+from buntime_host.direct import BODILESS, Answer, Header, Promised, PromisedWork
 from buntime_host.direct_exchange import DirectConnection, DirectExchange
 from buntime_host.direct_mounts import Admitted, DirectMount
 from buntime_host.dispatch import SWITCHING, RequestDispatcher
 from buntime_host.errors import Forbidden, HttpError
 from buntime_host.mounts import Mount
-from buntime_host.observe.http_numbers import NO_ROUTE
-from buntime_host.observe.observer import ObservedRequest, Observer
+from buntime_host.observe.http_numbers import (
+    NO_ROUTE,
+    HttpNumbers,
+    at_once,
+    ended,
+    waits,
+    withdrawn,
+)
+from buntime_host.observe.observer import CLIENT_GONE, ObservedRequest, Observer
 from buntime_host.passage import WEBSOCKET, raw_path_of
+
+if TYPE_CHECKING:
+    from buntime_host.workers import Doubles
 
 _BEGINNINGS = frozenset({"http.response.start", "websocket.http.response.start"})
 _BODIES = frozenset({"http.response.body", "websocket.http.response.body"})
+
+
+class CountedExchange(DirectExchange):
+    """A request of the direct way where requests are counted, and nothing else is told of them.
+
+    Most are answered at once: those are counted when they are, and run for nobody to see.
+    """
+
+    _row: Doubles | None
+    """Where it counts; None once it has."""
+    _waits = False
+    """Whether it counts as one that runs."""
+
+    def __init__(
+        self,
+        numbers: HttpNumbers,
+        connection: DirectConnection,
+        mount: DirectMount,
+        method: str,
+        path: bytes,
+        query: bytes,
+        headers: list[Header],
+        admitted: Admitted | None,
+        url: bytes,
+    ) -> None:
+        DirectExchange.__init__(
+            self, connection, mount, method, path, query, headers, admitted, url
+        )
+        self._row = numbers.row(method, mount.route_of(method, path))
+        self._begun = perf_counter()
+
+    def add_body(self, part: bytes) -> None:
+        """See `DirectExchange`."""
+        self._begin_to_wait()
+        super().add_body(part)
+
+    def leave(self) -> None:
+        """See `DirectExchange`."""
+        super().leave()
+        self._count(CLIENT_GONE)
+
+    def refuse(self, error: HttpError) -> None:
+        """See `DirectExchange`."""
+        super().refuse(error)
+        self._count(error.status)
+
+    def _wait_for(self, reply: Promised | PromisedWork | Any) -> None:
+        self._begin_to_wait()
+        super()._wait_for(reply)
+
+    def _go_by_asgi(self) -> None:
+        if self._row is not None and self._waits:
+            withdrawn(self._row)
+        self._row = None
+        super()._go_by_asgi()
+
+    def _say(self, answer: Answer) -> None:
+        self._count(answer.status)
+        DirectExchange._say(self, answer)  # which costs less than `super()`
+
+    def _begin_to_wait(self) -> None:
+        if self._row is not None and not self._waits:
+            self._waits = True
+            waits(self._row)
+
+    def _count(self, status: int) -> None:
+        row = self._row
+        if row is not None:
+            self._row = None
+            count = ended if self._waits else at_once
+            count(row, status, perf_counter() - self._begun)
 
 
 class ObservedExchange(DirectExchange):
@@ -78,6 +161,13 @@ class ObservedExchange(DirectExchange):
 
     def _end(self) -> None:
         self._seen.end(self._id.decode(), self.peer, self.principal.id)
+
+
+def observed_exchange(observer: Observer) -> Callable[..., DirectExchange]:
+    """What makes the requests of the direct way where this one sees them."""
+    if observer.numbers is not None and observer.only_counts:
+        return partial(CountedExchange, observer.numbers)
+    return partial(ObservedExchange, observer)
 
 
 class ObservedDispatcher(RequestDispatcher):

@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 from time import perf_counter
 from typing import Any, cast
 from urllib.parse import unquote
@@ -29,7 +28,7 @@ from buntime_host.errors import BadRequest, HeadersTooLarge, HttpError, RequestT
 from buntime_host.exchange import Exchange, refusal
 from buntime_host.known_head import LESSONS, KnownHead, rest_of
 from buntime_host.limits import EdgeLimits
-from buntime_host.observed import ObservedExchange
+from buntime_host.observed import observed_exchange
 from buntime_host.passage import COMPANION
 from buntime_host.reading import FlowInTurns
 from buntime_host.request_head import (
@@ -107,7 +106,7 @@ class HostProtocol(HttpToolsProtocol):
         self.heads = dispatcher.heads
         observer = dispatcher.observer
         self._direct_request: Callable[..., DirectExchange] = (
-            DirectExchange if observer is None else partial(ObservedExchange, observer)
+            DirectExchange if observer is None else observed_exchange(observer)
         )
         self._at_once = 0
         """Requests that were answered at once, in this turn of the loop."""

@@ -34,6 +34,8 @@ _PREFIX = "http:"
 _MOST_NAME_BYTES = 64
 _RUNNING, _SECONDS, _CLASSES = 0, 1, 2
 _BUCKETS = _CLASSES + 5
+_CLASS_OF = (0, 0, 1, 2, 3, 4, 4, 4, 4, 4)
+"""Of statuses, by their first digit."""
 _SIZE = _BUCKETS + len(BOUNDS) + 1
 
 
@@ -50,13 +52,16 @@ class HttpNumbers:
 
     def begun(self, method: str, route: str) -> Doubles:
         """Count a request that begins; returns the row that it counts in."""
-        row = self._rows.get((method, route))
-        if row is None:
-            row = self._row(method, route)
+        row = self.row(method, route)
         row[_RUNNING] += 1
         return row
 
-    def _row(self, method: str, route: str) -> Doubles:
+    def row(self, method: str, route: str) -> Doubles:
+        """Where requests of this method and route count."""
+        row = self._rows.get((method, route))
+        return self._new_row(method, route) if row is None else row
+
+    def _new_row(self, method: str, route: str) -> Doubles:
         known = method if method in METHODS else OTHER_METHOD
         if len(self._rows) >= MOST_ROWS:
             return self._other
@@ -112,9 +117,19 @@ class Totals(NamedTuple):
 def ended(row: Doubles, status: int, seconds: float) -> None:
     """Count a request that has ended; `seconds` passed until its answer began."""
     row[_RUNNING] -= 1
+    at_once(row, status, seconds)
+
+
+def at_once(row: Doubles, status: int, seconds: float) -> None:
+    """Count a request that was answered before anybody could have seen it run."""
     row[_SECONDS] += seconds
-    row[_CLASSES + min(max(status // 100, 1), 5) - 1] += 1
+    row[_CLASSES + _CLASS_OF[status // 100]] += 1
     row[_BUCKETS + bisect_left(BOUNDS, seconds)] += 1
+
+
+def waits(row: Doubles) -> None:
+    """Count a request that runs from now on; `ended` is what ends it."""
+    row[_RUNNING] += 1
 
 
 def withdrawn(row: Doubles) -> None:

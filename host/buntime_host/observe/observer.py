@@ -40,6 +40,8 @@ class Observer:
         """None where none are kept."""
         self.traces = Traces() if options.tracing else None
         """None where requests are not traced."""
+        self.only_counts = self._line is None and not self._slow and self.traces is None
+        """Whether nothing but `numbers` is told."""
 
     def begin(
         self, method: str, path: bytes, route: str, headers: Iterable[Header]

@@ -10,10 +10,12 @@ from pathlib import Path
 from textwrap import dedent
 from typing import Any
 
+import httpx2
 import pytest
 from host.conftest import HEADER
 from host.edge.conftest import Line
 from prometheus_client.parser import text_string_to_metric_families
+from support.database import wait_until
 from support.live import LiveServer, live_server
 
 DIRECT = """
@@ -117,6 +119,19 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
         (plugin / "plugin.py").write_text(HEADER + dedent(code))
     observe = {"accessLog": "json", "slowRequests": "1s", "httpMetrics": True, "tracing": True}
     with live_server(folder, {"plugins": ["direct", "routes"], "observe": observe}) as live:
+        yield live
+
+
+@pytest.fixture(scope="module")
+def counting(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LiveServer]:
+    """A host that counts requests, and tells nothing else of them."""
+    folder = tmp_path_factory.mktemp("counting")
+    plugin = folder / "plugins" / "direct"
+    plugin.mkdir(parents=True)
+    (plugin / "manifest.yaml").write_text("name: direct\nbase: /direct\n")
+    (plugin / "plugin.py").write_text(HEADER + dedent(DIRECT))
+    config = {"plugins": ["direct"], "observe": {"httpMetrics": True}}
+    with live_server(folder, config) as live:
         yield live
 
 
@@ -266,6 +281,51 @@ def test_requests_are_counted_by_route(server: LiveServer, target: str, route: s
     if target == "/routes/slow":
         assert after[2] == before[2]
     assert numbers(server, "buntime_http_requests_in_flight", labels) == 0
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "route", "status"),
+    [
+        ("GET", "/direct/things/1", "/direct/things/{id}", "2xx"),  # at once
+        ("HEAD", "/direct/things/1", "/direct/things/{id}", "2xx"),
+        ("GET", "/direct/promised", "/direct/*", "2xx"),  # later, of a future
+        ("GET", "/direct/later", "/direct/*", "2xx"),  # later, of a coroutine
+        ("GET", "/direct/fails", "/direct/*", "5xx"),
+        ("GET", "/direct/turns", "/direct/*", "2xx"),  # begun here, and by ASGI after all
+        ("GET", "/direct/asgi", "/direct/*", "2xx"),
+        ("POST", "/direct/things/1", "/direct/things/{id}", "2xx"),
+    ],
+)
+def test_each_request_counts_once_however_it_is_answered(
+    counting: LiveServer, method: str, path: str, route: str, status: str
+) -> None:
+    labels = {"method": method, "route": route}
+
+    def now() -> list[float]:
+        name = "buntime_http_request_duration_seconds_count"
+        ended = {**labels, "status": status}
+        return [
+            numbers(counting, "buntime_http_requests_total", ended), numbers(counting, name, labels)
+        ]  # fmt: skip
+
+    before = now()
+    with httpx2.Client(base_url=counting.url) as client:
+        client.request(method, path, content=b"ab" if method == "POST" else None)
+    assert now() == [before[0] + 1, before[1] + 1]
+    assert numbers(counting, "buntime_http_requests_in_flight", labels) == 0
+
+
+def test_who_waits_is_in_flight_and_who_leaves_is_counted(counting: LiveServer) -> None:
+    asking = {"method": "GET", "route": "/direct/*"}
+    ended = {**asking, "status": "4xx"}
+    before = numbers(counting, "buntime_http_requests_total", ended)
+    line = Line(port_of(counting))
+    line.send(b"GET /direct/waits HTTP/1.1\r\nhost: localhost\r\n\r\n")
+    running = "buntime_http_requests_in_flight"
+    wait_until(lambda: numbers(counting, running, asking) == 1)
+    line.socket.close()
+    wait_until(lambda: numbers(counting, running, asking) == 0)
+    assert numbers(counting, "buntime_http_requests_total", ended) == before + 1
 
 
 def test_methods_and_paths_that_are_made_up_make_no_series(server: LiveServer) -> None:

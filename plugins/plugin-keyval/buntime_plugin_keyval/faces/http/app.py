@@ -138,8 +138,7 @@ class KeyValApp:
         if not path.startswith(BELOW_API):
             return None
         method = "GET" if method == "HEAD" else method
-        template = self.table.template(path[len(API_PATH) :], method)
-        return None if template is None else f"/api{template}"
+        return self.table.template(path[len(API_PATH) :], method)
 
     def answer(
         self,

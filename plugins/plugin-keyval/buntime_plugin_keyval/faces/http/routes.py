@@ -35,7 +35,7 @@ _OF_SERVICE: Mapping[str, Methods] = {
 # A key of one part may be spelt like a fixed route; the methods that the route lacks reach it.
 KEY: Methods = {"GET": keys.GET, "PUT": keys.PUT, "PATCH": keys.PATCH, "DELETE": keys.DELETE}
 
-KEY_TEMPLATE = "/keys/{key}"
+KEY_TEMPLATE = "/api/keys/{key}"
 
 NOTHING: Methods = {}
 
@@ -62,9 +62,10 @@ class StoreRoutes:
                 segments = ["" if part.startswith("{") else part for part in path.split("/")]
                 blank = "/".join(segments).encode()
                 self._varying[blank] = methods
-                self._templates[blank] = path
+                self._templates[blank] = f"/api{path}"
             else:
                 self._fixed[path.encode()] = methods
+                self._templates[path.encode()] = f"/api{path}"
         self.streams = frozenset(
             path
             for path, methods in self._fixed.items()
@@ -85,9 +86,9 @@ class StoreRoutes:
         return self._varying.get(self._blank(path.removesuffix(b"/").split(b"/")), NOTHING)
 
     def template(self, path: bytes, method: str) -> str | None:
-        """The path of a route as it is declared, of a key `/keys/{key}`; None if there is none."""
+        """The path of a route below the base, of a key `/api/keys/{key}`; None if there is none."""
         if method in self._fixed.get(path, NOTHING):
-            return path.decode()
+            return self._templates[path]
         if path.startswith(KEYS_PATH):
             return KEY_TEMPLATE if method in KEY else None
         blank = self._blank(path.removesuffix(b"/").split(b"/"))
