@@ -39,7 +39,10 @@ def place_of_function(function: object) -> str:
     return f" ({code.co_filename}:{code.co_firstlineno})" if code is not None else ""
 
 
-def hint_at(name: str, known: Collection[str]) -> str:
-    """What was meant by a name that is not known, as a question; empty for anything far off."""
-    close = difflib.get_close_matches(name, known, n=1)
+def hint_at(name: str, known: Collection[str], least: float = 0.6) -> str:
+    """What was meant by a name that is not known, as a question; empty for anything far off.
+
+    `least` is how alike the two have to be, up to 1.
+    """
+    close = difflib.get_close_matches(name, known, n=1, cutoff=least)
     return f" (did you mean {close[0]}?)" if close else ""

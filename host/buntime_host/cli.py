@@ -27,6 +27,7 @@ CONFIG = click.option(
 )
 
 
+FILE = click.Path(path_type=Path, dir_okay=False)
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="Print JSON.")
 
 
@@ -53,6 +54,9 @@ def cli() -> None:
 @click.option(
     "--workers", type=click.IntRange(1, 64), help="Processes that serve; default 1.", metavar="N"
 )
+@click.option("--socket", type=FILE, help="Unix socket to listen on, instead of host and port.")
+@click.option("--tls-cert", type=FILE, help="Certificate for HTTPS, with those that vouch for it.")
+@click.option("--tls-key", type=FILE, help="Its key, if it is not in the same file.")
 @click.option("--strict", is_flag=True, help="Refuse to start when any plugin does not load.")
 @click.option("--insecure", is_flag=True, help="Let others reach the host without any key.")
 @click.option("--reload", is_flag=True, help="Start again when a plugin or the file changes.")
@@ -61,11 +65,16 @@ def serve(
     host: str | None,
     port: int | None,
     workers: int | None,
+    socket: Path | None,
+    tls_cert: Path | None,
+    tls_key: Path | None,
     strict: bool,
     insecure: bool,
     reload: bool,
 ) -> None:
     """Load the plugins and serve them."""
+    if socket is not None and (host is not None or port is not None):
+        raise click.UsageError("--socket takes the place of --host and --port.")
     if reload:
         _serve_again(config_path)
     import msgspec
@@ -81,8 +90,13 @@ def serve(
         overrides["host"] = host
     if port is not None:
         overrides["port"] = port
+    if overrides or socket is not None:  # an address given here wins over a socket of the file
+        overrides["socket"] = "" if socket is None else str(socket.absolute())
     if workers is not None:
         overrides["workers"] = workers
+    files = {"cert": tls_cert, "key": tls_key}
+    if any(files.values()):
+        overrides["tls"] = {name: str(path.absolute()) for name, path in files.items() if path}
     if strict:
         overrides["strict"] = True
     config = _load(config_path, overrides)
@@ -115,15 +129,22 @@ def _serve_again(config_path: Path | None) -> NoReturn:
 
 @cli.command()
 @click.argument("folder", type=click.Path(path_type=Path, file_okay=False), default=".")
-def init(folder: Path) -> None:
+@click.option(
+    "--template",
+    type=click.Choice(["app", "plugin"]),
+    default="app",
+    show_default=True,
+    help="A host with a store; or a plugin of your own with a host to try it.",
+)
+def init(folder: Path, template: str) -> None:
     """Write a configuration, with remarks, into FOLDER, by default this one.
 
     Files that are there already are not touched: then nothing is written, and the status is 1.
     """
-    from buntime_host.initialise import write_template
+    from buntime_host.initialise import write_project
 
     with _told(None, hints=False):
-        for path in write_template("app", folder):
+        for path in write_project(template, folder):
             click.echo(f"wrote {path}")
 
 
@@ -143,10 +164,11 @@ def new_plugin(name: str, folder: Path) -> None:
     NAME is that of the plugin and its path, such as my-counter. Files that are there already are
     not touched: then nothing is written, and the status is 1.
     """
+    from buntime_host.discovery import discover
     from buntime_host.initialise import write_plugin
 
     with _told(None, hints=False):
-        for path in write_plugin(name, folder):
+        for path in write_plugin(name, folder, discover([folder], dirs_win=True)):
             click.echo(f"wrote {path}")
     click.echo(
         f'Name it in "plugins" of buntime.jsonc, as "{name}"; without that key it runs as it is.\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -206,8 +206,17 @@ def _remarks(
 def _without(
     environ: Mapping[str, str], schema: Schema, overrides: Mapping[str, Any]
 ) -> Mapping[str, str]:
-    hidden = {env for name in overrides if name in schema for env in schema[name].env}
+    hidden = set(_variables(schema, overrides))
     return {name: value for name, value in environ.items() if name not in hidden}
+
+
+def _variables(schema: Schema, values: Mapping[str, Any]) -> Iterator[str]:
+    """The variables of those settings, also of those within others."""
+    for name, value in values.items():
+        if name in schema:
+            yield from schema[name].env
+            if isinstance(value, Mapping):
+                yield from _variables(schema[name].properties, value)
 
 
 def _below(base_dir: Path, given: str | None) -> Path | None:

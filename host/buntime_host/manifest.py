@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from buntime_host.access.public import pattern_problem
+from buntime_host.blame import hint_at
 from buntime_host.errors import ManifestError
 from buntime_host.schema import OptionField, parse_schema
 from buntime_host.units import parse_size
@@ -28,6 +29,9 @@ BASE = re.compile(r"/[a-zA-Z0-9_-]+|/")
 BASE_RULE = 'must be "/" or one path segment such as "/my-plugin" (letters, digits, _ and -)'
 PERMISSION = re.compile(r"[a-z][a-zA-Z0-9_-]*(:[a-z][a-zA-Z0-9_-]*)*")
 ENV_PREFIX = ("PUBLIC_", "VITE_")
+_VERSION = re.compile(r"v?\d+(\.\d+)*([-+._]?[A-Za-z0-9]+)*")
+_MISSPELLED = 0.85
+"""How alike names are of which one is taken for the other."""
 _NUMBERS = frozenset({"tag:yaml.org,2002:int", "tag:yaml.org,2002:float"})
 METHODS = ("ALL", "GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "WEBSOCKET")
 
@@ -197,6 +201,19 @@ def parse_manifest(raw: Mapping[str, Any], path: Path) -> Manifest:
     if fields.problems:
         raise ManifestError(f"{path}: {'; '.join(fields.problems)}")
     return manifest
+
+
+def remarks(manifest: Manifest) -> list[str]:
+    """What is probably not meant, a sentence each: the plugin loads all the same."""
+    found = []
+    if not _VERSION.fullmatch(manifest.version):
+        found.append(f'version: {manifest.version!r} is no version, such as "1.2.0"')
+    for name in manifest.options:
+        # What is far from all fields is an option of the plugin, which may say so or not.
+        hint = hint_at(name, HOST_FIELDS, least=_MISSPELLED) if name not in manifest.schema else ""
+        if hint:
+            found.append(f"{name}: is no field of manifests{hint}")
+    return [f"{manifest.path}: {text}" for text in found]
 
 
 class _Fields:

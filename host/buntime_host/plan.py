@@ -6,13 +6,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import msgspec
 
 from buntime_host.config import HostConfig
 from buntime_host.discovery import FoundPlugin, discover
-from buntime_host.errors import RequiredPluginFailed, StartupError
+from buntime_host.errors import ConfigError, RequiredPluginFailed, StartupError
 from buntime_host.names import known_name
 from buntime_host.resolver import Node, Resolution, resolve
 from buntime_host.selection import PluginSelection, Selected, select
@@ -67,13 +67,28 @@ def make_plan(
         selection=selection,
         resolution=resolution,
         warnings=(*config.warnings, *catalogue.warnings, *selection.warnings),
-        errors=(*selection.errors, *_unmet(config, selection, resolution)),
+        errors=(
+            *_unusable_files(config),
+            *selection.errors,
+            *_unmet(config, selection, resolution),
+        ),
     )
 
 
 def is_required(config: HostConfig, name: str) -> bool:
     """Whether the host must not run without plugin `name`, if it is enabled."""
     return config.strict or known_name(name, config.required) is not None
+
+
+def _unusable_files(config: HostConfig) -> Iterator[ConfigError]:
+    """What is wrong with files that the settings name."""
+    if config.tls_files is not None:
+        from buntime_host.tls import Certificate
+
+        try:
+            Certificate(*config.tls_files)
+        except ConfigError as error:
+            yield error
 
 
 def _unmet(

@@ -25,6 +25,7 @@ from buntime_host.manifest import (
     Manifest,
     menus_problem,
     public_routes_problem,
+    remarks,
 )
 from buntime_host.names import known_name
 from buntime_host.options import effective_options
@@ -163,6 +164,7 @@ def _select(
     problem = None
     options: dict[str, Any] = {}
     if manifest.enabled:
+        warnings += remarks(found.manifest)
         known = manifest.options
         unknown = [name for name in undeclared(manifest.schema, given) if name not in known]
         if unknown and not config.strict:

@@ -227,15 +227,15 @@ def base_environ(**more: str) -> dict[str, str]:
 
 @pytest.fixture
 def serve(tmp_path: Path) -> Iterator[Serve]:
-    """Starts `buntime serve --port 0`; whatever still runs at the end is killed."""
+    """Starts `buntime serve`, on any port; whatever still runs at the end is killed."""
     started: list[Process] = []
 
     def start(*arguments: str, config: dict[str, Any] | None = None, **environ: str) -> Process:
         if config is not None:
             (tmp_path / "buntime.jsonc").write_text(json.dumps(config))
-        process = Process(
-            tmp_path, "serve", "--port", "0", *arguments, environ=base_environ(**environ)
-        )
+        has_socket = "--socket" in arguments or "socket" in (config or {})
+        port = () if has_socket else ("--port", "0")
+        process = Process(tmp_path, "serve", *port, *arguments, environ=base_environ(**environ))
         started.append(process)
         return process
 

@@ -147,6 +147,18 @@ MISTAKES = [
         entry="@example/helo",
     ),
     Mistake(
+        "a version that is none",
+        "manifest.yaml: version: 'one' is no version, such as \"1.2.0\"",
+        manifest='name: "@example/hello"\nbase: /hello\nversion: one\n',
+        is_warning=True,
+    ),
+    Mistake(
+        "a field of the manifest that is misspelled",
+        "manifest.yaml: dependncies: is no field of manifests (did you mean dependencies?)",
+        manifest='name: "@example/hello"\nbase: /hello\ndependncies: ["other"]\n',
+        is_warning=True,
+    ),
+    Mistake(
         "an option of another type",
         "pause: must be a number of milliseconds or a duration such as",
         manifest='name: "@example/hello"\nbase: /hello\nconfig:\n  pause: {type: duration}\n',

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import yaml
 from buntime_host import __version__
 from buntime_host.cli import cli
 from click.testing import CliRunner, Result
@@ -136,11 +137,13 @@ def test_a_new_folder(run: Any, tmp_path: Path) -> None:
     done = run("init", "shop")
     assert (done.exit_code, done.stdout) == (
         0,
-        "wrote shop/.env.example\nwrote shop/buntime.jsonc\n",
+        "wrote shop/.env.example\nwrote shop/buntime.jsonc\nwrote shop/compose.yaml\n",
     )
     written = (tmp_path / "shop" / "buntime.jsonc").read_text()
     assert written == (Path(__file__).parents[2] / "buntime.jsonc").read_text()
     assert run("check", "--open", "--config", "shop/buntime.jsonc").exit_code == 0
+    services = yaml.safe_load((tmp_path / "shop" / "compose.yaml").read_text())["services"]
+    assert services["buntime"]["command"][-1] == "/app/buntime.jsonc"
     (tmp_path / "shop" / ".env.example").unlink()
     again = run("init", "shop")
     assert (again.exit_code, again.stdout) == (1, "")
@@ -148,6 +151,23 @@ def test_a_new_folder(run: Any, tmp_path: Path) -> None:
         again.stderr == "buntime: error: shop/buntime.jsonc is there already: nothing was written\n"
     )
     assert not (tmp_path / "shop" / ".env.example").exists()
+
+
+def test_a_new_folder_for_a_plugin(run: Any, tmp_path: Path) -> None:
+    done = run("init", "mine", "--template", "plugin")
+    assert done.exit_code == 0
+    assert "wrote mine/plugins/hello/plugin.py\n" in done.stdout
+    found = run("check", "--config", "mine/buntime.jsonc")
+    assert (found.exit_code, "\n  hello" in found.stdout, found.stderr) == (0, True, "")
+    assert (
+        "pytest plugins/hello"
+        in (tmp_path / "mine" / "plugins" / "hello" / "README.md").read_text()
+    )
+    (tmp_path / "mine" / "buntime.jsonc").unlink()
+    again = run("init", "mine", "--template", "plugin")
+    assert (again.exit_code, "hello" in again.stderr) == (1, True)
+    assert not (tmp_path / "mine" / "buntime.jsonc").exists()
+    assert run("init", "--template", "plugins").exit_code == 2
 
 
 def test_a_named_configuration(run: Any, tmp_path: Path, add_plugin: AddPlugin) -> None:

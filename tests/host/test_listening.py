@@ -120,6 +120,23 @@ def test_a_unix_socket(
     assert not path.exists()
 
 
+def test_what_the_command_line_says_of_listening(
+    add_plugin: AddPlugin, serve: Serve, poll: Poll, tmp_path: Path
+) -> None:
+    """It wins over the file and the environment."""
+    add_plugin("p", ECHO, base="/p")
+    certificates = Certificates(tmp_path)
+    cert, key = certificates.signed("localhost")
+    config = {"plugins": ["p"], "socket": "other.sock", "tls": {"cert": "gone", "key": "gone"}}
+    files = ("--tls-cert", cert, "--tls-key", key)
+    by_socket = serve("--socket", "host.sock", *files, config=config, RUNTIME_TLS_CERT="gone")
+    poll(lambda: f"listening on https+unix:{tmp_path}/host.sock" in by_socket.out, "the start")
+    by_port = serve("--host", "127.0.0.1", *files, RUNTIME_SOCKET="other.sock")
+    trusting = ssl.create_default_context(cafile=certificates.authority)
+    url = f"https://localhost:{by_port.port}/p/echo"
+    assert httpx2.post(url, content=b"a", verify=trusting).text == "https False 1"
+
+
 def test_a_file_is_no_socket_to_replace(serve: Serve, tmp_path: Path) -> None:
     (tmp_path / "data").write_text("mine")
     process = serve(config={"plugins": [], "socket": "data"})

@@ -68,6 +68,8 @@ def test_a_new_plugin_is_tested_typed_and_tidy(run: Any, tmp_path: Path) -> None
         ("My Plugin", "cannot be the name of a new plugin: it has to be of small letters"),
         ("../x", "cannot be the name of a new plugin"),
         ("health", "the path /health is the host's: choose another name"),
+        ("keyval", "keyval is taken: @buntime/plugin-keyval (entry point) has that name"),
+        ("redirects", "redirects is taken: @buntime/plugin-proxy (entry point) has that name, or"),
     ],
 )
 def test_names_that_are_none(run: Any, tmp_path: Path, name: str, says: str) -> None:
@@ -84,6 +86,14 @@ def test_nothing_is_overwritten(run: Any, tmp_path: Path) -> None:
     assert refused.exit_code == 1
     assert "elsewhere/hello/plugin.py is there already: nothing was written" in refused.stderr
     assert [path.name for path in (tmp_path / "elsewhere" / "hello").iterdir()] == ["plugin.py"]
+
+
+def test_a_name_beside_it_is_taken(run: Any, add_plugin: AddPlugin) -> None:
+    add_plugin("@team/hello", base="/hi")
+    for name in ("@team/hello".rpartition("/")[2], "hi"):
+        refused = run("new-plugin", name)
+        assert refused.exit_code == 1
+        assert "is there already" in refused.stderr or f"{name} is taken" in refused.stderr
 
 
 def test_what_is_watched(tmp_path: Path, add_plugin: AddPlugin) -> None:
