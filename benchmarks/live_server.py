@@ -26,8 +26,8 @@ Numbers: TypeAlias = Mapping[str, Measurement]
 class LiveServer(Buntime):
     """The product, with room for the watchers and nothing in it."""
 
-    def __init__(self) -> None:
-        super().__init__((), keyval={"watch": {"maxWatchers": 2 * WATCHERS}})
+    def __init__(self, keyval: Mapping[str, object] | None = None) -> None:
+        super().__init__((), keyval={"watch": {"maxWatchers": 2 * WATCHERS}, **(keyval or {})})
 
     def command(self, folder: Path) -> list[str]:
         """See `HttpContender`."""

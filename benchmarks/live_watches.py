@@ -118,7 +118,7 @@ def idle(server: LiveServer, seconds: int) -> Numbers:
 
 async def _idled(server: LiveServer, seconds: int) -> Numbers:
     failure = Failure()
-    alone = await _share(server, min(10, seconds))
+    alone = await share_of_a_core(server, min(10, seconds))
     memory = server.resident_mib()
     watching = [
         server.request("GET", f"/watch/prefix?prefix=live/idle/{number}")
@@ -135,7 +135,7 @@ async def _idled(server: LiveServer, seconds: int) -> Numbers:
     streams = await open_streams(server.address, watching, on_event, failure, seconds=WAIT_SECONDS)
     try:
         memory = (server.resident_mib() - memory) * 1024 / WATCHERS
-        busy = await _share(server, seconds)
+        busy = await share_of_a_core(server, seconds)
         if pings < WATCHERS:
             raise BenchmarkError(f"{pings} pings for {WATCHERS} watchers")
     finally:
@@ -147,7 +147,7 @@ async def _idled(server: LiveServer, seconds: int) -> Numbers:
     }
 
 
-async def _share(server: LiveServer, seconds: float) -> float:
+async def share_of_a_core(server: LiveServer, seconds: float) -> float:
     """How much of a core the server uses, in percent."""
     await asyncio.sleep(SETTLE_SECONDS)
     begin, spent = time.perf_counter(), server.cpu_seconds()

@@ -19,6 +19,7 @@ from groups import (
     fronting,
     growth,
     instructions,
+    jobs,
     libsql,
     live,
     on_postgres,
@@ -29,6 +30,7 @@ from groups import (
     stall,
     start,
     stores,
+    tasks_on_postgres,
 )
 from load import find_wrk
 from results import PER_SECOND, Cell, Measurement, Section, is_met
@@ -38,6 +40,7 @@ GROUPS = (
     stores.GROUP,
     embedded.GROUP,
     live.GROUP,
+    jobs.GROUP,
     sdk.GROUP,
     search.GROUP,
     growth.GROUP,
@@ -46,6 +49,7 @@ GROUPS = (
     stall.GROUP,
     libsql.GROUP,
     on_postgres.GROUP,
+    tasks_on_postgres.GROUP,
     on_rqlite.GROUP,
     proxying.GROUP,
     fronting.GROUP,

@@ -30,8 +30,16 @@ CONNECTIONS = 32
 @contextmanager
 def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:
     """See `Group`."""
-    cases = [case for case in CASES if case in chosen["live"]]
-    bare, server = Bare(), LiveServer()
+    server = LiveServer()
+    with beside_bare(server, folder, settings) as bare:
+        jobs = [_job(server, case, settings) for case in CASES if case in chosen["live"]]
+        yield Plan([bare, *jobs], [SECTION])
+
+
+@contextmanager
+def beside_bare(server: LiveServer, folder: Path, settings: Settings) -> Iterator[Job]:
+    """The server, and the bare application beside it, which the job measures."""
+    bare = Bare()
     with ExitStack() as stack:
         for contender, own in ((bare, [BARE.id]), (server, [])):
             home = folder / contender.name.replace(" ", "-")
@@ -41,8 +49,7 @@ def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan
         def bare_rate() -> Measurement:
             return bare.measure(BARE.id, seconds=settings.seconds, connections=CONNECTIONS)
 
-        jobs = [_job(server, case, settings) for case in cases]
-        yield Plan([job((BARE.id, BARE_ASGI), bare_rate), *jobs], [SECTION])
+        yield job((BARE.id, BARE_ASGI), bare_rate)
 
 
 def _job(server: LiveServer, case: str, settings: Settings) -> Job:
@@ -57,21 +64,22 @@ def _job(server: LiveServer, case: str, settings: Settings) -> Job:
     return Job(measure, once=is_idle)
 
 
-def _rate(name: str, title: str, least: int) -> Row:
+def rate_row(name: str, title: str, least: int) -> Row:
     """The aim is a rate on a machine whose bare application does 65,000."""
     bare = Comparison(f"÷ {BARE_ASGI}", (BARE.id, BARE_ASGI), least / 65_000)
     cpu = Comparison(f"CPU ÷ {BARE_ASGI}", bare.by, of_cpu=True)
     return Row((name, OURS), title, comparisons=[cpu, bare])
 
 
+BARE_ROW = Row((BARE.id, BARE_ASGI), f"bare ASGI application, {CONNECTIONS} connections")
 SECTION = Section(
     "live",
     "Queue and watches",
     [
-        Row((BARE.id, BARE_ASGI), f"bare ASGI application, {CONNECTIONS} connections"),
-        _rate("enqueue", "enqueue, 16 connections", 8_000),
-        _rate("listen", "listen, an ack for each message", 3_000),
-        _rate("listen-16", "the same with `?prefetch=16`", 3_000),
+        BARE_ROW,
+        rate_row("enqueue", "enqueue, 16 connections", 8_000),
+        rate_row("listen", "listen, an ack for each message", 3_000),
+        rate_row("listen-16", "the same with `?prefetch=16`", 3_000),
         Row(("watch-p50", OURS), "answer of a put to event, p50", "ms", most=2),
         Row(("watch-p99", OURS), "answer of a put to event, p99", "ms", most=8),
         Row(("put-watch", OURS), "request of a put to event", "ms"),

@@ -2,23 +2,17 @@
 
 The direct `get` reads rows from a pool of ten connections; the direct `put` commits one row after
 the other, as who needs an order of commits has to. Each commit is on disk, as is the server's
-default. Needs Debian's `postgresql`, which is started as its user where this runs as root.
+default.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-import os
-import pwd
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import AsyncExitStack, contextmanager
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import asyncpg
 import uvloop
@@ -29,7 +23,7 @@ from buntime_plugin_keyval.engine.store import Store
 from buntime_plugin_keyval.storage.schema import migrate
 from client import BenchmarkError
 from group import Group, Plan, Selection, Settings, job
-from processes import free_port
+from postgres_server import postgres_running
 from repeating import Operation, repeated
 from results import Comparison, Measurement, Row, Section
 
@@ -45,57 +39,10 @@ OURS, DIRECT = "Buntime", "asyncpg"
 CASES = ("get-1", "put-1", "get-32", "put-32")
 
 
-def _program(name: str) -> str | None:
-    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"))
-    return str(found[-1]) if found else shutil.which(name)
-
-
-@contextmanager
-def _running() -> Iterator[str | None]:
-    """A server with an empty database; its URL, None where PostgreSQL is not installed."""
-    initdb, postgres = _program("initdb"), _program("postgres")
-    if initdb is None or postgres is None:
-        yield None
-        return
-    who: dict[str, Any] = {}
-    # The folder of the benchmarks is closed to others.
-    folder = Path(tempfile.mkdtemp(prefix="buntime-benchmark-"))
-    if os.getuid() == 0:
-        user = pwd.getpwnam("postgres")
-        who = {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": [], "cwd": "/"}
-        os.chown(folder, user.pw_uid, user.pw_gid)
-    data, port = folder / "data", free_port()
-    try:
-        made = [
-            initdb,
-            "-D",
-            str(data),
-            "-U",
-            "postgres",
-            "-E",
-            "UTF8",
-            "--auth=trust",
-            "--no-sync",
-        ]
-        subprocess.run(made, check=True, capture_output=True, **who)
-        run = [postgres, "-D", str(data), "-p", str(port), "-c", "listen_addresses=127.0.0.1"]
-        with (folder / "log").open("wb") as log:
-            server = subprocess.Popen(
-                [*run, "-c", "unix_socket_directories="], stdout=log, stderr=log, **who
-            )
-        try:
-            yield f"postgresql://postgres@127.0.0.1:{port}/postgres"
-        finally:
-            server.terminate()
-            server.wait(30)
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
-
-
 @contextmanager
 def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:  # noqa: ARG001 - as all groups have it
     """See `Group`."""
-    with _running() as url:
+    with postgres_running() as url:
         if url is None:
             settings.say("on-postgres is skipped: apt-get install postgresql")
             yield Plan([], [SECTION])
@@ -114,14 +61,7 @@ def _adapter(url: str) -> PostgresAdapter:
 
 
 async def _load(url: str) -> None:
-    for _ in range(300):
-        try:
-            connection = await asyncpg.connect(url)
-            break
-        except (OSError, asyncpg.CannotConnectNowError):
-            await asyncio.sleep(0.1)
-    else:
-        raise BenchmarkError("the server did not start")
+    connection = await asyncpg.connect(url)
     await connection.execute("CREATE TABLE direct (key bytea PRIMARY KEY, value text, stamp text)")
     rows = [(_key(number), VALUE, "") for number in range(KEYS)]
     await connection.executemany("INSERT INTO direct VALUES ($1, $2, $3)", rows)

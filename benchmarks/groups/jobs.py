@@ -1,0 +1,53 @@
+"""`jobs`: tasks, consumers and locks over HTTP; whatever is answered is checked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+from group import Group, Job, Plan, Selection, Settings
+from job_load import BATCH, HOLDERS, IDLE_EACH, RUNNERS, consume, idle, locks, tasks
+from live_server import LiveServer
+from results import Cell, Measurement, Row, Section
+
+from groups.live import BARE_ROW, OURS, beside_bare, rate_row
+
+CASES = {"idle": idle, "tasks": tasks, "consume": consume, "locks": locks}
+ROOM = 2 * IDLE_EACH
+"""For callers that wait, all from one address."""
+
+
+@contextmanager
+def opened(chosen: Selection, folder: Path, settings: Settings) -> Iterator[Plan]:
+    """See `Group`."""
+    server = LiveServer({"queue": {"maxListeners": ROOM, "maxListenersPerClient": ROOM}})
+    with beside_bare(server, folder, settings) as bare:
+        jobs = [_job(server, case, settings) for case in CASES if case in chosen["jobs"]]
+        yield Plan([bare, *jobs], [SECTION])
+
+
+def _job(server: LiveServer, case: str, settings: Settings) -> Job:
+    is_idle = case == "idle"
+    seconds = settings.idle_seconds if is_idle else settings.seconds
+
+    def measure() -> Mapping[Cell, Measurement]:
+        found = CASES[case](server, seconds)
+        return {(name, OURS): measured for name, measured in found.items()}
+
+    return Job(measure, once=is_idle)
+
+
+SECTION = Section(
+    "jobs",
+    "Tasks, consumers and locks",
+    [
+        BARE_ROW,
+        rate_row("tasks", f"tasks leased and completed, {RUNNERS} runners", 3_000),
+        rate_row("consume", f"records read and committed in batches of {BATCH:,}", 50_000),
+        rate_row("locks", f"locks acquired and released, {HOLDERS} holders", 5_000),
+        Row(("idle", OURS), "a core's share, 1,000 runners and waiters", "%", most=1),
+        Row(("no-idle", OURS), "a core's share, nobody waits", "%"),
+    ],
+)
+GROUP = Group({"jobs": tuple(CASES)}, opened)
